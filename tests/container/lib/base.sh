@@ -1,0 +1,163 @@
+# shellcheck shell=bash
+# `bed base SUITE`: a Debian rootfs in the shape of an ostree base image, with the old kernel, as localhost/bed-SUITE.
+
+INCLUDE=systemd,systemd-sysv,udev,dracut,dracut-core,kmod,zstd,rpm,ostree,ostree-boot,e2fsprogs,xfsprogs,cpio,procps,iproute2
+INCLUDE+=,dbus,lvm2,cryptsetup-bin,mdadm,pigz,lz4,xz-utils,binutils,file,less,curl,ca-certificates
+SUITES=(bookworm trixie)
+
+b() { buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay "$@"; }
+
+# in_root DIR CMD…: in a mount namespace of its own, with the kernel's filesystems.
+in_root() {
+    local dir=$1
+    shift
+    # shellcheck disable=SC2016
+    unshare -m bash -euc 'r=$1; shift
+        mount --make-rprivate /
+        mount -t proc proc "$r/proc"; mount -t sysfs -o ro sysfs "$r/sys"; mount --rbind /dev "$r/dev"
+        mount -t tmpfs tmpfs "$r/run"
+        exec env -i PATH=/usr/sbin:/usr/bin HOME=/ TMPDIR=/var/tmp LC_ALL=C.UTF-8 chroot "$r" "$@"' - "$dir" "$@"
+}
+
+# The rootfs as the suite gives it. A refresh of the suite is asked for by removing target/bed/rootfs.
+rootfs() {
+    local suite=$1 key more=
+    [[ $suite == bookworm ]] && more=,dnf
+    key=$(key_of "$suite" "$INCLUDE$more" "$MIRROR" 2)
+    if is_fresh "rootfs-$suite" "$key" && [[ -s $BED/rootfs/$suite.tar.zst ]]; then
+        return 0
+    fi
+    say "$suite: rootfs from $MIRROR"
+    mkdir -p "$BED/rootfs"
+    : >"$LOGS/rootfs-$suite.log"
+    run_logged "rootfs-$suite.log" mmdebstrap --variant=minbase --include="$INCLUDE$more" \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$BED/rootfs/$suite.tar" "$MIRROR"
+    zstd -q -3 -T0 --rm -f "$BED/rootfs/$suite.tar" -o "$BED/rootfs/$suite.tar.zst"
+    mark_fresh "rootfs-$suite" "$key"
+}
+
+# The real `ostree container commit`, built from the library.
+ostree_container() {
+    local key
+    key=$(key_of "$HERE/ostree-container/Cargo.lock" "$HERE/ostree-container/Cargo.toml" "$HERE/ostree-container/src/main.rs")
+    if is_fresh ostree-container "$key" && [[ -x $BED/ostree-container/release/ostree-container ]]; then
+        return 0
+    fi
+    say "ostree-container: building the real one (minutes, once)"
+    CARGO_TARGET_DIR=$BED/ostree-container run_logged ostree-container.log \
+        cargo build --release --locked --manifest-path "$HERE/ostree-container/Cargo.toml"
+    mark_fresh ostree-container "$key"
+}
+
+# shape DIR SUITE: what testbed.md calls the shape of the base image, and the bed's own instruments.
+shape() {
+    local r=$1 suite=$2 d n
+    # Users' scriptlets are written for bash as sh.
+    ln -sfn bash "$r/usr/bin/sh"
+    rm -f "$r"/usr/lib/*/rpm-plugins/unshare.so "$r/etc/debian_version"
+    # The rpmdb where ostree systems have it.
+    rm -rf "$r/var/lib/rpm" "$r/usr/lib/sysimage/rpm"
+    mkdir -p "$r/usr/share/rpm" "$r/usr/lib/sysimage" "$r/usr/lib/rpm/macros.d"
+    ln -s ../../share/rpm "$r/usr/lib/sysimage/rpm"
+    echo '%_dbpath /usr/share/rpm' >"$r/usr/lib/rpm/macros.d/macros.bed"
+    for d in home root opt srv mnt; do
+        rm -rf "${r:?}/$d"
+        n=$d
+        [[ $d == root ]] && n=roothome
+        ln -s "var/$n" "$r/$d"
+    done
+    rm -rf "$r/usr/local"
+    ln -s ../var/usrlocal "$r/usr/local"
+    mkdir -p "$r/sysroot" "$r/usr/lib/ostree" "$r/etc/pki/rpm-gpg"
+    printf '[sysroot]\nreadonly=false\n' >"$r/usr/lib/ostree/prepare-root.conf"
+    cp "$RPMS/pubkey.asc" "$r/etc/pki/rpm-gpg/RPM-GPG-KEY-bed"
+    # dracut
+    mkdir -p "$r/usr/lib/dracut/dracut.conf.d"
+    cp "$HERE/base/10-bed.conf" "$HERE/base/00-bed-order.conf" "$r/usr/lib/dracut/dracut.conf.d/"
+    # instruments
+    mkdir -p "$r/usr/lib/bed/real"
+    cp "$HERE/base/setup" "$HERE/base/marker" "$HERE/base/order" "$HERE/rpm-ostree" \
+        "$HERE/rpm-ostree.d/05-rpmostree.install" "$r/usr/lib/bed/"
+    cp "$HERE/base/00-bed.install" "$r/usr/lib/kernel/install.d/"
+    mv "$r/usr/bin/rpm" "$r/usr/lib/bed/real/rpm"
+    cp "$BED/ostree-container/release/ostree-container" "$r/usr/lib/bed/real/"
+    strip "$r/usr/lib/bed/real/ostree-container"
+    mkdir -p "$r/usr/libexec/libostree/ext"
+    rm -f "$r/usr/sbin/depmod" "$r/usr/libexec/libostree/ext/ostree-container"
+    cp "$HERE/base/order" "$r/usr/bin/rpm"
+    cp "$HERE/base/order" "$r/usr/sbin/depmod"
+    cp "$HERE/base/order" "$r/usr/libexec/libostree/ext/ostree-container"
+    if [[ -e $r/usr/bin/dnf-3 ]]; then
+        rm -f "$r/usr/bin/dnf"
+        cp "$HERE/base/order" "$r/usr/bin/dnf"
+        rm -rf "$r"/etc/yum.repos.d/*
+    fi
+    # boot: the marker, and nothing that waits or asks
+    cp "$HERE/base/bed-marker.service" "$r/usr/lib/systemd/system/"
+    mkdir -p "$r/usr/lib/systemd/system/multi-user.target.wants"
+    ln -sf ../bed-marker.service "$r/usr/lib/systemd/system/multi-user.target.wants/"
+    for n in systemd-firstboot.service systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer \
+        dpkg-db-backup.timer systemd-timesyncd.service e2scrub_reap.service; do
+        ln -sf /dev/null "$r/etc/systemd/system/$n"
+    done
+    ln -sfn /usr/lib/systemd/system/multi-user.target "$r/etc/systemd/system/default.target"
+    : >"$r/etc/machine-id"
+    # The old kernel, installed by rpm with its scriptlets, its initramfs made by the real dracut.
+    mkdir -p "$r/var/tmp" "$r/boot" "$r/rpms/old" "$r/rpms/userland"
+    cp "$RPMS"/old/*.rpm "$r/rpms/old/"
+    cp "$RPMS"/userland/*.rpm "$r/rpms/userland/"
+    # shellcheck disable=SC2016
+    in_root "$r" bash -euxc '
+        rpmdb --initdb
+        rpmkeys --import /etc/pki/rpm-gpg/RPM-GPG-KEY-bed
+        export KERNEL_INSTALL_BYPASS=1
+        rpm -Uv --nodb --justdb --test /rpms/userland/*.rpm >/dev/null 2>&1 || true
+        rpm -Uv /rpms/userland/*.rpm
+        rpm -Uv /rpms/old/*.rpm
+        depmod -a "$1"
+        DRACUT_NO_XATTR=1 dracut --no-hostonly --kver "$1" --reproducible --add ostree -f "/usr/lib/modules/$1/initramfs.img"
+        chmod 0600 "/usr/lib/modules/$1/initramfs.img"
+        rpm -qa' - "$(kver_of old)" </dev/null
+    rm -rf "$r/rpms" "$r"/{boot,var,tmp,run,dev}
+    mkdir -p "$r"/{boot,var,run,dev}
+    mkdir -m 1777 "$r/tmp"
+    rm -rf "$r/usr/share/rpm/.rpm.lock"
+    # variants
+    if [[ $suite == bookworm ]]; then
+        chroot "$r" /usr/lib/bed/setup no-layout
+    else
+        chroot "$r" /usr/lib/bed/setup ostree-repo rpm-ostree layout
+    fi
+    find "$r" -xdev -newermt @1700000000 -exec touch -h -d @1700000000 {} +
+}
+
+bed_base() {
+    local suite=${1:-} key c m
+    [[ " ${SUITES[*]} " == *" $suite "* ]] || die "base: one of: ${SUITES[*]}"
+    bed_kernels
+    rootfs "$suite"
+    ostree_container
+    key=$(key_of "$HERE/lib/base.sh" "$HERE/base" "$HERE/rpm-ostree" "$HERE/rpm-ostree.d" \
+        "$BED/keys/kernels" "$BED/keys/rootfs-$suite" "$BED/keys/ostree-container")
+    if is_fresh "base-$suite" "$key" && b image inspect "localhost/bed-$suite" >/dev/null 2>&1; then
+        return 0
+    fi
+    say "$suite: base image"
+    local r=$BED/rootfs/$suite.d
+    rm -rf "$r"
+    mkdir -p "$r"
+    zstd -dc "$BED/rootfs/$suite.tar.zst" | tar -C "$r" -xf - --exclude='./dev/*'
+    shape "$r" "$suite" >"$LOGS/base-$suite.log" 2>&1 || {
+        tail -n 30 "$LOGS/base-$suite.log" >&2
+        die "shaping the base $suite (log: $LOGS/base-$suite.log)"
+    }
+    c=$(b from scratch)
+    m=$(b mount "$c")
+    cp -a "$r/." "$m/"
+    b config --label containers.bootc=1 --label "ostree.linux=$(kver_of old)" "$c"
+    b umount "$c" >/dev/null
+    b commit -q --rm "$c" "localhost/bed-$suite" >>"$LOGS/base-$suite.log"
+    rm -rf "$r"
+    mark_fresh "base-$suite" "$key"
+}

@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# What every part of the bed uses: places, messages, logs, the cache.
+
+# shellcheck disable=SC2034  # used by the other parts
+{
+    HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    TOP=$(cd "$HERE/../.." && pwd)
+    BED=${BED_DIR:-$TOP/target/bed}
+    LOGS=$BED/logs
+    STORAGE=$BED/storage
+    TOOL=${OSTREE_KERNEL:-$TOP/target/release/ostree-kernel}
+    MIRROR=${BED_MIRROR:-http://deb.debian.org/debian}
+    SECURITY_MIRROR=${BED_SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+}
+mkdir -p "$BED" "$LOGS"
+
+say() { printf 'bed: %s\n' "$*" >&2; }
+die() {
+    printf 'bed: error: %s\n' "$*" >&2
+    exit 1
+}
+
+# run_logged LOG CMD…: output to the log; on failure its tail is shown.
+run_logged() {
+    local log=$LOGS/$1 rc=0
+    shift
+    printf '$ %s\n' "$*" >>"$log"
+    "$@" >>"$log" 2>&1 </dev/null || rc=$?
+    if ((rc)); then
+        tail -n 30 "$log" >&2
+        die "$1 exited with status $rc (log: $log)"
+    fi
+}
+
+now() { date +%s.%N; }
+since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
+
+# key_of ITEM…: one hash over files (their content) and strings (themselves).
+key_of() {
+    local i
+    for i in "$@"; do
+        if [[ -f $i ]]; then
+            sha256sum <"$i"
+        elif [[ -d $i ]]; then
+            (cd "$i" && find . -type f -not -path '*/target/*' -print0 | sort -z | xargs -0r sha256sum)
+        else
+            printf '%s\n' "$i"
+        fi
+    done | sha256sum | cut -c1-16
+}
+
+# is_fresh NAME KEY: was the product NAME made by the recipe KEY? mark_fresh says so.
+is_fresh() { [[ $(cat "$BED/keys/$1" 2>/dev/null) == "$2" ]]; }
+mark_fresh() {
+    mkdir -p "$BED/keys"
+    printf '%s\n' "$2" >"$BED/keys/$1"
+}
+
+# with_lock NAME CMD…: two beds at once do not build the same product.
+with_lock() {
+    local name=$1 fd
+    shift
+    mkdir -p "$BED/locks"
+    exec {fd}>"$BED/locks/$name"
+    flock "$fd"
+    "$@"
+    exec {fd}>&-
+}
