@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Taking things out of the tree.
+//!
+//! Links are removed, never followed. What is mounted in the tree belongs to the build (bind and
+//! cache mounts of a `RUN` line), not to the image: it is never emptied and never unmounted.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::fstatat;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::resolve::Resolver;
+use super::tree::{Entries, MAX_DEPTH, subdir};
+use super::{Cause, Kind, Result, Root};
+
+impl Root {
+    /// Removes the entry `path`, whatever it is but a directory. `false` if it was not there.
+    pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        let done = self.entry(path).and_then(|(dir, name)| {
+            Ok(unlinkat(dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir)?)
+        });
+        Ok(self.or_absent_cause("removing", path, done)?.is_some())
+    }
+
+    /// Removes `path` and everything below it. `false` if it was not there.
+    ///
+    /// A mount point at or below `path` is an error that names it, and what is mounted there is
+    /// untouched; entries met before it are gone by then.
+    pub fn remove_tree(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        let mut sweep = Sweep::new(self, false);
+        let done = self
+            .entry(path)
+            .and_then(|(dir, name)| sweep.remove(&dir, &name, None, 0));
+        // `at` begins with the entry's own name, once its directory is found.
+        let seen = match path.parent() {
+            Some(dir) if sweep.at.file_name().is_some() => dir.join(&sweep.at),
+            _ => path.to_path_buf(),
+        };
+        Ok(self.or_absent_cause("removing", &seen, done)?.is_some())
+    }
+
+    /// Empties the directory `path` but keeps it; an absent one is empty already.
+    ///
+    /// With `keep_other_devices` mount points in it are left alone, with the directories that lead
+    /// to them, as `ostree container commit` does; they are returned, relative to `path`. Without
+    /// it the first one is an error, as in [`Root::remove_tree`].
+    pub fn remove_contents(
+        &self,
+        path: impl AsRef<Path>,
+        keep_other_devices: bool,
+    ) -> Result<Vec<PathBuf>> {
+        let path = path.as_ref();
+        let mut sweep = Sweep::new(self, keep_other_devices);
+        if let Some(fd) = self.open_dir("emptying", path)? {
+            sweep
+                .empty(fd, 0)
+                .map_err(|cause| self.error("removing", &path.join(&sweep.at), cause))?;
+        }
+        sweep.kept.sort();
+        Ok(sweep.kept)
+    }
+}
+
+/// One removal: where it is, and the mount points it left alone.
+struct Sweep {
+    resolver: Resolver,
+    keep_mounts: bool,
+    at: PathBuf,
+    kept: Vec<PathBuf>,
+}
+
+impl Sweep {
+    fn new(root: &Root, keep_mounts: bool) -> Self {
+        Self {
+            resolver: root.0.resolver,
+            keep_mounts,
+            at: PathBuf::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Removes what is in the directory. After an error `at` is the place where it happened.
+    fn empty(&mut self, fd: OwnedFd, depth: usize) -> std::result::Result<(), Cause> {
+        if depth > MAX_DEPTH {
+            return Err(Cause::TooDeep { limit: MAX_DEPTH });
+        }
+        let entries = Entries::read(fd)?;
+        for (name, kind) in entries.names {
+            match self.remove(&entries.dir, &name, kind, depth) {
+                Err(Cause::Os(Errno::ENOENT)) => {
+                    self.at.pop();
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        dir: &impl AsFd,
+        name: &OsStr,
+        kind: Option<Kind>,
+        depth: usize,
+    ) -> std::result::Result<(), Cause> {
+        self.at.push(name);
+        if self.resolver.is_mount(dir.as_fd(), name)? {
+            return self.meet_mount();
+        }
+        let kind = match kind {
+            Some(kind) => kind,
+            None => Kind::from_mode(fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_mode),
+        };
+        let mut flag = UnlinkatFlags::NoRemoveDir;
+        if kind == Kind::Dir {
+            let kept = self.kept.len();
+            self.empty(subdir(dir.as_fd(), name)?, depth + 1)?;
+            if self.kept.len() > kept {
+                self.at.pop();
+                return Ok(());
+            }
+            flag = UnlinkatFlags::RemoveDir;
+        }
+        match unlinkat(dir, name, flag) {
+            // A mount that the resolver could not see.
+            Err(Errno::EBUSY) => return self.meet_mount(),
+            done => done?,
+        }
+        self.at.pop();
+        Ok(())
+    }
+
+    fn meet_mount(&mut self) -> std::result::Result<(), Cause> {
+        if !self.keep_mounts {
+            return Err(Cause::MountPoint);
+        }
+        self.kept.push(self.at.clone());
+        self.at.pop();
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From a path to a file descriptor, without ever leaving the root.
+//!
+//! Two ways with one meaning: `openat2` with `RESOLVE_IN_ROOT`, and, where a sandbox's seccomp
+//! profile refuses that call, a walk component by component. Absolute links start again at the
+//! root and `..` stops there. This file must not open anything by a path that starts outside.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
+
+/// Links followed in one resolution before it is taken for a loop, as in the kernel.
+const MAX_LINKS: usize = 40;
+
+/// Attempts at a resolution that raced with a rename (`EAGAIN`).
+const MAX_RACES: usize = 64;
+
+/// How paths are resolved under one opened root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resolver {
+    /// The kernel does it.
+    Openat2,
+    /// We do it, because the kernel or a sandbox refuses `openat2`.
+    Walk,
+}
+
+impl Resolver {
+    /// Finds out whether `openat2` works here. Opening the root itself can fail for no other
+    /// reason than a refusal of the call.
+    pub(super) fn probe(root: BorrowedFd<'_>) -> Self {
+        match open_in_root(root, Path::new("."), OFlag::O_PATH) {
+            Ok(_) => Self::Openat2,
+            Err(_) => Self::Walk,
+        }
+    }
+
+    /// Opens `path` with links resolved inside `root`, the last one too unless `flags` has
+    /// `O_NOFOLLOW`. `O_CLOEXEC` is always added; `flags` must not create.
+    pub(super) fn open(
+        self,
+        root: BorrowedFd<'_>,
+        path: &Path,
+        flags: OFlag,
+    ) -> Result<OwnedFd, Errno> {
+        let path = inside(path);
+        match self {
+            Self::Openat2 => open_in_root(root, &path, flags),
+            Self::Walk => walk(root, &path, flags),
+        }
+    }
+
+    /// Whether something is mounted on the entry `name` of `dir`. The walk has only device
+    /// numbers, and only those of directories (overlayfs may give a file the number of its
+    /// layer): there a bind mount of the same filesystem stays unseen.
+    pub(super) fn is_mount(self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Errno> {
+        match self {
+            Self::Openat2 => {
+                let how = OpenHow::new()
+                    .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+                    .resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_BENEATH);
+                match openat2(dir, name, how) {
+                    Ok(_) => Ok(false),
+                    Err(Errno::EXDEV) => Ok(true),
+                    Err(errno) => Err(errno),
+                }
+            }
+            Self::Walk => {
+                let entry = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                let is_dir = file_type(entry.st_mode) == SFlag::S_IFDIR;
+                Ok(is_dir && entry.st_dev != fstat(dir)?.st_dev)
+            }
+        }
+    }
+}
+
+/// The path with its leading `/` and its `.` taken away; `.` for the root itself.
+pub(super) fn inside(path: &Path) -> PathBuf {
+    let kept: PathBuf = path
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .collect();
+    if kept.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        kept
+    }
+}
+
+/// The type bits of a mode.
+pub(super) fn file_type(mode: nix::libc::mode_t) -> SFlag {
+    SFlag::from_bits_truncate(mode) & SFlag::S_IFMT
+}
+
+fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    for _ in 0..MAX_RACES {
+        match openat2(root, path, how) {
+            Err(Errno::EAGAIN | Errno::EINTR) => continue,
+            result => return result,
+        }
+    }
+    Err(Errno::EAGAIN)
+}
+
+fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
+    let follow_last = !flags.contains(OFlag::O_NOFOLLOW);
+    let mut todo = parts(path.as_os_str());
+    // The directories from the root (not in the list) to here: `..` is a pop, and stops.
+    let mut dirs: Vec<OwnedFd> = Vec::new();
+    let mut links = 0;
+    while let Some(name) = todo.pop_front() {
+        if name == "." {
+            continue;
+        }
+        if name == ".." {
+            dirs.pop();
+            continue;
+        }
+        let here = dirs.last().map_or(root, AsFd::as_fd);
+        let seen = fstatat(here, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let is_last = todo.is_empty();
+        if file_type(seen.st_mode) == SFlag::S_IFLNK && (follow_last || !is_last) {
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(Errno::ELOOP);
+            }
+            let target = readlinkat(here, name.as_os_str())?;
+            if target.as_bytes().starts_with(b"/") {
+                dirs.clear();
+            }
+            let mut rest = parts(&target);
+            rest.append(&mut todo);
+            todo = rest;
+        } else if is_last {
+            return open_entry(here, &name, flags);
+        } else {
+            dirs.push(open_entry(here, &name, OFlag::O_PATH | OFlag::O_DIRECTORY)?);
+        }
+    }
+    open_entry(
+        dirs.last().map_or(root, AsFd::as_fd),
+        OsStr::new("."),
+        flags,
+    )
+}
+
+/// Opens one entry; a link put in its place since we looked is not followed.
+fn open_entry(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlag) -> Result<OwnedFd, Errno> {
+    openat(
+        dir,
+        name,
+        flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+/// The parts of a path or link target. A trailing slash becomes `.`, which wants a directory.
+fn parts(path: &OsStr) -> VecDeque<OsString> {
+    path.as_bytes()
+        .split(|&byte| byte == b'/')
+        .map(|part| if part.is_empty() { b"." } else { part })
+        .map(|part| OsStr::from_bytes(part).to_os_string())
+        .collect()
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Looking at directories: one level, and whole subtrees.
+//!
+//! By file descriptor all the way down, so it works without `/proc` and cannot be led astray by a
+//! link put in the place of a directory. Answers are sorted: the order of readdir is chance.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::dir::{Dir, Type};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, fstat, fstatat};
+
+use super::{Cause, Kind, Meta, Result, Root};
+
+/// The most entries that one directory, or one walked subtree, may hold.
+pub const MAX_ENTRIES: usize = 1 << 20;
+
+/// The deepest nesting of directories that is walked or removed.
+pub const MAX_DEPTH: usize = 128;
+
+/// One entry found by [`Root::walk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// Where it is, relative to the walked directory; never empty.
+    pub path: PathBuf,
+    /// What it is; of a link, the link itself.
+    pub meta: Meta,
+}
+
+impl Root {
+    /// The names in the directory `path` and what they are (links not followed), sorted by name.
+    /// Empty if the directory is absent. The directory may be reached through links. Fails if
+    /// `path` is there and not a directory.
+    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(OsString, Kind)>> {
+        const LISTING: &str = "listing";
+        let path = path.as_ref();
+        let Some(fd) = self.open_dir(LISTING, path)? else {
+            return Ok(Vec::new());
+        };
+        let read = Entries::read(fd).and_then(Entries::kinds);
+        let mut list = read.map_err(|cause| self.error(LISTING, path, cause))?;
+        list.sort();
+        Ok(list)
+    }
+
+    /// Everything below the directory `path`, sorted by path: links are not followed, mounts are
+    /// entered ([`Meta::dev`] tells). Empty if the directory is absent.
+    ///
+    /// Fails with [`Cause::TooMany`] beyond [`MAX_ENTRIES`] and with [`Cause::TooDeep`] beyond
+    /// [`MAX_DEPTH`].
+    pub fn walk(&self, path: impl AsRef<Path>) -> Result<Vec<Walked>> {
+        let path = path.as_ref();
+        let mut found = Vec::new();
+        if let Some(fd) = self.open_dir("walking", path)? {
+            let mut at = PathBuf::new();
+            descend(fd, &mut at, 0, &mut found)
+                .map_err(|cause| self.error("walking", &path.join(&at), cause))?;
+        }
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// Opens the directory that `path` leads to, for reading; `None` if it is absent.
+    pub(super) fn open_dir(&self, action: &'static str, path: &Path) -> Result<Option<OwnedFd>> {
+        let Some(fd) = self.or_absent(action, path, self.resolve(path, OFlag::O_PATH))? else {
+            return Ok(None);
+        };
+        let fail = |cause: Cause| self.error(action, path, cause);
+        let found = Meta::from(fstat(&fd).map_err(|e| fail(e.into()))?).kind;
+        if found != Kind::Dir {
+            let wanted = Kind::Dir;
+            return Err(fail(Cause::WrongKind { found, wanted }));
+        }
+        Ok(Some(
+            subdir(fd.as_fd(), OsStr::new(".")).map_err(|e| fail(e.into()))?,
+        ))
+    }
+}
+
+/// Opens the directory `name` of `dir` for reading; a link is not followed.
+pub(super) fn subdir(dir: BorrowedFd<'_>, name: &OsStr) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(dir, name, flags, Mode::empty())
+}
+
+/// An opened directory and the names in it, in the order of readdir.
+pub(super) struct Entries {
+    pub(super) dir: Dir,
+    pub(super) names: Vec<(OsString, Option<Kind>)>,
+}
+
+impl Entries {
+    pub(super) fn read(fd: OwnedFd) -> std::result::Result<Self, Cause> {
+        let mut dir = Dir::from_fd(fd)?;
+        let mut names = Vec::new();
+        for entry in dir.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if names.len() == MAX_ENTRIES {
+                return Err(Cause::TooMany { limit: MAX_ENTRIES });
+            }
+            let kind = entry.file_type().map(Kind::from);
+            names.push((OsStr::from_bytes(name).to_os_string(), kind));
+        }
+        Ok(Self { dir, names })
+    }
+
+    /// The names with what they are; entries that vanish meanwhile are left out.
+    fn kinds(self) -> std::result::Result<Vec<(OsString, Kind)>, Cause> {
+        let mut list = Vec::with_capacity(self.names.len());
+        for (name, kind) in self.names {
+            let kind = match kind {
+                Some(kind) => Some(kind),
+                None => look(&self.dir, &name)?.map(|meta| meta.kind),
+            };
+            list.extend(kind.map(|kind| (name, kind)));
+        }
+        Ok(list)
+    }
+}
+
+/// The entry `name` of `dir`, a link not followed; `None` if it has vanished.
+fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
+    match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(Meta::from(stat))),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Adds what is below `fd` to `found`. After an error `at` is the place where it happened.
+fn descend(
+    fd: OwnedFd,
+    at: &mut PathBuf,
+    depth: usize,
+    found: &mut Vec<Walked>,
+) -> std::result::Result<(), Cause> {
+    if depth > MAX_DEPTH {
+        return Err(Cause::TooDeep { limit: MAX_DEPTH });
+    }
+    let entries = Entries::read(fd)?;
+    for (name, _) in entries.names {
+        let Some(meta) = look(&entries.dir, &name)? else {
+            continue;
+        };
+        if found.len() == MAX_ENTRIES {
+            return Err(Cause::TooMany { limit: MAX_ENTRIES });
+        }
+        at.push(&name);
+        found.push(Walked {
+            path: at.clone(),
+            meta,
+        });
+        if meta.kind == Kind::Dir {
+            match subdir(entries.dir.as_fd(), &name) {
+                Ok(fd) => descend(fd, at, depth + 1, found)?,
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        at.pop();
+    }
+    Ok(())
+}
+
+impl From<Type> for Kind {
+    fn from(kind: Type) -> Self {
+        match kind {
+            Type::Fifo => Self::Fifo,
+            Type::CharacterDevice => Self::CharDevice,
+            Type::Directory => Self::Dir,
+            Type::BlockDevice => Self::BlockDevice,
+            Type::File => Self::File,
+            Type::Symlink => Self::Symlink,
+            Type::Socket => Self::Socket,
+        }
+    }
+}

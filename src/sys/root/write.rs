@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Putting things into the tree.
+//!
+//! Modes are exact whatever the umask, and never wider on the way there. A file that is replaced
+//! is whole at every moment: the new one is written beside it, synced, and renamed. A link in the
+//! last place is replaced or refused, never written through.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::unistd::{UnlinkatFlags, fsync, symlinkat, unlinkat};
+use sha2::{Digest, Sha256};
+
+use super::tree::subdir;
+use super::{Cause, Kind, Result, Root};
+
+/// How the names of our temporary files begin; one that is left over comes from a killed run.
+pub const TEMP_PREFIX: &str = ".ostree-kernel-";
+
+/// Bytes moved at once by [`Root::copy_in`].
+const COPY_BUFFER: usize = 128 * 1024;
+
+impl Root {
+    /// Creates the file `path` for reading and writing, with exactly `mode`. Its directory must be
+    /// there; anything that is there under its name already, a link too, is an error (`EEXIST`).
+    pub fn create_file(&self, path: impl AsRef<Path>, mode: u32) -> Result<File> {
+        let path = path.as_ref();
+        let made = self
+            .entry(path)
+            .and_then(|(dir, name)| create(dir.as_fd(), &name, mode));
+        made.map_err(|cause| self.error("creating", path, cause))
+    }
+
+    /// Makes `path` a file of these bytes and this mode, replacing what is there, a link too, in
+    /// one atomic step; afterwards it is on the disk. On failure the old file is as it was.
+    pub fn write(&self, path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
+        let path = path.as_ref();
+        let done = self.entry(path).and_then(|(dir, name)| {
+            let (temp, mut file) = create_temp(dir.as_fd(), mode)?;
+            let temp = Path::new(&temp);
+            let replaced = (|| {
+                file.write_all(bytes)?;
+                restore_mode(&file, mode)?;
+                file.sync_all()?;
+                renameat(&dir, temp, &dir, name.as_os_str())?;
+                Ok(())
+            })();
+            if replaced.is_err() {
+                // The first error is the one that matters.
+                let _ = unlinkat(&dir, temp, UnlinkatFlags::NoRemoveDir);
+            }
+            replaced.and_then(|()| sync_directory(dir.as_fd()))
+        });
+        done.map_err(|cause| self.error("writing", path, cause))
+    }
+
+    /// Creates the file `path` as [`Root::create_file`] does and fills it from `reader`, at most
+    /// `limit` bytes: more is [`Cause::TooLarge`]. Returns how many bytes there were and their
+    /// SHA-256. On failure the file is gone again. Not synced: see [`Root::sync_file`].
+    pub fn copy_in(
+        &self,
+        reader: &mut dyn Read,
+        path: impl AsRef<Path>,
+        mode: u32,
+        limit: u64,
+    ) -> Result<(u64, [u8; 32])> {
+        let path = path.as_ref();
+        let done = self.entry(path).and_then(|(dir, name)| {
+            let file = create(dir.as_fd(), &name, mode)?;
+            let copied = pour(reader, &file, limit);
+            let copied = copied.and_then(|copied| {
+                restore_mode(&file, mode)?;
+                Ok(copied)
+            });
+            if copied.is_err() {
+                // The first error is the one that matters.
+                let _ = unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+            }
+            copied
+        });
+        done.map_err(|cause| self.error("copying into", path, cause))
+    }
+
+    /// Renames the entry `from` to `to`, replacing what is there. Links are renamed and replaced,
+    /// not followed. Not synced: see [`Root::sync_dir`].
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let (from_dir, from_name) = self
+            .entry(from)
+            .map_err(|cause| self.error("renaming", from, cause))?;
+        let done = self.entry(to).and_then(|(to_dir, to_name)| {
+            let (old, new) = (from_name.as_os_str(), to_name.as_os_str());
+            Ok(renameat(from_dir, old, to_dir, new)?)
+        });
+        done.map_err(|cause| self.error("renaming a file to", to, cause))
+    }
+
+    /// Makes `path` a directory, with those that lead to it. New ones get exactly `mode`; those
+    /// that are there keep theirs. Fails where something is in the way, a dangling link too.
+    pub fn create_dir_all(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
+        let mut at = PathBuf::new();
+        for part in super::resolve::inside(path.as_ref()).components() {
+            at.push(part);
+            match self.stat(&at)?.map(|meta| meta.kind) {
+                Some(Kind::Dir) => {}
+                Some(found) => {
+                    let wanted = Kind::Dir;
+                    let cause = Cause::WrongKind { found, wanted };
+                    return Err(self.error("creating the directory", &at, cause));
+                }
+                None => self
+                    .entry(&at)
+                    .and_then(|(dir, name)| create_dir(dir.as_fd(), &name, mode))
+                    .map_err(|cause| self.error("creating the directory", &at, cause))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the file or directory that `path` leads to exactly the permission bits `mode`. It
+    /// must be readable to us. Fails if it is absent or neither a file nor a directory.
+    pub fn set_mode(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
+        let path = path.as_ref();
+        let fd = self.open_present("setting the mode of", path)?;
+        fchmod(fd, bits(mode)).map_err(|e| self.error("setting the mode of", path, e))
+    }
+
+    /// Waits until the contents and the mode of the file `path` are on the disk.
+    pub fn sync_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let fd = self.open_present("syncing", path)?;
+        fsync(fd).map_err(|e| self.error("syncing", path, e))
+    }
+
+    /// Waits until the names in the directory `path` are on the disk.
+    pub fn sync_dir(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let done = self.resolve(path, flags).map_err(Cause::Os);
+        done.and_then(|fd| sync_directory(fd.as_fd()))
+            .map_err(|cause| self.error("syncing", path, cause))
+    }
+
+    /// Creates the link `path`, whose text is `target` as given. What is there already is an error.
+    pub fn symlink(&self, target: impl AsRef<Path>, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let done = self
+            .entry(path)
+            .and_then(|(dir, name)| Ok(symlinkat(target.as_ref(), dir, name.as_os_str())?));
+        done.map_err(|cause| self.error("creating the link", path, cause))
+    }
+
+    /// Opens the file or directory that `path` leads to; absence is an error, unlike in
+    /// [`Root::open_file`].
+    fn open_present(&self, action: &'static str, path: &Path) -> Result<OwnedFd> {
+        let fail = |cause: Cause| self.error(action, path, cause);
+        match self.stat(path)?.map(|meta| meta.kind) {
+            None => Err(fail(Errno::ENOENT.into())),
+            Some(Kind::File | Kind::Dir) => {
+                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+                self.resolve(path, flags).map_err(|e| fail(e.into()))
+            }
+            Some(found) => {
+                let wanted = Kind::File;
+                Err(fail(Cause::WrongKind { found, wanted }))
+            }
+        }
+    }
+}
+
+/// Creates one file. Until the mode is set it has `mode` less the umask: never more.
+fn create(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> std::result::Result<File, Cause> {
+    let flags =
+        OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let fd = openat(dir, name, flags, bits(mode & 0o777))?;
+    fchmod(&fd, bits(mode))?;
+    Ok(File::from(fd))
+}
+
+/// Creates a file under a name of its own in this process; one that a killed run left there under
+/// the same name is removed first.
+fn create_temp(dir: BorrowedFd<'_>, mode: u32) -> std::result::Result<(String, File), Cause> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{TEMP_PREFIX}{}-{count}.tmp", process::id());
+    match unlinkat(dir, name.as_str(), UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let file = create(dir, OsStr::new(&name), mode)?;
+    Ok((name, file))
+}
+
+/// Writing takes the set-id bits away from a writer without privileges: set them once more.
+fn restore_mode(file: &File, mode: u32) -> std::result::Result<(), Cause> {
+    if mode & 0o6000 != 0 {
+        fchmod(file, bits(mode))?;
+    }
+    Ok(())
+}
+
+fn create_dir(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> std::result::Result<(), Cause> {
+    mkdirat(dir, name, bits(mode & 0o777))?;
+    Ok(fchmod(subdir(dir, name)?, bits(mode))?)
+}
+
+fn pour(
+    reader: &mut dyn Read,
+    mut file: &File,
+    limit: u64,
+) -> std::result::Result<(u64, [u8; 32]), Cause> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; COPY_BUFFER];
+    let mut total = 0;
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if read == 0 {
+            return Ok((total, hash.finalize().into()));
+        }
+        total += read as u64;
+        if total > limit {
+            return Err(Cause::TooLarge { limit });
+        }
+        let bytes = &buffer[..read];
+        hash.update(bytes);
+        file.write_all(bytes)?;
+    }
+}
+
+/// Syncs a directory given as any kind of descriptor.
+fn sync_directory(dir: BorrowedFd<'_>) -> std::result::Result<(), Cause> {
+    match fsync(subdir(dir, OsStr::new("."))?) {
+        // The filesystem has no such thing for directories.
+        Err(Errno::EINVAL) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn bits(mode: u32) -> Mode {
+    Mode::from_bits_truncate(mode)
+}
