@@ -210,8 +210,8 @@ impl Root {
     }
 
     /// Whether something is mounted at `path` (the last component is not followed if a link). The
-    /// root itself counts as one; an absent path does not. Where `openat2` is refused, only a
-    /// directory on another device than its parent is seen.
+    /// root itself counts as one; an absent path does not. Where both `openat2` and
+    /// `/proc` are missing, only a directory on another device than its parent is seen.
     pub fn is_mount_point(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let found = self

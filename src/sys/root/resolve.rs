@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -55,28 +55,36 @@ impl Resolver {
         }
     }
 
-    /// Whether something is mounted on the entry `name` of `dir`. The walk has only device
-    /// numbers, and only those of directories (overlayfs may give a file the number of its
-    /// layer): there a bind mount of the same filesystem stays unseen.
+    /// Whether something is mounted on the entry `name` of `dir`. The walk asks `/proc` for mount
+    /// numbers; without it, it has only device numbers, and only those of directories (overlayfs
+    /// may give a file the number of its layer): then a bind mount of the same filesystem stays
+    /// unseen.
     pub(super) fn is_mount(self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Errno> {
-        match self {
-            Self::Openat2 => {
-                let how = OpenHow::new()
-                    .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-                    .resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_BENEATH);
-                match openat2(dir, name, how) {
-                    Ok(_) => Ok(false),
-                    Err(Errno::EXDEV) => Ok(true),
-                    Err(errno) => Err(errno),
-                }
-            }
-            Self::Walk => {
-                let entry = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-                let is_dir = file_type(entry.st_mode) == SFlag::S_IFDIR;
-                Ok(is_dir && entry.st_dev != fstat(dir)?.st_dev)
-            }
+        if self == Self::Openat2 {
+            let how = OpenHow::new()
+                .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+                .resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_BENEATH);
+            return match openat2(dir, name, how) {
+                Ok(_) => Ok(false),
+                Err(Errno::EXDEV) => Ok(true),
+                Err(errno) => Err(errno),
+            };
         }
+        let entry = open_entry(dir, name, OFlag::O_PATH)?;
+        if let (Some(inner), Some(outer)) = (mount_number(entry.as_fd()), mount_number(dir)) {
+            return Ok(inner != outer);
+        }
+        let stat = fstat(entry)?;
+        let is_dir = file_type(stat.st_mode) == SFlag::S_IFDIR;
+        Ok(is_dir && stat.st_dev != fstat(dir)?.st_dev)
     }
+}
+
+/// The line of `/proc` that names the mount a descriptor lies on; `None` without `/proc`.
+fn mount_number(fd: BorrowedFd<'_>) -> Option<String> {
+    let info = fs_err::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    let line = info.lines().find(|line| line.starts_with("mnt_id:"))?;
+    Some(line.to_string())
 }
 
 /// The path with its leading `/` and its `.` taken away; `.` for the root itself.

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 
+use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::umask;
 use nix::unistd::mkfifo;
@@ -509,6 +510,55 @@ fn devices_and_mounts() {
         assert!(!host.is_mount_point("/proc/self").unwrap());
         assert!(!host.same_filesystem("/proc", "/").unwrap());
     }
+}
+
+#[test]
+fn what_is_mounted_survives() {
+    // A mount namespace for this thread alone. Not everybody may have one.
+    if unshare(CloneFlags::CLONE_NEWNS).is_err() {
+        return;
+    }
+    let none: Option<&str> = None;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(none, "/", none, private, none).unwrap();
+    with_both(|bed| {
+        let bind = |from: PathBuf, to: &str| {
+            mount(Some(&from), &bed.at(to), none, MsFlags::MS_BIND, none).unwrap();
+        };
+        bed.file("d/file", "").file("d/x/gone", "").file("d/y", "");
+        bed.dir("d/x/bind").dir("d/tmpfs").dir("e/bind/on");
+        bind(bed.outside(), "d/x/bind");
+        bind(bed.outside().join("secret"), "d/file");
+        mount(
+            none,
+            &bed.at("d/tmpfs"),
+            Some("tmpfs"),
+            MsFlags::empty(),
+            none,
+        )
+        .unwrap();
+        bed.file("d/tmpfs/kept", "");
+        bind(bed.at("e/bind"), "e/bind");
+
+        for path in ["d/x/bind", "d/file", "d/tmpfs", "e/bind"] {
+            assert!(bed.root.is_mount_point(path).unwrap(), "{path}");
+        }
+        assert!(!bed.root.is_mount_point("d/x").unwrap());
+        let refusal = said(bed.root.remove_tree("d/x"));
+        assert!(refusal.starts_with("removing /d/x/bind in "), "{refusal}");
+        assert!(refusal.ends_with("it is a mount point"));
+        assert!(said(bed.root.remove_contents("e", false)).contains("/e/bind"));
+        let kept = bed.root.remove_contents("d", true).unwrap();
+        let expected = ["file", "tmpfs", "x/bind"].map(PathBuf::from);
+        assert_eq!(kept, expected);
+        assert_eq!(bed.names("d"), ["file", "tmpfs", "x"]);
+        assert_eq!(bed.names("d/tmpfs"), ["kept"]);
+        for path in ["d/x/bind", "d/file", "d/tmpfs", "e/bind"] {
+            umount(&bed.at(path)).unwrap();
+        }
+        assert!(bed.root.remove_tree("d").unwrap());
+        assert!(bed.root.is_dir("e/bind/on").unwrap());
+    });
 }
 
 #[test]
