@@ -1,2 +1,444 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! (to be written)
+//! What a kernel image says about itself: its release string, its architecture, whether it is
+//! signed. The directory's name and the package's are promises; this is what boots.
+//!
+//! Bytes in, values out: it opens nothing and runs nothing. No size or offset from a header is
+//! believed before the bytes arrive, and a reader is streamed, so an image of 90 MB costs a
+//! decoder's window.
+
+mod image;
+mod payload;
+mod pe;
+mod scan;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::{self, Cursor, Read, Seek};
+
+use image::Image;
+use payload::Codec;
+use pe::Pe;
+
+/// The most bytes that are decoded, or searched, for a banner.
+pub const MAX_DECODED: u64 = 256 << 20;
+
+/// The longest release string a kernel can have, in bytes (`__NEW_UTS_LEN`).
+const MAX_RELEASE: usize = 64;
+
+/// How a signature that is appended to an image ends (ppc64le, s390x), as with modules.
+const APPENDED_SIGNATURE: &[u8] = b"~Module signature appended~\n";
+
+/// What a kernel image says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The release string, `uname -r`: 1 to 64 printable characters, a digit first, no `/`.
+    pub kver: String,
+    /// The architecture it runs on.
+    pub arch: Arch,
+    /// How the image is packed.
+    pub format: Format,
+}
+
+/// An architecture, as far as kernel images tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arch {
+    /// 32-bit x86.
+    X86,
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+    /// 64-bit PowerPC, little-endian.
+    Ppc64le,
+    /// 64-bit RISC-V.
+    Riscv64,
+    /// IBM Z.
+    S390x,
+}
+
+/// How a kernel image is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// x86: a setup part that names the release, and a compressed kernel.
+    BzImage,
+    /// arm64, riscv64: the kernel as it lies in memory.
+    Image,
+    /// The same, in gzip.
+    ImageGzip,
+    /// An EFI program that decompresses an [`Format::Image`].
+    Zboot,
+    /// s390x: a boot part that names the release, and a compressed kernel.
+    S390,
+    /// `vmlinux`: what the linker made.
+    Elf,
+    /// An ELF wrapper with a gzip'd `vmlinux` in it, of PowerPC.
+    ElfWrapper,
+    /// A unified kernel image: an EFI program with a kernel in its section `.linux`.
+    Uki,
+}
+
+/// Why an image does not tell its release.
+#[derive(Debug, thiserror::Error)]
+pub enum VmlinuzError {
+    /// The reader failed.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    /// A header points outside, or the image was cut.
+    #[error("the image has {size} bytes, expected {what} at {offset:#x}")]
+    Truncated {
+        /// What should be there.
+        what: &'static str,
+        /// Where, in bytes from the start.
+        offset: u64,
+        /// How long the image is, in bytes.
+        size: u64,
+    },
+    /// None of the known kinds.
+    #[error(
+        "it begins with {}, expected a kernel image (x86 bzImage, arm64 or riscv64 Image, EFI \
+         zboot, s390x image, ELF vmlinux, UKI)",
+        Hex(.first)
+    )]
+    Unknown {
+        /// The first bytes, up to 16.
+        first: Vec<u8>,
+    },
+    /// A machine number that is none of [`Arch`].
+    #[error("it is for machine {number:#x} ({table}), expected a known architecture")]
+    Machine {
+        /// The number.
+        number: u16,
+        /// The table that the number is from: `PE` or `ELF`.
+        table: &'static str,
+    },
+    /// There is something else where the release string should be.
+    #[error("at {offset:#x} stands {:?}, expected a release string", String::from_utf8_lossy(.found))]
+    NotARelease {
+        /// Where, in bytes from the start.
+        offset: u64,
+        /// What is there, cut at 64 bytes.
+        found: Vec<u8>,
+    },
+    /// The kernel does not say `Linux version X (`.
+    #[error("{searched} bytes of the kernel were searched, expected \"Linux version X (\"")]
+    NoBanner {
+        /// How many bytes (decoded) there were.
+        searched: u64,
+    },
+    /// A compression that we cannot undo.
+    #[error("the kernel in it is compressed with {name:?}, expected gzip, zstd, xz, lzma or lz4")]
+    Compression {
+        /// The name the image gives.
+        name: String,
+    },
+    /// The compressed kernel is broken.
+    #[error("the {codec} data at {offset:#x} do not decode: {cause}")]
+    Decode {
+        /// The compression.
+        codec: &'static str,
+        /// Where the data begin, in bytes from the start of the image.
+        offset: u64,
+        /// What the decoder says.
+        cause: io::Error,
+    },
+    /// More than [`MAX_DECODED`] bytes without an answer.
+    #[error("the kernel is larger than {MAX_DECODED} bytes")]
+    TooLarge,
+}
+
+type Result<T> = std::result::Result<T, VmlinuzError>;
+
+/// Finds the release string in a kernel image that lies in memory. Fails as [`release_from`] does.
+pub fn release(image: &[u8]) -> Result<Release> {
+    release_from(&mut Cursor::new(image))
+}
+
+/// Finds the release string in a kernel image, wherever the reader stands now.
+///
+/// Fails with [`VmlinuzError::Unknown`] for what is no kernel image of the kinds in [`Format`],
+/// and with the others for one that is broken.
+pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
+    let mut image = Image::new(reader).map_err(VmlinuzError::Io)?;
+    let section = Pe::of(&mut image)?.and_then(|pe| pe.section(b".linux"));
+    let Some((offset, size)) = section else {
+        return plain(&mut image);
+    };
+    let mut inner = image.part("the section .linux", offset, size)?;
+    Ok(Release {
+        format: Format::Uki,
+        ..plain(&mut inner)?
+    })
+}
+
+/// Whether the image carries a signature: a Secure Boot one (a certificate table of a PE file that
+/// lies in the file) or, as on ppc64le and s390x, an appended one. Who signed is not looked at.
+pub fn is_signed(image: &[u8]) -> bool {
+    // Reading memory does not fail.
+    is_signed_from(&mut Cursor::new(image)).unwrap_or(false)
+}
+
+/// As [`is_signed`], for a reader. Fails only if the reader does.
+pub fn is_signed_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
+    let mut image = Image::new(reader)?;
+    let tail = image.size().saturating_sub(APPENDED_SIGNATURE.len() as u64);
+    if image.begins(tail, APPENDED_SIGNATURE)? {
+        return Ok(true);
+    }
+    let certificates = match Pe::of(&mut image) {
+        Err(VmlinuzError::Io(error)) => return Err(error),
+        Err(_) | Ok(None) => None,
+        Ok(Some(pe)) => pe.certificates,
+    };
+    Ok(certificates.is_some_and(|(offset, size)| {
+        // A WIN_CERTIFICATE has a header of 8 bytes.
+        size > 8 && offset.saturating_add(size) <= image.size()
+    }))
+}
+
+/// Whether the image is a unified kernel image. Fails only if the reader does.
+pub fn is_uki_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
+    match Pe::of(&mut Image::new(reader)?) {
+        Err(VmlinuzError::Io(error)) => Err(error),
+        Err(_) | Ok(None) => Ok(false),
+        Ok(Some(pe)) => Ok(pe.section(b".linux").is_some()),
+    }
+}
+
+/// An image of any kind but a UKI.
+fn plain<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+    let begins = |image: &mut Image<'_, R>, offset, magic: &[u8]| {
+        image.begins(offset, magic).map_err(VmlinuzError::Io)
+    };
+    if begins(image, 0x202, b"HdrS")? {
+        return bzimage(image);
+    }
+    if begins(image, 0, b"MZ")? && begins(image, 4, b"zimg")? {
+        return zboot(image);
+    }
+    if begins(image, 0x10008, b"S390EP")? {
+        return s390(image);
+    }
+    if begins(image, 0, b"\x7fELF")? {
+        return elf(image);
+    }
+    if begins(image, 0, &[0x1f, 0x8b])? {
+        return image_gzip(image);
+    }
+    let head = image.head().map_err(VmlinuzError::Io)?;
+    let Some(arch) = scan::image_arch(&head) else {
+        let first = head[..head.len().min(16)].to_vec();
+        return Err(VmlinuzError::Unknown { first });
+    };
+    let size = image.size();
+    let kver = scan::banner(image.stream("the kernel", 0, size)?)?;
+    let format = Format::Image;
+    Ok(Release { kver, arch, format })
+}
+
+/// The setup header points to `RELEASE (who@where) #1 …`; see the kernel's `x86/boot.rst`.
+fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+    let pointer = u16::from_le_bytes(image.bytes("the pointer to the release", 0x20e)?);
+    let flags = u16::from_le_bytes(image.bytes("the load flags", 0x236)?);
+    let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
+    let kver = release_at(image, 0x200 + u64::from(pointer))?;
+    // XLF_KERNEL_64, since protocol 2.12.
+    let arch = if protocol >= 0x20c && flags & 1 != 0 {
+        Arch::X86_64
+    } else {
+        Arch::X86
+    };
+    let format = Format::BzImage;
+    Ok(Release { kver, arch, format })
+}
+
+/// The parameter area at 0x10400 points to `RELEASE (who@where) #1 …`; addresses are offsets.
+fn s390<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+    let pointer = u64::from_be_bytes(image.bytes("the pointer to the release", 0x10428)?);
+    Ok(Release {
+        kver: release_at(image, pointer)?,
+        arch: Arch::S390x,
+        format: Format::S390,
+    })
+}
+
+/// See the kernel's `drivers/firmware/efi/libstub/zboot-header.S`.
+fn zboot<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+    let offset = u32::from_le_bytes(image.bytes("the payload's offset", 8)?);
+    let size = u32::from_le_bytes(image.bytes("the payload's size", 12)?);
+    let name: [u8; 32] = image.bytes("the compression's name", 24)?;
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    let codec = Codec::by_name(name)?;
+    let arch = match Pe::of(image)? {
+        Some(pe) => pe.arch()?,
+        None => {
+            let (what, offset, size) = ("a PE header", 0x3c, image.size());
+            return Err(VmlinuzError::Truncated { what, offset, size });
+        }
+    };
+    let kver = decoded(image, codec, offset.into(), size.into(), |kernel| {
+        scan::banner(kernel)
+    })?;
+    let format = Format::Zboot;
+    Ok(Release { kver, arch, format })
+}
+
+fn image_gzip<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+    let size = image.size();
+    let (arch, kver) = decoded(image, Codec::Gzip, 0, size, |mut kernel| {
+        let mut head = Vec::new();
+        kernel
+            .by_ref()
+            .take(scan::HEAD as u64)
+            .read_to_end(&mut head)
+            .map_err(VmlinuzError::Io)?;
+        let first = head[..head.len().min(16)].to_vec();
+        let arch = scan::image_arch(&head).ok_or(VmlinuzError::Unknown { first })?;
+        Ok((arch, scan::banner(kernel)?))
+    })?;
+    let format = Format::ImageGzip;
+    Ok(Release { kver, arch, format })
+}
+
+/// `vmlinux`, or a wrapper of PowerPC: the wrapper does not say `Linux version`, so what is tried
+/// then are the places where gzip data could begin.
+fn elf<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+    const MAX_TRIES: usize = 16;
+    let arch = elf_arch(image)?;
+    let size = image.size();
+    let none = match scan::banner(image.stream("the kernel", 0, size)?) {
+        Err(none @ VmlinuzError::NoBanner { .. }) => none,
+        kver => {
+            let (kver, format) = (kver?, Format::Elf);
+            return Ok(Release { kver, arch, format });
+        }
+    };
+    let starts = scan::gzip_starts(image.stream("the kernel", 0, size)?, MAX_TRIES)?;
+    for start in starts {
+        if let Ok(kver) = decoded(image, Codec::Gzip, start, size - start, |kernel| {
+            scan::banner(kernel)
+        }) {
+            let format = Format::ElfWrapper;
+            return Ok(Release { kver, arch, format });
+        }
+    }
+    Err(none)
+}
+
+fn elf_arch<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Arch> {
+    let [class, order]: [u8; 2] = image.bytes("the ELF class", 4)?;
+    let machine = image.bytes("the ELF machine", 18)?;
+    let (little, number) = match order {
+        2 => (false, u16::from_be_bytes(machine)),
+        _ => (true, u16::from_le_bytes(machine)),
+    };
+    match (number, little, class) {
+        (3, true, _) => Ok(Arch::X86),
+        (62, true, _) => Ok(Arch::X86_64),
+        (183, true, _) => Ok(Arch::Aarch64),
+        // A wrapper may be 32-bit code around a 64-bit kernel.
+        (20 | 21, true, _) => Ok(Arch::Ppc64le),
+        (22, false, 2) => Ok(Arch::S390x),
+        (243, true, 2) => Ok(Arch::Riscv64),
+        _ => Err(VmlinuzError::Machine {
+            number,
+            table: "ELF",
+        }),
+    }
+}
+
+/// Decodes a part of the image for `look`, which may stop early. What the decoder says about the
+/// data becomes [`VmlinuzError::Decode`].
+fn decoded<R: Read + Seek, T>(
+    image: &mut Image<'_, R>,
+    codec: Codec,
+    offset: u64,
+    size: u64,
+    look: impl FnOnce(Box<dyn Read + '_>) -> Result<T>,
+) -> Result<T> {
+    let broken = |cause| VmlinuzError::Decode {
+        codec: codec.name(),
+        offset,
+        cause,
+    };
+    let data = image.stream("the compressed kernel", offset, size)?;
+    let kernel = codec.decode(data).map_err(broken)?;
+    look(kernel).map_err(|error| match error {
+        VmlinuzError::Io(cause) => broken(cause),
+        error => error,
+    })
+}
+
+/// The release string at `offset`, ended by a space.
+fn release_at<R: Read + Seek>(image: &mut Image<'_, R>, offset: u64) -> Result<String> {
+    let mut found = Vec::new();
+    let size = image.size();
+    if offset >= size {
+        let what = "the release string";
+        return Err(VmlinuzError::Truncated { what, offset, size });
+    }
+    image
+        .stream("the release string", offset, size - offset)?
+        .take(MAX_RELEASE as u64 + 1)
+        .read_to_end(&mut found)
+        .map_err(VmlinuzError::Io)?;
+    match scan::release(&found) {
+        Some(kver) => Ok(kver),
+        None => {
+            found.truncate(MAX_RELEASE);
+            Err(VmlinuzError::NotARelease { offset, found })
+        }
+    }
+}
+
+impl Arch {
+    /// The name that `uname -m` and RPM give it (`i686` for 32-bit x86).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X86 => "i686",
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+            Self::Ppc64le => "ppc64le",
+            Self::Riscv64 => "riscv64",
+            Self::S390x => "s390x",
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::BzImage => "bzImage",
+            Self::Image => "Image",
+            Self::ImageGzip => "Image in gzip",
+            Self::Zboot => "EFI zboot",
+            Self::S390 => "s390x image",
+            Self::Elf => "ELF",
+            Self::ElfWrapper => "ELF wrapper",
+            Self::Uki => "UKI",
+        })
+    }
+}
+
+/// Shows bytes as `4d 5a 90 00`.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (n, byte) in self.0.iter().enumerate() {
+            let space = if n == 0 { "" } else { " " };
+            write!(f, "{space}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}

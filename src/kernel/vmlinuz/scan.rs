@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finding things in a kernel that streams by.
+//!
+//! Memory is one buffer, whatever the kernel's size; what lies across two reads is not missed.
+
+use std::io::{self, Read};
+
+use super::{Arch, MAX_DECODED, MAX_RELEASE, Result, VmlinuzError};
+
+/// Bytes that [`image_arch`] needs.
+pub(super) const HEAD: usize = 0x40;
+
+/// What the kernel prints first, followed by release and builder: `linux_banner`.
+const BANNER: &[u8] = b"Linux version ";
+
+/// Bytes that are looked at together.
+const BUFFER: usize = 256 * 1024;
+
+/// The architecture of an uncompressed `Image` with this head.
+pub(super) fn image_arch(head: &[u8]) -> Option<Arch> {
+    match head.get(0x38..0x3c)? {
+        b"ARM\x64" => Some(Arch::Aarch64),
+        b"RSC\x05" => Some(Arch::Riscv64),
+        _ => None,
+    }
+}
+
+/// The release string that `text` begins with; what follows it is a space.
+pub(super) fn release(text: &[u8]) -> Option<String> {
+    let text = &text[..text.len().min(MAX_RELEASE + 1)];
+    let end = text.iter().position(|&byte| byte == b' ')?;
+    let found = &text[..end];
+    let plain = |&byte: &u8| byte.is_ascii_graphic() && byte != b'/' && byte != b'%';
+    if !found.first()?.is_ascii_digit() || !found.iter().all(plain) {
+        return None;
+    }
+    String::from_utf8(found.to_vec()).ok()
+}
+
+/// The release string of the first banner. The stream is read no further.
+pub(super) fn banner(stream: impl Read) -> Result<String> {
+    const LONGEST: usize = BANNER.len() + MAX_RELEASE + 2;
+    let mut kver = None;
+    let searched = windows(stream, LONGEST, |window, _| {
+        kver = positions(window, BANNER).find_map(|at| banner_at(&window[at..]));
+        kver.is_some()
+    })?;
+    kver.ok_or(VmlinuzError::NoBanner { searched })
+}
+
+/// Where gzip data could begin, at most `limit` places.
+pub(super) fn gzip_starts(stream: impl Read, limit: usize) -> Result<Vec<u64>> {
+    const MAGIC: &[u8] = &[0x1f, 0x8b, 0x08];
+    let mut starts = Vec::new();
+    windows(stream, MAGIC.len(), |window, offset| {
+        for at in positions(window, MAGIC) {
+            starts.push(offset + at as u64);
+        }
+        starts.dedup();
+        starts.len() >= limit
+    })?;
+    starts.truncate(limit);
+    Ok(starts)
+}
+
+/// `Linux version RELEASE (`, so that no format string is taken for a banner.
+fn banner_at(text: &[u8]) -> Option<String> {
+    let rest = text.strip_prefix(BANNER)?;
+    let kver = release(rest)?;
+    rest[kver.len()..].starts_with(b" (").then_some(kver)
+}
+
+fn positions<'a>(window: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        while let Some(step) = window[from..].iter().position(|&byte| byte == needle[0]) {
+            let at = from + step;
+            from = at + 1;
+            if window[at..].starts_with(needle) {
+                return Some(at);
+            }
+        }
+        None
+    })
+}
+
+/// Shows the stream to `look`, piece by piece with the offset of the piece, until it says stop.
+/// A piece begins with the last `longest - 1` bytes of the one before. Returns the bytes read.
+fn windows(
+    mut stream: impl Read,
+    longest: usize,
+    mut look: impl FnMut(&[u8], u64) -> bool,
+) -> Result<u64> {
+    let mut buffer = vec![0; BUFFER];
+    let (mut kept, mut total) = (0, 0);
+    loop {
+        let read = fill(&mut stream, &mut buffer[kept..]).map_err(VmlinuzError::Io)?;
+        let end = kept + read;
+        let start = total - kept as u64;
+        total += read as u64;
+        if read == 0 || look(&buffer[..end], start) {
+            return Ok(total);
+        }
+        if total > MAX_DECODED {
+            return Err(VmlinuzError::TooLarge);
+        }
+        kept = end.min(longest - 1);
+        buffer.copy_within(end - kept..end, 0);
+    }
+}
+
+/// Reads until the buffer is full or the stream ends.
+fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match stream.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
