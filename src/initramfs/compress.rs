@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which compression a segment has, and a decoder that stops where the segment ends.
+//!
+//! It must not know what is inside. Its invariant: a decoder takes exactly one member (frame,
+//! stream) from the source, as the kernel's does, so that what follows is the next segment; lz4's
+//! legacy format has no end of its own and is read as the kernel reads it (see `lz4.rs`).
+
+use std::fmt;
+use std::io::{self, BufRead, Read};
+
+use super::error::{Place, ReadError};
+use super::limits::Limits;
+use super::lz4::Lz4Legacy;
+use super::source::Source;
+
+/// How a segment is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all: a raw newc archive.
+    None,
+    /// One zstd frame.
+    Zstd,
+    /// One gzip member.
+    Gzip,
+    /// One xz stream.
+    Xz,
+    /// The legacy `.lzma` format (`xz --format=lzma`).
+    Lzma,
+    /// lz4's legacy frame (`lz4 -l`).
+    Lz4,
+    /// One bzip2 stream.
+    Bzip2,
+    /// lzop: recognised, and refused by name.
+    Lzop,
+}
+
+impl Compression {
+    /// The name as the kernel's configuration spells it, in lower case: `zstd` belongs to
+    /// `CONFIG_RD_ZSTD`. The exceptions are `none`, which needs no option, and `lzop`
+    /// (`CONFIG_RD_LZO`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Lzma => "lzma",
+            Self::Lz4 => "lz4",
+            Self::Bzip2 => "bzip2",
+            Self::Lzop => "lzop",
+        }
+    }
+
+    /// Tells a compressed segment by its first bytes; `None` when they start none.
+    pub(super) fn detect(start: &[u8]) -> Option<Self> {
+        const MAGICS: [(&[u8], Compression); 7] = [
+            (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+            (b"\x1f\x8b", Compression::Gzip),
+            (b"\xfd7zXZ\0", Compression::Xz),
+            (b"\x5d\x00\x00", Compression::Lzma),
+            (b"\x02\x21\x4c\x18", Compression::Lz4),
+            (b"BZh", Compression::Bzip2),
+            (b"\x89LZO", Compression::Lzop),
+        ];
+        MAGICS
+            .iter()
+            .find(|(magic, _)| start.starts_with(magic))
+            .map(|&(_, compression)| compression)
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Bytes that the xz and lzma decoders need besides the dictionary: 64 KiB, and some to spare.
+const DECODER_STATE: u64 = 128 << 10;
+
+/// A decoder over a borrowed source.
+pub(super) enum Decoder<'s, R: Read> {
+    Zstd(Box<zstd::Decoder<'static, &'s mut Source<R>>>),
+    Gzip(Box<flate2::bufread::GzDecoder<&'s mut Source<R>>>),
+    Xz(Box<liblzma::bufread::XzDecoder<&'s mut Source<R>>>),
+    Bzip2(Box<bzip2::bufread::BzDecoder<&'s mut Source<R>>>),
+    Lz4(Lz4Legacy<'s, R>),
+}
+
+impl<'s, R: Read> Decoder<'s, R> {
+    /// Starts to decode the segment at `at`, where `source` stands. The window that the segment
+    /// asks for is looked at before any memory is spent on it.
+    pub(super) fn new(
+        source: &'s mut Source<R>,
+        at: Place,
+        limits: &Limits,
+    ) -> Result<Self, ReadError> {
+        let memory = limits.window.saturating_add(DECODER_STATE);
+        let corrupt = |error: &dyn fmt::Display| ReadError::Corrupt {
+            at,
+            found: at.offset,
+            reason: error.to_string(),
+        };
+        Ok(match at.compression {
+            Compression::Zstd => {
+                check_zstd_window(source, at, limits)?;
+                let log = limits.window.max(1024).next_power_of_two().ilog2().min(31);
+                let mut decoder = zstd::Decoder::with_buffer(source)
+                    .map_err(|error| corrupt(&error))?
+                    .single_frame();
+                decoder
+                    .window_log_max(log)
+                    .map_err(|error| corrupt(&error))?;
+                Self::Zstd(Box::new(decoder))
+            }
+            Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(source))),
+            Compression::Xz => {
+                check_xz_flags(source, at)?;
+                let stream = liblzma::stream::Stream::new_stream_decoder(memory, 0)
+                    .map_err(|error| corrupt(&error))?;
+                Self::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(
+                    source, stream,
+                )))
+            }
+            Compression::Lzma => {
+                let stream = liblzma::stream::Stream::new_lzma_decoder(memory)
+                    .map_err(|error| corrupt(&error))?;
+                Self::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(
+                    source, stream,
+                )))
+            }
+            Compression::Bzip2 => Self::Bzip2(Box::new(bzip2::bufread::BzDecoder::new(source))),
+            Compression::Lz4 => Self::Lz4(Lz4Legacy::new(source)),
+            Compression::None | Compression::Lzop => {
+                return Err(ReadError::Unsupported {
+                    at,
+                    compression: at.compression,
+                });
+            }
+        })
+    }
+
+    /// Bytes of the file that were consumed so far.
+    pub(super) fn offset(&self) -> u64 {
+        match self {
+            Self::Zstd(decoder) => decoder.get_ref().offset(),
+            Self::Gzip(decoder) => decoder.get_ref().offset(),
+            Self::Xz(decoder) => decoder.get_ref().offset(),
+            Self::Bzip2(decoder) => decoder.get_ref().offset(),
+            Self::Lz4(decoder) => decoder.source().offset(),
+        }
+    }
+
+    /// Fills `buf` as far as the segment reaches; a short count is its end.
+    pub(super) fn fill(
+        &mut self,
+        buf: &mut [u8],
+        at: Place,
+        limits: &Limits,
+    ) -> Result<usize, ReadError> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.reader().read(&mut buf[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.explain(&error, at, limits)),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn reader(&mut self) -> &mut dyn Read {
+        match self {
+            Self::Zstd(decoder) => decoder,
+            Self::Gzip(decoder) => decoder,
+            Self::Xz(decoder) => decoder,
+            Self::Bzip2(decoder) => decoder,
+            Self::Lz4(decoder) => decoder,
+        }
+    }
+
+    fn source_mut(&mut self) -> &mut Source<R> {
+        match self {
+            Self::Zstd(decoder) => decoder.get_mut(),
+            Self::Gzip(decoder) => decoder.get_mut(),
+            Self::Xz(decoder) => decoder.get_mut(),
+            Self::Bzip2(decoder) => decoder.get_mut(),
+            Self::Lz4(decoder) => decoder.source_mut(),
+        }
+    }
+
+    /// Says what a decoder's error means: the input failed, the file is too short, a limit, or
+    /// corrupt data.
+    fn explain(&mut self, error: &io::Error, at: Place, limits: &Limits) -> ReadError {
+        let found = self.offset();
+        if let Some(source) = self.source_mut().take_fault() {
+            return ReadError::Io {
+                offset: found,
+                source,
+            };
+        }
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if matches!(inner, Some(liblzma::stream::Error::MemLimit)) {
+            return window_exceeded(at, limits);
+        }
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return truncated(at, found);
+        }
+        ReadError::Corrupt {
+            at,
+            found,
+            reason: error.to_string(),
+        }
+    }
+}
+
+fn window_exceeded(at: Place, limits: &Limits) -> ReadError {
+    ReadError::Limit {
+        name: "window",
+        value: limits.window,
+        at,
+    }
+}
+
+/// The file ends inside of a compressed segment. The place is given in bytes of the file, since
+/// how far the content reaches is not known on the decoder's side.
+fn truncated(at: Place, found: u64) -> ReadError {
+    let end = Place {
+        compression: Compression::None,
+        decoded: found.saturating_sub(at.offset),
+        ..at
+    };
+    ReadError::Truncated {
+        at: end,
+        what: "a compressed segment",
+    }
+}
+
+fn input_failed<R: Read>(source: &mut Source<R>, error: io::Error) -> ReadError {
+    let offset = source.offset();
+    ReadError::Io {
+        offset,
+        source: source.take_fault().unwrap_or(error),
+    }
+}
+
+/// Reads the window size from a zstd frame header (RFC 8878, 3.1.1.1) before the decoder would
+/// allocate it.
+fn check_zstd_window<R: Read>(
+    source: &mut Source<R>,
+    at: Place,
+    limits: &Limits,
+) -> Result<(), ReadError> {
+    let header = match source.peek(18) {
+        Ok(header) => header.to_vec(),
+        Err(error) => return Err(input_failed(source, error)),
+    };
+    let Some(&descriptor) = header.get(4) else {
+        return Err(truncated(at, at.offset + header.len() as u64));
+    };
+    let window = if descriptor & 0x20 == 0 {
+        let Some(&byte) = header.get(5) else {
+            return Err(truncated(at, at.offset + header.len() as u64));
+        };
+        let base = 1_u64 << (10 + (byte >> 3));
+        base + base / 8 * u64::from(byte & 7)
+    } else {
+        // A single segment: the window is the content.
+        let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+        let field = header.iter().skip(5 + dictionary).take(length);
+        let size = field
+            .rev()
+            .fold(0_u64, |size, &byte| size << 8 | u64::from(byte));
+        if length == 2 { size + 256 } else { size }
+    };
+    if window > limits.window {
+        return Err(window_exceeded(at, limits));
+    }
+    Ok(())
+}
+
+/// Refuses the integrity checks that the kernel's xz decoder does not have (`lib/xz`).
+fn check_xz_flags<R: Read>(source: &mut Source<R>, at: Place) -> Result<(), ReadError> {
+    let check = match source.peek(8) {
+        Ok(header) => header.get(7).copied().unwrap_or(0),
+        Err(error) => return Err(input_failed(source, error)),
+    };
+    match check & 0x0f {
+        0 | 1 => Ok(()),
+        4 => Err(ReadError::XzCheck { at, check: "CRC64" }),
+        10 => Err(ReadError::XzCheck {
+            at,
+            check: "SHA-256",
+        }),
+        _ => Err(ReadError::XzCheck {
+            at,
+            check: "of a reserved number",
+        }),
+    }
+}
+
+/// Consumes the NULs that `source` stands before.
+pub(super) fn skip_nuls<R: Read>(source: &mut Source<R>) -> Result<(), ReadError> {
+    loop {
+        let chunk = match source.fill_buf() {
+            Ok(chunk) => chunk,
+            Err(error) => return Err(input_failed(source, error)),
+        };
+        let nuls = chunk.iter().take_while(|&&byte| byte == 0).count();
+        let all = nuls == chunk.len();
+        source.consume(nuls);
+        if !all || nuls == 0 {
+            return Ok(());
+        }
+    }
+}

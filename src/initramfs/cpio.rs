@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! newc archives: headers, names, data and the trailer.
+//!
+//! It must not keep data. Its invariants: a size in a header is only ever counted down against
+//! bytes that arrive; after an entry the cursor stands where the kernel looks for the next one,
+//! whatever the visitor did with the data.
+
+use std::io::{self, BufRead, Read};
+
+use super::compress::Compression;
+use super::cursor::Cursor;
+use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX, Visitor};
+use super::error::{Place, ReadError};
+use super::limits::Limits;
+
+/// Bytes of a newc header.
+const HEADER: usize = 110;
+/// The data of one entry.
+struct Body<'c, 'p> {
+    cursor: &'c mut Cursor<'p>,
+    limits: &'c Limits,
+    left: u64,
+    sum: Option<u32>,
+    broken: Option<ReadError>,
+}
+
+impl BufRead for Body<'_, '_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
+        }
+        if self.broken.is_some() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let at = self.cursor.place();
+        match self.cursor.chunk(self.limits) {
+            Ok([]) => {
+                self.broken = Some(ReadError::Truncated {
+                    at,
+                    what: "the data of an entry",
+                });
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+            Ok(chunk) => Ok(&chunk[..chunk.len().min(self.left.try_into().unwrap_or(usize::MAX))]),
+            Err(error) => {
+                self.broken = Some(error);
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        let amount = amount.min(self.left.try_into().unwrap_or(usize::MAX));
+        if let Some(sum) = &mut self.sum {
+            let seen = self.cursor.again();
+            let bytes = &seen[..amount.min(seen.len())];
+            *sum = bytes
+                .iter()
+                .fold(*sum, |sum, &byte| sum.wrapping_add(byte.into()));
+        }
+        self.cursor.take(amount);
+        self.left -= amount as u64;
+    }
+}
+
+impl Read for Body<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let count = available.len().min(buf.len());
+        buf[..count].copy_from_slice(&available[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl Body<'_, '_> {
+    /// Reads what the visitor left.
+    fn drain(mut self) -> Result<Option<u32>, ReadError> {
+        while self.left > 0 {
+            match self.fill_buf().map(<[u8]>::len) {
+                Ok(count) => self.consume(count),
+                Err(error) => {
+                    let offset = self.cursor.place().offset;
+                    return Err(self.broken.unwrap_or(ReadError::Io {
+                        offset,
+                        source: error,
+                    }));
+                }
+            }
+        }
+        Ok(self.sum)
+    }
+}
+
+/// How far an image has been read, across its segments.
+#[derive(Default)]
+pub(super) struct Progress {
+    pub(super) entries: u64,
+    pub(super) archives: u32,
+}
+
+/// Shows the archive that `cursor` stands before, trailer included, to `visitor`. The caller has
+/// seen that there is a `0` and that it is aligned.
+pub(super) fn archive(
+    cursor: &mut Cursor<'_>,
+    limits: &Limits,
+    progress: &mut Progress,
+    visitor: &mut dyn Visitor,
+) -> Result<(), ReadError> {
+    loop {
+        let at = cursor.place();
+        if progress.entries >= limits.entries {
+            return Err(ReadError::Limit {
+                name: "entries",
+                value: limits.entries,
+                at,
+            });
+        }
+        let mut entry = header(cursor, limits)?;
+        let trailer = name(cursor, limits, at, &mut entry)?;
+        entry.0.archive = progress.archives;
+        entry.0.index = progress.entries;
+        if trailer {
+            cursor.skip(padded(entry.0.size), "the padding of a trailer", limits)?;
+            progress.archives = progress.archives.saturating_add(1);
+            return Ok(());
+        }
+        progress.entries += 1;
+        data(cursor, limits, &entry.0, visitor)?;
+        if !cursor.skip_nuls(limits)? {
+            return Err(ReadError::MissingTrailer { at: cursor.place() });
+        }
+        if cursor.chunk(limits)?.first() != Some(&b'0') {
+            let junk = cursor.junk(limits);
+            let missing = matches!(&junk, ReadError::Junk { .. })
+                && at.compression == Compression::None
+                && Compression::detect(cursor.chunk(limits)?).is_some();
+            let at = cursor.place();
+            return Err(if missing {
+                ReadError::MissingTrailer { at }
+            } else {
+                junk
+            });
+        }
+        if !cursor.place().decoded.is_multiple_of(4) {
+            return Err(ReadError::Misaligned { at: cursor.place() });
+        }
+    }
+}
+
+/// An entry whose name is still to be read, and that name's length.
+struct Headed(Entry, u32);
+
+fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError> {
+    let at = cursor.place();
+    let mut bytes = [0; HEADER];
+    cursor.exact(&mut bytes, "a cpio header", limits)?;
+    let bad = |what| ReadError::Header { at, what };
+    let summed = match &bytes[..6] {
+        b"070701" => false,
+        b"070702" => true,
+        b"070707" => return Err(bad("the odc format, where the kernel reads only newc")),
+        _ => return Err(bad("no newc magic")),
+    };
+    let mut fields = [0_u32; 13];
+    for (field, digits) in fields.iter_mut().zip(bytes[6..].chunks_exact(8)) {
+        *field = digits
+            .iter()
+            .try_fold(0, |value, &digit| {
+                Some(value << 4 | char::from(digit).to_digit(16)?)
+            })
+            .ok_or_else(|| bad("a digit that is not hexadecimal"))?;
+    }
+    let [ino, mode, uid, gid, nlink, mtime, size, ..] = fields;
+    let [.., major, minor, rmajor, rminor, namesize, sum] = fields;
+    if namesize > limits.name_len {
+        return Err(ReadError::Limit {
+            name: "name_len",
+            value: limits.name_len.into(),
+            at,
+        });
+    }
+    let entry = Entry {
+        path: Vec::new(),
+        problems: Vec::new(),
+        mode,
+        uid,
+        gid,
+        ino,
+        nlink,
+        mtime,
+        size,
+        dev: Device { major, minor },
+        rdev: Device {
+            major: rmajor,
+            minor: rminor,
+        },
+        checksum: summed.then_some(sum),
+        segment: at.segment,
+        archive: 0,
+        index: 0,
+    };
+    Ok(Headed(entry, namesize))
+}
+
+/// Reads the name and its padding into `entry`; says whether it is the trailer's.
+fn name(
+    cursor: &mut Cursor<'_>,
+    limits: &Limits,
+    at: Place,
+    Headed(entry, namesize): &mut Headed,
+) -> Result<bool, ReadError> {
+    let namesize = u64::from(*namesize);
+    let mut bytes = vec![0; namesize.min(PATH_MAX) as usize];
+    cursor.exact(&mut bytes, "a name", limits)?;
+    // The name starts 110 bytes after a multiple of four and is padded to the next one.
+    let rest = namesize - bytes.len() as u64 + (2_u64.wrapping_sub(namesize) & 3);
+    cursor.skip(rest, "the padding of a name", limits)?;
+    if namesize > PATH_MAX {
+        entry.problems.push(NameProblem::TooLong);
+    } else if bytes.last().is_some_and(|&last| last != 0) {
+        return Err(ReadError::Header {
+            at,
+            what: "a name without a NUL at its end",
+        });
+    }
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(bytes.len());
+    bytes.truncate(end);
+    let kind = entry.kind();
+    let taken = kind == Kind::File || (entry.size == 0 && kind != Kind::Symlink);
+    if bytes == b"TRAILER!!!" && namesize <= PATH_MAX && taken {
+        return Ok(true);
+    }
+    if bytes.is_empty() {
+        entry.problems.push(NameProblem::Empty);
+    }
+    if bytes.first() == Some(&b'/') {
+        entry.problems.push(NameProblem::Absolute);
+    }
+    entry.path = normal(&bytes);
+    if entry
+        .path
+        .split(|&byte| byte == b'/')
+        .any(|part| part == b"..")
+    {
+        entry.problems.push(NameProblem::Traversal);
+    }
+    Ok(false)
+}
+
+/// A path without empty and `.` components.
+pub(super) fn normal(path: &[u8]) -> Vec<u8> {
+    let mut normal = Vec::with_capacity(path.len());
+    for part in path.split(|&byte| byte == b'/') {
+        if part.is_empty() || part == b"." {
+            continue;
+        }
+        if !normal.is_empty() {
+            normal.push(b'/');
+        }
+        normal.extend_from_slice(part);
+    }
+    normal
+}
+
+/// Bytes after data of `size` bytes up to the next multiple of four, with the data.
+fn padded(size: u32) -> u64 {
+    (u64::from(size) + 3) & !3
+}
+
+fn data(
+    cursor: &mut Cursor<'_>,
+    limits: &Limits,
+    entry: &Entry,
+    visitor: &mut dyn Visitor,
+) -> Result<(), ReadError> {
+    // The kernel looks at sums of regular files only.
+    let expected = entry.checksum.filter(|_| entry.kind() == Kind::File);
+    let left = u64::from(entry.size);
+    let mut body = Body {
+        cursor,
+        limits,
+        left,
+        sum: expected.map(|_| 0),
+        broken: None,
+    };
+    let seen = visitor.entry(entry, &mut body);
+    if let Some(broken) = body.broken {
+        return Err(broken);
+    }
+    if let Err(source) = seen {
+        return Err(ReadError::Visitor {
+            path: entry.path.clone(),
+            source,
+        });
+    }
+    let found = body.drain()?;
+    if let (Some(found), Some(expected)) = (found, expected)
+        && found != expected
+    {
+        let path = entry.path.clone();
+        return Err(ReadError::Checksum {
+            at: cursor.place(),
+            path,
+            found,
+            expected,
+        });
+    }
+    cursor.skip(
+        padded(entry.size) - u64::from(entry.size),
+        "the padding of data",
+        limits,
+    )
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Content with a position in it.
+//!
+//! It must not interpret bytes. Its invariant: what is taken was there, and is within the bytes
+//! that the limits leave.
+
+use super::error::{Place, ReadError, hex};
+use super::limits::Limits;
+use super::pipe::Pull;
+
+/// Content with a position, within the bytes that the limits leave.
+pub(super) struct Cursor<'p> {
+    pull: &'p mut dyn Pull,
+    at: Place,
+    allowance: u64,
+}
+
+impl<'p> Cursor<'p> {
+    /// Starts at `at`.
+    pub(super) fn new(pull: &'p mut dyn Pull, at: Place) -> Self {
+        Self {
+            pull,
+            at,
+            allowance: u64::MAX,
+        }
+    }
+
+    /// Lets no more than `bytes` be read.
+    pub(super) fn allow(mut self, bytes: u64) -> Self {
+        self.allowance = bytes;
+        self
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.at
+    }
+
+    /// What is there; empty only at the end.
+    pub(super) fn chunk(&mut self, limits: &Limits) -> Result<&[u8], ReadError> {
+        let at = self.at;
+        let chunk = self.pull.chunk()?;
+        if !chunk.is_empty() && at.decoded >= self.allowance {
+            let value = limits.decoded_bytes;
+            return Err(ReadError::Limit {
+                name: "decoded_bytes",
+                value,
+                at,
+            });
+        }
+        Ok(chunk)
+    }
+
+    pub(super) fn take(&mut self, count: usize) {
+        self.pull.take(count);
+        self.at.decoded += count as u64;
+    }
+
+    /// Fills `buf`, or says within `what` the data ended.
+    pub(super) fn exact(
+        &mut self,
+        buf: &mut [u8],
+        what: &'static str,
+        limits: &Limits,
+    ) -> Result<(), ReadError> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            let chunk = self.chunk(limits)?;
+            let count = chunk.len().min(buf.len() - filled);
+            buf[filled..filled + count].copy_from_slice(&chunk[..count]);
+            if count == 0 {
+                return Err(ReadError::Truncated { at: self.at, what });
+            }
+            self.take(count);
+            filled += count;
+        }
+        Ok(())
+    }
+
+    /// Skips `count` bytes, or says within `what` the data ended.
+    pub(super) fn skip(
+        &mut self,
+        mut count: u64,
+        what: &'static str,
+        limits: &Limits,
+    ) -> Result<(), ReadError> {
+        while count > 0 {
+            let step = (self.chunk(limits)?.len() as u64).min(count);
+            if step == 0 {
+                return Err(ReadError::Truncated { at: self.at, what });
+            }
+            self.take(step as usize);
+            count -= step;
+        }
+        Ok(())
+    }
+
+    /// Skips NULs; says whether anything is left.
+    pub(super) fn skip_nuls(&mut self, limits: &Limits) -> Result<bool, ReadError> {
+        loop {
+            let chunk = self.chunk(limits)?;
+            let length = chunk.len();
+            let nuls = chunk.iter().take_while(|&&byte| byte == 0).count();
+            self.take(nuls);
+            if nuls < length || length == 0 {
+                return Ok(length > 0);
+            }
+        }
+    }
+
+    /// Shows what was seen last once more; neither reads nor fails.
+    pub(super) fn again(&mut self) -> &[u8] {
+        self.pull.chunk().unwrap_or_default()
+    }
+
+    /// The error for bytes that are neither header nor padding.
+    pub(super) fn junk(&mut self, limits: &Limits) -> ReadError {
+        let at = self.at;
+        match self.chunk(limits) {
+            Ok(chunk) => ReadError::Junk {
+                at,
+                bytes: hex(chunk),
+            },
+            Err(error) => error,
+        }
+    }
+}

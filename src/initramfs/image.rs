@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The whole file: which segment comes next, and where it ends.
+//!
+//! It must not look into archives. Its invariant: every byte of the file is padding, or belongs to
+//! one of the segments it returns, or is named in the error.
+
+use std::io::Read;
+
+use super::compress::{Compression, skip_nuls};
+use super::cpio::{Progress, archive};
+use super::cursor::Cursor;
+use super::entry::Visitor;
+use super::error::{Foreign, Place, ReadError, hex};
+use super::limits::Limits;
+use super::pipe::{Pull, decode};
+use super::segment::{Observer, Segment};
+use super::source::{LOOK_AHEAD, Source};
+
+/// Reads an initramfs from `input` to its end and shows every entry to `visitor`, in order. What
+/// is accepted is said in the [module's documentation](super). Returns the segments in the order
+/// of the file. It streams: `input` is read once, forwards, and no segment is held whole. Large
+/// compressed segments are decoded on a second thread.
+///
+/// # Errors
+///
+/// Everything that is wrong with the image, or with `input`, ends the reading at once; the visitor
+/// has then seen a part of the entries and must not be believed.
+pub fn read(
+    input: impl Read + Send,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+) -> Result<Vec<Segment>, ReadError> {
+    let mut source = Source::new(input);
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut progress = Progress::default();
+    let mut decoded = 0_u64;
+    loop {
+        skip_nuls(&mut source)?;
+        let at = Place {
+            segment: segments.len().try_into().unwrap_or(u32::MAX),
+            offset: source.offset(),
+            compression: Compression::None,
+            decoded: 0,
+        };
+        let start = match source.peek(LOOK_AHEAD) {
+            Ok(start) => start,
+            Err(error) => {
+                let fault = source.take_fault().unwrap_or(error);
+                return Err(ReadError::Io {
+                    offset: at.offset,
+                    source: fault,
+                });
+            }
+        };
+        if start.is_empty() {
+            break;
+        }
+        let at = Place {
+            compression: recognise(start, at)?,
+            ..at
+        };
+        if at.segment >= limits.segments {
+            return Err(ReadError::Limit {
+                name: "segments",
+                value: limits.segments.into(),
+                at,
+            });
+        }
+        let allowance = limits.decoded_bytes.saturating_sub(decoded);
+        let segment = one(&mut source, at, limits, allowance, &mut progress, visitor)?;
+        decoded = decoded.saturating_add(segment.decoded);
+        segments.push(segment);
+    }
+    if segments.is_empty() {
+        return Err(ReadError::Empty {
+            length: source.offset(),
+        });
+    }
+    Ok(segments)
+}
+
+/// Reads the one segment that `source` stands before.
+fn one<R: Read + Send>(
+    source: &mut Source<R>,
+    at: Place,
+    limits: &Limits,
+    allowance: u64,
+    progress: &mut Progress,
+    visitor: &mut dyn Visitor,
+) -> Result<Segment, ReadError> {
+    let before = progress.archives;
+    let mut observer = Observer::new(visitor);
+    let decoded = if at.compression == Compression::None {
+        let mut cursor = Cursor::new(source, at).allow(allowance);
+        archive(&mut cursor, limits, progress, &mut observer)?;
+        cursor.place().decoded
+    } else {
+        decode(source, at, limits, |pull| {
+            content(pull, at, limits, allowance, progress, &mut observer)
+        })?
+    };
+    let archives = progress.archives - before;
+    Ok(observer.segment(at, source.offset() - at.offset, decoded, archives))
+}
+
+/// Reads what a compressed segment unpacks to; returns how many bytes that is.
+fn content(
+    pull: &mut dyn Pull,
+    at: Place,
+    limits: &Limits,
+    allowance: u64,
+    progress: &mut Progress,
+    visitor: &mut dyn Visitor,
+) -> Result<u64, ReadError> {
+    let before = progress.archives;
+    let mut cursor = Cursor::new(pull, at).allow(allowance);
+    while cursor.skip_nuls(limits)? {
+        if cursor.chunk(limits)?.first() != Some(&b'0') {
+            return Err(cursor.junk(limits));
+        }
+        if !cursor.place().decoded.is_multiple_of(4) {
+            return Err(ReadError::Misaligned { at: cursor.place() });
+        }
+        archive(&mut cursor, limits, progress, visitor)?;
+    }
+    if progress.archives == before {
+        return Err(ReadError::MissingTrailer { at: cursor.place() });
+    }
+    Ok(cursor.place().decoded)
+}
+
+/// Tells what the segment at `at` is by its first bytes.
+fn recognise(start: &[u8], at: Place) -> Result<Compression, ReadError> {
+    if let Some(compression) = Compression::detect(start) {
+        return match compression {
+            Compression::Lzop => Err(ReadError::Unsupported {
+                at: Place { compression, ..at },
+                compression,
+            }),
+            supported => Ok(supported),
+        };
+    }
+    if let Some(what) = foreign(start) {
+        return Err(ReadError::Foreign { at, what });
+    }
+    if !b"070701".starts_with(&start[..start.len().min(5)]) {
+        return Err(ReadError::Junk {
+            at,
+            bytes: hex(start),
+        });
+    }
+    if !at.offset.is_multiple_of(4) {
+        return Err(ReadError::Misaligned { at });
+    }
+    Ok(Compression::None)
+}
+
+fn foreign(start: &[u8]) -> Option<Foreign> {
+    let u32_at = |offset: usize| {
+        let bytes = start.get(offset..offset + 4)?;
+        Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    };
+    if start.starts_with(b"MZ") {
+        return Some(Foreign::Uki);
+    }
+    if start.starts_with(b"\x7fELF") {
+        return Some(Foreign::Elf);
+    }
+    if start.starts_with(b"070707") {
+        return Some(Foreign::CpioOdc);
+    }
+    match u32_at(0)? {
+        0x7371_7368 => Some(Foreign::Squashfs),
+        0x184d_2204 => Some(Foreign::Lz4Frame),
+        0x184d_2a50..=0x184d_2a5f => Some(Foreign::ZstdSkippable),
+        _ => None,
+    }
+}

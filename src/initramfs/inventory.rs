@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the checks keep of an image: every name, and a little of every file.
+//!
+//! It must not judge. Its invariant: of a file's data it keeps [`Content::HEAD`] bytes, and all of
+//! it only for the files and within the budget that [`Keep`] names.
+
+use std::io::{self, BufRead, Read};
+
+use sha2::{Digest, Sha256};
+
+use super::entry::{Entry, Kind, NameProblem, PATH_MAX, Visitor};
+use super::limits::Limits;
+use super::tree::{Content, Dropped, Reason, Tree};
+
+/// Which files an [`Inventory`] keeps whole, and what else it makes of data.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// Whether a path (without links in it) is wanted.
+    pub wanted: fn(&[u8]) -> bool,
+    /// Bytes of the largest file to keep. 1 MiB: `modules.dep` of a whole kernel is 0.6 MiB.
+    pub file_bytes: u32,
+    /// Bytes of all kept files together. 8 MiB: generic images have about 1 MiB of them.
+    pub total_bytes: u64,
+    /// Whether to take the SHA-256 of every file; it costs more time than decoding.
+    pub digests: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            wanted: wanted_by_checks,
+            file_bytes: 1 << 20,
+            total_bytes: 8 << 20,
+            digests: false,
+        }
+    }
+}
+
+/// dracut's own notes, release files, module lists, the dynamic linker's configuration, units,
+/// udev rules, modprobe's and ostree's configuration.
+fn wanted_by_checks(path: &[u8]) -> bool {
+    const NAMES: [&[u8]; 11] = [
+        b"modules.txt",
+        b"build-parameter.txt",
+        b"initrd-release",
+        b"os-release",
+        b"modules.dep",
+        b"modules.builtin",
+        b"modules.softdep",
+        b"modules.order",
+        b"ld.so.conf",
+        b"prepare-root.conf",
+        b"nsswitch.conf",
+    ];
+    const PARTS: [&[u8]; 6] = [
+        b"/ld.so.conf.d/",
+        b"/systemd/system/",
+        b"/systemd/system.conf.d/",
+        b"/udev/rules.d/",
+        b"/modprobe.d/",
+        b"/modules-load.d/",
+    ];
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    NAMES.contains(&name) || PARTS.iter().any(|part| memfind(path, part))
+}
+
+fn memfind(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
+}
+
+/// A [`Visitor`] that keeps what an image would unpack to.
+#[derive(Debug)]
+pub struct Inventory {
+    pub(super) tree: Tree,
+    pub(super) dropped: Vec<Dropped>,
+    pub(super) problems: Vec<(Vec<u8>, NameProblem)>,
+    pub(super) link_depth: u32,
+    keep: Keep,
+    kept: u64,
+}
+
+impl Inventory {
+    /// An empty inventory that keeps what the checks need and follows as many links as `limits`
+    /// say.
+    pub fn new(limits: &Limits) -> Self {
+        Self::keeping(limits, Keep::default())
+    }
+
+    /// An empty inventory that keeps what `keep` says.
+    pub fn keeping(limits: &Limits, keep: Keep) -> Self {
+        Self {
+            tree: Tree::default(),
+            dropped: Vec::new(),
+            problems: Vec::new(),
+            link_depth: limits.link_depth,
+            keep,
+            kept: 0,
+        }
+    }
+
+    /// A visitor that fills this inventory and shows every entry to `other` too, with the whole
+    /// data. `other` can key what it finds by [`Entry::index`], which is [`Content::entry`] of the
+    /// file that is there in the end.
+    pub fn with<'a>(&'a mut self, other: &'a mut dyn Visitor) -> With<'a> {
+        With {
+            inventory: self,
+            other,
+        }
+    }
+
+    fn drop_entry(&mut self, entry: &Entry, reason: Reason) {
+        self.dropped.push(Dropped {
+            path: entry.path.clone(),
+            reason,
+            segment: entry.segment,
+        });
+    }
+
+    /// Records `entry`; shows the data to `other` on the way.
+    fn record(
+        &mut self,
+        entry: &Entry,
+        body: &mut dyn BufRead,
+        other: Option<&mut dyn Visitor>,
+    ) -> io::Result<()> {
+        for &problem in &entry.problems {
+            self.problems.push((entry.path.clone(), problem));
+        }
+        let path = match self.tree.locate(entry, self.link_depth) {
+            Ok(path) => path,
+            Err(reason) => {
+                if matches!(reason, Reason::NoParent | Reason::ParentLink) {
+                    self.tree.lose(entry);
+                }
+                self.drop_entry(entry, reason);
+                return other.map_or(Ok(()), |other| other.entry(entry, body));
+            }
+        };
+        if entry.kind() == Kind::Symlink {
+            let mut target = Vec::new();
+            body.take(PATH_MAX).read_to_end(&mut target)?;
+            if let Some(other) = other {
+                other.entry(entry, &mut target.as_slice())?;
+            }
+            // The kernel hands the target over as a string.
+            target.truncate(
+                target
+                    .iter()
+                    .position(|&byte| byte == 0)
+                    .unwrap_or(target.len()),
+            );
+            if let Err(reason) = self.tree.make(path, entry, Content::default(), target) {
+                self.drop_entry(entry, reason);
+            }
+            return Ok(());
+        }
+        let keep = entry.kind() == Kind::File
+            && entry.size <= self.keep.file_bytes
+            && self.kept.saturating_add(entry.size.into()) <= self.keep.total_bytes
+            && (self.keep.wanted)(&path);
+        let content = if self.keep.digests && entry.kind() == Kind::File {
+            let mut hashed = Hashed {
+                inner: body,
+                hasher: Sha256::new(),
+            };
+            let mut content = capture(entry, keep, &mut hashed, other)?;
+            io::copy(&mut hashed, &mut io::sink())?;
+            content.sha256 = Some(hashed.hasher.finalize().into());
+            content
+        } else {
+            capture(entry, keep, body, other)?
+        };
+        if let Some(data) = &content.data {
+            self.kept += data.len() as u64;
+        }
+        if let Err(reason) = self.tree.make(path, entry, content, Vec::new()) {
+            self.drop_entry(entry, reason);
+        }
+        Ok(())
+    }
+}
+
+impl Visitor for Inventory {
+    fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
+        self.record(entry, body, None)
+    }
+}
+
+/// An inventory and another visitor, side by side; see [`Inventory::with`].
+pub struct With<'a> {
+    inventory: &'a mut Inventory,
+    other: &'a mut dyn Visitor,
+}
+
+impl Visitor for With<'_> {
+    fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
+        self.inventory.record(entry, body, Some(&mut *self.other))
+    }
+}
+
+/// Takes the head of the data, or all of it with `keep`, and shows all of it to `other`.
+fn capture(
+    entry: &Entry,
+    keep: bool,
+    body: &mut dyn BufRead,
+    other: Option<&mut dyn Visitor>,
+) -> io::Result<Content> {
+    let head_size = Content::HEAD.min(entry.size as usize);
+    let mut content = Content {
+        size: entry.size,
+        entry: entry.index,
+        ..Content::default()
+    };
+    let mut consumed = Vec::new();
+    if keep {
+        body.read_to_end(&mut consumed)?;
+    } else {
+        let ready = body.fill_buf()?;
+        if ready.len() >= head_size {
+            content.head.extend_from_slice(&ready[..head_size]);
+        } else {
+            (&mut *body)
+                .take(head_size as u64)
+                .read_to_end(&mut consumed)?;
+        }
+    }
+    if content.head.is_empty() {
+        content
+            .head
+            .extend_from_slice(&consumed[..head_size.min(consumed.len())]);
+    }
+    if let Some(other) = other {
+        other.entry(entry, &mut consumed.as_slice().chain(body))?;
+    }
+    if keep {
+        content.data = Some(consumed);
+    }
+    Ok(content)
+}
+
+/// Hashes what is consumed.
+struct Hashed<'b> {
+    inner: &'b mut dyn BufRead,
+    hasher: Sha256,
+}
+
+impl BufRead for Hashed<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if let Ok(ready) = self.inner.fill_buf() {
+            self.hasher.update(&ready[..amount.min(ready.len())]);
+        }
+        self.inner.consume(amount);
+    }
+}
+
+impl Read for Hashed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let ready = self.fill_buf()?;
+        let count = ready.len().min(buf.len());
+        buf[..count].copy_from_slice(&ready[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}

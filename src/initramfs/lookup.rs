@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Questions to an inventory: what is where, through the links inside the image.
+//!
+//! It must not change anything. Its invariant: no answer leaves the image, and no question takes
+//! more links than the limit.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::entry::{Kind, NameProblem};
+use super::error::Foreign;
+use super::inventory::Inventory;
+use super::tree::{BUILT_IN, Content, Dropped, Node};
+
+/// Why a path leads nowhere in an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// A name on the way is not there.
+    #[error("`{}` is not in the image", missing.escape_ascii())]
+    NotFound {
+        /// The name that is missing, without links in it.
+        missing: Vec<u8>,
+        /// Whether a link on the way led to it.
+        through_link: bool,
+    },
+    /// A name on the way is no directory.
+    #[error("`{}` is not a directory", path.escape_ascii())]
+    NotADirectory {
+        /// That name, without links in it.
+        path: Vec<u8>,
+    },
+    /// More links than [`Limits::link_depth`](super::Limits::link_depth).
+    #[error("too many levels of symbolic links")]
+    TooManyLinks,
+}
+
+/// An image inside the image, whose content this reader does not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InnerImage {
+    /// Its path.
+    pub path: Vec<u8>,
+    /// [`Foreign::Squashfs`] or [`Foreign::Erofs`].
+    pub format: Foreign,
+}
+
+/// Follows `path` from the root through `nodes`. The last name is followed too, if it is a link
+/// and `follow` is set. The result is a key of `nodes`, or the root, or a built-in directory.
+pub(super) fn walk(
+    nodes: &BTreeMap<Vec<u8>, Node>,
+    path: &[u8],
+    follow: bool,
+    link_depth: u32,
+) -> Result<Vec<u8>, ResolveError> {
+    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+        let parts = path.split(|&byte| byte == b'/');
+        parts
+            .filter(|part| !part.is_empty() && *part != b".")
+            .map(<[u8]>::to_vec)
+            .rev()
+            .collect()
+    };
+    let mut todo = parts(path);
+    let mut here: Vec<u8> = Vec::new();
+    let mut links = 0;
+    while let Some(part) = todo.pop() {
+        let length = here.len();
+        if part == b".." {
+            here.truncate(here.iter().rposition(|&byte| byte == b'/').unwrap_or(0));
+            continue;
+        }
+        if !here.is_empty() {
+            here.push(b'/');
+        }
+        here.extend_from_slice(&part);
+        match nodes.get(&here) {
+            Some(node) if node.kind == Kind::Symlink && (follow || !todo.is_empty()) => {
+                links += 1;
+                if links > link_depth {
+                    return Err(ResolveError::TooManyLinks);
+                }
+                here.truncate(if node.target.starts_with(b"/") {
+                    0
+                } else {
+                    length
+                });
+                todo.extend(parts(&node.target));
+            }
+            Some(node) if node.kind != Kind::Directory && !todo.is_empty() => {
+                return Err(ResolveError::NotADirectory { path: here });
+            }
+            Some(_) => {}
+            None if BUILT_IN.contains(&here.as_slice()) => {}
+            None => {
+                return Err(ResolveError::NotFound {
+                    missing: here,
+                    through_link: links > 0,
+                });
+            }
+        }
+    }
+    Ok(here)
+}
+
+impl Inventory {
+    /// What has exactly this path, links not followed.
+    pub fn node(&self, path: &[u8]) -> Option<&Node> {
+        self.tree.nodes.get(path)
+    }
+
+    /// Every path (without leading `/`, without links in it) and what it is, sorted by bytes.
+    pub fn nodes(&self) -> impl Iterator<Item = (&[u8], &Node)> {
+        self.tree
+            .nodes
+            .iter()
+            .map(|(path, node)| (path.as_slice(), node))
+    }
+
+    /// Follows `path` and every link in it, as a program in the initramfs would; returns the path
+    /// without links and what is there. Absolute and relative paths both start at the root.
+    ///
+    /// # Errors
+    ///
+    /// When a name is missing, no directory, or too many links are on the way.
+    pub fn resolve(&self, path: &[u8]) -> Result<(&[u8], &Node), ResolveError> {
+        self.find(path, true)
+    }
+
+    /// As [`resolve`](Self::resolve), but the last name is not followed if it is a link.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_link(&self, path: &[u8]) -> Result<(&[u8], &Node), ResolveError> {
+        self.find(path, false)
+    }
+
+    fn find(&self, path: &[u8], follow: bool) -> Result<(&[u8], &Node), ResolveError> {
+        let found = walk(&self.tree.nodes, path, follow, self.link_depth)?;
+        match self.tree.nodes.get_key_value(&found) {
+            Some((path, node)) => Ok((path.as_slice(), node)),
+            None => Err(ResolveError::NotFound {
+                missing: found,
+                through_link: false,
+            }),
+        }
+    }
+
+    /// The content of `node`, if it is a file.
+    pub fn content(&self, node: &Node) -> Option<&Content> {
+        self.tree.contents.get(node.content?)
+    }
+
+    /// The whole content of the file that `path` leads to, if it was kept.
+    pub fn data(&self, path: &[u8]) -> Option<&[u8]> {
+        let (_, node) = self.resolve(path).ok()?;
+        self.content(node)?.data.as_deref()
+    }
+
+    /// The names in the directory that `path` leads to, sorted; none when it leads to no directory.
+    pub fn children(&self, path: &[u8]) -> Vec<(&[u8], &Node)> {
+        let Ok(mut prefix) = walk(&self.tree.nodes, path, true, self.link_depth) else {
+            return Vec::new();
+        };
+        if !prefix.is_empty() {
+            prefix.push(b'/');
+        }
+        let mut children = Vec::new();
+        let mut from = Bound::Excluded(prefix.clone());
+        loop {
+            let mut range = self.tree.nodes.range((from, Bound::Unbounded));
+            let Some((found, node)) = range.next() else {
+                break;
+            };
+            let Some(name) = found.strip_prefix(prefix.as_slice()) else {
+                break;
+            };
+            let length = name
+                .iter()
+                .position(|&byte| byte == b'/')
+                .unwrap_or(name.len());
+            if length == name.len() {
+                children.push((name, node));
+                from = Bound::Excluded(found.clone());
+            } else {
+                // Below a child: go on behind everything that starts with its name and a slash.
+                let mut behind = found[..prefix.len() + length].to_vec();
+                behind.push(b'/' + 1);
+                from = Bound::Included(behind);
+            }
+        }
+        children
+    }
+
+    /// Entries that the kernel makes nothing of.
+    pub fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+
+    /// Paths whose name as written was unusual, and how.
+    pub fn name_problems(&self) -> &[(Vec<u8>, NameProblem)] {
+        &self.problems
+    }
+
+    /// The directories in `usr/lib/modules` (or `lib/modules`, where that is another place):
+    /// kvers, sorted.
+    pub fn kernel_versions(&self) -> Vec<&[u8]> {
+        let mut found = Vec::new();
+        for place in self.module_places() {
+            let names = self.children(&place).into_iter();
+            found.extend(
+                names
+                    .filter(|(_, node)| node.kind == Kind::Directory)
+                    .map(|(n, _)| n),
+            );
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The directories that hold a directory for each kver, without links in them.
+    fn module_places(&self) -> Vec<Vec<u8>> {
+        let mut places = Vec::new();
+        for path in [b"usr/lib/modules".as_slice(), b"lib/modules"] {
+            if let Ok(place) = walk(&self.tree.nodes, path, true, self.link_depth)
+                && !places.contains(&place)
+            {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// Paths of all kernel modules (`*.ko`, also compressed) below the places that hold a
+    /// directory for each kver, sorted, without links in them.
+    pub fn kernel_modules(&self) -> Vec<&[u8]> {
+        let mut modules = Vec::new();
+        for mut place in self.module_places() {
+            place.push(b'/');
+            let range = self.tree.nodes.range(place.clone()..);
+            let below = range.take_while(|(path, _)| path.starts_with(&place));
+            modules.extend(
+                below
+                    .filter(|(path, node)| node.kind != Kind::Directory && is_module(path))
+                    .map(|(path, _)| path.as_slice()),
+            );
+        }
+        modules
+    }
+
+    /// The names that dracut writes into `modules.txt`: the dracut modules in the image, in
+    /// dracut's order. `None` when the file is not there.
+    pub fn dracut_modules(&self) -> Option<Vec<String>> {
+        let text = self.dracut_file("modules.txt")?;
+        Some(
+            text.lines()
+                .map(str::trim)
+                .filter(|l| !l.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+
+    /// dracut's arguments as it notes them in `build-parameter.txt`, quoted as it quotes them.
+    /// `None` when the file is not there.
+    pub fn dracut_arguments(&self) -> Option<String> {
+        Some(self.dracut_file("build-parameter.txt")?.trim().to_owned())
+    }
+
+    /// dracut's version, from the name of the empty file `dracut-VERSION` that it leaves.
+    pub fn dracut_version(&self) -> Option<String> {
+        self.dracut_places().find_map(|place| {
+            let children = self.children(place);
+            let mut names = children.iter().filter(|(_, node)| node.kind == Kind::File);
+            names.find_map(|(name, _)| {
+                Some(String::from_utf8_lossy(name.strip_prefix(b"dracut-")?).into_owned())
+            })
+        })
+    }
+
+    fn dracut_places(&self) -> impl Iterator<Item = &'static [u8]> {
+        [
+            b"usr/lib/dracut".as_slice(),
+            b"lib/dracut",
+            b"usr/lib64/dracut",
+            b"lib64/dracut",
+        ]
+        .into_iter()
+    }
+
+    fn dracut_file(&self, name: &str) -> Option<String> {
+        self.dracut_places().find_map(|place| {
+            let path = [place, b"/", name.as_bytes()].concat();
+            Some(String::from_utf8_lossy(self.data(&path)?).into_owned())
+        })
+    }
+
+    /// File system images inside the image, as dracut's squash modules make them.
+    pub fn inner_images(&self) -> Vec<InnerImage> {
+        let format = |path: &[u8], node: &Node| {
+            let content = self.content(node)?;
+            if content.head.starts_with(b"hsqs") || path.ends_with(b"squashfs-root.img") {
+                return Some(Foreign::Squashfs);
+            }
+            path.ends_with(b"erofs-root.img").then_some(Foreign::Erofs)
+        };
+        self.nodes()
+            .filter_map(|(path, node)| {
+                Some(InnerImage {
+                    path: path.to_vec(),
+                    format: format(path, node)?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn is_module(path: &[u8]) -> bool {
+    [b".ko".as_slice(), b".ko.xz", b".ko.zst", b".ko.gz"]
+        .iter()
+        .any(|end| path.ends_with(end))
+}

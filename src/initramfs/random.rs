@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The segment that rpm-ostree appends to every initramfs it builds.
+//!
+//! Libraries in FIPS mode ask for random bytes before anything is mounted on `/dev`, so the image
+//! carries `dev/random` and `dev/urandom` as device nodes. It must not read anything. Its
+//! invariant: the bytes depend on nothing but the length of the image they are appended to.
+
+use std::io::Write;
+
+/// A gzip'd newc archive with the character devices `dev/random` (1, 8) and `dev/urandom` (1, 9),
+/// mode 0666, owned by root, time 0. Always the same bytes.
+pub fn random_segment() -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (ino, path, mode, nlink, rdev) in [
+        (1, "dev", 0o040_755, 2, (0, 0)),
+        (2, "dev/random", 0o020_666, 1, (1, 8)),
+        (3, "dev/urandom", 0o020_666, 1, (1, 9)),
+        (0, "TRAILER!!!", 0, 1, (0, 0)),
+    ] {
+        newc_header(
+            &mut archive,
+            [ino, mode, 0, 0, nlink, 0, 0, 0, 0, rdev.0, rdev.1],
+            path,
+        );
+    }
+    let mut gzip = flate2::GzBuilder::new()
+        .mtime(0)
+        .operating_system(255)
+        .write(Vec::new(), flate2::Compression::best());
+    // Writing into a vector cannot fail.
+    let _ = gzip.write_all(&archive);
+    gzip.finish().unwrap_or_default()
+}
+
+/// What to append to an image of `image_len` bytes: four to seven NULs, up to a multiple of four
+/// (four at least, since lz4's legacy format needs them to see its end), and then
+/// [`random_segment`].
+pub fn random_tail(image_len: u64) -> Vec<u8> {
+    let padding = 4 + (image_len.wrapping_neg() & 3) as usize;
+    let mut tail = vec![0; padding];
+    tail.extend_from_slice(&random_segment());
+    tail
+}
+
+/// Appends a `070701` header with `fields` (inode to minor device number), the name and its
+/// padding.
+fn newc_header(archive: &mut Vec<u8>, fields: [u32; 11], name: &str) {
+    archive.extend_from_slice(b"070701");
+    let namesize = name.len() as u32 + 1;
+    for field in fields.into_iter().chain([namesize, 0]) {
+        archive.extend_from_slice(format!("{field:08x}").as_bytes());
+    }
+    archive.extend_from_slice(name.as_bytes());
+    archive.push(0);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+}

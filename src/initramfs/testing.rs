@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the tests of this room share: a newc writer, compressors, a slow input, a visitor.
+
+use std::io::{self, BufRead, Read, Write};
+
+use super::compress::Compression;
+use super::entry::{Entry, Visitor};
+
+/// Gives a few bytes at a time.
+pub(crate) struct Trickle<'b> {
+    bytes: &'b [u8],
+    step: usize,
+}
+
+impl<'b> Trickle<'b> {
+    pub(crate) fn new(bytes: &'b [u8], step: usize) -> Self {
+        Self { bytes, step }
+    }
+}
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.step.min(buf.len()).min(self.bytes.len());
+        buf[..count].copy_from_slice(&self.bytes[..count]);
+        self.bytes = &self.bytes[count..];
+        Ok(count)
+    }
+}
+
+/// An entry to write.
+#[derive(Clone)]
+pub(crate) struct Item {
+    pub(crate) name: Vec<u8>,
+    pub(crate) mode: u32,
+    pub(crate) ino: u32,
+    pub(crate) nlink: u32,
+    pub(crate) rdev: (u32, u32),
+    pub(crate) data: Vec<u8>,
+    /// NULs after the name, beyond the one that ends it.
+    pub(crate) name_padding: usize,
+}
+
+pub(crate) fn item(name: &str, mode: u32, data: &[u8]) -> Item {
+    Item {
+        name: name.into(),
+        mode,
+        ino: 0,
+        nlink: 1,
+        rdev: (0, 0),
+        data: data.to_vec(),
+        name_padding: 0,
+    }
+}
+
+pub(crate) fn dir(name: &str) -> Item {
+    item(name, 0o040_755, b"")
+}
+
+pub(crate) fn file(name: &str, data: &[u8]) -> Item {
+    item(name, 0o100_644, data)
+}
+
+pub(crate) fn link(name: &str, target: &str) -> Item {
+    item(name, 0o120_777, target.as_bytes())
+}
+
+pub(crate) fn hard(name: &str, ino: u32, data: &[u8]) -> Item {
+    Item {
+        ino,
+        nlink: 2,
+        ..file(name, data)
+    }
+}
+
+/// Items without a trailer.
+pub(crate) fn open_archive(items: &[Item], magic: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for item in items {
+        let sum = item
+            .data
+            .iter()
+            .fold(0_u32, |sum, &byte| sum.wrapping_add(byte.into()));
+        let namesize = (item.name.len() + 1 + item.name_padding) as u32;
+        out.extend_from_slice(magic.as_bytes());
+        for field in [
+            item.ino,
+            item.mode,
+            0,
+            0,
+            item.nlink,
+            0,
+            item.data.len() as u32,
+            0,
+            0,
+            item.rdev.0,
+            item.rdev.1,
+            namesize,
+            if magic == "070702" { sum } else { 0 },
+        ] {
+            write!(out, "{field:08x}").unwrap();
+        }
+        out.extend_from_slice(&item.name);
+        out.resize(out.len() + 1 + item.name_padding, 0);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out.extend_from_slice(&item.data);
+        out.resize(out.len().next_multiple_of(4), 0);
+    }
+    out
+}
+
+/// A whole archive.
+pub(crate) fn archive(items: &[Item]) -> Vec<u8> {
+    let mut items = items.to_vec();
+    items.push(item("TRAILER!!!", 0, b""));
+    open_archive(&items, "070701")
+}
+
+/// All compressions that are decoded.
+pub(crate) const PACKED: [Compression; 6] = [
+    Compression::Zstd,
+    Compression::Gzip,
+    Compression::Xz,
+    Compression::Lzma,
+    Compression::Lz4,
+    Compression::Bzip2,
+];
+
+pub(crate) fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
+    use liblzma::stream::{Check, LzmaOptions, Stream};
+    match compression {
+        Compression::Zstd => {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.include_checksum(true).unwrap();
+            encoder.write_all(data).unwrap();
+            encoder.finish().unwrap()
+        }
+        Compression::Gzip => {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(data).unwrap();
+            encoder.finish().unwrap()
+        }
+        Compression::Xz => {
+            let stream = Stream::new_easy_encoder(0, Check::Crc32).unwrap();
+            let mut out = Vec::new();
+            liblzma::bufread::XzEncoder::new_stream(data, stream)
+                .read_to_end(&mut out)
+                .unwrap();
+            out
+        }
+        Compression::Lzma => {
+            let options = LzmaOptions::new_preset(0).unwrap();
+            let stream = Stream::new_lzma_encoder(&options).unwrap();
+            let mut out = Vec::new();
+            liblzma::bufread::XzEncoder::new_stream(data, stream)
+                .read_to_end(&mut out)
+                .unwrap();
+            out
+        }
+        Compression::Lz4 => {
+            let mut out = b"\x02\x21\x4c\x18".to_vec();
+            for block in data.chunks(8 << 20) {
+                let packed = lz4_flex::block::compress(block);
+                out.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+                out.extend_from_slice(&packed);
+            }
+            out
+        }
+        Compression::Bzip2 => {
+            let mut encoder =
+                bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
+            encoder.write_all(data).unwrap();
+            encoder.finish().unwrap()
+        }
+        other => panic!("no encoder for {other}"),
+    }
+}
+
+/// Collects names and data.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub(crate) struct Collect(pub(crate) Vec<(String, Vec<u8>)>);
+
+impl Visitor for Collect {
+    fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
+        let mut data = Vec::new();
+        body.read_to_end(&mut data)?;
+        self.0
+            .push((String::from_utf8_lossy(&entry.path).into_owned(), data));
+        Ok(())
+    }
+}
+
+/// Reads nothing of any data.
+pub(crate) struct Idle;
+
+impl Visitor for Idle {
+    fn entry(&mut self, _: &Entry, _: &mut dyn BufRead) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The reader under test, from the outside: good images, broken ones, and the tree they give.
+
+mod hostile;
+mod reading;
+mod unpacking;

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is accepted, and what each refusal says.
+
+use super::super::testing::*;
+use super::super::*;
+
+fn small() -> Vec<Item> {
+    vec![
+        dir("."),
+        dir("./usr"),
+        file("usr/hello", b"hello"),
+        link("init", "usr/lib/systemd/systemd"),
+        file("empty", b""),
+    ]
+}
+
+fn names(bytes: &[u8]) -> Result<(Vec<Segment>, Vec<String>), ReadError> {
+    let mut seen = Collect::default();
+    let segments = read(bytes, &Limits::default(), &mut seen)?;
+    Ok((segments, seen.0.into_iter().map(|(name, _)| name).collect()))
+}
+
+fn error(bytes: &[u8]) -> String {
+    names(bytes).unwrap_err().to_string()
+}
+
+const SMALL: [&str; 5] = ["", "usr", "usr/hello", "init", "empty"];
+
+#[test]
+fn every_compression_with_anything_around_it() {
+    let raw = archive(&[file("early_cpio", b"1"), dir("kernel")]);
+    let main = archive(&small());
+    for compression in PACKED {
+        let packed = pack(compression, &main);
+        for padding in [0, 4, 8, 508, 70_000] {
+            let mut image = raw.clone();
+            image.resize(image.len() + padding, 0);
+            let offset = image.len() as u64;
+            image.extend_from_slice(&packed);
+            image.extend_from_slice(&random_tail(image.len() as u64));
+            image.resize(image.len() + padding, 0);
+            for step in [1, 3, 4096, usize::MAX] {
+                let mut seen = Collect::default();
+                let input = Trickle::new(&image, step);
+                let segments = read(input, &Limits::default(), &mut seen).unwrap();
+                let expected = Segment {
+                    offset,
+                    length: packed.len() as u64,
+                    compression,
+                    decoded: main.len() as u64,
+                    entries: 5,
+                    archives: 1,
+                    kind: SegmentKind::Main,
+                };
+                // Of lz4, the kernel takes whole words of NULs for the end.
+                assert_eq!(segments[1], expected, "{compression} {padding} {step}");
+                assert_eq!(segments[0].kind, SegmentKind::Early);
+                assert_eq!(segments[0].length, raw.len() as u64);
+                assert_eq!(segments[2].kind, SegmentKind::RandomTail);
+                assert_eq!(segments[2].compression, Compression::Gzip);
+                let names: Vec<&str> = seen.0.iter().map(|(name, _)| name.as_str()).collect();
+                let expected = ["early_cpio", "kernel"].into_iter().chain(SMALL);
+                let expected = expected.chain(["dev", "dev/random", "dev/urandom"]);
+                assert_eq!(names, expected.collect::<Vec<_>>());
+                assert_eq!(seen.0[4].1, b"hello");
+                assert_eq!(seen.0[5].1, b"usr/lib/systemd/systemd");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_segment_goes_through_the_ring() {
+    let noise: Vec<u8> = (0..600_000_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x3f)
+        .collect();
+    let items: Vec<Item> = (0..5)
+        .map(|i| file(&format!("f{i}"), &noise[i * 7..]))
+        .collect();
+    let main = archive(&items);
+    for compression in PACKED {
+        let mut image = pack(compression, &main);
+        image.extend_from_slice(&random_tail(image.len() as u64));
+        let mut seen = Collect::default();
+        let segments = read(image.as_slice(), &Limits::default(), &mut seen).unwrap();
+        assert_eq!(segments.len(), 2, "{compression}");
+        assert_eq!(segments[0].decoded, main.len() as u64);
+        for (i, (_, data)) in seen.0.iter().take(2).enumerate() {
+            assert!(*data == noise[i * 7..], "{compression} {i}");
+        }
+        let unread = read(image.as_slice(), &Limits::default(), &mut Idle).unwrap();
+        assert_eq!(segments, unread);
+    }
+}
+
+#[test]
+fn archives_and_padding_inside_a_segment() {
+    let mut content = vec![0; 12];
+    content.extend_from_slice(&archive(&[file("a", b"1")]));
+    content.resize(content.len() + 512, 0);
+    content.extend_from_slice(&archive(&[file("b", b"2")]));
+    content.resize(content.len() + 7, 0);
+    for compression in PACKED {
+        let (segments, names) = names(&pack(compression, &content)).unwrap();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!((segments[0].archives, segments[0].entries), (2, 2));
+    }
+}
+
+#[test]
+fn nuls_may_stand_between_entries() {
+    let mut image = open_archive(&[file("a", b"x")], "070701");
+    image.resize(image.len() + 8, 0);
+    image.extend_from_slice(&archive(&[file("b", b"")]));
+    assert_eq!(names(&image).unwrap().1, ["a", "b"]);
+}
+
+#[test]
+fn names_padded_with_nuls() {
+    let items = [Item {
+        name_padding: 3970,
+        ..file("aligned", b"data")
+    }];
+    let mut seen = Collect::default();
+    read(archive(&items).as_slice(), &Limits::default(), &mut seen).unwrap();
+    assert_eq!(seen.0, [("aligned".to_owned(), b"data".to_vec())]);
+}
+
+#[test]
+fn lz4_frames_may_be_concatenated() {
+    let main = archive(&small());
+    let (left, right) = main.split_at(200);
+    let mut image = pack(Compression::Lz4, left);
+    image.extend_from_slice(&pack(Compression::Lz4, right));
+    assert_eq!(names(&image).unwrap().1, SMALL);
+    // Cut off between two blocks: only the archive can tell.
+    let cut = pack(Compression::Lz4, left);
+    assert!(
+        error(&cut).starts_with("truncated at byte 200 of what the lz4"),
+        "{}",
+        error(&cut)
+    );
+    let cut = pack(Compression::Lz4, &open_archive(&small(), "070701"));
+    assert!(
+        error(&cut).starts_with("missing trailer"),
+        "{}",
+        error(&cut)
+    );
+}
+
+#[test]
+fn sums_are_verified() {
+    let items = [file("a", b"some data"), file("b", b"")];
+    let mut image = open_archive(&items, "070702");
+    image.extend_from_slice(&archive(&[]));
+    assert_eq!(names(&image).unwrap().1, ["a", "b"]);
+    assert!(read(image.as_slice(), &Limits::default(), &mut Idle).is_ok());
+    let at = image
+        .windows(4)
+        .position(|window| window == b"some")
+        .unwrap();
+    image[at] ^= 1;
+    assert!(error(&image).starts_with("bad checksum of `a` at byte 121 of the file: 0x"));
+    assert!(read(image.as_slice(), &Limits::default(), &mut Idle).is_err());
+}
+
+#[test]
+fn refusals_say_what_and_where() {
+    let good = archive(&small());
+    let xz64 = {
+        let mut out = Vec::new();
+        let mut encoder = liblzma::bufread::XzEncoder::new(good.as_slice(), 6);
+        std::io::Read::read_to_end(&mut encoder, &mut out).unwrap();
+        out
+    };
+    let then = |tail: &[u8]| [good.as_slice(), tail].concat();
+    let end = good.len();
+    let packed_junk = pack(Compression::Gzip, &then(b"\0\0\0\0junk"));
+    let unaligned = pack(
+        Compression::Zstd,
+        &then(&[b"\0\0".as_slice(), &good].concat()),
+    );
+    for (image, expected) in [
+        (
+            vec![],
+            "nothing to unpack: 0 bytes, all of them padding".to_owned(),
+        ),
+        (
+            vec![0; 40],
+            "nothing to unpack: 40 bytes, all of them padding".to_owned(),
+        ),
+        (
+            b"MZ\x90\0".to_vec(),
+            "not an initramfs at byte 0 of the file: a UKI".to_owned(),
+        ),
+        (
+            b"hsqs\0\0\0\0".to_vec(),
+            "not an initramfs at byte 0 of the file: a squashfs".to_owned(),
+        ),
+        (
+            b"\x04\x22\x4d\x18".to_vec(),
+            "not an initramfs at byte 0 of the file: an lz4".to_owned(),
+        ),
+        (
+            b"070707".to_vec(),
+            "not an initramfs at byte 0 of the file: a cpio archive".to_owned(),
+        ),
+        (
+            b"\x89LZO\0".to_vec(),
+            "lzop at byte 0 of what the lzop segment".to_owned(),
+        ),
+        (
+            then(b"\0junk"),
+            format!("junk at byte {} of the file: 6a 75 6e 6b", end + 1),
+        ),
+        (
+            then(b"\0\x28\xb5"),
+            format!("junk at byte {} of the file: 28 b5", end + 1),
+        ),
+        (
+            then(&[b"\0".as_slice(), &good].concat()),
+            "broken padding: an archive at".to_owned(),
+        ),
+        (
+            packed_junk,
+            format!(
+                "junk at byte {} of what the gzip segment at byte 0",
+                end + 4
+            ),
+        ),
+        (
+            unaligned,
+            format!("broken padding: an archive at byte {} of what", end + 2),
+        ),
+        (xz64, "the xz segment at byte 0".to_owned()),
+        (
+            open_archive(&small(), "070701"),
+            "missing trailer: the archive ends at".to_owned(),
+        ),
+        (pack(Compression::Zstd, b""), "missing trailer".to_owned()),
+        (
+            [
+                open_archive(&small(), "070701"),
+                pack(Compression::Zstd, &good),
+            ]
+            .concat(),
+            "missing trailer".to_owned(),
+        ),
+    ] {
+        let found = error(&image);
+        assert!(found.starts_with(&expected), "{found}\n{expected}");
+    }
+}
+
+#[test]
+fn unusual_names_are_said() {
+    let long = "x/".repeat(2500);
+    let image = archive(&[
+        file("/etc//./passwd", b""),
+        file("../../up", b""),
+        file("", b"lost"),
+        file(&long, b"lost"),
+    ]);
+    let mut inventory = Inventory::new(&Limits::default());
+    read(image.as_slice(), &Limits::default(), &mut inventory).unwrap();
+    let problems: Vec<NameProblem> = inventory.name_problems().iter().map(|(_, p)| *p).collect();
+    let expected = [
+        NameProblem::Absolute,
+        NameProblem::Traversal,
+        NameProblem::Empty,
+        NameProblem::TooLong,
+    ];
+    assert_eq!(problems, expected);
+    let reasons: Vec<Reason> = inventory
+        .dropped()
+        .iter()
+        .map(|dropped| dropped.reason)
+        .collect();
+    assert_eq!(
+        reasons,
+        [Reason::NoParent, Reason::NameEmpty, Reason::NameTooLong]
+    );
+    assert!(inventory.node(b"up").is_some());
+}
+
+#[test]
+fn the_random_tail_is_what_it_says() {
+    assert_eq!(random_segment(), random_segment());
+    for length in 0..9 {
+        let tail = random_tail(length);
+        let nuls = tail.iter().take_while(|&&byte| byte == 0).count();
+        assert!((4..8).contains(&nuls));
+        assert_eq!((length as usize + nuls) % 4, 0);
+    }
+    let mut inventory = Inventory::new(&Limits::default());
+    let tail = random_tail(0);
+    let segments = read(tail.as_slice(), &Limits::default(), &mut inventory).unwrap();
+    assert_eq!(segments[0].kind, SegmentKind::RandomTail);
+    for (path, minor) in [("dev/random", 8), ("dev/urandom", 9)] {
+        let node = inventory.node(path.as_bytes()).unwrap();
+        assert_eq!(node.mode, 0o020_666);
+        assert_eq!(node.rdev, Device { major: 1, minor });
+    }
+}

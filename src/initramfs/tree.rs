@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The root file system that the kernel would have after unpacking, as names and nodes.
+//!
+//! The rules are those of `do_name` and `do_symlink` in `init/initramfs.c`, with the VFS behind
+//! them: names are resolved through links that are there already, something of another type in the
+//! way is removed unless it is a directory with something in it, a file whose directory was never
+//! created is dropped in silence. It must not read data. Its invariant: every key is a path without
+//! links in it, and the directory of each key is a key too, or is the root, or is one of
+//! `BUILT_IN`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX};
+use super::lookup::{ResolveError, walk};
+
+/// Directories that every kernel has in its root before it unpacks an image
+/// (`usr/default_cpio_list`).
+pub(super) const BUILT_IN: [&[u8]; 2] = [b"dev", b"root"];
+
+/// A name in the unpacked image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Type and permission bits, as in `st_mode`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Time of modification, seconds since 1970.
+    pub mtime: u32,
+    /// Inode number in the archive.
+    pub ino: u32,
+    /// Number of links as the archive says, not as counted.
+    pub nlink: u32,
+    /// What a device node stands for; 0, 0 otherwise.
+    pub rdev: Device,
+    /// Where a symbolic link points, as it was written; empty otherwise.
+    pub target: Vec<u8>,
+    /// Number of the segment of the last entry that made or changed this name.
+    pub segment: u32,
+    /// Number of that entry in the whole file.
+    pub entry: u64,
+    /// The content, for files; names of one file share it.
+    pub(super) content: Option<usize>,
+}
+
+/// The content of a file, as far as it is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Bytes of the file.
+    pub size: u32,
+    /// The first bytes of it, at most [`Content::HEAD`].
+    pub head: Vec<u8>,
+    /// All of it, for the few small files that are kept.
+    pub data: Option<Vec<u8>>,
+    /// SHA-256 of all of it, where the inventory was asked for digests.
+    pub sha256: Option<[u8; 32]>,
+    /// Number in the whole file of the entry that carried the data.
+    pub entry: u64,
+}
+
+impl Content {
+    /// Bytes kept of every file: as many as the kernel looks at to tell what a program is.
+    pub const HEAD: usize = 256;
+
+    /// Whether this starts as an ELF file does.
+    pub fn is_elf(&self) -> bool {
+        self.head.starts_with(b"\x7fELF")
+    }
+
+    /// What stands between `#!` and the end of the first line, without space around it: the
+    /// interpreter, and perhaps one argument. `None` when this is no script.
+    pub fn interpreter(&self) -> Option<&[u8]> {
+        let line = self.head.strip_prefix(b"#!")?;
+        let end = line
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .unwrap_or(line.len());
+        Some(line[..end].trim_ascii())
+    }
+}
+
+/// Why the kernel makes nothing of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The directory it belongs into was never created.
+    NoParent,
+    /// What should be its directory is a link that leads nowhere, or in a circle.
+    ParentLink,
+    /// The name is longer than `PATH_MAX`.
+    NameTooLong,
+    /// There is no name.
+    NameEmpty,
+    /// The target of a symbolic link is longer than `PATH_MAX`.
+    TargetTooLong,
+    /// Data on something that is neither a file nor a symbolic link.
+    Data,
+    /// A directory with something in it is in the way.
+    Occupied,
+    /// A further name of a file whose first name was not made, or is gone.
+    LinkSource,
+    /// The type bits mean nothing.
+    Type,
+}
+
+/// An entry that the kernel makes nothing of, without a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The entry's path.
+    pub path: Vec<u8>,
+    /// Why.
+    pub reason: Reason,
+    /// Number of its segment in the file, from 0.
+    pub segment: u32,
+}
+
+/// Names of one archive that are one file: archive, device, inode, type.
+type LinkKey = (u32, Device, u32, Kind);
+
+/// The names, their nodes and the contents.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    pub(super) nodes: BTreeMap<Vec<u8>, Node>,
+    pub(super) contents: Vec<Content>,
+    links: HashMap<LinkKey, Vec<u8>>,
+    archive: u32,
+    /// The last directory that was looked up, as written and as found.
+    parent: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Tree {
+    /// The path that `entry` will have, or why it will have none.
+    pub(super) fn locate(&mut self, entry: &Entry, link_depth: u32) -> Result<Vec<u8>, Reason> {
+        if entry.problems.contains(&NameProblem::TooLong) {
+            return Err(Reason::NameTooLong);
+        }
+        if entry.problems.contains(&NameProblem::Empty) {
+            return Err(Reason::NameEmpty);
+        }
+        match entry.kind() {
+            Kind::Unknown => return Err(Reason::Type),
+            Kind::Symlink if u64::from(entry.size) > PATH_MAX => return Err(Reason::TargetTooLong),
+            Kind::File | Kind::Symlink => {}
+            _ if entry.size > 0 => return Err(Reason::Data),
+            _ => {}
+        }
+        let split = entry.path.iter().rposition(|&byte| byte == b'/');
+        let (directory, name) = match split {
+            Some(slash) => (&entry.path[..slash], &entry.path[slash + 1..]),
+            None => (&entry.path[..0], entry.path.as_slice()),
+        };
+        if name == b".." {
+            return Err(Reason::Occupied);
+        }
+        let mut path = match &self.parent {
+            Some((written, found)) if written == directory => found.clone(),
+            _ => {
+                let found = self.directory(directory, link_depth)?;
+                self.parent = Some((directory.to_vec(), found.clone()));
+                found
+            }
+        };
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        Ok(path)
+    }
+
+    fn directory(&self, path: &[u8], link_depth: u32) -> Result<Vec<u8>, Reason> {
+        let found = walk(&self.nodes, path, true, link_depth).map_err(|error| match error {
+            ResolveError::NotFound {
+                through_link: true, ..
+            }
+            | ResolveError::TooManyLinks => Reason::ParentLink,
+            _ => Reason::NoParent,
+        })?;
+        let built_in = found.is_empty() || BUILT_IN.contains(&found.as_slice());
+        match self.nodes.get(&found) {
+            Some(node) if node.kind == Kind::Directory => Ok(found),
+            None if built_in => Ok(found),
+            _ => Err(Reason::NoParent),
+        }
+    }
+
+    /// Makes the name `path` as `entry` says. `content` is what the entry's data is, for files;
+    /// `target` for symbolic links.
+    pub(super) fn make(
+        &mut self,
+        path: Vec<u8>,
+        entry: &Entry,
+        content: Content,
+        target: Vec<u8>,
+    ) -> Result<(), Reason> {
+        let kind = entry.kind();
+        if kind != Kind::File && kind != Kind::Directory {
+            self.parent = None;
+        }
+        let linked = match kind {
+            Kind::Directory | Kind::Symlink => None,
+            _ => self.link_source(&path, entry),
+        };
+        // Links and symbolic links replace whatever is there, the others what is of another type.
+        let replaces = linked.is_some() || kind == Kind::Symlink;
+        let old = self.nodes.get(&path).map(|node| node.kind);
+        if old.is_some_and(|old| replaces || old != kind) {
+            self.remove(&path)?;
+        }
+        let mut node = Node {
+            kind,
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: entry.mtime,
+            ino: entry.ino,
+            nlink: entry.nlink,
+            rdev: if kind == Kind::CharDevice || kind == Kind::BlockDevice {
+                entry.rdev
+            } else {
+                Device { major: 0, minor: 0 }
+            },
+            target,
+            segment: entry.segment,
+            entry: entry.index,
+            content: None,
+        };
+        if let Some(first) = linked {
+            let source = self.nodes.get_mut(&first).ok_or(Reason::LinkSource)?;
+            if source.kind != kind {
+                return Err(Reason::LinkSource);
+            }
+            // One inode: owner and mode are those of the last name (not so for device nodes).
+            node.content = source.content;
+            node.rdev = source.rdev;
+            if let (Some(slot), true) = (source.content, entry.size > 0) {
+                self.contents[slot] = content;
+            }
+        } else if let Some(there) = self.nodes.get(&path) {
+            // Of the same kind: a file is emptied and written anew for all its names, a device
+            // node stays what it was.
+            node.content = there.content;
+            node.rdev = there.rdev;
+            if let Some(slot) = there.content {
+                self.contents[slot] = content;
+            }
+        } else if kind == Kind::File {
+            node.content = Some(self.contents.len());
+            self.contents.push(content);
+        }
+        self.nodes.insert(path, node);
+        Ok(())
+    }
+
+    /// The first name of the file that `entry` is a further name of. Registers `path` otherwise.
+    fn link_source(&mut self, path: &[u8], entry: &Entry) -> Option<Vec<u8>> {
+        if entry.archive != self.archive {
+            self.links.clear();
+            self.archive = entry.archive;
+        }
+        if entry.nlink < 2 {
+            return None;
+        }
+        let key = (entry.archive, entry.dev, entry.ino, entry.kind());
+        if let Some(first) = self.links.get(&key) {
+            return Some(first.clone());
+        }
+        self.links.insert(key, path.to_vec());
+        None
+    }
+
+    /// Notes the first name of a file although it was dropped: its further names are then lost.
+    pub(super) fn lose(&mut self, entry: &Entry) {
+        if !matches!(
+            entry.kind(),
+            Kind::Directory | Kind::Symlink | Kind::Unknown
+        ) {
+            self.link_source(&entry.path, entry);
+        }
+    }
+
+    fn remove(&mut self, path: &[u8]) -> Result<(), Reason> {
+        let mut below = path.to_vec();
+        below.push(b'/');
+        let first = self.nodes.range(below.clone()..).next();
+        if first.is_some_and(|(name, _)| name.starts_with(&below)) {
+            return Err(Reason::Occupied);
+        }
+        self.parent = None;
+        self.nodes.remove(path);
+        Ok(())
+    }
+}
