@@ -50,6 +50,16 @@ ostree_container() {
     mark_fresh ostree-container "$key"
 }
 
+# order DIR PATH…: these programs note their calls from now on (base/order.c).
+order() {
+    local r=$1 p
+    shift
+    for p in "$@"; do
+        rm -f "$r/$p"
+        cp "$r/usr/lib/bed/order" "$r/$p"
+    done
+}
+
 # shape DIR SUITE: what testbed.md calls the shape of the base image, and the bed's own instruments.
 shape() {
     local r=$1 suite=$2 d n
@@ -67,7 +77,7 @@ shape() {
         [[ $d == root ]] && n=roothome
         ln -s "var/$n" "$r/$d"
     done
-    rm -rf "$r/usr/local"
+    rm -rf "${r:?}/usr/local"
     ln -s ../var/usrlocal "$r/usr/local"
     mkdir -p "$r/sysroot" "$r/usr/lib/ostree" "$r/etc/pki/rpm-gpg"
     printf '[sysroot]\nreadonly=false\n' >"$r/usr/lib/ostree/prepare-root.conf"
@@ -77,20 +87,18 @@ shape() {
     cp "$HERE/base/10-bed.conf" "$HERE/base/00-bed-order.conf" "$r/usr/lib/dracut/dracut.conf.d/"
     # instruments
     mkdir -p "$r/usr/lib/bed/real"
-    cp "$HERE/base/setup" "$HERE/base/marker" "$HERE/base/order" "$HERE/rpm-ostree" \
+    cp "$HERE/base/setup" "$HERE/base/marker" "$HERE/rpm-ostree" \
         "$HERE/rpm-ostree.d/05-rpmostree.install" "$r/usr/lib/bed/"
     cp "$HERE/base/00-bed.install" "$r/usr/lib/kernel/install.d/"
     mv "$r/usr/bin/rpm" "$r/usr/lib/bed/real/rpm"
     cp "$BED/ostree-container/release/ostree-container" "$r/usr/lib/bed/real/"
     strip "$r/usr/lib/bed/real/ostree-container"
     mkdir -p "$r/usr/libexec/libostree/ext"
-    rm -f "$r/usr/sbin/depmod" "$r/usr/libexec/libostree/ext/ostree-container"
-    cp "$HERE/base/order" "$r/usr/bin/rpm"
-    cp "$HERE/base/order" "$r/usr/sbin/depmod"
-    cp "$HERE/base/order" "$r/usr/libexec/libostree/ext/ostree-container"
+    gcc -O1 -static -Wall -o "$r/usr/lib/bed/order" "$HERE/base/order.c"
+    order "$r" usr/bin/rpm usr/sbin/depmod usr/libexec/libostree/ext/ostree-container
     if [[ -e $r/usr/bin/dnf-3 ]]; then
-        rm -f "$r/usr/bin/dnf"
-        cp "$HERE/base/order" "$r/usr/bin/dnf"
+        ln -s /usr/bin/dnf-3 "$r/usr/lib/bed/real/dnf"
+        order "$r" usr/bin/dnf
         rm -rf "$r"/etc/yum.repos.d/*
     fi
     # boot: the marker, and nothing that waits or asks
@@ -119,7 +127,7 @@ shape() {
         DRACUT_NO_XATTR=1 dracut --no-hostonly --kver "$1" --reproducible --add ostree -f "/usr/lib/modules/$1/initramfs.img"
         chmod 0600 "/usr/lib/modules/$1/initramfs.img"
         rpm -qa' - "$(kver_of old)" </dev/null
-    rm -rf "$r/rpms" "$r"/{boot,var,tmp,run,dev}
+    rm -rf "${r:?}"/{rpms,boot,var,tmp,run,dev}
     mkdir -p "$r"/{boot,var,run,dev}
     mkdir -m 1777 "$r/tmp"
     rm -rf "$r/usr/share/rpm/.rpm.lock"

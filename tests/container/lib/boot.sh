@@ -5,9 +5,9 @@
 with_image() {
     local image=$1 call=$2 c m rc=0
     shift 2
-    c=$(b from --pull-never "$image")
-    m=$(b mount "$c")
-    "$call" "$m" "$@" || rc=$?
+    c=$(b from --pull-never "$image") || return
+    m=$(b mount "$c") || return
+    ("$call" "$m" "$@") || rc=$?
     b umount "$c" >/dev/null || true
     b rm "$c" >/dev/null || true
     return "$rc"
@@ -16,32 +16,33 @@ with_image() {
 disk_of() { printf '%s/disks/%s' "$BED" "$(b inspect --type image --format '{{.FromImageID}}' "$1" | cut -c1-16)"; }
 
 _disk_from_tree() {
+    # (errexit does not reach here: what matters is tested)
     local tree=$1 dir=$2 w=$2/work uuid size
     rm -rf "$w"
     mkdir -p "$w"/{upper,overlay,tree,sysroot}
     mount -t overlay overlay -o "lowerdir=$tree,upperdir=$w/upper,workdir=$w/overlay" "$w/tree"
     # shellcheck disable=SC2064
-    trap "umount -l '$w/tree' 2>/dev/null || true" RETURN
+    trap "umount -l '$w/tree' 2>/dev/null || true" EXIT
     (
-        cd "$w/tree"
+        cd "$w/tree" || exit
         rm -rf usr/etc var boot run tmp dev proc sys rpms bed sysroot
         mv etc usr/etc
         mkdir -p var boot run dev proc sys sysroot/ostree
         mkdir -m 1777 tmp
         ln -sfn sysroot/ostree ostree
-    )
+    ) || return
     local s=$w/sysroot
     uuid=$(cat /proc/sys/kernel/random/uuid)
     ostree admin init-fs "$s"
     ostree admin os-init --sysroot="$s" bed
     ostree --repo="$s/ostree/repo" config set core.fsync false
-    ostree --repo="$s/ostree/repo" commit --branch=bed --tree=dir="$w/tree" --subject=bed >/dev/null
+    ostree --repo="$s/ostree/repo" commit --branch=bed --tree=dir="$w/tree" --subject=bed >/dev/null || return
     ostree admin deploy --sysroot="$s" --os=bed --karg=root=UUID="$uuid" --karg=rw --karg=console=ttyS0 \
-        --karg=quiet --karg=systemd.show_status=false bed
+        --karg=quiet --karg=systemd.show_status=false bed || return
     size=$(du -sm "$s" | cut -f1)
     rm -f "$dir/disk.img"
     truncate -s $((size + 400))M "$dir/disk.img"
-    mke2fs -q -t ext4 -U "$uuid" -d "$s" "$dir/disk.img"
+    mke2fs -q -t ext4 -U "$uuid" -d "$s" "$dir/disk.img" || return
     local entry
     entry=$(compgen -G "$s/boot/loader/entries/*.conf")
     cp "$entry" "$dir/entry.conf"
@@ -50,10 +51,12 @@ _disk_from_tree() {
     if [[ -n $(_entry "$dir" initrd) ]]; then
         cp "$s$(_entry "$dir" initrd)" "$dir/initrd" 2>/dev/null || cp "$s/boot$(_entry "$dir" initrd)" "$dir/initrd"
     fi
+    [[ -s $dir/vmlinuz ]] || return
     umount "$w/tree"
     # The deployment is immutable for everyone else.
     chattr -R -i "$s" 2>/dev/null || true
     rm -rf "$w"
+    touch "$dir/done"
 }
 
 _entry() { sed -n "s/^$2 //p" "$1/entry.conf"; }
@@ -69,7 +72,7 @@ make_disk() {
             tail -n 30 "$LOGS/disk.log" >&2
             die "making the disk of $image (log: $LOGS/disk.log)"
         }
-        touch "$dir/done"
+        [[ -e $dir/done ]] || die "no disk came of $image (log: $LOGS/disk.log)"
     fi
     # Disks are big: keep the last six.
     find "$BED/disks" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | tail -n +7 | cut -d' ' -f2- | xargs -r rm -rf

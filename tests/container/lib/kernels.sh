@@ -32,7 +32,7 @@ choose_kernels() {
 make_key() {
     [[ -s $RPMS/pubkey.asc ]] && return 0
     rm -rf "$GNUPGHOME"
-    mkdir -p -m 0700 "$GNUPGHOME"
+    mkdir -m 0700 "$GNUPGHOME"
     mkdir -p "$RPMS"
     run_logged kernels.log gpg --batch --passphrase '' --quick-generate-key 'ostree-kernel test bed <bed@example.invalid>' rsa3072 sign never
     gpg --batch --armor --export bed@example.invalid >"$RPMS/pubkey.asc" 2>>"$LOGS/kernels.log"
@@ -109,7 +109,7 @@ pack() {
     run_logged kernels.log rpmbuild -bb --target "$arch" --quiet \
         --define "_topdir $dir/rpmbuild" --define "_rpmdir $dir/rpmbuild/out" \
         --define "kver $(kver_of "$1")" --define "ver $(cat "$dir/ver")" --define 'rel 200.bed' \
-        --define "tree $dir/tree" --define "lists $dir/lists" --define "posttrans $posttrans" \
+        --define "tree $dir/tree" --define "lists $dir/lists" --define "posttrans_adds $posttrans" \
         --define 'use_source_date_epoch_as_buildtime 1' --define '_buildhost bed' "$HERE/kernel.spec"
     mv "$dir"/rpmbuild/out/*/*.rpm "$out/"
     rm -rf "$dir/rpmbuild"

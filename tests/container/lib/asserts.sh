@@ -1,0 +1,150 @@
+# shellcheck shell=bash
+# What a case's `assert` may say. Each prints what is wrong and ends the case.
+#   TREE: the tree after the build, OUT: what was mounted at /bed, LOG: the build's log, STATUS, BUILT, BUILD_TIME
+
+fail() {
+    printf '%s: %s\n' "$CASE" "$*"
+    [[ -s $LOG ]] && { echo "--- the log's end:" && tail -n 15 "$LOG"; }
+    exit 1
+}
+
+# assert_status N…: one of these.
+assert_status() { [[ " $* " == *" $STATUS "* ]] || fail "exit status $STATUS, expected $*"; }
+
+assert_built() { [[ $BUILT ]] || fail "the build failed with status $STATUS"; }
+
+# A build that fails leaves no image: what users see.
+assert_not_built() { [[ ! $BUILT ]] || fail "the build went through"; }
+
+# said REGEX: the lines of the log that programs wrote (not buildah's, which repeat the Containerfile).
+said() { grep -vE '^\[[0-9]+/[0-9]+\] STEP |^STEP |^ *--> ' "$LOG" | grep -E -- "$1" || true; }
+
+assert_log() { [[ $(said "$1") ]] || fail "the log has no line like: $1"; }
+
+assert_no_log() {
+    local lines
+    lines=$(said "$1")
+    [[ -z $lines ]] || fail "the log has: $(head -n 3 <<<"$lines")"
+}
+
+# The tree after is the tree before, to the last mtime.
+assert_tree_same() {
+    [[ $BUILT ]] || fail "no tree to compare: the build failed"
+    manifest "$TREE" >"$OUT/manifest.after"
+    with_image "$IMAGE:before" manifest >"$OUT/manifest.before"
+    cmp -s "$OUT/manifest.before" "$OUT/manifest.after" ||
+        fail "the tree has changed: $(diff "$OUT/manifest.before" "$OUT/manifest.after" | head -n 20)"
+}
+
+# One directory with a vmlinuz, no other directory, and it is the new kernel's (or the one given).
+assert_one_kernel() {
+    local want=${1:-$(kver_of new)} have
+    have=$(find "$TREE/usr/lib/modules" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd ' ')
+    [[ $have == "$want" ]] || fail "usr/lib/modules has '$have', expected '$want'"
+    [[ -f $TREE/usr/lib/modules/$want/vmlinuz && ! -L $TREE/usr/lib/modules/$want/vmlinuz ]] || fail "no vmlinuz for $want"
+    # (--whatprovides 'NAME = VERSION' finds nothing where the version has two dashes.)
+    chroot "$TREE" /usr/lib/bed/real/rpm -q --provides kernel-core | grep -xF >/dev/null "kernel-uname-r = $want" ||
+        fail "kernel-core in the rpmdb does not provide kernel-uname-r = $want"
+    [[ $(chroot "$TREE" /usr/lib/bed/real/rpm -q kernel-core | wc -l) == 1 ]] || fail "more than one kernel-core in the rpmdb"
+}
+
+# The initramfs as it must be: there, 0600, of this kernel, with what ostree needs, with real programs.
+assert_initramfs() {
+    local k=${1:-$(kver_of new)} img d
+    img=$TREE/usr/lib/modules/$k/initramfs.img
+    [[ -f $img && -s $img ]] || fail "no initramfs for $k"
+    [[ $(stat -c '%a %U:%G' "$img") == '600 root:root' ]] || fail "initramfs: $(stat -c '%a %U:%G' "$img"), expected 600 root:root"
+    d=$OUT/initramfs
+    rm -rf "$d"
+    mkdir -p "$d"
+    chroot "$TREE" /usr/bin/lsinitrd "/usr/lib/modules/$k/initramfs.img" >"$OUT/lsinitrd" 2>"$OUT/lsinitrd.err" || true
+    grep -q 'usr/lib/ostree/ostree-prepare-root$' "$OUT/lsinitrd" || fail "initramfs without ostree-prepare-root"
+    [[ $(grep -oE 'usr/lib/modules/[^/ ]+' "$OUT/lsinitrd" | sort -u) == "usr/lib/modules/$k" ]] ||
+        fail "initramfs has modules of: $(grep -oE 'usr/lib/modules/[^/ ]+' "$OUT/lsinitrd" | sort -u | paste -sd ' ')"
+    [[ -s $TREE/usr/lib/modules/$k/modules.dep ]] || fail "no modules.dep for $k"
+}
+
+# Nothing of the work stays behind.
+assert_clean() {
+    local left
+    left=$(find "$TREE/boot" "$TREE/tmp" "$TREE/var/tmp" -mindepth 1 2>/dev/null
+        find "$TREE/usr" -xdev \( -name '*.rpmostreesave' -o -name 'systemctl.backup' \) 2>/dev/null
+        find "$TREE/usr/libexec/rpm-ostree" -mindepth 1 -type f 2>/dev/null
+        find "$TREE/usr/lib/modules" -name '.*.img*' -o -name '*.tmp' 2>/dev/null) || true
+    [[ -z $left ]] || fail "left behind: $(head -n 10 <<<"${left//$TREE/}" | paste -sd ' ')"
+}
+
+report() { printf '%s/usr/share/ostree-kernel/report.json' "$TREE"; }
+
+assert_report() {
+    [[ -s $(report) ]] || fail "no report in the image"
+    jq -e "$1" "$(report)" >/dev/null || fail "the report does not hold: $1 ($(jq -c . "$(report)" | cut -c1-600))"
+}
+
+# assert_order PREFIX…: the programs ran in this order (others may have run between them).
+assert_order() {
+    local want line
+    local -a lines
+    mapfile -t lines <"$OUT/order.log"
+    local i=0
+    for want in "$@"; do
+        while :; do
+            ((i < ${#lines[@]})) || fail "no '$want' in this order: $* (order.log: $(cut -c1-70 "$OUT/order.log" | paste -sd '|'))"
+            line=${lines[i]}
+            i=$((i + 1))
+            [[ $line == "$want"* ]] && break
+        done
+    done
+}
+
+# assert_ran N PREFIX: so many times, and no other number.
+assert_ran() {
+    local n
+    n=$(awk -v p="$2" 'index($0, p) == 1' "$OUT/order.log" | wc -l)
+    [[ $n == "$1" ]] || fail "'$2' ran $n times, expected $1 (order.log: $(cut -c1-70 "$OUT/order.log" | paste -sd '|'))"
+}
+
+assert_file() { [[ -e $TREE/$1 || -L $TREE/$1 ]] || fail "no /$1"; }
+assert_no_file() { [[ ! -e $TREE/$1 && ! -L $TREE/$1 ]] || fail "/$1 is there"; }
+
+# assert_refused REGEX: status 3, the reason in the log, and nothing has changed.
+assert_refused() {
+    assert_status 3
+    assert_log "$1"
+    assert_ran 0 dracut
+    assert_ran 0 'rpm-ostree override'
+    assert_ran 0 'rpm '
+    assert_tree_same
+}
+
+# assert_replaced BACKEND: all that a success means.
+assert_replaced() {
+    local k
+    k=$(kver_of new)
+    assert_built
+    assert_status 0
+    assert_one_kernel "$k"
+    assert_initramfs "$k"
+    assert_clean
+    case $1 in
+        rpm-ostree) assert_order 'rpm-ostree override replace' "depmod -a" 'dracut ' 'rpm-ostree cleanup -m' 'ostree-container container commit' ;;
+        dnf) assert_order 'dnf ' 'depmod -a' 'dracut ' ;;
+    esac
+    assert_ran 1 'dracut '
+    assert_report ".schema == 1 and .command == \"replace\" and .outcome == \"committed\""
+    assert_report ".host.backend == \"$1\""
+    assert_report ".kernel.before.kver == \"$(kver_of old)\" and .kernel.after.kver == \"$k\""
+    assert_report ".kernel.after.vmlinuz_sha256 == \"$(sha256sum <"$TREE/usr/lib/modules/$k/vmlinuz" | cut -d' ' -f1)\""
+    assert_report ".kernel.after.initramfs_sha256 == \"$(sha256sum <"$TREE/usr/lib/modules/$k/initramfs.img" | cut -d' ' -f1)\""
+    assert_report ".kernel.after.initramfs_size == $(stat -c %s "$TREE/usr/lib/modules/$k/initramfs.img")"
+    assert_report ".packages | length == 5"
+    assert_report ".labels[\"ostree.linux\"] == \"$k\""
+}
+
+# The work was given up: nothing of it is final.
+assert_not_committed() {
+    assert_ran 0 'ostree-container container commit'
+    assert_ran 0 'rpm-ostree cleanup'
+    assert_no_file "usr/lib/modules/$(kver_of new)/initramfs.img"
+    assert_no_file usr/share/ostree-kernel/report.json
+}

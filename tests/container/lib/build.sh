@@ -1,0 +1,157 @@
+# shellcheck shell=bash
+# `bed build CASE`: a container build from the case's Containerfile, and the case's assertions on what came of it.
+
+CASES=$HERE/cases
+
+# The tool as an image, as users take it: COPY --from=localhost/ostree-kernel / /
+tool_image() {
+    [[ -x $TOOL ]] || die "no tool at $TOOL (build it, or set OSTREE_KERNEL)"
+    local key c m
+    key=$(key_of "$TOOL")
+    if is_fresh tool "$key" && b image inspect localhost/ostree-kernel >/dev/null 2>&1; then
+        return 0
+    fi
+    c=$(b from scratch)
+    m=$(b mount "$c")
+    install -D -m 0755 "$TOOL" "$m/usr/bin/ostree-kernel"
+    mkdir -p "$m/usr/libexec/libostree/ext"
+    ln -s ../../../bin/ostree-kernel "$m/usr/libexec/libostree/ext/ostree-kernel"
+    touch -h -d @1700000000 "$m/usr/libexec/libostree/ext/ostree-kernel"
+    b umount "$c" >/dev/null
+    b commit -q --rm "$c" localhost/ostree-kernel >"$LOGS/tool.log" 2>&1
+    mark_fresh tool "$key"
+}
+
+# manifest TREE: every name with what can be known of it. Left out: mount points of the build, what the kernel
+# and buildah make (/run, /dev, …), what exit status 3 allows to change (/run, the cache directory), and sqlite's
+# shared memory, which every reader of an rpmdb writes.
+manifest() {
+    local tree=$1
+    (
+        cd "$tree" || exit
+        local skip=(-path ./run -o -path ./dev -o -path ./proc -o -path ./sys -o -path ./rpms -o -path ./bed
+            -o -path ./var/cache/ostree-kernel -o -name rpmdb.sqlite-shm)
+        find . \( "${skip[@]}" \) -prune -o ! -path . ! -path ./var/cache -printf '%p\t%y %m %U:%G %T@ %l' \( -type f -printf ' %s\n' -o -printf '\n' \) |
+            LC_ALL=C sort
+        find . \( "${skip[@]}" \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r -P2 -n 500 sha256sum | LC_ALL=C sort -k 2
+    )
+}
+
+# serve DIR: an http server on 127.0.0.1 for the time of the case; sets SERVER_URL.
+serve() {
+    local port
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    python3 -m http.server --bind 127.0.0.1 --directory "$1" "$port" >"$OUT/server.log" 2>&1 </dev/null &
+    SERVER_PID=$!
+    # shellcheck disable=SC2034  # cases use it
+    SERVER_URL=http://127.0.0.1:$port
+    for _ in {1..50}; do
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return 0
+        sleep 0.1
+    done
+    die "the http server did not come up"
+}
+
+_bud() { # _bud TAG LOG ARG…
+    local tag=$1 log=$2
+    shift 2
+    # --layers: the stage before the line under test is made once and stays to be compared with.
+    timeout "${BED_BUILD_TIMEOUT:-600}" buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay \
+        bud --isolation chroot --network host --pull-never --layers --force-rm \
+        --volume "$RPM_SET:/rpms:ro" --volume "$OUT:/bed" "${extra[@]}" "$@" -t "$tag" \
+        -f "$CASES/$CASE/Containerfile" "$OUT/context" >>"$log" 2>&1 </dev/null
+}
+
+# The variables of a case's `args`, with their defaults:
+#   rpms=new      the set of RPMs mounted at /rpms     extra=()   more arguments for buildah bud
+#   before, after functions run on the host around the build
+run_case() {
+    local start rc=0
+    CASE=$1
+    [[ -f $CASES/$CASE/Containerfile ]] || die "no case $CASE in $CASES"
+    OUT=$BED/out/$CASE
+    IMAGE=localhost/case-$CASE
+    LOG=$OUT/log
+    rm -rf "$OUT"
+    mkdir -p "$OUT/context"
+    chmod 0777 "$OUT"
+    rpms=new extra=() SERVER_PID=
+    before() { :; }
+    after() { :; }
+    if [[ -f $CASES/$CASE/args ]]; then
+        # shellcheck source=/dev/null
+        . "$CASES/$CASE/args"
+    fi
+    trap '[[ -z ${SERVER_PID:-} ]] || kill "$SERVER_PID" 2>/dev/null || true' EXIT
+    before
+    # shellcheck disable=SC2153
+    RPM_SET=$RPMS/$rpms
+    # The stage before the line under test, its tree kept under its own name.
+    if ! _bud "$IMAGE:before" "$OUT/log.before" --target base; then
+        tail -n 15 "$OUT/log.before"
+        echo "the base stage of the case does not build (log: $OUT/log.before)"
+        return 1
+    fi
+    rm -f "$OUT/order.log" "$OUT/status"
+    start=$(now)
+    # Never from the cache: the line under test has effects outside the tree.
+    _bud "$IMAGE" "$LOG" --build-arg "BED_RUN=$(now)" || rc=$?
+    # shellcheck disable=SC2034  # asserts use it
+    BUILD_TIME=$(since "$start")
+    STATUS=$rc
+    BUILT=1
+    if ((rc)); then
+        BUILT=
+        # buildah says the status of the program that failed.
+        STATUS=$(sed -nE 's/.*exit status ([0-9]+)$/\1/p' "$LOG" | tail -n 1)
+        STATUS=${STATUS:-$rc}
+    fi
+    [[ -f $OUT/status ]] && STATUS=$(<"$OUT/status")
+    after
+    if [[ -n $SERVER_PID ]]; then
+        kill "$SERVER_PID" 2>/dev/null || true
+        wait "$SERVER_PID" 2>/dev/null || true
+        SERVER_PID=
+    fi
+    touch "$OUT/order.log"
+    if [[ $BUILT ]]; then
+        with_image "$IMAGE" _assert
+    else
+        # shellcheck disable=SC2034  # asserts use it
+        TREE=/nonexistent
+        # shellcheck source=/dev/null
+        . "$CASES/$CASE/assert"
+    fi
+}
+
+_assert() {
+    # shellcheck disable=SC2034  # asserts use it
+    TREE=$1
+    # shellcheck source=/dev/null
+    . "$CASES/$CASE/assert"
+}
+
+bed_build() {
+    local case=${1:-} rc=0 start
+    [[ $case ]] || die "build CASE: one of: $(cases | paste -sd ' ')"
+    prepare_cases "$case"
+    start=$(now)
+    (run_case "$case") || rc=$?
+    if ((rc)); then
+        say "FAIL $case $(since "$start")s (log: $BED/out/$case/log)"
+        return 1
+    fi
+    say "ok $case $(since "$start")s"
+}
+
+cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name Containerfile -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
+
+# prepare_cases CASE…: the base images and the tool that they name.
+prepare_cases() {
+    local suite files=("${@/#/$CASES/}")
+    files=("${files[@]/%//Containerfile}")
+    for suite in "${SUITES[@]}"; do
+        if grep -qs "localhost/bed-$suite" "${files[@]}"; then with_lock "base-$suite" bed_base "$suite"; fi
+    done
+    if grep -qs localhost/ostree-kernel "${files[@]}"; then tool_image; fi
+}

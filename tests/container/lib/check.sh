@@ -1,0 +1,105 @@
+# shellcheck shell=bash
+# `bed check`, `bed boot-matrix`, `bed demo`: everything, the boots, and the show.
+
+# _one CASE: one line for `bed check`.
+_one() {
+    local start rc=0 took
+    start=$(now)
+    (run_case "$1") >"$BED/check/$1" 2>&1 || rc=$?
+    took=$(since "$start")
+    if ((rc == 0)); then
+        printf 'ok %s %ss\n' "$1" "$took"
+        echo ok >"$BED/check/$1.result"
+    else
+        printf 'FAIL %s %ss\n%s\n    log: %s\n' "$1" "$took" "$(sed 's/^/    /' "$BED/check/$1" | tail -n 24)" "$BED/out/$1/log"
+    fi
+}
+
+# check [--jobs N] [CASE…]
+bed_check() {
+    local jobs=${BED_JOBS:-2} names=() name passed failed
+    if [[ ${1:-} == --jobs ]]; then
+        jobs=$2
+        shift 2
+    fi
+    names=("$@")
+    ((${#names[@]})) || mapfile -t names < <(cases)
+    for name in "${names[@]}"; do
+        [[ -f $CASES/$name/Containerfile ]] || die "no case $name (there are: $(cases | paste -sd ' '))"
+    done
+    prepare_cases "${names[@]}"
+    rm -rf "$BED/check"
+    mkdir -p "$BED/check"
+    for name in "${names[@]}"; do
+        while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
+        _one "$name" &
+    done
+    wait || true
+    # Images of earlier runs have lost their names by now.
+    b image prune -f >/dev/null 2>&1 || b rmi --prune >/dev/null 2>&1 || true
+    passed=$(find "$BED/check" -name '*.result' | wc -l)
+    failed=$((${#names[@]} - passed))
+    printf '%s passed, %s failed\n' "$passed" "$failed"
+    ((failed == 0))
+}
+
+# The image of a case, built now if it is not there.
+image_of() {
+    local case=$1
+    b image inspect "localhost/case-$case" >/dev/null 2>&1 || bed_build "$case" >&2
+    printf 'localhost/case-%s\n' "$case"
+}
+
+_copy_initramfs() { cp "$1/usr/lib/modules/$2/initramfs.img" "$3"; }
+
+# boot-matrix: what the tool made boots the new kernel; the same with the base's initramfs does not.
+bed_boot_matrix() {
+    local suite rc=0 image old=$BED/old-initramfs
+    local -A case_of=([trixie]=layout [bookworm]=dnf)
+    for suite in trixie bookworm; do
+        image=$(image_of "${case_of[$suite]}")
+        printf '%s, replaced: ' "$suite"
+        bed_boot "$image" --kver "$(kver_of new)" || rc=1
+        with_image "localhost/bed-$suite" _copy_initramfs "$(kver_of old)" "$old-$suite.img"
+        printf '%s, the new kernel with the old initramfs: ' "$suite"
+        bed_boot "$image" --initramfs "$old-$suite.img" --expect fail || rc=1
+    done
+    return "$rc"
+}
+
+_kernels_in() {
+    local d
+    for d in "$1"/usr/lib/modules/*; do
+        printf '    %s  vmlinuz %s, initramfs %s\n' "${d##*/}" \
+            "$(stat -c '%s bytes' "$d/vmlinuz" 2>/dev/null || echo none)" \
+            "$(stat -c '%s bytes, mode %a' "$d/initramfs.img" 2>/dev/null || echo none)"
+    done
+}
+
+bed_demo() {
+    local start image=localhost/demo log=$LOGS/demo.log ctx=$BED/demo build_time line
+    bed_deps
+    bed_base trixie
+    tool_image
+    rm -rf "$ctx"
+    mkdir -p "$ctx"
+    printf '\n== The Containerfile (tests/container/demo/Containerfile)\n\n'
+    sed 's/^/    /' "$HERE/demo/Containerfile"
+    printf '\n== Before\n\n'
+    with_image localhost/bed-trixie _kernels_in
+    printf '\n== The build\n\n'
+    start=$(now)
+    rc=0
+    b bud --isolation chroot --network host --pull-never --no-cache --volume "$RPMS/new:/rpms:ro" \
+        -t "$image" -f "$HERE/demo/Containerfile" "$ctx" >"$log" 2>&1 </dev/null || rc=$?
+    build_time=$(since "$start")
+    # dracut's own thousands of lines stay in the log.
+    grep -vE '^dracut(\[[A-Z]\])?:? |^dracut\[|^Creating (group|user) ' "$log" | sed 's/^/    /'
+    ((rc == 0)) || die "the build failed with status $rc (log: $log)"
+    printf '\n== After\n\n'
+    with_image "$image" _kernels_in
+    printf '\n== The boot\n\n'
+    start=$(now)
+    line=$(bed_boot "$image" --kver "$(kver_of new)")
+    printf '    %s\n\n== Times: build %s s, disk and boot %s s (full log: %s)\n' "$line" "$build_time" "$(since "$start")" "$log"
+}
