@@ -1,2 +1,299 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! (to be written)
+//! What the files beside the modules say: `modules.dep`, `.builtin`, `.order`, `.softdep`,
+//! `.alias`, and what a module says about itself.
+//!
+//! Bytes in, values out. Names and paths are bytes: nothing here opens a file, and no input, a
+//! hostile one either, makes it panic or costs more than its own length.
+
+mod alias;
+mod elf;
+mod modinfo;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+pub use alias::Aliases;
+pub use modinfo::{Modinfo, ModinfoError};
+
+/// The longest line that is taken, in bytes; depmod's longest are a few thousand.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// How a module's file name ends, with and without compression.
+const SUFFIXES: [&[u8]; 4] = [b".ko", b".ko.xz", b".ko.zst", b".ko.gz"];
+
+/// A module's name as the kernel writes it: `-` is `_`, no directory, no suffix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleName(Vec<u8>);
+
+/// A line that is not what its file holds.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{file}, line {line}: found \"{}\", expected {expected}", .found.escape_ascii())]
+pub struct ParseError {
+    /// The name of the file, such as `modules.dep`.
+    pub file: &'static str,
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// What the line should be.
+    pub expected: &'static str,
+    /// The line, cut at 80 bytes.
+    pub found: Vec<u8>,
+}
+
+/// `modules.dep`: each module of the tree and what must be loaded before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModulesDep {
+    needs: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    paths: BTreeMap<ModuleName, Vec<u8>>,
+}
+
+/// `modules.builtin` or `modules.order`: paths of modules, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModuleList {
+    paths: Vec<Vec<u8>>,
+    names: BTreeSet<ModuleName>,
+}
+
+/// Modules that another one would like to have around it. A target may be an alias, and may
+/// exist nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Softdep {
+    /// Wanted before it.
+    pub pre: Vec<ModuleName>,
+    /// Wanted after it.
+    pub post: Vec<ModuleName>,
+}
+
+/// `modules.softdep`, collected by module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Softdeps(BTreeMap<ModuleName, Softdep>);
+
+impl ModuleName {
+    /// The name, from how a user or a softdep writes it; `None` if it is empty.
+    pub fn new(name: &[u8]) -> Option<Self> {
+        let kernel = |&byte: &u8| if byte == b'-' { b'_' } else { byte };
+        (!name.is_empty()).then(|| Self(name.iter().map(kernel).collect()))
+    }
+
+    /// The name of the module in the file `path`; `None` if its suffix is not that of a module.
+    pub fn of_path(path: &[u8]) -> Option<Self> {
+        let file = path.rsplit(|&byte| byte == b'/').next()?;
+        SUFFIXES
+            .iter()
+            .find_map(|suffix| file.strip_suffix(*suffix))
+            .and_then(Self::new)
+    }
+
+    /// The name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ModuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl ModulesDep {
+    /// Reads `PATH: PATH…` lines. Paths are relative to the directory of the file.
+    ///
+    /// Fails on a line without a colon, on a path that is no module's, and on a second line for
+    /// the same path.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        const FILE: &str = "modules.dep";
+        let mut dep = Self::default();
+        for line in lines(FILE, bytes) {
+            let line = line?;
+            let (path, rest) = line
+                .text
+                .iter()
+                .position(|&byte| byte == b':')
+                .map(|colon| (&line.text[..colon], &line.text[colon + 1..]))
+                .ok_or_else(|| line.error("MODULE: MODULE..."))?;
+            let name = ModuleName::of_path(path).ok_or_else(|| line.error("a module's path"))?;
+            let needs: Vec<_> = words(rest).map(<[u8]>::to_vec).collect();
+            if needs.iter().any(|need| ModuleName::of_path(need).is_none()) {
+                return Err(line.error("modules' paths after the colon"));
+            }
+            if dep.needs.insert(path.to_vec(), needs).is_some() {
+                return Err(line.error("one line for each module"));
+            }
+            dep.paths.entry(name).or_insert_with(|| path.to_vec());
+        }
+        Ok(dep)
+    }
+
+    /// The paths that the module at `path` needs, all levels of them; `None` without a line.
+    pub fn needs(&self, path: &[u8]) -> Option<&[Vec<u8>]> {
+        self.needs.get(path).map(Vec::as_slice)
+    }
+
+    /// The path of the module of that name; the first one where there are more.
+    pub fn path_of(&self, name: &ModuleName) -> Option<&[u8]> {
+        self.paths.get(name).map(Vec::as_slice)
+    }
+
+    /// Every path and what it needs, sorted by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[Vec<u8>])> {
+        self.needs
+            .iter()
+            .map(|(path, needs)| (path.as_slice(), needs.as_slice()))
+    }
+
+    /// How many modules have a line.
+    pub fn len(&self) -> usize {
+        self.needs.len()
+    }
+
+    /// Whether no module has a line.
+    pub fn is_empty(&self) -> bool {
+        self.needs.is_empty()
+    }
+}
+
+impl ModuleList {
+    /// Reads `modules.builtin`, one path a line. Fails on a path that is no module's.
+    pub fn parse_builtin(bytes: &[u8]) -> Result<Self, ParseError> {
+        Self::parse("modules.builtin", bytes)
+    }
+
+    /// Reads `modules.order`, one path a line. Fails on a path that is no module's.
+    pub fn parse_order(bytes: &[u8]) -> Result<Self, ParseError> {
+        Self::parse("modules.order", bytes)
+    }
+
+    fn parse(file: &'static str, bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut list = Self::default();
+        for line in lines(file, bytes) {
+            let line = line?;
+            let name =
+                ModuleName::of_path(line.text).ok_or_else(|| line.error("a module's path"))?;
+            list.paths.push(line.text.to_vec());
+            list.names.insert(name);
+        }
+        Ok(list)
+    }
+
+    /// Whether a module of that name is in the list.
+    pub fn contains(&self, name: &ModuleName) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> &BTreeSet<ModuleName> {
+        &self.names
+    }
+
+    /// The paths, in the order of the file.
+    pub fn paths(&self) -> &[Vec<u8>] {
+        &self.paths
+    }
+}
+
+impl Softdep {
+    /// Reads `pre: NAME… post: NAME…`, as in `modules.softdep` and in a module. Words before the
+    /// first of the two mean nothing, as in kmod.
+    pub fn parse(value: &[u8]) -> Self {
+        let mut softdep = Self::default();
+        let mut into = None;
+        for word in words(value) {
+            match word {
+                b"pre:" => into = Some(false),
+                b"post:" => into = Some(true),
+                name => match into {
+                    Some(false) => softdep.pre.extend(ModuleName::new(name)),
+                    Some(true) => softdep.post.extend(ModuleName::new(name)),
+                    None => {}
+                },
+            }
+        }
+        softdep
+    }
+
+    fn append(&mut self, other: Self) {
+        self.pre.extend(other.pre);
+        self.post.extend(other.post);
+    }
+}
+
+impl Softdeps {
+    /// Reads `softdep NAME pre: NAME… post: NAME…` lines; a module may have many. Comments are
+    /// skipped. Fails on any other line.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut all = BTreeMap::<_, Softdep>::new();
+        for line in lines("modules.softdep", bytes) {
+            let line = line?;
+            let wrong = || line.error("softdep MODULE pre: MODULE... post: MODULE...");
+            let rest = keyword(b"softdep", line.text).ok_or_else(wrong)?;
+            let name = words(rest).next().ok_or_else(wrong)?;
+            let softdep = Softdep::parse(&rest[name.len()..]);
+            let name = ModuleName::new(name).ok_or_else(wrong)?;
+            all.entry(name).or_default().append(softdep);
+        }
+        Ok(Self(all))
+    }
+
+    /// What that module would like to have around it.
+    pub fn get(&self, name: &ModuleName) -> Option<&Softdep> {
+        self.0.get(name)
+    }
+
+    /// Every module with softdeps, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&ModuleName, &Softdep)> {
+        self.0.iter()
+    }
+}
+
+/// A line that is neither empty nor a comment.
+struct Line<'a> {
+    file: &'static str,
+    number: usize,
+    text: &'a [u8],
+}
+
+impl Line<'_> {
+    fn error(&self, expected: &'static str) -> ParseError {
+        ParseError {
+            file: self.file,
+            line: self.number,
+            expected,
+            found: self.text[..self.text.len().min(80)].to_vec(),
+        }
+    }
+}
+
+fn lines<'a>(
+    file: &'static str,
+    bytes: &'a [u8],
+) -> impl Iterator<Item = Result<Line<'a>, ParseError>> {
+    bytes
+        .split(|&byte| byte == b'\n')
+        .zip(1..)
+        .map(move |(text, number)| Line {
+            file,
+            number,
+            text: text.trim_ascii(),
+        })
+        .filter(|line| !line.text.is_empty() && !line.text.starts_with(b"#"))
+        .map(|line| match line.text.len() {
+            0..=MAX_LINE => Ok(line),
+            _ => Err(line.error("a line of at most 65536 bytes")),
+        })
+}
+
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+}
+
+/// What follows a keyword and the space after it.
+fn keyword<'a>(keyword: &[u8], text: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = text.strip_prefix(keyword)?;
+    rest.first()?
+        .is_ascii_whitespace()
+        .then(|| rest.trim_ascii_start())
+}

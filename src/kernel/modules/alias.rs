@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `modules.alias`: from what a device or a user asks for to the modules that serve it.
+//!
+//! Patterns are those of fnmatch: `*`, `?`, `[a-f0-9]`, `[!x]`. Matching takes at most the product
+//! of the two lengths, whatever the pattern.
+
+use super::{ModuleName, ParseError, keyword, lines, words};
+
+/// `modules.alias`, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aliases(Vec<(Vec<u8>, ModuleName)>);
+
+impl Aliases {
+    /// Reads `alias PATTERN MODULE` lines. Comments are skipped. Fails on any other line.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut aliases = Vec::new();
+        for line in lines("modules.alias", bytes) {
+            let line = line?;
+            let wrong = || line.error("alias PATTERN MODULE");
+            // A pattern may hold spaces, as DMI strings do; a module's name does not.
+            let rest = keyword(b"alias", line.text).ok_or_else(wrong)?;
+            let name = words(rest).last().ok_or_else(wrong)?;
+            let pattern = rest[..rest.len() - name.len()].trim_ascii_end();
+            let name = ModuleName::new(name).ok_or_else(wrong)?;
+            if pattern.is_empty() {
+                return Err(wrong());
+            }
+            let closed = || line.error("a pattern with its brackets closed");
+            aliases.push((normalise(pattern).ok_or_else(closed)?, name));
+        }
+        Ok(Self(aliases))
+    }
+
+    /// The modules that serve `alias`, in the order of the file, with repetitions; none where a
+    /// bracket in it does not close.
+    pub fn resolve(&self, alias: &[u8]) -> impl Iterator<Item = &ModuleName> {
+        let alias = normalise(alias);
+        self.0
+            .iter()
+            .filter(move |(pattern, _)| alias.as_ref().is_some_and(|a| matches(pattern, a)))
+            .map(|(_, name)| name)
+    }
+
+    /// Every pattern (normalised) and its module, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &ModuleName)> {
+        self.0
+            .iter()
+            .map(|(pattern, name)| (pattern.as_slice(), name))
+    }
+}
+
+/// `-` becomes `_`, but not between brackets, where it is a range. `None` if a bracket does not
+/// close: depmod writes no such pattern, and kmod finds nothing for such an alias.
+fn normalise(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = text.to_vec();
+    let mut at = 0;
+    while at < out.len() {
+        match out[at] {
+            b'[' => at += set(&out[at..])?.1,
+            byte => {
+                out[at] = if byte == b'-' { b'_' } else { byte };
+                at += 1;
+            }
+        }
+    }
+    Some(out)
+}
+
+/// Whether the whole of `text` matches. On a mismatch the last star takes one byte more; stars
+/// before it never need another look.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    loop {
+        if pattern.get(p) == Some(&b'*') {
+            p += 1;
+            star = Some((p, t));
+            continue;
+        }
+        let step = match text.get(t) {
+            Some(&byte) => one(&pattern[p..], byte),
+            None if p == pattern.len() => return true,
+            None => return false,
+        };
+        match (step, star) {
+            (Some(length), _) => (p, t) = (p + length, t + 1),
+            (None, Some((after, taken))) => {
+                star = Some((after, taken + 1));
+                (p, t) = (after, taken + 1);
+            }
+            (None, None) => return false,
+        }
+    }
+}
+
+/// How much of the pattern's start matches this byte; `None` if it does not.
+fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+    match *pattern.first()? {
+        b'?' => Some(1),
+        b'[' => match set(pattern) {
+            Some((set, length)) => in_set(set, byte).then_some(length),
+            None => (byte == b'[').then_some(1),
+        },
+        b'\\' if pattern.len() > 1 => (pattern[1] == byte).then_some(2),
+        literal => (literal == byte).then_some(1),
+    }
+}
+
+/// What is between the brackets that `pattern` begins with, and the length with the brackets.
+/// A `]` in the first place belongs to the set; without an end it is no set.
+fn set(pattern: &[u8]) -> Option<(&[u8], usize)> {
+    let inner = pattern.strip_prefix(b"[")?;
+    let first = match inner.first()? {
+        b'!' | b'^' => 1,
+        _ => 0,
+    };
+    let end = inner
+        .iter()
+        .skip(first + 1)
+        .position(|&byte| byte == b']')?
+        + first
+        + 1;
+    Some((&inner[..end], end + 2))
+}
+
+fn in_set(set: &[u8], byte: u8) -> bool {
+    let (negated, mut set) = match set {
+        [b'!' | b'^', rest @ ..] => (true, rest),
+        _ => (false, set),
+    };
+    let mut found = false;
+    loop {
+        set = match set {
+            [low, b'-', high, rest @ ..] => {
+                found |= (*low..=*high).contains(&byte);
+                rest
+            }
+            [single, rest @ ..] => {
+                found |= *single == byte;
+                rest
+            }
+            [] => return found != negated,
+        };
+    }
+}

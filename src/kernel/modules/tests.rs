@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Tables; the ELF files are made here.
+
+use super::*;
+
+fn name(text: &str) -> ModuleName {
+    ModuleName::new(text.as_bytes()).unwrap()
+}
+
+fn said<T: fmt::Debug>(result: Result<T, ParseError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn names_of_paths() {
+    let cases: [(&[u8], Option<&[u8]>); 12] = [
+        (b"kernel/fs/ext4/ext4.ko", Some(b"ext4")),
+        (b"kernel/drivers/md/dm-mod.ko.xz", Some(b"dm_mod")),
+        (b"extra/zfs.ko.zst", Some(b"zfs")),
+        (b"a-b/c-d.ko.gz", Some(b"c_d")),
+        (b"x.ko", Some(b"x")),
+        (b"a.b-c.ko", Some(b"a.b_c")),
+        (b"\xff-.ko", Some(b"\xff_")),
+        (b"kernel/fs/ext4/ext4.ko.bz2", None),
+        (b"kernel/fs/ext4", None),
+        (b".ko", None),
+        (b"dir.ko/", None),
+        (b"", None),
+    ];
+    for (path, expected) in cases {
+        let found = ModuleName::of_path(path);
+        let found = found.as_ref().map(ModuleName::as_bytes);
+        assert_eq!(found, expected, "{}", path.escape_ascii());
+    }
+    assert_eq!(name("dm-mod"), name("dm_mod"));
+    assert_eq!(name("a\u{7}b").to_string(), "a\\x07b");
+    assert_eq!(ModuleName::new(b""), None);
+}
+
+#[test]
+fn dep() {
+    let dep = ModulesDep::parse(
+        b"# by hand\n\
+          kernel/a-b.ko.xz: kernel/c.ko.xz kernel/d.ko.xz\n\
+          \n\
+          kernel/c.ko.xz:\n\
+          extra/c.ko: \t kernel/d.ko.xz",
+    )
+    .unwrap();
+    assert_eq!(dep.len(), 3);
+    assert!(!dep.is_empty());
+    let needs = dep.needs(b"kernel/a-b.ko.xz").unwrap();
+    assert_eq!(
+        needs,
+        [b"kernel/c.ko.xz".to_vec(), b"kernel/d.ko.xz".to_vec()]
+    );
+    assert!(dep.needs(b"kernel/c.ko.xz").unwrap().is_empty());
+    assert_eq!(dep.needs(b"extra/c.ko").unwrap().len(), 1);
+    assert_eq!(dep.needs(b"kernel/d.ko.xz"), None);
+    assert_eq!(
+        dep.path_of(&name("a_b")),
+        Some(b"kernel/a-b.ko.xz".as_slice())
+    );
+    assert_eq!(dep.path_of(&name("c")), Some(b"kernel/c.ko.xz".as_slice()));
+    assert_eq!(dep.path_of(&name("d")), None);
+    let paths: Vec<_> = dep.iter().map(|(path, _)| path).collect();
+    assert_eq!(paths[0], b"extra/c.ko");
+    assert!(ModulesDep::parse(b"").unwrap().is_empty());
+}
+
+#[test]
+fn dep_errors_name_the_line() {
+    for (text, expected) in [
+        (
+            "a.ko:\n\nb.ko",
+            "modules.dep, line 3: found \"b.ko\", expected MODULE: MODULE...",
+        ),
+        (
+            "a: b.ko",
+            "modules.dep, line 1: found \"a: b.ko\", expected a module's path",
+        ),
+        (
+            "a.ko: b",
+            "modules.dep, line 1: found \"a.ko: b\", expected modules' paths after the colon",
+        ),
+        (
+            "a.ko:\na.ko: b.ko",
+            "modules.dep, line 2: found \"a.ko: b.ko\", expected one line for each module",
+        ),
+        (
+            "\x07",
+            "modules.dep, line 1: found \"\\x07\", expected MODULE: MODULE...",
+        ),
+    ] {
+        assert_eq!(said(ModulesDep::parse(text.as_bytes())), expected);
+    }
+    let long = [b"a".repeat(MAX_LINE), b".ko:".to_vec()].concat();
+    assert!(said(ModulesDep::parse(&long)).ends_with("a line of at most 65536 bytes"));
+}
+
+#[test]
+fn lists() {
+    let list = ModuleList::parse_order(b"kernel/z.ko\nkernel/a-b.ko\n").unwrap();
+    assert!(list.contains(&name("a-b")) && !list.contains(&name("b")));
+    assert_eq!(
+        list.paths(),
+        [b"kernel/z.ko".to_vec(), b"kernel/a-b.ko".to_vec()]
+    );
+    let names: Vec<_> = list.names().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["a_b", "z"]);
+    assert_eq!(
+        said(ModuleList::parse_builtin(b"kernel/z.ko\nkernel/z\n")),
+        "modules.builtin, line 2: found \"kernel/z\", expected a module's path"
+    );
+    assert!(said(ModuleList::parse_order(b"x")).starts_with("modules.order, line 1"));
+}
+
+#[test]
+fn softdeps() {
+    let softdeps = Softdeps::parse(
+        b"# Soft dependencies\n\
+          softdep cifs pre: nls aead2 post: x-y\n\
+          softdep libcrc32c pre: crc32c\n\
+          softdep cifs\tpost: z pre: ccm\n\
+          softdep lonely\n\
+          softdep odd lost pre:kept pre: ",
+    )
+    .unwrap();
+    let cifs = softdeps.get(&name("cifs")).unwrap();
+    assert_eq!(cifs.pre, [name("nls"), name("aead2"), name("ccm")]);
+    assert_eq!(cifs.post, [name("x_y"), name("z")]);
+    assert_eq!(softdeps.get(&name("lonely")), Some(&Softdep::default()));
+    assert_eq!(softdeps.get(&name("odd")), Some(&Softdep::default()));
+    assert_eq!(softdeps.get(&name("nls")), None);
+    assert_eq!(softdeps.iter().count(), 4);
+    for text in ["softdep", "softdepcifs pre: x", "alias a b", "softdep \n"] {
+        let expected = "expected softdep MODULE pre: MODULE... post: MODULE...";
+        assert!(said(Softdeps::parse(text.as_bytes())).ends_with(expected));
+    }
+}
+
+#[test]
+fn aliases() {
+    let aliases = Aliases::parse(
+        b"# Aliases extracted from modules themselves.\n\
+          alias fs-ext4 ext4\n\
+          alias pci:v00008086d*sv*sd*bc01sc06i* ahci\n\
+          alias fs-ext4 ext4-other\n\
+          alias dmi*:svnSome Vendor*:pn* with-spaces\n",
+    )
+    .unwrap();
+    let resolve = |alias: &str| -> Vec<_> {
+        let names = aliases.resolve(alias.as_bytes());
+        names.map(ToString::to_string).collect()
+    };
+    assert_eq!(resolve("fs_ext4"), ["ext4", "ext4_other"]);
+    assert_eq!(resolve("fs-ext4"), ["ext4", "ext4_other"]);
+    assert_eq!(resolve("pci:v00008086d00002922sv0sd0bc01sc06i01"), ["ahci"]);
+    assert_eq!(resolve("dmi:x:svnSome Vendor Inc:pnThis"), ["with_spaces"]);
+    assert!(resolve("pci:v00008086").is_empty());
+    assert_eq!(aliases.iter().count(), 4);
+    for text in ["alias x", "alias", "alias\t", "options a b"] {
+        let expected = "expected alias PATTERN MODULE";
+        assert!(
+            said(Aliases::parse(text.as_bytes())).ends_with(expected),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn patterns() {
+    for (pattern, text, expected) in [
+        ("", "", true),
+        ("", "a", false),
+        ("*", "", true),
+        ("**", "abc", true),
+        ("a*c", "abbc", true),
+        ("a*c", "abbcd", false),
+        ("a*b*c", "a_b_b_c", true),
+        ("*ab", "aab", true),
+        ("?", "", false),
+        ("a?c", "abc", true),
+        ("[0-9]x", "5x", true),
+        ("[0-9]x", "ax", false),
+        ("*[0-9A-F]", "zzF", true),
+        ("[!0-9]", "a", true),
+        ("[!0-9]", "5", false),
+        ("[^a]", "b", true),
+        ("[]a]", "]", true),
+        ("[!]a]", "]", false),
+        ("[a-]", "a", true),
+        ("[z-a]", "m", false),
+        ("]", "]", true),
+        ("[a-c-]", "b", true),
+        ("\\*", "*", true),
+        ("\\*", "a", false),
+        ("\\\\", "\\", true),
+        ("a-b", "a_b", true),
+        ("a_b", "a-b", true),
+    ] {
+        let aliases = Aliases::parse(format!("alias {pattern}_ m").as_bytes()).unwrap();
+        let text = format!("{text}-");
+        let found = aliases.resolve(text.as_bytes()).count() == 1;
+        assert_eq!(found, expected, "{pattern:?} {text:?}");
+    }
+}
+
+#[test]
+fn no_pattern_takes_long() {
+    let pattern = "*a".repeat(2000);
+    let aliases = Aliases::parse(format!("alias {pattern}b m").as_bytes()).unwrap();
+    assert_eq!(aliases.resolve(&b"a".repeat(4000)).count(), 0);
+    let sets = "*[a-b]".repeat(1000);
+    let aliases = Aliases::parse(format!("alias {sets}c m").as_bytes()).unwrap();
+    assert_eq!(aliases.resolve(&b"a".repeat(4000)).count(), 0);
+    let open = format!("alias {} m", "[".repeat(MAX_LINE / 2));
+    assert!(said(Aliases::parse(open.as_bytes())).ends_with("brackets closed"));
+    assert_eq!(aliases.resolve(&b"[".repeat(MAX_LINE)).count(), 0);
+}
+
+/// An ELF file with a section of names and `.modinfo` behind it.
+fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
+    let number = |value: u64, size: usize| -> Vec<u8> {
+        let bytes = value.to_le_bytes()[..size].to_vec();
+        if big {
+            bytes.into_iter().rev().collect()
+        } else {
+            bytes
+        }
+    };
+    let long = if wide { 8 } else { 4 };
+    let (header, entry) = if wide { (64, 64) } else { (52, 40) };
+    let names = b"\0.shstrtab\0.modinfo\0";
+    let table = header + names.len() + info.len();
+    let mut file = vec![
+        0x7f,
+        b'E',
+        b'L',
+        b'F',
+        1 + u8::from(wide),
+        1 + u8::from(big),
+    ];
+    file.resize(header - 12 - if wide { 12 } else { 8 }, 0);
+    file.extend(number(table as u64, long));
+    file.extend([0; 10]);
+    for value in [entry, 3, 1] {
+        file.extend(number(value as u64, 2));
+    }
+    assert_eq!(file.len(), header);
+    file.extend(names);
+    file.extend(info);
+    file.extend(vec![0; entry]);
+    let sections = [
+        (1, header, names.len()),
+        (11, header + names.len(), info.len()),
+    ];
+    for (name, offset, size) in sections {
+        let start = file.len();
+        file.extend([number(name, 4), number(1, 4)].concat());
+        file.extend(vec![0; long * 2]);
+        file.extend(number(offset as u64, long));
+        file.extend(number(size as u64, long));
+        file.resize(start + entry, 0);
+    }
+    file
+}
+
+const INFO: &[u8] = b"license=GPL\0alias=fs-x\0alias=y\0depends=dm-mod,jbd2\0softdep=pre: crc32c\0\
+    softdep=post: z\0intree=Y\0name=x-y\0noise\0\0vermagic=6.9.4-200.fc40.x86_64 SMP mod_unload \0";
+
+#[test]
+fn modinfo() {
+    for (wide, big) in [(true, false), (true, true), (false, false), (false, true)] {
+        let info = Modinfo::of_module(&module(wide, big, INFO)).unwrap();
+        assert_eq!(info, Modinfo::parse(INFO));
+        assert_eq!(info.kver(), Some(b"6.9.4-200.fc40.x86_64".as_slice()));
+        let vermagic = b"6.9.4-200.fc40.x86_64 SMP mod_unload ".as_slice();
+        assert_eq!(info.vermagic(), Some(vermagic));
+        assert_eq!(info.depends(), [name("dm_mod"), name("jbd2")]);
+        assert_eq!(info.softdep().pre, [name("crc32c")]);
+        assert_eq!(info.softdep().post, [name("z")]);
+        assert!(info.intree());
+        assert_eq!(info.name(), Some(name("x_y")));
+        assert_eq!(info.all("alias").count(), 2);
+        assert_eq!(info.get("noise"), None);
+    }
+    let none = Modinfo::parse(b"depends=\0");
+    assert!(none.depends().is_empty() && !none.intree());
+    assert_eq!((none.kver(), none.name()), (None, None));
+}
+
+#[test]
+fn modinfo_errors() {
+    for (file, expected) in [
+        (
+            b"\xfd7zXZ\0rest".to_vec(),
+            "it begins with \"\\xfd7zXZ\\x00re\", expected an uncompressed ELF file",
+        ),
+        (
+            b"\x7fELF\x02\x01".to_vec(),
+            "the file has 6 bytes, expected an ELF header at 0x28",
+        ),
+        (
+            {
+                let mut file = module(true, false, INFO);
+                let at = file.windows(8).position(|w| w == b".modinfo").unwrap();
+                file[at] = b'_';
+                file
+            },
+            "it has no section .modinfo",
+        ),
+        (
+            {
+                let mut file = module(true, false, INFO);
+                file.pop();
+                file
+            },
+            "expected a section header at",
+        ),
+    ] {
+        let said = Modinfo::of_module(&file).unwrap_err().to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn no_broken_module_panics() {
+    for (wide, big) in [(true, false), (false, true)] {
+        let whole = module(wide, big, INFO);
+        for length in 0..whole.len() {
+            assert!(Modinfo::of_module(&whole[..length]).is_err(), "{length}");
+        }
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut broken = whole.clone();
+                broken[at] = value;
+                let _ = Modinfo::of_module(&broken);
+            }
+        }
+        // Every field that is an offset, a size or a count, at its largest.
+        for at in 0..whole.len().saturating_sub(8) {
+            let mut broken = whole.clone();
+            broken[at..at + 8].fill(0xff);
+            let _ = Modinfo::of_module(&broken);
+        }
+    }
+}
