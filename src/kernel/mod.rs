@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a kernel is, as values: its release string, its image, its modules, its packages.
 
+pub mod kver;
 pub mod modules;
+pub mod package;
 pub mod vmlinuz;
+
+/// Where kernels and their modules live, relative to the root.
+pub const MODULES: &str = "usr/lib/modules";

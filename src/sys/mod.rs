@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ground floor: the only places that touch the tree, start programs and use the network.
 
+pub mod exec;
+pub mod fetch;
 pub mod root;

@@ -39,6 +39,17 @@ impl Root {
         made.map_err(|cause| self.error("creating", path, cause))
     }
 
+    /// Opens the regular file `path`, which is there, for writing at its end. A link as its last component is not
+    /// followed.
+    pub fn append_to(&self, path: impl AsRef<Path>) -> Result<File> {
+        let path = path.as_ref();
+        let opened = self.entry(path).and_then(|(dir, name)| {
+            let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            Ok(File::from(openat(dir, name.as_os_str(), flags, Mode::empty())?))
+        });
+        opened.map_err(|cause| self.error("appending to", path, cause))
+    }
+
     /// Makes `path` a file of these bytes and this mode, replacing what is there, a link too, in
     /// one atomic step; afterwards it is on the disk. On failure the old file is as it was.
     pub fn write(&self, path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's release string, `uname -r`, the name of its directory in `/usr/lib/modules`.
+//!
+//! It is found, in an RPM header or in a directory, and never computed from version, release and
+//! architecture: `6.12.117+deb12-cloud-amd64` and `6.9.4-200.fc40.x86_64+rt` cannot be.
+
+use std::fmt;
+
+/// A release string that is safe as one path component.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct Kver(String);
+
+/// The longest release string that the kernel can have (bytes): `__NEW_UTS_LEN`.
+const MAX: usize = 64;
+
+/// Why a string is no kver.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is not a kernel release string (expected 1 to {MAX} printable characters, no '/', no space)"
+)]
+pub struct NotAKver(String);
+
+impl Kver {
+    /// Takes a release string from outside.
+    ///
+    /// # Errors
+    /// When it is empty, longer than 64 bytes, starts with a dash or a dot, or holds a slash, a
+    /// space or a character that does not print.
+    pub fn new(text: &str) -> Result<Self, NotAKver> {
+        let printable = text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        let safe = !text.starts_with(['-', '.']);
+        if text.is_empty() || text.len() > MAX || !printable || !safe {
+            return Err(NotAKver(text.chars().take(MAX).collect()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The string.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its directory, relative to the root.
+    pub fn dir(&self) -> String {
+        format!("{}/{}", super::MODULES, self.0)
+    }
+}
+
+impl fmt::Display for Kver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl std::str::FromStr for Kver {
+    type Err = NotAKver;
+    fn from_str(text: &str) -> Result<Self, NotAKver> {
+        Self::new(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_kver() {
+        for good in [
+            "6.12.117+deb12-cloud-amd64",
+            "6.9.4-200.fc40.x86_64+rt",
+            "5.14.0-427.el9.aarch64+64k-debug",
+        ] {
+            assert!(Kver::new(good).is_ok(), "{good}");
+        }
+        let long = "6".repeat(65);
+        for bad in ["", ".", "..", "-f", "a/b", "../x", "a b", "a\nb", "é", &long] {
+            assert!(Kver::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! An RPM package, as its header tells it: bytes in, values out.
+//!
+//! Nothing here comes from a file name, and nothing from the part of the file that neither a digest
+//! nor a signature covers. The framing of both headers is checked before the `rpm` crate sees a
+//! byte of them, because it indexes and allocates by the numbers it finds there.
+
+use std::fmt;
+use std::io::Read;
+
+use rpm::signature::pgp::Verifier;
+use rpm::{DigestStatus, IndexTag, PackageMetadata};
+use sha2::{Digest, Sha256};
+
+use super::kver::Kver;
+
+/// The lead and both headers may have this many bytes each. The header of Fedora's largest kernel
+/// package is about 2 MiB; rpm itself stops at 256 MiB.
+pub const HEADER_MAX: u32 = 64 * 1024 * 1024;
+
+/// Entries in one header's index: rpm's own `HEADER_TAGS_MAX`.
+const TAGS_MAX: u32 = 0xffff;
+
+/// A capability that a package provides or requires: its name and the version, if one is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// `kernel-core-uname-r`, `/bin/sh`, `systemd`.
+    pub name: String,
+    /// The version, empty where none is named.
+    pub version: String,
+}
+
+/// Name, epoch, version, release and architecture.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nevra {
+    /// `kernel-core`.
+    pub name: String,
+    /// 0 where there is none.
+    pub epoch: u32,
+    /// `6.9.4`.
+    pub version: String,
+    /// `200.fc40`.
+    pub release: String,
+    /// `x86_64`, `noarch`.
+    pub arch: String,
+}
+
+impl fmt::Display for Nevra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, epoch, version, release, arch } = self;
+        match epoch {
+            0 => f.pad(&format!("{name}-{version}-{release}.{arch}")),
+            _ => f.pad(&format!("{name}-{epoch}:{version}-{release}.{arch}")),
+        }
+    }
+}
+
+/// What the OpenPGP signature of a package came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signature {
+    /// There is none.
+    None,
+    /// A key of the keyring made it; its fingerprint in lower-case hexadecimal.
+    Good(String),
+    /// A key that is not in the keyring made it; the fingerprint or key id that it names.
+    UnknownKey(String),
+    /// A key of the keyring is named, and the signature is not its.
+    Bad(String),
+}
+
+/// Public keys that packages may be signed with.
+#[derive(Debug, Default)]
+pub struct Keyring(Verifier);
+
+impl Keyring {
+    /// Adds the ASCII-armored keys of one file.
+    ///
+    /// # Errors
+    /// When the bytes hold no usable public key.
+    pub fn add(&mut self, armored: &[u8]) -> Result<(), PackageError> {
+        self.0
+            .load_from_asc_bytes(armored)
+            .map_err(|error| PackageError::Key(error.to_string()))
+    }
+}
+
+/// One package, its header parsed, its digests checked.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// Its name, epoch, version, release and architecture.
+    pub nevra: Nevra,
+    /// What it provides.
+    pub provides: Vec<Capability>,
+    /// What it requires.
+    pub requires: Vec<Capability>,
+    /// The kver K when this package owns `lib/modules/K/vmlinuz`.
+    pub vmlinuz: Option<Kver>,
+    /// SHA-256 of the header (hexadecimal), as the rpmdb keeps it in `SHA256HEADER`.
+    pub header_sha256: String,
+    /// What its signature came to.
+    pub signature: Signature,
+}
+
+/// Why a file is not a package that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// It does not start as an RPM does.
+    #[error("not an RPM file: it starts with {0}, expected edabeedb")]
+    NotRpm(String),
+    /// The file ends early, or could not be read.
+    #[error("reading the package's headers: {0}")]
+    Read(#[from] std::io::Error),
+    /// The numbers in a header cannot be.
+    #[error("the {header} header is damaged: {what}")]
+    Framing {
+        /// `signature` or `main`.
+        header: &'static str,
+        /// What cannot be.
+        what: String,
+    },
+    /// The crate that reads headers refused this one.
+    #[error("the package's header cannot be read: {0}")]
+    Header(String),
+    /// A digest does not match what it covers.
+    #[error(
+        "the {digest} does not match: the package says {expected}, the bytes give {actual}; the file is damaged or was tampered with"
+    )]
+    Digest {
+        /// Which one.
+        digest: &'static str,
+        /// In the header.
+        expected: String,
+        /// Computed.
+        actual: String,
+    },
+    /// A digest that must be there is not.
+    #[error(
+        "the package carries no SHA-256 digest of its {0}, so nothing says whether it is whole; expected a package built with rpm 4.14 or newer"
+    )]
+    NoDigest(&'static str),
+    /// It is a source package.
+    #[error("{0} is a source package; expected a binary one")]
+    Source(Nevra),
+    /// It owns the kernels of two releases.
+    #[error("it owns more than one lib/modules/*/vmlinuz ({0} and {1})")]
+    TwoKernels(Kver, Kver),
+    /// The directory in `lib/modules` that holds `vmlinuz` has a name that cannot be.
+    #[error(transparent)]
+    Kver(#[from] super::kver::NotAKver),
+    /// A key file holds no key.
+    #[error("no usable OpenPGP public key in it: {0}")]
+    Key(String),
+}
+
+impl Package {
+    /// Reads a package to its end: headers into memory (at most [`HEADER_MAX`] each), the payload
+    /// only through its digest.
+    ///
+    /// # Errors
+    /// See [`PackageError`]; a bad or missing digest of header or payload is one, a bad signature is
+    /// not (it is a value, for the plan to judge).
+    pub fn parse(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
+        let head = read_head(&mut input)?;
+        let metadata = PackageMetadata::parse(&mut head.as_slice()).map_err(in_header)?;
+        check_header_digests(&metadata)?;
+        check_payload_digest(&metadata, input)?;
+        let nevra = nevra(&metadata).map_err(in_header)?;
+        if metadata.is_source_package() {
+            return Err(PackageError::Source(nevra));
+        }
+        let header = metadata.header_bytes().map_err(in_header)?;
+        Ok(Self {
+            provides: capabilities(metadata.get_provides().map_err(in_header)?),
+            requires: capabilities(metadata.get_requires().map_err(in_header)?),
+            vmlinuz: vmlinuz(&metadata)?,
+            header_sha256: hex(&Sha256::digest(&header)),
+            signature: signature(&metadata, keys),
+            nevra,
+        })
+    }
+
+    /// Whether it provides `name = version`.
+    pub fn provides(&self, name: &str, version: &str) -> bool {
+        self.provides
+            .iter()
+            .any(|cap| cap.name == name && cap.version == version)
+    }
+
+    /// Whether it belongs to the kernel K: it owns its `vmlinuz`, or provides or requires a
+    /// `…uname-r = K`, as every sub-package of Fedora's and CentOS's kernels and every kmod does.
+    pub fn belongs_to(&self, kver: &Kver) -> bool {
+        self.vmlinuz.as_ref() == Some(kver)
+            || self
+                .provides
+                .iter()
+                .chain(&self.requires)
+                .any(|cap| cap.name.ends_with("uname-r") && cap.version == kver.as_str())
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        text.push_str(&format!("{byte:02x}"));
+        text
+    })
+}
+
+fn in_header(error: rpm::Error) -> PackageError {
+    PackageError::Header(error.to_string())
+}
+
+fn nevra(metadata: &PackageMetadata) -> Result<Nevra, rpm::Error> {
+    Ok(Nevra {
+        name: metadata.get_name()?.to_owned(),
+        epoch: metadata.get_epoch().unwrap_or(0),
+        version: metadata.get_version()?.to_owned(),
+        release: metadata.get_release()?.to_owned(),
+        arch: metadata.get_arch()?.to_owned(),
+    })
+}
+
+fn capabilities(from: Vec<rpm::Dependency>) -> Vec<Capability> {
+    from.into_iter()
+        .filter(|dependency| !dependency.name.starts_with("rpmlib("))
+        .map(|dependency| Capability {
+            name: dependency.name,
+            version: dependency.version,
+        })
+        .collect()
+}
+
+/// `lib/modules/K/vmlinuz` in the file list gives K, whichever way `/lib` is spelled.
+fn vmlinuz(metadata: &PackageMetadata) -> Result<Option<Kver>, PackageError> {
+    let mut found: Option<Kver> = None;
+    for path in metadata.get_file_paths().map_err(in_header)? {
+        let Some(path) = path.to_str() else { continue };
+        let path = path.trim_start_matches('/');
+        let path = path.strip_prefix("usr/").unwrap_or(path);
+        let Some(kver) = path
+            .strip_prefix("lib/modules/")
+            .and_then(|rest| rest.strip_suffix("/vmlinuz"))
+        else {
+            continue;
+        };
+        let kver = Kver::new(kver)?;
+        match found {
+            Some(other) if other != kver => return Err(PackageError::TwoKernels(other, kver)),
+            _ => found = Some(kver),
+        }
+    }
+    Ok(found)
+}
+
+/// The lead and both headers, as bytes, with every number in them checked.
+fn read_head(input: &mut impl Read) -> Result<Vec<u8>, PackageError> {
+    let mut head = vec![0; 96];
+    let got = read_full(input, &mut head)?;
+    if !head.starts_with(&[0xed, 0xab, 0xee, 0xdb]) {
+        return Err(PackageError::NotRpm(hex(&head[..got.min(4)])));
+    }
+    read_header(input, &mut head, "signature")?;
+    let padding = head.len().next_multiple_of(8) - head.len();
+    read_more(input, &mut head, padding as u64)?;
+    read_header(input, &mut head, "main")?;
+    Ok(head)
+}
+
+fn read_header(
+    input: &mut impl Read,
+    head: &mut Vec<u8>,
+    header: &'static str,
+) -> Result<(), PackageError> {
+    let framing = |what: String| PackageError::Framing { header, what };
+    let start = head.len();
+    read_more(input, head, 16)?;
+    if head[start..start + 3] != [0x8e, 0xad, 0xe8] {
+        let found = hex(&head[start..start + 3]);
+        return Err(framing(format!("it starts with {found}, expected 8eade8")));
+    }
+    let entries = be32(head, start + 8);
+    let data = be32(head, start + 12);
+    if entries > TAGS_MAX {
+        return Err(framing(format!("{entries} entries, at most {TAGS_MAX} are read")));
+    }
+    if data > HEADER_MAX {
+        return Err(framing(format!("{data} bytes, at most {HEADER_MAX} are read")));
+    }
+    read_more(input, head, u64::from(entries) * 16 + u64::from(data))?;
+    for index in 0..entries as usize {
+        let at = start + 16 + index * 16;
+        let (kind, offset, count) = (be32(head, at + 4), be32(head, at + 8), be32(head, at + 12));
+        // The least that `count` items of this type take: a string has at least its NUL.
+        let item: u64 = match kind {
+            0 => 0,
+            3 => 2,
+            4 => 4,
+            5 => 8,
+            _ => 1,
+        };
+        if u64::from(offset) + item * u64::from(count) > u64::from(data) {
+            let tag = be32(head, at);
+            return Err(framing(format!("entry {index} (tag {tag}) reaches past its end")));
+        }
+    }
+    Ok(())
+}
+
+fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, PackageError> {
+    let mut bytes = Vec::new();
+    let got = input.take(buffer.len() as u64).read_to_end(&mut bytes)?;
+    buffer[..got].copy_from_slice(&bytes);
+    Ok(got)
+}
+
+fn read_more(input: &mut impl Read, head: &mut Vec<u8>, count: u64) -> Result<(), PackageError> {
+    let got = input.take(count).read_to_end(head)?;
+    if (got as u64) < count {
+        return Err(PackageError::Read(std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            format!("the file ends {} bytes early; it was not copied or downloaded to its end", count - got as u64),
+        )));
+    }
+    Ok(())
+}
+
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_be_bytes(word)
+}
+
+fn check_header_digests(metadata: &PackageMetadata) -> Result<(), PackageError> {
+    let digests = metadata.check_digests().map_err(in_header)?;
+    for (digest, status) in [
+        ("header's SHA-1 digest", &digests.header_sha1),
+        ("header's SHA-256 digest", &digests.header_sha256),
+        ("header's SHA3-256 digest", &digests.header_sha3_256),
+    ] {
+        if let DigestStatus::Mismatch { expected, actual } = status {
+            return Err(PackageError::Digest {
+                digest,
+                expected: expected.clone(),
+                actual: actual.clone(),
+            });
+        }
+    }
+    if digests.header_sha256.is_verified() {
+        Ok(())
+    } else {
+        Err(PackageError::NoDigest("header"))
+    }
+}
+
+fn check_payload_digest(
+    metadata: &PackageMetadata,
+    mut payload: impl Read,
+) -> Result<(), PackageError> {
+    let expected = metadata
+        .header
+        .get_entry_data_as_string(IndexTag::RPMTAG_PAYLOADSHA256)
+        .map_err(|_| PackageError::NoDigest("payload"))?;
+    let mut sha256 = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match payload.read(&mut buffer)? {
+            0 => break,
+            count => sha256.update(&buffer[..count]),
+        }
+    }
+    let actual = hex(&sha256.finalize());
+    if expected == actual {
+        Ok(())
+    } else {
+        Err(PackageError::Digest {
+            digest: "payload's SHA-256 digest",
+            expected: expected.to_owned(),
+            actual,
+        })
+    }
+}
+
+fn signature(metadata: &PackageMetadata, keys: &Keyring) -> Signature {
+    let report = match metadata.check_signatures(&keys.0) {
+        Ok(report) => report,
+        Err(error) => return Signature::Bad(error.to_string()),
+    };
+    // One bad signature spoils a good one: somebody changed something.
+    let mut verdict = Signature::None;
+    for checked in report.signatures {
+        let key = checked.info.fingerprint().or(checked.info.key_id());
+        let key = key.unwrap_or("unknown").to_ascii_lowercase();
+        verdict = match (verdict, checked.error) {
+            (Signature::Bad(why), _) => Signature::Bad(why),
+            (_, None) => Signature::Good(key),
+            (Signature::None, Some(rpm::Error::KeyNotFoundError { .. })) => {
+                Signature::UnknownKey(key)
+            }
+            (verdict, Some(rpm::Error::KeyNotFoundError { .. })) => verdict,
+            (_, Some(error)) => Signature::Bad(error.to_string()),
+        };
+    }
+    verdict
+}
