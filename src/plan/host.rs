@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the survey saw, as values.
+
+use std::fmt;
+
+use super::Refusal;
+use crate::kernel::kver::Kver;
+use crate::kernel::package::{Capability, Nevra};
+
+/// What kind of tree this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// rpm-ostree's own test for a container image with an ostree repository says yes.
+    OstreeContainer,
+    /// A container image or root without one.
+    Container,
+    /// A running ostree host, whose `/usr` is read-only.
+    OstreeHost,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OstreeContainer => "ostree container",
+            Self::Container => "container without an ostree repository",
+            Self::OstreeHost => "booted ostree host",
+        })
+    }
+}
+
+/// A program that can replace packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// `rpm-ostree override replace`, in an ostree container.
+    RpmOstree,
+    /// dnf 5.
+    Dnf5,
+    /// dnf 4.
+    Dnf,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RpmOstree => "rpm-ostree",
+            Self::Dnf5 => "dnf5",
+            Self::Dnf => "dnf",
+        })
+    }
+}
+
+/// rpm-ostree's version: the year and the release in it. The order is the order in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RpmOstreeVersion(pub u32, pub u32);
+
+impl RpmOstreeVersion {
+    /// From here on `kernel-install` is wrapped during a container transaction.
+    pub const WRAPS_KERNEL_INSTALL: Self = Self(2024, 6);
+    /// From here on it is not wrapped where `usr/lib/kernel/install.conf` says `layout=ostree`.
+    pub const HONOURS_LAYOUT: Self = Self(2025, 1);
+    /// From here on `/etc/kernel` and the drop-ins count too.
+    pub const HONOURS_DROP_INS: Self = Self(2026, 1);
+}
+
+impl fmt::Display for RpmOstreeVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// cliwrap: rpm-ostree's shell wrappers in the place of real programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cliwrap {
+    /// Wrappers whose original waits in `usr/libexec/rpm-ostree/wrapped`: (wrapper, original).
+    pub wrapped: Vec<(String, String)>,
+    /// Wrappers that rpm-ostree created where there was no program.
+    pub created: Vec<String>,
+    /// Wrappers whose original is gone: it is itself a wrapper, which runs itself for ever, or it
+    /// is not there.
+    pub lost: Vec<String>,
+}
+
+impl Cliwrap {
+    /// Whether any wrapper is there.
+    pub fn is_on(&self) -> bool {
+        !(self.wrapped.is_empty() && self.created.is_empty() && self.lost.is_empty())
+    }
+}
+
+/// A directory of `usr/lib/modules`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleDir {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds a regular `vmlinuz`.
+    pub has_vmlinuz: bool,
+}
+
+/// An installed package that has to do with a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Its name, epoch, version, release and architecture.
+    pub nevra: Nevra,
+    /// The `…uname-r` capabilities that it provides.
+    pub provides: Vec<Capability>,
+    /// The `…uname-r` capabilities that it requires.
+    pub requires: Vec<Capability>,
+    /// SHA-256 of its header, where rpm keeps it.
+    pub header_sha256: Option<String>,
+}
+
+impl Installed {
+    /// Whether it belongs to the kernel K.
+    pub fn belongs_to(&self, kver: &str) -> bool {
+        self.provides
+            .iter()
+            .chain(&self.requires)
+            .any(|cap| cap.version == kver)
+    }
+}
+
+/// What the survey saw.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The kind of tree.
+    pub kind: Kind,
+    /// The backends whose programs are here, the preferred one first.
+    pub backends: Vec<Backend>,
+    /// rpm-ostree's version, where it is.
+    pub rpm_ostree: Option<RpmOstreeVersion>,
+    /// cliwrap's state.
+    pub cliwrap: Cliwrap,
+    /// Whether kernel-install's layout is `ostree` where the rpm-ostree of this image reads it.
+    pub layout_ostree: bool,
+    /// The directories of `usr/lib/modules`.
+    pub module_dirs: Vec<ModuleDir>,
+    /// Installed packages that provide or require a `…uname-r`.
+    pub packages: Vec<Installed>,
+    /// UKIs that would be booted in place of a `vmlinuz`.
+    pub ukis: Vec<String>,
+    /// Programs needed for every job that are not in the tree.
+    pub missing_programs: Vec<&'static str>,
+    /// What a killed transaction left: `*.rpmostreesave`, `systemctl.backup`.
+    pub leftovers: Vec<String>,
+}
+
+impl Host {
+    /// In one line.
+    pub fn summary(&self) -> String {
+        let kernels: Vec<_> = self.kernels().map(|dir| dir.name.as_str()).collect();
+        let cliwrap = if self.cliwrap.is_on() { ", cliwrapped" } else { "" };
+        format!("{}{cliwrap}, kernel {}", self.kind, kernels.join(", "))
+    }
+
+    /// The kernels: directories that hold a `vmlinuz`.
+    pub fn kernels(&self) -> impl Iterator<Item = &ModuleDir> {
+        self.module_dirs.iter().filter(|dir| dir.has_vmlinuz)
+    }
+
+    /// The one kernel there is.
+    ///
+    /// # Errors
+    /// None, or several.
+    pub fn kernel(&self) -> Result<Kver, Refusal> {
+        let names: Vec<_> = self.kernels().map(|dir| dir.name.clone()).collect();
+        match names.as_slice() {
+            [one] => Kver::new(one).map_err(|error| Refusal::BadKernelDir(error.to_string())),
+            [] => Err(Refusal::NoKernel),
+            _ => Err(Refusal::SeveralKernels(names)),
+        }
+    }
+
+    /// Installed packages of the kernel K.
+    pub fn packages_of<'a>(&'a self, kver: &'a Kver) -> impl Iterator<Item = &'a Installed> {
+        self.packages
+            .iter()
+            .filter(|package| package.belongs_to(kver.as_str()))
+    }
+}

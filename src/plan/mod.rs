@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is there, what is wanted, and what follows: values to a [`Plan`] or a [`Refusal`].
+//!
+//! Pure. Every refusal that can be known is made here, while the tree is untouched.
+
+mod host;
+mod refusal;
+mod select;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+pub use host::{Backend, Cliwrap, Host, Installed, Kind, ModuleDir, RpmOstreeVersion};
+pub use refusal::Refusal;
+pub use select::{KernelSet, Source, select};
+
+use crate::kernel::kver::Kver;
+use crate::kernel::package::{Nevra, Signature};
+
+/// What the user asked for beyond the sources.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// `--backend`.
+    pub backend: Option<Backend>,
+    /// `--kver`.
+    pub kver: Option<Kver>,
+    /// `--remove`.
+    pub remove: Vec<String>,
+    /// `--require-signature`.
+    pub require_signature: bool,
+    /// `--allow-unsigned`.
+    pub allow_unsigned: bool,
+    /// `--no-commit`.
+    pub no_commit: bool,
+}
+
+/// How inner dracut runs are held off during the transaction. Measured with rpm-ostree 2025.6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// `KERNEL_INSTALL_BYPASS=1`: systemd's own kernel-install runs, and does nothing.
+    Bypass,
+    /// The same, after `layout=ostree` was written where this rpm-ostree reads it, for the time of
+    /// the transaction: with another layout it would run its own kernel-install.
+    BypassWithLayout {
+        /// The file, relative to the root.
+        file: &'static str,
+    },
+    /// A program in dracut's place that only creates its output file; module directories without
+    /// `vmlinuz`, which this rpm-ostree would delete, are moved aside.
+    Shim,
+}
+
+impl Hold {
+    fn choose(host: &Host, backend: Backend) -> Self {
+        let Some(version) = host.rpm_ostree.filter(|_| backend == Backend::RpmOstree) else {
+            return Self::Bypass;
+        };
+        if version < RpmOstreeVersion::WRAPS_KERNEL_INSTALL {
+            Self::Bypass
+        } else if version < RpmOstreeVersion::HONOURS_LAYOUT {
+            Self::Shim
+        } else if host.layout_ostree {
+            Self::Bypass
+        } else if version < RpmOstreeVersion::HONOURS_DROP_INS {
+            Self::BypassWithLayout {
+                file: "usr/lib/kernel/install.conf",
+            }
+        } else {
+            Self::BypassWithLayout {
+                file: "etc/kernel/install.conf.d/zz-ostree-kernel.conf",
+            }
+        }
+    }
+}
+
+/// All that `replace` will do, decided.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The kernel that is there now.
+    pub old: Kver,
+    /// The kernel that comes.
+    pub set: KernelSet,
+    /// Packages of the old kernel that go without a counterpart, by name.
+    pub remove: Vec<String>,
+    /// Packages of the old kernel.
+    pub replaced: Vec<Nevra>,
+    /// The program that does it.
+    pub backend: Backend,
+    /// How dracut is held off meanwhile.
+    pub hold: Hold,
+    /// cliwrap's wrappers to be undone.
+    pub cliwrap: Cliwrap,
+    /// Leftovers of a killed transaction to be healed.
+    pub leftovers: Vec<String>,
+    /// The kind of tree, which decides how it is committed.
+    pub kind: Kind,
+    /// Whether the commit is the user's own.
+    pub no_commit: bool,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// What no job can be done on, whatever the sources are.
+///
+/// # Errors
+/// A [`Refusal`].
+pub fn admit(host: &Host) -> Result<(), Refusal> {
+    if host.kind == Kind::OstreeHost {
+        return Err(Refusal::BootedHost);
+    }
+    if !host.missing_programs.is_empty() {
+        let names = host.missing_programs.iter().map(|name| (*name).to_owned());
+        return Err(Refusal::MissingPrograms(names.collect()));
+    }
+    if !host.ukis.is_empty() {
+        return Err(Refusal::Uki(host.ukis.clone()));
+    }
+    host.kernel().map(|_| ())
+}
+
+/// Decides.
+///
+/// # Errors
+/// A [`Refusal`].
+pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusal> {
+    let old = host.kernel()?;
+    let replaced: Vec<_> = host.packages_of(&old).collect();
+    if replaced.is_empty() {
+        return Err(Refusal::NoPackages(old));
+    }
+    if let Some(expected) = wishes.kver.as_ref().filter(|kver| **kver != set.kver) {
+        return Err(Refusal::OtherKver {
+            expected: expected.clone(),
+            package: set.core().map(|core| core.nevra.to_string()).unwrap_or_default(),
+            found: set.kver,
+        });
+    }
+    if already_installed(&set, &replaced) {
+        return Err(Refusal::AlreadyInstalled(set.kver));
+    }
+    let backend = choose_backend(host, wishes)?;
+    refuse_other_flavour(&set, &replaced, backend)?;
+    let remove = without_counterpart(&set, &replaced, wishes)?;
+    let warnings = judge_signatures(&set, wishes)?;
+    Ok(Plan {
+        replaced: replaced.iter().map(|package| package.nevra.clone()).collect(),
+        hold: Hold::choose(host, backend),
+        cliwrap: host.cliwrap.clone(),
+        leftovers: host.leftovers.clone(),
+        kind: host.kind,
+        no_commit: wishes.no_commit,
+        old,
+        set,
+        remove,
+        backend,
+        warnings,
+    })
+}
+
+fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
+    let Some(asked) = wishes.backend else {
+        return host.backends.first().copied().ok_or(Refusal::NoBackend);
+    };
+    if host.backends.contains(&asked) {
+        return Ok(asked);
+    }
+    let why = match asked {
+        Backend::RpmOstree if host.rpm_ostree.is_some() => {
+            format!("this is a {}, and rpm-ostree works in an ostree container only", host.kind)
+        }
+        _ => "its program is not in the image".to_owned(),
+    };
+    Err(Refusal::Backend(asked, why))
+}
+
+fn already_installed(set: &KernelSet, replaced: &[&Installed]) -> bool {
+    set.sources.iter().all(|source| {
+        replaced.iter().any(|installed| {
+            let digest = installed.header_sha256.as_ref();
+            installed.nevra == source.package.nevra
+                && digest.is_none_or(|digest| *digest == source.package.header_sha256)
+        })
+    })
+}
+
+fn refuse_other_flavour(
+    set: &KernelSet,
+    replaced: &[&Installed],
+    backend: Backend,
+) -> Result<(), Refusal> {
+    let Some(core) = set.core() else { return Ok(()) };
+    let is_there = |name: &str| replaced.iter().any(|installed| installed.nevra.name == name);
+    if backend != Backend::RpmOstree || is_there(&core.nevra.name) {
+        return Ok(());
+    }
+    let names: Vec<_> = replaced.iter().map(|it| it.nevra.name.as_str()).collect();
+    Err(Refusal::OtherFlavour {
+        old: names.join(", "),
+        new: core.nevra.to_string(),
+    })
+}
+
+/// Names of installed sub-packages that the set has no counterpart of and the user lets go.
+fn without_counterpart(
+    set: &KernelSet,
+    replaced: &[&Installed],
+    wishes: &Wishes,
+) -> Result<Vec<String>, Refusal> {
+    let coming: BTreeSet<_> = set
+        .sources
+        .iter()
+        .map(|source| source.package.nevra.name.as_str())
+        .collect();
+    let (allowed, missing): (Vec<_>, Vec<_>) = replaced
+        .iter()
+        .map(|installed| installed.nevra.name.clone())
+        .filter(|name| !coming.contains(name.as_str()))
+        .partition(|name| wishes.remove.contains(name));
+    if missing.is_empty() {
+        Ok(allowed)
+    } else {
+        Err(Refusal::NoCounterpart {
+            kver: set.kver.clone(),
+            names: missing,
+        })
+    }
+}
+
+/// Good ones pass; a bad one never does; local unsigned files pass with a warning.
+fn judge_signatures(set: &KernelSet, wishes: &Wishes) -> Result<Vec<String>, Refusal> {
+    let mut warnings = Vec::new();
+    for source in &set.sources {
+        let name = &source.package.nevra;
+        let why = match &source.package.signature {
+            Signature::Good(_) => continue,
+            Signature::Bad(why) => format!(
+                "the signature of {name} is bad ({why}): the file is damaged or was tampered with. Fetch it again from a place that you trust"
+            ),
+            Signature::UnknownKey(key) if !wishes.allow_unsigned => format!(
+                "{name} is signed with the key {key}, which is not in /etc/pki/rpm-gpg of the image. Put the key there in an earlier line, or accept the package unverified with --allow-unsigned"
+            ),
+            Signature::None if wishes.require_signature => format!(
+                "{name} is not signed, and --require-signature was given. Give a signed package"
+            ),
+            Signature::None if source.fetched && !wishes.allow_unsigned => format!(
+                "{name} came over the network and is not signed; its sha256 is {}. If that is what you expect, accept it with --allow-unsigned",
+                source.sha256
+            ),
+            Signature::None => {
+                warnings.push(format!("{name} is not signed ({})", source.origin));
+                continue;
+            }
+            Signature::UnknownKey(key) => {
+                warnings.push(format!("{name} is signed with the unknown key {key}"));
+                continue;
+            }
+        };
+        return Err(Refusal::Signature {
+            file: source.origin.clone(),
+            why,
+        });
+    }
+    Ok(warnings)
+}
+
+impl fmt::Display for Plan {
+    /// What `--dry-run` prints, but for the command lines, which the steps know.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "kernel   {} -> {}", self.old, self.set.kver)?;
+        writeln!(f, "backend  {} ({})", self.backend, self.kind)?;
+        writeln!(f, "\npackages that come:")?;
+        for source in &self.set.sources {
+            writeln!(f, "  {}", source.package.nevra)?;
+        }
+        writeln!(f, "packages that go:")?;
+        for nevra in &self.replaced {
+            writeln!(f, "  {nevra}")?;
+        }
+        if !self.set.unused.is_empty() {
+            writeln!(f, "packages of the sources that are not needed:")?;
+            for nevra in &self.set.unused {
+                writeln!(f, "  {nevra}")?;
+            }
+        }
+        writeln!(f, "\nfiles that change besides the packages':")?;
+        for (wrapper, original) in &self.cliwrap.wrapped {
+            writeln!(f, "  {wrapper}  restored from {original}")?;
+        }
+        for wrapper in &self.cliwrap.created {
+            writeln!(f, "  {wrapper}  removed (a wrapper without an original)")?;
+        }
+        for path in &self.leftovers {
+            writeln!(f, "  {path}  healed (left by a killed transaction)")?;
+        }
+        match self.hold {
+            Hold::Bypass => {}
+            Hold::BypassWithLayout { file } => {
+                writeln!(f, "  {file}  layout=ostree for the time of the transaction")?;
+            }
+            Hold::Shim => writeln!(
+                f,
+                "  usr/libexec/rpm-ostree/wrapped/dracut  a placeholder for the time of the transaction"
+            )?,
+        }
+        writeln!(f, "  {}/initramfs.img  written", self.set.kver.dir())?;
+        writeln!(f, "  {}  removed, if no package owns files in it", self.old.dir())?;
+        writeln!(f, "  boot, usr/lib/ostree-boot  kernels that were left there removed")?;
+        for warning in &self.warnings {
+            writeln!(f, "\nwarning: {warning}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why nothing was done. Each refusal says what was found, what was expected and what to type.
+
+use super::Backend;
+use crate::kernel::kver::Kver;
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// `replace` on a running system.
+    #[error(
+        "this is a booted ostree host, and its /usr is read-only; ostree-kernel works in a container build. On this host type: rpm-ostree override replace FILE…"
+    )]
+    BootedHost,
+    /// cliwrap destroyed a program.
+    #[error(
+        "{} is an rpm-ostree wrapper whose real program is gone, so it runs itself for ever or nothing: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it; nothing in this image can bring the program back", .0.join(", ")
+    )]
+    LostPrograms(Vec<String>),
+    /// Programs that every job needs.
+    #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and the job needs it. Install it in an earlier RUN line", .0.join(", "))]
+    MissingPrograms(Vec<String>),
+    /// A UKI.
+    #[error("the image boots a unified kernel image ({}), so a replaced vmlinuz would never be started. Use a base image without a UKI", .0.join(", "))]
+    Uki(Vec<String>),
+    /// No kernel.
+    #[error(
+        "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image"
+    )]
+    NoKernel,
+    /// Two kernels.
+    #[error("usr/lib/modules holds {} kernels ({}); expected one, since ostree boots whichever it reads first. Remove the packages of all but one in an earlier RUN line", .0.len(), .0.join(", "))]
+    SeveralKernels(Vec<String>),
+    /// A directory name that is no release string.
+    #[error("usr/lib/modules: {0}")]
+    BadKernelDir(String),
+    /// No package belongs to the old kernel.
+    #[error(
+        "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules do not tell the same story. Start from a base image whose kernel was installed as packages"
+    )]
+    NoPackages(Kver),
+    /// The backend asked for is not here.
+    #[error(
+        "the backend {0} cannot be used here: {1}. Leave --backend out to have it chosen, or use another base image"
+    )]
+    Backend(Backend, String),
+    /// There is none.
+    #[error(
+        "nothing here can replace packages: found neither rpm-ostree in an ostree container nor dnf5 nor dnf. Use a base image that has one of them"
+    )]
+    NoBackend,
+    /// Not one RPM.
+    #[error("{0}: a directory without any *.rpm file; expected kernel-core and its sub-packages")]
+    NoRpms(String),
+    /// A file is not what it should be.
+    #[error("{file}: {why}")]
+    BadFile {
+        /// As the user named it.
+        file: String,
+        /// The reason, with what was expected.
+        why: String,
+    },
+    /// A download did not come.
+    #[error("downloading {url}: {why}")]
+    Download {
+        /// The URL.
+        url: String,
+        /// The reason, with what was expected.
+        why: String,
+    },
+    /// No package of the sources is a kernel.
+    #[error("none of the packages is a kernel: expected one that owns lib/modules/*/vmlinuz and provides kernel-uname-r, found {}. Add the RPM of the kernel itself (kernel-core, kernel-rt-core, …)", .0.join(", "))]
+    NoKernelPackage(Vec<String>),
+    /// Several kernels among the sources.
+    #[error("the sources hold {} kernels ({}); expected one. Give the packages of one build, or name the one with --kver", .0.len(), .0.join(", "))]
+    SeveralKernelPackages(Vec<String>),
+    /// Another build.
+    #[error("the packages are not of one build: the kernel is {core}, and {} is of another. Give all packages of one build", .others.join(", "))]
+    MixedBuilds {
+        /// The kver of the package that owns `vmlinuz`.
+        core: String,
+        /// The others.
+        others: Vec<String>,
+    },
+    /// Another architecture.
+    #[error(
+        "{package} is for {found}, and the image is {expected}. Take the {expected} packages of the same build"
+    )]
+    WrongArch {
+        /// The package.
+        package: String,
+        /// Its architecture.
+        found: String,
+        /// The image's.
+        expected: String,
+    },
+    /// A requirement that nothing meets.
+    #[error("the set of packages is not complete: {}. Add the missing RPMs of the same build", .0.join("; "))]
+    Incomplete(Vec<String>),
+    /// Sub-packages without a counterpart.
+    #[error("the base has {}, and the sources have no counterpart of {kver}. Add the missing RPMs, or say that they may go: {}", .names.join(", "), .names.iter().map(|name| format!("--remove {name}")).collect::<Vec<_>>().join(" "))]
+    NoCounterpart {
+        /// The new kernel.
+        kver: Kver,
+        /// The sub-packages.
+        names: Vec<String>,
+    },
+    /// Another flavour with a backend that cannot.
+    #[error(
+        "the base's kernel is {old}, the sources hold {new}: rpm-ostree override replace cannot exchange one kernel flavour for another with local RPMs (it ends with \"No enabled repositories\"). Use an image that has dnf, and --backend dnf"
+    )]
+    OtherFlavour {
+        /// The base's packages.
+        old: String,
+        /// The sources' package.
+        new: String,
+    },
+    /// The work is done.
+    #[error(
+        "the kernel {0} of exactly these packages is installed already. To build its initramfs again type: ostree-kernel rebuild"
+    )]
+    AlreadyInstalled(Kver),
+    /// `--kver`.
+    #[error(
+        "--kver says {expected}, and {package} holds the kernel {found}. Correct --kver, or give the other RPMs"
+    )]
+    OtherKver {
+        /// What the user typed.
+        expected: Kver,
+        /// What the header says.
+        found: Kver,
+        /// Which package.
+        package: String,
+    },
+    /// A signature that cannot be accepted.
+    #[error("{file}: {why}")]
+    Signature {
+        /// As the user named it.
+        file: String,
+        /// What was found, what was expected and what to type.
+        why: String,
+    },
+    /// Programs cannot run inside the root.
+    #[error("cannot run programs inside {0}: {1}. Run as root, or run ostree-kernel inside the image")]
+    CannotEnter(String, String),
+    /// Another run.
+    #[error("another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again")]
+    Locked(String),
+}
