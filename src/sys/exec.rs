@@ -247,7 +247,10 @@ impl Exec {
             .wait()
             .with_context(|| format!("waiting for {}", cmd.name()))?;
         read.with_context(|| format!("reading the output of {}", cmd.name()))?;
-        judge(cmd, status, tail)
+        match judge(cmd, status, tail) {
+            None => Ok(()),
+            Some(failed) => Err(failed.into()),
+        }
     }
 
     /// Runs a program that only answers a question, and returns what it printed on stdout.
@@ -258,6 +261,18 @@ impl Exec {
     /// # Streams
     /// stdin is null; stdout is returned; the end of stderr enters the error.
     pub fn ask(&self, cmd: &Cmd) -> Result<Vec<u8>> {
+        let (answer, failed) = self.ask_whatever(cmd)?;
+        match failed {
+            None => Ok(answer),
+            Some(failed) => Err(failed.into()),
+        }
+    }
+
+    /// As [`ask`](Self::ask), for a program whose exit status is a part of its answer.
+    ///
+    /// # Errors
+    /// When it cannot be started, or prints more than 128 MiB.
+    pub fn ask_whatever(&self, cmd: &Cmd) -> Result<(Vec<u8>, Option<Failed>)> {
         tracing::trace!("$ {cmd}");
         let mut child = self
             .command(cmd)?
@@ -285,8 +300,7 @@ impl Exec {
         if answer.len() as u64 > CAPTURE_MAX {
             anyhow::bail!("{} printed more than {CAPTURE_MAX} bytes", cmd.name());
         }
-        judge(cmd, status, tail)?;
-        Ok(answer)
+        Ok((answer, judge(cmd, status, tail)))
     }
 
     fn command(&self, cmd: &Cmd) -> Result<Command> {
@@ -341,9 +355,9 @@ fn clean_command(program: &Path) -> Command {
     command
 }
 
-fn judge(cmd: &Cmd, status: ExitStatus, tail: Tail) -> Result<()> {
+fn judge(cmd: &Cmd, status: ExitStatus, tail: Tail) -> Option<Failed> {
     if status.success() {
-        return Ok(());
+        return None;
     }
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),
@@ -353,12 +367,11 @@ fn judge(cmd: &Cmd, status: ExitStatus, tail: Tail) -> Result<()> {
         },
         (None, None) => "ended in an unknown way".to_owned(),
     };
-    Err(Failed {
+    Some(Failed {
         program: cmd.name().to_owned(),
         how,
         tail: tail.0,
-    }
-    .into())
+    })
 }
 
 #[derive(Default)]

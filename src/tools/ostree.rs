@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! ostree: whether this is an ostree container, and its commit.
+
+use crate::plan::Kind;
+use crate::sys::exec::Cmd;
+use crate::sys::root::{self, Root};
+
+/// An ostree repository's configuration is a few lines.
+const CONFIG_MAX: u64 = 64 * 1024;
+
+/// rpm-ostree's own test (ostree-ext `container_utils.rs`): the mode of the repository, and a sign
+/// of a container. `container` says whether the caller's variable of that name is set; children get
+/// it too, and none of the others that the test looks at.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn kind(root: &Root, container: bool) -> Result<Kind, root::Error> {
+    let booted = root.stat("run/ostree-booted")?.is_some();
+    let in_container = container
+        || !booted
+        || root.stat("run/.containerenv")?.is_some()
+        || root.stat(".dockerenv")?.is_some();
+    let mut split_xattrs = false;
+    for config in ["sysroot/ostree/repo/config", "sysroot/config"] {
+        if let Some(text) = root.read(config, CONFIG_MAX)? {
+            split_xattrs = core_mode(&text) == Some(b"bare-split-xattrs");
+            break;
+        }
+    }
+    Ok(if split_xattrs && in_container {
+        Kind::OstreeContainer
+    } else if booted {
+        Kind::OstreeHost
+    } else {
+        Kind::Container
+    })
+}
+
+/// `mode` of the group `[core]`.
+fn core_mode(text: &[u8]) -> Option<&[u8]> {
+    let mut in_core = false;
+    for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if line.starts_with(b"[") {
+            in_core = line == b"[core]";
+        } else if in_core && let Some(at) = line.iter().position(|byte| *byte == b'=') {
+            let (key, value) = (line[..at].trim_ascii(), line[at + 1..].trim_ascii());
+            if key == b"mode" {
+                return Some(value);
+            }
+        }
+    }
+    None
+}
+
+/// `ostree container commit`: empties `/run`, `/tmp`, `/var/tmp` and `/var/cache`, and checks
+/// nothing.
+pub fn container_commit() -> Cmd {
+    Cmd::new("ostree").args(["container", "commit"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mode_is_that_of_core() {
+        let split: &[u8] = b"bare-split-xattrs";
+        let table: [(&[u8], Option<&[u8]>); 4] = [
+            (b"[core]\nrepo_version=1\nmode=bare-split-xattrs\n", Some(split)),
+            (b"[core]\n mode = bare \n", Some(b"bare")),
+            (b"[remote \"x\"]\nmode=bare\n", None),
+            (b"\xff\xfe", None),
+        ];
+        for (text, mode) in table {
+            assert_eq!(core_mode(text), mode);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! rpm: questions to the rpmdb. It is never asked to change anything.
+
+use anyhow::{Context, Result};
+
+use crate::kernel::package::{Capability, Nevra};
+use crate::plan::Installed;
+use crate::sys::exec::{Cmd, Exec, Failed};
+
+/// How many paths one `rpm -qf` gets.
+const PATHS_AT_ONCE: usize = 500;
+
+/// The query format of a [`Nevra`].
+macro_rules! nevra {
+    () => {
+        r"%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}"
+    };
+}
+
+/// A package, its header's digest, and a line for each capability that it provides and requires.
+const PACKAGES: &str = concat!(
+    r"N\t",
+    nevra!(),
+    r"\t%{SHA256HEADER}\n[P\t%{PROVIDENAME}\t%{PROVIDEVERSION}\n][R\t%{REQUIRENAME}\t%{REQUIREVERSION}\n]"
+);
+
+/// The installed packages that provide or require a `…uname-r`: kernels, their sub-packages, kmods.
+/// `rpm` is the real program.
+///
+/// # Errors
+/// When rpm fails, or prints what it should not.
+pub fn kernel_packages(exec: &Exec, rpm: &str) -> Result<Vec<Installed>> {
+    let output = exec.ask(&Cmd::new(rpm).args(["-qa", "--qf", PACKAGES]))?;
+    parse_packages(&String::from_utf8_lossy(&output))
+}
+
+fn parse_packages(text: &str) -> Result<Vec<Installed>> {
+    let mut packages: Vec<Installed> = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<_> = line.split('\t').collect();
+        match (fields.as_slice(), packages.last_mut()) {
+            (["N", nevra @ .., digest], _) => packages.push(Installed {
+                nevra: parse_nevra(nevra).with_context(|| format!("rpm printed {line:?}"))?,
+                provides: Vec::new(),
+                requires: Vec::new(),
+                header_sha256: Some(*digest)
+                    .filter(|text| text.len() == 64)
+                    .map(str::to_owned),
+            }),
+            ([kind @ ("P" | "R"), name, version], Some(package)) => {
+                if name.ends_with("uname-r") {
+                    let to = match *kind {
+                        "P" => &mut package.provides,
+                        _ => &mut package.requires,
+                    };
+                    to.push(Capability {
+                        name: (*name).to_owned(),
+                        version: (*version).to_owned(),
+                    });
+                }
+            }
+            _ => anyhow::bail!("rpm printed a line that was not expected: {line:?}"),
+        }
+    }
+    packages.retain(|package| !(package.provides.is_empty() && package.requires.is_empty()));
+    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
+    Ok(packages)
+}
+
+fn parse_nevra(fields: &[&str]) -> Option<Nevra> {
+    let [name, epoch, version, release, arch] = fields else {
+        return None;
+    };
+    Some(Nevra {
+        name: (*name).to_owned(),
+        epoch: epoch.parse().ok()?,
+        version: (*version).to_owned(),
+        release: (*release).to_owned(),
+        arch: (*arch).to_owned(),
+    })
+}
+
+/// Whether a package owns at least one of these paths (relative to the root).
+///
+/// # Errors
+/// When rpm cannot be asked.
+pub fn owns_any(exec: &Exec, rpm: &str, paths: &[String]) -> Result<bool> {
+    for some in paths.chunks(PATHS_AT_ONCE) {
+        let paths = some.iter().map(|path| format!("/{path}"));
+        let cmd = Cmd::new(rpm).args(["-qf", "--qf", "O\\n", "--"]).args(paths);
+        // It exits with the number of paths that have no owner, and says so on stdout too.
+        let (output, _) = exec.ask_whatever(&cmd)?;
+        if output.split(|byte| *byte == b'\n').any(|line| line == b"O") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The packages that own a path (relative to the root); none where it has no owner.
+///
+/// # Errors
+/// When rpm cannot be asked, or prints what it should not.
+pub fn owners(exec: &Exec, rpm: &str, path: &str) -> Result<Vec<Nevra>> {
+    let format = concat!(nevra!(), r"\n");
+    let path = format!("/{path}");
+    match exec.ask(&Cmd::new(rpm).args(["-qf", "--qf", format, "--", &path])) {
+        Ok(output) => String::from_utf8_lossy(&output)
+            .lines()
+            .map(|line| {
+                let fields: Vec<_> = line.split('\t').collect();
+                parse_nevra(&fields).with_context(|| format!("rpm printed {line:?}"))
+            })
+            .collect(),
+        Err(error) if error.is::<Failed>() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_of_kernels_are_found_by_their_capabilities() {
+        let digest = "a".repeat(64);
+        let kver = "6.9.4-200.fc40.x86_64+rt";
+        let text = format!(
+            "N\tbash\t0\t5.2\t1\tx86_64\t{digest}\nP\tbash\t5.2-1\nR\t/bin/sh\t\n\
+             N\tkernel-rt-core\t0\t6.9.4\t200.fc40\tx86_64\t(none)\n\
+             P\tkernel-rt-core-uname-r\t{kver}\nP\tkernel-uname-r\t{kver}\n\
+             R\tkernel-rt-modules-core-uname-r\t{kver}\n"
+        );
+        let packages = parse_packages(&text).unwrap();
+        assert_eq!(packages.len(), 1);
+        let package = &packages[0];
+        assert_eq!(package.nevra.to_string(), "kernel-rt-core-6.9.4-200.fc40.x86_64");
+        assert_eq!((package.provides.len(), package.requires.len()), (2, 1));
+        assert!(package.belongs_to(kver));
+        assert!(!package.belongs_to("6.9.4-200.fc40.x86_64"));
+        assert_eq!(package.header_sha256, None);
+    }
+
+    #[test]
+    fn lines_that_rpm_does_not_print_are_errors() {
+        for bad in ["error: rpmdb open failed", "N\tbash\tx\t5\t1\tx86_64\t-", "P\ta\tb"] {
+            assert!(parse_packages(bad).is_err(), "{bad}");
+        }
+    }
+}

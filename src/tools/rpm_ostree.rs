@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! rpm-ostree in a container build: its version, its transaction, its cache, and what it leaves
+//! behind.
+
+use std::io::Read;
+
+use anyhow::{Context, Result};
+
+use crate::plan::RpmOstreeVersion;
+use crate::sys::exec::{Cmd, Exec};
+use crate::sys::root::{self, Root};
+
+/// The version of the rpm-ostree in the root, or `None` where it has none.
+///
+/// # Errors
+/// When it is there and does not say a version.
+pub fn version(exec: &Exec) -> Result<Option<RpmOstreeVersion>> {
+    if exec.find("rpm-ostree").is_none() {
+        return Ok(None);
+    }
+    let text = exec.ask(&Cmd::new("rpm-ostree").arg("--version"))?;
+    let text = String::from_utf8_lossy(&text);
+    let version = parse_version(&text).with_context(|| {
+        format!("`rpm-ostree --version` names no version; expected `Version: 'YYYY.N'` in: {text}")
+    })?;
+    Ok(Some(version))
+}
+
+/// Reads ` Version: '2025.6'`.
+fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Version:"))?;
+    let mut numbers = line
+        .trim()
+        .trim_matches('\'')
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse);
+    Some(RpmOstreeVersion(
+        numbers.next()?.ok()?,
+        numbers.next()?.ok()?,
+    ))
+}
+
+/// One transaction that replaces packages by local files. Its exit status proves nothing in either
+/// direction. `KERNEL_INSTALL_BYPASS` is for systemd's kernel-install, where that is what runs.
+pub fn override_replace(files: &[String], remove: &[String], tmpdir: &str) -> Cmd {
+    Cmd::new("rpm-ostree")
+        .args(["override", "replace"])
+        .args(files)
+        .args(remove.iter().map(|name| format!("--remove={name}")))
+        .env("TMPDIR", tmpdir)
+        .env("KERNEL_INSTALL_BYPASS", "1")
+}
+
+/// Removes rpm-ostree's package cache; `-m` is the only option that it takes in a container.
+pub fn cleanup() -> Cmd {
+    Cmd::new("rpm-ostree").args(["cleanup", "-m"])
+}
+
+/// Programs that rpm-ostree replaces during a transaction and puts back at its end, unless killed.
+const SAVED: [&str; 5] = ["systemctl", "groupadd", "useradd", "usermod", "kernel-install"];
+
+/// What a killed transaction left: (the saved file, the program's place).
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
+    let mut found = Vec::new();
+    for bin in ["usr/bin", "usr/sbin"] {
+        // usr/sbin is a link to usr/bin on newer bases: each file is named once.
+        if root.read_link(bin)?.is_some() {
+            continue;
+        }
+        for name in SAVED {
+            for suffix in ["rpmostreesave", "backup"] {
+                let saved = format!("{bin}/{name}.{suffix}");
+                if root.lstat(&saved)?.is_some() {
+                    found.push((saved, format!("{bin}/{name}")));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Puts saved programs back where a script or nothing stands in their place, and removes the rest.
+///
+/// # Errors
+/// When a file cannot be moved or removed.
+pub fn heal(root: &Root) -> Result<(), root::Error> {
+    for (saved, place) in leftovers(root)? {
+        let place_is_free = root.lstat(&place)?.is_none() || is_script(root, &place)?;
+        if place_is_free && !is_script(root, &saved)? {
+            tracing::info!("restoring /{place} from /{saved}, where a transaction left it");
+            root.rename(&saved, &place)?;
+        } else {
+            tracing::info!("removing /{saved}, left by a transaction");
+            root.remove_file(&saved)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_script(root: &Root, path: &str) -> Result<bool, root::Error> {
+    let Some(file) = root.open_file(path)? else {
+        return Ok(false);
+    };
+    let mut start = Vec::new();
+    Ok(file.take(2).read_to_end(&mut start).is_ok() && start == b"#!")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_ordered() {
+        let text = "rpm-ostree:\n Version: '2025.6'\n Git: 1234\n Features:\n  - rust\n";
+        assert_eq!(parse_version(text), Some(RpmOstreeVersion(2025, 6)));
+        let text = " Version: '2024.9.5.gabcdef'\n";
+        assert_eq!(parse_version(text), Some(RpmOstreeVersion(2024, 9)));
+        assert_eq!(parse_version("rpm-ostree: nothing"), None);
+        assert!(RpmOstreeVersion(2024, 6) < RpmOstreeVersion(2025, 1));
+        assert!(RpmOstreeVersion(2024, 10) > RpmOstreeVersion(2024, 9));
+    }
+}
