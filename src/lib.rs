@@ -1,15 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Replaces the kernel of an ostree-based OS container image, and proves that the result boots.
+//! Replaces the kernel of an ostree-based OS container image in one `RUN` line, and refuses to let an image out that
+//! will not boot.
 //!
 //! # The house
 //!
-//! A command is what the user types. A step is a verb. A tool is a program's name. The ground floor
-//! holds things. Arrows go down only:
+//! A command is what the user types. A step is a verb. A tool is a program's name. The ground floor holds things.
+//! Arrows go down only; a step imports no other step's work but its result, a tool imports no tool:
 //!
 //! ```text
-//! main → cli → cmd → steps → tools → { plan, checks, initramfs } → { kernel, sys }
+//! main, cli      the command line, the log, the exit status
+//! cmd/           replace rebuild verify status: arguments, and the page that tells the story
+//! steps/         survey resolve unwrap transact locate clean generate verify commit
+//! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
+//! report         what a run found and did, as JSON
+//! checks/ plan/  pure: values in, findings or a plan or a refusal out
+//! initramfs/     pure: bytes in, an inventory out
+//! kernel/        pure: kver, package, vmlinuz, modules
+//! sys/           exec (the only spawner), root (the only door to the tree), fetch (the only network)
 //! ```
+//!
+//! # Invariants
+//!
+//! - `checks`, `plan`, `initramfs` and `kernel` name no process, environment, file system or log.
+//! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
+//! - Only [`sys::root`] touches the tree, and links never lead out of it.
+//! - Nothing from outside is believed before it is checked: no size, no name, no exit status.
+//! - dracut runs once; nothing is committed that was not verified; after the verification nothing else changes.
+//!
+//! `.clippy.toml` lints what a linter can see of this, `tests/it/walls.rs` the rest.
 
+pub mod checks;
+pub mod cli;
+pub mod cmd;
 pub mod initramfs;
 pub mod kernel;
+pub mod plan;
+pub mod report;
+pub mod steps;
 pub mod sys;
+pub mod tools;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks of the initramfs.
+
+use super::{Answer, Finding, Image, Subject};
+use crate::initramfs::Inventory;
+
+type Looked = Result<Vec<Finding>, Answer>;
+
+const REBUILD: &str = "run ostree-kernel rebuild";
+
+pub fn present(subject: &Subject) -> Looked {
+    let tree = subject.tree()?;
+    let found = match &tree.initramfs {
+        None => "no such file",
+        Some(file) if !file.is_file => "not a regular file",
+        Some(file) if file.size == 0 => "an empty file",
+        Some(_) => return Ok(vec![]),
+    };
+    let expected = match tree.legacy.first() {
+        None => "a regular file, not empty".to_owned(),
+        Some(legacy) => format!("a regular file, not empty; without it ostree boots {legacy}"),
+    };
+    let path = format!("{}/initramfs.img", subject.kver.dir());
+    Ok(vec![Finding::new(path, found, expected, REBUILD)])
+}
+
+pub fn mode(subject: &Subject) -> Looked {
+    let Some(file) = &subject.tree()?.initramfs else {
+        return Err(Answer::NotApplicable("there is no initramfs".into()));
+    };
+    if file.mode & 0o077 == 0 {
+        return Ok(vec![]);
+    }
+    Ok(vec![Finding::new(
+        &file.path,
+        format!("mode {:04o}", file.mode),
+        "0600, since it may hold keys and password hashes",
+        format!("chmod 0600 /{}", file.path),
+    )])
+}
+
+pub fn readable(subject: &Subject) -> Looked {
+    match subject.image {
+        Image::Read { .. } => Ok(vec![]),
+        Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
+        Image::Unreadable(why) => Ok(vec![Finding::new(
+            "initramfs.img",
+            why,
+            "archives that the kernel can unpack to their end",
+            REBUILD,
+        )]),
+    }
+}
+
+pub fn kver(subject: &Subject) -> Looked {
+    let names: Vec<_> = subject
+        .inventory()?
+        .kernel_versions()
+        .into_iter()
+        .map(|kver| String::from_utf8_lossy(kver).into_owned())
+        .collect();
+    if names == [subject.kver.as_str()] {
+        return Ok(vec![]);
+    }
+    let found = match names.as_slice() {
+        [] => "no modules of any kernel".to_owned(),
+        names => names.join(", "),
+    };
+    Ok(vec![Finding::new(
+        "usr/lib/modules in the initramfs",
+        found,
+        format!("{} and no other", subject.kver),
+        REBUILD,
+    )])
+}
+
+/// A program that mounts the root of a deployment, and its unit.
+struct RootSetup {
+    program: &'static str,
+    unit: &'static str,
+}
+
+const OSTREE: RootSetup = RootSetup {
+    program: "usr/lib/ostree/ostree-prepare-root",
+    unit: "ostree-prepare-root.service",
+};
+
+/// bootc's own, with its composefs backend (bootc `crates/initramfs`).
+const BOOTC: RootSetup = RootSetup {
+    program: "usr/lib/bootc/initramfs-setup",
+    unit: "bootc-root-setup.service",
+};
+
+/// Where units are. ostree before 2026.1 puts its link into `etc`.
+const UNITS: [&str; 2] = ["usr/lib/systemd/system", "etc/systemd/system"];
+
+pub fn ostree(subject: &Subject) -> Looked {
+    let inventory = subject.inventory()?;
+    let setup = if !is_there(inventory, OSTREE.program) && is_there(inventory, BOOTC.program) {
+        BOOTC
+    } else {
+        OSTREE
+    };
+    let remedy = "run ostree-kernel rebuild; if it stays so, ostree's dracut module (50ostree) is not installed";
+    let finding = |path: &str, found: &str, expected: &str| {
+        Finding::new(format!("{path} in the initramfs"), found, expected, remedy)
+    };
+    let mut findings = Vec::new();
+    let program = "the program that mounts the deployment";
+    if !is_there(inventory, setup.program) {
+        findings.push(finding(setup.program, "no such file", program));
+    } else if !starts_with(inventory, setup.program, b"\x7fELF") {
+        findings.push(finding(setup.program, "not an ELF program", program));
+    }
+    let wants = format!("initrd-root-fs.target.wants/{}", setup.unit);
+    for (name, expected) in [(setup.unit, "its unit"), (&wants, "the link that starts its unit")] {
+        let is_in = |dir: &&str| is_there(inventory, &format!("{dir}/{name}"));
+        if !UNITS.iter().any(|dir| is_in(&dir)) {
+            findings.push(finding(&format!("{}/{name}", UNITS[0]), "no such file", expected));
+        }
+    }
+    if !is_there(inventory, "etc/initrd-release") {
+        let expected = "the file by which systemd knows that it is in an initramfs";
+        findings.push(finding("etc/initrd-release", "no such file", expected));
+    }
+    Ok(findings)
+}
+
+pub fn wrappers(subject: &Subject) -> Looked {
+    let inventory = subject.inventory()?;
+    let mut findings = Vec::new();
+    for bin in ["usr/bin", "usr/sbin"] {
+        for name in ["systemctl", "useradd", "groupadd", "usermod"] {
+            let path = format!("{bin}/{name}");
+            if starts_with(inventory, &path, b"#!") {
+                findings.push(Finding::new(
+                    format!("{path} in the initramfs"),
+                    "a shell script",
+                    "the program; rpm-ostree's wrapper was copied during its transaction",
+                    REBUILD,
+                ));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn is_there(inventory: &Inventory, path: &str) -> bool {
+    inventory.resolve(path.as_bytes()).is_ok()
+}
+
+fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
+    let node = inventory.resolve(path.as_bytes()).ok().map(|(_, node)| node);
+    node.and_then(|node| inventory.content(node))
+        .is_some_and(|content| content.head.starts_with(start))
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks of the tree around the kernel.
+
+use std::collections::BTreeSet;
+
+use super::{Answer, Finding, Subject};
+use crate::kernel::MODULES;
+
+/// How many findings of one kind are listed.
+const LISTED: usize = 10;
+
+pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let tree = subject.tree()?;
+    let dir = subject.kver.dir();
+    let path = format!("{dir}/modules.dep");
+    let remedy = "run ostree-kernel rebuild, which runs depmod first";
+    let dep = match &tree.modules_dep {
+        Ok(Some(dep)) => dep,
+        Ok(None) => {
+            return Ok(vec![Finding::new(path, "no such file", "depmod's output", remedy)]);
+        }
+        Err(why) => return Err(Answer::CouldNotLook(format!("{path}: {why}"))),
+    };
+    let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
+    let listed: BTreeSet<&[u8]> = dep.modules().collect();
+    let show = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let without_line = on_disk.difference(&listed).map(|module| {
+        let module = format!("{dir}/{}", show(module));
+        Finding::new(module, "no line in modules.dep", "one, or modprobe does not find it", remedy)
+    });
+    let without_file = listed.difference(&on_disk).map(|module| {
+        let found = format!("a line for {}, which is not there", show(module));
+        Finding::new(&path, found, "lines of modules on disk only", remedy)
+    });
+    Ok(without_line.take(LISTED).chain(without_file.take(LISTED)).collect())
+}
+
+pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let tree = subject.tree()?;
+    let stale = tree.stale_dirs.iter().map(|dir| {
+        let path = format!("{MODULES}/{dir}");
+        let remedy = format!("rm -r /{path}");
+        let found = "a directory without vmlinuz and without modules";
+        Finding::new(path, found, "nothing of an old kernel", remedy)
+    });
+    let others = tree.legacy.iter().chain(&tree.leftovers).map(|path| {
+        let remedy = "run ostree-kernel rebuild, which cleans";
+        Finding::new(path, "a leftover", "nothing there", remedy)
+    });
+    Ok(stale.chain(others).collect())
+}

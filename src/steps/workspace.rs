@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The private places of one run inside the tree, and the lock that keeps a second run out.
+//!
+//! Packages are copied to `/run`, which no commit keeps. Temporary files of programs go beside the
+//! modules, on the same file system: a rename from another one fails with "Invalid cross-device
+//! link" (blue-build/cli#119).
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::plan::Refusal;
+use crate::sys::root::Root;
+
+const RUN: &str = "run/ostree-kernel";
+const LOCK: &str = "run/ostree-kernel/lock";
+const PACKAGES: &str = "run/ostree-kernel/packages";
+
+/// The directory for temporary files of programs, relative to the root.
+pub const TMP: &str = "usr/lib/.ostree-kernel";
+
+/// The places of this run; they vanish with it.
+pub struct Workspace {
+    root: Root,
+    lock: Option<Flock<File>>,
+}
+
+impl Workspace {
+    /// Takes the lock of the tree, and empties what a killed run left.
+    ///
+    /// # Errors
+    /// [`Refusal::Locked`] when another run holds it.
+    pub fn open(root: &Root) -> Result<Self> {
+        root.create_dir_all(RUN, 0o755)?;
+        if root.lstat(LOCK)?.is_none() {
+            root.create_file(LOCK, 0o600)?;
+        }
+        let lock = root.open_file(LOCK)?.context("opening the lock of the tree")?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
+        root.remove_tree(PACKAGES)?;
+        root.create_dir_all(PACKAGES, 0o700)?;
+        Ok(Self {
+            root: root.clone(),
+            lock: Some(lock),
+        })
+    }
+
+    /// The directory for packages, relative to the root.
+    pub fn packages(&self) -> &'static str {
+        PACKAGES
+    }
+
+    /// A fresh [`TMP`].
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn tmp(&self) -> Result<&'static str> {
+        self.root.remove_tree(TMP)?;
+        self.root.create_dir_all(TMP, 0o700)?;
+        Ok(TMP)
+    }
+
+    /// Removes everything that was made, so that a commit finds nothing of us.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn close(&mut self) -> Result<()> {
+        self.root.remove_tree(TMP)?;
+        self.root.remove_tree(RUN)?;
+        self.lock = None;
+        Ok(())
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if self.lock.is_some()
+            && let Err(error) = self.close()
+        {
+            tracing::warn!("removing our temporary files: {error:#}");
+        }
+    }
+}
