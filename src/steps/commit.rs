@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The initramfs into its place, the report into the image, the caches away, and nothing else.
+
+use anyhow::{Context, Result, bail};
+
+use super::digest::Digesting;
+use super::verify::Verified;
+use super::workspace::Workspace;
+use crate::plan::Kind;
+use crate::report::{self, Report};
+use crate::sys::exec::{Cmd, Exec};
+use crate::tools::{ostree, rpm_ostree};
+
+/// What `ostree container commit` empties, and we where there is no such command.
+const CACHES: [&str; 4] = ["run", "tmp", "var/tmp", "var/cache"];
+
+/// The command lines, in order.
+pub fn commands(kind: Kind) -> Vec<Cmd> {
+    match kind {
+        Kind::OstreeContainer => vec![rpm_ostree::cleanup(), ostree::container_commit()],
+        _ => Vec::new(),
+    }
+}
+
+/// Renames the verified candidate to `initramfs.img`, writes the report, and cleans as a layer
+/// wants to be cleaned; with `no_commit` it does not clean.
+///
+/// # Errors
+/// When the file is not the one that was verified, a file cannot be written or a program fails.
+pub fn commit(
+    exec: &Exec,
+    kind: Kind,
+    no_commit: bool,
+    mut workspace: Workspace,
+    verified: &Verified,
+    report: &Report,
+) -> Result<()> {
+    install(exec, verified)?;
+    let root = exec.root();
+    let json = serde_json::to_vec_pretty(report).context("writing the report")?;
+    if let Some((dir, _)) = report::PATH.rsplit_once('/') {
+        root.create_dir_all(dir, 0o755)?;
+    }
+    root.write(report::PATH, &[json.as_slice(), b"\n"].concat(), 0o644)?;
+    workspace.close()?;
+    if no_commit {
+        return Ok(());
+    }
+    for cmd in commands(kind) {
+        exec.run(&cmd, &mut |_| {}).context("committing")?;
+    }
+    if kind != Kind::OstreeContainer {
+        for dir in CACHES {
+            root.remove_contents(dir, true)?;
+        }
+    }
+    Ok(())
+}
+
+fn install(exec: &Exec, verified: &Verified) -> Result<()> {
+    let root = exec.root();
+    let dir = verified.candidate.kernel.kver.dir();
+    let place = format!("{dir}/initramfs.img");
+    root.sync_file(&verified.candidate.path)?;
+    root.rename(&verified.candidate.path, &place)?;
+    root.sync_dir(&dir)?;
+    let purpose = "reading back what was installed";
+    let meta = root.lstat(&place)?.context(purpose)?;
+    let file = root.open_file(&place)?.context(purpose)?;
+    let read_back = Digesting::new(file).finish().context(purpose)?;
+    if meta.mode != 0o600 || verified.verdict.initramfs.as_ref() != Some(&read_back) {
+        bail!(
+            "/{place} is not the file that was verified (mode {:04o}, {} bytes, sha256 {}): something else writes to this tree. Build the layer again",
+            meta.mode,
+            read_back.1,
+            read_back.0
+        );
+    }
+    Ok(())
+}

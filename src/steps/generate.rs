@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! depmod, then the real dracut, once. Its exit status 0 is not believed: the log is read for the
+//! lines that mean loss.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+
+use super::clean::Clean;
+use super::locate::Kernel;
+use super::workspace::Workspace;
+use crate::initramfs;
+use crate::kernel::kver::Kver;
+use crate::sys::exec::{Cmd, Exec};
+use crate::sys::root::{self, Root};
+use crate::tools::{cliwrap, depmod, dracut};
+
+/// How many lines of loss are kept for the error.
+const LOSSES: usize = 20;
+
+/// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
+pub struct Candidate {
+    /// The kernel that it is for.
+    pub kernel: Kernel,
+    /// Where it lies, relative to the root.
+    pub path: String,
+    root: Root,
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        if let Err(error) = self.root.remove_file(&self.path) {
+            tracing::warn!("removing the initramfs that was not committed: {error:#}");
+        }
+    }
+}
+
+/// Where the candidate of a kernel lies until it is committed.
+fn candidate_path(kver: &Kver) -> String {
+    format!("{}/.initramfs.img.ostree-kernel", kver.dir())
+}
+
+/// The command lines of depmod and dracut. `program` is dracut's.
+pub fn commands(program: &str, kver: &Kver, tmpdir: &str, extra: &[String]) -> [Cmd; 2] {
+    let dracut = dracut::build(&dracut::Options {
+        program,
+        kver,
+        tmpdir,
+        extra,
+        output: &format!("/{}", candidate_path(kver)),
+    });
+    [depmod::all(kver), dracut]
+}
+
+/// Builds the initramfs.
+///
+/// # Errors
+/// When depmod or dracut fails, or dracut prints that something was lost, or made no file.
+pub fn generate(
+    exec: &Exec,
+    workspace: &Workspace,
+    clean: Clean,
+    extra: &[String],
+) -> Result<Candidate> {
+    let root = exec.root();
+    let kernel = clean.kernel;
+    let kver = kernel.kver.clone();
+    let purpose = || format!("generating the initramfs for {kver}");
+    let tmpdir = format!("/{}", workspace.tmp()?);
+    let program = cliwrap::real(root, "dracut")?;
+    let [depmod, dracut] = commands(&program, &kver, &tmpdir, extra);
+    exec.run(&depmod, &mut |_| {}).with_context(purpose)?;
+    let candidate = Candidate {
+        path: candidate_path(&kver),
+        root: root.clone(),
+        kernel,
+    };
+    root.remove_file(&candidate.path)?;
+    let mut losses = Vec::new();
+    let mut judge = |line: &str| {
+        if dracut::meaning(line) == dracut::Meaning::Loss && losses.len() < LOSSES {
+            losses.push(line.to_owned());
+        }
+    };
+    exec.run(&dracut, &mut judge).with_context(purpose)?;
+    if !losses.is_empty() {
+        bail!(
+            "{}: dracut exited with status 0, and printed that something is lost:\n    {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
+            purpose(),
+            losses.join("\n    ")
+        );
+    }
+    match root.lstat(&candidate.path)? {
+        Some(meta) if meta.kind == root::Kind::File && meta.size > 0 => {
+            root.set_mode(&candidate.path, 0o600)?;
+            append_random(root, &candidate.path, meta.size)?;
+        }
+        Some(_) => bail!("{}: dracut exited with status 0, and its file is empty. Run again with -v to read its log", purpose()),
+        None => bail!("{}: dracut exited with status 0, and made no file. Run again with -v to read its log", purpose()),
+    }
+    Ok(candidate)
+}
+
+/// The small segment with /dev/random and /dev/urandom, as rpm-ostree appends it: FIPS libraries
+/// need them before devtmpfs is there, and dracut in a container cannot make them.
+fn append_random(root: &Root, path: &str, size: u64) -> Result<()> {
+    let mut file = root.append_to(path)?;
+    file.write_all(&initramfs::random_tail(size))
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("appending to /{path}"))
+}

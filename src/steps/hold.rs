@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Holds inner dracut runs off during the transaction: what rpm-ostree, kernel-install or a
+//! scriptlet would build is thrown away, and costs as much as everything else together.
+//!
+//! What is put in place can be told from the tree alone, so letting go, undoing after a failure and
+//! healing after a kill are the same function.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::kernel::MODULES;
+use crate::plan::{Hold, ModuleDir};
+use crate::sys::root::{self, Root};
+use crate::tools::cliwrap::WRAPPED;
+
+/// The program in dracut's place: it makes the file that it was asked for, and nothing else.
+const SHIM: &[u8] = b"#!/bin/sh
+# Put here by ostree-kernel for the time of one transaction; the real dracut runs after it.
+while [ $# -gt 1 ]; do
+    if [ \"$1\" = -f ]; then : > \"$2\"; fi
+    shift
+done
+";
+
+/// Our file that says `layout=ostree`, wherever it lies.
+const LAYOUT: &[u8] =
+    b"# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
+
+/// Where [`LAYOUT`] may lie.
+const LAYOUT_FILES: [&str; 2] = [
+    "usr/lib/kernel/install.conf",
+    "etc/kernel/install.conf.d/zz-ostree-kernel.conf",
+];
+
+/// Beside a file of somebody else's that we replaced.
+const SAVED: &str = ".ostree-kernel-saved";
+
+/// Where module directories wait that rpm-ostree would delete.
+const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
+
+/// While this lives, inner runs are held off.
+pub struct Held {
+    root: Root,
+    let_go: bool,
+}
+
+/// Puts in place what the plan says.
+///
+/// # Errors
+/// When a file cannot be written; what was put in place by then is undone.
+pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir]) -> Result<Held> {
+    let held = Held {
+        root: root.clone(),
+        let_go: false,
+    };
+    match hold {
+        Hold::Bypass => {}
+        Hold::BypassWithLayout { file } => {
+            if root.lstat(file)?.is_some() {
+                root.rename(file, format!("{file}{SAVED}"))?;
+            }
+            if let Some((dir, _)) = file.rsplit_once('/') {
+                root.create_dir_all(dir, 0o755)?;
+            }
+            root.write(file, LAYOUT, 0o644)?;
+        }
+        Hold::Shim => {
+            root.create_dir_all(WRAPPED, 0o755)?;
+            root.write(format!("{WRAPPED}/dracut"), SHIM, 0o755)?;
+            root.create_dir_all(ASIDE, 0o700)?;
+            for dir in dirs.iter().filter(|dir| !dir.has_vmlinuz) {
+                let place = format!("{MODULES}/{}", dir.name);
+                root.rename(place, format!("{ASIDE}/{}", dir.name))?;
+            }
+        }
+    }
+    Ok(held)
+}
+
+impl Held {
+    /// Puts everything back.
+    ///
+    /// # Errors
+    /// When something cannot be put back.
+    pub fn let_go(mut self) -> Result<()> {
+        self.let_go = true;
+        heal(&self.root).context("putting back what held dracut off")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.let_go
+            && let Err(error) = heal(&self.root)
+        {
+            tracing::error!("putting back what held dracut off: {error:#}");
+        }
+    }
+}
+
+/// Undoes whatever a hold has put in place, of this run or of one that was killed.
+///
+/// # Errors
+/// When something cannot be put back.
+pub fn heal(root: &Root) -> Result<(), root::Error> {
+    for file in LAYOUT_FILES {
+        if is(root, file, LAYOUT)? {
+            root.remove_file(file)?;
+            remove_if_empty(root, "etc/kernel/install.conf.d")?;
+        }
+        let saved = format!("{file}{SAVED}");
+        // The transaction may have written the file anew; then that is the newer one.
+        if root.lstat(&saved)?.is_some() {
+            match root.lstat(file)? {
+                None => root.rename(saved, file)?,
+                Some(_) => drop(root.remove_file(saved)?),
+            }
+        }
+    }
+    let shim = format!("{WRAPPED}/dracut");
+    if is(root, &shim, SHIM)? {
+        root.remove_file(&shim)?;
+        remove_if_empty(root, WRAPPED)?;
+    }
+    if root.is_dir(ASIDE)? {
+        for (name, _) in root.list(ASIDE)? {
+            let place = Path::new(MODULES).join(&name);
+            if root.lstat(&place)?.is_none() {
+                root.rename(Path::new(ASIDE).join(&name), place)?;
+            }
+        }
+        root.remove_tree(ASIDE)?;
+    }
+    Ok(())
+}
+
+fn remove_if_empty(root: &Root, dir: &str) -> Result<(), root::Error> {
+    if root.is_dir(dir)? && root.list(dir)?.is_empty() {
+        root.remove_tree(dir)?;
+    }
+    Ok(())
+}
+
+/// What a killed run left of its hold.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn leftovers(root: &Root) -> Result<Vec<String>, root::Error> {
+    let mut found = Vec::new();
+    for file in LAYOUT_FILES {
+        if is(root, file, LAYOUT)? {
+            found.push(file.to_owned());
+        }
+        let saved = format!("{file}{SAVED}");
+        if root.lstat(&saved)?.is_some() {
+            found.push(saved);
+        }
+    }
+    let shim = format!("{WRAPPED}/dracut");
+    if is(root, &shim, SHIM)? {
+        found.push(shim);
+    }
+    if root.is_dir(ASIDE)? {
+        found.push(ASIDE.to_owned());
+    }
+    Ok(found)
+}
+
+fn is(root: &Root, path: &str, content: &[u8]) -> Result<bool, root::Error> {
+    let same_size = root
+        .lstat(path)?
+        .is_some_and(|meta| meta.kind == root::Kind::File && meta.size == content.len() as u64);
+    Ok(same_size && root.read(path, content.len() as u64)?.as_deref() == Some(content))
+}
