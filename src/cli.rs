@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line, the log, and the exit status.
+//!
+//! stdout is the result, stderr is the log, standard input is never read.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::cmd;
+use crate::plan::Refusal;
+use crate::report::{Outcome, SCHEMA};
+use crate::sys::exec;
+
+/// Exit statuses. Containerfiles branch on them.
+pub mod status {
+    /// It is done.
+    pub const DONE: u8 = 0;
+    /// A step failed, or a fatal check could not look.
+    pub const FAILED: u8 = 1;
+    /// The command line cannot be understood.
+    pub const USAGE: u8 = 2;
+    /// Refused; nothing changed outside the cache directory, `/run` and the report asked for.
+    pub const REFUSED: u8 = 3;
+    /// The verification found something fatal; nothing was committed.
+    pub const REJECTED: u8 = 4;
+}
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done
+  1  a step failed
+  2  the command line cannot be understood
+  3  refused; nothing changed
+  4  the verification found something fatal; nothing was committed
+
+Examples:
+  In a Containerfile, with the kernel's RPMs in a directory or at URLs:
+    RUN ostree-kernel replace /rpms
+    RUN ostree-kernel replace https://example.org/kernel-core.rpm …
+
+  After a change of /etc/dracut.conf.d:
+    RUN ostree-kernel rebuild
+
+  What would happen, without doing it:
+    ostree-kernel replace --dry-run /rpms";
+
+/// Replaces the kernel of an ostree-based OS container image, and refuses to
+/// let an image out that will not boot.
+#[derive(Debug, Parser)]
+#[command(name = "ostree-kernel", version, max_term_width = 80, after_help = AFTER_HELP)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Work on the tree in DIR instead of /; programs run inside it
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// How the result is printed on standard output
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Show what the programs print; twice: also what they are asked
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Show warnings and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// When to use colours (auto: on a terminal, unless NO_COLOR is set)
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub color: Color,
+}
+
+/// How the result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// For programs; the schema has a version.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replace the kernel by that of the RPMs, build and verify its initramfs
+    Replace(cmd::replace::Args),
+    /// Build the initramfs of the installed kernel again, and verify it
+    Rebuild(cmd::rebuild::Args),
+    /// Check whether the tree would boot
+    Verify(cmd::verify::Args),
+    /// Show kernels, backend, cliwrap and leftovers of the tree
+    Status(cmd::status::Args),
+}
+
+/// Runs the program and returns its exit status.
+pub fn main(mut args: Vec<OsString>) -> ExitCode {
+    if args.get(1).is_some_and(|arg| arg == exec::ENTER_ROOT) {
+        return match exec::enter_root(&args[2..]) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::from(126)
+            }
+        };
+    }
+    // `ostree kernel …` runs us with the name of our verb as the first argument.
+    if args.get(1).is_some_and(|arg| arg == "kernel") {
+        args.remove(1);
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let is_usage = error.use_stderr();
+            return ExitCode::from(if is_usage { status::USAGE } else { status::DONE });
+        }
+    };
+    start_log(&cli.global);
+    let format = cli.global.format;
+    match run(cli) {
+        Ok(Outcome::Committed | Outcome::Passed) => ExitCode::from(status::DONE),
+        Ok(Outcome::Rejected) => ExitCode::from(status::REJECTED),
+        Ok(Outcome::Unknown) => ExitCode::from(status::FAILED),
+        Err(error) => {
+            let refused = error.chain().any(|cause| cause.is::<Refusal>());
+            complain(&format!("{error:#}"));
+            if format == Format::Json {
+                let outcome = if refused { "refused" } else { "failed" };
+                let json = serde_json::json!({
+                    "schema": SCHEMA, "outcome": outcome, "error": format!("{error:#}"),
+                });
+                let _ = print(&format!("{json:#}\n"));
+            }
+            ExitCode::from(if refused { status::REFUSED } else { status::FAILED })
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Outcome> {
+    match cli.command {
+        Command::Replace(args) => cmd::replace::run(&args, &cli.global),
+        Command::Rebuild(args) => cmd::rebuild::run(&args, &cli.global),
+        Command::Verify(args) => cmd::verify::run(&args, &cli.global),
+        Command::Status(args) => cmd::status::run(&args, &cli.global),
+    }
+}
+
+/// The definition of the command line, for man pages and completions.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// Prints a result. A reader that has gone away is not our failure.
+///
+/// # Errors
+/// When standard output cannot be written to.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "error: {text}");
+}
+
+fn start_log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => Level::WARN,
+        (_, 0) => Level::INFO,
+        (_, 1) => Level::DEBUG,
+        _ => Level::TRACE,
+    };
+    let colours = match global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            io::stderr().is_terminal() && !no_color
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .event_format(Lines)
+        .init();
+}
+
+/// A log line is its message; what is not plain progress says so first.
+struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        // Crates that we use log too; their words are not ours.
+        if !metadata.target().starts_with("ostree_kernel") {
+            return Ok(());
+        }
+        let (label, colour) = match *metadata.level() {
+            Level::ERROR => ("error: ", "\x1b[1;31m"),
+            Level::WARN => ("warning: ", "\x1b[1;33m"),
+            Level::INFO => ("", ""),
+            _ => ("  ", "\x1b[2m"),
+        };
+        if writer.has_ansi_escapes() && !colour.is_empty() {
+            write!(writer, "{colour}{label}\x1b[0m")?;
+        } else {
+            writer.write_str(label)?;
+        }
+        ctx.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_every_option_has_a_sentence() {
+        let mut definition = definition().term_width(80);
+        definition.build();
+        for command in definition.get_subcommands_mut() {
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {arg}", command.get_name());
+            }
+            let help = command.clone().term_width(80).render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the user types: one file per command, its arguments and the page that tells its story.
+
+pub mod rebuild;
+pub mod replace;
+pub mod status;
+pub mod verify;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::cli::{self, Format, Global};
+use crate::kernel::kver::Kver;
+use crate::plan::{Backend, Kind};
+use crate::report::{
+    After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, Report, SCHEMA,
+    checks, tool,
+};
+use crate::steps::locate::Kernel;
+use crate::steps::verify::{Verdict, verify};
+use crate::steps::workspace::Workspace;
+use crate::steps::{clean, commit, generate};
+use crate::sys::exec::Exec;
+
+/// The second half of `replace` and `rebuild`: from a located kernel to a committed tree.
+struct Job<'a> {
+    command: &'static str,
+    kind: Kind,
+    backend: Option<Backend>,
+    before: Option<Kver>,
+    packages: Vec<PackageReport>,
+    warnings: Vec<String>,
+    no_commit: bool,
+    dracut: &'a [String],
+    report: Option<&'a Path>,
+}
+
+impl Job<'_> {
+    fn finish(
+        self,
+        exec: &Exec,
+        workspace: Workspace,
+        kernel: Kernel,
+        global: &Global,
+    ) -> Result<Outcome> {
+        let package = kernel.package.clone();
+        let kver = kernel.kver.clone();
+        let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
+        let clean = step("clean", || clean::clean(exec, kernel), |clean| {
+            match clean.removed.as_slice() {
+                [] => "nothing was left".to_owned(),
+                removed => format!("removed {}", removed.join(", ")),
+            }
+        })?;
+        let generate = || generate::generate(exec, &workspace, clean, self.dracut);
+        let candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
+        let verified = step("verify", || verify(exec, candidate), |verified| match verified {
+            Ok(_) => "nothing fatal".to_owned(),
+            Err(_) => "not fit to boot".to_owned(),
+        })?;
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(verdict) => {
+                let outcome = verdict.outcome();
+                publish(&report(&verdict, outcome), global, self.report)?;
+                return Ok(outcome);
+            }
+        };
+        let report = report(&verified.verdict, Outcome::Committed);
+        let commit = || commit::commit(exec, self.kind, self.no_commit, workspace, &verified, &report);
+        step("commit", commit, |()| String::new())?;
+        publish(&report, global, self.report)?;
+        Ok(Outcome::Committed)
+    }
+
+    fn report(
+        &self,
+        exec: &Exec,
+        kver: &Kver,
+        package: &str,
+        verdict: &Verdict,
+        outcome: Outcome,
+    ) -> Report {
+        // The commit's own commands run after the report is written, and belong to it all the same.
+        let mut commands = exec.ran();
+        if outcome == Outcome::Committed && !self.no_commit {
+            commands.extend(commit::commands(self.kind).iter().map(ToString::to_string));
+        }
+        let (checks, findings, _) = checks(&verdict.answers);
+        Report {
+            schema: SCHEMA,
+            tool: tool(),
+            command: self.command,
+            outcome,
+            host: Some(HostReport {
+                kind: self.kind,
+                backend: self.backend,
+            }),
+            kernel: KernelReport {
+                before: self.before.as_ref().map(|kver| Before {
+                    kver: kver.to_string(),
+                }),
+                after: after(kver, Some(package), verdict),
+            },
+            packages: self.packages.clone(),
+            commands,
+            dracut: verdict.dracut.clone(),
+            checks,
+            findings,
+            warnings: self.warnings.clone(),
+            labels: Labels {
+                ostree_linux: kver.to_string(),
+            },
+        }
+    }
+}
+
+/// The kernel that is there, as a report has it.
+fn after(kver: &Kver, package: Option<&str>, verdict: &Verdict) -> After {
+    After {
+        kver: kver.to_string(),
+        package: package.map(str::to_owned),
+        vmlinuz_sha256: verdict.vmlinuz_sha256.clone(),
+        initramfs_sha256: verdict.initramfs.as_ref().map(|(digest, _)| digest.clone()),
+        initramfs_size: verdict.initramfs.as_ref().map(|(_, size)| *size),
+    }
+}
+
+/// Runs one step and says how long it took.
+fn step<T>(
+    name: &str,
+    run: impl FnOnce() -> Result<T>,
+    say: impl FnOnce(&T) -> String,
+) -> Result<T> {
+    let start = Instant::now();
+    let done = run()?;
+    let seconds = start.elapsed().as_secs_f64();
+    tracing::info!("{name:<9}{seconds:5.1}s  {}", say(&done));
+    Ok(done)
+}
+
+/// Prints a report in the format asked for, and to `--report`.
+fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> {
+    let json = || serde_json::to_string_pretty(report).context("writing the report");
+    if let Some(file) = file {
+        fs_err::write(file, json()? + "\n").context("writing the report")?;
+    }
+    let text = match global.format {
+        Format::Json => json()? + "\n",
+        Format::Human => human(report),
+    };
+    cli::print(&text).context("printing the result")
+}
+
+/// One line a finding with what to do, then the verdict.
+fn human(report: &Report) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        text += &format!(
+            "{} {}: {}: found {}; expected {}; to do: {}\n",
+            finding.severity.as_str(),
+            finding.check,
+            finding.path,
+            finding.found,
+            finding.expected,
+            finding.remedy
+        );
+    }
+    for check in &report.checks {
+        let why = check.why.as_deref().unwrap_or_default();
+        match check.answer {
+            "could-not-look" => text += &format!("unknown {}: could not look: {why}\n", check.check),
+            "not-applicable" => text += &format!("skipped {}: {why}\n", check.check),
+            _ => {}
+        }
+    }
+    let after = &report.kernel.after;
+    let kernel = match &report.kernel.before {
+        Some(before) => format!("kernel {} -> {}", before.kver, after.kver),
+        None => format!("kernel {}", after.kver),
+    };
+    let verdict = match report.outcome {
+        Outcome::Committed | Outcome::Passed => {
+            let size = after.initramfs_size.unwrap_or(0) as f64 / f64::from(1 << 20);
+            format!("initramfs {size:.1} MiB, {} checks, nothing fatal", report.checks.len())
+        }
+        Outcome::Rejected => "not fit to boot; nothing was committed".to_owned(),
+        Outcome::Unknown => "a fatal check could not look".to_owned(),
+    };
+    text + &format!("{kernel}: {verdict}\n")
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ostree-kernel rebuild`: the same without a new kernel.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Job, step};
+use crate::cli::Global;
+use crate::report::Outcome;
+use crate::steps::workspace::Workspace;
+use crate::steps::{locate, survey, unwrap};
+use crate::sys::exec::Exec;
+use crate::sys::root::Root;
+
+/// Builds the initramfs of the installed kernel again (a dracut.conf, a
+/// multipath.conf, a module changed), verifies it and commits.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Put the initramfs in place, but clean no caches and commit nothing
+    #[arg(long)]
+    pub no_commit: bool,
+    /// Write the report to FILE too
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Arguments for dracut, after --
+    #[arg(last = true, value_name = "DRACUT-ARGUMENT")]
+    pub dracut: Vec<String>,
+}
+
+/// The page that tells the story.
+///
+/// # Errors
+/// A refusal, or the step that failed.
+pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
+    let root = Root::open(&global.root)?;
+    let exec = Exec::new(&root);
+    let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
+    let kver = host.kernel()?;
+    let workspace = Workspace::open(&root)?;
+    let settled = unwrap::unwrap(&root, &host)?.settled();
+    let locate = || locate::locate(&exec, &kver, settled);
+    let kernel = step("locate", locate, |kernel| format!("{} of {}", kernel.kver, kernel.package))?;
+    let job = Job {
+        command: "rebuild",
+        kind: host.kind,
+        backend: None,
+        before: None,
+        packages: Vec::new(),
+        warnings: Vec::new(),
+        no_commit: args.no_commit,
+        dracut: &args.dracut,
+        report: args.report.as_deref(),
+    };
+    job.finish(&exec, workspace, kernel, global)
+}

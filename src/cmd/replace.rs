@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ostree-kernel replace`: the whole job.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Job, step};
+use crate::cli::{self, Format, Global};
+use crate::kernel::kver::Kver;
+use crate::kernel::package::Signature;
+use crate::plan::{self, Backend, Plan, Wishes};
+use crate::report::{Outcome, PackageReport, SCHEMA};
+use crate::steps::workspace::{self, Workspace};
+use crate::steps::{commit, generate, locate, resolve, survey, transact, unwrap};
+use crate::sys::exec::Exec;
+use crate::sys::root::Root;
+
+/// Replaces the kernel by that of the RPMs: one transaction, cliwrap off, the
+/// real dracut once, the initramfs verified, caches cleaned and the container
+/// committed. Or it fails, and says what to do.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An RPM file, a directory of RPMs, or an http(s) URL of an RPM
+    #[arg(value_name = "SOURCE", required = true)]
+    pub sources: Vec<String>,
+    /// Print the plan with its exact command lines, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The program that replaces packages; found out by itself otherwise
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub backend: Option<Backend>,
+    /// Refuse any other kernel than this release
+    #[arg(long, value_name = "KVER")]
+    pub kver: Option<Kver>,
+    /// Let this sub-package of the old kernel go without a counterpart
+    #[arg(long, value_name = "NAME")]
+    pub remove: Vec<String>,
+    /// Refuse packages without a good signature, local ones too
+    #[arg(long, conflicts_with = "allow_unsigned")]
+    pub require_signature: bool,
+    /// Accept packages without a signature, or with that of an unknown key
+    #[arg(long)]
+    pub allow_unsigned: bool,
+    /// Put the initramfs in place, but clean no caches and commit nothing
+    #[arg(long)]
+    pub no_commit: bool,
+    /// Write the report to FILE too
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Arguments for dracut, after --
+    #[arg(last = true, value_name = "DRACUT-ARGUMENT")]
+    pub dracut: Vec<String>,
+}
+
+/// The page that tells the story.
+///
+/// # Errors
+/// A refusal, or the step that failed.
+pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
+    let root = Root::open(&global.root)?;
+    let exec = Exec::new(&root);
+    let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
+    let workspace = Workspace::open(&root)?;
+    let resolve = || resolve::resolve(&root, &workspace, &args.sources);
+    let sources = step("resolve", resolve, |sources| format!("{} packages", sources.len()))?;
+    let wishes = args.wishes();
+    let set = plan::select(sources, &host, &wishes)?;
+    let plan = plan::plan(&host, set, &wishes)?;
+    if args.dry_run {
+        return dry_run(&exec, &plan, args, global);
+    }
+    tracing::info!("plan           {} -> {} with {}", plan.old, plan.set.kver, plan.backend);
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let unwrapped = unwrap::unwrap(&root, &host)?;
+    let transact = || transact::transact(&exec, &host, &plan, &workspace, unwrapped);
+    let settled = step("transact", transact, |_| format!("{} packages", plan.set.sources.len()))?;
+    let locate = || locate::locate(&exec, &plan.set.kver, settled);
+    let kernel = step("locate", locate, |kernel| format!("{} of {}", kernel.kver, kernel.package))?;
+    let job = Job {
+        command: "replace",
+        kind: plan.kind,
+        backend: Some(plan.backend),
+        before: Some(plan.old.clone()),
+        packages: packages(&plan),
+        warnings: plan.warnings.clone(),
+        no_commit: plan.no_commit,
+        dracut: &args.dracut,
+        report: args.report.as_deref(),
+    };
+    job.finish(&exec, workspace, kernel, global)
+}
+
+impl Args {
+    fn wishes(&self) -> Wishes {
+        Wishes {
+            backend: self.backend,
+            kver: self.kver.clone(),
+            remove: self.remove.clone(),
+            require_signature: self.require_signature,
+            allow_unsigned: self.allow_unsigned,
+            no_commit: self.no_commit,
+        }
+    }
+}
+
+fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Outcome> {
+    let tmpdir = &format!("/{}", workspace::TMP);
+    let kver = &plan.set.kver;
+    // cliwrap will be off by then, so dracut is itself.
+    let mut commands = vec![transact::command(plan, tmpdir)];
+    commands.extend(generate::commands("dracut", kver, tmpdir, &args.dracut));
+    if !plan.no_commit {
+        commands.extend(commit::commands(plan.kind));
+    }
+    let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
+    let text = match global.format {
+        Format::Human => format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  ")),
+        Format::Json => format!(
+            "{:#}\n",
+            serde_json::json!({
+                "schema": SCHEMA, "command": "replace", "outcome": "planned",
+                "root": exec.root().path(), "backend": plan.backend,
+                "kernel": {"before": {"kver": plan.old}, "after": {"kver": kver}},
+                "packages": packages(plan), "commands": commands, "warnings": plan.warnings,
+            })
+        ),
+    };
+    cli::print(&text)?;
+    Ok(Outcome::Passed)
+}
+
+fn packages(plan: &Plan) -> Vec<PackageReport> {
+    let report = |source: &plan::Source| PackageReport {
+        nevra: source.package.nevra.to_string(),
+        sha256: source.sha256.clone(),
+        signer: match &source.package.signature {
+            Signature::Good(key) => Some(key.clone()),
+            _ => None,
+        },
+    };
+    plan.set.sources.iter().map(report).collect()
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ostree-kernel status`: what the survey sees.
+
+use anyhow::{Context, Result};
+
+use crate::cli::{self, Format, Global};
+use crate::kernel::MODULES;
+use crate::plan::Host;
+use crate::report::{Outcome, SCHEMA};
+use crate::steps::survey;
+use crate::sys::exec::Exec;
+use crate::sys::root::Root;
+
+/// Shows kernels, initramfs, backend, cliwrap, kernel-install layout and
+/// leftovers of the tree. Changes nothing.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// The page that tells the story.
+///
+/// # Errors
+/// When the tree or its programs cannot be asked.
+pub fn run(_: &Args, global: &Global) -> Result<Outcome> {
+    let root = Root::open(&global.root)?;
+    let host = survey::survey(&Exec::new(&root))?;
+    let text = match global.format {
+        Format::Human => human(&root, &host)?,
+        Format::Json => json(&root, &host)?,
+    };
+    cli::print(&text).context("printing the result")?;
+    Ok(Outcome::Passed)
+}
+
+fn initramfs_size(root: &Root, kver: &str) -> Result<Option<u64>> {
+    let meta = root.stat(format!("{MODULES}/{kver}/initramfs.img"))?;
+    Ok(meta.map(|meta| meta.size))
+}
+
+fn human(root: &Root, host: &Host) -> Result<String> {
+    let mut backends: Vec<_> = host.backends.iter().map(ToString::to_string).collect();
+    if backends.is_empty() {
+        backends.push("none".to_owned());
+    }
+    let or = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
+    let mut lines = vec![
+        ("tree", host.kind.to_string()),
+        ("backend", backends.join(", ")),
+        ("cliwrap", or(host.cliwrap.is_on(), "on", "off").to_owned()),
+        ("layout", or(host.layout_ostree, "ostree", "other").to_owned()),
+    ];
+    if let Some(version) = host.rpm_ostree {
+        lines.push(("rpm-ostree", version.to_string()));
+    }
+    for dir in &host.module_dirs {
+        let what = match (dir.has_vmlinuz, initramfs_size(root, &dir.name)?) {
+            (true, Some(size)) => format!("initramfs {:.1} MiB", size as f64 / f64::from(1 << 20)),
+            (true, None) => "no initramfs".to_owned(),
+            (false, _) => "no vmlinuz".to_owned(),
+        };
+        lines.push(("kernel", format!("{} ({what})", dir.name)));
+    }
+    lines.extend(host.packages.iter().map(|package| ("package", package.nevra.to_string())));
+    lines.extend(host.ukis.iter().map(|path| ("uki", format!("/{path}"))));
+    lines.extend(host.leftovers.iter().map(|path| ("leftover", format!("/{path}"))));
+    lines.extend(host.missing_programs.iter().map(|name| ("missing", (*name).to_owned())));
+    let line = |(name, value): &(&str, String)| format!("{name:<11}{value}\n");
+    Ok(lines.iter().map(line).collect())
+}
+
+fn json(root: &Root, host: &Host) -> Result<String> {
+    let mut kernels = Vec::new();
+    for dir in &host.module_dirs {
+        kernels.push(serde_json::json!({
+            "kver": dir.name,
+            "vmlinuz": dir.has_vmlinuz,
+            "initramfs_size": initramfs_size(root, &dir.name)?,
+        }));
+    }
+    let wrapped = host.cliwrap.wrapped.iter().map(|(wrapper, _)| wrapper);
+    let json = serde_json::json!({
+        "schema": SCHEMA,
+        "kind": host.kind,
+        "backends": host.backends,
+        "rpm_ostree": host.rpm_ostree.map(|version| version.to_string()),
+        "cliwrap": {"wrapped": wrapped.collect::<Vec<_>>(), "created": host.cliwrap.created},
+        "layout_ostree": host.layout_ostree,
+        "kernels": kernels,
+        "packages": host.packages.iter().map(|it| it.nevra.to_string()).collect::<Vec<_>>(),
+        "ukis": host.ukis,
+        "leftovers": host.leftovers,
+        "missing_programs": host.missing_programs,
+        "labels": {"ostree.linux": host.kernel().ok()},
+    });
+    Ok(format!("{json:#}\n"))
+}
