@@ -142,7 +142,11 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         Err(error) => {
             let _ = error.print();
             let is_usage = error.use_stderr();
-            return ExitCode::from(if is_usage { status::USAGE } else { status::DONE });
+            return ExitCode::from(if is_usage {
+                status::USAGE
+            } else {
+                status::DONE
+            });
         }
     };
     start_log(&cli.global);
@@ -161,7 +165,11 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
                 });
                 let _ = print(&format!("{json:#}\n"));
             }
-            ExitCode::from(if refused { status::REFUSED } else { status::FAILED })
+            ExitCode::from(if refused {
+                status::REFUSED
+            } else {
+                status::FAILED
+            })
         }
     }
 }
@@ -186,7 +194,10 @@ pub fn definition() -> clap::Command {
 /// When standard output cannot be written to.
 pub fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
@@ -271,7 +282,11 @@ mod tests {
             for arg in command.get_arguments() {
                 assert!(arg.get_help().is_some(), "{} {arg}", command.get_name());
             }
-            let help = command.clone().term_width(80).render_long_help().to_string();
+            let help = command
+                .clone()
+                .term_width(80)
+                .render_long_help()
+                .to_string();
             for line in help.lines() {
                 assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
             }

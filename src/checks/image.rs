@@ -113,10 +113,17 @@ pub fn ostree(subject: &Subject) -> Looked {
         findings.push(finding(setup.program, "not an ELF program", program));
     }
     let wants = format!("initrd-root-fs.target.wants/{}", setup.unit);
-    for (name, expected) in [(setup.unit, "its unit"), (&wants, "the link that starts its unit")] {
+    for (name, expected) in [
+        (setup.unit, "its unit"),
+        (&wants, "the link that starts its unit"),
+    ] {
         let is_in = |dir: &&str| is_there(inventory, &format!("{dir}/{name}"));
-        if !UNITS.iter().any(|dir| is_in(&dir)) {
-            findings.push(finding(&format!("{}/{name}", UNITS[0]), "no such file", expected));
+        if !UNITS.iter().any(is_in) {
+            findings.push(finding(
+                &format!("{}/{name}", UNITS[0]),
+                "no such file",
+                expected,
+            ));
         }
     }
     if !is_there(inventory, "etc/initrd-release") {
@@ -150,7 +157,10 @@ fn is_there(inventory: &Inventory, path: &str) -> bool {
 }
 
 fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
-    let node = inventory.resolve(path.as_bytes()).ok().map(|(_, node)| node);
+    let node = inventory
+        .resolve(path.as_bytes())
+        .ok()
+        .map(|(_, node)| node);
     node.and_then(|node| inventory.content(node))
         .is_some_and(|content| content.head.starts_with(start))
 }

@@ -10,7 +10,11 @@ pub fn single(subject: &Subject) -> Looked {
         [_] => return Ok(vec![]),
         [] => ("no directory with a vmlinuz".to_owned(), "install a kernel"),
         several => (
-            format!("{} directories with a vmlinuz: {}", several.len(), several.join(", ")),
+            format!(
+                "{} directories with a vmlinuz: {}",
+                several.len(),
+                several.join(", ")
+            ),
             "remove the packages of the others",
         ),
     };
@@ -46,7 +50,10 @@ pub fn rpmdb(subject: &Subject) -> Looked {
     let (found, expected, remedy) = match packages.as_slice() {
         [(_, kvers)] if kvers.iter().any(|it| it == kver.as_str()) => return Ok(vec![]),
         [(nevra, kvers)] => (
-            format!("{nevra}, which provides kernel-uname-r = {}", kvers.join(", ")),
+            format!(
+                "{nevra}, which provides kernel-uname-r = {}",
+                kvers.join(", ")
+            ),
             format!("a package that provides kernel-uname-r = {kver}"),
             "reinstall the kernel's packages",
         ),
@@ -61,7 +68,12 @@ pub fn rpmdb(subject: &Subject) -> Looked {
             "remove the packages of all but one kernel",
         ),
     };
-    Ok(vec![Finding::new(format!("{}/vmlinuz", kver.dir()), found, expected, remedy)])
+    Ok(vec![Finding::new(
+        format!("{}/vmlinuz", kver.dir()),
+        found,
+        expected,
+        remedy,
+    )])
 }
 
 pub fn uki_shadow(subject: &Subject) -> Looked {

@@ -187,7 +187,9 @@ impl Subject<'_> {
         match self.image {
             Image::Read { inventory, .. } => Ok(inventory),
             Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
-            Image::Unreadable(_) => Err(Answer::NotApplicable("the initramfs cannot be read".into())),
+            Image::Unreadable(_) => {
+                Err(Answer::NotApplicable("the initramfs cannot be read".into()))
+            }
         }
     }
 }

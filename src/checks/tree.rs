@@ -17,22 +17,35 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let dep = match &tree.modules_dep {
         Ok(Some(dep)) => dep,
         Ok(None) => {
-            return Ok(vec![Finding::new(path, "no such file", "depmod's output", remedy)]);
+            return Ok(vec![Finding::new(
+                path,
+                "no such file",
+                "depmod's output",
+                remedy,
+            )]);
         }
         Err(why) => return Err(Answer::CouldNotLook(format!("{path}: {why}"))),
     };
     let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
-    let listed: BTreeSet<&[u8]> = dep.modules().collect();
+    let listed: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
     let show = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let without_line = on_disk.difference(&listed).map(|module| {
         let module = format!("{dir}/{}", show(module));
-        Finding::new(module, "no line in modules.dep", "one, or modprobe does not find it", remedy)
+        Finding::new(
+            module,
+            "no line in modules.dep",
+            "one, or modprobe does not find it",
+            remedy,
+        )
     });
     let without_file = listed.difference(&on_disk).map(|module| {
         let found = format!("a line for {}, which is not there", show(module));
         Finding::new(&path, found, "lines of modules on disk only", remedy)
     });
-    Ok(without_line.take(LISTED).chain(without_file.take(LISTED)).collect())
+    Ok(without_line
+        .take(LISTED)
+        .chain(without_file.take(LISTED))
+        .collect())
 }
 
 pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {

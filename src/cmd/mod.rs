@@ -48,18 +48,24 @@ impl Job<'_> {
         let package = kernel.package.clone();
         let kver = kernel.kver.clone();
         let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
-        let clean = step("clean", || clean::clean(exec, kernel), |clean| {
-            match clean.removed.as_slice() {
+        let clean = step(
+            "clean",
+            || clean::clean(exec, kernel),
+            |clean| match clean.removed.as_slice() {
                 [] => "nothing was left".to_owned(),
                 removed => format!("removed {}", removed.join(", ")),
-            }
-        })?;
+            },
+        )?;
         let generate = || generate::generate(exec, &workspace, clean, self.dracut);
         let candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
-        let verified = step("verify", || verify(exec, candidate), |verified| match verified {
-            Ok(_) => "nothing fatal".to_owned(),
-            Err(_) => "not fit to boot".to_owned(),
-        })?;
+        let verified = step(
+            "verify",
+            || verify(exec, candidate),
+            |verified| match verified {
+                Ok(_) => "nothing fatal".to_owned(),
+                Err(_) => "not fit to boot".to_owned(),
+            },
+        )?;
         let verified = match verified {
             Ok(verified) => verified,
             Err(verdict) => {
@@ -69,7 +75,16 @@ impl Job<'_> {
             }
         };
         let report = report(&verified.verdict, Outcome::Committed);
-        let commit = || commit::commit(exec, self.kind, self.no_commit, workspace, &verified, &report);
+        let commit = || {
+            commit::commit(
+                exec,
+                self.kind,
+                self.no_commit,
+                workspace,
+                &verified,
+                &report,
+            )
+        };
         step("commit", commit, |()| String::new())?;
         publish(&report, global, self.report)?;
         Ok(Outcome::Committed)
@@ -171,7 +186,9 @@ fn human(report: &Report) -> String {
     for check in &report.checks {
         let why = check.why.as_deref().unwrap_or_default();
         match check.answer {
-            "could-not-look" => text += &format!("unknown {}: could not look: {why}\n", check.check),
+            "could-not-look" => {
+                text += &format!("unknown {}: could not look: {why}\n", check.check)
+            }
             "not-applicable" => text += &format!("skipped {}: {why}\n", check.check),
             _ => {}
         }
@@ -184,7 +201,10 @@ fn human(report: &Report) -> String {
     let verdict = match report.outcome {
         Outcome::Committed | Outcome::Passed => {
             let size = after.initramfs_size.unwrap_or(0) as f64 / f64::from(1 << 20);
-            format!("initramfs {size:.1} MiB, {} checks, nothing fatal", report.checks.len())
+            format!(
+                "initramfs {size:.1} MiB, {} checks, nothing fatal",
+                report.checks.len()
+            )
         }
         Outcome::Rejected => "not fit to boot; nothing was committed".to_owned(),
         Outcome::Unknown => "a fatal check could not look".to_owned(),

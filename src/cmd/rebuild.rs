@@ -40,7 +40,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let workspace = Workspace::open(&root)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();
     let locate = || locate::locate(&exec, &kver, settled);
-    let kernel = step("locate", locate, |kernel| format!("{} of {}", kernel.kver, kernel.package))?;
+    let kernel = step("locate", locate, |kernel| {
+        format!("{} of {}", kernel.kver, kernel.package)
+    })?;
     let job = Job {
         command: "rebuild",
         kind: host.kind,

@@ -63,22 +63,33 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
     let workspace = Workspace::open(&root)?;
     let resolve = || resolve::resolve(&root, &workspace, &args.sources);
-    let sources = step("resolve", resolve, |sources| format!("{} packages", sources.len()))?;
+    let sources = step("resolve", resolve, |sources| {
+        format!("{} packages", sources.len())
+    })?;
     let wishes = args.wishes();
     let set = plan::select(sources, &host, &wishes)?;
     let plan = plan::plan(&host, set, &wishes)?;
     if args.dry_run {
         return dry_run(&exec, &plan, args, global);
     }
-    tracing::info!("plan           {} -> {} with {}", plan.old, plan.set.kver, plan.backend);
+    tracing::info!(
+        "plan           {} -> {} with {}",
+        plan.old,
+        plan.set.kver,
+        plan.backend
+    );
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
     let unwrapped = unwrap::unwrap(&root, &host)?;
     let transact = || transact::transact(&exec, &host, &plan, &workspace, unwrapped);
-    let settled = step("transact", transact, |_| format!("{} packages", plan.set.sources.len()))?;
+    let settled = step("transact", transact, |_| {
+        format!("{} packages", plan.set.sources.len())
+    })?;
     let locate = || locate::locate(&exec, &plan.set.kver, settled);
-    let kernel = step("locate", locate, |kernel| format!("{} of {}", kernel.kver, kernel.package))?;
+    let kernel = step("locate", locate, |kernel| {
+        format!("{} of {}", kernel.kver, kernel.package)
+    })?;
     let job = Job {
         command: "replace",
         kind: plan.kind,

@@ -46,7 +46,10 @@ fn human(root: &Root, host: &Host) -> Result<String> {
         ("tree", host.kind.to_string()),
         ("backend", backends.join(", ")),
         ("cliwrap", or(host.cliwrap.is_on(), "on", "off").to_owned()),
-        ("layout", or(host.layout_ostree, "ostree", "other").to_owned()),
+        (
+            "layout",
+            or(host.layout_ostree, "ostree", "other").to_owned(),
+        ),
     ];
     if let Some(version) = host.rpm_ostree {
         lines.push(("rpm-ostree", version.to_string()));
@@ -59,10 +62,22 @@ fn human(root: &Root, host: &Host) -> Result<String> {
         };
         lines.push(("kernel", format!("{} ({what})", dir.name)));
     }
-    lines.extend(host.packages.iter().map(|package| ("package", package.nevra.to_string())));
+    lines.extend(
+        host.packages
+            .iter()
+            .map(|package| ("package", package.nevra.to_string())),
+    );
     lines.extend(host.ukis.iter().map(|path| ("uki", format!("/{path}"))));
-    lines.extend(host.leftovers.iter().map(|path| ("leftover", format!("/{path}"))));
-    lines.extend(host.missing_programs.iter().map(|name| ("missing", (*name).to_owned())));
+    lines.extend(
+        host.leftovers
+            .iter()
+            .map(|path| ("leftover", format!("/{path}"))),
+    );
+    lines.extend(
+        host.missing_programs
+            .iter()
+            .map(|name| ("missing", (*name).to_owned())),
+    );
     let line = |(name, value): &(&str, String)| format!("{name:<11}{value}\n");
     Ok(lines.iter().map(line).collect())
 }

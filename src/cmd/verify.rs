@@ -81,7 +81,10 @@ fn a_kernel(dirs: Vec<ModuleDir>) -> Result<Kver> {
 fn list() -> String {
     let line = |check: &crate::checks::Check| {
         let severity = check.severity.as_str();
-        format!("{:<20}{severity:<9}{} ({})\n", check.name, check.about, check.issue)
+        format!(
+            "{:<20}{severity:<9}{} ({})\n",
+            check.name, check.about, check.issue
+        )
     };
     CHECKS.iter().map(line).collect()
 }

@@ -73,7 +73,9 @@ mod tests {
             assert!(Kver::new(good).is_ok(), "{good}");
         }
         let long = "6".repeat(65);
-        for bad in ["", ".", "..", "-f", "a/b", "../x", "a b", "a\nb", "é", &long] {
+        for bad in [
+            "", ".", "..", "-f", "a/b", "../x", "a b", "a\nb", "é", &long,
+        ] {
             assert!(Kver::new(bad).is_err(), "{bad:?}");
         }
     }

@@ -47,7 +47,13 @@ pub struct Nevra {
 
 impl fmt::Display for Nevra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, epoch, version, release, arch } = self;
+        let Self {
+            name,
+            epoch,
+            version,
+            release,
+            arch,
+        } = self;
         match epoch {
             0 => f.pad(&format!("{name}-{version}-{release}.{arch}")),
             _ => f.pad(&format!("{name}-{epoch}:{version}-{release}.{arch}")),
@@ -281,10 +287,14 @@ fn read_header(
     let entries = be32(head, start + 8);
     let data = be32(head, start + 12);
     if entries > TAGS_MAX {
-        return Err(framing(format!("{entries} entries, at most {TAGS_MAX} are read")));
+        return Err(framing(format!(
+            "{entries} entries, at most {TAGS_MAX} are read"
+        )));
     }
     if data > HEADER_MAX {
-        return Err(framing(format!("{data} bytes, at most {HEADER_MAX} are read")));
+        return Err(framing(format!(
+            "{data} bytes, at most {HEADER_MAX} are read"
+        )));
     }
     read_more(input, head, u64::from(entries) * 16 + u64::from(data))?;
     for index in 0..entries as usize {
@@ -300,7 +310,9 @@ fn read_header(
         };
         if u64::from(offset) + item * u64::from(count) > u64::from(data) {
             let tag = be32(head, at);
-            return Err(framing(format!("entry {index} (tag {tag}) reaches past its end")));
+            return Err(framing(format!(
+                "entry {index} (tag {tag}) reaches past its end"
+            )));
         }
     }
     Ok(())
@@ -318,7 +330,10 @@ fn read_more(input: &mut impl Read, head: &mut Vec<u8>, count: u64) -> Result<()
     if (got as u64) < count {
         return Err(PackageError::Read(std::io::Error::new(
             std::io::ErrorKind::UnexpectedEof,
-            format!("the file ends {} bytes early; it was not copied or downloaded to its end", count - got as u64),
+            format!(
+                "the file ends {} bytes early; it was not copied or downloaded to its end",
+                count - got as u64
+            ),
         )));
     }
     Ok(())

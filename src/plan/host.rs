@@ -150,7 +150,11 @@ impl Host {
     /// In one line.
     pub fn summary(&self) -> String {
         let kernels: Vec<_> = self.kernels().map(|dir| dir.name.as_str()).collect();
-        let cliwrap = if self.cliwrap.is_on() { ", cliwrapped" } else { "" };
+        let cliwrap = if self.cliwrap.is_on() {
+            ", cliwrapped"
+        } else {
+            ""
+        };
         format!("{}{cliwrap}, kernel {}", self.kind, kernels.join(", "))
     }
 

@@ -131,7 +131,10 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     if let Some(expected) = wishes.kver.as_ref().filter(|kver| **kver != set.kver) {
         return Err(Refusal::OtherKver {
             expected: expected.clone(),
-            package: set.core().map(|core| core.nevra.to_string()).unwrap_or_default(),
+            package: set
+                .core()
+                .map(|core| core.nevra.to_string())
+                .unwrap_or_default(),
             found: set.kver,
         });
     }
@@ -143,7 +146,10 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     let remove = without_counterpart(&set, &replaced, wishes)?;
     let warnings = judge_signatures(&set, wishes)?;
     Ok(Plan {
-        replaced: replaced.iter().map(|package| package.nevra.clone()).collect(),
+        replaced: replaced
+            .iter()
+            .map(|package| package.nevra.clone())
+            .collect(),
         hold: Hold::choose(host, backend),
         cliwrap: host.cliwrap.clone(),
         leftovers: host.leftovers.clone(),
@@ -166,7 +172,10 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
     }
     let why = match asked {
         Backend::RpmOstree if host.rpm_ostree.is_some() => {
-            format!("this is a {}, and rpm-ostree works in an ostree container only", host.kind)
+            format!(
+                "this is a {}, and rpm-ostree works in an ostree container only",
+                host.kind
+            )
         }
         _ => "its program is not in the image".to_owned(),
     };
@@ -188,8 +197,14 @@ fn refuse_other_flavour(
     replaced: &[&Installed],
     backend: Backend,
 ) -> Result<(), Refusal> {
-    let Some(core) = set.core() else { return Ok(()) };
-    let is_there = |name: &str| replaced.iter().any(|installed| installed.nevra.name == name);
+    let Some(core) = set.core() else {
+        return Ok(());
+    };
+    let is_there = |name: &str| {
+        replaced
+            .iter()
+            .any(|installed| installed.nevra.name == name)
+    };
     if backend != Backend::RpmOstree || is_there(&core.nevra.name) {
         return Ok(());
     }
@@ -303,8 +318,15 @@ impl fmt::Display for Plan {
             )?,
         }
         writeln!(f, "  {}/initramfs.img  written", self.set.kver.dir())?;
-        writeln!(f, "  {}  removed, if no package owns files in it", self.old.dir())?;
-        writeln!(f, "  boot, usr/lib/ostree-boot  kernels that were left there removed")?;
+        writeln!(
+            f,
+            "  {}  removed, if no package owns files in it",
+            self.old.dir()
+        )?;
+        writeln!(
+            f,
+            "  boot, usr/lib/ostree-boot  kernels that were left there removed"
+        )?;
         for warning in &self.warnings {
             writeln!(f, "\nwarning: {warning}")?;
         }

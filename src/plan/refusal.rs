@@ -141,9 +141,13 @@ pub enum Refusal {
         why: String,
     },
     /// Programs cannot run inside the root.
-    #[error("cannot run programs inside {0}: {1}. Run as root, or run ostree-kernel inside the image")]
+    #[error(
+        "cannot run programs inside {0}: {1}. Run as root, or run ostree-kernel inside the image"
+    )]
     CannotEnter(String, String),
     /// Another run.
-    #[error("another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again")]
+    #[error(
+        "another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again"
+    )]
     Locked(String),
 }

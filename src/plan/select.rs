@@ -60,9 +60,7 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
         .partition(|source| source.package.belongs_to(&kver));
     refuse_mixed(&of_kver, &others, &kver, &is_installed)?;
     let (mut taken, mut rest): (Vec<_>, Vec<_>) = of_kver.into_iter().partition(|source| {
-        source.named
-            || source.package.vmlinuz.is_some()
-            || is_installed(&source.package.nevra.name)
+        source.named || source.package.vmlinuz.is_some() || is_installed(&source.package.nevra.name)
     });
     // What a taken package requires, and another package of the sources provides, comes too.
     while let Some(at) = rest.iter().position(|source| is_required(source, &taken)) {
@@ -84,7 +82,10 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
     unused.sort_by(|a, b| a.package.nevra.cmp(&b.package.nevra));
     Ok(KernelSet {
         kver,
-        unused: unused.into_iter().map(|source| source.package.nevra).collect(),
+        unused: unused
+            .into_iter()
+            .map(|source| source.package.nevra)
+            .collect(),
         sources: taken,
     })
 }
@@ -110,7 +111,10 @@ fn kernel_of(sources: &[Source], wishes: &Wishes) -> Result<Kver, Refusal> {
     match kernels.as_slice() {
         [(kver, _)] => Ok((*kver).clone()),
         [] => Err(Refusal::NoKernelPackage(
-            sources.iter().map(|source| source.package.nevra.to_string()).collect(),
+            sources
+                .iter()
+                .map(|source| source.package.nevra.to_string())
+                .collect(),
         )),
         _ => Err(Refusal::SeveralKernelPackages(nevras())),
     }
@@ -123,7 +127,11 @@ fn refuse_mixed(
     kver: &Kver,
     is_installed: &dyn Fn(&str) -> bool,
 ) -> Result<(), Refusal> {
-    let has = |name: &str| of_kver.iter().any(|source| source.package.nevra.name == name);
+    let has = |name: &str| {
+        of_kver
+            .iter()
+            .any(|source| source.package.nevra.name == name)
+    };
     let strays: Vec<_> = others
         .iter()
         .map(|source| &source.package.nevra)

@@ -95,8 +95,14 @@ pub fn generate(
             root.set_mode(&candidate.path, 0o600)?;
             append_random(root, &candidate.path, meta.size)?;
         }
-        Some(_) => bail!("{}: dracut exited with status 0, and its file is empty. Run again with -v to read its log", purpose()),
-        None => bail!("{}: dracut exited with status 0, and made no file. Run again with -v to read its log", purpose()),
+        Some(_) => bail!(
+            "{}: dracut exited with status 0, and its file is empty. Run again with -v to read its log",
+            purpose()
+        ),
+        None => bail!(
+            "{}: dracut exited with status 0, and made no file. Run again with -v to read its log",
+            purpose()
+        ),
     }
     Ok(candidate)
 }

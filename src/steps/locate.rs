@@ -40,7 +40,9 @@ pub fn locate(exec: &Exec, promised: &Kver, _: Settled) -> Result<Kernel> {
     let program = cliwrap::real(exec.root(), "rpm")?;
     let owners = rpm::owners(exec, &program, &path).context("asking who owns vmlinuz")?;
     let Some(package) = owners.first() else {
-        bail!("no package owns /{path}, expected the kernel's: the rpmdb and the tree do not tell the same story");
+        bail!(
+            "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not tell the same story"
+        );
     };
     Ok(Kernel {
         kver: promised.clone(),

@@ -93,10 +93,17 @@ fn origins(sources: &[String]) -> Result<Vec<Origin>> {
             continue;
         }
         let before = origins.len();
-        let listing = WalkDir::new(path).min_depth(1).max_depth(1).sort_by_file_name();
+        let listing = WalkDir::new(path)
+            .min_depth(1)
+            .max_depth(1)
+            .sort_by_file_name();
         for entry in listing {
             let entry = entry.with_context(|| format!("listing {source}"))?;
-            if entry.path().extension().is_some_and(|extension| extension == "rpm") {
+            if entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "rpm")
+            {
                 origins.push(Origin {
                     name: entry.path().display().to_string(),
                     named: false,
@@ -147,14 +154,12 @@ fn unusable(origin: &Origin, error: &anyhow::Error) -> anyhow::Error {
 
 /// Gives the copy the package's own name, so that the log of the transaction can be read; only
 /// where every character of it is harmless, since the name comes from the header.
-fn renamed(
-    root: &Root,
-    workspace: &Workspace,
-    path: String,
-    package: &Package,
-) -> Result<String> {
+fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) -> Result<String> {
     let nevra = &package.nevra;
-    let name = format!("{}-{}-{}.{}.rpm", nevra.name, nevra.version, nevra.release, nevra.arch);
+    let name = format!(
+        "{}-{}-{}.{}.rpm",
+        nevra.name, nevra.version, nevra.release, nevra.arch
+    );
     let harmless = |c: char| c.is_ascii_alphanumeric() || "._+-~^".contains(c);
     let new = format!("{}/{name}", workspace.packages());
     let is_safe = name.len() <= 200

@@ -50,7 +50,9 @@ pub fn survey(exec: &Exec) -> Result<Host> {
             backends.push(dnf);
         }
     }
-    let saved = rpm_ostree::leftovers(root)?.into_iter().map(|(saved, _)| saved);
+    let saved = rpm_ostree::leftovers(root)?
+        .into_iter()
+        .map(|(saved, _)| saved);
     Ok(Host {
         layout_ostree: kernel_install::layout_is_ostree(root, rpm_ostree)?,
         module_dirs: module_dirs(root)?,

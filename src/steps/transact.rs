@@ -55,10 +55,13 @@ pub fn transact(
         // rpm 6 makes a failed scriptlet an error although every file is in place.
         Err(error) if error.is::<Failed>() && is_in_place(exec, plan)? => {
             tracing::warn!("{error:#}");
-            tracing::warn!("the new kernel is in place all the same; the tree is judged, not the exit status");
+            tracing::warn!(
+                "the new kernel is in place all the same; the tree is judged, not the exit status"
+            );
         }
         Err(error) => {
-            return Err(error).with_context(|| format!("replacing the kernel by {}", plan.set.kver));
+            return Err(error)
+                .with_context(|| format!("replacing the kernel by {}", plan.set.kver));
         }
     }
     Ok(Settled(()))

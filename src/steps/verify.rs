@@ -14,7 +14,7 @@ use super::survey::{module_dirs, ukis};
 use crate::checks::{self, Image, ImageFile, Owner, Subject, Tree};
 use crate::initramfs::{self, Inventory, Limits};
 use crate::kernel::kver::Kver;
-use crate::kernel::modules::{self, ModulesDep};
+use crate::kernel::modules::{ModuleName, ModulesDep};
 use crate::kernel::package::hex;
 use crate::kernel::{MODULES, vmlinuz};
 use crate::report::{self, Answers, Outcome};
@@ -163,7 +163,9 @@ fn owner(exec: &Exec, kver: &Kver) -> Result<Owner> {
         return Ok(Owner::NoRpmdb("there is no rpm in the tree".into()));
     }
     if let Err(why) = exec.probe() {
-        return Ok(Owner::NoRpmdb(format!("the tree's rpm cannot be asked: {why:#}")));
+        return Ok(Owner::NoRpmdb(format!(
+            "the tree's rpm cannot be asked: {why:#}"
+        )));
     }
     let installed = rpm::kernel_packages(exec, &program)?;
     let provided = |nevra| {
@@ -180,7 +182,9 @@ fn owner(exec: &Exec, kver: &Kver) -> Result<Owner> {
 fn leftovers(root: &Root) -> Result<Vec<String>> {
     let cliwrap = cliwrap::survey(root)?;
     let wrappers = cliwrap.wrapped.into_iter().map(|(wrapper, _)| wrapper);
-    let saved = rpm_ostree::leftovers(root)?.into_iter().map(|(saved, _)| saved);
+    let saved = rpm_ostree::leftovers(root)?
+        .into_iter()
+        .map(|(saved, _)| saved);
     Ok(wrappers
         .chain(cliwrap.created)
         .chain(cliwrap.lost)
@@ -196,7 +200,7 @@ fn modules_on_disk(root: &Root, dir: &str) -> Result<Vec<Vec<u8>>> {
         .into_iter()
         .filter(|walked| walked.meta.kind != root::Kind::Dir)
         .map(|walked| walked.path.as_os_str().as_bytes().to_vec())
-        .filter(|path| modules::is_module(path))
+        .filter(|path| ModuleName::of_path(path).is_some())
         .collect())
 }
 

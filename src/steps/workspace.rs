@@ -36,7 +36,9 @@ impl Workspace {
         if root.lstat(LOCK)?.is_none() {
             root.create_file(LOCK, 0o600)?;
         }
-        let lock = root.open_file(LOCK)?.context("opening the lock of the tree")?;
+        let lock = root
+            .open_file(LOCK)?
+            .context("opening the lock of the tree")?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
         root.remove_tree(PACKAGES)?;

@@ -428,8 +428,14 @@ pub fn enter_root(args: &[OsString]) -> Result<()> {
         let meta = door.lstat(dir)?;
         if meta.is_some_and(|meta| meta.kind == root::Kind::Dir) {
             let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-            mount(Some(&Path::new("/").join(dir)), &root.join(dir), none, flags, none)
-                .with_context(|| format!("mounting /{dir} in {}", root.display()))?;
+            mount(
+                Some(&Path::new("/").join(dir)),
+                &root.join(dir),
+                none,
+                flags,
+                none,
+            )
+            .with_context(|| format!("mounting /{dir} in {}", root.display()))?;
         }
     }
     nix::unistd::chroot(root).context(needs)?;

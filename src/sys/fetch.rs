@@ -26,7 +26,11 @@ pub fn get(url: &str) -> Result<impl Read + use<>> {
     let agent: Agent = Agent::config_builder()
         .timeout_connect(Some(STALL))
         .timeout_recv_response(Some(STALL))
-        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!(
+            env!("CARGO_PKG_NAME"),
+            "/",
+            env!("CARGO_PKG_VERSION")
+        ))
         .tls_config(tls.build())
         .build()
         .into();

@@ -14,7 +14,10 @@ use crate::sys::exec::Cmd;
 pub fn replace(backend: Backend, files: &[String], tmpdir: &str) -> Cmd {
     Cmd::new(backend.to_string())
         .args(["-y", "--disablerepo=*", "--nogpgcheck"])
-        .args(["--setopt=installonlypkgs=", "--setopt=protect_running_kernel=False"])
+        .args([
+            "--setopt=installonlypkgs=",
+            "--setopt=protect_running_kernel=False",
+        ])
         .args(["--allowerasing", "install"])
         .args(files)
         .env("TMPDIR", tmpdir)

@@ -30,7 +30,12 @@ pub struct Options<'a> {
 /// say the opposite.
 pub fn build(options: &Options) -> Cmd {
     Cmd::new(options.program)
-        .args(["--no-hostonly", "--kver", options.kver.as_str(), "--reproducible"])
+        .args([
+            "--no-hostonly",
+            "--kver",
+            options.kver.as_str(),
+            "--reproducible",
+        ])
         .args(["-v", "--stdlog", STDLOG, "--add", "ostree"])
         .args(["--tmpdir", options.tmpdir])
         .args(options.extra)

@@ -31,7 +31,10 @@ pub fn layout_is_ostree(
         let dir = Path::new(base).join("install.conf.d");
         for (name, _) in root.list(&dir)? {
             let path = dir.join(&name);
-            if path.extension().is_some_and(|extension| extension == "conf") {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "conf")
+            {
                 drop_ins.insert(name, path);
             }
         }

@@ -66,7 +66,10 @@ mod tests {
     fn the_mode_is_that_of_core() {
         let split: &[u8] = b"bare-split-xattrs";
         let table: [(&[u8], Option<&[u8]>); 4] = [
-            (b"[core]\nrepo_version=1\nmode=bare-split-xattrs\n", Some(split)),
+            (
+                b"[core]\nrepo_version=1\nmode=bare-split-xattrs\n",
+                Some(split),
+            ),
             (b"[core]\n mode = bare \n", Some(b"bare")),
             (b"[remote \"x\"]\nmode=bare\n", None),
             (b"\xff\xfe", None),

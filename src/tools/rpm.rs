@@ -87,7 +87,9 @@ fn parse_nevra(fields: &[&str]) -> Option<Nevra> {
 pub fn owns_any(exec: &Exec, rpm: &str, paths: &[String]) -> Result<bool> {
     for some in paths.chunks(PATHS_AT_ONCE) {
         let paths = some.iter().map(|path| format!("/{path}"));
-        let cmd = Cmd::new(rpm).args(["-qf", "--qf", "O\\n", "--"]).args(paths);
+        let cmd = Cmd::new(rpm)
+            .args(["-qf", "--qf", "O\\n", "--"])
+            .args(paths);
         // It exits with the number of paths that have no owner, and says so on stdout too.
         let (output, _) = exec.ask_whatever(&cmd)?;
         if output.split(|byte| *byte == b'\n').any(|line| line == b"O") {
@@ -134,7 +136,10 @@ mod tests {
         let packages = parse_packages(&text).unwrap();
         assert_eq!(packages.len(), 1);
         let package = &packages[0];
-        assert_eq!(package.nevra.to_string(), "kernel-rt-core-6.9.4-200.fc40.x86_64");
+        assert_eq!(
+            package.nevra.to_string(),
+            "kernel-rt-core-6.9.4-200.fc40.x86_64"
+        );
         assert_eq!((package.provides.len(), package.requires.len()), (2, 1));
         assert!(package.belongs_to(kver));
         assert!(!package.belongs_to("6.9.4-200.fc40.x86_64"));
@@ -143,7 +148,11 @@ mod tests {
 
     #[test]
     fn lines_that_rpm_does_not_print_are_errors() {
-        for bad in ["error: rpmdb open failed", "N\tbash\tx\t5\t1\tx86_64\t-", "P\ta\tb"] {
+        for bad in [
+            "error: rpmdb open failed",
+            "N\tbash\tx\t5\t1\tx86_64\t-",
+            "P\ta\tb",
+        ] {
             assert!(parse_packages(bad).is_err(), "{bad}");
         }
     }

@@ -59,7 +59,13 @@ pub fn cleanup() -> Cmd {
 }
 
 /// Programs that rpm-ostree replaces during a transaction and puts back at its end, unless killed.
-const SAVED: [&str; 5] = ["systemctl", "groupadd", "useradd", "usermod", "kernel-install"];
+const SAVED: [&str; 5] = [
+    "systemctl",
+    "groupadd",
+    "useradd",
+    "usermod",
+    "kernel-install",
+];
 
 /// What a killed transaction left: (the saved file, the program's place).
 ///

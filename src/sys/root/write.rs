@@ -45,7 +45,12 @@ impl Root {
         let path = path.as_ref();
         let opened = self.entry(path).and_then(|(dir, name)| {
             let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            Ok(File::from(openat(dir, name.as_os_str(), flags, Mode::empty())?))
+            Ok(File::from(openat(
+                dir,
+                name.as_os_str(),
+                flags,
+                Mode::empty(),
+            )?))
         });
         opened.map_err(|cause| self.error("appending to", path, cause))
     }
