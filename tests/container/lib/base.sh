@@ -111,6 +111,9 @@ shape() {
     done
     ln -sfn /usr/lib/systemd/system/multi-user.target "$r/etc/systemd/system/default.target"
     : >"$r/etc/machine-id"
+    # Mount points of a build: buildah would make them.
+    touch "$r"/etc/{hosts,hostname,resolv.conf}
+    mkdir -p "$r/rpms" "$r/bed"
     # The old kernel, installed by rpm with its scriptlets, its initramfs made by the real dracut.
     mkdir -p "$r/var/tmp" "$r/boot" "$r/rpms/old" "$r/rpms/userland"
     cp "$RPMS"/old/*.rpm "$r/rpms/old/"
@@ -128,7 +131,7 @@ shape() {
         chmod 0600 "/usr/lib/modules/$1/initramfs.img"
         rpm -qa' - "$(kver_of old)" </dev/null
     rm -rf "${r:?}"/{rpms,boot,var,tmp,run,dev}
-    mkdir -p "$r"/{boot,var,run,dev}
+    mkdir -p "$r"/{boot,var,run,dev,rpms}
     mkdir -m 1777 "$r/tmp"
     rm -rf "$r/usr/share/rpm/.rpm.lock"
     # variants

@@ -2,6 +2,8 @@
 # `bed build CASE`: a container build from the case's Containerfile, and the case's assertions on what came of it.
 
 CASES=$HERE/cases
+# Seconds: a build that hangs is ended, and its status is `timeout`.
+BUILD_TIMEOUT=${BED_BUILD_TIMEOUT:-300}
 
 # The tool as an image, as users take it: COPY --from=localhost/ostree-kernel / /
 tool_image() {
@@ -56,7 +58,7 @@ _bud() { # _bud TAG LOG ARG…
     local tag=$1 log=$2
     shift 2
     # --layers: the stage before the line under test is made once and stays to be compared with.
-    timeout "${BED_BUILD_TIMEOUT:-600}" buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay \
+    timeout "$BUILD_TIMEOUT" buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay \
         bud --isolation chroot --network host --pull-never --layers --force-rm \
         --volume "$RPM_SET:/rpms:ro" --volume "$OUT:/bed" "${extra[@]}" "$@" -t "$tag" \
         -f "$CASES/$CASE/Containerfile" "$OUT/context" >>"$log" 2>&1 </dev/null
@@ -105,6 +107,7 @@ run_case() {
         # buildah says the status of the program that failed.
         STATUS=$(sed -nE 's/.*exit status ([0-9]+)$/\1/p' "$LOG" | tail -n 1)
         STATUS=${STATUS:-$rc}
+        if awk -v t="$BUILD_TIME" -v m="$BUILD_TIMEOUT" 'BEGIN { exit !(t >= m) }'; then STATUS=timeout; fi
     fi
     [[ -f $OUT/status ]] && STATUS=$(<"$OUT/status")
     after
