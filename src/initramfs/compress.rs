@@ -114,7 +114,10 @@ impl<'s, R: Read> Decoder<'s, R> {
                     .map_err(|error| corrupt(&error))?;
                 Self::Zstd(Box::new(decoder))
             }
-            Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(source))),
+            Compression::Gzip => {
+                check_gzip_flags(source, at)?;
+                Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(source)))
+            }
             Compression::Xz => {
                 check_xz_flags(source, at)?;
                 let stream = liblzma::stream::Stream::new_stream_decoder(memory, 0)
@@ -288,18 +291,27 @@ fn check_xz_flags<R: Read>(source: &mut Source<R>, at: Place) -> Result<(), Read
         Ok(header) => header.get(7).copied().unwrap_or(0),
         Err(error) => return Err(input_failed(source, error)),
     };
-    match check & 0x0f {
-        0 | 1 => Ok(()),
-        4 => Err(ReadError::XzCheck { at, check: "CRC64" }),
-        10 => Err(ReadError::XzCheck {
-            at,
-            check: "SHA-256",
-        }),
-        _ => Err(ReadError::XzCheck {
-            at,
-            check: "of a reserved number",
-        }),
+    let what = match check & 0x0f {
+        0 | 1 => return Ok(()),
+        4 => "its integrity check is CRC64, where only none and CRC32 work (xz --check=crc32)",
+        10 => "its integrity check is SHA-256, where only none and CRC32 work (xz --check=crc32)",
+        _ => "its integrity check has a reserved number",
+    };
+    Err(ReadError::KernelCannot { at, what })
+}
+
+/// Refuses the optional header fields that the kernel's gunzip does not pass over: it knows the
+/// file name only (`lib/decompress_inflate.c`).
+fn check_gzip_flags<R: Read>(source: &mut Source<R>, at: Place) -> Result<(), ReadError> {
+    let flags = match source.peek(4) {
+        Ok(header) => header.get(3).copied().unwrap_or(0),
+        Err(error) => return Err(input_failed(source, error)),
+    };
+    if flags & !0x09 == 0 {
+        return Ok(());
     }
+    let what = "its header has fields other than a file name";
+    Err(ReadError::KernelCannot { at, what })
 }
 
 /// Consumes the NULs that `source` stands before.

@@ -97,6 +97,8 @@ impl Body<'_, '_> {
 pub(super) struct Progress {
     pub(super) entries: u64,
     pub(super) archives: u32,
+    /// Bytes of names and link targets.
+    pub(super) name_bytes: u64,
 }
 
 /// Shows the archive that `cursor` stands before, trailer included, to `visitor`. The caller has
@@ -126,6 +128,17 @@ pub(super) fn archive(
             return Ok(());
         }
         progress.entries += 1;
+        progress.name_bytes += u64::from(entry.1).min(PATH_MAX);
+        if entry.0.kind() == Kind::Symlink {
+            progress.name_bytes += u64::from(entry.0.size).min(PATH_MAX);
+        }
+        if progress.name_bytes > limits.name_bytes {
+            return Err(ReadError::Limit {
+                name: "name_bytes",
+                value: limits.name_bytes,
+                at,
+            });
+        }
         data(cursor, limits, &entry.0, visitor)?;
         if !cursor.skip_nuls(limits)? {
             return Err(ReadError::MissingTrailer { at: cursor.place() });

@@ -29,6 +29,16 @@ impl fmt::Display for Place {
                 "byte {} of the file",
                 self.offset.saturating_add(self.decoded)
             )
+        } else if self.decoded == 0 {
+            let Self {
+                compression,
+                offset,
+                ..
+            } = self;
+            write!(
+                f,
+                "the start of the {compression} segment at byte {offset} of the file"
+            )
         } else {
             write!(
                 f,
@@ -102,22 +112,20 @@ pub enum ReadError {
         what: Foreign,
     },
     /// A compression that the kernel knows and this reader does not.
-    #[error("{compression} at {at} is not supported by this program")]
+    #[error("the {compression} segment at byte {} of the file: not supported by this program", at.offset)]
     Unsupported {
         /// Where the segment starts.
         at: Place,
         /// Which one.
         compression: Compression,
     },
-    /// An xz segment whose integrity check the kernel's decoder does not have.
-    #[error(
-        "the xz segment at {at} uses the integrity check {check}; the kernel takes only none and CRC32 (xz --check=crc32)"
-    )]
-    XzCheck {
+    /// A segment that decoders in general read, and the kernel's does not.
+    #[error("the kernel cannot unpack the {} segment at byte {} of the file: {what}", at.compression, at.offset)]
+    KernelCannot {
         /// Where the segment starts.
         at: Place,
-        /// Name of the check.
-        check: &'static str,
+        /// What it uses, and how to do without.
+        what: &'static str,
     },
     /// Bytes that belong to no segment, no archive and no padding.
     #[error("junk at {at}: {bytes}")]
@@ -149,7 +157,7 @@ pub enum ReadError {
         at: Place,
     },
     /// A decoder refused a segment.
-    #[error("corrupt {} segment at {at}, found at byte {found} of the file: {reason}", at.compression)]
+    #[error("the {} segment at byte {} of the file is corrupt at byte {found}: {reason}", at.compression, at.offset)]
     Corrupt {
         /// Where the segment starts.
         at: Place,

@@ -171,6 +171,7 @@ fn foreign(start: &[u8]) -> Option<Foreign> {
     }
     match u32_at(0)? {
         0x7371_7368 => Some(Foreign::Squashfs),
+        0xe0f5_e1e2 => Some(Foreign::Erofs),
         0x184d_2204 => Some(Foreign::Lz4Frame),
         0x184d_2a50..=0x184d_2a5f => Some(Foreign::ZstdSkippable),
         _ => None,

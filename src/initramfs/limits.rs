@@ -11,13 +11,16 @@ pub struct Limits {
     /// Bytes that all segments may unpack to, together. 2 GiB: images are unpacked into memory at
     /// boot, the largest real ones (all firmware, nothing omitted) reach about 0.5 GiB.
     pub decoded_bytes: u64,
-    /// Entries in all archives, trailers included. 262144: a generic dracut image has about 4000,
-    /// and an inventory spends some 400 bytes on each.
+    /// Entries in all archives. 131072: a generic dracut image has about 4000, and an inventory
+    /// spends some 500 bytes on each.
     pub entries: u64,
     /// Bytes of one name in its header, its NUL included. 65536: the kernel skips what is longer
     /// than 4096 ([`NameProblem::TooLong`](super::NameProblem::TooLong)), so anything far beyond
     /// is a lie and not a name.
     pub name_len: u32,
+    /// Bytes of all names and link targets together. 32 MiB: 4000 entries have about 0.3 MiB of
+    /// them, and an inventory keeps them all.
+    pub name_bytes: u64,
     /// Bytes unpacked for each byte read, looked at once a segment has unpacked to 16 MiB. 256: lz4
     /// cannot exceed 255, real images reach 2 to 12; zstd and bzip2 bombs reach 10000 and more.
     pub ratio: u64,
@@ -39,8 +42,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             decoded_bytes: 2 << 30,
-            entries: 1 << 18,
+            entries: 1 << 17,
             name_len: 1 << 16,
+            name_bytes: 32 << 20,
             ratio: 256,
             segments: 64,
             link_depth: 40,

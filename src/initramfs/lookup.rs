@@ -43,6 +43,10 @@ pub struct InnerImage {
     pub format: Foreign,
 }
 
+/// Names looked up to resolve one path, however few links are on the way: a circle of detours must
+/// not cost more than a path of the greatest length.
+const STEPS: u32 = 2048;
+
 /// Follows `path` from the root through `nodes`. The last name is followed too, if it is a link
 /// and `follow` is set. The result is a key of `nodes`, or the root, or a built-in directory.
 pub(super) fn walk(
@@ -62,7 +66,12 @@ pub(super) fn walk(
     let mut todo = parts(path);
     let mut here: Vec<u8> = Vec::new();
     let mut links = 0;
+    let mut steps = 0;
     while let Some(part) = todo.pop() {
+        steps += 1;
+        if steps > STEPS {
+            return Err(ResolveError::TooManyLinks);
+        }
         let length = here.len();
         if part == b".." {
             here.truncate(here.iter().rposition(|&byte| byte == b'/').unwrap_or(0));

@@ -74,6 +74,7 @@ fn limits_have_names_and_places() {
         decoded_bytes: 5000,
         entries: 3,
         name_len: 20,
+        name_bytes: 30,
         segments: 2,
         window: 1 << 16,
         ..Limits::default()
@@ -96,6 +97,10 @@ fn limits_have_names_and_places() {
             archive(&[file("a-name-of-twenty-bytes", b"")]),
             "limit name_len = 20 exceeded at byte 0",
         ),
+        (
+            archive(&[link("b", &"x".repeat(30))]),
+            "limit name_bytes = 30 exceeded at byte 0 of the file",
+        ),
         (many, "limit segments = 2 exceeded at byte 248 of the file"),
         (large.clone(), "limit decoded_bytes = 5000 exceeded at byte"),
         (
@@ -104,7 +109,7 @@ fn limits_have_names_and_places() {
         ),
         (
             wide,
-            "limit window = 65536 exceeded at byte 0 of what the zstd segment at byte 0",
+            "limit window = 65536 exceeded at the start of the zstd segment at byte 0",
         ),
     ] {
         let error = outcome(&image, &limits).unwrap_err().to_string();
@@ -114,7 +119,7 @@ fn limits_have_names_and_places() {
         let error = outcome(&pack(compression, &large), &limits)
             .unwrap_err()
             .to_string();
-        let expected = format!("limit window = 65536 exceeded at byte 0 of what the {compression}");
+        let expected = format!("limit window = 65536 exceeded at the start of the {compression}");
         assert!(error.starts_with(&expected), "{error}\n{expected}");
     }
 }
@@ -146,7 +151,7 @@ fn a_zstd_window_is_refused_before_it_is_allocated() {
 
 #[test]
 fn bombs_end_at_the_ratio() {
-    let zeros = archive(&[file("zeros", &vec![0; 48 << 20])]);
+    let zeros = archive(&[file("zeros", &vec![0; 18 << 20])]);
     for compression in [Compression::Zstd, Compression::Gzip] {
         let error = outcome(&pack(compression, &zeros), &Limits::default()).unwrap_err();
         assert!(
