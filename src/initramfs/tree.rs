@@ -46,6 +46,29 @@ pub struct Node {
     pub(super) content: Option<usize>,
 }
 
+impl Node {
+    fn new(entry: &Entry, target: Vec<u8>) -> Self {
+        Self {
+            kind: entry.kind(),
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: entry.mtime,
+            ino: entry.ino,
+            nlink: entry.nlink,
+            rdev: if matches!(entry.kind(), Kind::CharDevice | Kind::BlockDevice) {
+                entry.rdev
+            } else {
+                Device { major: 0, minor: 0 }
+            },
+            target,
+            segment: entry.segment,
+            entry: entry.index,
+            content: None,
+        }
+    }
+}
+
 /// The content of a file, as far as it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
@@ -209,24 +232,7 @@ impl Tree {
         if old.is_some_and(|old| replaces || old != kind) {
             self.remove(&path)?;
         }
-        let mut node = Node {
-            kind,
-            mode: entry.mode,
-            uid: entry.uid,
-            gid: entry.gid,
-            mtime: entry.mtime,
-            ino: entry.ino,
-            nlink: entry.nlink,
-            rdev: if kind == Kind::CharDevice || kind == Kind::BlockDevice {
-                entry.rdev
-            } else {
-                Device { major: 0, minor: 0 }
-            },
-            target,
-            segment: entry.segment,
-            entry: entry.index,
-            content: None,
-        };
+        let mut node = Node::new(entry, target);
         if let Some(first) = linked {
             let source = self.nodes.get_mut(&first).ok_or(Reason::LinkSource)?;
             if source.kind != kind {
