@@ -26,6 +26,7 @@ use crate::sys::exec::Exec;
 
 /// The second half of `replace` and `rebuild`: from a located kernel to a committed tree.
 struct Job<'a> {
+    start: Instant,
     command: &'static str,
     kind: Kind,
     backend: Option<Backend>,
@@ -85,7 +86,15 @@ impl Job<'_> {
                 &report,
             )
         };
-        step("commit", commit, |()| String::new())?;
+        step("commit", commit, |()| {
+            "the tree is as it was verified".to_owned()
+        })?;
+        let total = self.start.elapsed();
+        tracing::info!(
+            "total    {:5.1}s  of which {:.2}s ostree-kernel itself",
+            total.as_secs_f64(),
+            total.saturating_sub(exec.waited()).as_secs_f64()
+        );
         publish(&report, global, self.report)?;
         Ok(Outcome::Committed)
     }

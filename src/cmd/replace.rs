@@ -2,6 +2,7 @@
 //! `ostree-kernel replace`: the whole job.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -58,6 +59,7 @@ pub struct Args {
 /// # Errors
 /// A refusal, or the step that failed.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
+    let start = Instant::now();
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
@@ -91,6 +93,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         format!("{} of {}", kernel.kver, kernel.package)
     })?;
     let job = Job {
+        start,
         command: "replace",
         kind: plan.kind,
         backend: Some(plan.backend),

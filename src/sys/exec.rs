@@ -6,7 +6,7 @@
 //! get an environment that is built here rather than inherited: no `DRACUT_*`, `KERNEL_INSTALL_*`,
 //! `RPMOSTREE_*` or `LD_*` leaks in from whoever called us.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,6 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -167,6 +168,7 @@ pub struct NotFound {
 pub struct Exec {
     root: Root,
     ran: RefCell<Vec<String>>,
+    waited: Cell<Duration>,
 }
 
 impl Exec {
@@ -175,6 +177,7 @@ impl Exec {
         Self {
             root: root.clone(),
             ran: RefCell::default(),
+            waited: Cell::default(),
         }
     }
 
@@ -186,6 +189,11 @@ impl Exec {
     /// The command lines of [`run`](Self::run), in order, as a shell would take them.
     pub fn ran(&self) -> Vec<String> {
         self.ran.borrow().clone()
+    }
+
+    /// How long programs have run, all together.
+    pub fn waited(&self) -> Duration {
+        self.waited.get()
     }
 
     /// Where `program` is inside the root, or `None`. Only the root's own `PATH` directories are
@@ -228,6 +236,7 @@ impl Exec {
         tracing::info!("$ {shown}");
         let (reader, writer) = io::pipe().context("making a pipe")?;
         let mut command = self.command(cmd)?;
+        let start = Instant::now();
         command
             .stdout(writer.try_clone().context("making a pipe")?)
             .stderr(writer);
@@ -247,6 +256,7 @@ impl Exec {
             .wait()
             .with_context(|| format!("waiting for {}", cmd.name()))?;
         read.with_context(|| format!("reading the output of {}", cmd.name()))?;
+        self.waited.set(self.waited.get() + start.elapsed());
         match judge(cmd, status, tail) {
             None => Ok(()),
             Some(failed) => Err(failed.into()),
@@ -274,8 +284,9 @@ impl Exec {
     /// When it cannot be started, or prints more than 128 MiB.
     pub fn ask_whatever(&self, cmd: &Cmd) -> Result<(Vec<u8>, Option<Failed>)> {
         tracing::trace!("$ {cmd}");
-        let mut child = self
-            .command(cmd)?
+        let mut command = self.command(cmd)?;
+        let start = Instant::now();
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -297,6 +308,7 @@ impl Exec {
         let status = child
             .wait()
             .with_context(|| format!("waiting for {}", cmd.name()))?;
+        self.waited.set(self.waited.get() + start.elapsed());
         if answer.len() as u64 > CAPTURE_MAX {
             anyhow::bail!("{} printed more than {CAPTURE_MAX} bytes", cmd.name());
         }

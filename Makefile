@@ -1,0 +1,62 @@
+# ostree-kernel: what a newcomer types. `make help` lists it.
+# Root on Debian 12 with cargo; everything else is installed on the way.
+
+PREFIX ?= /usr
+DESTDIR ?=
+CARGO ?= cargo
+BED = tests/container/bed
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+export OSTREE_KERNEL = $(abspath $(TARGET)/release/ostree-kernel)
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: deps
+deps: ## install what building and testing need (apt-get)
+	@$(BED) deps
+
+.PHONY: build
+build: deps ## the program, in target/release
+	$(CARGO) build --release --locked
+
+.PHONY: demo
+demo: build ## the one RUN line in a real container build, what it did, and a real boot
+	@$(BED) demo
+
+.PHONY: check
+check: build lint test containers boot ## all tests: format, lints, unit, stub programs, container builds, boots
+
+.PHONY: lint
+lint: deps
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@$(BED) lint
+
+.PHONY: test
+test: deps ## unit tests, and the program with stub programs
+	$(CARGO) test --locked
+
+.PHONY: containers
+containers: build ## the container builds of tests/container/cases
+	@$(BED) check
+
+.PHONY: boot
+boot: build ## the boot matrix: what boots, and what must not
+	@$(BED) boot-matrix
+
+.PHONY: man
+man: ## write the man pages of man/ again
+	UPDATE_MAN=1 $(CARGO) test --locked --test it man
+
+.PHONY: install
+install: ## install into DESTDIR and PREFIX; needs `make build` first
+	install -D -m 0755 $(OSTREE_KERNEL) $(DESTDIR)$(PREFIX)/bin/ostree-kernel
+	install -d $(DESTDIR)$(PREFIX)/libexec/libostree/ext
+	ln -sf ../../../bin/ostree-kernel $(DESTDIR)$(PREFIX)/libexec/libostree/ext/ostree-kernel
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
+
+.PHONY: clean
+clean: ## remove what was built; what the test bed downloaded stays
+	$(CARGO) clean --package ostree-kernel
+	@$(BED) clean
