@@ -151,7 +151,7 @@ bed_base() {
     ostree_container
     key=$(key_of "$HERE/lib/base.sh" "$HERE/base" "$HERE/rpm-ostree" "$HERE/rpm-ostree.d" \
         "$BED/keys/kernels" "$BED/keys/rootfs-$suite" "$BED/keys/ostree-container")
-    if is_fresh "base-$suite" "$key" && b image inspect "localhost/bed-$suite" >/dev/null 2>&1; then
+    if is_fresh "base-$suite" "$key" && b inspect --type image "localhost/bed-$suite" >/dev/null 2>&1; then
         return 0
     fi
     say "$suite: base image"

@@ -111,7 +111,7 @@ bed_boot() {
             return 1
         fi
         printf 'no BOOT-OK, as expected, after %s s: %s\n' "$took" \
-            "$(tr -d '\r' <"$log" | grep -aoE 'Cannot open root device.*|Initramfs unpacking failed.*|Timed out waiting for device.*|Failed to execute.*|Kernel panic.*|Warning: .*not exist|Warning: dracut-initqueue.*' | head -n 1)"
+            "$(tr -d '\r' <"$log" | grep -aoE 'Cannot open root device.*|Initramfs unpacking failed.*|Timed out waiting for device.*|Failed to execute.*|Kernel panic.*|Warning: .*not exist|Warning: dracut-initqueue.*|Warning: Boot has failed' | head -n 1)"
         return 0
     fi
     if [[ $verdict != *" root=deployment "* || ($kver && $verdict != "BOOT-OK $kver "*) ]]; then

@@ -10,7 +10,7 @@ tool_image() {
     [[ -x $TOOL ]] || die "no tool at $TOOL (build it, or set OSTREE_KERNEL)"
     local key c m
     key=$(key_of "$TOOL")
-    if is_fresh tool "$key" && b image inspect localhost/ostree-kernel >/dev/null 2>&1; then
+    if is_fresh tool "$key" && b inspect --type image localhost/ostree-kernel >/dev/null 2>&1; then
         return 0
     fi
     c=$(b from scratch)
@@ -43,7 +43,7 @@ manifest() {
 serve() {
     local port
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    python3 -m http.server --bind 127.0.0.1 --directory "$1" "$port" >"$OUT/server.log" 2>&1 </dev/null &
+    python3 -m http.server --bind 127.0.0.1 --directory "$1" "$port" >"$OUT/server.log" 2>&1 </dev/null 9>&- &
     SERVER_PID=$!
     # shellcheck disable=SC2034  # cases use it
     SERVER_URL=http://127.0.0.1:$port
@@ -154,7 +154,7 @@ prepare_cases() {
     local suite files=("${@/#/$CASES/}")
     files=("${files[@]/%//Containerfile}")
     for suite in "${SUITES[@]}"; do
-        if grep -qs "localhost/bed-$suite" "${files[@]}"; then with_lock "base-$suite" bed_base "$suite"; fi
+        if grep -qs "localhost/bed-$suite" "${files[@]}"; then bed_base "$suite"; fi
     done
     if grep -qs localhost/ostree-kernel "${files[@]}"; then tool_image; fi
 }

@@ -46,7 +46,7 @@ bed_check() {
 # The image of a case, built now if it is not there.
 image_of() {
     local case=$1
-    b image inspect "localhost/case-$case" >/dev/null 2>&1 || bed_build "$case" >&2
+    b inspect --type image "localhost/case-$case" >/dev/null 2>&1 || bed_build "$case" >&2
     printf 'localhost/case-%s\n' "$case"
 }
 

@@ -56,13 +56,10 @@ mark_fresh() {
     printf '%s\n' "$2" >"$BED/keys/$1"
 }
 
-# with_lock NAME CMD…: two beds at once do not build the same product.
-with_lock() {
-    local name=$1 fd
-    shift
-    mkdir -p "$BED/locks"
-    exec {fd}>"$BED/locks/$name"
-    flock "$fd"
-    "$@"
-    exec {fd}>&-
+# lock_bed: until this process ends.
+lock_bed() {
+    exec 9>"$BED/lock"
+    flock -n 9 && return 0
+    say "another bed is at work here: waiting for it"
+    flock 9
 }
