@@ -6,6 +6,8 @@
 mod host;
 mod refusal;
 mod select;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;

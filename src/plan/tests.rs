@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every refusal that values alone can give, and the ways that are none.
+
+use super::{
+    Backend, Cliwrap, Hold, Host, Installed, Kind, ModuleDir, Refusal, RpmOstreeVersion, Source,
+    Wishes, admit, plan, select,
+};
+use crate::kernel::kver::Kver;
+use crate::kernel::package::{Capability, Nevra, Package, Signature};
+
+const OLD: &str = "6.9.3-200.fc40.x86_64";
+const NEW: &str = "6.12.117+deb12-cloud-amd64";
+
+/// The sub-packages of Fedora's kernel, and what each provides and requires with `…uname-r`.
+const PARTS: [(&str, &[&str], &[&str]); 5] = [
+    (
+        "kernel",
+        &[],
+        &["kernel-core-uname-r", "kernel-modules-uname-r"],
+    ),
+    (
+        "kernel-core",
+        &["kernel-core-uname-r", "kernel-uname-r"],
+        &["kernel-modules-core-uname-r"],
+    ),
+    (
+        "kernel-modules",
+        &["kernel-modules-uname-r"],
+        &["kernel-modules-core-uname-r"],
+    ),
+    (
+        "kernel-modules-core",
+        &["kernel-modules-core-uname-r"],
+        &["kernel-uname-r"],
+    ),
+    (
+        "kernel-modules-extra",
+        &["kernel-modules-extra-uname-r"],
+        &["kernel-uname-r"],
+    ),
+];
+
+fn nevra(name: &str, version: &str, arch: &str) -> Nevra {
+    Nevra {
+        name: name.into(),
+        epoch: 0,
+        version: version.into(),
+        release: "200".into(),
+        arch: arch.into(),
+    }
+}
+
+fn caps(names: &[&str], kver: &str) -> Vec<Capability> {
+    let cap = |name: &&str| Capability {
+        name: (*name).into(),
+        version: kver.into(),
+    };
+    names.iter().map(cap).collect()
+}
+
+fn host() -> Host {
+    let installed = |(name, provides, requires): &(&str, &[&str], &[&str])| Installed {
+        nevra: nevra(name, "6.9.3", "x86_64"),
+        provides: caps(provides, OLD),
+        requires: caps(requires, OLD),
+        header_sha256: Some(format!("digest of old {name}")),
+    };
+    Host {
+        kind: Kind::OstreeContainer,
+        backends: vec![Backend::RpmOstree],
+        rpm_ostree: Some(RpmOstreeVersion(2025, 6)),
+        cliwrap: Cliwrap::default(),
+        layout_ostree: true,
+        module_dirs: vec![ModuleDir {
+            name: OLD.into(),
+            has_vmlinuz: true,
+        }],
+        packages: PARTS[..4].iter().map(installed).collect(),
+        ukis: vec![],
+        missing_programs: vec![],
+        leftovers: vec![],
+    }
+}
+
+fn source(part: usize, kver: &str) -> Source {
+    let (name, provides, requires) = PARTS[part];
+    Source {
+        package: Package {
+            nevra: nevra(name, "6.12.117", "x86_64"),
+            provides: caps(provides, kver),
+            requires: caps(requires, kver),
+            vmlinuz: (name == "kernel-core").then(|| Kver::new(kver).unwrap()),
+            header_sha256: format!("digest of {name}"),
+            signature: Signature::Good("0123".into()),
+        },
+        path: format!("run/{name}.rpm"),
+        sha256: "00".into(),
+        origin: format!("/rpms/{name}.rpm"),
+        fetched: false,
+        named: false,
+    }
+}
+
+fn sources() -> Vec<Source> {
+    (0..5).map(|part| source(part, NEW)).collect()
+}
+
+fn decide(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<super::Plan, Refusal> {
+    admit(host)?;
+    plan(host, select(sources, host, wishes)?, wishes)
+}
+
+fn refusal(sources: Vec<Source>) -> Refusal {
+    decide(sources, &host(), &Wishes::default()).unwrap_err()
+}
+
+#[test]
+fn what_is_installed_is_replaced_and_nothing_more() {
+    let plan = decide(sources(), &host(), &Wishes::default()).unwrap();
+    assert_eq!(plan.set.kver.as_str(), NEW);
+    let names: Vec<_> = plan
+        .set
+        .sources
+        .iter()
+        .map(|it| it.package.nevra.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "kernel",
+            "kernel-core",
+            "kernel-modules",
+            "kernel-modules-core"
+        ]
+    );
+    assert_eq!(plan.set.unused[0].name, "kernel-modules-extra");
+    assert_eq!(plan.replaced.len(), 4);
+    assert!(plan.warnings.is_empty());
+}
+
+#[test]
+fn a_package_that_another_requires_comes_although_the_base_lacks_it() {
+    // The base is from before the split of kernel-modules-core.
+    let mut host = host();
+    host.packages
+        .retain(|it| it.nevra.name != "kernel-modules-core");
+    let plan = decide(sources(), &host, &Wishes::default()).unwrap();
+    assert!(
+        plan.set
+            .sources
+            .iter()
+            .any(|it| it.package.nevra.name == "kernel-modules-core")
+    );
+}
+
+#[test]
+fn sets_that_are_refused() {
+    let without = |part: usize| {
+        let mut sources = sources();
+        sources.remove(part);
+        sources
+    };
+    assert!(matches!(refusal(vec![]), Refusal::NoKernelPackage(_)));
+    assert!(matches!(refusal(without(1)), Refusal::NoKernelPackage(_)));
+    assert!(matches!(refusal(without(3)), Refusal::Incomplete(_)));
+    let no_modules = refusal(without(2));
+    assert!(matches!(no_modules, Refusal::Incomplete(_)), "{no_modules}");
+    assert!(matches!(refusal(without(0)), Refusal::NoCounterpart { .. }));
+
+    let mut two = sources();
+    two.push(source(1, "6.13.0"));
+    assert!(matches!(
+        refusal(two.clone()),
+        Refusal::SeveralKernelPackages(_)
+    ));
+    let wishes = Wishes {
+        kver: Some(Kver::new(NEW).unwrap()),
+        ..Wishes::default()
+    };
+    assert_eq!(
+        decide(two, &host(), &wishes).unwrap().set.kver.as_str(),
+        NEW
+    );
+
+    let mut mixed = without(2);
+    mixed.push(source(2, "6.12.116"));
+    assert!(matches!(refusal(mixed), Refusal::MixedBuilds { .. }));
+
+    let mut foreign = sources();
+    for source in &mut foreign {
+        source.package.nevra.arch = "aarch64".into();
+    }
+    assert!(matches!(refusal(foreign), Refusal::WrongArch { .. }));
+
+    let mut stray = sources();
+    stray.push(source(1, NEW));
+    let last = stray.len() - 1;
+    stray[last].named = true;
+    stray[last].package.nevra.name = "bash".into();
+    stray[last].package.vmlinuz = None;
+    stray[last].package.provides.clear();
+    stray[last].package.requires.clear();
+    assert!(matches!(refusal(stray), Refusal::BadFile { .. }));
+}
+
+#[test]
+fn hosts_that_are_refused() {
+    let refuse = |change: fn(&mut Host)| {
+        let mut host = host();
+        change(&mut host);
+        decide(sources(), &host, &Wishes::default()).unwrap_err()
+    };
+    assert_eq!(
+        refuse(|host| host.kind = Kind::OstreeHost),
+        Refusal::BootedHost
+    );
+    assert!(matches!(
+        refuse(|host| host.missing_programs.push("dracut")),
+        Refusal::MissingPrograms(_)
+    ));
+    assert!(matches!(
+        refuse(|host| host.ukis.push("boot/x.efi".into())),
+        Refusal::Uki(_)
+    ));
+    assert_eq!(refuse(|host| host.module_dirs.clear()), Refusal::NoKernel);
+    assert!(matches!(
+        refuse(|host| host.module_dirs.push(ModuleDir {
+            name: "6".into(),
+            has_vmlinuz: true
+        })),
+        Refusal::SeveralKernels(_)
+    ));
+    assert!(matches!(
+        refuse(|host| host.packages.clear()),
+        Refusal::NoPackages(_)
+    ));
+    assert_eq!(refuse(|host| host.backends.clear()), Refusal::NoBackend);
+    assert!(matches!(
+        refuse(|host| {
+            for package in &mut host.packages {
+                package.nevra.name = package.nevra.name.replace("kernel", "kernel-rt");
+            }
+        }),
+        Refusal::OtherFlavour { .. }
+    ));
+}
+
+#[test]
+fn the_same_packages_again_are_refused_and_a_rebuild_of_them_is_not() {
+    let mut host = host();
+    for (installed, part) in host.packages.iter_mut().zip([0, 1, 2, 3]) {
+        let package = source(part, OLD).package;
+        installed.nevra = package.nevra;
+        installed.header_sha256 = Some(package.header_sha256);
+    }
+    let again: Vec<_> = (0..4).map(|part| source(part, OLD)).collect();
+    let same = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
+    assert!(matches!(same, Refusal::AlreadyInstalled(_)));
+    host.packages[1].header_sha256 = Some("another build of the same version".into());
+    assert!(decide(again, &host, &Wishes::default()).is_ok());
+}
+
+#[test]
+fn signatures_are_judged_by_where_the_bytes_come_from() {
+    let verdict = |signature: Signature, fetched: bool, wishes: Wishes| {
+        let mut sources = sources();
+        sources[1].package.signature = signature;
+        sources[1].fetched = fetched;
+        decide(sources, &host(), &wishes).map(|plan| plan.warnings.len())
+    };
+    let none = Wishes::default;
+    let allow = || Wishes {
+        allow_unsigned: true,
+        ..Wishes::default()
+    };
+    let require = || Wishes {
+        require_signature: true,
+        ..Wishes::default()
+    };
+    let unknown = || Signature::UnknownKey("ff".into());
+    let bad = || Signature::Bad("forged".into());
+    assert_eq!(verdict(Signature::None, false, none()), Ok(1));
+    assert_eq!(verdict(Signature::None, true, allow()), Ok(1));
+    assert_eq!(verdict(unknown(), false, allow()), Ok(1));
+    for refused in [
+        verdict(Signature::None, true, none()),
+        verdict(Signature::None, false, require()),
+        verdict(unknown(), false, none()),
+        verdict(unknown(), false, require()),
+        verdict(bad(), false, none()),
+        verdict(bad(), false, allow()),
+    ] {
+        assert!(matches!(refused, Err(Refusal::Signature { .. })));
+    }
+}
+
+#[test]
+fn dracut_is_held_off_by_what_this_rpm_ostree_honours() {
+    let table = [
+        ((2023, 12), false, Hold::Bypass),
+        ((2024, 5), true, Hold::Bypass),
+        ((2024, 6), false, Hold::Shim),
+        ((2024, 9), true, Hold::Shim),
+        ((2025, 1), true, Hold::Bypass),
+        (
+            (2025, 6),
+            false,
+            Hold::BypassWithLayout {
+                file: "usr/lib/kernel/install.conf",
+            },
+        ),
+        (
+            (2026, 1),
+            false,
+            Hold::BypassWithLayout {
+                file: "etc/kernel/install.conf.d/zz-ostree-kernel.conf",
+            },
+        ),
+        ((2026, 2), true, Hold::Bypass),
+    ];
+    for ((year, release), layout_ostree, hold) in table {
+        let mut host = host();
+        host.rpm_ostree = Some(RpmOstreeVersion(year, release));
+        host.layout_ostree = layout_ostree;
+        let plan = decide(sources(), &host, &Wishes::default()).unwrap();
+        assert_eq!(plan.hold, hold, "{year}.{release} {layout_ostree}");
+        host.backends = vec![Backend::Dnf];
+        let plan = decide(sources(), &host, &Wishes::default()).unwrap();
+        assert_eq!(plan.hold, Hold::Bypass, "dnf runs systemd's kernel-install");
+    }
+}
