@@ -6,7 +6,7 @@ pub mod replace;
 pub mod status;
 pub mod verify;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -33,9 +33,21 @@ struct Job<'a> {
     before: Option<Kver>,
     packages: Vec<PackageReport>,
     warnings: Vec<String>,
-    no_commit: bool,
-    dracut: &'a [String],
-    report: Option<&'a Path>,
+    ending: &'a Ending,
+}
+
+/// Options of both jobs.
+#[derive(Debug, clap::Args)]
+pub struct Ending {
+    /// Put the initramfs in place, but clean no caches and commit nothing
+    #[arg(long)]
+    pub no_commit: bool,
+    /// Write the report to FILE too
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Arguments for dracut, after --
+    #[arg(last = true, value_name = "DRACUT-ARGUMENT")]
+    pub dracut: Vec<String>,
 }
 
 impl Job<'_> {
@@ -57,7 +69,7 @@ impl Job<'_> {
                 removed => format!("removed {}", removed.join(", ")),
             },
         )?;
-        let generate = || generate::generate(exec, &workspace, clean, self.dracut);
+        let generate = || generate::generate(exec, &workspace, clean, &self.ending.dracut);
         let candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
         let verified = step(
             "verify",
@@ -71,7 +83,11 @@ impl Job<'_> {
             Ok(verified) => verified,
             Err(verdict) => {
                 let outcome = verdict.outcome();
-                publish(&report(&verdict, outcome), global, self.report)?;
+                publish(
+                    &report(&verdict, outcome),
+                    global,
+                    self.ending.report.as_deref(),
+                )?;
                 return Ok(outcome);
             }
         };
@@ -80,7 +96,7 @@ impl Job<'_> {
             commit::commit(
                 exec,
                 self.kind,
-                self.no_commit,
+                self.ending.no_commit,
                 workspace,
                 &verified,
                 &report,
@@ -95,7 +111,7 @@ impl Job<'_> {
             total.as_secs_f64(),
             total.saturating_sub(exec.waited()).as_secs_f64()
         );
-        publish(&report, global, self.report)?;
+        publish(&report, global, self.ending.report.as_deref())?;
         Ok(Outcome::Committed)
     }
 
@@ -109,7 +125,7 @@ impl Job<'_> {
     ) -> Report {
         // The commit's own commands run after the report is written, and belong to it all the same.
         let mut commands = exec.ran();
-        if outcome == Outcome::Committed && !self.no_commit {
+        if outcome == Outcome::Committed && !self.ending.no_commit {
             commands.extend(commit::commands(self.kind).iter().map(ToString::to_string));
         }
         let (checks, findings, _) = checks(&verdict.answers);

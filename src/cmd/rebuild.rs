@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel rebuild`: the same without a new kernel.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{Job, step};
+use super::{Ending, Job, step};
 use crate::cli::Global;
 use crate::report::Outcome;
 use crate::steps::workspace::Workspace;
@@ -18,15 +17,9 @@ use crate::sys::root::Root;
 /// multipath.conf, a module changed), verifies it and commits.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Put the initramfs in place, but clean no caches and commit nothing
-    #[arg(long)]
-    pub no_commit: bool,
-    /// Write the report to FILE too
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Arguments for dracut, after --
-    #[arg(last = true, value_name = "DRACUT-ARGUMENT")]
-    pub dracut: Vec<String>,
+    /// Options of both jobs.
+    #[command(flatten)]
+    pub ending: Ending,
 }
 
 /// The page that tells the story.
@@ -53,9 +46,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         before: None,
         packages: Vec::new(),
         warnings: Vec::new(),
-        no_commit: args.no_commit,
-        dracut: &args.dracut,
-        report: args.report.as_deref(),
+        ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, global)
 }

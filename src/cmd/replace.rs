@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel replace`: the whole job.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{Job, step};
+use super::{Ending, Job, step};
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::kernel::package::Signature;
@@ -43,15 +42,9 @@ pub struct Args {
     /// Accept packages without a signature, or with that of an unknown key
     #[arg(long)]
     pub allow_unsigned: bool,
-    /// Put the initramfs in place, but clean no caches and commit nothing
-    #[arg(long)]
-    pub no_commit: bool,
-    /// Write the report to FILE too
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Arguments for dracut, after --
-    #[arg(last = true, value_name = "DRACUT-ARGUMENT")]
-    pub dracut: Vec<String>,
+    /// Options of both jobs.
+    #[command(flatten)]
+    pub ending: Ending,
 }
 
 /// The page that tells the story.
@@ -100,9 +93,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         before: Some(plan.old.clone()),
         packages: packages(&plan),
         warnings: plan.warnings.clone(),
-        no_commit: plan.no_commit,
-        dracut: &args.dracut,
-        report: args.report.as_deref(),
+        ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, global)
 }
@@ -115,7 +106,6 @@ impl Args {
             remove: self.remove.clone(),
             require_signature: self.require_signature,
             allow_unsigned: self.allow_unsigned,
-            no_commit: self.no_commit,
         }
     }
 }
@@ -125,8 +115,13 @@ fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Out
     let kver = &plan.set.kver;
     // cliwrap will be off by then, so dracut is itself.
     let mut commands = vec![transact::command(plan, tmpdir)];
-    commands.extend(generate::commands("dracut", kver, tmpdir, &args.dracut));
-    if !plan.no_commit {
+    commands.extend(generate::commands(
+        "dracut",
+        kver,
+        tmpdir,
+        &args.ending.dracut,
+    ));
+    if !args.ending.no_commit {
         commands.extend(commit::commands(plan.kind));
     }
     let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();

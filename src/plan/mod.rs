@@ -32,8 +32,6 @@ pub struct Wishes {
     pub require_signature: bool,
     /// `--allow-unsigned`.
     pub allow_unsigned: bool,
-    /// `--no-commit`.
-    pub no_commit: bool,
 }
 
 /// How inner dracut runs are held off during the transaction. Measured with rpm-ostree 2025.6.
@@ -96,8 +94,6 @@ pub struct Plan {
     pub leftovers: Vec<String>,
     /// The kind of tree, which decides how it is committed.
     pub kind: Kind,
-    /// Whether the commit is the user's own.
-    pub no_commit: bool,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -156,7 +152,6 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
         cliwrap: host.cliwrap.clone(),
         leftovers: host.leftovers.clone(),
         kind: host.kind,
-        no_commit: wishes.no_commit,
         old,
         set,
         remove,
