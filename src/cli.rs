@@ -18,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::cmd;
 use crate::plan::Refusal;
-use crate::report::{Outcome, SCHEMA};
+use crate::report::{Outcome, SCHEMA, tool};
 use crate::sys::exec;
 
 /// Exit statuses. Containerfiles branch on them.
@@ -150,20 +150,15 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         }
     };
     start_log(&cli.global);
-    let format = cli.global.format;
-    match run(cli) {
+    match run(&cli) {
         Ok(Outcome::Committed | Outcome::Passed) => ExitCode::from(status::DONE),
         Ok(Outcome::Rejected) => ExitCode::from(status::REJECTED),
         Ok(Outcome::Unknown) => ExitCode::from(status::FAILED),
         Err(error) => {
-            let refused = error.chain().any(|cause| cause.is::<Refusal>());
             complain(&format!("{error:#}"));
-            if format == Format::Json {
-                let outcome = if refused { "refused" } else { "failed" };
-                let json = serde_json::json!({
-                    "schema": SCHEMA, "outcome": outcome, "error": format!("{error:#}"),
-                });
-                let _ = print(&format!("{json:#}\n"));
+            let refused = error.chain().any(|cause| cause.is::<Refusal>());
+            if let Err(error) = report_error(&cli, &error, refused) {
+                complain(&format!("{error:#}"));
             }
             ExitCode::from(if refused {
                 status::REFUSED
@@ -174,12 +169,34 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<Outcome> {
-    match cli.command {
-        Command::Replace(args) => cmd::replace::run(&args, &cli.global),
-        Command::Rebuild(args) => cmd::rebuild::run(&args, &cli.global),
-        Command::Verify(args) => cmd::verify::run(&args, &cli.global),
-        Command::Status(args) => cmd::status::run(&args, &cli.global),
+/// A job that did not get as far as a verdict has a report all the same: what became of it, and why.
+fn report_error(cli: &Cli, error: &anyhow::Error, refused: bool) -> Result<()> {
+    let outcome = if refused { "refused" } else { "failed" };
+    let report = serde_json::json!({
+        "schema": SCHEMA, "tool": tool(), "outcome": outcome, "error": format!("{error:#}"),
+    });
+    let text = format!("{report:#}\n");
+    let file = match &cli.command {
+        Command::Replace(args) => args.ending.report.as_ref(),
+        Command::Rebuild(args) => args.ending.report.as_ref(),
+        Command::Verify(args) => args.report.as_ref(),
+        Command::Status(_) => None,
+    };
+    if let Some(file) = file {
+        fs_err::write(file, &text)?;
+    }
+    if cli.global.format == Format::Json {
+        print(&text)?;
+    }
+    Ok(())
+}
+
+fn run(cli: &Cli) -> Result<Outcome> {
+    match &cli.command {
+        Command::Replace(args) => cmd::replace::run(args, &cli.global),
+        Command::Rebuild(args) => cmd::rebuild::run(args, &cli.global),
+        Command::Verify(args) => cmd::verify::run(args, &cli.global),
+        Command::Status(args) => cmd::status::run(args, &cli.global),
     }
 }
 
