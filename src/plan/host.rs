@@ -17,6 +17,8 @@ pub enum Kind {
     Container,
     /// A running ostree host, whose `/usr` is read-only.
     OstreeHost,
+    /// Another running system.
+    RunningSystem,
 }
 
 impl fmt::Display for Kind {
@@ -25,6 +27,7 @@ impl fmt::Display for Kind {
             Self::OstreeContainer => "ostree container",
             Self::Container => "container without an ostree repository",
             Self::OstreeHost => "booted ostree host",
+            Self::RunningSystem => "running system",
         })
     }
 }

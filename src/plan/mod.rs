@@ -103,8 +103,10 @@ pub struct Plan {
 /// # Errors
 /// A [`Refusal`].
 pub fn admit(host: &Host) -> Result<(), Refusal> {
-    if host.kind == Kind::OstreeHost {
-        return Err(Refusal::BootedHost);
+    match host.kind {
+        Kind::OstreeHost => return Err(Refusal::BootedHost),
+        Kind::RunningSystem => return Err(Refusal::RunningSystem),
+        Kind::OstreeContainer | Kind::Container => {}
     }
     if !host.missing_programs.is_empty() {
         let names = host.missing_programs.iter().map(|name| (*name).to_owned());

@@ -12,6 +12,11 @@ pub enum Refusal {
         "this is a booted ostree host, and its /usr is read-only; ostree-kernel works in a container build. On this host type: rpm-ostree override replace FILE…"
     )]
     BootedHost,
+    /// `replace` on a running system that is no ostree host.
+    #[error(
+        "this is a running system, not a container build: replacing its kernel and emptying its /run, /tmp and /var/cache would harm it. Run ostree-kernel in a RUN line of a Containerfile, or on a mounted image with --root DIR"
+    )]
+    RunningSystem,
     /// cliwrap destroyed a program.
     #[error(
         "{} is an rpm-ostree wrapper whose real program is gone, so it runs itself for ever or nothing: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it; nothing in this image can bring the program back", .0.join(", ")

@@ -83,6 +83,7 @@ pub fn generate(
         }
     };
     exec.run(&dracut, &mut judge).with_context(purpose)?;
+    workspace.remove_tmp()?;
     if !losses.is_empty() {
         bail!(
             "{}: dracut exited with status 0, and printed that something is lost:\n    {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",

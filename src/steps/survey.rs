@@ -109,22 +109,26 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
     Ok(dirs)
 }
 
-/// The UKIs that would be booted in place of a `vmlinuz`.
+/// The UKIs that would be booted in place of a `vmlinuz`: those of a boot loader's directory, and
+/// `usr/lib/modules/K/K.efi` (bootc). The `vmlinuz-virt.efi` of kernel-uki-virt is booted by nobody
+/// here.
 ///
 /// # Errors
 /// When a directory cannot be read.
 pub fn ukis(root: &Root) -> Result<Vec<String>, root::Error> {
-    let mut dirs: Vec<_> = UKI_DIRS.iter().map(|dir| (*dir).to_owned()).collect();
-    for dir in module_dirs(root)? {
-        dirs.push(format!("{MODULES}/{}", dir.name));
-    }
     let mut found = Vec::new();
-    for dir in dirs {
-        for (name, _) in root.list(&dir)? {
+    for dir in UKI_DIRS {
+        for (name, _) in root.list(dir)? {
             let name = name.to_string_lossy();
             if name.ends_with(".efi") {
                 found.push(format!("{dir}/{name}"));
             }
+        }
+    }
+    for dir in module_dirs(root)? {
+        let uki = format!("{MODULES}/{0}/{0}.efi", dir.name);
+        if root.is_file(&uki)? {
+            found.push(uki);
         }
     }
     Ok(found)

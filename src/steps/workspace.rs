@@ -64,12 +64,21 @@ impl Workspace {
         Ok(TMP)
     }
 
+    /// Removes [`TMP`], so that the tree is verified without it.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove_tmp(&self) -> Result<()> {
+        self.root.remove_tree(TMP)?;
+        Ok(())
+    }
+
     /// Removes everything that was made, so that a commit finds nothing of us.
     ///
     /// # Errors
     /// When something cannot be removed.
     pub fn close(&mut self) -> Result<()> {
-        self.root.remove_tree(TMP)?;
+        self.remove_tmp()?;
         self.root.remove_tree(RUN)?;
         self.lock = None;
         Ok(())

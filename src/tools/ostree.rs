@@ -16,10 +16,10 @@ const CONFIG_MAX: u64 = 64 * 1024;
 /// When a file cannot be read.
 pub fn kind(root: &Root, container: bool) -> Result<Kind, root::Error> {
     let booted = root.stat("run/ostree-booted")?.is_some();
-    let in_container = container
-        || !booted
+    let marked = container
         || root.stat("run/.containerenv")?.is_some()
         || root.stat(".dockerenv")?.is_some();
+    let in_container = marked || !booted;
     let mut split_xattrs = false;
     for config in ["sysroot/ostree/repo/config", "sysroot/config"] {
         if let Some(text) = root.read(config, CONFIG_MAX)? {
@@ -31,6 +31,9 @@ pub fn kind(root: &Root, container: bool) -> Result<Kind, root::Error> {
         Kind::OstreeContainer
     } else if booted {
         Kind::OstreeHost
+    } else if !marked && root.is_host() && root.is_dir("run/systemd/system")? {
+        // sd_booted(3) says yes, and nothing says container: somebody's machine.
+        Kind::RunningSystem
     } else {
         Kind::Container
     })
