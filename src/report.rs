@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::checks::{Answer, Check, Severity};
+use crate::checks::{Answer, Check, Finding, Severity};
 use crate::plan::{Backend, Kind};
 
 /// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
@@ -188,12 +188,13 @@ pub fn checks(answers: &Answers) -> (Vec<CheckReport>, Vec<FindingReport>, Outco
                 ("could-not-look", Some(why.clone()))
             }
             Answer::Found(found) => {
-                if fatal {
+                let severity = |finding: &Finding| finding.milder.unwrap_or(check.severity);
+                if found.iter().any(|it| severity(it) == Severity::Fatal) {
                     outcome = Outcome::Rejected;
                 }
                 findings.extend(found.iter().map(|finding| FindingReport {
                     check: check.name,
-                    severity: check.severity,
+                    severity: severity(finding),
                     path: finding.path.clone(),
                     found: finding.found.clone(),
                     expected: finding.expected.clone(),

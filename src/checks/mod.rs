@@ -8,13 +8,15 @@
 
 mod image;
 mod kernel;
+mod modules;
+mod registry;
+mod subject;
+#[cfg(test)]
+mod testing;
 mod tree;
 
-use crate::initramfs::{Inventory, Segment};
-use crate::kernel::kver::Kver;
-use crate::kernel::modules::ModulesDep;
-use crate::kernel::package::Nevra;
-use crate::kernel::vmlinuz::Release;
+pub use registry::CHECKS;
+pub use subject::{Image, ImageFile, Lists, Owner, Subject, Tree};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -24,14 +26,17 @@ pub enum Severity {
     Fatal,
     /// It boots, and somebody should look.
     Warning,
+    /// Worth knowing; real images that boot have it too.
+    Note,
 }
 
 impl Severity {
-    /// `fatal`, `warning`.
+    /// `fatal`, `warning`, `note`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fatal => "fatal",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -75,6 +80,8 @@ pub struct Finding {
     pub expected: String,
     /// What to do.
     pub remedy: String,
+    /// How bad it is, where that is milder than its check.
+    pub milder: Option<Severity>,
 }
 
 impl Finding {
@@ -89,198 +96,39 @@ impl Finding {
             found: found.into(),
             expected: expected.into(),
             remedy: remedy.into(),
+            milder: None,
+        }
+    }
+
+    /// The same finding, milder than its check.
+    fn only(self, severity: Severity) -> Self {
+        Self {
+            milder: Some(severity),
+            ..self
         }
     }
 }
 
-/// Everything that checks may look at.
-pub struct Subject<'a> {
-    /// The kernel that is meant to boot.
-    pub kver: &'a Kver,
-    /// The tree around it; `None` for a lone image.
-    pub tree: Option<&'a Tree>,
-    /// Its initramfs.
-    pub image: &'a Image,
-}
+/// At most this many findings of one kind are listed.
+const LISTED: usize = 10;
 
-/// The tree, as far as checks look at it.
-#[derive(Debug)]
-pub struct Tree {
-    /// Directories of `usr/lib/modules` that hold a regular `vmlinuz`.
-    pub kernels: Vec<String>,
-    /// Directories without one and without any module: what an old kernel leaves.
-    pub stale_dirs: Vec<String>,
-    /// What `vmlinuz` says that it is, or why it cannot be told.
-    pub release: Result<Release, String>,
-    /// Who owns `vmlinuz`.
-    pub owner: Owner,
-    /// UKIs that would be booted instead.
-    pub ukis: Vec<String>,
-    /// The file that is, or will be, `initramfs.img`.
-    pub initramfs: Option<ImageFile>,
-    /// Kernels in `usr/lib/ostree-boot` and `boot`, where ostree looks when there is no
-    /// `initramfs.img`.
-    pub legacy: Vec<String>,
-    /// Other leftovers: saved programs, wrappers.
-    pub leftovers: Vec<String>,
-    /// The modules on disk, relative to the kernel's directory.
-    pub modules: Vec<Vec<u8>>,
-    /// `modules.dep`; `Ok(None)` where there is none.
-    pub modules_dep: Result<Option<ModulesDep>, String>,
-}
-
-/// What the rpmdb says of `vmlinuz`.
-#[derive(Debug)]
-pub enum Owner {
-    /// There is no rpmdb here, or no rpm that may be asked; why.
-    NoRpmdb(String),
-    /// rpm failed.
-    Failed(String),
-    /// These packages own it; each with the kvers that it provides as `kernel-uname-r`.
-    Packages(Vec<(Nevra, Vec<String>)>),
-}
-
-/// The file that is the initramfs.
-#[derive(Debug, Clone)]
-pub struct ImageFile {
-    /// Its place, relative to the root.
-    pub path: String,
-    /// Whether it is a regular file.
-    pub is_file: bool,
-    /// Permission bits.
-    pub mode: u32,
-    /// Size in bytes.
-    pub size: u64,
-}
-
-/// The initramfs, read.
-pub enum Image {
-    /// There is none.
-    Missing,
-    /// It cannot be read as the kernel would; why and where.
-    Unreadable(String),
-    /// It can.
-    Read {
-        /// What is in it.
-        inventory: Box<Inventory>,
-        /// What it is made of.
-        segments: Vec<Segment>,
-    },
-}
-
-impl Subject<'_> {
-    /// The tree.
-    ///
-    /// # Errors
-    /// The answer that a check gives without one.
-    fn tree(&self) -> Result<&Tree, Answer> {
-        self.tree
-            .ok_or_else(|| Answer::NotApplicable("a lone image has no tree around it".into()))
-    }
-
-    /// The contents of the initramfs.
-    ///
-    /// # Errors
-    /// The answer that a check gives when there is nothing to look into; the checks
-    /// `initramfs-present` and `initramfs-readable` say what is wrong.
-    fn inventory(&self) -> Result<&Inventory, Answer> {
-        match self.image {
-            Image::Read { inventory, .. } => Ok(inventory),
-            Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
-            Image::Unreadable(_) => {
-                Err(Answer::NotApplicable("the initramfs cannot be read".into()))
-            }
+/// At most [`LISTED`] of `findings`, and one that says how many more there are.
+fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let more = findings.len().saturating_sub(LISTED);
+    if more > 1 {
+        findings.truncate(LISTED);
+        if let Some(last) = findings.last().cloned() {
+            let found = format!("{more} more of the kind before");
+            findings.push(Finding { found, ..last });
         }
     }
+    findings
 }
 
-/// The registry, in the order in which findings are shown.
-pub static CHECKS: [Check; 12] = [
-    Check {
-        name: "kernel-single",
-        severity: Severity::Fatal,
-        about: "one directory in usr/lib/modules has a vmlinuz",
-        issue: "ublue-os/aurora#1286",
-        look: kernel::single,
-    },
-    Check {
-        name: "kernel-release",
-        severity: Severity::Fatal,
-        about: "the release string inside vmlinuz is its directory's name",
-        issue: "okd-project/okd#1908",
-        look: kernel::release,
-    },
-    Check {
-        name: "kernel-rpmdb",
-        severity: Severity::Fatal,
-        about: "one package owns vmlinuz and provides kernel-uname-r of it",
-        issue: "osbuild/osbuild#2049",
-        look: kernel::rpmdb,
-    },
-    Check {
-        name: "uki-shadow",
-        severity: Severity::Fatal,
-        about: "no unified kernel image would be booted instead",
-        issue: "blue-build/modules#276",
-        look: kernel::uki_shadow,
-    },
-    Check {
-        name: "initramfs-present",
-        severity: Severity::Fatal,
-        about: "initramfs.img is a file and not empty, so no legacy kernel wins",
-        issue: "coreos/rpm-ostree#5261",
-        look: image::present,
-    },
-    Check {
-        name: "initramfs-mode",
-        severity: Severity::Warning,
-        about: "nobody but root may read initramfs.img (0600)",
-        issue: "CVE-2012-4453",
-        look: image::mode,
-    },
-    Check {
-        name: "initramfs-readable",
-        severity: Severity::Fatal,
-        about: "every segment decodes to its trailer, as the kernel reads it",
-        issue: "coreos/layering-examples#57",
-        look: image::readable,
-    },
-    Check {
-        name: "initramfs-kver",
-        severity: Severity::Fatal,
-        about: "modules of this kernel are inside, and of no other",
-        issue: "okd-project/okd#1908",
-        look: image::kver,
-    },
-    Check {
-        name: "initramfs-ostree",
-        severity: Severity::Fatal,
-        about: "ostree-prepare-root, its unit and etc/initrd-release are inside",
-        issue: "coreos/rpm-ostree#4451",
-        look: image::ostree,
-    },
-    Check {
-        name: "initramfs-wrappers",
-        severity: Severity::Fatal,
-        about: "systemctl, useradd, groupadd, usermod inside are programs",
-        issue: "coreos/fedora-coreos-tracker#1870",
-        look: image::wrappers,
-    },
-    Check {
-        name: "modules-depmod",
-        severity: Severity::Fatal,
-        about: "every module has a line in modules.dep, every line a file",
-        issue: "coreos/rpm-ostree#5578",
-        look: tree::depmod,
-    },
-    Check {
-        name: "leftovers",
-        severity: Severity::Warning,
-        about: "nothing is left of an old kernel, a killed run or cliwrap",
-        issue: "bootc-dev/bootc#2198",
-        look: tree::leftovers,
-    },
-];
+/// Bytes as text; what is not UTF-8 is shown as such.
+fn show(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
 
 /// Runs all checks.
 pub fn run(subject: &Subject) -> Vec<(&'static Check, Answer)> {

@@ -3,18 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Finding, Subject};
+use super::{Answer, Finding, LISTED, Subject, show};
 use crate::kernel::MODULES;
-
-/// How many findings of one kind are listed.
-const LISTED: usize = 10;
 
 pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let dir = subject.kver.dir();
     let path = format!("{dir}/modules.dep");
     let remedy = "run ostree-kernel rebuild, which runs depmod first";
-    let dep = match &tree.modules_dep {
+    let dep = match &tree.lists.dep {
         Ok(Some(dep)) => dep,
         Ok(None) => {
             return Ok(vec![Finding::new(
@@ -28,7 +25,6 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
     let listed: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
-    let show = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let without_line = on_disk.difference(&listed).map(|module| {
         let module = format!("{dir}/{}", show(module));
         Finding::new(

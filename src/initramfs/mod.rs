@@ -17,15 +17,17 @@
 //! decode a segment on a thread of their own, `pipe.rs` hands the content over; `cpio.rs` parses it
 //! and calls the [`Visitor`]. [`Inventory`] is the visitor that the checks use; it unpacks into a
 //! tree of names (`tree.rs`) as the kernel would into its root file system, and answers questions
-//! about it (`lookup.rs`).
+//! about it (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`) looks at whole files while they stream by.
 //!
 //! This room must not name a process, the environment, a file system or a log. Its invariant:
 //! no input makes it panic, or makes it hold more than the window that the limits allow, a few
 //! megabytes of buffers and the small files that an inventory keeps.
 
+mod bodies;
 mod compress;
 mod cpio;
 mod cursor;
+mod elf;
 mod entry;
 mod error;
 mod image;
@@ -38,12 +40,14 @@ mod random;
 mod segment;
 mod source;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
 
+pub use bodies::{Bodies, Comparison, Facts, ModuleFacts, OnDisk, OpenFile, Told};
 pub use compress::Compression;
+pub use elf::{Elf, ElfError, Machine};
 pub use entry::{Device, Entry, Kind, NameProblem, Visitor};
 pub use error::{Foreign, Place, ReadError};
 pub use image::read;

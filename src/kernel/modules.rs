@@ -8,6 +8,7 @@
 mod alias;
 mod elf;
 mod modinfo;
+mod packed;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::fmt;
 
 pub use alias::Aliases;
 pub use modinfo::{Modinfo, ModinfoError};
+pub use packed::{MAX_UNPACKED, unpack};
 
 /// The longest line that is taken, in bytes; depmod's longest are a few thousand.
 pub const MAX_LINE: usize = 64 * 1024;

@@ -31,6 +31,17 @@ impl Aliases {
         Ok(Self(aliases))
     }
 
+    /// Reads the `MODULE.alias=PATTERN` fields of `modules.builtin.modinfo`, each ended by a NUL.
+    /// Other fields, and patterns whose brackets do not close, mean nothing here.
+    pub fn parse_builtin(bytes: &[u8]) -> Self {
+        let aliases = bytes.split(|&byte| byte == 0).filter_map(|field| {
+            let dot = field.iter().position(|&byte| byte == b'.')?;
+            let pattern = field[dot..].strip_prefix(b".alias=")?;
+            Some((normalise(pattern)?, ModuleName::new(&field[..dot])?))
+        });
+        Self(aliases.collect())
+    }
+
     /// The modules that serve `alias`, in the order of the file, with repetitions; none where a
     /// bracket in it does not close.
     pub fn resolve(&self, alias: &[u8]) -> impl Iterator<Item = &ModuleName> {

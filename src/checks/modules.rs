@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether the kernel modules inside are the tree's, and whether all that they need is there.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Answer, Finding, Severity, Subject, listed, show};
+use crate::initramfs::{Comparison, Inventory, ModuleFacts, Told};
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
+
+const REBUILD: &str = "run ostree-kernel rebuild, which runs depmod and dracut";
+const REINSTALL: &str = "reinstall the kernel's packages, then run ostree-kernel rebuild";
+
+/// The modules inside: their paths relative to the kernel's directory, with their whole paths.
+struct Inside<'a> {
+    paths: BTreeMap<&'a [u8], &'a [u8]>,
+    names: BTreeSet<ModuleName>,
+}
+
+pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let inventory = subject.inventory()?;
+    let inside = Inside::of(subject, inventory);
+    if inside.paths.is_empty() {
+        let why = format!("no modules of {} are inside", subject.kver);
+        return Err(Answer::NotApplicable(why));
+    }
+    let mut findings = listed(bodies(subject, inventory, &inside)?);
+    findings.extend(listed(dependencies(subject, inventory, &inside)?));
+    findings.extend(listed(softdeps(subject, inventory, &inside)?));
+    Ok(findings)
+}
+
+impl<'a> Inside<'a> {
+    fn of(subject: &Subject, inventory: &'a Inventory) -> Self {
+        let dir = format!("lib/modules/{}/", subject.kver);
+        let relative = |path: &'a [u8]| {
+            let below = path.strip_prefix(b"usr/").unwrap_or(path);
+            Some((below.strip_prefix(dir.as_bytes())?, path))
+        };
+        let modules = inventory.kernel_modules();
+        let paths: BTreeMap<_, _> = modules.into_iter().filter_map(relative).collect();
+        let names = paths.keys().filter_map(|path| ModuleName::of_path(path));
+        Self {
+            names: names.collect(),
+            paths,
+        }
+    }
+}
+
+fn bodies(
+    subject: &Subject,
+    inventory: &Inventory,
+    inside: &Inside,
+) -> Result<Vec<Finding>, Answer> {
+    let facts = subject.facts()?;
+    let mut findings = Vec::new();
+    for (relative, path) in &inside.paths {
+        let place = format!("{} in the initramfs", show(path));
+        let wrong = |found: &str, expected: &str, remedy: &str| {
+            Finding::new(&place, found, expected, remedy)
+        };
+        let resolved = inventory.resolve(path).ok();
+        let known = resolved.and_then(|(_, node)| facts.module(inventory, node));
+        let Some((compared, comparison)) = known else {
+            findings.push(wrong(
+                "nothing, or a link that leads nowhere",
+                "a module",
+                REBUILD,
+            ));
+            continue;
+        };
+        if ModuleName::of_path(compared) != ModuleName::of_path(relative) {
+            let found = format!("another name of {}", show(compared));
+            findings.push(wrong(&found, "a module of its own", REBUILD));
+            continue;
+        }
+        match comparison {
+            Comparison::Same => {}
+            Comparison::NotOnDisk => {
+                let expected = format!("only modules of /{}", subject.kver.dir());
+                findings.push(wrong(
+                    "a module that the tree does not have",
+                    &expected,
+                    REBUILD,
+                ));
+            }
+            Comparison::Unread(why) => {
+                let why = format!("the tree's {}: {why}", show(compared));
+                return Err(Answer::CouldNotLook(why));
+            }
+            Comparison::Differs { inside, on_disk } => {
+                findings.extend(differs(inside, on_disk, &wrong));
+            }
+            Comparison::Alone(told) => findings.extend(alone(subject, told, &wrong)),
+        }
+    }
+    Ok(findings)
+}
+
+type Wrong<'a> = &'a dyn Fn(&str, &str, &str) -> Finding;
+
+/// dracut strips modules that are neither signed nor compressed: other bytes are no fault yet.
+fn differs(inside: &Told, on_disk: &Told, wrong: Wrong) -> Option<Finding> {
+    let (inside, on_disk) = match (inside, on_disk) {
+        (Ok(inside), Ok(on_disk)) => (inside, on_disk),
+        (Err(why), Ok(_)) => return Some(wrong(why, "the tree's module", REBUILD)),
+        (_, Err(why)) => {
+            let found = format!("other bytes than on disk, and the tree's is damaged: {why}");
+            return Some(wrong(&found, "the tree's module", REINSTALL));
+        }
+    };
+    if inside.vermagic != on_disk.vermagic {
+        let expected = format!("{}, as on disk", vermagic(on_disk));
+        return Some(wrong(&vermagic(inside), &expected, REBUILD));
+    }
+    if inside.depends != on_disk.depends {
+        let names = |facts: &ModuleFacts| {
+            let names: Vec<_> = facts.depends.iter().map(ToString::to_string).collect();
+            format!("dependencies \"{}\"", names.join(","))
+        };
+        let expected = format!("{}, as on disk", names(on_disk));
+        return Some(wrong(&names(inside), &expected, REBUILD));
+    }
+    None
+}
+
+fn alone(subject: &Subject, told: &Told, wrong: Wrong) -> Option<Finding> {
+    let expected = format!("a module of {}", subject.kver);
+    match told {
+        Err(why) => Some(wrong(why, &expected, REBUILD)),
+        Ok(facts) => {
+            let words = facts.vermagic.as_deref().unwrap_or_default();
+            let first = words.split(u8::is_ascii_whitespace).next();
+            let same = first == Some(subject.kver.as_str().as_bytes());
+            (!same).then(|| wrong(&vermagic(facts), &expected, REBUILD))
+        }
+    }
+}
+
+fn vermagic(facts: &ModuleFacts) -> String {
+    match &facts.vermagic {
+        Some(vermagic) => format!("vermagic \"{}\"", show(vermagic).trim_end()),
+        None => "no vermagic".to_owned(),
+    }
+}
+
+/// A list beside the modules inside.
+fn inner<T>(
+    subject: &Subject,
+    inventory: &Inventory,
+    name: &str,
+    parse: impl Fn(&[u8]) -> Result<T, crate::kernel::modules::ParseError>,
+) -> Result<Option<T>, String> {
+    let path = format!("usr/lib/modules/{}/{name}", subject.kver);
+    let data = inventory.data(path.as_bytes());
+    let list = data.map(parse).transpose();
+    list.map_err(|error| error.to_string())
+}
+
+/// The tree's list, or without a tree the one inside.
+fn list<'a, T: Clone>(
+    subject: &'a Subject,
+    inventory: &Inventory,
+    name: &str,
+    of_tree: impl Fn(&'a super::Lists) -> &'a super::subject::Read<T>,
+    parse: impl Fn(&[u8]) -> Result<T, crate::kernel::modules::ParseError>,
+) -> Result<Option<Cow<'a, T>>, Answer> {
+    match subject.tree {
+        Some(tree) => of_tree(&tree.lists)
+            .as_ref()
+            .map(|list| list.as_ref().map(Cow::Borrowed))
+            .map_err(|why| Answer::CouldNotLook(why.clone())),
+        None => inner(subject, inventory, name, parse)
+            .map(|list| list.map(Cow::Owned))
+            .map_err(|why| Answer::CouldNotLook(format!("in the initramfs: {why}"))),
+    }
+}
+
+/// Hard dependencies are inside or built in, and `modules.dep` inside knows them.
+fn dependencies(
+    subject: &Subject,
+    inventory: &Inventory,
+    inside: &Inside,
+) -> Result<Vec<Finding>, Answer> {
+    let dep = list(
+        subject,
+        inventory,
+        "modules.dep",
+        |lists| &lists.dep,
+        ModulesDep::parse,
+    )?;
+    let builtin = builtin(subject, inventory)?;
+    let own_path = format!("{}/modules.dep in the initramfs", subject.kver.dir());
+    let own = match inner(subject, inventory, "modules.dep", ModulesDep::parse) {
+        Ok(Some(own)) => own,
+        Ok(None) => {
+            let expected = "depmod's output, or modprobe finds nothing";
+            return Ok(vec![Finding::new(
+                own_path,
+                "no such file",
+                expected,
+                REBUILD,
+            )]);
+        }
+        Err(why) => {
+            return Ok(vec![Finding::new(
+                own_path,
+                why,
+                "depmod's output",
+                REBUILD,
+            )]);
+        }
+    };
+    let Some(dep) = dep else {
+        return Ok(Vec::new());
+    };
+    let mut findings = Vec::new();
+    let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
+    for relative in inside.paths.keys() {
+        let needs = dep.needs(relative).unwrap_or_default();
+        let lacks = |need: &&[u8]| {
+            ModuleName::of_path(need)
+                .is_some_and(|name| !inside.names.contains(&name) && !builtin.contains(&name))
+        };
+        let lost: Vec<_> = needs.iter().map(Vec::as_slice).filter(lacks).collect();
+        if !lost.is_empty() {
+            for need in lost {
+                missing.entry(need).or_default().push(relative);
+            }
+        } else {
+            findings.extend(own_line(relative, needs, &own, &builtin, &own_path));
+        }
+    }
+    let missing = missing.into_iter().map(|(need, users)| {
+        let path = format!("{}/{} in the initramfs", subject.kver.dir(), show(need));
+        let user = users.first().map(|user| show(user)).unwrap_or_default();
+        let others = match users.len() {
+            1 => String::new(),
+            many => format!(" and {} others", many - 1),
+        };
+        let expected = format!("inside, since {user}{others} cannot be loaded without it");
+        Finding::new(path, "no such module", expected, REBUILD)
+    });
+    Ok(missing.chain(findings).collect())
+}
+
+/// Whether the line of a module in `modules.dep` inside says what the tree's says.
+fn own_line(
+    relative: &[u8],
+    needs: &[Vec<u8>],
+    own: &ModulesDep,
+    builtin: &ModuleList,
+    path: &str,
+) -> Option<Finding> {
+    let names = |paths: &[Vec<u8>]| -> BTreeSet<_> {
+        let names = paths.iter().filter_map(|path| ModuleName::of_path(path));
+        names.filter(|name| !builtin.contains(name)).collect()
+    };
+    let join = |names: &BTreeSet<ModuleName>| {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        match names.as_slice() {
+            [] => "nothing".to_owned(),
+            names => names.join(","),
+        }
+    };
+    let Some(found) = own.needs(relative) else {
+        let found = format!("no line for {}", show(relative));
+        return Some(Finding::new(
+            path,
+            found,
+            "one, or modprobe does not find it",
+            REBUILD,
+        ));
+    };
+    let (found, expected) = (names(found), names(needs));
+    (found != expected).then(|| {
+        let module = show(relative);
+        let found = format!("{module} needs {}", join(&found));
+        Finding::new(
+            path,
+            found,
+            format!("it needs {}", join(&expected)),
+            REBUILD,
+        )
+    })
+}
+
+fn builtin<'a>(subject: &'a Subject, inventory: &Inventory) -> Result<Cow<'a, ModuleList>, Answer> {
+    let parse = ModuleList::parse_builtin;
+    let builtin = list(
+        subject,
+        inventory,
+        "modules.builtin",
+        |lists| &lists.builtin,
+        parse,
+    )?;
+    Ok(builtin.unwrap_or_default())
+}
+
+/// What a module would like to have around it. A name that resolves to nothing is no fault.
+fn softdeps(
+    subject: &Subject,
+    inventory: &Inventory,
+    inside: &Inside,
+) -> Result<Vec<Finding>, Answer> {
+    let parse = Softdeps::parse;
+    let softdeps = list(
+        subject,
+        inventory,
+        "modules.softdep",
+        |lists| &lists.softdep,
+        parse,
+    )?;
+    // Only a tree knows what is on disk.
+    let (Some(softdeps), Some(tree)) = (softdeps, subject.tree) else {
+        return Ok(Vec::new());
+    };
+    let builtin = builtin(subject, inventory)?;
+    let could_not = |why: &String| Answer::CouldNotLook(why.clone());
+    let aliases = tree.lists.alias.as_ref().map_err(could_not)?;
+    let builtin_aliases = tree.lists.builtin_alias.as_ref().map_err(could_not)?;
+    let on_disk: BTreeSet<_> = tree
+        .modules
+        .iter()
+        .filter_map(|path| ModuleName::of_path(path))
+        .collect();
+    let resolve = |aliases: &Option<Aliases>, target: &ModuleName| -> Vec<ModuleName> {
+        let aliases = aliases.as_ref();
+        aliases
+            .map(|aliases| aliases.resolve(target.as_bytes()).cloned().collect())
+            .unwrap_or_default()
+    };
+    let is_here = |name: &ModuleName| inside.names.contains(name) || builtin.contains(name);
+    let mut findings = Vec::new();
+    for (module, softdep) in softdeps
+        .iter()
+        .filter(|(name, _)| inside.names.contains(name))
+    {
+        for target in softdep.pre.iter().chain(&softdep.post) {
+            if is_here(target) || !resolve(builtin_aliases, target).is_empty() {
+                continue;
+            }
+            let mut serve = resolve(aliases, target);
+            serve.push(target.clone());
+            serve.retain(|name| on_disk.contains(name));
+            if serve.is_empty() || serve.iter().any(is_here) {
+                continue;
+            }
+            let path = format!("{target} in the initramfs");
+            let expected = format!("inside, since {module} asks for it softly and it is on disk");
+            let remedy = "add it with add_drivers in /etc/dracut.conf.d if the root needs it";
+            let finding = Finding::new(path, "no such module", expected, remedy);
+            findings.push(finding.only(Severity::Warning));
+        }
+    }
+    Ok(findings)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Broken modules, and what is no fault.
+
+use crate::checks::testing::{Bench, K, ko, module_path};
+use crate::initramfs::Compression;
+use crate::initramfs::testing::pack;
+
+const CHECK: &str = "initramfs-modules";
+const BLK: &str = "kernel/drivers/block/virtio_blk.ko";
+const EXT4: &str = "kernel/fs/ext4/ext4.ko";
+
+fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
+    let mut bench = Bench::good();
+    break_it(&mut bench);
+    bench.findings(CHECK)
+}
+
+#[test]
+fn what_is_good() {
+    assert_eq!(findings(|_| ()), [""; 0]);
+    // Stripped: other bytes, the same module.
+    let stripped = |bench: &mut Bench| bench.put(&module_path(BLK), &ko(K, "", 64));
+    assert_eq!(findings(stripped), [""; 0]);
+    // On disk in another compression.
+    for (suffix, compression) in [
+        (".xz", Compression::Xz),
+        (".zst", Compression::Zstd),
+        (".gz", Compression::Gzip),
+    ] {
+        let packed = |bench: &mut Bench| {
+            let module = bench.disk.remove(BLK).unwrap();
+            let packed = pack(compression, &module);
+            bench.disk.insert(format!("{BLK}{suffix}"), packed);
+        };
+        assert_eq!(findings(packed), [""; 0], "{suffix}");
+    }
+    // A second name of one file, and a link to it, as weak-modules makes them.
+    let linked = |bench: &mut Bench| {
+        bench.put("usr/lib/modules/old/extra/virtio_blk.ko", &ko(K, "", 0));
+        bench.inside.remove(&module_path(BLK));
+        bench.link(
+            &module_path(BLK),
+            "/usr/lib/modules/old/extra/virtio_blk.ko",
+        );
+    };
+    assert!(findings(linked)[0].contains("does not have"));
+    assert_eq!(findings(|bench| bench.alone = true), [""; 0]);
+}
+
+#[test]
+fn what_is_broken() {
+    type Break = fn(&mut Bench);
+    let cases: [(&str, Break); 11] = [
+        (
+            "vermagic \"6.1.0 SMP mod_unload\"; vermagic \"6.9.4",
+            |bench| {
+                bench.put(&module_path(BLK), &ko("6.1.0", "", 0));
+            },
+        ),
+        ("dependencies \"x\"", |bench| {
+            bench.put(&module_path(BLK), &ko(K, "x", 0))
+        }),
+        ("expected an uncompressed ELF file", |bench| {
+            bench.put(&module_path(BLK), b"hello");
+        }),
+        ("a module that the tree does not have", |bench| {
+            bench.put(&module_path("extra/foreign.ko"), &ko(K, "", 0));
+        }),
+        ("the tree's is damaged", |bench| {
+            bench.disk.insert(BLK.into(), b"torn".to_vec());
+        }),
+        (
+            "jbd2.ko in the initramfs: no such module; inside, since kernel/fs/ext4",
+            |bench| {
+                bench.remove_module("kernel/fs/jbd2/jbd2.ko");
+            },
+        ),
+        ("ext4.ko needs nothing; it needs jbd2", |bench| {
+            let text = format!("{EXT4}:\nkernel/fs/jbd2/jbd2.ko:\n{BLK}:\n");
+            bench.put(&module_path("modules.dep"), text.as_bytes());
+        }),
+        ("no line for kernel/drivers/block", |bench| {
+            let text = format!("{EXT4}: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n");
+            bench.put(&module_path("modules.dep"), text.as_bytes());
+        }),
+        ("modules.dep in the initramfs: no such file", |bench| {
+            bench.inside.remove(&module_path("modules.dep"));
+        }),
+        (
+            "modules.dep in the initramfs: modules.dep, line 1",
+            |bench| {
+                bench.put(&module_path("modules.dep"), b"no colon\n");
+            },
+        ),
+        ("leads nowhere", |bench| {
+            bench.inside.remove(&module_path(BLK));
+            bench.link(&module_path(BLK), "gone.ko");
+        }),
+    ];
+    for (expected, break_it) in cases {
+        let found = findings(break_it);
+        assert!(
+            found.iter().any(|it| it.contains(expected)),
+            "{expected}: {found:#?}"
+        );
+        assert!(
+            found.iter().all(|it| it.starts_with("fatal ")),
+            "{found:#?}"
+        );
+    }
+    let alone = findings(|bench| {
+        bench.alone = true;
+        bench.put(&module_path(BLK), &ko("6.1.0", "", 0));
+    });
+    assert!(alone[0].contains("vermagic \"6.1.0"), "{alone:?}");
+}
+
+#[test]
+fn softdeps_warn_only_where_a_module_on_disk_serves_them() {
+    let found = findings(|bench| {
+        let text = b"softdep ext4 pre: crypto-gcm\nsoftdep nfs pre: gcm\n";
+        bench.disk.insert("modules.softdep".into(), text.to_vec());
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("warning crypto_gcm in the initramfs"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_long_list_is_cut() {
+    let found = findings(|bench| {
+        for n in 0..30 {
+            bench.put(&module_path(&format!("extra/m{n}.ko")), &ko(K, "", 0));
+        }
+    });
+    assert!(found.len() < 30, "{}", found.len());
+    assert!(found.iter().any(|it| it.contains("20 more")), "{found:?}");
+}

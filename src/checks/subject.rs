@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What checks look at, as values that somebody else read.
+
+use super::Answer;
+use crate::initramfs::{Facts, Inventory, Segment};
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
+use crate::kernel::package::Nevra;
+use crate::kernel::vmlinuz::Release;
+
+/// Everything that checks may look at.
+pub struct Subject<'a> {
+    /// The kernel that is meant to boot.
+    pub kver: &'a Kver,
+    /// The tree around it; `None` for a lone image.
+    pub tree: Option<&'a Tree>,
+    /// Its initramfs.
+    pub image: &'a Image,
+}
+
+/// The tree, as far as checks look at it.
+#[derive(Debug)]
+pub struct Tree {
+    /// Directories of `usr/lib/modules` that hold a regular `vmlinuz`.
+    pub kernels: Vec<String>,
+    /// Directories without one and without any module: what an old kernel leaves.
+    pub stale_dirs: Vec<String>,
+    /// What `vmlinuz` says that it is, or why it cannot be told.
+    pub release: Result<Release, String>,
+    /// Who owns `vmlinuz`.
+    pub owner: Owner,
+    /// UKIs that would be booted instead.
+    pub ukis: Vec<String>,
+    /// The file that is, or will be, `initramfs.img`.
+    pub initramfs: Option<ImageFile>,
+    /// Kernels in `usr/lib/ostree-boot` and `boot`, where ostree looks when there is no
+    /// `initramfs.img`.
+    pub legacy: Vec<String>,
+    /// Other leftovers: saved programs, wrappers.
+    pub leftovers: Vec<String>,
+    /// The modules on disk, relative to the kernel's directory.
+    pub modules: Vec<Vec<u8>>,
+    /// The lists beside the modules.
+    pub lists: Lists,
+}
+
+/// A file that was read; `Ok(None)` where there is none.
+pub type Read<T> = Result<Option<T>, String>;
+
+/// What the files beside the modules say.
+#[derive(Debug)]
+pub struct Lists {
+    /// `modules.dep`.
+    pub dep: Read<ModulesDep>,
+    /// `modules.builtin`.
+    pub builtin: Read<ModuleList>,
+    /// `modules.order`: what the kernel was built with.
+    pub order: Read<ModuleList>,
+    /// `modules.softdep`.
+    pub softdep: Read<Softdeps>,
+    /// `modules.alias`.
+    pub alias: Read<Aliases>,
+    /// The aliases of what is built in, from `modules.builtin.modinfo`.
+    pub builtin_alias: Read<Aliases>,
+}
+
+/// What the rpmdb says of `vmlinuz`.
+#[derive(Debug)]
+pub enum Owner {
+    /// There is no rpmdb here, or no rpm that may be asked; why.
+    NoRpmdb(String),
+    /// rpm failed.
+    Failed(String),
+    /// These packages own it; each with the kvers that it provides as `kernel-uname-r`.
+    Packages(Vec<(Nevra, Vec<String>)>),
+}
+
+/// The file that is the initramfs.
+#[derive(Debug, Clone)]
+pub struct ImageFile {
+    /// Its place, relative to the root.
+    pub path: String,
+    /// Whether it is a regular file.
+    pub is_file: bool,
+    /// Permission bits.
+    pub mode: u32,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// The initramfs, read.
+pub enum Image {
+    /// There is none.
+    Missing,
+    /// It cannot be read as the kernel would; why and where.
+    Unreadable(String),
+    /// It can.
+    Read {
+        /// What is in it.
+        inventory: Box<Inventory>,
+        /// What it is made of.
+        segments: Vec<Segment>,
+        /// What was learnt from whole files.
+        facts: Facts,
+    },
+}
+
+impl Subject<'_> {
+    /// The tree.
+    ///
+    /// # Errors
+    /// The answer that a check gives without one.
+    pub(super) fn tree(&self) -> Result<&Tree, Answer> {
+        self.tree
+            .ok_or_else(|| Answer::NotApplicable("a lone image has no tree around it".into()))
+    }
+
+    /// The contents of the initramfs.
+    ///
+    /// # Errors
+    /// The answer that a check gives when there is nothing to look into; the checks
+    /// `initramfs-present` and `initramfs-readable` say what is wrong.
+    pub(super) fn inventory(&self) -> Result<&Inventory, Answer> {
+        match self.image {
+            Image::Read { inventory, .. } => match inventory.inner_images().first() {
+                None => Ok(inventory),
+                Some(inner) => Err(Answer::NotApplicable(format!(
+                    "what matters is in an image inside the image, {}",
+                    super::show(&inner.path)
+                ))),
+            },
+            Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
+            Image::Unreadable(_) => {
+                Err(Answer::NotApplicable("the initramfs cannot be read".into()))
+            }
+        }
+    }
+
+    /// What was learnt from whole files of the initramfs.
+    ///
+    /// # Errors
+    /// As [`inventory`](Self::inventory).
+    pub(super) fn facts(&self) -> Result<&Facts, Answer> {
+        self.inventory()?;
+        match self.image {
+            Image::Read { facts, .. } => Ok(facts),
+            _ => Err(Answer::NotApplicable("there is no initramfs".into())),
+        }
+    }
+}

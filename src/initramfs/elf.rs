@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an ELF file tells the dynamic linker: its interpreter, its name, what it needs and where it
+//! looks for that.
+//!
+//! It must not look for anything. Its invariants: no offset, size or count is believed, each access
+//! is checked against the bytes that are there; of a file that streams by, the first [`HEAD`] bytes
+//! and the dynamic section are held, nothing else.
+
+use std::io::{self, BufRead, Read};
+
+/// Bytes of the start of a file that are held. The strings of the dynamic section lie before the
+/// code; in the largest programs of real images that is within the first megabyte.
+const HEAD: usize = 8 << 20;
+/// The largest dynamic section, in bytes; real ones have about 600.
+const DYNAMIC_MAX: u64 = 64 << 10;
+/// The most program headers that are read; real files have about a dozen.
+const HEADERS_MAX: u64 = 512;
+/// The longest string (a path or a list of paths), in bytes.
+const STRING_MAX: usize = 16 << 10;
+/// The most libraries that one file may need; the record is some hundreds.
+const NEEDED_MAX: usize = 4096;
+
+/// Why an ELF file does not tell what it needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ElfError {
+    /// Neither 32 nor 64 bits, or neither byte order.
+    #[error("an ELF file of an unknown class or byte order")]
+    Class,
+    /// A header points outside, or the file was cut.
+    #[error("an ELF file without {what} at {offset:#x}")]
+    Truncated {
+        /// What should be there.
+        what: &'static str,
+        /// Where, in bytes from the start.
+        offset: u64,
+    },
+    /// More of something than is looked at.
+    #[error("an ELF file with more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Which machine a file is for: class (32 or 64 bits), byte order and machine number. Files of two
+/// machines do not see each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Machine {
+    /// Whether it has 64 bits.
+    pub wide: bool,
+    /// Whether it is big-endian.
+    pub big: bool,
+    /// `e_machine`.
+    pub number: u16,
+}
+
+/// What an ELF file says to the dynamic linker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elf {
+    /// Whom it is for.
+    pub machine: Machine,
+    /// The dynamic linker that it asks the kernel for; programs have one.
+    pub interpreter: Option<Vec<u8>>,
+    /// The name by which others ask for it.
+    pub soname: Option<Vec<u8>>,
+    /// The names it asks for, in order.
+    pub needed: Vec<Vec<u8>>,
+    /// Where it looks, and where what it loads looks, without a [`runpath`](Self::runpath).
+    pub rpath: Option<Vec<u8>>,
+    /// Where it looks.
+    pub runpath: Option<Vec<u8>>,
+}
+
+/// Reads the ELF file that streams by as `body`, through `buffer`. The outer error is that of
+/// `body`.
+pub(super) fn read(
+    body: &mut dyn BufRead,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Result<Elf, ElfError>> {
+    buffer.clear();
+    (&mut *body).take(HEAD as u64).read_to_end(buffer)?;
+    let file = match File::new(buffer) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut late = Vec::new();
+    if let Ok(headers) = file.headers()
+        && let Some(dynamic) = headers.iter().find(|header| header.kind == DYNAMIC)
+        && dynamic.offset.saturating_add(dynamic.size) > buffer.len() as u64
+        && dynamic.size <= DYNAMIC_MAX
+    {
+        let behind = dynamic.offset.saturating_sub(buffer.len() as u64);
+        io::copy(&mut (&mut *body).take(behind), &mut io::sink())?;
+        let begun = usize::try_from(dynamic.offset)
+            .ok()
+            .and_then(|start| buffer.get(start..));
+        late.extend_from_slice(begun.unwrap_or_default());
+        let left = dynamic.size - late.len() as u64;
+        (&mut *body).take(left).read_to_end(&mut late)?;
+    }
+    Ok(file.elf(&late))
+}
+
+impl Elf {
+    /// Reads the bytes of a whole file.
+    ///
+    /// # Errors
+    /// When the bytes are no ELF file, or end before something that a header promises.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ElfError> {
+        File::new(bytes)?.elf(&[])
+    }
+}
+
+const LOAD: u32 = 1;
+const DYNAMIC: u32 = 2;
+const INTERP: u32 = 3;
+
+/// A program header.
+struct Header {
+    kind: u32,
+    offset: u64,
+    address: u64,
+    size: u64,
+}
+
+struct File<'a> {
+    bytes: &'a [u8],
+    machine: Machine,
+}
+
+impl<'a> File<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, ElfError> {
+        let (wide, big) = match bytes {
+            [0x7f, b'E', b'L', b'F', class @ (1 | 2), order @ (1 | 2), ..] => {
+                (*class == 2, *order == 2)
+            }
+            _ => return Err(ElfError::Class),
+        };
+        let number = 0;
+        let machine = Machine { wide, big, number };
+        let mut file = Self { bytes, machine };
+        file.machine.number = file.word("the machine", 18, 2)? as u16;
+        Ok(file)
+    }
+
+    /// `late` is the dynamic section, where it lies behind what is held.
+    fn elf(&self, late: &[u8]) -> Result<Elf, ElfError> {
+        let headers = self.headers()?;
+        let mut elf = Elf {
+            machine: self.machine,
+            interpreter: None,
+            soname: None,
+            needed: Vec::new(),
+            rpath: None,
+            runpath: None,
+        };
+        if let Some(interp) = headers.iter().find(|header| header.kind == INTERP) {
+            elf.interpreter = Some(self.string("the interpreter", interp.offset)?);
+        }
+        let Some(dynamic) = headers.iter().find(|header| header.kind == DYNAMIC) else {
+            return Ok(elf);
+        };
+        if dynamic.size > DYNAMIC_MAX {
+            let what = "bytes of dynamic section";
+            let limit = DYNAMIC_MAX;
+            return Err(ElfError::TooMany { what, limit });
+        }
+        let section = match late {
+            [] => self.slice("the dynamic section", dynamic.offset, dynamic.size)?,
+            late => late,
+        };
+        self.dynamic(section, &headers, &mut elf)?;
+        Ok(elf)
+    }
+
+    fn dynamic(&self, section: &[u8], headers: &[Header], elf: &mut Elf) -> Result<(), ElfError> {
+        let width = if self.machine.wide { 8 } else { 4 };
+        let entries = || {
+            let pairs = section.chunks_exact(2 * width);
+            let pairs =
+                pairs.map(|pair| (self.number(&pair[..width]), self.number(&pair[width..])));
+            pairs.take_while(|&(tag, _)| tag != 0)
+        };
+        let Some((_, address)) = entries().find(|&(tag, _)| tag == 5) else {
+            return Ok(());
+        };
+        let strings = headers
+            .iter()
+            .filter(|header| header.kind == LOAD)
+            .find_map(|load| {
+                let within = address.checked_sub(load.address)?;
+                (within < load.size).then(|| load.offset.checked_add(within))?
+            });
+        let what = "the strings of the dynamic section";
+        let strings = strings.ok_or(ElfError::Truncated {
+            what,
+            offset: address,
+        })?;
+        let string = |at: u64| self.string(what, strings.saturating_add(at));
+        for (tag, value) in entries() {
+            match tag {
+                1 if elf.needed.len() == NEEDED_MAX => {
+                    let (what, limit) = ("needed libraries", NEEDED_MAX as u64);
+                    return Err(ElfError::TooMany { what, limit });
+                }
+                1 => elf.needed.push(string(value)?),
+                14 => elf.soname = Some(string(value)?),
+                15 => elf.rpath = Some(string(value)?),
+                29 => elf.runpath = Some(string(value)?),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn headers(&self) -> Result<Vec<Header>, ElfError> {
+        let what = "the program headers";
+        let (start, size, count) = if self.machine.wide {
+            (self.word(what, 32, 8)?, 54, 56)
+        } else {
+            (self.word(what, 28, 4)?, 42, 44)
+        };
+        let (size, count) = (self.word(what, size, 2)?, self.word(what, count, 2)?);
+        if count > HEADERS_MAX {
+            let (what, limit) = ("program headers", HEADERS_MAX);
+            return Err(ElfError::TooMany { what, limit });
+        }
+        let one = |n: u64| {
+            let at = start.saturating_add(n * size);
+            let least = if self.machine.wide { 56 } else { 32 };
+            // One check for all the fields, so that the sums below cannot overflow.
+            self.slice(what, at, least)?;
+            let (offset, address, file_size, long) = if self.machine.wide {
+                (8, 16, 32, 8)
+            } else {
+                (4, 8, 16, 4)
+            };
+            Ok(Header {
+                kind: self.word(what, at, 4)? as u32,
+                offset: self.word(what, at + offset, long)?,
+                address: self.word(what, at + address, long)?,
+                size: self.word(what, at + file_size, long)?,
+            })
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn slice(&self, what: &'static str, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
+        let slice = || {
+            let start = usize::try_from(offset).ok()?;
+            let end = start.checked_add(usize::try_from(size).ok()?)?;
+            self.bytes.get(start..end)
+        };
+        slice().ok_or(ElfError::Truncated { what, offset })
+    }
+
+    fn word(&self, what: &'static str, offset: u64, size: u64) -> Result<u64, ElfError> {
+        Ok(self.number(self.slice(what, offset, size)?))
+    }
+
+    fn number(&self, bytes: &[u8]) -> u64 {
+        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        if self.machine.big {
+            bytes.iter().fold(0, add)
+        } else {
+            bytes.iter().rev().fold(0, add)
+        }
+    }
+
+    /// The bytes from `offset` to the next NUL.
+    fn string(&self, what: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(STRING_MAX)];
+        match rest.iter().position(|&byte| byte == 0) {
+            Some(end) => Ok(rest[..end].to_vec()),
+            None => Err(ElfError::Truncated { what, offset }),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The initramfs, read once: through a digest, into an inventory, beside the tree's modules.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::super::digest::Digesting;
+use crate::checks::Image;
+use crate::initramfs::{self, Bodies, Inventory, Limits, OnDisk, OpenFile};
+use crate::kernel::MODULES;
+use crate::sys::root::Root;
+
+/// An image, and SHA-256 and size of its file where there is one.
+pub(super) type Read = (Image, Option<(String, u64)>);
+
+/// The tree's modules.
+struct Modules<'r>(&'r Root);
+
+impl OnDisk for Modules<'_> {
+    fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
+        let path = Path::new(MODULES).join(OsStr::from_bytes(path));
+        let Some(file) = self.0.open_file(path).map_err(io::Error::other)? else {
+            return Ok(None);
+        };
+        Ok(Some(OpenFile {
+            size: file.metadata()?.len(),
+            data: Box::new(file),
+        }))
+    }
+}
+
+/// Reads an image of the tree to its end, and compares its modules with the tree's.
+pub(super) fn of_tree(root: &Root, path: &str) -> Result<Read> {
+    let file = match root.open_file(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok((Image::Missing, None)),
+        Err(error) => return Ok((Image::Unreadable(error.to_string()), None)),
+    };
+    read(file, Some(&mut Modules(root))).with_context(|| format!("reading /{path}"))
+}
+
+fn read(file: File, disk: Option<&mut dyn OnDisk>) -> Result<Read> {
+    let limits = Limits::default();
+    let mut input = Digesting::new(file);
+    let mut inventory = Inventory::new(&limits);
+    let mut bodies = Bodies::new(disk);
+    let image = match initramfs::read(&mut input, &limits, &mut inventory.with(&mut bodies)) {
+        Ok(segments) => Image::Read {
+            facts: bodies.facts(),
+            inventory: Box::new(inventory),
+            segments,
+        },
+        Err(error) => Image::Unreadable(error.to_string()),
+    };
+    // An image that could not be understood has a digest all the same.
+    let digest = input.finish()?;
+    Ok((image, Some(digest)))
+}
