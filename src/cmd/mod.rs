@@ -231,6 +231,7 @@ fn human(report: &Report) -> String {
                 report.checks.len()
             )
         }
+        Outcome::Rejected if report.command == "verify" => "not fit to boot".to_owned(),
         Outcome::Rejected => "not fit to boot; nothing was committed".to_owned(),
         Outcome::Unknown => "a fatal check could not look".to_owned(),
     };

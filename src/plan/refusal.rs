@@ -80,7 +80,7 @@ pub enum Refusal {
     #[error("the sources hold {} kernels ({}); expected one. Give the packages of one build, or name the one with --kver", .0.len(), .0.join(", "))]
     SeveralKernelPackages(Vec<String>),
     /// Another build.
-    #[error("the packages are not of one build: the kernel is {core}, and {} is of another. Give all packages of one build", .others.join(", "))]
+    #[error("the packages are not of one build: the kernel is {core}, and of another build: {}. Give all packages of one build", .others.join(", "))]
     MixedBuilds {
         /// The kver of the package that owns `vmlinuz`.
         core: String,

@@ -2,6 +2,8 @@
 //! Which of the packages that the user named are the kernel: chosen by what is installed and by what
 //! they require.
 
+use std::collections::BTreeMap;
+
 use super::{Host, Refusal, Wishes};
 use crate::kernel::kver::Kver;
 use crate::kernel::package::{Capability, Nevra, Package};
@@ -189,20 +191,24 @@ fn refuse_arch(taken: &[Source], host: &Host, old: &Kver) -> Result<(), Refusal>
 }
 
 fn refuse_incomplete(taken: &[Source]) -> Result<(), Refusal> {
-    let mut missing = Vec::new();
+    let mut missing: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for source in taken {
         for wanted in uname_rs(&source.package) {
             if !taken.iter().any(|other| provides(&other.package, wanted)) {
-                missing.push(format!(
-                    "{} requires {} = {}",
-                    source.package.nevra, wanted.name, wanted.version
-                ));
+                let wanted = format!("{} = {}", wanted.name, wanted.version);
+                let by = missing.entry(wanted).or_default();
+                by.push(&source.package.nevra.name);
             }
         }
     }
     if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::Incomplete(missing))
+        return Ok(());
     }
+    let line = |(wanted, by): (String, Vec<&str>)| {
+        format!(
+            "nothing provides {wanted}, which {} require(s)",
+            by.join(", ")
+        )
+    };
+    Err(Refusal::Incomplete(missing.into_iter().map(line).collect()))
 }
