@@ -120,6 +120,8 @@ pub enum Command {
     Verify(cmd::verify::Args),
     /// Show kernels, backend, cliwrap and leftovers of the tree
     Status(cmd::status::Args),
+    /// Show what is in an initramfs, or what differs between two
+    Inspect(cmd::inspect::Args),
 }
 
 /// Runs the program and returns its exit status.
@@ -180,7 +182,7 @@ fn report_error(cli: &Cli, error: &anyhow::Error, refused: bool) -> Result<()> {
         Command::Replace(args) => args.ending.report.as_ref(),
         Command::Rebuild(args) => args.ending.report.as_ref(),
         Command::Verify(args) => args.report.as_ref(),
-        Command::Status(_) => None,
+        Command::Status(_) | Command::Inspect(_) => None,
     };
     if let Some(file) = file {
         fs_err::write(file, &text)?;
@@ -197,6 +199,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Rebuild(args) => cmd::rebuild::run(args, &cli.global),
         Command::Verify(args) => cmd::verify::run(args, &cli.global),
         Command::Status(args) => cmd::status::run(args, &cli.global),
+        Command::Inspect(args) => cmd::inspect::run(args, &cli.global),
     }
 }
 
@@ -210,11 +213,16 @@ pub fn definition() -> clap::Command {
 /// # Errors
 /// When standard output cannot be written to.
 pub fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    print_with(|out| out.write_all(text.as_bytes()))
+}
+
+/// Prints what `write` writes, as [`print`] does, for results that are better not held whole.
+///
+/// # Errors
+/// As [`print`]; also what `write` itself says.
+pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }

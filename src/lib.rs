@@ -9,11 +9,12 @@
 //!
 //! ```text
 //! main, cli      the command line, the log, the exit status
-//! cmd/           replace rebuild verify status: arguments, and the page that tells the story
+//! cmd/           replace rebuild verify status inspect: arguments, and the page that tells the story
 //! steps/         survey resolve unwrap transact locate clean generate verify commit
 //! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
 //! report         what a run found and did, as JSON
 //! checks/ plan/  pure: values in, findings or a plan or a refusal out
+//! inspect/       pure: an inventory in, what people and programs want to read of it out
 //! initramfs/     pure: bytes in, an inventory out
 //! kernel/        pure: kver, package, vmlinuz, modules
 //! sys/           exec (the only spawner), root (the only door to the tree), fetch (the only network)
@@ -21,7 +22,7 @@
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `initramfs` and `kernel` name no process, environment, file system or log.
+//! - `checks`, `plan`, `inspect`, `initramfs` and `kernel` name no process, environment, file system or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and links never lead out of it.
 //! - Nothing from outside is believed before it is checked: no size, no name, no exit status.
@@ -33,6 +34,7 @@ pub mod checks;
 pub mod cli;
 pub mod cmd;
 pub mod initramfs;
+pub mod inspect;
 pub mod kernel;
 pub mod plan;
 pub mod report;

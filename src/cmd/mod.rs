@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the user types: one file per command, its arguments and the page that tells its story.
 
+pub mod inspect;
 pub mod rebuild;
 pub mod replace;
 pub mod status;

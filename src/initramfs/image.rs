@@ -30,8 +30,24 @@ pub fn read(
     limits: &Limits,
     visitor: &mut dyn Visitor,
 ) -> Result<Vec<Segment>, ReadError> {
+    let mut segments = Vec::new();
+    read_into(input, limits, visitor, &mut segments)?;
+    Ok(segments)
+}
+
+/// As [`read`], but each segment is appended to `segments` (which should be empty) when its end is
+/// reached, so that of a damaged image those before the damage are known.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_into(
+    input: impl Read + Send,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+    segments: &mut Vec<Segment>,
+) -> Result<(), ReadError> {
     let mut source = Source::new(input);
-    let mut segments: Vec<Segment> = Vec::new();
     let mut progress = Progress::default();
     let mut decoded = 0_u64;
     loop {
@@ -76,7 +92,7 @@ pub fn read(
             length: source.offset(),
         });
     }
-    Ok(segments)
+    Ok(())
 }
 
 /// Reads the one segment that `source` stands before.

@@ -50,7 +50,7 @@ pub use compress::Compression;
 pub use elf::{Elf, ElfError, Machine};
 pub use entry::{Device, Entry, Kind, NameProblem, Visitor};
 pub use error::{Foreign, Place, ReadError};
-pub use image::read;
+pub use image::{read, read_into};
 pub use inventory::{Inventory, Keep, With};
 pub use limits::Limits;
 pub use lookup::{InnerImage, ResolveError};

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Sizes, dates, modes and columns for people.
+
+use crate::initramfs::Kind;
+
+/// Bytes, rounded: `512 B`, `12.0 KiB`, `28.5 MiB`.
+pub(super) fn size(bytes: u64) -> String {
+    let mut unit = "B";
+    let mut value = bytes as f64;
+    for larger in ["KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    match unit {
+        "B" => format!("{bytes} B"),
+        unit => format!("{value:.1} {unit}"),
+    }
+}
+
+/// How much more or less: `+1.5 KiB`, `-3 B`, `=`.
+pub(super) fn growth(before: u64, after: u64) -> String {
+    match before.cmp(&after) {
+        std::cmp::Ordering::Less => format!("+{}", size(after - before)),
+        std::cmp::Ordering::Greater => format!("-{}", size(before - after)),
+        std::cmp::Ordering::Equal => "=".to_owned(),
+    }
+}
+
+/// `part` of `whole` in percent, as `12 %`.
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    let share = part as f64 * 100.0 / whole.max(1) as f64;
+    format!("{share:.0} %")
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn count(number: usize, one: &str) -> String {
+    match (number, one.strip_suffix("entry")) {
+        (1, _) => format!("1 {one}"),
+        (_, Some(start)) => format!("{number} {start}entries"),
+        (_, None) => format!("{number} {one}s"),
+    }
+}
+
+/// Type and permissions as `ls -l` writes them.
+pub(super) fn mode(kind: Kind, mode: u32) -> String {
+    let mut text = String::with_capacity(10);
+    text.push(match kind {
+        Kind::File => '-',
+        Kind::Directory => 'd',
+        Kind::Symlink => 'l',
+        Kind::CharDevice => 'c',
+        Kind::BlockDevice => 'b',
+        Kind::Fifo => 'p',
+        Kind::Socket => 's',
+        Kind::Unknown => '?',
+    });
+    // Shift of the three bits, the bit that stands in the place of `x`, its letter.
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = mode >> shift;
+        text.push(if bits & 4 == 0 { '-' } else { 'r' });
+        text.push(if bits & 2 == 0 { '-' } else { 'w' });
+        text.push(match (mode & special != 0, bits & 1 != 0) {
+            (false, false) => '-',
+            (false, true) => 'x',
+            (true, false) => letter.to_ascii_uppercase(),
+            (true, true) => letter,
+        });
+    }
+    text
+}
+
+/// Date and time in UTC: `2023-11-14 22:13`.
+pub(super) fn date(seconds: u32) -> String {
+    let minutes = seconds / 60;
+    let (minute, hour) = (minutes % 60, minutes / 60 % 24);
+    // Years from March on, in cycles of 400; days since 0000-03-01.
+    let days = seconds / 86_400 + 719_468;
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    let year = cycle * 400 + year + next;
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
+/// Columns of the text beside the labels, up to column 80.
+const WIDTH: usize = 64;
+
+/// Breaks words into lines of at most [`WIDTH`] characters; a longer word has a line of its own.
+pub(super) fn wrap<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (29_848_648, "28.5 MiB"),
+            (3 << 30, "3.0 GiB"),
+            (5 << 40, "5120.0 GiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+        assert_eq!(growth(10, 4), "-6 B");
+        assert_eq!(growth(4, 2052), "+2.0 KiB");
+        assert_eq!(growth(4, 4), "=");
+        assert_eq!(percent(1, 3), "33 %");
+        assert_eq!(percent(0, 0), "0 %");
+        assert_eq!(count(1, "entry"), "1 entry");
+        assert_eq!(count(2, "entry"), "2 entries");
+        assert_eq!(count(0, "file"), "0 files");
+    }
+
+    #[test]
+    fn modes() {
+        for (kind, bits, expected) in [
+            (Kind::File, 0o644, "-rw-r--r--"),
+            (Kind::Directory, 0o1777, "drwxrwxrwt"),
+            (Kind::Directory, 0o1770, "drwxrwx--T"),
+            (Kind::File, 0o4755, "-rwsr-xr-x"),
+            (Kind::File, 0o6644, "-rwSr-Sr--"),
+            (Kind::Symlink, 0o777, "lrwxrwxrwx"),
+            (Kind::CharDevice, 0, "c---------"),
+            (Kind::BlockDevice, 0o660, "brw-rw----"),
+            (Kind::Fifo, 0o600, "prw-------"),
+            (Kind::Socket, 0o600, "srw-------"),
+        ] {
+            assert_eq!(mode(kind, bits), expected);
+        }
+    }
+
+    #[test]
+    fn dates() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_400, "2000-02-29 00:00"),
+            (951_868_800, "2000-03-01 00:00"),
+            (1_700_000_000, "2023-11-14 22:13"),
+            (1_735_689_599, "2024-12-31 23:59"),
+            (u32::MAX, "2106-02-07 06:28"),
+        ] {
+            assert_eq!(date(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn words_are_wrapped() {
+        let long = "x".repeat(70);
+        let lines = wrap(["a", &long, "b", "c"]);
+        assert_eq!(lines, ["a", &long, "b c"]);
+        assert!(wrap([]).is_empty());
+    }
+}
