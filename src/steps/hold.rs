@@ -107,7 +107,9 @@ pub fn heal(root: &Root) -> Result<(), root::Error> {
     for file in LAYOUT_FILES {
         if is(root, file, LAYOUT)? {
             root.remove_file(file)?;
+            // usr/lib/kernel holds rpm-ostree's own plug-in; these may have been made for us.
             remove_if_empty(root, "etc/kernel/install.conf.d")?;
+            remove_if_empty(root, "etc/kernel")?;
         }
         let saved = format!("{file}{SAVED}");
         // The transaction may have written the file anew; then that is the newer one.
