@@ -261,7 +261,7 @@ fn judge_signatures(set: &KernelSet, wishes: &Wishes) -> Result<Vec<String>, Ref
                 source.sha256
             ),
             Signature::None => {
-                warnings.push(format!("{name} is not signed ({})", source.origin));
+                warnings.push(format!("{name} is not signed"));
                 continue;
             }
             Signature::UnknownKey(key) => {
