@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The root in a temporary directory, and a run of the program on it.
+//!
+//! Every run has stubs on the caller's PATH that leave a mark, a hostile environment and something
+//! to read on standard input; what must hold of every run is asserted in [`Bed::run`].
+
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::image::Fault;
+use crate::kernels::{Build, NEW, OLD, Pkg};
+use crate::ran::Ran;
+use crate::tree::Tree;
+
+/// Where the programs come from that the stubs, shell scripts, are made of.
+const BUSYBOX: &str = "/bin/busybox";
+
+const APPLETS: [&str; 17] = [
+    "cat", "chmod", "cp", "env", "find", "grep", "kill", "ls", "mkdir", "mv", "pwd", "readlink",
+    "rm", "sed", "sh", "sort", "touch",
+];
+
+/// Programs that rpm-ostree wraps during a transaction; nobody runs them here.
+pub const PROGRAMS: [&str; 4] = ["systemctl", "useradd", "groupadd", "usermod"];
+
+/// Variables of the caller that no child may get.
+const HOSTILE: [(&str, &str); 7] = [
+    ("DRACUT_TMPDIR", "/hostile"),
+    ("DRACUT_NO_XATTR", "hostile"),
+    ("LD_LIBRARY_PATH", "/hostile"),
+    ("KERNEL_INSTALL_LAYOUT", "hostile"),
+    ("KERNEL_INSTALL_BYPASS", "hostile"),
+    ("RPMOSTREE_CLIWRAP_SKIP", "hostile"),
+    ("TMPDIR", "/hostile"),
+];
+
+/// A run that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A root with the base's kernel, the new one's RPMs, and stubs.
+pub struct Bed {
+    dir: TempDir,
+}
+
+impl Bed {
+    /// An ostree container with that rpm-ostree; kernel-install's layout is ostree.
+    pub fn rpm_ostree(version: &str) -> Self {
+        let bed = Self::bare(OLD, NEW);
+        bed.stub("rpm-ostree");
+        bed.stub("ostree");
+        bed.write("stub/rpm-ostree.version", version);
+        let config = "[core]\nrepo_version=1\nmode=bare-split-xattrs\n";
+        bed.write("sysroot/ostree/repo/config", config);
+        bed.write("usr/lib/kernel/install.conf", "layout=ostree\n");
+        bed
+    }
+
+    /// The one that most tests take.
+    pub fn new() -> Self {
+        Self::rpm_ostree("2025.6")
+    }
+
+    /// A container without an ostree repository, with `dnf` or `dnf5`.
+    pub fn dnf(name: &str) -> Self {
+        let bed = Self::bare(OLD, NEW);
+        bed.stub_as("dnf", name);
+        bed
+    }
+
+    /// A root that can replace `old` by `new`, but for a backend.
+    fn bare(old: Build, new: Build) -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "the programs of these tests run by chroot, which needs root; run `cargo test` as root"
+        );
+        assert!(
+            Path::new(BUSYBOX).exists(),
+            "{BUSYBOX} is missing, and the stubs are its shell scripts; type: apt-get install -y busybox-static"
+        );
+        let dir = TempDir::with_prefix("ostree-kernel-it-").unwrap();
+        let bed = Self { dir };
+        for name in [
+            "proc",
+            "sys",
+            "dev",
+            "run",
+            "tmp",
+            "var/tmp",
+            "var/cache",
+            "boot",
+            "etc",
+            "usr/bin",
+            "usr/sbin",
+            "usr/lib/modules",
+            "usr/lib/ostree-boot",
+            "usr/libexec/rpm-ostree",
+            "usr/share",
+            "stub/do",
+            "stub/come",
+            "stub/stay",
+        ] {
+            fs_err::create_dir_all(bed.path(name)).unwrap();
+        }
+        for name in ["bin", "sbin", "lib"] {
+            symlink(format!("usr/{name}"), bed.path(name)).unwrap();
+        }
+        fs_err::copy(BUSYBOX, bed.path("usr/bin/busybox")).unwrap();
+        for applet in APPLETS {
+            symlink("busybox", bed.path(&format!("usr/bin/{applet}"))).unwrap();
+        }
+        for program in PROGRAMS {
+            bed.program(&format!("usr/bin/{program}"), &format!("\x7fELF {program}"));
+        }
+        let lib = stub_source("lib.sh");
+        fs_err::copy(lib, bed.path("stub/lib.sh")).unwrap();
+        for name in ["rpm", "dracut", "depmod", "kernel-install"] {
+            bed.stub(name);
+        }
+        bed.base(old);
+        bed.offer(new, &new.packages());
+        bed
+    }
+
+    /// Makes `old` the installed kernel.
+    pub fn base(&self, old: Build) {
+        let packages = old.packages();
+        for package in &packages {
+            package.install(&self.root());
+        }
+        let names: Vec<_> = packages.iter().map(|it| it.name.as_str()).collect();
+        self.write("stub/go", names.join("\n"));
+        let dir = format!("usr/lib/modules/{}", old.kver);
+        self.write(&format!("{dir}/initramfs.img"), old.initramfs(Fault::None));
+        let dep = old
+            .modules()
+            .iter()
+            .map(|(path, _)| format!("{path}:\n"))
+            .collect::<String>();
+        self.write(&format!("{dir}/modules.dep"), dep);
+        let mode = std::fs::Permissions::from_mode(0o600);
+        fs_err::set_permissions(self.path(&format!("{dir}/initramfs.img")), mode).unwrap();
+    }
+
+    /// Puts the packages of `new` into the directory [`Bed::rpms`], and prepares that the backend's
+    /// transaction brings them and that dracut makes their initramfs.
+    pub fn offer(&self, new: Build, packages: &[Pkg]) {
+        for dir in [self.rpms(), self.path("stub/come")] {
+            let _ = fs_err::remove_dir_all(&dir);
+            fs_err::create_dir_all(&dir).unwrap();
+        }
+        for package in packages {
+            package.install(&self.path("stub/come"));
+            self.rpm(package);
+        }
+        self.write("stub/kver", new.kver);
+        self.write("stub/initramfs.img", new.initramfs(Fault::None));
+    }
+
+    /// Writes the RPM of a package into [`Bed::rpms`].
+    pub fn rpm(&self, package: &Pkg) -> PathBuf {
+        let file = self.rpms().join(format!("{}.rpm", package.nevra()));
+        fs_err::write(&file, package.rpm()).unwrap();
+        file
+    }
+
+    /// The root.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// A path below the root.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// A directory beside the root.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        let dir = self.dir.path().join(name);
+        fs_err::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// The directory of RPMs, beside the root.
+    pub fn rpms(&self) -> PathBuf {
+        self.dir.path().join("rpms")
+    }
+
+    /// The same, as an argument.
+    pub fn source(&self) -> String {
+        self.rpms().to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file below the root, and the directories above it.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, content).unwrap();
+    }
+
+    /// Writes a program below the root.
+    pub fn program(&self, path: &str, content: &str) {
+        self.write(path, content);
+        executable(&self.path(path));
+    }
+
+    /// Removes a file or a directory below the root.
+    pub fn remove(&self, path: &str) {
+        let path = self.path(path);
+        if path.is_dir() && !path.is_symlink() {
+            fs_err::remove_dir_all(path).unwrap();
+        } else {
+            fs_err::remove_file(path).unwrap();
+        }
+    }
+
+    /// Tells a stub how to behave from now on.
+    pub fn behave(&self, program: &str, how: &str) {
+        self.write(&format!("stub/do/{program}"), how);
+    }
+
+    /// What dracut makes from now on.
+    pub fn dracut_makes(&self, build: Build, fault: Fault) {
+        self.write("stub/initramfs.img", build.initramfs(fault));
+    }
+
+    /// A cliwrapped base, as `rpm-ostree cliwrap install-to-root` makes it.
+    pub fn cliwrap(&self) {
+        for name in ["rpm", "dracut"] {
+            let original = format!("usr/libexec/rpm-ostree/wrapped/{name}");
+            fs_err::create_dir_all(self.path(&original).parent().unwrap()).unwrap();
+            fs_err::rename(self.path(&format!("usr/bin/{name}")), self.path(&original)).unwrap();
+            self.wrapper(&format!("usr/bin/{name}"));
+        }
+        self.wrapper("usr/bin/yum");
+    }
+
+    /// One of rpm-ostree's wrappers. Running it leaves a mark.
+    pub fn wrapper(&self, path: &str) {
+        self.program(
+            path,
+            "#!/bin/sh\necho wrapper >>/stub/mark\n# exec /usr/bin/rpm-ostree cliwrap $0 \"$@\"\n",
+        );
+    }
+
+    fn stub(&self, name: &str) {
+        self.stub_as(name, name);
+    }
+
+    fn stub_as(&self, source: &str, name: &str) {
+        let path = self.path(&format!("usr/bin/{name}"));
+        fs_err::copy(stub_source(source), &path).unwrap();
+        executable(&path);
+    }
+
+    /// A directory for PATH whose programs leave a mark.
+    fn hostile_path(&self) -> PathBuf {
+        let dir = self.beside("hostile");
+        let mark = self.path("stub/mark");
+        for name in [
+            "rpm",
+            "rpm-ostree",
+            "dnf",
+            "dnf5",
+            "depmod",
+            "dracut",
+            "ostree",
+            "kernel-install",
+            "systemctl",
+            "chroot",
+            "sh",
+            "mount",
+            "gpg",
+            "curl",
+        ] {
+            let path = dir.join(name);
+            let text = format!("#!/bin/sh\necho {name} >>{}\n", mark.display());
+            fs_err::write(&path, text).unwrap();
+            executable(&path);
+        }
+        dir
+    }
+
+    /// Runs `ostree-kernel --root ROOT ARGS`, and asserts what must hold whatever came of it.
+    #[track_caller]
+    pub fn run<S: AsRef<str>>(&self, args: &[S]) -> Ran {
+        let mut all = vec![
+            "--root".to_owned(),
+            self.root().to_str().unwrap().to_owned(),
+        ];
+        all.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
+        self.run_exactly(&all, |_| {})
+    }
+
+    /// As [`Bed::run`], with exactly these arguments, and a last word on the command.
+    #[track_caller]
+    pub fn run_exactly(&self, args: &[String], change: impl FnOnce(&mut Command)) -> Ran {
+        for log in ["order.log", "env.log", "stdin.log", "seen.log", "mark"] {
+            let _ = fs_err::remove_file(self.path(&format!("stub/{log}")));
+        }
+        let before = Tree::read(&self.root());
+        let (unread, mut typed) = std::io::pipe().unwrap();
+        typed.write_all(b"yes\n").unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the program under test")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", self.hostile_path())
+            .envs(HOSTILE)
+            .current_dir(self.beside("cwd"))
+            .stdin(Stdio::from(unread.try_clone().unwrap()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        change(&mut command);
+        let (status, stdout, stderr) = wait(command.spawn().unwrap());
+        drop((command, typed));
+        let mut rest = String::new();
+        { unread }.read_to_string(&mut rest).unwrap();
+        let log = |name: &str| {
+            let text = fs_err::read_to_string(self.path(&format!("stub/{name}")));
+            text.unwrap_or_default()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let ran = Ran {
+            command: format!("ostree-kernel {}", args.join(" ")),
+            status,
+            stdout,
+            stderr,
+            ran: log("order.log"),
+            seen: log("seen.log"),
+            env: log("env.log"),
+            before,
+            after: Tree::read(&self.root()),
+        };
+        ran.require(rest == "yes\n", "standard input was read");
+        let mark = log("mark");
+        ran.require(mark.is_empty(), &format!("these must not run: {mark:?}"));
+        ran.house_rules(&log("stdin.log"));
+        ran
+    }
+}
+
+fn stub_source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/stub")
+        .join(name)
+}
+
+fn executable(path: &Path) {
+    fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Waits for the end, with both streams.
+fn wait(mut child: Child) -> (Option<i32>, String, String) {
+    let drain = |stream: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            if let Some(mut stream) = stream {
+                stream.read_to_end(&mut text).unwrap();
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    };
+    let stdout = drain(child.stdout.take().map(|stream| Box::new(stream) as _));
+    let stderr = drain(child.stderr.take().map(|stream| Box::new(stream) as _));
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status.code(),
+            None if start.elapsed() > LIMIT => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    (status, stdout.join().unwrap(), stderr.join().unwrap())
+}

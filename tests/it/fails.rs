@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every step, failing: nothing after it ran, and what was put in place is gone again.
+
+use crate::bed::{Bed, PROGRAMS};
+use crate::image::Fault;
+use crate::kernels::{NEW, OLD};
+
+const TRANSACTION: &str =
+    "rpm-ostree override replace /run/ostree-kernel/packages/kernel-6.9.4-200.fc40.x86_64.rpm";
+const INNER: &str = "kernel-install add";
+const DEPMOD: &str = "depmod -a 6.9.4-200.fc40.x86_64";
+const DRACUT: &str = "dracut --no-hostonly --kver 6.9.4-200.fc40.x86_64";
+const OLD_DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
+const NEW_DIR: &str = "usr/lib/modules/6.9.4-200.fc40.x86_64";
+
+/// A base on which everything has to be put back: cliwrapped, no layout.
+fn wrapped(version: &str) -> Bed {
+    let bed = Bed::rpm_ostree(version);
+    bed.cliwrap();
+    bed.remove("usr/lib/kernel/install.conf");
+    bed
+}
+
+/// What turning cliwrap off changes.
+const UNWRAPPED: [&str; 4] = [
+    "~usr/bin/dracut",
+    "~usr/bin/rpm",
+    "-usr/bin/yum",
+    "-usr/libexec/rpm-ostree/wrapped",
+];
+
+#[test]
+fn a_transaction_that_changes_nothing() {
+    let table: [(&str, &[&str]); 3] = [
+        (
+            "fail-before",
+            &[
+                "error: replacing the kernel by 6.9.4-200.fc40.x86_64: rpm-ostree exited with status 1",
+                "Could not depsolve transaction",
+            ],
+        ),
+        ("killed", &["rpm-ostree was killed by signal 9 (SIGKILL)"]),
+        (
+            "nothing",
+            &[
+                "error: usr/lib/modules holds 6.1.7-100.fc40.x86_64, expected 6.9.4-200.fc40.x86_64 only",
+                "Run again with -v",
+            ],
+        ),
+    ];
+    for version in ["2023.5", "2024.8", "2025.6", "2026.2"] {
+        for (how, says) in table {
+            println!("rpm-ostree {version}: {how}");
+            let bed = wrapped(version);
+            bed.behave("rpm-ostree", how);
+            let ran = bed.run(&["replace", &bed.source()]);
+            ran.ends_with(1).in_order(&[TRANSACTION]).complains(says);
+            ran.changes(&UNWRAPPED);
+        }
+    }
+}
+
+#[test]
+fn dnf_that_changes_nothing() {
+    for name in ["dnf", "dnf5"] {
+        let transaction = format!("{name} -y");
+        for (how, says) in [
+            (
+                "fail-before",
+                format!(
+                    "replacing the kernel by {}: {name} exited with status 1",
+                    NEW.kver
+                ),
+            ),
+            (
+                "nothing",
+                format!("holds {}, expected {} only", OLD.kver, NEW.kver),
+            ),
+        ] {
+            let bed = Bed::dnf(name);
+            bed.behave(name, how);
+            let ran = bed.run(&["replace", &bed.source()]);
+            ran.ends_with(1)
+                .in_order(&[&transaction])
+                .complains(&[&says])
+                .changes(&[]);
+        }
+    }
+}
+
+#[test]
+fn an_exit_status_proves_nothing() {
+    for (bed, backend) in [(Bed::new(), "rpm-ostree"), (Bed::dnf("dnf"), "dnf")] {
+        bed.behave(backend, "fail-after");
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(0).prints(&["nothing fatal"]).complains(&[
+            &format!("warning: {backend} exited with status 1"),
+            "warning: the new kernel is in place all the same; the tree is judged, not the exit status",
+        ]);
+        let order = ran.order();
+        ran.require(order[2..4] == [DEPMOD, order[3]], "it went on");
+    }
+}
+
+#[test]
+fn what_a_transaction_leaves_is_healed() {
+    let bed = Bed::new();
+    bed.behave("rpm-ostree", "leave-saves");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0);
+    for program in PROGRAMS {
+        let path = format!("usr/bin/{program}");
+        ran.complains(&[&format!("restoring /{path} from /{path}.rpmostreesave")]);
+        ran.require(
+            ran.before.file(&path) == ran.after.file(&path),
+            &format!("{path} is itself"),
+        );
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_is_healed() {
+    // As a run with 2024.8 and one with 2025.6 leave it, killed during their transactions.
+    let bed = Bed::new();
+    bed.behave("rpm-ostree", "nothing");
+    let layout = "# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
+    let conf = "usr/lib/kernel/install.conf";
+    fs_err::rename(
+        bed.path(conf),
+        bed.path(&format!("{conf}.ostree-kernel-saved")),
+    )
+    .unwrap();
+    bed.write(conf, layout);
+    bed.write("etc/kernel/install.conf.d/zz-ostree-kernel.conf", layout);
+    bed.write(
+        "usr/lib/.ostree-kernel-aside/6.9.4-kmods/extra/zfs.ko",
+        "zfs",
+    );
+    bed.write("usr/lib/.ostree-kernel/dracut.x/half", "half");
+    bed.write("run/ostree-kernel/packages/000.rpm", "half");
+    bed.write("run/ostree-kernel/lock", "");
+    bed.program("usr/bin/useradd.rpmostreesave", "\x7fELF the real useradd");
+    bed.program("usr/bin/useradd", "#!/bin/sh\n");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(1).in_order(&[TRANSACTION]).changes(&[
+        "-etc/kernel",
+        "-run/ostree-kernel",
+        "~usr/bin/useradd",
+        "-usr/bin/useradd.rpmostreesave",
+        "-usr/lib/.ostree-kernel",
+        "-usr/lib/.ostree-kernel-aside",
+        "~usr/lib/kernel/install.conf",
+        "-usr/lib/kernel/install.conf.ostree-kernel-saved",
+        "+usr/lib/modules/6.9.4-kmods",
+    ]);
+    ran.require(
+        ran.after.file(conf) == Some(b"layout=ostree\n"),
+        "the base's own is back",
+    );
+}
+
+#[test]
+fn a_transaction_that_loses_the_kernel() {
+    let table: [(&str, &str, &[&str]); 2] = [
+        (
+            "lose-vmlinuz",
+            "error: usr/lib/modules holds no kernel, expected 6.9.4-200.fc40.x86_64 only",
+            &[],
+        ),
+        (
+            "keep-old",
+            "holds 6.1.7-100.fc40.x86_64, 6.9.4-200.fc40.x86_64, expected 6.9.4-200.fc40.x86_64 only",
+            &[],
+        ),
+    ];
+    for (how, says, _) in table {
+        let bed = Bed::new();
+        let stay = format!("stub/stay/{OLD_DIR}/vmlinuz");
+        bed.write(&stay, crate::image::vmlinuz(OLD.kver));
+        bed.behave("rpm-ostree", how);
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(1)
+            .in_order(&[TRANSACTION, INNER])
+            .complains(&[says]);
+        let has_initramfs = ran.after.file(&format!("{NEW_DIR}/initramfs.img"));
+        ran.require(has_initramfs.is_none(), "no initramfs was made");
+    }
+}
+
+#[test]
+fn a_kernel_that_no_package_owns() {
+    let bed = Bed::new();
+    fs_err::write(bed.path("stub/come/usr/share/rpm/kernel-core.files"), "").unwrap();
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(1).in_order(&[TRANSACTION, INNER]);
+    ran.complains(&["no package owns /usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz"]);
+}
+
+#[test]
+fn what_is_cleaned_and_what_is_kept() {
+    let bed = Bed::new();
+    let legacy = [
+        "boot/vmlinuz-6.1.7-100.fc40.x86_64",
+        "boot/.vmlinuz-6.1.7-100.fc40.x86_64.hmac",
+        "boot/initramfs-6.1.7-100.fc40.x86_64.img",
+        "boot/symvers-6.1.7-100.fc40.x86_64.xz",
+        "usr/lib/ostree-boot/vmlinuz-6.1.7-100.fc40.x86_64-0123",
+        "usr/lib/ostree-boot/initramfs-6.1.7-100.fc40.x86_64.img-0123",
+    ];
+    for path in legacy {
+        bed.write(path, "old");
+    }
+    bed.write("boot/efi/EFI/fedora/shim.efi", "somebody else's");
+    bed.write("boot/loader/entries/x.conf", "somebody else's");
+    bed.write("usr/lib/modules/5.19.0-nobody/kernel/stale.ko", "stale");
+    bed.write("usr/lib/modules/6.9.0-kmods/extra/zfs.ko", "zfs");
+    bed.write(
+        "usr/share/rpm/zfs.files",
+        "/usr/lib/modules/6.9.0-kmods/extra/zfs.ko\n",
+    );
+    bed.write("usr/share/rpm/zfs.pkg", "N\tzfs\t0\t2\t1\tx86_64\t(none)\n");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0)
+        .complains(&["keeping /usr/lib/modules/6.9.0-kmods: a package owns files in it"]);
+    let mut changes: Vec<_> = legacy.iter().map(|path| format!("-{path}")).collect();
+    changes.extend(
+        [
+            "-usr/lib/modules/5.19.0-nobody",
+            "-usr/lib/modules/6.1.7-100.fc40.x86_64",
+            "+usr/lib/modules/6.9.4-200.fc40.x86_64",
+            "+usr/share/ostree-kernel",
+            "~usr/share/rpm",
+        ]
+        .map(str::to_owned),
+    );
+    changes.sort_by(|a, b| a[1..].cmp(&b[1..]));
+    let changes: Vec<_> = changes.iter().map(String::as_str).collect();
+    ran.changes(&changes);
+}
+
+/// What a run changes that ends after its transaction and before its commit.
+const UP_TO_GENERATE: [&str; 3] = [
+    "-usr/lib/modules/6.1.7-100.fc40.x86_64",
+    "+usr/lib/modules/6.9.4-200.fc40.x86_64",
+    "~usr/share/rpm",
+];
+
+#[test]
+fn generate_fails() {
+    let generating = "error: generating the initramfs for 6.9.4-200.fc40.x86_64: ";
+    let table: [(&str, &str, &[&str]); 6] = [
+        (
+            "depmod",
+            "fail",
+            &["depmod exited with status 1", "could not open directory"],
+        ),
+        (
+            "dracut",
+            "fail",
+            &["dracut exited with status 1", "dracut[F]: Creation of"],
+        ),
+        (
+            "dracut",
+            "killed",
+            &["dracut was killed by signal 9 (SIGKILL)"],
+        ),
+        (
+            "dracut",
+            "harmful",
+            &[
+                "dracut exited with status 0, and printed that something is lost:",
+                "-a mount.nfs",
+                "omit_dracutmodules",
+            ],
+        ),
+        (
+            "dracut",
+            "no-file",
+            &["dracut exited with status 0, and made no file"],
+        ),
+        (
+            "dracut",
+            "empty",
+            &["dracut exited with status 0, and its file is empty"],
+        ),
+    ];
+    for (program, how, says) in table {
+        println!("{program}: {how}");
+        for bed in [Bed::new(), wrapped("2025.6"), wrapped("2024.8")] {
+            bed.behave(program, how);
+            let is_wrapped = bed.path("usr/bin/yum").exists();
+            let ran = bed.run(&["replace", &bed.source()]);
+            ran.ends_with(1)
+                .complains(&[generating])
+                .complains(says)
+                .prints(&[]);
+            let order = ran.order();
+            let last = if program == "depmod" { DEPMOD } else { DRACUT };
+            ran.require(
+                order.last().is_some_and(|line| line.starts_with(last)),
+                "nothing after it",
+            );
+            let dracuts = order
+                .iter()
+                .filter(|line| line.starts_with("dracut"))
+                .count();
+            ran.require(
+                dracuts == usize::from(program == "dracut"),
+                "dracut at most once",
+            );
+            let mut changes = UP_TO_GENERATE.to_vec();
+            if is_wrapped {
+                changes.extend(UNWRAPPED);
+            }
+            changes.sort_by(|a, b| a[1..].cmp(&b[1..]));
+            ran.changes(&changes);
+            // With 2024.8 the shim's empty file was rpm-ostree's initramfs.
+            let initramfs = ran
+                .after
+                .file(&format!("{NEW_DIR}/initramfs.img"))
+                .unwrap_or_default();
+            ran.require(initramfs.is_empty(), "no half initramfs");
+        }
+    }
+}
+
+#[test]
+fn a_harmless_line_is_no_loss() {
+    let bed = Bed::new();
+    bed.behave("dracut", "harmless");
+    bed.run(&["replace", &bed.source()])
+        .ends_with(0)
+        .prints(&["nothing fatal"]);
+}
+
+#[test]
+fn verify_rejects() {
+    type Prepare = fn(&Bed);
+    let table: [(&str, Prepare, &str); 6] = [
+        (
+            "another kver",
+            |bed| bed.dracut_makes(OLD, Fault::None),
+            "fatal initramfs-kver: usr/lib/modules in the initramfs: found 6.1.7-100.fc40.x86_64; expected 6.9.4-200.fc40.x86_64 and no other",
+        ),
+        (
+            "no ostree",
+            |bed| bed.dracut_makes(NEW, Fault::NoOstree),
+            "fatal initramfs-ostree: usr/lib/ostree/ostree-prepare-root in the initramfs: found no such file",
+        ),
+        (
+            "a wrapper",
+            |bed| bed.dracut_makes(NEW, Fault::Wrapper),
+            "fatal initramfs-wrappers: usr/bin/systemctl in the initramfs: found a shell script",
+        ),
+        (
+            "cut off",
+            |bed| bed.dracut_makes(NEW, Fault::Truncated),
+            "fatal initramfs-readable: ",
+        ),
+        (
+            "no archive",
+            |bed| bed.write("stub/initramfs.img", "hello"),
+            "fatal initramfs-readable: ",
+        ),
+        (
+            "another vmlinuz",
+            |bed| {
+                bed.write(
+                    &format!("stub/come/{NEW_DIR}/vmlinuz"),
+                    crate::image::vmlinuz("6.9.4-200.x86_64"),
+                );
+            },
+            "fatal kernel-release: usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: found a kernel that calls itself 6.9.4-200.x86_64",
+        ),
+    ];
+    for (name, prepare, says) in table {
+        println!("{name}");
+        for bed in [Bed::new(), Bed::dnf("dnf5")] {
+            bed.write("var/cache/x", "cache");
+            prepare(&bed);
+            let ran = bed.run(&["replace", &bed.source()]);
+            ran.ends_with(4)
+                .prints(&[says, "not fit to boot; nothing was committed"]);
+            let last = ran
+                .order()
+                .last()
+                .is_some_and(|line| line.starts_with(DRACUT));
+            ran.require(last, "nothing after dracut");
+            ran.changes(&UP_TO_GENERATE);
+            let path = format!("{NEW_DIR}/initramfs.img");
+            ran.require(ran.after.file(&path).is_none(), "the candidate is gone");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_be_read_is_not_committed() {
+    let bed = Bed::new();
+    bed.write(&format!("stub/come/{NEW_DIR}/vmlinuz"), "no kernel");
+    let ran = bed.run(&["replace", "--format", "json", &bed.source()]);
+    ran.ends_with(1)
+        .in_order(&[TRANSACTION, INNER, DEPMOD, DRACUT])
+        .changes(&UP_TO_GENERATE);
+    ran.require(ran.json()["outcome"] == "unknown", "the outcome is unknown");
+}
+
+#[test]
+fn rebuild_that_is_rejected_keeps_the_old_initramfs() {
+    let bed = Bed::new();
+    bed.dracut_makes(NEW, Fault::None);
+    let ran = bed.run(&["rebuild"]);
+    ran.ends_with(4)
+        .in_order(&["depmod -a", "dracut --no-hostonly"]);
+    ran.changes(&[&format!("~{OLD_DIR}/modules.dep")]);
+}
+
+#[test]
+fn commit_fails() {
+    let table: [(&str, &str, &[&str], &str); 2] = [
+        (
+            "rpm-ostree",
+            "fail-cleanup",
+            &["rpm-ostree cleanup"],
+            "error: committing: rpm-ostree exited with status 1",
+        ),
+        (
+            "ostree",
+            "fail",
+            &["rpm-ostree cleanup", "ostree container commit"],
+            "error: committing: ostree exited with status 1",
+        ),
+    ];
+    for (program, how, last, says) in table {
+        let bed = Bed::new();
+        bed.behave(program, how);
+        let ran = bed.run(&["replace", &bed.source()]);
+        let order = [&[TRANSACTION, INNER, DEPMOD, DRACUT], last].concat();
+        ran.ends_with(1).in_order(&order).complains(&[says]);
+        ran.require(!ran.stdout.contains("nothing fatal"), "no success is told");
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The smallest vmlinuz, module and initramfs that have everything that is looked at.
+
+use std::io::Write;
+
+/// A bzImage whose header says `release`.
+pub fn vmlinuz(release: &str) -> Vec<u8> {
+    let mut image = vec![0; 0x300];
+    image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x206..0x208].copy_from_slice(&0x20f_u16.to_le_bytes());
+    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+    image[0x236..0x238].copy_from_slice(&1_u16.to_le_bytes());
+    image.extend_from_slice(format!("{release} (mock@build) #1 SMP\0").as_bytes());
+    image
+}
+
+/// A 64-bit ELF file with these sections, whose names follow the empty first one.
+fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut names = b"\0".to_vec();
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(64, 0);
+    let mut headers = vec![[0_u8; 64]];
+    let mut add = |file: &mut Vec<u8>, name: usize, kind: u32, bytes: &[u8]| {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&(name as u32).to_le_bytes());
+        header[4..8].copy_from_slice(&kind.to_le_bytes());
+        header[24..32].copy_from_slice(&(file.len() as u64).to_le_bytes());
+        header[32..40].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+        file.extend_from_slice(bytes);
+        headers.push(header);
+    };
+    for (name, bytes) in sections {
+        add(&mut file, names.len(), 1, bytes);
+        names.extend_from_slice(&[name.as_bytes(), b"\0"].concat());
+    }
+    let own_name = names.len();
+    names.extend_from_slice(b".shstrtab\0");
+    add(&mut file, own_name, 3, &names);
+    file.resize(file.len().next_multiple_of(8), 0);
+    let count = headers.len() as u16;
+    let at = (file.len() as u64).to_le_bytes();
+    file[0x28..0x30].copy_from_slice(&at);
+    for (at, value) in [
+        (0x10, kind),
+        (0x12, 62),
+        (0x14, 1),
+        (0x34, 64),
+        (0x36, 56),
+        (0x3a, 64),
+        (0x3c, count),
+        (0x3e, count - 1),
+    ] {
+        file[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    }
+    file.extend(headers.concat());
+    file
+}
+
+/// A program that needs no library.
+pub fn program() -> Vec<u8> {
+    elf(2, &[])
+}
+
+/// A module of the kernel `kver` that needs no other.
+pub fn module(kver: &str, name: &str) -> Vec<u8> {
+    let info =
+        format!("license=GPL\0depends=\0intree=Y\0name={name}\0vermagic={kver} SMP mod_unload \0");
+    elf(1, &[(".modinfo", info.as_bytes())])
+}
+
+/// What an initramfs may lack or have wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// Without ostree-prepare-root.
+    NoOstree,
+    /// systemctl is a script.
+    Wrapper,
+    /// The last bytes are missing.
+    Truncated,
+}
+
+/// A newc archive as dracut makes it for an ostree image of the kernel `kver`.
+pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec<u8> {
+    const DIR: u32 = 0o040_755;
+    const FILE: u32 = 0o100_755;
+    const LINK: u32 = 0o120_777;
+    let elf = &program();
+    let unit = "usr/lib/systemd/system/ostree-prepare-root.service";
+    let wants = "usr/lib/systemd/system/initrd-root-fs.target.wants";
+    let mut items: Vec<(String, u32, Vec<u8>)> = Vec::new();
+    for dir in ["usr/lib/ostree", "usr/bin", "usr/lib/dracut", "etc", wants] {
+        items.push((dir.into(), DIR, vec![]));
+    }
+    let mut file = |path: &str, mode, bytes: &[u8]| items.push((path.into(), mode, bytes.into()));
+    file("lib", LINK, b"usr/lib");
+    file("init", LINK, b"usr/bin/systemd");
+    file("usr/bin/systemd", FILE, elf);
+    file("etc/initrd-release", FILE, b"ID=test\n");
+    file("usr/lib/dracut/modules.txt", FILE, b"base\nostree\n");
+    file("usr/lib/dracut/dracut-059", FILE, b"");
+    if fault != Fault::NoOstree {
+        file("usr/lib/ostree/ostree-prepare-root", FILE, elf);
+    }
+    file(unit, FILE, b"[Unit]\n");
+    let link = format!("{wants}/ostree-prepare-root.service");
+    file(&link, LINK, b"../ostree-prepare-root.service");
+    let is_script = fault == Fault::Wrapper;
+    let systemctl: &[u8] = if is_script { b"#!/bin/sh\n" } else { elf };
+    file("usr/bin/systemctl", FILE, systemctl);
+    let dep: String = modules
+        .iter()
+        .map(|(path, _)| format!("{path}:\n"))
+        .collect();
+    let dir = format!("usr/lib/modules/{kver}");
+    file(&format!("{dir}/modules.dep"), FILE, dep.as_bytes());
+    file(&format!("{dir}/modules.builtin"), FILE, b"");
+    for (path, bytes) in modules {
+        file(&format!("{dir}/{path}"), FILE, bytes);
+    }
+    let mut bytes = archive(&items);
+    if fault == Fault::Truncated {
+        bytes.truncate(bytes.len() / 2);
+    }
+    bytes
+}
+
+/// Writes the items, every directory before what is in it.
+fn archive(items: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (path, mode, data) in items {
+        for (at, _) in path.match_indices('/') {
+            if seen.insert(path[..at].to_owned()) {
+                entry(&mut out, &path[..at], 0o040_755, b"");
+            }
+        }
+        if seen.insert(path.clone()) {
+            entry(&mut out, path, *mode, data);
+        }
+    }
+    entry(&mut out, "TRAILER!!!", 0, b"");
+    out
+}
+
+fn entry(out: &mut Vec<u8>, path: &str, mode: u32, data: &[u8]) {
+    let (size, namesize) = (data.len() as u32, path.len() as u32 + 1);
+    out.extend_from_slice(b"070701");
+    for field in [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, namesize, 0] {
+        write!(out, "{field:08x}").unwrap();
+    }
+    for bytes in [&[path.as_bytes(), b"\0"].concat(), data] {
+        out.extend_from_slice(bytes);
+        out.resize(out.len().next_multiple_of(4), 0);
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real program on a root in a temporary directory, with stub programs inside it.
+//!
+//! Each test asserts four things: the exit status, the order of programs run, the tree afterwards
+//! and what the user reads. What must hold after every run whatever came of it (`bed::Bed::run`)
+//! is asserted there. The programs run by chroot, so the tests need root; without it they fail.
+
+#[cfg(test)]
+mod bed;
+#[cfg(test)]
+mod fails;
+#[cfg(test)]
+mod image;
+#[cfg(test)]
+mod kernels;
+#[cfg(test)]
+mod ran;
+#[cfg(test)]
+mod refuses;
+#[cfg(test)]
+mod replaces;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tree;

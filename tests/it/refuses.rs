@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Exit status 3: nothing ran that changes anything, and the tree is the same.
+
+use std::os::unix::fs::symlink;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::bed::Bed;
+use crate::kernels::{Build, NEW, OLD, Pkg};
+use crate::server::Server;
+
+/// A base, what is done to it and what is typed, and what the user reads.
+struct Case {
+    name: &'static str,
+    prepare: fn(&Bed) -> Vec<String>,
+    says: &'static [&'static str],
+}
+
+#[track_caller]
+fn refused(bed: fn() -> Bed, cases: &[Case]) {
+    for Case {
+        name,
+        prepare,
+        says,
+    } in cases
+    {
+        println!("{name}");
+        let bed = bed();
+        let mut args = vec!["replace".to_owned()];
+        args.extend(prepare(&bed));
+        let ran = bed.run(&args);
+        ran.ends_with(3)
+            .in_order(&[])
+            .untouched()
+            .complains(&["error: "])
+            .complains(says);
+        ran.require(ran.stdout.is_empty(), "stdout is for results");
+        args.extend(["--format", "json"].map(str::to_owned));
+        let ran = bed.run(&args);
+        ran.ends_with(3).untouched();
+        ran.require(ran.json()["outcome"] == "refused", "JSON says so");
+    }
+}
+
+const fn case(
+    name: &'static str,
+    prepare: fn(&Bed) -> Vec<String>,
+    says: &'static [&'static str],
+) -> Case {
+    Case {
+        name,
+        prepare,
+        says,
+    }
+}
+
+fn source(bed: &Bed) -> Vec<String> {
+    vec![bed.source()]
+}
+
+/// What is typed when the RPMs are as they should be.
+macro_rules! with {
+    ($bed:ident, $do:block) => {
+        |$bed: &Bed| {
+            $do
+            source($bed)
+        }
+    };
+}
+
+#[test]
+fn survey() {
+    refused(
+        Bed::new,
+        &[
+            case(
+                "dracut is missing",
+                with!(bed, {
+                    bed.remove("usr/bin/dracut");
+                }),
+                &[
+                    "dracut not found in the image",
+                    "Install it in an earlier RUN line",
+                ],
+            ),
+            case(
+                "several are missing",
+                with!(bed, {
+                    bed.remove("usr/bin/rpm");
+                    bed.remove("usr/bin/depmod");
+                }),
+                &["rpm, depmod not found in the image"],
+            ),
+            case(
+                "a booted host",
+                with!(bed, {
+                    bed.write("run/ostree-booted", "");
+                }),
+                &["booted ostree host", "rpm-ostree override replace"],
+            ),
+            case(
+                "a UKI",
+                with!(bed, {
+                    bed.write("boot/EFI/Linux/fedora.efi", "");
+                }),
+                &[
+                    "boot/EFI/Linux/fedora.efi",
+                    "Use a base image without a UKI",
+                ],
+            ),
+            case(
+                "two kernels",
+                with!(bed, {
+                    bed.write("usr/lib/modules/6.2.0/vmlinuz", "");
+                }),
+                &[
+                    "holds 2 kernels (6.1.7-100.fc40.x86_64, 6.2.0)",
+                    "expected one",
+                ],
+            ),
+            case(
+                "no kernel",
+                with!(bed, {
+                    bed.remove("usr/lib/modules/6.1.7-100.fc40.x86_64/vmlinuz");
+                }),
+                &["no directory in usr/lib/modules holds a vmlinuz"],
+            ),
+            case(
+                "no modules at all",
+                with!(bed, {
+                    bed.remove("usr/lib/modules");
+                }),
+                &["no directory in usr/lib/modules holds a vmlinuz"],
+            ),
+            case(
+                "a kernel directory that is none",
+                with!(bed, {
+                    bed.remove("usr/lib/modules/6.1.7-100.fc40.x86_64");
+                    bed.write("usr/lib/modules/a b/vmlinuz", "");
+                }),
+                &["usr/lib/modules: \"a b\" is not a kernel release string"],
+            ),
+            case(
+                "a wrapper that runs itself",
+                with!(bed, {
+                    bed.cliwrap();
+                    bed.wrapper("usr/libexec/rpm-ostree/wrapped/dracut");
+                }),
+                &[
+                    "/usr/bin/dracut is an rpm-ostree wrapper whose real program is gone",
+                    "Use a base image",
+                ],
+            ),
+            case(
+                "a wrapper without its program",
+                with!(bed, {
+                    bed.cliwrap();
+                    bed.remove("usr/libexec/rpm-ostree/wrapped/rpm");
+                }),
+                &["/usr/bin/rpm is an rpm-ostree wrapper whose real program is gone"],
+            ),
+            case(
+                "kernel files without packages",
+                with!(bed, {
+                    bed.remove("usr/share/rpm");
+                    bed.write(
+                        "usr/share/rpm/bash.pkg",
+                        "N\tbash\t0\t5\t1\tx86_64\t(none)\n",
+                    );
+                }),
+                &["no installed package belongs to the kernel 6.1.7-100.fc40.x86_64"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn lost_programs_are_not_run_by_any_command() {
+    for command in [&["rebuild"][..], &["status"]] {
+        let bed = Bed::new();
+        bed.cliwrap();
+        bed.wrapper("usr/libexec/rpm-ostree/wrapped/rpm");
+        bed.wrapper("usr/libexec/rpm-ostree/wrapped/dracut");
+        let ran = bed.run(command);
+        ran.ends_with(3)
+            .untouched()
+            .complains(&["/usr/bin/rpm, /usr/bin/dracut"]);
+        ran.require(ran.ran.is_empty(), "nothing was run at all");
+    }
+}
+
+#[test]
+fn resolve() {
+    refused(
+        Bed::new,
+        &[
+            case(
+                "not an RPM",
+                with!(bed, {
+                    fs_err::write(bed.rpms().join("a.rpm"), "hello, world").unwrap();
+                }),
+                &["a.rpm: not an RPM file: it starts with 68656c6c, expected edabeedb"],
+            ),
+            case(
+                "an empty file",
+                with!(bed, {
+                    fs_err::write(bed.rpms().join("a.rpm"), "").unwrap();
+                }),
+                &["a.rpm: not an RPM file"],
+            ),
+            case(
+                "a cut header",
+                with!(bed, {
+                    cut(bed, 400);
+                }),
+                &["kernel-core-6.9.4", "ends", "bytes early"],
+            ),
+            case(
+                "a cut payload",
+                with!(bed, {
+                    let rpm = rpm_of_core(bed);
+                    cut(bed, fs_err::metadata(rpm).unwrap().len() - 10);
+                }),
+                &[
+                    "kernel-core-6.9.4",
+                    "the payload's SHA-256 digest does not match",
+                ],
+            ),
+            case(
+                "a flipped byte in the header",
+                with!(bed, {
+                    let rpm = rpm_of_core(bed);
+                    let mut bytes = fs_err::read(&rpm).unwrap();
+                    let at = bytes
+                        .windows(5)
+                        .rposition(|window| window == b"uname")
+                        .unwrap();
+                    bytes[at] = b'U';
+                    fs_err::write(rpm, bytes).unwrap();
+                }),
+                &[
+                    "kernel-core-6.9.4",
+                    "digest does not match",
+                    "damaged or was tampered with",
+                ],
+            ),
+            case(
+                "an empty directory",
+                |bed| vec![bed.beside("empty").to_str().unwrap().to_owned()],
+                &["empty: a directory without any *.rpm file"],
+            ),
+            case(
+                "an absent file",
+                |_| vec!["/absent/kernel-core.rpm".into()],
+                &[
+                    "/absent/kernel-core.rpm: ",
+                    "No such file",
+                    "expected an RPM file",
+                ],
+            ),
+            case(
+                "a directory of that name",
+                with!(bed, {
+                    fs_err::create_dir(bed.rpms().join("b.rpm")).unwrap();
+                }),
+                &["b.rpm: not a regular file; expected an RPM file"],
+            ),
+            case(
+                "a fifo of that name",
+                with!(bed, {
+                    let mode = nix::sys::stat::Mode::S_IRWXU;
+                    nix::unistd::mkfifo(&bed.rpms().join("b.rpm"), mode).unwrap();
+                }),
+                &["b.rpm: not a regular file; expected an RPM file"],
+            ),
+            case(
+                "a link to nothing",
+                with!(bed, {
+                    symlink("/absent", bed.rpms().join("b.rpm")).unwrap();
+                }),
+                &["b.rpm: ", "No such file"],
+            ),
+            case(
+                "a closed port",
+                |_| vec![Server::closed()],
+                &["downloading http://127.0.0.1:", "refused"],
+            ),
+            case(
+                "404",
+                |_| vec![Server::start(404, "text/html", |_| vec![]).url("kernel-core.rpm")],
+                &["downloading http://127.0.0.1:", "404", "Check the address"],
+            ),
+            case(
+                "a page that says 200",
+                |_| {
+                    vec![
+                        Server::start(200, "text/html", |_| b"<!DOCTYPE html><p>Sign in".to_vec())
+                            .url("kernel-core.rpm"),
+                    ]
+                },
+                &[
+                    "downloading http://127.0.0.1:",
+                    "not an RPM file: it starts with 3c21444f",
+                ],
+            ),
+            case(
+                "not a URL that we know",
+                |_| vec!["ftp://127.0.0.1/kernel-core.rpm".into()],
+                &["ftp://127.0.0.1/kernel-core.rpm: "],
+            ),
+        ],
+    );
+}
+
+fn rpm_of_core(bed: &Bed) -> std::path::PathBuf {
+    bed.rpms().join("kernel-core-6.9.4-200.fc40.x86_64.rpm")
+}
+
+fn cut(bed: &Bed, length: u64) {
+    let file = fs_err::OpenOptions::new()
+        .write(true)
+        .open(rpm_of_core(bed))
+        .unwrap();
+    file.set_len(length).unwrap();
+}
+
+/// The packages of NEW whose names `which` takes.
+fn some(which: fn(&str) -> bool) -> Vec<Pkg> {
+    NEW.packages()
+        .into_iter()
+        .filter(|it| which(&it.name))
+        .collect()
+}
+
+const OTHER: Build = Build {
+    kver: "6.9.5-200.fc40.x86_64",
+    version: "6.9.5",
+    ..NEW
+};
+
+#[test]
+fn plan() {
+    refused(
+        Bed::new,
+        &[
+            case(
+                "mixed builds",
+                with!(bed, {
+                    bed.offer(NEW, &some(|name| name != "kernel-modules"));
+                    bed.rpm(&OTHER.packages()[2]);
+                }),
+                &[
+                    "not of one build",
+                    NEW.kver,
+                    "kernel-modules-6.9.5-200.fc40.x86_64",
+                ],
+            ),
+            case(
+                "several kernels",
+                with!(bed, {
+                    OTHER.packages().iter().for_each(|it| {
+                        bed.rpm(it);
+                    });
+                }),
+                &["the sources hold 2 kernels", NEW.kver, "6.9.5", "--kver"],
+            ),
+            case(
+                "no modules-core",
+                with!(bed, {
+                    bed.offer(NEW, &some(|name| name != "kernel-modules-core"));
+                }),
+                &[
+                    "not complete",
+                    "nothing provides kernel-modules-core-uname-r = 6.9.4-200.fc40.x86_64",
+                    "Add the missing RPMs",
+                ],
+            ),
+            case(
+                "no counterpart",
+                with!(bed, {
+                    bed.offer(NEW, &some(|name| name.contains("core")));
+                }),
+                &[
+                    "no counterpart of 6.9.4-200.fc40.x86_64",
+                    "--remove kernel --remove kernel-modules",
+                ],
+            ),
+            case(
+                "no kernel",
+                with!(bed, {
+                    bed.offer(NEW, &some(|name| name == "kernel-modules"));
+                }),
+                &[
+                    "none of the packages is a kernel",
+                    "kernel-modules-6.9.4-200.fc40.x86_64",
+                ],
+            ),
+            case(
+                "another architecture",
+                with!(bed, {
+                    let arm = Build {
+                        kver: "6.9.4-200.fc40.aarch64",
+                        arch: "aarch64",
+                        ..NEW
+                    };
+                    bed.offer(arm, &arm.packages());
+                }),
+                &["is for aarch64, and the image is x86_64"],
+            ),
+            case(
+                "another --kver",
+                |bed| {
+                    vec![
+                        "--kver".into(),
+                        "6.9.5-200.fc40.x86_64".into(),
+                        bed.source(),
+                    ]
+                },
+                &[
+                    "--kver says 6.9.5-200.fc40.x86_64",
+                    "kernel-core-6.9.4-200.fc40.x86_64 holds the kernel 6.9.4-200.fc40.x86_64",
+                ],
+            ),
+            case(
+                "installed already",
+                with!(bed, {
+                    bed.offer(OLD, &OLD.packages());
+                }),
+                &[
+                    "6.1.7-100.fc40.x86_64 of exactly these packages is installed already",
+                    "ostree-kernel rebuild",
+                ],
+            ),
+            case(
+                "a backend that is not here",
+                |bed| vec!["--backend=dnf5".into(), bed.source()],
+                &["the backend dnf5 cannot be used here"],
+            ),
+            case(
+                "no backend at all",
+                with!(bed, {
+                    bed.remove("usr/bin/rpm-ostree");
+                }),
+                &["nothing here can replace packages"],
+            ),
+            case(
+                "rpm-ostree without an ostree container",
+                |bed| {
+                    bed.remove("sysroot");
+                    vec!["--backend=rpm-ostree".into(), bed.source()]
+                },
+                &["rpm-ostree works in an ostree container only"],
+            ),
+            case(
+                "another flavour",
+                with!(bed, {
+                    let rt = Build {
+                        kver: "6.9.4-200.fc40.x86_64+rt",
+                        name: "kernel-rt",
+                        ..NEW
+                    };
+                    bed.offer(rt, &rt.packages());
+                }),
+                &[
+                    "cannot exchange one kernel flavour for another",
+                    "--backend dnf",
+                ],
+            ),
+            case(
+                "a package that is no kernel's",
+                |bed| {
+                    let bash = Pkg {
+                        name: "bash".into(),
+                        requires: vec![],
+                        provides: vec![],
+                        ..NEW.packages()[0].clone()
+                    };
+                    vec![
+                        bed.source(),
+                        bed.rpm(&bash)
+                            .with_extension("x")
+                            .with_extension("rpm")
+                            .to_str()
+                            .unwrap()
+                            .into(),
+                    ]
+                },
+                &[
+                    "bash-6.9.4-200.fc40.x86_64 is not a package of the kernel 6.9.4-200.fc40.x86_64",
+                ],
+            ),
+            case(
+                "--require-signature",
+                |bed| vec!["--require-signature".into(), bed.source()],
+                &["is not signed, and --require-signature was given"],
+            ),
+            case(
+                "unsigned from the network",
+                |bed| {
+                    let files: Vec<_> = NEW
+                        .packages()
+                        .iter()
+                        .map(|it| (it.nevra(), it.rpm()))
+                        .collect();
+                    let _ = bed;
+                    let server = Server::start(200, "application/x-rpm", move |path| {
+                        let file = files
+                            .iter()
+                            .find(|(nevra, _)| path == format!("/{nevra}.rpm"));
+                        file.map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+                    });
+                    NEW.packages()
+                        .iter()
+                        .map(|it| server.url(&format!("{}.rpm", it.nevra())))
+                        .collect()
+                },
+                &[
+                    "came over the network and is not signed; its sha256 is",
+                    "--allow-unsigned",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_cliwrapped_base_is_not_unwrapped_for_a_refusal() {
+    let bed = Bed::new();
+    bed.cliwrap();
+    bed.write("usr/bin/useradd.rpmostreesave", "\x7fELF");
+    let ran = bed.run(&["replace", "--kver", "6.9.5", &bed.source()]);
+    ran.ends_with(3).in_order(&[]).untouched();
+}
+
+#[test]
+fn another_run_holds_the_lock() {
+    let bed = Bed::new();
+    bed.write("run/ostree-kernel/lock", "");
+    let lock = fs_err::File::open(bed.path("run/ostree-kernel/lock")).unwrap();
+    let lock = Flock::lock(lock.into_file(), FlockArg::LockExclusiveNonblock).unwrap();
+    for args in [
+        vec!["replace".to_owned(), bed.source()],
+        vec!["rebuild".to_owned()],
+    ] {
+        let ran = bed.run(&args);
+        ran.ends_with(3).in_order(&[]).untouched();
+        ran.complains(&[
+            "another ostree-kernel is at work on this tree",
+            "run/ostree-kernel/lock",
+        ]);
+    }
+    drop(lock);
+    let ran = bed.run(&["replace", "--dry-run", &bed.source()]);
+    ran.ends_with(0)
+        .in_order(&[])
+        .changes(&["-run/ostree-kernel"]);
+}
+
+#[test]
+fn without_the_privilege_to_enter_the_root() {
+    use std::os::unix::process::CommandExt;
+    let bed = Bed::new();
+    // A copy that anybody may run, wherever the build directory is.
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    fs_err::set_permissions(bed.root().parent().unwrap(), mode(0o755)).unwrap();
+    for args in [
+        vec!["replace".to_owned(), bed.source()],
+        vec!["rebuild".to_owned()],
+        vec!["status".to_owned()],
+    ] {
+        let mut args = args;
+        args.extend(["--root".to_owned(), bed.root().to_str().unwrap().to_owned()]);
+        let program = bed.beside("bin").join("ostree-kernel");
+        fs_err::copy(env!("CARGO_BIN_EXE_ostree-kernel"), &program).unwrap();
+        let ran = bed.run_exactly(&args, |command| {
+            #[expect(clippy::disallowed_methods, reason = "the program under test")]
+            let unprivileged = std::process::Command::new(&program);
+            let hostile = std::mem::replace(command, unprivileged);
+            command
+                .args(hostile.get_args())
+                .env_clear()
+                .uid(65534)
+                .gid(65534);
+            command.stdin(std::process::Stdio::null());
+            command
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped());
+        });
+        ran.ends_with(3).in_order(&[]).untouched();
+        ran.complains(&["cannot run programs inside", "CAP_SYS_ADMIN", "Run as root"]);
+    }
+}
+
+#[test]
+fn a_command_line_that_cannot_be_understood() {
+    let bed = Bed::new();
+    for args in [
+        &["replace"][..],
+        &["replace", "--backend", "apt", "x.rpm"],
+        &["replace", "--kver", "../x", "x.rpm"],
+        &["replace", "--no-such-option", "x.rpm"],
+        &["no-such-command"],
+        &[],
+    ] {
+        bed.run(args)
+            .ends_with(2)
+            .untouched()
+            .complains(&["--help"]);
+    }
+}

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The good ways.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::bed::Bed;
+use crate::kernels::{Build, NEW, OLD};
+use crate::ran::Ran;
+use crate::server::Server;
+
+/// What every good run with rpm-ostree changes.
+const CHANGES: [&str; 4] = [
+    "-usr/lib/modules/6.1.7-100.fc40.x86_64",
+    "+usr/lib/modules/6.9.4-200.fc40.x86_64",
+    "+usr/share/ostree-kernel",
+    "~usr/share/rpm",
+];
+
+const TRANSACTION: &str = "rpm-ostree override replace \
+    /run/ostree-kernel/packages/kernel-6.9.4-200.fc40.x86_64.rpm \
+    /run/ostree-kernel/packages/kernel-core-6.9.4-200.fc40.x86_64.rpm \
+    /run/ostree-kernel/packages/kernel-modules-6.9.4-200.fc40.x86_64.rpm \
+    /run/ostree-kernel/packages/kernel-modules-core-6.9.4-200.fc40.x86_64.rpm";
+
+const INNER: &str =
+    "kernel-install add 6.9.4-200.fc40.x86_64 /lib/modules/6.9.4-200.fc40.x86_64/vmlinuz";
+
+const DEPMOD: &str = "depmod -a 6.9.4-200.fc40.x86_64";
+
+const DRACUT: &str = "dracut --no-hostonly --kver 6.9.4-200.fc40.x86_64 --reproducible \
+    -v --stdlog 3 --add ostree --tmpdir /usr/lib/.ostree-kernel \
+    -f /usr/lib/modules/6.9.4-200.fc40.x86_64/.initramfs.img.ostree-kernel";
+
+const CLEANUP: &str = "rpm-ostree cleanup -m";
+
+const COMMIT: &str = "ostree container commit";
+
+/// What holds of every run that succeeds.
+#[track_caller]
+fn succeeds(ran: &Ran, order: &[&str], build: Build) {
+    ran.ends_with(0).in_order(order);
+    ran.prints(&[
+        &format!("kernel {} -> {}", OLD.kver, build.kver),
+        "nothing fatal",
+    ]);
+    ran.complains(&[
+        "survey", "resolve", "transact", "locate", "clean", "generate", "verify", "commit",
+    ]);
+    let initramfs = format!("usr/lib/modules/{}/initramfs.img", build.kver);
+    ran.require(
+        ran.after.mode(&initramfs) == Some(0o600),
+        "the initramfs is 0600",
+    );
+    let made = build.initramfs(crate::image::Fault::None);
+    let found = ran.after.file(&initramfs).unwrap_or_default();
+    let has_tail = found.starts_with(&made) && found.len() > made.len();
+    ran.require(
+        has_tail,
+        "the initramfs is dracut's with the random segment",
+    );
+    let report = ran.report();
+    ran.require(report["outcome"] == "committed", "the report says so");
+    ran.require(
+        report["labels"]["ostree.linux"] == build.kver,
+        "the report has the label",
+    );
+}
+
+#[test]
+fn rpm_ostree_of_every_age() {
+    struct Case {
+        version: &'static str,
+        layout: Option<&'static str>,
+        seen: &'static [&'static str],
+        order: &'static [&'static str],
+    }
+    let bypassed: &[&str] = &[TRANSACTION, INNER, DEPMOD, DRACUT, CLEANUP, COMMIT];
+    let by_itself: &[&str] = &[TRANSACTION, DEPMOD, DRACUT, CLEANUP, COMMIT];
+    let case = |version, layout, seen, order| Case {
+        version,
+        layout,
+        seen,
+        order,
+    };
+    let cases = [
+        case(
+            "2025.6",
+            Some("layout=ostree\n"),
+            &["layout=ostree"],
+            bypassed,
+        ),
+        case("2025.6", None, &["layout=ostree"], bypassed),
+        case(
+            "2025.6",
+            Some("layout=bls\n# mine\n"),
+            &["layout=ostree"],
+            bypassed,
+        ),
+        case("2026.2", None, &["layout=ostree"], bypassed),
+        case(
+            "2026.2",
+            Some("layout=other\n"),
+            &["layout=ostree"],
+            bypassed,
+        ),
+        case("2024.8", None, &["a dracut in wrapped"], by_itself),
+        case(
+            "2024.8",
+            Some("layout=ostree\n"),
+            &["layout=ostree", "a dracut in wrapped"],
+            by_itself,
+        ),
+        case("2023.5", None, &[], bypassed),
+    ];
+    for Case {
+        version,
+        layout,
+        seen,
+        order,
+    } in cases
+    {
+        println!("rpm-ostree {version}, install.conf {layout:?}");
+        let bed = Bed::rpm_ostree(version);
+        bed.remove("usr/lib/kernel/install.conf");
+        if let Some(layout) = layout {
+            bed.write("usr/lib/kernel/install.conf", layout);
+        }
+        // A directory of a kmod, which a wrapped kernel-install would delete.
+        let kmod = "usr/lib/modules/6.9.4-kmods/extra/zfs.ko.xz";
+        bed.write(kmod, "zfs");
+        bed.write("usr/share/rpm/zfs.files", format!("/{kmod}\n"));
+        bed.write("usr/share/rpm/zfs.pkg", "N\tzfs\t0\t2\t1\tx86_64\t(none)\n");
+        bed.write("var/cache/rpm-ostree/repo", "cache");
+        let ran = bed.run(&["replace", &bed.source()]);
+        succeeds(&ran, order, NEW);
+        let mut changes = CHANGES.to_vec();
+        changes.push("-var/cache/rpm-ostree");
+        ran.changes(&changes);
+        let mut expected = seen.to_vec();
+        expected.push(OLD.kver);
+        if !seen.contains(&"a dracut in wrapped") {
+            expected.push("6.9.4-kmods");
+        }
+        ran.require(
+            ran.seen == expected,
+            &format!("during the transaction: {expected:?}"),
+        );
+    }
+}
+
+#[test]
+fn dnf_and_dnf5() {
+    for name in ["dnf", "dnf5"] {
+        let bed = Bed::dnf(name);
+        bed.write("var/cache/dnf/packages", "cache");
+        bed.write("tmp/x", "x");
+        let transaction = TRANSACTION.replace(
+            "rpm-ostree override replace",
+            &format!(
+                "{name} -y --disablerepo=* --nogpgcheck --setopt=installonlypkgs= \
+                 --setopt=protect_running_kernel=False --allowerasing install"
+            ),
+        );
+        let ran = bed.run(&["replace", &bed.source()]);
+        succeeds(&ran, &[&transaction, INNER, DEPMOD, DRACUT], NEW);
+        let mut changes = vec!["-tmp/x"];
+        changes.extend(CHANGES);
+        changes.push("-var/cache/dnf");
+        ran.changes(&changes);
+    }
+}
+
+#[test]
+fn a_kver_that_no_rule_computes() {
+    let rt = |build: Build, kver| Build {
+        kver,
+        name: "kernel-rt",
+        ..build
+    };
+    let deb = Build {
+        kver: "6.12.117+deb12-cloud-amd64",
+        version: "6.12.117",
+        release: "1",
+        ..NEW
+    };
+    let table = [
+        (
+            rt(OLD, "6.1.7-100.fc40.x86_64+rt"),
+            rt(NEW, "6.9.4-200.fc40.x86_64+rt"),
+        ),
+        (
+            Build {
+                kver: "6.1.0-41-cloud-amd64",
+                version: "6.1.158",
+                release: "1",
+                ..OLD
+            },
+            deb,
+        ),
+    ];
+    for (old, new) in table {
+        let bed = Bed::new();
+        bed.remove("usr/lib/modules");
+        bed.remove("usr/share/rpm");
+        bed.base(old);
+        bed.offer(new, &new.packages());
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(0).complains(&[new.kver]);
+        ran.prints(&[&format!("kernel {} -> {}", old.kver, new.kver)]);
+        let depmod = format!("depmod -a {}", new.kver);
+        let dracut = format!("dracut --no-hostonly --kver {}", new.kver);
+        ran.in_order(&[
+            "rpm-ostree override",
+            "kernel-install add",
+            &depmod,
+            &dracut,
+            CLEANUP,
+            COMMIT,
+        ]);
+        ran.changes(&[
+            &format!("-usr/lib/modules/{}", old.kver),
+            &format!("+usr/lib/modules/{}", new.kver),
+            "+usr/share/ostree-kernel",
+            "~usr/share/rpm",
+        ]);
+    }
+}
+
+#[test]
+fn every_kind_of_source() {
+    let bed = Bed::new();
+    let files: Vec<_> = NEW.packages().iter().map(|it| bed.rpm(it)).collect();
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| file.to_str().unwrap().to_owned())
+        .collect();
+    let order = [TRANSACTION, INNER, DEPMOD, DRACUT, CLEANUP, COMMIT];
+
+    let args = [&["replace".to_owned()], files.as_slice()].concat();
+    succeeds(&bed.run(&args), &order, NEW);
+
+    let bed = Bed::new();
+    let urls = files.iter().map(|file| format!("file://{file}"));
+    let args: Vec<_> = ["replace".to_owned()].into_iter().chain(urls).collect();
+    succeeds(&bed.run(&args), &order, NEW);
+
+    let bed = Bed::new();
+    let server = Server::start(200, "application/x-rpm", move |path| {
+        let file = files.iter().find(|file| file.ends_with(path));
+        file.map(|file| fs_err::read(file).unwrap())
+            .unwrap_or_default()
+    });
+    let urls = NEW.packages();
+    let urls = urls
+        .iter()
+        .map(|it| server.url(&format!("{}.rpm", it.nevra())));
+    let args: Vec<_> = ["replace".to_owned(), "--allow-unsigned".to_owned()]
+        .into_iter()
+        .chain(urls)
+        .collect();
+    succeeds(&bed.run(&args), &order, NEW);
+}
+
+#[test]
+fn a_cliwrapped_base() {
+    let bed = Bed::new();
+    let dracut = fs_err::read(bed.path("usr/bin/dracut")).unwrap();
+    bed.cliwrap();
+    let ran = bed.run(&["replace", &bed.source()]);
+    succeeds(
+        &ran,
+        &[TRANSACTION, INNER, DEPMOD, DRACUT, CLEANUP, COMMIT],
+        NEW,
+    );
+    ran.complains(&["cliwrap is off: 2 programs restored, 1 wrappers removed"]);
+    let mut changes = vec!["~usr/bin/dracut", "~usr/bin/rpm", "-usr/bin/yum"];
+    changes.extend(&CHANGES[..2]);
+    changes.push("-usr/libexec/rpm-ostree/wrapped");
+    changes.extend(&CHANGES[2..]);
+    ran.changes(&changes);
+    ran.require(
+        ran.after.file("usr/bin/dracut") == Some(&dracut),
+        "dracut is itself again",
+    );
+    ran.require(
+        !ran.seen.iter().any(|line| line.ends_with("is wrapped")),
+        "off in time",
+    );
+}
+
+#[test]
+fn the_first_argument_may_be_kernel() {
+    // `ostree kernel …` runs `ostree-kernel kernel …`.
+    let bed = Bed::new();
+    let root = bed.root().to_str().unwrap().to_owned();
+    let args = ["kernel", "replace", "--root", &root, &bed.source()].map(str::to_owned);
+    let ran = bed.run_exactly(&args, |_| {});
+    succeeds(
+        &ran,
+        &[TRANSACTION, INNER, DEPMOD, DRACUT, CLEANUP, COMMIT],
+        NEW,
+    );
+    ran.changes(&CHANGES);
+}
+
+#[test]
+fn arguments_after_the_dashes_go_to_dracut() {
+    let bed = Bed::new();
+    let ran = bed.run(&[
+        "replace",
+        &bed.source(),
+        "--",
+        "--omit",
+        "plymouth",
+        "--zstd",
+    ]);
+    let dracut = DRACUT.replace(" -f ", " --omit plymouth --zstd -f ");
+    succeeds(
+        &ran,
+        &[TRANSACTION, INNER, DEPMOD, &dracut, CLEANUP, COMMIT],
+        NEW,
+    );
+}
+
+#[test]
+fn no_commit_cleans_nothing() {
+    let bed = Bed::new();
+    bed.write("var/cache/rpm-ostree/repo", "cache");
+    let ran = bed.run(&["replace", "--no-commit", &bed.source()]);
+    succeeds(&ran, &[TRANSACTION, INNER, DEPMOD, DRACUT], NEW);
+    ran.changes(&CHANGES);
+
+    let bed = Bed::dnf("dnf5");
+    bed.write("var/cache/dnf/packages", "cache");
+    let ran = bed.run(&["replace", "--no-commit", &bed.source()]);
+    succeeds(&ran, &["dnf5 -y", INNER, DEPMOD, DRACUT], NEW);
+    ran.changes(&CHANGES);
+}
+
+#[test]
+fn a_sub_package_may_go() {
+    let bed = Bed::new();
+    let extra = crate::kernels::Pkg {
+        name: "kernel-modules-extra".into(),
+        provides: vec![("kernel-modules-extra-uname-r".into(), OLD.kver.into())],
+        ..OLD.packages()[0].clone()
+    };
+    extra.install(&bed.root());
+    let ran = bed.run(&["replace", "--remove", "kernel-modules-extra", &bed.source()]);
+    let transaction = format!("{TRANSACTION} --remove=kernel-modules-extra");
+    succeeds(
+        &ran,
+        &[&transaction, INNER, DEPMOD, DRACUT, CLEANUP, COMMIT],
+        NEW,
+    );
+}
+
+#[test]
+fn a_dry_run_says_what_a_run_does() {
+    for bed in [Bed::new(), Bed::rpm_ostree("2024.8"), Bed::dnf("dnf")] {
+        bed.write("boot/symvers-6.1.7-100.fc40.x86_64.xz", "");
+        let dry = bed.run(&["replace", "--dry-run", &bed.source()]);
+        dry.ends_with(0).in_order(&[]).untouched();
+        let packages = NEW.packages();
+        for package in &packages {
+            dry.prints(&[&package.nevra()]);
+        }
+        dry.prints(&[OLD.kver, NEW.kver, "initramfs.img  written"]);
+        let json = bed.run(&["replace", "--dry-run", "--format", "json", &bed.source()]);
+        json.ends_with(0).in_order(&[]).untouched();
+        let json = json.json();
+
+        let real = bed.run(&["replace", &bed.source()]);
+        real.ends_with(0);
+        let report = real.report();
+        real.require(json["commands"] == report["commands"], "the same commands");
+        real.require(json["packages"] == report["packages"], "the same packages");
+        let commands: Vec<_> = report["commands"].as_array().unwrap().iter().collect();
+        let lines: String = commands
+            .iter()
+            .map(|it| format!("\n  {}", it.as_str().unwrap()))
+            .collect();
+        dry.prints(&[&format!("commands, in order:{lines}\n")]);
+        // And they are what ran, but for variables, quotes and what a transaction runs itself.
+        let ran = real
+            .order()
+            .into_iter()
+            .filter(|line| !line.starts_with("kernel-install"));
+        let said = commands.iter().map(|line| {
+            let words = line
+                .as_str()
+                .unwrap()
+                .split(' ')
+                .map(|word| word.trim_matches('\''));
+            let words: Vec<_> = words
+                .skip_while(|word| word.contains('=') && !word.starts_with('-'))
+                .collect();
+            words.join(" ")
+        });
+        real.require(
+            ran.collect::<Vec<_>>() == said.collect::<Vec<_>>(),
+            "what was said was run",
+        );
+    }
+}
+
+#[test]
+fn rebuild_changes_the_initramfs_only() {
+    for bed in [Bed::new(), Bed::dnf("dnf")] {
+        let commit: &[&str] = if bed.path("usr/bin/ostree").exists() {
+            &[CLEANUP, COMMIT]
+        } else {
+            &[]
+        };
+        bed.write("stub/kver", OLD.kver);
+        bed.dracut_makes(OLD, crate::image::Fault::None);
+        let depmod = format!("depmod -a {}", OLD.kver);
+        let dracut = DRACUT.replace(NEW.kver, OLD.kver);
+        let ran = bed.run(&["rebuild"]);
+        let order = [&[depmod.as_str(), &dracut], commit].concat();
+        ran.ends_with(0)
+            .in_order(&order)
+            .prints(&[OLD.kver, "nothing fatal"]);
+        let dir = format!("usr/lib/modules/{}", OLD.kver);
+        ran.changes(&[
+            &format!("~{dir}/initramfs.img"),
+            &format!("~{dir}/modules.dep"),
+            "+usr/share/ostree-kernel",
+        ]);
+        let again = bed.run(&["rebuild", "--no-commit"]);
+        again.ends_with(0).in_order(&[&depmod, &dracut]);
+        again.require(again.report()["command"] == "rebuild", "the report says so");
+    }
+}
+
+#[test]
+fn the_report_is_stable() {
+    let run = || {
+        let bed = Bed::new();
+        let file = bed.beside("out").join("report.json");
+        let ran = bed.run(&[
+            "replace",
+            "--format",
+            "json",
+            "--report",
+            file.to_str().unwrap(),
+            &bed.source(),
+        ]);
+        ran.ends_with(0);
+        let told = ran.stdout.clone();
+        let kept = ran
+            .after
+            .file("usr/share/ostree-kernel/report.json")
+            .unwrap()
+            .to_vec();
+        ran.require(told.as_bytes() == kept, "stdout is the report");
+        ran.require(
+            fs_err::read(&file).unwrap() == kept,
+            "--report is the report",
+        );
+        let mode = ran.after.mode("usr/share/ostree-kernel/report.json");
+        ran.require(mode == Some(0o644), "anybody may read it");
+        let root = bed.root().to_str().unwrap().to_owned();
+        ran.require(!told.contains(&root), "no path of the build host");
+        (ran, told)
+    };
+    let ((ran, one), (_, two)) = (run(), run());
+    ran.require(one == two, &format!("two runs differ: {two}"));
+    let report = ran.report();
+    let at = |pointer: &str| report.pointer(pointer).cloned().unwrap_or_default();
+    for (pointer, expected) in [
+        ("/schema", serde_json::json!(1)),
+        ("/command", "replace".into()),
+        ("/outcome", "committed".into()),
+        ("/host/kind", "ostree-container".into()),
+        ("/host/backend", "rpm-ostree".into()),
+        ("/kernel/before/kver", OLD.kver.into()),
+        ("/kernel/after/kver", NEW.kver.into()),
+        (
+            "/kernel/after/package",
+            "kernel-core-6.9.4-200.fc40.x86_64".into(),
+        ),
+        ("/dracut/version", "059".into()),
+        ("/dracut/modules", serde_json::json!(["base", "ostree"])),
+        ("/findings", serde_json::json!([])),
+        ("/labels/ostree.linux", NEW.kver.into()),
+    ] {
+        ran.require(
+            at(pointer) == expected,
+            &format!("{pointer}: expected {expected}"),
+        );
+    }
+    let commands = at("/commands");
+    let first = format!("TMPDIR=/usr/lib/.ostree-kernel KERNEL_INSTALL_BYPASS=1 {TRANSACTION}");
+    let dracut = format!("DRACUT_NO_XATTR=1 TMPDIR=/usr/lib/.ostree-kernel {DRACUT}");
+    let expected = serde_json::json!([first, DEPMOD, dracut, CLEANUP, COMMIT]);
+    ran.require(
+        commands == expected,
+        &format!("commands: expected {expected:#}"),
+    );
+    ran.require(
+        at("/packages").as_array().map(Vec::len) == Some(4),
+        "four packages",
+    );
+    for check in at("/checks").as_array().unwrap() {
+        ran.require(check["answer"] == "good", &format!("not good: {check}"));
+    }
+}
+
+#[test]
+fn an_initramfs_that_others_could_read_is_not_left_so() {
+    let bed = Bed::new();
+    let initramfs = bed.path(&format!("usr/lib/modules/{}/initramfs.img", OLD.kver));
+    fs_err::set_permissions(initramfs, std::fs::Permissions::from_mode(0o644)).unwrap();
+    bed.write("stub/kver", OLD.kver);
+    bed.dracut_makes(OLD, crate::image::Fault::None);
+    let ran = bed.run(&["rebuild"]);
+    ran.ends_with(0);
+    let mode = ran
+        .after
+        .mode(&format!("usr/lib/modules/{}/initramfs.img", OLD.kver));
+    ran.require(mode == Some(0o600), "0600");
+}

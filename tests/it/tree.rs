@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is in a tree, and what is different in another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+/// Every entry but the stubs' own (`/stub`).
+#[derive(PartialEq, Eq)]
+pub struct Tree(BTreeMap<String, Entry>);
+
+#[derive(PartialEq, Eq)]
+struct Entry {
+    kind: char,
+    mode: u32,
+    owner: (u32, u32),
+    mtime: (i64, i64),
+    /// Of a file the bytes, of a link the target.
+    content: Vec<u8>,
+}
+
+impl Tree {
+    /// Reads it. The time of `/run` itself is left out: it may be written to, if nothing stays.
+    pub fn read(root: &Path) -> Self {
+        let listing = WalkDir::new(root)
+            .min_depth(1)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_entry(|entry| entry.path() != root.join("stub"));
+        let mut entries = BTreeMap::new();
+        for entry in listing {
+            let entry = entry.unwrap();
+            let path = entry.path().strip_prefix(root).unwrap().to_str().unwrap();
+            let meta = entry.metadata().unwrap();
+            let kind = meta.file_type();
+            let (kind, content) = if kind.is_dir() {
+                ('d', vec![])
+            } else if kind.is_symlink() {
+                let target = fs_err::read_link(entry.path()).unwrap();
+                ('l', target.as_os_str().as_bytes().to_vec())
+            } else if kind.is_file() {
+                ('f', fs_err::read(entry.path()).unwrap())
+            } else {
+                (if kind.is_fifo() { 'p' } else { '?' }, vec![])
+            };
+            let entry = Entry {
+                kind,
+                mode: meta.mode() & 0o7777,
+                owner: (meta.uid(), meta.gid()),
+                mtime: if path == "run" {
+                    (0, 0)
+                } else {
+                    (meta.mtime(), meta.mtime_nsec())
+                },
+                content,
+            };
+            entries.insert(path.to_owned(), entry);
+        }
+        Self(entries)
+    }
+
+    /// The bytes of a file.
+    pub fn file(&self, path: &str) -> Option<&[u8]> {
+        let entry = self.0.get(path).filter(|entry| entry.kind == 'f');
+        entry.map(|entry| entry.content.as_slice())
+    }
+
+    /// The permission bits of an entry.
+    pub fn mode(&self, path: &str) -> Option<u32> {
+        self.0.get(path).map(|entry| entry.mode)
+    }
+
+    /// All paths.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// What became of it, a line each: `+new`, `-gone`, `~changed`; of a directory that came or went
+    /// only the top, of the rpmdb only that it changed. Times of directories do not count.
+    pub fn changes(&self, after: &Self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for path in self.0.keys().chain(after.0.keys()) {
+            let line = match (self.0.get(path), after.0.get(path)) {
+                (Some(old), Some(new)) if old.is_like(new) => continue,
+                (Some(_), Some(_)) => format!("~{path}"),
+                (None, _) => format!("+{path}"),
+                (_, None) => format!("-{path}"),
+            };
+            let line = match line[1..].starts_with("usr/share/rpm/") {
+                true => "~usr/share/rpm".to_owned(),
+                false => line,
+            };
+            let (sign, path) = line.split_at(1);
+            let is_below = |other: &String| {
+                other.starts_with(sign) && path.starts_with(&format!("{}/", &other[1..]))
+            };
+            if !lines.contains(&line) && !lines.iter().any(is_below) {
+                lines.push(line);
+            }
+        }
+        lines.sort_by(|a, b| a[1..].cmp(&b[1..]));
+        lines
+    }
+}
+
+impl Entry {
+    fn is_like(&self, other: &Self) -> bool {
+        let same_time = self.kind == 'd' || self.mtime == other.mtime;
+        same_time
+            && (self.kind, self.mode, self.owner, &self.content)
+                == (other.kind, other.mode, other.owner, &other.content)
+    }
+}
+
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (path, entry) in &self.0 {
+            let Entry {
+                kind,
+                mode,
+                owner: (uid, gid),
+                mtime: (time, nanos),
+                content,
+            } = entry;
+            writeln!(
+                f,
+                "{kind}{mode:04o} {uid}:{gid} {time}.{nanos:09} {:>8} {path}",
+                content.len()
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Sourced by every stub: notes who was called, with what, and says how it should behave. The tests
+# write /stub/do/PROGRAM; everything in /stub is outside of what they compare.
+
+me=${0##*/}
+echo "$me${*:+ $*}" >>/stub/order.log
+env | sed "s/^/$me: /" >>/stub/env.log
+echo "$me: $(readlink /proc/self/fd/0) $(pwd)" >>/stub/stdin.log
+behaviour=$(cat "/stub/do/$me" 2>/dev/null)
+kver=$(cat /stub/kver)
+
+# Whether this program should behave so.
+is() {
+    case " $behaviour " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+
+die() {
+    echo "$2" >&2
+    exit "$1"
+}
+
+# Whether this rpm-ostree would read layout=ostree: the vendor's file only before 2026.1.
+layout_is_ostree() {
+    grep -qs '^layout=ostree' /usr/lib/kernel/install.conf && return 0
+    [ "$(rpm_ostree_version)" -ge 202601 ] && grep -qs '^layout=ostree' /etc/kernel/install.conf.d/*.conf
+}
+
+# 2025.6 is 202506.
+rpm_ostree_version() {
+    version=$(cat /stub/rpm-ostree.version)
+    echo $((${version%%.*} * 100 + ${version#*.}))
+}
+
+# What is in place while the packages change.
+look_around() {
+    {
+        layout_is_ostree && echo "layout=ostree"
+        [ -e /usr/libexec/rpm-ostree/wrapped/dracut ] && echo "a dracut in wrapped"
+        for program in dracut rpm; do
+            grep -q 'rpm-ostree cliwrap' "/usr/bin/$program" && echo "$program is wrapped"
+        done
+        ls /usr/lib/modules
+    } >/stub/seen.log
+}
+
+# The old packages go with their files, the new ones come. Directories and what no package owns stay.
+exchange_packages() {
+    for name in $(cat /stub/go); do
+        while read -r file; do rm -f "$file"; done <"/usr/share/rpm/$name.files"
+        rm -f "/usr/share/rpm/$name.files" "/usr/share/rpm/$name.pkg"
+    done
+    is lose-vmlinuz && rm -f "/stub/come/usr/lib/modules/$kver/vmlinuz"
+    cp -a /stub/come/. /
+    is keep-old && cp -a /stub/stay/. /
+    # kernel-core's %posttrans leaves a copy there.
+    : >"/boot/symvers-$kver.xz"
+}
