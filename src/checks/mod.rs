@@ -7,6 +7,7 @@
 //! are stable, since people write them into pipelines.
 
 mod image;
+mod init;
 mod kernel;
 mod modules;
 mod registry;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of checks.
 
-use super::{Check, Severity, image, kernel, modules, tree};
+use super::{Check, Severity, image, init, kernel, modules, tree};
 
 /// The registry, in the order in which findings are shown.
-pub static CHECKS: [Check; 13] = [
+pub static CHECKS: [Check; 14] = [
     Check {
         name: "kernel-single",
         severity: Severity::Fatal,
@@ -67,6 +67,13 @@ pub static CHECKS: [Check; 13] = [
         about: "modules inside are the tree's, with all that they need",
         issue: "coreos/rpm-ostree#4451",
         look: modules::modules,
+    },
+    Check {
+        name: "initramfs-init",
+        severity: Severity::Fatal,
+        about: "every program inside finds its libraries, and /init is one",
+        issue: "coreos/layering-examples#57",
+        look: init::init,
     },
     Check {
         name: "initramfs-ostree",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::{Answer, CHECKS, Image, ImageFile, Lists, Owner, Severity, Subject, Tree, run};
-use crate::initramfs::testing::{Item, archive, dir, file, link};
+use crate::initramfs::testing::{Item, archive, dir, item, link};
 use crate::initramfs::{self, Bodies, Inventory, Limits, OnDisk, OpenFile};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
@@ -94,11 +94,25 @@ impl Bench {
         for (name, text) in &LISTS[1..] {
             bench.put(&module_path(name), text.as_bytes());
         }
+        bench.put(LINKER, &Dynamic::library("ld-linux-x86-64.so.2", &[]).elf());
+        let libc = Dynamic::library("libc.so.6", &["ld-linux-x86-64.so.2"]);
+        bench.put("usr/lib64/libc.so.6", &libc.elf());
+        bench.link("lib64", "usr/lib64");
+        bench.link("bin", "usr/bin");
+        bench.put("usr/bin/true", &Dynamic::program(&["libc.so.6"]).elf());
+        let systemd = Dynamic::program(&["libc.so.6"]).elf();
+        bench.put("usr/lib/systemd/systemd", &systemd);
+        bench.link("init", "usr/lib/systemd/systemd");
         bench
     }
 
     pub(super) fn put(&mut self, path: &str, data: &[u8]) {
-        self.inside.insert(path.into(), file(path, data));
+        let mode = if data.starts_with(b"\x7fELF") || data.starts_with(b"#!") {
+            0o100_755
+        } else {
+            0o100_644
+        };
+        self.inside.insert(path.into(), item(path, mode, data));
     }
 
     pub(super) fn link(&mut self, path: &str, target: &str) {
@@ -232,6 +246,93 @@ impl Bench {
 
 fn said(error: impl ToString) -> String {
     error.to_string()
+}
+
+/// The dynamic linker of the bench.
+pub(super) const LINKER: &str = "usr/lib64/ld-linux-x86-64.so.2";
+
+/// A dynamic ELF file to write.
+#[derive(Default)]
+pub(super) struct Dynamic {
+    machine: u16,
+    interpreter: Option<&'static str>,
+    entries: Vec<(u64, String)>,
+}
+
+impl Dynamic {
+    pub(super) fn program(needed: &[&str]) -> Self {
+        Self {
+            machine: 62,
+            interpreter: Some("/lib64/ld-linux-x86-64.so.2"),
+            entries: needed.iter().map(|name| (1, (*name).to_owned())).collect(),
+        }
+    }
+
+    pub(super) fn library(soname: &str, needed: &[&str]) -> Self {
+        let mut library = Self::program(needed);
+        library.interpreter = None;
+        library.entries.push((14, soname.to_owned()));
+        library
+    }
+
+    pub(super) fn machine(mut self, number: u16) -> Self {
+        self.machine = number;
+        self
+    }
+
+    pub(super) fn rpath(mut self, path: &str) -> Self {
+        self.entries.push((15, path.to_owned()));
+        self
+    }
+
+    pub(super) fn runpath(mut self, path: &str) -> Self {
+        self.entries.push((29, path.to_owned()));
+        self
+    }
+
+    /// One segment at address 0x10000, with interpreter, strings and dynamic section.
+    pub(super) fn elf(&self) -> Vec<u8> {
+        const BASE: u64 = 0x10000;
+        let mut strings = vec![0];
+        let mut dynamic = Vec::new();
+        for (tag, text) in &self.entries {
+            dynamic.push((*tag, strings.len() as u64));
+            strings.extend_from_slice(text.as_bytes());
+            strings.push(0);
+        }
+        let interp = self.interpreter.unwrap_or_default().as_bytes();
+        let interp_at = 64 + 3 * 56;
+        let strings_at = interp_at + interp.len() as u64 + 1;
+        let dynamic_at = strings_at + strings.len() as u64;
+        dynamic.extend([(5, BASE + strings_at), (0, 0)]);
+        let size = dynamic_at + 16 * dynamic.len() as u64;
+        let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+        elf.resize(64, 0);
+        for (at, value) in [(16, 3_u16), (18, self.machine), (54, 56), (56, 3)] {
+            elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        elf[32] = 64;
+        let interp_kind = if interp.is_empty() { 4 } else { 3 };
+        for (kind, at, length) in [
+            (1_u32, 0, size),
+            (interp_kind, interp_at, interp.len() as u64 + 1),
+            (2, dynamic_at, 16 * dynamic.len() as u64),
+        ] {
+            elf.extend_from_slice(&kind.to_le_bytes());
+            elf.extend_from_slice(&0_u32.to_le_bytes());
+            for value in [at, BASE + at, BASE + at, length, length, 8] {
+                elf.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        elf.extend_from_slice(interp);
+        elf.push(0);
+        elf.extend_from_slice(&strings);
+        for (tag, value) in dynamic {
+            elf.extend_from_slice(&tag.to_le_bytes());
+            elf.extend_from_slice(&value.to_le_bytes());
+        }
+        elf
+    }
 }
 
 /// Where a module is inside.

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::checks::Severity;
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::{Backend, Kind};
@@ -190,15 +191,18 @@ fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> 
     }
     let text = match global.format {
         Format::Json => json()? + "\n",
-        Format::Human => human(report),
+        Format::Human => human(report, global.verbose > 0),
     };
     cli::print(&text).context("printing the result")
 }
 
-/// One line a finding with what to do, then the verdict.
-fn human(report: &Report) -> String {
+/// One line a finding with what to do, then the verdict. `notes`: those too.
+fn human(report: &Report, notes: bool) -> String {
     let mut text = String::new();
     for finding in &report.findings {
+        if finding.severity == Severity::Note && !notes {
+            continue;
+        }
         text += &format!(
             "{} {}: {}: found {}; expected {}; to do: {}\n",
             finding.severity.as_str(),

@@ -36,10 +36,10 @@ impl Default for Keep {
     }
 }
 
-/// dracut's own notes, release files, module lists, the dynamic linker's configuration, units,
-/// udev rules, modprobe's and ostree's configuration.
+/// dracut's own notes, release files, module lists, the dynamic linker's configuration and cache,
+/// units, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration.
 fn wanted_by_checks(path: &[u8]) -> bool {
-    const NAMES: [&[u8]; 11] = [
+    const NAMES: [&[u8]; 13] = [
         b"modules.txt",
         b"build-parameter.txt",
         b"initrd-release",
@@ -49,14 +49,17 @@ fn wanted_by_checks(path: &[u8]) -> bool {
         b"modules.softdep",
         b"modules.order",
         b"ld.so.conf",
+        b"ld.so.cache",
+        b"init",
         b"prepare-root.conf",
         b"nsswitch.conf",
     ];
-    const PARTS: [&[u8]; 6] = [
+    const PARTS: [&[u8]; 7] = [
         b"/ld.so.conf.d/",
         b"/systemd/system/",
         b"/systemd/system.conf.d/",
         b"/udev/rules.d/",
+        b"/dracut/hooks/",
         b"/modprobe.d/",
         b"/modules-load.d/",
     ];

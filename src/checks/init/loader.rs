@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds libraries in an initramfs as glibc's dynamic linker would.
+//!
+//! It follows `elf/dl-load.c`: breadth first, a name or soname that is loaded already counts,
+//! RPATH of the object that asks and of those that loaded it (unless it has a RUNPATH), RUNPATH of
+//! the object that asks, `ld.so.cache`, the default directories with `glibc-hwcaps`. It must not
+//! judge what is missing.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use super::config::{cache, conf_dirs};
+use crate::initramfs::{Elf, Facts, Inventory, Machine};
+
+/// The most objects that one program may load; systemd loads about 30.
+const OBJECTS_MAX: usize = 2048;
+
+/// A library that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Missing {
+    /// The name that is asked for.
+    pub(super) library: Vec<u8>,
+    /// The path of the object that asks.
+    pub(super) asked_by: Vec<u8>,
+}
+
+/// What loading one program comes to.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// What is not there.
+    pub(super) missing: Vec<Missing>,
+    /// The entries of all objects that are.
+    pub(super) entries: Vec<u64>,
+}
+
+/// A file that was found: the path it was found by, its entry, what it says.
+#[derive(Clone, Copy)]
+struct Object<'a> {
+    path: &'a [u8],
+    entry: u64,
+    elf: &'a Elf,
+}
+
+/// An object that is loaded, and which one asked for it first.
+struct Link<'a> {
+    object: Object<'a>,
+    origin: Vec<u8>,
+    parent: Option<usize>,
+}
+
+/// The dynamic linker of one machine.
+pub(super) struct Loader<'a> {
+    inventory: &'a Inventory,
+    facts: &'a Facts,
+    machine: Machine,
+    cache: Option<HashMap<Vec<u8>, Vec<Vec<u8>>>>,
+    default_dirs: Vec<Vec<u8>>,
+    known: RefCell<HashMap<Vec<u8>, Option<Object<'a>>>>,
+}
+
+/// Directory of libraries and triplet of Debian, by machine number.
+const MACHINES: [(u16, &str, &str); 6] = [
+    (3, "lib", "i386-linux-gnu"),
+    (21, "lib64", "powerpc64le-linux-gnu"),
+    (22, "lib64", "s390x-linux-gnu"),
+    (62, "lib64", "x86_64-linux-gnu"),
+    (183, "lib64", "aarch64-linux-gnu"),
+    (243, "lib64/lp64d", "riscv64-linux-gnu"),
+];
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(inventory: &'a Inventory, facts: &'a Facts, machine: Machine) -> Self {
+        let of_machine = MACHINES.iter().find(|it| it.0 == machine.number);
+        let (lib, triplet) = of_machine.map_or(("lib64", "none"), |it| (it.1, it.2));
+        let mut default_dirs: Vec<Vec<u8>> = Vec::new();
+        let cache = inventory
+            .data(b"etc/ld.so.cache")
+            .and_then(|bytes| cache(bytes, machine.big));
+        for dir in [lib.to_owned(), format!("lib/{triplet}"), "lib".to_owned()] {
+            default_dirs.push(dir.clone().into());
+            default_dirs.push(format!("usr/{dir}").into());
+        }
+        if cache.is_none() {
+            // Without a cache the linker does not look there; ldconfig would have, so this is no
+            // place to be strict.
+            default_dirs.extend(conf_dirs(inventory));
+        }
+        Self {
+            inventory,
+            facts,
+            machine,
+            cache,
+            default_dirs,
+            known: RefCell::default(),
+        }
+    }
+
+    /// Loads the program (or library) at `path`, which says `elf`.
+    pub(super) fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded {
+        let mut loaded = Loaded::default();
+        let mut links = vec![Link {
+            object: Object { path, entry, elf },
+            origin: parent(path).to_vec(),
+            parent: None,
+        }];
+        let mut names: HashSet<&[u8]> = elf.soname.as_deref().into_iter().collect();
+        if let Some(linker) = elf.interpreter.as_ref().and_then(|path| self.at(path)) {
+            names.extend(linker.elf.soname.as_deref());
+            loaded.entries.push(linker.entry);
+        }
+        let mut at = 0;
+        while let Some(link) = links.get(at) {
+            let asking = link.object;
+            loaded.entries.push(asking.entry);
+            for name in &asking.elf.needed {
+                if names.contains(name.as_slice()) {
+                    continue;
+                }
+                match self.find(name, at, &links) {
+                    Some((object, origin)) => {
+                        names.insert(name);
+                        names.extend(object.elf.soname.as_deref());
+                        let is_new = links.iter().all(|it| it.object.entry != object.entry);
+                        if is_new && links.len() < OBJECTS_MAX {
+                            links.push(Link {
+                                object,
+                                origin,
+                                parent: Some(at),
+                            });
+                        }
+                    }
+                    None => loaded.missing.push(Missing {
+                        library: name.clone(),
+                        asked_by: asking.path.to_vec(),
+                    }),
+                }
+            }
+            at += 1;
+        }
+        loaded
+    }
+
+    /// Finds `name` for the object number `asking`; also the directory where it was found.
+    fn find(&self, name: &[u8], asking: usize, links: &[Link]) -> Option<(Object<'a>, Vec<u8>)> {
+        let link = &links[asking];
+        if name.contains(&b'/') {
+            return self.expand(name, &link.origin).iter().find_map(|path| {
+                let object = self.at(path)?;
+                Some((object, parent(path).to_vec()))
+            });
+        }
+        let elf = link.object.elf;
+        let mut dirs = Vec::new();
+        let mut from = elf.runpath.is_none().then_some(asking);
+        while let Some(link) = from.map(|at| &links[at]) {
+            let elf = link.object.elf;
+            if elf.runpath.is_none() {
+                dirs.extend(self.dirs(elf.rpath.as_deref(), &link.origin));
+            }
+            from = link.parent;
+        }
+        dirs.extend(self.dirs(elf.runpath.as_deref(), &link.origin));
+        if let Some(found) = dirs.iter().find_map(|dir| self.within(dir, name)) {
+            return Some(found);
+        }
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(name));
+        let mut cached = cached.into_iter().flatten();
+        let cached = cached.find_map(|path| Some((self.at(path)?, parent(path).to_vec())));
+        cached.or_else(|| {
+            self.default_dirs
+                .iter()
+                .find_map(|dir| self.within(dir, name))
+        })
+    }
+
+    /// Looks in one directory, and in what it has for better processors.
+    fn within(&self, dir: &[u8], name: &[u8]) -> Option<(Object<'a>, Vec<u8>)> {
+        let join = |dir: &[u8], name: &[u8]| [dir, b"/", name].concat();
+        if let Some(object) = self.at(&join(dir, name)) {
+            return Some((object, dir.to_vec()));
+        }
+        let better = join(dir, b"glibc-hwcaps");
+        let children = self.inventory.children(&better);
+        children.into_iter().find_map(|(child, _)| {
+            let dir = join(&better, child);
+            Some((self.at(&join(&dir, name))?, dir))
+        })
+    }
+
+    /// The file for this machine that `path` leads to.
+    fn at(&self, path: &[u8]) -> Option<Object<'a>> {
+        if let Some(known) = self.known.borrow().get(path) {
+            return *known;
+        }
+        let look = || {
+            let (path, node) = self.inventory.resolve(path).ok()?;
+            let entry = self.inventory.content(node)?.entry;
+            let elf = self.facts.elf(self.inventory, node)?.as_ref().ok()?;
+            (elf.machine == self.machine).then_some(Object { path, entry, elf })
+        };
+        let found = look();
+        self.known.borrow_mut().insert(path.to_vec(), found);
+        found
+    }
+
+    /// The directories of a RPATH or RUNPATH.
+    fn dirs(&self, list: Option<&[u8]>, origin: &[u8]) -> Vec<Vec<u8>> {
+        let list = list.unwrap_or_default();
+        let dirs = list.split(|&byte| byte == b':');
+        let dirs = dirs.filter(|dir| !dir.is_empty());
+        dirs.flat_map(|dir| self.expand(dir, origin)).collect()
+    }
+
+    /// A path without `$ORIGIN`, `$LIB`, `$PLATFORM`: several where distributions differ.
+    fn expand(&self, path: &[u8], origin: &[u8]) -> Vec<Vec<u8>> {
+        if !path.contains(&b'$') {
+            return vec![path.to_vec()];
+        }
+        let of_machine = MACHINES.iter().find(|it| it.0 == self.machine.number);
+        let (lib, triplet) = of_machine.map_or(("lib64", "none"), |it| (it.1, it.2));
+        let libs = [lib.to_owned(), format!("lib/{triplet}"), "lib".to_owned()];
+        let platform = triplet.split('-').next().unwrap_or_default();
+        let one = |lib: &String| {
+            let mut path = path.to_vec();
+            for (token, value) in [
+                ("ORIGIN", origin),
+                ("LIB", lib.as_bytes()),
+                ("PLATFORM", platform.as_bytes()),
+            ] {
+                path = replace(&path, format!("${{{token}}}").as_bytes(), value);
+                path = replace(&path, format!("${token}").as_bytes(), value);
+            }
+            path
+        };
+        libs.iter().map(one).collect()
+    }
+}
+
+/// The directory of a path.
+fn parent(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|&byte| byte == b'/');
+    &path[..slash.unwrap_or(0)]
+}
+
+fn replace(text: &[u8], token: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.windows(token.len()).position(|it| it == token) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(value);
+        rest = &rest[at + token.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
