@@ -113,12 +113,23 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Replace the kernel by that of the RPMs, build and verify its initramfs
+    ///
+    /// One transaction of rpm-ostree or dnf, cliwrap off, the real dracut once, the initramfs
+    /// verified, caches cleaned and the container committed. Or it fails, and says what to do.
     Replace(cmd::replace::Args),
     /// Build the initramfs of the installed kernel again, and verify it
+    ///
+    /// For a change of dracut.conf, multipath.conf, a theme or a module: depmod and dracut run, the
+    /// result is verified and committed as by replace.
     Rebuild(cmd::rebuild::Args),
     /// Check whether the tree would boot
+    ///
+    /// Looks at the kernel, its initramfs and the tree around them, and says what is wrong, where,
+    /// what was expected and what to do. Changes nothing.
     Verify(cmd::verify::Args),
     /// Show kernels, backend, cliwrap and leftovers of the tree
+    ///
+    /// What replace would see, and the value of the label ostree.linux. Changes nothing.
     Status(cmd::status::Args),
     /// Show what is in an initramfs, or what differs between two
     Inspect(cmd::inspect::Args),

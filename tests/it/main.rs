@@ -14,6 +14,8 @@ mod image;
 #[cfg(test)]
 mod kernels;
 #[cfg(test)]
+mod man;
+#[cfg(test)]
 mod ran;
 #[cfg(test)]
 mod refuses;
