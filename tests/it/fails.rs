@@ -439,3 +439,50 @@ fn commit_fails() {
         ran.require(!ran.stdout.contains("nothing fatal"), "no success is told");
     }
 }
+
+#[test]
+fn every_end_has_its_report() {
+    type Prepare = fn(&Bed);
+    let table: [(i32, &str, &str, Prepare); 6] = [
+        (0, "committed", "replace", |_| {}),
+        (3, "refused", "replace", |bed| bed.remove("usr/bin/depmod")),
+        (1, "failed", "replace", |bed| bed.behave("dracut", "fail")),
+        (4, "rejected", "replace", |bed| {
+            bed.dracut_makes(OLD, Fault::None)
+        }),
+        (1, "unknown", "replace", |bed| {
+            bed.write(&format!("stub/come/{NEW_DIR}/vmlinuz"), "no kernel");
+        }),
+        (4, "rejected", "verify", |bed| {
+            bed.remove(&format!("{OLD_DIR}/initramfs.img"))
+        }),
+    ];
+    for (status, outcome, command, prepare) in table {
+        println!("{command}: {outcome}");
+        let bed = Bed::new();
+        prepare(&bed);
+        let file = bed.beside("out").join("report.json");
+        let mut args = vec![
+            command.to_owned(),
+            "--report".into(),
+            file.to_str().unwrap().into(),
+        ];
+        if command == "replace" {
+            args.push(bed.source());
+        }
+        let ran = bed.run(&args);
+        ran.ends_with(status);
+        let report = fs_err::read(&file).unwrap_or_default();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap_or_default();
+        let says = format!("the report says {outcome}, found {report:#}");
+        ran.require(report["outcome"] == outcome, &says);
+        let in_image = ran
+            .after
+            .file("usr/share/ostree-kernel/report.json")
+            .is_some();
+        ran.require(
+            in_image == (status == 0),
+            "the image has one when it is committed",
+        );
+    }
+}

@@ -12,7 +12,11 @@ mod fails;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
+mod isolated;
+#[cfg(test)]
 mod kernels;
+#[cfg(test)]
+mod looks;
 #[cfg(test)]
 mod man;
 #[cfg(test)]
@@ -25,3 +29,5 @@ mod replaces;
 mod server;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod walls;
