@@ -336,11 +336,11 @@ impl Exec {
     }
 
     /// Our own binary, which enters the root and then becomes the program. `chroot` before `exec`
-    /// would need unsafe code in this process; a process of its own needs none.
+    /// would need unsafe code in this process; a process of its own needs none. It is found by the
+    /// kernel's link to it: its file may have been replaced since we started.
     fn doorman(&self) -> Result<Command> {
-        let ourselves = std::env::current_exe().context("finding our own program")?;
         let root = fs_err::canonicalize(self.root.path())?;
-        let mut command = clean_command(&ourselves);
+        let mut command = clean_command(Path::new("/proc/self/exe"));
         command.arg(ENTER_ROOT).arg(root);
         Ok(command)
     }
