@@ -299,6 +299,27 @@ impl Bed {
     /// As [`Bed::run`], with exactly these arguments, and a last word on the command.
     #[track_caller]
     pub fn run_exactly(&self, args: &[String], change: impl FnOnce(&mut Command)) -> Ran {
+        let program = Path::new(env!("CARGO_BIN_EXE_ostree-kernel"));
+        self.run_program(program, args, change)
+    }
+
+    /// A copy of the program outside of the root, which anybody may run.
+    pub fn copy_of_program(&self) -> PathBuf {
+        let mode = std::fs::Permissions::from_mode(0o755);
+        fs_err::set_permissions(self.dir.path(), mode).unwrap();
+        let copy = self.beside("bin").join("ostree-kernel");
+        fs_err::copy(env!("CARGO_BIN_EXE_ostree-kernel"), &copy).unwrap();
+        copy
+    }
+
+    /// As [`Bed::run_exactly`], with another copy of the program.
+    #[track_caller]
+    pub fn run_program(
+        &self,
+        program: &Path,
+        args: &[String],
+        change: impl FnOnce(&mut Command),
+    ) -> Ran {
         for log in ["order.log", "env.log", "stdin.log", "seen.log", "mark"] {
             let _ = fs_err::remove_file(self.path(&format!("stub/{log}")));
         }
@@ -306,7 +327,7 @@ impl Bed {
         let (unread, mut typed) = std::io::pipe().unwrap();
         typed.write_all(b"yes\n").unwrap();
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
+        let mut command = Command::new(program);
         command
             .args(args)
             .env_clear()

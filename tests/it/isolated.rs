@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::bed::Bed;
 use crate::kernels::{NEW, OLD};
+use crate::server::Server;
 use crate::tree::Tree;
 
 #[test]
@@ -245,4 +246,35 @@ fn the_old_kernel_may_be_a_link() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(3).in_order(&[]).untouched();
     ran.complains(&["no directory in usr/lib/modules holds a vmlinuz"]);
+}
+
+#[test]
+fn the_program_may_be_replaced_while_it_runs() {
+    let bed = Bed::new();
+    let program = bed.copy_of_program();
+    let files: Vec<_> = NEW
+        .packages()
+        .iter()
+        .map(|it| (it.nevra(), it.rpm()))
+        .collect();
+    let gone = program.clone();
+    let server = Server::start(200, "application/x-rpm", move |path| {
+        let _ = fs_err::remove_file(&gone);
+        let file = files
+            .iter()
+            .find(|(nevra, _)| path == format!("/{nevra}.rpm"));
+        file.map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+    });
+    let root = bed.root().to_str().unwrap().to_owned();
+    let mut args = ["replace", "--allow-unsigned", "--root", &root]
+        .map(str::to_owned)
+        .to_vec();
+    args.extend(
+        NEW.packages()
+            .iter()
+            .map(|it| server.url(&format!("{}.rpm", it.nevra()))),
+    );
+    let ran = bed.run_program(&program, &args, |_| {});
+    ran.ends_with(0).prints(&["nothing fatal"]);
+    ran.require(!program.exists(), "it was gone meanwhile");
 }

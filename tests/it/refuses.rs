@@ -560,31 +560,16 @@ fn another_run_holds_the_lock() {
 fn without_the_privilege_to_enter_the_root() {
     use std::os::unix::process::CommandExt;
     let bed = Bed::new();
-    // A copy that anybody may run, wherever the build directory is.
-    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
-    fs_err::set_permissions(bed.root().parent().unwrap(), mode(0o755)).unwrap();
-    for args in [
-        vec!["replace".to_owned(), bed.source()],
-        vec!["rebuild".to_owned()],
-        vec!["status".to_owned()],
-    ] {
-        let mut args = args;
-        args.extend(["--root".to_owned(), bed.root().to_str().unwrap().to_owned()]);
-        let program = bed.beside("bin").join("ostree-kernel");
-        fs_err::copy(env!("CARGO_BIN_EXE_ostree-kernel"), &program).unwrap();
-        let ran = bed.run_exactly(&args, |command| {
-            #[expect(clippy::disallowed_methods, reason = "the program under test")]
-            let unprivileged = std::process::Command::new(&program);
-            let hostile = std::mem::replace(command, unprivileged);
-            command
-                .args(hostile.get_args())
-                .env_clear()
-                .uid(65534)
-                .gid(65534);
-            command.stdin(std::process::Stdio::null());
-            command
-                .stdout(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::piped());
+    let program = bed.copy_of_program();
+    let root = bed.root().to_str().unwrap().to_owned();
+    for args in [&["replace", &bed.source()][..], &["rebuild"], &["status"]] {
+        let args: Vec<_> = args
+            .iter()
+            .chain(&["--root", &root])
+            .map(|arg| (*arg).to_owned())
+            .collect();
+        let ran = bed.run_program(&program, &args, |command| {
+            command.uid(65534).gid(65534);
         });
         ran.ends_with(3).in_order(&[]).untouched();
         ran.complains(&["cannot run programs inside", "CAP_SYS_ADMIN", "Run as root"]);
