@@ -136,7 +136,7 @@ pub struct DracutReport {
 pub struct CheckReport {
     /// The check's name.
     pub check: &'static str,
-    /// `good`, `found`, `could-not-look`, `not-applicable`.
+    /// `good`, `found`, `could-not-look`, `not-applicable`, `skipped`.
     pub answer: &'static str,
     /// Why it could not look or does not apply.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,6 +181,7 @@ pub fn checks(answers: &Answers) -> (Vec<CheckReport>, Vec<FindingReport>, Outco
         let (word, why) = match answer {
             Answer::Good => ("good", None),
             Answer::NotApplicable(why) => ("not-applicable", Some(why.clone())),
+            Answer::Skipped => ("skipped", Some("the user asked not to look".to_owned())),
             Answer::CouldNotLook(why) => {
                 if fatal && outcome == Outcome::Passed {
                     outcome = Outcome::Unknown;

@@ -2,7 +2,7 @@
 //! Checks of the initramfs.
 
 use super::{Answer, Finding, Image, Subject};
-use crate::initramfs::Inventory;
+use crate::initramfs::{Compression, Inventory};
 
 type Looked = Result<Vec<Finding>, Answer>;
 
@@ -96,11 +96,11 @@ const UNITS: [&str; 2] = ["usr/lib/systemd/system", "etc/systemd/system"];
 
 pub fn ostree(subject: &Subject) -> Looked {
     let inventory = subject.inventory()?;
-    let setup = if !is_there(inventory, OSTREE.program) && is_there(inventory, BOOTC.program) {
-        BOOTC
-    } else {
-        OSTREE
-    };
+    // What the base used; without one, what is there.
+    let bootc = subject
+        .base
+        .map_or_else(|| is_bootc(inventory), |base| base.bootc_root);
+    let setup = if bootc { BOOTC } else { OSTREE };
     let remedy = "run ostree-kernel rebuild; if it stays so, ostree's dracut module (50ostree) is not installed";
     let finding = |path: &str, found: &str, expected: &str| {
         Finding::new(format!("{path} in the initramfs"), found, expected, remedy)
@@ -163,4 +163,46 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
         .map(|(_, node)| node);
     node.and_then(|node| inventory.content(node))
         .is_some_and(|content| content.head.starts_with(start))
+}
+
+pub fn compression(subject: &Subject) -> Looked {
+    let Image::Read { segments, .. } = subject.image else {
+        return Err(Answer::NotApplicable(
+            "there is no initramfs to read".into(),
+        ));
+    };
+    let path = format!("{}/config", subject.kver.dir());
+    let config = match &subject.tree()?.config {
+        Ok(Some(config)) => config,
+        Ok(None) => return Err(Answer::NotApplicable(format!("there is no {path}"))),
+        Err(why) => return Err(Answer::CouldNotLook(why.clone())),
+    };
+    let is_on = |option: &str| config.lines().any(|line| line == format!("{option}=y"));
+    let mut findings = Vec::new();
+    if !is_on("CONFIG_BLK_DEV_INITRD") {
+        let found = "CONFIG_BLK_DEV_INITRD is not set";
+        let remedy = "install a kernel that takes an initramfs";
+        findings.push(Finding::new(&path, found, "=y", remedy));
+    }
+    for segment in segments {
+        let option = match segment.compression {
+            Compression::None => continue,
+            Compression::Lzop => "CONFIG_RD_LZO".to_owned(),
+            other => format!("CONFIG_RD_{}", other.name().to_uppercase()),
+        };
+        if !is_on(&option) {
+            findings.push(Finding::new(
+                format!("the segment at byte {} of the initramfs", segment.offset),
+                format!("compressed with {}", segment.compression),
+                format!("a compression that the kernel can undo ({option} is not set)"),
+                "choose another with compress= in /etc/dracut.conf.d, then run ostree-kernel rebuild",
+            ));
+        }
+    }
+    Ok(findings)
+}
+
+/// Whether bootc's own program sets the root up, and not ostree's.
+pub(super) fn is_bootc(inventory: &Inventory) -> bool {
+    !is_there(inventory, OSTREE.program) && is_there(inventory, BOOTC.program)
 }

@@ -6,18 +6,32 @@
 //! answer is one of four: good; looked and it is wrong; could not look; not applicable. The names
 //! are stable, since people write them into pipelines.
 
+mod baseline;
+mod drivers;
+mod hmac;
 mod image;
 mod init;
 mod kernel;
+mod kmods;
 mod modules;
+mod omitted;
 mod registry;
+mod regression;
 mod subject;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
+mod wanted;
 
+pub use baseline::{Baseline, plain_firmware};
+pub use hmac::Hmac;
+pub use kmods::PLACES;
+pub use omitted::Omitted;
 pub use registry::CHECKS;
-pub use subject::{Image, ImageFile, Lists, Owner, Subject, Tree};
+pub use subject::{Image, ImageFile, Kmod, Lists, Owner, Subject, Tree};
+pub use wanted::{RootDevice, Wanted};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -68,6 +82,8 @@ pub enum Answer {
     CouldNotLook(String),
     /// There is nothing that it applies to, and why.
     NotApplicable(String),
+    /// The user asked not to look.
+    Skipped,
 }
 
 /// One thing that is wrong.
@@ -115,6 +131,8 @@ const LISTED: usize = 10;
 
 /// At most [`LISTED`] of `findings`, and one that says how many more there are.
 fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
+    // What is cut must not be what is fatal.
+    findings.sort_by_key(|finding| finding.milder.is_some());
     let more = findings.len().saturating_sub(LISTED);
     if more > 1 {
         findings.truncate(LISTED);
@@ -131,12 +149,31 @@ fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs all checks.
-pub fn run(subject: &Subject) -> Vec<(&'static Check, Answer)> {
-    let look = |check: &'static Check| match (check.look)(subject) {
-        Ok(findings) if findings.is_empty() => (check, Answer::Good),
-        Ok(findings) => (check, Answer::Found(findings)),
-        Err(answer) => (check, answer),
+/// Which checks look.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Only these, if there are any.
+    pub only: Vec<String>,
+    /// Not these; they are in the report as skipped.
+    pub skip: Vec<String>,
+}
+
+/// Runs the checks that are selected.
+pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Answer)> {
+    let named = |names: &[String], check: &Check| names.iter().any(|name| name == check.name);
+    let look = |check: &'static Check| {
+        if named(&selection.skip, check) {
+            return (check, Answer::Skipped);
+        }
+        match (check.look)(subject) {
+            Ok(findings) if findings.is_empty() => (check, Answer::Good),
+            Ok(findings) => (check, Answer::Found(findings)),
+            Err(answer) => (check, answer),
+        }
     };
-    CHECKS.iter().map(look).collect()
+    CHECKS
+        .iter()
+        .filter(|check| selection.only.is_empty() || named(&selection.only, check))
+        .map(look)
+        .collect()
 }

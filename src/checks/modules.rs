@@ -158,7 +158,7 @@ fn inner<T>(
 }
 
 /// The tree's list, or without a tree the one inside.
-fn list<'a, T: Clone>(
+pub(super) fn list<'a, T: Clone>(
     subject: &'a Subject,
     inventory: &Inventory,
     name: &str,
@@ -285,7 +285,11 @@ fn own_line(
     })
 }
 
-fn builtin<'a>(subject: &'a Subject, inventory: &Inventory) -> Result<Cow<'a, ModuleList>, Answer> {
+/// What is built into the kernel.
+pub(super) fn builtin<'a>(
+    subject: &'a Subject,
+    inventory: &Inventory,
+) -> Result<Cow<'a, ModuleList>, Answer> {
     let parse = ModuleList::parse_builtin;
     let builtin = list(
         subject,

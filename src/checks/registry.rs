@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of checks.
 
-use super::{Check, Severity, image, init, kernel, modules, tree};
+use super::{
+    Check, Severity, drivers, hmac, image, init, kernel, kmods, modules, regression, tree,
+};
 
 /// The registry, in the order in which findings are shown.
-pub static CHECKS: [Check; 14] = [
+pub static CHECKS: [Check; 22] = [
     Check {
         name: "kernel-single",
         severity: Severity::Fatal,
@@ -25,6 +27,20 @@ pub static CHECKS: [Check; 14] = [
         about: "one package owns vmlinuz and provides kernel-uname-r of it",
         issue: "osbuild/osbuild#2049",
         look: kernel::rpmdb,
+    },
+    Check {
+        name: "kernel-hmac",
+        severity: Severity::Fatal,
+        about: "vmlinuz has the HMAC that .vmlinuz.hmac says, named relatively",
+        issue: "ostreedev/ostree#1962",
+        look: hmac::hmac,
+    },
+    Check {
+        name: "kernel-signature",
+        severity: Severity::Warning,
+        about: "vmlinuz is signed for Secure Boot if the base's kernel was",
+        issue: "secureblue/secureblue#271",
+        look: regression::signature,
     },
     Check {
         name: "uki-shadow",
@@ -55,6 +71,20 @@ pub static CHECKS: [Check; 14] = [
         look: image::readable,
     },
     Check {
+        name: "initramfs-compression",
+        severity: Severity::Fatal,
+        about: "the kernel's config can unpack every segment",
+        issue: "dracut-ng/dracut-ng#378",
+        look: image::compression,
+    },
+    Check {
+        name: "initramfs-size",
+        severity: Severity::Warning,
+        about: "its size is about the base's, and small enough for /boot",
+        issue: "coreos/fedora-coreos-tracker#1247",
+        look: regression::size,
+    },
+    Check {
         name: "initramfs-kver",
         severity: Severity::Fatal,
         about: "modules of this kernel are inside, and of no other",
@@ -67,6 +97,13 @@ pub static CHECKS: [Check; 14] = [
         about: "modules inside are the tree's, with all that they need",
         issue: "coreos/rpm-ostree#4451",
         look: modules::modules,
+    },
+    Check {
+        name: "initramfs-root-drivers",
+        severity: Severity::Fatal,
+        about: "what the base could bring a root up from, this can too",
+        issue: "okd-project/okd#1908",
+        look: drivers::root_drivers,
     },
     Check {
         name: "initramfs-init",
@@ -90,11 +127,32 @@ pub static CHECKS: [Check; 14] = [
         look: image::wrappers,
     },
     Check {
+        name: "initramfs-regression",
+        severity: Severity::Fatal,
+        about: "no dracut module, unit or driver of the base's is lost",
+        issue: "coreos/layering-examples#57",
+        look: regression::regression,
+    },
+    Check {
+        name: "initramfs-firmware",
+        severity: Severity::Warning,
+        about: "no firmware of the base's is lost while its driver is inside",
+        issue: "coreos/rpm-ostree#5483",
+        look: regression::lost_firmware,
+    },
+    Check {
         name: "modules-depmod",
         severity: Severity::Fatal,
         about: "every module has a line in modules.dep, every line a file",
         issue: "coreos/rpm-ostree#5578",
         look: tree::depmod,
+    },
+    Check {
+        name: "kmods",
+        severity: Severity::Fatal,
+        about: "out-of-tree modules are there and built for this kernel",
+        issue: "ublue-os/ucore#210",
+        look: kmods::kmods,
     },
     Check {
         name: "leftovers",

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What checks look at, as values that somebody else read.
 
-use super::Answer;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Answer, Baseline, Hmac, Omitted, Wanted};
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
-use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
 use crate::kernel::package::Nevra;
 use crate::kernel::vmlinuz::Release;
 
@@ -16,6 +19,10 @@ pub struct Subject<'a> {
     pub tree: Option<&'a Tree>,
     /// Its initramfs.
     pub image: &'a Image,
+    /// What the base had, where that is known.
+    pub base: Option<&'a Baseline>,
+    /// What the user says that the root needs.
+    pub wanted: &'a Wanted,
 }
 
 /// The tree, as far as checks look at it.
@@ -42,10 +49,30 @@ pub struct Tree {
     pub modules: Vec<Vec<u8>>,
     /// The lists beside the modules.
     pub lists: Lists,
+    /// The kernel's configuration.
+    pub config: Read<String>,
+    /// `.vmlinuz.hmac`.
+    pub hmac: Hmac,
+    /// Whether `vmlinuz` is signed.
+    pub signed: Result<bool, String>,
+    /// Out-of-tree modules, relative to the kernel's directory, and their vermagic.
+    pub kmods: Vec<Kmod>,
+    /// What dracut's configuration leaves out.
+    pub omitted: Omitted,
+    /// dracut's modules on disk.
+    pub dracut_modules: BTreeSet<String>,
+    /// systemd's units on disk, and those that dracut's modules bring.
+    pub units: BTreeSet<String>,
+    /// Firmware that the base's initramfs had and this one lacks, with a driver inside that asks
+    /// for it.
+    pub firmware_of: BTreeMap<Vec<u8>, ModuleName>,
 }
 
 /// A file that was read; `Ok(None)` where there is none.
 pub type Read<T> = Result<Option<T>, String>;
+
+/// A module's path and the vermagic that it tells, or why it tells none.
+pub type Kmod = (Vec<u8>, Result<Vec<u8>, String>);
 
 /// What the files beside the modules say.
 #[derive(Debug)]
@@ -146,5 +173,21 @@ impl Subject<'_> {
             Image::Read { facts, .. } => Ok(facts),
             _ => Err(Answer::NotApplicable("there is no initramfs".into())),
         }
+    }
+
+    /// What the user told dracut to leave out: its configuration in the tree, and the arguments
+    /// that the image notes.
+    pub(super) fn omitted(&self) -> Cow<'_, Omitted> {
+        let conf = self.tree.map(|tree| &tree.omitted);
+        let arguments = match self.image {
+            Image::Read { inventory, .. } => inventory.dracut_arguments(),
+            _ => None,
+        };
+        let Some(arguments) = arguments else {
+            return conf.map_or_else(|| Cow::Owned(Omitted::default()), Cow::Borrowed);
+        };
+        let mut omitted = conf.cloned().unwrap_or_default();
+        omitted.read_arguments(&arguments);
+        Cow::Owned(omitted)
     }
 }

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small tree and a small initramfs that every check finds good, to be broken by tests.
 
+mod elf;
+
 use std::collections::BTreeMap;
 use std::io;
 
-use super::{Answer, CHECKS, Image, ImageFile, Lists, Owner, Severity, Subject, Tree, run};
-use crate::initramfs::testing::{Item, archive, dir, item, link};
-use crate::initramfs::{self, Bodies, Inventory, Limits, OnDisk, OpenFile};
+pub(super) use elf::{Dynamic, LINKER, ko};
+
+use super::{
+    Answer, Baseline, CHECKS, Hmac, Image, ImageFile, Lists, Omitted, Owner, Selection, Severity,
+    Subject, Tree, Wanted, run,
+};
+use crate::initramfs::testing::{Item, archive, dir, item, link, pack};
+use crate::initramfs::{self, Bodies, Compression, Inventory, Limits, OnDisk, OpenFile};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
 use crate::kernel::package::Nevra;
@@ -22,6 +29,14 @@ pub(super) struct Bench {
     pub(super) disk: BTreeMap<String, Vec<u8>>,
     /// Whether there is a tree at all.
     pub(super) alone: bool,
+    /// What the base had.
+    pub(super) base: Option<Baseline>,
+    /// How the image is compressed.
+    pub(super) compression: Option<Compression>,
+    /// What the user asks for.
+    pub(super) wanted: Wanted,
+    /// What is changed in the tree beside its files.
+    pub(super) change: fn(&mut Tree),
 }
 
 /// The disk of a bench, as the reader asks for it.
@@ -69,6 +84,10 @@ impl Bench {
             inside: BTreeMap::new(),
             disk: BTreeMap::new(),
             alone: false,
+            base: None,
+            compression: None,
+            wanted: Wanted::default(),
+            change: |_| (),
         };
         for (name, text) in LISTS {
             bench.disk.insert(name.into(), text.into());
@@ -129,6 +148,14 @@ impl Bench {
         self.put(&list, lines.as_bytes());
     }
 
+    /// What the image as it is now would be as a base.
+    pub(super) fn baseline(&self) -> Baseline {
+        match self.image() {
+            Image::Read { inventory, .. } => Baseline::of(&inventory, 1 << 20),
+            _ => panic!("no image"),
+        }
+    }
+
     fn image(&self) -> Image {
         let mut items: Vec<Item> = Vec::new();
         let mut dirs = std::collections::BTreeSet::new();
@@ -140,6 +167,9 @@ impl Bench {
         items.extend(dirs.into_iter().map(dir));
         items.extend(self.inside.values().cloned());
         let bytes = archive(&items);
+        let bytes = self
+            .compression
+            .map_or(bytes.clone(), |it| pack(it, &bytes));
         let limits = Limits::default();
         let mut inventory = Inventory::new(&limits);
         let mut disk = Disk(&self.disk);
@@ -205,19 +235,32 @@ impl Bench {
                     .map_err(said),
                 builtin_alias: Ok(text("modules.builtin.modinfo").map(Aliases::parse_builtin)),
             },
+            config: Ok(Some(
+                "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n".to_owned(),
+            )),
+            hmac: Hmac::Missing,
+            signed: Ok(true),
+            kmods: vec![],
+            omitted: Omitted::default(),
+            dracut_modules: ["base", "ostree"].map(str::to_owned).into(),
+            units: ["a.service".to_owned()].into(),
+            firmware_of: BTreeMap::new(),
         }
     }
 
     /// The answer of one check.
     pub(super) fn answer(&self, check: &str) -> Answer {
         let kver = Kver::new(K).unwrap();
-        let (tree, image) = (self.tree(), self.image());
+        let (mut tree, image) = (self.tree(), self.image());
+        (self.change)(&mut tree);
         let subject = Subject {
             kver: &kver,
             tree: (!self.alone).then_some(&tree),
             image: &image,
+            base: self.base.as_ref(),
+            wanted: &self.wanted,
         };
-        let mut answers = run(&subject).into_iter();
+        let mut answers = run(&subject, &Selection::default()).into_iter();
         answers.find(|(it, _)| it.name == check).unwrap().1
     }
 
@@ -248,125 +291,7 @@ fn said(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// The dynamic linker of the bench.
-pub(super) const LINKER: &str = "usr/lib64/ld-linux-x86-64.so.2";
-
-/// A dynamic ELF file to write.
-#[derive(Default)]
-pub(super) struct Dynamic {
-    machine: u16,
-    interpreter: Option<&'static str>,
-    entries: Vec<(u64, String)>,
-}
-
-impl Dynamic {
-    pub(super) fn program(needed: &[&str]) -> Self {
-        Self {
-            machine: 62,
-            interpreter: Some("/lib64/ld-linux-x86-64.so.2"),
-            entries: needed.iter().map(|name| (1, (*name).to_owned())).collect(),
-        }
-    }
-
-    pub(super) fn library(soname: &str, needed: &[&str]) -> Self {
-        let mut library = Self::program(needed);
-        library.interpreter = None;
-        library.entries.push((14, soname.to_owned()));
-        library
-    }
-
-    pub(super) fn machine(mut self, number: u16) -> Self {
-        self.machine = number;
-        self
-    }
-
-    pub(super) fn rpath(mut self, path: &str) -> Self {
-        self.entries.push((15, path.to_owned()));
-        self
-    }
-
-    pub(super) fn runpath(mut self, path: &str) -> Self {
-        self.entries.push((29, path.to_owned()));
-        self
-    }
-
-    /// One segment at address 0x10000, with interpreter, strings and dynamic section.
-    pub(super) fn elf(&self) -> Vec<u8> {
-        const BASE: u64 = 0x10000;
-        let mut strings = vec![0];
-        let mut dynamic = Vec::new();
-        for (tag, text) in &self.entries {
-            dynamic.push((*tag, strings.len() as u64));
-            strings.extend_from_slice(text.as_bytes());
-            strings.push(0);
-        }
-        let interp = self.interpreter.unwrap_or_default().as_bytes();
-        let interp_at = 64 + 3 * 56;
-        let strings_at = interp_at + interp.len() as u64 + 1;
-        let dynamic_at = strings_at + strings.len() as u64;
-        dynamic.extend([(5, BASE + strings_at), (0, 0)]);
-        let size = dynamic_at + 16 * dynamic.len() as u64;
-        let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
-        elf.resize(64, 0);
-        for (at, value) in [(16, 3_u16), (18, self.machine), (54, 56), (56, 3)] {
-            elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
-        }
-        elf[32] = 64;
-        let interp_kind = if interp.is_empty() { 4 } else { 3 };
-        for (kind, at, length) in [
-            (1_u32, 0, size),
-            (interp_kind, interp_at, interp.len() as u64 + 1),
-            (2, dynamic_at, 16 * dynamic.len() as u64),
-        ] {
-            elf.extend_from_slice(&kind.to_le_bytes());
-            elf.extend_from_slice(&0_u32.to_le_bytes());
-            for value in [at, BASE + at, BASE + at, length, length, 8] {
-                elf.extend_from_slice(&value.to_le_bytes());
-            }
-        }
-        elf.extend_from_slice(interp);
-        elf.push(0);
-        elf.extend_from_slice(&strings);
-        for (tag, value) in dynamic {
-            elf.extend_from_slice(&tag.to_le_bytes());
-            elf.extend_from_slice(&value.to_le_bytes());
-        }
-        elf
-    }
-}
-
 /// Where a module is inside.
 pub(super) fn module_path(path: &str) -> String {
     format!("usr/lib/modules/{K}/{path}")
-}
-
-/// An ELF file with a section `.modinfo`, `padding` bytes longer than it needs to be.
-pub(super) fn ko(kver: &str, depends: &str, padding: usize) -> Vec<u8> {
-    let modinfo = format!("license=GPL\0depends={depends}\0vermagic={kver} SMP mod_unload \0");
-    let names = b"\0.modinfo\0.shstrtab\0";
-    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
-    elf.resize(64, 0);
-    let info_at = elf.len() as u64;
-    elf.extend_from_slice(modinfo.as_bytes());
-    let names_at = elf.len() as u64;
-    elf.extend_from_slice(names);
-    elf.resize(elf.len().next_multiple_of(8) + padding, 0);
-    let headers_at = elf.len() as u64;
-    elf[0x28..0x30].copy_from_slice(&headers_at.to_le_bytes());
-    for (at, value) in [(0x10, 1_u16), (0x12, 62), (0x3a, 64), (0x3c, 3), (0x3e, 2)] {
-        elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
-    }
-    for (name, kind, offset, size) in [
-        (0_u32, 0_u32, 0, 0),
-        (1, 1, info_at, modinfo.len() as u64),
-        (10, 3, names_at, names.len() as u64),
-    ] {
-        let mut header = [0; 64];
-        header[..4].copy_from_slice(&name.to_le_bytes());
-        header[4..8].copy_from_slice(&kind.to_le_bytes());
-        header[24..32].copy_from_slice(&offset.to_le_bytes());
-        header[32..40].copy_from_slice(&size.to_le_bytes());
-        elf.extend_from_slice(&header);
-    }
-    elf
 }

@@ -7,21 +7,22 @@ pub mod replace;
 pub mod status;
 pub mod verify;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::checks::Severity;
+use crate::checks::{Baseline, Severity, Wanted};
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::{Backend, Kind};
 use crate::report::{
-    After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, Report, SCHEMA,
-    checks, tool,
+    After, Before, FindingReport, HostReport, KernelReport, Labels, Outcome, PackageReport, Report,
+    SCHEMA, checks, tool,
 };
 use crate::steps::locate::Kernel;
-use crate::steps::verify::{Verdict, verify};
+use crate::steps::verify::{Options, Verdict, verify};
 use crate::steps::workspace::Workspace;
 use crate::steps::{clean, commit, generate};
 use crate::sys::exec::Exec;
@@ -33,6 +34,8 @@ struct Job<'a> {
     kind: Kind,
     backend: Option<Backend>,
     before: Option<Kver>,
+    /// What the base's initramfs had.
+    base: Option<Baseline>,
     packages: Vec<PackageReport>,
     warnings: Vec<String>,
     ending: &'a Ending,
@@ -44,6 +47,9 @@ pub struct Ending {
     /// Put the initramfs in place, but clean no caches and commit nothing
     #[arg(long)]
     pub no_commit: bool,
+    /// Reject an initramfs without this driver, inside or built in
+    #[arg(long, value_name = "NAME")]
+    pub require_driver: Vec<String>,
     /// Write the report to FILE too
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -54,12 +60,20 @@ pub struct Ending {
 
 impl Job<'_> {
     fn finish(
-        self,
+        mut self,
         exec: &Exec,
         workspace: Workspace,
         kernel: Kernel,
         global: &Global,
     ) -> Result<Outcome> {
+        let options = Options {
+            base: self.base.take(),
+            wanted: Wanted {
+                drivers: self.ending.require_driver.clone(),
+                ..Wanted::default()
+            },
+            selection: None,
+        };
         let package = kernel.package.clone();
         let kver = kernel.kver.clone();
         let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
@@ -75,7 +89,7 @@ impl Job<'_> {
         let candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
         let verified = step(
             "verify",
-            || verify(exec, candidate),
+            || verify(exec, candidate, &options),
             |verified| match verified {
                 Ok(_) => "nothing fatal".to_owned(),
                 Err(_) => "not fit to boot".to_owned(),
@@ -193,7 +207,37 @@ fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> 
         Format::Json => json()? + "\n",
         Format::Human => human(report, global.verbose > 0),
     };
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        eprint!("{}", annotations(report));
+    }
     cli::print(&text).context("printing the result")
+}
+
+/// The findings as GitHub's runner takes them from the log, on standard error since it reads both.
+fn annotations(report: &Report) -> String {
+    let data = |text: &str| {
+        let text = text.replace('%', "%25").replace('\r', "%0D");
+        text.replace('\n', "%0A")
+    };
+    let mut text = String::new();
+    for finding in &report.findings {
+        let level = match finding.severity {
+            Severity::Fatal => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "notice",
+        };
+        let FindingReport {
+            check,
+            path,
+            found,
+            expected,
+            remedy,
+            ..
+        } = finding;
+        let message = format!("{path}: found {found}; expected {expected}; to do: {remedy}");
+        text += &format!("::{level} title={check}::{}\n", data(&message));
+    }
+    text
 }
 
 /// One line a finding with what to do, then the verdict. `notes`: those too.
@@ -213,15 +257,19 @@ fn human(report: &Report, notes: bool) -> String {
             finding.remedy
         );
     }
+    let mut not_looked = BTreeMap::<_, Vec<_>>::new();
     for check in &report.checks {
         let why = check.why.as_deref().unwrap_or_default();
         match check.answer {
             "could-not-look" => {
                 text += &format!("unknown {}: could not look: {why}\n", check.check)
             }
-            "not-applicable" => text += &format!("skipped {}: {why}\n", check.check),
+            "not-applicable" | "skipped" => not_looked.entry(why).or_default().push(check.check),
             _ => {}
         }
+    }
+    for (why, checks) in &not_looked {
+        text += &format!("skipped {}: {why}\n", checks.join(", "));
     }
     let after = &report.kernel.after;
     let kernel = match &report.kernel.before {

@@ -9,7 +9,7 @@ use super::{Ending, Job, step};
 use crate::cli::Global;
 use crate::report::Outcome;
 use crate::steps::workspace::Workspace;
-use crate::steps::{locate, survey, unwrap};
+use crate::steps::{locate, survey, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -32,6 +32,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let exec = Exec::new(&root);
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
     let kver = host.kernel()?;
+    let base = verify::baseline(&root, &kver);
     let workspace = Workspace::open(&root)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();
     let locate = || locate::locate(&exec, &kver, settled);
@@ -44,6 +45,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         kind: host.kind,
         backend: None,
         before: None,
+        base,
         packages: Vec::new(),
         warnings: Vec::new(),
         ending: &args.ending,

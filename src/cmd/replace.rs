@@ -12,7 +12,7 @@ use crate::kernel::package::Signature;
 use crate::plan::{self, Backend, Plan, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::steps::workspace::{self, Workspace};
-use crate::steps::{commit, generate, locate, resolve, survey, transact, unwrap};
+use crate::steps::{commit, generate, locate, resolve, survey, transact, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -76,6 +76,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
+    let base = verify::baseline(&root, &plan.old);
     let unwrapped = unwrap::unwrap(&root, &host)?;
     let transact = || transact::transact(&exec, &host, &plan, &workspace, unwrapped);
     let settled = step("transact", transact, |_| {
@@ -91,6 +92,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         kind: plan.kind,
         backend: Some(plan.backend),
         before: Some(plan.old.clone()),
+        base,
         packages: packages(&plan),
         warnings: plan.warnings.clone(),
         ending: &args.ending,

@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::image;
 
+/// As much of a kernel's configuration as anybody looks at.
+const CONFIG: &[u8] = b"CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\nCONFIG_OVERLAY_FS=m\n";
+
 /// One build of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct Build {
@@ -81,7 +84,7 @@ impl Build {
         let kernel = ("kernel-uname-r".to_owned(), kver.to_owned());
         let core_files = vec![
             (format!("{dir}/vmlinuz"), image::vmlinuz(kver)),
-            (format!("{dir}/config"), b"CONFIG_OVERLAY_FS=m\n".to_vec()),
+            (format!("{dir}/config"), CONFIG.to_vec()),
             (format!("{dir}/symvers.xz"), b"symvers".to_vec()),
             (format!("{dir}/modules.builtin"), vec![]),
             (format!("{dir}/modules.order"), order.into_bytes()),

@@ -503,7 +503,12 @@ fn the_report_is_stable() {
         "four packages",
     );
     for check in at("/checks").as_array().unwrap() {
-        ran.require(check["answer"] == "good", &format!("not good: {check}"));
+        // The kernel of the test brings no .vmlinuz.hmac.
+        let expected = match check["check"].as_str() {
+            Some("kernel-hmac") => "not-applicable",
+            _ => "good",
+        };
+        ran.require(check["answer"] == expected, &format!("not good: {check}"));
     }
 }
 

@@ -4,43 +4,32 @@
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
-use sha2::{Digest, Sha256};
 
 use super::super::clean::legacy;
 use super::super::hold;
 use super::super::survey::{module_dirs, ukis};
-use crate::checks::{ImageFile, Lists, Owner, Tree};
+use super::around;
+use super::vmlinuz::Vmlinuz;
+use crate::checks::{Baseline, Image, ImageFile, Lists, Owner, Tree};
+use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
-use crate::kernel::package::hex;
-use crate::kernel::{MODULES, vmlinuz};
 use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, rpm, rpm_ostree};
 
-/// The largest vmlinuz that is read (bytes).
-const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
-
 /// The largest list beside the modules that is read (bytes); Fedora's are below 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// What a kernel image says that it is, or why it cannot be told.
-type Told = Result<vmlinuz::Release, String>;
-
-/// What `vmlinuz` says, and its SHA-256.
-pub(super) fn vmlinuz(root: &Root, kver: &Kver) -> (Told, Option<String>) {
-    match root.read(format!("{}/vmlinuz", kver.dir()), VMLINUZ_MAX) {
-        Ok(Some(bytes)) => {
-            let release = vmlinuz::release(&bytes).map_err(|error| error.to_string());
-            (release, Some(hex(&Sha256::digest(&bytes))))
-        }
-        Ok(None) => (Err("no such file".to_owned()), None),
-        Err(error) => (Err(error.to_string()), None),
-    }
-}
-
 /// Reads the tree.
-pub(super) fn tree(exec: &Exec, kver: &Kver, initramfs: &str, release: Told) -> Result<Tree> {
+pub(super) fn tree(
+    exec: &Exec,
+    kver: &Kver,
+    initramfs: &str,
+    vmlinuz: Vmlinuz,
+    image: &Image,
+    base: Option<&Baseline>,
+) -> Result<Tree> {
     let root = exec.root();
     let mut kernels = Vec::new();
     let mut stale_dirs = Vec::new();
@@ -57,16 +46,28 @@ pub(super) fn tree(exec: &Exec, kver: &Kver, initramfs: &str, release: Told) -> 
         mode: meta.mode,
         size: meta.size,
     });
+    let modules = modules_on_disk(root, &kver.dir())?;
     Ok(Tree {
         owner: owner(exec, kver).unwrap_or_else(|error| Owner::Failed(format!("{error:#}"))),
         ukis: ukis(root)?,
         legacy: legacy(root)?,
         leftovers: leftovers(root)?,
-        modules: modules_on_disk(root, &kver.dir())?,
         lists: lists(root, kver),
+        config: around::config(root, kver),
+        kmods: around::kmods(root, kver, &modules),
+        omitted: around::omitted(root)?,
+        dracut_modules: base
+            .map_or_else(|| Ok(Default::default()), |_| around::dracut_modules(root))?,
+        units: base.map_or_else(|| Ok(Default::default()), |_| around::units(root))?,
+        firmware_of: base.map_or_else(Default::default, |base| {
+            around::firmware_of(root, image, base)
+        }),
+        hmac: vmlinuz.hmac,
+        signed: vmlinuz.signed,
+        release: vmlinuz.release,
+        modules,
         kernels,
         stale_dirs,
-        release,
         initramfs,
     })
 }
@@ -108,7 +109,7 @@ fn leftovers(root: &Root) -> Result<Vec<String>> {
 }
 
 /// The modules below a directory, relative to it.
-fn modules_on_disk(root: &Root, dir: &str) -> Result<Vec<Vec<u8>>> {
+pub(super) fn modules_on_disk(root: &Root, dir: &str) -> Result<Vec<Vec<u8>>> {
     Ok(root
         .walk(dir)?
         .into_iter()

@@ -44,6 +44,12 @@ pub(super) fn of_tree(root: &Root, path: &str) -> Result<Read> {
     read(file, Some(&mut Modules(root))).with_context(|| format!("reading /{path}"))
 }
 
+/// Reads a file that is not of a tree.
+pub(super) fn alone(path: &Path) -> Result<Read> {
+    let file = fs_err::File::open(path).context("opening the initramfs")?;
+    read(file.into_file(), None).with_context(|| format!("reading {}", path.display()))
+}
+
 fn read(file: File, disk: Option<&mut dyn OnDisk>) -> Result<Read> {
     let limits = Limits::default();
     let mut input = Digesting::new(file);

@@ -2,13 +2,20 @@
 //! Reads what the checks look at, and lets them look: at the tree as it will be, with the candidate
 //! standing for `initramfs.img`.
 
+mod around;
+mod base;
 mod gather;
 mod image;
+mod vmlinuz;
+
+pub use base::{against, baseline};
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::generate::Candidate;
-use crate::checks::{self, Image, Subject};
+use crate::checks::{self, Baseline, Image, Selection, Subject, Tree, Wanted};
 use crate::kernel::kver::Kver;
 use crate::report::{self, Answers, Outcome};
 use crate::sys::exec::Exec;
@@ -32,6 +39,17 @@ impl Verdict {
     }
 }
 
+/// What the user asks for, and what there is to compare with.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// What the base had.
+    pub base: Option<Baseline>,
+    /// What the root needs.
+    pub wanted: Wanted,
+    /// Which checks look.
+    pub selection: Option<&'a Selection>,
+}
+
 /// A candidate without a fatal finding, all fatal checks having looked. Nothing else can be
 /// committed.
 pub struct Verified {
@@ -46,8 +64,12 @@ pub struct Verified {
 ///
 /// # Errors
 /// When something cannot be read at all.
-pub fn verify(exec: &Exec, candidate: Candidate) -> Result<Result<Verified, Verdict>> {
-    let verdict = look(exec, &candidate.kernel.kver, &candidate.path)?;
+pub fn verify(
+    exec: &Exec,
+    candidate: Candidate,
+    options: &Options,
+) -> Result<Result<Verified, Verdict>> {
+    let verdict = look(exec, &candidate.kernel.kver, &candidate.path, options)?;
     Ok(match verdict.outcome() {
         Outcome::Passed => Ok(Verified { candidate, verdict }),
         _ => Err(verdict),
@@ -58,22 +80,51 @@ pub fn verify(exec: &Exec, candidate: Candidate) -> Result<Result<Verified, Verd
 ///
 /// # Errors
 /// When something cannot be read at all; what a check cannot look at is an answer.
-pub fn look(exec: &Exec, kver: &Kver, initramfs: &str) -> Result<Verdict> {
+pub fn look(exec: &Exec, kver: &Kver, initramfs: &str, options: &Options) -> Result<Verdict> {
     let root = exec.root();
-    let (image, initramfs_digest) = image::of_tree(root, initramfs)?;
-    let (release, vmlinuz_sha256) = gather::vmlinuz(root, kver);
-    let tree = gather::tree(exec, kver, initramfs, release).context("reading the tree")?;
-    let answers = checks::run(&Subject {
-        kver,
-        tree: Some(&tree),
-        image: &image,
+    let (vmlinuz, read) = std::thread::scope(|scope| {
+        let vmlinuz = scope.spawn(|| vmlinuz::read(root, kver));
+        let read = image::of_tree(root, initramfs);
+        (vmlinuz.join(), read)
     });
+    let (image, digest) = read?;
+    let vmlinuz = vmlinuz.map_err(|_| anyhow::anyhow!("reading vmlinuz: the reader gave up"))?;
+    let vmlinuz_sha256 = vmlinuz.sha256.clone();
+    let base = options.base.as_ref();
+    let tree = gather::tree(exec, kver, initramfs, vmlinuz, &image, base);
+    let tree = tree.context("reading the tree")?;
+    let answers = answers(kver, Some(&tree), &image, options);
     Ok(Verdict {
         answers,
         vmlinuz_sha256,
-        initramfs: initramfs_digest,
+        initramfs: digest,
         dracut: dracut(&image),
     })
+}
+
+/// Looks at one file that is said to be the initramfs of `kver`, and at no tree.
+///
+/// # Errors
+/// When the file cannot be opened or read.
+pub fn look_alone(file: &Path, kver: &Kver, options: &Options) -> Result<Verdict> {
+    let (image, digest) = image::alone(file)?;
+    Ok(Verdict {
+        answers: answers(kver, None, &image, options),
+        vmlinuz_sha256: None,
+        initramfs: digest,
+        dracut: dracut(&image),
+    })
+}
+
+fn answers(kver: &Kver, tree: Option<&Tree>, image: &Image, options: &Options) -> Answers {
+    let subject = Subject {
+        kver,
+        tree,
+        image,
+        base: options.base.as_ref(),
+        wanted: &options.wanted,
+    };
+    checks::run(&subject, options.selection.unwrap_or(&Selection::default()))
 }
 
 fn dracut(image: &Image) -> Option<report::DracutReport> {

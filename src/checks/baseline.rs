@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an earlier initramfs had, as far as a later one is compared with it: taken from the base
+//! before anything changes, or from a file that the user names.
+//!
+//! It must not judge. It is small: names only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::initramfs::{Inventory, Kind};
+use crate::kernel::modules::{ModuleList, ModuleName};
+
+/// What an earlier initramfs and its kernel had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Baseline {
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// The drivers inside, and the path of each relative to its kernel's directory.
+    pub drivers: BTreeMap<ModuleName, Vec<u8>>,
+    /// The drivers that were built in, likewise.
+    pub builtin: BTreeMap<ModuleName, Vec<u8>>,
+    /// dracut's modules.
+    pub dracut_modules: Vec<String>,
+    /// dracut's version.
+    pub dracut_version: Option<String>,
+    /// Names of systemd's units inside.
+    pub units: BTreeSet<String>,
+    /// Firmware inside, relative to `usr/lib/firmware`, without the suffix of a compression.
+    pub firmware: BTreeSet<Vec<u8>>,
+    /// Whether `vmlinuz` was signed; `None` where there was none, or it could not be told.
+    pub signed: Option<bool>,
+    /// Out-of-tree modules that the kernel had on disk.
+    pub kmods: BTreeSet<ModuleName>,
+    /// Whether bootc's own program set the root up, and not ostree's.
+    pub bootc_root: bool,
+}
+
+impl Baseline {
+    /// What an image has; what is outside of it stays empty.
+    pub fn of(inventory: &Inventory, size: u64) -> Self {
+        let mut baseline = Self {
+            size,
+            dracut_modules: inventory.dracut_modules().unwrap_or_default(),
+            dracut_version: inventory.dracut_version(),
+            units: units(inventory),
+            firmware: firmware(inventory),
+            bootc_root: super::image::is_bootc(inventory),
+            ..Self::default()
+        };
+        for path in inventory.kernel_modules() {
+            if let (Some(name), Some(path)) = (ModuleName::of_path(path), relative(path)) {
+                baseline.drivers.insert(name, path.to_vec());
+            }
+        }
+        for kver in inventory.kernel_versions() {
+            let path = [b"usr/lib/modules/", kver, b"/modules.builtin"].concat();
+            let data = inventory.data(&path).unwrap_or_default();
+            let list = ModuleList::parse_builtin(data).unwrap_or_default();
+            for path in list.paths() {
+                if let Some(name) = ModuleName::of_path(path) {
+                    baseline.builtin.insert(name, path.clone());
+                }
+            }
+        }
+        baseline
+    }
+
+    /// Firmware that this had and an image has not.
+    pub fn lost_firmware(&self, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
+        self.firmware
+            .difference(&firmware(inventory))
+            .cloned()
+            .collect()
+    }
+}
+
+/// A module's path relative to its kernel's directory.
+pub(super) fn relative(path: &[u8]) -> Option<&[u8]> {
+    let below = path.strip_prefix(b"usr/").unwrap_or(path);
+    let below = below.strip_prefix(b"lib/modules/")?;
+    let slash = below.iter().position(|&byte| byte == b'/')?;
+    Some(&below[slash + 1..])
+}
+
+/// The names of units, wherever they are inside.
+pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
+    const KINDS: [&str; 6] = [
+        ".service", ".socket", ".target", ".mount", ".path", ".timer",
+    ];
+    let mut units = BTreeSet::new();
+    for dir in [
+        "usr/lib/systemd/system",
+        "etc/systemd/system",
+        "lib/systemd/system",
+    ] {
+        for (name, node) in inventory.children(dir.as_bytes()) {
+            let name = String::from_utf8_lossy(name);
+            if node.kind != Kind::Directory && KINDS.iter().any(|kind| name.ends_with(kind)) {
+                units.insert(name.into_owned());
+            }
+        }
+    }
+    units
+}
+
+/// Firmware files, relative to their directory.
+fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
+    let files = inventory.nodes().filter_map(|(path, node)| {
+        let below = path.strip_prefix(b"usr/").unwrap_or(path);
+        let below = below.strip_prefix(b"lib/firmware/")?;
+        (node.kind != Kind::Directory).then(|| plain_firmware(below).to_vec())
+    });
+    files.collect()
+}
+
+/// The name by which a driver asks for a firmware file.
+pub fn plain_firmware(path: &[u8]) -> &[u8] {
+    let mut suffixes = [b".xz".as_slice(), b".zst"].into_iter();
+    suffixes
+        .find_map(|suffix| path.strip_suffix(suffix))
+        .unwrap_or(path)
+}

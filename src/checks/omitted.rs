@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the user told dracut to leave out, in its configuration or on its command line.
+//!
+//! Text in, names out. The configuration is a shell script; only plain assignments are understood.
+
+use std::collections::BTreeSet;
+
+use crate::kernel::modules::ModuleName;
+
+/// What is left out on purpose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Omitted {
+    /// dracut's modules.
+    pub dracut_modules: BTreeSet<String>,
+    /// Drivers.
+    pub drivers: BTreeSet<ModuleName>,
+}
+
+/// Drivers that a module of dracut installs, beside the module; a `*` at the end stands for any
+/// end.
+const OWNED: [(&str, &[&str]); 17] = [
+    ("bcache", &["bcache"]),
+    ("btrfs", &["btrfs"]),
+    ("cifs", &["cifs"]),
+    ("crypt", &["dm_crypt", "dm_integrity"]),
+    ("dm", &["dm_*"]),
+    ("dmraid", &["dm_raid*", "dm_mirror"]),
+    ("fcoe", &["fcoe", "libfc*", "bnx2fc"]),
+    (
+        "iscsi",
+        &[
+            "iscsi_*",
+            "libiscsi*",
+            "scsi_transport_iscsi",
+            "be2iscsi",
+            "bnx2i",
+            "qla4xxx",
+        ],
+    ),
+    (
+        "lvm",
+        &[
+            "dm_snapshot",
+            "dm_mirror",
+            "dm_thin_pool",
+            "dm_cache*",
+            "dm_raid",
+            "dm_log*",
+        ],
+    ),
+    (
+        "mdraid",
+        &["raid*", "md_*", "linear", "multipath", "faulty"],
+    ),
+    (
+        "multipath",
+        &[
+            "dm_multipath",
+            "dm_round_robin",
+            "dm_service_time",
+            "dm_queue_length",
+            "dm_historical*",
+            "dm_io_*",
+            "scsi_dh_*",
+        ],
+    ),
+    ("nbd", &["nbd"]),
+    ("nfs", &["nfs*", "sunrpc", "lockd", "grace", "auth_rpcgss"]),
+    ("nvdimm", &["nfit", "nd_*", "libnvdimm", "dax*"]),
+    (
+        "nvmf",
+        &["nvme_fabrics", "nvme_tcp", "nvme_rdma", "nvme_fc"],
+    ),
+    ("virtfs", &["9p*"]),
+    ("virtiofs", &["virtiofs"]),
+];
+
+impl Omitted {
+    /// Adds what a file of dracut's configuration says.
+    pub fn read_conf(&mut self, text: &str) {
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once('=') else {
+                continue;
+            };
+            let value = value.split('#').next().unwrap_or_default();
+            let words = value.split(|c: char| c.is_whitespace() || c == '"' || c == '\'');
+            match name.trim().trim_end_matches('+') {
+                "omit_dracutmodules" => self.add_modules(words),
+                "omit_drivers" => self.add_drivers(words),
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds what dracut's arguments say, as it notes them in `build-parameter.txt`.
+    pub fn read_arguments(&mut self, text: &str) {
+        let arguments = split(text);
+        let mut arguments = arguments.iter().map(String::as_str);
+        while let Some(argument) = arguments.next() {
+            let (option, value) = match argument.split_once('=') {
+                Some((option, value)) if option.starts_with("--") => (option, Some(value)),
+                _ => (argument, None),
+            };
+            if !["-o", "--omit", "--omit-drivers"].contains(&option) {
+                continue;
+            }
+            let value = value.or_else(|| arguments.next()).unwrap_or_default();
+            match option {
+                "--omit-drivers" => self.add_drivers(value.split_whitespace()),
+                _ => self.add_modules(value.split_whitespace()),
+            }
+        }
+    }
+
+    fn add_modules<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
+        let words = words.filter(|word| !word.is_empty());
+        self.dracut_modules.extend(words.map(str::to_owned));
+    }
+
+    fn add_drivers<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
+        let words = words.map(|word| word.trim_end_matches(".ko"));
+        self.drivers
+            .extend(words.filter_map(|word| ModuleName::new(word.as_bytes())));
+    }
+
+    /// Whether the driver is left out: by its name, or with the module of dracut that installs it.
+    pub fn has_driver(&self, name: &ModuleName) -> bool {
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(start) => name.as_bytes().starts_with(start.as_bytes()),
+            None => name.as_bytes() == pattern.as_bytes(),
+        };
+        let mut owners = OWNED
+            .iter()
+            .filter(|(module, _)| self.dracut_modules.contains(*module));
+        self.drivers.contains(name) || owners.any(|(_, owned)| owned.iter().any(|it| fits(it)))
+    }
+}
+
+/// The words of a command line, quoted as a shell quotes.
+fn split(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, _) if c.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_and_arguments() {
+        let mut omitted = Omitted::default();
+        omitted.read_conf("# omit_dracutmodules+=\" a \"\n omit_dracutmodules+=\" lvm  mdraid \" # why\nomit_drivers+=' floppy nvidia-drm.ko '\nadd_drivers+=\" x \"\n");
+        omitted.read_arguments(
+            "--no-hostonly --kver '6.9' --omit 'iscsi nbd' -o plymouth --omit-drivers=foo -f",
+        );
+        let modules: Vec<_> = omitted.dracut_modules.iter().map(String::as_str).collect();
+        assert_eq!(modules, ["iscsi", "lvm", "mdraid", "nbd", "plymouth"]);
+        let drivers: Vec<_> = omitted.drivers.iter().map(ToString::to_string).collect();
+        assert_eq!(drivers, ["floppy", "foo", "nvidia_drm"]);
+        let has = |name: &str| omitted.has_driver(&ModuleName::new(name.as_bytes()).unwrap());
+        for (name, expected) in [
+            ("dm-snapshot", true),
+            ("raid456", true),
+            ("dm_crypt", false),
+            ("foo", true),
+            ("virtio_blk", false),
+        ] {
+            assert_eq!(has(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Small ELF files, made by hand: dynamic ones and kernel modules.
+
+/// The dynamic linker of the bench.
+pub(in crate::checks) const LINKER: &str = "usr/lib64/ld-linux-x86-64.so.2";
+
+/// A dynamic ELF file to write.
+#[derive(Default)]
+pub(in crate::checks) struct Dynamic {
+    machine: u16,
+    interpreter: Option<&'static str>,
+    entries: Vec<(u64, String)>,
+}
+
+impl Dynamic {
+    pub(in crate::checks) fn program(needed: &[&str]) -> Self {
+        Self {
+            machine: 62,
+            interpreter: Some("/lib64/ld-linux-x86-64.so.2"),
+            entries: needed.iter().map(|name| (1, (*name).to_owned())).collect(),
+        }
+    }
+
+    pub(in crate::checks) fn library(soname: &str, needed: &[&str]) -> Self {
+        let mut library = Self::program(needed);
+        library.interpreter = None;
+        library.entries.push((14, soname.to_owned()));
+        library
+    }
+
+    pub(in crate::checks) fn machine(mut self, number: u16) -> Self {
+        self.machine = number;
+        self
+    }
+
+    pub(in crate::checks) fn rpath(mut self, path: &str) -> Self {
+        self.entries.push((15, path.to_owned()));
+        self
+    }
+
+    pub(in crate::checks) fn runpath(mut self, path: &str) -> Self {
+        self.entries.push((29, path.to_owned()));
+        self
+    }
+
+    /// One segment at address 0x10000, with interpreter, strings and dynamic section.
+    pub(in crate::checks) fn elf(&self) -> Vec<u8> {
+        const BASE: u64 = 0x10000;
+        let mut strings = vec![0];
+        let mut dynamic = Vec::new();
+        for (tag, text) in &self.entries {
+            dynamic.push((*tag, strings.len() as u64));
+            strings.extend_from_slice(text.as_bytes());
+            strings.push(0);
+        }
+        let interp = self.interpreter.unwrap_or_default().as_bytes();
+        let interp_at = 64 + 3 * 56;
+        let strings_at = interp_at + interp.len() as u64 + 1;
+        let dynamic_at = strings_at + strings.len() as u64;
+        dynamic.extend([(5, BASE + strings_at), (0, 0)]);
+        let size = dynamic_at + 16 * dynamic.len() as u64;
+        let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+        elf.resize(64, 0);
+        for (at, value) in [(16, 3_u16), (18, self.machine), (54, 56), (56, 3)] {
+            elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        elf[32] = 64;
+        let interp_kind = if interp.is_empty() { 4 } else { 3 };
+        for (kind, at, length) in [
+            (1_u32, 0, size),
+            (interp_kind, interp_at, interp.len() as u64 + 1),
+            (2, dynamic_at, 16 * dynamic.len() as u64),
+        ] {
+            elf.extend_from_slice(&kind.to_le_bytes());
+            elf.extend_from_slice(&0_u32.to_le_bytes());
+            for value in [at, BASE + at, BASE + at, length, length, 8] {
+                elf.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        elf.extend_from_slice(interp);
+        elf.push(0);
+        elf.extend_from_slice(&strings);
+        for (tag, value) in dynamic {
+            elf.extend_from_slice(&tag.to_le_bytes());
+            elf.extend_from_slice(&value.to_le_bytes());
+        }
+        elf
+    }
+}
+
+/// An ELF file with a section `.modinfo`, `padding` bytes longer than it needs to be.
+pub(in crate::checks) fn ko(kver: &str, depends: &str, padding: usize) -> Vec<u8> {
+    let modinfo = format!("license=GPL\0depends={depends}\0vermagic={kver} SMP mod_unload \0");
+    let names = b"\0.modinfo\0.shstrtab\0";
+    let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+    elf.resize(64, 0);
+    let info_at = elf.len() as u64;
+    elf.extend_from_slice(modinfo.as_bytes());
+    let names_at = elf.len() as u64;
+    elf.extend_from_slice(names);
+    elf.resize(elf.len().next_multiple_of(8) + padding, 0);
+    let headers_at = elf.len() as u64;
+    elf[0x28..0x30].copy_from_slice(&headers_at.to_le_bytes());
+    for (at, value) in [(0x10, 1_u16), (0x12, 62), (0x3a, 64), (0x3c, 3), (0x3e, 2)] {
+        elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    }
+    for (name, kind, offset, size) in [
+        (0_u32, 0_u32, 0, 0),
+        (1, 1, info_at, modinfo.len() as u64),
+        (10, 3, names_at, names.len() as u64),
+    ] {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&name.to_le_bytes());
+        header[4..8].copy_from_slice(&kind.to_le_bytes());
+        header[24..32].copy_from_slice(&offset.to_le_bytes());
+        header[32..40].copy_from_slice(&size.to_le_bytes());
+        elf.extend_from_slice(&header);
+    }
+    elf
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Broken kernels, trees and images for the checks that compare with a base or with what the user
+//! asks for, and the good ones that they must not catch.
+
+use super::testing::{Bench, K, ko, module_path};
+use super::{Answer, CHECKS, Hmac, Omitted, RootDevice, Severity, Tree};
+use crate::kernel::modules::{ModuleList, ModuleName};
+
+const ROOT: &str = "initramfs-root-drivers";
+const BLK: &str = "kernel/drivers/block/virtio_blk.ko";
+
+fn name(text: &str) -> ModuleName {
+    ModuleName::new(text.as_bytes()).unwrap()
+}
+
+fn any(found: &[String], expected: &str) -> bool {
+    found.iter().any(|it| it.contains(expected))
+}
+
+/// A bench whose base is the good one.
+fn based() -> Bench {
+    let mut bench = Bench::good();
+    bench.base = Some(bench.baseline());
+    bench
+}
+
+#[test]
+fn the_registry_is_in_order() {
+    let mut names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), CHECKS.len());
+    for check in &CHECKS {
+        assert!(check.about.chars().count() <= 64, "{}", check.name);
+        let issue = check.issue.contains('#') || check.issue.starts_with("CVE-");
+        assert!(issue, "{}", check.name);
+        assert_ne!(check.severity, Severity::Note, "{}", check.name);
+    }
+}
+
+#[test]
+fn every_check_finds_the_good_one_good() {
+    let bench = based();
+    for check in &CHECKS {
+        // The bench has no ostree inside.
+        if check.name == "initramfs-ostree" {
+            continue;
+        }
+        let answer = bench.answer(check.name);
+        let good = matches!(answer, Answer::Good | Answer::NotApplicable(_));
+        assert!(good, "{}: {answer:?}", check.name);
+    }
+}
+
+#[test]
+fn drivers_that_the_base_had() {
+    let mut bench = based();
+    bench.remove_module(BLK);
+    let found = bench.findings(ROOT);
+    assert!(
+        any(&found, "virtio_blk in the initramfs: not inside"),
+        "{found:?}"
+    );
+    // Built in now, left out, or no longer in the kernel.
+    bench.change = |tree| tree.omitted.read_conf("omit_drivers+=\" virtio-blk \"");
+    let found = bench.findings(ROOT);
+    assert!(
+        !found.iter().any(|it| it.contains("in the base")),
+        "{found:?}"
+    );
+    bench.change = |tree| {
+        let text = b"kernel/drivers/block/virtio_blk.ko\nkernel/fs/erofs/erofs.ko\n";
+        tree.lists.builtin = Ok(Some(ModuleList::parse_builtin(text).unwrap()));
+    };
+    assert_eq!(bench.findings(ROOT), [""; 0]);
+    bench.change = |tree| {
+        let text = b"kernel/fs/ext4/ext4.ko\nkernel/fs/jbd2/jbd2.ko\n";
+        tree.lists.order = Ok(Some(ModuleList::parse_order(text).unwrap()));
+    };
+    let found = bench.findings(ROOT);
+    assert!(
+        !found.iter().any(|it| it.contains("in the base")),
+        "{found:?}"
+    );
+    // In modules.order and not on disk: a sub-package.
+    bench.change = |_| ();
+    bench.disk.remove(BLK);
+    let found = bench.findings(ROOT);
+    assert!(any(&found, "that is not on disk"), "{found:?}");
+    // Built in before, a module now.
+    let mut bench = Bench::good();
+    let mut base = bench.baseline();
+    base.builtin
+        .insert(name("xfs"), b"kernel/fs/xfs/xfs.ko".to_vec());
+    bench.base = Some(base);
+    assert_eq!(bench.findings(ROOT), [""; 0]);
+    bench.change = |tree| {
+        let text = b"kernel/fs/xfs/xfs.ko\n";
+        tree.lists.order = Ok(Some(ModuleList::parse_order(text).unwrap()));
+        tree.modules.push(b"kernel/fs/xfs/xfs.ko".to_vec());
+    };
+    assert_eq!(bench.findings(ROOT).len(), 1);
+}
+
+#[test]
+fn drivers_that_a_root_needs() {
+    let mut bench = Bench::good();
+    bench.wanted.drivers = vec!["virtio-blk".into(), "ext4".into()];
+    bench.wanted.filesystems = vec!["erofs".into()];
+    assert_eq!(bench.findings(ROOT), [""; 0]);
+    bench.wanted.drivers = vec!["nvme".into()];
+    bench.wanted.filesystems = vec!["xfs".into()];
+    bench.wanted.devices = vec![RootDevice::Virtio, RootDevice::Luks];
+    let found = bench.findings(ROOT).join("\n");
+    for expected in [
+        "nvme in the initramfs",
+        "xfs in the initramfs",
+        "virtio_pci or virtio_mmio or virtio_ccw in",
+        "dm_crypt in",
+        "systemd-cryptsetup or",
+    ] {
+        assert!(found.contains(expected), "{expected}: {found}");
+    }
+    assert!(!found.contains("virtio_scsi"), "{found}");
+    // Nothing that a root could be on, or be.
+    let mut bench = Bench::good();
+    bench.remove_module(BLK);
+    bench.remove_module("kernel/fs/ext4/ext4.ko");
+    assert_eq!(bench.findings(ROOT).len(), 2);
+    let mut bench = Bench::good();
+    let conf = b"[composefs]\nenabled = true\n";
+    bench.put("usr/lib/ostree/prepare-root.conf", conf);
+    let found = bench.findings(ROOT);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("overlay in the initramfs"), "{found:?}");
+}
+
+#[test]
+fn what_the_base_had() {
+    const CHECK: &str = "initramfs-regression";
+    let mut bench = Bench::good();
+    assert!(matches!(bench.answer(CHECK), Answer::NotApplicable(_)));
+    bench.put("usr/lib/dracut/modules.txt", b"base\nostree\nfido2\n");
+    bench.put("usr/lib/systemd/system/a.service", b"");
+    bench.put("usr/lib/systemd/system/gone.service", b"");
+    bench.put(&module_path("kernel/crypto/gcm.ko"), &ko(K, "", 0));
+    bench.base = Some(bench.baseline());
+    assert_eq!(bench.findings(CHECK), [""; 0]);
+    bench.put("usr/lib/dracut/modules.txt", b"base\n");
+    bench.inside.remove("usr/lib/systemd/system/a.service");
+    bench.inside.remove("usr/lib/systemd/system/gone.service");
+    bench.inside.remove(&module_path("kernel/crypto/gcm.ko"));
+    let found = bench.findings(CHECK);
+    for expected in [
+        "fatal dracut's module ostree",
+        "warning dracut's module fido2",
+        "fatal usr/lib/systemd/system/a.service",
+        "warning usr/lib/systemd/system/gone.service",
+        "warning gcm in the initramfs",
+    ] {
+        assert!(
+            found.iter().any(|it| it.starts_with(expected)),
+            "{expected}: {found:#?}"
+        );
+    }
+    assert_eq!(found.len(), 5, "{found:#?}");
+    bench.change = |tree| {
+        tree.omitted = Omitted::default();
+        tree.omitted
+            .read_arguments("--omit 'ostree fido2' --omit-drivers gcm");
+    };
+    let found = bench.findings(CHECK);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found.iter().all(|it| it.starts_with("warning ")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn firmware_and_size() {
+    let mut bench = Bench::good();
+    bench.put("usr/lib/firmware/x/a.bin.xz", b"a");
+    bench.put("usr/lib/firmware/x/b.bin", b"b");
+    bench.base = Some(bench.baseline());
+    bench.inside.remove("usr/lib/firmware/x/a.bin.xz");
+    bench.inside.remove("usr/lib/firmware/x/b.bin");
+    bench.change = |tree| {
+        let driver = ModuleName::new(b"virtio_blk").unwrap();
+        tree.firmware_of.insert(b"x/a.bin".to_vec(), driver);
+    };
+    let found = bench.findings("initramfs-firmware");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("virtio_blk asks for it"), "{found:?}");
+    type Size = (fn(&mut Tree), usize);
+    let sizes: [Size; 4] = [
+        (|tree| size(tree, 1 << 20), 0),
+        (|tree| size(tree, 3 << 20), 1),
+        (|tree| size(tree, 1 << 18), 1),
+        (|tree| size(tree, 3 << 19), 0),
+    ];
+    for (n, (change, expected)) in sizes.into_iter().enumerate() {
+        bench.change = change;
+        assert_eq!(bench.findings("initramfs-size").len(), expected, "{n}");
+    }
+    bench.base = None;
+    bench.change = |tree| size(tree, 200 << 20);
+    assert_eq!(bench.findings("initramfs-size").len(), 1);
+}
+
+fn size(tree: &mut Tree, size: u64) {
+    if let Some(file) = &mut tree.initramfs {
+        file.size = size;
+    }
+}
+
+#[test]
+fn the_kernel_and_its_files() {
+    let mut bench = based();
+    let mut base = bench.baseline();
+    base.signed = Some(true);
+    base.kmods.insert(name("zfs"));
+    bench.base = Some(base);
+    type Case = (&'static str, fn(&mut Tree), &'static str);
+    let cases: [Case; 10] = [
+        ("kernel-signature", |_| (), ""),
+        (
+            "kernel-signature",
+            |tree| tree.signed = Ok(false),
+            "no Secure Boot",
+        ),
+        ("initramfs-compression", |_| (), ""),
+        (
+            "initramfs-compression",
+            |tree| tree.config = Ok(Some("# CONFIG_BLK_DEV_INITRD is not set\n".into())),
+            "CONFIG_BLK_DEV_INITRD is not set",
+        ),
+        ("kmods", |_| (), "zfs.ko: no such module"),
+        (
+            "kmods",
+            |tree| {
+                let path = b"extra/zfs.ko".to_vec();
+                tree.modules.push(path.clone());
+                tree.kmods.push((path, Ok(format!("{K} SMP").into_bytes())));
+            },
+            "",
+        ),
+        (
+            "kmods",
+            |tree| {
+                tree.modules.push(b"extra/zfs.ko".to_vec());
+                tree.kmods
+                    .push((b"extra/zfs.ko".to_vec(), Ok(b"6.1.0 SMP".to_vec())));
+            },
+            "vermagic \"6.1.0",
+        ),
+        (
+            "kernel-hmac",
+            |tree| tree.hmac = hmac("00", "vmlinuz", "00"),
+            "",
+        ),
+        (
+            "kernel-hmac",
+            |tree| tree.hmac = hmac("00", "vmlinuz", "11"),
+            "the HMAC of vmlinuz",
+        ),
+        (
+            "kernel-hmac",
+            |tree| tree.hmac = hmac("00", "/boot/vmlinuz", "00"),
+            "the path \"/boot/vmlinuz\"",
+        ),
+    ];
+    for (check, change, expected) in cases {
+        bench.change = change;
+        let found = bench.findings(check);
+        match expected {
+            "" => assert_eq!(found, [""; 0], "{check}"),
+            _ => {
+                assert_eq!(found.len(), 1, "{check}: {found:?}");
+                assert!(found[0].contains(expected), "{check}: {found:?}");
+            }
+        }
+    }
+    assert!(matches!(
+        Bench::good().answer("kernel-hmac"),
+        Answer::NotApplicable(_)
+    ));
+}
+
+fn hmac(digest: &str, names: &str, actual: &str) -> Hmac {
+    Hmac::Read {
+        digest: digest.into(),
+        names: names.into(),
+        actual: Some(actual.into()),
+    }
+}
+
+#[test]
+fn the_compression_of_each_segment() {
+    let mut bench = Bench::good();
+    bench.compression = Some(crate::initramfs::Compression::Zstd);
+    assert_eq!(bench.findings("initramfs-compression"), [""; 0]);
+    bench.compression = Some(crate::initramfs::Compression::Xz);
+    let found = bench.findings("initramfs-compression");
+    assert!(found[0].contains("CONFIG_RD_XZ is not set"), "{found:?}");
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What lies around the kernel: its configuration, out-of-tree modules, and what dracut would find
+//! on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::checks::{Baseline, Image, Kmod, Omitted, PLACES, plain_firmware};
+use crate::initramfs::Inventory;
+use crate::kernel::MODULES;
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleName, unpack};
+use crate::sys::root::{self, Root};
+
+/// The largest text that is read (bytes): a kernel's configuration has 0.3 MiB.
+const TEXT_MAX: u64 = 8 << 20;
+
+/// Where dracut's configuration is; in an image that is not deployed `etc` may be in `usr`.
+const CONF_DIRS: [&str; 4] = [
+    "usr/lib/dracut/dracut.conf.d",
+    "usr/etc/dracut.conf.d",
+    "etc/dracut.conf.d",
+    "run/initramfs/dracut.conf.d",
+];
+
+const MODULES_D: &str = "usr/lib/dracut/modules.d";
+
+/// The kernel's configuration.
+pub(super) fn config(root: &Root, kver: &Kver) -> Result<Option<String>, String> {
+    let config = text(root, &format!("{}/config", kver.dir()));
+    config.map_err(|error| error.to_string())
+}
+
+fn text(root: &Root, path: &str) -> Result<Option<String>, root::Error> {
+    let bytes = root.read(path, TEXT_MAX)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Out-of-tree modules among `modules`, which are relative to the kernel's directory.
+pub(super) fn kmods(root: &Root, kver: &Kver, modules: &[Vec<u8>]) -> Vec<Kmod> {
+    let told = |path: &Vec<u8>| {
+        let modinfo = modinfo(root, &[kver.as_str().as_bytes(), path].join(&b'/'))?;
+        let vermagic = modinfo.vermagic().map(<[u8]>::to_vec);
+        vermagic.ok_or_else(|| "no vermagic".to_owned())
+    };
+    let kmods = modules.iter().filter(|path| is_kmod(path));
+    kmods.map(|path| (path.clone(), told(path))).collect()
+}
+
+/// Whether a module, by its path relative to the kernel's directory, is not the kernel's own.
+pub(super) fn is_kmod(path: &[u8]) -> bool {
+    PLACES
+        .iter()
+        .any(|place| path.starts_with(place.as_bytes()))
+}
+
+/// What the module at `path`, relative to `usr/lib/modules`, says about itself.
+fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
+    let place = Path::new(MODULES).join(OsStr::from_bytes(path));
+    let bytes = root
+        .read(place, MAX_UNPACKED)
+        .map_err(|error| error.to_string())?
+        .ok_or("a link that leads nowhere")?;
+    let module = unpack(path, bytes.as_slice()).map_err(|error| error.to_string())?;
+    Modinfo::of_module(&module).map_err(|error| error.to_string())
+}
+
+/// What dracut's configuration leaves out.
+pub(super) fn omitted(root: &Root) -> Result<Omitted, root::Error> {
+    let mut files = vec!["etc/dracut.conf".to_owned()];
+    for dir in CONF_DIRS {
+        let names = root.list(dir)?.into_iter();
+        let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+        let confs = names.filter(|name| name.ends_with(".conf"));
+        files.extend(confs.map(|name| format!("{dir}/{name}")));
+    }
+    let mut omitted = Omitted::default();
+    for file in files {
+        // Only what leads to a file is read; `/dev/null` switches one off.
+        if root.is_file(&file)?
+            && let Some(text) = text(root, &file)?
+        {
+            omitted.read_conf(&text);
+        }
+    }
+    Ok(omitted)
+}
+
+/// dracut's modules on disk, by name.
+pub(super) fn dracut_modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
+    let names = root.list(MODULES_D)?.into_iter();
+    let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+    let plain = |name: String| {
+        name.trim_start_matches(|c: char| c.is_ascii_digit())
+            .to_owned()
+    };
+    Ok(names.map(plain).collect())
+}
+
+/// systemd's units on disk, and what dracut's modules bring along.
+pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
+    let mut dirs = vec![
+        "usr/lib/systemd/system".to_owned(),
+        "etc/systemd/system".to_owned(),
+    ];
+    for (name, kind) in root.list(MODULES_D)? {
+        if kind == root::Kind::Dir {
+            dirs.push(format!("{MODULES_D}/{}", name.to_string_lossy()));
+        }
+    }
+    let mut units = BTreeSet::new();
+    for dir in dirs {
+        let names = root.list(dir)?.into_iter();
+        units.extend(names.map(|(name, _)| name.to_string_lossy().into_owned()));
+    }
+    Ok(units)
+}
+
+/// Firmware that the base's initramfs had and this one lacks, with a driver inside that asks for
+/// it. Modules are unpacked only where some is lacking.
+pub(super) fn firmware_of(
+    root: &Root,
+    image: &Image,
+    base: &Baseline,
+) -> BTreeMap<Vec<u8>, ModuleName> {
+    let Image::Read { inventory, .. } = image else {
+        return BTreeMap::new();
+    };
+    let lost = base.lost_firmware(inventory);
+    if lost.is_empty() {
+        return BTreeMap::new();
+    }
+    wanted_firmware(root, inventory)
+        .filter(|(file, _)| lost.contains(file))
+        .collect()
+}
+
+fn wanted_firmware(
+    root: &Root,
+    inventory: &Inventory,
+) -> impl Iterator<Item = (Vec<u8>, ModuleName)> {
+    inventory.kernel_modules().into_iter().flat_map(|path| {
+        let below = path.strip_prefix(b"usr/").unwrap_or(path);
+        let below = below.strip_prefix(b"lib/modules/").unwrap_or(below);
+        let modinfo = modinfo(root, below).unwrap_or_default();
+        let files = modinfo.all("firmware").map(plain_firmware);
+        let files: Vec<_> = files.map(<[u8]>::to_vec).collect();
+        let name = ModuleName::of_path(path);
+        files
+            .into_iter()
+            .filter_map(move |file| Some((file, name.clone()?)))
+    })
+}
