@@ -114,7 +114,7 @@ impl Job<'_> {
                 self.kind,
                 self.ending.no_commit,
                 workspace,
-                &verified,
+                verified,
                 &report,
             )
         };

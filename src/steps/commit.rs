@@ -32,10 +32,11 @@ pub fn commit(
     kind: Kind,
     no_commit: bool,
     mut workspace: Workspace,
-    verified: &Verified,
+    mut verified: Verified,
     report: &Report,
 ) -> Result<()> {
-    install(exec, verified)?;
+    verified.candidate.sync()?;
+    install(exec, &verified)?;
     let root = exec.root();
     let json = serde_json::to_vec_pretty(report).context("writing the report")?;
     if let Some((dir, _)) = report::PATH.rsplit_once('/') {
@@ -61,7 +62,6 @@ fn install(exec: &Exec, verified: &Verified) -> Result<()> {
     let root = exec.root();
     let dir = verified.candidate.kernel.kver.dir();
     let place = format!("{dir}/initramfs.img");
-    root.sync_file(&verified.candidate.path)?;
     root.rename(&verified.candidate.path, &place)?;
     root.sync_dir(&dir)?;
     let purpose = "reading back what was installed";

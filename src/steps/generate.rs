@@ -3,6 +3,7 @@
 //! lines that mean loss.
 
 use std::io::Write;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, bail};
 
@@ -25,6 +26,22 @@ pub struct Candidate {
     /// Where it lies, relative to the root.
     pub path: String,
     root: Root,
+    /// Writing it to the disk goes on while it is verified.
+    syncing: Option<JoinHandle<Result<(), root::Error>>>,
+}
+
+impl Candidate {
+    /// Waits until it is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn sync(&mut self) -> Result<()> {
+        match self.syncing.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(synced)) => Ok(synced?),
+            Some(Err(_)) => bail!("the thread that writes the initramfs to the disk has panicked"),
+        }
+    }
 }
 
 impl Drop for Candidate {
@@ -70,9 +87,10 @@ pub fn generate(
     let program = cliwrap::real(root, "dracut")?;
     let [depmod, dracut] = commands(&program, &kver, &tmpdir, extra);
     exec.run(&depmod, &mut |_| {}).with_context(purpose)?;
-    let candidate = Candidate {
+    let mut candidate = Candidate {
         path: candidate_path(&kver),
         root: root.clone(),
+        syncing: None,
         kernel,
     };
     root.remove_file(&candidate.path)?;
@@ -105,6 +123,8 @@ pub fn generate(
             purpose()
         ),
     }
+    let (root, path) = (root.clone(), candidate.path.clone());
+    candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
     Ok(candidate)
 }
 
@@ -113,6 +133,5 @@ pub fn generate(
 fn append_random(root: &Root, path: &str, size: u64) -> Result<()> {
     let mut file = root.append_to(path)?;
     file.write_all(&initramfs::random_tail(size))
-        .and_then(|()| file.sync_all())
         .with_context(|| format!("appending to /{path}"))
 }

@@ -3,9 +3,11 @@
 //! then looked at. The bytes that are checked are the bytes that are installed.
 
 use std::io::Read;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use walkdir::WalkDir;
 
 use super::workspace::Workspace;
@@ -44,31 +46,61 @@ enum Bytes {
 /// A [`Refusal`] for what is wrong with a source; the tree is untouched but for the private
 /// directory.
 pub fn resolve(root: &Root, workspace: &Workspace, sources: &[String]) -> Result<Vec<Source>> {
-    let keys = keyring(root)?;
-    let mut found = Vec::new();
-    for (index, origin) in origins(sources)?.into_iter().enumerate() {
-        let path = format!("{}/{index:03}.rpm", workspace.packages());
-        let mut bytes = open(&origin)?;
-        let (_, sha256) = root
-            .copy_in(&mut bytes, &path, 0o600, RPM_MAX)
-            .map_err(|error| unusable(&origin, &error.into()))?;
-        let copy = root.open_file(&path)?.context("reading our own copy")?;
-        match Package::parse(copy, &keys) {
-            Ok(package) => found.push(Source {
-                path: renamed(root, workspace, path, &package)?,
-                package,
-                sha256: hex(&sha256),
-                fetched: matches!(origin.bytes, Bytes::Url),
-                origin: origin.name,
-                named: origin.named,
-            }),
-            Err(PackageError::Source(nevra)) if !origin.named => {
-                tracing::info!("leaving out {nevra}, a source package");
-            }
-            Err(error) => return Err(unusable(&origin, &error.into())),
+    let keys = &keyring(root)?;
+    let origins = &origins(sources)?;
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let work = |worker: usize| {
+        let share = origins.iter().enumerate().skip(worker).step_by(workers);
+        let done = share.map(|(index, origin)| (index, take(root, workspace, keys, index, origin)));
+        done.collect::<Vec<_>>()
+    };
+    let mut taken = thread::scope(|scope| {
+        let running: Vec<_> = (0..workers)
+            .map(|worker| scope.spawn(move || work(worker)))
+            .collect();
+        let joined = running.into_iter().map(ScopedJoinHandle::join);
+        joined.collect::<Result<Vec<_>, _>>()
+    })
+    .map_err(|_| anyhow!("a thread that reads packages has panicked"))?
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>();
+    taken.sort_by_key(|(index, _)| *index);
+    taken
+        .into_iter()
+        .filter_map(|(_, taken)| taken.transpose())
+        .collect()
+}
+
+/// Fetches or copies one package and reads the copy; `None` for one that is left out.
+fn take(
+    root: &Root,
+    workspace: &Workspace,
+    keys: &Keyring,
+    index: usize,
+    origin: &Origin,
+) -> Result<Option<Source>> {
+    let path = format!("{}/{index:03}.rpm", workspace.packages());
+    let mut bytes = open(origin)?;
+    let (_, sha256) = root
+        .copy_in(&mut bytes, &path, 0o600, RPM_MAX)
+        .map_err(|error| unusable(origin, &error.into()))?;
+    let copy = root.open_file(&path)?.context("reading our own copy")?;
+    match Package::parse(copy, keys) {
+        Ok(package) => Ok(Some(Source {
+            path,
+            package,
+            sha256: hex(&sha256),
+            fetched: matches!(origin.bytes, Bytes::Url),
+            origin: origin.name.clone(),
+            named: origin.named,
+        })),
+        Err(PackageError::Source(nevra)) if !origin.named => {
+            tracing::info!("leaving out {nevra}, a source package");
+            Ok(None)
         }
+        Err(error) => Err(unusable(origin, &error.into())),
     }
-    Ok(found)
 }
 
 fn origins(sources: &[String]) -> Result<Vec<Origin>> {
