@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Answer, Finding, LISTED, Subject, show};
 use crate::kernel::MODULES;
+use crate::kernel::modules::ModuleName;
 
 pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
@@ -25,7 +26,14 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
     let listed: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
-    let without_line = on_disk.difference(&listed).map(|module| {
+    // depmod lists one of the files of a name: extra/ and updates/ override the kernel's own.
+    let is_overridden = |module: &[u8]| {
+        ModuleName::of_path(module).is_some_and(|name| dep.path_of(&name).is_some())
+    };
+    let without_line = on_disk
+        .difference(&listed)
+        .filter(|module| !is_overridden(module));
+    let without_line = without_line.map(|module| {
         let module = format!("{dir}/{}", show(module));
         Finding::new(
             module,

@@ -25,7 +25,7 @@ use crate::steps::locate::Kernel;
 use crate::steps::verify::{Options, Verdict, verify};
 use crate::steps::workspace::Workspace;
 use crate::steps::{clean, commit, generate};
-use crate::sys::exec::Exec;
+use crate::sys::exec::{Cmd, Exec};
 
 /// The second half of `replace` and `rebuild`: from a located kernel to a committed tree.
 struct Job<'a> {
@@ -38,6 +38,7 @@ struct Job<'a> {
     base: Option<Baseline>,
     packages: Vec<PackageReport>,
     warnings: Vec<String>,
+    commit: Vec<Cmd>,
     ending: &'a Ending,
 }
 
@@ -142,7 +143,7 @@ impl Job<'_> {
         // The commit's own commands run after the report is written, and belong to it all the same.
         let mut commands = exec.ran();
         if outcome == Outcome::Committed && !self.ending.no_commit {
-            commands.extend(commit::commands(self.kind).iter().map(ToString::to_string));
+            commands.extend(self.commit.iter().map(ToString::to_string));
         }
         let (checks, findings, _) = checks(&verdict.answers);
         Report {

@@ -9,7 +9,7 @@ use super::{Ending, Job, step};
 use crate::cli::Global;
 use crate::report::Outcome;
 use crate::steps::workspace::Workspace;
-use crate::steps::{locate, survey, unwrap, verify};
+use crate::steps::{commit, locate, survey, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -35,7 +35,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let base = verify::baseline(&root, &kver);
     let workspace = Workspace::open(&root)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();
-    let locate = || locate::locate(&exec, &kver, settled);
+    let locate = || locate::locate(&exec, &kver, None, settled);
     let kernel = step("locate", locate, |kernel| {
         format!("{} of {}", kernel.kver, kernel.package)
     })?;
@@ -48,6 +48,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         base,
         packages: Vec::new(),
         warnings: Vec::new(),
+        commit: commit::commands(&exec, host.kind)?,
         ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, global)

@@ -78,11 +78,19 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     }
     let base = verify::baseline(&root, &plan.old);
     let unwrapped = unwrap::unwrap(&root, &host)?;
+    // What a killed run left is healed, and may have hidden what the plan is made of.
+    let (host, plan) = if host.leftovers.is_empty() {
+        (host, plan)
+    } else {
+        let host = survey::admitted(&exec)?;
+        let plan = plan::plan(&host, plan.set, &wishes)?;
+        (host, plan)
+    };
     let transact = || transact::transact(&exec, &host, &plan, &workspace, unwrapped);
     let settled = step("transact", transact, |_| {
         format!("{} packages", plan.set.sources.len())
     })?;
-    let locate = || locate::locate(&exec, &plan.set.kver, settled);
+    let locate = || locate::locate(&exec, &plan.set.kver, Some(&plan), settled);
     let kernel = step("locate", locate, |kernel| {
         format!("{} of {}", kernel.kver, kernel.package)
     })?;
@@ -95,6 +103,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         base,
         packages: packages(&plan),
         warnings: plan.warnings.clone(),
+        commit: commit::commands(&exec, plan.kind)?,
         ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, global)
@@ -124,7 +133,7 @@ fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Out
         &args.ending.dracut,
     ));
     if !args.ending.no_commit {
-        commands.extend(commit::commands(plan.kind));
+        commands.extend(commit::commands(exec, plan.kind)?);
     }
     let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
     let text = match global.format {

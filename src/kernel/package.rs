@@ -297,25 +297,53 @@ fn read_header(
         )));
     }
     read_more(input, head, u64::from(entries) * 16 + u64::from(data))?;
-    for index in 0..entries as usize {
-        let at = start + 16 + index * 16;
-        let (kind, offset, count) = (be32(head, at + 4), be32(head, at + 8), be32(head, at + 12));
-        // The least that `count` items of this type take: a string has at least its NUL.
-        let item: u64 = match kind {
-            0 => 0,
-            3 => 2,
-            4 => 4,
-            5 => 8,
-            _ => 1,
+    check_entries(&head[start + 16..], entries as usize).map_err(framing)
+}
+
+/// Every entry lies inside the data, and all of them together are not larger than it: the crate
+/// copies each, so entries that overlap would multiply a small file.
+fn check_entries(header: &[u8], entries: usize) -> Result<(), String> {
+    let (index, data) = header.split_at(entries * 16);
+    let mut total = 0;
+    for (number, entry) in index.chunks_exact(16).enumerate() {
+        let (kind, offset, count) = (be32(entry, 4), be32(entry, 8) as usize, be32(entry, 12));
+        let reaches = || {
+            format!(
+                "entry {number} (tag {}) reaches past its end",
+                be32(entry, 0)
+            )
         };
-        if u64::from(offset) + item * u64::from(count) > u64::from(data) {
-            let tag = be32(head, at);
-            return Err(framing(format!(
-                "entry {index} (tag {tag}) reaches past its end"
-            )));
+        let rest = data.get(offset..).ok_or_else(reaches)?;
+        let size = match kind {
+            // Strings end with a NUL each.
+            6 | 8 | 9 => strings(rest, count).ok_or_else(reaches)?,
+            0 => 0,
+            3 => 2 * count as usize,
+            4 => 4 * count as usize,
+            5 => 8 * count as usize,
+            _ => count as usize,
+        };
+        if size > rest.len() {
+            return Err(reaches());
+        }
+        total += size;
+        if total > data.len() {
+            return Err(format!(
+                "entry {number} (tag {}) overlaps others",
+                be32(entry, 0)
+            ));
         }
     }
     Ok(())
+}
+
+/// How many bytes `count` strings take.
+fn strings(bytes: &[u8], count: u32) -> Option<usize> {
+    let mut size = 0;
+    for _ in 0..count {
+        size += bytes[size..].iter().position(|byte| *byte == 0)? + 1;
+    }
+    Some(size)
 }
 
 fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize, PackageError> {

@@ -141,6 +141,12 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     if already_installed(&set, &replaced) {
         return Err(Refusal::AlreadyInstalled(set.kver));
     }
+    for source in &set.sources {
+        let nevra = &source.package.nevra;
+        if replaced.iter().any(|installed| installed.nevra == *nevra) {
+            return Err(Refusal::SameVersion(nevra.to_string()));
+        }
+    }
     let backend = choose_backend(host, wishes)?;
     refuse_other_flavour(&set, &replaced, backend)?;
     let remove = without_counterpart(&set, &replaced, wishes)?;

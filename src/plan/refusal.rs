@@ -125,6 +125,11 @@ pub enum Refusal {
         "the kernel {0} of exactly these packages is installed already. To build its initramfs again type: ostree-kernel rebuild"
     )]
     AlreadyInstalled(Kver),
+    /// The same version, built again.
+    #[error(
+        "{0} is installed already, from another build of the same version and release: neither rpm-ostree nor dnf replaces a package by itself. Build the kernel with another release"
+    )]
+    SameVersion(String),
     /// `--kver`.
     #[error(
         "--kver says {expected}, and {package} holds the kernel {found}. Correct --kver, or give the other RPMs"

@@ -246,7 +246,7 @@ fn hosts_that_are_refused() {
 }
 
 #[test]
-fn the_same_packages_again_are_refused_and_a_rebuild_of_them_is_not() {
+fn the_same_packages_again_are_refused_and_so_is_another_build_of_them() {
     let mut host = host();
     for (installed, part) in host.packages.iter_mut().zip([0, 1, 2, 3]) {
         let package = source(part, OLD).package;
@@ -257,7 +257,8 @@ fn the_same_packages_again_are_refused_and_a_rebuild_of_them_is_not() {
     let same = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
     assert!(matches!(same, Refusal::AlreadyInstalled(_)));
     host.packages[1].header_sha256 = Some("another build of the same version".into());
-    assert!(decide(again, &host, &Wishes::default()).is_ok());
+    let other = decide(again, &host, &Wishes::default()).unwrap_err();
+    assert!(matches!(other, Refusal::SameVersion(_)));
 }
 
 #[test]

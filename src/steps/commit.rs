@@ -14,12 +14,25 @@ use crate::tools::{ostree, rpm_ostree};
 /// What `ostree container commit` empties, and we where there is no such command.
 const CACHES: [&str; 4] = ["run", "tmp", "var/tmp", "var/cache"];
 
-/// The command lines, in order.
-pub fn commands(kind: Kind) -> Vec<Cmd> {
-    match kind {
-        Kind::OstreeContainer => vec![rpm_ostree::cleanup(), ostree::container_commit()],
-        _ => Vec::new(),
+/// ostree's own verb for it, which rpm-ostree or bootc provides.
+const OSTREE_CONTAINER: &str = "usr/libexec/libostree/ext/ostree-container";
+
+/// The command lines, in order: those whose programs are in the tree.
+///
+/// # Errors
+/// When the tree cannot be read.
+pub fn commands(exec: &Exec, kind: Kind) -> Result<Vec<Cmd>> {
+    let mut commands = Vec::new();
+    if kind != Kind::OstreeContainer {
+        return Ok(commands);
     }
+    if exec.find("rpm-ostree").is_some() {
+        commands.push(rpm_ostree::cleanup());
+    }
+    if exec.find("ostree").is_some() && exec.root().is_file(OSTREE_CONTAINER)? {
+        commands.push(ostree::container_commit());
+    }
+    Ok(commands)
 }
 
 /// Renames the verified candidate to `initramfs.img`, writes the report, and cleans as a layer
@@ -47,12 +60,15 @@ pub fn commit(
     if no_commit {
         return Ok(());
     }
-    for cmd in commands(kind) {
+    for cmd in commands(exec, kind)? {
         exec.run(&cmd, &mut |_| {}).context("committing")?;
     }
-    if kind != Kind::OstreeContainer {
+    if !exec.ran().contains(&ostree::container_commit().to_string()) {
         for dir in CACHES {
-            root.remove_contents(dir, true)?;
+            // A cache mount belongs to other builds, a bind mount to the user.
+            if !root.is_mount_point(dir)? {
+                root.remove_contents(dir, true)?;
+            }
         }
     }
     Ok(())

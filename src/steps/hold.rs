@@ -71,7 +71,7 @@ pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir]) -> Result<Held> {
             root.create_dir_all(ASIDE, 0o700)?;
             for dir in dirs.iter().filter(|dir| !dir.has_vmlinuz) {
                 let place = format!("{MODULES}/{}", dir.name);
-                root.rename(place, format!("{ASIDE}/{}", dir.name))?;
+                merge(root, Path::new(&place), &Path::new(ASIDE).join(&dir.name))?;
             }
         }
     }
@@ -127,10 +127,11 @@ pub fn heal(root: &Root) -> Result<(), root::Error> {
     }
     if root.is_dir(ASIDE)? {
         for (name, _) in root.list(ASIDE)? {
-            let place = Path::new(MODULES).join(&name);
-            if root.lstat(&place)?.is_none() {
-                root.rename(Path::new(ASIDE).join(&name), place)?;
-            }
+            merge(
+                root,
+                &Path::new(ASIDE).join(&name),
+                &Path::new(MODULES).join(&name),
+            )?;
         }
         root.remove_tree(ASIDE)?;
     }
@@ -141,6 +142,23 @@ fn remove_if_empty(root: &Root, dir: &str) -> Result<(), root::Error> {
     if root.is_dir(dir)? && root.list(dir)?.is_empty() {
         root.remove_tree(dir)?;
     }
+    Ok(())
+}
+
+/// Moves what is in `from` to `to`, file by file: overlayfs cannot rename a directory of a lower
+/// layer, and the transaction may have made `to`, whose files are the newer ones.
+fn merge(root: &Root, from: &Path, to: &Path) -> Result<(), root::Error> {
+    let mode = root.lstat(from)?.map_or(0o755, |meta| meta.mode);
+    root.create_dir_all(to, mode)?;
+    for (name, kind) in root.list(from)? {
+        let (here, there) = (from.join(&name), to.join(&name));
+        if kind == root::Kind::Dir {
+            merge(root, &here, &there)?;
+        } else if root.lstat(&there)?.is_none() {
+            root.rename(&here, &there)?;
+        }
+    }
+    root.remove_tree(from)?;
     Ok(())
 }
 

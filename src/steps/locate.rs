@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use super::survey::module_dirs;
 use super::transact::Settled;
 use crate::kernel::kver::Kver;
+use crate::plan::{Plan, Source};
 use crate::sys::exec::Exec;
 use crate::tools::{cliwrap, rpm};
 
@@ -17,11 +18,12 @@ pub struct Kernel {
     pub package: String,
 }
 
-/// Exactly one directory with a `vmlinuz`, its name the promised kver, owned by a package.
+/// Exactly one directory with a `vmlinuz`, its name the promised kver, owned by a package; and, after
+/// a transaction, the rpmdb holds each package of the plan and none that it replaces.
 ///
 /// # Errors
 /// When it is not so; the transaction did not do what it was asked for, whatever it returned.
-pub fn locate(exec: &Exec, promised: &Kver, _: Settled) -> Result<Kernel> {
+pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
     let kernels: Vec<_> = module_dirs(exec.root())?
         .into_iter()
         .filter(|dir| dir.has_vmlinuz)
@@ -44,8 +46,44 @@ pub fn locate(exec: &Exec, promised: &Kver, _: Settled) -> Result<Kernel> {
             "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not tell the same story"
         );
     };
+    if let Some(plan) = plan {
+        is_whole(exec, &program, plan)?;
+    }
     Ok(Kernel {
         kver: promised.clone(),
         package: package.to_string(),
     })
+}
+
+/// A transaction that stopped half-way has a `vmlinuz`, too.
+fn is_whole(exec: &Exec, rpm: &str, plan: &Plan) -> Result<()> {
+    let installed = rpm::kernel_packages(exec, rpm).context("asking what is installed now")?;
+    let is_there = |source: &&Source| {
+        installed.iter().any(|it| {
+            let digest = it.header_sha256.as_ref();
+            it.nevra == source.package.nevra
+                && digest.is_none_or(|digest| *digest == source.package.header_sha256)
+        })
+    };
+    let missing = plan.set.sources.iter().filter(|source| !is_there(source));
+    let missing: Vec<_> = missing
+        .map(|source| source.package.nevra.to_string())
+        .collect();
+    let stayed = plan
+        .replaced
+        .iter()
+        .filter(|old| installed.iter().any(|it| it.nevra == **old));
+    let stayed: Vec<_> = stayed.map(ToString::to_string).collect();
+    if missing.is_empty() && stayed.is_empty() {
+        return Ok(());
+    }
+    let or_none = |names: Vec<String>| match names.as_slice() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    bail!(
+        "the transaction stopped half-way, whatever it returned. Packages that did not come: {}. Packages that did not go: {}. Build the layer again; with -v it shows what the transaction printed",
+        or_none(missing),
+        or_none(stayed)
+    );
 }

@@ -66,10 +66,20 @@ pub fn resolve(root: &Root, workspace: &Workspace, sources: &[String]) -> Result
     .flatten()
     .collect::<Vec<_>>();
     taken.sort_by_key(|(index, _)| *index);
-    taken
-        .into_iter()
-        .filter_map(|(_, taken)| taken.transpose())
-        .collect()
+    let mut found: Vec<Source> = Vec::new();
+    for (_, taken) in taken {
+        let Some(mut source) = taken? else { continue };
+        // A package that is named and found in a directory, too, is one package.
+        let is_same =
+            |other: &&mut Source| other.package.header_sha256 == source.package.header_sha256;
+        if let Some(other) = found.iter_mut().find(is_same) {
+            other.named |= source.named;
+        } else {
+            source.path = renamed(root, workspace, source.path, &source.package)?;
+            found.push(source);
+        }
+    }
+    Ok(found)
 }
 
 /// Fetches or copies one package and reads the copy; `None` for one that is left out.

@@ -7,11 +7,11 @@
 //! `RPMOSTREE_*` or `LD_*` leaks in from whoever called us.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -350,8 +350,12 @@ impl Exec {
     clippy::disallowed_methods,
     reason = "this is the place that starts programs"
 )]
+fn program_command(program: &Path) -> Command {
+    Command::new(program)
+}
+
 fn clean_command(program: &Path) -> Command {
-    let mut command = Command::new(program);
+    let mut command = program_command(program);
     command
         .env_clear()
         .env("PATH", PATH)
@@ -455,17 +459,9 @@ pub fn enter_root(args: &[OsString]) -> Result<()> {
     if program == "--probe" {
         return Ok(());
     }
-    let path = CString::new(program.as_bytes())?;
-    let argv = std::iter::once(program)
-        .chain(args)
-        .map(|arg| CString::new(arg.as_bytes()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let env = std::env::vars_os()
-        .map(|(name, value)| CString::new([&name.into_vec()[..], b"=", value.as_bytes()].concat()))
-        .collect::<Result<Vec<_>, _>>()?;
-    nix::unistd::execve(&path, &argv, &env)
-        .with_context(|| format!("starting {}", Path::new(program).display()))?;
-    Ok(())
+    // `exec` of the library gives SIGPIPE its default action back, which our own start took.
+    Err(program_command(Path::new(program)).args(args).exec())
+        .with_context(|| format!("starting {}", Path::new(program).display()))
 }
 
 /// What `which` sees: the tree behind the door, and none of the caller's environment.

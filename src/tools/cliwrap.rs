@@ -57,6 +57,8 @@ pub fn survey(root: &Root) -> Result<Cliwrap, root::Error> {
         }
         match wrapper {
             Some(wrapper) if is_there && !has_loop => cliwrap.wrapped.push((wrapper, original)),
+            // A killed transaction left it, and its original beside it: `rpm_ostree::heal`.
+            Some(wrapper) if root.lstat(format!("{wrapper}.rpmostreesave"))?.is_some() => {}
             // rpm-ostree creates yum and dnf where there is none; the others were programs once.
             Some(wrapper) if name == "yum" || name == "dnf" => cliwrap.created.push(wrapper),
             Some(wrapper) => cliwrap.lost.push(wrapper),
@@ -66,11 +68,18 @@ pub fn survey(root: &Root) -> Result<Cliwrap, root::Error> {
     Ok(cliwrap)
 }
 
-/// The real program of that name: the original, where a wrapper stands in its place.
+/// The real program of that name: the original, where a wrapper or nothing stands in its place. An
+/// original that a package has overtaken since is older than the program.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn real(root: &Root, name: &str) -> Result<String, root::Error> {
+    for bin in BINS {
+        let path = format!("{bin}/{name}");
+        if root.is_file(&path)? && !is_wrapper(root, &path)? {
+            return Ok(name.to_owned());
+        }
+    }
     let original = format!("{WRAPPED}/{name}");
     if root.is_file(&original)? && !is_wrapper(root, &original)? {
         return Ok(format!("/{original}"));
@@ -90,11 +99,9 @@ pub fn undo(root: &Root, cliwrap: &Cliwrap) -> Result<(), root::Error> {
     for wrapper in &cliwrap.created {
         root.remove_file(wrapper)?;
     }
-    for (name, _) in root.list(WRAPPED)? {
-        let path = format!("{WRAPPED}/{}", name.to_string_lossy());
-        if is_wrapper(root, &path)? {
-            root.remove_file(&path)?;
-        }
+    // What is left is a wrapper, or older than the program that a package has put in its place.
+    for name in NAMES {
+        root.remove_file(format!("{WRAPPED}/{name}"))?;
     }
     if root.is_dir(WRAPPED)? && root.list(WRAPPED)?.is_empty() {
         root.remove_tree(WRAPPED)?;

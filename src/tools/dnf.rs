@@ -10,7 +10,8 @@ use crate::sys::exec::Cmd;
 /// A kernel is "installonly" to dnf and would be kept beside the new one; an empty list makes it an
 /// ordinary package. dnf refuses to remove the kernel whose release the build host runs
 /// (rpm-software-management/libdnf#1703). No repository is asked: the set is complete, and a build
-/// must not depend on what a mirror holds today. The signatures were checked before.
+/// must not depend on what a mirror holds today. The signatures were checked before. dnf5 takes
+/// `--allowerasing` behind its verb only.
 pub fn replace(backend: Backend, files: &[String], tmpdir: &str) -> Cmd {
     Cmd::new(backend.to_string())
         .args(["-y", "--disablerepo=*", "--nogpgcheck"])
@@ -18,7 +19,7 @@ pub fn replace(backend: Backend, files: &[String], tmpdir: &str) -> Cmd {
             "--setopt=installonlypkgs=",
             "--setopt=protect_running_kernel=False",
         ])
-        .args(["--allowerasing", "install"])
+        .args(["install", "--allowerasing"])
         .args(files)
         .env("TMPDIR", tmpdir)
         .env("KERNEL_INSTALL_BYPASS", "1")

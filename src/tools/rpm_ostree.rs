@@ -58,6 +58,9 @@ pub fn cleanup() -> Cmd {
     Cmd::new("rpm-ostree").args(["cleanup", "-m"])
 }
 
+/// A wrapper is a few hundred bytes.
+const WRAPPER_MAX: u64 = 4096;
+
 /// Programs that rpm-ostree replaces during a transaction and puts back at its end, unless killed.
 const SAVED: [&str; 5] = [
     "systemctl",
@@ -90,14 +93,19 @@ pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(found)
 }
 
-/// Puts saved programs back where a script or nothing stands in their place, and removes the rest.
+/// Puts saved programs back where a wrapper or nothing stands in their place, and removes the rest.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.
 pub fn heal(root: &Root) -> Result<(), root::Error> {
     for (saved, place) in leftovers(root)? {
-        let place_is_free = root.lstat(&place)?.is_none() || is_script(root, &place)?;
-        if place_is_free && !is_script(root, &saved)? {
+        let stand_in = |path: &str| {
+            Ok::<_, root::Error>(is_script(root, path)? && names_rpm_ostree(root, path)?)
+        };
+        let place_is_free = root.lstat(&place)?.is_none()
+            || stand_in(&place)?
+            || (is_script(root, &place)? && !is_script(root, &saved)?);
+        if place_is_free && !stand_in(&saved)? {
             tracing::info!("restoring /{place} from /{saved}, where a transaction left it");
             root.rename(&saved, &place)?;
         } else {
@@ -114,6 +122,17 @@ fn is_script(root: &Root, path: &str) -> Result<bool, root::Error> {
     };
     let mut start = Vec::new();
     Ok(file.take(2).read_to_end(&mut start).is_ok() && start == b"#!")
+}
+
+/// Whether a small file names rpm-ostree, as its stand-ins do in one spelling or the other. A program
+/// may be a script, too (kernel-install of RHEL 9).
+fn names_rpm_ostree(root: &Root, path: &str) -> Result<bool, root::Error> {
+    if root.stat(path)?.is_none_or(|meta| meta.size > WRAPPER_MAX) {
+        return Ok(false);
+    }
+    let text = root.read(path, WRAPPER_MAX)?.unwrap_or_default();
+    let names = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
+    Ok(names(b"rpm-ostree") || names(b"rpmostree"))
 }
 
 #[cfg(test)]

@@ -53,6 +53,10 @@ impl Bed {
         let bed = Self::bare(OLD, NEW);
         bed.stub("rpm-ostree");
         bed.stub("ostree");
+        bed.write(
+            "usr/libexec/libostree/ext/ostree-container",
+            b"the verb is ostree's",
+        );
         bed.write("stub/rpm-ostree.version", version);
         let config = "[core]\nrepo_version=1\nmode=bare-split-xattrs\n";
         bed.write("sysroot/ostree/repo/config", config);

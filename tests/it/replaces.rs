@@ -158,7 +158,7 @@ fn dnf_and_dnf5() {
             "rpm-ostree override replace",
             &format!(
                 "{name} -y --disablerepo=* --nogpgcheck --setopt=installonlypkgs= \
-                 --setopt=protect_running_kernel=False --allowerasing install"
+                 --setopt=protect_running_kernel=False install --allowerasing"
             ),
         );
         let ran = bed.run(&["replace", &bed.source()]);
