@@ -445,3 +445,75 @@ fn signature(metadata: &PackageMetadata, keys: &Keyring) -> Signature {
     }
     verdict
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAD: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
+
+    /// A header with these entries (tag, type, offset, count) and this data.
+    fn header(entries: &[[u32; 4]], data: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
+        bytes.extend((entries.len() as u32).to_be_bytes());
+        bytes.extend((data.len() as u32).to_be_bytes());
+        for word in entries.iter().flatten() {
+            bytes.extend(word.to_be_bytes());
+        }
+        [bytes, data.to_vec()].concat()
+    }
+
+    fn file(signature: &[u8], main: &[u8]) -> Vec<u8> {
+        let mut bytes = LEAD.to_vec();
+        bytes.resize(96, 0);
+        bytes.extend(signature);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        [bytes, main.to_vec()].concat()
+    }
+
+    fn error(bytes: &[u8]) -> String {
+        Package::parse(bytes, &Keyring::default())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn what_is_no_package_says_what_it_is() {
+        assert!(error(b"<!DOCTYPE html>").contains("it starts with 3c21444f"));
+        assert!(error(b"").contains("not an RPM file"));
+        let empty = header(&[], b"");
+        assert!(error(&file(b"not a header: 16 b", b"")).contains("signature header is damaged"));
+        assert!(error(&file(&empty, b"")).contains("ends 16 bytes early"));
+        assert!(error(&file(&empty, &empty)).contains("SHA-256 digest of its header"));
+    }
+
+    #[test]
+    fn numbers_in_a_header_are_not_believed() {
+        let empty = header(&[], b"");
+        let refused =
+            |entries: &[[u32; 4]], data: &[u8]| error(&file(&empty, &header(entries, data)));
+        let past = "reaches past its end";
+        for entry in [
+            [1000, 6, 9, 1],
+            [1000, 6, u32::MAX, 1],
+            [1000, 8, 0, u32::MAX],
+            [1000, 4, 0, 3],
+            [1000, 4, 0, u32::MAX],
+            [1000, 7, 1, 8],
+        ] {
+            assert!(refused(&[entry], b"abcdefg\0").contains(past), "{entry:?}");
+        }
+        // 60,000 entries that share one block would be copied 60,000 times.
+        let shared = vec![[1000, 7, 0, 1 << 16]; 60_000];
+        assert!(refused(&shared, &vec![0; 1 << 16]).contains("overlaps others"));
+        let strings = vec![[1000, 6, 0, 1]; 3];
+        assert!(refused(&strings, b"abcdefg\0").contains("overlaps others"));
+
+        let mut lying = empty.clone();
+        lying[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert!(error(&file(&empty, &lying)).contains("entries, at most"));
+        let mut lying = empty.clone();
+        lying[12..16].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert!(error(&file(&empty, &lying)).contains("bytes, at most"));
+    }
+}
