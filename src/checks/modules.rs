@@ -88,8 +88,14 @@ fn bodies(
                 let why = format!("the tree's {}: {why}", show(compared));
                 return Err(Answer::CouldNotLook(why));
             }
-            Comparison::Differs { inside, on_disk } => {
-                findings.extend(differs(inside, on_disk, &wrong));
+            Comparison::Differs {
+                maybe_same,
+                inside,
+                on_disk,
+            } => {
+                let found = differs(inside, on_disk, &wrong);
+                let other = || wrong("other bytes than on disk", "the tree's module", REBUILD);
+                findings.extend(found.or_else(|| (!maybe_same).then(other)));
             }
             Comparison::Alone(told) => findings.extend(alone(subject, told, &wrong)),
         }
@@ -99,7 +105,7 @@ fn bodies(
 
 type Wrong<'a> = &'a dyn Fn(&str, &str, &str) -> Finding;
 
-/// dracut strips modules that are neither signed nor compressed: other bytes are no fault yet.
+/// What the fields of two modules say against their being the same one.
 fn differs(inside: &Told, on_disk: &Told, wrong: Wrong) -> Option<Finding> {
     let (inside, on_disk) = match (inside, on_disk) {
         (Ok(inside), Ok(on_disk)) => (inside, on_disk),

@@ -60,6 +60,9 @@ pub enum Comparison {
     Unread(String),
     /// Other bytes.
     Differs {
+        /// Whether it may be the same module all the same: stripped of its symbols, as dracut
+        /// does with plain ones, or compressed in another way.
+        maybe_same: bool,
         /// What the one inside says.
         inside: Told,
         /// What the tree's says.
@@ -126,8 +129,9 @@ impl<'d> Bodies<'d> {
             Ok(None) => return Ok(Comparison::NotOnDisk),
             Err(error) => return Ok(Comparison::Unread(error.to_string())),
         };
+        let file_size = file.size;
         let mut equal = 0;
-        if file.size == size && found == path {
+        if file_size == size && found == path {
             self.buffer.resize(STEP, 0);
             match same(body, file.data, &mut self.buffer)? {
                 Prefix::Whole => return Ok(Comparison::Same),
@@ -151,7 +155,12 @@ impl<'d> Bodies<'d> {
         let on_disk = reopen()
             .map_err(|error| error.to_string())
             .and_then(|file| told(&found, file));
-        Ok(Comparison::Differs { inside, on_disk })
+        let stripped = path.ends_with(b".ko") && size < file_size;
+        Ok(Comparison::Differs {
+            maybe_same: stripped || found != path,
+            inside,
+            on_disk,
+        })
     }
 }
 

@@ -19,7 +19,9 @@ fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
 fn what_is_good() {
     assert_eq!(findings(|_| ()), [""; 0]);
     // Stripped: other bytes, the same module.
-    let stripped = |bench: &mut Bench| bench.put(&module_path(BLK), &ko(K, "", 64));
+    let stripped = |bench: &mut Bench| {
+        bench.disk.insert(BLK.into(), ko(K, "", 64));
+    };
     assert_eq!(findings(stripped), [""; 0]);
     // On disk in another compression.
     for (suffix, compression) in [
@@ -50,7 +52,17 @@ fn what_is_good() {
 #[test]
 fn what_is_broken() {
     type Break = fn(&mut Bench);
-    let cases: [(&str, Break); 11] = [
+    let cases: [(&str, Break); 13] = [
+        ("other bytes than on disk", |bench| {
+            let mut module = ko(K, "", 8);
+            bench.disk.insert(BLK.into(), module.clone());
+            let padding = module.len() - 3 * 64 - 1;
+            module[padding] = 1;
+            bench.put(&module_path(BLK), &module);
+        }),
+        ("other bytes than on disk", |bench| {
+            bench.put(&module_path(BLK), &ko(K, "", 64));
+        }),
         (
             "vermagic \"6.1.0 SMP mod_unload\"; vermagic \"6.9.4",
             |bench| {
