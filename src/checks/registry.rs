@@ -39,7 +39,7 @@ pub static CHECKS: [Check; 22] = [
         name: "kernel-signature",
         severity: Severity::Warning,
         about: "vmlinuz is signed for Secure Boot if the base's kernel was",
-        issue: "secureblue/secureblue#271",
+        issue: "secureblue/secureblue#2366",
         look: regression::signature,
     },
     Check {
