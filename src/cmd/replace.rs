@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel replace`: the whole job.
 
+use std::thread;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::{Ending, Job, step};
 use crate::cli::{self, Format, Global};
@@ -56,6 +57,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
+    let old = host.kernel()?;
+    // The base's initramfs is read while the packages are.
+    let base = thread::spawn({
+        let root = root.clone();
+        move || verify::baseline(&root, &old)
+    });
     let workspace = Workspace::open(&root)?;
     let resolve = || resolve::resolve(&root, &workspace, &args.sources);
     let sources = step("resolve", resolve, |sources| {
@@ -76,7 +83,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-    let base = verify::baseline(&root, &plan.old);
+    let base = base
+        .join()
+        .map_err(|_| anyhow!("the thread that reads the base's initramfs has panicked"))?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
     // What a killed run left is healed, and may have hidden what the plan is made of.
     let (host, plan) = if host.leftovers.is_empty() {
