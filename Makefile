@@ -28,7 +28,7 @@ demo: build ## the one RUN line in a real container build, what it did, and a re
 check: build lint test containers boot ## all tests: format, lints, unit, stub programs, container builds, boots
 
 .PHONY: lint
-lint: deps
+lint: deps ## format, clippy, shellcheck
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	@$(BED) lint

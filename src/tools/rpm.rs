@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use crate::kernel::package::{Capability, Nevra};
 use crate::plan::Installed;
 use crate::sys::exec::{Cmd, Exec, Failed};
+use crate::sys::root::{self, Root};
 
 /// How many paths one `rpm -qf` gets.
 const PATHS_AT_ONCE: usize = 500;
@@ -24,13 +25,85 @@ const PACKAGES: &str = concat!(
     r"\t%{SHA256HEADER}\n[P\t%{PROVIDENAME}\t%{PROVIDEVERSION}\n][R\t%{REQUIRENAME}\t%{REQUIREVERSION}\n]"
 );
 
+/// Where rpmdbs are, relative to the root; often links to one another.
+const DATABASES: [&str; 3] = ["usr/share/rpm", "usr/lib/sysimage/rpm", "var/lib/rpm"];
+
+/// The files of an SQLite rpmdb that hold packages.
+const FILES: [&str; 2] = ["rpmdb.sqlite", "rpmdb.sqlite-wal"];
+
+/// Where a copy lies while it is asked, relative to the root.
+const COPY: &str = "run/ostree-kernel-rpmdb";
+
+/// The largest rpmdb that is copied (bytes); Fedora CoreOS's is about 40 MiB.
+const DATABASE_MAX: u64 = 1 << 30;
+
+/// A copy of the rpmdb: SQLite leaves `rpmdb.sqlite-shm` and `-wal` beside a database that root only
+/// reads, and looking must not change the tree.
+struct Snapshot<'a>(Option<&'a Root>);
+
+impl<'a> Snapshot<'a> {
+    /// Copies. Where that cannot be (no privilege, no room, another format) the rpmdb itself is asked.
+    fn take(root: &'a Root) -> Self {
+        match Self::copy(root) {
+            Ok(true) => Self(Some(root)),
+            Ok(false) => Self(None),
+            Err(error) => {
+                tracing::debug!("the rpmdb is asked itself: {error}");
+                Self::remove(root);
+                Self(None)
+            }
+        }
+    }
+
+    fn copy(root: &Root) -> Result<bool, root::Error> {
+        for dir in DATABASES {
+            if !root.is_file(format!("{dir}/{}", FILES[0]))? {
+                continue;
+            }
+            root.remove_tree(COPY)?;
+            root.create_dir_all(COPY, 0o700)?;
+            for name in FILES {
+                if let Some(mut file) = root.open_file(format!("{dir}/{name}"))? {
+                    root.copy_in(&mut file, format!("{COPY}/{name}"), 0o600, DATABASE_MAX)?;
+                }
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn remove(root: &Root) {
+        if let Err(error) = root.remove_tree(COPY) {
+            tracing::debug!("removing the copy of the rpmdb: {error}");
+        }
+    }
+
+    /// The command, which asks the copy.
+    fn asked(&self, cmd: Cmd) -> Cmd {
+        match self.0 {
+            Some(_) => cmd.arg("--dbpath").arg(format!("/{COPY}")),
+            None => cmd,
+        }
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if let Some(root) = self.0 {
+            Self::remove(root);
+        }
+    }
+}
+
 /// The installed packages that provide or require a `…uname-r`: kernels, their sub-packages, kmods.
 /// `rpm` is the real program.
 ///
 /// # Errors
 /// When rpm fails, or prints what it should not.
 pub fn kernel_packages(exec: &Exec, rpm: &str) -> Result<Vec<Installed>> {
-    let output = exec.ask(&Cmd::new(rpm).args(["-qa", "--qf", PACKAGES]))?;
+    let database = Snapshot::take(exec.root());
+    let cmd = Cmd::new(rpm).args(["-qa", "--qf", PACKAGES]);
+    let output = exec.ask(&database.asked(cmd))?;
     parse_packages(&String::from_utf8_lossy(&output))
 }
 
@@ -106,7 +179,11 @@ pub fn owns_any(exec: &Exec, rpm: &str, paths: &[String]) -> Result<bool> {
 pub fn owners(exec: &Exec, rpm: &str, path: &str) -> Result<Vec<Nevra>> {
     let format = concat!(nevra!(), r"\n");
     let path = format!("/{path}");
-    match exec.ask(&Cmd::new(rpm).args(["-qf", "--qf", format, "--", &path])) {
+    let database = Snapshot::take(exec.root());
+    let cmd = database
+        .asked(Cmd::new(rpm))
+        .args(["-qf", "--qf", format, "--", &path]);
+    match exec.ask(&cmd) {
         Ok(output) => String::from_utf8_lossy(&output)
             .lines()
             .map(|line| {
