@@ -40,14 +40,15 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
     }
     let path = format!("{}/vmlinuz", promised.dir());
     let program = cliwrap::real(exec.root(), "rpm")?;
-    let owners = rpm::owners(exec, &program, &path).context("asking who owns vmlinuz")?;
+    let database = rpm::Database::open(exec, &program);
+    let owners = database.owners(&path).context("asking who owns vmlinuz")?;
     let Some(package) = owners.first() else {
         bail!(
             "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not tell the same story"
         );
     };
     if let Some(plan) = plan {
-        is_whole(exec, &program, plan)?;
+        is_whole(&database, plan)?;
     }
     Ok(Kernel {
         kver: promised.clone(),
@@ -56,8 +57,10 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
 }
 
 /// A transaction that stopped half-way has a `vmlinuz`, too.
-fn is_whole(exec: &Exec, rpm: &str, plan: &Plan) -> Result<()> {
-    let installed = rpm::kernel_packages(exec, rpm).context("asking what is installed now")?;
+fn is_whole(database: &rpm::Database, plan: &Plan) -> Result<()> {
+    let installed = database
+        .kernel_packages()
+        .context("asking what is installed now")?;
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {
             let digest = it.header_sha256.as_ref();

@@ -73,7 +73,9 @@ fn installed(exec: &Exec) -> Result<Vec<Installed>> {
     if !is_there(exec, &program) {
         return Ok(Vec::new());
     }
-    rpm::kernel_packages(exec, &program).context("asking the rpmdb for the kernel's packages")
+    rpm::Database::open(exec, &program)
+        .kernel_packages()
+        .context("asking the rpmdb for the kernel's packages")
 }
 
 fn missing_programs(exec: &Exec) -> Result<Vec<&'static str>, root::Error> {

@@ -95,16 +95,55 @@ impl Drop for Snapshot<'_> {
     }
 }
 
-/// The installed packages that provide or require a `…uname-r`: kernels, their sub-packages, kmods.
-/// `rpm` is the real program.
-///
-/// # Errors
-/// When rpm fails, or prints what it should not.
-pub fn kernel_packages(exec: &Exec, rpm: &str) -> Result<Vec<Installed>> {
-    let database = Snapshot::take(exec.root());
-    let cmd = Cmd::new(rpm).args(["-qa", "--qf", PACKAGES]);
-    let output = exec.ask(&database.asked(cmd))?;
-    parse_packages(&String::from_utf8_lossy(&output))
+/// The rpmdb of a root as it is now. What is asked of one of these is answered by one copy.
+pub struct Database<'a> {
+    exec: &'a Exec,
+    rpm: &'a str,
+    snapshot: Snapshot<'a>,
+}
+
+impl<'a> Database<'a> {
+    /// Opens it; `rpm` is the real program.
+    pub fn open(exec: &'a Exec, rpm: &'a str) -> Self {
+        Self {
+            exec,
+            rpm,
+            snapshot: Snapshot::take(exec.root()),
+        }
+    }
+
+    /// The installed packages that provide or require a `…uname-r`: kernels, their sub-packages,
+    /// kmods.
+    ///
+    /// # Errors
+    /// When rpm fails, or prints what it should not.
+    pub fn kernel_packages(&self) -> Result<Vec<Installed>> {
+        let cmd = Cmd::new(self.rpm).args(["-qa", "--qf", PACKAGES]);
+        let output = self.exec.ask(&self.snapshot.asked(cmd))?;
+        parse_packages(&String::from_utf8_lossy(&output))
+    }
+
+    /// The packages that own a path (relative to the root); none where it has no owner.
+    ///
+    /// # Errors
+    /// When rpm cannot be asked, or prints what it should not.
+    pub fn owners(&self, path: &str) -> Result<Vec<Nevra>> {
+        let format = concat!(nevra!(), r"\n");
+        let path = format!("/{path}");
+        let cmd = self.snapshot.asked(Cmd::new(self.rpm));
+        let cmd = cmd.args(["-qf", "--qf", format, "--", &path]);
+        match self.exec.ask(&cmd) {
+            Ok(output) => String::from_utf8_lossy(&output)
+                .lines()
+                .map(|line| {
+                    let fields: Vec<_> = line.split('\t').collect();
+                    parse_nevra(&fields).with_context(|| format!("rpm printed {line:?}"))
+                })
+                .collect(),
+            Err(error) if error.is::<Failed>() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 fn parse_packages(text: &str) -> Result<Vec<Installed>> {
@@ -170,30 +209,6 @@ pub fn owns_any(exec: &Exec, rpm: &str, paths: &[String]) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// The packages that own a path (relative to the root); none where it has no owner.
-///
-/// # Errors
-/// When rpm cannot be asked, or prints what it should not.
-pub fn owners(exec: &Exec, rpm: &str, path: &str) -> Result<Vec<Nevra>> {
-    let format = concat!(nevra!(), r"\n");
-    let path = format!("/{path}");
-    let database = Snapshot::take(exec.root());
-    let cmd = database
-        .asked(Cmd::new(rpm))
-        .args(["-qf", "--qf", format, "--", &path]);
-    match exec.ask(&cmd) {
-        Ok(output) => String::from_utf8_lossy(&output)
-            .lines()
-            .map(|line| {
-                let fields: Vec<_> = line.split('\t').collect();
-                parse_nevra(&fields).with_context(|| format!("rpm printed {line:?}"))
-            })
-            .collect(),
-        Err(error) if error.is::<Failed>() => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

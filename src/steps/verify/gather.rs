@@ -82,7 +82,8 @@ fn owner(exec: &Exec, kver: &Kver) -> Result<Owner> {
             "the tree's rpm cannot be asked: {why:#}"
         )));
     }
-    let installed = rpm::kernel_packages(exec, &program)?;
+    let database = rpm::Database::open(exec, &program);
+    let installed = database.kernel_packages()?;
     let provided = |nevra| {
         let packages = installed.iter().filter(|package| package.nevra == nevra);
         let caps = packages.flat_map(|package| &package.provides);
@@ -90,7 +91,7 @@ fn owner(exec: &Exec, kver: &Kver) -> Result<Owner> {
         let kvers = kvers.map(|cap| cap.version.clone()).collect();
         (nevra, kvers)
     };
-    let owners = rpm::owners(exec, &program, &format!("{}/vmlinuz", kver.dir()))?;
+    let owners = database.owners(&format!("{}/vmlinuz", kver.dir()))?;
     Ok(Owner::Packages(owners.into_iter().map(provided).collect()))
 }
 
