@@ -47,6 +47,9 @@ pub struct Report {
     /// The packages that came.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageReport>,
+    /// Packages of the sources that the kernel does without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// The command lines that changed the tree, in order, as a shell would take them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,

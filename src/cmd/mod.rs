@@ -4,6 +4,7 @@
 pub mod inspect;
 pub mod rebuild;
 pub mod replace;
+pub mod sources;
 pub mod status;
 pub mod verify;
 
@@ -37,6 +38,8 @@ struct Job<'a> {
     /// What the base's initramfs had.
     base: Option<Baseline>,
     packages: Vec<PackageReport>,
+    /// Packages of the sources that are not taken.
+    left_out: Vec<String>,
     warnings: Vec<String>,
     commit: Vec<Cmd>,
     ending: &'a Ending,
@@ -162,6 +165,7 @@ impl Job<'_> {
                 after: after(kver, Some(package), verdict),
             },
             packages: self.packages.clone(),
+            left_out: self.left_out.clone(),
             commands,
             dracut: verdict.dracut.clone(),
             checks,

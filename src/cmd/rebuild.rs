@@ -47,6 +47,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         before: None,
         base,
         packages: Vec::new(),
+        left_out: Vec::new(),
         warnings: Vec::new(),
         commit: commit::commands(&exec, host.kind)?,
         ending: &args.ending,

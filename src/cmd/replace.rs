@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 
+use super::sources::{self, Sources};
 use super::{Ending, Job, step};
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
-use crate::kernel::package::Signature;
+use crate::kernel::signature::Signature;
 use crate::plan::{self, Backend, Plan, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::steps::workspace::{self, Workspace};
@@ -22,9 +23,9 @@ use crate::sys::root::Root;
 /// committed. Or it fails, and says what to do.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An RPM file, a directory of RPMs, or an http(s) URL of an RPM
-    #[arg(value_name = "SOURCE", required = true)]
-    pub sources: Vec<String>,
+    /// Where packages come from.
+    #[command(flatten)]
+    pub sources: Sources,
     /// Print the plan with its exact command lines, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -37,12 +38,6 @@ pub struct Args {
     /// Let this sub-package of the old kernel go without a counterpart
     #[arg(long, value_name = "NAME")]
     pub remove: Vec<String>,
-    /// Refuse packages without a good signature, local ones too
-    #[arg(long, conflicts_with = "allow_unsigned")]
-    pub require_signature: bool,
-    /// Accept packages without a signature, or with that of an unknown key
-    #[arg(long)]
-    pub allow_unsigned: bool,
     /// Options of both jobs.
     #[command(flatten)]
     pub ending: Ending,
@@ -64,11 +59,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         move || verify::baseline(&root, &old)
     });
     let workspace = Workspace::open(&root)?;
-    let resolve = || resolve::resolve(&root, &workspace, &args.sources);
-    let sources = step("resolve", resolve, |sources| {
-        format!("{} packages", sources.len())
-    })?;
-    let wishes = args.wishes();
+    let resolve = || resolve::resolve(&root, &workspace, &args.sources.request());
+    let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
+    let wishes = args.wishes(&sources);
     let set = plan::select(sources, &host, &wishes)?;
     let plan = plan::plan(&host, set, &wishes)?;
     if args.dry_run {
@@ -80,6 +73,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         plan.set.kver,
         plan.backend
     );
+    for nevra in &plan.set.unused {
+        tracing::info!(
+            "leaving out {nevra}: not installed here, and {} does without",
+            plan.set.kver
+        );
+    }
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -111,6 +110,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         before: Some(plan.old.clone()),
         base,
         packages: packages(&plan),
+        left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         commit: commit::commands(&exec, plan.kind)?,
         ending: &args.ending,
@@ -119,13 +119,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 }
 
 impl Args {
-    fn wishes(&self) -> Wishes {
+    fn wishes(&self, sources: &[plan::Source]) -> Wishes {
         Wishes {
             backend: self.backend,
             kver: self.kver.clone(),
             remove: self.remove.clone(),
-            require_signature: self.require_signature,
-            allow_unsigned: self.allow_unsigned,
+            require_signature: self.sources.require_signature,
+            allow_unsigned: self.sources.allow_unsigned,
+            pinned_command: sources::pinned_command(sources),
         }
     }
 }
@@ -153,7 +154,7 @@ fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Out
                 "schema": SCHEMA, "command": "replace", "outcome": "planned",
                 "root": exec.root().path(), "backend": plan.backend,
                 "kernel": {"before": {"kver": plan.old}, "after": {"kver": kver}},
-                "packages": packages(plan), "commands": commands, "warnings": plan.warnings,
+                "packages": packages(plan), "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
             })
         ),
     };
@@ -171,4 +172,8 @@ fn packages(plan: &Plan) -> Vec<PackageReport> {
         },
     };
     plan.set.sources.iter().map(report).collect()
+}
+
+fn left_out(plan: &Plan) -> Vec<String> {
+    plan.set.unused.iter().map(ToString::to_string).collect()
 }

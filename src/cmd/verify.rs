@@ -110,6 +110,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
             after: after(&kver, None, &verdict),
         },
         packages: Vec::new(),
+        left_out: Vec::new(),
         commands: Vec::new(),
         dracut: verdict.dracut,
         checks,

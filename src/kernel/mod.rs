@@ -4,6 +4,7 @@
 pub mod kver;
 pub mod modules;
 pub mod package;
+pub mod signature;
 pub mod vmlinuz;
 
 /// Where kernels and their modules live, relative to the root.

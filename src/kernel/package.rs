@@ -8,11 +8,11 @@
 use std::fmt;
 use std::io::Read;
 
-use rpm::signature::pgp::Verifier;
 use rpm::{DigestStatus, IndexTag, PackageMetadata};
 use sha2::{Digest, Sha256};
 
 use super::kver::Kver;
+use super::signature::{Keyring, Signature};
 
 /// The lead and both headers may have this many bytes each. The header of Fedora's largest kernel
 /// package is about 2 MiB; rpm itself stops at 256 MiB.
@@ -58,35 +58,6 @@ impl fmt::Display for Nevra {
             0 => f.pad(&format!("{name}-{version}-{release}.{arch}")),
             _ => f.pad(&format!("{name}-{epoch}:{version}-{release}.{arch}")),
         }
-    }
-}
-
-/// What the OpenPGP signature of a package came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signature {
-    /// There is none.
-    None,
-    /// A key of the keyring made it; its fingerprint in lower-case hexadecimal.
-    Good(String),
-    /// A key that is not in the keyring made it; the fingerprint or key id that it names.
-    UnknownKey(String),
-    /// A key of the keyring is named, and the signature is not its.
-    Bad(String),
-}
-
-/// Public keys that packages may be signed with.
-#[derive(Debug, Default)]
-pub struct Keyring(Verifier);
-
-impl Keyring {
-    /// Adds the ASCII-armored keys of one file.
-    ///
-    /// # Errors
-    /// When the bytes hold no usable public key.
-    pub fn add(&mut self, armored: &[u8]) -> Result<(), PackageError> {
-        self.0
-            .load_from_asc_bytes(armored)
-            .map_err(|error| PackageError::Key(error.to_string()))
     }
 }
 
@@ -180,7 +151,7 @@ impl Package {
             requires: capabilities(metadata.get_requires().map_err(in_header)?),
             vmlinuz: vmlinuz(&metadata)?,
             header_sha256: hex(&Sha256::digest(&header)),
-            signature: signature(&metadata, keys),
+            signature: keys.judge(&metadata, &header),
             nevra,
         })
     }
@@ -421,29 +392,6 @@ fn check_payload_digest(
             actual,
         })
     }
-}
-
-fn signature(metadata: &PackageMetadata, keys: &Keyring) -> Signature {
-    let report = match metadata.check_signatures(&keys.0) {
-        Ok(report) => report,
-        Err(error) => return Signature::Bad(error.to_string()),
-    };
-    // One bad signature spoils a good one: somebody changed something.
-    let mut verdict = Signature::None;
-    for checked in report.signatures {
-        let key = checked.info.fingerprint().or(checked.info.key_id());
-        let key = key.unwrap_or("unknown").to_ascii_lowercase();
-        verdict = match (verdict, checked.error) {
-            (Signature::Bad(why), _) => Signature::Bad(why),
-            (_, None) => Signature::Good(key),
-            (Signature::None, Some(rpm::Error::KeyNotFoundError { .. })) => {
-                Signature::UnknownKey(key)
-            }
-            (verdict, Some(rpm::Error::KeyNotFoundError { .. })) => verdict,
-            (_, Some(error)) => Signature::Bad(error.to_string()),
-        };
-    }
-    verdict
 }
 
 #[cfg(test)]

@@ -4,20 +4,22 @@
 //! Pure. Every refusal that can be known is made here, while the tree is untouched.
 
 mod host;
+pub mod pin;
 mod refusal;
 mod select;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 pub use host::{Backend, Cliwrap, Host, Installed, Kind, ModuleDir, RpmOstreeVersion};
 pub use refusal::Refusal;
-pub use select::{KernelSet, Source, select};
+pub use select::{KernelSet, Origin, Source, select};
 
 use crate::kernel::kver::Kver;
-use crate::kernel::package::{Nevra, Signature};
+use crate::kernel::package::Nevra;
 
 /// What the user asked for beyond the sources.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +34,8 @@ pub struct Wishes {
     pub require_signature: bool,
     /// `--allow-unsigned`.
     pub allow_unsigned: bool,
+    /// The command line with the digests of the bytes that were just fetched, as a shell takes it.
+    pub pinned_command: String,
 }
 
 /// How inner dracut runs are held off during the transaction. Measured with rpm-ostree 2025.6.
@@ -150,7 +154,7 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     let backend = choose_backend(host, wishes)?;
     refuse_other_flavour(&set, &replaced, backend)?;
     let remove = without_counterpart(&set, &replaced, wishes)?;
-    let warnings = judge_signatures(&set, wishes)?;
+    let warnings = trust::judge(&set.sources, wishes)?;
     Ok(Plan {
         replaced: replaced
             .iter()
@@ -244,43 +248,6 @@ fn without_counterpart(
             names: missing,
         })
     }
-}
-
-/// Good ones pass; a bad one never does; local unsigned files pass with a warning.
-fn judge_signatures(set: &KernelSet, wishes: &Wishes) -> Result<Vec<String>, Refusal> {
-    let mut warnings = Vec::new();
-    for source in &set.sources {
-        let name = &source.package.nevra;
-        let why = match &source.package.signature {
-            Signature::Good(_) => continue,
-            Signature::Bad(why) => format!(
-                "the signature of {name} is bad ({why}): the file is damaged or was tampered with. Fetch it again from a place that you trust"
-            ),
-            Signature::UnknownKey(key) if !wishes.allow_unsigned => format!(
-                "{name} is signed with the key {key}, which is not in /etc/pki/rpm-gpg of the image. Put the key there in an earlier line, or accept the package unverified with --allow-unsigned"
-            ),
-            Signature::None if wishes.require_signature => format!(
-                "{name} is not signed, and --require-signature was given. Give a signed package"
-            ),
-            Signature::None if source.fetched && !wishes.allow_unsigned => format!(
-                "{name} came over the network and is not signed; its sha256 is {}. If that is what you expect, accept it with --allow-unsigned",
-                source.sha256
-            ),
-            Signature::None => {
-                warnings.push(format!("{name} is not signed"));
-                continue;
-            }
-            Signature::UnknownKey(key) => {
-                warnings.push(format!("{name} is signed with the unknown key {key}"));
-                continue;
-            }
-        };
-        return Err(Refusal::Signature {
-            file: source.origin.clone(),
-            why,
-        });
-    }
-    Ok(warnings)
 }
 
 impl fmt::Display for Plan {

@@ -3,6 +3,7 @@
 
 use super::Backend;
 use crate::kernel::kver::Kver;
+use crate::kernel::package::Nevra;
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -77,8 +78,8 @@ pub enum Refusal {
     #[error("none of the packages is a kernel: expected one that owns lib/modules/*/vmlinuz and provides kernel-uname-r, found {}. Add the RPM of the kernel itself (kernel-core, kernel-rt-core, …)", .0.join(", "))]
     NoKernelPackage(Vec<String>),
     /// Several kernels among the sources.
-    #[error("the sources hold {} kernels ({}); expected one. Give the packages of one build, or name the one with --kver", .0.len(), .0.join(", "))]
-    SeveralKernelPackages(Vec<String>),
+    #[error("the sources hold {} kernels; expected one. Choose it, or give the packages of one build only:{}", .0.len(), choices(.0))]
+    SeveralKernelPackages(Vec<(Nevra, Kver)>),
     /// Another build.
     #[error("the packages are not of one build: the kernel is {core}, and of another build: {}. Give all packages of one build", .others.join(", "))]
     MixedBuilds {
@@ -150,6 +151,31 @@ pub enum Refusal {
         /// What was found, what was expected and what to type.
         why: String,
     },
+    /// Unsigned packages from the network.
+    #[error(
+        "{} came over the network and no one has signed them. If these bytes are what you expect, pin them; that is trust on first use: the digests are those of the bytes that have just come, and any others will be refused. Type:\n\n  {command}\n", .names.join(", ")
+    )]
+    Unsigned {
+        /// The packages.
+        names: Vec<String>,
+        /// The command line with all digests.
+        command: String,
+    },
+    /// Unsigned packages that dnf downloaded.
+    #[error("{} came from a repository and no one has signed them. Accept them unverified with --allow-unsigned, or pin them with --sha256sums FILE", .0.join(", "))]
+    UnsignedInRepository(Vec<String>),
+    /// Bytes that are not the pinned ones.
+    #[error(
+        "{file}: its sha256 is {found}, and {expected} was asked for: the file has changed or was tampered with. Find out which; only if you trust it, correct the digest"
+    )]
+    Pin {
+        /// As the user named it.
+        file: String,
+        /// What the bytes give.
+        found: String,
+        /// What the user wrote.
+        expected: String,
+    },
     /// Programs cannot run inside the root.
     #[error(
         "cannot run programs inside {0}: {1}. Run as root, or run ostree-kernel inside the image"
@@ -160,4 +186,10 @@ pub enum Refusal {
         "another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again"
     )]
     Locked(String),
+}
+
+/// A line for each kernel, with what chooses it.
+fn choices(kernels: &[(Nevra, Kver)]) -> String {
+    let line = |(nevra, kver): &(Nevra, Kver)| format!("\n  --kver {kver}  ({nevra})");
+    kernels.iter().map(line).collect()
 }

@@ -22,10 +22,23 @@ pub struct Source {
     pub sha256: String,
     /// As the user named it.
     pub origin: String,
-    /// Whether its bytes came over the network.
-    pub fetched: bool,
+    /// Where its bytes come from.
+    pub from: Origin,
+    /// Whether they are those that the user named by their digest.
+    pub pinned: bool,
     /// Whether it was named itself, rather than found in a directory.
     pub named: bool,
+}
+
+/// Where the bytes of a package come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The network.
+    Url,
+    /// A repository of the image, by dnf.
+    Repository,
+    /// A file, which somebody has put there.
+    File,
 }
 
 /// A complete kernel of one build.
@@ -109,7 +122,6 @@ fn kernel_of(sources: &[Source], wishes: &Wishes) -> Result<Kver, Refusal> {
     {
         return Ok(wish.clone());
     }
-    let nevras = || kernels.iter().map(|(_, nevra)| nevra.to_string()).collect();
     match kernels.as_slice() {
         [(kver, _)] => Ok((*kver).clone()),
         [] => Err(Refusal::NoKernelPackage(
@@ -118,7 +130,12 @@ fn kernel_of(sources: &[Source], wishes: &Wishes) -> Result<Kver, Refusal> {
                 .map(|source| source.package.nevra.to_string())
                 .collect(),
         )),
-        _ => Err(Refusal::SeveralKernelPackages(nevras())),
+        _ => Err(Refusal::SeveralKernelPackages(
+            kernels
+                .into_iter()
+                .map(|(kver, nevra)| (nevra.clone(), kver.clone()))
+                .collect(),
+        )),
     }
 }
 

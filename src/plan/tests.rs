@@ -2,11 +2,12 @@
 //! Every refusal that values alone can give, and the ways that are none.
 
 use super::{
-    Backend, Cliwrap, Hold, Host, Installed, Kind, ModuleDir, Refusal, RpmOstreeVersion, Source,
-    Wishes, admit, plan, select,
+    Backend, Cliwrap, Hold, Host, Installed, Kind, ModuleDir, Origin, Refusal, RpmOstreeVersion,
+    Source, Wishes, admit, plan, select,
 };
 use crate::kernel::kver::Kver;
-use crate::kernel::package::{Capability, Nevra, Package, Signature};
+use crate::kernel::package::{Capability, Nevra, Package};
+use crate::kernel::signature::Signature;
 
 const OLD: &str = "6.9.3-200.fc40.x86_64";
 const NEW: &str = "6.12.117+deb12-cloud-amd64";
@@ -96,7 +97,8 @@ fn source(part: usize, kver: &str) -> Source {
         path: format!("run/{name}.rpm"),
         sha256: "00".into(),
         origin: format!("/rpms/{name}.rpm"),
-        fetched: false,
+        from: Origin::File,
+        pinned: false,
         named: false,
     }
 }
@@ -263,36 +265,64 @@ fn the_same_packages_again_are_refused_and_so_is_another_build_of_them() {
 
 #[test]
 fn signatures_are_judged_by_where_the_bytes_come_from() {
-    let verdict = |signature: Signature, fetched: bool, wishes: Wishes| {
-        let mut sources = sources();
-        sources[1].package.signature = signature;
-        sources[1].fetched = fetched;
-        decide(sources, &host(), &wishes).map(|plan| plan.warnings.len())
-    };
-    let none = Wishes::default;
-    let allow = || Wishes {
-        allow_unsigned: true,
-        ..Wishes::default()
-    };
-    let require = || Wishes {
-        require_signature: true,
-        ..Wishes::default()
-    };
+    use Origin::{File, Repository, Url};
+    let good = || Signature::Good("ff".into());
+    let none = || Signature::None;
     let unknown = || Signature::UnknownKey("ff".into());
     let bad = || Signature::Bad("forged".into());
-    assert_eq!(verdict(Signature::None, false, none()), Ok(1));
-    assert_eq!(verdict(Signature::None, true, allow()), Ok(1));
-    assert_eq!(verdict(unknown(), false, allow()), Ok(1));
-    for refused in [
-        verdict(Signature::None, true, none()),
-        verdict(Signature::None, false, require()),
-        verdict(unknown(), false, none()),
-        verdict(unknown(), false, require()),
-        verdict(bad(), false, none()),
-        verdict(bad(), false, allow()),
+    let verdict = |signature, from, pinned, option: &str| {
+        let mut sources = sources();
+        sources[1].package.signature = signature;
+        (sources[1].from, sources[1].pinned) = (from, pinned);
+        let wishes = Wishes {
+            allow_unsigned: option == "allow",
+            require_signature: option == "require",
+            pinned_command: "replace a.rpm#sha256=0".into(),
+            ..Wishes::default()
+        };
+        decide(sources, &host(), &wishes).map(|plan| plan.warnings.len())
+    };
+    // With how many warnings it is accepted.
+    for (signature, from, pinned, option, warnings) in [
+        (good(), Url, false, "", 0),
+        (good(), Url, false, "require", 0),
+        (none(), File, false, "", 1),
+        (none(), File, true, "", 1),
+        (none(), Url, true, "", 1),
+        (none(), Url, false, "allow", 1),
+        (none(), Repository, true, "", 1),
+        (unknown(), File, true, "", 1),
+        (unknown(), Url, false, "allow", 1),
     ] {
-        assert!(matches!(refused, Err(Refusal::Signature { .. })));
+        let case = format!("{signature:?} {from:?} {pinned} {option}");
+        assert_eq!(
+            verdict(signature, from, pinned, option),
+            Ok(warnings),
+            "{case}"
+        );
     }
+    for (signature, from, pinned, option) in [
+        (none(), File, false, "require"),
+        (none(), Url, true, "require"),
+        (unknown(), File, false, ""),
+        (unknown(), File, true, "require"),
+        (bad(), File, true, ""),
+        (bad(), File, true, "allow"),
+    ] {
+        let case = format!("{signature:?} {from:?} {pinned} {option}");
+        let refused = verdict(signature, from, pinned, option);
+        assert!(matches!(refused, Err(Refusal::Signature { .. })), "{case}");
+    }
+    let refused = verdict(none(), Url, false, "").unwrap_err().to_string();
+    for text in [
+        "kernel-core-6.12.117",
+        "trust on first use",
+        "\n  replace a.rpm#sha256=0\n",
+    ] {
+        assert!(refused.contains(text), "{refused}");
+    }
+    let refused = verdict(none(), Repository, false, "");
+    assert!(matches!(refused, Err(Refusal::UnsignedInRepository(_))));
 }
 
 #[test]

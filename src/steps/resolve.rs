@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sources to checked packages: fetched or copied into the private directory of this run, and only
-//! then looked at. The bytes that are checked are the bytes that are installed.
+//! Sources to checked packages: fetched or copied into the private directory of this run, and
+//! looked at on the way. The bytes that are checked are the bytes that are installed.
 
-use std::io::Read;
-use std::num::NonZero;
+mod inputs;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use anyhow::{Context, Result, anyhow};
-use walkdir::WalkDir;
+use anyhow::{Result, anyhow};
 
+use self::inputs::{Bytes, Input};
+use super::digest::Digesting;
 use super::workspace::Workspace;
-use crate::kernel::package::{Keyring, Package, PackageError, hex};
-use crate::plan::{Refusal, Source};
+use crate::kernel::package::{Package, PackageError};
+use crate::kernel::signature::Keyring;
+use crate::plan::{Origin, Refusal, Source};
 use crate::sys::fetch;
 use crate::sys::root::Root;
 
-/// The largest RPM that is taken (bytes): 4 GiB, rpm's own limit for a package without large files.
-const RPM_MAX: u64 = 4 << 30;
+/// Packages that are fetched or read at once.
+const AT_ONCE: usize = 4;
 
 /// A key file is a few KiB.
 const KEY_MAX: u64 = 1024 * 1024;
@@ -25,19 +31,17 @@ const KEY_MAX: u64 = 1024 * 1024;
 /// Where an image keeps the keys that it trusts, relative to the root.
 const KEYS: &str = "etc/pki/rpm-gpg";
 
-/// Where one package comes from.
-struct Origin {
-    /// As the user would name it.
-    name: String,
-    /// Named by the user, rather than found in a directory.
-    named: bool,
-    bytes: Bytes,
-}
-
-/// How its bytes are had.
-enum Bytes {
-    Url,
-    File(PathBuf),
+/// What the user says of the sources.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Files, directories and URLs, with their pins.
+    pub sources: &'a [String],
+    /// `--sha256sums`.
+    pub sums: Option<&'a Path>,
+    /// `--gpg-key`.
+    pub keys: &'a [PathBuf],
+    /// `--max-size`, in bytes.
+    pub max_size: u64,
 }
 
 /// Fetches, copies and reads all packages that the sources name.
@@ -45,35 +49,23 @@ enum Bytes {
 /// # Errors
 /// A [`Refusal`] for what is wrong with a source; the tree is untouched but for the private
 /// directory.
-pub fn resolve(root: &Root, workspace: &Workspace, sources: &[String]) -> Result<Vec<Source>> {
-    let keys = &keyring(root)?;
-    let origins = &origins(sources)?;
-    let workers = thread::available_parallelism().map_or(1, NonZero::get);
-    let work = |worker: usize| {
-        let share = origins.iter().enumerate().skip(worker).step_by(workers);
-        let done = share.map(|(index, origin)| (index, take(root, workspace, keys, index, origin)));
-        done.collect::<Vec<_>>()
+pub fn resolve(root: &Root, workspace: &Workspace, request: &Request) -> Result<Vec<Source>> {
+    let keys = keyring(root, request.keys)?;
+    let inputs = inputs::inputs(request)?;
+    let taking = Taking {
+        root,
+        workspace,
+        keys: &keys,
+        max_size: request.max_size,
     };
-    let mut taken = thread::scope(|scope| {
-        let running: Vec<_> = (0..workers)
-            .map(|worker| scope.spawn(move || work(worker)))
-            .collect();
-        let joined = running.into_iter().map(ScopedJoinHandle::join);
-        joined.collect::<Result<Vec<_>, _>>()
-    })
-    .map_err(|_| anyhow!("a thread that reads packages has panicked"))?
-    .into_iter()
-    .flatten()
-    .collect::<Vec<_>>();
-    taken.sort_by_key(|(index, _)| *index);
     let mut found: Vec<Source> = Vec::new();
-    for (_, taken) in taken {
-        let Some(mut source) = taken? else { continue };
+    for mut source in taking.all(&inputs)? {
         // A package that is named and found in a directory, too, is one package.
         let is_same =
             |other: &&mut Source| other.package.header_sha256 == source.package.header_sha256;
         if let Some(other) = found.iter_mut().find(is_same) {
             other.named |= source.named;
+            other.pinned |= source.pinned;
         } else {
             source.path = renamed(root, workspace, source.path, &source.package)?;
             found.push(source);
@@ -82,112 +74,132 @@ pub fn resolve(root: &Root, workspace: &Workspace, sources: &[String]) -> Result
     Ok(found)
 }
 
-/// Fetches or copies one package and reads the copy; `None` for one that is left out.
-fn take(
-    root: &Root,
-    workspace: &Workspace,
-    keys: &Keyring,
-    index: usize,
-    origin: &Origin,
-) -> Result<Option<Source>> {
-    let path = format!("{}/{index:03}.rpm", workspace.packages());
-    let mut bytes = open(origin)?;
-    let (_, sha256) = root
-        .copy_in(&mut bytes, &path, 0o600, RPM_MAX)
-        .map_err(|error| unusable(origin, &error.into()))?;
-    let copy = root.open_file(&path)?.context("reading our own copy")?;
-    match Package::parse(copy, keys) {
-        Ok(package) => Ok(Some(Source {
+/// What all threads share.
+struct Taking<'a> {
+    root: &'a Root,
+    workspace: &'a Workspace,
+    keys: &'a Keyring,
+    max_size: u64,
+}
+
+impl Taking<'_> {
+    /// Takes every input, several at once, in their order; after an error no further one is begun.
+    fn all(&self, inputs: &[Input]) -> Result<Vec<Source>> {
+        let next = Mutex::new(inputs.iter().enumerate());
+        let failed = AtomicBool::new(false);
+        let work = || {
+            let mut taken = Vec::new();
+            while !failed.load(Ordering::Relaxed) {
+                let input = next.lock().ok().and_then(|mut next| next.next());
+                let Some((index, input)) = input else { break };
+                let one = self.take(index, input);
+                failed.fetch_or(one.is_err(), Ordering::Relaxed);
+                taken.push((index, one));
+            }
+            taken
+        };
+        let joined = thread::scope(|scope| {
+            let running: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+            let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
+            joined.collect::<Result<Vec<_>, _>>()
+        });
+        let joined = joined.map_err(|_| anyhow!("a thread that reads packages has panicked"))?;
+        let mut taken: Vec<_> = joined.into_iter().flatten().collect();
+        taken.sort_by_key(|(index, _)| *index);
+        let each = taken.into_iter().filter_map(|(_, one)| one.transpose());
+        each.collect()
+    }
+
+    /// Fetches or copies one package, and reads it on the way; `None` for one that is left out.
+    fn take(&self, index: usize, input: &Input) -> Result<Option<Source>> {
+        let path = format!("{}/{index:03}.rpm", self.workspace.packages());
+        let file = self.root.create_file(&path, 0o600)?;
+        let mut copying = Copying {
+            input: Digesting::new(open(input)?),
+            output: file,
+            left: self.max_size,
+        };
+        let package = match Package::parse(&mut copying, self.keys) {
+            Ok(package) => package,
+            Err(PackageError::Source(nevra)) if !input.named => {
+                tracing::info!("leaving out {nevra}, a source package");
+                return Ok(None);
+            }
+            Err(error) => return Err(unusable(input, &error.into())),
+        };
+        let (sha256, _) = copying.input.finish()?;
+        if let Some(expected) = input.pin.as_ref().filter(|pin| **pin != sha256) {
+            return Err(Refusal::Pin {
+                file: input.name.clone(),
+                found: sha256,
+                expected: expected.clone(),
+            }
+            .into());
+        }
+        Ok(Some(Source {
             path,
             package,
-            sha256: hex(&sha256),
-            fetched: matches!(origin.bytes, Bytes::Url),
-            origin: origin.name.clone(),
-            named: origin.named,
-        })),
-        Err(PackageError::Source(nevra)) if !origin.named => {
-            tracing::info!("leaving out {nevra}, a source package");
-            Ok(None)
-        }
-        Err(error) => Err(unusable(origin, &error.into())),
+            sha256,
+            from: match input.bytes {
+                Bytes::Url => Origin::Url,
+                Bytes::File(_) => Origin::File,
+            },
+            pinned: input.pin.is_some(),
+            origin: input.name.clone(),
+            named: input.named,
+        }))
     }
 }
 
-fn origins(sources: &[String]) -> Result<Vec<Origin>> {
-    let mut origins = Vec::new();
-    for source in sources {
-        let named = |bytes| Origin {
-            name: source.clone(),
-            named: true,
-            bytes,
+/// Copies what is read through it.
+struct Copying<R> {
+    input: Digesting<R>,
+    output: File,
+    left: u64,
+}
+
+impl<R: Read> Read for Copying<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        let Some(left) = self.left.checked_sub(count as u64) else {
+            return Err(io::Error::other(
+                "it is larger than --max-size allows; if that is what you expect, give a larger one",
+            ));
         };
-        if fetch::is_url(source) {
-            origins.push(named(Bytes::Url));
-            continue;
-        }
-        let path = Path::new(source.strip_prefix("file://").unwrap_or(source));
-        let meta = fs_err::metadata(path).map_err(|error| Refusal::BadFile {
-            file: source.clone(),
-            why: format!("{error}; expected an RPM file, a directory of RPMs or an http(s) URL"),
-        })?;
-        if !meta.is_dir() {
-            origins.push(named(Bytes::File(path.to_owned())));
-            continue;
-        }
-        let before = origins.len();
-        let listing = WalkDir::new(path)
-            .min_depth(1)
-            .max_depth(1)
-            .sort_by_file_name();
-        for entry in listing {
-            let entry = entry.with_context(|| format!("listing {source}"))?;
-            if entry
-                .path()
-                .extension()
-                .is_some_and(|extension| extension == "rpm")
-            {
-                origins.push(Origin {
-                    name: entry.path().display().to_string(),
-                    named: false,
-                    bytes: Bytes::File(entry.into_path()),
-                });
-            }
-        }
-        if origins.len() == before {
-            return Err(Refusal::NoRpms(source.clone()).into());
-        }
+        self.left = left;
+        self.output.write_all(&buffer[..count])?;
+        Ok(count)
     }
-    Ok(origins)
 }
 
-fn open(origin: &Origin) -> Result<Box<dyn Read>> {
-    match &origin.bytes {
+fn open(input: &Input) -> Result<Box<dyn Read>> {
+    match &input.bytes {
         Bytes::Url => {
-            tracing::info!("downloading {}", origin.name);
-            let body = fetch::get(&origin.name).map_err(|error| unusable(origin, &error))?;
+            tracing::info!("downloading {}", input.name);
+            let body = fetch::get(&input.name).map_err(|error| unusable(input, &error))?;
             Ok(Box::new(body))
         }
         Bytes::File(path) => {
-            let meta = fs_err::metadata(path).map_err(|error| unusable(origin, &error.into()))?;
+            let meta = fs_err::metadata(path).map_err(|error| unusable(input, &error.into()))?;
             if !meta.is_file() {
-                let error = anyhow::anyhow!("not a regular file; expected an RPM file");
-                return Err(unusable(origin, &error));
+                let error = anyhow!("not a regular file; expected an RPM file");
+                return Err(unusable(input, &error));
             }
-            let file = fs_err::File::open(path).map_err(|error| unusable(origin, &error.into()))?;
+            let file = fs_err::File::open(path).map_err(|error| unusable(input, &error.into()))?;
             Ok(Box::new(file))
         }
     }
 }
 
-fn unusable(origin: &Origin, error: &anyhow::Error) -> anyhow::Error {
+fn unusable(input: &Input, error: &anyhow::Error) -> anyhow::Error {
     let why = format!("{error:#}");
-    match origin.bytes {
+    match input.bytes {
         Bytes::Url => Refusal::Download {
-            url: origin.name.clone(),
+            url: input.name.clone(),
             why: format!("{why}. Check the address and the network, then run again"),
         },
         Bytes::File(_) => Refusal::BadFile {
-            file: origin.name.clone(),
+            file: input.name.clone(),
             why,
         },
     }
@@ -215,8 +227,8 @@ fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) 
     Ok(new)
 }
 
-/// The keys of the image.
-fn keyring(root: &Root) -> Result<Keyring> {
+/// The keys of the image, and those that the user gives.
+fn keyring(root: &Root, given: &[PathBuf]) -> Result<Keyring> {
     let mut keys = Keyring::default();
     for (name, _) in root.list(KEYS)? {
         let path = Path::new(KEYS).join(name);
@@ -227,6 +239,18 @@ fn keyring(root: &Root) -> Result<Keyring> {
         if let Err(error) = keys.add(&armored) {
             tracing::debug!("/{}: {error}", path.display());
         }
+    }
+    for path in given {
+        let refuse = |why: String| Refusal::BadFile {
+            file: path.display().to_string(),
+            why: format!("{why}; expected a public key as `gpg --armor --export` writes it"),
+        };
+        let mut armored = Vec::new();
+        fs_err::File::open(path)
+            .and_then(|file| file.take(KEY_MAX).read_to_end(&mut armored))
+            .map_err(|error| refuse(error.to_string()))?;
+        keys.add(&armored)
+            .map_err(|error| refuse(error.to_string()))?;
     }
     Ok(keys)
 }

@@ -160,7 +160,8 @@ impl Pkg {
         bytes
     }
 
-    fn build(&self) -> rpm::Package {
+    /// As the builder gives it, unsigned.
+    pub fn build(&self) -> rpm::Package {
         let config = BuildConfig::v4()
             .compression(CompressionType::None)
             .source_date(1_700_000_000_u32);

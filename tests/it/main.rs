@@ -28,6 +28,10 @@ mod replaces;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod tree;
 #[cfg(test)]
 mod walls;

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which packages may come in: by who signed them, where their bytes come from, and what the user
+//! vouches for.
+
+use super::{Origin, Refusal, Source, Wishes};
+use crate::kernel::signature::Signature;
+
+/// Good signatures pass, and so do bytes that the user pinned; bad ones never do; local unsigned
+/// files pass with a warning. Returns the warnings.
+///
+/// # Errors
+/// A [`Refusal`].
+pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal> {
+    let mut warnings = Vec::new();
+    let mut unsigned = Vec::new();
+    for source in sources {
+        let name = &source.package.nevra;
+        let vouched = wishes.allow_unsigned || (source.pinned && !wishes.require_signature);
+        let why = match &source.package.signature {
+            Signature::Good(_) => continue,
+            Signature::Bad(why) => format!(
+                "the signature of {name} is bad ({why}): the file is damaged or was tampered with. Fetch it again from a place that you trust"
+            ),
+            Signature::UnknownKey(key) if !vouched => format!(
+                "{name} is signed with the key {key}, which is neither in /etc/pki/rpm-gpg of the image nor given with --gpg-key. Give the file of that key with --gpg-key FILE, or pin the bytes: {}#sha256={}",
+                source.origin, source.sha256
+            ),
+            Signature::None if wishes.require_signature => format!(
+                "{name} is not signed, and --require-signature was given. Give a signed package"
+            ),
+            Signature::None if source.from != Origin::File && !vouched => {
+                unsigned.push(source);
+                continue;
+            }
+            Signature::UnknownKey(key) => {
+                warnings.push(format!(
+                    "{name} is signed with the unknown key {key}{}",
+                    but(source)
+                ));
+                continue;
+            }
+            Signature::None => {
+                warnings.push(format!("{name} is not signed{}", but(source)));
+                continue;
+            }
+        };
+        return Err(Refusal::Signature {
+            file: source.origin.clone(),
+            why,
+        });
+    }
+    if unsigned.is_empty() {
+        return Ok(warnings);
+    }
+    let is_url = unsigned.iter().all(|source| source.from == Origin::Url);
+    let names = unsigned.iter().map(|it| it.package.nevra.to_string());
+    let names = names.collect();
+    Err(if is_url {
+        Refusal::Unsigned {
+            names,
+            command: wishes.pinned_command.clone(),
+        }
+    } else {
+        Refusal::UnsignedInRepository(names)
+    })
+}
+
+fn but(source: &Source) -> &'static str {
+    if source.pinned {
+        "; its sha256 is the one that was given"
+    } else {
+        ""
+    }
+}

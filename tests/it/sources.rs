@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whom packages are taken from: signatures, keys, pins.
+
+use crate::bed::Bed;
+use crate::kernels::NEW;
+use crate::server::Server;
+use crate::signatures::Key;
+
+/// Signs every package of the directory.
+fn sign(bed: &Bed, key: &Key) {
+    for package in NEW.packages() {
+        fs_err::write(bed.rpm(&package), key.rpm(&package)).unwrap();
+    }
+}
+
+#[test]
+fn a_key_of_the_image_or_of_the_user_makes_a_signature_good() {
+    let key = Key::new();
+    let bed = Bed::new();
+    sign(&bed, &key);
+    let refused = bed.run(&["replace", &bed.source()]);
+    refused.ends_with(3).untouched().complains(&[
+        &format!("is signed with the key {}", key.fingerprint()),
+        "--gpg-key FILE",
+    ]);
+    let file = bed.beside("keys").join("key.asc");
+    fs_err::write(&file, key.public()).unwrap();
+    let file = file.to_str().unwrap();
+    let ran = bed.run(&[
+        "replace",
+        "--require-signature",
+        "--gpg-key",
+        file,
+        &bed.source(),
+    ]);
+    ran.ends_with(0)
+        .complains(&["4 packages, 4 with a good signature"]);
+    for package in ran.report()["packages"].as_array().unwrap() {
+        ran.require(
+            package["signer"] == key.fingerprint(),
+            "the report names the signer",
+        );
+    }
+    let bed = Bed::new();
+    sign(&bed, &key);
+    bed.write("etc/pki/rpm-gpg/RPM-GPG-KEY-test", key.public());
+    bed.run(&["replace", &bed.source()]).ends_with(0);
+}
+
+#[test]
+fn a_key_file_without_a_key_is_refused() {
+    let bed = Bed::new();
+    let file = bed.beside("keys").join("key.asc");
+    for (content, says) in [
+        (Some("hello"), "expected a public key"),
+        (None, "No such file"),
+    ] {
+        let _ = fs_err::remove_file(&file);
+        if let Some(content) = content {
+            fs_err::write(&file, content).unwrap();
+        }
+        let file = file.to_str().unwrap();
+        let ran = bed.run(&["replace", "--gpg-key", file, &bed.source()]);
+        ran.ends_with(3).untouched().complains(&[file, says]);
+    }
+}
+
+/// A server that has the packages of NEW, unsigned, and their URLs.
+fn served() -> (Server, Vec<String>) {
+    let files: Vec<_> = NEW
+        .packages()
+        .iter()
+        .map(|it| (format!("/{}.rpm", it.nevra()), it.rpm()))
+        .collect();
+    let names: Vec<_> = files.iter().map(|(name, _)| name.clone()).collect();
+    let server = Server::start(200, "application/x-rpm", move |path| {
+        let file = files.iter().find(|(name, _)| name == path);
+        file.map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+    });
+    let urls = names
+        .iter()
+        .map(|name| server.url(name.trim_start_matches('/')));
+    let urls = urls.collect();
+    (server, urls)
+}
+
+#[test]
+fn what_a_refusal_says_to_type_works() {
+    let bed = Bed::new();
+    let (_server, urls) = served();
+    let args: Vec<_> = ["replace".to_owned()].into_iter().chain(urls).collect();
+    let refused = bed.run(&args);
+    refused
+        .ends_with(3)
+        .untouched()
+        .complains(&["kernel-core-6.9.4-200.fc40.x86_64", "trust on first use"]);
+    let command = refused
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("  ostree-kernel "))
+        .expect("the refusal has a command");
+    // Nothing in it but the pins needs quoting.
+    let words: Vec<_> = command
+        .split(' ')
+        .map(|word| word.trim_matches('\'').to_owned())
+        .collect();
+    let ran = bed.run_exactly(&words, |_| {});
+    ran.ends_with(0).complains(&[
+        "kernel-core-6.9.4-200.fc40.x86_64 is not signed; its sha256 is the one that was given",
+    ]);
+    let warnings = ran.report()["warnings"].as_array().unwrap().len();
+    ran.require(warnings == 4, "the report keeps the warnings");
+}
+
+#[test]
+fn pins_are_compared_with_the_bytes() {
+    let bed = Bed::new();
+    let zeros = "0".repeat(64);
+    let core = bed.rpm(&NEW.packages()[1]);
+    let core = core.to_str().unwrap();
+    let ran = bed.run(&["replace", &bed.source(), &format!("{core}#sha256={zeros}")]);
+    ran.ends_with(3).untouched().complains(&[
+        &format!("{core}: its sha256 is "),
+        &format!("and {zeros} was asked for"),
+    ]);
+    let ran = bed.run(&["replace", &format!("{}#sha256={zeros}", bed.source())]);
+    ran.ends_with(3)
+        .untouched()
+        .complains(&["a directory has no digest", "--sha256sums"]);
+}
+
+#[test]
+fn a_file_of_sha256sum_pins_every_source() {
+    use sha2::{Digest, Sha256};
+    let bed = Bed::new();
+    let line = |package: &crate::kernels::Pkg| {
+        let digest = ostree_kernel::kernel::package::hex(&Sha256::digest(package.rpm()));
+        format!("{digest} *somewhere/{}.rpm\n", package.nevra())
+    };
+    let lines: Vec<_> = NEW.packages().iter().map(line).collect();
+    let file = bed.beside("sums").join("SHA256SUMS");
+    let sums = file.to_str().unwrap().to_owned();
+    let args = ["replace", "--sha256sums", &sums, &bed.source()];
+    let (_server, urls) = served();
+
+    fs_err::write(&file, lines[1..].concat()).unwrap();
+    let ran = bed.run(&args);
+    ran.ends_with(3)
+        .untouched()
+        .complains(&["has no line for kernel-6.9.4-200.fc40.x86_64.rpm"]);
+
+    let swapped = lines[0].replace("/kernel-6", "/kernel-core-6");
+    fs_err::write(&file, lines[..1].concat() + &lines[2..].concat() + &swapped).unwrap();
+    let ran = bed.run(&args);
+    ran.ends_with(3)
+        .untouched()
+        .complains(&["its sha256 is", "was asked for"]);
+
+    fs_err::write(&file, lines.concat()).unwrap();
+    let args = ["replace", "--sha256sums", &sums].map(str::to_owned);
+    bed.run(&[&args, urls.as_slice()].concat()).ends_with(0);
+}
+
+#[test]
+fn what_is_not_needed_is_left_out_and_said() {
+    let bed = Bed::new();
+    let core = &NEW.packages()[1];
+    let also = |name: &str, provides: Vec<(String, String)>| {
+        let package = crate::kernels::Pkg {
+            name: name.into(),
+            files: vec![],
+            requires: vec![],
+            provides,
+            ..core.clone()
+        };
+        bed.rpm(&package);
+        format!("leaving out {name}-6.9.4-200.fc40.x86_64")
+    };
+    let said = [
+        also(
+            "kernel-devel",
+            vec![("kernel-devel-uname-r".into(), NEW.kver.into())],
+        ),
+        also("kernel-headers", vec![]),
+        also("kernel-debuginfo", vec![]),
+    ];
+    let said: Vec<_> = said.iter().map(String::as_str).collect();
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0).complains(&said);
+    let left_out = ran.report()["left_out"].as_array().unwrap().len();
+    ran.require(left_out == 3, "the report says so");
+}
