@@ -94,7 +94,11 @@ impl Omitted {
 
     /// Adds what dracut's arguments say, as it notes them in `build-parameter.txt`.
     pub fn read_arguments(&mut self, text: &str) {
-        let arguments = split(text);
+        self.add_arguments(&split(text));
+    }
+
+    /// Adds what arguments for dracut say.
+    pub fn add_arguments(&mut self, arguments: &[String]) {
         let mut arguments = arguments.iter().map(String::as_str);
         while let Some(argument) = arguments.next() {
             let (option, value) = match argument.split_once('=') {

@@ -92,7 +92,7 @@ pub struct Lists {
 }
 
 /// What the rpmdb says of `vmlinuz`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Owner {
     /// There is no rpmdb here, or no rpm that may be asked; why.
     NoRpmdb(String),

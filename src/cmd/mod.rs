@@ -22,11 +22,13 @@ use crate::report::{
     After, Before, FindingReport, HostReport, KernelReport, Labels, Outcome, PackageReport, Report,
     SCHEMA, checks, tool,
 };
+use crate::steps::generate::{self, Wants};
 use crate::steps::locate::Kernel;
-use crate::steps::verify::{Options, Verdict, verify};
+use crate::steps::verify::{Options, Reading, Verdict, verify};
 use crate::steps::workspace::Workspace;
-use crate::steps::{clean, commit, generate};
+use crate::steps::{clean, commit};
 use crate::sys::exec::{Cmd, Exec};
+use crate::sys::root::Root;
 
 /// The second half of `replace` and `rebuild`: from a located kernel to a committed tree.
 struct Job<'a> {
@@ -35,8 +37,6 @@ struct Job<'a> {
     kind: Kind,
     backend: Option<Backend>,
     before: Option<Kver>,
-    /// What the base's initramfs had.
-    base: Option<Baseline>,
     packages: Vec<PackageReport>,
     /// Packages of the sources that are not taken.
     left_out: Vec<String>,
@@ -54,6 +54,10 @@ pub struct Ending {
     /// Reject an initramfs without this driver, inside or built in
     #[arg(long, value_name = "NAME")]
     pub require_driver: Vec<String>,
+    /// Let dracut choose its modules anew, without those that the base's
+    /// initramfs has
+    #[arg(long)]
+    pub no_inherit: bool,
     /// Write the report to FILE too
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -62,16 +66,27 @@ pub struct Ending {
     pub dracut: Vec<String>,
 }
 
+impl Ending {
+    /// What is asked of dracut.
+    fn wants(&self, root: &Root, base: Option<&Baseline>) -> Result<Wants> {
+        let base = base.filter(|_| !self.no_inherit);
+        Wants::new(root, base, &self.dracut)
+    }
+}
+
 impl Job<'_> {
     fn finish(
-        mut self,
+        self,
         exec: &Exec,
         workspace: Workspace,
         kernel: Kernel,
+        base: Reading,
         global: &Global,
     ) -> Result<Outcome> {
+        let base = base.done();
+        let wants = self.ending.wants(exec.root(), base.as_ref())?;
         let options = Options {
-            base: self.base.take(),
+            base,
             wanted: Wanted {
                 drivers: self.ending.require_driver.clone(),
                 ..Wanted::default()
@@ -89,11 +104,11 @@ impl Job<'_> {
                 removed => format!("removed {}", removed.join(", ")),
             },
         )?;
-        let generate = || generate::generate(exec, &workspace, clean, &self.ending.dracut);
+        let generate = || generate::generate(exec, &workspace, clean, wants);
         let candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
         let verified = step(
             "verify",
-            || verify(exec, candidate, &options),
+            || verify(exec.root(), candidate, &options),
             |verified| match verified {
                 Ok(_) => "nothing fatal".to_owned(),
                 Err(_) => "not fit to boot".to_owned(),

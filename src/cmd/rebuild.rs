@@ -45,12 +45,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         kind: host.kind,
         backend: None,
         before: None,
-        base,
         packages: Vec::new(),
         left_out: Vec::new(),
         warnings: Vec::new(),
         commit: commit::commands(&exec, host.kind)?,
         ending: &args.ending,
     };
-    job.finish(&exec, workspace, kernel, global)
+    job.finish(&exec, workspace, kernel, base, global)
 }

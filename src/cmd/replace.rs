@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel replace`: the whole job.
 
-use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 
 use super::sources::{self, Sources};
 use super::{Ending, Job, step};
@@ -13,8 +12,9 @@ use crate::kernel::kver::Kver;
 use crate::kernel::signature::Signature;
 use crate::plan::{self, Backend, Plan, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
+use crate::steps::verify::{self, Reading};
 use crate::steps::workspace::{self, Workspace};
-use crate::steps::{commit, generate, locate, resolve, survey, transact, unwrap, verify};
+use crate::steps::{commit, locate, resolve, survey, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -52,20 +52,15 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
-    let old = host.kernel()?;
-    // The base's initramfs is read while the packages are.
-    let base = thread::spawn({
-        let root = root.clone();
-        move || verify::baseline(&root, &old)
-    });
     let workspace = Workspace::open(&root)?;
     let resolve = || resolve::resolve(&root, &workspace, &args.sources.request());
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, &host, &wishes)?;
     let plan = plan::plan(&host, set, &wishes)?;
+    let base = verify::baseline(&root, &plan.old);
     if args.dry_run {
-        return dry_run(&exec, &plan, args, global);
+        return dry_run(&exec, &plan, base, args, global);
     }
     tracing::info!(
         "plan           {} -> {} with {}",
@@ -82,9 +77,6 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-    let base = base
-        .join()
-        .map_err(|_| anyhow!("the thread that reads the base's initramfs has panicked"))?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
     // What a killed run left is healed, and may have hidden what the plan is made of.
     let (host, plan) = if host.leftovers.is_empty() {
@@ -108,14 +100,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         kind: plan.kind,
         backend: Some(plan.backend),
         before: Some(plan.old.clone()),
-        base,
         packages: packages(&plan),
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         commit: commit::commands(&exec, plan.kind)?,
         ending: &args.ending,
     };
-    job.finish(&exec, workspace, kernel, global)
+    job.finish(&exec, workspace, kernel, base, global)
 }
 
 impl Args {
@@ -131,32 +122,36 @@ impl Args {
     }
 }
 
-fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Outcome> {
+fn dry_run(
+    exec: &Exec,
+    plan: &Plan,
+    base: Reading,
+    args: &Args,
+    global: &Global,
+) -> Result<Outcome> {
     let tmpdir = &format!("/{}", workspace::TMP);
     let kver = &plan.set.kver;
     // cliwrap will be off by then, so dracut is itself.
     let mut commands = vec![transact::command(plan, tmpdir)];
-    commands.extend(generate::commands(
-        "dracut",
-        kver,
-        tmpdir,
-        &args.ending.dracut,
-    ));
+    let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
+    commands.extend(wants.commands("dracut", kver, tmpdir));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);
     }
     let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
+    let json = serde_json::json!({
+        "schema": SCHEMA, "command": "replace", "outcome": "planned",
+        "root": exec.root().path(), "backend": plan.backend,
+        "kernel": {"before": {"kver": plan.old}, "after": {"kver": kver}},
+        "packages": packages(plan), "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
+    });
+    let json = format!("{json:#}\n");
+    if let Some(file) = &args.ending.report {
+        fs_err::write(file, &json).context("writing the report")?;
+    }
     let text = match global.format {
         Format::Human => format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  ")),
-        Format::Json => format!(
-            "{:#}\n",
-            serde_json::json!({
-                "schema": SCHEMA, "command": "replace", "outcome": "planned",
-                "root": exec.root().path(), "backend": plan.backend,
-                "kernel": {"before": {"kver": plan.old}, "after": {"kver": kver}},
-                "packages": packages(plan), "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
-            })
-        ),
+        Format::Json => json,
     };
     cli::print(&text)?;
     Ok(Outcome::Passed)

@@ -73,6 +73,8 @@ fn human(root: &Root, host: &Host) -> Result<String> {
             .iter()
             .map(|path| ("leftover", format!("/{path}"))),
     );
+    let lost = host.cliwrap.lost.iter();
+    lines.extend(lost.map(|path| ("lost", format!("/{path}, which runs itself for ever"))));
     lines.extend(
         host.missing_programs
             .iter()
@@ -97,7 +99,7 @@ fn json(root: &Root, host: &Host) -> Result<String> {
         "kind": host.kind,
         "backends": host.backends,
         "rpm_ostree": host.rpm_ostree.map(|version| version.to_string()),
-        "cliwrap": {"wrapped": wrapped.collect::<Vec<_>>(), "created": host.cliwrap.created},
+        "cliwrap": {"wrapped": wrapped.collect::<Vec<_>>(), "created": host.cliwrap.created, "lost": host.cliwrap.lost},
         "layout_ostree": host.layout_ostree,
         "kernels": kernels,
         "packages": host.packages.iter().map(|it| it.nevra.to_string()).collect::<Vec<_>>(),

@@ -12,8 +12,8 @@ use crate::cli::{self, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::ModuleDir;
 use crate::report::{KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool};
-use crate::steps::survey;
 use crate::steps::verify::{self, Verdict};
+use crate::steps::{owner, tree};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -130,10 +130,10 @@ fn look(args: &Args, global: &Global, options: &verify::Options) -> Result<(Kver
     let exec = Exec::new(&root);
     let kver = match args.kver.as_ref().or(args.of_kver.as_ref()) {
         Some(kver) => kver.clone(),
-        None => a_kernel(survey::module_dirs(&root)?)?,
+        None => a_kernel(tree::module_dirs(&root)?)?,
     };
     let path = format!("{}/initramfs.img", kver.dir());
-    let verdict = verify::look(&exec, &kver, &path, options)?;
+    let verdict = verify::look(&root, &kver, &path, || owner::ask(&exec, &kver), options)?;
     Ok((kver, verdict))
 }
 

@@ -112,6 +112,10 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
         Kind::RunningSystem => return Err(Refusal::RunningSystem),
         Kind::OstreeContainer | Kind::Container => {}
     }
+    if !host.cliwrap.lost.is_empty() {
+        let lost = host.cliwrap.lost.iter().map(|path| format!("/{path}"));
+        return Err(Refusal::LostPrograms(lost.collect()));
+    }
     if !host.missing_programs.is_empty() {
         let names = host.missing_programs.iter().map(|name| (*name).to_owned());
         return Err(Refusal::MissingPrograms(names.collect()));

@@ -4,27 +4,11 @@
 use anyhow::{Context, Result};
 
 use super::locate::Kernel;
-use super::survey::module_dirs;
+use super::tree::{legacy, module_dirs};
 use crate::kernel::MODULES;
 use crate::sys::exec::Exec;
-use crate::sys::root::{self, Root};
+use crate::sys::root;
 use crate::tools::{cliwrap, rpm};
-
-/// Where kernels of older layouts are. ostree boots one of these when the new directory has no
-/// initramfs.
-const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
-
-/// Names of kernels and of what goes with them there. Boot loaders and their directories (`efi`,
-/// `grub2`, `loader`) are somebody else's.
-const KERNEL_FILES: [&str; 7] = [
-    "vmlinuz-",
-    "initramfs-",
-    "initrd-",
-    ".vmlinuz-",
-    "symvers-",
-    "System.map-",
-    "config-",
-];
 
 /// A tree that holds one kernel and nothing of another.
 pub struct Clean {
@@ -58,24 +42,6 @@ pub fn clean(exec: &Exec, kernel: Kernel) -> Result<Clean> {
         }
     }
     Ok(Clean { kernel, removed })
-}
-
-/// Kernel files in `boot` and `usr/lib/ostree-boot`.
-///
-/// # Errors
-/// When a directory cannot be read.
-pub fn legacy(root: &Root) -> Result<Vec<String>, root::Error> {
-    let mut found = Vec::new();
-    for dir in LEGACY_DIRS {
-        for (name, kind) in root.list(dir)? {
-            let name = name.to_string_lossy();
-            let is_kernel = KERNEL_FILES.iter().any(|start| name.starts_with(start));
-            if is_kernel && kind != root::Kind::Dir {
-                found.push(format!("{dir}/{name}"));
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Whether a package owns a file in it.

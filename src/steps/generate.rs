@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::clean::Clean;
 use super::locate::Kernel;
 use super::workspace::Workspace;
+use crate::checks::Baseline;
 use crate::initramfs;
 use crate::kernel::kver::Kver;
 use crate::sys::exec::{Cmd, Exec};
@@ -57,19 +58,53 @@ fn candidate_path(kver: &Kver) -> String {
     format!("{}/.initramfs.img.ostree-kernel", kver.dir())
 }
 
-/// The command lines of depmod and dracut. `program` is dracut's.
-pub fn commands(program: &str, kver: &Kver, tmpdir: &str, extra: &[String]) -> [Cmd; 2] {
-    let dracut = dracut::build(&dracut::Options {
-        program,
-        kver,
-        tmpdir,
-        extra,
-        output: &format!("/{}", candidate_path(kver)),
-    });
-    [depmod::all(kver), dracut]
+/// What is asked of dracut.
+#[derive(Debug, Clone, Default)]
+pub struct Wants {
+    /// dracut's modules that the base's initramfs has.
+    pub inherited: Vec<String>,
+    /// What the user put after `--`.
+    pub extra: Vec<String>,
 }
 
-/// Builds the initramfs.
+impl Wants {
+    /// Carries over those of the base's modules that are still on disk and that nobody leaves out.
+    ///
+    /// # Errors
+    /// When dracut's modules or its configuration cannot be read.
+    pub fn new(root: &Root, base: Option<&Baseline>, extra: &[String]) -> Result<Self> {
+        let on_disk = dracut::modules(root)?;
+        let mut omitted = dracut::omitted(root)?;
+        omitted.add_arguments(extra);
+        let had = base.map(|base| base.dracut_modules.as_slice());
+        let kept = had.unwrap_or_default().iter().filter(|module| {
+            on_disk.contains(*module) && !omitted.dracut_modules.contains(*module)
+        });
+        Ok(Self {
+            inherited: kept.filter(|module| *module != "ostree").cloned().collect(),
+            extra: extra.to_vec(),
+        })
+    }
+
+    /// The command lines. `program` is dracut's.
+    pub fn commands(&self, program: &str, kver: &Kver, tmpdir: &str) -> [Cmd; 2] {
+        [depmod::all(kver), self.dracut(program, kver, tmpdir)]
+    }
+
+    fn dracut(&self, program: &str, kver: &Kver, tmpdir: &str) -> Cmd {
+        dracut::build(&dracut::Options {
+            program,
+            kver,
+            tmpdir,
+            inherited: &self.inherited,
+            extra: &self.extra,
+            output: &format!("/{}", candidate_path(kver)),
+        })
+    }
+}
+
+/// Builds the initramfs. dracut does its work once; where it stops before that, since a module of
+/// the base cannot be added any more, it starts again without that one.
 ///
 /// # Errors
 /// When depmod or dracut fails, or dracut prints that something was lost, or made no file.
@@ -77,7 +112,7 @@ pub fn generate(
     exec: &Exec,
     workspace: &Workspace,
     clean: Clean,
-    extra: &[String],
+    mut wants: Wants,
 ) -> Result<Candidate> {
     let root = exec.root();
     let kernel = clean.kernel;
@@ -85,8 +120,8 @@ pub fn generate(
     let purpose = || format!("generating the initramfs for {kver}");
     let tmpdir = format!("/{}", workspace.tmp()?);
     let program = cliwrap::real(root, "dracut")?;
-    let [depmod, dracut] = commands(&program, &kver, &tmpdir, extra);
-    exec.run(&depmod, &mut |_| {}).with_context(purpose)?;
+    exec.run(&depmod::all(&kver), &mut |_| {})
+        .with_context(purpose)?;
     let mut candidate = Candidate {
         path: candidate_path(&kver),
         root: root.clone(),
@@ -94,13 +129,32 @@ pub fn generate(
         kernel,
     };
     root.remove_file(&candidate.path)?;
-    let mut losses = Vec::new();
-    let mut judge = |line: &str| {
-        if dracut::meaning(line) == dracut::Meaning::Loss && losses.len() < LOSSES {
-            losses.push(line.to_owned());
+    let losses = loop {
+        let mut losses = Vec::new();
+        let mut refused = None;
+        let mut judge = |line: &str| {
+            if dracut::meaning(line) == dracut::Meaning::Loss && losses.len() < LOSSES {
+                losses.push(line.to_owned());
+            }
+            refused = dracut::refused_module(line)
+                .map(str::to_owned)
+                .or(refused.take());
+        };
+        let ran = exec.run(&wants.dracut(&program, &kver, &tmpdir), &mut judge);
+        let had = wants.inherited.len();
+        wants
+            .inherited
+            .retain(|module| Some(module) != refused.as_ref());
+        match refused {
+            Some(module) if ran.is_err() && wants.inherited.len() < had => tracing::warn!(
+                "the base's initramfs has dracut's module {module}, which cannot be added now; dracut starts again without it"
+            ),
+            _ => {
+                ran.with_context(purpose)?;
+                break losses;
+            }
         }
     };
-    exec.run(&dracut, &mut judge).with_context(purpose)?;
     workspace.remove_tmp()?;
     if !losses.is_empty() {
         bail!(

@@ -3,10 +3,12 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::survey::module_dirs;
+use super::owner;
 use super::transact::Settled;
+use super::tree::module_dirs;
+use crate::checks::Owner;
 use crate::kernel::kver::Kver;
-use crate::plan::{Plan, Source};
+use crate::plan::{Installed, Plan, Source};
 use crate::sys::exec::Exec;
 use crate::tools::{cliwrap, rpm};
 
@@ -16,6 +18,8 @@ pub struct Kernel {
     pub kver: Kver,
     /// The package that owns `vmlinuz`.
     pub package: String,
+    /// All that the rpmdb says of `vmlinuz`.
+    pub owner: Owner,
 }
 
 /// Exactly one directory with a `vmlinuz`, its name the promised kver, owned by a package; and, after
@@ -41,26 +45,27 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
     let path = format!("{}/vmlinuz", promised.dir());
     let program = cliwrap::real(exec.root(), "rpm")?;
     let database = rpm::Database::open(exec, &program);
-    let owners = database.owners(&path).context("asking who owns vmlinuz")?;
-    let Some(package) = owners.first() else {
+    let installed = database
+        .kernel_packages()
+        .context("asking what is installed now")?;
+    let owners = owner::of_vmlinuz(&database, &installed, promised)?;
+    let Some((package, _)) = owners.first() else {
         bail!(
             "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not tell the same story"
         );
     };
     if let Some(plan) = plan {
-        is_whole(&database, plan)?;
+        is_whole(&installed, plan)?;
     }
     Ok(Kernel {
         kver: promised.clone(),
         package: package.to_string(),
+        owner: Owner::Packages(owners),
     })
 }
 
 /// A transaction that stopped half-way has a `vmlinuz`, too.
-fn is_whole(database: &rpm::Database, plan: &Plan) -> Result<()> {
-    let installed = database
-        .kernel_packages()
-        .context("asking what is installed now")?;
+fn is_whole(installed: &[Installed], plan: &Plan) -> Result<()> {
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {
             let digest = it.header_sha256.as_ref();

@@ -151,8 +151,14 @@ pub struct Failed {
 }
 
 fn tail_text(tail: &[String]) -> String {
-    tail.iter()
-        .fold(String::new(), |text, line| text + "\n    " + line)
+    let lines = |start: &str| {
+        tail.iter()
+            .fold(start.to_owned(), |text, line| text + "\n    " + line)
+    };
+    match tail {
+        [] => " and printed nothing".to_owned(),
+        _ => lines("; -v shows all that it prints. Its last lines:"),
+    }
 }
 
 /// A program that is not there.
@@ -204,6 +210,11 @@ impl Exec {
             .custom_path_list(PATH.into())
             .first_result()
             .ok()
+    }
+
+    /// Whether there is such a program: an absolute path is taken as it is.
+    pub fn has(&self, program: &str) -> bool {
+        program.starts_with('/') || self.find(program).is_some()
     }
 
     /// Whether children can be started inside the root at all. For `/` always; for another root

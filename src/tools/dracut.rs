@@ -1,8 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! dracut: the one run that builds the initramfs, and what its log lines mean.
 
+use std::collections::BTreeSet;
+
+use crate::checks::Omitted;
 use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
+use crate::sys::root::{self, Root};
+
+/// Where dracut's modules are, relative to the root.
+pub const MODULES_D: &str = "usr/lib/dracut/modules.d";
+
+/// Where dracut's configuration is; in an image that is not deployed `etc` may be in `usr`.
+const CONF_DIRS: [&str; 4] = [
+    "usr/lib/dracut/dracut.conf.d",
+    "usr/etc/dracut.conf.d",
+    "etc/dracut.conf.d",
+    "run/initramfs/dracut.conf.d",
+];
+
+/// The largest file of configuration that is read (bytes).
+const CONF_MAX: u64 = 1 << 20;
 
 /// The log level that dracut is made to print at, whatever a dracut.conf says (one with
 /// `stdloglvl=0` would empty the log that we read): 3 and one `-v` give 4, "info".
@@ -17,6 +35,8 @@ pub struct Options<'a> {
     pub kver: &'a Kver,
     /// Its directory for temporary files, absolute inside the root, on the file system of the modules.
     pub tmpdir: &'a str,
+    /// dracut's modules to add, beside `ostree`: those of the base.
+    pub inherited: &'a [String],
     /// What the user put after `--`.
     pub extra: &'a [String],
     /// Where the initramfs goes, absolute inside the root.
@@ -29,19 +49,69 @@ pub struct Options<'a> {
 /// drops the file then (dracut-ng#1561). `--no-hostonly`: Fedora's configuration and dracut-ng 109
 /// say the opposite.
 pub fn build(options: &Options) -> Cmd {
-    Cmd::new(options.program)
+    let cmd = Cmd::new(options.program)
         .args([
             "--no-hostonly",
             "--kver",
             options.kver.as_str(),
             "--reproducible",
         ])
-        .args(["-v", "--stdlog", STDLOG, "--add", "ostree"])
-        .args(["--tmpdir", options.tmpdir])
+        .args(["-v", "--stdlog", STDLOG, "--add", "ostree"]);
+    let cmd = match options.inherited {
+        [] => cmd,
+        modules => cmd.args(["--add", &modules.join(" ")]),
+    };
+    cmd.args(["--tmpdir", options.tmpdir])
         .args(options.extra)
         .args(["-f", options.output])
         .env("DRACUT_NO_XATTR", "1")
         .env("TMPDIR", options.tmpdir)
+}
+
+/// dracut's modules on disk, by name.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
+    let names = root.list(MODULES_D)?.into_iter();
+    let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+    // Two digits for the order come before the name.
+    let plain = |name: String| name.get(2..).unwrap_or_default().to_owned();
+    Ok(names.map(plain).collect())
+}
+
+/// What dracut's configuration leaves out.
+///
+/// # Errors
+/// When a file of it cannot be read.
+pub fn omitted(root: &Root) -> Result<Omitted, root::Error> {
+    let mut files = vec!["etc/dracut.conf".to_owned()];
+    for dir in CONF_DIRS {
+        let names = root.list(dir)?.into_iter();
+        let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+        let confs = names.filter(|name| name.ends_with(".conf"));
+        files.extend(confs.map(|name| format!("{dir}/{name}")));
+    }
+    let mut omitted = Omitted::default();
+    for file in files {
+        // Only what leads to a file is read; `/dev/null` switches one off.
+        if root.is_file(&file)?
+            && let Some(text) = root.read(&file, CONF_MAX)?
+        {
+            omitted.read_conf(&String::from_utf8_lossy(&text));
+        }
+    }
+    Ok(omitted)
+}
+
+/// The module that a line of the log says cannot be added. dracut stops there, before any work.
+///
+/// 106: `Module 'x' cannot be installed.` (or `found`); 059: `dracut module 'x' cannot be found or
+/// installed.`
+pub fn refused_module(line: &str) -> Option<&str> {
+    let (_, named) = line.split_once("odule '")?;
+    let (name, rest) = named.split_once('\'')?;
+    rest.starts_with(" cannot be ").then_some(name)
 }
 
 /// What a line of the log means.
@@ -85,6 +155,28 @@ pub fn meaning(line: &str) -> Meaning {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modules_that_cannot_be_added_are_named() {
+        for (line, expected) in [
+            (
+                "dracut[E]: Module 'nvmf' cannot be installed.",
+                Some("nvmf"),
+            ),
+            ("dracut[E]: Module 'nvmf' cannot be found.", Some("nvmf")),
+            (
+                "dracut: dracut module 'nvmf' cannot be found or installed.",
+                Some("nvmf"),
+            ),
+            (
+                "dracut[E]: Module 'nvmf' depends on module 'network', which can't be installed",
+                None,
+            ),
+            ("dracut[I]: *** Including module: nvmf ***", None),
+        ] {
+            assert_eq!(refused_module(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn each_line_means_what_it_means() {

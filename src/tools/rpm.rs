@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! rpm: questions to the rpmdb. It is never asked to change anything.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::kernel::package::{Capability, Nevra};
 use crate::plan::Installed;
-use crate::sys::exec::{Cmd, Exec, Failed};
+use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};
 
 /// How many paths one `rpm -qf` gets.
@@ -132,16 +132,13 @@ impl<'a> Database<'a> {
         let path = format!("/{path}");
         let cmd = self.snapshot.asked(Cmd::new(self.rpm));
         let cmd = cmd.args(["-qf", "--qf", format, "--", &path]);
-        match self.exec.ask(&cmd) {
-            Ok(output) => String::from_utf8_lossy(&output)
-                .lines()
-                .map(|line| {
-                    let fields: Vec<_> = line.split('\t').collect();
-                    parse_nevra(&fields).with_context(|| format!("rpm printed {line:?}"))
-                })
-                .collect(),
-            Err(error) if error.is::<Failed>() => Ok(Vec::new()),
-            Err(error) => Err(error),
+        let (output, failed) = self.exec.ask_whatever(&cmd)?;
+        let output = String::from_utf8_lossy(&output);
+        match failed {
+            // It exits with the number of paths that have no owner, and says so on stdout too.
+            Some(_) if output.contains(&path) => Ok(Vec::new()),
+            Some(failed) => Err(failed.into()),
+            None => output.lines().map(parse_owner).collect(),
         }
     }
 }
@@ -179,6 +176,11 @@ fn parse_packages(text: &str) -> Result<Vec<Installed>> {
     Ok(packages)
 }
 
+fn parse_owner(line: &str) -> Result<Nevra> {
+    let fields: Vec<_> = line.split('\t').collect();
+    parse_nevra(&fields).with_context(|| format!("rpm printed {line:?}"))
+}
+
 fn parse_nevra(fields: &[&str]) -> Option<Nevra> {
     let [name, epoch, version, release, arch] = fields else {
         return None;
@@ -202,10 +204,15 @@ pub fn owns_any(exec: &Exec, rpm: &str, paths: &[String]) -> Result<bool> {
         let cmd = Cmd::new(rpm)
             .args(["-qf", "--qf", "O\\n", "--"])
             .args(paths);
-        // It exits with the number of paths that have no owner, and says so on stdout too.
-        let (output, _) = exec.ask_whatever(&cmd)?;
-        if output.split(|byte| *byte == b'\n').any(|line| line == b"O") {
+        let (output, failed) = exec.ask_whatever(&cmd)?;
+        let answers = output.split(|byte| *byte == b'\n');
+        if answers.clone().any(|line| line == b"O") {
             return Ok(true);
+        }
+        // A line for each path without an owner, or rpm has not looked.
+        let unowned = answers.filter(|line| !line.is_empty()).count();
+        if unowned < some.len() {
+            return Err(failed.map_or_else(|| anyhow!("rpm printed {unowned} lines"), Into::into));
         }
     }
     Ok(false)

@@ -488,3 +488,19 @@ fn every_end_has_its_report() {
         );
     }
 }
+
+#[test]
+fn an_rpm_that_does_not_answer_has_not_said_no() {
+    let bed = Bed::new();
+    bed.behave("rpm", "no-owners");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(1).complains(&[
+        "asking who owns vmlinuz: rpm exited with status 1; -v shows",
+        "cannot open Packages database",
+    ]);
+    let bed = Bed::new();
+    bed.behave("rpm", "no-owners");
+    bed.run(&["verify"])
+        .ends_with(1)
+        .prints(&["unknown kernel-rpmdb: could not look"]);
+}

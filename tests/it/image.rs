@@ -81,6 +81,9 @@ pub enum Fault {
     Truncated,
 }
 
+/// dracut's modules of every image.
+const MODULES: &[u8] = b"base\nmultipath\nnvmf\nostree\n";
+
 /// A newc archive as dracut makes it for an ostree image of the kernel `kver`.
 pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec<u8> {
     const DIR: u32 = 0o040_755;
@@ -98,7 +101,7 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
     file("init", LINK, b"usr/bin/systemd");
     file("usr/bin/systemd", FILE, elf);
     file("etc/initrd-release", FILE, b"ID=test\n");
-    file("usr/lib/dracut/modules.txt", FILE, b"base\nostree\n");
+    file("usr/lib/dracut/modules.txt", FILE, MODULES);
     file("usr/lib/dracut/dracut-059", FILE, b"");
     if fault != Fault::NoOstree {
         file("usr/lib/ostree/ostree-prepare-root", FILE, elf);

@@ -366,8 +366,12 @@ fn a_dry_run_says_what_a_run_does() {
             dry.prints(&[&package.nevra()]);
         }
         dry.prints(&[OLD.kver, NEW.kver, "initramfs.img  written"]);
-        let json = bed.run(&["replace", "--dry-run", "--format", "json", &bed.source()]);
+        let file = bed.beside("out").join("plan.json");
+        let (report, source) = (format!("--report={}", file.display()), bed.source());
+        let json = bed.run(&["replace", "--dry-run", "--format", "json", &report, &source]);
         json.ends_with(0).in_order(&[]).untouched();
+        let written = fs_err::read_to_string(file).unwrap();
+        json.require(written == json.stdout, "--report has the plan");
         let json = json.json();
 
         let real = bed.run(&["replace", &bed.source()]);
@@ -481,7 +485,10 @@ fn the_report_is_stable() {
             "kernel-core-6.9.4-200.fc40.x86_64".into(),
         ),
         ("/dracut/version", "059".into()),
-        ("/dracut/modules", serde_json::json!(["base", "ostree"])),
+        (
+            "/dracut/modules",
+            serde_json::json!(["base", "multipath", "nvmf", "ostree"]),
+        ),
         ("/findings", serde_json::json!([])),
         ("/labels/ostree.linux", NEW.kver.into()),
     ] {
@@ -525,4 +532,80 @@ fn an_initramfs_that_others_could_read_is_not_left_so() {
         .after
         .mode(&format!("usr/lib/modules/{}/initramfs.img", OLD.kver));
     ran.require(mode == Some(0o600), "0600");
+}
+
+#[test]
+fn dracut_modules_of_the_base_are_carried_over() {
+    let all = "--add ostree --add base multipath nvmf";
+    let bed_with = |modules: &[&str]| {
+        let bed = Bed::new();
+        for module in modules {
+            bed.write(
+                &format!("usr/lib/dracut/modules.d/{module}/module-setup.sh"),
+                "",
+            );
+        }
+        bed
+    };
+    let everything = ["00base", "90multipath", "95nvmf", "95ostree"];
+    let asks_for = |ran: &Ran, add: &str| {
+        let dracut = DRACUT.replace("--add ostree", add);
+        succeeds(
+            ran,
+            &[TRANSACTION, INNER, DEPMOD, &dracut, CLEANUP, COMMIT],
+            NEW,
+        );
+    };
+
+    let bed = bed_with(&everything);
+    asks_for(&bed.run(&["replace", &bed.source()]), all);
+
+    let bed = bed_with(&everything[..2]);
+    asks_for(
+        &bed.run(&["replace", &bed.source()]),
+        "--add ostree --add base multipath",
+    );
+
+    let bed = bed_with(&everything);
+    bed.write(
+        "etc/dracut.conf.d/no.conf",
+        "omit_dracutmodules+=\" nvmf \"\n",
+    );
+    let ran = bed.run(&["replace", &bed.source(), "--", "-o", "multipath"]);
+    let dracut = DRACUT.replace("--add ostree", "--add ostree --add base");
+    let dracut = dracut.replace(" -f ", " -o multipath -f ");
+    succeeds(
+        &ran,
+        &[TRANSACTION, INNER, DEPMOD, &dracut, CLEANUP, COMMIT],
+        NEW,
+    );
+
+    let bed = bed_with(&everything);
+    asks_for(
+        &bed.run(&["replace", &bed.source(), "--no-inherit"]),
+        "--add ostree",
+    );
+
+    // dracut stops before any work, and says for which module.
+    let bed = bed_with(&everything);
+    bed.behave("dracut", "refuses-base refuses-nvmf");
+    let ran = bed.run(&["replace", &bed.source()]);
+    let attempts = ran.ran.iter().filter(|line| line.starts_with("dracut"));
+    let attempts: Vec<_> = attempts.cloned().collect();
+    let expected = [
+        all,
+        "--add ostree --add multipath nvmf",
+        "--add ostree --add multipath",
+    ];
+    let expected = expected.map(|add| DRACUT.replace("--add ostree", add));
+    ran.ends_with(0)
+        .complains(&["module nvmf, which cannot be added now"]);
+    ran.require(attempts == expected, "dracut starts again without it");
+
+    // One that nobody asked for is no reason to start again.
+    let bed = bed_with(&everything);
+    bed.behave("dracut", "refuses-ostree");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(1)
+        .complains(&["Module 'ostree' cannot be installed"]);
 }

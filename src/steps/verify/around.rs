@@ -9,25 +9,16 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::checks::{Baseline, Image, Kmod, Omitted, PLACES, plain_firmware};
+use crate::checks::{Baseline, Image, Kmod, PLACES, plain_firmware};
 use crate::initramfs::Inventory;
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleName, unpack};
 use crate::sys::root::{self, Root};
+use crate::tools::dracut;
 
 /// The largest text that is read (bytes): a kernel's configuration has 0.3 MiB.
 const TEXT_MAX: u64 = 8 << 20;
-
-/// Where dracut's configuration is; in an image that is not deployed `etc` may be in `usr`.
-const CONF_DIRS: [&str; 4] = [
-    "usr/lib/dracut/dracut.conf.d",
-    "usr/etc/dracut.conf.d",
-    "etc/dracut.conf.d",
-    "run/initramfs/dracut.conf.d",
-];
-
-const MODULES_D: &str = "usr/lib/dracut/modules.d";
 
 /// The kernel's configuration.
 pub(super) fn config(root: &Root, kver: &Kver) -> Result<Option<String>, String> {
@@ -69,47 +60,15 @@ fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
     Modinfo::of_module(&module).map_err(|error| error.to_string())
 }
 
-/// What dracut's configuration leaves out.
-pub(super) fn omitted(root: &Root) -> Result<Omitted, root::Error> {
-    let mut files = vec!["etc/dracut.conf".to_owned()];
-    for dir in CONF_DIRS {
-        let names = root.list(dir)?.into_iter();
-        let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
-        let confs = names.filter(|name| name.ends_with(".conf"));
-        files.extend(confs.map(|name| format!("{dir}/{name}")));
-    }
-    let mut omitted = Omitted::default();
-    for file in files {
-        // Only what leads to a file is read; `/dev/null` switches one off.
-        if root.is_file(&file)?
-            && let Some(text) = text(root, &file)?
-        {
-            omitted.read_conf(&text);
-        }
-    }
-    Ok(omitted)
-}
-
-/// dracut's modules on disk, by name.
-pub(super) fn dracut_modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
-    let names = root.list(MODULES_D)?.into_iter();
-    let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
-    let plain = |name: String| {
-        name.trim_start_matches(|c: char| c.is_ascii_digit())
-            .to_owned()
-    };
-    Ok(names.map(plain).collect())
-}
-
 /// systemd's units on disk, and what dracut's modules bring along.
 pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let mut dirs = vec![
         "usr/lib/systemd/system".to_owned(),
         "etc/systemd/system".to_owned(),
     ];
-    for (name, kind) in root.list(MODULES_D)? {
+    for (name, kind) in root.list(dracut::MODULES_D)? {
         if kind == root::Kind::Dir {
-            dirs.push(format!("{MODULES_D}/{}", name.to_string_lossy()));
+            dirs.push(format!("{}/{}", dracut::MODULES_D, name.to_string_lossy()));
         }
     }
     let mut units = BTreeSet::new();

@@ -3,38 +3,70 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::around::is_kmod;
-use super::{gather, vmlinuz};
+use super::gather;
 use crate::checks::Baseline;
 use crate::initramfs::{self, Inventory, Limits};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
+use crate::kernel::vmlinuz::is_signed_from;
 use crate::sys::root::Root;
 
-/// What the kernel in the tree and its initramfs have. `None`, with a warning, where there is no
-/// initramfs or it cannot be read: then there is nothing to keep.
-pub fn baseline(root: &Root, kver: &Kver) -> Option<Baseline> {
-    let path = format!("{}/initramfs.img", kver.dir());
-    let read = || {
-        let file = root.open_file(&path)?.context("no such file")?;
-        let mut baseline = of_file(file)?;
-        baseline.signed = vmlinuz::read(root, kver).signed.ok();
-        let modules = gather::modules_on_disk(root, &kver.dir())?;
-        let kmods = modules.iter().filter(|path| is_kmod(path));
-        baseline.kmods = kmods.filter_map(|path| ModuleName::of_path(path)).collect();
-        Ok(baseline)
-    };
-    let read: Result<Baseline> = read();
-    match read {
-        Ok(baseline) => Some(baseline),
-        Err(error) => {
-            tracing::warn!("the base's /{path} cannot be compared with the new one: {error:#}");
-            None
+/// The base's initramfs, which is read while the job goes on.
+pub struct Reading {
+    path: String,
+    baseline: JoinHandle<Result<Baseline>>,
+}
+
+impl Reading {
+    /// Waits for it. `None`, with a warning, where there is no initramfs or it cannot be read: then
+    /// there is nothing to keep.
+    pub fn done(self) -> Option<Baseline> {
+        let panicked = |_| Err(anyhow!("the thread that reads it has panicked"));
+        match self.baseline.join().unwrap_or_else(panicked) {
+            Ok(baseline) => Some(baseline),
+            Err(error) => {
+                let path = self.path;
+                tracing::warn!("the base's /{path} cannot be compared with the new one: {error:#}");
+                None
+            }
         }
     }
+}
+
+/// What the kernel in the tree and its initramfs have. It is looked up before this returns, since
+/// the transaction removes it; the initramfs is read behind our back.
+pub fn baseline(root: &Root, kver: &Kver) -> Reading {
+    let path = format!("{}/initramfs.img", kver.dir());
+    let found = look_up(root, kver, &path);
+    Reading {
+        path,
+        baseline: thread::spawn(|| {
+            let (file, before) = found?;
+            Ok(Baseline {
+                signed: before.signed,
+                kmods: before.kmods,
+                ..of_file(file)?
+            })
+        }),
+    }
+}
+
+fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {
+    let file = root.open_file(path)?.context("no such file")?;
+    let modules = gather::modules_on_disk(root, &kver.dir())?;
+    let kmods = modules.iter().filter(|path| is_kmod(path));
+    let kernel = root.open_file(format!("{}/vmlinuz", kver.dir()))?;
+    let before = Baseline {
+        signed: kernel.and_then(|mut kernel| is_signed_from(&mut kernel).ok()),
+        kmods: kmods.filter_map(|path| ModuleName::of_path(path)).collect(),
+        ..Baseline::default()
+    };
+    Ok((file, before))
 }
 
 /// What a file has, which is not of the tree.

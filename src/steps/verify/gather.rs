@@ -1,36 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tree around the kernel, as far as checks look at it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
 
-use super::super::clean::legacy;
 use super::super::hold;
-use super::super::survey::{module_dirs, ukis};
+use super::super::tree::{legacy, module_dirs, ukis};
 use super::around;
 use super::vmlinuz::Vmlinuz;
-use crate::checks::{Baseline, Image, ImageFile, Lists, Owner, Tree};
+use crate::checks::{ImageFile, Lists, Owner, Tree};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
-use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
-use crate::tools::{cliwrap, rpm, rpm_ostree};
+use crate::tools::{cliwrap, dracut, rpm_ostree};
 
 /// The largest list beside the modules that is read (bytes); Fedora's are below 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the tree.
+/// Reads the tree, but for what depends on the image. `compared`: with an earlier initramfs, too.
 pub(super) fn tree(
-    exec: &Exec,
+    root: &Root,
     kver: &Kver,
     initramfs: &str,
     vmlinuz: Vmlinuz,
-    image: &Image,
-    base: Option<&Baseline>,
+    owner: Owner,
+    compared: bool,
 ) -> Result<Tree> {
-    let root = exec.root();
     let mut kernels = Vec::new();
     let mut stale_dirs = Vec::new();
     for dir in module_dirs(root)? {
@@ -48,51 +46,33 @@ pub(super) fn tree(
     });
     let modules = modules_on_disk(root, &kver.dir())?;
     Ok(Tree {
-        owner: owner(exec, kver).unwrap_or_else(|error| Owner::Failed(format!("{error:#}"))),
         ukis: ukis(root)?,
         legacy: legacy(root)?,
         leftovers: leftovers(root)?,
         lists: lists(root, kver),
         config: around::config(root, kver),
         kmods: around::kmods(root, kver, &modules),
-        omitted: around::omitted(root)?,
-        dracut_modules: base
-            .map_or_else(|| Ok(Default::default()), |_| around::dracut_modules(root))?,
-        units: base.map_or_else(|| Ok(Default::default()), |_| around::units(root))?,
-        firmware_of: base.map_or_else(Default::default, |base| {
-            around::firmware_of(root, image, base)
-        }),
+        omitted: dracut::omitted(root)?,
+        dracut_modules: if compared {
+            dracut::modules(root)?
+        } else {
+            BTreeSet::new()
+        },
+        units: if compared {
+            around::units(root)?
+        } else {
+            BTreeSet::new()
+        },
+        firmware_of: BTreeMap::new(),
         hmac: vmlinuz.hmac,
         signed: vmlinuz.signed,
         release: vmlinuz.release,
+        owner,
         modules,
         kernels,
         stale_dirs,
         initramfs,
     })
-}
-
-fn owner(exec: &Exec, kver: &Kver) -> Result<Owner> {
-    let program = cliwrap::real(exec.root(), "rpm")?;
-    if !program.starts_with('/') && exec.find(&program).is_none() {
-        return Ok(Owner::NoRpmdb("there is no rpm in the tree".into()));
-    }
-    if let Err(why) = exec.probe() {
-        return Ok(Owner::NoRpmdb(format!(
-            "the tree's rpm cannot be asked: {why:#}"
-        )));
-    }
-    let database = rpm::Database::open(exec, &program);
-    let installed = database.kernel_packages()?;
-    let provided = |nevra| {
-        let packages = installed.iter().filter(|package| package.nevra == nevra);
-        let caps = packages.flat_map(|package| &package.provides);
-        let kvers = caps.filter(|cap| cap.name == "kernel-uname-r");
-        let kvers = kvers.map(|cap| cap.version.clone()).collect();
-        (nevra, kvers)
-    };
-    let owners = database.owners(&format!("{}/vmlinuz", kver.dir()))?;
-    Ok(Owner::Packages(owners.into_iter().map(provided).collect()))
 }
 
 fn leftovers(root: &Root) -> Result<Vec<String>> {

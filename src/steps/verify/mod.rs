@@ -8,17 +8,18 @@ mod gather;
 mod image;
 mod vmlinuz;
 
-pub use base::{against, baseline};
+pub use base::{Reading, against, baseline};
 
 use std::path::Path;
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::generate::Candidate;
-use crate::checks::{self, Baseline, Image, Selection, Subject, Tree, Wanted};
+use crate::checks::{self, Baseline, Image, Owner, Selection, Subject, Tree, Wanted};
 use crate::kernel::kver::Kver;
 use crate::report::{self, Answers, Outcome};
-use crate::sys::exec::Exec;
+use crate::sys::root::Root;
 
 /// What looking at one tree came to.
 pub struct Verdict {
@@ -65,11 +66,13 @@ pub struct Verified {
 /// # Errors
 /// When something cannot be read at all.
 pub fn verify(
-    exec: &Exec,
+    root: &Root,
     candidate: Candidate,
     options: &Options,
 ) -> Result<Result<Verified, Verdict>> {
-    let verdict = look(exec, &candidate.kernel.kver, &candidate.path, options)?;
+    let kernel = &candidate.kernel;
+    let owner = || kernel.owner.clone();
+    let verdict = look(root, &kernel.kver, &candidate.path, owner, options)?;
     Ok(match verdict.outcome() {
         Outcome::Passed => Ok(Verified { candidate, verdict }),
         _ => Err(verdict),
@@ -77,22 +80,31 @@ pub fn verify(
 }
 
 /// Looks at the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs.
+/// `owner` says what the rpmdb says of `vmlinuz`, and is asked while the image is read.
 ///
 /// # Errors
 /// When something cannot be read at all; what a check cannot look at is an answer.
-pub fn look(exec: &Exec, kver: &Kver, initramfs: &str, options: &Options) -> Result<Verdict> {
-    let root = exec.root();
-    let (vmlinuz, read) = std::thread::scope(|scope| {
-        let vmlinuz = scope.spawn(|| vmlinuz::read(root, kver));
-        let read = image::of_tree(root, initramfs);
-        (vmlinuz.join(), read)
+pub fn look(
+    root: &Root,
+    kver: &Kver,
+    initramfs: &str,
+    owner: impl FnOnce() -> Owner,
+    options: &Options,
+) -> Result<Verdict> {
+    let (around, image) = thread::scope(|scope| {
+        let image = scope.spawn(|| image::of_tree(root, initramfs));
+        let vmlinuz = vmlinuz::read(root, kver);
+        let sha256 = vmlinuz.sha256.clone();
+        let compared = options.base.is_some();
+        let tree = gather::tree(root, kver, initramfs, vmlinuz, owner(), compared);
+        (tree.map(|tree| (tree, sha256)), image.join())
     });
-    let (image, digest) = read?;
-    let vmlinuz = vmlinuz.map_err(|_| anyhow::anyhow!("reading vmlinuz: the reader gave up"))?;
-    let vmlinuz_sha256 = vmlinuz.sha256.clone();
-    let base = options.base.as_ref();
-    let tree = gather::tree(exec, kver, initramfs, vmlinuz, &image, base);
-    let tree = tree.context("reading the tree")?;
+    let (image, digest) =
+        image.map_err(|_| anyhow!("the thread that reads the initramfs has panicked"))??;
+    let (mut tree, vmlinuz_sha256) = around.context("reading the tree")?;
+    if let Some(base) = &options.base {
+        tree.firmware_of = around::firmware_of(root, &image, base);
+    }
     let answers = answers(kver, Some(&tree), &image, options);
     Ok(Verdict {
         answers,

@@ -32,7 +32,7 @@ manifest() {
     (
         cd "$tree" || exit
         local skip=(-path ./run -o -path ./dev -o -path ./proc -o -path ./sys -o -path ./rpms -o -path ./bed
-            -o -path ./var/cache/ostree-kernel -o -name rpmdb.sqlite-shm)
+            -o -path ./var/cache/ostree-kernel)
         find . \( "${skip[@]}" \) -prune -o ! -path . ! -path ./var/cache -printf '%p\t%y %m %U:%G %T@ %l' \( -type f -printf ' %s\n' -o -printf '\n' \) |
             LC_ALL=C sort
         find . \( "${skip[@]}" \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r -P2 -n 500 sha256sum | LC_ALL=C sort -k 2

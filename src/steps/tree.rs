@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where kernels are in a tree: what several steps look at.
+
+use crate::kernel::MODULES;
+use crate::plan::ModuleDir;
+use crate::sys::root::{self, Root};
+
+/// Where a UKI would be booted from: bootc's composefs backend, systemd-boot.
+const UKI_DIRS: [&str; 2] = ["boot/EFI/Linux", "usr/lib/efi/Linux"];
+
+/// Where kernels of older layouts are. ostree boots one of these when the new directory has no
+/// initramfs.
+const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
+
+/// Names of kernels and of what goes with them there. Boot loaders and their directories (`efi`,
+/// `grub2`, `loader`) are somebody else's.
+const KERNEL_FILES: [&str; 7] = [
+    "vmlinuz-",
+    "initramfs-",
+    "initrd-",
+    ".vmlinuz-",
+    "symvers-",
+    "System.map-",
+    "config-",
+];
+
+/// The directories of `usr/lib/modules`, sorted by name.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
+    let mut dirs = Vec::new();
+    for (name, kind) in root.list(MODULES)? {
+        // ostree takes real directories only, and a vmlinuz that is, or leads to, a regular file.
+        if kind == root::Kind::Dir {
+            let name = name.to_string_lossy().into_owned();
+            dirs.push(ModuleDir {
+                has_vmlinuz: root.is_file(format!("{MODULES}/{name}/vmlinuz"))?,
+                name,
+            });
+        }
+    }
+    Ok(dirs)
+}
+
+/// The UKIs that would be booted in place of a `vmlinuz`: those of a boot loader's directory, and
+/// `usr/lib/modules/K/K.efi` (bootc). The `vmlinuz-virt.efi` of kernel-uki-virt is booted by nobody
+/// here.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn ukis(root: &Root) -> Result<Vec<String>, root::Error> {
+    let mut found = Vec::new();
+    for dir in UKI_DIRS {
+        for (name, _) in root.list(dir)? {
+            let name = name.to_string_lossy();
+            if name.ends_with(".efi") {
+                found.push(format!("{dir}/{name}"));
+            }
+        }
+    }
+    for dir in module_dirs(root)? {
+        let uki = format!("{MODULES}/{0}/{0}.efi", dir.name);
+        if root.is_file(&uki)? {
+            found.push(uki);
+        }
+    }
+    Ok(found)
+}
+
+/// Kernel files in `boot` and `usr/lib/ostree-boot`.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn legacy(root: &Root) -> Result<Vec<String>, root::Error> {
+    let mut found = Vec::new();
+    for dir in LEGACY_DIRS {
+        for (name, kind) in root.list(dir)? {
+            let name = name.to_string_lossy();
+            let is_kernel = KERNEL_FILES.iter().any(|start| name.starts_with(start));
+            if is_kernel && kind != root::Kind::Dir {
+                found.push(format!("{dir}/{name}"));
+            }
+        }
+    }
+    Ok(found)
+}
