@@ -45,6 +45,12 @@ containers: build ## the container builds of tests/container/cases
 boot: build ## the boot matrix: what boots, and what must not
 	@$(BED) boot-matrix
 
+.PHONY: bench
+bench: build ## what it costs beside what people use today: benches/RESULTS.md (minutes)
+	@$(BED) bench-setup
+	$(CARGO) build --profile dist --locked
+	$(CARGO) bench --locked --bench bench
+
 .PHONY: man
 man: ## write the man pages of man/ again
 	UPDATE_MAN=1 $(CARGO) test --locked --test it man

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Looking at an initramfs: `verify` and `inspect` beside the programs that list one.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Place;
+use super::measure::{Contender, Cost, Samples, alternate, said};
+use super::table::Table;
+
+/// Rounds for programs that end within a second.
+const ROUNDS: usize = 20;
+/// Slow ones take part in one of so many.
+const SLOW: usize = 4;
+
+const SIZES: [&str; 5] = ["size-10", "tree", "size-50", "size-100", "size-300"];
+const MODULES: [&str; 5] = [
+    "modules-500",
+    "tree",
+    "modules-1500",
+    "modules-3000",
+    "modules-4500",
+];
+
+/// A command line.
+fn line(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
+    words.iter().map(|word| word.as_ref().to_owned()).collect()
+}
+
+fn verify(place: &Place, tree: &str) -> Vec<OsString> {
+    line(&[&place.tool, &"verify", &"-q", &"--root", &place.tree(tree)])
+}
+
+fn zstd(image: &Path) -> Vec<OsString> {
+    line(&[&"zstd", &"-tq", &image])
+}
+
+fn wall(cost: &Cost) -> f64 {
+    cost.wall * 1e3
+}
+
+fn cpu(cost: &Cost) -> f64 {
+    cost.cpu * 1e3
+}
+
+/// The columns of every table: median, minimum, processor time, memory.
+fn figures(samples: &Samples) -> Vec<String> {
+    vec![
+        format!("{:.1}", samples.median(wall)),
+        format!("{:.1}", samples.min(wall)),
+        format!("{:.1}", samples.median(cpu)),
+        format!("{:.1} MiB", samples.peak() as f64 / 1024.0),
+        samples.count().to_string(),
+    ]
+}
+
+/// A figure that must be no larger.
+fn at_most(what: &str, figure: f64, limit: f64) -> String {
+    let verdict = verdict(figure <= limit);
+    format!("- {what}: {figure:.2} (at most {limit}: {verdict})\n")
+}
+
+/// A figure that must be no smaller.
+fn at_least(what: &str, figure: f64, limit: f64) -> String {
+    let verdict = verdict(figure >= limit);
+    format!("- {what}: {figure:.1} (at least {limit}: {verdict})\n")
+}
+
+fn verdict(reached: bool) -> &'static str {
+    if reached { "reached" } else { "NOT reached" }
+}
+
+/// Everybody who looks at an image, and what is known afterwards.
+fn lookers(place: &Place) -> Vec<(Contender, &'static str)> {
+    let (ours, kver) = (&place.tool, &place.kver);
+    let (tree, image) = (place.tree("tree"), place.image("tree"));
+    let tools = place.bench.join("tools");
+    let script = place.top.join("benches/unpack-modinfo-ldd");
+    let lister = tools.join("bin/3cpio");
+    let path = format!(
+        "PATH={}:/usr/bin:/usr/sbin",
+        tools.join("usr/bin").display()
+    );
+    let dracut = format!("dracutbasedir={}/usr/lib/dracut", tools.display());
+    let quick = |name, words: &[&dyn AsRef<OsStr>]| Contender::new(name, line(words));
+    let slow = |name, words: &[&dyn AsRef<OsStr>]| Contender {
+        every: SLOW,
+        ..quick(name, words)
+    };
+    vec![
+        (Contender::new("zstd -tq", zstd(&image)), "that it decodes"),
+        (
+            quick("3cpio -t", &[&lister, &"-t", &image]),
+            "names (it does not wait for its zstd: cpu and peak are without it)",
+        ),
+        (
+            Contender::new("verify --root", verify(place, "tree")),
+            "whether it would boot, by 22 checks",
+        ),
+        (
+            quick(
+                "verify --root, dist",
+                &[&place.dist, &"verify", &"-q", &"--root", &tree],
+            ),
+            "the same, by the program as it is shipped",
+        ),
+        (
+            quick(
+                "verify --image",
+                &[ours, &"verify", &"-q", &"--image", &image, &"--kver", kver],
+            ),
+            "the checks that need no tree; every module is unpacked for its vermagic",
+        ),
+        (
+            quick("inspect", &[ours, &"inspect", &image]),
+            "segments, sizes, dracut's modules",
+        ),
+        (
+            quick("inspect --files", &[ours, &"inspect", &"--files", &image]),
+            "names, modes, owners, sizes",
+        ),
+        (
+            quick("lsinitramfs", &[&"env", &path, &"lsinitramfs", &image]),
+            "names",
+        ),
+        (
+            slow("lsinitrd", &[&"env", &path, &dracut, &"lsinitrd", &image]),
+            "names, modes, owners, sizes, dracut's modules",
+        ),
+        (
+            slow("unpack, modinfo, ldd", &[&script, &image, kver]),
+            "vermagic; which libraries the host lacks",
+        ),
+    ]
+}
+
+/// Everybody on one image.
+pub fn beside_others(place: &Place) -> Result<String> {
+    let (contenders, knows): (Vec<_>, Vec<_>) = lookers(place).into_iter().unzip();
+    let samples = alternate(&contenders, ROUNDS)?;
+    let fastest = |name: &str| {
+        let at = contenders.iter().position(|it| it.name == name);
+        at.map_or(f64::NAN, |at| samples[at].min(wall))
+    };
+    let head = [
+        "",
+        "median",
+        "min",
+        "cpu",
+        "peak",
+        "runs",
+        "/ zstd",
+        "afterwards it knows",
+    ];
+    let mut table = Table::new(&head);
+    for ((contender, samples), knows) in contenders.iter().zip(&samples).zip(knows) {
+        let mut cells = vec![contender.name.clone()];
+        cells.extend(figures(samples));
+        cells.push(format!("{:.2}", samples.min(wall) / fastest("zstd -tq")));
+        cells.push(knows.to_owned());
+        table.line(&cells);
+    }
+    let (floor, ours, peer) = (
+        fastest("zstd -tq"),
+        fastest("verify --root"),
+        fastest("lsinitrd"),
+    );
+    Ok(format!(
+        "## Beside others\n\n{}\n{}\n{}{}{}{}",
+        about(place, "tree")?,
+        table.text(),
+        at_most("`verify --root` / `zstd -tq`", ours / floor, 1.3),
+        at_most(
+            "`verify --root` / `3cpio -t`",
+            ours / fastest("3cpio -t"),
+            1.0
+        ),
+        at_least("`lsinitrd` / `verify --root`", peer / ours, 15.0),
+        at_least(
+            "`lsinitrd` / `inspect --files`",
+            peer / fastest("inspect --files"),
+            15.0
+        ),
+    ))
+}
+
+/// What is inside, as `inspect` says it.
+fn about(place: &Place, tree: &str) -> Result<String> {
+    let (tool, image) = (place.tool.to_string_lossy(), place.image(tree));
+    let summary = said(&tool, &["inspect", &image.to_string_lossy()])?;
+    let size = summary
+        .lines()
+        .next()
+        .and_then(|line| line.split(": ").nth(1))
+        .unwrap_or_default();
+    let modules = summary
+        .lines()
+        .map(str::trim)
+        .find(|line| line.contains(" modules, "))
+        .unwrap_or_default();
+    Ok(format!(
+        "The initramfs: {size}; {modules}.\ndracut's default compression, in a tree as a container build has it.\n"
+    ))
+}
+
+/// How cost grows with the image and with the number of modules.
+pub fn growth(place: &Place) -> Result<String> {
+    let mut text = String::from(
+        "## How cost grows\n\n\
+         `tree` is the image above. The others are made of it: large ones repeat its programs and libraries, or its modules,\n\
+         under other names (with lines in modules.dep), further apart than zstd's window; `size-10` lacks most of it and is\n\
+         rejected, by the same checks. In `modules-N` the size grows too.\n\n",
+    );
+    let mut trees = SIZES.to_vec();
+    trees.extend(MODULES.iter().filter(|tree| **tree != "tree"));
+    let mut table = Table::new(&[
+        "",
+        "file",
+        "verify --root",
+        "min",
+        "cpu",
+        "peak",
+        "runs",
+        "zstd -tq min",
+        "/ zstd",
+    ]);
+    for tree in trees {
+        let image = place.image(tree);
+        let contenders = [
+            Contender {
+                status: if tree == "size-10" { 4 } else { 0 },
+                ..Contender::new(tree, verify(place, tree))
+            },
+            Contender::new("zstd -tq", zstd(&image)),
+        ];
+        let samples = alternate(&contenders, ROUNDS / 2)?;
+        let size = fs_err::metadata(&image)?.len();
+        let mut cells = vec![tree.to_owned(), format!("{:.1} MB", size as f64 / 1e6)];
+        cells.extend(figures(&samples[0]));
+        cells.push(format!("{:.1}", samples[1].min(wall)));
+        cells.push(format!(
+            "{:.2}",
+            samples[0].min(wall) / samples[1].min(wall)
+        ));
+        table.line(&cells);
+    }
+    text.push_str(&table.text());
+    Ok(text)
+}
+
+/// What it costs to do nothing, and how large the program is.
+pub fn start_and_size(place: &Place) -> Result<String> {
+    let contenders = [
+        Contender::new("true", ["true"]),
+        Contender::new(
+            "ostree-kernel --version",
+            line(&[&place.tool, &"--version"]),
+        ),
+        Contender::new(
+            "ostree-kernel --version, dist",
+            line(&[&place.dist, &"--version"]),
+        ),
+    ];
+    let samples = alternate(&contenders, 5 * ROUNDS)?;
+    let mut table = Table::new(&["", "median", "min", "cpu", "peak", "runs"]);
+    for (contender, samples) in contenders.iter().zip(&samples) {
+        let mut cells = vec![contender.name.clone()];
+        cells.extend(figures(samples));
+        table.line(&cells);
+    }
+    let size = |file: &Path| anyhow::Ok(fs_err::metadata(file)?.len() as f64 / f64::from(1 << 20));
+    Ok(format!(
+        "## Start-up and size\n\n{}\n{}- the program: {:.1} MiB, {:.1} MiB as it is shipped (profile `dist`)\n",
+        table.text(),
+        at_most("`--version`, milliseconds", samples[1].min(wall), 3.0),
+        size(&place.tool)?,
+        size(&place.dist)?,
+    ))
+}

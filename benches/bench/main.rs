@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `make bench`: what the program costs beside what people use today, in one run on one machine, as benches/RESULTS.md.
+//!
+//! `bed bench-setup` makes what is looked at (`tests/container/lib/bench.sh`). Contenders run in turn. What is expected
+//! of the program is checked here and printed with the figures.
+
+mod look;
+mod measure;
+mod table;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use measure::said;
+
+/// Where everything lies.
+pub struct Place {
+    /// What `bed bench-setup` made.
+    pub bench: PathBuf,
+    /// The checkout.
+    pub top: PathBuf,
+    /// The program.
+    pub tool: PathBuf,
+    /// The program as it is shipped.
+    pub dist: PathBuf,
+    /// The kernel release of the trees.
+    pub kver: String,
+}
+
+impl Place {
+    fn find() -> Result<Self> {
+        let top = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let target = top.join(env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()));
+        let bed = env::var_os("BED_DIR").map_or_else(|| top.join("target/bed"), PathBuf::from);
+        let kver = fs_err::read_to_string(bed.join("kernels/old.kver"));
+        Ok(Self {
+            kver: kver
+                .context("nothing to look at; type: make bench")?
+                .trim()
+                .to_owned(),
+            bench: bed.join("bench"),
+            tool: target.join("release/ostree-kernel"),
+            dist: target.join("dist/ostree-kernel"),
+            top,
+        })
+    }
+
+    /// One of the trees.
+    pub fn tree(&self, name: &str) -> PathBuf {
+        self.bench.join(name)
+    }
+
+    /// The initramfs of one of the trees.
+    pub fn image(&self, tree: &str) -> PathBuf {
+        let dir = self.tree(tree).join("usr/lib/modules").join(&self.kver);
+        dir.join("initramfs.img")
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    match &arguments[..] {
+        [verb, rest @ ..] if verb == "measure" => measure::measure(rest),
+        _ => all(),
+    }
+}
+
+fn all() -> Result<()> {
+    let place = Place::find()?;
+    let before = load()?;
+    let sections = [
+        look::beside_others(&place)?,
+        look::growth(&place)?,
+        look::start_and_size(&place)?,
+    ];
+    let results = place.top.join("benches/RESULTS.md");
+    let text = format!("{}\n{}", head(&place.top, &before)?, sections.join("\n"));
+    print!("{text}");
+    fs_err::write(&results, text)?;
+    Ok(())
+}
+
+/// What was measured, when and where.
+fn head(top: &Path, before: &str) -> Result<String> {
+    let top = top.display().to_string();
+    let cpus = fs_err::read_to_string("/proc/cpuinfo")?;
+    let mut models = cpus.lines().filter(|line| line.starts_with("model name"));
+    let model = models
+        .next()
+        .and_then(|line| line.split(": ").nth(1))
+        .unwrap_or("an unknown processor");
+    Ok(format!(
+        "# What it costs\n\n\
+         Written by `make bench` on {date}, of commit {commit}.\n\
+         Machine: {model}, {cores} cores, Linux {kernel}.\n\
+         Load average (1, 5, 15 minutes): {before} before, {after} after. On a busy machine the minimum says more than the \
+         median.\n\n\
+         Contenders run in turn, after one round to warm up. Wall times in milliseconds; `cpu` is the median of user and \
+         system\ntime of all processes, `peak` the memory of the largest one. Ratios are of minima.\n",
+        date = said("date", &["-u", "+%Y-%m-%d %H:%M UTC"])?,
+        commit = said("git", &["-C", &top, "describe", "--always", "--dirty"])?,
+        cores = std::thread::available_parallelism()?,
+        kernel = said("uname", &["-r"])?,
+        after = load()?,
+    ))
+}
+
+fn load() -> Result<String> {
+    let load = fs_err::read_to_string("/proc/loadavg")?;
+    let fields: Vec<&str> = load.split(' ').take(3).collect();
+    Ok(fields.join(" "))
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What running a program costs: wall time, processor time of it and all its children, peak memory.
+//!
+//! Each run goes through a small process of its own (`measure FILE PROGRAM ARG…`): the kernel counts the resources of
+//! children only for all of a process's children together, and peak memory as the largest of them.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
+/// What one run cost.
+#[derive(Clone, Copy)]
+pub struct Cost {
+    /// Seconds from start to end.
+    pub wall: f64,
+    /// Seconds of processor time, in user and system mode.
+    pub cpu: f64,
+    /// The most memory that any one process held, in KiB.
+    pub peak: u64,
+    /// Exit status.
+    pub status: i32,
+}
+
+impl Cost {
+    /// Reads what `measure` wrote.
+    pub fn read(file: &Path) -> Result<Self> {
+        let line = fs_err::read_to_string(file)?;
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [wall, cpu, peak, status] = fields[..] else {
+            bail!("{}: expected four numbers, found {line:?}", file.display());
+        };
+        Ok(Self {
+            wall: wall.parse()?,
+            cpu: cpu.parse()?,
+            peak: peak.parse()?,
+            status: status.parse()?,
+        })
+    }
+}
+
+/// The small process: runs the program and writes its cost to the file.
+pub fn measure(arguments: &[OsString]) -> Result<()> {
+    let [file, program, arguments @ ..] = arguments else {
+        bail!("expected: measure FILE PROGRAM ARG…");
+    };
+    let start = Instant::now();
+    let status = command(program).args(arguments).status();
+    let status = status.with_context(|| format!("starting {}", program.display()))?;
+    let wall = start.elapsed().as_secs_f64();
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let cpu = seconds(usage.user_time()) + seconds(usage.system_time());
+    let status = status.code().context("killed by a signal")?;
+    let peak = usage.max_rss();
+    fs_err::write(file, format!("{wall} {cpu} {peak} {status}\n"))?;
+    Ok(())
+}
+
+fn seconds(time: TimeVal) -> f64 {
+    time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
+}
+
+/// Runs a command line once, without its output, and says what it cost.
+pub fn once(command_line: &[OsString]) -> Result<Cost> {
+    let file = tempfile::NamedTempFile::new()?;
+    let ours = std::env::current_exe()?;
+    let status = command(ours)
+        .arg("measure")
+        .arg(file.path())
+        .args(command_line)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "measuring {command_line:?}: {status}");
+    Cost::read(file.path())
+}
+
+/// What a program prints, without the last newline.
+pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = command(program).args(arguments).output()?;
+    ensure!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        output.status
+    );
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
+/// A program to start.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "starting programs is what is measured"
+)]
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// One of those that run side by side.
+pub struct Contender {
+    /// What the table calls it.
+    pub name: String,
+    /// The command line.
+    pub command: Vec<OsString>,
+    /// It takes part in one of so many rounds: slow ones need fewer.
+    pub every: usize,
+    /// How it must end.
+    pub status: i32,
+}
+
+impl Contender {
+    /// Runs in every round, and must end with 0.
+    pub fn new(name: &str, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            command: command.into_iter().map(Into::into).collect(),
+            every: 1,
+            status: 0,
+        }
+    }
+}
+
+/// All runs of one contender.
+pub struct Samples(Vec<Cost>);
+
+impl Samples {
+    /// How many runs.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The median of one figure.
+    pub fn median(&self, of: impl Fn(&Cost) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.0.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    }
+
+    /// The least of one figure.
+    pub fn min(&self, of: impl Fn(&Cost) -> f64) -> f64 {
+        self.0.iter().map(of).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The most memory, in KiB.
+    pub fn peak(&self) -> u64 {
+        self.0
+            .iter()
+            .map(|cost| cost.peak)
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+/// Runs the contenders in turn, so that whatever else the machine does hits all of them; the first round only warms up.
+pub fn alternate(contenders: &[Contender], rounds: usize) -> Result<Vec<Samples>> {
+    let mut samples: Vec<_> = contenders.iter().map(|_| Samples(Vec::new())).collect();
+    for round in 0..=rounds {
+        for (contender, samples) in contenders.iter().zip(&mut samples) {
+            if round % contender.every != 0 {
+                continue;
+            }
+            let cost = once(&contender.command)?;
+            let (status, expected) = (cost.status, contender.status);
+            ensure!(
+                status == expected,
+                "{} ended with {status}, expected {expected}: {:?}",
+                contender.name,
+                contender.command
+            );
+            if round > 0 {
+                samples.0.push(cost);
+            }
+        }
+    }
+    Ok(samples)
+}

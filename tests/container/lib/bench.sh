@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# `bed bench-setup`: what `make bench` looks at, and the programs that it runs beside ours, in target/bed/bench.
+
+BENCH=$BED/bench
+
+# Programs that list an initramfs, unpacked beside the host's own files and not installed.
+_bench_tools() {
+    local key deb
+    key=$(key_of threecpio-0.14.0 dracut-core initramfs-tools-core)
+    if is_fresh bench-tools "$key" && [[ -x $BENCH/tools/bin/3cpio ]]; then
+        return 0
+    fi
+    say "bench: 3cpio, lsinitrd, lsinitramfs"
+    rm -rf "$BENCH/tools"
+    mkdir -p "$BENCH/tools/deb"
+    run_logged bench.log cargo install threecpio --version 0.14.0 --locked --root "$BENCH/tools"
+    (cd "$BENCH/tools/deb" && run_logged bench.log apt-get download dracut-core/bookworm-backports initramfs-tools-core)
+    for deb in "$BENCH"/tools/deb/*.deb; do
+        dpkg-deb -x "$deb" "$BENCH/tools"
+    done
+    mark_fresh bench-tools "$key"
+}
+
+# The base's tree, with an initramfs that holds every driver, packed as dracut does by default.
+_bench_tree() {
+    local tree=$1 k drivers
+    k=$(kver_of old)
+    drivers=$(sed 's/:.*//; s:.*/::; s/\.ko.*//' "$tree/usr/lib/modules/$k/modules.dep" | paste -sd ' ')
+    mkdir -p "$tree/var/tmp"
+    run_logged bench.log in_root "$tree" dracut -q --no-hostonly --kver "$k" --reproducible --add ostree \
+        --add-drivers "$drivers" --compress 'zstd -15 -T0' -f "/usr/lib/modules/$k/initramfs.img"
+    rm -rf "${tree:?}"/{var/tmp,bed/order.log}
+    rm -rf "$BENCH/tree"
+    [[ -s $tree/usr/lib/modules/$k/initramfs.img ]] && cp -a "$tree" "$BENCH/tree"
+}
+
+# variant NAME: a tree of its own that shares the files of the first, and $BENCH/work with what its initramfs holds.
+_variant() {
+    local k
+    k=$(kver_of old)
+    rm -rf "${BENCH:?}/$1" "$BENCH/work"
+    cp -al "$BENCH/tree" "$BENCH/$1"
+    mkdir "$BENCH/work"
+    zstd -dcq "$BENCH/tree/usr/lib/modules/$k/initramfs.img" | (cd "$BENCH/work" && cpio -idm --quiet)
+    # What the two share is written anew.
+    rm "$BENCH/$1/usr/lib/modules/$k"/{initramfs.img,modules.dep}
+    cp -a "$BENCH"/{tree,"$1"}"/usr/lib/modules/$k/modules.dep"
+}
+
+# pack NAME: $BENCH/work as the initramfs of the tree. Copies of a file lie further apart than zstd's window.
+_pack() {
+    local image
+    image=$BENCH/$1/usr/lib/modules/$(kver_of old)/initramfs.img
+    (cd "$BENCH/work" && find . -print0 | LC_ALL=C sort -z | cpio -0 -o -H newc -R 0:0 --reproducible --quiet) |
+        zstd -q -9 -T0 -o "$image"
+    chmod 0600 "$image"
+    rm -rf "$BENCH/work"
+}
+
+# size MB: an image of about this size. Large ones repeat the programs and libraries under other names; a small
+# one lacks the largest of them and most drivers, and is no good.
+_bench_size() {
+    local wanted=$(($1 * 1000000)) have file size i=0
+    _variant "size-$1"
+    if ((wanted < 20000000)); then
+        find "$BENCH/work/usr" -type f \( -size +1M -o -path "*/kernel/drivers/*" -o -path "*/kernel/fs/*" -o -path "*/kernel/net/*" \) -exec rm {} +
+    fi
+    # Programs and libraries unpack to three times their size; the modules are packed already.
+    have=$(find "$BENCH/work" -type f -printf '%s %p\n' | awk '{ sum += $2 ~ /\.ko/ ? $1 : $1 / 3 } END { printf "%d", sum }')
+    while ((have < wanted)); do
+        i=$((i + 1))
+        mkdir -p "$BENCH/work/usr/share/copies/$i"
+        while ((have < wanted)) && read -r size file; do
+            cp "$file" "$BENCH/work/usr/share/copies/$i/${file##*/}"
+            have=$((have + size / 3))
+        done < <(find "$BENCH/work/usr" \( -path '*/modules/*' -o -path '*/copies/*' \) -prune -o -type f -printf '%s %p\n' | LC_ALL=C sort -k 2)
+    done
+    _pack "size-$1"
+}
+
+# modules N: an image of so many modules. Up to what there are they are a selection, beyond that some have a second
+# name, in the tree too.
+_bench_modules() {
+    local k dep n=$1 i=0 have name copy line
+    k=$(kver_of old)
+    _variant "modules-$n"
+    dep=$BENCH/tree/usr/lib/modules/$k/modules.dep
+    local inside=$BENCH/work/usr/lib/modules/$k tree=$BENCH/modules-$n/usr/lib/modules/$k
+    # A line of modules.dep names all that a module needs.
+    awk -v n="$n" '{ line = $0; sub(":", "", $1); if (count < n) for (i = 1; i <= NF; i++) if (!($i in take)) { take[$i]; count++ } lines[$1] = line }
+        END { for (name in take) print lines[name] }' "$dep" | LC_ALL=C sort >"$BENCH/chosen"
+    (cd "$inside" && find kernel -name "*.ko*" | LC_ALL=C sort | LC_ALL=C join -v 1 - <(sed "s/:.*//" "$BENCH/chosen") | xargs -r rm)
+    have=$(wc -l <"$BENCH/chosen")
+    : >"$BENCH/copies"
+    while ((have < n)); do
+        i=$((i + 1))
+        mkdir -p "$inside/kernel/copies/$i" "$tree/kernel/copies/$i"
+        while ((have < n)) && IFS= read -r line; do
+            name=${line%%:*}
+            copy=kernel/copies/$i/copy${i}_${name##*/}
+            ln "$tree/$name" "$tree/$copy"
+            cp "$tree/$name" "$inside/$copy"
+            printf '%s:%s\n' "$copy" "${line#*:}" >>"$BENCH/copies"
+            have=$((have + 1))
+        done <"$dep"
+    done
+    cat "$BENCH/copies" >>"$tree/modules.dep"
+    cat "$BENCH"/{chosen,copies} >"$inside/modules.dep"
+    rm -f "$BENCH"/{chosen,copies}
+    _pack "modules-$n"
+}
+
+bed_bench_setup() {
+    local key n
+    bed_base trixie
+    _bench_tools
+    key=$(key_of "$HERE/lib/bench.sh" "$BED/keys/base-trixie")
+    if is_fresh bench "$key"; then
+        return 0
+    fi
+    say "bench: the images to look at"
+    with_image localhost/bed-trixie _bench_tree
+    for n in 10 50 100 300; do _bench_size "$n"; done
+    for n in 500 1500 3000 4500; do _bench_modules "$n"; done
+    mark_fresh bench "$key"
+}
