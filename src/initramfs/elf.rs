@@ -99,6 +99,10 @@ pub(super) fn read(
         late.extend_from_slice(begun.unwrap_or_default());
         let left = dynamic.size - late.len() as u64;
         (&mut *body).take(left).read_to_end(&mut late)?;
+        // Half a section would pass for one that ends there.
+        if (late.len() as u64) < dynamic.size {
+            late.clear();
+        }
     }
     Ok(file.elf(&late))
 }

@@ -36,7 +36,7 @@ fn the_good_one() {
 #[test]
 fn init_itself() {
     type Break = fn(&mut Bench);
-    let cases: [(&str, Break); 7] = [
+    let cases: [(&str, Break); 8] = [
         ("`init` is not in the image", |bench| {
             bench.inside.remove("init");
         }),
@@ -56,6 +56,11 @@ fn init_itself() {
         ("for the ELF machine 183", |bench| {
             let dynamic = Dynamic::program(&[]).machine(183);
             bench.put("init", &dynamic.elf());
+        }),
+        ("without the dynamic section at", |bench| {
+            let mut cut = Dynamic::program(&["libgone.so.1"]).elf();
+            cut.truncate(cut.len() - 20);
+            bench.put("init", &cut);
         }),
         ("unknown class", |bench| {
             bench.put("init", b"\x7fELF\x09\x09")
