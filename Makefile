@@ -6,6 +6,8 @@ DESTDIR ?=
 CARGO ?= cargo
 BED = tests/container/bed
 TARGET = $(or $(CARGO_TARGET_DIR),target)
+FUZZ_SECONDS ?= 300
+CARGO_FUZZ = $(TARGET)/tools/bin/cargo-fuzz
 export OSTREE_KERNEL = $(abspath $(TARGET)/release/ostree-kernel)
 
 .PHONY: help
@@ -25,17 +27,38 @@ demo: build ## the one RUN line in a real container build, what it did, and a re
 	@$(BED) demo
 
 .PHONY: check
-check: build lint test containers boot ## all tests: format, lints, unit, stub programs, container builds, boots
+check: build lint test replay containers boot ## all tests: format, lints, unit, stub programs, hostile input, container builds, boots
 
 .PHONY: lint
 lint: deps ## format, clippy, shellcheck
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	@$(BED) lint
 
 .PHONY: test
 test: deps ## unit tests, and the program with stub programs
 	$(CARGO) test --locked
+
+.PHONY: replay
+replay: deps ## builds the fuzz targets; the seeds of fuzz/seeds and their neighbours through them
+	$(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- --nocapture
+
+.PHONY: fuzz
+fuzz: deps $(CARGO_FUZZ) ## hostile input, FUZZ_SECONDS for each target; what is found is in fuzz/artifacts
+	set -e; for seeds in fuzz/seeds/*; do \
+	    target=$${seeds##*/}; \
+	    mkdir -p fuzz/corpus/$$target; \
+	    $(CARGO_FUZZ) run --sanitizer none --target-dir $(TARGET)/fuzz $$target fuzz/corpus/$$target $$seeds -- \
+	        -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=512 -print_final_stats=1; \
+	done
+
+$(CARGO_FUZZ):
+	$(CARGO) install --locked --root $(TARGET)/tools cargo-fuzz@0.13.2
+
+.PHONY: seeds
+seeds: ## write the seeds of fuzz/seeds again
+	UPDATE_SEEDS=1 $(CARGO) test --locked --lib seeds_are_current -- --test-threads 1
 
 .PHONY: containers
 containers: build ## the container builds of tests/container/cases

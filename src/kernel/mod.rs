@@ -5,6 +5,8 @@ pub mod kver;
 pub mod modules;
 pub mod package;
 pub mod signature;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod vmlinuz;
 
 /// Where kernels and their modules live, relative to the root.

@@ -464,4 +464,37 @@ mod tests {
         lying[12..16].copy_from_slice(&u32::MAX.to_be_bytes());
         assert!(error(&file(&empty, &lying)).contains("bytes, at most"));
     }
+
+    #[test]
+    fn seeds_are_current() {
+        let config = rpm::BuildConfig::v4()
+            .compression(rpm::CompressionType::None)
+            .source_date(1_700_000_000_u32);
+        let mut builder = rpm::PackageBuilder::new("kernel-core", "6.9.4", "MIT", "x86_64", "test");
+        builder.using_config(config).release("200.fc40").epoch(1);
+        let vmlinuz = rpm::FileOptions::new("/usr/lib/modules/6.9.4/vmlinuz");
+        builder.with_file_contents("MZ", vmlinuz).unwrap();
+        builder.provides(rpm::Dependency::eq("kernel-uname-r", "6.9.4"));
+        builder.requires(rpm::Dependency::any("/bin/sh"));
+        let package = builder.build().unwrap();
+        let mut whole = Vec::new();
+        package.write(&mut whole).unwrap();
+        // The target completes a bare header to a package with an empty payload.
+        let mut bare = package.metadata.header_bytes().unwrap();
+        let own = package.metadata.header;
+        let own = own
+            .get_entry_data_as_string(IndexTag::RPMTAG_PAYLOADSHA256)
+            .unwrap();
+        let at = bare
+            .windows(64)
+            .position(|it| it == own.as_bytes())
+            .unwrap();
+        bare[at..at + 64].copy_from_slice(hex(&Sha256::digest(b"")).as_bytes());
+        let seeds = [
+            ("whole", whole),
+            ("bare-header", bare),
+            ("empty-headers", file(&header(&[], b""), &header(&[], b""))),
+        ];
+        crate::kernel::testing::seeds("package", &seeds);
+    }
 }

@@ -278,3 +278,11 @@ fn torn_programs() {
         let _ = crate::initramfs::Elf::parse(&torn);
     }
 }
+
+#[test]
+fn seeds_are_current() {
+    let program = Dynamic::program(&["libc.so.6", "libm.so.6"]).runpath("$ORIGIN/../lib");
+    let library = Dynamic::library("libm.so.6", &["libc.so.6"]).rpath("/usr/lib:/lib");
+    let seeds = [("program", program.elf()), ("library", library.elf())];
+    crate::kernel::testing::seeds("elf", &seeds);
+}

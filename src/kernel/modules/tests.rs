@@ -346,3 +346,37 @@ fn no_broken_module_panics() {
         }
     }
 }
+
+#[test]
+fn seeds_are_current() {
+    let plain = module(true, false, INFO);
+    let mut xz = Vec::new();
+    std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(&plain[..], 6), &mut xz).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut gz, &plain).unwrap();
+    // The first byte says how it is packed.
+    let modules = [
+        ("plain", 0, plain.clone()),
+        ("narrow-big-endian", 0, module(false, true, INFO)),
+        ("xz", 1, xz),
+        ("zstd", 2, zstd::encode_all(&plain[..], 19).unwrap()),
+        ("gzip", 3, gz.finish().unwrap()),
+    ];
+    let modules = modules.map(|(name, packed, file)| (name, [vec![packed], file].concat()));
+    crate::kernel::testing::seeds("module", &modules);
+    let dep = b"kernel/a-b.ko.xz: kernel/c.ko.zst extra/d.ko.gz\n\nkernel/c.ko.zst:\n# c\n";
+    let softdep = b"# Soft\nsoftdep cifs pre: nls aead2 post: x-y\nsoftdep cifs\tpost: z\n";
+    let alias = b"alias fs-ext4 ext4\nalias pci:v*[a-f0-9]?d[!x]* ahci\nalias dmi*:sv a b:* c-d\n";
+    let builtin = b"ext4.alias=fs-ext4\0ext4.license=GPL\0virtio.alias=virtio:d[0-9]v*\0";
+    let lists = [
+        ("dep", dep.to_vec()),
+        (
+            "order",
+            b"kernel/a-b.ko\nkernel/c.ko\nkernel/c.ko\n".to_vec(),
+        ),
+        ("softdep", softdep.to_vec()),
+        ("alias", alias.to_vec()),
+        ("builtin.modinfo", builtin.to_vec()),
+    ];
+    crate::kernel::testing::seeds("lists", &lists);
+}

@@ -148,43 +148,56 @@ fn every_kind() -> Vec<(&'static str, Vec<u8>, Arch, Format)> {
         ("x86", x86.clone(), X86_64, Format::BzImage),
         ("arm64", kernel.clone(), Aarch64, Format::Image),
         ("riscv", riscv, Riscv64, Format::Image),
-        ("arm64 gzip", gzip(&kernel), Aarch64, Format::ImageGzip),
+        ("arm64-gzip", gzip(&kernel), Aarch64, Format::ImageGzip),
         (
-            "z gzip",
+            "z-gzip",
             zboot("gzip", &gzip(&kernel)),
             Aarch64,
             Format::Zboot,
         ),
         (
-            "z zstd",
+            "z-zstd",
             zboot("zstd22", &zstd(&kernel)),
             Aarch64,
             Format::Zboot,
         ),
         (
-            "z xz",
+            "z-xz",
             zboot("xzkern", &xz(&kernel)),
             Aarch64,
             Format::Zboot,
         ),
         (
-            "z lzma",
+            "z-lzma",
             zboot("lzma", &lzma(&kernel)),
             Aarch64,
             Format::Zboot,
         ),
-        ("z lz4", zboot("lz4", &lz4(&kernel)), Aarch64, Format::Zboot),
+        ("z-lz4", zboot("lz4", &lz4(&kernel)), Aarch64, Format::Zboot),
         ("s390x", z390, S390x, Format::S390),
         ("ppc64le", vmlinux, Ppc64le, Format::Elf),
         ("zImage", elf(20, &wrapped), Ppc64le, Format::ElfWrapper),
         ("uki", uki(&x86), X86_64, Format::Uki),
         (
-            "uki arm64",
+            "uki-arm64",
             uki(&zboot("zstd", &zstd(&kernel))),
             Aarch64,
             Format::Uki,
         ),
     ]
+}
+
+#[test]
+fn seeds_are_current() {
+    let mut seeds: Vec<_> = every_kind()
+        .into_iter()
+        .map(|(name, image, ..)| (name, image))
+        .collect();
+    let signed = pe(0x8664, (0x148, 64), &[]);
+    seeds.push(("signed", [signed, vec![1; 64]].concat()));
+    let appended = [elf(22, b""), APPENDED_SIGNATURE.to_vec()].concat();
+    seeds.push(("signed-behind", appended));
+    crate::kernel::testing::seeds("vmlinuz", &seeds);
 }
 
 #[test]

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! ELF files: what they tell the dynamic linker, read whole and read as they stream by.
+
+use std::io::Write;
+
+use ostree_kernel::initramfs::{Bodies, Elf, Inventory, Limits, read};
+
+use crate::memory::within;
+
+/// The start of a file, its dynamic section and what is learnt from it, with room to grow.
+const MEMORY: usize = 2 << 20;
+
+/// An ELF file.
+pub fn elf(bytes: &[u8]) {
+    let parsed = within(MEMORY, || Elf::parse(bytes));
+    if let Ok(elf) = &parsed {
+        let paths = [&elf.interpreter, &elf.soname, &elf.rpath, &elf.runpath];
+        for text in paths.into_iter().flatten().chain(&elf.needed) {
+            assert!(!text.contains(&0) && text.len() < bytes.len());
+        }
+    }
+    if !bytes.starts_with(b"\x7fELF") {
+        assert!(parsed.is_err());
+        return;
+    }
+    let image = archive(bytes);
+    let limits = Limits::default();
+    let mut bodies = Bodies::new(None);
+    let mut inventory = Inventory::new(&limits);
+    read(image.as_slice(), &limits, &mut inventory.with(&mut bodies)).expect("a good archive");
+    let node = inventory.node(b"elf").expect("its only file");
+    let streamed = bodies.facts();
+    let streamed = streamed.elf(&inventory, node).expect("it is an ELF file");
+    assert_eq!(streamed, &parsed, "as it streams by");
+}
+
+/// A newc archive with one file.
+fn archive(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, mode, data) in [("elf", 0o100_755, bytes), ("TRAILER!!!", 0, b"")] {
+        out.extend_from_slice(b"070701");
+        for field in [
+            0,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            data.len(),
+            0,
+            0,
+            0,
+            0,
+            name.len() + 1,
+            0,
+        ] {
+            write!(out, "{field:08x}").expect("memory takes it");
+        }
+        for part in [format!("{name}\0").as_bytes(), data] {
+            out.extend_from_slice(part);
+            out.resize(out.len().next_multiple_of(4), 0);
+        }
+    }
+    out
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The initramfs reader: a whole image with all that is learnt from it, and one compressed segment.
+
+use std::io::{self, Read};
+
+use ostree_kernel::initramfs::{
+    Bodies, Compression, Inventory, Limits, OnDisk, OpenFile, Place, ReadError, Segment,
+    random_tail, read_into,
+};
+
+use crate::memory::within;
+use crate::trickle::Trickle;
+
+/// lz4's block and its compressed form (16 MiB), the ring and the source (2 MiB), a file that is
+/// looked at whole (as long as the image unpacks to, twice while it grows), the inventory.
+const MEMORY: usize = 24 << 20;
+
+/// Small, so that a fuzzer reaches them.
+fn limits() -> Limits {
+    Limits {
+        decoded_bytes: 1 << 20,
+        entries: 2048,
+        name_bytes: 1 << 18,
+        segments: 16,
+        window: 1 << 22,
+        ..Limits::default()
+    }
+}
+
+/// The module that the tree has at every path that ends in `.ko`; seeds hold it too.
+const MODULE: &[u8] = include_bytes!("../seeds/module/plain");
+
+struct Tree;
+
+impl OnDisk for Tree {
+    fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
+        // The first byte of the seeds of `module` is no part of it.
+        let module = &MODULE[1..];
+        Ok(path.ends_with(b".ko").then(|| OpenFile {
+            data: Box::new(module),
+            size: module.len() as u64,
+        }))
+    }
+}
+
+/// What came of an image, as far as it must be the same however the bytes come.
+#[derive(Debug, PartialEq)]
+struct Reading {
+    segments: Vec<Segment>,
+    /// Every name with what was learnt of it; or the error.
+    end: Result<Vec<String>, String>,
+}
+
+/// A whole image.
+pub fn initramfs(image: &[u8]) {
+    let whole = within(MEMORY, || reading(image, image));
+    let slow = within(MEMORY, || reading(Trickle::new(image), image));
+    assert_eq!(whole, slow, "one byte at a time");
+}
+
+/// One compressed segment: the first byte says which compression, and stands for its magic.
+pub fn segment(bytes: &[u8]) {
+    const MAGICS: [&[u8]; 6] = [
+        b"\x28\xb5\x2f\xfd",
+        b"\x1f\x8b\x08",
+        b"\xfd7zXZ\0\0",
+        b"\x5d\0\0",
+        b"\x02\x21\x4c\x18",
+        b"BZh",
+    ];
+    let Some((which, rest)) = bytes.split_first() else {
+        return;
+    };
+    let mut image = MAGICS[usize::from(*which) % MAGICS.len()].to_vec();
+    image.extend_from_slice(rest);
+    initramfs(&image);
+    // What ends where it says is followed by whatever comes next, and does not see it.
+    let alone = reading(image.as_slice(), &image);
+    if alone.end.is_ok() && alone.segments.len() < 16 {
+        let tail = random_tail(image.len() as u64);
+        image.extend_from_slice(&tail);
+        let followed = reading(image.as_slice(), &image);
+        let (last, before) = followed
+            .segments
+            .split_last()
+            .expect("at least two segments");
+        assert_eq!(before, alone.segments, "with a segment behind");
+        assert_eq!(last.offset + last.length, image.len() as u64);
+    }
+}
+
+fn reading(input: impl Read + Send, image: &[u8]) -> Reading {
+    let limits = limits();
+    let mut tree = Tree;
+    let mut bodies = Bodies::new(Some(&mut tree));
+    let mut inventory = Inventory::new(&limits);
+    let mut segments = Vec::new();
+    let end = read_into(
+        input,
+        &limits,
+        &mut inventory.with(&mut bodies),
+        &mut segments,
+    );
+    cover(&segments, image, end.is_ok());
+    if let Err(error) = end {
+        return Reading {
+            segments,
+            end: Err(said(&error, image)),
+        };
+    }
+    let entries: u64 = segments.iter().map(|segment| segment.entries).sum();
+    let facts = bodies.facts();
+    let learnt: Vec<String> = inventory
+        .nodes()
+        .map(|(path, node)| {
+            assert!(node.entry < entries);
+            let content = inventory.content(node);
+            let (elf, module) = (facts.elf(&inventory, node), facts.module(&inventory, node));
+            // Any answer will do, but there must be one.
+            let _ = inventory.resolve(path);
+            format!("{path:?} {node:?} {content:?} {elf:?} {module:?}")
+        })
+        .collect();
+    assert!(learnt.len() as u64 <= entries);
+    questions(&inventory);
+    Reading {
+        segments,
+        end: Ok(learnt),
+    }
+}
+
+/// Segments lie one behind the other with NULs between them, within the limits.
+fn cover(segments: &[Segment], image: &[u8], whole: bool) {
+    let limits = limits();
+    let mut at = 0;
+    let is_padding = |from: u64, to: u64| {
+        image[from as usize..to as usize]
+            .iter()
+            .all(|byte| *byte == 0)
+    };
+    for segment in segments {
+        assert!(
+            is_padding(at, segment.offset),
+            "{segment:?} leaves bytes before it out"
+        );
+        at = segment.offset + segment.length;
+        if segment.compression == Compression::None {
+            assert_eq!(segment.decoded, segment.length);
+        }
+    }
+    assert!(at <= image.len() as u64, "segments reach past the end");
+    if whole {
+        assert!(
+            is_padding(at, image.len() as u64),
+            "bytes behind the last segment are left out"
+        );
+    }
+    let decoded: u64 = segments.iter().map(|segment| segment.decoded).sum();
+    let entries: u64 = segments.iter().map(|segment| segment.entries).sum();
+    // What is in a piece already may be looked at.
+    assert!(decoded <= limits.decoded_bytes + (256 << 10));
+    assert!(entries <= limits.entries && segments.len() <= limits.segments as usize);
+}
+
+/// What the checks ask of every inventory.
+fn questions(inventory: &Inventory) {
+    let _ = inventory.kernel_versions();
+    let _ = inventory.kernel_modules();
+    let _ = inventory.dracut_modules();
+    let _ = inventory.dracut_arguments();
+    let _ = inventory.dracut_version();
+    let _ = inventory.inner_images();
+    let _ = inventory.children(b"usr/lib");
+}
+
+/// The error in words, once its place is seen to lie in the image. Memory that is read does not
+/// fail, and neither visitor has an error of its own: those two would be lies.
+fn said(error: &ReadError, image: &[u8]) -> String {
+    let length = image.len() as u64;
+    let place = |at: &Place| {
+        let end = match at.compression {
+            Compression::None => at.offset + at.decoded,
+            _ => at.offset,
+        };
+        assert!(end <= length, "{error} lies behind byte {length}");
+    };
+    match error {
+        ReadError::Empty { length: said } => assert_eq!(*said, length),
+        ReadError::Foreign { at, .. }
+        | ReadError::Unsupported { at, .. }
+        | ReadError::KernelCannot { at, .. }
+        | ReadError::Junk { at, .. }
+        | ReadError::Misaligned { at }
+        | ReadError::Truncated { at, .. }
+        | ReadError::MissingTrailer { at }
+        | ReadError::Header { at, .. }
+        | ReadError::Checksum { at, .. }
+        | ReadError::Limit { at, .. } => place(at),
+        ReadError::Corrupt { at, found, .. } => {
+            place(at);
+            assert!((at.offset..=length).contains(found));
+            // How far a decoder has come when it sees the damage depends on what it was given.
+            return format!("{at:?} is corrupt");
+        }
+        other => panic!("no error of an image: {other}"),
+    }
+    error.to_string()
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What must hold of every reader, whatever the bytes: each function takes hostile input and panics
+//! where a reader panics, holds more memory than it may, contradicts itself, answers otherwise when
+//! the bytes come one at a time, or reports an error without a place.
+//!
+//! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
+
+mod elf;
+mod image;
+mod memory;
+mod modules;
+mod package;
+mod trickle;
+mod vmlinuz;
+
+pub use elf::elf;
+pub use image::{initramfs, segment};
+pub use modules::{lists, module};
+pub use package::package;
+pub use vmlinuz::vmlinuz;
+
+/// A function that takes hostile input.
+pub type Target = fn(&[u8]);
+
+/// Every target with the name of its seeds' folder.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("initramfs", initramfs),
+    ("segment", segment),
+    ("elf", elf),
+    ("module", module),
+    ("lists", lists),
+    ("vmlinuz", vmlinuz),
+    ("package", package),
+];

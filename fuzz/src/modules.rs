@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Kernel modules, packed and not, and the files that depmod and the kernel's build put beside them.
+
+use ostree_kernel::kernel::modules::{
+    Aliases, MAX_UNPACKED, Modinfo, ModinfoError, ModuleList, ModuleName, ModulesDep, ParseError,
+    Softdep, Softdeps, unpack,
+};
+
+use crate::memory::within;
+use crate::trickle::Trickle;
+
+/// An unpacked module, twice while it grows, and the buffers of a decoder.
+const MODULE_MEMORY: usize = 2 * MAX_UNPACKED as usize + (1 << 20);
+
+/// A module file: the first byte says how it is packed.
+pub fn module(bytes: &[u8]) {
+    const NAMES: [&[u8]; 4] = [b"m.ko", b"m.ko.xz", b"m.ko.zst", b"m.ko.gz"];
+    let Some((which, file)) = bytes.split_first() else {
+        return;
+    };
+    let name = NAMES[usize::from(*which) % NAMES.len()];
+    let whole = within(MODULE_MEMORY, || unpack(name, file));
+    let slow = unpack(name, Trickle::new(file));
+    let (plain, slow) = match (whole, slow) {
+        (Ok(plain), Ok(slow)) => (plain, slow),
+        (Err(_), Err(_)) => return,
+        (whole, slow) => panic!("{whole:?}; one byte at a time: {slow:?}"),
+    };
+    assert!(plain == slow && plain.len() as u64 <= MAX_UNPACKED);
+    match within(64 * plain.len() + 4096, || Modinfo::of_module(&plain)) {
+        Ok(info) => {
+            let names = info.depends().into_iter().chain(info.softdep().pre);
+            for name in names.chain(info.name()) {
+                assert!(!name.as_bytes().is_empty());
+            }
+            let _ = (info.kver(), info.vermagic(), info.intree());
+        }
+        Err(ModinfoError::Truncated { size, .. }) => assert_eq!(size, plain.len()),
+        Err(ModinfoError::NotElf { first }) => assert!(plain.starts_with(&first)),
+        Err(ModinfoError::NoSection) => {}
+    }
+}
+
+/// `modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`, `.builtin.modinfo`: all readers read
+/// the same bytes.
+pub fn lists(bytes: &[u8]) {
+    // Each line costs a few small allocations.
+    let most = 256 * bytes.len() + 4096;
+    let place = |error: &ParseError| {
+        let line = bytes.split(|&byte| byte == b'\n').nth(error.line - 1);
+        let line = line.expect("a line of the file");
+        let found = line
+            .windows(error.found.len())
+            .any(|part| part == error.found);
+        assert!(found && error.found.len() <= 80, "{error}");
+    };
+    match within(most, || ModulesDep::parse(bytes)) {
+        Ok(dep) => dep_again(&dep),
+        Err(error) => place(&error),
+    }
+    match within(most, || ModuleList::parse_order(bytes)) {
+        Ok(list) => assert!(list.names().len() <= list.paths().len()),
+        Err(error) => place(&error),
+    }
+    match within(most, || Softdeps::parse(bytes)) {
+        Ok(softdeps) => softdeps.iter().for_each(|(name, softdep)| {
+            assert_eq!(softdeps.get(name), Some(softdep));
+        }),
+        Err(error) => place(&error),
+    }
+    let _ = within(most, || Softdep::parse(bytes));
+    match within(most, || Aliases::parse(bytes)) {
+        Ok(aliases) => resolved(&aliases),
+        Err(error) => place(&error),
+    }
+    resolved(&within(most, || Aliases::parse_builtin(bytes)));
+}
+
+/// What was read is the same when it is written and read again.
+fn dep_again(dep: &ModulesDep) {
+    let mut text = Vec::new();
+    for (path, needs) in dep.iter() {
+        assert_eq!(dep.needs(path), Some(needs));
+        let name = ModuleName::of_path(path).expect("a module's path");
+        assert!(dep.path_of(&name).is_some());
+        text.extend_from_slice(path);
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(&needs.join(&b' '));
+        text.push(b'\n');
+    }
+    assert_eq!(
+        ModulesDep::parse(&text).map(|again| again.len()),
+        Ok(dep.len())
+    );
+}
+
+/// A pattern without a wildcard serves itself.
+fn resolved(aliases: &Aliases) {
+    for (pattern, name) in aliases.iter().take(64) {
+        let is_plain = !pattern.iter().any(|byte| b"*?[\\".contains(byte));
+        let serves = aliases.resolve(pattern).any(|found| found == name);
+        assert!(serves || !is_plain, "{}", pattern.escape_ascii());
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! RPM packages: the lead, both headers, the digests.
+
+use std::sync::LazyLock;
+
+use ostree_kernel::kernel::package::{HEADER_MAX, Package, PackageError, hex};
+use ostree_kernel::kernel::signature::{Keyring, Signature};
+use sha2::{Digest, Sha256};
+
+use crate::memory::within;
+use crate::trickle::Trickle;
+
+/// A key that was thrown away when it had signed the seed `signed`.
+static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
+    let mut keys = Keyring::default();
+    keys.add(include_bytes!("key.asc")).expect("a public key");
+    keys
+});
+
+/// The header that it signed.
+const SIGNED: &str = "c5bfbeb49625afdfe953a73318bd25ecc34ca1c13307a56219e4d65e2fdfb46f";
+
+/// A package; or, where the bytes begin as a header does, a main header without payload: it gets a
+/// lead and a digest that is right, so that what lies behind the digests is reached.
+pub fn package(bytes: &[u8]) {
+    let file = match bytes.starts_with(&[0x8e, 0xad, 0xe8]) {
+        true => with_digest(bytes),
+        false => bytes.to_vec(),
+    };
+    let keys = &*KEYS;
+    // The buffer of the payload, and a header: as bytes, as entries, as values.
+    let most = (1 << 20) + 256 * file.len().min(HEADER_MAX as usize);
+    let whole = within(most, || Package::parse(file.as_slice(), keys));
+    let slow = Package::parse(Trickle::new(&file), keys);
+    match (whole, slow) {
+        (Ok(whole), Ok(slow)) => {
+            let forged =
+                matches!(whole.signature, Signature::Good(_)) && whole.header_sha256 != SIGNED;
+            assert!(!forged, "{whole:?}");
+            assert_eq!(
+                format!("{whole:?}"),
+                format!("{slow:?}"),
+                "one byte at a time"
+            );
+        }
+        (Err(whole), Err(slow)) => assert_eq!(said(&whole), said(&slow), "one byte at a time"),
+        (whole, slow) => panic!("{whole:?}; one byte at a time: {slow:?}"),
+    }
+}
+
+/// The error in words. Memory does not fail, but it may end early.
+fn said(error: &PackageError) -> String {
+    if let PackageError::Read(error) = error {
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
+    }
+    error.to_string()
+}
+
+/// A lead, a signature header with nothing but the SHA-256 of the main header, that header.
+fn with_digest(main: &[u8]) -> Vec<u8> {
+    const SHA256: u32 = 273;
+    const STRING: u32 = 6;
+    // What lies behind the header is payload, and belongs to no digest of it.
+    let word = |at: usize| {
+        main.get(at..at + 4)
+            .map(|it| u32::from_be_bytes(it.try_into().expect("4 bytes")) as usize)
+    };
+    let length = word(8)
+        .zip(word(12))
+        .map_or(main.len(), |(entries, data)| 16 + 16 * entries + data);
+    let digest = hex(&Sha256::digest(&main[..length.min(main.len())]));
+    let mut file = vec![0xed, 0xab, 0xee, 0xdb, 3, 0];
+    file.resize(96, 0);
+    file.extend([0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0]);
+    for word in [1, digest.len() as u32 + 1, SHA256, STRING, 0, 1] {
+        file.extend(word.to_be_bytes());
+    }
+    file.extend(digest.as_bytes());
+    file.push(0);
+    file.resize(file.len().next_multiple_of(8), 0);
+    file.extend(main);
+    file
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Kernel images: the release inside, whether it is signed, whether it is a UKI.
+
+use std::io::Cursor;
+
+use ostree_kernel::kernel::vmlinuz::{VmlinuzError, is_signed_from, is_uki_from, release_from};
+
+use crate::memory::within;
+use crate::trickle::Trickle;
+
+/// lz4's block and its compressed form, a buffer to search.
+const MEMORY: usize = 18 << 20;
+
+/// A kernel image.
+pub fn vmlinuz(image: &[u8]) {
+    let whole = within(MEMORY, || release_from(&mut Cursor::new(image)));
+    let slow = within(MEMORY, || release_from(&mut Trickle::new(image)));
+    match (&whole, &slow) {
+        (Ok(whole), Ok(slow)) => assert_eq!(whole, slow, "one byte at a time"),
+        (Err(whole), Err(slow)) => {
+            assert_eq!(said(whole, image), said(slow, image), "one byte at a time")
+        }
+        _ => panic!("{whole:?}; one byte at a time: {slow:?}"),
+    }
+    if let Ok(release) = whole {
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+        assert!((1..=64).contains(&release.kver.len()) && release.kver.bytes().all(plain));
+    }
+    let signed = is_signed_from(&mut Cursor::new(image)).expect("memory does not fail");
+    let uki = is_uki_from(&mut Cursor::new(image)).expect("memory does not fail");
+    assert_eq!(is_signed_from(&mut Trickle::new(image)).ok(), Some(signed));
+    assert_eq!(is_uki_from(&mut Trickle::new(image)).ok(), Some(uki));
+}
+
+/// The error in words, once its place is seen to be one.
+fn said(error: &VmlinuzError, image: &[u8]) -> String {
+    let length = image.len() as u64;
+    match error {
+        VmlinuzError::Io(error) => panic!("memory does not fail: {error}"),
+        VmlinuzError::Truncated { size, .. } => assert!(*size <= length),
+        VmlinuzError::NotARelease { offset, .. } => assert!(*offset < length),
+        VmlinuzError::Decode { codec, offset, .. } => {
+            assert!(*offset <= length);
+            return format!("{codec} at {offset}");
+        }
+        _ => {}
+    }
+    error.to_string()
+}
