@@ -30,8 +30,11 @@ pub struct Sources {
     /// Accept packages without a signature, or with that of an unknown key
     #[arg(long)]
     pub allow_unsigned: bool,
-    /// Refuse a package that is larger (bytes, or with K, M, G)
-    #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = size)]
+    /// Keep downloads in DIR, for the builds that share it by a cache mount
+    #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
+    pub cache_dir: PathBuf,
+    /// Give a download up that is larger (bytes, or with K, M, G)
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
     pub max_size: u64,
 }
 
@@ -42,6 +45,7 @@ impl Sources {
             sources: &self.sources,
             sums: self.sha256sums.as_deref(),
             keys: &self.gpg_key,
+            cache: &self.cache_dir,
             max_size: self.max_size,
         }
     }

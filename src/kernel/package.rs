@@ -84,6 +84,11 @@ pub enum PackageError {
     /// It does not start as an RPM does.
     #[error("not an RPM file: it starts with {0}, expected edabeedb")]
     NotRpm(String),
+    /// It is what a web server says to people.
+    #[error(
+        "a web page, not an RPM file: it starts with \"{0}\"; an address that wants a login, or a proxy, answers so"
+    )]
+    WebPage(String),
     /// The file ends early, or could not be read.
     #[error("reading the package's headers: {0}")]
     Read(#[from] std::io::Error),
@@ -177,10 +182,7 @@ impl Package {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
-        text
-    })
+    hex::encode(bytes)
 }
 
 fn in_header(error: rpm::Error) -> PackageError {
@@ -234,13 +236,24 @@ fn read_head(input: &mut impl Read) -> Result<Vec<u8>, PackageError> {
     let mut head = vec![0; 96];
     let got = read_full(input, &mut head)?;
     if !head.starts_with(&[0xed, 0xab, 0xee, 0xdb]) {
-        return Err(PackageError::NotRpm(hex(&head[..got.min(4)])));
+        return Err(not_rpm(&head[..got]));
     }
     read_header(input, &mut head, "signature")?;
     let padding = head.len().next_multiple_of(8) - head.len();
     read_more(input, &mut head, padding as u64)?;
     read_header(input, &mut head, "main")?;
     Ok(head)
+}
+
+fn not_rpm(start: &[u8]) -> PackageError {
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if text.starts_with('<') {
+        let line: String = text.chars().take_while(|c| !c.is_control()).collect();
+        PackageError::WebPage(line)
+    } else {
+        PackageError::NotRpm(hex(&start[..start.len().min(4)]))
+    }
 }
 
 fn read_header(
@@ -427,7 +440,8 @@ mod tests {
 
     #[test]
     fn what_is_no_package_says_what_it_is() {
-        assert!(error(b"<!DOCTYPE html>").contains("it starts with 3c21444f"));
+        assert!(error(b"\n<!DOCTYPE html>\n<p>").contains("it starts with \"<!DOCTYPE html>\""));
+        assert!(error(b"hello").contains("it starts with 68656c6c"));
         assert!(error(b"").contains("not an RPM file"));
         let empty = header(&[], b"");
         assert!(error(&file(b"not a header: 16 b", b"")).contains("signature header is damaged"));

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use self::inputs::{Bytes, Input};
 use super::digest::Digesting;
@@ -19,7 +19,7 @@ use super::workspace::Workspace;
 use crate::kernel::package::{Package, PackageError};
 use crate::kernel::signature::Keyring;
 use crate::plan::{Origin, Refusal, Source};
-use crate::sys::fetch;
+use crate::sys::fetch::{Fetcher, Limits};
 use crate::sys::root::Root;
 
 /// Packages that are fetched or read at once.
@@ -40,6 +40,8 @@ pub struct Request<'a> {
     pub sums: Option<&'a Path>,
     /// `--gpg-key`.
     pub keys: &'a [PathBuf],
+    /// `--cache-dir`.
+    pub cache: &'a Path,
     /// `--max-size`, in bytes.
     pub max_size: u64,
 }
@@ -52,11 +54,18 @@ pub struct Request<'a> {
 pub fn resolve(root: &Root, workspace: &Workspace, request: &Request) -> Result<Vec<Source>> {
     let keys = keyring(root, request.keys)?;
     let inputs = inputs::inputs(request)?;
+    let is_fetched = inputs.iter().any(|input| matches!(input.bytes, Bytes::Url));
+    let fetcher = is_fetched
+        .then(|| {
+            let limits = Limits::new(request.max_size);
+            Fetcher::new(request.cache, root, workspace.downloads(), limits)
+        })
+        .transpose()?;
     let taking = Taking {
         root,
         workspace,
         keys: &keys,
-        max_size: request.max_size,
+        fetcher,
     };
     let mut found: Vec<Source> = Vec::new();
     for mut source in taking.all(&inputs)? {
@@ -79,7 +88,8 @@ struct Taking<'a> {
     root: &'a Root,
     workspace: &'a Workspace,
     keys: &'a Keyring,
-    max_size: u64,
+    /// There where something is to be fetched.
+    fetcher: Option<Fetcher>,
 }
 
 impl Taking<'_> {
@@ -112,12 +122,46 @@ impl Taking<'_> {
 
     /// Fetches or copies one package, and reads it on the way; `None` for one that is left out.
     fn take(&self, index: usize, input: &Input) -> Result<Option<Source>> {
+        match (&input.bytes, &self.fetcher) {
+            (Bytes::File(path), _) => {
+                let file = open(path).map_err(|error| unusable(input, &error))?;
+                self.read(index, input, file)
+            }
+            (Bytes::Url, Some(fetcher)) => self.fetch(index, input, fetcher),
+            (Bytes::Url, None) => bail!("nothing to fetch {} with", input.name),
+        }
+    }
+
+    /// What comes from the cache and is not as it was is fetched again; what is no good is not kept.
+    fn fetch(&self, index: usize, input: &Input, fetcher: &Fetcher) -> Result<Option<Source>> {
+        let mut anew = false;
+        loop {
+            let fetched = fetcher
+                .fetch(&input.name, input.pin.as_deref(), anew)
+                .map_err(|error| unusable(input, &error))?;
+            let read = self.read(index, input, fetched.file);
+            let is_whole = |source: &Source| source.sha256 == fetched.sha256;
+            if let Ok(Some(source)) = &read
+                && is_whole(source)
+            {
+                return read;
+            }
+            fetcher.forget(&fetched.sha256)?;
+            if !fetched.from_cache {
+                return read;
+            }
+            tracing::debug!("{} is damaged in the cache", input.name);
+            anew = true;
+        }
+    }
+
+    /// Copies one package into the private directory, and reads it on the way.
+    fn read(&self, index: usize, input: &Input, file: File) -> Result<Option<Source>> {
         let path = format!("{}/{index:03}.rpm", self.workspace.packages());
-        let file = self.root.create_file(&path, 0o600)?;
+        self.root.remove_file(&path)?;
         let mut copying = Copying {
-            input: Digesting::new(open(input)?),
-            output: file,
-            left: self.max_size,
+            input: Digesting::new(file),
+            output: self.root.create_file(&path, 0o600)?,
         };
         let package = match Package::parse(&mut copying, self.keys) {
             Ok(package) => package,
@@ -155,40 +199,22 @@ impl Taking<'_> {
 struct Copying<R> {
     input: Digesting<R>,
     output: File,
-    left: u64,
 }
 
 impl<R: Read> Read for Copying<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
-        let Some(left) = self.left.checked_sub(count as u64) else {
-            return Err(io::Error::other(
-                "it is larger than --max-size allows; if that is what you expect, give a larger one",
-            ));
-        };
-        self.left = left;
         self.output.write_all(&buffer[..count])?;
         Ok(count)
     }
 }
 
-fn open(input: &Input) -> Result<Box<dyn Read>> {
-    match &input.bytes {
-        Bytes::Url => {
-            tracing::info!("downloading {}", input.name);
-            let body = fetch::get(&input.name).map_err(|error| unusable(input, &error))?;
-            Ok(Box::new(body))
-        }
-        Bytes::File(path) => {
-            let meta = fs_err::metadata(path).map_err(|error| unusable(input, &error.into()))?;
-            if !meta.is_file() {
-                let error = anyhow!("not a regular file; expected an RPM file");
-                return Err(unusable(input, &error));
-            }
-            let file = fs_err::File::open(path).map_err(|error| unusable(input, &error.into()))?;
-            Ok(Box::new(file))
-        }
+fn open(path: &Path) -> Result<File> {
+    // A fifo would be waited for.
+    if !fs_err::metadata(path)?.is_file() {
+        bail!("not a regular file; expected an RPM file");
     }
+    Ok(fs_err::File::open(path)?.into_file())
 }
 
 fn unusable(input: &Input, error: &anyhow::Error) -> anyhow::Error {

@@ -16,6 +16,7 @@ use crate::sys::root::Root;
 const RUN: &str = "run/ostree-kernel";
 const LOCK: &str = "run/ostree-kernel/lock";
 const PACKAGES: &str = "run/ostree-kernel/packages";
+const DOWNLOADS: &str = "run/ostree-kernel/downloads";
 
 /// The directory for temporary files of programs, relative to the root.
 pub const TMP: &str = "usr/lib/.ostree-kernel";
@@ -42,6 +43,7 @@ impl Workspace {
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
         root.remove_tree(PACKAGES)?;
+        root.remove_tree(DOWNLOADS)?;
         root.create_dir_all(PACKAGES, 0o700)?;
         Ok(Self {
             root: root.clone(),
@@ -52,6 +54,11 @@ impl Workspace {
     /// The directory for packages, relative to the root.
     pub fn packages(&self) -> &'static str {
         PACKAGES
+    }
+
+    /// The directory for downloads where there is no cache, relative to the root.
+    pub fn downloads(&self) -> &'static str {
+        DOWNLOADS
     }
 
     /// A fresh [`TMP`].

@@ -1,90 +1,137 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The network: http and https, and nothing else.
+//! The network: http and https, and nothing else. Downloads that survive what networks do, and a
+//! cache of them.
+//!
+//! Nothing that is fetched is trusted: who takes a file out of the cache copies and checks it.
 
-use std::io::{self, Read};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread;
+mod cache;
+mod download;
+mod progress;
+mod proxy;
+mod request;
+
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig};
 
-/// Nothing arrives for this long: the server has stalled.
-const STALL: Duration = Duration::from_secs(30);
+use self::cache::Cache;
+use self::download::Download;
+use self::progress::Progress;
+use self::request::Client;
+use super::root::Root;
+
+/// What ends a download.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Fewer than [`download::SLOWEST`] bytes a second for this long: the server has stalled.
+    pub stall: Duration,
+    /// How long to wait before each further attempt.
+    pub pauses: Vec<Duration>,
+    /// The largest file (bytes).
+    pub size: u64,
+}
+
+impl Limits {
+    /// Those of every run, and a size.
+    pub fn new(size: u64) -> Self {
+        Self {
+            stall: Duration::from_secs(30),
+            pauses: [500, 1000, 2000, 4000].map(Duration::from_millis).to_vec(),
+            size,
+        }
+    }
+}
 
 /// Whether this is a URL that can be fetched.
 pub fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-/// Starts a download and returns the body. Proxies are those of the environment, certificates those
-/// of the system; a redirect to anything but http and https is an error.
-///
-/// # Errors
-/// When the server cannot be reached or answers with another status than 200.
-pub fn get(url: &str) -> Result<impl Read + use<>> {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
-    let agent: Agent = Agent::config_builder()
-        .timeout_connect(Some(STALL))
-        .timeout_recv_response(Some(STALL))
-        .user_agent(concat!(
-            env!("CARGO_PKG_NAME"),
-            "/",
-            env!("CARGO_PKG_VERSION")
-        ))
-        .tls_config(tls.build())
-        .build()
-        .into();
-    let response = agent.get(url).call().context("asking the server")?;
-    if response.status() != 200 {
-        anyhow::bail!("the server answered with status {}", response.status());
+/// Fetches files; threads share it.
+pub struct Fetcher {
+    client: Client,
+    cache: Cache,
+    limits: Limits,
+    progress: Progress,
+}
+
+/// A file that has been fetched.
+pub struct Fetched {
+    /// Its bytes.
+    pub file: File,
+    /// Their SHA-256 (hexadecimal), as they came.
+    pub sha256: String,
+    /// Whether no byte of it came over the network this time.
+    pub from_cache: bool,
+}
+
+impl Fetcher {
+    /// Keeps what it fetches in `dir`; where that cannot be written, in the directory `private` of
+    /// `root`, which is the caller's to remove.
+    ///
+    /// # Errors
+    /// When neither can be made.
+    pub fn new(dir: &Path, root: &Root, private: &str, limits: Limits) -> Result<Self> {
+        Ok(Self {
+            client: Client::new(limits.stall),
+            cache: Cache::open(dir, root, private).context("making a place for downloads")?,
+            limits,
+            progress: Progress::new(),
+        })
     }
-    Ok(Watched::new(response.into_body().into_reader()))
-}
 
-/// A reader whose bytes arrive within [`STALL`], or not at all.
-struct Watched {
-    chunks: Receiver<io::Result<Vec<u8>>>,
-    chunk: io::Cursor<Vec<u8>>,
-}
-
-impl Watched {
-    /// Reads on a thread of its own, which a stalled server holds and we do not wait for.
-    fn new(mut body: impl Read + Send + 'static) -> Self {
-        let (sender, chunks) = mpsc::sync_channel(4);
-        thread::spawn(move || {
-            loop {
-                let mut chunk = vec![0; 256 * 1024];
-                let read = body.read(&mut chunk).map(|count| {
-                    chunk.truncate(count);
-                    chunk
-                });
-                let is_last = !matches!(&read, Ok(chunk) if !chunk.is_empty());
-                if sender.send(read).is_err() || is_last {
-                    break;
-                }
+    /// Fetches a URL. With `pin`, a file of that SHA-256 in the cache is taken without asking
+    /// anybody; a file that came from the URL before is taken when the server says that it is
+    /// unchanged, unless `anew`.
+    ///
+    /// # Errors
+    /// When the server does not give the file, in several attempts where that may help.
+    pub fn fetch(&self, url: &str, pin: Option<&str>, anew: bool) -> Result<Fetched> {
+        let name = url.rsplit('/').next().unwrap_or(url);
+        if let Some(pin) = pin.filter(|_| !anew)
+            && let Some(file) = self.cache.object(pin)?
+        {
+            self.progress
+                .say(&format!("from the cache: {name} (by its sha256)"));
+            return Ok(Fetched {
+                file,
+                sha256: pin.to_owned(),
+                from_cache: true,
+            });
+        }
+        let is_wanted = |sha256: &str| !anew && pin.is_none_or(|pin| pin == sha256);
+        let known = self.cache.known(url)?;
+        let known = known.filter(|(entry, _)| is_wanted(&entry.sha256));
+        let download = Download {
+            client: &self.client,
+            cache: &self.cache,
+            limits: &self.limits,
+            progress: &self.progress,
+            url,
+            name,
+        };
+        match download.run(known.as_ref().map(|(entry, _)| entry))? {
+            Some(fetched) => Ok(fetched),
+            None => {
+                let (entry, file) = known.context("the server says \"unchanged\" of nothing")?;
+                self.progress
+                    .say(&format!("from the cache: {name} (unchanged on the server)"));
+                Ok(Fetched {
+                    file,
+                    sha256: entry.sha256,
+                    from_cache: true,
+                })
             }
-        });
-        Self {
-            chunks,
-            chunk: io::Cursor::default(),
         }
     }
-}
 
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.chunk.position() == self.chunk.get_ref().len() as u64 {
-            match self.chunks.recv_timeout(STALL) {
-                Ok(chunk) => self.chunk = io::Cursor::new(chunk?),
-                Err(RecvTimeoutError::Disconnected) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    let what = format!("nothing has arrived for {} s", STALL.as_secs());
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
-                }
-            }
-        }
-        self.chunk.read(buffer)
+    /// Removes a file from the cache: its bytes are not what they should be.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget(&self, sha256: &str) -> Result<()> {
+        self.cache.forget(sha256)
     }
 }

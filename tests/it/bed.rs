@@ -297,6 +297,11 @@ impl Bed {
             self.root().to_str().unwrap().to_owned(),
         ];
         all.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
+        // Not this machine's.
+        if let Some(at) = all.iter().position(|arg| arg == "replace") {
+            let cache = format!("--cache-dir={}", self.beside("cache").display());
+            all.insert(at + 1, cache);
+        }
         self.run_exactly(&all, |_| {})
     }
 

@@ -10,6 +10,8 @@ mod bed;
 #[cfg(test)]
 mod fails;
 #[cfg(test)]
+mod fetches;
+#[cfg(test)]
 mod image;
 #[cfg(test)]
 mod isolated;

@@ -305,7 +305,7 @@ fn resolve() {
                 },
                 &[
                     "downloading http://127.0.0.1:",
-                    "not an RPM file: it starts with 3c21444f",
+                    "a web page, not an RPM file: it starts with \"<!DOCTYPE html><p>Sign in\"",
                 ],
             ),
             case(

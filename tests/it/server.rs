@@ -1,12 +1,46 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A web server on 127.0.0.1 that answers every request alike.
+//! Web servers on 127.0.0.1, well-behaved and otherwise.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
 /// It serves until the process ends.
 pub struct Server {
     port: u16,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+/// What somebody asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// As the request line has it.
+    pub path: String,
+    /// In lower case, with their values.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn read(stream: &TcpStream) -> std::io::Result<Self> {
+        let mut lines = BufReader::new(stream).lines();
+        let first = lines.next().transpose()?.unwrap_or_default();
+        let mut headers = Vec::new();
+        for line in lines {
+            let line = line?;
+            let Some((name, value)) = line.split_once(':') else {
+                break;
+            };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let path = first.split(' ').nth(1).unwrap_or("/").to_owned();
+        Ok(Self { path, headers })
+    }
 }
 
 impl Server {
@@ -14,22 +48,52 @@ impl Server {
     pub fn start(
         status: u16,
         content_type: &'static str,
-        body: impl Fn(&str) -> Vec<u8> + Send + 'static,
+        body: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self::scripted(move |_, request, stream| {
+            let headers = format!("Content-Type: {content_type}\r\n");
+            answer(stream, status, &headers, &body(&request.path));
+        })
+    }
+
+    /// Leaves the answer to `script`, which gets the number of the request, from 0 on. The
+    /// connection ends with it.
+    pub fn scripted(
+        script: impl Fn(usize, &Request, &mut TcpStream) + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (noted, script) = (Arc::clone(&requests), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                // A client that goes away early is not our failure.
-                let _ = answer(stream.unwrap(), status, content_type, &body);
+                let mut stream = stream.unwrap();
+                let (noted, script) = (Arc::clone(&noted), Arc::clone(&script));
+                std::thread::spawn(move || {
+                    // A client that goes away early is not our failure.
+                    let Ok(request) = Request::read(&stream) else {
+                        return;
+                    };
+                    let number = {
+                        let mut noted = noted.lock().unwrap();
+                        noted.push(request.clone());
+                        noted.len() - 1
+                    };
+                    script(number, &request, &mut stream);
+                });
             }
         });
-        Self { port }
+        Self { port, requests }
     }
 
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
+    }
+
+    /// What was asked for until now.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// A URL where nobody listens.
@@ -40,25 +104,17 @@ impl Server {
     }
 }
 
-fn answer(
-    mut stream: TcpStream,
-    status: u16,
-    content_type: &str,
-    body: impl Fn(&str) -> Vec<u8>,
-) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    while lines
-        .next()
-        .transpose()?
-        .is_some_and(|line| !line.is_empty())
-    {}
-    let path = request.split(' ').nth(1).unwrap_or("/");
-    let body = body(path);
-    let size = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status} Told\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
-    )?;
-    stream.write_all(&body)
+/// A whole answer; `headers` end with a line break each. A client that has gone away is not our
+/// failure.
+pub fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) {
+    head(stream, status, headers, body.len());
+    let _ = stream.write_all(body);
+}
+
+/// The part of an answer before a body of `size` bytes.
+pub fn head(stream: &mut TcpStream, status: u16, headers: &str, size: usize) {
+    let text = format!(
+        "HTTP/1.1 {status} Told\r\n{headers}Content-Length: {size}\r\nConnection: close\r\n\r\n"
+    );
+    let _ = stream.write_all(text.as_bytes());
 }

@@ -190,3 +190,81 @@ fn what_is_not_needed_is_left_out_and_said() {
     let left_out = ran.report()["left_out"].as_array().unwrap().len();
     ran.require(left_out == 3, "the report says so");
 }
+
+#[test]
+fn a_damaged_file_in_the_cache_is_fetched_again() {
+    let bed = Bed::new();
+    let (server, urls) = served();
+    let args = ["replace", "--dry-run", "--allow-unsigned"].map(str::to_owned);
+    let args = [&args, urls.as_slice()].concat();
+    bed.run(&args).ends_with(0).complains(&[
+        "downloaded kernel-core-6.9.4-200.fc40.x86_64.rpm  ",
+        "downloaded kernel-modules-6.9.4-200.fc40.x86_64.rpm  ",
+    ]);
+    for entry in fs_err::read_dir(bed.beside("cache")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none() {
+            let mut bytes = fs_err::read(&path).unwrap();
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            fs_err::write(&path, bytes).unwrap();
+        }
+    }
+    // The pins would be found in the cache without a request.
+    let ran = bed.run(&["replace", &bed.source()]);
+    let packages = ran.report()["packages"].clone();
+    let pinned: Vec<_> = NEW
+        .packages()
+        .iter()
+        .zip(&urls)
+        .map(|(package, url)| {
+            let mut all = packages.as_array().unwrap().iter();
+            let one = all.find(|it| it["nevra"] == package.nevra()).unwrap();
+            format!("{url}#sha256={}", one["sha256"].as_str().unwrap())
+        })
+        .collect();
+    let again = Bed::new();
+    let cache = format!("--cache-dir={}", bed.beside("cache").display());
+    let root = again.root().to_str().unwrap().to_owned();
+    let args = ["replace".to_owned(), cache, "--root".to_owned(), root];
+    let args = [&args, pinned.as_slice()].concat();
+    let asked = server.requests().len();
+    again.run_exactly(&args, |_| {}).ends_with(0);
+    assert_eq!(server.requests().len(), asked + 4, "each was fetched again");
+}
+
+#[test]
+fn pinned_files_in_the_cache_need_no_server() {
+    let bed = Bed::new();
+    let (server, urls) = served();
+    let args = ["replace", "--dry-run"].map(str::to_owned);
+    let refused = bed.run(&[&args, urls.as_slice()].concat());
+    refused.ends_with(3);
+    let pinned: Vec<_> = refused
+        .stderr
+        .split_whitespace()
+        .map(|word| word.trim_matches('\''))
+        .filter(|word| word.contains("#sha256="))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(pinned.len(), 4);
+    let asked = server.requests().len();
+    let args = ["replace"].map(str::to_owned);
+    let ran = bed.run(&[&args, pinned.as_slice()].concat());
+    ran.ends_with(0)
+        .complains(&["from the cache: kernel-core-6.9.4-200.fc40.x86_64.rpm (by its sha256)"]);
+    assert_eq!(server.requests().len(), asked, "nobody was asked");
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let bed = Bed::new();
+    let (_server, urls) = served();
+    let args = ["replace", "-q", "--allow-unsigned"].map(str::to_owned);
+    let ran = bed.run(&[&args, urls.as_slice()].concat());
+    ran.ends_with(0);
+    ran.require(
+        ran.stderr.lines().all(|line| line.starts_with("warning: ")),
+        "only warnings",
+    );
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One download, in as many attempts as it takes; each goes on where the one before it stopped, if
+//! the server says that the file is the same.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use sha2::{Digest, Sha256};
+use ureq::Body;
+use ureq::http::Response;
+
+use super::cache::{Cache, Entry};
+use super::progress::{Bar, Progress, size};
+use super::request::{Client, Trouble, header};
+use super::{Fetched, Limits};
+
+/// Bytes a second below which a download has stalled.
+pub const SLOWEST: u64 = 1024;
+
+/// An attempt that brought so many bytes is not counted: what remains gets less each time.
+const HEADWAY: u64 = 1024 * 1024;
+
+/// A server that asks for a longer pause (`Retry-After`) waits in vain.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What is to be downloaded, and with what.
+pub struct Download<'a> {
+    pub client: &'a Client,
+    pub cache: &'a Cache,
+    pub limits: &'a Limits,
+    pub progress: &'a Progress,
+    pub url: &'a str,
+    /// As the log has it.
+    pub name: &'a str,
+}
+
+/// What has arrived.
+struct Part {
+    file: File,
+    size: u64,
+    sha256: Sha256,
+    /// What the server said of these bytes.
+    etag: Option<String>,
+    last_modified: Option<String>,
+}
+
+/// How an attempt went that did not fail.
+enum Went {
+    Whole,
+    Unchanged,
+}
+
+impl Download<'_> {
+    /// Downloads; `None` when the server says that what is `known` is still so.
+    pub fn run(&self, known: Option<&Entry>) -> Result<Option<Fetched>> {
+        let start = Instant::now();
+        let (part_name, file) = self.cache.part(self.url)?;
+        let mut part = Part {
+            file,
+            size: 0,
+            sha256: Sha256::new(),
+            etag: None,
+            last_modified: None,
+        };
+        let went = self.attempts(&mut part, known);
+        let fetched = match went {
+            Ok(Went::Whole) => self.keep(&part_name, part),
+            Ok(Went::Unchanged) => {
+                self.cache.drop_part(&part_name)?;
+                return Ok(None);
+            }
+            Err(error) => Err(error),
+        };
+        match fetched {
+            Ok((fetched, bytes)) => {
+                let seconds = start.elapsed().as_secs_f64();
+                self.progress.say(&format!(
+                    "downloaded {}  {}  {seconds:.1} s",
+                    self.name,
+                    size(bytes)
+                ));
+                Ok(Some(fetched))
+            }
+            Err(error) => {
+                // The first error is the one that matters.
+                let _ = self.cache.drop_part(&part_name);
+                Err(error)
+            }
+        }
+    }
+
+    fn keep(&self, part_name: &str, mut part: Part) -> Result<(Fetched, u64)> {
+        let entry = Entry {
+            url: self.url.to_owned(),
+            sha256: hex::encode(part.sha256.finalize()),
+            etag: part.etag,
+            last_modified: part.last_modified,
+        };
+        self.cache.keep(part_name, &entry)?;
+        part.file.rewind().context("reading what was downloaded")?;
+        let fetched = Fetched {
+            file: part.file,
+            sha256: entry.sha256,
+            from_cache: false,
+        };
+        Ok((fetched, part.size))
+    }
+
+    fn attempts(&self, part: &mut Part, known: Option<&Entry>) -> Result<Went> {
+        let bar = self.progress.bar(self.name);
+        let mut pauses = self.limits.pauses.iter();
+        loop {
+            let before = part.size;
+            match self.attempt(part, known, &bar) {
+                Ok(went) => return Ok(went),
+                Err(Trouble::Lasting(error)) => return Err(error),
+                Err(Trouble::Passing(error, asked)) => {
+                    if part.size >= before + HEADWAY {
+                        pauses = self.limits.pauses.iter();
+                    }
+                    let Some(pause) = pauses.next() else {
+                        let count = self.limits.pauses.len() + 1;
+                        return Err(error.context(format!("given up after {count} attempts")));
+                    };
+                    let pause = *pause.max(&asked.min(PAUSE_MAX));
+                    let seconds = pause.as_secs_f64();
+                    self.progress.say(&format!(
+                        "{}: {error:#}; again in {seconds:.1} s",
+                        self.name
+                    ));
+                    thread::sleep(pause);
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, part: &mut Part, known: Option<&Entry>, bar: &Bar) -> Result<Went, Trouble> {
+        let range = format!("bytes={}-", part.size);
+        let mut headers = Vec::new();
+        let validator = part.validator().map(str::to_owned);
+        if let Some(validator) = validator.as_deref().filter(|_| part.size > 0) {
+            headers.extend([("range", range.as_str()), ("if-range", validator)]);
+        } else if let Some(known) = known {
+            headers.extend(known.etag.as_deref().map(|etag| ("if-none-match", etag)));
+            let date = known.last_modified.as_deref();
+            headers.extend(date.map(|date| ("if-modified-since", date)));
+        }
+        let response = self.client.get(self.url, &headers)?;
+        match response.status().as_u16() {
+            200 => part.start_over(&response)?,
+            206 if continues(&response, part.size) => {}
+            304 if known.is_some() => return Ok(Went::Unchanged),
+            206 | 416 => {
+                part.start_over(&response)?;
+                return Err(Trouble::passing(anyhow!(
+                    "the server gave another part of the file than it was asked for"
+                )));
+            }
+            status => return Err(refused(&response, status)),
+        }
+        let body = length(&response);
+        let whole = body.map(|length| part.size + length);
+        self.allow(whole.unwrap_or(0))?;
+        bar.begin(part.size, whole);
+        self.receive(part, response, bar)?;
+        match whole {
+            Some(whole) if part.size < whole => Err(Trouble::passing(anyhow!(
+                "the connection ended after {} of {whole} bytes",
+                part.size
+            ))),
+            _ => Ok(Went::Whole),
+        }
+    }
+
+    /// Reads a body to its end, in time.
+    fn receive(&self, part: &mut Part, response: Response<Body>, bar: &Bar) -> Result<(), Trouble> {
+        let mut body = response.into_body().into_reader();
+        let mut buffer = vec![0; 256 * 1024];
+        let (mut window, mut arrived) = (Instant::now(), 0);
+        let stall = self.limits.stall;
+        let stalled = || {
+            let seconds = stall.as_secs_f64();
+            Trouble::passing(anyhow!(
+                "nothing worth mentioning has arrived for {seconds} s"
+            ))
+        };
+        loop {
+            let count = match body.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if is_timeout(&error) => return Err(stalled()),
+                Err(error) => {
+                    let what = format!("the connection broke after {} bytes", part.size);
+                    return Err(Trouble::passing(anyhow::Error::from(error).context(what)));
+                }
+            };
+            self.allow(part.size + count as u64)?;
+            part.add(&buffer[..count]).map_err(Trouble::Lasting)?;
+            bar.advance(count as u64);
+            arrived += count as u64;
+            if window.elapsed() >= stall {
+                if arrived < SLOWEST * stall.as_secs().max(1) {
+                    return Err(stalled());
+                }
+                (window, arrived) = (Instant::now(), 0);
+            }
+        }
+    }
+
+    fn allow(&self, bytes: u64) -> Result<(), Trouble> {
+        if bytes <= self.limits.size {
+            return Ok(());
+        }
+        Err(Trouble::Lasting(anyhow!(
+            "it is larger than {}, which is what --max-size allows",
+            size(self.limits.size)
+        )))
+    }
+}
+
+impl Part {
+    /// What tells the server which bytes we have: a weak name does not.
+    fn validator(&self) -> Option<&str> {
+        let etag = self.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
+        etag.or(self.last_modified.as_deref())
+    }
+
+    /// Forgets what has arrived; the bytes of `response` are the first.
+    fn start_over(&mut self, response: &Response<Body>) -> Result<(), Trouble> {
+        let emptied = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        emptied
+            .context("starting a download over")
+            .map_err(Trouble::Lasting)?;
+        let text = |name| header(response, name).map(str::to_owned);
+        self.size = 0;
+        self.sha256 = Sha256::new();
+        self.etag = text("etag");
+        self.last_modified = text("last-modified");
+        Ok(())
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .context("keeping what is downloaded")?;
+        self.sha256.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// Whether a part of a file begins at `size`.
+fn continues(response: &Response<Body>, size: u64) -> bool {
+    let range = header(response, "content-range").unwrap_or_default();
+    let start = range
+        .strip_prefix("bytes ")
+        .and_then(|range| range.split('-').next());
+    start.and_then(|start| start.parse().ok()) == Some(size) && size > 0
+}
+
+fn length(response: &Response<Body>) -> Option<u64> {
+    header(response, "content-length")?.parse().ok()
+}
+
+fn refused(response: &Response<Body>, status: u16) -> Trouble {
+    let error = anyhow!("the server answered with status {status}");
+    if !matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) {
+        return Trouble::Lasting(error);
+    }
+    let seconds = header(response, "retry-after").and_then(|text| text.parse().ok());
+    Trouble::Passing(error, Duration::from_secs(seconds.unwrap_or(0)))
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(inner, Some(ureq::Error::Timeout(_))) || error.kind() == std::io::ErrorKind::TimedOut
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request and its redirects.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use ureq::http::{Response, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy};
+
+use super::proxy;
+
+/// How many redirects are followed.
+const REDIRECTS_MAX: usize = 10;
+
+/// What went wrong, and whether another attempt may help.
+pub enum Trouble {
+    /// It may, after a pause of at least so long.
+    Passing(anyhow::Error, Duration),
+    /// It will not.
+    Lasting(anyhow::Error),
+}
+
+impl Trouble {
+    /// An error of ureq: what the network did may pass, what the user typed will not.
+    fn of(error: ureq::Error) -> Self {
+        use ureq::Error;
+        match error {
+            Error::Timeout(_) => Self::passing(anyhow!("the server does not answer in time")),
+            Error::Io(_)
+            | Error::HostNotFound
+            | Error::ConnectionFailed
+            | Error::Protocol(_)
+            | Error::ConnectProxyFailed(_)
+            | Error::BodyStalled => Self::passing(error.into()),
+            error => Self::Lasting(error.into()),
+        }
+    }
+
+    /// Another attempt may help, at once.
+    pub fn passing(error: anyhow::Error) -> Self {
+        Self::Passing(error, Duration::ZERO)
+    }
+}
+
+/// Asks servers.
+pub struct Client(Agent);
+
+impl Client {
+    /// `stall`: how long a server may be silent.
+    pub fn new(stall: Duration) -> Self {
+        let stall = Some(stall);
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+        let config = Agent::config_builder()
+            .timeout_resolve(stall)
+            .timeout_connect(stall)
+            .timeout_recv_response(stall)
+            .timeout_per_read(stall)
+            .http_status_as_error(false)
+            // Each hop is judged here, and has its own proxy.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!(
+                env!("CARGO_PKG_NAME"),
+                "/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .tls_config(tls.build())
+            .build();
+        Self(config.into())
+    }
+
+    /// The answer to a GET with these headers, of the place that redirects lead to.
+    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response<Body>, Trouble> {
+        let mut at = url.to_owned();
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.hop(&at, headers)?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            let Some(location) = header(&response, "location") else {
+                return Err(Trouble::Lasting(anyhow!("a redirect to nowhere")));
+            };
+            let next = join(&at, location);
+            if !super::is_url(&next) {
+                return Err(Trouble::Lasting(anyhow!(
+                    "the server redirects to {next}; only http and https are followed"
+                )));
+            }
+            tracing::debug!("{at} redirects to {next}");
+            at = next;
+        }
+        Err(Trouble::Lasting(anyhow!(
+            "more than {REDIRECTS_MAX} redirects, the last to {at}"
+        )))
+    }
+
+    fn hop(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response<Body>, Trouble> {
+        let uri: Uri = url
+            .parse()
+            .map_err(|error| Trouble::Lasting(anyhow!("not a URL: {error}")))?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let (scheme, host) = (uri.scheme_str(), uri.host());
+        let proxy = proxy::choose(
+            scheme.unwrap_or_default(),
+            host.unwrap_or_default(),
+            &variable,
+        );
+        let proxy = proxy.map(|proxy| through(&proxy)).transpose()?;
+        let mut request = self.0.get(uri).config().proxy(proxy).build();
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.call().map_err(Trouble::of)
+    }
+}
+
+fn through(proxy: &str) -> Result<Proxy, Trouble> {
+    let is_http = proxy.starts_with("http://") || proxy.starts_with("https://");
+    if let Ok(found) = Proxy::new(proxy)
+        && is_http
+    {
+        return Ok(found);
+    }
+    Err(Trouble::Lasting(anyhow!(
+        "the proxy {proxy} of the environment cannot be used; expected http://HOST:PORT"
+    )))
+}
+
+/// A header of a response, where it is text.
+pub fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// Where a `Location` leads from `base`.
+fn join(base: &str, location: &str) -> String {
+    let scheme = location.split_once(':').map(|(scheme, _)| scheme);
+    if scheme.is_some_and(|scheme| !scheme.contains(['/', '?', '#'])) {
+        return location.to_owned();
+    }
+    let base = base.split(['?', '#']).next().unwrap_or_default();
+    let start = base.find("://").map_or(0, |at| at + 3);
+    let host_end = base[start..].find('/').map_or(base.len(), |at| start + at);
+    if location.starts_with("//") {
+        format!("{}{location}", &base[..start - 2])
+    } else if location.starts_with('/') {
+        format!("{}{location}", &base[..host_end])
+    } else {
+        let dir = base[host_end..]
+            .rfind('/')
+            .map_or("/", |at| &base[host_end..=host_end + at]);
+        format!("{}{dir}{location}", &base[..host_end])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::join;
+
+    #[test]
+    fn redirects_lead_where_a_browser_would_go() {
+        for (location, expected) in [
+            ("https://other/x", "https://other/x"),
+            ("file:///etc/passwd", "file:///etc/passwd"),
+            ("data:text/html,x", "data:text/html,x"),
+            ("//other/x", "http://other/x"),
+            ("/x?y=http://z", "http://host:1/x?y=http://z"),
+            ("x", "http://host:1/a/x"),
+            ("?x", "http://host:1/a/?x"),
+        ] {
+            assert_eq!(join("http://host:1/a/b?c=/d", location), expected);
+        }
+        assert_eq!(join("http://host", "x"), "http://host/x");
+    }
+}
