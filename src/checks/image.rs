@@ -96,6 +96,11 @@ const UNITS: [&str; 2] = ["usr/lib/systemd/system", "etc/systemd/system"];
 
 pub fn ostree(subject: &Subject) -> Looked {
     let inventory = subject.inventory()?;
+    let is_of_dracut = inventory.dracut_modules().is_some() || inventory.dracut_version().is_some();
+    if subject.tree.is_none() && !is_of_dracut {
+        let why = "a lone image that dracut did not make, as initramfs-tools does, is for no ostree system";
+        return Err(Answer::NotApplicable(why.into()));
+    }
     // What the base used; without one, what is there.
     let bootc = subject
         .base

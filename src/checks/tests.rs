@@ -304,3 +304,14 @@ fn the_compression_of_each_segment() {
     let found = bench.findings("initramfs-compression");
     assert!(found[0].contains("CONFIG_RD_XZ is not set"), "{found:?}");
 }
+
+#[test]
+fn only_what_dracut_made_is_for_ostree() {
+    const OSTREE: &str = "initramfs-ostree";
+    let mut bench = Bench::good();
+    assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
+    bench.alone = true;
+    assert!(matches!(bench.answer(OSTREE), Answer::NotApplicable(_)));
+    bench.put("usr/lib/dracut/dracut-106", b"");
+    assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
+}
