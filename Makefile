@@ -60,6 +60,15 @@ $(CARGO_FUZZ):
 seeds: ## write the seeds of fuzz/seeds again
 	UPDATE_SEEDS=1 $(CARGO) test --locked --lib seeds_are_current -- --test-threads 1
 
+.PHONY: corpus
+corpus: deps ## real initramfs images and what breaks them: verify passes the good, finds the broken
+	@$(BED) corpus >/dev/null
+	$(CARGO) test --locked --test it corpus -- --nocapture
+
+.PHONY: mutants
+mutants: deps ## the corpus goes red when one fatal check is switched off, each in turn
+	$(CARGO) test --locked --test it corpus_mutants -- --ignored --nocapture
+
 .PHONY: containers
 containers: build ## the container builds of tests/container/cases
 	@$(BED) check

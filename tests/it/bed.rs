@@ -387,8 +387,8 @@ fn executable(path: &Path) {
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Waits for the end, with both streams.
-fn wait(mut child: Child) -> (Option<i32>, String, String) {
+/// Waits for the end, with both streams; no status where it hangs.
+pub fn wait(mut child: Child) -> (Option<i32>, String, String) {
     let drain = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut text = Vec::new();

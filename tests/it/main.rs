@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod fails;
 #[cfg(test)]
 mod fetches;

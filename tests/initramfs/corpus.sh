@@ -1,0 +1,207 @@
+# shellcheck shell=bash
+# `bed corpus`: real initramfs images, made by real programs, and the trees that they belong to. What is good of
+# them and what gets broken is in tests/it/corpus; this makes only what takes long.
+#
+#   target/bed/corpus/KEY/trees/NAME     a tree, cut down to what is looked at; its initramfs is beside it
+#   target/bed/corpus/KEY/images/…       NAME.img as its program made it, NAME.cpio before compression,
+#                                        NAME.cpio.gz and so on: the same, compressed as the kernel wants it
+#   target/bed/corpus/KEY/rpmdb/…        rpmdbs that lack the kernel
+#
+# It prints the directory, and makes it only when it is not there: that takes no lock and a tenth of a second.
+
+INITRAMFS=$TOP/tests/initramfs
+# What a tree keeps, where it is there. The rest of a root matters to no check.
+KEPT=(usr/lib/modules usr/lib/dracut usr/lib/systemd/system etc/systemd/system etc/dracut.conf.d usr/lib/kernel usr/lib/ostree
+    usr/share/rpm usr/lib/sysimage usr/lib/rpm/rpmrc usr/lib/rpm/macros usr/lib/rpm/macros.d sysroot ostree bin lib lib64 sbin)
+
+_corpus_tree() { # _corpus_tree ROOT NAME
+    local root=$1 tree=$OUT/trees/$2 rpm=$1/usr/lib/bed/real/rpm path kept=()
+    for path in "${KEPT[@]}"; do
+        if [[ -e $root/$path || -L $root/$path ]]; then kept+=("$path"); fi
+    done
+    mkdir -p "$tree"/{boot,dev,etc,proc,run,sys,tmp,usr/{bin,lib64,sbin},var/tmp}
+    tar -C "$root" --exclude='initramfs.img' --exclude='modules.d/*/test*' -cf - "${kept[@]}" | tar -C "$tree" -xf -
+    # rpm itself, and not the bed's, which only notes its calls.
+    if [[ -e $rpm ]]; then
+        cp "$rpm" "$tree/usr/bin/"
+        for path in $(in_root "$root" ldd /usr/lib/bed/real/rpm | grep -o '/[^ ]*'); do
+            mkdir -p "$tree${path%/*}"
+            chroot "$root" cat "$path" >"$tree$path"
+            chmod 0755 "$tree$path"
+        done
+    fi
+}
+
+_corpus_dracut() { # _corpus_dracut ROOT KVER IMAGE ARG…
+    local root=$1 kver=$2 image=$3
+    shift 3
+    mkdir -p "$root/var/tmp"
+    in_root "$root" env DRACUT_NO_XATTR=1 dracut --no-hostonly --kver "$kver" --reproducible --no-compress "$@" -f /var/tmp/image
+    mv "$root/var/tmp/image" "$OUT/images/$image.cpio"
+}
+
+# The new kernel in the old one's place, by rpm.
+_corpus_replace() { # _corpus_replace ROOT
+    local root=$1
+    mkdir -p "$root"/{rpms,var/tmp}
+    cp "$RPMS"/new/*.rpm "$root/rpms/"
+    # shellcheck disable=SC2016
+    in_root "$root" env KERNEL_INSTALL_BYPASS=1 bash -ec 'rpm -U /rpms/*.rpm; depmod -a "$1"' - "$NEW"
+    rm -rf "${root:?}"/{rpms,boot}/* "$root/usr/lib/modules/$OLD"
+}
+
+# The modules as a kernel has them that is built by hand: not compressed, not signed, with debug sections, which
+# dracut strips.
+_corpus_plain() { # _corpus_plain ROOT
+    local modules=$1/usr/lib/modules/$NEW
+    find "$modules" -name '*.ko.xz' -print0 | xargs -0 -n 50 xz -d
+    python3 - "$modules" <<'PYTHON'
+import pathlib, sys
+END = b"~Module signature appended~\n"
+for module in pathlib.Path(sys.argv[1]).rglob("*.ko"):
+    data = module.read_bytes()
+    if data.endswith(END):
+        signature = int.from_bytes(data[-len(END) - 4 : -len(END)], "big")
+        module.write_bytes(data[: -len(END) - 12 - signature])
+PYTHON
+    echo 'not much' >"$OUT/debug"
+    find "$modules" -name '*.ko' -exec objcopy --add-section .debug_str="$OUT/debug" {} \;
+    sed -i 's/\.ko\.xz/.ko/' "$modules/modules.order"
+    rm "$OUT/debug"
+    in_root "$1" depmod -a "$NEW"
+}
+
+# bootc's own root set-up instead of ostree's; its program is a stand-in.
+_corpus_bootc() { # _corpus_bootc ROOT
+    local root=$1
+    mkdir -p "$root/usr/lib/bootc"
+    gcc -O1 -static -Wall -o "$root/usr/lib/bootc/initramfs-setup" "$INITRAMFS/51bootc/initramfs-setup.c"
+    cp -r "$INITRAMFS/51bootc" "$root/usr/lib/dracut/modules.d/"
+    rm -rf "$root"/usr/lib/dracut/modules.d/[0-9]*ostree "$root"/usr/lib/ostree "$root"/sysroot/ostree "$root/ostree" \
+        "$root"/usr/lib/systemd/system/ostree-* "$root/etc/dracut.conf.d/ostree.conf"
+}
+
+_corpus_trixie() { # _corpus_trixie ROOT
+    local root=$1 dir=$1/usr/lib/modules
+    cp "$dir/$OLD/initramfs.img" "$OUT/images/trixie-old.img"
+    _corpus_tree "$root" trixie-old
+    _corpus_replace "$root"
+    _corpus_tree "$root" trixie-new
+    _corpus_dracut "$root" "$NEW" trixie-new --add ostree
+    _corpus_rpmdbs "$root"
+    _corpus_plain "$root"
+    _corpus_tree "$root" trixie-plain
+    _corpus_dracut "$root" "$NEW" trixie-plain --add ostree
+    _corpus_bootc "$root"
+    _corpus_tree "$root" trixie-bootc
+    _corpus_dracut "$root" "$NEW" trixie-bootc --add bootc
+}
+
+_corpus_rpmdbs() { # _corpus_rpmdbs ROOT
+    local root=$1
+    in_root "$root" bash -ec 'cp -r /usr/share/rpm /var/tmp/erased
+        rpm --dbpath /var/tmp/erased -e --justdb --nodeps --noscripts kernel-core
+        rpm --dbpath /var/tmp/empty --initdb'
+    mv "$root"/var/tmp/{erased,empty} "$OUT/rpmdb/"
+}
+
+_corpus_bookworm() { # _corpus_bookworm ROOT
+    local root=$1 package
+    cp "$root/usr/lib/modules/$OLD/initramfs.img" "$OUT/images/bookworm-old.img"
+    _corpus_tree "$root" bookworm-old
+    _corpus_replace "$root"
+    mkdir -p "$root/etc/dracut.conf.d"
+    echo 'omit_dracutmodules+=" lvm mdraid "' >"$root/etc/dracut.conf.d/50-omit.conf"
+    _corpus_tree "$root" bookworm-omit
+    _corpus_dracut "$root" "$NEW" bookworm-omit --add ostree
+    # Debian's own initramfs-tools, which dracut's package would push out.
+    mkdir -p "$root/var/tmp/deb"
+    for package in initramfs-tools-core klibc-utils libklibc busybox linux-base logsave; do
+        (cd "$root/var/tmp/deb" && apt-get download "$package")
+        # (not dpkg-deb -x, which would put directories in the place of the links /bin and /lib)
+        dpkg-deb --fsys-tarfile "$root"/var/tmp/deb/"${package}"_*.deb | tar -C "$root" --keep-directory-symlink -xf -
+    done
+    cp "$root/usr/lib/modules/$NEW/config" "$root/boot/config-$NEW"
+    in_root "$root" mkinitramfs -o /var/tmp/image "$NEW"
+    mv "$root/var/tmp/image" "$OUT/images/initramfs-tools.img"
+}
+
+# The newest dracut that a Debian suite carries. sid moves: where it cannot be had, the corpus goes without.
+_corpus_sid() {
+    # shellcheck disable=SC2153
+    local root=$OUT/sid tar=$BED/rootfs/sid.tar include=${INCLUDE//,rpm,/,} key
+    key=$(key_of sid "$include" "$MIRROR")
+    if ! is_fresh rootfs-sid "$key" || [[ ! -s $tar ]]; then
+        # (a mirror of sid may lag behind by more than its release file allows; its signature is looked at all the same)
+        mmdebstrap --variant=minbase --include="$include" --aptopt='Acquire::Check-Valid-Until "false"' \
+            --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+            --dpkgopt='path-exclude=/usr/share/locale/*' sid "$tar" "$MIRROR" || return
+        mark_fresh rootfs-sid "$key"
+    fi
+    mkdir -p "$root/usr/lib/modules"
+    tar -C "$root" --exclude='./dev/*' -xf "$tar"
+    cp -r "$BED/kernels/new/tree/lib/modules/$NEW" "$root/usr/lib/modules/" || return
+    in_root "$root" depmod -a "$NEW"
+    _corpus_tree "$root" sid
+    _corpus_dracut "$root" "$NEW" sid --add ostree
+}
+
+# The same archive in every compression, by the programs and in the forms that the kernel can read.
+_corpus_compress() {
+    local cpio=$OUT/images/trixie-new.cpio
+    zstd -q -3 "$cpio" -o "$cpio.zst"
+    gzip -n -3 <"$cpio" >"$cpio.gz"
+    xz -0 --check=crc32 <"$cpio" >"$cpio.xz"
+    lzma -0 <"$cpio" >"$cpio.lzma"
+    lz4 -q -l -1 <"$cpio" >"$cpio.lz4"
+    bzip2 -1 <"$cpio" >"$cpio.bz2"
+}
+
+_corpus_make() {
+    local log=$LOGS/corpus trixie file
+    with_image localhost/bed-trixie _corpus_trixie >"$log-trixie.log" 2>&1 </dev/null &
+    trixie=$!
+    with_image localhost/bed-bookworm _corpus_bookworm >"$log-bookworm.log" 2>&1 </dev/null || true
+    (_corpus_sid) >"$log-sid.log" 2>&1 </dev/null || true
+    wait "$trixie" || true
+    # (errexit reaches none of these: what came of them is looked at)
+    for file in trixie-{old.img,new.cpio,plain.cpio,bootc.cpio} bookworm-{old.img,omit.cpio} initramfs-tools.img; do
+        [[ -s $OUT/images/$file ]] || die "corpus: $file was not made (logs: $log-*.log)"
+    done
+    if [[ ! -s $OUT/images/sid.cpio ]]; then
+        say "corpus: sid cannot be had, going without it (log: $log-sid.log)"
+        rm -rf "$OUT/trees/sid"
+    fi
+    rm -rf "$OUT/sid"
+    _corpus_compress
+}
+
+_corpus_key() { key_of "$INITRAMFS/corpus.sh" "$INITRAMFS/51bootc" "$BED/keys/base-trixie" "$BED/keys/base-bookworm"; }
+
+bed_corpus() {
+    local key dir
+    key=$(_corpus_key)
+    dir=$BED/corpus/$key
+    if [[ ! -d $dir ]]; then
+        lock_bed
+        bed_base trixie >&2
+        bed_base bookworm >&2
+        key=$(_corpus_key)
+        dir=$BED/corpus/$key
+    fi
+    if [[ ! -d $dir ]]; then
+        say "corpus: real images by real programs (minutes, once)"
+        OUT=$dir.new
+        OLD=$(kver_of old)
+        NEW=$(kver_of new)
+        rm -rf "$OUT"
+        mkdir -p "$OUT"/{trees,images,rpmdb}
+        _corpus_make
+        printf '%s\n' "$OLD" >"$OUT/old.kver"
+        printf '%s\n' "$NEW" >"$OUT/new.kver"
+        mv "$OUT" "$dir"
+        # Another work tree may have a test running on the one before.
+        find "$BED/corpus" -mindepth 1 -maxdepth 1 -printf '%T@ %p\n' | sort -rn | tail -n +3 | cut -d' ' -f2- | xargs -r rm -rf
+    fi
+    printf '%s\n' "$dir"
+}

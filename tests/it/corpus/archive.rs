@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A newc archive as a list of entries that can be changed. It knows only what honest programs
+//! write, and nothing of the reader that it is made to test.
+
+use std::io::Write;
+use std::ops::Range;
+use std::sync::Arc;
+
+const HEADER: usize = 110;
+pub const DIR: u32 = 0o040_755;
+pub const FILE: u32 = 0o100_644;
+pub const PROGRAM: u32 = 0o100_755;
+pub const LINK: u32 = 0o120_777;
+
+/// An archive.
+#[derive(Clone)]
+pub struct Archive {
+    bytes: Arc<Vec<u8>>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    /// Inode to the name's size and the checksum, in the order of the header.
+    fields: [u32; 13],
+    name: Vec<u8>,
+    data: Data,
+}
+
+#[derive(Clone)]
+enum Data {
+    Kept(Range<usize>),
+    New(Vec<u8>),
+}
+
+const INO: usize = 0;
+const MODE: usize = 1;
+const NLINK: usize = 4;
+const SIZE: usize = 6;
+const NAME_SIZE: usize = 11;
+
+impl Archive {
+    /// The first archive in `bytes`.
+    pub fn read(bytes: Arc<Vec<u8>>) -> Self {
+        let mut entries = Vec::new();
+        let mut at = 0;
+        loop {
+            let header = &bytes[at..at + HEADER];
+            assert!(header.starts_with(b"07070"), "no newc header at byte {at}");
+            let mut fields = [0; 13];
+            for (field, digits) in fields.iter_mut().zip(header[6..].chunks_exact(8)) {
+                *field = u32::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+            }
+            let name_end = at + HEADER + fields[NAME_SIZE] as usize;
+            let name = bytes[at + HEADER..name_end - 1].to_vec();
+            let data = name_end.next_multiple_of(4);
+            let end = data + fields[SIZE] as usize;
+            if name == b"TRAILER!!!" {
+                return Self { bytes, entries };
+            }
+            // dracut's cpio pads names with NULs where it aligns data.
+            let used = name
+                .iter()
+                .position(|&byte| byte == 0)
+                .unwrap_or(name.len());
+            entries.push(Entry {
+                fields,
+                name: name[..used].to_vec(),
+                data: Data::Kept(data..end),
+            });
+            at = end.next_multiple_of(4);
+        }
+    }
+
+    /// An archive without entries.
+    pub fn empty() -> Self {
+        Self {
+            bytes: Arc::default(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// The bytes of the archive, its trailer included.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.without_trailer();
+        let mut fields = [0; 13];
+        fields[NLINK] = 1;
+        write(&mut out, b"070701", fields, b"TRAILER!!!", b"");
+        out
+    }
+
+    /// The bytes of an archive whose writer did not finish.
+    pub fn without_trailer(&self) -> Vec<u8> {
+        self.with_magic(b"070701")
+    }
+
+    fn with_magic(&self, magic: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.bytes.len() + (1 << 20));
+        for entry in &self.entries {
+            write(&mut out, magic, entry.fields, &entry.name, self.data(entry));
+        }
+        out
+    }
+
+    /// As `cpio -H crc` writes it: each file has the sum of its bytes.
+    pub fn with_sums(&self) -> Vec<u8> {
+        let mut summed = self.clone();
+        for entry in &mut summed.entries {
+            let data = self.data(entry);
+            let sum = data
+                .iter()
+                .fold(0_u32, |sum, &byte| sum.wrapping_add(byte.into()));
+            entry.fields[12] = sum;
+        }
+        let mut out = summed.with_magic(b"070702");
+        write(&mut out, b"070702", [0; 13], b"TRAILER!!!", b"");
+        out
+    }
+
+    fn data<'a>(&'a self, entry: &'a Entry) -> &'a [u8] {
+        match &entry.data {
+            Data::Kept(range) => &self.bytes[range.clone()],
+            Data::New(bytes) => bytes,
+        }
+    }
+
+    fn position(&self, path: &str) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|entry| entry.name == path.as_bytes())
+    }
+
+    #[track_caller]
+    fn find(&self, path: &str) -> usize {
+        self.position(path)
+            .unwrap_or_else(|| panic!("{path} is not in the archive"))
+    }
+
+    /// The data of an entry.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> &[u8] {
+        self.data(&self.entries[self.find(path)])
+    }
+
+    /// Removes an entry.
+    #[track_caller]
+    pub fn remove(&mut self, path: &str) {
+        let at = self.find(path);
+        self.entries.remove(at);
+    }
+
+    /// Removes all entries of these names; there must be one.
+    #[track_caller]
+    pub fn remove_all(&mut self, fits: impl Fn(&str) -> bool) {
+        let before = self.entries.len();
+        self.entries
+            .retain(|entry| !fits(&String::from_utf8_lossy(&entry.name)));
+        assert!(self.entries.len() < before, "nothing to remove");
+    }
+
+    /// Gives an entry other data.
+    #[track_caller]
+    pub fn replace(&mut self, path: &str, data: impl Into<Vec<u8>>) {
+        let at = self.find(path);
+        let data = data.into();
+        self.entries[at].fields[SIZE] = data.len() as u32;
+        self.entries[at].data = Data::New(data);
+    }
+
+    /// Gives an entry another mode.
+    #[track_caller]
+    pub fn set_mode(&mut self, path: &str, mode: u32) {
+        let at = self.find(path);
+        self.entries[at].fields[MODE] = mode;
+    }
+
+    /// Gives the entries other names.
+    pub fn rename_all(&mut self, from: &str, to: &str) {
+        for entry in &mut self.entries {
+            let name = String::from_utf8_lossy(&entry.name);
+            if name == from || name.starts_with(&format!("{from}/")) {
+                entry.name = name.replacen(from, to, 1).into_bytes();
+            }
+        }
+    }
+
+    /// Adds an entry at the end, in place of one that has its name, and the directories above it.
+    pub fn put(&mut self, path: &str, mode: u32, data: impl Into<Vec<u8>>) {
+        if let Some(at) = self.position(path) {
+            self.entries.remove(at);
+        }
+        for (at, _) in path.match_indices('/') {
+            if at > 0 && self.position(&path[..at]).is_none() {
+                self.append(&path[..at], DIR, Vec::new());
+            }
+        }
+        self.append(path, mode, data);
+    }
+
+    /// Adds an entry at the end, whatever is there.
+    pub fn append(&mut self, path: &str, mode: u32, data: impl Into<Vec<u8>>) {
+        let data = data.into();
+        let mut fields = [0; 13];
+        fields[INO] = 0x7000_0000 + self.entries.len() as u32;
+        (fields[MODE], fields[NLINK], fields[SIZE]) = (mode, 1, data.len() as u32);
+        self.entries.push(Entry {
+            fields,
+            name: path.into(),
+            data: Data::New(data),
+        });
+    }
+
+    /// Adds a symbolic link, as [`put`](Self::put).
+    pub fn put_link(&mut self, path: &str, target: &str) {
+        self.put(path, LINK, target);
+    }
+}
+
+fn write(out: &mut Vec<u8>, magic: &[u8], mut fields: [u32; 13], name: &[u8], data: &[u8]) {
+    fields[NAME_SIZE] = name.len() as u32 + 1;
+    out.extend_from_slice(magic);
+    for field in fields {
+        write!(out, "{field:08x}").unwrap();
+    }
+    out.extend_from_slice(name);
+    out.push(0);
+    out.resize(out.len().next_multiple_of(4), 0);
+    out.extend_from_slice(data);
+    out.resize(out.len().next_multiple_of(4), 0);
+}

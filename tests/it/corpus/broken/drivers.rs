@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Drivers without which the root does not come up, and what else the base had and this one lost.
+
+use super::broken;
+use super::modules::forget_inside;
+use crate::corpus::case::Case;
+use crate::corpus::draft::Draft;
+use crate::corpus::products::Base::{BookwormOld, TrixieNew, TrixieOld};
+
+const ROOT: &str = "initramfs-root-drivers";
+const REGRESSION: &str = "initramfs-regression";
+
+pub fn cases() -> Vec<Case> {
+    let rooms = [lost(), sub_packages(), wanted(), regression()];
+    rooms.into_iter().flatten().collect()
+}
+
+fn lost() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, modules, comes_of) in [
+        (
+            "driver-virtio_blk-gone",
+            &["virtio_blk"][..],
+            "okd-project/okd#1908",
+        ),
+        ("driver-xfs-gone", &["xfs"], "coreos/rpm-ostree#4451"),
+        (
+            "driver-sd_mod-gone",
+            &["sd_mod"],
+            "coreos/layering-examples#57",
+        ),
+        (
+            "driver-overlay-gone",
+            &["overlay"],
+            "coreos/rpm-ostree#5483",
+        ),
+        (
+            "driver-dm-crypt-gone",
+            &["dm-crypt"],
+            "coreos/fedora-coreos-tracker#2004",
+        ),
+    ] {
+        cases.push(broken(name, TrixieNew, comes_of, &[ROOT], move |draft| {
+            draft.against(TrixieOld);
+            forget_inside(draft, modules);
+        }));
+    }
+    cases.push(broken(
+        "driver-gone-059",
+        BookwormOld,
+        "okd-project/okd#1908",
+        &[ROOT],
+        |draft| {
+            draft.against(BookwormOld);
+            forget_inside(draft, &["virtio_scsi"]);
+        },
+    ));
+    cases
+}
+
+/// Removes modules from the disk and from the image, as if their package had been forgotten.
+fn never_installed(draft: &mut Draft, modules: &[&str]) {
+    draft.against(TrixieOld);
+    forget_inside(draft, modules);
+    let is_one = |path: &str| {
+        let file = path.rsplit('/').next().unwrap();
+        modules.contains(&file.split(".ko").next().unwrap())
+    };
+    for path in draft.modules().into_iter().filter(|path| is_one(path)) {
+        draft.remove(&path);
+    }
+    let list = draft.of_kernel("modules.dep");
+    draft.keep_lines(&list, |line| !is_one(line.split(':').next().unwrap()));
+}
+
+fn sub_packages() -> Vec<Case> {
+    vec![
+        broken(
+            "kernel-modules-core-forgotten",
+            TrixieNew,
+            "crc-org/snc#727",
+            &[ROOT],
+            |draft| {
+                never_installed(draft, &["virtio_blk", "overlay", "erofs"]);
+            },
+        ),
+        broken(
+            "kernel-modules-forgotten",
+            TrixieNew,
+            "coreos/rpm-ostree#4949",
+            &[ROOT],
+            |draft| {
+                never_installed(draft, &["xfs", "virtio_scsi"]);
+            },
+        ),
+    ]
+}
+
+fn wanted() -> Vec<Case> {
+    let missing = |name: &str,
+                   option: &'static str,
+                   value: &'static str,
+                   modules: &'static [&'static str]| {
+        broken(
+            name,
+            TrixieNew,
+            "okd-project/okd#1908",
+            &[ROOT],
+            move |draft| {
+                draft.args.extend([option.to_owned(), value.to_owned()]);
+                if !modules.is_empty() {
+                    forget_inside(draft, modules);
+                }
+            },
+        )
+    };
+    vec![
+        missing(
+            "no-root-device",
+            "--root-device",
+            "virtio",
+            &["virtio_blk", "virtio_scsi"],
+        ),
+        missing("no-multipath", "--root-device", "multipath", &[]),
+        missing("no-root-fs", "--root-fs", "xfs", &["xfs"]),
+        missing("no-required-driver", "--require-driver", "mpt3sas", &[]),
+        broken(
+            "composefs-without-erofs",
+            TrixieNew,
+            "boot: ostree-prepare-root: composefs: No such device",
+            &[ROOT],
+            |draft| {
+                let archive = draft.archive();
+                archive.replace(
+                    "usr/lib/ostree/prepare-root.conf",
+                    "[composefs]\nenabled = yes\n",
+                );
+                forget_inside(draft, &["erofs"]);
+            },
+        ),
+        broken(
+            "no-driver-at-all",
+            TrixieNew,
+            "okd-project/okd#1908",
+            &[ROOT],
+            |draft| {
+                let builtin = draft.of_kernel("modules.builtin");
+                draft.keep_lines(&builtin, |line| {
+                    let built_in = ["nvme", "ext4", "virtiofs"];
+                    !built_in.iter().any(|name| line.contains(name))
+                });
+                let modules = [
+                    "virtio_blk",
+                    "virtio_scsi",
+                    "sd_mod",
+                    "xen-blkfront",
+                    "nbd",
+                    "rbd",
+                ];
+                forget_inside(draft, &modules);
+            },
+        ),
+    ]
+}
+
+fn regression() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (module, comes_of) in [
+        ("lvm", "coreos/layering-examples#57"),
+        ("crypt", "coreos/rpm-ostree#4451"),
+        ("virtiofs", "dracut-ng/dracut-ng#1561"),
+        ("systemd-initrd", "coreos/layering-examples#57"),
+    ] {
+        let name = format!("dracut-module-{module}-lost");
+        cases.push(broken(
+            name,
+            TrixieNew,
+            comes_of,
+            &[REGRESSION],
+            move |draft| {
+                draft.against(TrixieOld);
+                let list = "usr/lib/dracut/modules.txt";
+                let archive = draft.archive();
+                let text = String::from_utf8(archive.get(list).to_vec()).unwrap();
+                let kept = text.lines().filter(|line| *line != module);
+                let kept: String = kept.map(|line| format!("{line}\n")).collect();
+                assert!(kept.len() < text.len(), "{module} is not in {list}");
+                archive.replace(list, kept);
+            },
+        ));
+    }
+    for (unit, comes_of) in [
+        ("dracut-initqueue.service", "coreos/rpm-ostree#4451"),
+        ("systemd-udevd.service", "rhinstaller/anaconda#6876"),
+        (
+            "initrd-switch-root.service",
+            "rhinstaller/kickstart-tests#1593",
+        ),
+    ] {
+        cases.push(broken(
+            format!("unit-{unit}-lost"),
+            TrixieNew,
+            comes_of,
+            &[REGRESSION],
+            move |draft| {
+                draft.against(TrixieOld);
+                draft
+                    .archive()
+                    .remove(&format!("usr/lib/systemd/system/{unit}"));
+            },
+        ));
+    }
+    cases
+}

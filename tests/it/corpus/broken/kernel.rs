@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Broken kernels and what ostree would boot in their place.
+
+use super::broken;
+use crate::corpus::case::Case;
+use crate::corpus::draft::Draft;
+use crate::corpus::products::Base::{BookwormOmit, TrixieNew, TrixieOld};
+
+const SINGLE: &str = "kernel-single";
+const RELEASE: &str = "kernel-release";
+const RPMDB: &str = "kernel-rpmdb";
+const HMAC: &str = "kernel-hmac";
+const UKI: &str = "uki-shadow";
+const PRESENT: &str = "initramfs-present";
+
+pub fn cases() -> Vec<Case> {
+    let rooms = [several(), release(), rpmdb(), hmac(), shadow(), present()];
+    rooms.into_iter().flatten().collect()
+}
+
+/// Puts another kernel's vmlinuz into a directory of its own.
+fn another(draft: &Draft, kver: &str) {
+    let old = &draft.products.old;
+    let vmlinuz = format!("usr/lib/modules/{old}/vmlinuz");
+    draft.take(
+        TrixieOld,
+        &vmlinuz,
+        &format!("usr/lib/modules/{kver}/vmlinuz"),
+    );
+}
+
+fn several() -> Vec<Case> {
+    vec![
+        broken(
+            "two-kernels",
+            TrixieNew,
+            "ublue-os/aurora#1286",
+            &[SINGLE],
+            |draft| {
+                another(draft, &draft.products.old);
+            },
+        ),
+        broken(
+            "two-kernels-rt",
+            BookwormOmit,
+            "openshift/os#1383",
+            &[SINGLE],
+            |draft| {
+                another(draft, "6.12.117-20.el10.x86_64+rt");
+            },
+        ),
+        broken(
+            "three-kernels",
+            TrixieNew,
+            "osbuild/osbuild#2049",
+            &[SINGLE],
+            |draft| {
+                another(draft, &draft.products.old);
+                another(draft, "6.1.0-41-cloud-amd64");
+            },
+        ),
+        broken(
+            "vmlinuz-gone",
+            TrixieNew,
+            "fedora-silverblue/issue-tracker#497",
+            &[SINGLE],
+            |draft| {
+                draft.remove(&draft.of_kernel("vmlinuz"));
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
+            "vmlinuz-in-boot",
+            TrixieNew,
+            "linux-surface/linux-surface#1604",
+            &[SINGLE],
+            |draft| {
+                let vmlinuz = draft.of_kernel("vmlinuz");
+                draft.remove(&vmlinuz);
+                draft.link(&vmlinuz, &format!("/boot/vmlinuz-{}", draft.kver));
+            },
+        ),
+        broken(
+            "vmlinuz-is-a-directory",
+            TrixieNew,
+            "osbuild/osbuild#2049",
+            &[SINGLE],
+            |draft| {
+                let vmlinuz = draft.of_kernel("vmlinuz");
+                draft.remove(&vmlinuz);
+                draft.write(&format!("{vmlinuz}/vmlinuz"), "");
+            },
+        ),
+    ]
+}
+
+/// Gives the kernel's directory another name, and looks at that one.
+fn rename(draft: &mut Draft, kver: &str) {
+    let old = draft.of_kernel("");
+    draft.kver = kver.to_owned();
+    draft.rename(&old, &draft.of_kernel(""));
+}
+
+fn release() -> Vec<Case> {
+    vec![
+        broken(
+            "vmlinuz-of-the-old-kernel",
+            TrixieNew,
+            "ublue-os/bluefin#2051",
+            &[RELEASE],
+            |draft| {
+                let from = format!("usr/lib/modules/{}", draft.products.old);
+                for name in ["vmlinuz", ".vmlinuz.hmac"] {
+                    draft.take(TrixieOld, &format!("{from}/{name}"), &draft.of_kernel(name));
+                }
+            },
+        ),
+        broken(
+            "kver-without-the-distribution",
+            TrixieNew,
+            "okd-project/okd#1908",
+            &[RELEASE, RPMDB, "initramfs-kver"],
+            |draft| rename(draft, "6.12.117-cloud-amd64"),
+        ),
+        broken(
+            "vmlinuz-of-a-variant",
+            TrixieNew,
+            "openshift/os#1383",
+            &[RELEASE],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                let kver = draft.kver.as_bytes();
+                let at = vmlinuz
+                    .windows(kver.len())
+                    .position(|it| it == kver)
+                    .unwrap();
+                vmlinuz[at + kver.len() - 5..at + kver.len()].copy_from_slice(b"debug");
+                draft.write(&path, vmlinuz);
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
+            "kver-of-the-package",
+            BookwormOmit,
+            "okd-project/okd#1908",
+            &[RELEASE, RPMDB, "initramfs-kver"],
+            |draft| {
+                rename(draft, "6.12.117-200.bed.x86_64");
+            },
+        ),
+    ]
+}
+
+/// Puts another rpmdb into the tree.
+fn swap_rpmdb(draft: &Draft, from: &std::path::Path) {
+    draft.remove("usr/share/rpm");
+    for name in ["rpmdb.sqlite", "rpmdb.sqlite-wal"] {
+        if let Ok(bytes) = fs_err::read(from.join(name)) {
+            draft.write(&format!("usr/share/rpm/{name}"), bytes);
+        }
+    }
+}
+
+fn rpmdb() -> Vec<Case> {
+    vec![
+        broken(
+            "rpmdb-without-the-kernel",
+            TrixieNew,
+            "osbuild/osbuild#2049",
+            &[RPMDB],
+            |draft| {
+                swap_rpmdb(draft, &draft.products.path("rpmdb/erased"));
+            },
+        ),
+        broken(
+            "rpmdb-of-nothing",
+            TrixieNew,
+            "coreos/rpm-ostree#4938",
+            &[RPMDB],
+            |draft| {
+                swap_rpmdb(draft, &draft.products.path("rpmdb/empty"));
+            },
+        ),
+        broken(
+            "rpmdb-of-the-base",
+            TrixieNew,
+            "ublue-os/bluefin#2051",
+            &[RPMDB],
+            |draft| {
+                swap_rpmdb(draft, &draft.products.tree(TrixieOld).join("usr/share/rpm"));
+            },
+        ),
+    ]
+}
+
+/// Changes the words of `.vmlinuz.hmac`.
+fn words(draft: &Draft, digest: impl Fn(&str) -> String, name: &str) {
+    let path = draft.of_kernel(".vmlinuz.hmac");
+    let line = draft.text(&path);
+    let old = line.split_whitespace().next().unwrap();
+    draft.write(&path, format!("{}  {name}\n", digest(old)));
+}
+
+fn hmac() -> Vec<Case> {
+    const FIPS: &str = "ostreedev/ostree#1962";
+    vec![
+        broken(
+            "hmac-of-the-old-kernel",
+            TrixieNew,
+            FIPS,
+            &[HMAC],
+            |draft| {
+                let from = format!("usr/lib/modules/{}/.vmlinuz.hmac", draft.products.old);
+                draft.take(TrixieOld, &from, &draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
+            "hmac-names-a-path",
+            TrixieNew,
+            "coreos/fedora-coreos-tracker#302",
+            &[HMAC],
+            |draft| {
+                words(
+                    draft,
+                    str::to_owned,
+                    &format!("/boot/vmlinuz-{}", draft.kver),
+                );
+            },
+        ),
+        broken("hmac-names-nothing", TrixieNew, FIPS, &[HMAC], |draft| {
+            words(draft, str::to_owned, "")
+        }),
+        broken("hmac-cut", TrixieNew, FIPS, &[HMAC], |draft| {
+            words(draft, |digest| digest[..100].to_owned(), "vmlinuz");
+        }),
+        broken(
+            "hmac-before-signing",
+            BookwormOmit,
+            "secureblue/secureblue#2366",
+            &[HMAC],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                vmlinuz.extend([0; 1000]);
+                draft.write(&path, vmlinuz);
+            },
+        ),
+        broken(
+            "hmac-is-a-page",
+            TrixieNew,
+            "coreos/rpm-ostree#1901",
+            &[HMAC],
+            |draft| {
+                draft.write(&draft.of_kernel(".vmlinuz.hmac"), "<!DOCTYPE html>\n");
+            },
+        ),
+    ]
+}
+
+fn shadow() -> Vec<Case> {
+    const UKIS: &str = "blue-build/modules#276";
+    let in_boot = |name: &'static str, place: fn(&Draft) -> String| {
+        broken(name, TrixieNew, UKIS, &[UKI], move |draft| {
+            draft.write(&place(draft), draft.read(&draft.of_kernel("vmlinuz")));
+        })
+    };
+    vec![
+        in_boot("uki-in-boot", |draft| {
+            format!("boot/EFI/Linux/{}.efi", draft.kver)
+        }),
+        in_boot("uki-of-the-old-kernel", |draft| {
+            format!("boot/EFI/Linux/{}.efi", draft.products.old)
+        }),
+        in_boot("uki-beside-vmlinuz", |draft| {
+            draft.of_kernel(&format!("{}.efi", draft.kver))
+        }),
+        in_boot("uki-in-usr", |_| "usr/lib/efi/Linux/linux.efi".to_owned()),
+    ]
+}
+
+fn present() -> Vec<Case> {
+    const NONE: &str = "coreos/rpm-ostree#5261";
+    vec![
+        broken("no-initramfs", TrixieNew, NONE, &[PRESENT], |draft| {
+            draft.no_image()
+        }),
+        broken(
+            "no-initramfs-after-dnf",
+            BookwormOmit,
+            "containers/bootc#506",
+            &[PRESENT],
+            |draft| draft.no_image(),
+        ),
+        broken(
+            "empty-initramfs",
+            TrixieNew,
+            "CentOS/centos-bootc#499",
+            &[PRESENT, "initramfs-readable"],
+            |draft| {
+                draft.set_bytes(Vec::new());
+            },
+        ),
+        broken(
+            "legacy-kernel-in-ostree-boot",
+            TrixieNew,
+            NONE,
+            &[PRESENT],
+            |draft| {
+                draft.no_image();
+                let sum = "0123456789abcdef".repeat(4);
+                for name in ["vmlinuz", "initramfs"] {
+                    let path = format!("usr/lib/ostree-boot/{name}-{}-{sum}", draft.products.old);
+                    draft.write(&path, draft.read(&draft.of_kernel("vmlinuz")));
+                }
+            },
+        ),
+        broken(
+            "legacy-kernel-in-boot",
+            TrixieNew,
+            "bootc-dev/bootc#2198",
+            &[PRESENT],
+            |draft| {
+                draft.no_image();
+                let vmlinuz = draft.read(&draft.of_kernel("vmlinuz"));
+                draft.write(&format!("boot/vmlinuz-{}", draft.products.old), vmlinuz);
+            },
+        ),
+        broken(
+            "initramfs-is-a-link-to-boot",
+            TrixieNew,
+            "containers/bootc#506",
+            &[PRESENT],
+            |draft| {
+                let image = std::mem::take(draft.bytes());
+                draft.no_image();
+                let target = format!("boot/initramfs-{}.img", draft.kver);
+                draft.write(&target, image);
+                draft.link(&draft.of_kernel("initramfs.img"), &format!("/{target}"));
+            },
+        ),
+        broken(
+            "initramfs-is-a-dangling-link",
+            TrixieNew,
+            "Ultramarine-Linux/bootc#4",
+            &[PRESENT],
+            |draft| {
+                draft.no_image();
+                draft.link(&draft.of_kernel("initramfs.img"), "/boot/initramfs.img");
+            },
+        ),
+        broken(
+            "initramfs-is-a-directory",
+            TrixieNew,
+            NONE,
+            &[PRESENT, "initramfs-readable"],
+            |draft| {
+                draft.no_image();
+                draft.write(&draft.of_kernel("initramfs.img/initrd"), "");
+            },
+        ),
+    ]
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What breaks an image or its tree.
+
+mod damage;
+mod drivers;
+mod format;
+mod kernel;
+mod modules;
+mod programs;
+mod system;
+
+use super::case::{Case, Kind};
+use super::draft::Draft;
+use super::products::Base;
+
+fn broken(
+    name: impl Into<String>,
+    base: Base,
+    comes_of: &'static str,
+    expected: &[&'static str],
+    change: impl Fn(&mut Draft) + Send + Sync + 'static,
+) -> Case {
+    Case::new(Kind::Broken, name, base, comes_of, expected, change)
+}
+
+pub fn cases() -> Vec<Case> {
+    let rooms = [
+        kernel::cases(),
+        format::cases(),
+        damage::cases(),
+        modules::cases(),
+        drivers::cases(),
+        programs::cases(),
+        system::cases(),
+    ];
+    rooms.into_iter().flatten().collect()
+}

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Modules that are not this kernel's, not whole, or not to be found.
+
+use super::broken;
+use crate::corpus::archive::FILE;
+use crate::corpus::case::Case;
+use crate::corpus::draft::Draft;
+use crate::corpus::products::Base::{self, BookwormOmit, TrixieNew, TrixieOld, TrixiePlain};
+
+const KVER: &str = "initramfs-kver";
+const MODULES: &str = "initramfs-modules";
+const DEPMOD: &str = "modules-depmod";
+const KMODS: &str = "kmods";
+const XFS: &str = "kernel/fs/xfs/xfs.ko.xz";
+const BLK: &str = "kernel/drivers/block/virtio_blk.ko.xz";
+
+pub fn cases() -> Vec<Case> {
+    let rooms = [
+        kver(),
+        dependencies(),
+        bodies(),
+        own_dep(),
+        depmod(),
+        kmods(),
+    ];
+    rooms.into_iter().flatten().collect()
+}
+
+fn kver() -> Vec<Case> {
+    let dir = |draft: &Draft| format!("usr/lib/modules/{}", draft.kver);
+    vec![
+        broken(
+            "initramfs-of-the-old-kernel",
+            TrixieNew,
+            "blue-build/legacy-template#60",
+            &[KVER],
+            |draft| {
+                draft.image_of(TrixieOld);
+            },
+        ),
+        broken(
+            "initramfs-of-the-old-kernel-059",
+            BookwormOmit,
+            "coreos/rpm-ostree#5261",
+            &[KVER],
+            |draft| {
+                draft.image_of(Base::BookwormOld);
+            },
+        ),
+        broken(
+            "initramfs-of-the-build-host",
+            TrixieNew,
+            "okd-project/okd#1908",
+            &[KVER],
+            move |draft| {
+                let dir = dir(draft);
+                draft
+                    .archive()
+                    .rename_all(&dir, "usr/lib/modules/5.15.0-1.el9.x86_64");
+            },
+        ),
+        broken(
+            "initramfs-with-kver-mistyped",
+            TrixieNew,
+            "okd-project/okd#1908",
+            &[KVER],
+            move |draft| {
+                let dir = dir(draft);
+                draft
+                    .archive()
+                    .rename_all(&dir, "usr/lib/modules/6.12.117-cloud-amd64");
+            },
+        ),
+        broken(
+            "initramfs-without-modules",
+            TrixieNew,
+            "coreos/rpm-ostree#5578",
+            &[KVER],
+            move |draft| {
+                let dir = dir(draft);
+                draft.archive().remove_all(|name| name.starts_with(&dir));
+            },
+        ),
+        broken(
+            "initramfs-of-two-kernels",
+            TrixieNew,
+            "ublue-os/aurora#1286",
+            &[KVER],
+            |draft| {
+                let other = format!("usr/lib/modules/{}/modules.dep", draft.products.old);
+                draft.archive().put(&other, FILE, "");
+            },
+        ),
+    ]
+}
+
+/// Removes modules from the image and from its own `modules.dep`, as if dracut had not seen them.
+pub fn forget_inside(draft: &mut Draft, names: &[&str]) {
+    let list = draft.of_kernel("modules.dep");
+    let archive = draft.archive();
+    let is_one = |path: &str| {
+        let file = path.rsplit('/').next().unwrap();
+        names.contains(&file.split(".ko").next().unwrap())
+    };
+    let dep = String::from_utf8(archive.get(&list).to_vec()).unwrap();
+    archive.remove_all(|path| path.contains(".ko") && is_one(path));
+    let kept = dep
+        .lines()
+        .filter(|line| !is_one(line.split(':').next().unwrap()));
+    let kept: String = kept.map(|line| format!("{line}\n")).collect();
+    archive.replace(&list, kept);
+}
+
+fn dependencies() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (module, comes_of) in [
+        ("libcrc32c", "coreos/rpm-ostree#5578"),
+        ("scsi_mod", "coreos/rpm-ostree#4451"),
+        ("dm-mod", "coreos/rpm-ostree#5483"),
+        ("raid6_pq", "dracut-ng/dracut-ng#1561"),
+    ] {
+        let name = format!("dependency-{module}-gone");
+        cases.push(broken(
+            name,
+            TrixieNew,
+            comes_of,
+            &[MODULES],
+            move |draft| {
+                draft
+                    .archive()
+                    .remove_all(|path| path.contains(&format!("/{module}.ko")));
+            },
+        ));
+    }
+    cases
+}
+
+/// Replaces a module inside.
+fn replace(draft: &mut Draft, module: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {
+    let path = draft.of_kernel(module);
+    let archive = draft.archive();
+    let bytes = change(archive.get(&path).to_vec());
+    archive.replace(&path, bytes);
+}
+
+fn of_old(draft: &Draft, module: &str) -> Vec<u8> {
+    let path = format!("usr/lib/modules/{}/{module}", draft.products.old);
+    fs_err::read(draft.products.tree(TrixieOld).join(path)).unwrap()
+}
+
+fn bodies() -> Vec<Case> {
+    const STALE: &str = "boot: module: disagrees about version of symbol module_layout";
+    let of = |name: &str, comes_of, change: fn(&mut Draft)| {
+        broken(name, TrixieNew, comes_of, &[MODULES], change)
+    };
+    vec![
+        of("foreign-module", "ublue-os/ucore#88", |draft| {
+            let path = draft.of_kernel("kernel/drivers/net/foreign.ko.xz");
+            let module = of_old(draft, BLK);
+            draft.archive().put(&path, FILE, module);
+        }),
+        of("module-of-another-vermagic", STALE, |draft| {
+            let old = of_old(draft, XFS);
+            replace(draft, XFS, |_| old.clone());
+        }),
+        of("module-cut", "coreos/fedora-coreos-tracker#1247", |draft| {
+            replace(draft, XFS, |bytes| bytes[..bytes.len() / 2].to_vec());
+        }),
+        of(
+            "module-flipped",
+            "boot: module: x86/modules: Invalid relocation",
+            |draft| {
+                replace(draft, BLK, |mut bytes| {
+                    let at = bytes.len() / 2;
+                    bytes[at] ^= 4;
+                    bytes
+                });
+            },
+        ),
+        of("module-empty", "coreos/rpm-ostree#5483", |draft| {
+            replace(draft, XFS, |_| Vec::new())
+        }),
+        of("module-is-text", "dracut-ng/dracut-ng#443", |draft| {
+            replace(draft, BLK, |_| {
+                b"version https://git-lfs.github.com/spec/v1\n".to_vec()
+            });
+        }),
+        of(
+            "module-under-another-name",
+            "coreos/rpm-ostree#4451",
+            |draft| {
+                let path = draft.of_kernel(BLK);
+                let block = draft.archive().get(&path).to_vec();
+                replace(draft, XFS, |_| block.clone());
+            },
+        ),
+        of(
+            "module-is-a-dangling-link",
+            "dracut-ng/dracut-ng#561",
+            |draft| {
+                let path = draft.of_kernel(XFS);
+                draft
+                    .archive()
+                    .put_link(&path, "/lib/modules/gone/xfs.ko.xz");
+            },
+        ),
+        broken(
+            "plain-module-of-another-vermagic",
+            TrixiePlain,
+            STALE,
+            &[MODULES],
+            |draft| {
+                replace(draft, "kernel/fs/xfs/xfs.ko", |mut bytes| {
+                    let at = bytes.windows(9).position(|it| it == b"vermagic=").unwrap() + 9;
+                    bytes[at..at + 3].copy_from_slice(b"5.4");
+                    bytes
+                });
+            },
+        ),
+        broken(
+            "plain-module-flipped",
+            TrixiePlain,
+            "coreos/rpm-ostree#5483",
+            &[MODULES],
+            |draft| {
+                replace(draft, "kernel/fs/xfs/xfs.ko", |mut bytes| {
+                    bytes[0] ^= 1;
+                    bytes
+                });
+            },
+        ),
+    ]
+}
+
+/// `modules.dep` inside.
+fn own_dep() -> Vec<Case> {
+    const LATE: &str = "coreos/rpm-ostree#5578";
+    let change = |draft: &mut Draft, change: &dyn Fn(String) -> String| {
+        let path = draft.of_kernel("modules.dep");
+        let archive = draft.archive();
+        let text = String::from_utf8(archive.get(&path).to_vec()).unwrap();
+        archive.replace(&path, change(text));
+    };
+    vec![
+        broken("inner-dep-gone", TrixieNew, LATE, &[MODULES], |draft| {
+            let path = draft.of_kernel("modules.dep");
+            draft.archive().remove(&path);
+        }),
+        broken(
+            "inner-dep-empty",
+            TrixieNew,
+            LATE,
+            &[MODULES],
+            move |draft| {
+                change(draft, &|_| String::new());
+            },
+        ),
+        broken(
+            "inner-dep-without-a-line",
+            TrixieNew,
+            "CachyOS/copr-linux-cachyos#80",
+            &[MODULES],
+            move |draft| {
+                change(draft, &|text| {
+                    let lines = text.lines().filter(|line| !line.starts_with(BLK));
+                    lines.map(|line| format!("{line}\n")).collect()
+                });
+            },
+        ),
+        broken(
+            "inner-dep-needs-nothing",
+            TrixieNew,
+            "CachyOS/copr-linux-cachyos#112",
+            &[MODULES],
+            move |draft| {
+                change(draft, &|text| {
+                    text.replace(
+                        &format!("{XFS}: kernel/lib/libcrc32c.ko.xz"),
+                        &format!("{XFS}:"),
+                    )
+                });
+            },
+        ),
+        broken(
+            "inner-dep-is-a-page",
+            TrixieNew,
+            LATE,
+            &[MODULES],
+            move |draft| {
+                change(draft, &|_| "<html>\n".to_owned());
+            },
+        ),
+    ]
+}
+
+/// `modules.dep` on disk.
+fn depmod() -> Vec<Case> {
+    const LATE: &str = "coreos/rpm-ostree#5578";
+    vec![
+        broken("dep-gone", TrixieNew, LATE, &[DEPMOD], |draft| {
+            draft.remove(&draft.of_kernel("modules.dep"))
+        }),
+        broken("dep-empty", TrixieNew, LATE, &[DEPMOD, MODULES], |draft| {
+            draft.write(&draft.of_kernel("modules.dep"), "");
+        }),
+        broken(
+            "dep-without-a-line",
+            TrixieNew,
+            "CachyOS/copr-linux-cachyos#80",
+            &[DEPMOD],
+            |draft| {
+                draft.keep_lines(&draft.of_kernel("modules.dep"), |line| {
+                    !line.starts_with("kernel/net/sctp/sctp.ko")
+                });
+            },
+        ),
+        broken(
+            "dep-of-a-removed-module",
+            BookwormOmit,
+            "crc-org/snc#727",
+            &[DEPMOD],
+            |draft| {
+                draft.remove(&draft.of_kernel("kernel/net/sctp/sctp.ko.xz"));
+            },
+        ),
+        broken(
+            "dep-before-the-kmod",
+            TrixieNew,
+            "ublue-os/ucore#210",
+            &[DEPMOD],
+            |draft| {
+                draft.write(
+                    &draft.of_kernel("kernel/fs/zfs/zfs.ko.xz"),
+                    draft.read(&draft.of_kernel(XFS)),
+                );
+            },
+        ),
+    ]
+}
+
+/// Adds a module that is not the kernel's own, with its line in `modules.dep`.
+fn kmod(draft: &Draft, path: &str, module: &[u8]) {
+    draft.write(&draft.of_kernel(path), module);
+    let list = draft.of_kernel("modules.dep");
+    let text = draft.text(&list);
+    draft.write(&list, format!("{text}{path}:\n"));
+}
+
+fn kmods() -> Vec<Case> {
+    let of = |name: &str, comes_of, change: fn(&Draft)| {
+        broken(name, TrixieNew, comes_of, &[KMODS], move |draft| {
+            change(draft)
+        })
+    };
+    vec![
+        of("kmod-of-the-old-kernel", "ublue-os/ucore#210", |draft| {
+            kmod(draft, "extra/zfs/zfs.ko.xz", &of_old(draft, XFS));
+        }),
+        of("kmod-in-updates", "ublue-os/ucore#88", |draft| {
+            kmod(draft, "updates/dkms/nvidia.ko.xz", &of_old(draft, BLK));
+        }),
+        of("kmod-cut", "ublue-os/ucore#210", |draft| {
+            let module = of_old(draft, XFS);
+            kmod(draft, "extra/wl.ko.xz", &module[..module.len() / 2]);
+        }),
+        of("kmod-is-no-module", "ublue-os/ucore#88", |draft| {
+            kmod(draft, "extra/openrazer.ko", b"not for this kernel\n");
+        }),
+    ]
+}

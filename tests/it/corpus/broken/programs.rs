@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Programs that cannot start: no /init, a library, a linker, an interpreter that is not inside.
+
+use super::broken;
+use super::format::clobbered;
+use crate::corpus::archive::{FILE, LINK, PROGRAM};
+use crate::corpus::case::Case;
+use crate::corpus::draft::Draft;
+use crate::corpus::products::Base::{self, BookwormOmit, InitramfsTools, TrixieNew};
+
+const INIT: &str = "initramfs-init";
+const LIB: &str = "usr/lib/x86_64-linux-gnu";
+const SYSTEMD: &str = "usr/lib/systemd/systemd";
+
+pub fn cases() -> Vec<Case> {
+    let rooms = [first(), libraries(), scripts()];
+    rooms.into_iter().flatten().collect()
+}
+
+fn of(name: &str, base: Base, comes_of: &'static str, change: fn(&mut Draft)) -> Case {
+    broken(name, base, comes_of, &[INIT], change)
+}
+
+fn first() -> Vec<Case> {
+    const NO_INIT: &str = "boot: Kernel panic: No working init found";
+    let base = TrixieNew;
+    vec![
+        of("no-init", base, NO_INIT, |draft| {
+            draft.archive().remove("init")
+        }),
+        of("init-dangles", base, "coreos/rpm-ostree#5483", |draft| {
+            draft.archive().remove(SYSTEMD)
+        }),
+        of("init-is-a-loop", base, NO_INIT, |draft| {
+            let archive = draft.archive();
+            archive.put_link("init", "sbin/init");
+            archive.put_link("usr/sbin/init", "../../init");
+        }),
+        of(
+            "init-is-not-executable",
+            base,
+            "dracut-ng/dracut-ng#443",
+            |draft| draft.archive().set_mode(SYSTEMD, FILE),
+        ),
+        of("init-is-a-directory", base, NO_INIT, |draft| {
+            let archive = draft.archive();
+            archive.remove("init");
+            archive.put("init/systemd", PROGRAM, "");
+        }),
+        of(
+            "init-is-empty",
+            base,
+            "coreos/fedora-coreos-tracker#1247",
+            |draft| draft.archive().replace(SYSTEMD, ""),
+        ),
+        of(
+            "init-is-cut",
+            base,
+            "coreos/fedora-coreos-tracker#1247",
+            |draft| {
+                let archive = draft.archive();
+                let half = archive.get(SYSTEMD)[..40].to_vec();
+                archive.replace(SYSTEMD, half);
+            },
+        ),
+        of(
+            "init-of-another-machine",
+            base,
+            "boot: Failed to execute /init (error -8)",
+            |draft| {
+                let archive = draft.archive();
+                let mut elf = archive.get(SYSTEMD).to_vec();
+                elf[18..20].copy_from_slice(&183_u16.to_le_bytes());
+                archive.replace(SYSTEMD, elf);
+            },
+        ),
+        of(
+            "init-is-text",
+            base,
+            "boot: Failed to execute /init (error -8)",
+            |draft| {
+                let archive = draft.archive();
+                archive.put("init", PROGRAM, "exec /usr/lib/systemd/systemd\n");
+            },
+        ),
+        of(
+            "shell-init-without-a-shell",
+            base,
+            "boot: Failed to execute /init (error -2)",
+            |draft| {
+                draft.archive().put(
+                    "init",
+                    PROGRAM,
+                    "#!/bin/busybox sh\nexec /usr/lib/systemd/systemd\n",
+                );
+            },
+        ),
+        of(
+            "shell-init-of-initramfs-tools-without-a-shell",
+            InitramfsTools,
+            "boot: Failed to execute /init (error -2)",
+            |draft| {
+                draft
+                    .archive()
+                    .remove_all(|name| name == "usr/bin/sh" || name == "bin/sh");
+            },
+        ),
+        clobbered("usr/lib/systemd/../systemd/systemd", "traversal-over-init"),
+        clobbered("../../usr/lib/systemd/systemd", "traversal-above-the-root"),
+        clobbered("/usr/lib/systemd/systemd", "absolute-name-over-init"),
+        of("link-then-through-it", base, "CVE-2015-1197", |draft| {
+            let archive = draft.archive();
+            archive.append("tmp/out", LINK, "/usr/lib/systemd");
+            archive.append("tmp/out/systemd", PROGRAM, "sh -i\n");
+        }),
+    ]
+}
+
+fn libraries() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (library, base, comes_of) in [
+        ("libc.so.6", TrixieNew, "coreos/layering-examples#57"),
+        ("libmount.so.1.1.0", TrixieNew, "coreos/rpm-ostree#4451"),
+        ("libcrypto.so.3", TrixieNew, "dracut-ng/dracut-ng#1561"),
+        (
+            "systemd/libsystemd-shared-257.so",
+            TrixieNew,
+            "coreos/rpm-ostree#5483",
+        ),
+        ("libkmod.so.2", BookwormOmit, "dracut-ng/dracut-ng#561"),
+    ] {
+        let name = format!("library-{}-gone", library.rsplit('/').next().unwrap());
+        cases.push(broken(name, base, comes_of, &[INIT], move |draft| {
+            let start = format!("{LIB}/{library}");
+            draft.archive().remove_all(|name| name.starts_with(&start));
+        }));
+    }
+    cases.extend([
+        of(
+            "linker-gone",
+            TrixieNew,
+            "coreos/rpm-ostree#5483",
+            |draft| {
+                draft
+                    .archive()
+                    .remove_all(|name| name.contains("ld-linux-x86-64"));
+            },
+        ),
+        of(
+            "library-of-another-machine",
+            TrixieNew,
+            "boot: error while loading shared libraries: wrong ELF class",
+            |draft| {
+                let path = format!("{LIB}/libc.so.6");
+                let archive = draft.archive();
+                let mut elf = archive.get(&path).to_vec();
+                elf[18..20].copy_from_slice(&183_u16.to_le_bytes());
+                archive.replace(&path, elf);
+            },
+        ),
+        of(
+            "library-is-a-dangling-link",
+            TrixieNew,
+            "dracut-ng/dracut-ng#443",
+            |draft| {
+                draft
+                    .archive()
+                    .put_link(&format!("{LIB}/libc.so.6"), "libc-2.40.so");
+            },
+        ),
+        of(
+            "library-is-text",
+            TrixieNew,
+            "boot: error while loading shared libraries: invalid ELF header",
+            |draft| {
+                draft
+                    .archive()
+                    .replace(&format!("{LIB}/libc.so.6"), "/* GNU ld script */\n");
+            },
+        ),
+    ]);
+    cases
+}
+
+fn scripts() -> Vec<Case> {
+    vec![
+        of(
+            "shell-gone",
+            TrixieNew,
+            "coreos/layering-examples#57",
+            |draft| draft.archive().remove("usr/bin/bash"),
+        ),
+        of(
+            "shell-link-gone",
+            TrixieNew,
+            "coreos/layering-examples#57",
+            |draft| draft.archive().remove("usr/bin/sh"),
+        ),
+        of(
+            "hook-for-an-interpreter-that-is-not-inside",
+            TrixieNew,
+            "dracut-ng/dracut-ng#561",
+            |draft| {
+                let unit = "[Service]\nExecStart=/usr/bin/site-setup\n";
+                let archive = draft.archive();
+                archive.put("usr/lib/systemd/system/site-setup.service", FILE, unit);
+                archive.put("usr/bin/site-setup", PROGRAM, "#!/usr/bin/python3\n");
+            },
+        ),
+    ]
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an ostree system needs of its initramfs, and wrappers in the place of programs.
+
+use super::broken;
+use crate::corpus::archive::PROGRAM;
+use crate::corpus::case::Case;
+use crate::corpus::draft::Draft;
+use crate::corpus::products::Base::{self, BookwormOmit, TrixieBootc, TrixieNew, TrixieOld};
+
+const OSTREE: &str = "initramfs-ostree";
+const WRAPPERS: &str = "initramfs-wrappers";
+const PREPARE: &str = "usr/lib/ostree/ostree-prepare-root";
+const UNITS: &str = "usr/lib/systemd/system";
+
+/// As rpm-ostree puts it in a program's place.
+const WRAPPER: &str = "#!/usr/bin/sh\n# Wrapper created by rpm-ostree to override the program\nexec /usr/bin/rpm-ostree cliwrap $0 \"$@\"\n";
+
+pub fn cases() -> Vec<Case> {
+    let rooms = [ostree(), bootc(), wrappers()];
+    rooms.into_iter().flatten().collect()
+}
+
+fn of(name: &str, base: Base, comes_of: &'static str, change: fn(&mut Draft)) -> Case {
+    broken(name, base, comes_of, &[OSTREE], change)
+}
+
+fn ostree() -> Vec<Case> {
+    const UNIT: &str = "ostree-prepare-root.service";
+    let base = TrixieNew;
+    vec![
+        of("no-prepare-root", base, "coreos/rpm-ostree#4451", |draft| {
+            draft.archive().remove(PREPARE)
+        }),
+        of(
+            "no-prepare-root-059",
+            BookwormOmit,
+            "coreos/rpm-ostree#4451",
+            |draft| draft.archive().remove(PREPARE),
+        ),
+        of(
+            "no-prepare-root-unit",
+            base,
+            "ostreedev/ostree#1962",
+            |draft| {
+                draft.archive().remove(&format!("{UNITS}/{UNIT}"));
+            },
+        ),
+        of(
+            "no-prepare-root-link",
+            base,
+            "coreos/layering-examples#57",
+            |draft| {
+                draft.archive().remove(&format!(
+                    "etc/systemd/system/initrd-root-fs.target.wants/{UNIT}"
+                ));
+            },
+        ),
+        of(
+            "prepare-root-is-a-script",
+            base,
+            "coreos/rpm-ostree#4190",
+            |draft| {
+                draft.archive().replace(PREPARE, WRAPPER);
+            },
+        ),
+        of(
+            "prepare-root-dangles",
+            base,
+            "coreos/rpm-ostree#5483",
+            |draft| {
+                draft
+                    .archive()
+                    .put_link(PREPARE, "/usr/libexec/ostree/ostree-prepare-root");
+            },
+        ),
+        of(
+            "prepare-root-is-empty",
+            base,
+            "coreos/fedora-coreos-tracker#1247",
+            |draft| {
+                draft.archive().replace(PREPARE, "");
+            },
+        ),
+        of(
+            "no-initrd-release",
+            base,
+            "boot: ConditionPathExists=/etc/initrd-release was not met",
+            |draft| {
+                draft.archive().remove("etc/initrd-release");
+            },
+        ),
+        of(
+            "initrd-release-dangles",
+            base,
+            "boot: ConditionPathExists=/etc/initrd-release was not met",
+            |draft| {
+                draft.archive().remove("usr/lib/initrd-release");
+            },
+        ),
+        of(
+            "without-add-ostree",
+            base,
+            "coreos/layering-examples#57",
+            |draft| {
+                draft.archive().remove_all(|name| name.contains("ostree"));
+            },
+        ),
+    ]
+}
+
+fn bootc() -> Vec<Case> {
+    const UNIT: &str = "bootc-root-setup.service";
+    let base = TrixieBootc;
+    vec![
+        of("no-bootc-program", base, "containers/bootc#506", |draft| {
+            draft.archive().remove("usr/lib/bootc/initramfs-setup");
+        }),
+        of("no-bootc-unit", base, "containers/bootc#506", |draft| {
+            draft.archive().remove(&format!("{UNITS}/{UNIT}"))
+        }),
+        of("no-bootc-link", base, "containers/bootc#506", |draft| {
+            draft
+                .archive()
+                .remove(&format!("{UNITS}/initrd-root-fs.target.wants/{UNIT}"));
+        }),
+    ]
+}
+
+fn wrappers() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, base, path, comes_of) in [
+        (
+            "systemctl-is-a-wrapper",
+            TrixieNew,
+            "usr/bin/systemctl",
+            "coreos/rpm-ostree#4190",
+        ),
+        (
+            "systemctl-is-a-wrapper-again",
+            TrixieOld,
+            "usr/bin/systemctl",
+            "coreos/fedora-coreos-tracker#1870",
+        ),
+        (
+            "systemctl-is-a-wrapper-059",
+            BookwormOmit,
+            "usr/bin/systemctl",
+            "coreos/rpm-ostree#4938",
+        ),
+        (
+            "useradd-is-a-wrapper",
+            TrixieNew,
+            "usr/sbin/useradd",
+            "coreos/fedora-coreos-tracker#1870",
+        ),
+        (
+            "groupadd-is-a-wrapper",
+            TrixieNew,
+            "usr/sbin/groupadd",
+            "coreos/fedora-coreos-tracker#1870",
+        ),
+        (
+            "usermod-is-a-wrapper",
+            TrixieNew,
+            "usr/sbin/usermod",
+            "coreos/fedora-coreos-tracker#1870",
+        ),
+    ] {
+        cases.push(broken(name, base, comes_of, &[WRAPPERS], move |draft| {
+            draft.archive().put(path, PROGRAM, WRAPPER);
+        }));
+    }
+    cases
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A case: a good image with its tree, or what was broken in one.
+
+use super::draft::Draft;
+use super::products::Base;
+
+/// What a case is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It boots.
+    Good,
+    /// It does not.
+    Broken,
+    /// It does not, for bytes that were cut off, flipped or lie about a size.
+    Damaged,
+}
+
+type Change = Box<dyn Fn(&mut Draft) + Send + Sync>;
+
+/// A case.
+pub struct Case {
+    pub kind: Kind,
+    pub name: String,
+    /// What it is made from.
+    pub base: Base,
+    /// The public issue, the CVE or the failed boot that it comes from; of a good one, what is special.
+    pub comes_of: &'static str,
+    /// The fatal checks that find it: exactly these.
+    pub expected: Vec<&'static str>,
+    pub change: Change,
+}
+
+impl Case {
+    pub fn new(
+        kind: Kind,
+        name: impl Into<String>,
+        base: Base,
+        comes_of: &'static str,
+        expected: &[&'static str],
+        change: impl Fn(&mut Draft) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            base,
+            comes_of,
+            expected: expected.to_vec(),
+            change: Box::new(change),
+        }
+    }
+}

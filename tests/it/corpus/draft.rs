@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A tree and its image while a case changes them.
+
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::archive::Archive;
+use super::place::{Layer, Place};
+use super::products::{Base, Products};
+
+/// The image of a draft.
+enum Image {
+    /// A file of the products.
+    Product(PathBuf),
+    Archive(Archive),
+    Bytes(Vec<u8>),
+    None,
+}
+
+/// What a case changes.
+pub struct Draft<'p> {
+    pub products: &'p Products,
+    pub base: Base,
+    /// The kernel that is looked at.
+    pub kver: String,
+    /// More arguments for `verify`.
+    pub args: Vec<String>,
+    layer: Layer,
+    image: Image,
+}
+
+impl<'p> Draft<'p> {
+    /// A copy of a good one.
+    pub fn new(place: &Place, products: &'p Products, base: Base) -> Self {
+        let tree = base.has_tree().then(|| products.tree(base));
+        Self {
+            layer: place.layer(tree.as_deref()),
+            image: Image::Product(products.image(base)),
+            kver: products.kver(base).to_owned(),
+            args: Vec::new(),
+            products,
+            base,
+        }
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.layer.root()
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// The directory of the kernel's modules, relative to the root, and a path in it.
+    pub fn of_kernel(&self, path: &str) -> String {
+        format!("usr/lib/modules/{}/{path}", self.kver)
+    }
+
+    pub fn read(&self, path: &str) -> Vec<u8> {
+        fs_err::read(self.path(path)).unwrap()
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        fs_err::read_to_string(self.path(path)).unwrap()
+    }
+
+    /// Writes a file.
+    pub fn write(&self, path: &str, data: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, data).unwrap();
+    }
+
+    #[track_caller]
+    pub fn remove(&self, path: &str) {
+        let path = self.path(path);
+        if path.is_dir() && !path.is_symlink() {
+            fs_err::remove_dir_all(path).unwrap();
+        } else {
+            fs_err::remove_file(path).unwrap();
+        }
+    }
+
+    pub fn rename(&self, from: &str, to: &str) {
+        fs_err::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    pub fn link(&self, path: &str, target: &str) {
+        let path = self.path(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+    }
+
+    /// Replaces text in a file; it must be there.
+    #[track_caller]
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = self.text(path);
+        assert!(text.contains(from), "{path} has no {from:?}");
+        self.write(path, text.replace(from, to));
+    }
+
+    /// Keeps the lines of a file that fit; some must not.
+    #[track_caller]
+    pub fn keep_lines(&self, path: &str, fits: impl Fn(&str) -> bool) {
+        let text = self.text(path);
+        let kept: Vec<_> = text.lines().filter(|line| fits(line)).collect();
+        assert!(
+            kept.len() < text.lines().count(),
+            "nothing to remove from {path}"
+        );
+        self.write(path, kept.join("\n") + "\n");
+    }
+
+    /// The modules of the kernel on disk.
+    pub fn modules(&self) -> Vec<String> {
+        let root = self.root();
+        let files = WalkDir::new(root.join(self.of_kernel("")))
+            .sort_by_file_name()
+            .into_iter()
+            .map(|entry| entry.unwrap().into_path());
+        let modules =
+            files.filter(|path| path.file_name().unwrap().to_str().unwrap().contains(".ko"));
+        modules
+            .map(|path| {
+                path.strip_prefix(&root)
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    /// Copies a file of another tree.
+    pub fn take(&self, base: Base, from: &str, to: &str) {
+        let bytes = fs_err::read(self.products.tree(base).join(from)).unwrap();
+        self.write(to, bytes);
+    }
+
+    /// Also compares with an earlier image.
+    pub fn against(&mut self, base: Base) {
+        let image = self.products.image(base);
+        self.args
+            .extend(["--against".into(), image.to_str().unwrap().into()]);
+    }
+
+    /// The archive in the image, to be changed.
+    pub fn archive(&mut self) -> &mut Archive {
+        if let Image::Product(_) = self.image {
+            let archive = Archive::read(self.products.archive(self.base));
+            self.image = Image::Archive(archive);
+        }
+        match &mut self.image {
+            Image::Archive(archive) => archive,
+            _ => panic!("the image is bytes already"),
+        }
+    }
+
+    /// The bytes of the image, to be changed.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        let bytes = match &self.image {
+            Image::Product(file) => Some(fs_err::read(file).unwrap()),
+            Image::Archive(archive) => Some(pack(&archive.to_bytes())),
+            Image::Bytes(_) => None,
+            Image::None => Some(Vec::new()),
+        };
+        if let Some(bytes) = bytes {
+            self.image = Image::Bytes(bytes);
+        }
+        match &mut self.image {
+            Image::Bytes(bytes) => bytes,
+            _ => unreachable!(),
+        }
+    }
+
+    pub fn set_bytes(&mut self, bytes: Vec<u8>) {
+        self.image = Image::Bytes(bytes);
+    }
+
+    /// Takes the image that a compressor made of the same archive: `gz`, `xz` …; `cpio` for none.
+    pub fn compressed(&mut self, how: &str) {
+        let name = self.base.name();
+        let file = match how {
+            "cpio" => format!("{name}.cpio"),
+            how => format!("{name}.cpio.{how}"),
+        };
+        self.image = Image::Product(self.products.path("images").join(file));
+    }
+
+    /// Takes the image of another base.
+    pub fn image_of(&mut self, base: Base) {
+        self.image = Image::Product(self.products.image(base));
+    }
+
+    pub fn no_image(&mut self) {
+        self.image = Image::None;
+    }
+
+    /// Where the image is, once [`finish`](Self::finish) put it there.
+    pub fn image_path(&self) -> PathBuf {
+        if self.base.has_tree() {
+            self.path(&self.of_kernel("initramfs.img"))
+        } else {
+            self.layer.beside().join("image")
+        }
+    }
+
+    /// Puts the image into its place.
+    pub fn finish(&self) {
+        let place = self.image_path();
+        match &self.image {
+            Image::Product(file) => private(&place, &fs_err::read(file).unwrap()),
+            Image::Archive(archive) => private(&place, &pack(&archive.to_bytes())),
+            Image::Bytes(bytes) => private(&place, bytes),
+            Image::None => {}
+        }
+    }
+}
+
+/// Writes a file that nobody else may read.
+fn private(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create_new(true);
+    options.options_mut().mode(0o600);
+    options.open(path).unwrap().write_all(bytes).unwrap();
+}
+
+/// As dracut would, but fast.
+pub fn pack(archive: &[u8]) -> Vec<u8> {
+    zstd::encode_all(archive, -10).unwrap()
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Images that boot, and that nothing fatal may be found in.
+
+use ostree_kernel::initramfs::random_tail;
+
+use super::archive::{Archive, FILE, PROGRAM};
+use super::case::{Case, Kind};
+use super::draft::{Draft, pack};
+use super::products::Base;
+
+fn good(
+    name: &str,
+    base: Base,
+    special: &'static str,
+    change: impl Fn(&mut Draft) + Send + Sync + 'static,
+) -> Case {
+    Case::new(Kind::Good, name, base, special, &[], change)
+}
+
+/// The small gzip segment that rpm-ostree appends.
+pub fn append_random(draft: &mut Draft) {
+    let bytes = draft.bytes();
+    bytes.extend(random_tail(bytes.len() as u64));
+}
+
+/// The archive that the kernel reads before anything else.
+pub fn early() -> Vec<u8> {
+    let mut early = Archive::empty();
+    early.put("early_cpio", FILE, "1\n");
+    early.put(
+        "kernel/x86/microcode/AuthenticAMD.bin",
+        FILE,
+        vec![7; 50_000],
+    );
+    let mut bytes = early.to_bytes();
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+fn prepend_early(draft: &mut Draft) {
+    let main = std::mem::take(draft.bytes());
+    draft.set_bytes([early(), main].concat());
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = real();
+    cases.extend(compressions());
+    cases.extend(contents());
+    cases
+}
+
+/// As their programs made them.
+fn real() -> Vec<Case> {
+    vec![
+        good("trixie-base", Base::TrixieOld, "dracut 106, full", |_| {}),
+        good(
+            "bookworm-base",
+            Base::BookwormOld,
+            "dracut 059, full",
+            |_| {},
+        ),
+        good(
+            "trixie-replaced",
+            Base::TrixieNew,
+            "dracut 106, full, beside the base's",
+            |draft| {
+                draft.against(Base::TrixieOld);
+            },
+        ),
+        good(
+            "bookworm-omits",
+            Base::BookwormOmit,
+            "omit_dracutmodules in the configuration",
+            |draft| {
+                draft.against(Base::BookwormOld);
+            },
+        ),
+        good(
+            "trixie-stripped",
+            Base::TrixiePlain,
+            "unsigned .ko that dracut stripped",
+            |draft| {
+                draft.against(Base::TrixieOld);
+            },
+        ),
+        good(
+            "trixie-bootc",
+            Base::TrixieBootc,
+            "bootc's root set-up, no ostree",
+            |_| {},
+        ),
+        good("sid", Base::Sid, "the newest dracut, full", |_| {}),
+        good(
+            "sid-zstd-random",
+            Base::Sid,
+            "the newest dracut, as rpm-ostree would leave it",
+            append_random,
+        ),
+        good(
+            "initramfs-tools",
+            Base::InitramfsTools,
+            "a Debian image, a shell /init",
+            |_| {},
+        ),
+    ]
+}
+
+/// Every compression, with and without what may stand before and after.
+fn compressions() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for how in ["zst", "gz", "xz", "lzma", "lz4", "bz2", "cpio"] {
+        cases.push(good(
+            how,
+            Base::TrixieNew,
+            "one compression",
+            move |draft| draft.compressed(how),
+        ));
+        let name = format!("early-{how}-random");
+        cases.push(good(
+            &name,
+            Base::TrixieNew,
+            "microcode before it, rpm-ostree's random segment behind",
+            move |draft| {
+                draft.compressed(how);
+                prepend_early(draft);
+                append_random(draft);
+            },
+        ));
+    }
+    cases.push(good(
+        "early-zst",
+        Base::TrixieNew,
+        "microcode before it",
+        prepend_early,
+    ));
+    cases.push(good(
+        "zst-random",
+        Base::TrixieNew,
+        "rpm-ostree's random segment behind",
+        append_random,
+    ));
+    cases
+}
+
+/// Images that look wrong at first sight.
+fn contents() -> Vec<Case> {
+    vec![
+        good(
+            "rt-kver",
+            Base::TrixiePlain,
+            "a kver that is not the package's version",
+            rt,
+        ),
+        good(
+            "built-in",
+            Base::TrixieNew,
+            "root drivers that were modules are built in",
+            built_in,
+        ),
+        good("shell-init", Base::TrixieNew, "a shell /init", |draft| {
+            let archive = draft.archive();
+            archive.put(
+                "init",
+                PROGRAM,
+                "#!/bin/sh\nexec /usr/lib/systemd/systemd \"$@\"\n",
+            );
+        }),
+        good(
+            "unreached-library",
+            Base::TrixieNew,
+            "a library that no program reaches lacks its own",
+            |draft| {
+                // libnftables and its like come along for a plugin that is not there.
+                let library = "usr/lib/x86_64-linux-gnu/libunreached.so.1";
+                let archive = draft.archive();
+                let mut elf = archive
+                    .get("usr/lib/x86_64-linux-gnu/libmount.so.1.1.0")
+                    .to_vec();
+                let at = elf.windows(11).position(|it| it == b"libblkid.so").unwrap();
+                elf[at..at + 11].copy_from_slice(b"libnowhe.so");
+                archive.put(library, PROGRAM, elf);
+            },
+        ),
+        good(
+            "softdep-to-alias",
+            Base::TrixieNew,
+            "softdeps to aliases and to nothing",
+            |draft| {
+                let path = draft.of_kernel("modules.softdep");
+                let text = draft.text(&path);
+                draft.write(
+                    &path,
+                    text + "softdep virtio_blk pre: crypto-sha256 crypto-no-such-thing\n",
+                );
+            },
+        ),
+        good(
+            "sums",
+            Base::TrixieNew,
+            "070702, as cpio -H crc writes",
+            |draft| {
+                let bytes = draft.archive().with_sums();
+                draft.set_bytes(pack(&bytes));
+            },
+        ),
+        good(
+            "appended-by-hand",
+            Base::TrixieNew,
+            "a second archive whose files win",
+            |draft| {
+                let mut more = Archive::empty();
+                more.put(
+                    "usr/lib/dracut/hooks/emergency/90-site.sh",
+                    PROGRAM,
+                    "#!/bin/sh\n:\n",
+                );
+                let bytes = draft.bytes();
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+                bytes.extend(more.to_bytes());
+            },
+        ),
+    ]
+}
+
+/// The same kernel under the name of a realtime variant: a name of the same length, so that it can
+/// be put into every file.
+fn rt(draft: &mut Draft) {
+    let old = draft.kver.clone();
+    let new = format!("{}-20.el10.x86_64+rt", &old[..8]);
+    assert_eq!(old.len(), new.len(), "{old} and {new}");
+    draft.rename(
+        &format!("usr/lib/modules/{old}"),
+        &format!("usr/lib/modules/{new}"),
+    );
+    draft.kver = new.clone();
+    let renamed = |mut bytes: Vec<u8>| {
+        let mut at = 0;
+        while let Some(found) = bytes[at..]
+            .windows(old.len())
+            .position(|it| it == old.as_bytes())
+        {
+            bytes[at + found..at + found + old.len()].copy_from_slice(new.as_bytes());
+            at += found + old.len();
+        }
+        bytes
+    };
+    for path in draft.modules() {
+        draft.write(&path, renamed(draft.read(&path)));
+    }
+    let vmlinuz = draft.of_kernel("vmlinuz");
+    draft.write(&vmlinuz, renamed(draft.read(&vmlinuz)));
+    draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+    // The rpmdb knows the kernel by its other name.
+    draft.remove("usr/bin/rpm");
+    let bytes = draft.archive().to_bytes();
+    draft.set_bytes(pack(&renamed(bytes)));
+}
+
+fn built_in(draft: &mut Draft) {
+    const NAMES: [&str; 3] = ["virtio_blk", "virtio_scsi", "xfs"];
+    draft.against(Base::TrixieOld);
+    let is_one = |path: &str| {
+        NAMES
+            .iter()
+            .any(|name| path.contains(&format!("/{name}.ko")))
+    };
+    let list = draft.of_kernel("modules.builtin");
+    let mut builtin = draft.text(&list);
+    for path in draft.modules().into_iter().filter(|path| is_one(path)) {
+        let below = path.split_once("/kernel/").unwrap().1;
+        builtin += &format!("kernel/{}\n", below.trim_end_matches(".xz"));
+        draft.remove(&path);
+    }
+    draft.write(&list, &builtin);
+    for name in ["modules.dep", "modules.order"] {
+        draft.keep_lines(&draft.of_kernel(name), |line| {
+            !is_one(line.split(':').next().unwrap())
+        });
+    }
+    let inside = draft.of_kernel("modules.builtin");
+    let archive = draft.archive();
+    archive.replace(&inside, builtin);
+    archive.remove_all(is_one);
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real program on a case, and whether it says what it should.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use super::case::{Case, Kind};
+use super::draft::Draft;
+use super::place::Place;
+use super::products::Products;
+use crate::bed::wait;
+
+/// What came of a case.
+pub struct Judged {
+    /// The checks with a fatal finding.
+    pub found: BTreeSet<String>,
+    /// What is wrong with the answer; `None` where it is as expected.
+    pub wrong: Option<String>,
+    /// The report, or what was printed in place of one.
+    pub said: String,
+}
+
+/// Makes the case and verifies it, without the check `skip`.
+pub fn judge(place: &Place, products: &Products, case: &Case, skip: Option<&str>) -> Judged {
+    let mut draft = Draft::new(place, products, case.base);
+    (case.change)(&mut draft);
+    draft.finish();
+    let (status, stdout, stderr) = verify(&draft, skip);
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_default();
+    let findings = report["findings"].as_array().into_iter().flatten();
+    let fatal = findings.filter(|it| it["severity"] == "fatal");
+    let found: BTreeSet<String> = fatal
+        .filter_map(|it| Some(it["check"].as_str()?.to_owned()))
+        .collect();
+    let expected: BTreeSet<String> = case.expected.iter().map(|it| (*it).to_owned()).collect();
+    let wrong = match status {
+        None => Some("it hangs".to_owned()),
+        Some(0 | 4) if stderr.contains("panicked") => Some("it panicked".to_owned()),
+        Some(0) if case.kind == Kind::Good => None,
+        Some(0) => Some("nothing fatal is found".to_owned()),
+        Some(4) if found == expected => None,
+        Some(4) => Some("other checks find it".to_owned()),
+        Some(other) => Some(format!("exit status {other}")),
+    };
+    let said = if found.is_empty() && status != Some(0) {
+        format!("{stdout}{stderr}")
+    } else {
+        stdout
+    };
+    Judged { found, wrong, said }
+}
+
+fn verify(draft: &Draft, skip: Option<&str>) -> (Option<i32>, String, String) {
+    #[expect(clippy::disallowed_methods, reason = "the program under test")]
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
+    command.args(["--format", "json"]);
+    if draft.base.has_tree() {
+        command.arg("--root").arg(draft.root());
+        command.args(["verify", &draft.kver]);
+    } else {
+        command.arg("verify").arg("--image").arg(draft.image_path());
+        command.args(["--kver", &draft.kver]);
+    }
+    command.args(&draft.args);
+    if let Some(check) = skip {
+        command.args(["--skip", check]);
+    }
+    command
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    wait(command.spawn().unwrap())
+}
+
+/// The lines of a report about what is fatal, for a person.
+pub fn findings(said: &str) -> String {
+    let report: serde_json::Value = serde_json::from_str(said).unwrap_or_default();
+    let Some(findings) = report["findings"].as_array() else {
+        return said.to_owned();
+    };
+    let fatal = findings.iter().filter(|it| it["severity"] == "fatal");
+    let line = |it: &serde_json::Value| {
+        format!(
+            "    {}: {}: found {}; expected {}\n",
+            it["check"], it["path"], it["found"], it["expected"]
+        )
+    };
+    let unknown = report["checks"].as_array().into_iter().flatten();
+    let unknown = unknown.filter(|it| it["answer"] == "could-not-look");
+    fatal
+        .map(line)
+        .chain(unknown.map(|it| format!("    {it}\n")))
+        .collect()
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The corpus: real images that boot, and what breaks them. `verify` passes every good one and
+//! finds in every broken one exactly what is broken.
+
+mod archive;
+mod broken;
+mod case;
+mod draft;
+mod good;
+mod judge;
+mod place;
+mod products;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ostree_kernel::checks::{CHECKS, Severity};
+
+use case::{Case, Kind};
+use judge::{Judged, findings, judge};
+use place::Place;
+use products::Products;
+
+/// How many there have to be.
+const GOOD: usize = 20;
+const BROKEN: usize = 120;
+/// At most so many of them with cut off, flipped or lying bytes.
+const DAMAGED: usize = 30;
+/// For each fatal check.
+const EACH: usize = 3;
+
+fn fatal_checks() -> impl Iterator<Item = &'static str> {
+    let fatal = CHECKS
+        .iter()
+        .filter(|check| check.severity == Severity::Fatal);
+    fatal.map(|check| check.name)
+}
+
+/// The cases of which the products are there.
+fn cases(products: &Products) -> Vec<Case> {
+    let mut cases = good::cases();
+    cases.extend(broken::cases());
+    cases.retain(|case| products.has(case.base));
+    let names: BTreeSet<_> = cases.iter().map(|case| &case.name).collect();
+    assert_eq!(names.len(), cases.len(), "two cases of one name");
+    cases
+}
+
+/// Judges the cases, on all processors; the answers are in their order.
+fn judge_all(products: &Products, cases: &[&Case], skip: Option<&str>) -> Vec<Judged> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let place = Place::new();
+        let mut done = Vec::new();
+        while let Some((at, case)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            cases.get(at).map(|case| (at, case))
+        } {
+            done.push((at, judge(&place, products, case, skip)));
+        }
+        done
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut done: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, judged)| judged).collect()
+}
+
+fn list<S: AsRef<str>>(checks: impl IntoIterator<Item = S>) -> String {
+    let checks: Vec<_> = checks
+        .into_iter()
+        .map(|it| it.as_ref().to_owned())
+        .collect();
+    match checks.as_slice() {
+        [] => "nothing fatal".to_owned(),
+        checks => checks.join(" "),
+    }
+}
+
+#[test]
+fn corpus() {
+    let products = Products::made();
+    let only = std::env::var("CORPUS_CASES").ok();
+    let mut cases = cases(&products);
+    if let Some(only) = &only {
+        cases.retain(|case| only.split(',').any(|it| case.name.contains(it)));
+    }
+    let judged = judge_all(&products, &cases.iter().collect::<Vec<_>>(), None);
+    let mut wrong = 0;
+    for (case, judged) in cases.iter().zip(&judged) {
+        let found = list(&judged.found);
+        match case.kind {
+            Kind::Good => println!("good {}: {found}", case.name),
+            _ => {
+                let expected = list(&case.expected);
+                println!("broken {}: expected {expected}, found {found}", case.name);
+            }
+        }
+        if let Some(why) = &judged.wrong {
+            wrong += 1;
+            println!(
+                "  WRONG: {why} ({})\n{}",
+                case.comes_of,
+                findings(&judged.said)
+            );
+        }
+    }
+    let count = |fits: &dyn Fn(&Case) -> bool| cases.iter().filter(|case| fits(case)).count();
+    let good = count(&|case| case.kind == Kind::Good);
+    let broken = cases.len() - good;
+    let damaged = count(&|case| case.kind == Kind::Damaged);
+    let few: Vec<_> = fatal_checks()
+        .filter(|check| count(&|case| case.expected.contains(check)) < EACH)
+        .collect();
+    let enough = fatal_checks().count() - few.len();
+    println!(
+        "{good} good, {broken} broken ({damaged} of them damaged bytes), {enough} fatal checks with at least {EACH} cases"
+    );
+    assert_eq!(wrong, 0, "cases with another answer than expected");
+    if only.is_none() {
+        assert!(good >= GOOD, "{good} good images, expected {GOOD}");
+        assert!(broken >= BROKEN, "{broken} broken ones, expected {BROKEN}");
+        assert!(
+            damaged <= DAMAGED,
+            "{damaged} of damaged bytes, at most {DAMAGED}"
+        );
+        assert!(
+            few.is_empty(),
+            "checks with fewer than {EACH} cases: {few:?}"
+        );
+    }
+}
+
+/// `make mutants`: a verifier without one of its fatal checks lets something out.
+#[test]
+#[ignore = "another run of most cases; make mutants"]
+fn corpus_mutants() {
+    let products = Products::made();
+    let cases = cases(&products);
+    let mut survived = Vec::new();
+    for check in fatal_checks() {
+        // The other cases do not know the check, and their answers stay.
+        let cases: Vec<_> = cases
+            .iter()
+            .filter(|case| case.expected.contains(&check))
+            .collect();
+        let judged = judge_all(&products, &cases, Some(check));
+        let red = judged.iter().filter(|it| it.wrong.is_some()).count();
+        let out = judged.iter().filter(|it| it.found.is_empty()).count();
+        let verdict = if red > 0 { "red" } else { "GREEN" };
+        println!(
+            "mutant without {check}: {verdict}, {red} of {} cases answered otherwise, {out} let out",
+            cases.len()
+        );
+        if red == 0 {
+            survived.push(check);
+        }
+    }
+    assert!(survived.is_empty(), "the corpus does not miss {survived:?}");
+}

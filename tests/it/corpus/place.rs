@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where a worker changes trees: in memory, over the products, which nobody writes.
+//!
+//! Its mounts are in a namespace of the worker's thread, so that they go with it.
+
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use tempfile::TempDir;
+
+/// A worker's directory.
+pub struct Place(TempDir);
+
+/// A tree that can be changed.
+pub struct Layer {
+    dir: PathBuf,
+    mounted: bool,
+}
+
+impl Place {
+    /// For the thread that calls this.
+    pub fn new() -> Self {
+        const NONE: Option<&str> = None;
+        let dir = TempDir::with_prefix("ostree-kernel-corpus-").unwrap();
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace, which needs root");
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(NONE, "/", NONE, private, NONE).unwrap();
+        mount(
+            Some("tmpfs"),
+            dir.path(),
+            Some("tmpfs"),
+            MsFlags::empty(),
+            NONE,
+        )
+        .unwrap();
+        Self(dir)
+    }
+
+    /// A copy of `tree`, or an empty one.
+    pub fn layer(&self, tree: Option<&Path>) -> Layer {
+        let dir = self.0.path().join("layer");
+        for name in ["upper", "work", "root"] {
+            fs_err::create_dir_all(dir.join(name)).unwrap();
+        }
+        if let Some(tree) = tree {
+            let show = |path: &Path| path.to_str().unwrap().to_owned();
+            let options = format!(
+                "lowerdir={},upperdir={},workdir={},redirect_dir=on",
+                show(tree),
+                show(&dir.join("upper")),
+                show(&dir.join("work"))
+            );
+            let overlay = Some("overlay");
+            let root = dir.join("root");
+            mount(
+                overlay,
+                &root,
+                overlay,
+                MsFlags::empty(),
+                Some(options.as_str()),
+            )
+            .unwrap();
+        }
+        Layer {
+            mounted: tree.is_some(),
+            dir,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+impl Layer {
+    /// The tree.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+
+    /// A directory beside it.
+    pub fn beside(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Layer {
+    fn drop(&mut self) {
+        if self.mounted {
+            let _ = umount2(&self.root(), MntFlags::MNT_DETACH);
+        }
+        let _ = fs_err::remove_dir_all(&self.dir);
+    }
+}

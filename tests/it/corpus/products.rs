@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What `bed corpus` made: the real images and their trees.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A real image and its tree.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Base {
+    /// dracut 106, the old kernel, as the bed's base image has it.
+    TrixieOld,
+    /// dracut 106, the new kernel.
+    TrixieNew,
+    /// dracut 106; modules neither compressed nor signed.
+    TrixiePlain,
+    /// dracut 106 and bootc's root set-up on a base without ostree.
+    TrixieBootc,
+    /// dracut 059, the old kernel, as the bed's base image has it.
+    BookwormOld,
+    /// dracut 059, the new kernel, with `omit_dracutmodules`.
+    BookwormOmit,
+    /// The newest dracut of Debian.
+    Sid,
+    /// Debian's initramfs-tools; it has no tree.
+    InitramfsTools,
+}
+
+impl Base {
+    /// Its name, which is that of its tree.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TrixieOld => "trixie-old",
+            Self::TrixieNew => "trixie-new",
+            Self::TrixiePlain => "trixie-plain",
+            Self::TrixieBootc => "trixie-bootc",
+            Self::BookwormOld => "bookworm-old",
+            Self::BookwormOmit => "bookworm-omit",
+            Self::Sid => "sid",
+            Self::InitramfsTools => "initramfs-tools",
+        }
+    }
+
+    /// The file of its image.
+    pub fn image(self) -> String {
+        let name = self.name();
+        match self {
+            Self::TrixieOld | Self::BookwormOld | Self::InitramfsTools => format!("{name}.img"),
+            Self::TrixieNew => format!("{name}.cpio.zst"),
+            _ => format!("{name}.cpio"),
+        }
+    }
+
+    /// Whether there is a tree around the image.
+    pub fn has_tree(self) -> bool {
+        self != Self::InitramfsTools
+    }
+}
+
+/// The directory of products.
+pub struct Products {
+    dir: PathBuf,
+    /// The names of the two kernels.
+    pub old: String,
+    pub new: String,
+    archives: Mutex<HashMap<Base, Arc<Vec<u8>>>>,
+}
+
+impl Products {
+    /// Has the bed make what is not there.
+    pub fn made() -> Self {
+        let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/container/bed");
+        #[expect(clippy::disallowed_methods, reason = "the test bed's own program")]
+        let mut command = Command::new(&bed);
+        let output = command
+            .arg("corpus")
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{} corpus: {}; it needs root on Debian 12 and what `make deps` installs",
+            bed.display(),
+            output.status
+        );
+        let dir = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        let kver = |name: &str| {
+            let text = fs_err::read_to_string(dir.join(name)).unwrap();
+            text.trim().to_owned()
+        };
+        Self {
+            old: kver("old.kver"),
+            new: kver("new.kver"),
+            archives: Mutex::default(),
+            dir,
+        }
+    }
+
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.dir.join(path)
+    }
+
+    pub fn image(&self, base: Base) -> PathBuf {
+        self.path("images").join(base.image())
+    }
+
+    pub fn tree(&self, base: Base) -> PathBuf {
+        self.path("trees").join(base.name())
+    }
+
+    /// Whether it was made: sid may be out of reach.
+    pub fn has(&self, base: Base) -> bool {
+        self.image(base).exists()
+    }
+
+    pub fn kver(&self, base: Base) -> &str {
+        match base {
+            Base::TrixieOld | Base::BookwormOld => &self.old,
+            _ => &self.new,
+        }
+    }
+
+    /// The archive in the image of a base, unpacked.
+    pub fn archive(&self, base: Base) -> Arc<Vec<u8>> {
+        let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
+        let archive = archives.entry(base).or_insert_with(|| {
+            let plain = self.path(format!("images/{}.cpio", base.name()));
+            if plain.exists() {
+                return Arc::new(fs_err::read(plain).unwrap());
+            }
+            let packed = fs_err::File::open(self.image(base)).unwrap();
+            let mut bytes = Vec::new();
+            let mut decoder = zstd::Decoder::new(packed.into_file()).unwrap();
+            std::io::copy(&mut decoder, &mut bytes).unwrap();
+            Arc::new(bytes)
+        });
+        archive.clone()
+    }
+}
