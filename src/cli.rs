@@ -47,6 +47,7 @@ Examples:
   In a Containerfile, with the kernel's RPMs in a directory or at URLs:
     RUN ostree-kernel replace /rpms
     RUN ostree-kernel replace https://example.org/kernel-core.rpm …
+    RUN ostree-kernel replace --from updates-testing kernel
 
   After a change of /etc/dracut.conf.d:
     RUN ostree-kernel rebuild

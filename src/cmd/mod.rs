@@ -47,6 +47,7 @@ struct Job<'a> {
 
 /// Options of both jobs.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Initramfs and commit")]
 pub struct Ending {
     /// Put the initramfs in place, but clean no caches and commit nothing
     #[arg(long)]
@@ -62,7 +63,11 @@ pub struct Ending {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Arguments for dracut, after --
-    #[arg(last = true, value_name = "DRACUT-ARGUMENT")]
+    #[arg(
+        last = true,
+        value_name = "DRACUT-ARGUMENT",
+        help_heading = "Arguments"
+    )]
     pub dracut: Vec<String>,
 }
 

@@ -27,16 +27,16 @@ pub struct Args {
     #[command(flatten)]
     pub sources: Sources,
     /// Print the plan with its exact command lines, and change nothing
-    #[arg(long)]
+    #[arg(long, help_heading = "Plan")]
     pub dry_run: bool,
     /// The program that replaces packages; found out by itself otherwise
-    #[arg(long, value_enum, value_name = "NAME")]
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Plan")]
     pub backend: Option<Backend>,
     /// Refuse any other kernel than this release
-    #[arg(long, value_name = "KVER")]
+    #[arg(long, value_name = "KVER", help_heading = "Plan")]
     pub kver: Option<Kver>,
     /// Let this sub-package of the old kernel go without a counterpart
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Plan")]
     pub remove: Vec<String>,
     /// Options of both jobs.
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let exec = Exec::new(&root);
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
     let workspace = Workspace::open(&root)?;
-    let resolve = || resolve::resolve(&root, &workspace, &args.sources.request());
+    let resolve = || resolve::resolve(&exec, &host, &workspace, &args.sources.request());
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, &host, &wishes)?;

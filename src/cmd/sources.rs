@@ -16,26 +16,35 @@ use crate::sys::exec::quote;
 pub struct Sources {
     /// An RPM file, a directory of RPMs, or the URL of an RPM (http, https,
     /// file). #sha256=HEX behind a file or a URL: exactly these bytes
-    #[arg(value_name = "SOURCE", required = true)]
+    #[arg(
+        value_name = "SOURCE",
+        required = true,
+        help_heading = "Arguments",
+        display_order = 0
+    )]
     pub sources: Vec<String>,
-    /// Take each source only with the digest that sha256sum wrote to FILE
-    #[arg(long, value_name = "FILE")]
-    pub sha256sums: Option<PathBuf>,
-    /// Trust the public key in FILE, beside those of /etc/pki/rpm-gpg
-    #[arg(long, value_name = "FILE")]
-    pub gpg_key: Vec<PathBuf>,
-    /// Refuse packages without a good signature, local and pinned ones too
-    #[arg(long, conflicts_with = "allow_unsigned")]
-    pub require_signature: bool,
-    /// Accept packages without a signature, or with that of an unknown key
-    #[arg(long)]
-    pub allow_unsigned: bool,
+    /// Take the SOURCEs, which are package names then, and what they require
+    /// from REPO, a repository of the image that need not be enabled; needs dnf
+    #[arg(long, value_name = "REPO")]
+    pub from: Option<String>,
     /// Keep downloads in DIR, for the builds that share it by a cache mount
     #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
     pub cache_dir: PathBuf,
     /// Give a download up that is larger (bytes, or with K, M, G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
     pub max_size: u64,
+    /// Take each source only with the digest that sha256sum wrote to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Trust")]
+    pub sha256sums: Option<PathBuf>,
+    /// Trust the public key in FILE, beside those of /etc/pki/rpm-gpg
+    #[arg(long, value_name = "FILE", help_heading = "Trust")]
+    pub gpg_key: Vec<PathBuf>,
+    /// Refuse packages without a good signature, local and pinned ones too
+    #[arg(long, conflicts_with = "allow_unsigned", help_heading = "Trust")]
+    pub require_signature: bool,
+    /// Accept packages without a signature, or with that of an unknown key
+    #[arg(long, help_heading = "Trust")]
+    pub allow_unsigned: bool,
 }
 
 impl Sources {
@@ -43,6 +52,7 @@ impl Sources {
     pub fn request(&self) -> Request<'_> {
         Request {
             sources: &self.sources,
+            from: self.from.as_deref(),
             sums: self.sha256sums.as_deref(),
             keys: &self.gpg_key,
             cache: &self.cache_dir,

@@ -55,6 +55,11 @@ pub enum Refusal {
         "nothing here can replace packages: found neither rpm-ostree in an ostree container nor dnf5 nor dnf. Use a base image that has one of them"
     )]
     NoBackend,
+    /// `--from` without dnf.
+    #[error(
+        "there is neither dnf5 nor dnf in this image, and --from {0} downloads with one of them; rpm-ostree cannot take a kernel from a repository here. Download the RPMs in a stage of an image that has dnf (`dnf download --repo={0} --resolve --destdir=/rpms kernel`), mount them with `RUN --mount=type=bind,from=STAGE,source=/rpms,target=/rpms`, and give that directory"
+    )]
+    NoDnf(String),
     /// Not one RPM.
     #[error("{0}: a directory without any *.rpm file; expected kernel-core and its sub-packages")]
     NoRpms(String),

@@ -2,7 +2,7 @@
 //! Which packages may come in: by who signed them, where their bytes come from, and what the user
 //! vouches for.
 
-use super::{Origin, Refusal, Source, Wishes};
+use super::{Origin, Refusal, Source, Wishes, pin};
 use crate::kernel::signature::Signature;
 
 /// Good signatures pass, and so do bytes that the user pinned; bad ones never do; local unsigned
@@ -22,8 +22,8 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
                 "the signature of {name} is bad ({why}): the file is damaged or was tampered with. Fetch it again from a place that you trust"
             ),
             Signature::UnknownKey(key) if !vouched => format!(
-                "{name} is signed with the key {key}, which is neither in /etc/pki/rpm-gpg of the image nor given with --gpg-key. Give the file of that key with --gpg-key FILE, or pin the bytes: {}#sha256={}",
-                source.origin, source.sha256
+                "{name} is signed with the key {key}, which is neither in /etc/pki/rpm-gpg of the image nor given with --gpg-key. Give the file of that key with --gpg-key FILE, or pin the bytes{}",
+                how(source)
             ),
             Signature::None if wishes.require_signature => format!(
                 "{name} is not signed, and --require-signature was given. Give a signed package"
@@ -63,6 +63,16 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
     } else {
         Refusal::UnsignedInRepository(names)
     })
+}
+
+/// How the bytes of a source are pinned.
+fn how(source: &Source) -> String {
+    match source.from {
+        Origin::Repository => " with --sha256sums FILE".to_owned(),
+        Origin::Url | Origin::File => {
+            format!(": {}{}{}", source.origin, pin::MARK, source.sha256)
+        }
+    }
 }
 
 fn but(source: &Source) -> &'static str {

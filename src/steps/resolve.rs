@@ -11,14 +11,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use self::inputs::{Bytes, Input};
 use super::digest::Digesting;
 use super::workspace::Workspace;
 use crate::kernel::package::{Package, PackageError};
 use crate::kernel::signature::Keyring;
-use crate::plan::{Origin, Refusal, Source};
+use crate::plan::{Host, Origin, Refusal, Source};
+use crate::sys::exec::Exec;
 use crate::sys::fetch::{Fetcher, Limits};
 use crate::sys::root::Root;
 
@@ -34,8 +35,10 @@ const KEYS: &str = "etc/pki/rpm-gpg";
 /// What the user says of the sources.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// Files, directories and URLs, with their pins.
+    /// Files, directories and URLs, with their pins; with `from`, package specs of dnf.
     pub sources: &'a [String],
+    /// `--from`: a repository that is set up in the image.
+    pub from: Option<&'a str>,
     /// `--sha256sums`.
     pub sums: Option<&'a Path>,
     /// `--gpg-key`.
@@ -51,9 +54,15 @@ pub struct Request<'a> {
 /// # Errors
 /// A [`Refusal`] for what is wrong with a source; the tree is untouched but for the private
 /// directory.
-pub fn resolve(root: &Root, workspace: &Workspace, request: &Request) -> Result<Vec<Source>> {
+pub fn resolve(
+    exec: &Exec,
+    host: &Host,
+    workspace: &Workspace,
+    request: &Request,
+) -> Result<Vec<Source>> {
+    let root = exec.root();
     let keys = keyring(root, request.keys)?;
-    let inputs = inputs::inputs(request)?;
+    let inputs = inputs::inputs(exec, host, request, workspace.downloads())?;
     let is_fetched = inputs.iter().any(|input| matches!(input.bytes, Bytes::Url));
     let fetcher = is_fetched
         .then(|| {
@@ -127,6 +136,14 @@ impl Taking<'_> {
                 let file = open(path).map_err(|error| unusable(input, &error))?;
                 self.read(index, input, file)
             }
+            (Bytes::Downloaded(path), _) => {
+                let file = self.root.open_file(path)?;
+                self.read(
+                    index,
+                    input,
+                    file.context("reading what dnf has downloaded")?,
+                )
+            }
             (Bytes::Url, Some(fetcher)) => self.fetch(index, input, fetcher),
             (Bytes::Url, None) => bail!("nothing to fetch {} with", input.name),
         }
@@ -187,6 +204,7 @@ impl Taking<'_> {
             from: match input.bytes {
                 Bytes::Url => Origin::Url,
                 Bytes::File(_) => Origin::File,
+                Bytes::Downloaded(_) => Origin::Repository,
             },
             pinned: input.pin.is_some(),
             origin: input.name.clone(),
@@ -224,7 +242,7 @@ fn unusable(input: &Input, error: &anyhow::Error) -> anyhow::Error {
             url: input.name.clone(),
             why: format!("{why}. Check the address and the network, then run again"),
         },
-        Bytes::File(_) => Refusal::BadFile {
+        Bytes::File(_) | Bytes::Downloaded(_) => Refusal::BadFile {
             file: input.name.clone(),
             why,
         },

@@ -24,3 +24,13 @@ pub fn replace(backend: Backend, files: &[String], tmpdir: &str) -> Cmd {
         .env("TMPDIR", tmpdir)
         .env("KERNEL_INSTALL_BYPASS", "1")
 }
+
+/// Downloads packages, and what they require and the image lacks, into `dir`. Only `repo` is looked
+/// into, enabled or not. dnf verifies nothing of what it downloads.
+pub fn download(program: &str, repo: &str, specs: &[String], dir: &str) -> Cmd {
+    Cmd::new(program)
+        .args(["-y", "download", "--resolve"])
+        .arg(format!("--repo={repo}"))
+        .arg(format!("--destdir={dir}"))
+        .args(specs)
+}

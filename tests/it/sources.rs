@@ -268,3 +268,86 @@ fn quiet_is_quiet() {
         "only warnings",
     );
 }
+
+/// A base with that dnf and a repository that has NEW, signed by a key of the image, and something
+/// else that dnf downloads with it.
+fn repository(bed: &Bed) {
+    let key = Key::new();
+    bed.write("etc/pki/rpm-gpg/RPM-GPG-KEY-test", key.public());
+    let packages = NEW.packages();
+    let firmware = crate::kernels::Pkg {
+        name: "linux-firmware".into(),
+        files: vec![],
+        requires: vec![],
+        provides: vec![],
+        ..packages[0].clone()
+    };
+    for package in packages.iter().chain([&firmware]) {
+        bed.write(
+            &format!("stub/repo/{}.rpm", package.nevra()),
+            key.rpm(package),
+        );
+    }
+}
+
+const DOWNLOAD: &str = "-y download --resolve --repo=updates-testing \
+    --destdir=/run/ostree-kernel/downloads kernel";
+
+#[test]
+fn packages_of_a_repository_are_downloaded_and_taken_as_files() {
+    for dnf in ["dnf", "dnf5"] {
+        let bed = Bed::dnf(dnf);
+        repository(&bed);
+        let ran = bed.run(&["replace", "--from", "updates-testing", "kernel"]);
+        ran.ends_with(0)
+            .complains(&["leaving out linux-firmware-6.9.4-200.fc40.x86_64"]);
+        let order = ran.order();
+        ran.require(order[0] == format!("{dnf} {DOWNLOAD}"), "downloaded first");
+        let files = "/run/ostree-kernel/packages/kernel-6.9.4-200.fc40.x86_64.rpm";
+        ran.require(order[1].contains(files), "and installed from our copies");
+        ran.require(
+            ran.report()["commands"][0] == order[0],
+            "the report has both commands",
+        );
+    }
+}
+
+#[test]
+fn an_unsigned_repository_is_not_taken_unasked() {
+    let bed = Bed::dnf("dnf");
+    for package in NEW.packages() {
+        bed.write(&format!("stub/repo/{}.rpm", package.nevra()), package.rpm());
+    }
+    let args = ["replace", "--from", "updates-testing", "kernel"];
+    let ran = bed.run(&args);
+    ran.ends_with(3)
+        .untouched()
+        .in_order(&["dnf -y download"])
+        .complains(&["came from a repository", "--sha256sums FILE"]);
+    let ran = bed.run(&[&args[..], &["--allow-unsigned"]].concat());
+    ran.ends_with(0);
+}
+
+#[test]
+fn a_repository_that_cannot_be_had_is_a_refusal() {
+    let bed = Bed::new();
+    let args = ["replace", "--from", "updates-testing", "kernel"];
+    let ran = bed.run(&args);
+    ran.ends_with(3).untouched().in_order(&[]).complains(&[
+        "there is neither dnf5 nor dnf in this image",
+        "dnf download --repo=updates-testing",
+    ]);
+    let bed = Bed::dnf("dnf");
+    bed.behave("dnf", "fail-download");
+    let ran = bed.run(&args);
+    ran.ends_with(3).untouched().complains(&[
+        "downloading kernel from the repository updates-testing: dnf exited with status 1",
+        "Unknown repo",
+    ]);
+    let pinned = format!("kernel#sha256={}", "0".repeat(64));
+    let ran = bed.run(&["replace", "--from", "updates-testing", &pinned]);
+    ran.ends_with(3)
+        .untouched()
+        .in_order(&[])
+        .complains(&["give --sha256sums FILE"]);
+}

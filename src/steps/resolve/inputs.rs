@@ -10,9 +10,11 @@ use percent_encoding::percent_decode_str;
 use walkdir::WalkDir;
 
 use super::Request;
-use crate::plan::Refusal;
 use crate::plan::pin::{self, Sums};
+use crate::plan::{Backend, Host, Refusal};
+use crate::sys::exec::Exec;
 use crate::sys::fetch;
+use crate::tools::{cliwrap, dnf};
 
 /// Where one package comes from.
 pub struct Input {
@@ -32,15 +34,70 @@ pub enum Bytes {
     Url,
     /// From a file.
     File(PathBuf),
+    /// From a file inside the root, which dnf has downloaded.
+    Downloaded(String),
 }
 
 /// Every package that the request names, in its order.
 ///
 /// # Errors
 /// A [`Refusal`] for what cannot be a source.
-pub fn inputs(request: &Request) -> Result<Vec<Input>> {
+pub fn inputs(exec: &Exec, host: &Host, request: &Request, dir: &str) -> Result<Vec<Input>> {
+    let mut inputs = match request.from {
+        Some(repo) => from_repository(exec, host, repo, request.sources, dir)?,
+        None => from_sources(request.sources)?,
+    };
+    if let Some(file) = request.sums {
+        pin_all(&mut inputs, file)?;
+    }
+    Ok(inputs)
+}
+
+/// What dnf downloads into `dir`: the packages asked for and what they require.
+fn from_repository(
+    exec: &Exec,
+    host: &Host,
+    repo: &str,
+    specs: &[String],
+    dir: &str,
+) -> Result<Vec<Input>> {
+    let mut dnf = host.backends.iter().copied();
+    let dnf = dnf
+        .find(|it| *it != Backend::RpmOstree)
+        .ok_or_else(|| Refusal::NoDnf(repo.to_owned()))?;
+    if let Some(spec) = specs.iter().find(|spec| spec.contains(pin::MARK)) {
+        return Err(Refusal::BadFile {
+            file: spec.clone(),
+            why: "a package of --from has no digest of its own; give --sha256sums FILE".to_owned(),
+        }
+        .into());
+    }
+    exec.root().create_dir_all(dir, 0o700)?;
+    let program = cliwrap::real(exec.root(), &dnf.to_string())?;
+    let download = dnf::download(&program, repo, specs, &format!("/{dir}"));
+    exec.run(&download, &mut |_| {})
+        .map_err(|error| Refusal::Download {
+            url: format!("{} from the repository {repo}", specs.join(", ")),
+            why: format!("{error:#}"),
+        })?;
     let mut inputs = Vec::new();
-    for source in request.sources {
+    for (name, _) in exec.root().list(dir)? {
+        let name = name.to_string_lossy().into_owned();
+        if name.ends_with(".rpm") {
+            inputs.push(Input {
+                bytes: Bytes::Downloaded(format!("{dir}/{name}")),
+                name,
+                named: false,
+                pin: None,
+            });
+        }
+    }
+    Ok(inputs)
+}
+
+fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for source in sources {
         let (name, pin) = pin::split(source)?;
         if fetch::is_url(name) {
             inputs.push(Input {
@@ -72,9 +129,6 @@ pub fn inputs(request: &Request) -> Result<Vec<Input>> {
         } else {
             inputs.extend(inside(name, &path)?);
         }
-    }
-    if let Some(file) = request.sums {
-        pin_all(&mut inputs, file)?;
     }
     Ok(inputs)
 }
@@ -152,6 +206,7 @@ fn file_name(input: &Input) -> String {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned(),
+        Bytes::Downloaded(_) => input.name.clone(),
         Bytes::Url => {
             let path = input.name.split('?').next().unwrap_or_default();
             let name = path.rsplit('/').next().unwrap_or_default();
