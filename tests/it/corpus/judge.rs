@@ -10,6 +10,9 @@ use super::place::Place;
 use super::products::Products;
 use crate::bed::wait;
 
+/// What is wrong where a broken one passes.
+pub const PASSED: &str = "nothing fatal is found";
+
 /// What came of a case.
 pub struct Judged {
     /// The checks with a fatal finding.
@@ -37,7 +40,7 @@ pub fn judge(place: &Place, products: &Products, case: &Case, skip: Option<&str>
         None => Some("it hangs".to_owned()),
         Some(0 | 4) if stderr.contains("panicked") => Some("it panicked".to_owned()),
         Some(0) if case.kind == Kind::Good => None,
-        Some(0) => Some("nothing fatal is found".to_owned()),
+        Some(0) => Some(PASSED.to_owned()),
         Some(4) if found == expected => None,
         Some(4) => Some("other checks find it".to_owned()),
         Some(other) => Some(format!("exit status {other}")),

@@ -13,6 +13,8 @@ pub enum Base {
     TrixieOld,
     /// dracut 106, the new kernel.
     TrixieNew,
+    /// dracut 106 with `--omit`, in the same tree: what most cases change.
+    TrixieSlim,
     /// dracut 106; modules neither compressed nor signed.
     TrixiePlain,
     /// dracut 106 and bootc's root set-up on a base without ostree.
@@ -28,11 +30,12 @@ pub enum Base {
 }
 
 impl Base {
-    /// Its name, which is that of its tree.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::TrixieOld => "trixie-old",
             Self::TrixieNew => "trixie-new",
+            Self::TrixieSlim => "trixie-slim",
             Self::TrixiePlain => "trixie-plain",
             Self::TrixieBootc => "trixie-bootc",
             Self::BookwormOld => "bookworm-old",
@@ -47,7 +50,7 @@ impl Base {
         let name = self.name();
         match self {
             Self::TrixieOld | Self::BookwormOld | Self::InitramfsTools => format!("{name}.img"),
-            Self::TrixieNew => format!("{name}.cpio.zst"),
+            Self::TrixieNew | Self::TrixieSlim => format!("{name}.cpio.zst"),
             _ => format!("{name}.cpio"),
         }
     }
@@ -107,6 +110,10 @@ impl Products {
     }
 
     pub fn tree(&self, base: Base) -> PathBuf {
+        let base = match base {
+            Base::TrixieSlim => Base::TrixieNew,
+            base => base,
+        };
         self.path("trees").join(base.name())
     }
 

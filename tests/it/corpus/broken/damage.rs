@@ -5,7 +5,7 @@ use crate::corpus::archive::{Archive, FILE};
 use crate::corpus::case::{Case, Kind};
 use crate::corpus::draft::Draft;
 use crate::corpus::good::{append_random, early};
-use crate::corpus::products::Base::TrixieNew;
+use crate::corpus::products::Base::TrixieSlim;
 
 const CUT: &str = "coreos/fedora-coreos-tracker#2124 (no space left on /boot)";
 const FLIP: &str = "boot: Initramfs unpacking failed: junk within compressed archive";
@@ -19,7 +19,7 @@ fn damaged(
     Case::new(
         Kind::Damaged,
         name,
-        TrixieNew,
+        TrixieSlim,
         comes_of,
         &["initramfs-readable"],
         change,

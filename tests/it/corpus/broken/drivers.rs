@@ -5,7 +5,7 @@ use super::broken;
 use super::modules::forget_inside;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
-use crate::corpus::products::Base::{BookwormOld, TrixieNew, TrixieOld};
+use crate::corpus::products::Base::{BookwormOld, TrixieNew, TrixieOld, TrixieSlim};
 
 const ROOT: &str = "initramfs-root-drivers";
 const REGRESSION: &str = "initramfs-regression";
@@ -37,7 +37,7 @@ fn lost() -> Vec<Case> {
         (
             "driver-dm-crypt-gone",
             &["dm-crypt"],
-            "coreos/fedora-coreos-tracker#2004",
+            "coreos/rpm-ostree#5483",
         ),
     ] {
         cases.push(broken(name, TrixieNew, comes_of, &[ROOT], move |draft| {
@@ -87,7 +87,7 @@ fn sub_packages() -> Vec<Case> {
         broken(
             "kernel-modules-forgotten",
             TrixieNew,
-            "coreos/rpm-ostree#4949",
+            "crc-org/snc#727",
             &[ROOT],
             |draft| {
                 never_installed(draft, &["xfs", "virtio_scsi"]);
@@ -103,7 +103,7 @@ fn wanted() -> Vec<Case> {
                    modules: &'static [&'static str]| {
         broken(
             name,
-            TrixieNew,
+            TrixieSlim,
             "okd-project/okd#1908",
             &[ROOT],
             move |draft| {
@@ -126,7 +126,7 @@ fn wanted() -> Vec<Case> {
         missing("no-required-driver", "--require-driver", "mpt3sas", &[]),
         broken(
             "composefs-without-erofs",
-            TrixieNew,
+            TrixieSlim,
             "boot: ostree-prepare-root: composefs: No such device",
             &[ROOT],
             |draft| {
@@ -140,7 +140,7 @@ fn wanted() -> Vec<Case> {
         ),
         broken(
             "no-driver-at-all",
-            TrixieNew,
+            TrixieSlim,
             "okd-project/okd#1908",
             &[ROOT],
             |draft| {

@@ -4,11 +4,11 @@
 use std::io::Write;
 
 use super::broken;
-use crate::corpus::archive::{Archive, FILE, PROGRAM};
+use crate::corpus::archive::{Archive, FILE, LINK};
 use crate::corpus::case::Case;
 use crate::corpus::draft::{Draft, pack};
 use crate::corpus::good::{append_random, early};
-use crate::corpus::products::Base::TrixieNew;
+use crate::corpus::products::Base::TrixieSlim;
 
 const READABLE: &str = "initramfs-readable";
 const COMPRESSION: &str = "initramfs-compression";
@@ -24,7 +24,7 @@ fn unreadable(
     comes_of: &'static str,
     change: impl Fn(&mut Draft) + Send + Sync + 'static,
 ) -> Case {
-    broken(name, TrixieNew, comes_of, &[READABLE], change)
+    broken(name, TrixieSlim, comes_of, &[READABLE], change)
 }
 
 /// Adds an archive at the end, raw.
@@ -182,11 +182,11 @@ fn bombs() -> Vec<Case> {
                 draft.set_bytes([vec![0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3], vec![0; 64]].concat());
             },
         ),
-        unreadable("bomb-names", MEMORY, |draft| {
+        unreadable("bomb-links", MEMORY, |draft| {
             let mut archive = Archive::empty();
-            let long = "n".repeat(4000);
-            for entry in 0..9000 {
-                archive.append(&format!("{entry}{long}"), FILE, "");
+            let target = "n".repeat(4096);
+            for entry in 0..8200 {
+                archive.append(&format!("{entry}"), LINK, target.as_str());
             }
             append(draft, &pack(&archive.to_bytes()));
         }),
@@ -213,7 +213,7 @@ fn config() -> Vec<Case> {
         let name = format!("kernel-without-{how}");
         cases.push(broken(
             name,
-            TrixieNew,
+            TrixieSlim,
             "dracut-ng/dracut-ng#378",
             &[COMPRESSION],
             move |draft| {
@@ -224,7 +224,7 @@ fn config() -> Vec<Case> {
     }
     cases.push(broken(
         "kernel-without-gz-for-the-random-segment",
-        TrixieNew,
+        TrixieSlim,
         "dracut-ng/dracut-ng#378",
         &[COMPRESSION],
         |draft| {
@@ -234,7 +234,7 @@ fn config() -> Vec<Case> {
     ));
     cases.push(broken(
         "kernel-without-initramfs",
-        TrixieNew,
+        TrixieSlim,
         "dracut-ng/dracut-ng#378",
         &[COMPRESSION],
         |draft| {
@@ -251,16 +251,4 @@ fn switch_off(draft: &Draft, option: &str) {
         &format!("{option}=y\n"),
         &format!("# {option} is not set\n"),
     );
-}
-
-/// What programs that extract fall for, and the kernel does as told: the last name wins.
-pub fn clobbered(path: &'static str, name: &'static str) -> Case {
-    let cve = if path.starts_with('/') {
-        "CVE-2023-7207"
-    } else {
-        "CVE-2015-1197"
-    };
-    broken(name, TrixieNew, cve, &["initramfs-init"], move |draft| {
-        draft.archive().append(path, PROGRAM, "sh -i\n");
-    })
 }

@@ -4,17 +4,26 @@
 use super::broken;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
-use crate::corpus::products::Base::{BookwormOmit, TrixieNew, TrixieOld};
+use crate::corpus::products::Base::{BookwormOmit, TrixieOld, TrixieSlim};
 
 const SINGLE: &str = "kernel-single";
 const RELEASE: &str = "kernel-release";
 const RPMDB: &str = "kernel-rpmdb";
 const HMAC: &str = "kernel-hmac";
 const UKI: &str = "uki-shadow";
+const NONE: &str = "coreos/rpm-ostree#5261";
 const PRESENT: &str = "initramfs-present";
 
 pub fn cases() -> Vec<Case> {
-    let rooms = [several(), release(), rpmdb(), hmac(), shadow(), present()];
+    let rooms = [
+        several(),
+        release(),
+        rpmdb(),
+        hmac(),
+        shadow(),
+        present(),
+        elsewhere(),
+    ];
     rooms.into_iter().flatten().collect()
 }
 
@@ -33,7 +42,7 @@ fn several() -> Vec<Case> {
     vec![
         broken(
             "two-kernels",
-            TrixieNew,
+            TrixieSlim,
             "ublue-os/aurora#1286",
             &[SINGLE],
             |draft| {
@@ -51,7 +60,7 @@ fn several() -> Vec<Case> {
         ),
         broken(
             "three-kernels",
-            TrixieNew,
+            TrixieSlim,
             "osbuild/osbuild#2049",
             &[SINGLE],
             |draft| {
@@ -61,7 +70,7 @@ fn several() -> Vec<Case> {
         ),
         broken(
             "vmlinuz-gone",
-            TrixieNew,
+            TrixieSlim,
             "fedora-silverblue/issue-tracker#497",
             &[SINGLE],
             |draft| {
@@ -71,7 +80,7 @@ fn several() -> Vec<Case> {
         ),
         broken(
             "vmlinuz-in-boot",
-            TrixieNew,
+            TrixieSlim,
             "linux-surface/linux-surface#1604",
             &[SINGLE],
             |draft| {
@@ -82,7 +91,7 @@ fn several() -> Vec<Case> {
         ),
         broken(
             "vmlinuz-is-a-directory",
-            TrixieNew,
+            TrixieSlim,
             "osbuild/osbuild#2049",
             &[SINGLE],
             |draft| {
@@ -95,9 +104,9 @@ fn several() -> Vec<Case> {
 }
 
 /// Gives the kernel's directory another name, and looks at that one.
-fn rename(draft: &mut Draft, kver: &str) {
+fn rename(draft: &mut Draft, kver: String) {
     let old = draft.of_kernel("");
-    draft.kver = kver.to_owned();
+    draft.kver = kver;
     draft.rename(&old, &draft.of_kernel(""));
 }
 
@@ -105,7 +114,7 @@ fn release() -> Vec<Case> {
     vec![
         broken(
             "vmlinuz-of-the-old-kernel",
-            TrixieNew,
+            TrixieSlim,
             "ublue-os/bluefin#2051",
             &[RELEASE],
             |draft| {
@@ -117,14 +126,17 @@ fn release() -> Vec<Case> {
         ),
         broken(
             "kver-without-the-distribution",
-            TrixieNew,
+            TrixieSlim,
             "okd-project/okd#1908",
             &[RELEASE, RPMDB, "initramfs-kver"],
-            |draft| rename(draft, "6.12.117-cloud-amd64"),
+            |draft| {
+                let (shorter, _) = draft.kver.rsplit_once('-').unwrap();
+                rename(draft, shorter.to_owned());
+            },
         ),
         broken(
             "vmlinuz-of-a-variant",
-            TrixieNew,
+            TrixieSlim,
             "openshift/os#1383",
             &[RELEASE],
             |draft| {
@@ -146,7 +158,7 @@ fn release() -> Vec<Case> {
             "okd-project/okd#1908",
             &[RELEASE, RPMDB, "initramfs-kver"],
             |draft| {
-                rename(draft, "6.12.117-200.bed.x86_64");
+                rename(draft, "6.12.117-200.bed.x86_64".to_owned());
             },
         ),
     ]
@@ -166,7 +178,7 @@ fn rpmdb() -> Vec<Case> {
     vec![
         broken(
             "rpmdb-without-the-kernel",
-            TrixieNew,
+            TrixieSlim,
             "osbuild/osbuild#2049",
             &[RPMDB],
             |draft| {
@@ -175,8 +187,8 @@ fn rpmdb() -> Vec<Case> {
         ),
         broken(
             "rpmdb-of-nothing",
-            TrixieNew,
-            "coreos/rpm-ostree#4938",
+            TrixieSlim,
+            "osbuild/osbuild#2049",
             &[RPMDB],
             |draft| {
                 swap_rpmdb(draft, &draft.products.path("rpmdb/empty"));
@@ -184,7 +196,7 @@ fn rpmdb() -> Vec<Case> {
         ),
         broken(
             "rpmdb-of-the-base",
-            TrixieNew,
+            TrixieSlim,
             "ublue-os/bluefin#2051",
             &[RPMDB],
             |draft| {
@@ -207,7 +219,7 @@ fn hmac() -> Vec<Case> {
     vec![
         broken(
             "hmac-of-the-old-kernel",
-            TrixieNew,
+            TrixieSlim,
             FIPS,
             &[HMAC],
             |draft| {
@@ -217,7 +229,7 @@ fn hmac() -> Vec<Case> {
         ),
         broken(
             "hmac-names-a-path",
-            TrixieNew,
+            TrixieSlim,
             "coreos/fedora-coreos-tracker#302",
             &[HMAC],
             |draft| {
@@ -228,10 +240,10 @@ fn hmac() -> Vec<Case> {
                 );
             },
         ),
-        broken("hmac-names-nothing", TrixieNew, FIPS, &[HMAC], |draft| {
+        broken("hmac-names-nothing", TrixieSlim, FIPS, &[HMAC], |draft| {
             words(draft, str::to_owned, "")
         }),
-        broken("hmac-cut", TrixieNew, FIPS, &[HMAC], |draft| {
+        broken("hmac-cut", TrixieSlim, FIPS, &[HMAC], |draft| {
             words(draft, |digest| digest[..100].to_owned(), "vmlinuz");
         }),
         broken(
@@ -248,7 +260,7 @@ fn hmac() -> Vec<Case> {
         ),
         broken(
             "hmac-is-a-page",
-            TrixieNew,
+            TrixieSlim,
             "coreos/rpm-ostree#1901",
             &[HMAC],
             |draft| {
@@ -261,7 +273,7 @@ fn hmac() -> Vec<Case> {
 fn shadow() -> Vec<Case> {
     const UKIS: &str = "blue-build/modules#276";
     let in_boot = |name: &'static str, place: fn(&Draft) -> String| {
-        broken(name, TrixieNew, UKIS, &[UKI], move |draft| {
+        broken(name, TrixieSlim, UKIS, &[UKI], move |draft| {
             draft.write(&place(draft), draft.read(&draft.of_kernel("vmlinuz")));
         })
     };
@@ -280,9 +292,8 @@ fn shadow() -> Vec<Case> {
 }
 
 fn present() -> Vec<Case> {
-    const NONE: &str = "coreos/rpm-ostree#5261";
     vec![
-        broken("no-initramfs", TrixieNew, NONE, &[PRESENT], |draft| {
+        broken("no-initramfs", TrixieSlim, NONE, &[PRESENT], |draft| {
             draft.no_image()
         }),
         broken(
@@ -294,16 +305,22 @@ fn present() -> Vec<Case> {
         ),
         broken(
             "empty-initramfs",
-            TrixieNew,
+            TrixieSlim,
             "CentOS/centos-bootc#499",
             &[PRESENT, "initramfs-readable"],
             |draft| {
                 draft.set_bytes(Vec::new());
             },
         ),
+    ]
+}
+
+/// What ostree takes, or follows, in place of an initramfs that is not there.
+fn elsewhere() -> Vec<Case> {
+    vec![
         broken(
             "legacy-kernel-in-ostree-boot",
-            TrixieNew,
+            TrixieSlim,
             NONE,
             &[PRESENT],
             |draft| {
@@ -317,7 +334,7 @@ fn present() -> Vec<Case> {
         ),
         broken(
             "legacy-kernel-in-boot",
-            TrixieNew,
+            TrixieSlim,
             "bootc-dev/bootc#2198",
             &[PRESENT],
             |draft| {
@@ -328,7 +345,7 @@ fn present() -> Vec<Case> {
         ),
         broken(
             "initramfs-is-a-link-to-boot",
-            TrixieNew,
+            TrixieSlim,
             "containers/bootc#506",
             &[PRESENT],
             |draft| {
@@ -341,8 +358,8 @@ fn present() -> Vec<Case> {
         ),
         broken(
             "initramfs-is-a-dangling-link",
-            TrixieNew,
-            "Ultramarine-Linux/bootc#4",
+            TrixieSlim,
+            "Ultramarine bootc#4",
             &[PRESENT],
             |draft| {
                 draft.no_image();
@@ -351,7 +368,7 @@ fn present() -> Vec<Case> {
         ),
         broken(
             "initramfs-is-a-directory",
-            TrixieNew,
+            TrixieSlim,
             NONE,
             &[PRESENT, "initramfs-readable"],
             |draft| {

@@ -5,13 +5,14 @@ use super::broken;
 use crate::corpus::archive::FILE;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
-use crate::corpus::products::Base::{self, BookwormOmit, TrixieNew, TrixieOld, TrixiePlain};
+use crate::corpus::products::Base::{self, BookwormOmit, TrixieOld, TrixiePlain, TrixieSlim};
 
 const KVER: &str = "initramfs-kver";
 const MODULES: &str = "initramfs-modules";
 const DEPMOD: &str = "modules-depmod";
 const KMODS: &str = "kmods";
 const XFS: &str = "kernel/fs/xfs/xfs.ko.xz";
+const STALE: &str = "boot: module: disagrees about version of symbol module_layout";
 const BLK: &str = "kernel/drivers/block/virtio_blk.ko.xz";
 
 pub fn cases() -> Vec<Case> {
@@ -19,6 +20,7 @@ pub fn cases() -> Vec<Case> {
         kver(),
         dependencies(),
         bodies(),
+        plain(),
         own_dep(),
         depmod(),
         kmods(),
@@ -31,7 +33,7 @@ fn kver() -> Vec<Case> {
     vec![
         broken(
             "initramfs-of-the-old-kernel",
-            TrixieNew,
+            TrixieSlim,
             "blue-build/legacy-template#60",
             &[KVER],
             |draft| {
@@ -49,7 +51,7 @@ fn kver() -> Vec<Case> {
         ),
         broken(
             "initramfs-of-the-build-host",
-            TrixieNew,
+            TrixieSlim,
             "okd-project/okd#1908",
             &[KVER],
             move |draft| {
@@ -61,7 +63,7 @@ fn kver() -> Vec<Case> {
         ),
         broken(
             "initramfs-with-kver-mistyped",
-            TrixieNew,
+            TrixieSlim,
             "okd-project/okd#1908",
             &[KVER],
             move |draft| {
@@ -73,7 +75,7 @@ fn kver() -> Vec<Case> {
         ),
         broken(
             "initramfs-without-modules",
-            TrixieNew,
+            TrixieSlim,
             "coreos/rpm-ostree#5578",
             &[KVER],
             move |draft| {
@@ -83,7 +85,7 @@ fn kver() -> Vec<Case> {
         ),
         broken(
             "initramfs-of-two-kernels",
-            TrixieNew,
+            TrixieSlim,
             "ublue-os/aurora#1286",
             &[KVER],
             |draft| {
@@ -122,7 +124,7 @@ fn dependencies() -> Vec<Case> {
         let name = format!("dependency-{module}-gone");
         cases.push(broken(
             name,
-            TrixieNew,
+            TrixieSlim,
             comes_of,
             &[MODULES],
             move |draft| {
@@ -149,9 +151,8 @@ fn of_old(draft: &Draft, module: &str) -> Vec<u8> {
 }
 
 fn bodies() -> Vec<Case> {
-    const STALE: &str = "boot: module: disagrees about version of symbol module_layout";
     let of = |name: &str, comes_of, change: fn(&mut Draft)| {
-        broken(name, TrixieNew, comes_of, &[MODULES], change)
+        broken(name, TrixieSlim, comes_of, &[MODULES], change)
     };
     vec![
         of("foreign-module", "ublue-os/ucore#88", |draft| {
@@ -204,6 +205,12 @@ fn bodies() -> Vec<Case> {
                     .put_link(&path, "/lib/modules/gone/xfs.ko.xz");
             },
         ),
+    ]
+}
+
+/// Modules that are not compressed, and of which dracut may have stripped what is not loaded.
+fn plain() -> Vec<Case> {
+    vec![
         broken(
             "plain-module-of-another-vermagic",
             TrixiePlain,
@@ -242,13 +249,13 @@ fn own_dep() -> Vec<Case> {
         archive.replace(&path, change(text));
     };
     vec![
-        broken("inner-dep-gone", TrixieNew, LATE, &[MODULES], |draft| {
+        broken("inner-dep-gone", TrixieSlim, LATE, &[MODULES], |draft| {
             let path = draft.of_kernel("modules.dep");
             draft.archive().remove(&path);
         }),
         broken(
             "inner-dep-empty",
-            TrixieNew,
+            TrixieSlim,
             LATE,
             &[MODULES],
             move |draft| {
@@ -257,7 +264,7 @@ fn own_dep() -> Vec<Case> {
         ),
         broken(
             "inner-dep-without-a-line",
-            TrixieNew,
+            TrixieSlim,
             "CachyOS/copr-linux-cachyos#80",
             &[MODULES],
             move |draft| {
@@ -269,7 +276,7 @@ fn own_dep() -> Vec<Case> {
         ),
         broken(
             "inner-dep-needs-nothing",
-            TrixieNew,
+            TrixieSlim,
             "CachyOS/copr-linux-cachyos#112",
             &[MODULES],
             move |draft| {
@@ -283,7 +290,7 @@ fn own_dep() -> Vec<Case> {
         ),
         broken(
             "inner-dep-is-a-page",
-            TrixieNew,
+            TrixieSlim,
             LATE,
             &[MODULES],
             move |draft| {
@@ -297,15 +304,15 @@ fn own_dep() -> Vec<Case> {
 fn depmod() -> Vec<Case> {
     const LATE: &str = "coreos/rpm-ostree#5578";
     vec![
-        broken("dep-gone", TrixieNew, LATE, &[DEPMOD], |draft| {
+        broken("dep-gone", TrixieSlim, LATE, &[DEPMOD], |draft| {
             draft.remove(&draft.of_kernel("modules.dep"))
         }),
-        broken("dep-empty", TrixieNew, LATE, &[DEPMOD, MODULES], |draft| {
+        broken("dep-empty", TrixieSlim, LATE, &[DEPMOD, MODULES], |draft| {
             draft.write(&draft.of_kernel("modules.dep"), "");
         }),
         broken(
             "dep-without-a-line",
-            TrixieNew,
+            TrixieSlim,
             "CachyOS/copr-linux-cachyos#80",
             &[DEPMOD],
             |draft| {
@@ -325,7 +332,7 @@ fn depmod() -> Vec<Case> {
         ),
         broken(
             "dep-before-the-kmod",
-            TrixieNew,
+            TrixieSlim,
             "ublue-os/ucore#210",
             &[DEPMOD],
             |draft| {
@@ -348,7 +355,7 @@ fn kmod(draft: &Draft, path: &str, module: &[u8]) {
 
 fn kmods() -> Vec<Case> {
     let of = |name: &str, comes_of, change: fn(&Draft)| {
-        broken(name, TrixieNew, comes_of, &[KMODS], move |draft| {
+        broken(name, TrixieSlim, comes_of, &[KMODS], move |draft| {
             change(draft)
         })
     };

@@ -2,18 +2,17 @@
 //! Programs that cannot start: no /init, a library, a linker, an interpreter that is not inside.
 
 use super::broken;
-use super::format::clobbered;
 use crate::corpus::archive::{FILE, LINK, PROGRAM};
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
-use crate::corpus::products::Base::{self, BookwormOmit, InitramfsTools, TrixieNew};
+use crate::corpus::products::Base::{self, BookwormOmit, InitramfsTools, TrixieSlim};
 
 const INIT: &str = "initramfs-init";
 const LIB: &str = "usr/lib/x86_64-linux-gnu";
 const SYSTEMD: &str = "usr/lib/systemd/systemd";
 
 pub fn cases() -> Vec<Case> {
-    let rooms = [first(), libraries(), scripts()];
+    let rooms = [first(), no_program(), clobbering(), libraries(), scripts()];
     rooms.into_iter().flatten().collect()
 }
 
@@ -23,7 +22,7 @@ fn of(name: &str, base: Base, comes_of: &'static str, change: fn(&mut Draft)) ->
 
 fn first() -> Vec<Case> {
     const NO_INIT: &str = "boot: Kernel panic: No working init found";
-    let base = TrixieNew;
+    let base = TrixieSlim;
     vec![
         of("no-init", base, NO_INIT, |draft| {
             draft.archive().remove("init")
@@ -47,6 +46,13 @@ fn first() -> Vec<Case> {
             archive.remove("init");
             archive.put("init/systemd", PROGRAM, "");
         }),
+    ]
+}
+
+/// /init is there and is no program of this machine.
+fn no_program() -> Vec<Case> {
+    let base = TrixieSlim;
+    vec![
         of(
             "init-is-empty",
             base,
@@ -105,26 +111,49 @@ fn first() -> Vec<Case> {
                     .remove_all(|name| name == "usr/bin/sh" || name == "bin/sh");
             },
         ),
+    ]
+}
+
+/// What programs that extract fall for, and the kernel does as told: the last name wins.
+fn clobbered(path: &'static str, name: &'static str) -> Case {
+    let cve = if path.starts_with('/') {
+        "CVE-2023-7207"
+    } else {
+        "CVE-2015-1197"
+    };
+    broken(name, TrixieSlim, cve, &[INIT], move |draft| {
+        draft.archive().append(path, PROGRAM, "sh -i\n");
+    })
+}
+
+/// Names that reach what they should not.
+fn clobbering() -> Vec<Case> {
+    vec![
         clobbered("usr/lib/systemd/../systemd/systemd", "traversal-over-init"),
         clobbered("../../usr/lib/systemd/systemd", "traversal-above-the-root"),
         clobbered("/usr/lib/systemd/systemd", "absolute-name-over-init"),
-        of("link-then-through-it", base, "CVE-2015-1197", |draft| {
-            let archive = draft.archive();
-            archive.append("tmp/out", LINK, "/usr/lib/systemd");
-            archive.append("tmp/out/systemd", PROGRAM, "sh -i\n");
-        }),
+        of(
+            "link-then-through-it",
+            TrixieSlim,
+            "CVE-2015-1197",
+            |draft| {
+                let archive = draft.archive();
+                archive.append("tmp/out", LINK, "/usr/lib/systemd");
+                archive.append("tmp/out/systemd", PROGRAM, "sh -i\n");
+            },
+        ),
     ]
 }
 
 fn libraries() -> Vec<Case> {
     let mut cases = Vec::new();
     for (library, base, comes_of) in [
-        ("libc.so.6", TrixieNew, "coreos/layering-examples#57"),
-        ("libmount.so.1.1.0", TrixieNew, "coreos/rpm-ostree#4451"),
-        ("libcrypto.so.3", TrixieNew, "dracut-ng/dracut-ng#1561"),
+        ("libc.so.6", TrixieSlim, "coreos/layering-examples#57"),
+        ("libmount.so.1.1.0", TrixieSlim, "coreos/rpm-ostree#4451"),
+        ("libcrypto.so.3", TrixieSlim, "dracut-ng/dracut-ng#1561"),
         (
             "systemd/libsystemd-shared-257.so",
-            TrixieNew,
+            TrixieSlim,
             "coreos/rpm-ostree#5483",
         ),
         ("libkmod.so.2", BookwormOmit, "dracut-ng/dracut-ng#561"),
@@ -138,7 +167,7 @@ fn libraries() -> Vec<Case> {
     cases.extend([
         of(
             "linker-gone",
-            TrixieNew,
+            TrixieSlim,
             "coreos/rpm-ostree#5483",
             |draft| {
                 draft
@@ -148,7 +177,7 @@ fn libraries() -> Vec<Case> {
         ),
         of(
             "library-of-another-machine",
-            TrixieNew,
+            TrixieSlim,
             "boot: error while loading shared libraries: wrong ELF class",
             |draft| {
                 let path = format!("{LIB}/libc.so.6");
@@ -160,7 +189,7 @@ fn libraries() -> Vec<Case> {
         ),
         of(
             "library-is-a-dangling-link",
-            TrixieNew,
+            TrixieSlim,
             "dracut-ng/dracut-ng#443",
             |draft| {
                 draft
@@ -170,7 +199,7 @@ fn libraries() -> Vec<Case> {
         ),
         of(
             "library-is-text",
-            TrixieNew,
+            TrixieSlim,
             "boot: error while loading shared libraries: invalid ELF header",
             |draft| {
                 draft
@@ -186,19 +215,19 @@ fn scripts() -> Vec<Case> {
     vec![
         of(
             "shell-gone",
-            TrixieNew,
+            TrixieSlim,
             "coreos/layering-examples#57",
             |draft| draft.archive().remove("usr/bin/bash"),
         ),
         of(
             "shell-link-gone",
-            TrixieNew,
+            TrixieSlim,
             "coreos/layering-examples#57",
             |draft| draft.archive().remove("usr/bin/sh"),
         ),
         of(
             "hook-for-an-interpreter-that-is-not-inside",
-            TrixieNew,
+            TrixieSlim,
             "dracut-ng/dracut-ng#561",
             |draft| {
                 let unit = "[Service]\nExecStart=/usr/bin/site-setup\n";

@@ -5,7 +5,7 @@ use super::broken;
 use crate::corpus::archive::PROGRAM;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
-use crate::corpus::products::Base::{self, BookwormOmit, TrixieBootc, TrixieNew, TrixieOld};
+use crate::corpus::products::Base::{self, BookwormOmit, TrixieBootc, TrixieOld, TrixieSlim};
 
 const OSTREE: &str = "initramfs-ostree";
 const WRAPPERS: &str = "initramfs-wrappers";
@@ -16,7 +16,7 @@ const UNITS: &str = "usr/lib/systemd/system";
 const WRAPPER: &str = "#!/usr/bin/sh\n# Wrapper created by rpm-ostree to override the program\nexec /usr/bin/rpm-ostree cliwrap $0 \"$@\"\n";
 
 pub fn cases() -> Vec<Case> {
-    let rooms = [ostree(), bootc(), wrappers()];
+    let rooms = [ostree(), initrd_release(), bootc(), wrappers()];
     rooms.into_iter().flatten().collect()
 }
 
@@ -26,7 +26,7 @@ fn of(name: &str, base: Base, comes_of: &'static str, change: fn(&mut Draft)) ->
 
 fn ostree() -> Vec<Case> {
     const UNIT: &str = "ostree-prepare-root.service";
-    let base = TrixieNew;
+    let base = TrixieSlim;
     vec![
         of("no-prepare-root", base, "coreos/rpm-ostree#4451", |draft| {
             draft.archive().remove(PREPARE)
@@ -40,7 +40,7 @@ fn ostree() -> Vec<Case> {
         of(
             "no-prepare-root-unit",
             base,
-            "ostreedev/ostree#1962",
+            "coreos/layering-examples#57",
             |draft| {
                 draft.archive().remove(&format!("{UNITS}/{UNIT}"));
             },
@@ -81,6 +81,12 @@ fn ostree() -> Vec<Case> {
                 draft.archive().replace(PREPARE, "");
             },
         ),
+    ]
+}
+
+fn initrd_release() -> Vec<Case> {
+    let base = TrixieSlim;
+    vec![
         of(
             "no-initrd-release",
             base,
@@ -112,17 +118,30 @@ fn bootc() -> Vec<Case> {
     const UNIT: &str = "bootc-root-setup.service";
     let base = TrixieBootc;
     vec![
-        of("no-bootc-program", base, "containers/bootc#506", |draft| {
-            draft.archive().remove("usr/lib/bootc/initramfs-setup");
-        }),
-        of("no-bootc-unit", base, "containers/bootc#506", |draft| {
-            draft.archive().remove(&format!("{UNITS}/{UNIT}"))
-        }),
-        of("no-bootc-link", base, "containers/bootc#506", |draft| {
-            draft
-                .archive()
-                .remove(&format!("{UNITS}/initrd-root-fs.target.wants/{UNIT}"));
-        }),
+        of(
+            "no-bootc-program",
+            base,
+            "coreos/layering-examples#57",
+            |draft| {
+                draft.archive().remove("usr/lib/bootc/initramfs-setup");
+            },
+        ),
+        of(
+            "no-bootc-unit",
+            base,
+            "coreos/layering-examples#57",
+            |draft| draft.archive().remove(&format!("{UNITS}/{UNIT}")),
+        ),
+        of(
+            "no-bootc-link",
+            base,
+            "coreos/layering-examples#57",
+            |draft| {
+                draft
+                    .archive()
+                    .remove(&format!("{UNITS}/initrd-root-fs.target.wants/{UNIT}"));
+            },
+        ),
     ]
 }
 
@@ -131,7 +150,7 @@ fn wrappers() -> Vec<Case> {
     for (name, base, path, comes_of) in [
         (
             "systemctl-is-a-wrapper",
-            TrixieNew,
+            TrixieSlim,
             "usr/bin/systemctl",
             "coreos/rpm-ostree#4190",
         ),
@@ -149,19 +168,19 @@ fn wrappers() -> Vec<Case> {
         ),
         (
             "useradd-is-a-wrapper",
-            TrixieNew,
+            TrixieSlim,
             "usr/sbin/useradd",
             "coreos/fedora-coreos-tracker#1870",
         ),
         (
             "groupadd-is-a-wrapper",
-            TrixieNew,
+            TrixieSlim,
             "usr/sbin/groupadd",
             "coreos/fedora-coreos-tracker#1870",
         ),
         (
             "usermod-is-a-wrapper",
-            TrixieNew,
+            TrixieSlim,
             "usr/sbin/usermod",
             "coreos/fedora-coreos-tracker#1870",
         ),

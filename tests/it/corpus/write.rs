@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Writes cases into a directory, for who wants to boot them:
+//! `CORPUS_OUT=DIR [CORPUS_CASES=NAME,…] cargo test --test it corpus_write -- --ignored`.
+//!
+//! `DIR/list.tsv` has a line for each, `-` where there is nothing; `DIR/NAME/` has its `initramfs.img`, and what differs from
+//! the good tree: files in `tree/`, names that are gone in `removed`.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::case::{Case, Kind};
+use super::draft::Draft;
+use super::place::Place;
+use super::products::Products;
+use super::selected;
+
+const COLUMNS: &str = "name\tkind\texpected\tkver\timage\tgood tree\twhat it comes of";
+
+#[test]
+#[ignore = "writes to CORPUS_OUT"]
+fn corpus_write() {
+    let out = std::env::var_os("CORPUS_OUT").expect("CORPUS_OUT says where to");
+    let out = PathBuf::from(out);
+    let products = Products::made();
+    let place = Place::new();
+    let mut lines = vec![COLUMNS.to_owned()];
+    for case in selected(&products) {
+        let dir = out.join(&case.name);
+        let _ = fs_err::remove_dir_all(&dir);
+        fs_err::create_dir_all(&dir).unwrap();
+        lines.push(write(&place, &products, &case, &dir));
+    }
+    fs_err::write(out.join("list.tsv"), lines.join("\n") + "\n").unwrap();
+    println!("{} cases in {}", lines.len() - 1, out.display());
+}
+
+/// Writes one case; returns its line of the list.
+fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String {
+    let mut draft = Draft::new(place, products, case.base);
+    (case.change)(&mut draft);
+    if case.base.has_tree() {
+        differences(&products.tree(case.base), &draft.root(), dir);
+    }
+    draft.finish();
+    let image = dir.join("initramfs.img");
+    let is_file = draft.image_path().is_file();
+    if is_file {
+        fs_err::copy(draft.image_path(), &image).unwrap();
+    }
+    let kind = match case.kind {
+        Kind::Good => "good",
+        Kind::Broken => "broken",
+        Kind::Damaged => "damaged",
+    };
+    [
+        case.name.clone(),
+        kind.to_owned(),
+        or_none(!case.expected.is_empty(), case.expected.join(",")),
+        draft.kver.clone(),
+        or_none(is_file, image.display()),
+        or_none(case.base.has_tree(), products.tree(case.base).display()),
+        case.comes_of.to_owned(),
+    ]
+    .join("\t")
+}
+
+fn or_none(there: bool, what: impl ToString) -> String {
+    match there {
+        true => what.to_string(),
+        false => "-".to_owned(),
+    }
+}
+
+/// What a name is, as far as a change shows in it.
+#[derive(PartialEq)]
+struct Seen {
+    mode: u32,
+    size: u64,
+    time: (i64, i64),
+    target: Option<PathBuf>,
+}
+
+fn look(root: &Path) -> BTreeMap<PathBuf, Seen> {
+    let entries = WalkDir::new(root).min_depth(1).into_iter();
+    let entries = entries.map(Result::unwrap);
+    let entries = entries.filter(|entry| !entry.file_type().is_dir());
+    entries
+        .map(|entry| {
+            let meta = entry.metadata().unwrap();
+            let seen = Seen {
+                mode: meta.mode(),
+                size: meta.size(),
+                time: (meta.mtime(), meta.mtime_nsec()),
+                target: fs_err::read_link(entry.path()).ok(),
+            };
+            (entry.path().strip_prefix(root).unwrap().to_owned(), seen)
+        })
+        .collect()
+}
+
+fn differences(good: &Path, changed: &Path, dir: &Path) {
+    let (before, after) = (look(good), look(changed));
+    let mut removed = String::new();
+    for path in before.keys().filter(|path| !after.contains_key(*path)) {
+        removed += &format!("{}\n", path.display());
+    }
+    fs_err::write(dir.join("removed"), removed).unwrap();
+    for (path, seen) in &after {
+        if before.get(path) == Some(seen) {
+            continue;
+        }
+        let place = dir.join("tree").join(path);
+        fs_err::create_dir_all(place.parent().unwrap()).unwrap();
+        match &seen.target {
+            Some(target) => std::os::unix::fs::symlink(target, place).unwrap(),
+            None => drop(fs_err::copy(changed.join(path), place).unwrap()),
+        }
+    }
+}
