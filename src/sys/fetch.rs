@@ -25,7 +25,7 @@ use super::root::Root;
 /// What ends a download.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Fewer than [`download::SLOWEST`] bytes a second for this long: the server has stalled.
+    /// Nothing, or less than 1 KiB a second, for this long: the server has stalled.
     pub stall: Duration,
     /// How long to wait before each further attempt.
     pub pauses: Vec<Duration>,

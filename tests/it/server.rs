@@ -27,7 +27,8 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    fn read(stream: &TcpStream) -> std::io::Result<Self> {
+    /// The next one on a connection.
+    pub fn read(stream: &TcpStream) -> std::io::Result<Self> {
         let mut lines = BufReader::new(stream).lines();
         let first = lines.next().transpose()?.unwrap_or_default();
         let mut headers = Vec::new();

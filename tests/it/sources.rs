@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whom packages are taken from: signatures, keys, pins.
 
+use std::io::Write;
+use std::net::TcpStream;
+
 use crate::bed::Bed;
 use crate::kernels::NEW;
-use crate::server::Server;
+use crate::server::{Request, Server};
 use crate::signatures::Key;
 
 /// Signs every package of the directory.
@@ -350,4 +353,39 @@ fn a_repository_that_cannot_be_had_is_a_refusal() {
         .untouched()
         .in_order(&[])
         .complains(&["give --sha256sums FILE"]);
+}
+
+#[test]
+fn proxies_are_those_of_the_environment() {
+    let bed = Bed::new();
+    let (server, urls) = served();
+    let tunnel = server.url("").replace("http://", "").replace('/', "");
+    let proxy = Server::scripted(move |_, request, stream| {
+        assert_eq!(request.path, "kernels.invalid:80", "CONNECT was expected");
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let inner = Request::read(stream).unwrap();
+        let mut server = TcpStream::connect(&tunnel).unwrap();
+        write!(server, "GET {} HTTP/1.1\r\n\r\n", inner.path).unwrap();
+        std::io::copy(&mut server, stream).unwrap();
+    });
+    let root = bed.root().to_str().unwrap().to_owned();
+    let cache = |name: &str| format!("--cache-dir={}", bed.beside(name).display());
+    let args = ["replace", "--dry-run", "--allow-unsigned", "--root", &root].map(str::to_owned);
+    let through = urls.iter().map(|url| {
+        let name = url.rsplit('/').next().unwrap();
+        format!("http://kernels.invalid/{name}")
+    });
+    let through: Vec<_> = through.chain([cache("through")]).collect();
+    let ran = bed.run_exactly(&[&args[..], &through].concat(), |command| {
+        command.env("http_proxy", proxy.url(""));
+    });
+    ran.ends_with(0);
+    assert_eq!(proxy.requests().len(), 4);
+    let direct: Vec<_> = urls.into_iter().chain([cache("direct")]).collect();
+    let ran = bed.run_exactly(&[&args[..], &direct].concat(), |command| {
+        command.env("http_proxy", proxy.url(""));
+        command.env("no_proxy", "example.org,127.0.0.0/8");
+    });
+    ran.ends_with(0);
+    assert_eq!(proxy.requests().len(), 4, "the proxy was not asked");
 }

@@ -27,11 +27,13 @@ impl Trouble {
         use ureq::Error;
         match error {
             Error::Timeout(_) => Self::passing(anyhow!("the server does not answer in time")),
+            Error::ConnectProxyFailed(why) => Self::passing(anyhow!(
+                "the proxy gives no tunnel ({why}); many give one to https only: try the https URL"
+            )),
             Error::Io(_)
             | Error::HostNotFound
             | Error::ConnectionFailed
             | Error::Protocol(_)
-            | Error::ConnectProxyFailed(_)
             | Error::BodyStalled => Self::passing(error.into()),
             error => Self::Lasting(error.into()),
         }
