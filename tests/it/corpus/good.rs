@@ -170,7 +170,7 @@ fn contents() -> Vec<Case> {
             Base::TrixieSlim,
             "a library that no program reaches lacks its own",
             |draft| {
-                // libnftables and its like come along for a plugin that is not there.
+                // As libbpf without libelf, which every image of dracut has.
                 let library = "usr/lib/x86_64-linux-gnu/libunreached.so.1";
                 let archive = draft.archive();
                 let mut elf = archive
