@@ -297,11 +297,6 @@ impl Bed {
             self.root().to_str().unwrap().to_owned(),
         ];
         all.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
-        // Not this machine's.
-        if let Some(at) = all.iter().position(|arg| arg == "replace") {
-            let cache = format!("--cache-dir={}", self.beside("cache").display());
-            all.insert(at + 1, cache);
-        }
         self.run_exactly(&all, |_| {})
     }
 
@@ -332,13 +327,21 @@ impl Bed {
         for log in ["order.log", "env.log", "stdin.log", "seen.log", "mark"] {
             let _ = fs_err::remove_file(self.path(&format!("stub/{log}")));
         }
+        let mut args = args.to_vec();
+        // This machine's own cache is not for tests.
+        if let Some(at) = args.iter().position(|arg| arg == "replace")
+            && !args.iter().any(|arg| arg.starts_with("--cache-dir"))
+        {
+            let cache = format!("--cache-dir={}", self.beside("cache").display());
+            args.insert(at + 1, cache);
+        }
         let before = Tree::read(&self.root());
         let (unread, mut typed) = std::io::pipe().unwrap();
         typed.write_all(b"yes\n").unwrap();
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
         let mut command = Command::new(program);
         command
-            .args(args)
+            .args(&args)
             .env_clear()
             .env("PATH", self.hostile_path())
             .envs(HOSTILE)
