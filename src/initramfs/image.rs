@@ -6,6 +6,7 @@
 
 use std::io::Read;
 
+use super::ahead::ahead;
 use super::compress::{Compression, skip_nuls};
 use super::cpio::{Progress, archive};
 use super::cursor::Cursor;
@@ -19,7 +20,7 @@ use super::source::{LOOK_AHEAD, Source};
 /// Reads an initramfs from `input` to its end and shows every entry to `visitor`, in order. What
 /// is accepted is said in the [module's documentation](super). Returns the segments in the order
 /// of the file. It streams: `input` is read once, forwards, and no segment is held whole. Large
-/// compressed segments are decoded on a second thread.
+/// compressed segments are decoded on a second thread, and large inputs are read on another.
 ///
 /// # Errors
 ///
@@ -47,11 +48,21 @@ pub fn read_into(
     visitor: &mut dyn Visitor,
     segments: &mut Vec<Segment>,
 ) -> Result<(), ReadError> {
-    let mut source = Source::new(input);
+    ahead(input, |input| {
+        all(&mut Source::new(input), limits, visitor, segments)
+    })
+}
+
+fn all<R: Read + Send>(
+    source: &mut Source<R>,
+    limits: &Limits,
+    visitor: &mut dyn Visitor,
+    segments: &mut Vec<Segment>,
+) -> Result<(), ReadError> {
     let mut progress = Progress::default();
     let mut decoded = 0_u64;
     loop {
-        skip_nuls(&mut source)?;
+        skip_nuls(source)?;
         let at = Place {
             segment: segments.len().try_into().unwrap_or(u32::MAX),
             offset: source.offset(),
@@ -83,7 +94,7 @@ pub fn read_into(
             });
         }
         let allowance = limits.decoded_bytes.saturating_sub(decoded);
-        let segment = one(&mut source, at, limits, allowance, &mut progress, visitor)?;
+        let segment = one(source, at, limits, allowance, &mut progress, visitor)?;
         decoded = decoded.saturating_add(segment.decoded);
         segments.push(segment);
     }
