@@ -57,7 +57,7 @@ fn figures(samples: &Samples) -> Vec<String> {
 }
 
 /// A figure that must be no larger.
-fn at_most(what: &str, figure: f64, limit: f64) -> String {
+pub fn at_most(what: &str, figure: f64, limit: f64) -> String {
     let verdict = verdict(figure <= limit);
     format!("- {what}: {figure:.2} (at most {limit}: {verdict})\n")
 }

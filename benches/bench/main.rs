@@ -4,6 +4,7 @@
 //! `bed bench-setup` makes what is looked at (`tests/container/lib/bench.sh`). Contenders run in turn. What is expected
 //! of the program is checked here and printed with the figures.
 
+mod build;
 mod look;
 mod measure;
 mod table;
@@ -18,6 +19,8 @@ use measure::said;
 
 /// Where everything lies.
 pub struct Place {
+    /// What the test bed made.
+    pub bed: PathBuf,
     /// What `bed bench-setup` made.
     pub bench: PathBuf,
     /// The checkout.
@@ -42,6 +45,7 @@ impl Place {
                 .trim()
                 .to_owned(),
             bench: bed.join("bench"),
+            bed,
             tool: target.join("release/ostree-kernel"),
             dist: target.join("dist/ostree-kernel"),
             top,
@@ -75,6 +79,7 @@ fn all() -> Result<()> {
         look::beside_others(&place)?,
         look::growth(&place)?,
         look::start_and_size(&place)?,
+        build::beside_by_hand(&place)?,
     ];
     let results = place.top.join("benches/RESULTS.md");
     let text = format!("{}\n{}", head(&place.top, &before)?, sections.join("\n"));

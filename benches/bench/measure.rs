@@ -128,6 +128,11 @@ impl Contender {
 pub struct Samples(Vec<Cost>);
 
 impl Samples {
+    /// These runs.
+    pub fn new(costs: Vec<Cost>) -> Self {
+        Self(costs)
+    }
+
     /// How many runs.
     pub fn count(&self) -> usize {
         self.0.len()

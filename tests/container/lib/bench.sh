@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # `bed bench-setup`: what `make bench` looks at, and the programs that it runs beside ours, in target/bed/bench.
+# `bed bench-build`: one container build of it.
 
 BENCH=$BED/bench
 
@@ -113,6 +114,7 @@ _bench_modules() {
 bed_bench_setup() {
     local key n
     bed_base trixie
+    tool_image
     _bench_tools
     key=$(key_of "$HERE/lib/bench.sh" "$BED/keys/base-trixie")
     if is_fresh bench "$key"; then
@@ -123,4 +125,18 @@ bed_bench_setup() {
     for n in 10 50 100 300; do _bench_size "$n"; done
     for n in 500 1500 3000 4500; do _bench_modules "$n"; done
     mark_fresh bench "$key"
+}
+
+# bench-build NAME BASE COMMAND MEASURE: a build with COMMAND as its RUN line, measured by the program MEASURE. What it
+# cost, its log and the calls of dracut are in $BENCH/out/NAME; the image is localhost/bench-NAME.
+bed_bench_build() {
+    local name=$1 base=$2 command=$3 measure=$4 out=$BENCH/out/$1
+    rm -rf "$out"
+    mkdir -p "$out/context"
+    chmod 0777 "$out"
+    cp "$measure" "$out/measure"
+    b bud --isolation chroot --network host --pull-never --no-cache --force-rm \
+        --volume "$RPMS/new:/rpms:ro" --volume "$out:/bed" --build-arg "BASE=$base" --build-arg "COMMAND=$command" \
+        -t "localhost/bench-$name" -f "$TOP/benches/Containerfile" "$out/context" >"$out/log" 2>&1 </dev/null ||
+        die "the build $name failed (log: $out/log)"
 }

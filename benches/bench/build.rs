@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Container builds: `replace` and `rebuild` beside the chain that people write by hand.
+
+use anyhow::{Context, Result, ensure};
+
+use super::Place;
+use super::measure::{Cost, Samples, command};
+use super::table::Table;
+
+const ROUNDS: usize = 3;
+
+const BASE: &str = "localhost/bed-trixie";
+
+/// A build: its name, its base, its RUN line.
+struct Build {
+    name: &'static str,
+    base: &'static str,
+    line: String,
+}
+
+/// What its runs came to.
+#[derive(Default)]
+struct Runs {
+    costs: Vec<Cost>,
+    /// How often dracut was started, in each run.
+    dracut: Vec<usize>,
+    /// Seconds that the program says it spent itself, in each run.
+    itself: Vec<f64>,
+}
+
+/// Builds everything in turn.
+pub fn beside_by_hand(place: &Place) -> Result<String> {
+    let builds = builds(place)?;
+    let mut runs: Vec<Runs> = builds.iter().map(|_| Runs::default()).collect();
+    for _ in 0..ROUNDS {
+        for (build, runs) in builds.iter().zip(&mut runs) {
+            run(place, build, runs).with_context(|| format!("building {}", build.name))?;
+        }
+    }
+    let fastest: Vec<f64> = runs.iter().map(|runs| runs.samples().min(wall)).collect();
+    let head = [
+        "",
+        "median",
+        "min",
+        "cpu",
+        "peak",
+        "runs",
+        "/ by hand",
+        "dracut runs",
+        "itself",
+    ];
+    let mut table = Table::new(&head);
+    for (build, runs) in builds.iter().zip(&runs) {
+        let samples = runs.samples();
+        table.line(&[
+            build.name.to_owned(),
+            format!("{:.1} s", samples.median(wall)),
+            format!("{:.1} s", samples.min(wall)),
+            format!("{:.1} s", samples.median(|cost| cost.cpu)),
+            format!("{:.1} MiB", samples.peak() as f64 / 1024.0),
+            samples.count().to_string(),
+            format!("{:.2}", samples.min(wall) / fastest[0]),
+            each(&runs.dracut),
+            each(&runs.itself),
+        ]);
+    }
+    Ok(format!(
+        "## A container build\n\n\
+         The RUN line alone, on the same base and packages: an ostree container with rpm-ostree (the test bed's stand-in, which\n\
+         does a real rpm transaction) and `layout=ostree`; dracut 106 packs with `zstd -3`. `itself` is what the program prints of\n\
+         its own time, in seconds; there is no second run that does nothing yet.\n\n\
+         {}\n{}",
+        table.text(),
+        super::look::at_most("`replace` / by hand", fastest[1] / fastest[0], 0.65),
+    ))
+}
+
+fn builds(place: &Place) -> Result<[Build; 4]> {
+    let kver = fs_err::read_to_string(place.bed.join("kernels/new.kver"))?;
+    let kver = kver.trim();
+    let by_hand = format!(
+        "mkdir -p /var/tmp && rpm-ostree override replace /rpms/*.rpm && \
+         dracut --no-hostonly --kver {kver} --reproducible -v --add ostree -f /usr/lib/modules/{kver}/initramfs.img && \
+         rpm-ostree cleanup -m && ostree container commit"
+    );
+    let replace = "ostree-kernel replace /rpms".to_owned();
+    let build = |name, base, line| Build { name, base, line };
+    Ok([
+        build("by-hand", BASE, by_hand),
+        build("replace", BASE, replace.clone()),
+        build("second-replace", "localhost/bench-replace", replace),
+        build("rebuild", BASE, "ostree-kernel rebuild".to_owned()),
+    ])
+}
+
+fn run(place: &Place, build: &Build, runs: &mut Runs) -> Result<()> {
+    let status = command(place.top.join("tests/container/bed"))
+        .args(["bench-build", build.name, build.base, &build.line])
+        .arg(std::env::current_exe()?)
+        .status()?;
+    ensure!(status.success(), "the build ended with {status}");
+    let out = place.bench.join("out").join(build.name);
+    let cost = Cost::read(&out.join("cost"))?;
+    ensure!(cost.status == 0, "the RUN line ended with {}", cost.status);
+    let calls = fs_err::read_to_string(out.join("order.log")).unwrap_or_default();
+    let log = fs_err::read_to_string(out.join("log"))?;
+    let itself = log
+        .lines()
+        .find_map(|line| line.strip_suffix("s ostree-kernel itself"));
+    let itself: Option<f64> = itself.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    runs.costs.push(cost);
+    runs.dracut.push(
+        calls
+            .lines()
+            .filter(|line| line.starts_with("dracut "))
+            .count(),
+    );
+    runs.itself.extend(itself);
+    Ok(())
+}
+
+impl Runs {
+    fn samples(&self) -> Samples {
+        Samples::new(self.costs.clone())
+    }
+}
+
+fn wall(cost: &Cost) -> f64 {
+    cost.wall
+}
+
+/// Every value, as often as it was seen.
+fn each(values: &[impl ToString]) -> String {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    values.join(", ")
+}
