@@ -19,15 +19,15 @@ pub fn module(bytes: &[u8]) {
         return;
     };
     let name = NAMES[usize::from(*which) % NAMES.len()];
-    let whole = within(MODULE_MEMORY, || unpack(name, file));
-    let slow = unpack(name, Trickle::new(file));
-    let (plain, slow) = match (whole, slow) {
-        (Ok(plain), Ok(slow)) => (plain, slow),
+    let (mut plain, mut slow) = (Vec::new(), Vec::new());
+    let fast = within(MODULE_MEMORY, || unpack(name, file, &mut plain));
+    match (fast, unpack(name, Trickle::new(file), &mut slow)) {
+        (Ok(()), Ok(())) => {}
         (Err(_), Err(_)) => return,
-        (whole, slow) => panic!("{whole:?}; one byte at a time: {slow:?}"),
-    };
+        (fast, slow) => panic!("{fast:?}; one byte at a time: {slow:?}"),
+    }
     assert!(plain == slow && plain.len() as u64 <= MAX_UNPACKED);
-    match within(64 * plain.len() + 4096, || Modinfo::of_module(&plain)) {
+    match within(2 * plain.len() + 4096, || Modinfo::of_module(&plain)) {
         Ok(info) => {
             let names = info.depends().into_iter().chain(info.softdep().pre);
             for name in names.chain(info.name()) {

@@ -12,7 +12,7 @@ use ostree_kernel_fuzz::TARGETS;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How many bytes of a seed get neighbours; of longer ones every so many-th.
-const BYTES: usize = 400;
+const BYTES: usize = 300;
 
 /// The process at its largest, in KiB: what C code holds is in it.
 const RESIDENT_MAX: u64 = 256 << 10;

@@ -3,7 +3,8 @@
 //! of the tree, and what an ELF file needs.
 //!
 //! It must not judge, and names no file system: the tree's modules come through [`OnDisk`]. Its
-//! invariant: it holds one file at a time, within the budgets of `unpack` and of `elf`, and of each a few facts.
+//! invariant: it holds one file at a time, within the budgets of `unpack` and of `elf`, and of each a few facts, of all files
+//! together no more than [`SAID_MAX`] bytes; and it unpacks no more than [`UNPACKED_MAX`].
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
@@ -19,6 +20,17 @@ const SUFFIXES: [&[u8]; 4] = [b"", b".xz", b".zst", b".gz"];
 
 /// Bytes that are compared at a time.
 const STEP: usize = 64 << 10;
+
+/// Bytes of one module's dependencies and vermagic; real ones have some hundreds.
+const FIELDS_MAX: usize = 64 << 10;
+
+/// Bytes of names and version strings that are kept of all files; of generic images it is about
+/// 0.3 MiB.
+const SAID_MAX: u64 = 8 << 20;
+
+/// Bytes that all modules may unpack to, together. As many as an image itself may have: those of a
+/// whole kernel are about 0.5 GiB.
+const UNPACKED_MAX: u64 = 2 << 30;
 
 /// The tree's modules.
 pub trait OnDisk {
@@ -72,12 +84,33 @@ pub enum Comparison {
     Alone(Told),
 }
 
+impl Comparison {
+    /// Bytes of all that the modules say.
+    fn said(&self) -> usize {
+        let size = |told: &Told| {
+            told.as_ref().map_or(0, |facts| {
+                let names = facts.depends.iter().map(|name| name.as_bytes().len());
+                facts.vermagic.as_ref().map_or(0, Vec::len) + names.sum::<usize>()
+            })
+        };
+        match self {
+            Self::Same | Self::NotOnDisk | Self::Unread(_) => 0,
+            Self::Differs {
+                inside, on_disk, ..
+            } => size(inside) + size(on_disk),
+            Self::Alone(told) => size(told),
+        }
+    }
+}
+
 /// A [`Visitor`] that looks at kernel modules and ELF files.
-#[derive(Default)]
 pub struct Bodies<'d> {
     disk: Option<&'d mut dyn OnDisk>,
     facts: Facts,
     buffer: Vec<u8>,
+    unpacker: Unpacker,
+    /// What is left of [`SAID_MAX`].
+    left: u64,
 }
 
 /// What [`Bodies`] has learnt, by [`Entry::index`].
@@ -106,7 +139,13 @@ impl<'d> Bodies<'d> {
     pub fn new(disk: Option<&'d mut dyn OnDisk>) -> Self {
         Self {
             disk,
-            ..Self::default()
+            facts: Facts::default(),
+            buffer: Vec::new(),
+            unpacker: Unpacker {
+                bytes: Vec::new(),
+                left: UNPACKED_MAX,
+            },
+            left: SAID_MAX,
         }
     }
 
@@ -122,7 +161,7 @@ impl<'d> Bodies<'d> {
         body: &mut dyn BufRead,
     ) -> io::Result<Comparison> {
         let Some(disk) = &mut self.disk else {
-            return Ok(Comparison::Alone(told(path, body)));
+            return Ok(Comparison::Alone(self.unpacker.told(path, body)?));
         };
         let (found, file) = match find(*disk, path) {
             Ok(Some(found)) => found,
@@ -146,15 +185,16 @@ impl<'d> Bodies<'d> {
         };
         // What was equal is gone from the body, and is still on disk.
         let inside = match equal {
-            0 => told(path, body),
+            0 => self.unpacker.told(path, body)?,
             _ => match reopen() {
-                Ok(start) => told(path, start.take(equal).chain(body)),
+                Ok(start) => self.unpacker.told(path, start.take(equal).chain(body))?,
                 Err(error) => return Ok(Comparison::Unread(error.to_string())),
             },
         };
-        let on_disk = reopen()
-            .map_err(|error| error.to_string())
-            .and_then(|file| told(&found, file));
+        let on_disk = match reopen() {
+            Ok(file) => self.unpacker.told(&found, file)?,
+            Err(error) => Err(error.to_string()),
+        };
         let stripped = path.ends_with(b".ko") && size < file_size;
         Ok(Comparison::Differs {
             maybe_same: stripped || found != path,
@@ -162,6 +202,26 @@ impl<'d> Bodies<'d> {
             on_disk,
         })
     }
+
+    /// Counts what is kept of one file.
+    fn keep(&mut self, said: usize) -> io::Result<()> {
+        spend(
+            &mut self.left,
+            said,
+            SAID_MAX,
+            "what its modules and programs say is",
+        )
+    }
+}
+
+/// Takes from what is left of a budget.
+fn spend(left: &mut u64, bytes: usize, budget: u64, what: &str) -> io::Result<()> {
+    let rest = left.checked_sub(bytes as u64).ok_or_else(|| {
+        let what = format!("{what} more than {budget} bytes");
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })?;
+    *left = rest;
+    Ok(())
 }
 
 impl Visitor for Bodies<'_> {
@@ -171,11 +231,13 @@ impl Visitor for Bodies<'_> {
         }
         if let Some(path) = module_path(&entry.path) {
             let comparison = self.compare(path, entry.size.into(), body)?;
+            self.keep(comparison.said())?;
             self.facts
                 .modules
                 .insert(entry.index, (path.to_vec(), comparison));
         } else if body.fill_buf()?.starts_with(b"\x7fELF") {
             let elf = elf::read(body, &mut self.buffer)?;
+            self.keep(elf.as_ref().map_or(0, Elf::said))?;
             self.facts.elves.insert(entry.index, elf);
         }
         Ok(())
@@ -238,14 +300,39 @@ fn same(body: &mut dyn BufRead, mut file: impl Read, buffer: &mut [u8]) -> io::R
     }
 }
 
-/// What the module in `data` says. An error of the image's own shows in the rest of it.
-fn told(path: &[u8], data: impl BufRead) -> Told {
-    let bytes = unpack(path, data).map_err(|error| format!("it does not unpack: {error}"))?;
-    facts(&bytes)
+/// Unpacks modules, one at a time.
+struct Unpacker {
+    bytes: Vec<u8>,
+    /// What is left of [`UNPACKED_MAX`].
+    left: u64,
+}
+
+impl Unpacker {
+    /// What the module in `data` says. The outer error is that of the budget; one of the image's
+    /// own shows in the rest of it.
+    fn told(&mut self, path: &[u8], data: impl BufRead) -> io::Result<Told> {
+        let unpacked = unpack(path, data, &mut self.bytes);
+        let what = "its modules unpack to";
+        spend(&mut self.left, self.bytes.len(), UNPACKED_MAX, what)?;
+        Ok(match unpacked {
+            Ok(()) => facts(&self.bytes),
+            Err(error) => Err(format!("it does not unpack: {error}")),
+        })
+    }
 }
 
 fn facts(module: &[u8]) -> Told {
     let modinfo = Modinfo::of_module(module).map_err(|error| error.to_string())?;
+    let told: usize = ["depends", "vermagic"]
+        .iter()
+        .flat_map(|key| modinfo.all(key))
+        .map(<[u8]>::len)
+        .sum();
+    if told > FIELDS_MAX {
+        return Err(format!(
+            "its dependencies and vermagic have {told} bytes, at most {FIELDS_MAX} are read"
+        ));
+    }
     let mut depends = modinfo.depends();
     depends.sort();
     depends.dedup();
@@ -253,4 +340,54 @@ fn facts(module: &[u8]) -> Told {
         vermagic: modinfo.vermagic().map(<[u8]>::to_vec),
         depends,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::initramfs::testing::{archive, dir, file};
+    use crate::initramfs::{Limits, read};
+
+    fn entry(path: &str) -> Entry {
+        let image = archive(&[dir("lib"), dir("lib/modules"), file(path, b"x")]);
+        struct Last(Option<Entry>);
+        impl Visitor for Last {
+            fn entry(&mut self, entry: &Entry, _: &mut dyn BufRead) -> io::Result<()> {
+                self.0 = Some(entry.clone());
+                Ok(())
+            }
+        }
+        let mut last = Last(None);
+        read(image.as_slice(), &Limits::default(), &mut last).unwrap();
+        last.0.unwrap()
+    }
+
+    #[test]
+    fn modules_unpack_to_a_bounded_total() {
+        let entry = entry("lib/modules/a.ko.zst");
+        let packed = zstd::encode_all(&[0; 100_000][..], 1).unwrap();
+        let mut bodies = Bodies::new(None);
+        bodies.unpacker.left = 350_000;
+        for _ in 0..3 {
+            bodies.entry(&entry, &mut packed.as_slice()).unwrap();
+        }
+        let error = bodies.entry(&entry, &mut packed.as_slice()).unwrap_err();
+        let expected = "its modules unpack to more than 2147483648 bytes";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_module_says_a_bounded_amount() {
+        let said = |length: usize| {
+            let info = format!("depends={}\0vermagic=6.1 SMP\0", "a,".repeat(length / 2));
+            facts(&crate::kernel::testing::module(
+                true,
+                false,
+                info.as_bytes(),
+            ))
+        };
+        assert_eq!(said(60_000).unwrap().depends.len(), 1);
+        let expected = "its dependencies and vermagic have 70007 bytes, at most 65536 are read";
+        assert_eq!(said(70_000).unwrap_err(), expected);
+    }
 }

@@ -19,6 +19,9 @@ const HEADERS_MAX: u64 = 512;
 const STRING_MAX: usize = 16 << 10;
 /// The most libraries that one file may need; the record is some hundreds.
 const NEEDED_MAX: usize = 4096;
+/// Bytes of all strings of one file, since they may share theirs in it; the record is some
+/// thousands.
+const STRINGS_MAX: usize = 128 << 10;
 
 /// Why an ELF file does not tell what it needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +111,13 @@ pub(super) fn read(
 }
 
 impl Elf {
+    /// Bytes of all that it says.
+    pub(super) fn said(&self) -> usize {
+        let texts = [&self.interpreter, &self.soname, &self.rpath, &self.runpath];
+        let texts = texts.into_iter().flatten().chain(&self.needed);
+        texts.map(Vec::len).sum()
+    }
+
     /// Reads the bytes of a whole file.
     ///
     /// # Errors
@@ -202,7 +212,15 @@ impl<'a> File<'a> {
             what,
             offset: address,
         })?;
-        let string = |at: u64| self.string(what, strings.saturating_add(at));
+        let mut left = STRINGS_MAX;
+        let mut string = |at: u64| {
+            let string = self.string(what, strings.saturating_add(at))?;
+            let (what, limit) = ("bytes of names", STRINGS_MAX as u64);
+            left = left
+                .checked_sub(string.len())
+                .ok_or(ElfError::TooMany { what, limit })?;
+            Ok(string)
+        };
         for (tag, value) in entries() {
             match tag {
                 1 if elf.needed.len() == NEEDED_MAX => {

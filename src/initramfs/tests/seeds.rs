@@ -3,7 +3,7 @@
 
 use super::super::testing::*;
 use super::super::*;
-use crate::kernel::testing::seeds;
+use crate::kernel::testing::{INFO, module, seeds};
 
 /// What dracut puts into an image, as little of it as has every kind of entry.
 fn items(module: &[u8]) -> Vec<Item> {
@@ -31,8 +31,7 @@ fn items(module: &[u8]) -> Vec<Item> {
 #[test]
 fn seeds_are_current() {
     // The tree of the targets has this module at every path.
-    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/module/plain");
-    let module = &fs_err::read(module).unwrap()[1..];
+    let module = &module(true, false, INFO);
     let main = archive(&items(module));
     let mut early = archive(&[file("early_cpio", b"1")]);
     early.resize(early.len() + 64, 0);
@@ -41,7 +40,7 @@ fn seeds_are_current() {
         let tail = random_tail(image.len() as u64);
         [image, tail].concat()
     };
-    let mut other = module.to_vec();
+    let mut other = module.clone();
     other.truncate(other.len() - 8);
     let bodies = [
         dir("lib"),

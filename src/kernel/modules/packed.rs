@@ -15,31 +15,32 @@ pub const MAX_UNPACKED: u64 = 32 << 20;
 /// The largest window of a decoder: 2^26 bytes, what `xz -9` uses.
 const MAX_WINDOW_LOG: u32 = 26;
 
-/// The module in `data`, which lies in a file called `path`: its suffix tells the compression.
+/// Puts the module in `data`, which lies in a file called `path`, in the place of what `into` holds:
+/// the path's suffix tells the compression. After an error `into` holds what was unpacked before it.
 ///
 /// # Errors
 /// When the data do not decode, or to more than [`MAX_UNPACKED`] bytes.
-pub fn unpack(path: &[u8], data: impl BufRead) -> io::Result<Vec<u8>> {
+pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result<()> {
     if path.ends_with(b".xz") {
         let stream = Stream::new_stream_decoder((1 << MAX_WINDOW_LOG) + (16 << 20), 0)?;
-        bounded(XzDecoder::new_stream(data, stream))
+        bounded(XzDecoder::new_stream(data, stream), into)
     } else if path.ends_with(b".zst") {
         let mut decoder = zstd::Decoder::with_buffer(data)?;
         decoder.window_log_max(MAX_WINDOW_LOG)?;
-        bounded(decoder)
+        bounded(decoder, into)
     } else if path.ends_with(b".gz") {
-        bounded(flate2::bufread::MultiGzDecoder::new(data))
+        bounded(flate2::bufread::MultiGzDecoder::new(data), into)
     } else {
-        bounded(data)
+        bounded(data, into)
     }
 }
 
-fn bounded(plain: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    plain.take(MAX_UNPACKED + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_UNPACKED {
+fn bounded(plain: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
+    into.clear();
+    plain.take(MAX_UNPACKED + 1).read_to_end(into)?;
+    if into.len() as u64 > MAX_UNPACKED {
         let what = format!("more than {MAX_UNPACKED} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    Ok(bytes)
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! Tables; the ELF files are made here.
 
 use super::*;
+use crate::kernel::testing::{INFO, module};
 
 fn name(text: &str) -> ModuleName {
     ModuleName::new(text.as_bytes()).unwrap()
@@ -218,56 +219,6 @@ fn no_pattern_takes_long() {
     assert!(said(Aliases::parse(open.as_bytes())).ends_with("brackets closed"));
     assert_eq!(aliases.resolve(&b"[".repeat(MAX_LINE)).count(), 0);
 }
-
-/// An ELF file with a section of names and `.modinfo` behind it.
-fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
-    let number = |value: u64, size: usize| -> Vec<u8> {
-        let bytes = value.to_le_bytes()[..size].to_vec();
-        if big {
-            bytes.into_iter().rev().collect()
-        } else {
-            bytes
-        }
-    };
-    let long = if wide { 8 } else { 4 };
-    let (header, entry) = if wide { (64, 64) } else { (52, 40) };
-    let names = b"\0.shstrtab\0.modinfo\0";
-    let table = header + names.len() + info.len();
-    let mut file = vec![
-        0x7f,
-        b'E',
-        b'L',
-        b'F',
-        1 + u8::from(wide),
-        1 + u8::from(big),
-    ];
-    file.resize(header - 12 - if wide { 12 } else { 8 }, 0);
-    file.extend(number(table as u64, long));
-    file.extend([0; 10]);
-    for value in [entry, 3, 1] {
-        file.extend(number(value as u64, 2));
-    }
-    assert_eq!(file.len(), header);
-    file.extend(names);
-    file.extend(info);
-    file.extend(vec![0; entry]);
-    let sections = [
-        (1, header, names.len()),
-        (11, header + names.len(), info.len()),
-    ];
-    for (name, offset, size) in sections {
-        let start = file.len();
-        file.extend([number(name, 4), number(1, 4)].concat());
-        file.extend(vec![0; long * 2]);
-        file.extend(number(offset as u64, long));
-        file.extend(number(size as u64, long));
-        file.resize(start + entry, 0);
-    }
-    file
-}
-
-const INFO: &[u8] = b"license=GPL\0alias=fs-x\0alias=y\0depends=dm-mod,jbd2\0softdep=pre: crc32c\0\
-    softdep=post: z\0intree=Y\0name=x-y\0noise\0\0vermagic=6.9.4-200.fc40.x86_64 SMP mod_unload \0";
 
 #[test]
 fn modinfo() {

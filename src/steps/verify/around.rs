@@ -56,7 +56,8 @@ fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
         .read(place, MAX_UNPACKED)
         .map_err(|error| error.to_string())?
         .ok_or("a link that leads nowhere")?;
-    let module = unpack(path, bytes.as_slice()).map_err(|error| error.to_string())?;
+    let mut module = Vec::new();
+    unpack(path, bytes.as_slice(), &mut module).map_err(|error| error.to_string())?;
     Modinfo::of_module(&module).map_err(|error| error.to_string())
 }
 

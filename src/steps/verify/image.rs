@@ -61,7 +61,7 @@ fn read(file: File, disk: Option<&mut dyn OnDisk>) -> Result<Read> {
             inventory: Box::new(inventory),
             segments,
         },
-        Err(error) => Image::Unreadable(error.to_string()),
+        Err(error) => Image::Unreadable(format!("{:#}", anyhow::Error::new(error))),
     };
     // An image that could not be understood has a digest all the same.
     let digest = input.finish()?;
