@@ -93,6 +93,7 @@ install: ## install into DESTDIR and PREFIX; needs `make build` first
 	install -d $(DESTDIR)$(PREFIX)/libexec/libostree/ext
 	ln -sf ../../../bin/ostree-kernel $(DESTDIR)$(PREFIX)/libexec/libostree/ext/ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/ostree-kernel packaging/report.schema.json
 
 .PHONY: clean
 clean: ## remove what was built; what the test bed downloaded stays

@@ -95,7 +95,7 @@ pub struct Global {
 pub enum Format {
     /// For people.
     Human,
-    /// For programs; the schema has a version.
+    /// For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json.
     Json,
 }
 

@@ -30,6 +30,8 @@ mod refuses;
 #[cfg(test)]
 mod replaces;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod signatures;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What came of a run, and what a test may say about it. Whatever fails explains itself.
 
+use crate::schema;
 use crate::tree::Tree;
 
 /// What came of a run.
@@ -97,7 +98,8 @@ impl Ran {
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         let json = serde_json::from_str(&self.stdout);
-        json.unwrap_or_else(|error| self.fail(&format!("stdout is not JSON: {error}")))
+        let json = json.unwrap_or_else(|error| self.fail(&format!("stdout is not JSON: {error}")));
+        self.documented(json)
     }
 
     /// The report in the image, as it lies there.
@@ -105,7 +107,18 @@ impl Ran {
     pub fn report(&self) -> serde_json::Value {
         let bytes = self.after.file("usr/share/ostree-kernel/report.json");
         let bytes = bytes.unwrap_or_else(|| self.fail("there is no report in the image"));
-        serde_json::from_slice(bytes).unwrap()
+        self.documented(serde_json::from_slice(bytes).unwrap())
+    }
+
+    #[track_caller]
+    fn documented(&self, json: serde_json::Value) -> serde_json::Value {
+        let wrong = schema::undocumented(&json);
+        let what = wrong.join("\n");
+        self.require(
+            wrong.is_empty(),
+            &format!("packaging/report.schema.json: {what}"),
+        );
+        json
     }
 
     /// What holds of every run.
