@@ -165,7 +165,9 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
     };
     start_log(&cli.global);
     match run(&cli) {
-        Ok(Outcome::Committed | Outcome::Passed) => ExitCode::from(status::DONE),
+        Ok(Outcome::Committed | Outcome::Unchanged | Outcome::Passed) => {
+            ExitCode::from(status::DONE)
+        }
         Ok(Outcome::Rejected) => ExitCode::from(status::REJECTED),
         Ok(Outcome::Unknown) => ExitCode::from(status::FAILED),
         Err(error) => {

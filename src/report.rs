@@ -20,6 +20,8 @@ pub const PATH: &str = "usr/share/ostree-kernel/report.json";
 pub enum Outcome {
     /// The tree has the new initramfs and is cleaned.
     Committed,
+    /// An earlier run has done it; nothing was changed.
+    Unchanged,
     /// `verify`: no fatal finding.
     Passed,
     /// A fatal finding; nothing was committed.

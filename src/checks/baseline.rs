@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::initramfs::{Inventory, Kind};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
 /// What an earlier initramfs and its kernel had.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Size of the file in bytes.
     pub size: u64,

@@ -10,7 +10,7 @@ pub mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -29,6 +29,7 @@ use crate::steps::workspace::Workspace;
 use crate::steps::{clean, commit};
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::Root;
+use crate::sys::stop::{self, Stopped};
 
 /// The second half of `replace` and `rebuild`: from a located kernel to a committed tree.
 struct Job<'a> {
@@ -62,6 +63,9 @@ pub struct Ending {
     /// Write the report to FILE too
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// End a program that runs longer than this, and fail
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub timeout: u64,
     /// Arguments for dracut, after --
     #[arg(
         last = true,
@@ -72,6 +76,13 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// What both jobs do before they change anything.
+    fn begin(&self, exec: &Exec) -> Result<Workspace> {
+        stop::listen().context("asking for signals")?;
+        exec.limit_to(Duration::from_secs(self.timeout));
+        Workspace::open(exec.root())
+    }
+
     /// What is asked of dracut.
     fn wants(&self, root: &Root, base: Option<&Baseline>) -> Result<Wants> {
         let base = base.filter(|_| !self.no_inherit);
@@ -216,10 +227,24 @@ fn step<T>(
     say: impl FnOnce(&T) -> String,
 ) -> Result<T> {
     let start = Instant::now();
-    let done = run()?;
+    stop::check()?;
+    let done = run().map_err(|error| match error.is::<Stopped>() {
+        true => error.context(format!("{name} is unfinished: {}", unfinished(name))),
+        false => error,
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     tracing::info!("{name:<9}{seconds:5.1}s  {}", say(&done));
     Ok(done)
+}
+
+/// What a step leaves that was stopped.
+fn unfinished(name: &str) -> &'static str {
+    match name {
+        "survey" | "resolve" => "nothing was changed",
+        "transact" => "packages may be half replaced; build the layer again",
+        "commit" => "the tree is whole, and not yet cleaned; run the same line again",
+        _ => "the new kernel is there without its initramfs; run the same line again",
+    }
 }
 
 /// Prints a report in the format asked for, and to `--report`.
@@ -302,7 +327,7 @@ fn human(report: &Report, notes: bool) -> String {
         None => format!("kernel {}", after.kver),
     };
     let verdict = match report.outcome {
-        Outcome::Committed | Outcome::Passed => {
+        Outcome::Committed | Outcome::Unchanged | Outcome::Passed => {
             let size = after.initramfs_size.unwrap_or(0) as f64 / f64::from(1 << 20);
             format!(
                 "initramfs {size:.1} MiB, {} checks, nothing fatal",

@@ -8,7 +8,6 @@ use anyhow::Result;
 use super::{Ending, Job, step};
 use crate::cli::Global;
 use crate::report::Outcome;
-use crate::steps::workspace::Workspace;
 use crate::steps::{commit, locate, survey, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
@@ -32,8 +31,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let exec = Exec::new(&root);
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
     let kver = host.kernel()?;
-    let base = verify::baseline(&root, &kver);
-    let workspace = Workspace::open(&root)?;
+    let base = verify::baseline(&root, &kver, |_| {});
+    let workspace = args.ending.begin(&exec)?;
+    workspace.log(&exec)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();
     let locate = || locate::locate(&exec, &kver, None, settled);
     let kernel = step("locate", locate, |kernel| {

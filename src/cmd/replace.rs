@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel replace`: the whole job.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::sources::{self, Sources};
 use super::{Ending, Job, step};
+use crate::checks::Baseline;
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::kernel::signature::Signature;
 use crate::plan::{self, Backend, Plan, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
+use crate::steps::journal::Journal;
 use crate::steps::verify::{self, Reading};
-use crate::steps::workspace::{self, Workspace};
-use crate::steps::{commit, locate, resolve, survey, transact, unwrap};
+use crate::steps::workspace;
+use crate::steps::{commit, done, locate, resolve, survey, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -52,31 +56,24 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
-    let workspace = Workspace::open(&root)?;
+    let workspace = args.ending.begin(&exec)?;
     let resolve = || resolve::resolve(&exec, &host, &workspace, &args.sources.request());
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, &host, &wishes)?;
     let plan = plan::plan(&host, set, &wishes)?;
-    let base = verify::baseline(&root, &plan.old);
     if args.dry_run {
-        return dry_run(&exec, &plan, base, args, global);
+        return dry_run(&exec, &plan, args, global);
     }
-    tracing::info!(
-        "plan           {} -> {} with {}",
-        plan.old,
-        plan.set.kver,
-        plan.backend
-    );
-    for nevra in &plan.set.unused {
-        tracing::info!(
-            "leaving out {nevra}: not installed here, and {} does without",
-            plan.set.kver
-        );
+    announce(&plan);
+    let journal = Journal::of(&root, &plan.set.kver)?.filter(|_| plan.settled);
+    if journal.is_none()
+        && let Some(report) = done(&exec, &plan, &args.ending)?
+    {
+        return unchanged(report, global, args.ending.report.as_deref());
     }
-    for warning in &plan.warnings {
-        tracing::warn!("{warning}");
-    }
+    let begun = begin(&root, &exec, &plan, journal);
+    workspace.log(&exec)?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
     // What a killed run left is healed, and may have hidden what the plan is made of.
     let (host, plan) = if host.leftovers.is_empty() {
@@ -86,10 +83,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         let plan = plan::plan(&host, plan.set, &wishes)?;
         (host, plan)
     };
-    let transact = || transact::transact(&exec, &host, &plan, &workspace, unwrapped);
-    let settled = step("transact", transact, |_| {
-        format!("{} packages", plan.set.sources.len())
-    })?;
+    let settled = if plan.settled {
+        unwrapped.settled()
+    } else {
+        let transact = || transact::transact(&exec, &host, &plan, &workspace, unwrapped);
+        step("transact", transact, |_| {
+            format!("{} packages", plan.set.sources.len())
+        })?
+    };
     let locate = || locate::locate(&exec, &plan.set.kver, Some(&plan), settled);
     let kernel = step("locate", locate, |kernel| {
         format!("{} of {}", kernel.kver, kernel.package)
@@ -99,14 +100,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         command: "replace",
         kind: plan.kind,
         backend: Some(plan.backend),
-        before: Some(plan.old.clone()),
+        before: Some(begun.before),
         packages: packages(&plan),
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         commit: commit::commands(&exec, plan.kind)?,
         ending: &args.ending,
     };
-    job.finish(&exec, workspace, kernel, base, global)
+    job.finish(&exec, workspace, kernel, begun.base, global)
 }
 
 impl Args {
@@ -122,18 +123,112 @@ impl Args {
     }
 }
 
-fn dry_run(
-    exec: &Exec,
-    plan: &Plan,
+fn announce(plan: &Plan) {
+    let how = match plan.settled {
+        true => "installed already".to_owned(),
+        false => format!("with {}", plan.backend),
+    };
+    tracing::info!("plan           {} -> {} {how}", plan.old, plan.set.kver);
+    for nevra in &plan.set.unused {
+        tracing::info!(
+            "leaving out {nevra}: not installed here, and {} does without",
+            plan.set.kver
+        );
+    }
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The report of an earlier run that did all this.
+fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
+    if !plan.settled || ending.no_inherit || !ending.require_driver.is_empty() {
+        return Ok(None);
+    }
+    let asked = done::Asked {
+        set: &plan.set,
+        kind: plan.kind,
+        dracut: &ending.dracut,
+        no_commit: ending.no_commit,
+    };
+    done::report(exec, &asked)
+}
+
+/// Where the kernel comes from.
+struct Begun {
+    before: Kver,
     base: Reading,
-    args: &Args,
-    global: &Global,
-) -> Result<Outcome> {
+}
+
+/// Begins the journal of a transaction, or goes on with that of a run that was killed after its own.
+fn begin(root: &Root, exec: &Exec, plan: &Plan, journal: Option<Journal>) -> Begun {
+    if let Some(Journal {
+        before,
+        command,
+        base,
+        ..
+    }) = journal
+    {
+        tracing::info!("going on after a run that did not end: {before} is replaced");
+        if let Some(command) = command {
+            exec.has_run(command);
+        }
+        return Begun {
+            before,
+            base: base.into(),
+        };
+    }
+    let (to, mut journal) = (
+        root.clone(),
+        Journal {
+            before: plan.old.clone(),
+            after: plan.set.kver.clone(),
+            command: (!plan.settled)
+                .then(|| transact::command(plan, &format!("/{}", workspace::TMP)).to_string()),
+            base: None,
+        },
+    );
+    let note = move |base: &Baseline| {
+        journal.base = Some(base.clone());
+        if let Err(error) = journal.write(&to) {
+            tracing::debug!("{error:#}");
+        }
+    };
+    Begun {
+        before: plan.old.clone(),
+        base: verify::baseline(root, &plan.old, note),
+    }
+}
+
+/// Says that an earlier run has done it all.
+fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<Outcome> {
+    report["outcome"] = serde_json::json!(Outcome::Unchanged);
+    let json = format!("{report:#}\n");
+    if let Some(file) = file {
+        fs_err::write(file, &json).context("writing the report")?;
+    }
+    cli::print(&match global.format {
+        Format::Json => json,
+        Format::Human => format!(
+            "kernel {}: installed, built and verified by an earlier run; nothing was changed\n",
+            report["kernel"]["after"]["kver"]
+                .as_str()
+                .unwrap_or_default()
+        ),
+    })?;
+    Ok(Outcome::Unchanged)
+}
+
+fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Outcome> {
     let tmpdir = &format!("/{}", workspace::TMP);
     let kver = &plan.set.kver;
     // cliwrap will be off by then, so dracut is itself.
-    let mut commands = vec![transact::command(plan, tmpdir)];
-    let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
+    let mut commands = Vec::new();
+    if !plan.settled {
+        commands.push(transact::command(plan, tmpdir));
+    }
+    let base = verify::baseline(exec.root(), &plan.old, |_| {}).done();
+    let wants = args.ending.wants(exec.root(), base.as_ref())?;
     commands.extend(wants.commands("dracut", kver, tmpdir));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);

@@ -7,7 +7,10 @@
 use std::fmt;
 
 /// A release string that is safe as one path component.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String")]
 pub struct Kver(String);
 
 /// The longest release string that the kernel can have (bytes): `__NEW_UTS_LEN`.
@@ -49,6 +52,13 @@ impl Kver {
 impl fmt::Display for Kver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+impl TryFrom<String> for Kver {
+    type Error = NotAKver;
+    fn try_from(text: String) -> Result<Self, NotAKver> {
+        Self::new(&text)
     }
 }
 

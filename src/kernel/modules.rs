@@ -16,6 +16,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use alias::Aliases;
 pub use modinfo::{Modinfo, ModinfoError};
 pub use packed::{MAX_UNPACKED, unpack};
@@ -27,8 +29,21 @@ pub const MAX_LINE: usize = 64 * 1024;
 const SUFFIXES: [&[u8]; 4] = [b".ko", b".ko.xz", b".ko.zst", b".ko.gz"];
 
 /// A module's name as the kernel writes it: `-` is `_`, no directory, no suffix.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub struct ModuleName(Vec<u8>);
+
+impl From<ModuleName> for String {
+    fn from(name: ModuleName) -> Self {
+        Self::from_utf8_lossy(&name.0).into_owned()
+    }
+}
+
+impl From<String> for ModuleName {
+    fn from(name: String) -> Self {
+        Self(name.into_bytes())
+    }
+}
 
 /// A line that is not what its file holds.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

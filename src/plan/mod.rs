@@ -86,6 +86,8 @@ pub struct Plan {
     pub set: KernelSet,
     /// Packages of the old kernel that go without a counterpart, by name.
     pub remove: Vec<String>,
+    /// Whether the packages are there already: a transaction is not needed.
+    pub settled: bool,
     /// Packages of the old kernel.
     pub replaced: Vec<Nevra>,
     /// The program that does it.
@@ -146,24 +148,18 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
             found: set.kver,
         });
     }
-    if already_installed(&set, &replaced) {
-        return Err(Refusal::AlreadyInstalled(set.kver));
-    }
-    for source in &set.sources {
-        let nevra = &source.package.nevra;
-        if replaced.iter().any(|installed| installed.nevra == *nevra) {
-            return Err(Refusal::SameVersion(nevra.to_string()));
-        }
-    }
+    let settled = is_settled(host, &set)?;
     let backend = choose_backend(host, wishes)?;
-    refuse_other_flavour(&set, &replaced, backend)?;
-    let remove = without_counterpart(&set, &replaced, wishes)?;
+    let (mut remove, mut gone) = (Vec::new(), Vec::new());
+    if !settled {
+        refuse_other_flavour(&set, &replaced, backend)?;
+        remove = without_counterpart(&set, &replaced, wishes)?;
+        gone = replaced.iter().map(|it| it.nevra.clone()).collect();
+    }
     let warnings = trust::judge(&set.sources, wishes)?;
     Ok(Plan {
-        replaced: replaced
-            .iter()
-            .map(|package| package.nevra.clone())
-            .collect(),
+        replaced: gone,
+        settled,
         hold: Hold::choose(host, backend),
         cliwrap: host.cliwrap.clone(),
         leftovers: host.leftovers.clone(),
@@ -195,13 +191,29 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
     Err(Refusal::Backend(asked, why))
 }
 
-fn already_installed(set: &KernelSet, replaced: &[&Installed]) -> bool {
-    set.sources.iter().all(|source| {
-        replaced.iter().any(|installed| {
-            let digest = installed.header_sha256.as_ref();
-            installed.nevra == source.package.nevra
-                && digest.is_none_or(|digest| *digest == source.package.header_sha256)
-        })
+/// Whether exactly these packages are installed.
+fn is_settled(host: &Host, set: &KernelSet) -> Result<bool, Refusal> {
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for Source { package, .. } in &set.sources {
+        let nevra = package.nevra.to_string();
+        let mut installed = host.packages.iter();
+        match installed.find(|it| it.nevra == package.nevra) {
+            None => missing.push(nevra),
+            Some(it) => match &it.header_sha256 {
+                Some(digest) if *digest != package.header_sha256 => {
+                    return Err(Refusal::SameVersion(nevra));
+                }
+                _ => there.push(nevra),
+            },
+        }
+    }
+    if there.is_empty() || missing.is_empty() {
+        return Ok(missing.is_empty());
+    }
+    Err(Refusal::HalfInstalled {
+        kver: set.kver.clone(),
+        there,
+        missing,
     })
 }
 
@@ -259,7 +271,11 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "kernel   {} -> {}", self.old, self.set.kver)?;
         writeln!(f, "backend  {} ({})", self.backend, self.kind)?;
-        writeln!(f, "\npackages that come:")?;
+        let come = match self.settled {
+            true => "packages, which are installed already",
+            false => "packages that come",
+        };
+        writeln!(f, "\n{come}:")?;
         for source in &self.set.sources {
             writeln!(f, "  {}", source.package.nevra)?;
         }

@@ -31,11 +31,11 @@ pub enum Refusal {
     Uki(Vec<String>),
     /// No kernel.
     #[error(
-        "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image"
+        "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image; if a transaction was killed here, build the layer again"
     )]
     NoKernel,
     /// Two kernels.
-    #[error("usr/lib/modules holds {} kernels ({}); expected one, since ostree boots whichever it reads first. Remove the packages of all but one in an earlier RUN line", .0.len(), .0.join(", "))]
+    #[error("usr/lib/modules holds {} kernels ({}); expected one, since ostree boots whichever it reads first. Remove the packages of all but one in an earlier RUN line; if a transaction was killed here, build the layer again", .0.len(), .0.join(", "))]
     SeveralKernels(Vec<String>),
     /// A directory name that is no release string.
     #[error("usr/lib/modules: {0}")]
@@ -126,11 +126,18 @@ pub enum Refusal {
         /// The sources' package.
         new: String,
     },
-    /// The work is done.
+    /// Some packages of the set are there, and some are not.
     #[error(
-        "the kernel {0} of exactly these packages is installed already. To build its initramfs again type: ostree-kernel rebuild"
+        "of the kernel {kver} these packages are installed: {}; and these are not: {}. If a transaction was killed here, build the layer again; else install them in a RUN line of their own", .there.join(", "), .missing.join(", ")
     )]
-    AlreadyInstalled(Kver),
+    HalfInstalled {
+        /// The kernel of the set.
+        kver: Kver,
+        /// Packages that have come.
+        there: Vec<String>,
+        /// Packages that have not.
+        missing: Vec<String>,
+    },
     /// The same version, built again.
     #[error(
         "{0} is installed already, from another build of the same version and release: neither rpm-ostree nor dnf replaces a package by itself. Build the kernel with another release"

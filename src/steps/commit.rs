@@ -54,11 +54,12 @@ pub fn commit(
     let json = serde_json::to_vec_pretty(report).context("writing the report")?;
     if let Some((dir, _)) = report::PATH.rsplit_once('/') {
         root.create_dir_all(dir, 0o755)?;
+        root.remove_temporaries(dir)?;
     }
     root.write(report::PATH, &[json.as_slice(), b"\n"].concat(), 0o644)?;
-    workspace.close()?;
+    workspace.empty()?;
     if no_commit {
-        return Ok(());
+        return workspace.close();
     }
     for cmd in commands(exec, kind)? {
         exec.run(&cmd, &mut |_| {}).context("committing")?;
@@ -71,7 +72,7 @@ pub fn commit(
             }
         }
     }
-    Ok(())
+    workspace.close()
 }
 
 fn install(exec: &Exec, verified: &Verified) -> Result<()> {

@@ -2,6 +2,7 @@
 //! depmod, then the real dracut, once. Its exit status 0 is not believed: the log is read for the
 //! lines that mean loss.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::thread::{self, JoinHandle};
 
@@ -80,8 +81,9 @@ impl Wants {
         let kept = had.unwrap_or_default().iter().filter(|module| {
             on_disk.contains(*module) && !omitted.dracut_modules.contains(*module)
         });
+        let inherited: BTreeSet<_> = kept.filter(|module| *module != "ostree").cloned().collect();
         Ok(Self {
-            inherited: kept.filter(|module| *module != "ostree").cloned().collect(),
+            inherited: inherited.into_iter().collect(),
             extra: extra.to_vec(),
         })
     }

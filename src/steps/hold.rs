@@ -104,6 +104,9 @@ impl Drop for Held {
 /// # Errors
 /// When something cannot be put back.
 pub fn heal(root: &Root) -> Result<(), root::Error> {
+    for dir in ["usr/lib/kernel", "etc/kernel/install.conf.d", WRAPPED] {
+        root.remove_temporaries(dir)?;
+    }
     for file in LAYOUT_FILES {
         if is(root, file, LAYOUT)? {
             root.remove_file(file)?;

@@ -7,8 +7,10 @@
 pub mod clean;
 pub mod commit;
 pub mod digest;
+pub mod done;
 pub mod generate;
 pub mod hold;
+pub mod journal;
 pub mod locate;
 pub mod owner;
 pub mod resolve;

@@ -50,6 +50,8 @@ pub fn transact(
     let result = exec.run(&command(plan, &tmpdir), &mut |_| {});
     held.let_go()?;
     rpm_ostree::heal(root)?;
+    // What an inner run made all the same is not ours: a placeholder's is empty.
+    root.remove_file(format!("{}/initramfs.img", plan.set.kver.dir()))?;
     match result {
         Ok(()) => {}
         // rpm 6 makes a failed scriptlet an error although every file is in place.

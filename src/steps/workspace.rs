@@ -11,10 +11,14 @@ use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::plan::Refusal;
+use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
 const RUN: &str = "run/ostree-kernel";
 const LOCK: &str = "run/ostree-kernel/lock";
+/// All that programs print in this run, relative to the root; it stays when the run fails.
+const LOG: &str = "run/ostree-kernel/log";
+
 const PACKAGES: &str = "run/ostree-kernel/packages";
 const DOWNLOADS: &str = "run/ostree-kernel/downloads";
 
@@ -51,6 +55,16 @@ impl Workspace {
         })
     }
 
+    /// Begins the log of all that programs print from now on.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn log(&self, exec: &Exec) -> Result<()> {
+        self.root.remove_file(LOG)?;
+        exec.log_to(format!("/{LOG}"), self.root.create_file(LOG, 0o600)?);
+        Ok(())
+    }
+
     /// The directory for packages, relative to the root.
     pub fn packages(&self) -> &'static str {
         PACKAGES
@@ -80,6 +94,16 @@ impl Workspace {
         Ok(())
     }
 
+    /// Removes what is large.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn empty(&self) -> Result<()> {
+        self.remove_tmp()?;
+        self.root.remove_tree(PACKAGES)?;
+        Ok(())
+    }
+
     /// Removes everything that was made, so that a commit finds nothing of us.
     ///
     /// # Errors
@@ -92,10 +116,25 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// After a failure: what helps to understand it stays.
+    fn leave(&mut self) -> Result<()> {
+        let is_empty =
+            |path| -> Result<bool> { Ok(self.root.lstat(path)?.is_none_or(|meta| meta.size == 0)) };
+        if is_empty(LOG)? {
+            return self.close();
+        }
+        self.empty()?;
+        self.root.remove_file(LOCK)?;
+        self.lock = None;
+        Ok(())
+    }
+}
+
 impl Drop for Workspace {
     fn drop(&mut self) {
         if self.lock.is_some()
-            && let Err(error) = self.close()
+            && let Err(error) = self.leave()
         {
             tracing::warn!("removing our temporary files: {error:#}");
         }

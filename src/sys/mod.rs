@@ -4,3 +4,4 @@
 pub mod exec;
 pub mod fetch;
 pub mod root;
+pub mod stop;

@@ -32,7 +32,6 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 pub use error::{Cause, Error};
 pub use tree::{MAX_DEPTH, MAX_ENTRIES, Walked};
-pub use write::TEMP_PREFIX;
 
 use resolve::Resolver;
 

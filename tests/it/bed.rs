@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use tempfile::TempDir;
 
 use crate::image::Fault;
@@ -20,9 +21,9 @@ use crate::tree::Tree;
 /// Where the programs come from that the stubs, shell scripts, are made of.
 const BUSYBOX: &str = "/bin/busybox";
 
-const APPLETS: [&str; 17] = [
-    "cat", "chmod", "cp", "env", "find", "grep", "kill", "ls", "mkdir", "mv", "pwd", "readlink",
-    "rm", "sed", "sh", "sort", "touch",
+const APPLETS: [&str; 20] = [
+    "cat", "chmod", "cp", "dd", "env", "find", "grep", "kill", "ls", "mkdir", "mv", "pwd",
+    "readlink", "rm", "sed", "sh", "sleep", "sort", "touch", "wc",
 ];
 
 /// Programs that rpm-ostree wraps during a transaction; nobody runs them here.
@@ -304,7 +305,55 @@ impl Bed {
     #[track_caller]
     pub fn run_exactly(&self, args: &[String], change: impl FnOnce(&mut Command)) -> Ran {
         let program = Path::new(env!("CARGO_BIN_EXE_ostree-kernel"));
-        self.run_program(program, args, change)
+        self.run_program(program, args, None, change)
+    }
+
+    /// As [`Bed::run`], and kills it (SIGKILL) at that moment unless it has ended.
+    #[track_caller]
+    pub fn run_and_kill<S: AsRef<str>>(&self, args: &[S], after: Duration) -> Ran {
+        let mut all = vec!["--root".to_owned(), self.root().display().to_string()];
+        all.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
+        let program = Path::new(env!("CARGO_BIN_EXE_ostree-kernel"));
+        self.run_program(program, &all, Some(after), |_| {})
+    }
+
+    /// What a killed program had started ends by itself, in a moment.
+    fn wait_for_orphans(&self) {
+        let is_inside = |process: &fs_err::DirEntry| {
+            fs_err::read_link(process.path().join("root")).is_ok_and(|root| root == self.root())
+        };
+        while fs_err::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .any(|it| is_inside(&it))
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Puts the root on a file system of that size (bytes), until the guard goes.
+    pub fn on_a_small_disk(&self, size: u64) -> SmallDisk {
+        let (small, root) = (self.beside("small"), self.root());
+        let options = format!("size={size}");
+        let none: Option<&str> = None;
+        mount(
+            Some("tmpfs"),
+            &small,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test prepares its root")]
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(root.join("."))
+            .arg(&small)
+            .status();
+        assert!(copied.unwrap().success());
+        mount(Some(&small), &root, none, MsFlags::MS_BIND, none).unwrap();
+        umount2(&small, MntFlags::MNT_DETACH).unwrap();
+        SmallDisk(root)
     }
 
     /// A copy of the program outside of the root, which anybody may run.
@@ -322,6 +371,7 @@ impl Bed {
         &self,
         program: &Path,
         args: &[String],
+        kill_after: Option<Duration>,
         change: impl FnOnce(&mut Command),
     ) -> Ran {
         for log in ["order.log", "env.log", "stdin.log", "seen.log", "mark"] {
@@ -350,8 +400,14 @@ impl Bed {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         change(&mut command);
-        let (status, stdout, stderr) = wait(command.spawn().unwrap());
+        let mut child = command.spawn().unwrap();
+        if let Some(after) = kill_after {
+            std::thread::sleep(after);
+            child.kill().unwrap();
+        }
+        let (status, stdout, stderr) = wait(child);
         drop((command, typed));
+        self.wait_for_orphans();
         let mut rest = String::new();
         { unread }.read_to_string(&mut rest).unwrap();
         let log = |name: &str| {
@@ -377,6 +433,15 @@ impl Bed {
         ran.require(mark.is_empty(), &format!("these must not run: {mark:?}"));
         ran.house_rules(&log("stdin.log"));
         ran
+    }
+}
+
+/// A mounted root.
+pub struct SmallDisk(PathBuf);
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        umount2(&self.0, MntFlags::MNT_DETACH).unwrap();
     }
 }
 

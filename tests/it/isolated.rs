@@ -274,7 +274,7 @@ fn the_program_may_be_replaced_while_it_runs() {
             .iter()
             .map(|it| server.url(&format!("{}.rpm", it.nevra()))),
     );
-    let ran = bed.run_program(&program, &args, |_| {});
+    let ran = bed.run_program(&program, &args, None, |_| {});
     ran.ends_with(0).prints(&["nothing fatal"]);
     ran.require(!program.exists(), "it was gone meanwhile");
 }

@@ -11,6 +11,7 @@ mod bed;
 mod corpus;
 #[cfg(test)]
 mod fails;
+mod fault;
 #[cfg(test)]
 mod fetches;
 #[cfg(test)]

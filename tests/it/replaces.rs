@@ -609,3 +609,36 @@ fn dracut_modules_of_the_base_are_carried_over() {
     ran.ends_with(1)
         .complains(&["Module 'ostree' cannot be installed"]);
 }
+
+#[test]
+fn a_second_run_finds_the_work_done() {
+    for bed in [Bed::new(), Bed::dnf("dnf")] {
+        let replace = |extra: &[&str]| {
+            let source = bed.source();
+            bed.run(&[&["replace", &source][..], extra].concat())
+        };
+        let first = replace(&[]);
+        first.ends_with(0);
+        let second = replace(&[]);
+        second.ends_with(0).in_order(&[]).untouched();
+        second.prints(&["by an earlier run; nothing was changed"]);
+        let json = replace(&["--format=json"]);
+        json.ends_with(0).untouched();
+        let mut expected = first.report();
+        expected["outcome"] = "unchanged".into();
+        json.require(json.json() == expected, "the report of the first run");
+
+        // Other arguments for dracut are another initramfs, and so is another file in its place.
+        let other = replace(&["--", "--zstd"]);
+        let order = other.ends_with(0).order();
+        other.require(order.starts_with(&[DEPMOD]), "no transaction");
+        let initramfs = format!("usr/lib/modules/{}/initramfs.img", NEW.kver);
+        bed.write(&initramfs, "somebody else's");
+        let healed = replace(&["--", "--zstd"]);
+        healed.ends_with(0);
+        healed.require(
+            healed.after.file(&initramfs) == other.after.file(&initramfs),
+            "built again",
+        );
+    }
+}

@@ -79,6 +79,23 @@ impl Tree {
         self.0.keys().map(String::as_str)
     }
 
+    /// What differs in another tree, but for times and the logs of failed runs.
+    pub fn differs(&self, other: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for path in self.0.keys().chain(other.0.keys()) {
+            let same = match (self.0.get(path), other.0.get(path)) {
+                (Some(a), Some(b)) => {
+                    (a.kind, a.mode, a.owner, &a.content) == (b.kind, b.mode, b.owner, &b.content)
+                }
+                _ => false,
+            };
+            if !same {
+                lines.push(path.clone());
+            }
+        }
+        lines
+    }
+
     /// What became of it, a line each: `+new`, `-gone`, `~changed`; of a directory that came or went
     /// only the top, of the rpmdb only that it changed. Times of directories do not count.
     pub fn changes(&self, after: &Self) -> Vec<String> {

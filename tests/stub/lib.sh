@@ -15,6 +15,18 @@ is() {
     return 1
 }
 
+# A fault of tests/it/fault.rs, "NUMBER HOW": it strikes the program that is called as that number.
+strike() {
+    case "$1" in
+    fails) die 1 "stub $me: struck by a fault" ;;
+    killed) kill -9 $$ ;;
+    hangs) exec sleep 600 ;;
+    fills) dd if=/dev/zero of=/fill bs=64k 2>/dev/null ;;
+    parent) kill -9 $PPID ;;
+    parent-after) trap 'kill -9 $PPID' EXIT ;;
+    esac
+}
+
 die() {
     echo "$2" >&2
     exit "$1"
@@ -46,6 +58,8 @@ look_around() {
 
 # The old packages go with their files, the new ones come. Directories and what no package owns stay.
 exchange_packages() {
+    # A real one takes seconds. What a killed run must know of the base is written meanwhile.
+    [ -e /stub/fault ] && sleep 0.5
     for name in $(cat /stub/go); do
         while read -r file; do rm -f "$file"; done <"/usr/share/rpm/$name.files"
         rm -f "/usr/share/rpm/$name.files" "/usr/share/rpm/$name.pkg"
@@ -56,3 +70,8 @@ exchange_packages() {
     # kernel-core's %posttrans leaves a copy there.
     : >"/boot/symvers-$kver.xz"
 }
+
+fault=$(cat /stub/fault 2>/dev/null)
+if [ "${fault%% *}" = "$(wc -l </stub/order.log)" ]; then
+    strike "${fault#* }"
+fi

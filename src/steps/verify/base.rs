@@ -17,20 +17,34 @@ use crate::kernel::vmlinuz::is_signed_from;
 use crate::sys::root::Root;
 
 /// The base's initramfs, which is read while the job goes on.
-pub struct Reading {
-    path: String,
-    baseline: JoinHandle<Result<Baseline>>,
+pub struct Reading(Known);
+
+enum Known {
+    Soon(String, JoinHandle<Result<Baseline>>),
+    Now(Option<Baseline>),
+}
+
+impl Drop for Reading {
+    /// Nothing is noted any more after this.
+    fn drop(&mut self) {
+        if let Known::Soon(_, reading) = std::mem::replace(&mut self.0, Known::Now(None)) {
+            let _ = reading.join();
+        }
+    }
 }
 
 impl Reading {
     /// Waits for it. `None`, with a warning, where there is no initramfs or it cannot be read: then
     /// there is nothing to keep.
-    pub fn done(self) -> Option<Baseline> {
+    pub fn done(mut self) -> Option<Baseline> {
+        let (path, baseline) = match std::mem::replace(&mut self.0, Known::Now(None)) {
+            Known::Now(baseline) => return baseline,
+            Known::Soon(path, baseline) => (path, baseline),
+        };
         let panicked = |_| Err(anyhow!("the thread that reads it has panicked"));
-        match self.baseline.join().unwrap_or_else(panicked) {
+        match baseline.join().unwrap_or_else(panicked) {
             Ok(baseline) => Some(baseline),
             Err(error) => {
-                let path = self.path;
                 tracing::warn!("the base's /{path} cannot be compared with the new one: {error:#}");
                 None
             }
@@ -38,22 +52,33 @@ impl Reading {
     }
 }
 
+impl From<Option<Baseline>> for Reading {
+    /// What an earlier run has read.
+    fn from(baseline: Option<Baseline>) -> Self {
+        Self(Known::Now(baseline))
+    }
+}
+
 /// What the kernel in the tree and its initramfs have. It is looked up before this returns, since
-/// the transaction removes it; the initramfs is read behind our back.
-pub fn baseline(root: &Root, kver: &Kver) -> Reading {
+/// the transaction removes it; the initramfs is read behind our back, and then `note`d.
+pub fn baseline(
+    root: &Root,
+    kver: &Kver,
+    note: impl FnOnce(&Baseline) + Send + 'static,
+) -> Reading {
     let path = format!("{}/initramfs.img", kver.dir());
     let found = look_up(root, kver, &path);
-    Reading {
-        path,
-        baseline: thread::spawn(|| {
-            let (file, before) = found?;
-            Ok(Baseline {
-                signed: before.signed,
-                kmods: before.kmods,
-                ..of_file(file)?
-            })
-        }),
-    }
+    let read = || {
+        let (file, before) = found?;
+        let baseline = Baseline {
+            signed: before.signed,
+            kmods: before.kmods,
+            ..of_file(file)?
+        };
+        note(&baseline);
+        Ok(baseline)
+    };
+    Reading(Known::Soon(path, thread::spawn(read)))
 }
 
 fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {

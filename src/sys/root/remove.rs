@@ -15,9 +15,24 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::resolve::Resolver;
 use super::tree::{Entries, MAX_DEPTH, subdir};
+use super::write::{TEMP_PREFIX, TEMP_SUFFIX};
 use super::{Cause, Kind, Result, Root};
 
 impl Root {
+    /// Removes what killed runs have left of [`Root::write`] in a directory. Nobody else may be
+    /// writing there.
+    pub fn remove_temporaries(&self, dir: impl AsRef<Path>) -> Result<()> {
+        let dir = dir.as_ref();
+        for (name, kind) in self.list(dir)? {
+            let text = name.to_string_lossy();
+            let is_ours = text.starts_with(TEMP_PREFIX) && text.ends_with(TEMP_SUFFIX);
+            if is_ours && kind == Kind::File {
+                self.remove_file(dir.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the entry `path`, whatever it is but a directory. `false` if it was not there.
     pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();

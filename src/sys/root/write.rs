@@ -23,7 +23,10 @@ use super::tree::subdir;
 use super::{Cause, Kind, Result, Root};
 
 /// How the names of our temporary files begin; one that is left over comes from a killed run.
-pub const TEMP_PREFIX: &str = ".ostree-kernel-";
+pub(super) const TEMP_PREFIX: &str = ".ostree-kernel-";
+
+/// How they end.
+pub(super) const TEMP_SUFFIX: &str = ".tmp";
 
 /// Bytes moved at once by [`Root::copy_in`].
 const COPY_BUFFER: usize = 128 * 1024;
@@ -206,7 +209,7 @@ fn create(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> std::result::Result<F
 fn create_temp(dir: BorrowedFd<'_>, mode: u32) -> std::result::Result<(String, File), Cause> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{TEMP_PREFIX}{}-{count}.tmp", process::id());
+    let name = format!("{TEMP_PREFIX}{}-{count}{TEMP_SUFFIX}", process::id());
     match unlinkat(dir, name.as_str(), UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => {}
         Err(errno) => return Err(errno.into()),

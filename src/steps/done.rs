@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether an earlier run has done the work: by its report, and the digests of the two files that
+//! are booted. Nothing is changed.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::commit;
+use super::digest::Digesting;
+use crate::plan::{KernelSet, Kind};
+use crate::report::{PATH, SCHEMA};
+use crate::sys::exec::Exec;
+use crate::sys::root::Root;
+
+/// The largest report that is read (bytes); they have some ten KiB.
+const REPORT_MAX: u64 = 4 << 20;
+
+/// What is asked for.
+pub struct Asked<'a> {
+    /// The kernel.
+    pub set: &'a KernelSet,
+    /// The kind of tree.
+    pub kind: Kind,
+    /// What the user put after `--`.
+    pub dracut: &'a [String],
+    /// `--no-commit`.
+    pub no_commit: bool,
+}
+
+/// The report of the run that did what is asked for, if the tree is still as it left it.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn report(exec: &Exec, asked: &Asked) -> Result<Option<Value>> {
+    let root = exec.root();
+    let Some(json) = root.read(PATH, REPORT_MAX)? else {
+        return Ok(None);
+    };
+    let report: Value = serde_json::from_slice(&json).unwrap_or_default();
+    let kver = &asked.set.kver;
+    let text = |pointer: &str| report.pointer(pointer).and_then(Value::as_str);
+    let is_it = report["schema"] == SCHEMA
+        && text("/outcome") == Some("committed")
+        && text("/kernel/after/kver") == Some(kver.as_str())
+        && packages(&report).eq(asked
+            .set
+            .sources
+            .iter()
+            .map(|it| it.package.nevra.to_string()))
+        && commands(exec, &report, asked)?;
+    let files = [
+        ("vmlinuz", "/kernel/after/vmlinuz_sha256"),
+        ("initramfs.img", "/kernel/after/initramfs_sha256"),
+    ];
+    for (name, pointer) in files {
+        if !is_it || sha256(root, &format!("{}/{name}", kver.dir()))?.as_deref() != text(pointer) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(report))
+}
+
+fn packages(report: &Value) -> impl Iterator<Item = String> {
+    let packages = report["packages"].as_array().into_iter().flatten();
+    packages.map(|package| package["nevra"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Whether dracut got the same arguments of the user's, and the tree was cleaned.
+fn commands(exec: &Exec, report: &Value, asked: &Asked) -> Result<bool> {
+    let ran = report["commands"].as_array().into_iter().flatten();
+    let ran: Vec<_> = ran.filter_map(Value::as_str).collect();
+    let extra: String = asked
+        .dracut
+        .iter()
+        .map(|it| format!(" {}", crate::sys::exec::quote(it.as_ref())))
+        .collect();
+    let dracut = format!(" --tmpdir /{}{extra} -f /", super::workspace::TMP);
+    let mut cleaning = Vec::new();
+    if !asked.no_commit {
+        cleaning = commit::commands(exec, asked.kind)?;
+    }
+    Ok(ran.iter().any(|line| line.contains(&dracut))
+        && cleaning
+            .iter()
+            .all(|cmd| ran.contains(&cmd.to_string().as_str())))
+}
+
+fn sha256(root: &Root, path: &str) -> Result<Option<String>> {
+    let Some(file) = root.open_file(path)? else {
+        return Ok(None);
+    };
+    Ok(Some(Digesting::new(file).finish()?.0))
+}

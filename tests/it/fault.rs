@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Everything that can break, in turn: each program that `replace` starts fails, is killed, hangs or
+//! finds the disk full; and `replace` itself is killed, between any two of them and at any moment.
+//!
+//! `cargo test --test it fault -- --nocapture` prints the table.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::bed::Bed;
+use crate::kernels::{NEW, OLD};
+use crate::ran::Ran;
+use crate::tree::Tree;
+
+/// Runs at once.
+const AT_ONCE: usize = 4;
+
+/// How often `replace` is killed at a moment of no particular meaning, on each base.
+const MOMENTS: u32 = 32;
+
+/// The root of a run on a small disk is about 3 MiB.
+const SMALL_DISK: u64 = 12 << 20;
+
+/// A base.
+type Base = (&'static str, fn() -> Bed);
+
+const BASES: [Base; 4] = [
+    ("layout=ostree", Bed::new),
+    ("2024.8, cliwrapped", || {
+        let bed = Bed::rpm_ostree("2024.8");
+        bed.cliwrap();
+        bed
+    }),
+    ("2025.6, no layout", || {
+        let bed = Bed::new();
+        bed.remove("usr/lib/kernel/install.conf");
+        bed
+    }),
+    ("dnf", || Bed::dnf("dnf")),
+];
+
+/// What a run without a fault comes to, and which programs it starts.
+struct Good {
+    tree: Tree,
+    programs: Vec<String>,
+    took: Duration,
+}
+
+fn good((_, base): Base) -> Good {
+    let bed = base();
+    bed.write("stub/fault", "0 none");
+    let start = Instant::now();
+    let ran = bed.run(&["replace", &bed.source()]);
+    let took = start.elapsed();
+    ran.ends_with(0);
+    Good {
+        tree: ran.after,
+        programs: ran.ran,
+        took,
+    }
+}
+
+/// What is true however a run ends.
+fn is_honest(ran: &Ran) {
+    for build in [OLD, NEW] {
+        let found = ran
+            .after
+            .file(&format!("usr/lib/modules/{}/initramfs.img", build.kver));
+        let whole = build.initramfs(crate::image::Fault::None);
+        // rpm-ostree renames what its inner dracut made, and a placeholder makes an empty file.
+        let killed = ran.status.is_none();
+        let is_whole = found.is_none_or(|it| it.starts_with(&whole) || killed && it.is_empty());
+        ran.require(is_whole, "half an initramfs is in place");
+    }
+    if !matches!(ran.status, None | Some(0)) {
+        ran.complains(&["error: "]);
+    }
+}
+
+/// The next run comes to the same, or refuses and says what to do. Returns which.
+fn goes_on(bed: &Bed, good: &Good) -> &'static str {
+    let _ = fs_err::remove_file(bed.path("stub/fault"));
+    let ran = bed.run(&["replace", &bed.source()]);
+    is_honest(&ran);
+    if ran.status == Some(3) {
+        ran.complains(&["uild the layer again"]);
+        return "refused: build the layer again";
+    }
+    ran.ends_with(0);
+    let differs = good.tree.differs(&ran.after);
+    ran.require(differs.is_empty(), &format!("another tree: {differs:#?}"));
+    "the same tree"
+}
+
+/// Does all jobs, some at once.
+fn all<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
+    let jobs = Mutex::new(jobs.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = jobs.lock().ok().and_then(|mut jobs| jobs.next());
+                    let Some(job) = next else { break };
+                    work(job);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn fault_matrix() {
+    let goods: Vec<_> = BASES.iter().map(|base| good(*base)).collect();
+    let mut jobs = Vec::new();
+    for (base, good) in BASES.iter().zip(&goods) {
+        for number in 1..=good.programs.len() {
+            for how in ["fails", "killed", "hangs", "fills"] {
+                jobs.push((base, good, number, how));
+            }
+        }
+    }
+    let count = jobs.len();
+    all(jobs, |((name, base), good, number, how)| {
+        let bed = base();
+        bed.write("stub/fault", format!("{number} {how}"));
+        let disk = (how == "fills").then(|| bed.on_a_small_disk(SMALL_DISK));
+        let ran = bed.run(&["replace", &bed.source(), "--timeout=2"]);
+        is_honest(&ran);
+        let _ = fs_err::remove_file(bed.path("fill"));
+        let then = goes_on(&bed, good);
+        let program: String = good.programs[number - 1].chars().take(32).collect();
+        let status = ran.status.unwrap_or(-1);
+        println!("{name:<20} {number:>2} {program:<32} {how:<7} exit {status}, then {then}");
+        drop(disk);
+    });
+    println!("{count} faults");
+}
+
+#[test]
+fn fault_kills() {
+    let goods: Vec<_> = BASES.iter().map(|base| good(*base)).collect();
+    let mut jobs = Vec::new();
+    for (base, good) in BASES.iter().zip(&goods) {
+        for number in 1..=good.programs.len() {
+            jobs.push((base, good, Some((number, "parent")), Duration::ZERO));
+            jobs.push((base, good, Some((number, "parent-after")), Duration::ZERO));
+        }
+        for moment in 0..MOMENTS {
+            jobs.push((base, good, None, good.took * moment / MOMENTS));
+        }
+    }
+    let count = jobs.len();
+    let ends = Mutex::new(std::collections::BTreeMap::<_, usize>::new());
+    all(jobs, |((name, base), good, fault, after)| {
+        let bed = base();
+        match fault {
+            Some((number, how)) => {
+                bed.write("stub/fault", format!("{number} {how}"));
+                is_honest(&bed.run(&["replace", &bed.source()]));
+            }
+            None => {
+                bed.write("stub/fault", "0 none");
+                is_honest(&bed.run_and_kill(&["replace", &bed.source()], after));
+            }
+        }
+        let then = goes_on(&bed, good);
+        println!("{name:<20} killed {fault:?} {after:?}: {then}");
+        *ends.lock().unwrap().entry(then).or_default() += 1;
+    });
+    println!("{count} kills: {:?}", ends.into_inner().unwrap());
+    assert!(count >= 200);
+}
