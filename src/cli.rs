@@ -37,7 +37,7 @@ pub mod status {
 
 const AFTER_HELP: &str = "\
 Exit status:
-  0  done
+  0  done, now or by an earlier run
   1  a step failed
   2  the command line cannot be understood
   3  refused; nothing changed
