@@ -142,11 +142,21 @@ impl Package {
     /// See [`PackageError`]; a bad or missing digest of header or payload is one, a bad signature is
     /// not (it is a value, for the plan to judge).
     pub fn parse(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
-        let head = read_head(&mut input)?;
-        let metadata = PackageMetadata::parse(&mut head.as_slice()).map_err(in_header)?;
-        check_header_digests(&metadata)?;
+        let metadata = metadata(&mut input)?;
         check_payload_digest(&metadata, input)?;
-        let nevra = nevra(&metadata).map_err(in_header)?;
+        Self::of_metadata(&metadata, keys)
+    }
+
+    /// Reads the headers only: enough to know which package it is, not to install it.
+    ///
+    /// # Errors
+    /// As [`Package::parse`], but for the payload.
+    pub fn glance(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
+        Self::of_metadata(&metadata(&mut input)?, keys)
+    }
+
+    fn of_metadata(metadata: &PackageMetadata, keys: &Keyring) -> Result<Self, PackageError> {
+        let nevra = nevra(metadata).map_err(in_header)?;
         if metadata.is_source_package() {
             return Err(PackageError::Source(nevra));
         }
@@ -154,9 +164,9 @@ impl Package {
         Ok(Self {
             provides: capabilities(metadata.get_provides().map_err(in_header)?),
             requires: capabilities(metadata.get_requires().map_err(in_header)?),
-            vmlinuz: vmlinuz(&metadata)?,
+            vmlinuz: vmlinuz(metadata)?,
             header_sha256: hex(&Sha256::digest(&header)),
-            signature: keys.judge(&metadata, &header),
+            signature: keys.judge(metadata, &header),
             nevra,
         })
     }
@@ -183,6 +193,14 @@ impl Package {
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     hex::encode(bytes)
+}
+
+/// The headers, whose digests are right.
+fn metadata(input: &mut impl Read) -> Result<PackageMetadata, PackageError> {
+    let head = read_head(input)?;
+    let metadata = PackageMetadata::parse(&mut head.as_slice()).map_err(in_header)?;
+    check_header_digests(&metadata)?;
+    Ok(metadata)
 }
 
 fn in_header(error: rpm::Error) -> PackageError {

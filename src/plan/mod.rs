@@ -246,6 +246,10 @@ fn without_counterpart(
     replaced: &[&Installed],
     wishes: &Wishes,
 ) -> Result<Vec<String>, Refusal> {
+    let is_there = |name: &&String| replaced.iter().any(|it| it.nevra.name == **name);
+    if let Some(unknown) = wishes.remove.iter().find(|name| !is_there(name)) {
+        return Err(Refusal::NothingToRemove(unknown.clone()));
+    }
     let coming: BTreeSet<_> = set
         .sources
         .iter()

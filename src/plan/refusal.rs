@@ -116,6 +116,11 @@ pub enum Refusal {
         /// The sub-packages.
         names: Vec<String>,
     },
+    /// `--remove` of something else.
+    #[error(
+        "--remove {0}: no package of the base's kernel has that name. Type: ostree-kernel status"
+    )]
+    NothingToRemove(String),
     /// Another flavour with a backend that cannot.
     #[error(
         "the base's kernel is {old}, the sources hold {new}: rpm-ostree override replace cannot exchange one kernel flavour for another with local RPMs (it ends with \"No enabled repositories\"). Use an image that has dnf, and --backend dnf"

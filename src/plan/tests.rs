@@ -248,6 +248,20 @@ fn hosts_that_are_refused() {
 }
 
 #[test]
+fn a_name_that_nothing_has_cannot_be_removed() {
+    let sources = (0..4).map(|part| source(part, NEW)).collect();
+    let wishes = Wishes {
+        remove: vec!["kernel-modules-extra".into()],
+        ..Wishes::default()
+    };
+    let refused = decide(sources, &host(), &wishes).unwrap_err();
+    assert_eq!(
+        refused,
+        Refusal::NothingToRemove("kernel-modules-extra".into())
+    );
+}
+
+#[test]
 fn the_same_packages_again_need_no_transaction_half_of_them_or_another_build_is_refused() {
     let mut host = host();
     for (installed, part) in host.packages.iter_mut().zip([0, 1, 2, 3]) {

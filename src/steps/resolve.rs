@@ -78,18 +78,58 @@ pub fn resolve(
     };
     let mut found: Vec<Source> = Vec::new();
     for mut source in taking.all(&inputs)? {
-        // A package that is named and found in a directory, too, is one package.
-        let is_same =
-            |other: &&mut Source| other.package.header_sha256 == source.package.header_sha256;
-        if let Some(other) = found.iter_mut().find(is_same) {
-            other.named |= source.named;
-            other.pinned |= source.pinned;
-        } else {
+        if !is_known(&mut found, &source) {
             source.path = renamed(root, workspace, source.path, &source.package)?;
             found.push(source);
         }
     }
     Ok(found)
+}
+
+/// A package that is named and found in a directory, too, is one package.
+fn is_known(found: &mut [Source], source: &Source) -> bool {
+    let is_same = |other: &&mut Source| other.package.header_sha256 == source.package.header_sha256;
+    let Some(other) = found.iter_mut().find(is_same) else {
+        return false;
+    };
+    other.named |= source.named;
+    other.pinned |= source.pinned;
+    true
+}
+
+/// What the headers say, where all sources are files that nobody has pinned: enough to know whether
+/// they are installed. Nothing is copied, no payload is read, and nothing of this may be installed.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn glance(root: &Root, request: &Request) -> Result<Option<Vec<Source>>> {
+    if request.from.is_some() || request.sums.is_some() {
+        return Ok(None);
+    }
+    let keys = keyring(root, request.keys)?;
+    let mut found = Vec::new();
+    for input in inputs::from_sources(request.sources)? {
+        let (Bytes::File(path), None) = (&input.bytes, &input.pin) else {
+            return Ok(None);
+        };
+        let package = match Package::glance(open(path)?, &keys) {
+            Err(PackageError::Source(_)) if !input.named => continue,
+            package => package?,
+        };
+        let source = Source {
+            path: String::new(),
+            package,
+            sha256: String::new(),
+            origin: input.name,
+            from: Origin::File,
+            pinned: false,
+            named: input.named,
+        };
+        if !is_known(&mut found, &source) {
+            found.push(source);
+        }
+    }
+    Ok(Some(found))
 }
 
 /// What all threads share.

@@ -621,6 +621,7 @@ fn a_second_run_finds_the_work_done() {
         first.ends_with(0);
         let second = replace(&[]);
         second.ends_with(0).in_order(&[]).untouched();
+        second.require(!second.stderr.contains("resolve"), "no payload was read");
         second.prints(&["by an earlier run; nothing was changed"]);
         let json = replace(&["--format=json"]);
         json.ends_with(0).untouched();

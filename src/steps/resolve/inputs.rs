@@ -95,7 +95,8 @@ fn from_repository(
     Ok(inputs)
 }
 
-fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
+/// Files and URLs.
+pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for source in sources {
         let (name, pin) = pin::split(source)?;
