@@ -47,11 +47,16 @@ fn cases(products: &Products) -> Vec<Case> {
     cases
 }
 
-/// Those that `CORPUS_CASES` names by a part of their names, or all.
+/// Those that `CORPUS_CASES` names, whole or by a part of several names, or all.
 fn selected(products: &Products) -> Vec<Case> {
     let mut cases = cases(products);
     if let Ok(only) = std::env::var("CORPUS_CASES") {
-        cases.retain(|case| only.split(',').any(|part| case.name.contains(part)));
+        let names: BTreeSet<_> = cases.iter().map(|case| case.name.clone()).collect();
+        let fits = |name: &str, part: &str| match names.contains(part) {
+            true => name == part,
+            false => name.contains(part),
+        };
+        cases.retain(|case| only.split(',').any(|part| fits(&case.name, part)));
     }
     cases
 }

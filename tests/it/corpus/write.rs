@@ -2,8 +2,8 @@
 //! Writes cases into a directory, for who wants to boot them:
 //! `CORPUS_OUT=DIR [CORPUS_CASES=NAME,…] cargo test --test it corpus_write -- --ignored`.
 //!
-//! `DIR/list.tsv` has a line for each, `-` where there is nothing; `DIR/NAME/` has its `initramfs.img`, and what differs from
-//! the good tree: files in `tree/`, names that are gone in `removed`.
+//! `DIR/list.tsv` has a line for each, `-` where there is nothing, and what `verify` says of it; `DIR/NAME/` has its
+//! `initramfs.img`, and what differs from the good tree: files in `tree/`, names that are gone in `removed`.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -13,11 +13,12 @@ use walkdir::WalkDir;
 
 use super::case::{Case, Kind};
 use super::draft::Draft;
+use super::judge::{PASSED, judge};
 use super::place::Place;
 use super::products::Products;
 use super::selected;
 
-const COLUMNS: &str = "name\tkind\texpected\tkver\timage\tgood tree\twhat it comes of";
+const COLUMNS: &str = "name\tkind\texpected\tfound\tkver\timage\tgood tree\twhat it comes of";
 
 #[test]
 #[ignore = "writes to CORPUS_OUT"]
@@ -37,7 +38,7 @@ fn corpus_write() {
     println!("{} cases in {}", lines.len() - 1, out.display());
 }
 
-/// Writes one case; returns its line of the list.
+/// Writes one case, and has it verified; returns its line of the list.
 fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String {
     let mut draft = Draft::new(place, products, case.base);
     (case.change)(&mut draft);
@@ -50,6 +51,16 @@ fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String 
     if is_file {
         fs_err::copy(draft.image_path(), &image).unwrap();
     }
+    let kver = draft.kver.clone();
+    drop(draft);
+    let judged = judge(place, products, case, None);
+    let found = match judged.wrong {
+        Some(wrong) if judged.found.is_empty() && wrong != PASSED => wrong,
+        _ => or_none(
+            !judged.found.is_empty(),
+            Vec::from_iter(judged.found).join(","),
+        ),
+    };
     let kind = match case.kind {
         Kind::Good => "good",
         Kind::Broken => "broken",
@@ -59,7 +70,8 @@ fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String 
         case.name.clone(),
         kind.to_owned(),
         or_none(!case.expected.is_empty(), case.expected.join(",")),
-        draft.kver.clone(),
+        found,
+        kver,
         or_none(is_file, image.display()),
         or_none(case.base.has_tree(), products.tree(case.base).display()),
         case.comes_of.to_owned(),
