@@ -158,7 +158,8 @@ bed_base() {
     local r=$BED/rootfs/$suite.d
     rm -rf "$r"
     mkdir -p "$r"
-    zstd -dc "$BED/rootfs/$suite.tar.zst" | tar -C "$r" -xf - --exclude='./dev/*'
+    # tar stops reading at the end of the archive, and a zstd of ours would die of SIGPIPE.
+    tar -C "$r" --zstd -xf "$BED/rootfs/$suite.tar.zst" --exclude='./dev/*'
     shape "$r" "$suite" >"$LOGS/base-$suite.log" 2>&1 || {
         tail -n 30 "$LOGS/base-$suite.log" >&2
         die "shaping the base $suite (log: $LOGS/base-$suite.log)"
