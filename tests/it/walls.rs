@@ -272,3 +272,24 @@ fn every_file_says_what_it_is() {
     none(&wrong, "how a file begins");
     none(&long, &format!("files of more than {LINES_MAX} lines"));
 }
+
+#[test]
+fn the_fuzz_crate_knows_every_dependency() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs_err::read_to_string(here.join(name)).unwrap();
+    let (manifest, lock) = (read("Cargo.toml"), read("fuzz/Cargo.lock"));
+    let part = |text: &str, from: &str, to: &str| -> String {
+        let rest = text.split(from).nth(1).expect(from);
+        rest.split(to).next().unwrap().to_owned()
+    };
+    let locked = part(&lock, "name = \"ostree-kernel\"\n", "\n]");
+    let mut wrong = Vec::new();
+    for line in part(&manifest, "[dependencies]\n", "\n\n").lines() {
+        let name = line.split(' ').next().unwrap();
+        if !locked.contains(&format!(" \"{name}\"")) && !locked.contains(&format!(" \"{name} ")) {
+            wrong.push(name.to_owned());
+        }
+    }
+    let remedy = "run cargo update --workspace --manifest-path fuzz/Cargo.toml";
+    none(&wrong, remedy);
+}
