@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::image::Fault;
@@ -308,13 +310,13 @@ impl Bed {
         self.run_program(program, args, None, change)
     }
 
-    /// As [`Bed::run`], and kills it (SIGKILL) at that moment unless it has ended.
+    /// As [`Bed::run`], and sends it a signal at that moment.
     #[track_caller]
-    pub fn run_and_kill<S: AsRef<str>>(&self, args: &[S], after: Duration) -> Ran {
+    pub fn run_and_kill<S: AsRef<str>>(&self, args: &[S], signal: Signal, after: Duration) -> Ran {
         let mut all = vec!["--root".to_owned(), self.root().display().to_string()];
         all.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
         let program = Path::new(env!("CARGO_BIN_EXE_ostree-kernel"));
-        self.run_program(program, &all, Some(after), |_| {})
+        self.run_program(program, &all, Some((signal, after)), |_| {})
     }
 
     /// What a killed program had started ends by itself, in a moment.
@@ -371,7 +373,7 @@ impl Bed {
         &self,
         program: &Path,
         args: &[String],
-        kill_after: Option<Duration>,
+        kill_after: Option<(Signal, Duration)>,
         change: impl FnOnce(&mut Command),
     ) -> Ran {
         for log in ["order.log", "env.log", "stdin.log", "seen.log", "mark"] {
@@ -400,10 +402,10 @@ impl Bed {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         change(&mut command);
-        let mut child = command.spawn().unwrap();
-        if let Some(after) = kill_after {
+        let child = command.spawn().unwrap();
+        if let Some((signal, after)) = kill_after {
             std::thread::sleep(after);
-            child.kill().unwrap();
+            kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         }
         let (status, stdout, stderr) = wait(child);
         drop((command, typed));

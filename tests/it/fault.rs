@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::bed::Bed;
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
@@ -138,6 +140,41 @@ fn fault_matrix() {
 }
 
 #[test]
+fn who_is_asked_to_stop_puts_back_what_held_dracut_off() {
+    let (name, base) = BASES[1];
+    let good = good((name, base));
+    let number = |start: &str| {
+        let mut programs = good.programs.iter();
+        programs.position(|line| line.starts_with(start)).unwrap() + 1
+    };
+    for (number, signal, says) in [
+        (
+            number("rpm-ostree override"),
+            Signal::SIGTERM,
+            "transact is unfinished: packages may be half replaced",
+        ),
+        (
+            number("dracut"),
+            Signal::SIGINT,
+            "generate is unfinished: the new kernel is there without its initramfs",
+        ),
+    ] {
+        let bed = base();
+        bed.write("stub/fault", format!("{number} hangs"));
+        let start = Instant::now();
+        // By then the program hangs.
+        let ran = bed.run_and_kill(&["replace", &bed.source()], signal, good.took * 3);
+        ran.ends_with(1)
+            .complains(&[says, &format!("stopped by {signal}")]);
+        ran.require(
+            start.elapsed() < Duration::from_secs(60),
+            "it waited for the program",
+        );
+        assert_eq!(goes_on(&bed, &good), "the same tree");
+    }
+}
+
+#[test]
 fn fault_kills() {
     let goods: Vec<_> = BASES.iter().map(|base| good(*base)).collect();
     let mut jobs = Vec::new();
@@ -161,7 +198,7 @@ fn fault_kills() {
             }
             None => {
                 bed.write("stub/fault", "0 none");
-                is_honest(&bed.run_and_kill(&["replace", &bed.source()], after));
+                is_honest(&bed.run_and_kill(&["replace", &bed.source()], Signal::SIGKILL, after));
             }
         }
         let then = goes_on(&bed, good);
