@@ -5,6 +5,9 @@
 #             deployment: BOOT-OK, or not
 #   kernel    no disk: the kernel unpacks all of it and its /init starts, or not
 
+# Where QEMU is starved of time, the kernel's test of its timer fails, which says nothing of an image.
+STEADY=no_timer_check
+
 # _case_field NAME COLUMN: of the list that the corpus wrote.
 _case_field() {
     awk -F'\t' -v name="$1" -v column="$2" '
@@ -54,7 +57,7 @@ _last_word() {
 # Whether the deployment comes up.
 _boots_whole() {
     local dir=$1 vmlinuz=$2 initrd=$3 append
-    append="$(_entry "$dir" options) init=/usr/lib/bed/marker systemd.show_status=error panic=-1"
+    append="$(_entry "$dir" options) init=/usr/lib/bed/marker systemd.show_status=error panic=-1 $STEADY"
     append+=" rd.retry=$((LIMIT / 3)) rd.timeout=$((LIMIT / 2)) rd.shell=0 rd.emergency=poweroff"
     _qemu_until '^BOOT-OK |Kernel panic|Boot has failed|Freezing execution|reboot: Power down' -kernel "$vmlinuz" \
         -initrd "$initrd" -append "$append" -drive "file=$dir/disk.img,format=raw,if=virtio,snapshot=on"
@@ -75,7 +78,7 @@ _control() {
 _boots_kernel() {
     local vmlinuz=$2 initrd=$3 started='systemd\[1\]: |Loading, please wait' failed='Initramfs unpacking failed'
     _qemu_until "$failed|Failed to execute /init|Kernel panic|$started" -kernel "$vmlinuz" -initrd "$initrd" \
-        -append 'console=ttyS0 loglevel=7 panic=-1'
+        -append "console=ttyS0 loglevel=7 panic=-1 $STEADY"
     grep -qaE "$started" "$CONSOLE" && ! grep -qa "$failed" "$CONSOLE"
 }
 
@@ -103,7 +106,7 @@ _compare() {
     fi
     says="rejected ($found)"
     [[ $found == - ]] && says=good
-    [[ $is == disagrees && $why ]] && is=explained && does+=": $why"
+    [[ $is == disagrees && $why ]] && is=explained && does+=", as explained: $why"
     printf '%s\t%s: verify says %s, %s [%s s]\n' "$is" "$name" "$says" "$does" "$(since "$start")"
 }
 
