@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::cmd;
 use crate::plan::Refusal;
 use crate::report::{Outcome, SCHEMA, tool};
-use crate::sys::exec;
+use crate::sys::{console, exec};
 
 /// Exit statuses. Containerfiles branch on them.
 pub mod status {
@@ -85,8 +85,15 @@ pub struct Global {
     /// Show warnings and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// When to use colours (auto: on a terminal, unless NO_COLOR is set)
-    #[arg(long, global = true, value_enum, default_value = "auto")]
+    /// When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and
+    /// CLICOLOR_FORCE have it)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
     pub color: Color,
 }
 
@@ -102,7 +109,7 @@ pub enum Format {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too.
     Auto,
     /// Always.
     Always,
@@ -142,7 +149,7 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         return match exec::enter_root(&args[2..]) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                complain(&format!("{error:#}"));
+                eprintln!("error: {}", console::plain(&format!("{error:#}")));
                 ExitCode::from(126)
             }
         };
@@ -171,10 +178,10 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         Ok(Outcome::Rejected) => ExitCode::from(status::REJECTED),
         Ok(Outcome::Unknown) => ExitCode::from(status::FAILED),
         Err(error) => {
-            complain(&format!("{error:#}"));
+            tracing::error!("{error:#}");
             let refused = error.chain().any(|cause| cause.is::<Refusal>());
             if let Err(error) = report_error(&cli, &error, refused) {
-                complain(&format!("{error:#}"));
+                tracing::error!("{error:#}");
             }
             ExitCode::from(if refused {
                 status::REFUSED
@@ -222,15 +229,15 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
-/// Prints a result. A reader that has gone away is not our failure.
+/// Prints a result as [`console::plain`] text. A reader that has gone away is not our failure.
 ///
 /// # Errors
 /// When standard output cannot be written to.
 pub fn print(text: &str) -> io::Result<()> {
-    print_with(|out| out.write_all(text.as_bytes()))
+    print_with(|out| out.write_all(console::plain(text).as_bytes()))
 }
 
-/// Prints what `write` writes, as [`print`] does, for results that are better not held whole.
+/// Prints what `write` writes as it is, for results that are better not held whole.
 ///
 /// # Errors
 /// As [`print`]; also what `write` itself says.
@@ -242,10 +249,6 @@ pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::R
     }
 }
 
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "error: {text}");
-}
-
 fn start_log(global: &Global) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => Level::WARN,
@@ -253,20 +256,47 @@ fn start_log(global: &Global) {
         (_, 1) => Level::DEBUG,
         _ => Level::TRACE,
     };
-    let colours = match global.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => {
-            let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            io::stderr().is_terminal() && !no_color
-        }
-    };
+    console::open(global.quiet);
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(colours)
+        .with_writer(console::Log)
+        .with_ansi(global.color.is_on(&io::stderr()))
+        // All text is escaped by `Lines`.
+        .with_ansi_sanitization(false)
         .event_format(Lines)
         .init();
+}
+
+/// What errors and fatal findings are marked with, as a terminal takes it.
+pub const RED: &str = "\x1b[1;31m";
+/// The same for warnings.
+pub const YELLOW: &str = "\x1b[1;33m";
+/// A word in a colour.
+pub fn painted(word: &str, colour: &str) -> String {
+    format!("{colour}{word}\x1b[0m")
+}
+
+impl Color {
+    /// Whether what is written to `stream` has colours.
+    pub fn is_on(self, stream: &impl IsTerminal) -> bool {
+        self.decide(stream.is_terminal(), |name| std::env::var_os(name))
+    }
+
+    /// As <https://bixense.com/clicolors> has it.
+    fn decide(self, is_terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
+        let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
+        let is_zero = |name| env(name).is_some_and(|value| value == "0");
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if is_set("NO_COLOR") => false,
+            Self::Auto if is_set("CLICOLOR_FORCE") && !is_zero("CLICOLOR_FORCE") => true,
+            Self::Auto => {
+                let is_dumb = env("TERM").is_none_or(|term| term == "dumb");
+                is_terminal && !is_zero("CLICOLOR") && !is_dumb
+            }
+        }
+    }
 }
 
 /// A log line is its message; what is not plain progress says so first.
@@ -289,18 +319,19 @@ where
             return Ok(());
         }
         let (label, colour) = match *metadata.level() {
-            Level::ERROR => ("error: ", "\x1b[1;31m"),
-            Level::WARN => ("warning: ", "\x1b[1;33m"),
+            Level::ERROR => ("error: ", RED),
+            Level::WARN => ("warning: ", YELLOW),
             Level::INFO => ("", ""),
-            _ => ("  ", "\x1b[2m"),
+            _ => ("  ", ""),
         };
-        if writer.has_ansi_escapes() && !colour.is_empty() {
-            write!(writer, "{colour}{label}\x1b[0m")?;
-        } else {
-            writer.write_str(label)?;
+        match writer.has_ansi_escapes() && !colour.is_empty() {
+            true => writer.write_str(&painted(label, colour))?,
+            false => writer.write_str(label)?,
         }
-        ctx.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut message = String::new();
+        ctx.field_format()
+            .format_fields(Writer::new(&mut message), event)?;
+        writeln!(writer, "{}", console::plain(&message))
     }
 }
 
@@ -311,6 +342,39 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn colours_are_a_matter_of_terminal_environment_and_user() {
+        let terminal = [("TERM", "xterm")];
+        for (color, is_terminal, env, expected) in [
+            (Color::Auto, true, &[][..], true),
+            (Color::Auto, false, &[], false),
+            (Color::Auto, true, &[("TERM", "dumb")], false),
+            (Color::Auto, true, &[("NO_COLOR", "1")], false),
+            (Color::Auto, true, &[("NO_COLOR", "")], true),
+            (Color::Auto, true, &[("CLICOLOR", "0")], false),
+            (Color::Auto, true, &[("CLICOLOR", "1")], true),
+            (Color::Auto, false, &[("CLICOLOR", "1")], false),
+            (Color::Auto, false, &[("CLICOLOR_FORCE", "1")], true),
+            (Color::Auto, false, &[("CLICOLOR_FORCE", "0")], false),
+            (
+                Color::Auto,
+                true,
+                &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")],
+                false,
+            ),
+            (Color::Always, false, &[("NO_COLOR", "1")], true),
+            (Color::Never, true, &[("CLICOLOR_FORCE", "1")], false),
+        ] {
+            let value = |name: &str| {
+                let mut all = env.iter().chain(&terminal);
+                all.find(|(known, _)| *known == name)
+                    .map(|(_, value)| value.into())
+            };
+            let found = color.decide(is_terminal, value);
+            assert_eq!(found, expected, "{color:?} {is_terminal} {env:?}");
+        }
     }
 
     #[test]

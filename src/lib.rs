@@ -17,7 +17,8 @@
 //! inspect/       pure: an inventory in, what people and programs want to read of it out
 //! initramfs/     pure: bytes in, an inventory out
 //! kernel/        pure: kver, package, vmlinuz, modules
-//! sys/           exec (the only spawner), root (the only door to the tree), fetch (the only network)
+//! sys/           exec (the only spawner), root (the only door to the tree), fetch (the only network),
+//!                console (standard error)
 //! ```
 //!
 //! # Invariants

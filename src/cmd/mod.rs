@@ -9,6 +9,7 @@ pub mod status;
 pub mod verify;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ use crate::steps::locate::Kernel;
 use crate::steps::verify::{Options, Reading, Verdict, verify};
 use crate::steps::workspace::Workspace;
 use crate::steps::{clean, commit};
+use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::Root;
 use crate::sys::stop::{self, Stopped};
@@ -228,7 +230,10 @@ fn step<T>(
 ) -> Result<T> {
     let start = Instant::now();
     stop::check()?;
-    let done = run().map_err(|error| match error.is::<Stopped>() {
+    let shown = console::step(name);
+    let done = run();
+    drop(shown);
+    let done = done.map_err(|error| match error.is::<Stopped>() {
         true => error.context(format!("{name} is unfinished: {}", unfinished(name))),
         false => error,
     })?;
@@ -254,13 +259,14 @@ fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> 
         fs_err::write(file, json()? + "\n").context("writing the report")?;
     }
     let text = match global.format {
-        Format::Json => json()? + "\n",
-        Format::Human => human(report, global.verbose > 0),
+        Format::Json => console::plain(&(json()? + "\n")),
+        Format::Human => human(report, global),
     };
-    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
-        eprint!("{}", annotations(report));
+    if console::is_read_by_github() {
+        console::write(&console::plain(&annotations(report)));
     }
-    cli::print(&text).context("printing the result")
+    let printed = cli::print_with(|out| out.write_all(text.as_bytes()));
+    printed.context("printing the result")
 }
 
 /// The findings as GitHub's runner takes them from the log, on standard error since it reads both.
@@ -290,36 +296,44 @@ fn annotations(report: &Report) -> String {
     text
 }
 
-/// One line a finding with what to do, then the verdict. `notes`: those too.
-fn human(report: &Report, notes: bool) -> String {
+/// One line a finding with what to do, then the verdict. Notes are for `-v`.
+fn human(report: &Report, global: &Global) -> String {
+    let has_colours = global.color.is_on(&io::stdout());
+    let mark = |word: &str, colour| match has_colours {
+        true => cli::painted(word, colour),
+        false => word.to_owned(),
+    };
     let mut text = String::new();
     for finding in &report.findings {
-        if finding.severity == Severity::Note && !notes {
-            continue;
-        }
-        text += &format!(
-            "{} {}: {}: found {}; expected {}; to do: {}\n",
-            finding.severity.as_str(),
-            finding.check,
-            finding.path,
-            finding.found,
-            finding.expected,
-            finding.remedy
+        let severity = finding.severity.as_str();
+        text += &match finding.severity {
+            Severity::Note if global.verbose == 0 => continue,
+            Severity::Note => severity.to_owned(),
+            Severity::Warning => mark(severity, cli::YELLOW),
+            Severity::Fatal => mark(severity, cli::RED),
+        };
+        let finding = format!(
+            " {}: {}: found {}; expected {}; to do: {}",
+            finding.check, finding.path, finding.found, finding.expected, finding.remedy
         );
+        // A name that ends a line must not look like a line of ours.
+        text += &console::plain(&finding).replace('\n', "\\u000a");
+        text += "\n";
     }
     let mut not_looked = BTreeMap::<_, Vec<_>>::new();
     for check in &report.checks {
         let why = check.why.as_deref().unwrap_or_default();
         match check.answer {
             "could-not-look" => {
-                text += &format!("unknown {}: could not look: {why}\n", check.check)
+                text += &mark("unknown", cli::YELLOW);
+                text += &console::plain(&format!(" {}: could not look: {why}\n", check.check));
             }
             "not-applicable" | "skipped" => not_looked.entry(why).or_default().push(check.check),
             _ => {}
         }
     }
     for (why, checks) in &not_looked {
-        text += &format!("skipped {}: {why}\n", checks.join(", "));
+        text += &console::plain(&format!("skipped {}: {why}\n", checks.join(", ")));
     }
     let after = &report.kernel.after;
     let kernel = match &report.kernel.before {

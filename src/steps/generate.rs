@@ -14,6 +14,7 @@ use super::workspace::Workspace;
 use crate::checks::Baseline;
 use crate::initramfs;
 use crate::kernel::kver::Kver;
+use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, depmod, dracut};
@@ -134,7 +135,11 @@ pub fn generate(
     let losses = loop {
         let mut losses = Vec::new();
         let mut refused = None;
+        let mut progress = dracut::Progress::default();
         let mut judge = |line: &str| {
+            if let Some(doing) = progress.read(line) {
+                console::doing(&doing);
+            }
             if dracut::meaning(line) == dracut::Meaning::Loss && losses.len() < LOSSES {
                 losses.push(line.to_owned());
             }
@@ -160,9 +165,9 @@ pub fn generate(
     workspace.remove_tmp()?;
     if !losses.is_empty() {
         bail!(
-            "{}: dracut exited with status 0, and printed that something is lost:\n    {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
+            "{}: dracut exited with status 0, and printed that something is lost:\n    | {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
             purpose(),
-            losses.join("\n    ")
+            losses.join("\n    | ")
         );
     }
     match root.lstat(&candidate.path)? {

@@ -8,6 +8,7 @@ use super::hold;
 use super::unwrap::Unwrapped;
 use super::workspace::Workspace;
 use crate::plan::{Backend, Host, Plan};
+use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, Failed};
 use crate::tools::{dnf, rpm_ostree};
 
@@ -47,7 +48,7 @@ pub fn transact(
     root.create_dir_all("boot", 0o755)?;
     let tmpdir = format!("/{}", workspace.tmp()?);
     let held = hold::hold(root, plan.hold, &host.module_dirs)?;
-    let result = exec.run(&command(plan, &tmpdir), &mut |_| {});
+    let result = exec.run(&command(plan, &tmpdir), &mut console::doing);
     held.let_go()?;
     rpm_ostree::heal(root)?;
     // What an inner run made all the same is not ours: a placeholder's is empty.

@@ -81,7 +81,7 @@ impl Failed {
             None => ". It printed:".to_owned(),
         };
         let lines = self.tail.iter();
-        lines.fold(all, |text, line| text + "\n    " + line)
+        lines.fold(all, |text, line| text + "\n    | " + line)
     }
 }
 

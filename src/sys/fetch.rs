@@ -18,7 +18,6 @@ use anyhow::{Context, Result};
 
 use self::cache::Cache;
 use self::download::Download;
-use self::progress::Progress;
 use self::request::Client;
 use super::root::Root;
 
@@ -54,7 +53,6 @@ pub struct Fetcher {
     client: Client,
     cache: Cache,
     limits: Limits,
-    progress: Progress,
 }
 
 /// A file that has been fetched.
@@ -78,7 +76,6 @@ impl Fetcher {
             client: Client::new(limits.stall),
             cache: Cache::open(dir, root, private).context("making a place for downloads")?,
             limits,
-            progress: Progress::new(),
         })
     }
 
@@ -93,8 +90,7 @@ impl Fetcher {
         if let Some(pin) = pin.filter(|_| !anew)
             && let Some(file) = self.cache.object(pin)?
         {
-            self.progress
-                .say(&format!("from the cache: {name} (by its sha256)"));
+            tracing::info!("from the cache: {name} (by its sha256)");
             return Ok(Fetched {
                 file,
                 sha256: pin.to_owned(),
@@ -108,7 +104,6 @@ impl Fetcher {
             client: &self.client,
             cache: &self.cache,
             limits: &self.limits,
-            progress: &self.progress,
             url,
             name,
         };
@@ -116,8 +111,7 @@ impl Fetcher {
             Some(fetched) => Ok(fetched),
             None => {
                 let (entry, file) = known.context("the server says \"unchanged\" of nothing")?;
-                self.progress
-                    .say(&format!("from the cache: {name} (unchanged on the server)"));
+                tracing::info!("from the cache: {name} (unchanged on the server)");
                 Ok(Fetched {
                     file,
                     sha256: entry.sha256,

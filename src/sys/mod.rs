@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ground floor: the only places that touch the tree, start programs and use the network.
 
+pub mod console;
 pub mod exec;
 pub mod fetch;
 pub mod root;

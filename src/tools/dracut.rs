@@ -114,6 +114,28 @@ pub fn refused_module(line: &str) -> Option<&str> {
     rest.starts_with(" cannot be ").then_some(name)
 }
 
+/// How far dracut is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    modules: usize,
+}
+
+impl Progress {
+    /// What a line of the log says that dracut is at, for people; `None` where it says nothing of
+    /// that.
+    ///
+    /// 059 prints `dracut: *** Including module: x ***`, 106 `dracut[I]: …`.
+    pub fn read(&mut self, line: &str) -> Option<String> {
+        let (_, stage) = line.split_once("*** ")?;
+        let stage = stage.strip_suffix(" ***")?;
+        let Some(module) = stage.strip_prefix("Including module: ") else {
+            return Some(format!("dracut: {stage}"));
+        };
+        self.modules += 1;
+        Some(format!("dracut: module {}, {module}", self.modules))
+    }
+}
+
 /// What a line of the log means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -175,6 +197,28 @@ mod tests {
             ("dracut[I]: *** Including module: nvmf ***", None),
         ] {
             assert_eq!(refused_module(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn progress_is_read_off_the_log() {
+        let mut progress = Progress::default();
+        for (line, expected) in [
+            (
+                "dracut[I]: *** Including module: systemd ***",
+                Some("dracut: module 1, systemd"),
+            ),
+            ("dracut[I]: Module 'x' will not be installed", None),
+            (
+                "dracut: *** Including module: ostree ***",
+                Some("dracut: module 2, ostree"),
+            ),
+            (
+                "dracut[I]: *** Creating image file '/x' ***",
+                Some("dracut: Creating image file '/x'"),
+            ),
+        ] {
+            assert_eq!(progress.read(line).as_deref(), expected, "{line}");
         }
     }
 

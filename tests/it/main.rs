@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod fails;

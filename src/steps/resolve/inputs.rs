@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 use super::Request;
 use crate::plan::pin::{self, Sums};
 use crate::plan::{Backend, Host, Refusal};
+use crate::sys::console;
 use crate::sys::exec::Exec;
 use crate::sys::fetch;
 use crate::tools::{cliwrap, dnf};
@@ -75,7 +76,7 @@ fn from_repository(
     exec.root().create_dir_all(dir, 0o700)?;
     let program = cliwrap::real(exec.root(), &dnf.to_string())?;
     let download = dnf::download(&program, repo, specs, &format!("/{dir}"));
-    exec.run(&download, &mut |_| {})
+    exec.run(&download, &mut console::doing)
         .map_err(|error| Refusal::Download {
             url: format!("{} from the repository {repo}", specs.join(", ")),
             why: format!("{error:#}"),

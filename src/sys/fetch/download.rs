@@ -13,7 +13,7 @@ use ureq::Body;
 use ureq::http::Response;
 
 use super::cache::{Cache, Entry};
-use super::progress::{Bar, Progress, size};
+use super::progress::{Bar, size};
 use super::request::{Client, Trouble, header};
 use super::{Fetched, Limits};
 
@@ -31,7 +31,6 @@ pub struct Download<'a> {
     pub client: &'a Client,
     pub cache: &'a Cache,
     pub limits: &'a Limits,
-    pub progress: &'a Progress,
     pub url: &'a str,
     /// As the log has it.
     pub name: &'a str,
@@ -77,11 +76,8 @@ impl Download<'_> {
         match fetched {
             Ok((fetched, bytes)) => {
                 let seconds = start.elapsed().as_secs_f64();
-                self.progress.say(&format!(
-                    "downloaded {}  {}  {seconds:.1} s",
-                    self.name,
-                    size(bytes)
-                ));
+                let size = size(bytes);
+                tracing::info!("downloaded {}  {size}  {seconds:.1} s", self.name);
                 Ok(Some(fetched))
             }
             Err(error) => {
@@ -110,7 +106,7 @@ impl Download<'_> {
     }
 
     fn attempts(&self, part: &mut Part, known: Option<&Entry>) -> Result<Went> {
-        let bar = self.progress.bar(self.name);
+        let bar = Bar::new(self.name);
         let mut pauses = self.limits.pauses.iter();
         loop {
             let before = part.size;
@@ -127,10 +123,7 @@ impl Download<'_> {
                     };
                     let pause = *pause.max(&asked.min(PAUSE_MAX));
                     let seconds = pause.as_secs_f64();
-                    self.progress.say(&format!(
-                        "{}: {error:#}; again in {seconds:.1} s",
-                        self.name
-                    ));
+                    tracing::info!("{}: {error:#}; again in {seconds:.1} s", self.name);
                     thread::sleep(pause);
                 }
             }

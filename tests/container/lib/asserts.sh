@@ -27,6 +27,13 @@ assert_no_log() {
     [[ -z $lines ]] || fail "the log has: $(head -n 3 <<<"$lines")"
 }
 
+# Plain lines: no control character but line ends, neither ASCII's nor those of UTF-8's U+0080 to U+009F.
+assert_plain_log() {
+    local lines
+    lines=$(LC_ALL=C grep -naP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' "$LOG" | head -n 3 | cat -v) || true
+    [[ -z $lines ]] || fail "control characters in the log: $lines"
+}
+
 # The tree after is the tree before, to the last mtime.
 assert_tree_same() {
     [[ $BUILT ]] || fail "no tree to compare: the build failed"
@@ -131,6 +138,7 @@ assert_replaced() {
         dnf) assert_order 'dnf ' 'depmod -a' 'dracut ' ;;
     esac
     assert_ran 1 'dracut '
+    assert_plain_log
     assert_report ".schema == 1 and .command == \"replace\" and .outcome == \"committed\""
     assert_report ".host.backend == \"$1\""
     assert_report ".kernel.before.kver == \"$(kver_of old)\" and .kernel.after.kver == \"$k\""
