@@ -3,6 +3,7 @@
 //!
 //! stdout is the result, stderr is the log, standard input is never read.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -17,9 +18,9 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::cmd;
-use crate::plan::Refusal;
+use crate::plan::{AS_ROOT, Refusal};
 use crate::report::{Outcome, SCHEMA, tool};
-use crate::sys::{console, exec};
+use crate::sys::{console, exec, root};
 
 /// Exit statuses. Containerfiles branch on them.
 pub mod status {
@@ -178,9 +179,13 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         Ok(Outcome::Rejected) => ExitCode::from(status::REJECTED),
         Ok(Outcome::Unknown) => ExitCode::from(status::FAILED),
         Err(error) => {
-            tracing::error!("{error:#}");
             let refused = error.chain().any(|cause| cause.is::<Refusal>());
-            if let Err(error) = report_error(&cli, &error, refused) {
+            let text = match !refused && is_denied(&error) {
+                true => format!("{error:#}. {AS_ROOT}"),
+                false => format!("{error:#}"),
+            };
+            tracing::error!("{text}");
+            if let Err(error) = report_error(&cli, &text, refused) {
                 tracing::error!("{error:#}");
             }
             ExitCode::from(if refused {
@@ -192,11 +197,21 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
     }
 }
 
+/// Whether an ordinary user met what another one may do. What root may not do has other reasons.
+fn is_denied(error: &anyhow::Error) -> bool {
+    let is_denied = |cause: &(dyn Error + 'static)| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|it| it.kind() == io::ErrorKind::PermissionDenied)
+            || cause.downcast_ref().is_some_and(root::Error::is_denied)
+    };
+    !nix::unistd::geteuid().is_root() && error.chain().any(is_denied)
+}
+
 /// A job that did not get as far as a verdict has a report all the same: what became of it, and why.
-fn report_error(cli: &Cli, error: &anyhow::Error, refused: bool) -> Result<()> {
+fn report_error(cli: &Cli, error: &str, refused: bool) -> Result<()> {
     let outcome = if refused { "refused" } else { "failed" };
     let report = serde_json::json!({
-        "schema": SCHEMA, "tool": tool(), "outcome": outcome, "error": format!("{error:#}"),
+        "schema": SCHEMA, "tool": tool(), "outcome": outcome, "error": error,
     });
     let text = format!("{report:#}\n");
     let file = match &cli.command {

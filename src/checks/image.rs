@@ -43,6 +43,7 @@ pub fn readable(subject: &Subject) -> Looked {
     match subject.image {
         Image::Read { .. } => Ok(vec![]),
         Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
+        Image::Closed(why) => Err(Answer::CouldNotLook(why.clone())),
         Image::Unreadable(why) => Ok(vec![Finding::new(
             "initramfs.img",
             why,
@@ -171,10 +172,13 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
 }
 
 pub fn compression(subject: &Subject) -> Looked {
-    let Image::Read { segments, .. } = subject.image else {
-        return Err(Answer::NotApplicable(
-            "there is no initramfs to read".into(),
-        ));
+    let segments = match subject.image {
+        Image::Read { segments, .. } => segments,
+        Image::Closed(why) => return Err(Answer::CouldNotLook(why.clone())),
+        Image::Missing | Image::Unreadable(_) => {
+            let why = "there is no initramfs to read".to_owned();
+            return Err(Answer::NotApplicable(why));
+        }
     };
     let path = format!("{}/config", subject.kver.dir());
     let config = match &subject.tree()?.config {

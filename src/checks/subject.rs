@@ -119,6 +119,8 @@ pub struct ImageFile {
 pub enum Image {
     /// There is none.
     Missing,
+    /// It could not be opened, so nothing is known of it; why.
+    Closed(String),
     /// It cannot be read as the kernel would; why and where.
     Unreadable(String),
     /// It can.
@@ -157,6 +159,7 @@ impl Subject<'_> {
                 ))),
             },
             Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
+            Image::Closed(why) => Err(Answer::CouldNotLook(why.clone())),
             Image::Unreadable(_) => {
                 Err(Answer::NotApplicable("the initramfs cannot be read".into()))
             }

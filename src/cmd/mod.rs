@@ -320,20 +320,12 @@ fn human(report: &Report, global: &Global) -> String {
         text += &console::plain(&finding).replace('\n', "\\u000a");
         text += "\n";
     }
-    let mut not_looked = BTreeMap::<_, Vec<_>>::new();
-    for check in &report.checks {
-        let why = check.why.as_deref().unwrap_or_default();
-        match check.answer {
-            "could-not-look" => {
-                text += &mark("unknown", cli::YELLOW);
-                text += &console::plain(&format!(" {}: could not look: {why}\n", check.check));
-            }
-            "not-applicable" | "skipped" => not_looked.entry(why).or_default().push(check.check),
-            _ => {}
-        }
+    for (why, checks) in &by_reason(report, &["could-not-look"]) {
+        text += &mark("unknown", cli::YELLOW);
+        text += &console::plain(&format!(" {checks}: could not look: {why}\n"));
     }
-    for (why, checks) in &not_looked {
-        text += &console::plain(&format!("skipped {}: {why}\n", checks.join(", ")));
+    for (why, checks) in &by_reason(report, &["not-applicable", "skipped"]) {
+        text += &console::plain(&format!("skipped {checks}: {why}\n"));
     }
     let after = &report.kernel.after;
     let kernel = match &report.kernel.before {
@@ -353,4 +345,19 @@ fn human(report: &Report, global: &Global) -> String {
         Outcome::Unknown => "a fatal check could not look".to_owned(),
     };
     text + &format!("{kernel}: {verdict}\n")
+}
+
+/// The checks with one of these answers, by the reason for it.
+fn by_reason<'a>(report: &'a Report, answers: &[&str]) -> BTreeMap<&'a str, String> {
+    let mut checks = BTreeMap::<_, Vec<_>>::new();
+    for check in &report.checks {
+        if answers.contains(&check.answer) {
+            let why = check.why.as_deref().unwrap_or_default();
+            checks.entry(why).or_default().push(check.check);
+        }
+    }
+    let joined = checks
+        .into_iter()
+        .map(|(why, checks)| (why, checks.join(", ")));
+    joined.collect()
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub use host::{Backend, Cliwrap, Host, Installed, Kind, ModuleDir, RpmOstreeVersion};
-pub use refusal::Refusal;
+pub use refusal::{AS_ROOT, Refusal};
 pub use select::{KernelSet, Origin, Source, select};
 
 use crate::kernel::kver::Kver;

@@ -5,6 +5,10 @@ use super::Backend;
 use crate::kernel::kver::Kver;
 use crate::kernel::package::Nevra;
 
+/// What to type where a user may not do what is needed. A mounted image of rootless podman or buildah is
+/// the user's own, and in its user name space every command works.
+pub const AS_ROOT: &str = "Run as root; or, with an image that you have mounted with podman or buildah as yourself, in podman unshare or buildah unshare";
+
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
@@ -195,9 +199,13 @@ pub enum Refusal {
     },
     /// Programs cannot run inside the root.
     #[error(
-        "cannot run programs inside {0}: {1}. Run as root, or run ostree-kernel inside the image"
+        "cannot run programs inside {0}: {1}. {as_root}; or inside the image itself",
+        as_root = AS_ROOT
     )]
     CannotEnter(String, String),
+    /// The private directory of a run cannot be made.
+    #[error("{0}; replace and rebuild write there first, with --dry-run too. {as_root}", as_root = AS_ROOT)]
+    CannotWrite(String),
     /// Another run.
     #[error(
         "another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again"

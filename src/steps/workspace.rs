@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::plan::Refusal;
 use crate::sys::exec::Exec;
-use crate::sys::root::Root;
+use crate::sys::root::{self, Root};
 
 const RUN: &str = "run/ostree-kernel";
 const LOCK: &str = "run/ostree-kernel/lock";
@@ -35,15 +35,13 @@ impl Workspace {
     /// Takes the lock of the tree, and empties what a killed run left.
     ///
     /// # Errors
-    /// [`Refusal::Locked`] when another run holds it.
+    /// [`Refusal::Locked`] when another run holds it; [`Refusal::CannotWrite`] when the user may not.
     pub fn open(root: &Root) -> Result<Self> {
-        root.create_dir_all(RUN, 0o755)?;
-        if root.lstat(LOCK)?.is_none() {
-            root.create_file(LOCK, 0o600)?;
-        }
-        let lock = root
-            .open_file(LOCK)?
-            .context("opening the lock of the tree")?;
+        let lock = Self::lock_file(root).map_err(|error| match error.is_denied() {
+            true => Refusal::CannotWrite(error.to_string()).into(),
+            false => anyhow::Error::from(error),
+        })?;
+        let lock = lock.context("opening the lock of the tree")?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
         root.remove_tree(PACKAGES)?;
@@ -53,6 +51,14 @@ impl Workspace {
             root: root.clone(),
             lock: Some(lock),
         })
+    }
+
+    fn lock_file(root: &Root) -> root::Result<Option<File>> {
+        root.create_dir_all(RUN, 0o755)?;
+        if root.lstat(LOCK)?.is_none() {
+            root.create_file(LOCK, 0o600)?;
+        }
+        root.open_file(LOCK)
     }
 
     /// Begins the log of all that programs print from now on.

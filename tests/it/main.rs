@@ -41,6 +41,8 @@ mod signatures;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]
+mod toolbox;
+#[cfg(test)]
 mod tree;
 #[cfg(test)]
 mod walls;

@@ -39,6 +39,9 @@ pub(super) fn of_tree(root: &Root, path: &str) -> Result<Read> {
     let file = match root.open_file(path) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok((Image::Missing, None)),
+        Err(error) if error.is_denied() => {
+            return Ok((Image::Closed(super::why(&error)), None));
+        }
         Err(error) => return Ok((Image::Unreadable(error.to_string()), None)),
     };
     read(file, Some(&mut Modules(root))).with_context(|| format!("reading /{path}"))

@@ -18,8 +18,9 @@ use anyhow::{Context, Result, anyhow};
 use super::generate::Candidate;
 use crate::checks::{self, Baseline, Image, Owner, Selection, Subject, Tree, Wanted};
 use crate::kernel::kver::Kver;
+use crate::plan::AS_ROOT;
 use crate::report::{self, Answers, Outcome};
-use crate::sys::root::Root;
+use crate::sys::root::{self, Root};
 
 /// What looking at one tree came to.
 pub struct Verdict {
@@ -126,6 +127,14 @@ pub fn look_alone(file: &Path, kver: &Kver, options: &Options) -> Result<Verdict
         initramfs: digest,
         dracut: dracut(&image),
     })
+}
+
+/// Why a check could not look, and what to type where that is a matter of the user.
+fn why(error: &root::Error) -> String {
+    match error.is_denied() {
+        true => format!("{error}. {AS_ROOT}"),
+        false => error.to_string(),
+    }
 }
 
 fn answers(kver: &Kver, tree: Option<&Tree>, image: &Image, options: &Options) -> Answers {

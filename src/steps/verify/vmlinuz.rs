@@ -35,7 +35,7 @@ pub(super) fn read(root: &Root, kver: &Kver) -> Vmlinuz {
     let bytes = match root.read(format!("{}/vmlinuz", kver.dir()), VMLINUZ_MAX) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return unread("no such file".to_owned()),
-        Err(error) => return unread(error.to_string()),
+        Err(error) => return unread(super::why(&error)),
     };
     Vmlinuz {
         release: vmlinuz::release(&bytes).map_err(|error| error.to_string()),
@@ -58,7 +58,7 @@ fn beside(root: &Root, kver: &Kver, kernel: &[u8]) -> Hmac {
     let line = match root.read(format!("{}/.vmlinuz.hmac", kver.dir()), HMAC_MAX) {
         Ok(Some(line)) => line,
         Ok(None) => return Hmac::Missing,
-        Err(error) => return Hmac::Unread(error.to_string()),
+        Err(error) => return Hmac::Unread(super::why(&error)),
     };
     let line = String::from_utf8_lossy(&line);
     let mut words = line.split_whitespace();

@@ -87,6 +87,11 @@ impl Error {
         &self.path
     }
 
+    /// Whether it is the user who may not do this, and another one might.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
+    }
+
     /// The error number, where the operating system refused; `ENOSPC` and `EROFS` are the ones
     /// that callers explain.
     pub fn errno(&self) -> Option<Errno> {

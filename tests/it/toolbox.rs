@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! An ordinary user looks at an image before it is shipped: what may be seen is, and the rest is said
+//! in a sentence.
+
+use std::os::unix::fs::{PermissionsExt, lchown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use crate::bed::Bed;
+use crate::ran::Ran;
+
+const USER: u32 = 54_321;
+const DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
+const WHAT_TO_TYPE: &str = "Run as root; or, with an image that you have mounted with podman or buildah as yourself, in podman unshare or buildah unshare";
+
+/// Runs as somebody who owns nothing here.
+#[track_caller]
+fn as_user(bed: &Bed, args: &[&str]) -> Ran {
+    let program = bed.copy_of_program();
+    let args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
+    bed.run_program(&program, &args, None, |command| {
+        command.uid(USER).gid(USER);
+    })
+}
+
+fn set_mode(bed: &Bed, path: &str, mode: u32) {
+    let mode = std::fs::Permissions::from_mode(mode);
+    fs_err::set_permissions(bed.path(path), mode).unwrap();
+}
+
+#[test]
+fn what_verify_may_not_see_is_unknown_and_not_broken() {
+    let bed = Bed::new();
+    let root = bed.root();
+    let args = ["verify", "--root", root.to_str().unwrap()];
+    let ran = as_user(&bed, &args);
+    ran.ends_with(1).in_order(&[]).untouched().prints(&[
+        "unknown initramfs-readable, initramfs-compression, initramfs-kver, initramfs-modules,",
+        &format!("could not look: opening /{DIR}/initramfs.img in "),
+        &format!("Permission denied. {WHAT_TO_TYPE}\n"),
+        "skipped kernel-rpmdb: the tree's rpm cannot be asked",
+        "a fatal check could not look",
+    ]);
+    ran.require(!ran.stdout.contains("fatal initramfs"), "nothing was found");
+    let json = as_user(&bed, &[&args[..], &["--format", "json"]].concat()).json();
+    assert_eq!(json["outcome"], "unknown");
+    assert_eq!(json["findings"], serde_json::json!([]));
+
+    set_mode(&bed, &format!("{DIR}/vmlinuz"), 0o600);
+    as_user(&bed, &args).ends_with(1).untouched().prints(&[
+        "unknown kernel-release: could not look: usr/lib/modules/",
+        &format!(
+            "vmlinuz in {}: Permission denied. {WHAT_TO_TYPE}\n",
+            root.display()
+        ),
+    ]);
+}
+
+#[test]
+fn what_may_be_seen_is_enough() {
+    let bed = Bed::new();
+    let root = bed.root().display().to_string();
+    let image = bed
+        .path(&format!("{DIR}/initramfs.img"))
+        .display()
+        .to_string();
+    set_mode(&bed, &format!("{DIR}/initramfs.img"), 0o644);
+    as_user(&bed, &["verify", "--root", &root])
+        .ends_with(0)
+        .untouched()
+        .prints(&[
+            "warning initramfs-mode",
+            "skipped kernel-rpmdb",
+            "nothing fatal",
+        ]);
+    let kver = "6.1.7-100.fc40.x86_64";
+    as_user(&bed, &["verify", "--image", &image, "--kver", kver])
+        .ends_with(0)
+        .untouched();
+    as_user(&bed, &["inspect", &image])
+        .ends_with(0)
+        .untouched()
+        .prints(&[kver]);
+}
+
+#[test]
+fn files_of_root_are_refused_in_a_sentence() {
+    let bed = Bed::new();
+    let image = bed
+        .path(&format!("{DIR}/initramfs.img"))
+        .display()
+        .to_string();
+    let root = bed.root().display().to_string();
+    let kver = "6.1.7-100.fc40.x86_64";
+    let inside = format!("/{DIR}/initramfs.img");
+    for args in [
+        &["inspect", &image][..],
+        &["inspect", "--root", &root, &inside],
+        &["verify", "--image", &image, "--kver", kver],
+        &["verify", "--root", &root, "--against", &image],
+    ] {
+        let ran = as_user(&bed, args);
+        ran.ends_with(1).untouched();
+        ran.complains(&[
+            "error: ",
+            "Permission denied",
+            &format!(". {WHAT_TO_TYPE}\n"),
+        ]);
+        ran.require(ran.stderr.lines().count() == 1, "one line");
+    }
+}
+
+#[test]
+fn jobs_are_refused_before_they_begin() {
+    let bed = Bed::new();
+    let (root, source) = (bed.root().display().to_string(), bed.source());
+    for args in [
+        &["replace", "--dry-run", "--root", &root, &source][..],
+        &["replace", "--root", &root, &source],
+        &["rebuild", "--root", &root],
+        &["status", "--root", &root],
+    ] {
+        as_user(&bed, args)
+            .ends_with(3)
+            .in_order(&[])
+            .untouched()
+            .complains(&["cannot run programs inside ", WHAT_TO_TYPE]);
+    }
+}
+
+/// Runs as root of a user name space of an ordinary user; `None` where this machine has none of these.
+#[track_caller]
+fn in_a_name_space(bed: &Bed, args: &[&str]) -> Option<Ran> {
+    let unshare = |args: &[&str]| {
+        let program = bed.copy_of_program();
+        let all = ["--user", "--map-root-user", program.to_str().unwrap()];
+        let args: Vec<_> = all.iter().chain(args).map(|&arg| arg.to_owned()).collect();
+        bed.run_program(Path::new("/usr/bin/unshare"), &args, None, |command| {
+            command.uid(USER).gid(USER);
+        })
+    };
+    if unshare(&["--version"]).status == Some(0) {
+        return Some(unshare(args));
+    }
+    println!("this machine lets an ordinary user make no user name space: not tried");
+    None
+}
+
+fn give(bed: &Bed, path: &str) {
+    for entry in walkdir::WalkDir::new(bed.path(path)).contents_first(true) {
+        lchown(entry.unwrap().path(), Some(USER), Some(USER)).unwrap();
+    }
+}
+
+#[test]
+fn in_a_user_name_space_a_tree_of_ones_own_is_like_any_other() {
+    let bed = Bed::new();
+    give(&bed, "");
+    let (root, source) = (bed.root().display().to_string(), bed.source());
+    if let Some(ran) = in_a_name_space(&bed, &["verify", "--root", &root]) {
+        ran.ends_with(0).prints(&["nothing fatal"]);
+        let args = ["replace", "--dry-run", "--root", &root, &source];
+        let ran = in_a_name_space(&bed, &args).unwrap();
+        ran.ends_with(0).prints(&["commands, in order:"]);
+    }
+}
+
+#[test]
+fn a_tree_that_belongs_to_another_is_not_begun() {
+    let bed = Bed::new();
+    // The stubs write their notes there.
+    give(&bed, "stub");
+    let (root, source) = (bed.root().display().to_string(), bed.source());
+    for args in [
+        &["replace", "--dry-run", "--root", &root, &source][..],
+        &["rebuild", "--root", &root],
+    ] {
+        if let Some(ran) = in_a_name_space(&bed, args) {
+            ran.ends_with(3).in_order(&[]).untouched().complains(&[
+                "error: creating the directory /run/ostree-kernel in ",
+                "Permission denied; replace and rebuild write there first, with --dry-run too. ",
+                WHAT_TO_TYPE,
+            ]);
+        }
+    }
+}
