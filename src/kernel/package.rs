@@ -45,6 +45,16 @@ pub struct Nevra {
     pub arch: String,
 }
 
+impl Nevra {
+    /// Whether it can be shown, and be an argument, as it is: rpmbuild allows nothing else.
+    fn is_plain(&self) -> bool {
+        let parts = [&self.name, &self.version, &self.release, &self.arch];
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-~^".contains(c);
+        let is_word = |part: &&String| !part.is_empty() && part.chars().all(plain);
+        parts.iter().all(is_word) && !self.name.starts_with(['-', '.'])
+    }
+}
+
 impl fmt::Display for Nevra {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -120,6 +130,11 @@ pub enum PackageError {
         "the package carries no SHA-256 digest of its {0}, so nothing says whether it is whole; expected a package built with rpm 4.14 or newer"
     )]
     NoDigest(&'static str),
+    /// It calls itself what no package is called.
+    #[error(
+        "its header names the package {0:?}; expected letters, digits and ._+-~^ only: it was not made by rpmbuild"
+    )]
+    Name(String),
     /// It is a source package.
     #[error("{0} is a source package; expected a binary one")]
     Source(Nevra),
@@ -157,6 +172,9 @@ impl Package {
 
     fn of_metadata(metadata: &PackageMetadata, keys: &Keyring) -> Result<Self, PackageError> {
         let nevra = nevra(metadata).map_err(in_header)?;
+        if !nevra.is_plain() {
+            return Err(PackageError::Name(nevra.to_string()));
+        }
         if metadata.is_source_package() {
             return Err(PackageError::Source(nevra));
         }

@@ -4,6 +4,7 @@
 
 mod inputs;
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::plan::{Host, Origin, Refusal, Source};
 use crate::sys::exec::Exec;
 use crate::sys::fetch::{Fetcher, Limits};
 use crate::sys::root::Root;
+use crate::sys::stop::{self, Stopped};
 
 /// Packages that are fetched or read at once.
 const AT_ONCE: usize = 4;
@@ -171,9 +173,10 @@ impl Taking<'_> {
 
     /// Fetches or copies one package, and reads it on the way; `None` for one that is left out.
     fn take(&self, index: usize, input: &Input) -> Result<Option<Source>> {
+        stop::check()?;
         match (&input.bytes, &self.fetcher) {
             (Bytes::File(path), _) => {
-                let file = open(path).map_err(|error| unusable(input, &error))?;
+                let file = open(path).map_err(|error| unusable(input, error))?;
                 self.read(index, input, file)
             }
             (Bytes::Downloaded(path), _) => {
@@ -195,7 +198,7 @@ impl Taking<'_> {
         loop {
             let fetched = fetcher
                 .fetch(&input.name, input.pin.as_deref(), anew)
-                .map_err(|error| unusable(input, &error))?;
+                .map_err(|error| unusable(input, error))?;
             let read = self.read(index, input, fetched.file);
             let is_whole = |source: &Source| source.sha256 == fetched.sha256;
             if let Ok(Some(source)) = &read
@@ -226,7 +229,7 @@ impl Taking<'_> {
                 tracing::info!("leaving out {nevra}, a source package");
                 return Ok(None);
             }
-            Err(error) => return Err(unusable(input, &error.into())),
+            Err(error) => return Err(unusable(input, error.into())),
         };
         let (sha256, _) = copying.input.finish()?;
         if let Some(expected) = input.pin.as_ref().filter(|pin| **pin != sha256) {
@@ -275,7 +278,20 @@ fn open(path: &Path) -> Result<File> {
     Ok(fs_err::File::open(path)?.into_file())
 }
 
-fn unusable(input: &Input, error: &anyhow::Error) -> anyhow::Error {
+fn unusable(input: &Input, error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Stopped>() {
+        return error;
+    }
+    let is_full = |cause: &(dyn Error + 'static)| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::StorageFull)
+    };
+    if error.chain().any(is_full) {
+        return error.context(format!(
+            "taking {}: no room for it in /run of the tree or in the cache directory. Make room there, then run again",
+            input.name
+        ));
+    }
     let why = format!("{error:#}");
     match input.bytes {
         Bytes::Url => Refusal::Download {
@@ -290,21 +306,16 @@ fn unusable(input: &Input, error: &anyhow::Error) -> anyhow::Error {
     .into()
 }
 
-/// Gives the copy the package's own name, so that the log of the transaction can be read; only
-/// where every character of it is harmless, since the name comes from the header.
+/// Gives the copy the package's own name, so that the log of the transaction can be read; where that
+/// is too long or taken, it keeps its number.
 fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) -> Result<String> {
     let nevra = &package.nevra;
     let name = format!(
         "{}-{}-{}.{}.rpm",
         nevra.name, nevra.version, nevra.release, nevra.arch
     );
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "._+-~^".contains(c);
     let new = format!("{}/{name}", workspace.packages());
-    let is_safe = name.len() <= 200
-        && !name.starts_with(['-', '.'])
-        && name.chars().all(harmless)
-        && root.lstat(&new)?.is_none();
-    if !is_safe {
+    if name.len() > 200 || root.lstat(&new)?.is_some() {
         return Ok(path);
     }
     root.rename(path, &new)?;

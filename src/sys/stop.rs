@@ -4,8 +4,13 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+
+/// How often who waits asks whether to go on waiting.
+pub const TICK: Duration = Duration::from_millis(50);
 
 /// The last of these signals that came; 0 for none. Signals are a matter of the whole process.
 static CAME: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
@@ -36,5 +41,21 @@ pub fn check() -> Result<(), Stopped> {
     match i32::try_from(number).map(Signal::try_from) {
         Ok(Ok(signal)) => Err(Stopped(signal)),
         _ => Ok(()),
+    }
+}
+
+/// Waits for that long.
+///
+/// # Errors
+/// [`Stopped`], at once, when one of the signals came.
+pub fn sleep(time: Duration) -> Result<(), Stopped> {
+    let start = Instant::now();
+    loop {
+        check()?;
+        let rest = time.saturating_sub(start.elapsed());
+        if rest.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(rest.min(TICK));
     }
 }

@@ -313,10 +313,30 @@ impl Bed {
     /// As [`Bed::run`], and sends it a signal at that moment.
     #[track_caller]
     pub fn run_and_kill<S: AsRef<str>>(&self, args: &[S], signal: Signal, after: Duration) -> Ran {
+        self.run_and_signal(args, signal, &|| std::thread::sleep(after))
+    }
+
+    /// As [`Bed::run`], and sends it a signal when `moment` returns.
+    #[track_caller]
+    pub fn run_and_signal<S: AsRef<str>>(
+        &self,
+        args: &[S],
+        signal: Signal,
+        moment: &dyn Fn(),
+    ) -> Ran {
         let mut all = vec!["--root".to_owned(), self.root().display().to_string()];
         all.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
         let program = Path::new(env!("CARGO_BIN_EXE_ostree-kernel"));
-        self.run_program(program, &all, Some((signal, after)), |_| {})
+        self.run_program(program, &all, Some((signal, moment)), |_| {})
+    }
+
+    /// Waits until a stub runs whose command line starts so.
+    pub fn wait_for(&self, start: &str) {
+        let begun = || {
+            let log = fs_err::read_to_string(self.path("stub/order.log")).unwrap_or_default();
+            log.lines().any(|line| line.starts_with(start))
+        };
+        wait_until(start, begun);
     }
 
     /// What a killed program had started ends by itself, in a moment.
@@ -335,7 +355,13 @@ impl Bed {
 
     /// Puts the root on a file system of that size (bytes), until the guard goes.
     pub fn on_a_small_disk(&self, size: u64) -> SmallDisk {
-        let (small, root) = (self.beside("small"), self.root());
+        self.small_disk("", size)
+    }
+
+    /// Puts a directory of the root on a file system of that size (bytes), until the guard goes.
+    pub fn small_disk(&self, dir: &str, size: u64) -> SmallDisk {
+        let (small, root) = (self.beside("small"), self.path(dir));
+        fs_err::create_dir_all(&root).unwrap();
         let options = format!("size={size}");
         let none: Option<&str> = None;
         mount(
@@ -373,7 +399,7 @@ impl Bed {
         &self,
         program: &Path,
         args: &[String],
-        kill_after: Option<(Signal, Duration)>,
+        signal: Option<(Signal, &dyn Fn())>,
         change: impl FnOnce(&mut Command),
     ) -> Ran {
         for log in ["order.log", "env.log", "stdin.log", "seen.log", "mark"] {
@@ -403,8 +429,8 @@ impl Bed {
             .stderr(Stdio::piped());
         change(&mut command);
         let child = command.spawn().unwrap();
-        if let Some((signal, after)) = kill_after {
-            std::thread::sleep(after);
+        if let Some((signal, moment)) = signal {
+            moment();
             kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         }
         let (status, stdout, stderr) = wait(child);
@@ -455,6 +481,15 @@ fn stub_source(name: &str) -> PathBuf {
 
 fn executable(path: &Path) {
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Waits until something holds; what does not come is a failure.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < LIMIT, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Waits for the end, with both streams; no status where it hangs.

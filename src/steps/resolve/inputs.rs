@@ -13,8 +13,9 @@ use super::Request;
 use crate::plan::pin::{self, Sums};
 use crate::plan::{Backend, Host, Refusal};
 use crate::sys::console;
-use crate::sys::exec::Exec;
+use crate::sys::exec::{Exec, quote};
 use crate::sys::fetch;
+use crate::sys::stop::Stopped;
 use crate::tools::{cliwrap, dnf};
 
 /// Where one package comes from.
@@ -76,11 +77,16 @@ fn from_repository(
     exec.root().create_dir_all(dir, 0o700)?;
     let program = cliwrap::real(exec.root(), &dnf.to_string())?;
     let download = dnf::download(&program, repo, specs, &format!("/{dir}"));
-    exec.run(&download, &mut console::doing)
-        .map_err(|error| Refusal::Download {
+    exec.run(&download, &mut console::doing).map_err(|error| {
+        if error.is::<Stopped>() {
+            return error;
+        }
+        let refusal = Refusal::Download {
             url: format!("{} from the repository {repo}", specs.join(", ")),
             why: format!("{error:#}"),
-        })?;
+        };
+        refusal.into()
+    })?;
     let mut inputs = Vec::new();
     for (name, _) in exec.root().list(dir)? {
         let name = name.to_string_lossy().into_owned();
@@ -163,7 +169,7 @@ fn inside(source: &str, path: &Path) -> Result<Vec<Input>> {
         let extension = entry.path().extension();
         if extension.is_some_and(|extension| extension == "rpm") {
             inputs.push(Input {
-                name: entry.path().display().to_string(),
+                name: shown(entry.path()),
                 named: false,
                 pin: None,
                 bytes: Bytes::File(entry.into_path()),
@@ -174,6 +180,15 @@ fn inside(source: &str, path: &Path) -> Result<Vec<Input>> {
         return Err(Refusal::NoRpms(source.to_owned()).into());
     }
     Ok(inputs)
+}
+
+/// A name that somebody else has given, as a message may have it: on one line, and printable.
+fn shown(path: &Path) -> String {
+    let name = path.display().to_string();
+    match name.chars().any(char::is_control) {
+        true => quote(path.as_os_str()),
+        false => name,
+    }
 }
 
 /// Gives every input the digest that the file of `sha256sum` has for it.

@@ -12,10 +12,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::lines::each_line;
-use crate::sys::stop::{self, Stopped};
-
-/// How often a program that prints nothing is looked after.
-const TICK: Duration = Duration::from_millis(50);
+use crate::sys::stop::{self, Stopped, TICK};
 
 /// How long a program that was asked to end may tidy up.
 const GRACE: Duration = Duration::from_secs(10);

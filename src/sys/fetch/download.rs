@@ -3,19 +3,18 @@
 //! the server says that the file is the same.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::thread;
+use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
-use ureq::Body;
 use ureq::http::Response;
 
 use super::cache::{Cache, Entry};
 use super::progress::{Bar, size};
-use super::request::{Client, Trouble, header};
+use super::request::{Client, Incoming, Trouble, header};
 use super::{Fetched, Limits};
+use crate::sys::stop;
 
 /// Bytes a second below which a download has stalled.
 pub const SLOWEST: u64 = 1024;
@@ -124,7 +123,7 @@ impl Download<'_> {
                     let pause = *pause.max(&asked.min(PAUSE_MAX));
                     let seconds = pause.as_secs_f64();
                     tracing::info!("{}: {error:#}; again in {seconds:.1} s", self.name);
-                    thread::sleep(pause);
+                    stop::sleep(pause)?;
                 }
             }
         }
@@ -141,24 +140,24 @@ impl Download<'_> {
             let date = known.last_modified.as_deref();
             headers.extend(date.map(|date| ("if-modified-since", date)));
         }
-        let response = self.client.get(self.url, &headers)?;
-        match response.status().as_u16() {
-            200 => part.start_over(&response)?,
-            206 if continues(&response, part.size) => {}
+        let answer = self.client.get(self.url, &headers)?;
+        let head = &answer.head;
+        match head.status().as_u16() {
+            200 => part.start_over(head)?,
+            206 if continues(head, part.size) => {}
             304 if known.is_some() => return Ok(Went::Unchanged),
             206 | 416 => {
-                part.start_over(&response)?;
+                part.start_over(head)?;
                 return Err(Trouble::passing(anyhow!(
                     "the server gave another part of the file than it was asked for"
                 )));
             }
-            status => return Err(refused(&response, status)),
+            status => return Err(refused(head, status)),
         }
-        let body = length(&response);
-        let whole = body.map(|length| part.size + length);
+        let whole = length(head).map(|length| part.size + length);
         self.allow(whole.unwrap_or(0))?;
         bar.begin(part.size, whole);
-        self.receive(part, response, bar)?;
+        self.receive(part, answer.body, bar)?;
         match whole {
             Some(whole) if part.size < whole => Err(Trouble::passing(anyhow!(
                 "the connection ended after {} of {whole} bytes",
@@ -169,9 +168,7 @@ impl Download<'_> {
     }
 
     /// Reads a body to its end, in time.
-    fn receive(&self, part: &mut Part, response: Response<Body>, bar: &Bar) -> Result<(), Trouble> {
-        let mut body = response.into_body().into_reader();
-        let mut buffer = vec![0; 256 * 1024];
+    fn receive(&self, part: &mut Part, mut body: Incoming, bar: &Bar) -> Result<(), Trouble> {
         let (mut window, mut arrived) = (Instant::now(), 0);
         let stall = self.limits.stall;
         let stalled = || {
@@ -181,19 +178,20 @@ impl Download<'_> {
             ))
         };
         loop {
-            let count = match body.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => count,
-                Err(error) if is_timeout(&error) => return Err(stalled()),
-                Err(error) => {
+            let bytes = match body.next()? {
+                None => return Ok(()),
+                Some(Ok(bytes)) => bytes,
+                Some(Err(error)) if is_timeout(&error) => return Err(stalled()),
+                Some(Err(error)) => {
                     let what = format!("the connection broke after {} bytes", part.size);
                     return Err(Trouble::passing(anyhow::Error::from(error).context(what)));
                 }
             };
-            self.allow(part.size + count as u64)?;
-            part.add(&buffer[..count]).map_err(Trouble::Lasting)?;
-            bar.advance(count as u64);
-            arrived += count as u64;
+            let count = bytes.len() as u64;
+            self.allow(part.size + count)?;
+            part.add(&bytes).map_err(Trouble::Lasting)?;
+            bar.advance(count);
+            arrived += count;
             if window.elapsed() >= stall {
                 if arrived < SLOWEST * stall.as_secs().max(1) {
                     return Err(stalled());
@@ -222,7 +220,7 @@ impl Part {
     }
 
     /// Forgets what has arrived; the bytes of `response` are the first.
-    fn start_over(&mut self, response: &Response<Body>) -> Result<(), Trouble> {
+    fn start_over(&mut self, response: &Response<()>) -> Result<(), Trouble> {
         let emptied = self
             .file
             .set_len(0)
@@ -249,7 +247,7 @@ impl Part {
 }
 
 /// Whether a part of a file begins at `size`.
-fn continues(response: &Response<Body>, size: u64) -> bool {
+fn continues(response: &Response<()>, size: u64) -> bool {
     let range = header(response, "content-range").unwrap_or_default();
     let start = range
         .strip_prefix("bytes ")
@@ -257,11 +255,11 @@ fn continues(response: &Response<Body>, size: u64) -> bool {
     start.and_then(|start| start.parse().ok()) == Some(size) && size > 0
 }
 
-fn length(response: &Response<Body>) -> Option<u64> {
+fn length(response: &Response<()>) -> Option<u64> {
     header(response, "content-length")?.parse().ok()
 }
 
-fn refused(response: &Response<Body>, status: u16) -> Trouble {
+fn refused(response: &Response<()>, status: u16) -> Trouble {
     let error = anyhow!("the server answered with status {status}");
     if !matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) {
         return Trouble::Lasting(error);

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One request and its redirects.
+//!
+//! The network is waited for by a thread that touches no file. Who no longer wants to wait, since we
+//! are to stop, leaves it behind: name servers, connections and silent servers cannot be hurried.
 
+use std::io::{self, Read};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -9,6 +15,13 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 use super::proxy;
+use crate::sys::stop::{self, Stopped, TICK};
+
+/// How many bytes of a body are handed over at once.
+const CHUNK: usize = 256 * 1024;
+
+/// How many chunks wait to be taken.
+const CHUNKS_AHEAD: usize = 4;
 
 /// How many redirects are followed.
 const REDIRECTS_MAX: usize = 10;
@@ -45,7 +58,66 @@ impl Trouble {
     }
 }
 
+impl From<Stopped> for Trouble {
+    fn from(stopped: Stopped) -> Self {
+        Self::Lasting(stopped.into())
+    }
+}
+
+/// An answer, whose body is still to come.
+pub struct Answer {
+    /// Status and headers.
+    pub head: Response<()>,
+    /// The rest.
+    pub body: Incoming,
+}
+
+/// A body that is coming.
+pub struct Incoming(Receiver<io::Result<Vec<u8>>>);
+
+impl Incoming {
+    /// What has come next; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Stopped`] when we are to stop. What the network did wrong is inside.
+    pub fn next(&mut self) -> Result<Option<io::Result<Vec<u8>>>, Stopped> {
+        wait(&self.0)
+    }
+}
+
+/// What the thread has to say next; `None` when it has ended.
+fn wait<T>(from: &Receiver<T>) -> Result<Option<T>, Stopped> {
+    loop {
+        stop::check()?;
+        match from.recv_timeout(TICK) {
+            Ok(next) => return Ok(Some(next)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+    }
+}
+
+/// Hands a body over until nobody takes it any more.
+fn hand_over(mut body: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut chunk = vec![0; CHUNK];
+        let next = match body.read(&mut chunk) {
+            Ok(0) => return,
+            Ok(count) => {
+                chunk.truncate(count);
+                Ok(chunk)
+            }
+            Err(error) => Err(error),
+        };
+        let is_last = next.is_err();
+        if to.send(next).is_err() || is_last {
+            return;
+        }
+    }
+}
+
 /// Asks servers.
+#[derive(Clone)]
 pub struct Client(Agent);
 
 impl Client {
@@ -73,7 +145,32 @@ impl Client {
     }
 
     /// The answer to a GET with these headers, of the place that redirects lead to.
-    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response<Body>, Trouble> {
+    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, Trouble> {
+        let (to, answer) = mpsc::sync_channel(1);
+        let (chunks, body) = mpsc::sync_channel(CHUNKS_AHEAD);
+        let (client, url) = (self.clone(), url.to_owned());
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let headers: Vec<_> = headers.iter().map(owned).collect();
+        thread::spawn(move || {
+            let response = client.follow(&url, &headers);
+            let (head, body) = match response.map(Response::into_parts) {
+                Ok((head, body)) => (Ok(Response::from_parts(head, ())), Some(body)),
+                Err(trouble) => (Err(trouble), None),
+            };
+            if to.send(head).is_ok()
+                && let Some(body) = body
+            {
+                hand_over(body.into_reader(), &chunks);
+            }
+        });
+        let panicked = || Trouble::Lasting(anyhow!("the thread that asks the server has panicked"));
+        Ok(Answer {
+            head: wait(&answer)?.ok_or_else(panicked)??,
+            body: Incoming(body),
+        })
+    }
+
+    fn follow(&self, url: &str, headers: &[(String, String)]) -> Result<Response<Body>, Trouble> {
         let mut at = url.to_owned();
         for _ in 0..=REDIRECTS_MAX {
             let response = self.hop(&at, headers)?;
@@ -97,7 +194,7 @@ impl Client {
         )))
     }
 
-    fn hop(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response<Body>, Trouble> {
+    fn hop(&self, url: &str, headers: &[(String, String)]) -> Result<Response<Body>, Trouble> {
         let uri: Uri = url
             .parse()
             .map_err(|error| Trouble::Lasting(anyhow!("not a URL: {error}")))?;
@@ -111,7 +208,7 @@ impl Client {
         let proxy = proxy.map(|proxy| through(&proxy)).transpose()?;
         let mut request = self.0.get(uri).config().proxy(proxy).build();
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(name, value);
         }
         request.call().map_err(Trouble::of)
     }
@@ -130,7 +227,7 @@ fn through(proxy: &str) -> Result<Proxy, Trouble> {
 }
 
 /// A header of a response, where it is text.
-pub fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+pub fn header<'a, T>(response: &'a Response<T>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
