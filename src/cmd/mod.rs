@@ -45,6 +45,8 @@ struct Job<'a> {
     left_out: Vec<String>,
     warnings: Vec<String>,
     commit: Vec<Cmd>,
+    /// Build the initramfs twice, and compare.
+    prove: bool,
     ending: &'a Ending,
 }
 
@@ -78,11 +80,10 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// What both jobs do before they change anything.
-    fn begin(&self, exec: &Exec) -> Result<Workspace> {
-        stop::listen().context("asking for signals")?;
+    /// What both jobs do before they start any program.
+    fn begin(&self, exec: &Exec) -> Result<()> {
         exec.limit_to(Duration::from_secs(self.timeout));
-        Workspace::open(exec.root())
+        stop::listen().context("asking for signals")
     }
 
     /// What is asked of dracut.
@@ -102,7 +103,7 @@ impl Job<'_> {
         global: &Global,
     ) -> Result<Outcome> {
         let base = base.done();
-        let wants = self.ending.wants(exec.root(), base.as_ref())?;
+        let mut wants = self.ending.wants(exec.root(), base.as_ref())?;
         let options = Options {
             base,
             wanted: Wanted {
@@ -122,8 +123,14 @@ impl Job<'_> {
                 removed => format!("removed {}", removed.join(", ")),
             },
         )?;
-        let generate = || generate::generate(exec, &workspace, clean, wants);
-        let candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
+        let generate = || generate::generate(exec, &workspace, clean, &mut wants);
+        let mut candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
+        if self.prove {
+            let prove = || generate::prove(exec, &workspace, candidate, &mut wants);
+            candidate = step("prove", prove, |_| {
+                "built again, and every byte is the same".to_owned()
+            })?;
+        }
         let verified = step(
             "verify",
             || verify(exec.root(), candidate, &options),
@@ -164,7 +171,8 @@ impl Job<'_> {
             total.as_secs_f64(),
             total.saturating_sub(exec.waited()).as_secs_f64()
         );
-        publish(&report, global, self.ending.report.as_deref())?;
+        publish(&report, global, self.ending.report.as_deref())
+            .context("the tree is committed; only the report is missing")?;
         Ok(Outcome::Committed)
     }
 
@@ -248,7 +256,7 @@ fn unfinished(name: &str) -> &'static str {
         "survey" | "resolve" => "nothing was changed",
         "transact" => "packages may be half replaced; build the layer again",
         "commit" => "the tree is whole, and not yet cleaned; run the same line again",
-        _ => "the new kernel is there without its initramfs; run the same line again",
+        _ => "the kernel is there without its new initramfs; run the same line again",
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::{Ending, Job, step};
 use crate::cli::Global;
 use crate::report::Outcome;
+use crate::steps::workspace::Workspace;
 use crate::steps::{commit, locate, survey, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
@@ -16,6 +17,9 @@ use crate::sys::root::Root;
 /// multipath.conf, a module changed), verifies it and commits.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Build it twice, and fail if the two are not the same byte for byte
+    #[arg(long, help_heading = "Initramfs and commit")]
+    pub prove: bool,
     /// Options of both jobs.
     #[command(flatten)]
     pub ending: Ending,
@@ -29,10 +33,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let start = Instant::now();
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
+    args.ending.begin(&exec)?;
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
     let kver = host.kernel()?;
-    let base = verify::baseline(&root, &kver, |_| {});
-    let workspace = args.ending.begin(&exec)?;
+    let base = verify::baseline(&root, &kver);
+    let workspace = Workspace::open(&root)?;
     workspace.log(&exec)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();
     let locate = || locate::locate(&exec, &kver, None, settled);
@@ -49,6 +54,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         left_out: Vec::new(),
         warnings: Vec::new(),
         commit: commit::commands(&exec, host.kind)?,
+        prove: args.prove,
         ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, base, global)

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::sources::{self, Sources};
 use super::{Ending, Job, step};
-use crate::checks::Baseline;
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::kernel::signature::Signature;
@@ -17,7 +16,7 @@ use crate::plan::{self, Backend, Host, Plan, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::steps::journal::Journal;
 use crate::steps::verify::{self, Reading};
-use crate::steps::workspace;
+use crate::steps::workspace::{self, Workspace};
 use crate::steps::{commit, done, locate, resolve, survey, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
@@ -55,25 +54,27 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let start = Instant::now();
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
+    args.ending.begin(&exec)?;
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
     if let Some(report) = at_a_glance(&exec, &host, args) {
         return unchanged(report, global, args.ending.report.as_deref());
     }
-    let workspace = args.ending.begin(&exec)?;
+    let workspace = Workspace::open(&root)?;
+    // The base's initramfs is read while packages are fetched and checked.
+    let base = verify::baseline(&root, &host.kernel()?);
     let resolve = || resolve::resolve(&exec, &host, &workspace, &args.sources.request());
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, &host, &wishes)?;
     let plan = plan::plan(&host, set, &wishes)?;
     if args.dry_run {
-        return dry_run(&exec, &plan, args, global);
+        return dry_run(&exec, &plan, base, args, global);
     }
     announce(&plan);
     if let Some(report) = done(&exec, &plan, &args.ending)? {
         return unchanged(report, global, args.ending.report.as_deref());
     }
-    let journal = Journal::of(&root, &plan.set.kver)?.filter(|_| plan.settled);
-    let begun = begin(&root, &exec, &plan, journal);
+    let journal = begin(&exec, &plan, base)?;
     workspace.log(&exec)?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
     // What a killed run left is healed, and may have hidden what the plan is made of.
@@ -101,14 +102,15 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         command: "replace",
         kind: plan.kind,
         backend: Some(plan.backend),
-        before: Some(begun.before),
+        before: Some(journal.before),
         packages: packages(&plan),
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         commit: commit::commands(&exec, plan.kind)?,
+        prove: false,
         ending: &args.ending,
     };
-    job.finish(&exec, workspace, kernel, begun.base, global)
+    job.finish(&exec, workspace, kernel, journal.base.into(), global)
 }
 
 impl Args {
@@ -173,50 +175,29 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     done::report(exec, &asked)
 }
 
-/// Where the kernel comes from.
-struct Begun {
-    before: Kver,
-    base: Reading,
-}
-
-/// Begins the journal of a transaction, or goes on with that of a run that was killed after its own.
-fn begin(root: &Root, exec: &Exec, plan: &Plan, journal: Option<Journal>) -> Begun {
-    if let Some(Journal {
-        before,
-        command,
-        base,
-        ..
-    }) = journal
-    {
+/// Goes on with the journal of a run that was killed after its transaction, or begins one: what the
+/// base has is written down before it changes.
+fn begin(exec: &Exec, plan: &Plan, base: Reading) -> Result<Journal> {
+    let root = exec.root();
+    if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
+        let before = &journal.before;
         tracing::info!("going on after a run that did not end: {before} is replaced");
-        if let Some(command) = command {
-            exec.has_run(command);
+        if let Some(command) = &journal.command {
+            exec.has_run(command.clone());
         }
-        return Begun {
-            before,
-            base: base.into(),
-        };
+        return Ok(journal);
     }
-    let (to, mut journal) = (
-        root.clone(),
-        Journal {
-            before: plan.old.clone(),
-            after: plan.set.kver.clone(),
-            command: (!plan.settled)
-                .then(|| transact::command(plan, &format!("/{}", workspace::TMP)).to_string()),
-            base: None,
-        },
-    );
-    let note = move |base: &Baseline| {
-        journal.base = Some(base.clone());
-        if let Err(error) = journal.write(&to) {
-            tracing::debug!("{error:#}");
-        }
-    };
-    Begun {
+    let transaction = || transact::command(plan, &format!("/{}", workspace::TMP)).to_string();
+    let journal = Journal {
         before: plan.old.clone(),
-        base: verify::baseline(root, &plan.old, note),
-    }
+        after: plan.set.kver.clone(),
+        command: (!plan.settled).then(transaction),
+        base: base.done(),
+    };
+    journal
+        .write(root)
+        .context("noting what the base has, for the case that this run does not end")?;
+    Ok(journal)
 }
 
 /// Says that an earlier run has done it all.
@@ -238,7 +219,13 @@ fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<
     Ok(Outcome::Unchanged)
 }
 
-fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Outcome> {
+fn dry_run(
+    exec: &Exec,
+    plan: &Plan,
+    base: Reading,
+    args: &Args,
+    global: &Global,
+) -> Result<Outcome> {
     let tmpdir = &format!("/{}", workspace::TMP);
     let kver = &plan.set.kver;
     // cliwrap will be off by then, so dracut is itself.
@@ -246,8 +233,7 @@ fn dry_run(exec: &Exec, plan: &Plan, args: &Args, global: &Global) -> Result<Out
     if !plan.settled {
         commands.push(transact::command(plan, tmpdir));
     }
-    let base = verify::baseline(exec.root(), &plan.old, |_| {}).done();
-    let wants = args.ending.wants(exec.root(), base.as_ref())?;
+    let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
     commands.extend(wants.commands("dracut", kver, tmpdir));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);

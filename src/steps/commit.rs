@@ -9,6 +9,7 @@ use super::workspace::Workspace;
 use crate::plan::Kind;
 use crate::report::{self, Report};
 use crate::sys::exec::{Cmd, Exec};
+use crate::sys::root::Root;
 use crate::tools::{ostree, rpm_ostree};
 
 /// What `ostree container commit` empties, and we where there is no such command.
@@ -51,12 +52,9 @@ pub fn commit(
     verified.candidate.sync()?;
     install(exec, &verified)?;
     let root = exec.root();
-    let json = serde_json::to_vec_pretty(report).context("writing the report")?;
-    if let Some((dir, _)) = report::PATH.rsplit_once('/') {
-        root.create_dir_all(dir, 0o755)?;
-        root.remove_temporaries(dir)?;
-    }
-    root.write(report::PATH, &[json.as_slice(), b"\n"].concat(), 0o644)?;
+    write_report(root, report).context(
+        "the new initramfs is in place, and its report could not be written into the image; nothing is cleaned or committed yet, run the same line again",
+    )?;
     workspace.empty()?;
     if no_commit {
         return workspace.close();
@@ -73,6 +71,15 @@ pub fn commit(
         }
     }
     workspace.close()
+}
+
+fn write_report(root: &Root, report: &Report) -> Result<()> {
+    let json = serde_json::to_vec_pretty(report).context("writing the report")?;
+    if let Some((dir, _)) = report::PATH.rsplit_once('/') {
+        root.create_dir_all(dir, 0o755)?;
+        root.remove_temporaries(dir)?;
+    }
+    Ok(root.write(report::PATH, &[json.as_slice(), b"\n"].concat(), 0o644)?)
 }
 
 fn install(exec: &Exec, verified: &Verified) -> Result<()> {

@@ -2,12 +2,15 @@
 //! depmod, then the real dracut, once. Its exit status 0 is not believed: the log is read for the
 //! lines that mean loss.
 
+mod difference;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, bail};
 
+use self::difference::difference;
 use super::clean::Clean;
 use super::locate::Kernel;
 use super::workspace::Workspace;
@@ -107,7 +110,7 @@ impl Wants {
 }
 
 /// Builds the initramfs. dracut does its work once; where it stops before that, since a module of
-/// the base cannot be added any more, it starts again without that one.
+/// the base cannot be added any more, it starts again without that one, which goes from `wants`.
 ///
 /// # Errors
 /// When depmod or dracut fails, or dracut prints that something was lost, or made no file.
@@ -115,23 +118,63 @@ pub fn generate(
     exec: &Exec,
     workspace: &Workspace,
     clean: Clean,
-    mut wants: Wants,
+    wants: &mut Wants,
 ) -> Result<Candidate> {
     let root = exec.root();
-    let kernel = clean.kernel;
-    let kver = kernel.kver.clone();
-    let purpose = || format!("generating the initramfs for {kver}");
-    let tmpdir = format!("/{}", workspace.tmp()?);
-    let program = cliwrap::real(root, "dracut")?;
-    exec.run(&depmod::all(&kver), &mut |_| {})
-        .with_context(purpose)?;
+    let kver = clean.kernel.kver.clone();
     let mut candidate = Candidate {
         path: candidate_path(&kver),
         root: root.clone(),
         syncing: None,
-        kernel,
+        kernel: clean.kernel,
     };
-    root.remove_file(&candidate.path)?;
+    build(exec, workspace, &kver, wants)
+        .with_context(|| format!("generating the initramfs for {kver}"))?;
+    let (root, path) = (root.clone(), candidate.path.clone());
+    candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
+    Ok(candidate)
+}
+
+/// Builds the candidate a second time, by the same command lines, and compares.
+///
+/// # Errors
+/// When the second build fails or is not the same; then it says what differs.
+pub fn prove(
+    exec: &Exec,
+    workspace: &Workspace,
+    mut first: Candidate,
+    wants: &mut Wants,
+) -> Result<Candidate> {
+    first.sync()?;
+    let root = exec.root();
+    let kver = first.kernel.kver.clone();
+    // dracut writes its arguments into the image: the second file must have the first one's name.
+    let path = std::mem::replace(&mut first.path, format!("{}-first", candidate_path(&kver)));
+    root.rename(&path, &first.path)?;
+    let second = Candidate {
+        path,
+        root: root.clone(),
+        syncing: None,
+        kernel: first.kernel.clone(),
+    };
+    build(exec, workspace, &kver, wants)
+        .with_context(|| format!("generating the initramfs for {kver} a second time"))?;
+    match difference(root, &first.path, &second.path)? {
+        None => Ok(second),
+        Some(what) => bail!(
+            "two builds of the initramfs for {kver} are not the same, and nothing was committed. Look for what makes a file or a date of its own in dracut's modules and configuration:\n{what}"
+        ),
+    }
+}
+
+/// One build into the candidate's place.
+fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> Result<()> {
+    let root = exec.root();
+    let path = candidate_path(kver);
+    let tmpdir = format!("/{}", workspace.tmp()?);
+    let program = cliwrap::real(root, "dracut")?;
+    exec.run(&depmod::all(kver), &mut |_| {})?;
+    root.remove_file(&path)?;
     let losses = loop {
         let mut losses = Vec::new();
         let mut refused = None;
@@ -147,7 +190,7 @@ pub fn generate(
                 .map(str::to_owned)
                 .or(refused.take());
         };
-        let ran = exec.run(&wants.dracut(&program, &kver, &tmpdir), &mut judge);
+        let ran = exec.run(&wants.dracut(&program, kver, &tmpdir), &mut judge);
         let had = wants.inherited.len();
         wants
             .inherited
@@ -157,7 +200,7 @@ pub fn generate(
                 "the base's initramfs has dracut's module {module}, which cannot be added now; dracut starts again without it"
             ),
             _ => {
-                ran.with_context(purpose)?;
+                ran?;
                 break losses;
             }
         }
@@ -165,28 +208,24 @@ pub fn generate(
     workspace.remove_tmp()?;
     if !losses.is_empty() {
         bail!(
-            "{}: dracut exited with status 0, and printed that something is lost:\n    | {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
-            purpose(),
+            "dracut exited with status 0, and printed that something is lost:\n    | {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
             losses.join("\n    | ")
         );
     }
-    match root.lstat(&candidate.path)? {
+    match root.lstat(&path)? {
         Some(meta) if meta.kind == root::Kind::File && meta.size > 0 => {
-            root.set_mode(&candidate.path, 0o600)?;
-            append_random(root, &candidate.path, meta.size)?;
+            root.set_mode(&path, 0o600)?;
+            append_random(root, &path, meta.size)
         }
         Some(_) => bail!(
-            "{}: dracut exited with status 0, and its file is empty. Run again with -v to read its log",
-            purpose()
+            "dracut exited with status 0, and its file is empty. Run again with -v to read its log"
         ),
-        None => bail!(
-            "{}: dracut exited with status 0, and made no file. Run again with -v to read its log",
-            purpose()
-        ),
+        None => {
+            bail!(
+                "dracut exited with status 0, and made no file. Run again with -v to read its log"
+            )
+        }
     }
-    let (root, path) = (root.clone(), candidate.path.clone());
-    candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
-    Ok(candidate)
 }
 
 /// The small segment with /dev/random and /dev/urandom, as rpm-ostree appends it: FIPS libraries

@@ -13,6 +13,7 @@ use crate::sys::exec::Exec;
 use crate::tools::{cliwrap, rpm};
 
 /// The one kernel of the tree.
+#[derive(Clone)]
 pub struct Kernel {
     /// What `uname -r` will say; its directory is there and holds a regular `vmlinuz`.
     pub kver: Kver,

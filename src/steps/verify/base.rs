@@ -59,24 +59,18 @@ impl From<Option<Baseline>> for Reading {
     }
 }
 
-/// What the kernel in the tree and its initramfs have. It is looked up before this returns, since
-/// the transaction removes it; the initramfs is read behind our back, and then `note`d.
-pub fn baseline(
-    root: &Root,
-    kver: &Kver,
-    note: impl FnOnce(&Baseline) + Send + 'static,
-) -> Reading {
+/// What the kernel in the tree and its initramfs have. It is looked up before this returns; the
+/// initramfs is read behind our back.
+pub fn baseline(root: &Root, kver: &Kver) -> Reading {
     let path = format!("{}/initramfs.img", kver.dir());
     let found = look_up(root, kver, &path);
     let read = || {
         let (file, before) = found?;
-        let baseline = Baseline {
+        Ok(Baseline {
             signed: before.signed,
             kmods: before.kmods,
             ..of_file(file)?
-        };
-        note(&baseline);
-        Ok(baseline)
+        })
     };
     Reading(Known::Soon(path, thread::spawn(read)))
 }

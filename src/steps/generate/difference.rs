@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What differs between two builds that should be one.
+
+use std::fs::File;
+use std::io::Seek;
+
+use anyhow::{Context, Result};
+
+use crate::initramfs::{Inventory, Keep, Limits, Segment, read_into};
+use crate::inspect::{self, Shown, Summary};
+use crate::steps::digest::Digesting;
+use crate::sys::root::Root;
+
+/// One build.
+struct Build {
+    summary: Summary,
+    inventory: Inventory,
+}
+
+/// What differs between two initramfs files, as `inspect --diff` says it; `None` where the bytes are
+/// the same.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn difference(root: &Root, first: &str, second: &str) -> Result<Option<String>> {
+    let open = |path: &str| -> Result<File> {
+        root.open_file(path)?
+            .with_context(|| format!("/{path} is gone"))
+    };
+    let (one, two) = (open(first)?, open(second)?);
+    let digest = |file: &File| -> Result<_> {
+        Ok(Digesting::new(file.try_clone().context("reading it")?).finish()?)
+    };
+    if digest(&one)? == digest(&two)? {
+        return Ok(None);
+    }
+    let (one, two) = (look(one)?, look(two)?);
+    let diff = inspect::diff(
+        (&one.summary, &one.inventory),
+        (&two.summary, &two.inventory),
+    );
+    let mut text = Vec::new();
+    inspect::write_diff(("the first build", "the second build"), &diff, &mut text)
+        .context("saying what differs")?;
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if diff.is_empty() {
+        text += &beneath(&one.inventory, &two.inventory);
+    }
+    Ok(Some(text))
+}
+
+fn look(mut file: File) -> Result<Build> {
+    file.rewind().context("reading it again")?;
+    let bytes = file.metadata().context("reading it again")?.len();
+    let limits = Limits::default();
+    let keep = Keep {
+        digests: true,
+        ..Keep::default()
+    };
+    let mut inventory = Inventory::keeping(&limits, keep);
+    let mut segments: Vec<Segment> = Vec::new();
+    read_into(&file, &limits, &mut inventory, &mut segments)?;
+    Ok(Build {
+        summary: Summary::new(bytes, &segments, &inventory),
+        inventory,
+    })
+}
+
+/// What differs where names and contents are the same: dates, order, or what the compressor made.
+fn beneath(one: &Inventory, two: &Inventory) -> String {
+    let pairs = || one.nodes().zip(two.nodes());
+    let dated: Vec<_> = pairs()
+        .filter(|((_, a), (_, b))| a.mtime != b.mtime)
+        .collect();
+    if let Some(((path, a), (_, b))) = dated.first() {
+        return format!(
+            "The dates of {} names differ, the first of {}: {} and {}, in seconds since 1970.\n",
+            dated.len(),
+            Shown(path),
+            a.mtime,
+            b.mtime
+        );
+    }
+    match pairs().find(|((_, a), (_, b))| a.entry != b.entry) {
+        Some(((path, a), (_, b))) => format!(
+            "The order differs: {} is entry {} and entry {}.\n",
+            Shown(path),
+            a.entry,
+            b.entry
+        ),
+        None => "The bytes of the archive's headers, or what the compressor made of it, differ.\n"
+            .to_owned(),
+    }
+}
