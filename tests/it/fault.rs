@@ -4,6 +4,7 @@
 //!
 //! `cargo test --test it fault -- --nocapture` prints the table.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,19 +81,20 @@ fn is_honest(ran: &Ran) {
     }
 }
 
-/// The next run comes to the same, or refuses and says what to do. Returns which.
+/// The next run comes to the same, or refuses and says that the layer is to be built again. Returns
+/// which.
 fn goes_on(bed: &Bed, good: &Good) -> &'static str {
     let _ = fs_err::remove_file(bed.path("stub/fault"));
     let ran = bed.run(&["replace", &bed.source()]);
     is_honest(&ran);
     if ran.status == Some(3) {
         ran.complains(&["uild the layer again"]);
-        return "refused: build the layer again";
+        return "refused";
     }
     ran.ends_with(0);
     let differs = good.tree.differs(&ran.after);
     ran.require(differs.is_empty(), &format!("another tree: {differs:#?}"));
-    "the same tree"
+    "same tree"
 }
 
 /// Does all jobs, some at once.
@@ -111,31 +113,56 @@ fn all<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     });
 }
 
+/// How a program is struck, as the stubs know it.
+const FAULTS: [&str; 4] = ["fails", "killed", "hangs", "fills"];
+
 #[test]
 fn fault_matrix() {
     let goods: Vec<_> = BASES.iter().map(|base| good(*base)).collect();
     let mut jobs = Vec::new();
     for (base, good) in BASES.iter().zip(&goods) {
         for number in 1..=good.programs.len() {
-            for how in ["fails", "killed", "hangs", "fills"] {
+            for how in FAULTS {
                 jobs.push((base, good, number, how));
             }
         }
     }
     let count = jobs.len();
+    let ends = Mutex::new(BTreeMap::new());
     all(jobs, |((name, base), good, number, how)| {
         let bed = base();
         bed.write("stub/fault", format!("{number} {how}"));
         let disk = (how == "fills").then(|| bed.on_a_small_disk(SMALL_DISK));
         let ran = bed.run(&["replace", &bed.source(), "--timeout=2"]);
+        ran.require(ran.status.is_some(), "it does not end");
         is_honest(&ran);
         let _ = fs_err::remove_file(bed.path("fill"));
         let then = goes_on(&bed, good);
-        let program: String = good.programs[number - 1].chars().take(32).collect();
-        let status = ran.status.unwrap_or(-1);
-        println!("{name:<20} {number:>2} {program:<32} {how:<7} exit {status}, then {then}");
         drop(disk);
+        let end = (ran.status.unwrap_or(-1), then);
+        ends.lock().unwrap().insert((*name, number, how), end);
     });
+    let ends = ends.into_inner().unwrap();
+    println!("the exit status of the run, and what the next one comes to:");
+    let [fails, killed, hangs, fills] = FAULTS;
+    println!(
+        "{:<20} {:<36} {fails:<13} {killed:<13} {hangs:<13} {fills}",
+        "base", "program"
+    );
+    for ((name, _), good) in BASES.iter().zip(&goods) {
+        for (index, program) in good.programs.iter().enumerate() {
+            let program: String = program.chars().take(32).collect();
+            let cell = |how| {
+                let (status, then) = ends[&(*name, index + 1, how)];
+                format!("{status}, {then}")
+            };
+            let [fails, killed, hangs, fills] = FAULTS.map(cell);
+            let number = index + 1;
+            println!(
+                "{name:<20} {number:>2} {program:<33} {fails:<13} {killed:<13} {hangs:<13} {fills}"
+            );
+        }
+    }
     println!("{count} faults");
 }
 
@@ -156,7 +183,7 @@ fn who_is_asked_to_stop_puts_back_what_held_dracut_off() {
         (
             number("dracut"),
             Signal::SIGINT,
-            "generate is unfinished: the new kernel is there without its initramfs",
+            "generate is unfinished: the kernel is there without its new initramfs",
         ),
     ] {
         let bed = base();
@@ -170,7 +197,7 @@ fn who_is_asked_to_stop_puts_back_what_held_dracut_off() {
             start.elapsed() < Duration::from_secs(60),
             "it waited for the program",
         );
-        assert_eq!(goes_on(&bed, &good), "the same tree");
+        assert_eq!(goes_on(&bed, &good), "same tree");
     }
 }
 
@@ -188,7 +215,7 @@ fn fault_kills() {
         }
     }
     let count = jobs.len();
-    let ends = Mutex::new(std::collections::BTreeMap::<_, usize>::new());
+    let ends = Mutex::new(BTreeMap::<_, usize>::new());
     all(jobs, |((name, base), good, fault, after)| {
         let bed = base();
         match fault {

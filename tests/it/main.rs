@@ -12,6 +12,8 @@ mod console;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod disks;
+#[cfg(test)]
 mod fails;
 mod fault;
 #[cfg(test)]
@@ -23,9 +25,13 @@ mod isolated;
 #[cfg(test)]
 mod kernels;
 #[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod looks;
 #[cfg(test)]
 mod man;
+#[cfg(test)]
+mod proves;
 #[cfg(test)]
 mod ran;
 #[cfg(test)]
@@ -40,6 +46,10 @@ mod server;
 mod signatures;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod stops;
+#[cfg(test)]
+mod together;
 #[cfg(test)]
 mod toolbox;
 #[cfg(test)]
