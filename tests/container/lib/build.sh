@@ -60,17 +60,19 @@ _bud() { # _bud TAG LOG ARG…
     # --layers: the stage before the line under test is made once and stays to be compared with.
     timeout "$BUILD_TIMEOUT" buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay \
         bud --isolation chroot --network host --pull-never --layers --force-rm \
-        --volume "$RPM_SET:/rpms:ro" --volume "$OUT:/bed" "${extra[@]}" "$@" -t "$tag" \
-        -f "$CASES/$CASE/Containerfile" "$OUT/context" >>"$log" 2>&1 </dev/null
+        "${volumes[@]}" --volume "$OUT:/bed" "${extra[@]}" "$@" -t "$tag" \
+        -f "$CONTAINERFILE" "$OUT/context" >>"$log" 2>&1 </dev/null
 }
 
 # The variables of a case's `args`, with their defaults:
 #   rpms=new      the set of RPMs mounted at /rpms     extra=()   more arguments for buildah bud
 #   before, after functions run on the host around the build
+# It may also say `recipe DIR BASE`: examples.sh.
 run_case() {
     local start rc=0
     CASE=$1
-    [[ -f $CASES/$CASE/Containerfile ]] || die "no case $CASE in $CASES"
+    CONTAINERFILE=$CASES/$CASE/Containerfile
+    [[ -f $CASES/$CASE/assert ]] || die "no case $CASE in $CASES"
     OUT=$BED/out/$CASE
     IMAGE=localhost/case-$CASE
     LOG=$OUT/log
@@ -88,8 +90,13 @@ run_case() {
     before
     # shellcheck disable=SC2153
     RPM_SET=$RPMS/$rpms
-    # The stage before the line under test, its tree kept under its own name.
-    if ! _bud "$IMAGE:before" "$OUT/log.before" --target base; then
+    volumes=(--volume "$RPM_SET:/rpms:ro")
+    # The stage before the line under test, its tree kept under its own name. A recipe is built as it is.
+    if [[ $CONTAINERFILE != "$CASES"/* ]]; then
+        volumes=()
+        mkdir "$OUT/context/rpms"
+        ln "$RPM_SET"/*.rpm "$OUT/context/rpms/"
+    elif ! _bud "$IMAGE:before" "$OUT/log.before" --target base; then
         tail -n 15 "$OUT/log.before"
         echo "the base stage of the case does not build (log: $OUT/log.before)"
         return 1
@@ -147,14 +154,14 @@ bed_build() {
     say "ok $case $(since "$start")s"
 }
 
-cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name Containerfile -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
+cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name assert -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
 
 # prepare_cases CASE…: the base images and the tool that they name.
 prepare_cases() {
     local suite files=("${@/#/$CASES/}")
-    files=("${files[@]/%//Containerfile}")
+    files=("${files[@]/%//Containerfile}" "${files[@]/%//args}")
     for suite in "${SUITES[@]}"; do
         if grep -qs "localhost/bed-$suite" "${files[@]}"; then bed_base "$suite"; fi
     done
-    if grep -qs localhost/ostree-kernel "${files[@]}"; then tool_image; fi
+    if grep -qsE 'localhost/ostree-kernel|^recipe ' "${files[@]}"; then tool_image; fi
 }

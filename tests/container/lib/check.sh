@@ -25,7 +25,7 @@ bed_check() {
     names=("$@")
     ((${#names[@]})) || mapfile -t names < <(cases)
     for name in "${names[@]}"; do
-        [[ -f $CASES/$name/Containerfile ]] || die "no case $name (there are: $(cases | paste -sd ' '))"
+        [[ -f $CASES/$name/assert ]] || die "no case $name (there are: $(cases | paste -sd ' '))"
     done
     prepare_cases "${names[@]}"
     rm -rf "$BED/check"

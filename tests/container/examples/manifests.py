@@ -1,0 +1,122 @@
+#!/usr/bin/python3
+"""What packaging/examples says in YAML: the manifests of OpenShift, and the workflow of GitHub.
+
+machineosconfig.json is the schema of MachineOSConfig v1 without its descriptions, from the CRD of openshift/api
+(machineconfiguration.openshift.io, machineosconfigs). What the CRD says as rules of CEL is here as code.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import yaml
+
+HERE = pathlib.Path(__file__).parent
+EXAMPLES = HERE.parents[2] / "packaging" / "examples"
+GROUP = "machineconfiguration.openshift.io/v1"
+PUSH_SPEC = r"([a-zA-Z0-9-]+\.)+[a-zA-Z0-9-]+(:[0-9]{2,5})?(/[a-zA-Z0-9-_]{1,61})*/[a-zA-Z0-9-_.]+:[a-zA-Z0-9._-]+"
+TYPES = {"object": dict, "array": list, "string": str}
+
+
+def conforms(value, schema, at=""):
+    """Every way in which a value is not as the schema has it; fields that it does not know are pruned by the cluster."""
+    kind = TYPES[schema["type"]]
+    if not isinstance(value, kind):
+        return [f"{at}: expected {schema['type']}, found {value!r}"]
+    wrong = []
+    if "enum" in schema and value not in schema["enum"]:
+        wrong.append(f"{at}: {value!r} is none of {schema['enum']}")
+    if kind is not dict and not schema.get("minLength", schema.get("minItems", 0)) <= len(value) <= schema.get(
+        "maxLength", schema.get("maxItems", len(value))
+    ):
+        wrong.append(f"{at}: its length is {len(value)}")
+    if kind is list:
+        for index, item in enumerate(value):
+            wrong += conforms(item, schema["items"], f"{at}[{index}]")
+    if kind is dict and "properties" in schema:
+        wrong += [f"{at}.{name}: missing" for name in schema.get("required", []) if name not in value]
+        for name, item in value.items():
+            known = schema["properties"].get(name)
+            wrong += conforms(item, known, f"{at}.{name}") if known else [f"{at}.{name}: no such field"]
+    return wrong
+
+
+def machine_os_config(text):
+    config = yaml.safe_load(text)
+    wrong = conforms(config, json.loads((HERE / "machineosconfig.json").read_text()))
+    if wrong:
+        return wrong
+    spec = config["spec"]
+    if (config.get("apiVersion"), config.get("kind")) != (GROUP, "MachineOSConfig"):
+        wrong.append("apiVersion and kind")
+    if config["metadata"]["name"] != spec["machineConfigPool"]["name"]:
+        wrong.append("its name is not that of its pool")
+    if not re.fullmatch(PUSH_SPEC, spec["renderedImagePushSpec"]):
+        wrong.append("renderedImagePushSpec")
+    containerfile = (EXAMPLES / "okd-scos" / "Containerfile").read_text()
+    content = containerfile[containerfile.index("FROM configs AS final") :].strip()
+    if [it["content"] for it in spec["containerFile"]] != [content]:
+        wrong.append("its content is not what okd-scos/Containerfile builds")
+    return wrong
+
+
+def machine_config(text):
+    config = yaml.safe_load(text)
+    wrong = []
+    if (config["apiVersion"], config["kind"]) != (GROUP, "MachineConfig"):
+        wrong.append("apiVersion and kind")
+    if not config["metadata"]["labels"].get("machineconfiguration.openshift.io/role"):
+        wrong.append("no role")
+    if set(config["spec"]) != {"osImageURL"} or not re.fullmatch(
+        r"[a-z0-9./-]+@sha256:[a-f0-9]{64}", config["spec"]["osImageURL"]
+    ):
+        wrong.append("osImageURL by its digest, and nothing else, was expected")
+    return wrong
+
+
+def workflow(text):
+    jobs = yaml.safe_load(text)["jobs"]
+    wrong = []
+    for job in jobs.values():
+        if set(job["strategy"]["matrix"]) != {"kernel", "base"}:
+            wrong.append("the matrix")
+        for step in job["steps"]:
+            run = re.sub(r"\$\{\{.*?\}\}", "x", step.get("run", ""))
+            shell = subprocess.run(["bash", "-n"], input=run, capture_output=True, text=True)
+            if shell.returncode:
+                wrong.append(f"{step['name']}: {shell.stderr}")
+    return wrong
+
+
+def broken():
+    """Each of these is found; else the checks above are worth nothing."""
+    good = (EXAMPLES / "okd-scos" / "machineosconfig.yaml").read_text()
+    for find, put in [
+        ("imageBuilderType: Job", "imageBuilderType: PodImageBuilder"),
+        ("containerfileArch: AMD64", "containerfileArch: amd64"),
+        ("renderedImagePushSecret:", "renderedImageSecret:"),
+        ("    name: worker\n", "    name: master\n"),
+        ("scos:worker", "scos"),
+        ("content: |-", "contents: |-"),
+        ("ostree-kernel replace", "#" * 4096 + " replace"),
+    ]:
+        assert find in good, find
+        if not machine_os_config(good.replace(find, put, 1)):
+            yield f"machineosconfig.yaml with {put[:40]!r} was taken for good"
+
+
+def main():
+    wrong = list(broken())
+    for name, judge in [
+        ("okd-scos/machineosconfig.yaml", machine_os_config),
+        ("okd-scos/machineconfig.yaml", machine_config),
+        ("github-actions/kernels.yaml", workflow),
+    ]:
+        wrong += [f"{name}: {it}" for it in judge((EXAMPLES / name).read_text())]
+    print("\n".join(wrong), end="\n" if wrong else "")
+    sys.exit(bool(wrong))
+
+
+main()
