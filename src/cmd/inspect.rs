@@ -19,6 +19,7 @@ use crate::initramfs::{
 };
 use crate::inspect::{self, SegmentEntry, Shown, Summary};
 use crate::report::{Outcome, SCHEMA, tool};
+use crate::steps::verify::open_image;
 use crate::sys::root::Root;
 
 /// Shows what is in an initramfs: segments, kernel, dracut's modules and
@@ -83,11 +84,7 @@ struct Looked {
 impl Image {
     fn open(path: &Path, global: &Global) -> Result<Self> {
         let file = if global.root == Path::new("/") {
-            // Opening anything else, such as a fifo, could wait for ever.
-            if fs_err::metadata(path).is_ok_and(|it| !it.is_file()) {
-                bail!("opening {}: it is not a regular file", path.display());
-            }
-            fs_err::File::open(path)?.into_parts().0
+            open_image(path)?
         } else {
             let root = Root::open(&global.root)?;
             let missing = || {
@@ -303,7 +300,7 @@ fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::E
         } => format!("it leads to {}, which is not in the image", Shown(missing)),
         ResolveError::NotFound { missing, .. } => format!("{} is not in the image", Shown(missing)),
         ResolveError::NotADirectory { path } => format!("{} is not a directory", Shown(path)),
-        ResolveError::TooManyLinks => error.to_string(),
+        ResolveError::Limit { .. } => error.to_string(),
     };
     if !places.is_empty() {
         text += &format!("; there is {}", places.join(", "));

@@ -236,7 +236,7 @@ impl Visitor for Bodies<'_> {
                 .modules
                 .insert(entry.index, (path.to_vec(), comparison));
         } else if body.fill_buf()?.starts_with(b"\x7fELF") {
-            let elf = elf::read(body, &mut self.buffer)?;
+            let elf = elf::read(body, entry.size.into(), &mut self.buffer)?;
             self.keep(elf.as_ref().map_or(0, Elf::said))?;
             self.facts.elves.insert(entry.index, elf);
         }

@@ -58,7 +58,7 @@ impl Compression {
             (b"\x28\xb5\x2f\xfd", Compression::Zstd),
             (b"\x1f\x8b", Compression::Gzip),
             (b"\xfd7zXZ\0", Compression::Xz),
-            (b"\x5d\x00\x00", Compression::Lzma),
+            (b"\x5d\x00", Compression::Lzma),
             (b"\x02\x21\x4c\x18", Compression::Lz4),
             (b"BZh", Compression::Bzip2),
             (b"\x89LZO", Compression::Lzop),

@@ -76,15 +76,16 @@ pub struct Elf {
     pub runpath: Option<Vec<u8>>,
 }
 
-/// Reads the ELF file that streams by as `body`, through `buffer`. The outer error is that of
-/// `body`.
+/// Reads the ELF file of `size` bytes that streams by as `body`, through `buffer`. The outer error
+/// is that of `body`.
 pub(super) fn read(
     body: &mut dyn BufRead,
+    size: u64,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Result<Elf, ElfError>> {
     buffer.clear();
     (&mut *body).take(HEAD as u64).read_to_end(buffer)?;
-    let file = match File::new(buffer) {
+    let file = match File::new(buffer, size) {
         Ok(file) => file,
         Err(error) => return Ok(Err(error)),
     };
@@ -123,7 +124,7 @@ impl Elf {
     /// # Errors
     /// When the bytes are no ELF file, or end before something that a header promises.
     pub fn parse(bytes: &[u8]) -> Result<Self, ElfError> {
-        File::new(bytes)?.elf(&[])
+        File::new(bytes, bytes.len() as u64)?.elf(&[])
     }
 }
 
@@ -140,12 +141,15 @@ struct Header {
 }
 
 struct File<'a> {
+    /// The start of it, or all.
     bytes: &'a [u8],
+    /// How long all of it is.
+    size: u64,
     machine: Machine,
 }
 
 impl<'a> File<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, ElfError> {
+    fn new(bytes: &'a [u8], size: u64) -> Result<Self, ElfError> {
         let (wide, big) = match bytes {
             [0x7f, b'E', b'L', b'F', class @ (1 | 2), order @ (1 | 2), ..] => {
                 (*class == 2, *order == 2)
@@ -154,7 +158,11 @@ impl<'a> File<'a> {
         };
         let number = 0;
         let machine = Machine { wide, big, number };
-        let mut file = Self { bytes, machine };
+        let mut file = Self {
+            bytes,
+            size,
+            machine,
+        };
         file.machine.number = file.word("the machine", 18, 2)? as u16;
         Ok(file)
     }
@@ -162,6 +170,21 @@ impl<'a> File<'a> {
     /// `late` is the dynamic section, where it lies behind what is held.
     fn elf(&self, late: &[u8]) -> Result<Elf, ElfError> {
         let headers = self.headers()?;
+        let elf = self.linking(late, &headers)?;
+        // What a file that was cut lacks may be nothing but the end of one of these.
+        let is_cut =
+            |it: &&Header| it.kind == LOAD && it.offset.saturating_add(it.size) > self.size;
+        match headers.iter().find(is_cut) {
+            None => Ok(elf),
+            Some(&Header { offset, .. }) => {
+                let what = "the end of the segment";
+                Err(ElfError::Truncated { what, offset })
+            }
+        }
+    }
+
+    /// What it says to the dynamic linker.
+    fn linking(&self, late: &[u8], headers: &[Header]) -> Result<Elf, ElfError> {
         let mut elf = Elf {
             machine: self.machine,
             interpreter: None,
@@ -185,7 +208,7 @@ impl<'a> File<'a> {
             [] => self.slice("the dynamic section", dynamic.offset, dynamic.size)?,
             late => late,
         };
-        self.dynamic(section, &headers, &mut elf)?;
+        self.dynamic(section, headers, &mut elf)?;
         Ok(elf)
     }
 

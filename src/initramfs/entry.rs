@@ -3,6 +3,7 @@
 //!
 //! It must not read. Its invariant: a name is bytes, and what is unusual about it is said.
 
+use std::fmt;
 use std::io::{self, BufRead};
 
 /// Longest path that the kernel unpacks, its NUL included (`PATH_MAX`).
@@ -41,6 +42,17 @@ pub enum NameProblem {
     /// It is longer than `PATH_MAX` (4096 bytes with its NUL): the kernel skips the entry.
     /// [`Entry::path`] holds what the first 4096 bytes say.
     TooLong,
+}
+
+impl fmt::Display for NameProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absolute => "the name starts with a slash",
+            Self::Traversal => "the name has a .. component",
+            Self::Empty => "there is no name",
+            Self::TooLong => "the name is too long",
+        })
+    }
 }
 
 /// A device number.

@@ -29,9 +29,24 @@ pub enum ResolveError {
         /// That name, without links in it.
         path: Vec<u8>,
     },
-    /// More links than [`Limits::link_depth`](super::Limits::link_depth).
-    #[error("too many levels of symbolic links")]
-    TooManyLinks,
+    /// More than a limit allows.
+    #[error(
+        "limit {name} = {value} exceeded at `{}` (entry {entry} of the file, in segment {segment})",
+        path.escape_ascii()
+    )]
+    Limit {
+        /// [`Limits::link_depth`](super::Limits::link_depth), or `path_steps` where few links lead
+        /// a long way round.
+        name: &'static str,
+        /// Its value.
+        value: u32,
+        /// The link where it was exceeded, without links in its path.
+        path: Vec<u8>,
+        /// Number of that link's entry in the whole file.
+        entry: u64,
+        /// Number of the segment that the entry is in, from 0.
+        segment: u32,
+    },
 }
 
 /// An image inside the image, whose content this reader does not see.
@@ -67,10 +82,25 @@ pub(super) fn walk(
     let mut here: Vec<u8> = Vec::new();
     let mut links = 0;
     let mut steps = 0;
+    let mut last: Option<(Vec<u8>, &Node)> = None;
+    let limit = |name, value, (path, link): (Vec<u8>, &Node)| ResolveError::Limit {
+        name,
+        value,
+        path,
+        entry: link.entry,
+        segment: link.segment,
+    };
     while let Some(part) = todo.pop() {
         steps += 1;
         if steps > STEPS {
-            return Err(ResolveError::TooManyLinks);
+            return Err(match last {
+                Some(link) => limit("path_steps", STEPS, link),
+                // Longer than any path can be.
+                None => ResolveError::NotFound {
+                    missing: here,
+                    through_link: false,
+                },
+            });
         }
         let length = here.len();
         if part == b".." {
@@ -85,8 +115,9 @@ pub(super) fn walk(
             Some(node) if node.kind == Kind::Symlink && (follow || !todo.is_empty()) => {
                 links += 1;
                 if links > link_depth {
-                    return Err(ResolveError::TooManyLinks);
+                    return Err(limit("link_depth", link_depth, (here, node)));
                 }
+                last = Some((here.clone(), node));
                 here.truncate(if node.target.starts_with(b"/") {
                     0
                 } else {
@@ -304,7 +335,20 @@ impl Inventory {
         })
     }
 
-    /// File system images inside the image, as dracut's squash modules make them.
+    /// The file system image into which dracut's squash modules put all but what mounts it: its
+    /// path. dracut up to 049 called it `squash/root.img`, up to 103 `squash-root.img`.
+    pub fn root_image(&self) -> Option<&'static str> {
+        const SQUASHFS: [&str; 3] = ["squashfs-root.img", "squash-root.img", "squash/root.img"];
+        const EROFS: &str = "erofs-root.img";
+        let content = |path: &str| self.content(self.node(path.as_bytes())?);
+        let is_squashfs =
+            |path: &&str| content(path).is_some_and(|content| content.head.starts_with(b"hsqs"));
+        let is_erofs = || content(EROFS).is_some_and(|content| content.size > 0);
+        let squashfs = SQUASHFS.into_iter().find(is_squashfs);
+        squashfs.or_else(|| is_erofs().then_some(EROFS))
+    }
+
+    /// File system images inside the image, whatever they are for.
     pub fn inner_images(&self) -> Vec<InnerImage> {
         let format = |path: &[u8], node: &Node| {
             let content = self.content(node)?;

@@ -9,6 +9,7 @@
 //! `BUILT_IN`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX};
 use super::lookup::{ResolveError, walk};
@@ -129,6 +130,22 @@ pub enum Reason {
     Type,
 }
 
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoParent => "its directory was never created",
+            Self::ParentLink => "a link in its path leads nowhere",
+            Self::NameTooLong => "the name is too long",
+            Self::NameEmpty => "there is no name",
+            Self::TargetTooLong => "the target of the link is too long",
+            Self::Data => "data on something that has none",
+            Self::Occupied => "a directory is in the way",
+            Self::LinkSource => "the file that it links to is not there",
+            Self::Type => "of no known type",
+        })
+    }
+}
+
 /// An entry that the kernel makes nothing of, without a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
@@ -198,7 +215,7 @@ impl Tree {
             ResolveError::NotFound {
                 through_link: true, ..
             }
-            | ResolveError::TooManyLinks => Reason::ParentLink,
+            | ResolveError::Limit { .. } => Reason::ParentLink,
             _ => Reason::NoParent,
         })?;
         let built_in = found.is_empty() || BUILT_IN.contains(&found.as_slice());

@@ -9,7 +9,7 @@ use super::json::Name;
 use super::name::Shown;
 use super::space::{Sized, Space};
 use super::text;
-use crate::initramfs::{Inventory, NameProblem, Reason, Segment, SegmentKind};
+use crate::initramfs::{Inventory, NameProblem, Segment, SegmentKind};
 
 /// How many oddities are shown to people; programs get all of them.
 const ODDITIES: usize = 5;
@@ -75,7 +75,7 @@ pub struct Oddity {
     #[serde(skip)]
     raw: Vec<u8>,
     /// What about it.
-    pub what: &'static str,
+    pub what: String,
 }
 
 impl From<&Segment> for SegmentEntry {
@@ -135,29 +135,18 @@ impl Summary {
 }
 
 fn oddities(inventory: &Inventory) -> Vec<Oddity> {
-    let oddity = |path: &[u8], what| Oddity {
+    let oddity = |path: &[u8], what: String| Oddity {
         name: Name::new(path),
         raw: path.to_vec(),
         what,
     };
     let dropped = inventory.dropped().iter().map(|dropped| {
-        let what = match dropped.reason {
-            Reason::NoParent => "dropped by the kernel: its directory was never created",
-            Reason::ParentLink => "dropped by the kernel: a link in its path leads nowhere",
-            Reason::NameTooLong => "dropped by the kernel: the name is too long",
-            Reason::NameEmpty => "dropped by the kernel: there is no name",
-            Reason::TargetTooLong => "dropped by the kernel: the target of the link is too long",
-            Reason::Data => "dropped by the kernel: data on something that has none",
-            Reason::Occupied => "dropped by the kernel: a directory is in the way",
-            Reason::LinkSource => "dropped by the kernel: the file that it links to is not there",
-            Reason::Type => "dropped by the kernel: of no known type",
-        };
+        let what = format!("dropped by the kernel: {}", dropped.reason);
         oddity(&dropped.path, what)
     });
     let problems = inventory.name_problems().iter();
     let names = problems.filter_map(|(path, problem)| match problem {
-        NameProblem::Absolute => Some(oddity(path, "the name starts with a slash")),
-        NameProblem::Traversal => Some(oddity(path, "the name has a .. component")),
+        NameProblem::Absolute | NameProblem::Traversal => Some(oddity(path, problem.to_string())),
         // These are dropped, and said above.
         NameProblem::Empty | NameProblem::TooLong => None,
     });

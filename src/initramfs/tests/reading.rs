@@ -156,6 +156,40 @@ fn lz4_frames_may_be_concatenated() {
 }
 
 #[test]
+fn members_are_segments_and_no_archive_reaches_over_two() {
+    let main = archive(&small());
+    let (left, right) = main.split_at(200);
+    for compression in PACKED.into_iter().filter(|it| *it != Compression::Lz4) {
+        let packed = pack(compression, &main);
+        let (segments, names) = names(&packed.repeat(2)).unwrap();
+        assert_eq!(names, SMALL.repeat(2), "{compression}");
+        let places: Vec<_> = segments.iter().map(|it| (it.offset, it.length)).collect();
+        let length = packed.len() as u64;
+        assert_eq!(places, [(0, length), (length, length)], "{compression}");
+        // The kernel: "junk at the end of compressed archive".
+        let split = [pack(compression, left), pack(compression, right)].concat();
+        let expected = format!("truncated at byte 200 of what the {compression}");
+        assert!(error(&split).starts_with(&expected), "{}", error(&split));
+    }
+}
+
+#[test]
+fn lzma_of_any_dictionary_and_of_a_known_size() {
+    let main = archive(&small());
+    let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+    // 96 KiB: the header begins 5d 00 80.
+    options.dict_size(96 << 10);
+    let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
+    let mut packed = Vec::new();
+    let mut encoder = liblzma::bufread::XzEncoder::new_stream(main.as_slice(), stream);
+    std::io::Read::read_to_end(&mut encoder, &mut packed).unwrap();
+    assert_eq!(packed[..3], [0x5d, 0, 0x80]);
+    assert_eq!(names(&packed).unwrap().1, SMALL);
+    packed[5..13].copy_from_slice(&(main.len() as u64).to_le_bytes());
+    assert_eq!(names(&packed).unwrap().1, SMALL);
+}
+
+#[test]
 fn sums_are_verified() {
     let items = [file("a", b"some data"), file("b", b"")];
     let mut image = open_archive(&items, "070702");

@@ -144,11 +144,19 @@ fn links_are_followed_inside() {
         assert_eq!(found, b"usr/lib/os-release", "{path}");
         assert_eq!(inventory.data(path.as_bytes()).unwrap(), b"NAME=x");
     }
-    assert_eq!(inventory.resolve(b"loop"), Err(ResolveError::TooManyLinks));
-    assert_eq!(
-        inventory.resolve(b"link59/lib"),
-        Err(ResolveError::TooManyLinks)
-    );
+    for (path, expected) in [
+        (
+            "loop",
+            "limit link_depth = 40 exceeded at `loop` (entry 8 of the file, in segment 0)",
+        ),
+        (
+            "link59/lib",
+            "limit link_depth = 40 exceeded at `link19` (entry 30 of the file, in segment 0)",
+        ),
+    ] {
+        let error = inventory.resolve(path.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
     assert!(inventory.resolve(b"link39/lib").is_ok());
     let missing = ResolveError::NotFound {
         missing: b"usr/none".to_vec(),
@@ -205,6 +213,7 @@ fn answers_about_dracut_and_modules() {
         format: Foreign::Squashfs,
     };
     assert_eq!(inventory.inner_images(), [inner]);
+    assert_eq!(inventory.root_image(), Some("squashfs-root.img"));
     let names: Vec<&[u8]> = inventory
         .children(b"lib")
         .iter()
@@ -229,6 +238,26 @@ fn answers_about_dracut_and_modules() {
     let content = |path| inventory.content(inventory.node(path).unwrap()).unwrap();
     assert_eq!(content(b"script").interpreter().unwrap(), b"/bin/sh -e");
     assert!(content(b"prog").is_elf());
+}
+
+#[test]
+fn a_root_image_is_where_dracut_puts_it() {
+    type Case = (&'static [u8], &'static str, Option<&'static str>);
+    let cases: [Case; 5] = [
+        (b"hsqs", "squash/root.img", Some("squash/root.img")),
+        (b"data", "erofs-root.img", Some("erofs-root.img")),
+        (b"hsqs", "root.squashfs", None),
+        (b"hsqs", "usr/squashfs-root.img", None),
+        (b"data", "squash-root.img", None),
+    ];
+    for (data, path, expected) in cases {
+        let items = [dir("squash"), dir("usr"), file(path, data)];
+        assert_eq!(
+            inventory_of(&[archive(&items)]).root_image(),
+            expected,
+            "{path}"
+        );
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::around::is_kmod;
 use super::gather;
+use super::image::open;
 use crate::checks::Baseline;
 use crate::initramfs::{self, Inventory, Limits};
 use crate::kernel::kver::Kver;
@@ -94,8 +95,8 @@ fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {
 /// When it cannot be read as an initramfs.
 pub fn against(path: &Path) -> Result<Baseline> {
     let purpose = || format!("reading {} to compare with", path.display());
-    let file = fs_err::File::open(path).with_context(purpose)?;
-    of_file(file.into_file()).with_context(purpose)
+    let file = open(path).with_context(purpose)?;
+    of_file(file).with_context(purpose)
 }
 
 fn of_file(file: File) -> Result<Baseline> {

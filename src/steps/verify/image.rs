@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::super::digest::Digesting;
 use crate::checks::Image;
@@ -47,10 +47,21 @@ pub(super) fn of_tree(root: &Root, path: &str) -> Result<Read> {
     read(file, Some(&mut Modules(root))).with_context(|| format!("reading /{path}"))
 }
 
+/// Opens a file of the user's, which is not of a tree.
+///
+/// # Errors
+/// When it is no regular file: opening a fifo could wait for ever.
+pub fn open(path: &Path) -> Result<File> {
+    if fs_err::metadata(path).is_ok_and(|it| !it.is_file()) {
+        bail!("opening {}: it is not a regular file", path.display());
+    }
+    Ok(fs_err::File::open(path)?.into_file())
+}
+
 /// Reads a file that is not of a tree.
 pub(super) fn alone(path: &Path) -> Result<Read> {
-    let file = fs_err::File::open(path).context("opening the initramfs")?;
-    read(file.into_file(), None).with_context(|| format!("reading {}", path.display()))
+    let file = open(path).context("opening the initramfs")?;
+    read(file, None).with_context(|| format!("reading {}", path.display()))
 }
 
 fn read(file: File, disk: Option<&mut dyn OnDisk>) -> Result<Read> {

@@ -9,6 +9,7 @@ mod image;
 mod vmlinuz;
 
 pub use base::{Reading, against, baseline};
+pub use image::open as open_image;
 
 use std::path::Path;
 use std::thread;
