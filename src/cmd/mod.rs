@@ -277,6 +277,9 @@ fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> 
     printed.context("printing the result")
 }
 
+/// The answer of a check that could not look.
+const COULD_NOT: &str = "could-not-look";
+
 /// The findings as GitHub's runner takes them from the log, on standard error since it reads both.
 fn annotations(report: &Report) -> String {
     let data = |text: &str| {
@@ -300,6 +303,14 @@ fn annotations(report: &Report) -> String {
         } = finding;
         let message = format!("{path}: found {found}; expected {expected}; to do: {remedy}");
         text += &format!("::{level} title={check}::{}\n", data(&message));
+    }
+    let level = match report.outcome {
+        Outcome::Unknown => "error",
+        _ => "warning",
+    };
+    for (why, checks) in by_reason(report, &[COULD_NOT]) {
+        let why = data(why);
+        text += &format!("::{level} title={checks}::could not look: {why}\n");
     }
     text
 }
@@ -328,7 +339,7 @@ fn human(report: &Report, global: &Global) -> String {
         text += &console::plain(&finding).replace('\n', "\\u000a");
         text += "\n";
     }
-    for (why, checks) in &by_reason(report, &["could-not-look"]) {
+    for (why, checks) in &by_reason(report, &[COULD_NOT]) {
         text += &mark("unknown", cli::YELLOW);
         text += &console::plain(&format!(" {checks}: could not look: {why}\n"));
     }
@@ -343,10 +354,10 @@ fn human(report: &Report, global: &Global) -> String {
     let verdict = match report.outcome {
         Outcome::Committed | Outcome::Unchanged | Outcome::Passed => {
             let size = after.initramfs_size.unwrap_or(0) as f64 / f64::from(1 << 20);
-            format!(
-                "initramfs {size:.1} MiB, {} checks, nothing fatal",
-                report.checks.len()
-            )
+            let all = report.checks.len();
+            let looked = |answer: &str| ["good", "found"].contains(&answer);
+            let looked = report.checks.iter().filter(|it| looked(it.answer)).count();
+            format!("initramfs {size:.1} MiB, {looked} of {all} checks looked, nothing fatal")
         }
         Outcome::Rejected if report.command == "verify" => "not fit to boot".to_owned(),
         Outcome::Rejected => "not fit to boot; nothing was committed".to_owned(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 
-use super::{after, publish};
+use super::{COULD_NOT, after, publish};
 use crate::checks::{CHECKS, RootDevice, Selection, Severity, Wanted};
 use crate::cli::{self, Global};
 use crate::kernel::kver::Kver;
@@ -96,8 +96,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     };
     let (checks, findings, mut outcome) = checks(&verdict.answers);
     let warned = findings.iter().any(|it| it.severity == Severity::Warning);
-    if args.fatal_warnings && warned {
-        outcome = Outcome::Rejected;
+    let unknown = checks.iter().any(|it| it.answer == COULD_NOT);
+    if args.fatal_warnings {
+        outcome = match outcome {
+            _ if warned => Outcome::Rejected,
+            Outcome::Passed if unknown => Outcome::Unknown,
+            other => other,
+        };
     }
     let report = Report {
         schema: SCHEMA,

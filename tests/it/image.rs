@@ -130,7 +130,7 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
 }
 
 /// Writes the items, every directory before what is in it.
-fn archive(items: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
+pub fn archive(items: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for (path, mode, data) in items {

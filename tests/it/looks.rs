@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::bed::Bed;
 use crate::image::{self, Fault};
 use crate::kernels::{NEW, OLD};
+use crate::ran::Ran;
 
 const DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
 
@@ -228,4 +229,140 @@ fn verify_lists_its_checks() {
         "warning",
     ]);
     ran.require(ran.ran.is_empty(), "it looks at nothing");
+}
+
+/// Runs `verify ARGS` on no tree.
+fn verify_alone(bed: &Bed, args: &[&str]) -> Ran {
+    let all = ["verify"].iter().chain(args).map(|it| (*it).to_owned());
+    bed.run_exactly(&all.collect::<Vec<_>>(), |_| {})
+}
+
+#[test]
+fn verify_of_a_file() {
+    let bed = Bed::new();
+    let image = |name: &str, bytes: &[u8]| {
+        let path = bed.beside("images").join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = image("good", &OLD.initramfs(Fault::None));
+    let cut = image("cut", &OLD.initramfs(Fault::Truncated));
+    let fifo = image("fifo", b"");
+    fs_err::remove_file(&fifo).unwrap();
+    nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let dir = bed.beside("images").to_str().unwrap().to_owned();
+    let of = |image: &str, more: &[&str]| {
+        let args = [&["--image", image, "--kver", OLD.kver], more].concat();
+        verify_alone(&bed, &args)
+    };
+    of(&good, &[]).ends_with(0).prints(&[
+        "a lone image has no tree around it",
+        "initramfs 0.0 MiB, 7 of 22 checks looked, nothing fatal",
+    ]);
+    of(&good, &["--against", &good])
+        .ends_with(0)
+        .prints(&["8 of 22 checks looked"]);
+    of(&cut, &[])
+        .ends_with(4)
+        .prints(&["fatal initramfs-readable: initramfs.img: found truncated at byte"]);
+    for (image, says) in [
+        (fifo.as_str(), "it is not a regular file"),
+        (&dir, "it is not a regular file"),
+        ("/nowhere", "No such file"),
+    ] {
+        of(image, &[])
+            .ends_with(1)
+            .complains(&["error: opening the initramfs", says]);
+        of(&good, &["--against", image])
+            .ends_with(1)
+            .complains(&["to compare with", says]);
+    }
+    for (args, says) in [
+        (&["--image", &good][..], "--kver"),
+        (&["--only", "nonsense"], "possible values: kernel-single"),
+        (
+            &["--root", "/x", "--image", &good, "--kver", OLD.kver],
+            "--image",
+        ),
+        (&["--root-device", "tape"], "possible values: virtio"),
+    ] {
+        verify_alone(&bed, args).ends_with(2).complains(&[says]);
+    }
+}
+
+#[test]
+fn verify_with_some_checks() {
+    let bed = Bed::new();
+    let run = |args: &[&str]| bed.run(&[&["verify"], args].concat());
+    run(&["--only", "initramfs-kver"])
+        .ends_with(0)
+        .prints(&["1 of 1 checks looked"]);
+    let skipped = run(&["--skip", "initramfs-kver"]);
+    skipped
+        .ends_with(0)
+        .prints(&["skipped initramfs-kver: the user asked not to look\n"]);
+    let json = run(&["--skip", "initramfs-kver", "--format", "json"]).json();
+    let checks = json["checks"].as_array().unwrap();
+    let is_said = checks
+        .iter()
+        .any(|it| it["check"] == "initramfs-kver" && it["answer"] == "skipped");
+    skipped.require(is_said, "the report says that it was skipped");
+    bed.write("boot/vmlinuz-5", "");
+    run(&[]).ends_with(0);
+    run(&["--fatal-warnings"])
+        .ends_with(4)
+        .prints(&["warning leftovers", "not fit to boot"]);
+    run(&["--fatal-warnings", "--skip", "leftovers"]).ends_with(0);
+    // What is fatal and what could not look: the first wins.
+    bed.behave("rpm", "fail");
+    run(&[])
+        .ends_with(1)
+        .prints(&["a fatal check could not look"]);
+    run(&["--require-driver", "nonesuch"]).ends_with(4);
+    // A warning that could not look is as bad as the others.
+    bed.write(&format!("{DIR}/vmlinuz"), "hello");
+    let only = [
+        "--only",
+        "kernel-hmac",
+        "--only",
+        "leftovers",
+        "--only",
+        "initramfs-mode",
+    ];
+    run(&only).ends_with(0);
+}
+
+#[test]
+fn names_of_an_image_stay_on_their_line() {
+    const NAME: &str = "usr/bin/a\n::error::b\x1b[31m";
+    let bed = Bed::new();
+    let mut bytes = OLD.initramfs(Fault::None);
+    bytes.extend(image::archive(&[
+        (NAME.to_owned(), 0o100_755, b"#!/usr/bin/python3\n".to_vec()),
+        ("/absolute".to_owned(), 0o100_644, vec![]),
+    ]));
+    bed.write(&format!("{DIR}/initramfs.img"), bytes);
+    let root = bed.root().to_str().unwrap().to_owned();
+    for format in ["human", "json"] {
+        let args = ["--root", &root, "verify", "-v", "--format", format].map(str::to_owned);
+        let ran = bed.run_exactly(&args, |command| {
+            command.env("GITHUB_ACTIONS", "true");
+        });
+        ran.ends_with(0).untouched();
+        let whole = ran.stdout.clone() + &ran.stderr;
+        let is_plain = |it: char| it == '\n' || !it.is_control();
+        ran.require(whole.chars().all(is_plain), "no control character");
+        let commands = whole.lines().filter(|line| line.starts_with("::"));
+        let ours = |line: &str| line.contains(" title=initramfs-");
+        ran.require(
+            commands.clone().count() >= 2 && commands.into_iter().all(ours),
+            "no command but ours",
+        );
+        ran.complains(&["::warning title=initramfs-readable::absolute in the initramfs"]);
+    }
+    let args = ["--root", &root, "verify", "-v"].map(str::to_owned);
+    bed.run_exactly(&args, |_| {}).prints(&[
+        "note initramfs-init: usr/bin/a\\u000a::error::b\\u001b[31m in the initramfs: found a script for",
+    ]);
 }
