@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the initramfs.
 
-use super::{Answer, Finding, Image, Subject};
-use crate::initramfs::{Compression, Inventory};
+use std::collections::BTreeSet;
+
+use super::{Answer, Finding, Image, Severity, Subject, listed, show};
+use crate::initramfs::{Compression, Inventory, Kind, NameProblem};
+use crate::kernel::kver::Kver;
 
 type Looked = Result<Vec<Finding>, Answer>;
 
@@ -41,7 +44,7 @@ pub fn mode(subject: &Subject) -> Looked {
 
 pub fn readable(subject: &Subject) -> Looked {
     match subject.image {
-        Image::Read { .. } => Ok(vec![]),
+        Image::Read { inventory, .. } => Ok(odd_names(inventory)),
         Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
         Image::Closed(why) => Err(Answer::CouldNotLook(why.clone())),
         Image::Unreadable(why) => Ok(vec![Finding::new(
@@ -53,11 +56,34 @@ pub fn readable(subject: &Subject) -> Looked {
     }
 }
 
+/// Entries that the kernel drops without a word, and names that it takes and other programs may put
+/// elsewhere (CVE-2015-1197, CVE-2023-7207). An image may boot with them; dracut writes none.
+fn odd_names(inventory: &Inventory) -> Vec<Finding> {
+    let finding = |path: &[u8], found: String, expected: &str| {
+        let place = format!("{} in the initramfs", show(path));
+        let remedy = "look where it comes from: an archive that was appended, or another program than dracut";
+        Finding::new(place, found, expected, remedy).only(Severity::Warning)
+    };
+    let dropped = inventory.dropped().iter().map(|dropped| {
+        let found = format!("an entry that the kernel drops: {}", dropped.reason);
+        finding(&dropped.path, found, "one that it unpacks")
+    });
+    let problems = inventory.name_problems().iter();
+    let names = problems.filter_map(|(path, problem)| match problem {
+        NameProblem::Absolute | NameProblem::Traversal => {
+            Some(finding(path, problem.to_string(), "a plain relative name"))
+        }
+        // These are dropped, and said above.
+        NameProblem::Empty | NameProblem::TooLong => None,
+    });
+    listed(dropped.chain(names).collect())
+}
+
 pub fn kver(subject: &Subject) -> Looked {
-    let names: Vec<_> = subject
-        .inventory()?
-        .kernel_versions()
-        .into_iter()
+    let inventory = subject.unpacked()?;
+    let kvers = inventory.kernel_versions().into_iter();
+    let names: Vec<_> = kvers
+        .filter(|kver| !is_for_weak_updates(inventory, kver, subject.kver))
         .map(|kver| String::from_utf8_lossy(kver).into_owned())
         .collect();
     if names == [subject.kver.as_str()] {
@@ -73,6 +99,24 @@ pub fn kver(subject: &Subject) -> Looked {
         format!("{} and no other", subject.kver),
         REBUILD,
     )])
+}
+
+/// Whether a kernel's directory holds nothing but what links of weak-modules lead to, from the
+/// directory of `kver`: dracut takes those along.
+fn is_for_weak_updates(inventory: &Inventory, other: &[u8], kver: &Kver) -> bool {
+    let below = |dir: &[u8]| [b"usr/lib/modules/", dir, b"/"].concat();
+    let (other, links) = (below(other), below(kver.as_str().as_bytes()));
+    let links = [links.as_slice(), b"weak-updates/"].concat();
+    let modules = inventory.kernel_modules().into_iter();
+    let targets: BTreeSet<_> = modules
+        .filter(|path| path.starts_with(&links))
+        .filter_map(|path| Some(inventory.resolve(path).ok()?.0))
+        .filter(|path| path.starts_with(&other))
+        .collect();
+    let mut inside = inventory
+        .nodes()
+        .filter(|(path, node)| path.starts_with(&other) && node.kind != Kind::Directory);
+    !targets.is_empty() && inside.all(|(path, _)| targets.contains(path))
 }
 
 /// A program that mounts the root of a deployment, and its unit.
@@ -123,7 +167,8 @@ pub fn ostree(subject: &Subject) -> Looked {
         (setup.unit, "its unit"),
         (&wants, "the link that starts its unit"),
     ] {
-        let is_in = |dir: &&str| is_there(inventory, &format!("{dir}/{name}"));
+        // A link to /dev/null masks the unit.
+        let is_in = |dir: &&str| is_file(inventory, &format!("{dir}/{name}"));
         if !UNITS.iter().any(is_in) {
             findings.push(finding(
                 &format!("{}/{name}", UNITS[0]),
@@ -160,6 +205,11 @@ pub fn wrappers(subject: &Subject) -> Looked {
 
 fn is_there(inventory: &Inventory, path: &str) -> bool {
     inventory.resolve(path.as_bytes()).is_ok()
+}
+
+fn is_file(inventory: &Inventory, path: &str) -> bool {
+    let leads = inventory.resolve(path.as_bytes());
+    leads.is_ok_and(|(_, node)| node.kind == Kind::File)
 }
 
 fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {

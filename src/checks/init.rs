@@ -9,6 +9,7 @@ mod loader;
 mod scripts;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -27,7 +28,7 @@ struct File<'a> {
 }
 
 pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
-    let inventory = subject.inventory()?;
+    let inventory = subject.unpacked()?;
     let facts = subject.facts()?;
     let mut findings = Vec::new();
     let (init, machine) = match first(subject, inventory, facts) {
@@ -38,8 +39,10 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     if let Some(machine) = machine {
         findings.extend(libraries(inventory, facts, machine));
     }
-    let scripts = scripts::interpreters(inventory, REMEDY);
-    let (fatal, notes): (Vec<_>, Vec<_>) = scripts.into_iter().partition(|it| it.milder.is_none());
+    findings.extend(listed(units::that_cannot_start(inventory)));
+    let mut others = damaged(inventory, facts);
+    others.extend(scripts::that_cannot_run(inventory, REMEDY));
+    let (fatal, notes): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| it.milder.is_none());
     findings.extend(listed(fatal));
     findings.extend(listed(scripts::wants(inventory)));
     findings.extend(listed(notes));
@@ -168,6 +171,33 @@ fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Find
     findings
 }
 
+/// ELF files that are not whole. Of a library a program that needs it tells, as of one that is not
+/// there.
+fn damaged(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
+    let finding = |(path, node): (&[u8], &Node)| {
+        let Err(error) = facts.elf(inventory, node)? else {
+            return None;
+        };
+        let is_library = path.windows(3).any(|part| part == b".so");
+        if is_data(path) || !(is_library || node.mode & 0o111 != 0) {
+            return None;
+        }
+        let place = format!("{} in the initramfs", show(path));
+        let finding = Finding::new(place, error.to_string(), "a whole one", REMEDY);
+        Some(match is_library {
+            true => finding.only(Severity::Note),
+            false => finding,
+        })
+    };
+    inventory.nodes().filter_map(finding).collect()
+}
+
+/// Whether a file is there for the kernel: a module, firmware.
+fn is_data(path: &[u8]) -> bool {
+    let below = path.strip_prefix(b"usr/").unwrap_or(path);
+    below.starts_with(b"lib/firmware/") || below.starts_with(b"lib/modules/")
+}
+
 /// `usr/bin/x`, or `usr/bin/x and 3 other programs`.
 fn some(programs: &[&[u8]]) -> String {
     let first = programs.first().map(|path| show(path)).unwrap_or_default();
@@ -186,8 +216,7 @@ fn files<'a>(
 ) -> (Vec<File<'a>>, Vec<File<'a>>) {
     let mut seen = HashSet::new();
     let mut file = |(path, node): (&'a [u8], &'a Node)| {
-        let below = path.strip_prefix(b"usr/").unwrap_or(path);
-        if below.starts_with(b"lib/firmware/") || below.starts_with(b"lib/modules/") {
+        if is_data(path) {
             return None;
         }
         let elf = facts.elf(inventory, node)?.as_ref().ok()?;

@@ -7,7 +7,11 @@ type Looked = Result<Vec<Finding>, Answer>;
 
 pub fn single(subject: &Subject) -> Looked {
     let (found, remedy) = match subject.tree()?.kernels.as_slice() {
-        [_] => return Ok(vec![]),
+        [kver] if kver == subject.kver.as_str() => return Ok(vec![]),
+        [other] => (
+            format!("a vmlinuz of {other} and none of {}", subject.kver),
+            "install that kernel, or look for the one that is there",
+        ),
         [] => ("no directory with a vmlinuz".to_owned(), "install a kernel"),
         several => (
             format!(

@@ -18,7 +18,7 @@ struct Inside<'a> {
 }
 
 pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
-    let inventory = subject.inventory()?;
+    let inventory = subject.unpacked()?;
     let inside = Inside::of(subject, inventory);
     if inside.paths.is_empty() {
         let why = format!("no modules of {} are inside", subject.kver);
@@ -97,7 +97,10 @@ fn bodies(
                 let other = || wrong("other bytes than on disk", "the tree's module", REBUILD);
                 findings.extend(found.or_else(|| (!maybe_same).then(other)));
             }
-            Comparison::Alone(told) => findings.extend(alone(subject, told, &wrong)),
+            Comparison::Alone(told) => {
+                let is_weak = relative.starts_with(b"weak-updates/");
+                findings.extend(alone(subject, told, is_weak, &wrong));
+            }
         }
     }
     Ok(findings)
@@ -130,14 +133,15 @@ fn differs(inside: &Told, on_disk: &Told, wrong: Wrong) -> Option<Finding> {
     None
 }
 
-fn alone(subject: &Subject, told: &Told, wrong: Wrong) -> Option<Finding> {
+fn alone(subject: &Subject, told: &Told, is_weak: bool, wrong: Wrong) -> Option<Finding> {
     let expected = format!("a module of {}", subject.kver);
     match told {
         Err(why) => Some(wrong(why, &expected, REBUILD)),
         Ok(facts) => {
             let words = facts.vermagic.as_deref().unwrap_or_default();
             let first = words.split(u8::is_ascii_whitespace).next();
-            let same = first == Some(subject.kver.as_str().as_bytes());
+            // A link of weak-modules leads to a module of a kernel with the same symbols.
+            let same = first == Some(subject.kver.as_str().as_bytes()) || is_weak;
             (!same).then(|| wrong(&vermagic(facts), &expected, REBUILD))
         }
     }
@@ -158,9 +162,13 @@ fn inner<T>(
     parse: impl Fn(&[u8]) -> Result<T, crate::kernel::modules::ParseError>,
 ) -> Result<Option<T>, String> {
     let path = format!("usr/lib/modules/{}/{name}", subject.kver);
-    let data = inventory.data(path.as_bytes());
-    let list = data.map(parse).transpose();
-    list.map_err(|error| error.to_string())
+    let Ok((_, node)) = inventory.resolve(path.as_bytes()) else {
+        return Ok(None);
+    };
+    let content = inventory.content(node);
+    let data = content.and_then(|content| content.data.as_deref());
+    let data = data.ok_or_else(|| format!("{name} is no file, or larger than any that is kept"))?;
+    parse(data).map(Some).map_err(|error| error.to_string())
 }
 
 /// The tree's list, or without a tree the one inside.
@@ -223,7 +231,9 @@ fn dependencies(
     let mut findings = Vec::new();
     let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
     for relative in inside.paths.keys() {
-        let needs = dep.needs(relative).unwrap_or_default();
+        // By its name where it is compressed in another way than the tree's.
+        let by_name = || dep.needs(dep.path_of(&ModuleName::of_path(relative)?)?);
+        let needs = dep.needs(relative).or_else(by_name).unwrap_or_default();
         let lacks = |need: &&[u8]| {
             ModuleName::of_path(need)
                 .is_some_and(|name| !inside.names.contains(&name) && !builtin.contains(&name))

@@ -144,20 +144,15 @@ impl Subject<'_> {
             .ok_or_else(|| Answer::NotApplicable("a lone image has no tree around it".into()))
     }
 
-    /// The contents of the initramfs.
+    /// The contents of the initramfs, for what must hold of all that the kernel unpacks, whether or
+    /// not the rest is in an image inside.
     ///
     /// # Errors
     /// The answer that a check gives when there is nothing to look into; the checks
     /// `initramfs-present` and `initramfs-readable` say what is wrong.
-    pub(super) fn inventory(&self) -> Result<&Inventory, Answer> {
+    pub(super) fn unpacked(&self) -> Result<&Inventory, Answer> {
         match self.image {
-            Image::Read { inventory, .. } => match inventory.inner_images().first() {
-                None => Ok(inventory),
-                Some(inner) => Err(Answer::NotApplicable(format!(
-                    "what matters is in an image inside the image, {}",
-                    super::show(&inner.path)
-                ))),
-            },
+            Image::Read { inventory, .. } => Ok(inventory),
             Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
             Image::Closed(why) => Err(Answer::CouldNotLook(why.clone())),
             Image::Unreadable(_) => {
@@ -166,12 +161,26 @@ impl Subject<'_> {
         }
     }
 
+    /// The contents of the initramfs, where all of it can be seen.
+    ///
+    /// # Errors
+    /// As [`unpacked`](Self::unpacked), or that the rest is in an image inside.
+    pub(super) fn inventory(&self) -> Result<&Inventory, Answer> {
+        let inventory = self.unpacked()?;
+        match inventory.root_image() {
+            None => Ok(inventory),
+            Some(path) => Err(Answer::NotApplicable(format!(
+                "what matters is in an image inside the image, {path}"
+            ))),
+        }
+    }
+
     /// What was learnt from whole files of the initramfs.
     ///
     /// # Errors
-    /// As [`inventory`](Self::inventory).
+    /// As [`unpacked`](Self::unpacked).
     pub(super) fn facts(&self) -> Result<&Facts, Answer> {
-        self.inventory()?;
+        self.unpacked()?;
         match self.image {
             Image::Read { facts, .. } => Ok(facts),
             _ => Err(Answer::NotApplicable("there is no initramfs".into())),

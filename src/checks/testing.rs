@@ -78,6 +78,15 @@ const LISTS: [(&str, &str); 5] = [
     ),
 ];
 
+/// The units that no boot does without.
+const UNITS: [&str; 5] = [
+    "systemd-udevd",
+    "systemd-udev-trigger",
+    "initrd-parse-etc",
+    "initrd-cleanup",
+    "initrd-switch-root",
+];
+
 impl Bench {
     pub(super) fn good() -> Self {
         let mut bench = Self {
@@ -122,6 +131,10 @@ impl Bench {
         let systemd = Dynamic::program(&["libc.so.6"]).elf();
         bench.put("usr/lib/systemd/systemd", &systemd);
         bench.link("init", "usr/lib/systemd/systemd");
+        for unit in UNITS {
+            let unit = format!("usr/lib/systemd/system/{unit}.service");
+            bench.put(&unit, b"[Service]\nExecStart=/usr/bin/true\n");
+        }
         bench
     }
 

@@ -4,6 +4,7 @@
 
 use super::testing::{Bench, K, ko, module_path};
 use super::{Answer, CHECKS, Hmac, Omitted, RootDevice, Severity, Tree};
+use crate::initramfs::testing::file;
 use crate::kernel::modules::{ModuleList, ModuleName};
 
 const ROOT: &str = "initramfs-root-drivers";
@@ -314,4 +315,82 @@ fn only_what_dracut_made_is_for_ostree() {
     assert!(matches!(bench.answer(OSTREE), Answer::NotApplicable(_)));
     bench.put("usr/lib/dracut/dracut-106", b"");
     assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
+}
+
+#[test]
+fn only_dracuts_root_image_hides_the_rest() {
+    const OSTREE: &str = "initramfs-ostree";
+    let mut bench = Bench::good();
+    bench.put("root.squashfs", b"hsqs");
+    assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
+    bench.put("squashfs-root.img", b"hsqs");
+    let expected = "what matters is in an image inside the image, squashfs-root.img";
+    let not_applicable = Answer::NotApplicable(expected.into());
+    for check in [OSTREE, "initramfs-wrappers", ROOT] {
+        assert_eq!(bench.answer(check), not_applicable, "{check}");
+    }
+    // What mounts it is seen.
+    for check in ["initramfs-init", "initramfs-kver", "initramfs-modules"] {
+        assert_eq!(bench.findings(check), [""; 0], "{check}");
+    }
+    bench.inside.remove("init");
+    assert_eq!(bench.findings("initramfs-init").len(), 1);
+}
+
+#[test]
+fn names_that_other_programs_fall_for() {
+    const CHECK: &str = "initramfs-readable";
+    let mut bench = Bench::good();
+    assert_eq!(bench.findings(CHECK), [""; 0]);
+    for name in ["/etc/passwd", "../up", "lost/file"] {
+        // The bench makes directories of what has a slash; these are under other keys.
+        let key = name.replace('/', "|");
+        bench.inside.insert(key, file(name, b""));
+    }
+    let found = bench.findings(CHECK);
+    // etc is not there either.
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found.iter().all(|it| it.starts_with("warning ")));
+    for said in [
+        "a slash",
+        "a .. component",
+        "drops: its directory was never created",
+    ] {
+        assert!(any(&found, said), "{said}: {found:#?}");
+    }
+}
+
+#[test]
+fn modules_that_weak_modules_linked() {
+    const CHECK: &str = "initramfs-kver";
+    const OLD: &str = "usr/lib/modules/6.9.1-100.fc40.x86_64";
+    let mut bench = Bench::good();
+    let target = format!("{OLD}/extra/driver.ko");
+    bench.put(&target, &ko("6.9.1-100.fc40.x86_64", "", 0));
+    assert!(any(&bench.findings(CHECK), "6.9.1-100.fc40.x86_64, 6.9.4"));
+    bench.link(
+        &module_path("weak-updates/driver.ko"),
+        &format!("/{target}"),
+    );
+    assert_eq!(bench.findings(CHECK), [""; 0]);
+    // Nor is its vermagic another kernel's by mistake.
+    bench.alone = true;
+    let list = module_path("modules.dep");
+    let own = String::from_utf8(bench.inside[&list].data.clone()).unwrap();
+    bench.put(&list, (own + "weak-updates/driver.ko:\n").as_bytes());
+    assert_eq!(bench.findings("initramfs-modules"), [""; 0]);
+    bench.put(&format!("{OLD}/modules.dep"), b"");
+    assert_eq!(bench.findings(CHECK).len(), 1);
+}
+
+#[test]
+fn one_kernel_and_this_one() {
+    const CHECK: &str = "kernel-single";
+    let mut bench = Bench::good();
+    assert_eq!(bench.findings(CHECK), [""; 0]);
+    bench.change = |tree| tree.kernels = vec!["6.1.0".into()];
+    assert!(any(
+        &bench.findings(CHECK),
+        "a vmlinuz of 6.1.0 and none of 6.9.4"
+    ));
 }

@@ -1,59 +1,112 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Scripts whose interpreter is not there, and links that start units that are not there.
+//! Scripts whose interpreter is not there, empty programs, and links that start units that are not
+//! there.
 //!
-//! A script matters where something names it: a unit, a udev rule, a dracut hook, `/init`.
+//! A file matters where something names it: a unit, a udev rule, a dracut hook, `/init`. systemd
+//! runs generators unnamed; a boot may do without.
 
 use std::collections::HashSet;
 
 use super::super::{Finding, Severity, show};
+use super::units::UNITS;
 use crate::initramfs::{Inventory, Kind, Node};
-
-/// Where units are.
-const UNITS: [&[u8]; 4] = [
-    b"usr/lib/systemd/system",
-    b"etc/systemd/system",
-    b"lib/systemd/system",
-    b"run/systemd/system",
-];
 
 /// Units that `initramfs-ostree` looks at.
 const OTHERS: [&[u8]; 2] = [b"ostree-prepare-root.service", b"bootc-root-setup.service"];
 
-/// Scripts that cannot run.
-pub(super) fn interpreters(inventory: &Inventory, remedy: &str) -> Vec<Finding> {
+/// Where a name without a slash is looked for: the `PATH` of systemd, and of dracut's scripts.
+const PATH: [&[u8]; 6] = [
+    b"usr/local/sbin",
+    b"usr/local/bin",
+    b"usr/sbin",
+    b"usr/bin",
+    b"sbin",
+    b"bin",
+];
+
+/// Scripts that cannot run, and empty files in the place of programs.
+pub(super) fn that_cannot_run(inventory: &Inventory, remedy: &str) -> Vec<Finding> {
     let broken: Vec<_> = inventory
         .nodes()
-        .filter_map(|(path, node)| Some((path, missing(inventory, node)?)))
+        .filter_map(|(path, node)| Some((path, broken(inventory, node)?)))
         .collect();
     if broken.is_empty() {
         return Vec::new();
     }
     let named = named(inventory);
-    let finding = |(path, interpreter): (&[u8], &[u8])| {
+    let finding = |(path, broken): (&[u8], Broken)| {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
         let is_named = named.contains(name) || path == b"init";
+        // Nothing names those.
+        let is_generator = within(path, b"systemd/system-generators/");
+        let (found, expected) = match broken {
+            // What nothing runs may be empty.
+            Broken::Empty if !is_named && !is_generator => return None,
+            Broken::Empty => ("an empty file".to_owned(), "a program or a script"),
+            Broken::Without(interpreter) => (
+                format!("a script for {}, which is not inside", show(interpreter)),
+                "an interpreter that is inside",
+            ),
+        };
         let place = format!("{} in the initramfs", show(path));
-        let found = format!("a script for {}, which is not inside", show(interpreter));
-        let expected = "an interpreter that is inside";
         let finding = Finding::new(place, found, expected, remedy);
-        if is_named {
-            finding
-        } else {
-            finding.only(Severity::Note)
-        }
+        Some(match (is_named, is_generator) {
+            (true, _) => finding,
+            (false, true) => finding.only(Severity::Warning),
+            (false, false) => finding.only(Severity::Note),
+        })
     };
-    broken.into_iter().map(finding).collect()
+    broken.into_iter().filter_map(finding).collect()
 }
 
-/// The interpreter of a script, if that is not there.
-fn missing<'a>(inventory: &'a Inventory, node: &Node) -> Option<&'a [u8]> {
+/// Why an executable file cannot run.
+enum Broken<'a> {
+    /// It has no bytes.
+    Empty,
+    /// It is a script without this.
+    Without(&'a [u8]),
+}
+
+/// What is wrong with an executable file. What is not executable is sourced, or is no program.
+fn broken<'a>(inventory: &'a Inventory, node: &Node) -> Option<Broken<'a>> {
     let content = inventory.content(node)?;
-    let line = content.interpreter()?;
-    let interpreter = line.split(u8::is_ascii_whitespace).next()?;
-    let leads = inventory.resolve(interpreter);
-    let is_file = leads.is_ok_and(|(_, node)| node.kind == Kind::File);
-    // What is not executable is sourced, not run.
-    (node.mode & 0o111 != 0 && !is_file && !interpreter.is_empty()).then_some(interpreter)
+    if node.mode & 0o111 == 0 {
+        return None;
+    }
+    if content.size == 0 {
+        return Some(Broken::Empty);
+    }
+    Some(Broken::Without(missing(inventory, content.interpreter()?)?))
+}
+
+/// Of what stands behind `#!`: the interpreter, or what `env` is to find, if that is not there.
+fn missing<'a>(inventory: &Inventory, line: &'a [u8]) -> Option<&'a [u8]> {
+    let mut words = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let interpreter = words.next()?;
+    if program(inventory, interpreter).is_none() {
+        return Some(interpreter);
+    }
+    if !interpreter.ends_with(b"/env") {
+        return None;
+    }
+    // Options of env, and variables that it sets, come first.
+    let name = words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))?;
+    program(inventory, name).is_none().then_some(name)
+}
+
+/// The file that is run by that path, or by that name in [`PATH`].
+pub(super) fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<&'a Node> {
+    let file = |path: &[u8]| {
+        let (_, node) = inventory.resolve(path).ok()?;
+        (node.kind == Kind::File).then_some(node)
+    };
+    if name.contains(&b'/') {
+        return file(name);
+    }
+    let mut dirs = PATH.iter();
+    dirs.find_map(|dir| file(&[*dir, b"/", name].concat()))
 }
 
 /// The last parts of all paths and words in the files that may name a script.

@@ -250,6 +250,15 @@ fn notes_and_warnings() {
         unnamed[0].starts_with("note usr/bin/helper"),
         "{unnamed:#?}"
     );
+    let with_env = fatal(|bench| {
+        script(b"ExecStart=/usr/bin/helper\n")(bench);
+        program(bench, "usr/bin/env", &[]);
+        bench.put("usr/bin/helper", b"#!/usr/bin/env -S python3 -u\n");
+    });
+    assert!(
+        with_env[0].contains("a script for python3"),
+        "{with_env:#?}"
+    );
     let named = findings(script(b"[Service]\nExecStart=-/bin/helper --now\n"));
     assert!(named[0].starts_with("fatal usr/bin/helper"), "{named:#?}");
     let wants = findings(|bench| {
@@ -285,4 +294,174 @@ fn seeds_are_current() {
     let library = Dynamic::library("libm.so.6", &["libc.so.6"]).rpath("/usr/lib:/lib");
     let seeds = [("program", program.elf()), ("library", library.elf())];
     crate::kernel::testing::seeds("elf", &seeds);
+}
+
+/// A unit that runs what is there.
+const RUNS: &[u8] = b"[Service]\nExecStart=/usr/bin/true\n";
+
+#[test]
+fn programs_that_are_not_whole() {
+    // The end of what is loaded is missing, and nothing that is looked at otherwise.
+    let cut = |length: u64| {
+        let mut elf = Dynamic::program(&["libc.so.6"]).elf();
+        let size = elf.len() as u64 + length;
+        elf[64 + 32..64 + 40].copy_from_slice(&size.to_le_bytes());
+        elf
+    };
+    let found = findings(|bench| bench.put("usr/bin/mount", &cut(1)));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let expected =
+        "fatal usr/bin/mount in the initramfs: an ELF file without the end of the segment at 0x0";
+    assert!(found[0].starts_with(expected), "{found:?}");
+    assert_eq!(
+        findings(|bench| bench.put("usr/bin/mount", &cut(0))),
+        [""; 0]
+    );
+    let firmware = |bench: &mut Bench| bench.put("usr/lib/firmware/x/modem.mdt", &cut(1));
+    assert_eq!(findings(firmware), [""; 0]);
+    // Of a library, the program that needs it tells.
+    let found = findings(|bench| {
+        bench.put("usr/lib64/libx.so.1", &cut(1));
+        program(bench, "usr/bin/a", &["libx.so.1"]);
+    });
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("fatal libx.so.1"), "{found:?}");
+    assert!(
+        found[1].starts_with("note usr/lib64/libx.so.1"),
+        "{found:?}"
+    );
+    let empty = |unit: &'static str| {
+        move |bench: &mut Bench| {
+            let empty = item("usr/bin/helper", 0o100_755, b"");
+            bench.inside.insert("usr/bin/helper".into(), empty);
+            bench.put("usr/lib/systemd/system/a.service", unit.as_bytes());
+        }
+    };
+    let found = findings(empty("ExecStart=/usr/bin/helper\n"));
+    assert!(
+        found[0].starts_with("fatal usr/bin/helper in the initramfs: an empty"),
+        "{found:?}"
+    );
+    assert_eq!(findings(empty("ExecStart=/usr/bin/other\n")), [""; 0]);
+}
+
+#[test]
+fn scripts_that_env_starts_and_generators() {
+    let with = |line: &'static str, there: &'static str| {
+        move |bench: &mut Bench| {
+            program(bench, "usr/bin/env", &[]);
+            program(bench, there, &[]);
+            let place = "usr/lib/systemd/system-generators/site";
+            bench.put(place, line.as_bytes());
+        }
+    };
+    for (line, there) in [
+        ("#!/usr/bin/env bash\n", "usr/bin/bash"),
+        ("#!/usr/bin/env -S A=1 python3 -u\n", "usr/sbin/python3"),
+        ("#!/usr/bin/env\n", "usr/bin/bash"),
+    ] {
+        assert_eq!(findings(with(line, there)), [""; 0], "{line}");
+    }
+    for (line, expected) in [
+        ("#!/usr/bin/env bash\n", "a script for bash, which is not"),
+        ("#!/bin/bash\n", "a script for /bin/bash, which is not"),
+    ] {
+        let found = findings(with(line, "usr/bin/python3"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+        assert!(found[0].starts_with("warning "), "{found:?}");
+    }
+}
+
+#[test]
+fn units_that_no_boot_does_without() {
+    const UDEVD: &str = "usr/lib/systemd/system/systemd-udevd.service";
+    type Break = fn(&mut Bench);
+    let cases: [(&str, Break); 6] = [
+        (
+            "systemd-udevd.service in the initramfs: no such unit",
+            |bench| {
+                bench.inside.remove(UDEVD);
+            },
+        ),
+        (
+            "systemd-udevd.service in the initramfs: a masked unit",
+            |bench| {
+                bench.put("dev/null", b"");
+                bench.link("etc/systemd/system/systemd-udevd.service", "/dev/null");
+            },
+        ),
+        (
+            "systemd-udevd.service in the initramfs: a link that",
+            |bench| {
+                bench.link(UDEVD, "gone.service");
+            },
+        ),
+        (
+            "usr/lib/systemd/systemd-udevd in the initramfs: no such program",
+            |bench| {
+                bench.put(
+                    UDEVD,
+                    b"[Service]\nExecStart=/usr/lib/systemd/systemd-udevd\n",
+                );
+            },
+        ),
+        (
+            "systemctl in the initramfs: no such program; inside, since usr/lib",
+            |bench| {
+                bench.put(UDEVD, b"[Service]\n ExecStartPre=!systemctl x\n");
+            },
+        ),
+        ("usr/bin/gone in the initramfs: no such program", |bench| {
+            bench.put(
+                UDEVD,
+                b"ExecStart=-/usr/bin/other\nExecStart=@/usr/bin/gone name\n",
+            );
+        }),
+    ];
+    for (expected, break_it) in cases {
+        let found = fatal(break_it);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains(expected), "{expected}: {found:?}");
+    }
+    // Where something else is the first program, it knows what it needs.
+    let other = findings(|bench| {
+        program(bench, "usr/bin/busybox", &["libc.so.6"]);
+        bench.link("init", "usr/bin/busybox");
+        bench.inside.remove(UDEVD);
+    });
+    assert_eq!(other, [""; 0]);
+}
+
+#[test]
+fn units_that_are_started_and_cannot() {
+    let wanted = |unit: &'static [u8]| {
+        move |bench: &mut Bench| {
+            let dir = "usr/lib/systemd/system";
+            bench.put(&format!("{dir}/a.service"), unit);
+            bench.link(
+                &format!("{dir}/basic.target.wants/a.service"),
+                "../a.service",
+            );
+        }
+    };
+    for good in [
+        RUNS,
+        b"ExecStart=-/usr/bin/gone\n",
+        b"ConditionPathIsDirectory=!/usr/lib/modules/%v\nExecStart=/bin/false\n",
+        b"ExecStart=/usr/bin/%p\n",
+        b"ExecStart=\n",
+    ] {
+        assert_eq!(findings(wanted(good)), [""; 0], "{}", good.escape_ascii());
+    }
+    let bad = b"AssertPathExists=/etc/initrd-release\nExecStart=/usr/bin/gone\n";
+    let found = findings(wanted(bad));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].starts_with("warning usr/bin/gone in the initramfs"),
+        "{found:?}"
+    );
+    // Nothing starts it.
+    let idle = findings(|bench| bench.put("usr/lib/systemd/system/a.service", bad));
+    assert_eq!(idle, [""; 0]);
 }

@@ -36,6 +36,20 @@ fn what_is_good() {
         };
         assert_eq!(findings(packed), [""; 0], "{suffix}");
     }
+    // And inside not at all, with another module that it needs.
+    let unpacked = |bench: &mut Bench| {
+        for path in [EXT4, "kernel/fs/jbd2/jbd2.ko"] {
+            let module = bench.disk.remove(path).unwrap();
+            bench
+                .disk
+                .insert(format!("{path}.xz"), pack(Compression::Xz, &module));
+        }
+        let text = bench.disk["modules.dep"].clone();
+        let text = String::from_utf8(text).unwrap().replace("4.ko", "4.ko.xz");
+        let text = text.replace("jbd2.ko", "jbd2.ko.xz");
+        bench.disk.insert("modules.dep".into(), text.into_bytes());
+    };
+    assert_eq!(findings(unpacked), [""; 0]);
     // A second name of one file, and a link to it, as weak-modules makes them.
     let linked = |bench: &mut Bench| {
         bench.put("usr/lib/modules/old/extra/virtio_blk.ko", &ko(K, "", 0));

@@ -204,6 +204,24 @@ fn contents() -> Vec<Case> {
             },
         ),
         good(
+            "weak-updates",
+            Base::TrixieSlim,
+            "a link of weak-modules to another kernel's module, which dracut took along",
+            weak_updates,
+        ),
+        good(
+            "absolute-names",
+            Base::TrixieSlim,
+            "a second archive with names that start with a slash",
+            |draft| {
+                let mut more = Archive::empty();
+                more.append("/etc/motd", FILE, "Welcome.\n");
+                let bytes = draft.bytes();
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+                bytes.extend(more.to_bytes());
+            },
+        ),
+        good(
             "appended-by-hand",
             Base::TrixieSlim,
             "a second archive whose files win",
@@ -268,6 +286,23 @@ fn replace_all(bytes: &mut [u8], old: &[u8], new: &[u8]) {
         }
         end += step;
     }
+}
+
+fn weak_updates(draft: &mut Draft) {
+    const LINK: &str = "weak-updates/site/btrfs.ko.xz";
+    let of_old = |path: &str| format!("usr/lib/modules/{}/{path}", draft.products.old);
+    let module = of_old("extra/site/btrfs.ko.xz");
+    draft.take(Base::TrixieOld, &of_old("kernel/fs/xfs/xfs.ko.xz"), &module);
+    let (link, list) = (draft.of_kernel(LINK), draft.of_kernel("modules.dep"));
+    draft.link(&link, &format!("/{module}"));
+    let line = format!("{LINK}: kernel/lib/libcrc32c.ko.xz\n");
+    draft.write(&list, draft.text(&list) + &line);
+    let data = draft.read(&module);
+    let archive = draft.archive();
+    let own = String::from_utf8(archive.get(&list).to_vec()).unwrap();
+    archive.replace(&list, own + &line);
+    archive.put(&module, FILE, data);
+    archive.put_link(&link, &format!("/{module}"));
 }
 
 fn built_in(draft: &mut Draft) {

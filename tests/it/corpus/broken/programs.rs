@@ -12,7 +12,15 @@ const LIB: &str = "usr/lib/x86_64-linux-gnu";
 const SYSTEMD: &str = "usr/lib/systemd/systemd";
 
 pub fn cases() -> Vec<Case> {
-    let rooms = [first(), no_program(), clobbering(), libraries(), scripts()];
+    let rooms = [
+        first(),
+        no_program(),
+        clobbering(),
+        libraries(),
+        scripts(),
+        torn(),
+        units(),
+    ];
     rooms.into_iter().flatten().collect()
 }
 
@@ -234,6 +242,94 @@ fn scripts() -> Vec<Case> {
                 let archive = draft.archive();
                 archive.put("usr/lib/systemd/system/site-setup.service", FILE, unit);
                 archive.put("usr/bin/site-setup", PROGRAM, "#!/usr/bin/python3\n");
+            },
+        ),
+        of(
+            "hook-that-env-cannot-start",
+            TrixieSlim,
+            "dracut-ng/dracut-ng#561",
+            |draft| {
+                let unit = "[Service]\nExecStart=/usr/bin/site-setup\n";
+                let archive = draft.archive();
+                let any = archive.get("usr/bin/mount").to_vec();
+                archive.put("usr/bin/env", PROGRAM, any);
+                archive.put("usr/lib/systemd/system/site-setup.service", FILE, unit);
+                archive.put("usr/bin/site-setup", PROGRAM, "#!/usr/bin/env python3\n");
+            },
+        ),
+    ]
+}
+
+/// Programs that are there and not whole, as a full disk leaves them.
+fn torn() -> Vec<Case> {
+    const FULL: &str = "coreos/fedora-coreos-tracker#1247";
+    const UDEVADM: &str = "usr/bin/udevadm";
+    let keep = |draft: &mut Draft, path: &str, part: f64| {
+        let archive = draft.archive();
+        let bytes = archive.get(path).to_vec();
+        let kept = (bytes.len() as f64 * part) as usize;
+        archive.replace(path, &bytes[..kept]);
+    };
+    vec![
+        broken("program-cut", TrixieSlim, FULL, &[INIT], move |draft| {
+            keep(draft, UDEVADM, 0.6);
+        }),
+        broken("library-cut", TrixieSlim, FULL, &[INIT], move |draft| {
+            keep(draft, &format!("{LIB}/libc.so.6"), 0.6);
+        }),
+        broken("program-empty", TrixieSlim, FULL, &[INIT], move |draft| {
+            keep(draft, UDEVADM, 0.0);
+        }),
+        of(
+            "broken-beside-a-squashfs",
+            TrixieSlim,
+            "boot: Kernel panic: No working init found",
+            |draft| {
+                let archive = draft.archive();
+                archive.remove("init");
+                archive.put("root.squashfs", FILE, "hsqs");
+            },
+        ),
+    ]
+}
+
+/// systemd's units, and what they run: no base is there to compare with.
+fn units() -> Vec<Case> {
+    const UNITS: &str = "usr/lib/systemd/system";
+    let base = TrixieSlim;
+    vec![
+        of("udevd-gone", base, "coreos/rpm-ostree#4451", |draft| {
+            draft.archive().remove("usr/bin/udevadm")
+        }),
+        of(
+            "sysroot-fstab-check-gone",
+            base,
+            "rhinstaller/kickstart-tests#1593",
+            |draft| {
+                draft
+                    .archive()
+                    .remove("usr/lib/systemd/systemd-sysroot-fstab-check")
+            },
+        ),
+        of("systemctl-gone", base, "coreos/rpm-ostree#4938", |draft| {
+            draft.archive().remove("usr/bin/systemctl")
+        }),
+        of(
+            "udevd-unit-gone",
+            BookwormOmit,
+            "dracut-ng/dracut-ng#1561",
+            |draft| {
+                let unit = format!("{UNITS}/systemd-udevd.service");
+                draft.archive().remove(&unit)
+            },
+        ),
+        of(
+            "switch-root-masked",
+            base,
+            "boot: nothing starts initrd-switch-root.service",
+            |draft| {
+                let unit = format!("{UNITS}/initrd-switch-root.service");
+                draft.archive().put_link(&unit, "/dev/null")
             },
         ),
     ]

@@ -56,6 +56,15 @@ fn ostree() -> Vec<Case> {
             },
         ),
         of(
+            "prepare-root-masked",
+            base,
+            "boot: Unit ostree-prepare-root.service is masked",
+            |draft| {
+                let unit = format!("{UNITS}/{UNIT}");
+                draft.archive().put_link(&unit, "/dev/null");
+            },
+        ),
+        of(
             "prepare-root-is-a-script",
             base,
             "coreos/rpm-ostree#4190",
@@ -73,10 +82,11 @@ fn ostree() -> Vec<Case> {
                     .put_link(PREPARE, "/usr/libexec/ostree/ostree-prepare-root");
             },
         ),
-        of(
+        broken(
             "prepare-root-is-empty",
             base,
             "coreos/fedora-coreos-tracker#1247",
+            &[OSTREE, "initramfs-init"],
             |draft| {
                 draft.archive().replace(PREPARE, "");
             },

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Units that systemd cannot start, for they are not there or what they run is not.
+//!
+//! Some of them no boot does without. Others fail in real images that boot: the programs of those
+//! are warnings where a link starts the unit, and nothing where none does.
+
+use std::collections::BTreeSet;
+
+use super::super::{Finding, Severity, show};
+use super::scripts::program;
+use crate::initramfs::{Inventory, Kind};
+
+/// Where units are; the first one of a name counts.
+pub(super) const UNITS: [&[u8]; 4] = [
+    b"etc/systemd/system",
+    b"run/systemd/system",
+    b"usr/lib/systemd/system",
+    b"lib/systemd/system",
+];
+
+/// systemd as dracut installs it.
+const SYSTEMD: &[u8] = b"usr/lib/systemd/systemd";
+
+/// Units without which no root device appears, or systemd stays in the initramfs.
+const NEEDED: [&[u8]; 5] = [
+    b"systemd-udevd.service",
+    b"systemd-udev-trigger.service",
+    b"initrd-parse-etc.service",
+    b"initrd-cleanup.service",
+    b"initrd-switch-root.service",
+];
+
+const REMEDY: &str =
+    "run ostree-kernel rebuild; if it stays so, look for what dracut says about it";
+
+/// Units that cannot do their work. Nothing is said where `/init` is not systemd.
+pub(super) fn that_cannot_start(inventory: &Inventory) -> Vec<Finding> {
+    let init = inventory.resolve(b"init").ok();
+    if init.is_none_or(|(path, _)| path != SYSTEMD) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for unit in NEEDED {
+        match text(inventory, unit) {
+            Err(found) => {
+                let place = format!("{} in the initramfs", show(unit));
+                let expected = "a unit, or no root comes up";
+                findings.push(Finding::new(place, found, expected, REMEDY));
+            }
+            Ok((path, text)) => findings.extend(without_program(inventory, path, text)),
+        }
+    }
+    for unit in wanted(inventory) {
+        if NEEDED.contains(&unit) {
+            continue;
+        }
+        if let Ok((path, text)) = text(inventory, unit)
+            && !is_conditional(text)
+        {
+            let missing = without_program(inventory, path, text);
+            findings.extend(missing.map(|it| it.only(Severity::Warning)));
+        }
+    }
+    findings
+}
+
+/// The path of a unit and what it says, or what is there in its place.
+fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Result<(&'a [u8], &'a [u8]), &'static str> {
+    let mut dirs = UNITS.iter();
+    let place = dirs.find_map(|dir| {
+        let path = [*dir, b"/", unit].concat();
+        inventory.resolve_link(&path).is_ok().then_some(path)
+    });
+    let place = place.ok_or("no such unit")?;
+    let Ok((path, node)) = inventory.resolve(&place) else {
+        return Err("a link that leads nowhere");
+    };
+    match inventory.content(node) {
+        Some(content) if node.kind == Kind::File && content.size > 0 => {
+            Ok((path, content.data.as_deref().unwrap_or_default()))
+        }
+        // A link to /dev/null, an empty file.
+        _ => Err("a masked unit"),
+    }
+}
+
+/// The units that a link in `*.wants` or `*.requires` starts.
+fn wanted(inventory: &Inventory) -> BTreeSet<&[u8]> {
+    let wanted = inventory.nodes().filter_map(|(path, node)| {
+        let mut parts = path.rsplit(|&byte| byte == b'/');
+        let (unit, dir) = (parts.next()?, parts.next()?);
+        let starts = dir.ends_with(b".wants") || dir.ends_with(b".requires");
+        (node.kind == Kind::Symlink && starts).then_some(unit)
+    });
+    wanted.collect()
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii)
+}
+
+/// Whether it may be that it is not started at all. That this is an initramfs is no such condition.
+fn is_conditional(text: &[u8]) -> bool {
+    const INITRD: &[u8] = b"PathExists=/etc/initrd-release";
+    lines(text).any(|line| {
+        let starts = line.starts_with(b"Condition") || line.starts_with(b"Assert");
+        starts && !line.ends_with(INITRD)
+    })
+}
+
+/// What the unit at `path` must run before it counts as started, and that is not there.
+fn without_program<'a>(
+    inventory: &'a Inventory,
+    path: &'a [u8],
+    text: &'a [u8],
+) -> impl Iterator<Item = Finding> + 'a {
+    let missing = lines(text).filter_map(|line| {
+        let value = line
+            .strip_prefix(b"ExecStart=")
+            .or_else(|| line.strip_prefix(b"ExecStartPre="))?;
+        let start = value.iter().position(|byte| !b"@-:+!|".contains(byte))?;
+        // A failure is no failure behind a dash; what has a `%` or a `$` is known to systemd alone.
+        let (prefix, command) = value.split_at(start);
+        let name = command.split(u8::is_ascii_whitespace).next()?;
+        let is_known = !name.iter().any(|byte| b"%$\"'\\".contains(byte));
+        let may_fail = prefix.contains(&b'-');
+        (is_known && !may_fail && program(inventory, name).is_none()).then_some(name)
+    });
+    missing.map(move |name| {
+        let place = format!("{} in the initramfs", show(name).trim_start_matches('/'));
+        let expected = format!("inside, since {} runs it", show(path));
+        Finding::new(place, "no such program", expected, REMEDY)
+    })
+}
