@@ -308,9 +308,9 @@ fn annotations(report: &Report) -> String {
         Outcome::Unknown => "error",
         _ => "warning",
     };
-    for (why, checks) in by_reason(report, &[COULD_NOT]) {
-        let why = data(why);
-        text += &format!("::{level} title={checks}::could not look: {why}\n");
+    for check in report.checks.iter().filter(|it| it.answer == COULD_NOT) {
+        let why = data(check.why.as_deref().unwrap_or_default());
+        text += &format!("::{level} title={}::could not look: {why}\n", check.check);
     }
     text
 }
