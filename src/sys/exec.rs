@@ -29,7 +29,7 @@ use self::child::{End, Printed, drive};
 use self::find::InRoot;
 use self::lines::Tail;
 use super::root::Root;
-use super::stop;
+use super::{console, stop};
 
 /// Where programs are looked for inside the root: the directories of the operating system only.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -190,6 +190,7 @@ impl Exec {
         stop::check()?;
         let shown = cmd.to_string();
         tracing::info!("$ {shown}");
+        console::doing(cmd.name());
         self.note(&format!("$ {shown}"));
         let (reader, writer) = io::pipe().context("making a pipe")?;
         let mut command = self.command(cmd)?;

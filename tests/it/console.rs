@@ -2,15 +2,17 @@
 //! What the log is like on a terminal, in a build log and on GitHub's runner.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use nix::pty::{OpenptyResult, Winsize, openpty};
 
 use crate::bed::Bed;
 use crate::ran::Ran;
+use crate::server::{Server, head};
 
 const ROWS: NonZeroU16 = NonZeroU16::new(200).unwrap();
 const COLUMNS: NonZeroU16 = NonZeroU16::new(100).unwrap();
@@ -261,4 +263,29 @@ fn github_folds_what_steps_log_and_not_what_is_wrong() {
     );
     ran.ends_with(0)
         .complains(&["::endgroup::\nwarning: ", "::group::transact\n"]);
+}
+
+#[test]
+fn downloads_have_bars_below_the_step() {
+    let bed = Bed::new();
+    let name = "kernel-core-6.9.4-200.fc40.x86_64.rpm";
+    let package = fs_err::read(bed.rpms().join(name)).unwrap();
+    fs_err::remove_file(bed.rpms().join(name)).unwrap();
+    let go_on = bed.path("stub/go-on");
+    let server = Server::scripted(move |_, _, stream| {
+        let (one, other) = package.split_at(package.len() / 2);
+        head(stream, 200, "", package.len());
+        stream.write_all(one).unwrap();
+        while !go_on.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        stream.write_all(other).unwrap();
+    });
+    let (source, url) = (bed.source(), server.url(name));
+    let args = ["replace", "--dry-run", "--allow-unsigned", &source, &url];
+    let (ran, written) = on_a_terminal(&bed, &args, &[], Some(name));
+    ran.ends_with(0);
+    let lines = masked(&screen(&written));
+    assert!(lines.contains("downloaded kernel-core-"), "{lines}");
+    assert_eq!(lines.lines().count(), 3, "{lines}");
 }
