@@ -46,17 +46,15 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
     let path = format!("{}/vmlinuz", promised.dir());
     let program = cliwrap::real(exec.root(), "rpm")?;
     let database = rpm::Database::open(exec, &program);
-    let installed = database
-        .kernel_packages()
-        .context("asking what is installed now")?;
-    let owners = owner::of_vmlinuz(&database, &installed, promised)?;
+    let owners = owner::of_vmlinuz(&database, promised)?;
     let Some((package, _)) = owners.first() else {
         bail!(
             "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not tell the same story"
         );
     };
     if let Some(plan) = plan {
-        is_whole(&installed, plan)?;
+        let installed = database.kernel_packages();
+        is_whole(&installed.context("asking what is installed now")?, plan)?;
     }
     Ok(Kernel {
         kver: promised.clone(),

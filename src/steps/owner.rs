@@ -15,21 +15,15 @@ use crate::tools::{cliwrap, rpm};
 ///
 /// # Errors
 /// When rpm cannot be asked.
-pub fn of_vmlinuz(
-    database: &rpm::Database,
-    installed: &[Installed],
-    kver: &Kver,
-) -> Result<Vec<(Nevra, Vec<String>)>> {
-    let provided = |nevra| {
-        let packages = installed.iter().filter(|package| package.nevra == nevra);
-        let caps = packages.flat_map(|package| &package.provides);
-        let kvers = caps.filter(|cap| cap.name == "kernel-uname-r");
-        let kvers = kvers.map(|cap| cap.version.clone()).collect();
-        (nevra, kvers)
-    };
+pub fn of_vmlinuz(database: &rpm::Database, kver: &Kver) -> Result<Vec<(Nevra, Vec<String>)>> {
     let owners = database
         .owners(&format!("{}/vmlinuz", kver.dir()))
         .context("asking who owns vmlinuz")?;
+    let provided = |owner: Installed| {
+        let caps = owner.provides.into_iter();
+        let kvers = caps.filter(|cap| cap.name == "kernel-uname-r");
+        (owner.nevra, kvers.map(|cap| cap.version).collect())
+    };
     Ok(owners.into_iter().map(provided).collect())
 }
 
@@ -43,12 +37,12 @@ fn asked(exec: &Exec, kver: &Kver) -> Result<Owner> {
     if !exec.has(&program) {
         return Ok(Owner::NoRpmdb("there is no rpm in the tree".into()));
     }
-    if let Err(why) = exec.probe() {
-        return Ok(Owner::NoRpmdb(format!(
-            "the tree's rpm cannot be asked: {why:#}"
-        )));
-    }
     let database = rpm::Database::open(exec, &program);
-    let installed = database.kernel_packages()?;
-    Ok(Owner::Packages(of_vmlinuz(&database, &installed, kver)?))
+    let owners = of_vmlinuz(&database, kver).map(Owner::Packages);
+    owners.or_else(|error| match exec.probe() {
+        Ok(()) => Err(error),
+        Err(why) => Ok(Owner::NoRpmdb(format!(
+            "the tree's rpm cannot be asked: {why:#}"
+        ))),
+    })
 }

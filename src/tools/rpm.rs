@@ -11,18 +11,10 @@ use crate::sys::root::{self, Root};
 /// How many paths one `rpm -qf` gets.
 const PATHS_AT_ONCE: usize = 500;
 
-/// The query format of a [`Nevra`].
-macro_rules! nevra {
-    () => {
-        r"%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}"
-    };
-}
-
 /// A package, its header's digest, and a line for each capability that it provides and requires.
 const PACKAGES: &str = concat!(
-    r"N\t",
-    nevra!(),
-    r"\t%{SHA256HEADER}\n[P\t%{PROVIDENAME}\t%{PROVIDEVERSION}\n][R\t%{REQUIRENAME}\t%{REQUIREVERSION}\n]"
+    r"N\t%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%{SHA256HEADER}\n",
+    r"[P\t%{PROVIDENAME}\t%{PROVIDEVERSION}\n][R\t%{REQUIRENAME}\t%{REQUIREVERSION}\n]"
 );
 
 /// Where rpmdbs are, relative to the root; often links to one another.
@@ -120,29 +112,31 @@ impl<'a> Database<'a> {
     pub fn kernel_packages(&self) -> Result<Vec<Installed>> {
         let cmd = Cmd::new(self.rpm).args(["-qa", "--qf", PACKAGES]);
         let output = self.exec.ask(&self.snapshot.asked(cmd))?;
-        parse_packages(&String::from_utf8_lossy(&output))
+        Ok(of_kernels(parse_packages(&String::from_utf8_lossy(
+            &output,
+        ))?))
     }
 
     /// The packages that own a path (relative to the root); none where it has no owner.
     ///
     /// # Errors
     /// When rpm cannot be asked, or prints what it should not.
-    pub fn owners(&self, path: &str) -> Result<Vec<Nevra>> {
-        let format = concat!(nevra!(), r"\n");
+    pub fn owners(&self, path: &str) -> Result<Vec<Installed>> {
         let path = format!("/{path}");
         let cmd = self.snapshot.asked(Cmd::new(self.rpm));
-        let cmd = cmd.args(["-qf", "--qf", format, "--", &path]);
+        let cmd = cmd.args(["-qf", "--qf", PACKAGES, "--", &path]);
         let (output, failed) = self.exec.ask_whatever(&cmd)?;
         let output = String::from_utf8_lossy(&output);
         match failed {
             // It exits with the number of paths that have no owner, and says so on stdout too.
             Some(_) if output.contains(&path) => Ok(Vec::new()),
             Some(failed) => Err(failed.into()),
-            None => output.lines().map(parse_owner).collect(),
+            None => parse_packages(&output),
         }
     }
 }
 
+/// Packages in the format [`PACKAGES`], with those of their capabilities that are `…uname-r`.
 fn parse_packages(text: &str) -> Result<Vec<Installed>> {
     let mut packages: Vec<Installed> = Vec::new();
     for line in text.lines() {
@@ -171,14 +165,14 @@ fn parse_packages(text: &str) -> Result<Vec<Installed>> {
             _ => anyhow::bail!("rpm printed a line that was not expected: {line:?}"),
         }
     }
-    packages.retain(|package| !(package.provides.is_empty() && package.requires.is_empty()));
-    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
     Ok(packages)
 }
 
-fn parse_owner(line: &str) -> Result<Nevra> {
-    let fields: Vec<_> = line.split('\t').collect();
-    parse_nevra(&fields).with_context(|| format!("rpm printed {line:?}"))
+/// Those that provide or require a `…uname-r`.
+fn of_kernels(mut packages: Vec<Installed>) -> Vec<Installed> {
+    packages.retain(|package| !(package.provides.is_empty() && package.requires.is_empty()));
+    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
+    packages
 }
 
 fn parse_nevra(fields: &[&str]) -> Option<Nevra> {
@@ -233,6 +227,8 @@ mod tests {
              R\tkernel-rt-modules-core-uname-r\t{kver}\n"
         );
         let packages = parse_packages(&text).unwrap();
+        assert_eq!(packages.len(), 2);
+        let packages = of_kernels(packages);
         assert_eq!(packages.len(), 1);
         let package = &packages[0];
         assert_eq!(
