@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Answer, Finding, Severity, Subject, listed, show};
-use crate::initramfs::{Comparison, Inventory, ModuleFacts, Told};
+use crate::initramfs::{Comparison, Inventory, Kind, ModuleFacts, Told};
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
 
 const REBUILD: &str = "run ostree-kernel rebuild, which runs depmod and dracut";
@@ -55,12 +55,15 @@ fn bodies(
     let facts = subject.facts()?;
     let mut findings = Vec::new();
     for (relative, path) in &inside.paths {
-        let place = format!("{} in the initramfs", show(path));
         let wrong = |found: &str, expected: &str, remedy: &str| {
-            Finding::new(&place, found, expected, remedy)
+            let place = format!("{} in the initramfs", show(path));
+            Finding::new(place, found, expected, remedy)
         };
-        let resolved = inventory.resolve(path).ok();
-        let known = resolved.and_then(|(_, node)| facts.module(inventory, node));
+        let node = match inventory.node(path) {
+            Some(node) if node.kind != Kind::Symlink => Some(node),
+            _ => inventory.resolve(path).ok().map(|(_, node)| node),
+        };
+        let known = node.and_then(|node| facts.module(inventory, node));
         let Some((compared, comparison)) = known else {
             findings.push(wrong(
                 "nothing, or a link that leads nowhere",
@@ -288,6 +291,9 @@ fn own_line(
             REBUILD,
         ));
     };
+    if found == needs {
+        return None;
+    }
     let (found, expected) = (names(found), names(needs));
     (found != expected).then(|| {
         let module = show(relative);

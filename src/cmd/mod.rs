@@ -111,6 +111,7 @@ impl Job<'_> {
                 ..Wanted::default()
             },
             selection: None,
+            digests: true,
         };
         let package = kernel.package.clone();
         let kver = kernel.kver.clone();
@@ -225,8 +226,8 @@ fn after(kver: &Kver, package: Option<&str>, verdict: &Verdict) -> After {
         kver: kver.to_string(),
         package: package.map(str::to_owned),
         vmlinuz_sha256: verdict.vmlinuz_sha256.clone(),
-        initramfs_sha256: verdict.initramfs.as_ref().map(|(digest, _)| digest.clone()),
-        initramfs_size: verdict.initramfs.as_ref().map(|(_, size)| *size),
+        initramfs_sha256: verdict.initramfs_sha256.clone(),
+        initramfs_size: verdict.initramfs_size,
     }
 }
 

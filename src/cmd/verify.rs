@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::{COULD_NOT, after, publish};
 use crate::checks::{CHECKS, RootDevice, Selection, Severity, Wanted};
-use crate::cli::{self, Global};
+use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::ModuleDir;
 use crate::report::{KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool};
@@ -89,6 +89,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
             drivers: args.require_driver.clone(),
         },
         selection: Some(&selection),
+        digests: global.format == Format::Json || args.report.is_some(),
     };
     let (kver, verdict) = match (&args.image, &args.of_kver) {
         (Some(image), Some(kver)) => (kver.clone(), verify::look_alone(image, kver, &options)?),

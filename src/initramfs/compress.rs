@@ -80,19 +80,19 @@ impl fmt::Display for Compression {
 const DECODER_STATE: u64 = 128 << 10;
 
 /// A decoder over a borrowed source.
-pub(super) enum Decoder<'s, R: Read> {
-    Zstd(Box<zstd::Decoder<'static, &'s mut Source<R>>>),
-    Gzip(Box<flate2::bufread::GzDecoder<&'s mut Source<R>>>),
-    Xz(Box<liblzma::bufread::XzDecoder<&'s mut Source<R>>>),
-    Bzip2(Box<bzip2::bufread::BzDecoder<&'s mut Source<R>>>),
-    Lz4(Lz4Legacy<'s, R>),
+pub(super) enum Decoder<'s> {
+    Zstd(Box<zstd::Decoder<'static, &'s mut Source>>),
+    Gzip(Box<flate2::bufread::GzDecoder<&'s mut Source>>),
+    Xz(Box<liblzma::bufread::XzDecoder<&'s mut Source>>),
+    Bzip2(Box<bzip2::bufread::BzDecoder<&'s mut Source>>),
+    Lz4(Lz4Legacy<'s>),
 }
 
-impl<'s, R: Read> Decoder<'s, R> {
+impl<'s> Decoder<'s> {
     /// Starts to decode the segment at `at`, where `source` stands. The window that the segment
     /// asks for is looked at before any memory is spent on it.
     pub(super) fn new(
-        source: &'s mut Source<R>,
+        source: &'s mut Source,
         at: Place,
         limits: &Limits,
     ) -> Result<Self, ReadError> {
@@ -184,7 +184,7 @@ impl<'s, R: Read> Decoder<'s, R> {
         }
     }
 
-    fn source_mut(&mut self) -> &mut Source<R> {
+    fn source_mut(&mut self) -> &mut Source {
         match self {
             Self::Zstd(decoder) => decoder.get_mut(),
             Self::Gzip(decoder) => decoder.get_mut(),
@@ -241,7 +241,7 @@ fn truncated(at: Place, found: u64) -> ReadError {
     }
 }
 
-fn input_failed<R: Read>(source: &mut Source<R>, error: io::Error) -> ReadError {
+fn input_failed(source: &mut Source, error: io::Error) -> ReadError {
     let offset = source.offset();
     ReadError::Io {
         offset,
@@ -251,11 +251,7 @@ fn input_failed<R: Read>(source: &mut Source<R>, error: io::Error) -> ReadError 
 
 /// Reads the window size from a zstd frame header (RFC 8878, 3.1.1.1) before the decoder would
 /// allocate it.
-fn check_zstd_window<R: Read>(
-    source: &mut Source<R>,
-    at: Place,
-    limits: &Limits,
-) -> Result<(), ReadError> {
+fn check_zstd_window(source: &mut Source, at: Place, limits: &Limits) -> Result<(), ReadError> {
     let header = match source.peek(18) {
         Ok(header) => header.to_vec(),
         Err(error) => return Err(input_failed(source, error)),
@@ -286,7 +282,7 @@ fn check_zstd_window<R: Read>(
 }
 
 /// Refuses the integrity checks that the kernel's xz decoder does not have (`lib/xz`).
-fn check_xz_flags<R: Read>(source: &mut Source<R>, at: Place) -> Result<(), ReadError> {
+fn check_xz_flags(source: &mut Source, at: Place) -> Result<(), ReadError> {
     let check = match source.peek(8) {
         Ok(header) => header.get(7).copied().unwrap_or(0),
         Err(error) => return Err(input_failed(source, error)),
@@ -302,7 +298,7 @@ fn check_xz_flags<R: Read>(source: &mut Source<R>, at: Place) -> Result<(), Read
 
 /// Refuses the optional header fields that the kernel's gunzip does not pass over: it knows the
 /// file name only (`lib/decompress_inflate.c`).
-fn check_gzip_flags<R: Read>(source: &mut Source<R>, at: Place) -> Result<(), ReadError> {
+fn check_gzip_flags(source: &mut Source, at: Place) -> Result<(), ReadError> {
     let flags = match source.peek(4) {
         Ok(header) => header.get(3).copied().unwrap_or(0),
         Err(error) => return Err(input_failed(source, error)),
@@ -315,7 +311,7 @@ fn check_gzip_flags<R: Read>(source: &mut Source<R>, at: Place) -> Result<(), Re
 }
 
 /// Consumes the NULs that `source` stands before.
-pub(super) fn skip_nuls<R: Read>(source: &mut Source<R>) -> Result<(), ReadError> {
+pub(super) fn skip_nuls(source: &mut Source) -> Result<(), ReadError> {
     loop {
         let chunk = match source.fill_buf() {
             Ok(chunk) => chunk,

@@ -84,7 +84,7 @@ pub(super) fn read(
     buffer: &mut Vec<u8>,
 ) -> io::Result<Result<Elf, ElfError>> {
     buffer.clear();
-    (&mut *body).take(HEAD as u64).read_to_end(buffer)?;
+    take(body, HEAD, buffer)?;
     let file = match File::new(buffer, size) {
         Ok(file) => file,
         Err(error) => return Ok(Err(error)),
@@ -109,6 +109,20 @@ pub(super) fn read(
         }
     }
     Ok(file.elf(&late))
+}
+
+/// Fills `buffer` from `body`, up to `most` bytes. `Read::read_to_end` would first fill it with zeros.
+fn take(body: &mut dyn BufRead, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    while buffer.len() < most {
+        let ready = body.fill_buf()?;
+        let count = ready.len().min(most - buffer.len());
+        if count == 0 {
+            break;
+        }
+        buffer.extend_from_slice(&ready[..count]);
+        body.consume(count);
+    }
+    Ok(())
 }
 
 impl Elf {

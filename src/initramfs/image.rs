@@ -6,7 +6,6 @@
 
 use std::io::Read;
 
-use super::ahead::ahead;
 use super::compress::{Compression, skip_nuls};
 use super::cpio::{Progress, archive};
 use super::cursor::Cursor;
@@ -15,7 +14,7 @@ use super::error::{Foreign, Place, ReadError, hex};
 use super::limits::Limits;
 use super::pipe::{Pull, decode};
 use super::segment::{Observer, Segment};
-use super::source::{LOOK_AHEAD, Source};
+use super::source::{LOOK_AHEAD, Source, reading};
 
 /// Reads an initramfs from `input` to its end and shows every entry to `visitor`, in order. What
 /// is accepted is said in the [module's documentation](super). Returns the segments in the order
@@ -48,13 +47,11 @@ pub fn read_into(
     visitor: &mut dyn Visitor,
     segments: &mut Vec<Segment>,
 ) -> Result<(), ReadError> {
-    ahead(input, |input| {
-        all(&mut Source::new(input), limits, visitor, segments)
-    })
+    reading(input, |source| all(source, limits, visitor, segments))
 }
 
-fn all<R: Read + Send>(
-    source: &mut Source<R>,
+fn all(
+    source: &mut Source,
     limits: &Limits,
     visitor: &mut dyn Visitor,
     segments: &mut Vec<Segment>,
@@ -107,8 +104,8 @@ fn all<R: Read + Send>(
 }
 
 /// Reads the one segment that `source` stands before.
-fn one<R: Read + Send>(
-    source: &mut Source<R>,
+fn one(
+    source: &mut Source,
     at: Place,
     limits: &Limits,
     allowance: u64,

@@ -20,8 +20,8 @@ const BLOCK: usize = 8 << 20;
 const BLOCK_BOUND: u32 = (BLOCK + BLOCK / 255 + 16) as u32;
 
 /// A reader of what one lz4 segment unpacks to.
-pub(super) struct Lz4Legacy<'s, R> {
-    source: &'s mut Source<R>,
+pub(super) struct Lz4Legacy<'s> {
+    source: &'s mut Source,
     packed: Vec<u8>,
     block: Vec<u8>,
     start: usize,
@@ -29,9 +29,9 @@ pub(super) struct Lz4Legacy<'s, R> {
     done: bool,
 }
 
-impl<'s, R: Read> Lz4Legacy<'s, R> {
+impl<'s> Lz4Legacy<'s> {
     /// `source` stands before the magic.
-    pub(super) fn new(source: &'s mut Source<R>) -> Self {
+    pub(super) fn new(source: &'s mut Source) -> Self {
         Self {
             source,
             packed: Vec::new(),
@@ -42,11 +42,11 @@ impl<'s, R: Read> Lz4Legacy<'s, R> {
         }
     }
 
-    pub(super) fn source(&self) -> &Source<R> {
+    pub(super) fn source(&self) -> &Source {
         self.source
     }
 
-    pub(super) fn source_mut(&mut self) -> &mut Source<R> {
+    pub(super) fn source_mut(&mut self) -> &mut Source {
         self.source
     }
 
@@ -88,7 +88,7 @@ impl<'s, R: Read> Lz4Legacy<'s, R> {
     }
 }
 
-impl<R: Read> Read for Lz4Legacy<'_, R> {
+impl Read for Lz4Legacy<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.start == self.end && !self.done {
             self.done = !self.next_block()?;

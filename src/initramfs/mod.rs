@@ -14,7 +14,7 @@
 //!   archives (at multiples of four bytes from the start of the content), and nothing else.
 //!
 //! The map: [`read`] (`image.rs`) drives a stream of bytes (`source.rs`),
-//! which is read ahead on a thread of its own (`ahead.rs`); `compress.rs` and `lz4.rs`
+//! which is read ahead on a thread of its own; `compress.rs` and `lz4.rs`
 //! decode a segment on a thread of their own, `pipe.rs` hands the content over; `cpio.rs` parses it
 //! and calls the [`Visitor`]. [`Inventory`] is the visitor that the checks use; it unpacks into a
 //! tree of names (`tree.rs`) as the kernel would into its root file system, and answers questions
@@ -24,7 +24,6 @@
 //! no input makes it panic, or makes it hold more than the window that the limits allow, a few
 //! megabytes of buffers and the small files that an inventory keeps.
 
-mod ahead;
 mod bodies;
 mod compress;
 mod cpio;

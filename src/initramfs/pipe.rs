@@ -5,7 +5,7 @@
 //! It must not know what is inside. Its invariant: at most [`RING`] buffers of [`PIECE`] bytes
 //! exist, and a decoder whose reader has gone stops at the next buffer.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::compress::Decoder;
@@ -26,7 +26,7 @@ pub(super) trait Pull {
     fn take(&mut self, count: usize);
 }
 
-impl<R: Read> Pull for Source<R> {
+impl Pull for Source {
     fn chunk(&mut self) -> Result<&[u8], ReadError> {
         let offset = self.offset();
         match self.fill_buf() {
@@ -107,8 +107,8 @@ impl Pull for Ring<'_> {
 
 /// Decodes the segment at `at`, where `source` stands, on a second thread, while `parse` reads its
 /// content on this one. Afterwards `source` stands behind the segment, if `parse` read to the end.
-pub(super) fn decode<R: Read + Send, T>(
-    source: &mut Source<R>,
+pub(super) fn decode<T>(
+    source: &mut Source,
     at: Place,
     limits: &Limits,
     parse: impl FnOnce(&mut dyn Pull) -> Result<T, ReadError>,
@@ -152,8 +152,8 @@ pub(super) fn decode<R: Read + Send, T>(
 }
 
 /// The decoder's side: fills buffers until the segment, or whoever reads it, ends.
-fn feed<R: Read>(
-    mut decoder: Decoder<'_, R>,
+fn feed(
+    mut decoder: Decoder<'_>,
     at: Place,
     limits: &Limits,
     empty: &Receiver<Vec<u8>>,

@@ -1,41 +1,95 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The file as a stream that can be looked ahead into, and that knows how far it has been read.
+//! The file as a stream that can be looked ahead into, and that knows how far it has been read. It is read on a thread
+//! of its own: a digest that is made on the way does not hold up the decoder.
 //!
-//! It must not interpret bytes. Its invariant: what a decoder does not consume is still there for
-//! whoever reads next, and an error of the input is kept apart from what decoders make of it.
+//! It must not interpret bytes. Its invariants: what a decoder does not consume is still there for whoever reads next;
+//! an error of the input comes behind all bytes before it, and is kept apart from what decoders make of it; at most
+//! [`RING`] pieces of [`PIECE`] bytes exist, and an input that fits into one of them starts no thread.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, ErrorKind, Read};
+use std::mem;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 /// How far [`Source::peek`] can look ahead, in bytes.
 pub(super) const LOOK_AHEAD: usize = 4096;
-/// Bytes asked of the input at a time.
-const BUFFER: usize = 128 << 10;
+/// Bytes of one piece. zstd copies those of its blocks, of at most 128 KiB, that lie across two pieces.
+const PIECE: usize = 512 << 10;
+/// Pieces in the ring.
+const RING: usize = 4;
+
+/// A part of the input, behind room for [`LOOK_AHEAD`] bytes of the part before, and how the input ended behind it, if
+/// it did.
+struct Piece {
+    bytes: Vec<u8>,
+    end: Option<io::Result<()>>,
+}
+
+impl Piece {
+    /// Reads until `bytes` is full.
+    fn read(input: &mut impl Read, mut bytes: Vec<u8>) -> Self {
+        bytes.resize(LOOK_AHEAD + PIECE, 0);
+        let mut filled = LOOK_AHEAD;
+        let mut end = None;
+        while filled < bytes.len() && end.is_none() {
+            match input.read(&mut bytes[filled..]) {
+                Ok(0) => end = Some(Ok(())),
+                Ok(count) => filled += count.min(bytes.len() - filled),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => end = Some(Err(error)),
+            }
+        }
+        bytes.truncate(filled);
+        Self { bytes, end }
+    }
+}
 
 /// A buffered input with a position.
-pub(super) struct Source<R> {
-    input: R,
-    buffer: Vec<u8>,
+pub(super) struct Source {
+    piece: Piece,
     start: usize,
-    end: usize,
     offset: u64,
-    ended: bool,
+    ring: Option<(Receiver<Piece>, Sender<Vec<u8>>)>,
     fault: Option<io::Error>,
 }
 
-impl<R: Read> Source<R> {
-    /// Starts at byte 0 of `input`.
-    pub(super) fn new(input: R) -> Self {
-        Self {
-            input,
-            buffer: vec![0; BUFFER],
-            start: 0,
-            end: 0,
-            offset: 0,
-            ended: false,
-            fault: None,
+/// Lets `then` read from `input`, from byte 0 on.
+pub(super) fn reading<T>(mut input: impl Read + Send, then: impl FnOnce(&mut Source) -> T) -> T {
+    let mut source = Source {
+        piece: Piece::read(&mut input, Vec::new()),
+        start: LOOK_AHEAD,
+        offset: 0,
+        ring: None,
+        fault: None,
+    };
+    if source.piece.end.is_some() {
+        return then(&mut source);
+    }
+    let (full_in, full) = sync_channel(RING);
+    let (empty, empty_out) = channel();
+    for _ in 1..RING {
+        let _ = empty.send(Vec::new());
+    }
+    source.ring = Some((full, empty));
+    std::thread::scope(|scope| {
+        scope.spawn(move || feed(input, &empty_out, &full_in));
+        // The ring must go before the scope waits: a thread that nobody reads from ends by that.
+        let mut source = source;
+        then(&mut source)
+    })
+}
+
+/// The input's side: fills pieces until the input, or whoever reads it, ends.
+fn feed(mut input: impl Read, empty: &Receiver<Vec<u8>>, full: &SyncSender<Piece>) {
+    while let Ok(bytes) = empty.recv() {
+        let piece = Piece::read(&mut input, bytes);
+        let last = piece.end.is_some();
+        if full.send(piece).is_err() || last {
+            return;
         }
     }
+}
 
+impl Source {
     /// Bytes consumed so far.
     pub(super) fn offset(&self) -> u64 {
         self.offset
@@ -50,55 +104,59 @@ impl<R: Read> Source<R> {
     /// end of the input.
     pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
         let wanted = wanted.min(LOOK_AHEAD);
-        while self.end - self.start < wanted && !self.ended {
+        while self.left().len() < wanted && !self.ended() {
             self.refill()?;
         }
-        let shown = wanted.min(self.end - self.start);
-        Ok(&self.buffer[self.start..self.start + shown])
+        let left = self.left();
+        Ok(&left[..wanted.min(left.len())])
     }
 
-    /// Reads once more behind what is buffered.
+    fn left(&self) -> &[u8] {
+        &self.piece.bytes[self.start..]
+    }
+
+    fn ended(&self) -> bool {
+        matches!(self.piece.end, Some(Ok(())))
+    }
+
+    /// Goes on to the next piece, with what is left of this one, which must be less than [`LOOK_AHEAD`], before it.
     fn refill(&mut self) -> io::Result<()> {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
-        } else if self.buffer.len() - self.start < LOOK_AHEAD {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        let end = self.piece.end.replace(Ok(()));
+        if let Some(Err(error)) = end {
+            let kind = error.kind();
+            self.fault = Some(error);
+            return Err(kind.into());
         }
-        loop {
-            match self.input.read(&mut self.buffer[self.end..]) {
-                Ok(0) => self.ended = true,
-                Ok(count) => self.end += count.min(self.buffer.len() - self.end),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    let kind = error.kind();
-                    self.fault = Some(error);
-                    return Err(kind.into());
-                }
-            }
-            return Ok(());
+        if let (None, Some((full, empty))) = (end, &self.ring)
+            && let Ok(mut next) = full.recv()
+        {
+            let start = LOOK_AHEAD - self.left().len();
+            next.bytes[start..LOOK_AHEAD].copy_from_slice(self.left());
+            self.start = start;
+            let spent = mem::replace(&mut self.piece, next);
+            // Behind the end no more pieces are needed.
+            let _ = empty.send(spent.bytes);
         }
+        Ok(())
     }
 }
 
-impl<R: Read> BufRead for Source<R> {
+impl BufRead for Source {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.start == self.end && !self.ended {
+        while self.left().is_empty() && !self.ended() {
             self.refill()?;
         }
-        Ok(&self.buffer[self.start..self.end])
+        Ok(self.left())
     }
 
     fn consume(&mut self, amount: usize) {
-        let amount = amount.min(self.end - self.start);
+        let amount = amount.min(self.left().len());
         self.start += amount;
         self.offset += amount as u64;
     }
 }
 
-impl<R: Read> Read for Source<R> {
+impl Read for Source {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let count = available.len().min(buf.len());
@@ -113,35 +171,64 @@ mod tests {
     use super::*;
     use crate::initramfs::testing::Trickle;
 
-    #[test]
-    fn looks_ahead_and_keeps_its_place() {
-        let bytes: Vec<u8> = (0..300_000_u32).map(|i| i as u8).collect();
-        let mut source = Source::new(Trickle::new(&bytes, 7001));
-        assert_eq!(source.peek(4).unwrap(), &bytes[..4]);
-        let mut at = 0;
-        while at < bytes.len() {
-            let shown = source.peek(LOOK_AHEAD).unwrap().to_vec();
-            assert_eq!(shown, bytes[at..bytes.len().min(at + LOOK_AHEAD)]);
-            let step = 997
-                .min(bytes.len() - at)
-                .min(source.fill_buf().unwrap().len());
-            source.consume(step);
-            at += step;
-            assert_eq!(source.offset(), at as u64);
+    /// Gives bytes, and fails behind them.
+    struct Breaks<'b>(Trickle<'b>);
+
+    impl Read for Breaks<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buf)? {
+                0 => Err(io::Error::other("cable")),
+                count => Ok(count),
+            }
         }
-        assert!(source.peek(1).unwrap().is_empty());
+    }
+
+    fn some_bytes(length: usize) -> Vec<u8> {
+        (0..length).map(|i| (i / 3) as u8).collect()
     }
 
     #[test]
-    fn an_error_of_the_input_is_kept() {
-        struct Broken;
-        impl Read for Broken {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other("cable"))
+    fn looks_ahead_and_keeps_its_place() {
+        let bytes = some_bytes(3 * PIECE + 17);
+        reading(Trickle::new(&bytes, 7001), |source| {
+            assert_eq!(source.peek(4).unwrap(), &bytes[..4]);
+            let mut at = 0;
+            while at < bytes.len() {
+                let shown = source.peek(LOOK_AHEAD).unwrap();
+                assert!(*shown == bytes[at..bytes.len().min(at + LOOK_AHEAD)]);
+                let step = 997
+                    .min(bytes.len() - at)
+                    .min(source.fill_buf().unwrap().len());
+                source.consume(step);
+                at += step;
+                assert_eq!(source.offset(), at as u64);
             }
+            assert!(source.peek(1).unwrap().is_empty());
+        });
+    }
+
+    #[test]
+    fn all_bytes_come_and_then_the_error() {
+        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 9 * PIECE + 5] {
+            let bytes = some_bytes(length);
+            let read = |source: &mut Source| {
+                let mut read = Vec::new();
+                let end = source.read_to_end(&mut read).is_ok();
+                let fault = source.take_fault().map(|fault| fault.to_string());
+                (read, end, fault)
+            };
+            let (found, end, fault) = reading(Trickle::new(&bytes, 7001), read);
+            assert!(found == bytes && end && fault.is_none(), "{length}");
+            let broken = Breaks(Trickle::new(&bytes, 7001));
+            let (found, end, fault) = reading(broken, read);
+            assert!(found == bytes && !end, "{length}");
+            assert_eq!(fault.as_deref(), Some("cable"));
         }
-        let mut source = Source::new(Broken);
-        assert!(source.peek(1).is_err());
-        assert_eq!(source.take_fault().unwrap().to_string(), "cable");
+    }
+
+    #[test]
+    fn nobody_has_to_read_to_the_end() {
+        let first = reading(io::repeat(7), |source| source.peek(1).unwrap().to_vec());
+        assert_eq!(first, [7]);
     }
 }

@@ -92,7 +92,10 @@ fn install(exec: &Exec, verified: &Verified) -> Result<()> {
     let meta = root.lstat(&place)?.context(purpose)?;
     let file = root.open_file(&place)?.context(purpose)?;
     let read_back = Digesting::new(file).finish().context(purpose)?;
-    if meta.mode != 0o600 || verified.verdict.initramfs.as_ref() != Some(&read_back) {
+    let verdict = &verified.verdict;
+    let same = verdict.initramfs_sha256.as_ref() == Some(&read_back.0)
+        && verdict.initramfs_size == Some(read_back.1);
+    if meta.mode != 0o600 || !same {
         bail!(
             "/{place} is not the file that was verified (mode {:04o}, {} bytes, sha256 {}): something else writes to this tree. Build the layer again",
             meta.mode,

@@ -15,8 +15,14 @@ use crate::initramfs::{self, Bodies, Inventory, Limits, OnDisk, OpenFile};
 use crate::kernel::MODULES;
 use crate::sys::root::Root;
 
-/// An image, and SHA-256 and size of its file where there is one.
-pub(super) type Read = (Image, Option<(String, u64)>);
+/// An image, and what its file is, where there is one.
+pub(super) struct Read {
+    pub(super) image: Image,
+    /// SHA-256, where it was asked for.
+    pub(super) sha256: Option<String>,
+    /// Bytes.
+    pub(super) size: Option<u64>,
+}
 
 /// The tree's modules.
 struct Modules<'r>(&'r Root);
@@ -34,17 +40,26 @@ impl OnDisk for Modules<'_> {
     }
 }
 
+impl From<Image> for Read {
+    /// There is no file that could be opened.
+    fn from(image: Image) -> Self {
+        Self {
+            image,
+            sha256: None,
+            size: None,
+        }
+    }
+}
+
 /// Reads an image of the tree to its end, and compares its modules with the tree's.
-pub(super) fn of_tree(root: &Root, path: &str) -> Result<Read> {
+pub(super) fn of_tree(root: &Root, path: &str, digest: bool) -> Result<Read> {
     let file = match root.open_file(path) {
         Ok(Some(file)) => file,
-        Ok(None) => return Ok((Image::Missing, None)),
-        Err(error) if error.is_denied() => {
-            return Ok((Image::Closed(super::why(&error)), None));
-        }
-        Err(error) => return Ok((Image::Unreadable(error.to_string()), None)),
+        Ok(None) => return Ok(Image::Missing.into()),
+        Err(error) if error.is_denied() => return Ok(Image::Closed(super::why(&error)).into()),
+        Err(error) => return Ok(Image::Unreadable(error.to_string()).into()),
     };
-    read(file, Some(&mut Modules(root))).with_context(|| format!("reading /{path}"))
+    read(file, Some(&mut Modules(root)), digest).with_context(|| format!("reading /{path}"))
 }
 
 /// Opens a file of the user's, which is not of a tree.
@@ -59,25 +74,40 @@ pub fn open(path: &Path) -> Result<File> {
 }
 
 /// Reads a file that is not of a tree.
-pub(super) fn alone(path: &Path) -> Result<Read> {
+pub(super) fn alone(path: &Path, digest: bool) -> Result<Read> {
     let file = open(path).context("opening the initramfs")?;
-    read(file, None).with_context(|| format!("reading {}", path.display()))
+    read(file, None, digest).with_context(|| format!("reading {}", path.display()))
 }
 
-fn read(file: File, disk: Option<&mut dyn OnDisk>) -> Result<Read> {
-    let limits = Limits::default();
+fn read(file: File, disk: Option<&mut dyn OnDisk>, digest: bool) -> Result<Read> {
+    if !digest {
+        let size = file.metadata()?.len();
+        return Ok(Read {
+            size: Some(size),
+            ..understood(file, disk).into()
+        });
+    }
     let mut input = Digesting::new(file);
+    let image = understood(&mut input, disk);
+    // An image that could not be understood has a digest all the same.
+    let (sha256, size) = input.finish()?;
+    Ok(Read {
+        image,
+        sha256: Some(sha256),
+        size: Some(size),
+    })
+}
+
+fn understood(input: impl io::Read + Send, disk: Option<&mut dyn OnDisk>) -> Image {
+    let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);
     let mut bodies = Bodies::new(disk);
-    let image = match initramfs::read(&mut input, &limits, &mut inventory.with(&mut bodies)) {
+    match initramfs::read(input, &limits, &mut inventory.with(&mut bodies)) {
         Ok(segments) => Image::Read {
             facts: bodies.facts(),
             inventory: Box::new(inventory),
             segments,
         },
         Err(error) => Image::Unreadable(format!("{:#}", anyhow::Error::new(error))),
-    };
-    // An image that could not be understood has a digest all the same.
-    let digest = input.finish()?;
-    Ok((image, Some(digest)))
+    }
 }

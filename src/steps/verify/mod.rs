@@ -27,10 +27,12 @@ use crate::sys::root::{self, Root};
 pub struct Verdict {
     /// Every check and its answer.
     pub answers: Answers,
-    /// SHA-256 of `vmlinuz`, where it could be read.
+    /// SHA-256 of `vmlinuz`, where it was asked for and could be read.
     pub vmlinuz_sha256: Option<String>,
-    /// SHA-256 and size of the initramfs, where it could be read.
-    pub initramfs: Option<(String, u64)>,
+    /// SHA-256 of the initramfs, where it was asked for and could be read.
+    pub initramfs_sha256: Option<String>,
+    /// Bytes of the initramfs, where it could be read.
+    pub initramfs_size: Option<u64>,
     /// What dracut wrote into the image about itself.
     pub dracut: Option<report::DracutReport>,
 }
@@ -51,6 +53,8 @@ pub struct Options<'a> {
     pub wanted: Wanted,
     /// Which checks look.
     pub selection: Option<&'a Selection>,
+    /// Whether the verdict has digests. Only reports show them, and they cost as much as all checks together.
+    pub digests: bool,
 }
 
 /// A candidate without a fatal finding, all fatal checks having looked. Nothing else can be
@@ -94,15 +98,15 @@ pub fn look(
     options: &Options,
 ) -> Result<Verdict> {
     let (around, image) = thread::scope(|scope| {
-        let image = scope.spawn(|| image::of_tree(root, initramfs));
-        let vmlinuz = vmlinuz::read(root, kver);
+        let image = scope.spawn(|| image::of_tree(root, initramfs, options.digests));
+        let vmlinuz = vmlinuz::read(root, kver, options.digests);
         let sha256 = vmlinuz.sha256.clone();
         let compared = options.base.is_some();
         let tree = gather::tree(root, kver, initramfs, vmlinuz, owner(), compared);
         (tree.map(|tree| (tree, sha256)), image.join())
     });
-    let (image, digest) =
-        image.map_err(|_| anyhow!("the thread that reads the initramfs has panicked"))??;
+    let read = image.map_err(|_| anyhow!("the thread that reads the initramfs has panicked"))??;
+    let image = read.image;
     let (mut tree, vmlinuz_sha256) = around.context("reading the tree")?;
     if let Some(base) = &options.base {
         tree.firmware_of = around::firmware_of(root, &image, base);
@@ -111,7 +115,8 @@ pub fn look(
     Ok(Verdict {
         answers,
         vmlinuz_sha256,
-        initramfs: digest,
+        initramfs_sha256: read.sha256,
+        initramfs_size: read.size,
         dracut: dracut(&image),
     })
 }
@@ -121,12 +126,13 @@ pub fn look(
 /// # Errors
 /// When the file cannot be opened or read.
 pub fn look_alone(file: &Path, kver: &Kver, options: &Options) -> Result<Verdict> {
-    let (image, digest) = image::alone(file)?;
+    let read = image::alone(file, options.digests)?;
     Ok(Verdict {
-        answers: answers(kver, None, &image, options),
+        answers: answers(kver, None, &read.image, options),
         vmlinuz_sha256: None,
-        initramfs: digest,
-        dracut: dracut(&image),
+        initramfs_sha256: read.sha256,
+        initramfs_size: read.size,
+        dracut: dracut(&read.image),
     })
 }
 
