@@ -5,7 +5,9 @@
 //! Nothing that is fetched is trusted: who takes a file out of the cache copies and checks it.
 
 mod cache;
+pub mod dns;
 mod download;
+pub mod names;
 mod progress;
 mod proxy;
 mod request;
@@ -18,6 +20,7 @@ use anyhow::{Context, Result};
 
 use self::cache::Cache;
 use self::download::Download;
+use self::names::Names;
 use self::request::Client;
 use super::root::Root;
 
@@ -73,7 +76,7 @@ impl Fetcher {
     /// When neither can be made.
     pub fn new(dir: &Path, root: &Root, private: &str, limits: Limits) -> Result<Self> {
         Ok(Self {
-            client: Client::new(limits.stall),
+            client: Client::new(limits.stall, Names::of_this_machine(limits.stall)),
             cache: Cache::open(dir, root, private).context("making a place for downloads")?,
             limits,
         })

@@ -14,6 +14,8 @@ mod corpus;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod fails;
 mod fault;
 #[cfg(test)]
@@ -30,6 +32,8 @@ mod lies;
 mod looks;
 #[cfg(test)]
 mod man;
+#[cfg(test)]
+mod names;
 #[cfg(test)]
 mod proves;
 #[cfg(test)]

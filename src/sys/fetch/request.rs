@@ -12,8 +12,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
+use super::names::{NameError, Names};
 use super::proxy;
 use crate::sys::stop::{self, Stopped, TICK};
 
@@ -43,11 +45,13 @@ impl Trouble {
             Error::ConnectProxyFailed(why) => Self::passing(anyhow!(
                 "the proxy gives no tunnel ({why}); many give one to https only: try the https URL"
             )),
-            Error::Io(_)
-            | Error::HostNotFound
-            | Error::ConnectionFailed
-            | Error::Protocol(_)
-            | Error::BodyStalled => Self::passing(error.into()),
+            Error::Io(_) | Error::ConnectionFailed | Error::Protocol(_) | Error::BodyStalled => {
+                Self::passing(error.into())
+            }
+            Error::Other(error) => match error.downcast_ref() {
+                Some(NameError::NoAnswer { .. }) => Self::passing(anyhow!("{error}")),
+                _ => Self::Lasting(anyhow!("{error}")),
+            },
             error => Self::Lasting(error.into()),
         }
     }
@@ -122,7 +126,7 @@ pub struct Client(Agent);
 
 impl Client {
     /// `stall`: how long a server may be silent.
-    pub fn new(stall: Duration) -> Self {
+    pub fn new(stall: Duration, names: Names) -> Self {
         let stall = Some(stall);
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let config = Agent::config_builder()
@@ -141,7 +145,7 @@ impl Client {
             ))
             .tls_config(tls.build())
             .build();
-        Self(config.into())
+        Self(Agent::with_parts(config, DefaultConnector::new(), names))
     }
 
     /// The answer to a GET with these headers, of the place that redirects lead to.
