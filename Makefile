@@ -73,6 +73,10 @@ mutants: deps ## the corpus goes red when one fatal check is switched off, each 
 containers: build ## the container builds of tests/container/cases
 	@$(BED) check
 
+.PHONY: matrix-sid
+matrix-sid: build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid moves: not part of check)
+	@$(BED) matrix-sid
+
 .PHONY: boot-matrix
 boot-matrix: build ## four boots: what was replaced comes up, and with the old initramfs it does not
 	@$(BED) boot-matrix

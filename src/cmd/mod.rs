@@ -95,7 +95,7 @@ impl Ending {
 
 impl Job<'_> {
     fn finish(
-        self,
+        mut self,
         exec: &Exec,
         workspace: Workspace,
         kernel: Kernel,
@@ -115,7 +115,6 @@ impl Job<'_> {
         };
         let package = kernel.package.clone();
         let kver = kernel.kver.clone();
-        let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
         let clean = step(
             "clean",
             || clean::clean(exec, kernel),
@@ -132,6 +131,8 @@ impl Job<'_> {
                 "built again, and every byte is the same".to_owned()
             })?;
         }
+        self.warnings.extend(candidate.warnings.iter().cloned());
+        let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
         let verified = step(
             "verify",
             || verify(exec.root(), candidate, &options),

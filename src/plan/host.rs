@@ -175,7 +175,22 @@ impl Host {
         match names.as_slice() {
             [one] => Kver::new(one).map_err(|error| Refusal::BadKernelDir(error.to_string())),
             [] => Err(Refusal::NoKernel),
-            _ => Err(Refusal::SeveralKernels(names)),
+            _ => {
+                let removal = |name: &String| (name.clone(), self.removal(name));
+                Err(Refusal::SeveralKernels(names.iter().map(removal).collect()))
+            }
+        }
+    }
+
+    /// What removes the kernel of that directory.
+    fn removal(&self, name: &str) -> String {
+        let packages = self.packages.iter().filter(|it| it.belongs_to(name));
+        let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
+        match Kver::new(name) {
+            _ if !packages.is_empty() => format!("rpm -e {}", packages.join(" ")),
+            Ok(kver) => format!("rm -r /{}", kver.dir()),
+            // Nothing of its name is to be pasted.
+            Err(_) => "remove its directory".to_owned(),
         }
     }
 

@@ -38,9 +38,9 @@ pub enum Refusal {
         "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image; if a transaction was killed here, build the layer again"
     )]
     NoKernel,
-    /// Two kernels.
-    #[error("usr/lib/modules holds {} kernels ({}); expected one, since ostree boots whichever it reads first. Remove the packages of all but one in an earlier RUN line; if a transaction was killed here, build the layer again", .0.len(), .0.join(", "))]
-    SeveralKernels(Vec<String>),
+    /// Two kernels, each with what removes it.
+    #[error("usr/lib/modules holds {} kernels; expected one, since ostree boots whichever it reads first. If a transaction was killed here, build the layer again; else remove all but one in an earlier RUN line. Type:{}", .0.len(), removals(.0))]
+    SeveralKernels(Vec<(String, String)>),
     /// A directory name that is no release string.
     #[error("usr/lib/modules: {0}")]
     BadKernelDir(String),
@@ -211,6 +211,12 @@ pub enum Refusal {
         "another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again"
     )]
     Locked(String),
+}
+
+/// A line for each kernel, with what removes it.
+fn removals(kernels: &[(String, String)]) -> String {
+    let line = |(name, removal): &(String, String)| format!("\n  {removal}  (to be rid of {name})");
+    kernels.iter().map(line).collect()
 }
 
 /// A line for each kernel, with what chooses it.

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Removes what the old kernel left, before the verification: what is verified is what is committed.
+//! Removes what the old kernel left, and puts right what the new one's packages say of a place where
+//! ostree does not put it, before the verification: what is verified is what is committed.
 
 use anyhow::{Context, Result};
 
 use super::locate::Kernel;
 use super::tree::{legacy, module_dirs};
-use crate::kernel::MODULES;
+use crate::kernel::kver::Kver;
+use crate::kernel::{MODULES, hmac};
 use crate::sys::exec::Exec;
-use crate::sys::root;
+use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, rpm};
+
+/// The largest `.vmlinuz.hmac` that is looked at (bytes): a line.
+const HMAC_MAX: u64 = 4096;
 
 /// A tree that holds one kernel and nothing of another.
 pub struct Clean {
@@ -41,7 +46,30 @@ pub fn clean(exec: &Exec, kernel: Kernel) -> Result<Clean> {
             removed.push(path);
         }
     }
+    name_kernel_relatively(root, &kernel.kver)?;
     Ok(Clean { kernel, removed })
+}
+
+/// Packages name the kernel in `.vmlinuz.hmac` by its place in `/boot`, and ostree puts both into a
+/// directory of its own: in FIPS mode the boot ends there. rpm-ostree does the same for what it
+/// composes, not in a container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
+fn name_kernel_relatively(root: &Root, kver: &Kver) -> Result<(), root::Error> {
+    let path = format!("{}/.vmlinuz.hmac", kver.dir());
+    let Some(meta) = root.lstat(&path)? else {
+        return Ok(());
+    };
+    if meta.kind != root::Kind::File || meta.size > HMAC_MAX {
+        return Ok(());
+    }
+    let text = root.read(&path, HMAC_MAX)?.unwrap_or_default();
+    if let Some(relative) = hmac::without_path(&text) {
+        tracing::info!(
+            "/{path}: names the kernel relatively now; it said {}",
+            String::from_utf8_lossy(&text).trim_end()
+        );
+        root.write(&path, &relative, meta.mode)?;
+    }
+    Ok(())
 }
 
 /// Whether a package owns a file in it.

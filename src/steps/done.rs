@@ -11,6 +11,7 @@ use crate::plan::{KernelSet, Kind};
 use crate::report::{PATH, SCHEMA};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
+use crate::tools::dracut;
 
 /// The largest report that is read (bytes); they have some ten KiB.
 const REPORT_MAX: u64 = 4 << 20;
@@ -74,7 +75,8 @@ fn commands(exec: &Exec, report: &Value, asked: &Asked) -> Result<bool> {
         .iter()
         .map(|it| format!(" {}", crate::sys::exec::quote(it.as_ref())))
         .collect();
-    let dracut = format!(" --tmpdir /{}{extra} -f /", super::workspace::TMP);
+    let (tmp, stdlog) = (super::workspace::TMP, dracut::STDLOG);
+    let dracut = format!(" --tmpdir /{tmp}{extra} --stdlog {stdlog} -f /");
     let mut cleaning = Vec::new();
     if !asked.no_commit {
         cleaning = commit::commands(exec, asked.kind)?;

@@ -3,6 +3,7 @@
 //! lines that mean loss.
 
 mod difference;
+mod heard;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, Result, bail};
 
 use self::difference::difference;
+use self::heard::Heard;
 use super::clean::Clean;
 use super::locate::Kernel;
 use super::workspace::Workspace;
@@ -22,15 +24,14 @@ use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, depmod, dracut};
 
-/// How many lines of loss are kept for the error.
-const LOSSES: usize = 20;
-
 /// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
 pub struct Candidate {
     /// The kernel that it is for.
     pub kernel: Kernel,
     /// Where it lies, relative to the root.
     pub path: String,
+    /// What the user should know of how it was made.
+    pub warnings: Vec<String>,
     root: Root,
     /// Writing it to the disk goes on while it is verified.
     syncing: Option<JoinHandle<Result<(), root::Error>>>,
@@ -124,11 +125,12 @@ pub fn generate(
     let kver = clean.kernel.kver.clone();
     let mut candidate = Candidate {
         path: candidate_path(&kver),
+        warnings: Vec::new(),
         root: root.clone(),
         syncing: None,
         kernel: clean.kernel,
     };
-    build(exec, workspace, &kver, wants)
+    candidate.warnings = build(exec, workspace, &kver, wants)
         .with_context(|| format!("generating the initramfs for {kver}"))?;
     let (root, path) = (root.clone(), candidate.path.clone());
     candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
@@ -151,13 +153,14 @@ pub fn prove(
     // dracut writes its arguments into the image: the second file must have the first one's name.
     let path = std::mem::replace(&mut first.path, format!("{}-first", candidate_path(&kver)));
     root.rename(&path, &first.path)?;
-    let second = Candidate {
+    let mut second = Candidate {
         path,
+        warnings: Vec::new(),
         root: root.clone(),
         syncing: None,
         kernel: first.kernel.clone(),
     };
-    build(exec, workspace, &kver, wants)
+    second.warnings = build(exec, workspace, &kver, wants)
         .with_context(|| format!("generating the initramfs for {kver} a second time"))?;
     match difference(root, &first.path, &second.path)? {
         None => Ok(second),
@@ -167,55 +170,30 @@ pub fn prove(
     }
 }
 
-/// One build into the candidate's place.
-fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> Result<()> {
+/// One build into the candidate's place. Returns what the user should know of it.
+fn build(
+    exec: &Exec,
+    workspace: &Workspace,
+    kver: &Kver,
+    wants: &mut Wants,
+) -> Result<Vec<String>> {
     let root = exec.root();
     let path = candidate_path(kver);
     let tmpdir = format!("/{}", workspace.tmp()?);
-    let program = cliwrap::real(root, "dracut")?;
     exec.run(&depmod::all(kver), &mut |_| {})?;
     root.remove_file(&path)?;
-    let losses = loop {
-        let mut losses = Vec::new();
-        let mut refused = None;
-        let mut progress = dracut::Progress::default();
-        let mut judge = |line: &str| {
-            if let Some(doing) = progress.read(line) {
-                console::doing(&doing);
-            }
-            if dracut::meaning(line) == dracut::Meaning::Loss && losses.len() < LOSSES {
-                losses.push(line.to_owned());
-            }
-            refused = dracut::refused_module(line)
-                .map(str::to_owned)
-                .or(refused.take());
-        };
-        let ran = exec.run(&wants.dracut(&program, kver, &tmpdir), &mut judge);
-        let had = wants.inherited.len();
-        wants
-            .inherited
-            .retain(|module| Some(module) != refused.as_ref());
-        match refused {
-            Some(module) if ran.is_err() && wants.inherited.len() < had => tracing::warn!(
-                "the base's initramfs has dracut's module {module}, which cannot be added now; dracut starts again without it"
-            ),
-            _ => {
-                ran?;
-                break losses;
-            }
-        }
-    };
+    let heard = run_dracut(exec, kver, wants, &tmpdir)?;
     workspace.remove_tmp()?;
-    if !losses.is_empty() {
-        bail!(
-            "dracut exited with status 0, and printed that something is lost:\n    | {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
-            losses.join("\n    | ")
-        );
+    heard.judge(kver)?;
+    let warnings = heard.warnings();
+    for warning in &warnings {
+        tracing::warn!("{warning}");
     }
     match root.lstat(&path)? {
         Some(meta) if meta.kind == root::Kind::File && meta.size > 0 => {
             root.set_mode(&path, 0o600)?;
-            append_random(root, &path, meta.size)
+            append_random(root, &path, meta.size)?;
+            Ok(warnings)
         }
         Some(_) => bail!(
             "dracut exited with status 0, and its file is empty. Run again with -v to read its log"
@@ -224,6 +202,32 @@ fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> 
             bail!(
                 "dracut exited with status 0, and made no file. Run again with -v to read its log"
             )
+        }
+    }
+}
+
+/// dracut, again where it cannot add a module of the base.
+fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants, tmpdir: &str) -> Result<Heard> {
+    let program = cliwrap::real(exec.root(), "dracut")?;
+    loop {
+        let mut heard = Heard::default();
+        let mut progress = dracut::Progress::default();
+        let mut listen = |line: &str| {
+            if let Some(doing) = progress.read(line) {
+                console::doing(&doing);
+            }
+            heard.listen(line);
+        };
+        let ran = exec.run(&wants.dracut(&program, kver, tmpdir), &mut listen);
+        let had = wants.inherited.len();
+        wants
+            .inherited
+            .retain(|module| Some(module) != heard.refused.as_ref());
+        match &heard.refused {
+            Some(module) if ran.is_err() && wants.inherited.len() < had => tracing::warn!(
+                "the base's initramfs has dracut's module {module}, which cannot be added now; dracut starts again without it"
+            ),
+            _ => return ran.map(|_| heard),
         }
     }
 }

@@ -9,12 +9,11 @@ use crate::sys::exec::Cmd;
 ///
 /// A kernel is "installonly" to dnf and would be kept beside the new one; an empty list makes it an
 /// ordinary package. dnf refuses to remove the kernel whose release the build host runs
-/// (rpm-software-management/libdnf#1703). No repository is asked: the set is complete, and a build
-/// must not depend on what a mirror holds today. The signatures were checked before. dnf5 takes
-/// `--allowerasing` behind its verb only.
+/// (rpm-software-management/libdnf#1703). dnf5 takes `--allowerasing` behind its verb only.
 pub fn replace(backend: Backend, files: &[String], tmpdir: &str) -> Cmd {
     Cmd::new(backend.to_string())
-        .args(["-y", "--disablerepo=*", "--nogpgcheck"])
+        .arg("-y")
+        .args(on_its_own(backend))
         .args([
             "--setopt=installonlypkgs=",
             "--setopt=protect_running_kernel=False",
@@ -23,6 +22,19 @@ pub fn replace(backend: Backend, files: &[String], tmpdir: &str) -> Cmd {
         .args(files)
         .env("TMPDIR", tmpdir)
         .env("KERNEL_INSTALL_BYPASS", "1")
+}
+
+/// No repository is asked: the set is complete, and a build must not depend on what a mirror holds
+/// today. The signatures were checked before. In an image without repositories dnf5 (5.4) fails on
+/// options that are about all of them ("No matching repositories for *"), `--nogpgcheck` too.
+fn on_its_own(backend: Backend) -> [&'static str; 2] {
+    match backend {
+        Backend::Dnf5 => [
+            "--setopt=reposdir=/dev/null",
+            "--setopt=localpkg_gpgcheck=False",
+        ],
+        Backend::Dnf | Backend::RpmOstree => ["--disablerepo=*", "--nogpgcheck"],
+    }
 }
 
 /// Downloads packages, and what they require and the image lacks, into `dir`. Only `repo` is looked

@@ -22,9 +22,9 @@ const CONF_DIRS: [&str; 4] = [
 /// The largest file of configuration that is read (bytes).
 const CONF_MAX: u64 = 1 << 20;
 
-/// The log level that dracut is made to print at, whatever a dracut.conf says (one with
+/// The log level that dracut is made to print at, whatever a dracut.conf or the user says (one with
 /// `stdloglvl=0` would empty the log that we read): 3 and one `-v` give 4, "info".
-const STDLOG: &str = "3";
+pub const STDLOG: &str = "3";
 
 /// What dracut is asked for.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub struct Options<'a> {
     pub output: &'a str,
 }
 
-/// The command line.
+/// The command line. Its options are all that dracut 049 to 112 have; `--add` adds up.
 ///
 /// `DRACUT_NO_XATTR`: copying extended attributes fails in containers, and dracut-ng 104 to 109
 /// drops the file then (dracut-ng#1561). `--no-hostonly`: Fedora's configuration and dracut-ng 109
@@ -56,14 +56,14 @@ pub fn build(options: &Options) -> Cmd {
             options.kver.as_str(),
             "--reproducible",
         ])
-        .args(["-v", "--stdlog", STDLOG, "--add", "ostree"]);
+        .args(["-v", "--add", "ostree"]);
     let cmd = match options.inherited {
         [] => cmd,
         modules => cmd.args(["--add", &modules.join(" ")]),
     };
     cmd.args(["--tmpdir", options.tmpdir])
         .args(options.extra)
-        .args(["-f", options.output])
+        .args(["--stdlog", STDLOG, "-f", options.output])
         .env("DRACUT_NO_XATTR", "1")
         .env("TMPDIR", options.tmpdir)
 }
@@ -141,37 +141,70 @@ impl Progress {
 pub enum Meaning {
     /// Something that was meant to be in the initramfs is not.
     Loss,
+    /// The kernel cannot read an initramfs, so none is made.
+    NoInitramfs,
+    /// The initramfs is whole, and not compressed as it was asked for.
+    OtherCompression,
     /// It looks bad and is not, or it is plain progress.
     Nothing,
 }
 
-/// Phrases of lines that look like a loss and are not: the log facility, and links that dangle in
-/// every image.
-const HARMLESS: [&str; 2] = ["No '/dev/log' or 'logger' included", "/etc/mtab"];
+/// Phrases of lines that look like a loss and are not: the log facility, links that dangle in every
+/// image, and libraries that no program needs (the check `initramfs-init` knows those that one does).
+const HARMLESS: [&str; 3] = [
+    "No '/dev/log' or 'logger' included",
+    "/etc/mtab",
+    "ERROR: could not locate dependency",
+];
 
 /// Phrases of lines that mean a loss, dracut's exit status 0 notwithstanding.
 /// Sources: layering-examples#57, rpm-ostree#4451, dracut-ng#1561, anaconda#6876.
-const LOSS: [&str; 8] = [
-    "dracut-install: ERROR: installing",
+const LOSS: [&str; 7] = [
+    "dracut-install: ERROR: ",
     "FAILED:",
     "Failed to copy xattr",
     "cp: setting attribute",
     "installkernel failed",
     "modules.dep is missing",
     "No space left on device",
-    "doesn't support initramfs, skipping generation",
 ];
+
+/// What becomes of an `--include` that cannot be done.
+const NOT_INCLUDED: [&str; 2] = [
+    " doesn't exist",
+    " is neither a directory nor a regular file",
+];
+
+/// From 103 on; printed to standard output, whatever the log level.
+const NO_INITRAMFS: &str = "doesn't support initramfs, skipping generation";
+
+/// A compressor that was asked for and is not there, or that the kernel cannot unpack: dracut takes
+/// its default. The second is that of 055 to 102, of zstd.
+const OTHER_COMPRESSION: [&str; 2] = ["falling back to default", "Kernel has no zstd support"];
 
 /// Judges one line of dracut's log.
 pub fn meaning(line: &str) -> Meaning {
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| line.contains(phrase));
     // /root is a link into /var, which is empty in an image; the initramfs makes its own.
     let is_about_root = line.trim_end().ends_with(" /root") || line.contains("'/root'");
-    let is_harmless = is_about_root || HARMLESS.iter().any(|phrase| line.contains(phrase));
-    if !is_harmless && LOSS.iter().any(|phrase| line.contains(phrase)) {
+    if line.contains(NO_INITRAMFS) {
+        Meaning::NoInitramfs
+    } else if has(&OTHER_COMPRESSION) {
+        Meaning::OtherCompression
+    } else if (has(&LOSS) || is_not_included(line)) && !has(&HARMLESS) && !is_about_root {
         Meaning::Loss
     } else {
         Meaning::Nothing
     }
+}
+
+/// From 060 on dracut writes its log level into the line.
+fn is_not_included(line: &str) -> bool {
+    let is_error = line.starts_with("dracut[E]: /") || line.starts_with("dracut: /");
+    is_error
+        && NOT_INCLUDED
+            .iter()
+            .any(|end| line.trim_end().ends_with(end))
 }
 
 #[cfg(test)]
@@ -233,7 +266,12 @@ mod tests {
             "dracut[E]: installkernel failed in module kernel-modules",
             "dracut[E]: /lib/modules/6.9//modules.dep is missing. Did you run depmod?",
             "cp: error writing '/var/tmp/x': No space left on device",
-            "dracut[W]: This kernel doesn't support initramfs, skipping generation",
+            "dracut-install: ERROR: 'cp --reflink=auto --sparse=auto --preserve=mode,xattr,timestamps -fL /usr/bin/kmod /var/tmp/x/initramfs/usr/bin/kmod' failed with 1",
+            "dracut-install: ERROR: failed to install '/usr/lib64/libx.so.1' for '/usr/bin/x'",
+            "dracut-install: Failed to copy xattr security.ima: Operation not supported",
+            "dracut[E]: /etc/mine.conf doesn't exist",
+            "dracut: /etc/mine.conf doesn't exist",
+            "dracut[E]: /dev/null is neither a directory nor a regular file",
         ];
         let nothings = [
             "dracut[I]: *** Including module: ostree ***",
@@ -244,7 +282,42 @@ mod tests {
             "dracut[E]: Module 'systemd-pcrphase' depends on 'tpm2-tss', which can't be installed",
             "dracut[E]: FAILED: /usr/lib/dracut/dracut-install -D /var/tmp/dracut.x/initramfs -H /root",
             "dracut[I]: Turning off host-only mode: '/run' is not mounted!",
+            "dracut: Turning off host-only mode: '/run' is not mounted!",
+            // A container cannot make device nodes; ours are in the segment that is appended.
+            "mknod: /var/tmp/dracut.x/initramfs/dev/null: Operation not permitted",
+            "mknod: '/var/tmp/dracut.x/initramfs/dev/random': Operation not permitted",
+            "dracut: Cannot create /dev/random",
+            "dracut: To create an initramfs with fips support, dracut has to run as root",
+            "dracut: dracut module 'mksh' will not be installed, because command 'mksh' could not be found!",
+            "dracut[I]: Module 'nvmf' will not be installed, because kernel module 'nvme' is not available!",
+            "dracut: dracut module 'systemd-pcrphase' depends on 'tpm2-tss', which can't be installed",
+            "dracut[E]: Module 'bluetooth' depends on module 'dbus', which can't be installed",
+            "dracut[I]: Skipping program /bin/x using in udev rule 99.rules as it cannot be found",
+            "dracut-install: WARNING: could not locate dlopen dependency for idn feature requested by 'libsystemd-shared-262.so'",
+            "dracut-install: ERROR: could not locate dependency libelf.so.1 requested by 'libbpf.so.1'",
+            "dracut-install: Missing firmware xhci.mem for kernel module xhci_pci_renesas",
+            "dracut: touch /var/log/dracut.log failed.",
+            "dracut[E]: '/var/log/dracut.log' is not a writable file",
+            "dracut[W]: Disabling early microcode, because kernel does not support it. CONFIG_MICROCODE!=y",
+            "dracut[W]: Could not fsfreeze /usr/lib/modules",
+            "dracut[W]: No compression tool available. Initramfs image is going to be big.",
+            "dracut[I]: Using auto-determined compression method 'zstd'",
+            "dracut: cpio does not support '--reproducible'. Resulting image will not be reproducible.",
+            "findmnt: can't read /proc/mounts: No such file or directory",
+            "dracut[I]: a module of somebody's: the key doesn't exist",
+            "dracut[E]: ldconfig exited ungracefully",
         ];
+        let compressions = [
+            "dracut[E]: Cannot execute compression command 'lzop -9', falling back to default",
+            "dracut: Cannot execute compression command 'lzo', falling back to default",
+            "dracut[E]: The target kernel does not support 'lzma', falling back to default",
+            "dracut: Kernel has no zstd support compiled in.",
+        ];
+        for line in compressions {
+            assert_eq!(meaning(line), Meaning::OtherCompression, "{line}");
+        }
+        let none = "This kernel doesn't support initramfs, skipping generation";
+        assert_eq!(meaning(none), Meaning::NoInitramfs);
         for line in losses {
             assert_eq!(meaning(line), Meaning::Loss, "{line}");
         }

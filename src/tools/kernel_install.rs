@@ -2,9 +2,6 @@
 //! kernel-install's layout: whether `install.conf` says `layout=ostree`, where this rpm-ostree reads
 //! it.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use crate::plan::RpmOstreeVersion;
 use crate::sys::root::{self, Root};
 
@@ -14,8 +11,12 @@ const CONF_MAX: u64 = 64 * 1024;
 /// The one file that rpm-ostree 2025.1 to 2025.x reads.
 const VENDOR: &str = "usr/lib/kernel/install.conf";
 
+/// Where the newest looks, the first that names a layout deciding: in each the file, and its
+/// drop-ins, which override it.
+const LEVELS: [&str; 2] = ["etc/kernel", "usr/lib/kernel"];
+
 /// Whether the layout is `ostree`. Before 2026.1 rpm-ostree reads the vendor's file only (measured
-/// with 2025.6); from then on drop-ins count before the files, and `/etc` before `/usr/lib`.
+/// with 2025.6). Source: rpm-ostree `rust/src/kernel_install.rs`.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -24,42 +25,113 @@ pub fn layout_is_ostree(
     version: Option<RpmOstreeVersion>,
 ) -> Result<bool, root::Error> {
     if version.is_some_and(|version| version < RpmOstreeVersion::HONOURS_DROP_INS) {
-        return Ok(layout(root, Path::new(VENDOR))?.as_deref() == Some(b"ostree"));
+        return Ok(layouts(root, VENDOR)?.iter().any(|it| it == b"ostree"));
     }
-    let mut drop_ins = BTreeMap::new();
-    for base in ["usr/lib/kernel", "etc/kernel"] {
-        let dir = Path::new(base).join("install.conf.d");
-        for (name, _) in root.list(&dir)? {
-            let path = dir.join(&name);
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "conf")
-            {
-                drop_ins.insert(name, path);
+    for level in LEVELS {
+        let mut layout = first_layout(root, &format!("{level}/install.conf"))?;
+        let drop_ins = format!("{level}/install.conf.d");
+        // In the order of their names, the last one deciding.
+        for (name, _) in root.list(&drop_ins)? {
+            let name = name.to_string_lossy();
+            if name.ends_with(".conf") {
+                layout = first_layout(root, &format!("{drop_ins}/{name}"))?.or(layout);
             }
         }
-    }
-    for path in drop_ins.values().rev() {
-        if let Some(layout) = layout(root, path)? {
+        if let Some(layout) = layout {
             return Ok(layout == b"ostree");
-        }
-    }
-    for path in ["etc/kernel/install.conf", VENDOR] {
-        if root.is_file(path)? {
-            return Ok(layout(root, Path::new(path))?.as_deref() == Some(b"ostree"));
         }
     }
     Ok(false)
 }
 
-fn layout(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, root::Error> {
+fn first_layout(root: &Root, path: &str) -> Result<Option<Vec<u8>>, root::Error> {
+    Ok(layouts(root, path)?.into_iter().next())
+}
+
+/// Every layout that a file names.
+fn layouts(root: &Root, path: &str) -> Result<Vec<Vec<u8>>, root::Error> {
     if !root.is_file(path)? {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let text = root.read(path, CONF_MAX)?.unwrap_or_default();
-    Ok(text
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.trim_ascii().strip_prefix(b"layout="))
-        .next_back()
-        .map(|value| value.trim_ascii().to_vec()))
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let named = lines.filter_map(|line| line.strip_prefix(b"layout="));
+    Ok(named.map(<[u8]>::to_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VENDOR_D: &str = "usr/lib/kernel/install.conf.d/50-image.conf";
+    const LOCAL: &str = "etc/kernel/install.conf";
+    const LOCAL_D: &str = "etc/kernel/install.conf.d/50-mine.conf";
+    const OSTREE: &str = "layout=ostree\n";
+
+    fn is_ostree(files: &[(&str, &str)], version: Option<RpmOstreeVersion>) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+        layout_is_ostree(&Root::open(dir.path()).unwrap(), version).unwrap()
+    }
+
+    #[test]
+    fn each_place_counts_from_its_release_on() {
+        for (path, since) in [
+            (VENDOR, RpmOstreeVersion(2025, 1)),
+            (VENDOR_D, RpmOstreeVersion::HONOURS_DROP_INS),
+            (LOCAL, RpmOstreeVersion::HONOURS_DROP_INS),
+            (LOCAL_D, RpmOstreeVersion::HONOURS_DROP_INS),
+        ] {
+            for version in [
+                RpmOstreeVersion(2025, 6),
+                RpmOstreeVersion(2026, 1),
+                RpmOstreeVersion(2026, 2),
+            ] {
+                let found = is_ostree(&[(path, OSTREE)], Some(version));
+                assert_eq!(found, version >= since, "{path} with {version}");
+            }
+            assert!(is_ostree(&[(path, OSTREE)], None), "{path}");
+        }
+        assert!(!is_ostree(&[], None));
+    }
+
+    #[test]
+    fn one_place_overrides_another() {
+        let bls = "layout=bls\n";
+        let table: [(&[(&str, &str)], bool); 9] = [
+            (&[(VENDOR, bls), (VENDOR_D, OSTREE)], true),
+            (&[(VENDOR, OSTREE), (VENDOR_D, bls)], false),
+            (&[(LOCAL, bls), (LOCAL_D, OSTREE)], true),
+            (&[(VENDOR, OSTREE), (LOCAL, bls)], false),
+            (&[(VENDOR_D, OSTREE), (LOCAL, bls)], false),
+            (&[(VENDOR, OSTREE), (LOCAL_D, bls)], false),
+            // A file that names none leaves the others their say.
+            (
+                &[(VENDOR, OSTREE), (LOCAL, "initrd_generator=none\n")],
+                true,
+            ),
+            (
+                &[(LOCAL_D, OSTREE), ("etc/kernel/install.conf.d/99.txt", bls)],
+                true,
+            ),
+            (
+                &[
+                    (LOCAL_D, OSTREE),
+                    ("etc/kernel/install.conf.d/99.conf", bls),
+                ],
+                false,
+            ),
+        ];
+        for (files, expected) in table {
+            assert_eq!(is_ostree(files, None), expected, "{files:?}");
+        }
+        // The older ones look for the line, the newer ones for the first that names one.
+        let both = [(VENDOR, "layout=bls\n  layout=ostree \n")];
+        assert!(is_ostree(&both, Some(RpmOstreeVersion(2025, 6))));
+        assert!(!is_ostree(&both, Some(RpmOstreeVersion(2026, 1))));
+    }
 }

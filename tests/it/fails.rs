@@ -251,7 +251,22 @@ const UP_TO_GENERATE: [&str; 3] = [
 #[test]
 fn generate_fails() {
     let generating = "error: generating the initramfs for 6.9.4-200.fc40.x86_64: ";
-    let table: [(&str, &str, &[&str]); 6] = [
+    let table: [(&str, &str, &[&str]); 8] = [
+        (
+            "dracut",
+            "skipping",
+            &[
+                "the kernel is built without support for an initramfs (CONFIG_BLK_DEV_INITRD in /usr/lib/modules/6.9.4-200.fc40.x86_64/config)",
+            ],
+        ),
+        (
+            "dracut",
+            "not-included",
+            &[
+                "dracut exited with status 0, and printed that something is lost:",
+                "/etc/mine doesn't exist",
+            ],
+        ),
         (
             "depmod",
             "fail",

@@ -114,9 +114,17 @@ fn survey() {
                     bed.write("usr/lib/modules/6.2.0/vmlinuz", "");
                 }),
                 &[
-                    "holds 2 kernels (6.1.7-100.fc40.x86_64, 6.2.0)",
-                    "expected one",
+                    "holds 2 kernels; expected one",
+                    "\n  rpm -e kernel-6.1.7-100.fc40.x86_64 kernel-core-6.1.7-100.fc40.x86_64 kernel-modules-6.1.7-100.fc40.x86_64 kernel-modules-core-6.1.7-100.fc40.x86_64  (to be rid of 6.1.7-100.fc40.x86_64)\n",
+                    "\n  rm -r /usr/lib/modules/6.2.0  (to be rid of 6.2.0)\n",
                 ],
+            ),
+            case(
+                "two kernels, one of which has a name to stumble over",
+                with!(bed, {
+                    bed.write("usr/lib/modules/a; reboot/vmlinuz", "");
+                }),
+                &["\n  remove its directory  (to be rid of a; reboot)\n"],
             ),
             case(
                 "no kernel",

@@ -28,7 +28,7 @@ const INNER: &str =
 const DEPMOD: &str = "depmod -a 6.9.4-200.fc40.x86_64";
 
 const DRACUT: &str = "dracut --no-hostonly --kver 6.9.4-200.fc40.x86_64 --reproducible \
-    -v --stdlog 3 --add ostree --tmpdir /usr/lib/.ostree-kernel \
+    -v --add ostree --tmpdir /usr/lib/.ostree-kernel --stdlog 3 \
     -f /usr/lib/modules/6.9.4-200.fc40.x86_64/.initramfs.img.ostree-kernel";
 
 const CLEANUP: &str = "rpm-ostree cleanup -m";
@@ -149,15 +149,121 @@ fn rpm_ostree_of_every_age() {
 }
 
 #[test]
+fn a_layout_wherever_it_stands() {
+    let places = [
+        "usr/lib/kernel/install.conf",
+        "usr/lib/kernel/install.conf.d/00-layout.conf",
+        "etc/kernel/install.conf",
+        "etc/kernel/install.conf.d/00-layout.conf",
+    ];
+    for version in ["2024.5", "2025.6", "2026.2"] {
+        for (place, layout) in places
+            .iter()
+            .flat_map(|place| [(place, "ostree"), (place, "bls")])
+        {
+            println!("rpm-ostree {version}, {place}: {layout}");
+            let bed = Bed::rpm_ostree(version);
+            bed.remove("usr/lib/kernel/install.conf");
+            let text = format!("layout={layout}\n");
+            bed.write(place, &text);
+            let ran = bed.run(&["replace", &bed.source()]);
+            let order = [TRANSACTION, INNER, DEPMOD, DRACUT, CLEANUP, COMMIT];
+            succeeds(&ran, &order, NEW);
+            ran.changes(&CHANGES);
+        }
+    }
+}
+
+#[test]
+fn an_hmac_names_the_kernel_relatively() {
+    let at = |kver: &str| format!("usr/lib/modules/{kver}/.vmlinuz.hmac");
+    let line = |kver: &str, path: &str| {
+        let digest = hmac_of(&crate::image::vmlinuz(kver));
+        format!("{digest}  {path}vmlinuz-{kver}\n")
+    };
+    let bed = Bed::new();
+    bed.write(
+        &format!("stub/come/{}", at(NEW.kver)),
+        line(NEW.kver, "/boot/"),
+    );
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0).complains(&[&format!(
+        "/{}: names the kernel relatively now; it said {}",
+        at(NEW.kver),
+        line(NEW.kver, "/boot/").trim_end()
+    )]);
+    let made = ran.after.file(&at(NEW.kver));
+    ran.require(
+        made == Some(line(NEW.kver, "").as_bytes()),
+        "the name alone",
+    );
+
+    // A digest that is another kernel's stays wrong.
+    let bed = Bed::new();
+    bed.write(
+        &format!("stub/come/{}", at(NEW.kver)),
+        line(OLD.kver, "/boot/"),
+    );
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(4).prints(&["fatal kernel-hmac"]);
+
+    // What is relative, or cannot be understood, is left alone.
+    for text in [line(OLD.kver, ""), "/boot/\n/boot/\n".to_owned()] {
+        let bed = Bed::new();
+        bed.write("stub/kver", OLD.kver);
+        bed.dracut_makes(OLD, crate::image::Fault::None);
+        bed.write(&at(OLD.kver), &text);
+        let ran = bed.run(&["rebuild"]);
+        ran.require(
+            ran.after.file(&at(OLD.kver)) == Some(text.as_bytes()),
+            &text,
+        );
+        ran.require(!ran.stderr.contains("relatively"), "and nothing is said");
+    }
+}
+
+/// As sha512hmac computes it.
+fn hmac_of(data: &[u8]) -> String {
+    use sha2::{Digest, Sha512};
+    let pad = |byte: u8| {
+        let mut block = [byte; 128];
+        for (place, key) in block.iter_mut().zip(b"FIPS-FTW-RHEL2009") {
+            *place ^= key;
+        }
+        block
+    };
+    let inner = Sha512::new().chain_update(pad(0x36)).chain_update(data);
+    let outer = Sha512::new().chain_update(pad(0x5c));
+    ostree_kernel::kernel::package::hex(&outer.chain_update(inner.finalize()).finalize())
+}
+
+#[test]
+fn another_compression_is_said_and_stays_in_the_report() {
+    let bed = Bed::new();
+    bed.behave("dracut", "other-compression");
+    let ran = bed.run(&["replace", &bed.source()]);
+    let says = "dracut did not compress as it was asked to: dracut[E]: Cannot execute compression command 'lzop -9', falling back to default";
+    ran.ends_with(0).complains(&[&format!("warning: {says}")]);
+    let warnings = ran.report()["warnings"].to_string();
+    ran.require(warnings.contains(says), "the report has it");
+}
+
+#[test]
 fn dnf_and_dnf5() {
-    for name in ["dnf", "dnf5"] {
+    for (name, alone) in [
+        ("dnf", "--disablerepo=* --nogpgcheck"),
+        (
+            "dnf5",
+            "--setopt=reposdir=/dev/null --setopt=localpkg_gpgcheck=False",
+        ),
+    ] {
         let bed = Bed::dnf(name);
         bed.write("var/cache/dnf/packages", "cache");
         bed.write("tmp/x", "x");
         let transaction = TRANSACTION.replace(
             "rpm-ostree override replace",
             &format!(
-                "{name} -y --disablerepo=* --nogpgcheck --setopt=installonlypkgs= \
+                "{name} -y {alone} --setopt=installonlypkgs= \
                  --setopt=protect_running_kernel=False install --allowerasing"
             ),
         );
@@ -314,7 +420,7 @@ fn arguments_after_the_dashes_go_to_dracut() {
         "plymouth",
         "--zstd",
     ]);
-    let dracut = DRACUT.replace(" -f ", " --omit plymouth --zstd -f ");
+    let dracut = DRACUT.replace(" --stdlog", " --omit plymouth --zstd --stdlog");
     succeeds(
         &ran,
         &[TRANSACTION, INNER, DEPMOD, &dracut, CLEANUP, COMMIT],
@@ -573,7 +679,7 @@ fn dracut_modules_of_the_base_are_carried_over() {
     );
     let ran = bed.run(&["replace", &bed.source(), "--", "-o", "multipath"]);
     let dracut = DRACUT.replace("--add ostree", "--add ostree --add base");
-    let dracut = dracut.replace(" -f ", " -o multipath -f ");
+    let dracut = dracut.replace(" --stdlog", " -o multipath --stdlog");
     succeeds(
         &ran,
         &[TRANSACTION, INNER, DEPMOD, &dracut, CLEANUP, COMMIT],

@@ -32,10 +32,22 @@ die() {
     exit "$1"
 }
 
-# Whether this rpm-ostree would read layout=ostree: the vendor's file only before 2026.1.
+# Whether this rpm-ostree would read layout=ostree: the vendor's file only before 2026.1; then /etc before
+# /usr/lib, and in each the last drop-in before the file.
 layout_is_ostree() {
-    grep -qs '^layout=ostree' /usr/lib/kernel/install.conf && return 0
-    [ "$(rpm_ostree_version)" -ge 202601 ] && grep -qs '^layout=ostree' /etc/kernel/install.conf.d/*.conf
+    if [ "$(rpm_ostree_version)" -lt 202601 ]; then
+        grep -qs '^layout=ostree' /usr/lib/kernel/install.conf
+        return
+    fi
+    for level in /etc/kernel /usr/lib/kernel; do
+        layout=
+        for file in $level/install.conf $level/install.conf.d/*.conf; do
+            found=$(sed -n 's/^layout=//p' "$file" 2>/dev/null)
+            layout=${found:-$layout}
+        done
+        [ -z "$layout" ] || break
+    done
+    [ "$layout" = ostree ]
 }
 
 # 2025.6 is 202506.

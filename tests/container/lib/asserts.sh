@@ -135,7 +135,7 @@ assert_replaced() {
     assert_clean
     case $1 in
         rpm-ostree) assert_order 'rpm-ostree override replace' "depmod -a" 'dracut ' 'rpm-ostree cleanup -m' 'ostree-container container commit' ;;
-        dnf) assert_order 'dnf ' 'depmod -a' 'dracut ' ;;
+        dnf | dnf5) assert_order "$1 " 'depmod -a' 'dracut ' ;;
     esac
     assert_ran 1 'dracut '
     assert_plain_log

@@ -3,7 +3,7 @@
 
 INCLUDE=systemd,systemd-sysv,udev,dracut,dracut-core,kmod,zstd,rpm,ostree,ostree-boot,e2fsprogs,xfsprogs,cpio,procps,iproute2
 INCLUDE+=,dbus,lvm2,cryptsetup-bin,mdadm,pigz,lz4,xz-utils,binutils,file,less,curl,ca-certificates
-SUITES=(bookworm trixie)
+SUITES=(bookworm trixie sid)
 
 b() { buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay "$@"; }
 
@@ -19,22 +19,31 @@ in_root() {
         exec env -i PATH=/usr/sbin:/usr/bin HOME=/ TMPDIR=/var/tmp LC_ALL=C.UTF-8 chroot "$r" "$@"' - "$dir" "$@"
 }
 
+# (The corpus has a rootfs of sid of its own, without rpm.)
+rootfs_of() { if [[ $1 == sid ]]; then echo sid-dnf5; else echo "$1"; fi; }
+
 # The rootfs as the suite gives it. A refresh of the suite is asked for by removing target/bed/rootfs.
 rootfs() {
-    local suite=$1 key more=
-    [[ $suite == bookworm ]] && more=,dnf
+    local suite=$1 key more=,dnf name options=()
+    name=$(rootfs_of "$suite")
+    if [[ $suite == sid ]]; then
+        more=,dnf5
+        # A mirror of sid may lag behind by more than its release file allows; its signature is looked at all the same.
+        options=(--aptopt='Acquire::Check-Valid-Until "false"')
+    fi
     key=$(key_of "$suite" "$INCLUDE$more" "$MIRROR" 2)
-    if is_fresh "rootfs-$suite" "$key" && [[ -s $BED/rootfs/$suite.tar.zst ]]; then
+    if is_fresh "rootfs-$name" "$key" && [[ -s $BED/rootfs/$name.tar.zst ]]; then
         return 0
     fi
     say "$suite: rootfs from $MIRROR"
     mkdir -p "$BED/rootfs"
-    : >"$LOGS/rootfs-$suite.log"
-    run_logged "rootfs-$suite.log" mmdebstrap --variant=minbase --include="$INCLUDE$more" \
+    : >"$LOGS/rootfs-$name.log"
+    (run_logged "rootfs-$name.log" mmdebstrap --variant=minbase --include="$INCLUDE$more" "${options[@]}" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$BED/rootfs/$suite.tar" "$MIRROR"
-    zstd -q -3 -T0 --rm -f "$BED/rootfs/$suite.tar" -o "$BED/rootfs/$suite.tar.zst"
-    mark_fresh "rootfs-$suite" "$key"
+        --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$BED/rootfs/$name.tar" "$MIRROR") ||
+        die "$suite cannot be had from $MIRROR now"
+    zstd -q -3 -T0 --rm -f "$BED/rootfs/$name.tar" -o "$BED/rootfs/$name.tar.zst"
+    mark_fresh "rootfs-$name" "$key"
 }
 
 # The real `ostree container commit`, built from the library.
@@ -96,11 +105,12 @@ shape() {
     mkdir -p "$r/usr/libexec/libostree/ext"
     gcc -O1 -static -Wall -o "$r/usr/lib/bed/order" "$HERE/base/order.c"
     order "$r" usr/bin/rpm usr/sbin/depmod usr/libexec/libostree/ext/ostree-container
-    if [[ -e $r/usr/bin/dnf-3 ]]; then
-        ln -s /usr/bin/dnf-3 "$r/usr/lib/bed/real/dnf"
-        order "$r" usr/bin/dnf
-        rm -rf "$r"/etc/yum.repos.d/*
-    fi
+    # dnf is out of sight, unless the variant has it.
+    [[ $suite == sid ]] || ln -s /usr/bin/dnf-3 "$r/usr/lib/bed/real/dnf"
+    [[ $suite != sid ]] || mv "$r/usr/bin/dnf5" "$r/usr/lib/bed/real/dnf5"
+    # A plugin that few have, and that fails where there is no createrepo_c.
+    rm -f "$r/etc/dnf/libdnf5-plugins/local.conf"
+    rm -rf "$r/usr/bin/dnf" "$r"/etc/yum.repos.d/*
     # boot: the marker, and nothing that waits or asks
     cp "$HERE/base/bed-marker.service" "$r/usr/lib/systemd/system/"
     mkdir -p "$r/usr/lib/systemd/system/multi-user.target.wants"
@@ -135,11 +145,11 @@ shape() {
     mkdir -m 1777 "$r/tmp"
     rm -rf "$r/usr/share/rpm/.rpm.lock"
     # variants
-    if [[ $suite == bookworm ]]; then
-        chroot "$r" /usr/lib/bed/setup no-layout
-    else
-        chroot "$r" /usr/lib/bed/setup ostree-repo rpm-ostree layout
-    fi
+    case $suite in
+        bookworm) chroot "$r" /usr/lib/bed/setup no-layout dnf ;;
+        trixie) chroot "$r" /usr/lib/bed/setup ostree-repo rpm-ostree layout ;;
+        sid) chroot "$r" /usr/lib/bed/setup no-layout dnf5 ;;
+    esac
     find "$r" -xdev -newermt @1700000000 -exec touch -h -d @1700000000 {} +
 }
 
@@ -150,7 +160,7 @@ bed_base() {
     rootfs "$suite"
     ostree_container
     key=$(key_of "$HERE/lib/base.sh" "$HERE/base" "$HERE/rpm-ostree" "$HERE/rpm-ostree.d" \
-        "$BED/keys/kernels" "$BED/keys/rootfs-$suite" "$BED/keys/ostree-container")
+        "$BED/keys/kernels" "$BED/keys/rootfs-$(rootfs_of "$suite")" "$BED/keys/ostree-container")
     if is_fresh "base-$suite" "$key" && b inspect --type image "localhost/bed-$suite" >/dev/null 2>&1; then
         return 0
     fi
@@ -159,7 +169,7 @@ bed_base() {
     rm -rf "$r"
     mkdir -p "$r"
     # tar stops reading at the end of the archive, and a zstd of ours would die of SIGPIPE.
-    tar -C "$r" --zstd -xf "$BED/rootfs/$suite.tar.zst" --exclude='./dev/*'
+    tar -C "$r" --zstd -xf "$BED/rootfs/$(rootfs_of "$suite").tar.zst" --exclude='./dev/*'
     shape "$r" "$suite" >"$LOGS/base-$suite.log" 2>&1 || {
         tail -n 30 "$LOGS/base-$suite.log" >&2
         die "shaping the base $suite (log: $LOGS/base-$suite.log)"

@@ -154,7 +154,11 @@ bed_build() {
     say "ok $case $(since "$start")s"
 }
 
-cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name assert -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
+_all_cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name assert -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
+
+# Those of the gate, and those on the base that moves.
+cases() { _all_cases | grep -v '^sid-'; }
+cases_of_sid() { _all_cases | grep '^sid-'; }
 
 # prepare_cases CASE…: the base images and the tool that they name.
 prepare_cases() {

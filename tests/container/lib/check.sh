@@ -43,6 +43,21 @@ bed_check() {
     ((failed == 0))
 }
 
+# matrix-sid [CASE…]: dnf5, rpm 6 and the newest dracut. sid moves: not part of `check`.
+bed_matrix_sid() {
+    local names=("$@")
+    ((${#names[@]})) || mapfile -t names < <(cases_of_sid)
+    bed_check --jobs 1 "${names[@]}" || return
+    with_image localhost/bed-sid _versions
+}
+
+_versions() {
+    local program
+    for program in rpm dnf5 dracut ostree; do
+        printf '%s: %s\n' "$program" "$(chroot "$1" "$program" --version 2>/dev/null | grep -m 1 -oE '[0-9]+[0-9.-]*[0-9]' | head -n 1)"
+    done
+}
+
 # The image of a case, built now if it is not there.
 image_of() {
     local case=$1

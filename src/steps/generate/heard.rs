@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What dracut's log says.
+
+use anyhow::{Result, bail};
+
+use crate::kernel::kver::Kver;
+use crate::tools::dracut::{self, Meaning};
+
+/// How many lines of one meaning are kept.
+const KEPT: usize = 20;
+
+/// What was heard of one run.
+#[derive(Default)]
+pub(super) struct Heard {
+    losses: Vec<String>,
+    no_initramfs: bool,
+    compression: Vec<String>,
+    /// The module that cannot be added.
+    pub(super) refused: Option<String>,
+}
+
+impl Heard {
+    /// Takes in a line.
+    pub(super) fn listen(&mut self, line: &str) {
+        match dracut::meaning(line) {
+            Meaning::Loss if self.losses.len() < KEPT => self.losses.push(line.to_owned()),
+            Meaning::OtherCompression if self.compression.len() < KEPT => {
+                self.compression.push(line.to_owned());
+            }
+            Meaning::NoInitramfs => self.no_initramfs = true,
+            Meaning::Loss | Meaning::OtherCompression | Meaning::Nothing => {}
+        }
+        if let Some(module) = dracut::refused_module(line) {
+            self.refused = Some(module.to_owned());
+        }
+    }
+
+    /// Whether all that was meant to be in the initramfs is, as far as the log says.
+    pub(super) fn judge(&self, kver: &Kver) -> Result<()> {
+        if self.no_initramfs {
+            bail!(
+                "the kernel is built without support for an initramfs (CONFIG_BLK_DEV_INITRD in /{}/config), and dracut made none. Take a kernel that is built with it",
+                kver.dir()
+            );
+        }
+        if !self.losses.is_empty() {
+            bail!(
+                "dracut exited with status 0, and printed that something is lost:\n    | {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
+                self.losses.join("\n    | ")
+            );
+        }
+        Ok(())
+    }
+
+    /// What the user should know, although the initramfs is whole.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let lines = self.compression.iter();
+        lines
+            .map(|line| format!("dracut did not compress as it was asked to: {line}"))
+            .collect()
+    }
+}
