@@ -86,7 +86,7 @@ pub fn doing(what: &str) {
             line: Some(line), ..
         }) = &*console.step()
     {
-        line.set_message(what.to_owned());
+        line.set_message(plain(what));
     }
 }
 
