@@ -248,7 +248,7 @@ impl Visitor for Bodies<'_> {
 fn module_path(path: &[u8]) -> Option<&[u8]> {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     let below = below.strip_prefix(b"lib/modules/")?;
-    ModuleName::of_path(below).is_some().then_some(below)
+    ModuleName::is_of_path(below).then_some(below)
 }
 
 /// The tree's file for a module, perhaps compressed in another way.

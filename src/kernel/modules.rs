@@ -103,6 +103,14 @@ impl ModuleName {
             .and_then(Self::new)
     }
 
+    /// Whether the file `path` has a name.
+    pub fn is_of_path(path: &[u8]) -> bool {
+        SUFFIXES.iter().any(|suffix| {
+            let stem = path.strip_suffix(*suffix);
+            stem.is_some_and(|stem| !stem.is_empty() && !stem.ends_with(b"/"))
+        })
+    }
+
     /// The name.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

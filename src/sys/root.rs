@@ -18,7 +18,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 pub use error::{Cause, Error};
@@ -247,6 +247,18 @@ impl Root {
         Ok(Some(File::from(fd)))
     }
 
+    /// Opens the directory that `path` leads to, for opening many files in it. `None` where [`Root::stat`] says so.
+    pub fn open_place(&self, path: impl Into<PathBuf>) -> Result<Option<Place>> {
+        let path = path.into();
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let fd = self.or_absent("opening", &path, self.resolve(&path, flags))?;
+        Ok(fd.map(|fd| Place {
+            root: self.clone(),
+            path,
+            fd,
+        }))
+    }
+
     fn resolve(&self, path: &Path, flags: OFlag) -> std::result::Result<OwnedFd, Errno> {
         self.0.resolver.open(self.0.fd.as_fd(), path, flags)
     }
@@ -283,6 +295,42 @@ impl Root {
             Ok(value) => Ok(Some(value)),
             Err(Cause::Os(Errno::ENOENT | Errno::ENOTDIR)) => Ok(None),
             Err(cause) => Err(self.error(action, path, cause)),
+        }
+    }
+}
+
+/// An opened directory of a root.
+#[derive(Debug)]
+pub struct Place {
+    root: Root,
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Place {
+    /// As [`Root::open_file`] of `name` in this directory, which is not looked for again.
+    pub fn open_file(&self, name: &OsStr) -> Result<Option<File>> {
+        const OPENING: &str = "opening";
+        let path = || self.path.join(name);
+        let fail = |errno: Errno| self.root.error(OPENING, &path(), errno);
+        let found = match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Meta::from(stat).kind,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(fail(errno)),
+        };
+        if found != Kind::File {
+            return self.root.open_file(path());
+        }
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(fail)?;
+        match Meta::from(fstat(&fd).map_err(fail)?).kind {
+            Kind::File => Ok(Some(File::from(fd))),
+            found => {
+                let wanted = Kind::File;
+                Err(self
+                    .root
+                    .error(OPENING, &path(), Cause::WrongKind { found, wanted }))
+            }
         }
     }
 }

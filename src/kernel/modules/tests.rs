@@ -32,6 +32,7 @@ fn names_of_paths() {
         let found = ModuleName::of_path(path);
         let found = found.as_ref().map(ModuleName::as_bytes);
         assert_eq!(found, expected, "{}", path.escape_ascii());
+        assert_eq!(ModuleName::is_of_path(path), expected.is_some());
     }
     assert_eq!(name("dm-mod"), name("dm_mod"));
     assert_eq!(name("a\u{7}b").to_string(), "a\\x07b");

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::super::hold;
 use super::super::tree::{legacy, module_dirs, ukis};
 use super::around;
-use super::vmlinuz::Vmlinuz;
+use super::{Options, vmlinuz};
 use crate::checks::{ImageFile, Lists, Owner, Tree};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
@@ -20,15 +20,17 @@ use crate::tools::{cliwrap, dracut, rpm_ostree};
 /// The largest list beside the modules that is read (bytes); Fedora's are below 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the tree, but for what depends on the image. `compared`: with an earlier initramfs, too.
+/// Reads the tree, but for what depends on the image; also SHA-256 of `vmlinuz`, where it is asked for. An HMAC is the
+/// largest piece of work and comes last: decoding begins with modules, which keep every processor busy, and ends with
+/// programs, which leave one to us.
 pub(super) fn tree(
     root: &Root,
     kver: &Kver,
     initramfs: &str,
-    vmlinuz: Vmlinuz,
     owner: Owner,
-    compared: bool,
-) -> Result<Tree> {
+    options: &Options,
+) -> Result<(Tree, Option<String>)> {
+    let compared = options.base.is_some();
     let mut kernels = Vec::new();
     let mut stale_dirs = Vec::new();
     for dir in module_dirs(root)? {
@@ -45,13 +47,14 @@ pub(super) fn tree(
         size: meta.size,
     });
     let modules = modules_on_disk(root, &kver.dir())?;
-    Ok(Tree {
+    let lists = lists(root, kver);
+    let kmods = around::kmods(root, kver, &modules);
+    let vmlinuz = vmlinuz::read(root, kver, options.digests);
+    let tree = Tree {
         ukis: ukis(root)?,
         legacy: legacy(root)?,
         leftovers: leftovers(root)?,
-        lists: lists(root, kver),
         config: around::config(root, kver),
-        kmods: around::kmods(root, kver, &modules),
         omitted: dracut::omitted(root)?,
         dracut_modules: if compared {
             dracut::modules(root)?
@@ -68,11 +71,14 @@ pub(super) fn tree(
         signed: vmlinuz.signed,
         release: vmlinuz.release,
         owner,
+        lists,
+        kmods,
         modules,
         kernels,
         stale_dirs,
         initramfs,
-    })
+    };
+    Ok((tree, vmlinuz.sha256))
 }
 
 fn leftovers(root: &Root) -> Result<Vec<String>> {
@@ -96,7 +102,7 @@ pub(super) fn modules_on_disk(root: &Root, dir: &str) -> Result<Vec<Vec<u8>>> {
         .into_iter()
         .filter(|walked| walked.meta.kind != root::Kind::Dir)
         .map(|walked| walked.path.as_os_str().as_bytes().to_vec())
-        .filter(|path| ModuleName::of_path(path).is_some())
+        .filter(|path| ModuleName::is_of_path(path))
         .collect())
 }
 

@@ -13,7 +13,7 @@ use super::super::digest::Digesting;
 use crate::checks::Image;
 use crate::initramfs::{self, Bodies, Inventory, Limits, OnDisk, OpenFile};
 use crate::kernel::MODULES;
-use crate::sys::root::Root;
+use crate::sys::root::{self, Place, Root};
 
 /// An image, and what its file is, where there is one.
 pub(super) struct Read {
@@ -24,13 +24,31 @@ pub(super) struct Read {
     pub(super) size: Option<u64>,
 }
 
-/// The tree's modules.
-struct Modules<'r>(&'r Root);
+/// The tree's modules. In an image those of one directory follow each other.
+struct Modules<'r> {
+    root: &'r Root,
+    dir: Option<(Vec<u8>, Option<Place>)>,
+}
+
+impl Modules<'_> {
+    /// The directory `dir`, relative to `usr/lib/modules`.
+    fn place(&mut self, dir: &[u8]) -> Result<Option<&Place>, root::Error> {
+        if self.dir.as_ref().is_none_or(|(last, _)| last != dir) {
+            let path = Path::new(MODULES).join(OsStr::from_bytes(dir));
+            self.dir = Some((dir.to_vec(), self.root.open_place(path)?));
+        }
+        Ok(self.dir.as_ref().and_then(|(_, place)| place.as_ref()))
+    }
+}
 
 impl OnDisk for Modules<'_> {
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
-        let path = Path::new(MODULES).join(OsStr::from_bytes(path));
-        let Some(file) = self.0.open_file(path).map_err(io::Error::other)? else {
+        let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        let (dir, name) = path.split_at(slash);
+        let name = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
+        let place = self.place(dir).map_err(io::Error::other)?;
+        let file = place.map(|place| place.open_file(name)).transpose();
+        let Some(file) = file.map_err(io::Error::other)?.flatten() else {
             return Ok(None);
         };
         Ok(Some(OpenFile {
@@ -59,7 +77,8 @@ pub(super) fn of_tree(root: &Root, path: &str, digest: bool) -> Result<Read> {
         Err(error) if error.is_denied() => return Ok(Image::Closed(super::why(&error)).into()),
         Err(error) => return Ok(Image::Unreadable(error.to_string()).into()),
     };
-    read(file, Some(&mut Modules(root)), digest).with_context(|| format!("reading /{path}"))
+    read(file, Some(&mut Modules { root, dir: None }), digest)
+        .with_context(|| format!("reading /{path}"))
 }
 
 /// Opens a file of the user's, which is not of a tree.

@@ -99,11 +99,8 @@ pub fn look(
 ) -> Result<Verdict> {
     let (around, image) = thread::scope(|scope| {
         let image = scope.spawn(|| image::of_tree(root, initramfs, options.digests));
-        let vmlinuz = vmlinuz::read(root, kver, options.digests);
-        let sha256 = vmlinuz.sha256.clone();
-        let compared = options.base.is_some();
-        let tree = gather::tree(root, kver, initramfs, vmlinuz, owner(), compared);
-        (tree.map(|tree| (tree, sha256)), image.join())
+        let tree = gather::tree(root, kver, initramfs, owner(), options);
+        (tree, image.join())
     });
     let read = image.map_err(|_| anyhow!("the thread that reads the initramfs has panicked"))??;
     let image = read.image;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `vmlinuz`, read once: its release, its digest, its signature, its HMAC.
 
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
 use sha2::{Digest, Sha256, Sha512};
 
+use super::super::digest::Digesting;
 use crate::checks::Hmac;
 use crate::kernel::kver::Kver;
 use crate::kernel::package::hex;
@@ -11,6 +15,9 @@ use crate::sys::root::Root;
 
 /// The largest vmlinuz that is read (bytes).
 const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
+
+/// Bytes of `vmlinuz` that are read at a time.
+const STEP: usize = 64 << 10;
 
 /// The largest `.vmlinuz.hmac` that is read (bytes): a line.
 const HMAC_MAX: u64 = 4096;
@@ -32,17 +39,37 @@ pub(super) struct Vmlinuz {
 
 /// Reads it.
 pub(super) fn read(root: &Root, kver: &Kver, digest: bool) -> Vmlinuz {
-    let bytes = match root.read(format!("{}/vmlinuz", kver.dir()), VMLINUZ_MAX) {
-        Ok(Some(bytes)) => bytes,
+    let file = match root.open_file(format!("{}/vmlinuz", kver.dir())) {
+        Ok(Some(file)) => file,
         Ok(None) => return unread("no such file".to_owned()),
-        Err(error) => return unread(super::why(&error)),
+        Err(error) => return unread(error.to_string()),
     };
-    Vmlinuz {
-        release: vmlinuz::release(&bytes).map_err(|error| error.to_string()),
-        sha256: digest.then(|| hex(&Sha256::digest(&bytes))),
-        signed: Ok(vmlinuz::is_signed(&bytes)),
-        hmac: beside(root, kver, &bytes),
+    match file.metadata() {
+        Ok(meta) if meta.len() <= VMLINUZ_MAX => told(root, kver, file, digest),
+        Ok(meta) => unread(format!(
+            "it has {} bytes, at most {VMLINUZ_MAX} are read",
+            meta.len()
+        )),
+        Err(error) => unread(error.to_string()),
     }
+}
+
+fn told(root: &Root, kver: &Kver, mut file: File, digest: bool) -> Vmlinuz {
+    let release = vmlinuz::release_from(&mut file).map_err(|error| error.to_string());
+    let signed = vmlinuz::is_signed_from(&mut file).map_err(|error| error.to_string());
+    let hmac = beside(root, kver, &mut file);
+    let sha256 = digest.then(|| sha256(file)).and_then(Result::ok);
+    Vmlinuz {
+        release,
+        sha256,
+        signed,
+        hmac,
+    }
+}
+
+fn sha256(mut file: File) -> io::Result<String> {
+    file.rewind()?;
+    Ok(Digesting::new(file).finish()?.0)
 }
 
 fn unread(why: String) -> Vmlinuz {
@@ -54,7 +81,7 @@ fn unread(why: String) -> Vmlinuz {
     }
 }
 
-fn beside(root: &Root, kver: &Kver, kernel: &[u8]) -> Hmac {
+fn beside(root: &Root, kver: &Kver, kernel: &mut File) -> Hmac {
     let line = match root.read(format!("{}/.vmlinuz.hmac", kver.dir()), HMAC_MAX) {
         Ok(Some(line)) => line,
         Ok(None) => return Hmac::Missing,
@@ -65,6 +92,15 @@ fn beside(root: &Root, kver: &Kver, kernel: &[u8]) -> Hmac {
     let Some(digest) = words.next() else {
         return Hmac::Empty;
     };
+    let actual = match digest.len() {
+        64 => hmac::<Sha256, 64>(kernel).map(Some),
+        128 => hmac::<Sha512, 128>(kernel).map(Some),
+        _ => Ok(None),
+    };
+    let actual = match actual {
+        Ok(actual) => actual,
+        Err(error) => return Hmac::Unread(error.to_string()),
+    };
     Hmac::Read {
         digest: digest.to_owned(),
         names: words
@@ -72,16 +108,12 @@ fn beside(root: &Root, kver: &Kver, kernel: &[u8]) -> Hmac {
             .unwrap_or_default()
             .trim_start_matches('*')
             .to_owned(),
-        actual: match digest.len() {
-            64 => Some(hex(&hmac::<Sha256, 64>(kernel))),
-            128 => Some(hex(&hmac::<Sha512, 128>(kernel))),
-            _ => None,
-        },
+        actual: actual.map(|actual| hex(&actual)),
     }
 }
 
-/// RFC 2104, with a digest whose block has `BLOCK` bytes, which is more than the key has.
-fn hmac<D: Digest, const BLOCK: usize>(data: &[u8]) -> Vec<u8> {
+/// RFC 2104 over all of `data`, with a digest whose block has `BLOCK` bytes, which is more than the key has.
+fn hmac<D: Digest, const BLOCK: usize>(data: &mut (impl Read + Seek)) -> io::Result<Vec<u8>> {
     let pad = |byte: u8| {
         let mut block = [byte; BLOCK];
         for (place, key) in block.iter_mut().zip(KEY) {
@@ -89,12 +121,21 @@ fn hmac<D: Digest, const BLOCK: usize>(data: &[u8]) -> Vec<u8> {
         }
         block
     };
-    let inner = D::new()
-        .chain_update(pad(0x36))
-        .chain_update(data)
-        .finalize();
-    let outer = D::new().chain_update(pad(0x5c)).chain_update(inner);
-    outer.finalize().to_vec()
+    data.rewind()?;
+    let mut inner = D::new().chain_update(pad(0x36));
+    let mut buffer = vec![0; STEP];
+    loop {
+        match data.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => inner.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let outer = D::new()
+        .chain_update(pad(0x5c))
+        .chain_update(inner.finalize());
+    Ok(outer.finalize().to_vec())
 }
 
 #[cfg(test)]
@@ -102,15 +143,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_kernel_has_a_bounded_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let kver = Kver::new("6.9.4").unwrap();
+        let place = dir.path().join(kver.dir());
+        fs_err::create_dir_all(&place).unwrap();
+        let file = fs_err::File::create(place.join("vmlinuz")).unwrap();
+        file.file().set_len(VMLINUZ_MAX + 1).unwrap();
+        let read = read(&Root::open(dir.path()).unwrap(), &kver, true);
+        let expected = "it has 536870913 bytes, at most 536870912 are read";
+        assert_eq!(read.release.unwrap_err(), expected);
+        assert!(read.sha256.is_none());
+    }
+
+    #[test]
     fn hmacs_are_those_of_openssl() {
+        let mut abc = io::Cursor::new(b"abc");
         // printf abc | openssl dgst -sha256 -hmac FIPS-FTW-RHEL2009, and -sha512.
         for (found, expected) in [
             (
-                hex(&hmac::<Sha256, 64>(b"abc")),
+                hex(&hmac::<Sha256, 64>(&mut abc).unwrap()),
                 "5e986115e626a96fc3304973cefe41e7f4389e5e248952c25e4cea8dd476fe76",
             ),
             (
-                hex(&hmac::<Sha512, 128>(b"abc")),
+                hex(&hmac::<Sha512, 128>(&mut abc).unwrap()),
                 "fe02997f10bdc4b396ec5ed5e7eb072c4fb93f435374221732c4ad77d7149c98aa359f656cf5602fe935598c50b3568edd3cbce4c92afe65fde6a87a247bb648",
             ),
         ] {

@@ -3,7 +3,7 @@
 //! must come out of every test as it went in.
 
 use std::ffi::OsStr;
-use std::io::{Cursor, Write};
+use std::io::{self, Cursor, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -295,6 +295,33 @@ fn walking() {
         ];
         assert_eq!(seen, expected);
         assert!(bed.root.walk("gone").unwrap().is_empty());
+    });
+}
+
+#[test]
+fn files_of_an_opened_directory() {
+    with_both(|bed| {
+        bed.file("usr/d/x", "1")
+            .link("/etc/y", "usr/d/absolute")
+            .link("gone", "usr/d/dangling")
+            .link("usr/d", "d")
+            .file("etc/y", "inside");
+        bed.dir("usr/d/dir");
+        mkfifo(&bed.at("usr/d/fifo"), Mode::S_IRWXU).unwrap();
+        let place = bed.root.open_place("d").unwrap().unwrap();
+        let read = |name: &str| {
+            let file = place.open_file(name.as_ref()).unwrap();
+            file.map(|file| io::read_to_string(file).unwrap())
+        };
+        assert_eq!(read("x").as_deref(), Some("1"));
+        assert_eq!(read("absolute").as_deref(), Some("inside"));
+        assert_eq!((read("dangling"), read("gone")), (None, None));
+        for (name, kind) in [("dir", "a directory"), ("fifo", "a fifo")] {
+            let error = said(place.open_file(name.as_ref()));
+            assert!(error.contains(kind), "{error}");
+        }
+        assert!(bed.root.open_place("gone").unwrap().is_none());
+        assert!(bed.root.open_place("usr/d/x").unwrap().is_none());
     });
 }
 

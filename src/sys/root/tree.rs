@@ -60,7 +60,6 @@ impl Root {
             descend(fd, &mut at, 0, &mut found)
                 .map_err(|cause| self.error("walking", &path.join(&at), cause))?;
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
     }
 
@@ -135,7 +134,7 @@ fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
     }
 }
 
-/// Adds what is below `fd` to `found`. After an error `at` is the place where it happened.
+/// Adds what is below `fd` to `found`, sorted. After an error `at` is the place where it happened.
 fn descend(
     fd: OwnedFd,
     at: &mut PathBuf,
@@ -145,7 +144,8 @@ fn descend(
     if depth > MAX_DEPTH {
         return Err(Cause::TooDeep { limit: MAX_DEPTH });
     }
-    let entries = Entries::read(fd)?;
+    let mut entries = Entries::read(fd)?;
+    entries.names.sort_unstable();
     for (name, _) in entries.names {
         let Some(meta) = look(&entries.dir, &name)? else {
             continue;
