@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether the kernel modules inside are the tree's, and whether all that they need is there.
 
+mod index;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +28,7 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     let mut findings = listed(bodies(subject, inventory, &inside)?);
     findings.extend(listed(dependencies(subject, inventory, &inside)?));
+    findings.extend(index::broken(subject, inventory));
     findings.extend(listed(softdeps(subject, inventory, &inside)?));
     Ok(findings)
 }

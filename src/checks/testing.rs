@@ -79,13 +79,19 @@ const LISTS: [(&str, &str); 5] = [
 ];
 
 /// The units that no boot does without.
-const UNITS: [&str; 5] = [
-    "systemd-udevd",
-    "systemd-udev-trigger",
-    "initrd-parse-etc",
-    "initrd-cleanup",
-    "initrd-switch-root",
+const UNITS: [&str; 8] = [
+    "systemd-udevd.service",
+    "systemd-udev-trigger.service",
+    "initrd.target",
+    "initrd-root-fs.target",
+    "initrd-parse-etc.service",
+    "initrd-cleanup.service",
+    "initrd-switch-root.target",
+    "initrd-switch-root.service",
 ];
+
+/// udev's rules, likewise.
+const RULES: [&str; 3] = ["60-persistent-storage", "80-drivers", "99-systemd"];
 
 impl Bench {
     pub(super) fn good() -> Self {
@@ -131,8 +137,18 @@ impl Bench {
         let systemd = Dynamic::program(&["libc.so.6"]).elf();
         bench.put("usr/lib/systemd/systemd", &systemd);
         bench.link("init", "usr/lib/systemd/systemd");
+        for name in ["modules.dep.bin", "modules.alias.bin"] {
+            bench.put(&module_path(name), b"\xb0\x07\xf4\x57\0\x02\0\x01");
+        }
+        let generator = "usr/lib/systemd/system-generators/systemd-fstab-generator";
+        for path in ["usr/bin/mount", generator] {
+            bench.link(path, "/usr/bin/true");
+        }
+        for rules in RULES {
+            bench.put(&format!("usr/lib/udev/rules.d/{rules}.rules"), b"# rules\n");
+        }
         for unit in UNITS {
-            let unit = format!("usr/lib/systemd/system/{unit}.service");
+            let unit = format!("usr/lib/systemd/system/{unit}");
             bench.put(&unit, b"[Service]\nExecStart=/usr/bin/true\n");
         }
         bench

@@ -424,6 +424,23 @@ fn units_that_no_boot_does_without() {
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(found[0].contains(expected), "{expected}: {found:?}");
     }
+    let found = fatal(|bench| {
+        let rules = "usr/lib/udev/rules.d/";
+        bench.link(&format!("{rules}80-drivers.rules"), "/dev/null");
+        bench.inside.remove(&format!("{rules}99-systemd.rules"));
+        bench.inside.remove("usr/bin/mount");
+        bench.put("etc/udev/rules.d/60-persistent-storage.rules", b"#\n");
+    });
+    assert_eq!(found.len(), 3, "{found:#?}");
+    for (library, wrong) in [
+        ("libsystemd-shared-254.5-1.fc39.so", 0),
+        ("libsystemd-shared-255.4-1.fc40.so", 1),
+        ("libsystemd-shared-257.so", 1),
+        ("libsystemd-shared-.so", 0),
+    ] {
+        let found = fatal(|bench| bench.put(&format!("usr/lib64/systemd/{library}"), b"x"));
+        assert_eq!(found.len(), wrong, "{library}: {found:?}");
+    }
     // Where something else is the first program, it knows what it needs.
     let other = findings(|bench| {
         program(bench, "usr/bin/busybox", &["libc.so.6"]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Units that systemd cannot start, for they are not there or what they run is not.
+//! Units that systemd cannot start, for they are not there or what they run is not, and other files
+//! without which it brings no root up.
 //!
 //! Some of them no boot does without. Others fail in real images that boot: the programs of those
 //! are warnings where a link starts the unit, and nothing where none does.
@@ -22,12 +23,40 @@ pub(super) const UNITS: [&[u8]; 4] = [
 const SYSTEMD: &[u8] = b"usr/lib/systemd/systemd";
 
 /// Units without which no root device appears, or systemd stays in the initramfs.
-const NEEDED: [&[u8]; 5] = [
+const NEEDED: [&[u8]; 8] = [
     b"systemd-udevd.service",
     b"systemd-udev-trigger.service",
+    b"initrd.target",
+    b"initrd-root-fs.target",
     b"initrd-parse-etc.service",
     b"initrd-cleanup.service",
+    b"initrd-switch-root.target",
     b"initrd-switch-root.service",
+];
+
+/// Programs that systemd runs by itself: for the mount of the root, and to make that mount from
+/// `root=` of the kernel's command line.
+const PROGRAMS: [&[u8]; 2] = [
+    b"usr/bin/mount",
+    b"usr/lib/systemd/system-generators/systemd-fstab-generator",
+];
+
+/// What starts every service since systemd 255. dracut that is older does not know it.
+const EXECUTOR: (u32, &[u8]) = (255, b"usr/lib/systemd/systemd-executor");
+
+/// Rules that load drivers, name disks by their UUID, and tell systemd of them.
+const RULES: [&str; 3] = [
+    "60-persistent-storage.rules",
+    "80-drivers.rules",
+    "99-systemd.rules",
+];
+
+/// Where rules are.
+const RULES_D: [&str; 4] = [
+    "etc/udev/rules.d",
+    "run/udev/rules.d",
+    "usr/lib/udev/rules.d",
+    "lib/udev/rules.d",
 ];
 
 const REMEDY: &str =
@@ -39,7 +68,7 @@ pub(super) fn that_cannot_start(inventory: &Inventory) -> Vec<Finding> {
     if init.is_none_or(|(path, _)| path != SYSTEMD) {
         return Vec::new();
     }
-    let mut findings = Vec::new();
+    let mut findings = missing(inventory);
     for unit in NEEDED {
         match text(inventory, unit) {
             Err(found) => {
@@ -62,6 +91,45 @@ pub(super) fn that_cannot_start(inventory: &Inventory) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Programs and rules that are not there.
+fn missing(inventory: &Inventory) -> Vec<Finding> {
+    let finding = |path: &str, expected: &str| {
+        let place = format!("{path} in the initramfs");
+        Finding::new(place, "no such file", expected, REMEDY)
+    };
+    let (since, executor) = EXECUTOR;
+    let has_executor = version(inventory).is_some_and(|version| version >= since);
+    let programs = PROGRAMS.into_iter().chain(has_executor.then_some(executor));
+    let programs = programs
+        .filter(|path| program(inventory, path).is_none())
+        .map(|path| finding(&show(path), "a program that systemd runs"));
+    let is_there = |rules: &str| {
+        let mut dirs = RULES_D.iter();
+        dirs.any(|dir| {
+            let leads = inventory.resolve(format!("{dir}/{rules}").as_bytes());
+            let content = leads.ok().and_then(|(_, node)| inventory.content(node));
+            content.is_some_and(|content| content.size > 0)
+        })
+    };
+    let rules = RULES.into_iter().filter(|rules| !is_there(rules));
+    let rules = rules.map(|rules| {
+        let path = format!("usr/lib/udev/rules.d/{rules}");
+        finding(&path, "udev's rules, or no root device appears")
+    });
+    programs.chain(rules).collect()
+}
+
+/// systemd's version, by the name of its own library.
+fn version(inventory: &Inventory) -> Option<u32> {
+    const LIBRARY: &[u8] = b"/libsystemd-shared-";
+    inventory.nodes().find_map(|(path, _)| {
+        let at = path.windows(LIBRARY.len()).position(|it| it == LIBRARY)?;
+        let rest = &path[at + LIBRARY.len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+    })
 }
 
 /// The path of a unit and what it says, or what is there in its place.

@@ -66,7 +66,13 @@ fn what_is_good() {
 #[test]
 fn what_is_broken() {
     type Break = fn(&mut Bench);
-    let cases: [(&str, Break); 13] = [
+    let cases: [(&str, Break); 15] = [
+        ("modules.dep.bin in the initramfs: no such file", |bench| {
+            bench.inside.remove(&module_path("modules.dep.bin"));
+        }),
+        ("modules.alias.bin in the initramfs: no index", |bench| {
+            bench.put(&module_path("modules.alias.bin"), &[0; 100]);
+        }),
         ("other bytes than on disk", |bench| {
             let mut module = ko(K, "", 8);
             bench.disk.insert(BLK.into(), module.clone());

@@ -289,6 +289,26 @@ fn own_dep() -> Vec<Case> {
             },
         ),
         broken(
+            "inner-dep-index-gone",
+            TrixieSlim,
+            LATE,
+            &[MODULES],
+            |draft| {
+                let path = draft.of_kernel("modules.dep.bin");
+                draft.archive().remove(&path);
+            },
+        ),
+        broken(
+            "inner-alias-index-empty",
+            BookwormOmit,
+            "coreos/fedora-coreos-tracker#1247",
+            &[MODULES],
+            |draft| {
+                let path = draft.of_kernel("modules.alias.bin");
+                draft.archive().replace(&path, "");
+            },
+        ),
+        broken(
             "inner-dep-is-a-page",
             TrixieSlim,
             LATE,

@@ -297,8 +297,46 @@ fn torn() -> Vec<Case> {
 fn units() -> Vec<Case> {
     const UNITS: &str = "usr/lib/systemd/system";
     let base = TrixieSlim;
-    vec![
-        of("udevd-gone", base, "coreos/rpm-ostree#4451", |draft| {
+    let gone = |name: &str, path: &'static str, comes_of| {
+        broken(name, base, comes_of, &[INIT], move |draft| {
+            draft.archive().remove(path)
+        })
+    };
+    let mut cases = vec![
+        gone(
+            "disk-rules-gone",
+            "usr/lib/udev/rules.d/60-persistent-storage.rules",
+            "coreos/rpm-ostree#5483",
+        ),
+        gone(
+            "driver-rules-gone",
+            "usr/lib/udev/rules.d/80-drivers.rules",
+            "coreos/rpm-ostree#5483",
+        ),
+        gone(
+            "systemd-rules-gone",
+            "usr/lib/udev/rules.d/99-systemd.rules",
+            "coreos/rpm-ostree#5483",
+        ),
+        gone(
+            "executor-gone",
+            "usr/lib/systemd/systemd-executor",
+            "systemd/systemd#30067",
+        ),
+        gone(
+            "fstab-generator-gone",
+            "usr/lib/systemd/system-generators/systemd-fstab-generator",
+            "rhinstaller/anaconda#6876",
+        ),
+        gone("mount-gone", "usr/bin/mount", "coreos/layering-examples#57"),
+        gone(
+            "initrd-target-gone",
+            "usr/lib/systemd/system/initrd.target",
+            "dracutdevs/dracut#2278",
+        ),
+    ];
+    cases.extend([
+        of("udevd-gone", base, "distr1/distri#78", |draft| {
             draft.archive().remove("usr/bin/udevadm")
         }),
         of(
@@ -332,5 +370,6 @@ fn units() -> Vec<Case> {
                 draft.archive().put_link(&unit, "/dev/null")
             },
         ),
-    ]
+    ]);
+    cases
 }
