@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::checks::{Answer, Check, Finding, Severity};
-use crate::plan::{Backend, Kind};
+use crate::plan::{Backend, Change, Kind};
 
 /// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -49,6 +49,9 @@ pub struct Report {
     /// The packages that came.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageReport>,
+    /// The kernel's packages before and after.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// Packages of the sources that the kernel does without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use crate::checks::{Baseline, Severity, Wanted};
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
-use crate::plan::{Backend, Kind};
+use crate::plan::{Backend, Change, Kind, change};
 use crate::report::{
     After, Before, FindingReport, HostReport, KernelReport, Labels, Outcome, PackageReport, Report,
     SCHEMA, checks, tool,
@@ -41,6 +41,7 @@ struct Job<'a> {
     backend: Option<Backend>,
     before: Option<Kver>,
     packages: Vec<PackageReport>,
+    changes: Vec<Change>,
     /// Packages of the sources that are not taken.
     left_out: Vec<String>,
     warnings: Vec<String>,
@@ -208,6 +209,7 @@ impl Job<'_> {
                 after: after(kver, Some(package), verdict),
             },
             packages: self.packages.clone(),
+            changes: self.changes.clone(),
             left_out: self.left_out.clone(),
             commands,
             dracut: verdict.dracut.clone(),
@@ -348,6 +350,7 @@ fn human(report: &Report, global: &Global) -> String {
     for (why, checks) in &by_reason(report, &["not-applicable", "skipped"]) {
         text += &console::plain(&format!("skipped {checks}: {why}\n"));
     }
+    text += &change::table(&report.changes);
     let after = &report.kernel.after;
     let kernel = match &report.kernel.before {
         Some(before) => format!("kernel {} -> {}", before.kver, after.kver),

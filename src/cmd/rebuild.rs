@@ -51,6 +51,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         backend: None,
         before: None,
         packages: Vec::new(),
+        changes: Vec::new(),
         left_out: Vec::new(),
         warnings: Vec::new(),
         commit: commit::commands(&exec, host.kind)?,

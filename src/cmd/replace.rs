@@ -38,7 +38,8 @@ pub struct Args {
     /// Refuse any other kernel than this release
     #[arg(long, value_name = "KVER", help_heading = "Plan")]
     pub kver: Option<Kver>,
-    /// Let this sub-package of the old kernel go without a counterpart
+    /// Let this package go with the old kernel, which nothing replaces: a
+    /// sub-package, a kmod, a package that requires it
     #[arg(long, value_name = "NAME", help_heading = "Plan")]
     pub remove: Vec<String>,
     /// Options of both jobs.
@@ -104,6 +105,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         backend: Some(plan.backend),
         before: Some(journal.before),
         packages: packages(&plan),
+        changes: journal.changes,
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         commit: commit::commands(&exec, plan.kind)?,
@@ -182,17 +184,21 @@ fn begin(exec: &Exec, plan: &Plan, base: Reading) -> Result<Journal> {
     if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
         let before = &journal.before;
         tracing::info!("going on after a run that did not end: {before} is replaced");
-        if let Some(command) = &journal.command {
+        for command in &journal.commands {
             exec.has_run(command.clone());
         }
         return Ok(journal);
     }
-    let transaction = || transact::command(plan, &format!("/{}", workspace::TMP)).to_string();
+    let mut base = base.done();
+    if let Some(base) = &mut base {
+        base.kmods.retain(|name| !plan.leaving.kmods.contains(name));
+    }
     let journal = Journal {
         before: plan.old.clone(),
         after: plan.set.kver.clone(),
-        command: (!plan.settled).then(transaction),
-        base: base.done(),
+        commands: transact::recipe(plan),
+        changes: plan.leaving.changes.clone(),
+        base,
     };
     journal
         .write(root)
@@ -230,20 +236,18 @@ fn dry_run(
     let kver = &plan.set.kver;
     // cliwrap will be off by then, so dracut is itself.
     let mut commands = Vec::new();
-    if !plan.settled {
-        commands.push(transact::command(plan, tmpdir));
-    }
     let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
     commands.extend(wants.commands("dracut", kver, tmpdir));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);
     }
-    let commands: Vec<_> = commands.iter().map(ToString::to_string).collect();
+    let commands = commands.iter().map(ToString::to_string);
+    let commands: Vec<_> = transact::recipe(plan).into_iter().chain(commands).collect();
     let json = serde_json::json!({
         "schema": SCHEMA, "command": "replace", "outcome": "planned",
         "root": exec.root().path(), "backend": plan.backend,
         "kernel": {"before": {"kver": plan.old}, "after": {"kver": kver}},
-        "packages": packages(plan), "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
+        "packages": packages(plan), "changes": plan.leaving.changes, "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
     });
     let json = format!("{json:#}\n");
     if let Some(file) = &args.ending.report {

@@ -116,6 +116,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
             after: after(&kver, None, &verdict),
         },
         packages: Vec::new(),
+        changes: Vec::new(),
         left_out: Vec::new(),
         commands: Vec::new(),
         dracut: verdict.dracut,

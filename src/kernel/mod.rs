@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a kernel is, as values: its release string, its image, its modules, its packages.
 
+pub mod capability;
 pub mod hmac;
 pub mod kver;
 pub mod modules;

@@ -5,13 +5,16 @@
 //! nor a signature covers. The framing of both headers is checked before the `rpm` crate sees a
 //! byte of them, because it indexes and allocates by the numbers it finds there.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 
-use rpm::{DigestStatus, IndexTag, PackageMetadata};
+use rpm::{DependencyFlags, DigestStatus, IndexTag, PackageMetadata};
 use sha2::{Digest, Sha256};
 
+use super::capability::{Capability, Op};
 use super::kver::Kver;
+use super::modules::ModuleName;
 use super::signature::{Keyring, Signature};
 
 /// The lead and both headers may have this many bytes each. The header of Fedora's largest kernel
@@ -21,17 +24,9 @@ pub const HEADER_MAX: u32 = 64 * 1024 * 1024;
 /// Entries in one header's index: rpm's own `HEADER_TAGS_MAX`.
 const TAGS_MAX: u32 = 0xffff;
 
-/// A capability that a package provides or requires: its name and the version, if one is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capability {
-    /// `kernel-core-uname-r`, `/bin/sh`, `systemd`.
-    pub name: String,
-    /// The version, empty where none is named.
-    pub version: String,
-}
-
-/// Name, epoch, version, release and architecture.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Name, epoch, version, release and architecture. Written as one word.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Nevra {
     /// `kernel-core`.
     pub name: String,
@@ -71,6 +66,35 @@ impl fmt::Display for Nevra {
     }
 }
 
+impl From<Nevra> for String {
+    fn from(nevra: Nevra) -> Self {
+        nevra.to_string()
+    }
+}
+
+impl TryFrom<String> for Nevra {
+    type Error = String;
+
+    /// Reads what [`fmt::Display`] writes: neither version nor release has a dash, nor the
+    /// architecture a dot.
+    fn try_from(text: String) -> Result<Self, String> {
+        let parse = || {
+            let (rest, arch) = text.rsplit_once('.')?;
+            let (rest, release) = rest.rsplit_once('-')?;
+            let (name, version) = rest.rsplit_once('-')?;
+            let (epoch, version) = version.split_once(':').unwrap_or(("0", version));
+            Some(Self {
+                name: name.to_owned(),
+                epoch: epoch.parse().ok()?,
+                version: version.to_owned(),
+                release: release.to_owned(),
+                arch: arch.to_owned(),
+            })
+        };
+        parse().ok_or_else(|| format!("{text:?} is no NAME-EPOCH:VERSION-RELEASE.ARCH"))
+    }
+}
+
 /// One package, its header parsed, its digests checked.
 #[derive(Debug, Clone)]
 pub struct Package {
@@ -80,8 +104,12 @@ pub struct Package {
     pub provides: Vec<Capability>,
     /// What it requires.
     pub requires: Vec<Capability>,
+    /// What goes when it comes.
+    pub obsoletes: Vec<Capability>,
     /// The kver K when this package owns `lib/modules/K/vmlinuz`.
     pub vmlinuz: Option<Kver>,
+    /// The kernel modules that it owns: the directory in `lib/modules`, and the name.
+    pub modules: BTreeSet<(String, ModuleName)>,
     /// SHA-256 of the header (hexadecimal), as the rpmdb keeps it in `SHA256HEADER`.
     pub header_sha256: String,
     /// What its signature came to.
@@ -154,8 +182,8 @@ impl Package {
     /// only through its digest.
     ///
     /// # Errors
-    /// See [`PackageError`]; a bad or missing digest of header or payload is one, a bad signature is
-    /// not (it is a value, for the plan to judge).
+    /// See [`PackageError`]; a bad or missing digest of header or payload is one, a bad signature
+    /// is not (it is a value, for the plan to judge).
     pub fn parse(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
         let metadata = metadata(&mut input)?;
         check_payload_digest(&metadata, input)?;
@@ -182,7 +210,9 @@ impl Package {
         Ok(Self {
             provides: capabilities(metadata.get_provides().map_err(in_header)?),
             requires: capabilities(metadata.get_requires().map_err(in_header)?),
+            obsoletes: capabilities(metadata.get_obsoletes().map_err(in_header)?),
             vmlinuz: vmlinuz(metadata)?,
+            modules: modules(metadata)?,
             header_sha256: hex(&Sha256::digest(&header)),
             signature: keys.judge(metadata, &header),
             nevra,
@@ -196,15 +226,17 @@ impl Package {
             .any(|cap| cap.name == name && cap.version == version)
     }
 
-    /// Whether it belongs to the kernel K: it owns its `vmlinuz`, or provides or requires a
-    /// `…uname-r = K`, as every sub-package of Fedora's and CentOS's kernels and every kmod does.
+    /// Whether it belongs to the kernel K: it owns its `vmlinuz` or modules of it, or provides or
+    /// requires a `…uname-r = K`, as every sub-package of Fedora's and CentOS's kernels and every
+    /// kmod does.
     pub fn belongs_to(&self, kver: &Kver) -> bool {
         self.vmlinuz.as_ref() == Some(kver)
+            || self.modules.iter().any(|(dir, _)| dir == kver.as_str())
             || self
                 .provides
                 .iter()
                 .chain(&self.requires)
-                .any(|cap| cap.name.ends_with("uname-r") && cap.version == kver.as_str())
+                .any(|cap| cap.is_uname_r() && cap.version == kver.as_str())
     }
 }
 
@@ -239,23 +271,22 @@ fn capabilities(from: Vec<rpm::Dependency>) -> Vec<Capability> {
     from.into_iter()
         .filter(|dependency| !dependency.name.starts_with("rpmlib("))
         .map(|dependency| Capability {
+            op: Op {
+                less: dependency.flags.contains(DependencyFlags::LESS),
+                equal: dependency.flags.contains(DependencyFlags::EQUAL),
+                greater: dependency.flags.contains(DependencyFlags::GREATER),
+            },
             name: dependency.name,
             version: dependency.version,
         })
         .collect()
 }
 
-/// `lib/modules/K/vmlinuz` in the file list gives K, whichever way `/lib` is spelled.
+/// `lib/modules/K/vmlinuz` in the file list gives K.
 fn vmlinuz(metadata: &PackageMetadata) -> Result<Option<Kver>, PackageError> {
     let mut found: Option<Kver> = None;
-    for path in metadata.get_file_paths().map_err(in_header)? {
-        let Some(path) = path.to_str() else { continue };
-        let path = path.trim_start_matches('/');
-        let path = path.strip_prefix("usr/").unwrap_or(path);
-        let Some(kver) = path
-            .strip_prefix("lib/modules/")
-            .and_then(|rest| rest.strip_suffix("/vmlinuz"))
-        else {
+    for path in in_lib_modules(metadata)? {
+        let Some(kver) = path.strip_suffix("/vmlinuz") else {
             continue;
         };
         let kver = Kver::new(kver)?;
@@ -265,6 +296,26 @@ fn vmlinuz(metadata: &PackageMetadata) -> Result<Option<Kver>, PackageError> {
         }
     }
     Ok(found)
+}
+
+fn modules(metadata: &PackageMetadata) -> Result<BTreeSet<(String, ModuleName)>, PackageError> {
+    let module = |path: String| {
+        let (dir, file) = path.split_once('/')?;
+        Some((dir.to_owned(), ModuleName::of_path(file.as_bytes())?))
+    };
+    Ok(in_lib_modules(metadata)?.filter_map(module).collect())
+}
+
+/// The files in `lib/modules`, relative to it, whichever way `/lib` is spelled.
+fn in_lib_modules(
+    metadata: &PackageMetadata,
+) -> Result<impl Iterator<Item = String>, PackageError> {
+    let paths = metadata.get_file_paths().map_err(in_header)?;
+    Ok(paths.into_iter().filter_map(|path| {
+        let path = path.to_str()?.trim_start_matches('/');
+        let path = path.strip_prefix("usr/").unwrap_or(path);
+        path.strip_prefix("lib/modules/").map(str::to_owned)
+    }))
 }
 
 /// The lead and both headers, as bytes, with every number in them checked.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the survey saw, as values.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Refusal;
+use crate::kernel::capability::Capability;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::{Capability, Nevra};
+use crate::kernel::modules::ModuleName;
+use crate::kernel::package::Nevra;
 
 /// What kind of tree this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -99,16 +102,30 @@ pub struct ModuleDir {
     pub name: String,
     /// Whether it holds a regular `vmlinuz`.
     pub has_vmlinuz: bool,
+    /// Out-of-tree modules in it, where it holds none: built before their kernel came.
+    pub kmods: BTreeSet<ModuleName>,
 }
 
-/// An installed package that has to do with a kernel.
+/// An out-of-tree module of the kernel that is there, in `extra` or `updates`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kmod {
+    /// Its name.
+    pub name: ModuleName,
+    /// The file, relative to the root.
+    pub path: String,
+    /// The packages that own it, by name.
+    pub owners: Vec<String>,
+}
+
+/// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     /// Its name, epoch, version, release and architecture.
     pub nevra: Nevra,
-    /// The `…uname-r` capabilities that it provides.
+    /// What it provides that has to do with a kernel: by name a `…uname-r`, or what a package with
+    /// one of those provides.
     pub provides: Vec<Capability>,
-    /// The `…uname-r` capabilities that it requires.
+    /// What it requires, likewise.
     pub requires: Vec<Capability>,
     /// SHA-256 of its header, where rpm keeps it.
     pub header_sha256: Option<String>,
@@ -117,10 +134,17 @@ pub struct Installed {
 impl Installed {
     /// Whether it belongs to the kernel K.
     pub fn belongs_to(&self, kver: &str) -> bool {
-        self.provides
-            .iter()
-            .chain(&self.requires)
-            .any(|cap| cap.version == kver)
+        self.uname_rs().any(|cap| cap.version == kver)
+    }
+
+    /// Whether it belongs to any kernel.
+    pub fn is_of_a_kernel(&self) -> bool {
+        self.uname_rs().next().is_some()
+    }
+
+    fn uname_rs(&self) -> impl Iterator<Item = &Capability> {
+        let all = self.provides.iter().chain(&self.requires);
+        all.filter(|cap| cap.is_uname_r())
     }
 }
 
@@ -139,8 +163,14 @@ pub struct Host {
     pub layout_ostree: bool,
     /// The directories of `usr/lib/modules`.
     pub module_dirs: Vec<ModuleDir>,
-    /// Installed packages that provide or require a `…uname-r`.
+    /// Installed packages that provide or require a `…uname-r`: kernels, their sub-packages, kmods.
     pub packages: Vec<Installed>,
+    /// All other installed packages.
+    pub others: Vec<Installed>,
+    /// The out-of-tree modules of the kernel.
+    pub kmods: Vec<Kmod>,
+    /// Whether there is a program weak-modules, which links modules of one kernel to another.
+    pub weak_modules: bool,
     /// UKIs that would be booted in place of a `vmlinuz`.
     pub ukis: Vec<String>,
     /// Programs needed for every job that are not in the tree.
@@ -192,6 +222,11 @@ impl Host {
             // Nothing of its name is to be pasted.
             Err(_) => "remove its directory".to_owned(),
         }
+    }
+
+    /// All installed packages.
+    pub fn installed(&self) -> impl Iterator<Item = &Installed> {
+        self.packages.iter().chain(&self.others)
     }
 
     /// Installed packages of the kernel K.

@@ -3,7 +3,10 @@
 //!
 //! Pure. Every refusal that can be known is made here, while the tree is untouched.
 
+pub mod change;
 mod host;
+mod leave;
+mod parts;
 pub mod pin;
 mod refusal;
 mod select;
@@ -11,15 +14,15 @@ mod select;
 mod tests;
 mod trust;
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-pub use host::{Backend, Cliwrap, Host, Installed, Kind, ModuleDir, RpmOstreeVersion};
+pub use change::Change;
+pub use host::{Backend, Cliwrap, Host, Installed, Kind, Kmod, ModuleDir, RpmOstreeVersion};
+pub use leave::Leaving;
 pub use refusal::{AS_ROOT, Refusal};
 pub use select::{KernelSet, Origin, Source, select};
 
 use crate::kernel::kver::Kver;
-use crate::kernel::package::Nevra;
 
 /// What the user asked for beyond the sources.
 #[derive(Debug, Clone, Default)]
@@ -84,12 +87,10 @@ pub struct Plan {
     pub old: Kver,
     /// The kernel that comes.
     pub set: KernelSet,
-    /// Packages of the old kernel that go without a counterpart, by name.
-    pub remove: Vec<String>,
+    /// What goes with the old kernel; nothing where the packages are there already.
+    pub leaving: Leaving,
     /// Whether the packages are there already: a transaction is not needed.
     pub settled: bool,
-    /// Packages of the old kernel.
-    pub replaced: Vec<Nevra>,
     /// The program that does it.
     pub backend: Backend,
     /// How dracut is held off meanwhile.
@@ -134,8 +135,7 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
 /// A [`Refusal`].
 pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusal> {
     let old = host.kernel()?;
-    let replaced: Vec<_> = host.packages_of(&old).collect();
-    if replaced.is_empty() {
+    if host.packages_of(&old).next().is_none() {
         return Err(Refusal::NoPackages(old));
     }
     if let Some(expected) = wishes.kver.as_ref().filter(|kver| **kver != set.kver) {
@@ -150,15 +150,13 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     }
     let settled = is_settled(host, &set)?;
     let backend = choose_backend(host, wishes)?;
-    let (mut remove, mut gone) = (Vec::new(), Vec::new());
-    if !settled {
-        refuse_other_flavour(&set, &replaced, backend)?;
-        remove = without_counterpart(&set, &replaced, wishes)?;
-        gone = replaced.iter().map(|it| it.nevra.clone()).collect();
-    }
+    let leaving = match settled {
+        true => Leaving::default(),
+        false => leave::leave(host, &old, &set, wishes)?,
+    };
     let warnings = trust::judge(&set.sources, wishes)?;
     Ok(Plan {
-        replaced: gone,
+        leaving,
         settled,
         hold: Hold::choose(host, backend),
         cliwrap: host.cliwrap.clone(),
@@ -166,7 +164,6 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
         kind: host.kind,
         old,
         set,
-        remove,
         backend,
         warnings,
     })
@@ -196,8 +193,7 @@ fn is_settled(host: &Host, set: &KernelSet) -> Result<bool, Refusal> {
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     for Source { package, .. } in &set.sources {
         let nevra = package.nevra.to_string();
-        let mut installed = host.packages.iter();
-        match installed.find(|it| it.nevra == package.nevra) {
+        match host.installed().find(|it| it.nevra == package.nevra) {
             None => missing.push(nevra),
             Some(it) => match &it.header_sha256 {
                 Some(digest) if *digest != package.header_sha256 => {
@@ -217,76 +213,19 @@ fn is_settled(host: &Host, set: &KernelSet) -> Result<bool, Refusal> {
     })
 }
 
-fn refuse_other_flavour(
-    set: &KernelSet,
-    replaced: &[&Installed],
-    backend: Backend,
-) -> Result<(), Refusal> {
-    let Some(core) = set.core() else {
-        return Ok(());
-    };
-    let is_there = |name: &str| {
-        replaced
-            .iter()
-            .any(|installed| installed.nevra.name == name)
-    };
-    if backend != Backend::RpmOstree || is_there(&core.nevra.name) {
-        return Ok(());
-    }
-    let names: Vec<_> = replaced.iter().map(|it| it.nevra.name.as_str()).collect();
-    Err(Refusal::OtherFlavour {
-        old: names.join(", "),
-        new: core.nevra.to_string(),
-    })
-}
-
-/// Names of installed sub-packages that the set has no counterpart of and the user lets go.
-fn without_counterpart(
-    set: &KernelSet,
-    replaced: &[&Installed],
-    wishes: &Wishes,
-) -> Result<Vec<String>, Refusal> {
-    let is_there = |name: &&String| replaced.iter().any(|it| it.nevra.name == **name);
-    if let Some(unknown) = wishes.remove.iter().find(|name| !is_there(name)) {
-        return Err(Refusal::NothingToRemove(unknown.clone()));
-    }
-    let coming: BTreeSet<_> = set
-        .sources
-        .iter()
-        .map(|source| source.package.nevra.name.as_str())
-        .collect();
-    let (allowed, missing): (Vec<_>, Vec<_>) = replaced
-        .iter()
-        .map(|installed| installed.nevra.name.clone())
-        .filter(|name| !coming.contains(name.as_str()))
-        .partition(|name| wishes.remove.contains(name));
-    if missing.is_empty() {
-        Ok(allowed)
-    } else {
-        Err(Refusal::NoCounterpart {
-            kver: set.kver.clone(),
-            names: missing,
-        })
-    }
-}
-
 impl fmt::Display for Plan {
     /// What `--dry-run` prints, but for the command lines, which the steps know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "kernel   {} -> {}", self.old, self.set.kver)?;
         writeln!(f, "backend  {} ({})", self.backend, self.kind)?;
-        let come = match self.settled {
-            true => "packages, which are installed already",
-            false => "packages that come",
-        };
-        writeln!(f, "\n{come}:")?;
-        for source in &self.set.sources {
-            writeln!(f, "  {}", source.package.nevra)?;
+        writeln!(f)?;
+        if self.settled {
+            writeln!(f, "packages, which are installed already:")?;
+            for source in &self.set.sources {
+                writeln!(f, "  {}", source.package.nevra)?;
+            }
         }
-        writeln!(f, "packages that go:")?;
-        for nevra in &self.replaced {
-            writeln!(f, "  {nevra}")?;
-        }
+        f.write_str(&change::table(&self.leaving.changes))?;
         if !self.set.unused.is_empty() {
             writeln!(f, "packages of the sources that are not needed:")?;
             for nevra in &self.set.unused {

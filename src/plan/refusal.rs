@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why nothing was done. Each refusal says what was found, what was expected and what to type.
 
-use super::Backend;
+use std::collections::BTreeSet;
+
+use super::{Backend, Kmod};
 use crate::kernel::kver::Kver;
 use crate::kernel::package::Nevra;
 
@@ -113,7 +115,7 @@ pub enum Refusal {
     #[error("the set of packages is not complete: {}. Add the missing RPMs of the same build", .0.join("; "))]
     Incomplete(Vec<String>),
     /// Sub-packages without a counterpart.
-    #[error("the base has {}, and the sources have no counterpart of {kver}. Add the missing RPMs, or say that they may go: {}", .names.join(", "), .names.iter().map(|name| format!("--remove {name}")).collect::<Vec<_>>().join(" "))]
+    #[error("the base has {}, and the sources have no counterpart of {kver}. Add the missing RPMs, or say that they may go: {}", .names.join(", "), removes(.names.iter()))]
     NoCounterpart {
         /// The new kernel.
         kver: Kver,
@@ -122,18 +124,21 @@ pub enum Refusal {
     },
     /// `--remove` of something else.
     #[error(
-        "--remove {0}: no package of the base's kernel has that name. Type: ostree-kernel status"
+        "--remove {0}: no package of that name belongs to the base's kernel or would go with it. Type: ostree-kernel status"
     )]
     NothingToRemove(String),
-    /// Another flavour with a backend that cannot.
-    #[error(
-        "the base's kernel is {old}, the sources hold {new}: rpm-ostree override replace cannot exchange one kernel flavour for another with local RPMs (it ends with \"No enabled repositories\"). Use an image that has dnf, and --backend dnf"
-    )]
-    OtherFlavour {
-        /// The base's packages.
-        old: String,
-        /// The sources' package.
-        new: String,
+    /// Packages that would go with the old kernel.
+    #[error("these packages require the old kernel, and would go with it: {}. Add their builds for the new kernel to the sources, or say that they may go: {}", dependants(.0), removes(.0.iter().map(|(name, _)| name)))]
+    Dependants(Vec<(String, String)>),
+    /// Out-of-tree modules that nothing brings.
+    #[error("the base has out-of-tree modules for {old}, and nothing brings them for {kver}: {}. Add the RPMs of their build for {kver} to the sources{}", modules(.kmods), way_out(.kmods))]
+    NoKmods {
+        /// The kernel that is there.
+        old: Kver,
+        /// The new kernel.
+        kver: Kver,
+        /// The modules.
+        kmods: Vec<Kmod>,
     },
     /// Some packages of the set are there, and some are not.
     #[error(
@@ -223,4 +228,39 @@ fn removals(kernels: &[(String, String)]) -> String {
 fn choices(kernels: &[(Nevra, Kver)]) -> String {
     let line = |(nevra, kver): &(Nevra, Kver)| format!("\n  --kver {kver}  ({nevra})");
     kernels.iter().map(line).collect()
+}
+
+fn removes<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let options: Vec<_> = names.map(|name| format!("--remove {name}")).collect();
+    options.join(" ")
+}
+
+fn dependants(packages: &[(String, String)]) -> String {
+    let one = |(name, wanted): &(String, String)| format!("{name} (requires {wanted})");
+    packages.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn modules(kmods: &[Kmod]) -> String {
+    let one = |kmod: &Kmod| match kmod.owners.as_slice() {
+        [] => format!("{} (of no package)", kmod.name),
+        owners => format!("{} (of {})", kmod.name, owners.join(", ")),
+    };
+    kmods.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn way_out(kmods: &[Kmod]) -> String {
+    let owners: BTreeSet<_> = kmods.iter().flat_map(|kmod| &kmod.owners).collect();
+    let unowned = kmods.iter().filter(|kmod| kmod.owners.is_empty());
+    let paths: Vec<_> = unowned.map(|kmod| format!("/{}", kmod.path)).collect();
+    let mut ways = String::new();
+    if !owners.is_empty() {
+        ways += &format!(", or say that they may go: {}", removes(owners.into_iter()));
+    }
+    if !paths.is_empty() {
+        ways += &format!(
+            "; what no package owns is removed in an earlier RUN line: rm {}",
+            paths.join(" ")
+        );
+    }
+    ways
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which of the packages that the user named are the kernel: chosen by what is installed and by what
-//! they require.
+//! Which of the packages that the user named are the kernel: chosen by what is installed and by
+//! what they require.
 
 use std::collections::BTreeMap;
 
+use super::parts::Flavour;
 use super::{Host, Refusal, Wishes};
+use crate::kernel::capability::Capability;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::{Capability, Nevra, Package};
+use crate::kernel::package::{Nevra, Package};
 
 /// The capability that every kernel package of Fedora and CentOS provides, whatever its flavour.
 const UNAME_R: &str = "kernel-uname-r";
@@ -69,13 +71,23 @@ impl KernelSet {
 pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<KernelSet, Refusal> {
     let kver = kernel_of(&sources, wishes)?;
     let old = host.kernel()?;
-    let is_installed = |name: &str| host.packages_of(&old).any(|it| it.nevra.name == name);
+    let (was, is) = (
+        Flavour::of_base(host, &old),
+        Flavour::of_set(sources.iter().map(|source| &source.package), &kver),
+    );
+    let is_installed = |package: &Package| {
+        let role = is.role(&package.nevra.name);
+        host.packages_of(&old)
+            .any(|it| was.role(&it.nevra.name) == role)
+    };
     let (of_kver, others): (Vec<_>, Vec<_>) = sources
         .into_iter()
         .partition(|source| source.package.belongs_to(&kver));
-    refuse_mixed(&of_kver, &others, &kver, &is_installed)?;
+    let parts = others.iter().filter(|it| !is.is_kmod(&it.package));
+    refuse_mixed(&of_kver, parts, &kver, &is_installed)?;
     let (mut taken, mut rest): (Vec<_>, Vec<_>) = of_kver.into_iter().partition(|source| {
-        source.named || source.package.vmlinuz.is_some() || is_installed(&source.package.nevra.name)
+        let package = &source.package;
+        source.named || package.vmlinuz.is_some() || is.is_kmod(package) || is_installed(package)
     });
     // What a taken package requires, and another package of the sources provides, comes too.
     while let Some(at) = rest.iter().position(|source| is_required(source, &taken)) {
@@ -140,11 +152,11 @@ fn kernel_of(sources: &[Source], wishes: &Wishes) -> Result<Kver, Refusal> {
 }
 
 /// A package that the base's kernel has too, but of another build, was meant to belong.
-fn refuse_mixed(
+fn refuse_mixed<'a>(
     of_kver: &[Source],
-    others: &[Source],
+    others: impl Iterator<Item = &'a Source>,
     kver: &Kver,
-    is_installed: &dyn Fn(&str) -> bool,
+    is_installed: &dyn Fn(&Package) -> bool,
 ) -> Result<(), Refusal> {
     let has = |name: &str| {
         of_kver
@@ -152,10 +164,9 @@ fn refuse_mixed(
             .any(|source| source.package.nevra.name == name)
     };
     let strays: Vec<_> = others
-        .iter()
-        .map(|source| &source.package.nevra)
-        .filter(|nevra| is_installed(&nevra.name) && !has(&nevra.name))
-        .map(Nevra::to_string)
+        .map(|source| &source.package)
+        .filter(|package| is_installed(package) && !has(&package.nevra.name))
+        .map(|package| package.nevra.to_string())
         .collect();
     if strays.is_empty() {
         return Ok(());
@@ -171,7 +182,7 @@ fn uname_rs(package: &Package) -> impl Iterator<Item = &Capability> {
     package
         .requires
         .iter()
-        .filter(|cap| cap.name.ends_with("uname-r") && !cap.version.is_empty())
+        .filter(|cap| cap.is_uname_r() && !cap.version.is_empty())
 }
 
 fn provides(package: &Package, wanted: &Capability) -> bool {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::Baseline;
 use crate::kernel::kver::Kver;
+use crate::plan::Change;
 use crate::sys::root::Root;
 
 /// Where it lies, relative to the root. It goes when the work is done.
@@ -27,10 +28,12 @@ pub struct Journal {
     pub before: Kver,
     /// The kernel that it brings.
     pub after: Kver,
-    /// Its command line; none where the packages were there already.
-    pub command: Option<String>,
+    /// Its command lines; none where the packages were there already.
+    pub commands: Vec<String>,
     /// What the base's initramfs had.
     pub base: Option<Baseline>,
+    /// The packages before and after.
+    pub changes: Vec<Change>,
 }
 
 impl Journal {

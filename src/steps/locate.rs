@@ -8,6 +8,7 @@ use super::transact::Settled;
 use super::tree::module_dirs;
 use crate::checks::Owner;
 use crate::kernel::kver::Kver;
+use crate::kernel::package::Nevra;
 use crate::plan::{Installed, Plan, Source};
 use crate::sys::exec::Exec;
 use crate::tools::{cliwrap, rpm};
@@ -23,8 +24,8 @@ pub struct Kernel {
     pub owner: Owner,
 }
 
-/// Exactly one directory with a `vmlinuz`, its name the promised kver, owned by a package; and, after
-/// a transaction, the rpmdb holds each package of the plan and none that it replaces.
+/// Exactly one directory with a `vmlinuz`, its name the promised kver, owned by a package; and,
+/// after a transaction, the rpmdb holds each package of the plan and none that it replaces.
 ///
 /// # Errors
 /// When it is not so; the transaction did not do what it was asked for, whatever it returned.
@@ -53,7 +54,7 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
         );
     };
     if let Some(plan) = plan {
-        let installed = database.kernel_packages();
+        let installed = database.packages();
         is_whole(&installed.context("asking what is installed now")?, plan)?;
     }
     Ok(Kernel {
@@ -63,7 +64,8 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
     })
 }
 
-/// A transaction that stopped half-way has a `vmlinuz`, too.
+/// A transaction that stopped half-way has a `vmlinuz`, too; and dnf removes what depends on a
+/// package that it is told to remove.
 fn is_whole(installed: &[Installed], plan: &Plan) -> Result<()> {
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {
@@ -76,13 +78,19 @@ fn is_whole(installed: &[Installed], plan: &Plan) -> Result<()> {
     let missing: Vec<_> = missing
         .map(|source| source.package.nevra.to_string())
         .collect();
-    let stayed = plan
-        .replaced
-        .iter()
-        .filter(|old| installed.iter().any(|it| it.nevra == **old));
+    let there = |old: &&Nevra| installed.iter().any(|it| it.nevra == **old);
+    let stayed = plan.leaving.gone.iter().filter(there);
     let stayed: Vec<_> = stayed.map(ToString::to_string).collect();
+    let lost = plan.leaving.stays.iter().filter(|old| !there(old));
+    let lost: Vec<_> = lost.map(ToString::to_string).collect();
     if missing.is_empty() && stayed.is_empty() {
-        return Ok(());
+        if lost.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "the transaction removed packages that nobody let go: {}. Their requirements are not met by the new kernel; with -v the run shows what the transaction printed. Build the layer again, and remove them in an earlier RUN line if they may go",
+            lost.join(", ")
+        );
     }
     let or_none = |names: Vec<String>| match names.as_slice() {
         [] => "none".to_owned(),

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is there, before anything changes.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 
-use super::tree::{module_dirs, ukis};
-use crate::plan::{self, Backend, Host, Installed, Kind, Refusal};
+use super::tree::{self, module_dirs, ukis};
+use crate::kernel::modules::ModuleName;
+use crate::plan::{self, Backend, Host, Installed, Kind, Kmod, Refusal};
 use crate::sys::exec::Exec;
 use crate::sys::root;
 use crate::tools::{cliwrap, kernel_install, ostree, rpm, rpm_ostree};
@@ -45,16 +48,23 @@ pub fn survey(exec: &Exec) -> Result<Host> {
     let saved = rpm_ostree::leftovers(root)?
         .into_iter()
         .map(|(saved, _)| saved);
+    // Asking a program that cliwrap has destroyed would never end.
+    let installed = match cliwrap.lost.is_empty() {
+        true => installed(exec)?,
+        false => Rpmdb::default(),
+    };
+    let (packages, others) = installed
+        .packages
+        .into_iter()
+        .partition(Installed::is_of_a_kernel);
     Ok(Host {
+        packages,
+        others,
+        kmods: installed.kmods,
+        weak_modules: exec.find("weak-modules").is_some(),
         layout_ostree: kernel_install::layout_is_ostree(root, rpm_ostree)?,
         module_dirs: module_dirs(root)?,
         ukis: ukis(root)?,
-        // Asking a program that cliwrap has destroyed would never end.
-        packages: if cliwrap.lost.is_empty() {
-            installed(exec)?
-        } else {
-            Vec::new()
-        },
         missing_programs: missing_programs(exec)?,
         leftovers: saved.chain(super::hold::leftovers(root)?).collect(),
         kind,
@@ -64,15 +74,46 @@ pub fn survey(exec: &Exec) -> Result<Host> {
     })
 }
 
-/// The packages that have to do with a kernel; none where there is no rpm.
-fn installed(exec: &Exec) -> Result<Vec<Installed>> {
-    let program = cliwrap::real(exec.root(), "rpm")?;
+/// What the rpmdb says.
+#[derive(Default)]
+struct Rpmdb {
+    packages: Vec<Installed>,
+    kmods: Vec<Kmod>,
+}
+
+/// The packages, and who owns out-of-tree modules; nothing where there is no rpm.
+fn installed(exec: &Exec) -> Result<Rpmdb> {
+    let root = exec.root();
+    let program = cliwrap::real(root, "rpm")?;
     if !exec.has(&program) {
-        return Ok(Vec::new());
+        return Ok(Rpmdb::default());
     }
-    rpm::Database::open(exec, &program)
-        .kernel_packages()
-        .context("asking the rpmdb for the kernel's packages")
+    let database = rpm::Database::open(exec, &program);
+    let packages = database
+        .packages()
+        .context("asking the rpmdb for its packages")?;
+    let mut kmods = Vec::new();
+    for dir in module_dirs(root)?.into_iter().filter(|dir| dir.has_vmlinuz) {
+        kmods.extend(tree::kmods(root, &dir.name)?);
+    }
+    // A link there is made by weak-modules, and belongs to nobody.
+    kmods.retain(|(_, path)| !path.contains("/weak-updates/"));
+    let paths: Vec<_> = kmods.iter().map(|(_, path)| path.clone()).collect();
+    let owners = match paths.is_empty() {
+        true => Vec::new(),
+        false => database
+            .owners_of_modules(&paths)
+            .context("asking the rpmdb for the owners of out-of-tree modules")?,
+    };
+    let kmod = |((name, path), owners): ((ModuleName, String), BTreeSet<String>)| Kmod {
+        name,
+        path,
+        owners: owners.into_iter().collect(),
+    };
+    Ok(Rpmdb {
+        packages,
+        kmods: kmods.into_iter().zip(owners).map(kmod).collect(),
+    })
 }
 
 fn missing_programs(exec: &Exec) -> Result<Vec<&'static str>, root::Error> {

@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 
 use super::hold;
 use super::unwrap::Unwrapped;
-use super::workspace::Workspace;
+use super::workspace::{self, Workspace};
 use crate::plan::{Backend, Host, Plan};
 use crate::sys::console;
-use crate::sys::exec::{Cmd, Exec, Failed};
+use crate::sys::exec::{Cmd, Exec, Failed, quote};
 use crate::tools::{dnf, rpm_ostree};
 
 /// The packages are as they will be.
@@ -22,13 +22,45 @@ impl Unwrapped {
     }
 }
 
-/// The command line of the transaction. `tmpdir` is absolute inside the root.
-pub fn command(plan: &Plan, tmpdir: &str) -> Cmd {
+/// The script that dnf 4 reads where packages are to be removed and installed in one transaction,
+/// relative to the root.
+const SCRIPT: &str = "run/ostree-kernel/packages/transaction";
+
+/// The command lines of the transaction as a shell would take them; none where it is not needed.
+pub fn recipe(plan: &Plan) -> Vec<String> {
+    if plan.settled {
+        return Vec::new();
+    }
+    let writing = script(plan).map(|script| writing(&script));
+    let command = command(plan, &format!("/{}", workspace::TMP));
+    writing.into_iter().chain([command.to_string()]).collect()
+}
+
+fn writing(script: &str) -> String {
+    let lines: Vec<_> = script.lines().map(|line| quote(line.as_ref())).collect();
+    format!("printf '%s\\n' {} >/{SCRIPT}", lines.join(" "))
+}
+
+fn files(plan: &Plan) -> Vec<String> {
     let sources = plan.set.sources.iter();
-    let files: Vec<_> = sources.map(|source| format!("/{}", source.path)).collect();
+    sources.map(|source| format!("/{}", source.path)).collect()
+}
+
+fn script(plan: &Plan) -> Option<String> {
+    let remove = &plan.leaving.remove;
+    (plan.backend == Backend::Dnf && !remove.is_empty()).then(|| dnf::script(&files(plan), remove))
+}
+
+/// The command line of the transaction. `tmpdir` is absolute inside the root.
+fn command(plan: &Plan, tmpdir: &str) -> Cmd {
+    let (files, remove) = (files(plan), &plan.leaving.remove);
     match plan.backend {
-        Backend::RpmOstree => rpm_ostree::override_replace(&files, &plan.remove, tmpdir),
-        Backend::Dnf5 | Backend::Dnf => dnf::replace(plan.backend, &files, tmpdir),
+        Backend::RpmOstree => rpm_ostree::override_replace(&files, remove, tmpdir),
+        Backend::Dnf5 | Backend::Dnf if remove.is_empty() => {
+            dnf::install(plan.backend, &files, tmpdir)
+        }
+        Backend::Dnf5 => dnf::exchange(&files, remove, tmpdir),
+        Backend::Dnf => dnf::run_script(&format!("/{SCRIPT}"), tmpdir),
     }
 }
 
@@ -47,6 +79,10 @@ pub fn transact(
     // Kernel packages copy into /boot, and some scriptlets fail where it is missing.
     root.create_dir_all("boot", 0o755)?;
     let tmpdir = format!("/{}", workspace.tmp()?);
+    if let Some(script) = script(plan) {
+        root.write(SCRIPT, script.as_bytes(), 0o600)?;
+        exec.has_run(writing(&script));
+    }
     let held = hold::hold(root, plan.hold, &host.module_dirs)?;
     let result = exec.run(&command(plan, &tmpdir), &mut console::doing);
     held.let_go()?;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where kernels are in a tree: what several steps look at.
 
+use std::os::unix::ffi::OsStrExt;
+
+use crate::checks::PLACES;
 use crate::kernel::MODULES;
+use crate::kernel::modules::{ModuleList, ModuleName};
 use crate::plan::ModuleDir;
 use crate::sys::root::{self, Root};
 
@@ -34,13 +38,49 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
         // ostree takes real directories only, and a vmlinuz that is, or leads to, a regular file.
         if kind == root::Kind::Dir {
             let name = name.to_string_lossy().into_owned();
+            let has_vmlinuz = root.is_file(format!("{MODULES}/{name}/vmlinuz"))?;
+            let kmods = match has_vmlinuz {
+                true => Vec::new(),
+                false => kmods(root, &name)?,
+            };
             dirs.push(ModuleDir {
-                has_vmlinuz: root.is_file(format!("{MODULES}/{name}/vmlinuz"))?,
                 name,
+                has_vmlinuz,
+                kmods: kmods.into_iter().map(|(name, _)| name).collect(),
             });
         }
     }
     Ok(dirs)
+}
+
+/// The largest `modules.order` that is read (bytes); Fedora's has 0.3 MiB.
+const ORDER_MAX: u64 = 64 << 20;
+
+/// The out-of-tree modules in a directory of `usr/lib/modules`, and their files: what lies where
+/// kmods do, and is not in the list of what the kernel was built with (kernel-modules-extra of RHEL
+/// is in `extra`, too).
+///
+/// # Errors
+/// When a directory or the list cannot be read.
+pub fn kmods(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root::Error> {
+    let mut kmods = Vec::new();
+    for place in PLACES {
+        let place = format!("{MODULES}/{dir}/{}", place.trim_end_matches('/'));
+        for walked in root.walk(&place)? {
+            let path = walked.path.as_os_str();
+            if walked.meta.kind != root::Kind::Dir
+                && let Some(name) = ModuleName::of_path(path.as_bytes())
+            {
+                kmods.push((name, format!("{place}/{}", path.to_string_lossy())));
+            }
+        }
+    }
+    if !kmods.is_empty() {
+        let order = root.read(format!("{MODULES}/{dir}/modules.order"), ORDER_MAX)?;
+        let order = ModuleList::parse_order(&order.unwrap_or_default()).unwrap_or_default();
+        kmods.retain(|(name, _)| !order.contains(name));
+    }
+    Ok(kmods)
 }
 
 /// The UKIs that would be booted in place of a `vmlinuz`: those of a boot loader's directory, and

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! rpm: questions to the rpmdb. It is never asked to change anything.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, anyhow};
 
-use crate::kernel::package::{Capability, Nevra};
+use crate::kernel::capability::{Capability, Op};
+use crate::kernel::package::Nevra;
 use crate::plan::Installed;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};
@@ -14,7 +17,8 @@ const PATHS_AT_ONCE: usize = 500;
 /// A package, its header's digest, and a line for each capability that it provides and requires.
 const PACKAGES: &str = concat!(
     r"N\t%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%{SHA256HEADER}\n",
-    r"[P\t%{PROVIDENAME}\t%{PROVIDEVERSION}\n][R\t%{REQUIRENAME}\t%{REQUIREVERSION}\n]"
+    r"[P\t%{PROVIDENAME}\t%{PROVIDEFLAGS:depflags}\t%{PROVIDEVERSION}\n]",
+    r"[R\t%{REQUIRENAME}\t%{REQUIREFLAGS:depflags}\t%{REQUIREVERSION}\n]"
 );
 
 /// Where rpmdbs are, relative to the root; often links to one another.
@@ -29,12 +33,13 @@ const COPY: &str = "run/ostree-kernel-rpmdb";
 /// The largest rpmdb that is copied (bytes); Fedora CoreOS's is about 40 MiB.
 const DATABASE_MAX: u64 = 1 << 30;
 
-/// A copy of the rpmdb: SQLite leaves `rpmdb.sqlite-shm` and `-wal` beside a database that root only
-/// reads, and looking must not change the tree.
+/// A copy of the rpmdb: SQLite leaves `rpmdb.sqlite-shm` and `-wal` beside a database that root
+/// only reads, and looking must not change the tree.
 struct Snapshot<'a>(Option<&'a Root>);
 
 impl<'a> Snapshot<'a> {
-    /// Copies. Where that cannot be (no privilege, no room, another format) the rpmdb itself is asked.
+    /// Copies. Where that cannot be (no privilege, no room, another format) the rpmdb itself is
+    /// asked.
     fn take(root: &'a Root) -> Self {
         match Self::copy(root) {
             Ok(true) => Self(Some(root)),
@@ -104,17 +109,14 @@ impl<'a> Database<'a> {
         }
     }
 
-    /// The installed packages that provide or require a `…uname-r`: kernels, their sub-packages,
-    /// kmods.
+    /// The installed packages.
     ///
     /// # Errors
     /// When rpm fails, or prints what it should not.
-    pub fn kernel_packages(&self) -> Result<Vec<Installed>> {
+    pub fn packages(&self) -> Result<Vec<Installed>> {
         let cmd = Cmd::new(self.rpm).args(["-qa", "--qf", PACKAGES]);
         let output = self.exec.ask(&self.snapshot.asked(cmd))?;
-        Ok(of_kernels(parse_packages(&String::from_utf8_lossy(
-            &output,
-        ))?))
+        parse_packages(&String::from_utf8_lossy(&output))
     }
 
     /// The packages that own a path (relative to the root); none where it has no owner.
@@ -134,45 +136,119 @@ impl<'a> Database<'a> {
             None => parse_packages(&output),
         }
     }
+
+    /// Which packages, by name, own each of some files (relative to the root) of `lib/modules`.
+    ///
+    /// # Errors
+    /// When rpm cannot be asked.
+    pub fn owners_of_modules(&self, paths: &[String]) -> Result<Vec<BTreeSet<String>>> {
+        let mut owners = vec![BTreeSet::new(); paths.len()];
+        for some in paths.chunks(PATHS_AT_ONCE) {
+            let format = r"[%{=NAME}\t%{FILENAMES}\n]";
+            let cmd = self.snapshot.asked(Cmd::new(self.rpm));
+            let cmd = cmd.args(["-qf", "--qf", format, "--"]);
+            let cmd = cmd.args(some.iter().map(|path| format!("/{path}")));
+            let (output, failed) = self.exec.ask_whatever(&cmd)?;
+            let output = String::from_utf8_lossy(&output);
+            if let Some(failed) = failed.filter(|_| output.is_empty()) {
+                return Err(failed.into());
+            }
+            // The package may call /usr/lib by its other name.
+            let files = output.lines().filter_map(|line| line.split_once('\t'));
+            for (name, file) in files {
+                let is_it = |path: &String| {
+                    path.strip_prefix("usr") == Some(file.trim_start_matches("/usr"))
+                };
+                for (path, owners) in paths.iter().zip(&mut owners) {
+                    if is_it(path) {
+                        owners.insert(name.to_owned());
+                    }
+                }
+            }
+        }
+        Ok(owners)
+    }
+}
+
+/// A package as rpm prints it.
+struct Row<'a> {
+    nevra: Nevra,
+    digest: &'a str,
+    provides: Vec<[&'a str; 3]>,
+    requires: Vec<[&'a str; 3]>,
+}
+
+impl<'a> Row<'a> {
+    fn is_of_a_kernel(&self) -> bool {
+        let mut all = self.provides.iter().chain(&self.requires);
+        all.any(|[name, ..]| name.ends_with("uname-r"))
+    }
+
+    /// With the capabilities that are called `names`, or `…uname-r`.
+    fn installed(self, names: &BTreeSet<&str>) -> Installed {
+        let keep = |caps: Vec<[&'a str; 3]>| {
+            let kept = caps
+                .into_iter()
+                .filter(|[name, ..]| name.ends_with("uname-r") || names.contains(name));
+            let capability = |[name, op, version]: [&str; 3]| Capability {
+                name: name.to_owned(),
+                op: Op::of(op),
+                version: version.to_owned(),
+            };
+            kept.map(capability).collect()
+        };
+        Installed {
+            nevra: self.nevra,
+            provides: keep(self.provides),
+            requires: keep(self.requires),
+            header_sha256: Some(self.digest)
+                .filter(|text| text.len() == 64)
+                .map(str::to_owned),
+        }
+    }
 }
 
 /// Packages in the format [`PACKAGES`], with those of their capabilities that are `…uname-r`.
 fn parse_packages(text: &str) -> Result<Vec<Installed>> {
-    let mut packages: Vec<Installed> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for line in text.lines() {
         let fields: Vec<_> = line.split('\t').collect();
-        match (fields.as_slice(), packages.last_mut()) {
-            (["N", nevra @ .., digest], _) => packages.push(Installed {
+        match (fields.as_slice(), rows.last_mut()) {
+            (["N", nevra @ .., digest], _) => rows.push(Row {
                 nevra: parse_nevra(nevra).with_context(|| format!("rpm printed {line:?}"))?,
+                digest,
                 provides: Vec::new(),
                 requires: Vec::new(),
-                header_sha256: Some(*digest)
-                    .filter(|text| text.len() == 64)
-                    .map(str::to_owned),
             }),
-            ([kind @ ("P" | "R"), name, version], Some(package)) => {
-                if name.ends_with("uname-r") {
-                    let to = match *kind {
-                        "P" => &mut package.provides,
-                        _ => &mut package.requires,
-                    };
-                    to.push(Capability {
-                        name: (*name).to_owned(),
-                        version: (*version).to_owned(),
-                    });
-                }
-            }
+            (["P", name, op, version], Some(row)) => row.provides.push([name, op, version]),
+            (["R", name, op, version], Some(row)) => row.requires.push([name, op, version]),
             _ => anyhow::bail!("rpm printed a line that was not expected: {line:?}"),
         }
     }
+    let names = names_of_kernels(&rows);
+    let mut packages: Vec<_> = rows.into_iter().map(|row| row.installed(&names)).collect();
+    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
     Ok(packages)
 }
 
-/// Those that provide or require a `…uname-r`.
-fn of_kernels(mut packages: Vec<Installed>) -> Vec<Installed> {
-    packages.retain(|package| !(package.provides.is_empty() && package.requires.is_empty()));
-    packages.sort_by(|a, b| a.nevra.cmp(&b.nevra));
-    packages
+/// What kernel packages provide, what packages that require something of that provide, and so on: the
+/// names by which the removal of a kernel may reach a package.
+fn names_of_kernels<'a>(rows: &[Row<'a>]) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::new();
+    let mut reached = vec![false; rows.len()];
+    loop {
+        let before = names.len();
+        for (row, reached) in rows.iter().zip(&mut reached) {
+            let requires_one = || row.requires.iter().any(|[name, ..]| names.contains(name));
+            if !*reached && (row.is_of_a_kernel() || requires_one()) {
+                *reached = true;
+                names.extend(row.provides.iter().map(|[name, ..]| *name));
+            }
+        }
+        if names.len() == before {
+            return names;
+        }
+    }
 }
 
 fn parse_nevra(fields: &[&str]) -> Option<Nevra> {
@@ -221,21 +297,30 @@ mod tests {
         let digest = "a".repeat(64);
         let kver = "6.9.4-200.fc40.x86_64+rt";
         let text = format!(
-            "N\tbash\t0\t5.2\t1\tx86_64\t{digest}\nP\tbash\t5.2-1\nR\t/bin/sh\t\n\
+            "N\tbash\t0\t5.2\t1\tx86_64\t{digest}\nP\tbash\t=\t5.2-1\nR\t/bin/sh\t\t\nR\tkernel\t>=\t6\n\
+             N\tdash\t0\t5.2\t1\tx86_64\t{digest}\nP\tdash\t=\t5.2-1\nR\tbash\t\t\nR\tglibc\t\t\n\
              N\tkernel-rt-core\t0\t6.9.4\t200.fc40\tx86_64\t(none)\n\
-             P\tkernel-rt-core-uname-r\t{kver}\nP\tkernel-uname-r\t{kver}\n\
-             R\tkernel-rt-modules-core-uname-r\t{kver}\n"
+             P\tkernel\t=\t6.9.4-200.fc40\n\
+             P\tkernel-rt-core-uname-r\t=\t{kver}\nP\tkernel-uname-r\t=\t{kver}\n\
+             R\tkernel-rt-modules-core-uname-r\t=\t{kver}\n"
         );
         let packages = parse_packages(&text).unwrap();
-        assert_eq!(packages.len(), 2);
-        let packages = of_kernels(packages);
-        assert_eq!(packages.len(), 1);
-        let package = &packages[0];
+        let [bash, dash, package] = packages.as_slice() else {
+            panic!("{packages:?}");
+        };
+        // Of the others that is kept which ties them to a kernel.
+        let requires = |it: &Installed| {
+            assert!(!it.is_of_a_kernel());
+            let texts = it.requires.iter().map(ToString::to_string);
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(requires(bash), ["kernel >= 6"]);
+        assert_eq!(requires(dash), ["bash"]);
         assert_eq!(
             package.nevra.to_string(),
             "kernel-rt-core-6.9.4-200.fc40.x86_64"
         );
-        assert_eq!((package.provides.len(), package.requires.len()), (2, 1));
+        assert_eq!((package.provides.len(), package.requires.len()), (3, 1));
         assert!(package.belongs_to(kver));
         assert!(!package.belongs_to("6.9.4-200.fc40.x86_64"));
         assert_eq!(package.header_sha256, None);
@@ -246,7 +331,8 @@ mod tests {
         for bad in [
             "error: rpmdb open failed",
             "N\tbash\tx\t5\t1\tx86_64\t-",
-            "P\ta\tb",
+            "P\ta\t=\tb",
+            "N\tbash\t0\t5\t1\tx86_64\t-\nP\ta\tb",
         ] {
             assert!(parse_packages(bad).is_err(), "{bad}");
         }

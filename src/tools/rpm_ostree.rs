@@ -6,6 +6,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 
+use crate::kernel::package::Nevra;
 use crate::plan::RpmOstreeVersion;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};
@@ -42,13 +43,20 @@ fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
     ))
 }
 
-/// One transaction that replaces packages by local files. Its exit status proves nothing in either
-/// direction. `KERNEL_INSTALL_BYPASS` is for systemd's kernel-install, where that is what runs.
-pub fn override_replace(files: &[String], remove: &[String], tmpdir: &str) -> Cmd {
+/// One transaction that brings local files and removes packages. Its exit status proves nothing in
+/// either direction. `KERNEL_INSTALL_BYPASS` is for systemd's kernel-install, where that is what
+/// runs.
+///
+/// In a container the files need not replace packages of their names: rpm-ostree marks each for
+/// installation and locks all packages but those of these names and of `--remove`
+/// (`rpmostree_context_prepare` in src/libpriv/rpmostree-core.cxx), so that one flavour of the
+/// kernel can be exchanged for another. `override remove NAME… --install ./x.rpm` cannot do that:
+/// it looks for repositories only.
+pub fn override_replace(files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
     Cmd::new("rpm-ostree")
         .args(["override", "replace"])
         .args(files)
-        .args(remove.iter().map(|name| format!("--remove={name}")))
+        .args(remove.iter().map(|it| format!("--remove={}", it.name)))
         .env("TMPDIR", tmpdir)
         .env("KERNEL_INSTALL_BYPASS", "1")
 }
@@ -124,8 +132,8 @@ fn is_script(root: &Root, path: &str) -> Result<bool, root::Error> {
     Ok(file.take(2).read_to_end(&mut start).is_ok() && start == b"#!")
 }
 
-/// Whether a small file names rpm-ostree, as its stand-ins do in one spelling or the other. A program
-/// may be a script, too (kernel-install of RHEL 9).
+/// Whether a small file names rpm-ostree, as its stand-ins do in one spelling or the other. A
+/// program may be a script, too (kernel-install of RHEL 9).
 fn names_rpm_ostree(root: &Root, path: &str) -> Result<bool, root::Error> {
     if root.stat(path)?.is_none_or(|meta| meta.size > WRAPPER_MAX) {
         return Ok(false);

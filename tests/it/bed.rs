@@ -135,12 +135,9 @@ impl Bed {
 
     /// Makes `old` the installed kernel.
     pub fn base(&self, old: Build) {
-        let packages = old.packages();
-        for package in &packages {
+        for package in old.packages() {
             package.install(&self.root());
         }
-        let names: Vec<_> = packages.iter().map(|it| it.name.as_str()).collect();
-        self.write("stub/go", names.join("\n"));
         let dir = format!("usr/lib/modules/{}", old.kver);
         self.write(&format!("{dir}/initramfs.img"), old.initramfs(Fault::None));
         let dep = old

@@ -196,7 +196,7 @@ impl Pkg {
         let mut entry = format!("N\t{name}\t0\t{version}\t{release}\t{arch}\t{digest}\n");
         for (kind, caps) in [("P", &self.provides), ("R", &self.requires)] {
             for (cap, version) in caps {
-                entry += &format!("{kind}\t{cap}\t{version}\n");
+                entry += &format!("{kind}\t{cap}\t=\t{version}\n");
             }
         }
         let paths: String = self

@@ -21,6 +21,8 @@ mod fault;
 #[cfg(test)]
 mod fetches;
 #[cfg(test)]
+mod flavours;
+#[cfg(test)]
 mod image;
 #[cfg(test)]
 mod isolated;

@@ -471,21 +471,6 @@ fn plan() {
                 &["rpm-ostree works in an ostree container only"],
             ),
             case(
-                "another flavour",
-                with!(bed, {
-                    let rt = Build {
-                        kver: "6.9.4-200.fc40.x86_64+rt",
-                        name: "kernel-rt",
-                        ..NEW
-                    };
-                    bed.offer(rt, &rt.packages());
-                }),
-                &[
-                    "cannot exchange one kernel flavour for another",
-                    "--backend dnf",
-                ],
-            ),
-            case(
                 "a package that is no kernel's",
                 |bed| {
                     let bash = Pkg {

@@ -264,7 +264,7 @@ fn dnf_and_dnf5() {
             "rpm-ostree override replace",
             &format!(
                 "{name} -y {alone} --setopt=installonlypkgs= \
-                 --setopt=protect_running_kernel=False install --allowerasing"
+                 --setopt=protect_running_kernel=False --setopt=clean_requirements_on_remove=False install"
             ),
         );
         let ran = bed.run(&["replace", &bed.source()]);

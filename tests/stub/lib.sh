@@ -68,9 +68,48 @@ look_around() {
     } >/stub/seen.log
 }
 
-# The old packages go with their files, the new ones come. Directories and what no package owns stay.
+# The installed package that is called so: NAME, or NAME-VERSION-RELEASE.ARCH.
+name_of() {
+    tab=$(printf '\t')
+    for entry in /usr/share/rpm/*.pkg; do
+        IFS=$tab read -r _ name _ version release arch _ <"$entry"
+        case "$1" in "$name" | "$name-$version-$release.$arch") echo "$name" ;; esac
+    done
+}
+
+# Packages that stay when NAME… go, and require of a kernel what nothing provides then.
+dependants() {
+    going=" $* "
+    for entry in /stub/come/usr/share/rpm/*.pkg; do going="$going$(name_in "$entry") "; done
+    for entry in /usr/share/rpm/*.pkg; do
+        case "$going" in *" $(name_in "$entry") "*) continue ;; esac
+        grep '^R.*uname-r' "$entry" | while read -r line; do
+            is_provided "P${line#R}" || name_in "$entry"
+        done
+    done
+}
+
+name_in() {
+    file=${1##*/}
+    echo "${file%.pkg}"
+}
+
+is_provided() {
+    for file in /stub/come/usr/share/rpm/*.pkg; do grep -qxF "$1" "$file" && return 0; done
+    for file in /usr/share/rpm/*.pkg; do
+        case "$going" in *" $(name_in "$file") "*) continue ;; esac
+        grep -qxF "$1" "$file" && return 0
+    done
+    return 1
+}
+
+# NAME… go with their files, as do packages that one of the same name replaces, and the new ones come.
+# Directories and what no package owns stay.
 exchange_packages() {
-    for name in $(cat /stub/go); do
+    for entry in /stub/come/usr/share/rpm/*.pkg; do set -- "$@" "$(name_in "$entry")"; done
+    is takes-more && set -- "$@" bystander
+    for name; do
+        [ -e "/usr/share/rpm/$name.files" ] || continue
         while read -r file; do rm -f "$file"; done <"/usr/share/rpm/$name.files"
         rm -f "/usr/share/rpm/$name.files" "/usr/share/rpm/$name.pkg"
     done

@@ -7,13 +7,11 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::around::is_kmod;
-use super::gather;
+use super::super::tree;
 use super::image::open;
 use crate::checks::Baseline;
 use crate::initramfs::{self, Inventory, Limits};
 use crate::kernel::kver::Kver;
-use crate::kernel::modules::ModuleName;
 use crate::kernel::vmlinuz::is_signed_from;
 use crate::sys::root::Root;
 
@@ -78,12 +76,11 @@ pub fn baseline(root: &Root, kver: &Kver) -> Reading {
 
 fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {
     let file = root.open_file(path)?.context("no such file")?;
-    let modules = gather::modules_on_disk(root, &kver.dir())?;
-    let kmods = modules.iter().filter(|path| is_kmod(path));
+    let kmods = tree::kmods(root, kver.as_str())?.into_iter();
     let kernel = root.open_file(format!("{}/vmlinuz", kver.dir()))?;
     let before = Baseline {
         signed: kernel.and_then(|mut kernel| is_signed_from(&mut kernel).ok()),
-        kmods: kmods.filter_map(|path| ModuleName::of_path(path)).collect(),
+        kmods: kmods.map(|(name, _)| name).collect(),
         ..Baseline::default()
     };
     Ok((file, before))

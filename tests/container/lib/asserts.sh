@@ -43,16 +43,17 @@ assert_tree_same() {
         fail "the tree has changed: $(diff "$OUT/manifest.before" "$OUT/manifest.after" | head -n 20)"
 }
 
-# One directory with a vmlinuz, no other directory, and it is the new kernel's (or the one given).
+# One directory with a vmlinuz, no other directory, and it is the new kernel's (or the one given), of kernel-core
+# (or the package given).
 assert_one_kernel() {
-    local want=${1:-$(kver_of new)} have
+    local want=${1:-$(kver_of new)} core=${2:-kernel-core} have
     have=$(find "$TREE/usr/lib/modules" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | paste -sd ' ')
     [[ $have == "$want" ]] || fail "usr/lib/modules has '$have', expected '$want'"
     [[ -f $TREE/usr/lib/modules/$want/vmlinuz && ! -L $TREE/usr/lib/modules/$want/vmlinuz ]] || fail "no vmlinuz for $want"
     # (--whatprovides 'NAME = VERSION' finds nothing where the version has two dashes.)
-    chroot "$TREE" /usr/lib/bed/real/rpm -q --provides kernel-core | grep -xF >/dev/null "kernel-uname-r = $want" ||
-        fail "kernel-core in the rpmdb does not provide kernel-uname-r = $want"
-    [[ $(chroot "$TREE" /usr/lib/bed/real/rpm -q kernel-core | wc -l) == 1 ]] || fail "more than one kernel-core in the rpmdb"
+    chroot "$TREE" /usr/lib/bed/real/rpm -q --provides "$core" | grep -xF >/dev/null "kernel-uname-r = $want" ||
+        fail "$core in the rpmdb does not provide kernel-uname-r = $want"
+    [[ $(chroot "$TREE" /usr/lib/bed/real/rpm -q "$core" | wc -l) == 1 ]] || fail "more than one $core in the rpmdb"
 }
 
 # The initramfs as it must be: there, 0600, of this kernel, with what ostree needs, with real programs.
@@ -124,13 +125,20 @@ assert_refused() {
     assert_tree_same
 }
 
-# assert_replaced BACKEND: all that a success means.
+# assert_installed NAME…: of kernels and kmods the rpmdb has these, and no others.
+assert_installed() {
+    local have
+    have=$(chroot "$TREE" /usr/lib/bed/real/rpm -qa --qf '%{NAME}\n' | grep -E '^k(ernel|mod)' | LC_ALL=C sort | paste -sd ' ')
+    [[ $have == "$*" ]] || fail "the rpmdb has '$have', expected '$*'"
+}
+
+# assert_replaced BACKEND [CORE [PACKAGES]]: all that a success means. CORE owns vmlinuz, so many PACKAGES came.
 assert_replaced() {
-    local k
+    local k core=${2:-kernel-core} packages=${3:-5}
     k=$(kver_of new)
     assert_built
     assert_status 0
-    assert_one_kernel "$k"
+    assert_one_kernel "$k" "$core"
     assert_initramfs "$k"
     assert_clean
     case $1 in
@@ -145,7 +153,7 @@ assert_replaced() {
     assert_report ".kernel.after.vmlinuz_sha256 == \"$(sha256sum <"$TREE/usr/lib/modules/$k/vmlinuz" | cut -d' ' -f1)\""
     assert_report ".kernel.after.initramfs_sha256 == \"$(sha256sum <"$TREE/usr/lib/modules/$k/initramfs.img" | cut -d' ' -f1)\""
     assert_report ".kernel.after.initramfs_size == $(stat -c %s "$TREE/usr/lib/modules/$k/initramfs.img")"
-    assert_report ".packages | length == 5"
+    assert_report ".packages | length == $packages"
     assert_report ".labels[\"ostree.linux\"] == \"$k\""
 }
 

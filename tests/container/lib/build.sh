@@ -162,6 +162,7 @@ cases_of_sid() { _all_cases | grep '^sid-'; }
 
 # prepare_cases CASE…: the base images and the tool that they name.
 prepare_cases() {
+    bed_sets
     local suite files=("${@/#/$CASES/}")
     files=("${files[@]/%//Containerfile}" "${files[@]/%//args}")
     for suite in "${SUITES[@]}"; do

@@ -101,16 +101,17 @@ split_modules() {
         ! -name modules.builtin ! -name modules.builtin.modinfo ! -name modules.order -delete
 }
 
-# pack WHICH OUT ARCH POSTTRANS
+# pack WHICH OUT ARCH POSTTRANS [ARGUMENT OF RPMBUILD…]
 pack() {
-    local dir=$BED/kernels/$1 out=$2 arch=$3 posttrans=$4
+    local which=$1 dir=$BED/kernels/$1 out=$2 arch=$3 posttrans=$4
+    shift 4
     rm -rf "$dir/rpmbuild" "$out"
     mkdir -p "$out"
     run_logged kernels.log rpmbuild -bb --target "$arch" --quiet \
         --define "_topdir $dir/rpmbuild" --define "_rpmdir $dir/rpmbuild/out" \
-        --define "kver $(kver_of "$1")" --define "ver $(cat "$dir/ver")" --define 'rel 200.bed' \
+        --define "kver $(kver_of "$which")" --define "ver $(cat "$dir/ver")" --define 'rel 200.bed' \
         --define "tree $dir/tree" --define "lists $dir/lists" --define "posttrans_adds $posttrans" \
-        --define 'use_source_date_epoch_as_buildtime 1' --define '_buildhost bed' "$HERE/kernel.spec"
+        --define 'use_source_date_epoch_as_buildtime 1' --define '_buildhost bed' "$@" "$HERE/kernel.spec"
     mv "$dir"/rpmbuild/out/*/*.rpm "$out/"
     rm -rf "$dir/rpmbuild"
 }

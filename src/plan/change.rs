@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's packages before and after.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::package::Nevra;
+
+/// A package of the base, and the one that stands for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What goes; none where the package is new.
+    pub before: Option<Nevra>,
+    /// What comes for it; none where nothing does.
+    pub after: Option<Nevra>,
+}
+
+/// A line for each change: the name, the version before, the version after, with its name where
+/// that is another. Nothing for no changes.
+pub fn table(changes: &[Change]) -> String {
+    if changes.is_empty() {
+        return String::new();
+    }
+    let evr = |it: &Nevra| match it.epoch {
+        0 => format!("{}-{}", it.version, it.release),
+        epoch => format!("{epoch}:{}-{}", it.version, it.release),
+    };
+    let row = |change: &Change| {
+        let name = change.before.as_ref().or(change.after.as_ref());
+        let name = name.map(|it| it.name.clone()).unwrap_or_default();
+        let before = change.before.as_ref().map_or("-".to_owned(), evr);
+        let after = match &change.after {
+            None => "-".to_owned(),
+            Some(it) if it.name == name => evr(it),
+            Some(it) => format!("{} {}", it.name, evr(it)),
+        };
+        [name, before, after]
+    };
+    let head = ["package", "before", "after"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head)
+        .chain(changes.iter().map(row))
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (first, second) = (width(0), width(1));
+    let line = |[name, before, after]: &[String; 3]| {
+        format!("  {name:<first$}  {before:<second$}  {after}\n")
+    };
+    rows.iter().map(line).collect()
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What goes with the old kernel, and whether it may.
+
+use std::collections::BTreeSet;
+
+use super::parts::{Flavour, counterpart};
+use super::{Change, Host, Installed, KernelSet, ModuleDir, Refusal, Wishes};
+use crate::kernel::capability::Capability;
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::ModuleName;
+use crate::kernel::package::{Nevra, Package};
+
+/// What goes, what of it must be named to the backend, and what must not go.
+#[derive(Debug, Clone, Default)]
+pub struct Leaving {
+    /// The base's packages that go, those that are replaced among them.
+    pub gone: Vec<Nevra>,
+    /// Those of them that no package of the same name replaces.
+    pub remove: Vec<Nevra>,
+    /// All other packages of the base.
+    pub stays: Vec<Nevra>,
+    /// Each package that goes or comes, beside what stands for it.
+    pub changes: Vec<Change>,
+    /// Out-of-tree modules that the user lets go.
+    pub kmods: BTreeSet<ModuleName>,
+}
+
+/// Computes it from what the packages provide, require and obsolete.
+///
+/// # Errors
+/// A [`Refusal`] where something would go that the user has not named.
+pub(super) fn leave(
+    host: &Host,
+    old: &Kver,
+    set: &KernelSet,
+    wishes: &Wishes,
+) -> Result<Leaving, Refusal> {
+    let replaced: Vec<_> = host.packages_of(old).collect();
+    let dependants = dependants(host, &replaced, set);
+    let gone: Vec<_> = replaced
+        .iter()
+        .copied()
+        .chain(dependants.iter().map(|(package, _)| *package))
+        .collect();
+    let may_go = |it: &Installed| wishes.remove.contains(&it.nevra.name);
+    let is_there = |name: &&String| gone.iter().any(|it| it.nevra.name == **name);
+    if let Some(unknown) = wishes.remove.iter().find(|name| !is_there(name)) {
+        return Err(Refusal::NothingToRemove(unknown.clone()));
+    }
+    let lost = replaced
+        .iter()
+        .filter(|it| !may_go(it) && counterpart(it, host, old, set).is_none());
+    let names: Vec<_> = lost.map(|it| it.nevra.name.clone()).collect();
+    if !names.is_empty() {
+        return Err(Refusal::NoCounterpart {
+            kver: set.kver.clone(),
+            names,
+        });
+    }
+    let unasked: Vec<_> = dependants.iter().filter(|(it, _)| !may_go(it)).collect();
+    if !unasked.is_empty() {
+        let name =
+            |(it, wanted): &&(&Installed, &Capability)| (it.nevra.name.clone(), wanted.to_string());
+        return Err(Refusal::Dependants(unasked.iter().map(name).collect()));
+    }
+    let coming = |name: &str| set.sources.iter().any(|it| it.package.nevra.name == name);
+    let goes = |it: &Installed| gone.iter().any(|gone| gone.nevra == it.nevra);
+    Ok(Leaving {
+        kmods: kmods(host, old, set, &gone, wishes)?,
+        changes: changes(host, old, set, &gone),
+        remove: gone
+            .iter()
+            .map(|it| &it.nevra)
+            .filter(|it| !coming(&it.name))
+            .cloned()
+            .collect(),
+        stays: host
+            .installed()
+            .filter(|it| !goes(it) && !coming(&it.nevra.name))
+            .map(|it| it.nevra.clone())
+            .collect(),
+        gone: gone.iter().map(|it| it.nevra.clone()).collect(),
+    })
+}
+
+/// Packages that require something of the old kernel that nothing provides after it, each with
+/// that; and those that require something of these.
+fn dependants<'a>(
+    host: &'a Host,
+    replaced: &[&Installed],
+    set: &KernelSet,
+) -> Vec<(&'a Installed, &'a Capability)> {
+    let coming: Vec<_> = set.sources.iter().map(|source| &source.package).collect();
+    let mut stays: Vec<_> = host
+        .installed()
+        .filter(|it| !replaced.iter().any(|gone| gone.nevra == it.nevra))
+        .filter(|it| !coming.iter().any(|new| new.nevra.name == it.nevra.name))
+        .collect();
+    let mut found = Vec::new();
+    loop {
+        let is_met = |wanted: &Capability| {
+            let stay = stays.iter().flat_map(|it| &it.provides);
+            let come = coming.iter().flat_map(|it| &it.provides);
+            stay.chain(come).any(|cap| cap.meets(wanted))
+        };
+        let was_met = |wanted: &Capability| {
+            let mut caps = host.installed().flat_map(|it| &it.provides);
+            caps.any(|cap| cap.meets(wanted))
+        };
+        let broken: Vec<_> = stays
+            .iter()
+            .filter_map(|it| {
+                let mut wanted = it.requires.iter();
+                Some((*it, wanted.find(|cap| !is_met(cap) && was_met(cap))?))
+            })
+            .collect();
+        if broken.is_empty() {
+            return found;
+        }
+        stays.retain(|it| !broken.iter().any(|(gone, _)| gone.nevra == it.nevra));
+        found.extend(broken);
+    }
+}
+
+fn changes(host: &Host, old: &Kver, set: &KernelSet, gone: &[&Installed]) -> Vec<Change> {
+    let packages = || set.sources.iter().map(|source| &source.package);
+    let stands_for = |it: &&Installed| Change {
+        before: Some(it.nevra.clone()),
+        after: counterpart(it, host, old, set).map(|package| package.nevra.clone()),
+    };
+    let mut changes: Vec<_> = gone.iter().map(stands_for).collect();
+    let (was, is) = (
+        Flavour::of_base(host, old),
+        Flavour::of_set(packages(), &set.kver),
+    );
+    let is_new = |package: &&Package| {
+        let role = is.role(&package.nevra.name);
+        !gone.iter().any(|it| was.role(&it.nevra.name) == role)
+    };
+    changes.extend(packages().filter(is_new).map(|package| Change {
+        before: None,
+        after: Some(package.nevra.clone()),
+    }));
+    changes
+}
+
+/// The out-of-tree modules that the user lets go.
+///
+/// Where a program weak-modules is, it may link the modules of packages that stay to the new
+/// kernel; the check `kmods` says whether it has.
+fn kmods(
+    host: &Host,
+    old: &Kver,
+    set: &KernelSet,
+    gone: &[&Installed],
+    wishes: &Wishes,
+) -> Result<BTreeSet<ModuleName>, Refusal> {
+    let (mut let_go, mut missing) = (BTreeSet::new(), Vec::new());
+    for kmod in &host.kmods {
+        let built = (set.kver.to_string(), kmod.name.clone());
+        let comes = set
+            .sources
+            .iter()
+            .any(|it| it.package.modules.contains(&built));
+        let holds_it = |dir: &ModuleDir| dir.name == built.0 && dir.kmods.contains(&kmod.name);
+        let is_asked = |owner: &String| wishes.remove.contains(owner);
+        let goes = |owner: &String| gone.iter().any(|it| it.nevra.name == *owner);
+        if comes || host.module_dirs.iter().any(holds_it) {
+            continue;
+        }
+        if !kmod.owners.is_empty() && kmod.owners.iter().all(is_asked) {
+            let_go.insert(kmod.name.clone());
+        } else if kmod.owners.is_empty() || !host.weak_modules || kmod.owners.iter().any(goes) {
+            missing.push(kmod.clone());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(let_go);
+    }
+    Err(Refusal::NoKmods {
+        old: old.clone(),
+        kver: set.kver.clone(),
+        kmods: missing,
+    })
+}

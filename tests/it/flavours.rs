@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What goes with the old kernel: another flavour, kmods, what depends on it. The stubs remove what
+//! the real programs would, and nothing else.
+
+use crate::bed::Bed;
+use crate::kernels::{Build, NEW, OLD, Pkg};
+use crate::ran::Ran;
+
+const RT: Build = Build {
+    kver: "6.9.4-200.fc40.x86_64+rt",
+    name: "kernel-rt",
+    ..NEW
+};
+
+const FILES: &str = "/run/ostree-kernel/packages/kernel-rt-6.9.4-200.fc40.x86_64.rpm \
+    /run/ostree-kernel/packages/kernel-rt-core-6.9.4-200.fc40.x86_64.rpm \
+    /run/ostree-kernel/packages/kernel-rt-modules-6.9.4-200.fc40.x86_64.rpm \
+    /run/ostree-kernel/packages/kernel-rt-modules-core-6.9.4-200.fc40.x86_64.rpm";
+
+const GONE: &str = "kernel-6.1.7-100.fc40.x86_64 kernel-core-6.1.7-100.fc40.x86_64 \
+    kernel-modules-6.1.7-100.fc40.x86_64 kernel-modules-core-6.1.7-100.fc40.x86_64";
+
+const DNF: &str = "--setopt=installonlypkgs= --setopt=protect_running_kernel=False \
+    --setopt=clean_requirements_on_remove=False";
+
+/// The packages that are installed afterwards.
+fn installed(ran: &Ran) -> Vec<&str> {
+    let paths = ran.after.paths();
+    let names = paths.filter_map(|path| path.strip_prefix("usr/share/rpm/"));
+    let mut names: Vec<_> = names.filter_map(|name| name.strip_suffix(".pkg")).collect();
+    names.sort_unstable();
+    names
+}
+
+/// A kmod package of that name for a kernel.
+fn kmod(name: &str, build: Build) -> Pkg {
+    let path = format!("/usr/lib/modules/{}/extra/zfs.ko", build.kver);
+    Pkg {
+        name: name.to_owned(),
+        files: vec![(path, crate::image::module(build.kver, "zfs"))],
+        provides: vec![],
+        requires: vec![("kernel-uname-r".into(), build.kver.into())],
+        ..build.packages()[0].clone()
+    }
+}
+
+/// A package of the userland.
+fn userland(name: &str, wanted: &[(&str, &str)]) -> Pkg {
+    let requires = wanted.iter();
+    Pkg {
+        name: name.to_owned(),
+        files: vec![(format!("/usr/share/{name}"), b"x".to_vec())],
+        provides: vec![],
+        requires: requires
+            .map(|(name, kver)| ((*name).into(), (*kver).into()))
+            .collect(),
+        ..OLD.packages()[0].clone()
+    }
+}
+
+#[test]
+fn one_transaction_exchanges_flavours() {
+    let remove =
+        "--remove=kernel --remove=kernel-core --remove=kernel-modules --remove=kernel-modules-core";
+    let script = "/run/ostree-kernel/packages/transaction";
+    for (bed, transaction) in [
+        (
+            Bed::new(),
+            format!("rpm-ostree override replace {FILES} {remove}"),
+        ),
+        (
+            Bed::dnf("dnf5"),
+            format!(
+                "dnf5 -y --setopt=reposdir=/dev/null --setopt=localpkg_gpgcheck=False {DNF} do --action=install {FILES} --action=remove {GONE}"
+            ),
+        ),
+        (
+            Bed::dnf("dnf"),
+            format!("dnf -y --disablerepo=* --nogpgcheck {DNF} shell {script}"),
+        ),
+    ] {
+        bed.offer(RT, &RT.packages());
+        let dry = bed.run(&["replace", "--dry-run", &bed.source()]);
+        dry.ends_with(0).untouched();
+        dry.prints(&[
+            "  kernel-modules-core  6.1.7-100.fc40  kernel-rt-modules-core 6.9.4-200.fc40\n",
+        ]);
+        dry.prints(&[&transaction]);
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(0);
+        let order = ran.order();
+        ran.require(order[0] == transaction, &format!("expected: {transaction}"));
+        let flavour = ["", "-core", "-modules", "-modules-core"].map(|it| format!("kernel-rt{it}"));
+        assert_eq!(installed(&ran), flavour);
+        ran.prints(&[
+            "  kernel               6.1.7-100.fc40  kernel-rt 6.9.4-200.fc40\n",
+            "kernel 6.1.7-100.fc40.x86_64 -> 6.9.4-200.fc40.x86_64+rt: ",
+        ]);
+        let report = ran.report();
+        let change = &report["changes"][1];
+        assert_eq!(change["before"], "kernel-core-6.1.7-100.fc40.x86_64");
+        assert_eq!(change["after"], "kernel-rt-core-6.9.4-200.fc40.x86_64");
+        if transaction.contains(" shell ") {
+            let wrote = format!("printf '%s\\n' 'install {FILES}' 'remove {GONE}' >{script}");
+            assert_eq!(report["commands"][0], wrote);
+            dry.prints(&[&wrote]);
+        }
+    }
+}
+
+#[test]
+fn what_a_transaction_removes_besides_is_missed() {
+    for bed in [Bed::new(), Bed::dnf("dnf"), Bed::dnf("dnf5")] {
+        userland("bystander", &[]).install(&bed.root());
+        let ran = bed.run(&["replace", "--no-commit", &bed.source()]);
+        ran.ends_with(0);
+        let bystander = "usr/share/rpm/bystander.pkg";
+        ran.require(ran.after.file(bystander).is_some(), "it stays");
+    }
+    for (bed, program) in [(Bed::new(), "rpm-ostree"), (Bed::dnf("dnf"), "dnf")] {
+        userland("bystander", &[]).install(&bed.root());
+        bed.behave(program, "takes-more");
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(1).complains(&[
+            "removed packages that nobody let go: bystander-6.1.7-100.fc40.x86_64",
+            "Build the layer again",
+        ]);
+        let report = "usr/share/ostree-kernel/report.json";
+        ran.require(ran.after.file(report).is_none(), "nothing was committed");
+    }
+}
+
+#[test]
+fn what_depends_on_the_old_kernel_goes_only_if_it_is_named() {
+    for bed in [Bed::new(), Bed::dnf("dnf"), Bed::dnf("dnf5")] {
+        userland("matched", &[("kernel-core-uname-r", OLD.kver)]).install(&bed.root());
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(3).in_order(&[]).untouched();
+        ran.complains(&["--remove matched"]);
+        let ran = bed.run(&["replace", "--remove", "matched", &bed.source()]);
+        ran.ends_with(0);
+        assert!(!installed(&ran).contains(&"matched"));
+        assert_eq!(ran.report()["changes"][4]["after"], serde_json::Value::Null);
+    }
+}
+
+#[test]
+fn kmods_of_the_base_come_with_the_kernel_or_the_run_is_refused() {
+    let akmod = |build: Build| kmod(&format!("kmod-zfs-{}", build.kver), build);
+    let plain = |build: Build| kmod("kmod-zfs", build);
+    let styles: [&dyn Fn(Build) -> Pkg; 2] = [&akmod, &plain];
+    for of in styles {
+        for bed in [Bed::new(), Bed::dnf("dnf"), Bed::dnf("dnf5")] {
+            let name = of(OLD).name;
+            of(OLD).install(&bed.root());
+            let refused = bed.run(&["replace", &bed.source()]);
+            refused.ends_with(3).in_order(&[]).untouched();
+            refused.complains(&[&format!("the base has {name}"), &format!("--remove {name}")]);
+            let mut packages = NEW.packages();
+            packages.push(of(NEW));
+            bed.offer(NEW, &packages);
+            let ran = bed.run(&["replace", &bed.source()]);
+            ran.ends_with(0);
+            let names = installed(&ran);
+            assert!(names.contains(&of(NEW).name.as_str()), "{names:?}");
+            assert_eq!(names.len(), 5);
+        }
+        // Without it, if that is wanted.
+        let bed = Bed::new();
+        of(OLD).install(&bed.root());
+        let ran = bed.run(&["replace", "--remove", &of(OLD).name, &bed.source()]);
+        ran.ends_with(0);
+        assert_eq!(installed(&ran).len(), 4);
+    }
+}
+
+#[test]
+fn modules_without_a_package_are_refused_with_the_line_that_removes_them() {
+    let bed = Bed::new();
+    let path = format!("usr/lib/modules/{}/updates/dkms/nvidia.ko", OLD.kver);
+    bed.write(&path, crate::image::module(OLD.kver, "nvidia"));
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(3).in_order(&[]).untouched();
+    ran.complains(&["nvidia (of no package)", &format!("rm /{path}")]);
+    // What the kernel was built with is no kmod, wherever it lies (kernel-modules-extra of RHEL 9).
+    let order = format!("usr/lib/modules/{}/modules.order", OLD.kver);
+    let built = fs_err::read_to_string(bed.path(&order)).unwrap();
+    bed.write(&order, built + "kernel/drivers/gpu/nvidia.ko\n");
+    bed.run(&["replace", &bed.source()]).ends_with(0);
+}
