@@ -5,6 +5,7 @@ pub mod capability;
 pub mod hmac;
 pub mod kver;
 pub mod modules;
+mod nevra;
 pub mod package;
 pub mod signature;
 #[cfg(test)]

@@ -6,7 +6,6 @@
 //! byte of them, because it indexes and allocates by the numbers it finds there.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io::Read;
 
 use rpm::{DependencyFlags, DigestStatus, IndexTag, PackageMetadata};
@@ -15,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::capability::{Capability, Op};
 use super::kver::Kver;
 use super::modules::ModuleName;
+pub use super::nevra::Nevra;
 use super::signature::{Keyring, Signature};
 
 /// The lead and both headers may have this many bytes each. The header of Fedora's largest kernel
@@ -23,77 +23,6 @@ pub const HEADER_MAX: u32 = 64 * 1024 * 1024;
 
 /// Entries in one header's index: rpm's own `HEADER_TAGS_MAX`.
 const TAGS_MAX: u32 = 0xffff;
-
-/// Name, epoch, version, release and architecture. Written as one word.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Nevra {
-    /// `kernel-core`.
-    pub name: String,
-    /// 0 where there is none.
-    pub epoch: u32,
-    /// `6.9.4`.
-    pub version: String,
-    /// `200.fc40`.
-    pub release: String,
-    /// `x86_64`, `noarch`.
-    pub arch: String,
-}
-
-impl Nevra {
-    /// Whether it can be shown, and be an argument, as it is: rpmbuild allows nothing else.
-    fn is_plain(&self) -> bool {
-        let parts = [&self.name, &self.version, &self.release, &self.arch];
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-~^".contains(c);
-        let is_word = |part: &&String| !part.is_empty() && part.chars().all(plain);
-        parts.iter().all(is_word) && !self.name.starts_with(['-', '.'])
-    }
-}
-
-impl fmt::Display for Nevra {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            epoch,
-            version,
-            release,
-            arch,
-        } = self;
-        match epoch {
-            0 => f.pad(&format!("{name}-{version}-{release}.{arch}")),
-            _ => f.pad(&format!("{name}-{epoch}:{version}-{release}.{arch}")),
-        }
-    }
-}
-
-impl From<Nevra> for String {
-    fn from(nevra: Nevra) -> Self {
-        nevra.to_string()
-    }
-}
-
-impl TryFrom<String> for Nevra {
-    type Error = String;
-
-    /// Reads what [`fmt::Display`] writes: neither version nor release has a dash, nor the
-    /// architecture a dot.
-    fn try_from(text: String) -> Result<Self, String> {
-        let parse = || {
-            let (rest, arch) = text.rsplit_once('.')?;
-            let (rest, release) = rest.rsplit_once('-')?;
-            let (name, version) = rest.rsplit_once('-')?;
-            let (epoch, version) = version.split_once(':').unwrap_or(("0", version));
-            Some(Self {
-                name: name.to_owned(),
-                epoch: epoch.parse().ok()?,
-                version: version.to_owned(),
-                release: release.to_owned(),
-                arch: arch.to_owned(),
-            })
-        };
-        parse().ok_or_else(|| format!("{text:?} is no NAME-EPOCH:VERSION-RELEASE.ARCH"))
-    }
-}
 
 /// One package, its header parsed, its digests checked.
 #[derive(Debug, Clone)]

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The full name of a package.
+
+use std::fmt;
+
+/// Name, epoch, version, release and architecture. Written as one word.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Nevra {
+    /// `kernel-core`.
+    pub name: String,
+    /// 0 where there is none.
+    pub epoch: u32,
+    /// `6.9.4`.
+    pub version: String,
+    /// `200.fc40`.
+    pub release: String,
+    /// `x86_64`, `noarch`.
+    pub arch: String,
+}
+
+impl Nevra {
+    /// Whether it can be shown, and be an argument, as it is: rpmbuild allows nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        let parts = [&self.name, &self.version, &self.release, &self.arch];
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-~^".contains(c);
+        let is_word = |part: &&String| !part.is_empty() && part.chars().all(plain);
+        parts.iter().all(is_word) && !self.name.starts_with(['-', '.'])
+    }
+}
+
+impl fmt::Display for Nevra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            epoch,
+            version,
+            release,
+            arch,
+        } = self;
+        match epoch {
+            0 => f.pad(&format!("{name}-{version}-{release}.{arch}")),
+            _ => f.pad(&format!("{name}-{epoch}:{version}-{release}.{arch}")),
+        }
+    }
+}
+
+impl From<Nevra> for String {
+    fn from(nevra: Nevra) -> Self {
+        nevra.to_string()
+    }
+}
+
+impl TryFrom<String> for Nevra {
+    type Error = String;
+
+    /// Reads what [`fmt::Display`] writes: neither version nor release has a dash, nor the
+    /// architecture a dot.
+    fn try_from(text: String) -> Result<Self, String> {
+        let parse = || {
+            let (rest, arch) = text.rsplit_once('.')?;
+            let (rest, release) = rest.rsplit_once('-')?;
+            let (name, version) = rest.rsplit_once('-')?;
+            let (epoch, version) = version.split_once(':').unwrap_or(("0", version));
+            Some(Self {
+                name: name.to_owned(),
+                epoch: epoch.parse().ok()?,
+                version: version.to_owned(),
+                release: release.to_owned(),
+                arch: arch.to_owned(),
+            })
+        };
+        parse().ok_or_else(|| format!("{text:?} is no NAME-EPOCH:VERSION-RELEASE.ARCH"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Nevra;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for text in [
+            "kernel-core-6.9.4-200.fc40.x86_64",
+            "kernel-core-1:6.9.4-200.fc40.x86_64",
+            "kmod-zfs-6.9.4-200.fc40.x86_64+rt-2.2.4-1.noarch",
+        ] {
+            let nevra = Nevra::try_from(text.to_owned()).unwrap();
+            assert_eq!(nevra.to_string(), text);
+        }
+        for bad in ["", "kernel", "kernel-6.9.4.x86_64", "a-x:1-1.noarch"] {
+            assert!(Nevra::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+}
