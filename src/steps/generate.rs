@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use self::difference::difference;
 use self::heard::Heard;
 use super::clean::Clean;
+use super::hold;
 use super::locate::Kernel;
 use super::workspace::Workspace;
 use crate::checks::Baseline;
@@ -182,7 +183,9 @@ fn build(
     let tmpdir = format!("/{}", workspace.tmp()?);
     exec.run(&depmod::all(kver), &mut |_| {})?;
     root.remove_file(&path)?;
+    let quiet = hold::quieten(root)?;
     let heard = run_dracut(exec, kver, wants, &tmpdir)?;
+    drop(quiet);
     workspace.remove_tmp()?;
     heard.judge(kver)?;
     let warnings = heard.warnings();

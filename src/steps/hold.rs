@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Holds inner dracut runs off during the transaction: what rpm-ostree, kernel-install or a
-//! scriptlet would build is thrown away, and costs as much as everything else together.
+//! scriptlet would build is thrown away, and costs as much as everything else together. And holds
+//! dracut's messages off other logs than the one that is read.
 //!
 //! What is put in place can be told from the tree alone, so letting go, undoing after a failure and
 //! healing after a kill are the same function.
@@ -38,6 +39,42 @@ const SAVED: &str = ".ostree-kernel-saved";
 
 /// Where module directories wait that rpm-ostree would delete.
 const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
+
+/// Our configuration of dracut. Fedora's has `sysloglvl=5`: without a syslog dracut then formats
+/// every debug message for `/dev/kmsg`, which takes nearly as long as all the rest.
+const QUIET: &[u8] = b"# Put here by ostree-kernel for the time of one dracut run.
+sysloglvl=0
+kmsgloglvl=0
+fileloglvl=0
+";
+
+/// Where it lies: dracut reads configuration in the order of names, whatever their directories.
+const QUIET_FILE: &str = "usr/lib/dracut/dracut.conf.d/zzz-ostree-kernel.conf";
+
+/// While this lives, dracut prints to standard error only.
+pub struct Quiet(Root);
+
+/// Puts [`QUIET`] in place, where dracut has a directory for it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn quieten(root: &Root) -> Result<Quiet, root::Error> {
+    let quiet = Quiet(root.clone());
+    if let Some((dir, _)) = QUIET_FILE.rsplit_once('/')
+        && root.is_dir(dir)?
+    {
+        root.write(QUIET_FILE, QUIET, 0o644)?;
+    }
+    Ok(quiet)
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.remove_file(QUIET_FILE) {
+            tracing::error!("removing our configuration of dracut: {error:#}");
+        }
+    }
+}
 
 /// While this lives, inner runs are held off.
 pub struct Held {
@@ -104,8 +141,12 @@ impl Drop for Held {
 /// # Errors
 /// When something cannot be put back.
 pub fn heal(root: &Root) -> Result<(), root::Error> {
-    for dir in ["usr/lib/kernel", "etc/kernel/install.conf.d", WRAPPED] {
+    let conf = "usr/lib/dracut/dracut.conf.d";
+    for dir in ["usr/lib/kernel", "etc/kernel/install.conf.d", WRAPPED, conf] {
         root.remove_temporaries(dir)?;
+    }
+    if is(root, QUIET_FILE, QUIET)? {
+        root.remove_file(QUIET_FILE)?;
     }
     for file in LAYOUT_FILES {
         if is(root, file, LAYOUT)? {
@@ -183,6 +224,9 @@ pub fn leftovers(root: &Root) -> Result<Vec<String>, root::Error> {
     let shim = format!("{WRAPPED}/dracut");
     if is(root, &shim, SHIM)? {
         found.push(shim);
+    }
+    if is(root, QUIET_FILE, QUIET)? {
+        found.push(QUIET_FILE.to_owned());
     }
     if root.is_dir(ASIDE)? {
         found.push(ASIDE.to_owned());

@@ -103,6 +103,7 @@ impl Bed {
             "etc",
             "usr/bin",
             "usr/sbin",
+            "usr/lib/dracut/dracut.conf.d",
             "usr/lib/modules",
             "usr/lib/ostree-boot",
             "usr/libexec/rpm-ostree",

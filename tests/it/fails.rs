@@ -132,6 +132,11 @@ fn what_a_killed_run_left_is_healed() {
     .unwrap();
     bed.write(conf, layout);
     bed.write("etc/kernel/install.conf.d/zz-ostree-kernel.conf", layout);
+    let quiet = "usr/lib/dracut/dracut.conf.d/zzz-ostree-kernel.conf";
+    bed.write(
+        quiet,
+        "# Put here by ostree-kernel for the time of one dracut run.\nsysloglvl=0\nkmsgloglvl=0\nfileloglvl=0\n",
+    );
     bed.write(
         "usr/lib/.ostree-kernel-aside/6.9.4-kmods/extra/zfs.ko",
         "zfs",
@@ -150,6 +155,7 @@ fn what_a_killed_run_left_is_healed() {
         "-usr/bin/useradd.rpmostreesave",
         "-usr/lib/.ostree-kernel",
         "-usr/lib/.ostree-kernel-aside",
+        "-usr/lib/dracut/dracut.conf.d/zzz-ostree-kernel.conf",
         "~usr/lib/kernel/install.conf",
         "-usr/lib/kernel/install.conf.ostree-kernel-saved",
         "+usr/lib/modules/6.9.4-kmods",

@@ -410,6 +410,21 @@ fn the_first_argument_may_be_kernel() {
 }
 
 #[test]
+fn dracut_writes_to_the_log_that_is_read_and_to_no_other() {
+    let bed = Bed::new();
+    // As Fedora's.
+    bed.write("usr/lib/dracut/dracut.conf.d/01-dist.conf", "sysloglvl=5\n");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0);
+    let conf = fs_err::read_to_string(bed.path("stub/dracut.conf")).unwrap();
+    let ours = "sysloglvl=0\nkmsgloglvl=0\nfileloglvl=0\n";
+    ran.require(conf.starts_with("sysloglvl=5\n"), "the user's is in force");
+    ran.require(conf.ends_with(ours), "ours comes last");
+    let left = fs_err::read_dir(bed.path("usr/lib/dracut/dracut.conf.d"));
+    ran.require(left.unwrap().count() == 1, "ours is gone");
+}
+
+#[test]
 fn arguments_after_the_dashes_go_to_dracut() {
     let bed = Bed::new();
     let ran = bed.run(&[
