@@ -5,19 +5,52 @@ use anyhow::{Context, Result, ensure};
 
 use super::Place;
 use super::look::at_most;
-use super::measure::{Cost, Samples, command};
+use super::measure::{Cost, Samples, command, said};
 use super::table::Table;
 
 const ROUNDS: usize = 3;
 
 const BASE: &str = "localhost/bed-trixie";
 
-/// A build: its name, its base, its RUN line.
+/// A build: its name, its base and what is set up in it, its RUN line.
 struct Build {
     name: &'static str,
     base: &'static str,
+    setup: &'static str,
     line: String,
 }
+
+impl Build {
+    fn new(name: &'static str, base: &'static str, line: &str) -> Self {
+        let (setup, line) = ("", line.to_owned());
+        Self {
+            name,
+            base,
+            setup,
+            line,
+        }
+    }
+}
+
+/// Backends and layouts: the build, what it is, its base, what is set up in it.
+const LAYOUTS: [[&str; 4]; 4] = [
+    ["layout-1", "rpm-ostree, layout=ostree", BASE, "layout"],
+    ["layout-2", "rpm-ostree, no layout", BASE, "no-layout"],
+    [
+        "layout-3",
+        "dnf, layout=ostree",
+        "localhost/bed-bookworm",
+        "layout",
+    ],
+    [
+        "layout-4",
+        "dnf, no layout",
+        "localhost/bed-bookworm",
+        "no-layout",
+    ],
+];
+
+const REPLACE: &str = "ostree-kernel replace /rpms";
 
 /// What its runs came to.
 #[derive(Default)]
@@ -86,19 +119,51 @@ fn builds(place: &Place) -> Result<[Build; 4]> {
          dracut --no-hostonly --kver {kver} --reproducible -v --add ostree -f /usr/lib/modules/{kver}/initramfs.img && \
          rpm-ostree cleanup -m && ostree container commit"
     );
-    let replace = "ostree-kernel replace /rpms".to_owned();
-    let build = |name, base, line| Build { name, base, line };
     Ok([
-        build("by-hand", BASE, by_hand),
-        build("replace", BASE, replace.clone()),
-        build("second-replace", "localhost/bench-replace", replace),
-        build("rebuild", BASE, "ostree-kernel rebuild".to_owned()),
+        Build::new("by-hand", BASE, &by_hand),
+        Build::new("replace", BASE, REPLACE),
+        Build::new("second-replace", "localhost/bench-replace", REPLACE),
+        Build::new("rebuild", BASE, "ostree-kernel rebuild"),
     ])
+}
+
+/// How often dracut runs, and whether what comes out is what comes out by hand.
+pub fn one_dracut_run(place: &Place) -> Result<String> {
+    let mut table = Table::new(&["backend and layout", "dracut runs", "`replace`"]);
+    for [name, what, base, setup] in LAYOUTS {
+        let build = Build {
+            setup,
+            ..Build::new(name, base, REPLACE)
+        };
+        let mut runs = Runs::default();
+        run(place, &build, &mut runs).with_context(|| format!("building {name}"))?;
+        let seconds = format!("{:.1} s", runs.samples().min(wall));
+        table.line(&[what.to_owned(), each(&runs.dracut), seconds]);
+    }
+    let image = |build: &str| {
+        let image = place.bench.join("out").join(build).join("initramfs.img");
+        image.to_string_lossy().into_owned()
+    };
+    let tool = place.tool.to_string_lossy();
+    let (ours, theirs) = (image("replace"), image("by-hand"));
+    let differences = said(&tool, &["inspect", &theirs, "--diff", &ours])?;
+    Ok(format!(
+        "## One dracut run, the same contents\n\n{}\n\
+         `inspect --diff` of the initramfs that was made by hand and that of `replace` above, which has rpm-ostree's small\n\
+         segment besides:\n\n```text\n{differences}\n```\n",
+        table.text(),
+    ))
 }
 
 fn run(place: &Place, build: &Build, runs: &mut Runs) -> Result<()> {
     let status = command(place.top.join("tests/container/bed"))
-        .args(["bench-build", build.name, build.base, &build.line])
+        .args([
+            "bench-build",
+            build.name,
+            build.base,
+            build.setup,
+            &build.line,
+        ])
         .arg(std::env::current_exe()?)
         .status()?;
     ensure!(status.success(), "the build ended with {status}");

@@ -80,6 +80,7 @@ fn all() -> Result<()> {
         look::growth(&place)?,
         look::start_and_size(&place)?,
         build::beside_by_hand(&place)?,
+        build::one_dracut_run(&place)?,
     ];
     let results = place.top.join("benches/RESULTS.md");
     let text = format!("{}\n{}", head(&place.top, &before)?, sections.join("\n"));

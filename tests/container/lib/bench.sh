@@ -114,6 +114,7 @@ _bench_modules() {
 bed_bench_setup() {
     local key n
     bed_base trixie
+    bed_base bookworm
     tool_image
     _bench_tools
     key=$(key_of "$HERE/lib/bench.sh" "$BED/keys/base-trixie")
@@ -127,16 +128,17 @@ bed_bench_setup() {
     mark_fresh bench "$key"
 }
 
-# bench-build NAME BASE COMMAND MEASURE: a build with COMMAND as its RUN line, measured by the program MEASURE. What it
-# cost, its log and the calls of dracut are in $BENCH/out/NAME; the image is localhost/bench-NAME.
+# bench-build NAME BASE SETUP COMMAND MEASURE: a build with COMMAND as its RUN line, measured by the program MEASURE, on
+# BASE after `setup SETUP`. What it cost, its log, the calls of dracut and the initramfs are in $BENCH/out/NAME; the image
+# is localhost/bench-NAME.
 bed_bench_build() {
-    local name=$1 base=$2 command=$3 measure=$4 out=$BENCH/out/$1
+    local name=$1 base=$2 setup=$3 command=$4 measure=$5 out=$BENCH/out/$1
     rm -rf "$out"
     mkdir -p "$out/context"
     chmod 0777 "$out"
     cp "$measure" "$out/measure"
     b bud --isolation chroot --network host --pull-never --no-cache --force-rm \
-        --volume "$RPMS/new:/rpms:ro" --volume "$out:/bed" --build-arg "BASE=$base" --build-arg "COMMAND=$command" \
+        --volume "$RPMS/new:/rpms:ro" --volume "$out:/bed" --build-arg "BASE=$base" --build-arg "SETUP=$setup" --build-arg "COMMAND=$command" \
         -t "localhost/bench-$name" -f "$TOP/benches/Containerfile" "$out/context" >"$out/log" 2>&1 </dev/null ||
         die "the build $name failed (log: $out/log)"
 }
