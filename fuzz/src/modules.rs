@@ -2,8 +2,8 @@
 //! Kernel modules, packed and not, and the files that depmod and the kernel's build put beside them.
 
 use ostree_kernel::kernel::modules::{
-    Aliases, MAX_UNPACKED, Modinfo, ModinfoError, ModuleList, ModuleName, ModulesDep, ParseError,
-    Softdep, Softdeps, unpack,
+    Aliases, IndexError, MAX_UNPACKED, Modinfo, ModinfoError, ModuleList, ModuleName, ModulesDep, ParseError,
+    Softdep, Softdeps, aliased, unpack,
 };
 
 use crate::memory::within;
@@ -41,8 +41,8 @@ pub fn module(bytes: &[u8]) {
     }
 }
 
-/// `modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`, `.builtin.modinfo`: all readers read
-/// the same bytes.
+/// `modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`, `.builtin.modinfo` and the two indexes: all readers
+/// read the same bytes.
 pub fn lists(bytes: &[u8]) {
     // Each line costs a few small allocations.
     let most = 256 * bytes.len() + 4096;
@@ -74,6 +74,14 @@ pub fn lists(bytes: &[u8]) {
         Err(error) => place(&error),
     }
     resolved(&within(most, || Aliases::parse_builtin(bytes)));
+    let inside = |error: IndexError| assert!(error.offset <= bytes.len() || error.what.contains("cut off"), "{error}");
+    match within(most, || ModulesDep::parse_index(bytes)) {
+        Ok(dep) => dep_again(&dep),
+        Err(error) => inside(error),
+    }
+    if let Err(error) = within(most, || aliased(bytes)) {
+        inside(error);
+    }
 }
 
 /// What was read is the same when it is written and read again.

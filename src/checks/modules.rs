@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether the kernel modules inside are the tree's, and whether all that they need is there.
 
-mod index;
+mod depmod;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
+use self::depmod::{aliases, own, own_line, reads_indexes};
 use super::{Answer, Finding, Severity, Subject, listed, show};
 use crate::initramfs::{Comparison, Inventory, Kind, ModuleFacts, Told};
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
@@ -28,7 +30,7 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     let mut findings = listed(bodies(subject, inventory, &inside)?);
     findings.extend(listed(dependencies(subject, inventory, &inside)?));
-    findings.extend(index::broken(subject, inventory));
+    findings.extend(listed(aliases(subject, inventory, &inside)?));
     findings.extend(listed(softdeps(subject, inventory, &inside)?));
     Ok(findings)
 }
@@ -161,11 +163,11 @@ fn vermagic(facts: &ModuleFacts) -> String {
 }
 
 /// A list beside the modules inside.
-fn inner<T>(
+fn inner<T, E: Display>(
     subject: &Subject,
     inventory: &Inventory,
     name: &str,
-    parse: impl Fn(&[u8]) -> Result<T, crate::kernel::modules::ParseError>,
+    parse: impl Fn(&[u8]) -> Result<T, E>,
 ) -> Result<Option<T>, String> {
     let path = format!("usr/lib/modules/{}/{name}", subject.kver);
     let Ok((_, node)) = inventory.resolve(path.as_bytes()) else {
@@ -210,31 +212,26 @@ fn dependencies(
         ModulesDep::parse,
     )?;
     let builtin = builtin(subject, inventory)?;
-    let own_path = format!("{}/modules.dep in the initramfs", subject.kver.dir());
-    let own = match inner(subject, inventory, "modules.dep", ModulesDep::parse) {
-        Ok(Some(own)) => own,
-        Ok(None) => {
-            let expected = "depmod's output, or modprobe finds nothing";
-            return Ok(vec![Finding::new(
-                own_path,
-                "no such file",
-                expected,
-                REBUILD,
-            )]);
+    let text = own(subject, inventory, "modules.dep", ModulesDep::parse);
+    let mut owns = vec![text];
+    if reads_indexes(inventory) {
+        let parse = ModulesDep::parse_index;
+        owns.push(own(subject, inventory, "modules.dep.bin", parse));
+    }
+    let mut lists = Vec::new();
+    let mut findings = Vec::new();
+    for own in owns {
+        match own {
+            Ok(own) => lists.push(own),
+            Err(finding) => findings.push(finding),
         }
-        Err(why) => {
-            return Ok(vec![Finding::new(
-                own_path,
-                why,
-                "depmod's output",
-                REBUILD,
-            )]);
-        }
-    };
+    }
+    if !findings.is_empty() {
+        return Ok(findings);
+    }
     let Some(dep) = dep else {
         return Ok(Vec::new());
     };
-    let mut findings = Vec::new();
     let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
     for relative in inside.paths.keys() {
         // By its name where it is compressed in another way than the tree's.
@@ -250,7 +247,10 @@ fn dependencies(
                 missing.entry(need).or_default().push(relative);
             }
         } else {
-            findings.extend(own_line(relative, needs, &own, &builtin, &own_path));
+            let mut lists = lists.iter();
+            findings.extend(
+                lists.find_map(|(path, own)| own_line(relative, needs, own, &builtin, path)),
+            );
         }
     }
     let missing = missing.into_iter().map(|(need, users)| {
@@ -264,50 +264,6 @@ fn dependencies(
         Finding::new(path, "no such module", expected, REBUILD)
     });
     Ok(missing.chain(findings).collect())
-}
-
-/// Whether the line of a module in `modules.dep` inside says what the tree's says.
-fn own_line(
-    relative: &[u8],
-    needs: &[Vec<u8>],
-    own: &ModulesDep,
-    builtin: &ModuleList,
-    path: &str,
-) -> Option<Finding> {
-    let names = |paths: &[Vec<u8>]| -> BTreeSet<_> {
-        let names = paths.iter().filter_map(|path| ModuleName::of_path(path));
-        names.filter(|name| !builtin.contains(name)).collect()
-    };
-    let join = |names: &BTreeSet<ModuleName>| {
-        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        match names.as_slice() {
-            [] => "nothing".to_owned(),
-            names => names.join(","),
-        }
-    };
-    let Some(found) = own.needs(relative) else {
-        let found = format!("no line for {}", show(relative));
-        return Some(Finding::new(
-            path,
-            found,
-            "one, or modprobe does not find it",
-            REBUILD,
-        ));
-    };
-    if found == needs {
-        return None;
-    }
-    let (found, expected) = (names(found), names(needs));
-    (found != expected).then(|| {
-        let module = show(relative);
-        let found = format!("{module} needs {}", join(&found));
-        Finding::new(
-            path,
-            found,
-            format!("it needs {}", join(&expected)),
-            REBUILD,
-        )
-    })
 }
 
 /// What is built into the kernel.

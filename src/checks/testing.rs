@@ -17,6 +17,7 @@ use crate::initramfs::{self, Bodies, Compression, Inventory, Limits, OnDisk, Ope
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
 use crate::kernel::package::Nevra;
+use crate::kernel::testing::index;
 use crate::kernel::vmlinuz::{Arch, Format, Release};
 
 pub(super) const K: &str = "6.9.4-200.fc40.x86_64";
@@ -123,8 +124,8 @@ impl Bench {
                 bench.put(&module_path(path), &module);
             }
         }
-        let own = LISTS[0].1.replace("kernel/crypto/gcm.ko:\n", "");
-        bench.put(&module_path("modules.dep"), own.as_bytes());
+        bench.put_dep(&LISTS[0].1.replace("kernel/crypto/gcm.ko:\n", ""));
+        bench.put(&module_path("modules.alias.bin"), &index::alias(LISTS[4].1));
         for (name, text) in &LISTS[1..] {
             bench.put(&module_path(name), text.as_bytes());
         }
@@ -137,9 +138,6 @@ impl Bench {
         let systemd = Dynamic::program(&["libc.so.6"]).elf();
         bench.put("usr/lib/systemd/systemd", &systemd);
         bench.link("init", "usr/lib/systemd/systemd");
-        for name in ["modules.dep.bin", "modules.alias.bin"] {
-            bench.put(&module_path(name), b"\xb0\x07\xf4\x57\0\x02\0\x01");
-        }
         let generator = "usr/lib/systemd/system-generators/systemd-fstab-generator";
         for path in ["usr/bin/mount", generator] {
             bench.link(path, "/usr/bin/true");
@@ -174,7 +172,13 @@ impl Bench {
         let text = String::from_utf8(self.inside[&list].data.clone()).unwrap();
         let lines = text.lines().filter(|line| !line.starts_with(path));
         let lines: String = lines.map(|line| line.replace(path, "") + "\n").collect();
-        self.put(&list, lines.as_bytes());
+        self.put_dep(&lines);
+    }
+
+    /// `modules.dep` inside, and its index.
+    pub(super) fn put_dep(&mut self, text: &str) {
+        self.put(&module_path("modules.dep"), text.as_bytes());
+        self.put(&module_path("modules.dep.bin"), &index::dep(text));
     }
 
     /// What the image as it is now would be as a base.

@@ -377,7 +377,7 @@ fn modules_that_weak_modules_linked() {
     bench.alone = true;
     let list = module_path("modules.dep");
     let own = String::from_utf8(bench.inside[&list].data.clone()).unwrap();
-    bench.put(&list, (own + "weak-updates/driver.ko:\n").as_bytes());
+    bench.put_dep(&(own + "weak-updates/driver.ko:\n"));
     assert_eq!(bench.findings("initramfs-modules"), [""; 0]);
     bench.put(&format!("{OLD}/modules.dep"), b"");
     assert_eq!(bench.findings(CHECK).len(), 1);

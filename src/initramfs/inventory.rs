@@ -17,9 +17,9 @@ use super::tree::{Content, Dropped, Reason, Tree};
 pub struct Keep {
     /// Whether a path (without links in it) is wanted.
     pub wanted: fn(&[u8]) -> bool,
-    /// Bytes of the largest file to keep. 1 MiB: `modules.dep` of a whole kernel is 0.6 MiB.
+    /// Bytes of the largest file to keep. 4 MiB: `modules.alias.bin` of a whole kernel is 1.5 MiB.
     pub file_bytes: u32,
-    /// Bytes of all kept files together. 8 MiB: generic images have about 1 MiB of them.
+    /// Bytes of all kept files together. 12 MiB: generic images have about 2 MiB of them.
     pub total_bytes: u64,
     /// Whether to take the SHA-256 of every file; it costs more time than decoding.
     pub digests: bool,
@@ -29,8 +29,8 @@ impl Default for Keep {
     fn default() -> Self {
         Self {
             wanted: wanted_by_checks,
-            file_bytes: 1 << 20,
-            total_bytes: 8 << 20,
+            file_bytes: 4 << 20,
+            total_bytes: 12 << 20,
             digests: false,
         }
     }
@@ -39,12 +39,14 @@ impl Default for Keep {
 /// dracut's own notes, release files, module lists, the dynamic linker's configuration and cache,
 /// units, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration.
 fn wanted_by_checks(path: &[u8]) -> bool {
-    const NAMES: [&[u8]; 13] = [
+    const NAMES: [&[u8]; 15] = [
         b"modules.txt",
         b"build-parameter.txt",
         b"initrd-release",
         b"os-release",
         b"modules.dep",
+        b"modules.dep.bin",
+        b"modules.alias.bin",
         b"modules.builtin",
         b"modules.softdep",
         b"modules.order",

@@ -7,6 +7,7 @@
 
 mod alias;
 mod elf;
+mod index;
 mod modinfo;
 mod packed;
 
@@ -19,6 +20,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use alias::Aliases;
+pub use index::{IndexError, aliased};
 pub use modinfo::{Modinfo, ModinfoError};
 pub use packed::{MAX_UNPACKED, unpack};
 
@@ -129,27 +131,33 @@ impl ModulesDep {
     /// Fails on a line without a colon, on a path that is no module's, and on a second line for
     /// the same path.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        const FILE: &str = "modules.dep";
         let mut dep = Self::default();
-        for line in lines(FILE, bytes) {
+        for line in lines("modules.dep", bytes) {
             let line = line?;
-            let (path, rest) = line
-                .text
-                .iter()
-                .position(|&byte| byte == b':')
-                .map(|colon| (&line.text[..colon], &line.text[colon + 1..]))
-                .ok_or_else(|| line.error("MODULE: MODULE..."))?;
-            let name = ModuleName::of_path(path).ok_or_else(|| line.error("a module's path"))?;
-            let needs: Vec<_> = words(rest).map(<[u8]>::to_vec).collect();
-            if needs.iter().any(|need| ModuleName::of_path(need).is_none()) {
-                return Err(line.error("modules' paths after the colon"));
-            }
-            if dep.needs.insert(path.to_vec(), needs).is_some() {
-                return Err(line.error("one line for each module"));
-            }
-            dep.paths.entry(name).or_insert_with(|| path.to_vec());
+            dep.add(line.text)
+                .map_err(|expected| line.error(expected))?;
         }
         Ok(dep)
+    }
+
+    /// Takes one line, and returns the name of its module; what was expected, where it is none.
+    fn add(&mut self, line: &[u8]) -> Result<ModuleName, &'static str> {
+        let (path, rest) = line
+            .iter()
+            .position(|&byte| byte == b':')
+            .map(|colon| (&line[..colon], &line[colon + 1..]))
+            .ok_or("MODULE: MODULE...")?;
+        let name = ModuleName::of_path(path).ok_or("a module's path")?;
+        let needs: Vec<_> = words(rest).map(<[u8]>::to_vec).collect();
+        if needs.iter().any(|need| ModuleName::of_path(need).is_none()) {
+            return Err("modules' paths after the colon");
+        }
+        if self.needs.insert(path.to_vec(), needs).is_some() {
+            return Err("one line for each module");
+        }
+        let place = self.paths.entry(name.clone());
+        place.or_insert_with(|| path.to_vec());
+        Ok(name)
     }
 
     /// The paths that the module at `path` needs, all levels of them; `None` without a line.

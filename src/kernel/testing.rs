@@ -4,6 +4,10 @@
 
 use std::path::Path;
 
+/// Index files.
+#[path = "../../tests/it/index.rs"]
+pub(crate) mod index;
+
 /// Asserts that `fuzz/seeds/TARGET` holds these files. `make seeds` writes them; what a fuzzer
 /// found lies beside them.
 pub(crate) fn seeds(target: &str, seeds: &[(&str, Vec<u8>)]) {

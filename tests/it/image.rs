@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use crate::index;
+
 /// A bzImage whose header says `release`.
 pub fn vmlinuz(release: &str) -> Vec<u8> {
     let mut image = vec![0; 0x300];
@@ -118,6 +120,8 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
         .collect();
     let dir = format!("usr/lib/modules/{kver}");
     file(&format!("{dir}/modules.dep"), FILE, dep.as_bytes());
+    file(&format!("{dir}/modules.dep.bin"), FILE, &index::dep(&dep));
+    file(&format!("{dir}/modules.alias.bin"), FILE, &index::alias(""));
     file(&format!("{dir}/modules.builtin"), FILE, b"");
     for (path, bytes) in modules {
         file(&format!("{dir}/{path}"), FILE, bytes);

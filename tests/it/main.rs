@@ -25,6 +25,8 @@ mod flavours;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
+mod index;
+#[cfg(test)]
 mod isolated;
 #[cfg(test)]
 mod kernels;

@@ -4,9 +4,11 @@
 use crate::checks::testing::{Bench, K, ko, module_path};
 use crate::initramfs::Compression;
 use crate::initramfs::testing::pack;
+use crate::kernel::testing::index;
 
 const CHECK: &str = "initramfs-modules";
 const BLK: &str = "kernel/drivers/block/virtio_blk.ko";
+const LIST: &str = "kernel/fs/ext4/ext4.ko:\n";
 const EXT4: &str = "kernel/fs/ext4/ext4.ko";
 
 fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
@@ -66,13 +68,7 @@ fn what_is_good() {
 #[test]
 fn what_is_broken() {
     type Break = fn(&mut Bench);
-    let cases: [(&str, Break); 15] = [
-        ("modules.dep.bin in the initramfs: no such file", |bench| {
-            bench.inside.remove(&module_path("modules.dep.bin"));
-        }),
-        ("modules.alias.bin in the initramfs: no index", |bench| {
-            bench.put(&module_path("modules.alias.bin"), &[0; 100]);
-        }),
+    let cases: [(&str, Break); 19] = [
         ("other bytes than on disk", |bench| {
             let mut module = ko(K, "", 8);
             bench.disk.insert(BLK.into(), module.clone());
@@ -111,6 +107,39 @@ fn what_is_broken() {
             let text = format!("{EXT4}:\nkernel/fs/jbd2/jbd2.ko:\n{BLK}:\n");
             bench.put(&module_path("modules.dep"), text.as_bytes());
         }),
+        (
+            "modules.dep.bin in the initramfs: kernel/fs/ext4/ext4.ko needs nothing",
+            |bench| {
+                let text = format!("{EXT4}:\nkernel/fs/jbd2/jbd2.ko:\n{BLK}:\n");
+                bench.put(&module_path("modules.dep.bin"), &index::dep(&text));
+            },
+        ),
+        (
+            "modules.dep.bin in the initramfs: no line for kernel/drivers/block",
+            |bench| {
+                let text = format!("{EXT4}: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n");
+                bench.put(&module_path("modules.dep.bin"), &index::dep(&text));
+            },
+        ),
+        ("modules.dep.bin in the initramfs: no such file", |bench| {
+            bench.inside.remove(&module_path("modules.dep.bin"));
+        }),
+        ("modules.dep.bin, byte 0: not an index", |bench| {
+            bench.put(&module_path("modules.dep.bin"), LIST.as_bytes());
+        }),
+        (
+            "modules.alias.bin in the initramfs: no such file",
+            |bench| {
+                bench.inside.remove(&module_path("modules.alias.bin"));
+            },
+        ),
+        (
+            "modules.alias.bin in the initramfs: no alias of virtio_blk",
+            |bench| {
+                let alias = b"alias virtio:d00000002v* virtio_blk\n";
+                bench.disk.insert("modules.alias".into(), alias.to_vec());
+            },
+        ),
         ("no line for kernel/drivers/block", |bench| {
             let text = format!("{EXT4}: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n");
             bench.put(&module_path("modules.dep"), text.as_bytes());

@@ -2,7 +2,7 @@
 //! Tables; the ELF files are made here.
 
 use super::*;
-use crate::kernel::testing::{INFO, module};
+use crate::kernel::testing::{INFO, index, module};
 
 fn name(text: &str) -> ModuleName {
     ModuleName::new(text.as_bytes()).unwrap()
@@ -299,6 +299,63 @@ fn no_broken_module_panics() {
     }
 }
 
+const DEP: &str =
+    "kernel/fs/a-b.ko.xz: kernel/c.ko.zst extra/d.ko.gz\nkernel/c.ko.zst:\nextra/ab.ko.gz:\n";
+
+#[test]
+fn an_index_says_what_its_text_says() {
+    let text = ModulesDep::parse(DEP.as_bytes()).unwrap();
+    assert_eq!(ModulesDep::parse_index(&index::dep(DEP)), Ok(text));
+    assert_eq!(
+        ModulesDep::parse_index(&index::dep("")),
+        Ok(ModulesDep::default())
+    );
+    let alias = "alias pci:v1* ahci\nalias pci:v2* ahci\nalias pci:v1d3* dm-mod\nalias x y\n";
+    let names = aliased(&index::alias(alias)).unwrap();
+    assert_eq!(names, ["ahci", "dm_mod", "y"].map(name).into());
+}
+
+#[test]
+fn a_damaged_index_is_an_error() {
+    let good = index::dep(DEP);
+    let parsed = ModulesDep::parse_index(&good).unwrap();
+    for length in 0..good.len() {
+        assert!(
+            ModulesDep::parse_index(&good[..length]).is_err(),
+            "{length}"
+        );
+    }
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut broken = good.clone();
+            broken[at] ^= 1 << bit;
+            if let Ok(found) = ModulesDep::parse_index(&broken) {
+                assert!(found.len() <= parsed.len(), "{at}.{bit}");
+            }
+        }
+    }
+    // Every child of a node is that node.
+    let mut endless = [0xB007_F457_u32, 2 << 16, 0x2000_000C]
+        .map(u32::to_be_bytes)
+        .concat();
+    endless.extend([0, 127]);
+    endless.extend(0x2000_000C_u32.to_be_bytes().repeat(128));
+    let error = ModulesDep::parse_index(&endless).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "modules.dep.bin, byte 12: a part of it is used twice"
+    );
+    let under_another_name = index::dep("kernel/a.ko:\n");
+    let at = under_another_name
+        .iter()
+        .position(|&byte| byte == b'a')
+        .unwrap();
+    let mut broken = under_another_name;
+    broken[at] = b'b';
+    let error = ModulesDep::parse_index(&broken).unwrap_err();
+    assert_eq!(error.what, "a line under the name of its module");
+}
+
 #[test]
 fn seeds_are_current() {
     let plain = module(true, false, INFO);
@@ -328,6 +385,11 @@ fn seeds_are_current() {
         ),
         ("softdep", softdep.to_vec()),
         ("alias", alias.to_vec()),
+        ("dep.bin", index::dep(DEP)),
+        (
+            "alias.bin",
+            index::alias(std::str::from_utf8(alias).unwrap()),
+        ),
         ("builtin.modinfo", builtin.to_vec()),
     ];
     crate::kernel::testing::seeds("lists", &lists);

@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 use super::archive::Archive;
 use super::place::{Layer, Place};
 use super::products::{Base, Products};
+use crate::index;
 
 /// The image of a draft.
 enum Image {
@@ -157,6 +158,14 @@ impl<'p> Draft<'p> {
             Image::Archive(archive) => archive,
             _ => panic!("the image is bytes already"),
         }
+    }
+
+    /// `modules.dep` inside, and its index.
+    pub fn put_dep(&mut self, text: &str) {
+        let list = self.of_kernel("modules.dep");
+        let archive = self.archive();
+        archive.replace(&format!("{list}.bin"), index::dep(text));
+        archive.replace(&list, text);
     }
 
     /// The bytes of the image, to be changed.

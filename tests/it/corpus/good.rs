@@ -300,9 +300,9 @@ fn weak_updates(draft: &mut Draft) {
     let data = draft.read(&module);
     let archive = draft.archive();
     let own = String::from_utf8(archive.get(&list).to_vec()).unwrap();
-    archive.replace(&list, own + &line);
     archive.put(&module, FILE, data);
     archive.put_link(&link, &format!("/{module}"));
+    draft.put_dep(&(own + &line));
 }
 
 fn built_in(draft: &mut Draft) {

@@ -6,6 +6,7 @@ use crate::corpus::archive::FILE;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
 use crate::corpus::products::Base::{self, BookwormOmit, TrixieOld, TrixiePlain, TrixieSlim};
+use crate::index;
 
 const KVER: &str = "initramfs-kver";
 const MODULES: &str = "initramfs-modules";
@@ -22,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         bodies(),
         plain(),
         own_dep(),
+        own_indexes(),
         depmod(),
         kmods(),
     ];
@@ -110,7 +112,7 @@ pub fn forget_inside(draft: &mut Draft, names: &[&str]) {
         .lines()
         .filter(|line| !is_one(line.split(':').next().unwrap()));
     let kept: String = kept.map(|line| format!("{line}\n")).collect();
-    archive.replace(&list, kept);
+    draft.put_dep(&kept);
 }
 
 fn dependencies() -> Vec<Case> {
@@ -316,6 +318,62 @@ fn own_dep() -> Vec<Case> {
             move |draft| {
                 change(draft, &|_| "<html>\n".to_owned());
             },
+        ),
+    ]
+}
+
+/// What udev and modprobe read inside.
+fn own_indexes() -> Vec<Case> {
+    let of = |name: &str, comes_of, list: &'static str, change: fn(&str, Vec<u8>) -> Vec<u8>| {
+        broken(name, TrixieSlim, comes_of, &[MODULES], move |draft| {
+            let list = draft.of_kernel(list);
+            let archive = draft.archive();
+            let text = archive.get(list.trim_end_matches(".bin")).to_vec();
+            let index = archive.get(&list).to_vec();
+            archive.replace(&list, change(&String::from_utf8(text).unwrap(), index));
+        })
+    };
+    fn without_blk(text: &str) -> String {
+        let lines = text.lines();
+        let lines = lines.filter(|line| !line.contains("virtio_blk") && !line.starts_with('#'));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+    let cut = |_: &str, index: Vec<u8>| index[..index.len() / 2].to_vec();
+    let gone = |name: &str, comes_of, list| {
+        broken(name, TrixieSlim, comes_of, &[MODULES], move |draft| {
+            let path = draft.of_kernel(list);
+            draft.archive().remove(&path);
+        })
+    };
+    vec![
+        of(
+            "inner-dep-index-cut",
+            "dracut-ng/dracut-ng#1561",
+            "modules.dep.bin",
+            cut,
+        ),
+        of(
+            "inner-dep-index-without-a-line",
+            "CachyOS/copr-linux-cachyos#80",
+            "modules.dep.bin",
+            |text, _| index::dep(&without_blk(text)),
+        ),
+        gone(
+            "inner-alias-index-gone",
+            "coreos/rpm-ostree#5578",
+            "modules.alias.bin",
+        ),
+        of(
+            "inner-alias-index-cut",
+            "dracut-ng/dracut-ng#1561",
+            "modules.alias.bin",
+            cut,
+        ),
+        of(
+            "inner-alias-index-without-a-driver",
+            "CachyOS/copr-linux-cachyos#112",
+            "modules.alias.bin",
+            |text, _| index::alias(&without_blk(text)),
         ),
     ]
 }

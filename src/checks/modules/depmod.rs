@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What depmod wrote beside the modules inside: what udev and modprobe find them by.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use super::{Inside, REBUILD, inner};
+use crate::checks::{Answer, Finding, Subject, show};
+use crate::initramfs::Inventory;
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, aliased};
+
+/// Who loads modules through libkmod: kmod itself, and udevd beside systemd. busybox reads the texts.
+const READERS: [&[u8]; 5] = [
+    b"usr/bin/kmod",
+    b"usr/sbin/kmod",
+    b"bin/kmod",
+    b"sbin/kmod",
+    b"usr/lib/systemd/systemd",
+];
+
+/// Whether a program inside reads the indexes in place of the texts.
+pub(super) fn reads_indexes(inventory: &Inventory) -> bool {
+    let mut readers = READERS.iter();
+    readers.any(|path| inventory.resolve(path).is_ok())
+}
+
+/// A list of depmod's inside, with its place. One that is missing or damaged is a finding: modprobe
+/// of busybox reads the text, libkmod the index beside it.
+pub(super) fn own<T, E: Display>(
+    subject: &Subject,
+    inventory: &Inventory,
+    name: &str,
+    parse: impl Fn(&[u8]) -> Result<T, E>,
+) -> Result<(String, T), Finding> {
+    let path = format!("{}/{name} in the initramfs", subject.kver.dir());
+    let expected = "depmod's output, or modprobe and udev find nothing";
+    match inner(subject, inventory, name, parse) {
+        Ok(Some(own)) => Ok((path, own)),
+        Ok(None) => Err(Finding::new(path, "no such file", expected, REBUILD)),
+        Err(why) => Err(Finding::new(path, why, expected, REBUILD)),
+    }
+}
+
+/// Whether the line of a module in a list inside says what the tree's says.
+pub(super) fn own_line(
+    relative: &[u8],
+    needs: &[Vec<u8>],
+    own: &ModulesDep,
+    builtin: &ModuleList,
+    path: &str,
+) -> Option<Finding> {
+    let names = |paths: &[Vec<u8>]| -> BTreeSet<_> {
+        let names = paths.iter().filter_map(|path| ModuleName::of_path(path));
+        names.filter(|name| !builtin.contains(name)).collect()
+    };
+    let join = |names: &BTreeSet<ModuleName>| {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        match names.as_slice() {
+            [] => "nothing".to_owned(),
+            names => names.join(","),
+        }
+    };
+    let Some(found) = own.needs(relative) else {
+        let found = format!("no line for {}", show(relative));
+        return Some(Finding::new(
+            path,
+            found,
+            "one, or modprobe does not find it",
+            REBUILD,
+        ));
+    };
+    let (found, expected) = (names(found), names(needs));
+    (found != expected).then(|| {
+        let module = show(relative);
+        let found = format!("{module} needs {}", join(&found));
+        Finding::new(
+            path,
+            found,
+            format!("it needs {}", join(&expected)),
+            REBUILD,
+        )
+    })
+}
+
+/// Whether udev finds the modules inside by the devices that they serve, as it does on disk.
+pub(super) fn aliases(
+    subject: &Subject,
+    inventory: &Inventory,
+    inside: &Inside,
+) -> Result<Vec<Finding>, Answer> {
+    if !reads_indexes(inventory) {
+        return Ok(Vec::new());
+    }
+    let (path, own) = match own(subject, inventory, "modules.alias.bin", aliased) {
+        Ok(own) => own,
+        Err(finding) => return Ok(vec![finding]),
+    };
+    let Some(tree) = subject.tree else {
+        return Ok(Vec::new());
+    };
+    let of_tree = tree.lists.alias.as_ref();
+    let of_tree = of_tree.map_err(|why| Answer::CouldNotLook(why.clone()))?;
+    let served: BTreeSet<_> = of_tree
+        .iter()
+        .flat_map(Aliases::iter)
+        .map(|(_, name)| name)
+        .collect();
+    let lost = served
+        .into_iter()
+        .filter(|name| inside.names.contains(*name) && !own.contains(*name));
+    let finding = |name: &ModuleName| {
+        let expected = "those of the tree's modules.alias, or udev does not load it";
+        Finding::new(&path, format!("no alias of {name}"), expected, REBUILD)
+    };
+    Ok(lost.map(finding).collect())
+}

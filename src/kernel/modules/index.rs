@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! depmod's indexes, `modules.dep.bin` and `modules.alias.bin`. They, and not the text beside them, are what libkmod reads, and so
+//! udev and modprobe: an initramfs without them loads no module, whatever its `modules.dep` says.
+//!
+//! A trie whose nodes are found by their offset (kmod, `libkmod/libkmod-index.c`). A hostile one costs no more than its
+//! length: no byte is read twice.
+
+use std::collections::BTreeSet;
+
+use super::{ModuleName, ModulesDep};
+
+const MAGIC: u32 = 0xB007_F457;
+
+/// The major version, in the upper half of a number.
+const VERSION: u32 = 2;
+
+/// What a reference to a node says that the node has; the rest of it is the node's offset.
+const HAS_PREFIX: u32 = 0x8000_0000;
+const HAS_VALUES: u32 = 0x4000_0000;
+const HAS_CHILDREN: u32 = 0x2000_0000;
+const OFFSET: u32 = 0x0FFF_FFFF;
+
+/// An index that libkmod would not read as depmod writes it.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{file}, byte {offset}: {what}")]
+pub struct IndexError {
+    /// The name of the file, such as `modules.dep.bin`.
+    pub file: &'static str,
+    /// Where in it.
+    pub offset: usize,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+impl ModulesDep {
+    /// Reads `modules.dep.bin`: under the name of each module its line of `modules.dep`.
+    ///
+    /// # Errors
+    /// When it is no index, or a value is no such line or stands under another name.
+    pub fn parse_index(bytes: &[u8]) -> Result<Self, IndexError> {
+        let mut dep = Self::default();
+        Index::of("modules.dep.bin", bytes).each(|key, line| {
+            let name = dep.add(line)?;
+            if name.as_bytes() == key {
+                Ok(())
+            } else {
+                Err("a line under the name of its module")
+            }
+        })?;
+        Ok(dep)
+    }
+}
+
+/// The modules that `modules.alias.bin` leads to.
+///
+/// # Errors
+/// When it is no index, or a value is empty.
+pub fn aliased(bytes: &[u8]) -> Result<BTreeSet<ModuleName>, IndexError> {
+    let mut names = BTreeSet::new();
+    Index::of("modules.alias.bin", bytes).each(|_, module| {
+        names.insert(ModuleName::new(module).ok_or("the name of a module")?);
+        Ok(())
+    })?;
+    Ok(names)
+}
+
+/// An index that is being read.
+struct Index<'a> {
+    file: &'static str,
+    bytes: &'a [u8],
+    at: usize,
+    /// Bytes that have not been read yet.
+    left: usize,
+}
+
+/// A node to be read, and its key as far as its parent says it.
+struct Next {
+    reference: u32,
+    parent_key: usize,
+    branch: Option<u8>,
+}
+
+impl<'a> Index<'a> {
+    fn of(file: &'static str, bytes: &'a [u8]) -> Self {
+        Self {
+            file,
+            bytes,
+            at: 0,
+            left: bytes.len(),
+        }
+    }
+
+    /// Hands over every key and value; `entry` says what else it expected.
+    fn each(
+        mut self,
+        mut entry: impl FnMut(&[u8], &'a [u8]) -> Result<(), &'static str>,
+    ) -> Result<(), IndexError> {
+        if self.number()? != MAGIC || self.number()? >> 16 != VERSION {
+            return self.wrong(0, "not an index of kmod, version 2");
+        }
+        let mut key = Vec::new();
+        let mut nodes = vec![Next {
+            reference: self.number()?,
+            parent_key: 0,
+            branch: None,
+        }];
+        while let Some(node) = nodes.pop() {
+            self.at = (node.reference & OFFSET) as usize;
+            key.truncate(node.parent_key);
+            key.extend(node.branch);
+            if node.reference & HAS_PREFIX != 0 {
+                key.extend(self.text()?);
+            }
+            if node.reference & HAS_CHILDREN != 0 {
+                let (first, last) = (self.byte()?, self.byte()?);
+                for branch in first..=last {
+                    let reference = self.number()?;
+                    // No key goes on with this byte.
+                    if reference != 0 {
+                        nodes.push(Next {
+                            reference,
+                            parent_key: key.len(),
+                            branch: Some(branch),
+                        });
+                    }
+                }
+            }
+            if node.reference & HAS_VALUES != 0 {
+                for _ in 0..self.number()? {
+                    let _priority = self.number()?;
+                    let offset = self.at;
+                    let value = self.text()?;
+                    entry(&key, value).or_else(|expected| self.wrong(offset, expected))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], IndexError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(taken) = rest.get(..count) else {
+            return self.wrong(self.at, "it is cut off here");
+        };
+        let Some(left) = self.left.checked_sub(count) else {
+            return self.wrong(self.at, "a part of it is used twice");
+        };
+        self.left = left;
+        self.at += count;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, IndexError> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn number(&mut self) -> Result<u32, IndexError> {
+        let bytes = self.take(4)?;
+        Ok(bytes
+            .iter()
+            .fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
+    }
+
+    /// As far as a NUL.
+    fn text(&mut self) -> Result<&'a [u8], IndexError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = rest.iter().position(|&byte| byte == 0);
+        let text = self.take(length.map_or(rest.len() + 1, |length| length + 1))?;
+        Ok(&text[..text.len() - 1])
+    }
+
+    fn wrong<T>(&self, offset: usize, what: &'static str) -> Result<T, IndexError> {
+        Err(IndexError {
+            file: self.file,
+            offset,
+            what,
+        })
+    }
+}
