@@ -7,6 +7,7 @@ CARGO ?= cargo
 BED = tests/container/bed
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 300
+KILLS = 12 7
 CARGO_FUZZ = $(TARGET)/tools/bin/cargo-fuzz
 export OSTREE_KERNEL = $(abspath $(TARGET)/release/ostree-kernel)
 
@@ -27,7 +28,8 @@ demo: build ## the one RUN line in a real container build, what it did, and a re
 	@$(BED) demo
 
 .PHONY: check
-check: build lint test replay containers boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, boots
+check: KILLS = 2 1
+check: build lint test replay containers kills boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, boots
 
 .PHONY: lint
 lint: deps ## format, clippy, shellcheck
@@ -76,6 +78,10 @@ containers: build ## the container builds of tests/container/cases
 .PHONY: matrix-sid
 matrix-sid: build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid moves: not part of check)
 	@$(BED) matrix-sid
+
+.PHONY: kills
+kills: build ## the real replace, killed at 12 moments and on 7 disks that are too small, and run again on what is left
+	@$(BED) kills $(KILLS)
 
 .PHONY: boot-matrix
 boot-matrix: build ## four boots: what was replaced comes up, and with the old initramfs it does not

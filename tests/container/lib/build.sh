@@ -24,19 +24,26 @@ tool_image() {
     mark_fresh tool "$key"
 }
 
-# manifest TREE: every name with what can be known of it. Left out: mount points of the build, what the kernel
-# and buildah make (/run, /dev, …), what exit status 3 allows to change (/run, the cache directory), and sqlite's
-# shared memory, which every reader of an rpmdb writes.
+# manifest TREE [TIMES]: every name with what can be known of it, times too unless TIMES is empty. Left out: mount
+# points of the build, what the kernel and buildah make (/run, /dev, …), and what exit status 3 allows to change (/run,
+# the cache directory).
 manifest() {
-    local tree=$1
+    local tree=$1 times=${2-%T@ }
     (
         cd "$tree" || exit
         local skip=(-path ./run -o -path ./dev -o -path ./proc -o -path ./sys -o -path ./rpms -o -path ./bed
             -o -path ./var/cache/ostree-kernel)
-        find . \( "${skip[@]}" \) -prune -o ! -path . ! -path ./var/cache -printf '%p\t%y %m %U:%G %T@ %l' \( -type f -printf ' %s\n' -o -printf '\n' \) |
+        find . \( "${skip[@]}" \) -prune -o ! -path . ! -path ./var/cache -printf '%p\t%y %m %U:%G '"$times"'%l' \( -type f -printf ' %s\n' -o -printf '\n' \) |
             LC_ALL=C sort
         find . \( "${skip[@]}" \) -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0r -P2 -n 500 sha256sum | LC_ALL=C sort -k 2
     )
+}
+
+# contents TREE: what two builds of the same must have in common: all but times, logs and the bytes of the rpmdb, of which
+# the packages and the states of their files count.
+contents() {
+    manifest "$1" '' | grep -vE '(^|  )\./(usr/share/rpm|var/log)/'
+    chroot "$1" /usr/lib/bed/real/rpm -qa --qf '%{NEVRA} %{SHA256HEADER}\n[%{=NEVRA} %{FILENAMES} %{FILESTATES}\n]' | LC_ALL=C sort
 }
 
 # serve DIR: an http server on 127.0.0.1 for the time of the case; sets SERVER_URL.

@@ -1,0 +1,158 @@
+# shellcheck shell=bash
+# `bed kills`: the real `replace`, killed at many moments and on disks that are too small, and then run again on what is
+# left. It must come to the tree of a run that nobody disturbed, or say with status 3 that the layer is to be built again.
+
+KILLS=$BED/kills
+
+# Compression takes most of a run's time, and is nobody's business here.
+_kills_add() {
+    mkdir -p "$KILLS/add/usr/bin" "$KILLS/add/usr/lib/dracut/dracut.conf.d"
+    cp "$TOOL" "$KILLS/add/usr/bin/ostree-kernel"
+    echo 'compress="cat"' >"$KILLS/add/usr/lib/dracut/dracut.conf.d/90-kills.conf"
+}
+
+# _fresh BASE [SIZE]: a new tree at $KILLS/tree, what is written to it on a disk of SIZE.
+_fresh() {
+    _gone
+    mkdir -p "$KILLS"/{disk,tree}
+    mount -t tmpfs -o "size=${2:-4G}" tmpfs "$KILLS/disk"
+    mkdir "$KILLS"/disk/{upper,work}
+    mount -t overlay overlay -o "lowerdir=$KILLS/add:$1,upperdir=$KILLS/disk/upper,workdir=$KILLS/disk/work" "$KILLS/tree"
+}
+
+_gone() {
+    local m
+    for m in tree disk; do
+        if mountpoint -q "$KILLS/$m"; then umount "$KILLS/$m" || umount -l "$KILLS/$m"; fi
+    done
+}
+
+# _replace LOG [SECONDS]: the line under test in the tree, in process and mount namespaces of its own; after SECONDS all of
+# its processes are killed at once. Ends with its status, or 137.
+_replace() {
+    local log=$1 rc=0
+    # shellcheck disable=SC2016
+    timeout --foreground -s KILL "${2:-600}" unshare --mount --pid --fork --kill-child bash -euc 'r=$1; rpms=$2; shift 2
+        mount --make-rprivate /
+        mount -t proc proc "$r/proc"; mount -t sysfs -o ro sysfs "$r/sys"; mount --rbind /dev "$r/dev"
+        mount --bind "$rpms" "$r/rpms"
+        exec env -i container=oci PATH=/usr/sbin:/usr/bin chroot "$r" ostree-kernel replace /rpms' \
+        - "$KILLS/tree" "$RPMS/new" >"$log" 2>&1 </dev/null || rc=$?
+    # Who is killed needs a moment to be gone.
+    while find /proc/[0-9]*/root -prune -lname "$KILLS/tree*" 2>/dev/null | grep -q .; do sleep 0.1; done
+    return "$rc"
+}
+
+# _where LOG: the step that was under way when the log ended.
+_where() {
+    local last
+    last=$(grep -oE '^(survey|resolve|transact|locate|clean|generate|verify|commit) ' "$1" | tail -n 1) || true
+    case ${last% } in
+        '') echo survey ;;
+        survey) echo resolve ;;
+        resolve) grep -q '^\$ ' "$1" && echo transact || echo plan ;;
+        transact) echo locate ;;
+        locate) echo clean ;;
+        clean) echo generate ;;
+        generate) echo verify ;;
+        *) echo commit ;;
+    esac
+}
+
+# _again WHAT: the same line on the tree that is left. Prints one line of the table.
+_again() {
+    local rc=0 what
+    _replace "$KILLS/again.log" || rc=$?
+    case $rc in
+        0)
+            contents "$KILLS/tree" >"$KILLS/found"
+            cmp -s "$KILLS/wanted" "$KILLS/found" || {
+                diff "$KILLS/wanted" "$KILLS/found" | head -n 20
+                die "kills: $1: another tree"
+            }
+            what='the same tree'
+            same=$((same + 1))
+            ;;
+        3)
+            grep -qE '^error: .*uild the layer again' "$KILLS/again.log" || rc=
+            what="refused: $(grep -oE 'of the kernel .* (packages are installed|hold).*|no directory.*vmlinuz|holds [0-9] kernels' "$KILLS/again.log" | cut -c1-60)"
+            refused=$((refused + 1))
+            ;;
+    esac
+    [[ $rc == [03] ]] || {
+        tail -n 20 "$KILLS/again.log" >&2
+        die "kills: $1: the next run ended with $rc (log: $KILLS/again.log)"
+    }
+    printf '%-44s then %s\n' "$1" "$what"
+}
+
+# No half initramfs where the new one belongs.
+_not_half() {
+    local img
+    img=$KILLS/tree/usr/lib/modules/$(kver_of new)/initramfs.img
+    # An inner run's placeholder is empty, and no run takes it for an image.
+    [[ ! -s $img ]] || cmp -s "$img" "$KILLS/initramfs.img" || die "kills: $1: half an initramfs is in place"
+}
+
+_kills() {
+    local base=$1 count=$2 sizes=$3 i rc took start from to moment peak size same=0 refused=0
+    trap _gone EXIT
+    rm -rf "$KILLS"
+    mkdir -p "$KILLS"
+    _kills_add
+    _fresh "$base"
+    start=$(now)
+    _replace "$KILLS/undisturbed.log" &
+    peak=0
+    while kill -0 $! 2>/dev/null; do
+        i=$(df --output=used -k "$KILLS/disk" | tail -n 1)
+        peak=$((i > peak ? i : peak))
+        sleep 0.1
+    done
+    wait $! || die "kills: the undisturbed run failed (log: $KILLS/undisturbed.log)"
+    took=$(since "$start")
+    contents "$KILLS/tree" >"$KILLS/wanted"
+    cp "$KILLS/tree/usr/lib/modules/$(kver_of new)/initramfs.img" "$KILLS/"
+    # When the transaction was under way, by the times of the steps.
+    from=$(awk '/^(survey|resolve) / { s += $2 } END { print s + 0.1 }' "$KILLS/undisturbed.log")
+    to=$(awk '/^(survey|resolve|transact) / { s += $2 } END { print s }' "$KILLS/undisturbed.log")
+    printf 'undisturbed: %s s, the transaction from %s to %s s, %s MiB written\n' "$took" "$from" "$to" $((peak / 1024))
+    for ((i = 0; i < count; i++)); do
+        # Half of them during the transaction, the others all over.
+        moment=$(awk -v i="$i" -v n="$count" -v t="$took" -v from="$from" -v to="$to" 'BEGIN {
+            print (i % 2) ? from + (to - from) * i / n : t * (i + 0.5) / n }')
+        while :; do
+            _fresh "$base"
+            rc=0
+            _replace "$KILLS/killed.log" "$moment" || rc=$?
+            ((rc == 137)) && break
+            ((rc == 0)) || die "kills: the run ended with $rc before it was killed after $moment s (log: $KILLS/killed.log)"
+            # The machine was busier when the time was taken.
+            moment=$(awk -v m="$moment" 'BEGIN { print m * 0.7 }')
+        done
+        _not_half "killed after $moment s"
+        _again "killed after $moment s, in $(_where "$KILLS/killed.log")"
+    done
+    printf '%s kills: %s came to the same tree, %s refused\n' "$count" "$same" "$refused"
+    ((sizes)) || return 0
+    same=0 refused=0
+    for ((i = 1; i <= sizes; i++)); do
+        size=$((peak * i / (sizes + 1)))
+        _fresh "$base" "${size}k"
+        rc=0
+        _replace "$KILLS/full.log" || rc=$?
+        if [[ $rc != 1 ]] || ! grep -q 'No space left on device' "$KILLS/full.log"; then
+            die "kills: a disk of $size KiB ended with $rc, expected 1 and 'No space left' (log: $KILLS/full.log)"
+        fi
+        _not_half "a disk of $size KiB"
+        mount -o remount,size=4G "$KILLS/disk"
+        _again "a disk of $((size / 1024)) MiB, full in $(_where "$KILLS/full.log")"
+    done
+    printf '%s full disks: %s came to the same tree, %s refused\n' "$sizes" "$same" "$refused"
+}
+
+# kills [N [M]]: N kills, and M disks that are too small.
+bed_kills() {
+    bed_base trixie
+    with_image localhost/bed-trixie _kills "${1:-12}" "${2:-7}"
+}
