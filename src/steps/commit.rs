@@ -8,7 +8,7 @@ use super::verify::Verified;
 use super::workspace::Workspace;
 use crate::plan::Kind;
 use crate::report::{self, Report};
-use crate::sys::exec::{Cmd, Exec};
+use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::Root;
 use crate::tools::{ostree, rpm_ostree};
 
@@ -17,6 +17,9 @@ const CACHES: [&str; 4] = ["run", "tmp", "var/tmp", "var/cache"];
 
 /// ostree's own verb for it, which rpm-ostree or bootc provides.
 const OSTREE_CONTAINER: &str = "usr/libexec/libostree/ext/ostree-container";
+
+/// What a program that fails here leaves, and what to do.
+const UNCLEANED: &str = "The new initramfs is verified and in place, and caches are not cleaned yet: correct what it says, then run the same line again";
 
 /// The command lines, in order: those whose programs are in the tree.
 ///
@@ -60,7 +63,9 @@ pub fn commit(
         return workspace.close();
     }
     for cmd in commands(exec, kind)? {
-        exec.run(&cmd, &mut |_| {}).context("committing")?;
+        let ran = exec.run(&cmd, &mut |_| {});
+        ran.map_err(|error| advise(error, UNCLEANED))
+            .context("committing")?;
     }
     if !exec.ran().contains(&ostree::container_commit().to_string()) {
         for dir in CACHES {

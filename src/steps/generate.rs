@@ -21,7 +21,7 @@ use crate::checks::Baseline;
 use crate::initramfs;
 use crate::kernel::kver::Kver;
 use crate::sys::console;
-use crate::sys::exec::{Cmd, Exec};
+use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, depmod, dracut};
 
@@ -199,13 +199,13 @@ fn build(
             Ok(warnings)
         }
         Some(_) => bail!(
-            "dracut exited with status 0, and its file is empty. Run again with -v to read its log"
+            "dracut exited with status 0, and its file is empty. Run again with -v to read its log{}",
+            exec.last_lines()
         ),
-        None => {
-            bail!(
-                "dracut exited with status 0, and made no file. Run again with -v to read its log"
-            )
-        }
+        None => bail!(
+            "dracut exited with status 0, and made no file. Run again with -v to read its log{}",
+            exec.last_lines()
+        ),
     }
 }
 
@@ -230,7 +230,10 @@ fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants, tmpdir: &str) -> Resu
             Some(module) if ran.is_err() && wants.inherited.len() < had => tracing::warn!(
                 "the base's initramfs has dracut's module {module}, which cannot be added now; dracut starts again without it"
             ),
-            _ => return ran.map(|_| heard),
+            _ => {
+                ran.map_err(|error| advise(error, heard.advice()))?;
+                return Ok(heard);
+            }
         }
     }
 }

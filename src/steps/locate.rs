@@ -41,7 +41,8 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
             kernels => kernels.join(", "),
         };
         bail!(
-            "usr/lib/modules holds {found}, expected {promised} only: the transaction did not do what it was asked for, whatever it returned. Run again with -v to read what it printed"
+            "usr/lib/modules holds {found}, expected {promised} only: the transaction did not do what it was asked for, whatever it returned. Run again with -v to read what it printed{}",
+            exec.last_lines()
         );
     }
     let path = format!("{}/vmlinuz", promised.dir());
@@ -55,7 +56,8 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
     };
     if let Some(plan) = plan {
         let installed = database.packages();
-        is_whole(&installed.context("asking what is installed now")?, plan)?;
+        let installed = installed.context("asking what is installed now")?;
+        is_whole(exec, &installed, plan)?;
     }
     Ok(Kernel {
         kver: promised.clone(),
@@ -66,7 +68,7 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
 
 /// A transaction that stopped half-way has a `vmlinuz`, too; and dnf removes what depends on a
 /// package that it is told to remove.
-fn is_whole(installed: &[Installed], plan: &Plan) -> Result<()> {
+fn is_whole(exec: &Exec, installed: &[Installed], plan: &Plan) -> Result<()> {
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {
             let digest = it.header_sha256.as_ref();
@@ -97,8 +99,9 @@ fn is_whole(installed: &[Installed], plan: &Plan) -> Result<()> {
         names => names.join(", "),
     };
     bail!(
-        "the transaction stopped half-way, whatever it returned. Packages that did not come: {}. Packages that did not go: {}. Build the layer again; with -v it shows what the transaction printed",
+        "the transaction stopped half-way, whatever it returned. Packages that did not come: {}. Packages that did not go: {}. Build the layer again; with -v it shows what the transaction printed{}",
         or_none(missing),
-        or_none(stayed)
+        or_none(stayed),
+        exec.last_lines()
     );
 }

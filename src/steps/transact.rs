@@ -7,9 +7,11 @@ use anyhow::{Context, Result};
 use super::hold;
 use super::unwrap::Unwrapped;
 use super::workspace::{self, Workspace};
+use crate::kernel::kver::Kver;
 use crate::plan::{Backend, Host, Plan};
 use crate::sys::console;
-use crate::sys::exec::{Cmd, Exec, Failed, quote};
+use crate::sys::exec::{Cmd, Exec, Failed, advise, quote};
+use crate::sys::root::Root;
 use crate::tools::{dnf, rpm_ostree};
 
 /// The packages are as they will be.
@@ -99,11 +101,23 @@ pub fn transact(
             );
         }
         Err(error) => {
-            return Err(error)
+            return Err(advise(error, left(root, plan)?))
                 .with_context(|| format!("replacing the kernel by {}", plan.set.kver));
         }
     }
     Ok(Settled(()))
+}
+
+/// What a failed transaction left, and what to do.
+fn left(root: &Root, plan: &Plan) -> Result<String> {
+    let has = |kver: &Kver| root.is_file(format!("{}/vmlinuz", kver.dir()));
+    Ok(match has(&plan.old)? && !has(&plan.set.kver)? {
+        true => format!(
+            "The kernel {} is still in place: correct what it says, then run the same line again",
+            plan.old
+        ),
+        false => "Packages may be half replaced: build the layer again".to_owned(),
+    })
 }
 
 fn is_in_place(exec: &Exec, plan: &Plan) -> Result<bool> {

@@ -59,7 +59,7 @@ const LIMIT: Duration = Duration::from_secs(3600);
 
 /// How a program failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{program} {how}{}", self.tail())]
+#[error("{program} {how}{}{}", self.tail(), self.advice())]
 pub struct Failed {
     /// The program's name.
     pub program: String,
@@ -69,9 +69,16 @@ pub struct Failed {
     pub tail: Vec<String>,
     /// Where all that it printed is; else nowhere.
     pub log: Option<String>,
+    /// What is left, and what the user may do.
+    pub advice: Option<String>,
 }
 
 impl Failed {
+    fn advice(&self) -> String {
+        let advice = self.advice.iter();
+        advice.fold(String::new(), |text, line| text + "\n" + line)
+    }
+
     fn tail(&self) -> String {
         if self.tail.is_empty() {
             return " and printed nothing".to_owned();
@@ -80,8 +87,25 @@ impl Failed {
             Some(log) => format!("; all that it printed is in {log}, and -v shows it. The end:"),
             None => ". It printed:".to_owned(),
         };
-        let lines = self.tail.iter();
-        lines.fold(all, |text, line| text + "\n    | " + line)
+        all + &quoted(&self.tail)
+    }
+}
+
+/// Lines of a program in a message.
+pub fn quoted(lines: &[String]) -> String {
+    let lines = lines.iter();
+    lines.fold(String::new(), |text, line| text + "\n    | " + line)
+}
+
+/// Adds to the error of a failed program what the user may do; another error stays what it is.
+pub fn advise(error: anyhow::Error, advice: impl Into<String>) -> anyhow::Error {
+    match error.downcast::<Failed>() {
+        Ok(failed) => Failed {
+            advice: Some(advice.into()),
+            ..failed
+        }
+        .into(),
+        Err(error) => error,
     }
 }
 
@@ -101,6 +125,7 @@ pub struct Exec {
     waited: Cell<Duration>,
     limit: Cell<Duration>,
     log: RefCell<Option<(String, File)>>,
+    last: RefCell<Vec<String>>,
 }
 
 impl Exec {
@@ -112,6 +137,7 @@ impl Exec {
             waited: Cell::default(),
             limit: Cell::new(LIMIT),
             log: RefCell::default(),
+            last: RefCell::default(),
         }
     }
 
@@ -138,6 +164,15 @@ impl Exec {
     /// Takes a command line for one of those: of an earlier run that this one goes on with.
     pub fn has_run(&self, command: String) {
         self.ran.borrow_mut().push(command);
+    }
+
+    /// The last lines of what the last program of [`run`](Self::run) printed, for the message of
+    /// one who finds that it did not do what it should have.
+    pub fn last_lines(&self) -> String {
+        match self.last.borrow().as_slice() {
+            [] => String::new(),
+            lines => format!(". The end of it:{}", quoted(lines)),
+        }
     }
 
     /// How long programs have run, all together.
@@ -207,6 +242,7 @@ impl Exec {
                 line(&text);
             }
         })?;
+        self.last.replace(tail.0.clone());
         let log = self.log.borrow().as_ref().map(|(name, _)| name.clone());
         self.judge(cmd, end, tail, log)?
             .map_or(Ok(()), |failed| Err(failed.into()))
@@ -297,6 +333,7 @@ impl Exec {
             how,
             tail: tail.0,
             log,
+            advice: None,
         }))
     }
 

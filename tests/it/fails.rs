@@ -31,12 +31,13 @@ const UNWRAPPED: [&str; 4] = [
 
 #[test]
 fn a_transaction_that_changes_nothing() {
-    let table: [(&str, &[&str]); 3] = [
+    let table: [(&str, &[&str]); 4] = [
         (
             "fail-before",
             &[
                 "error: replacing the kernel by 6.9.4-200.fc40.x86_64: rpm-ostree exited with status 1",
                 "Could not depsolve transaction",
+                "\nThe kernel 6.1.7-100.fc40.x86_64 is still in place: correct what it says, then run the same line again\n",
             ],
         ),
         ("killed", &["rpm-ostree was killed by signal 9 (SIGKILL)"]),
@@ -44,9 +45,10 @@ fn a_transaction_that_changes_nothing() {
             "nothing",
             &[
                 "error: usr/lib/modules holds 6.1.7-100.fc40.x86_64, expected 6.9.4-200.fc40.x86_64 only",
-                "Run again with -v",
+                "Run again with -v to read what it printed. The end of it:\n    | No packages in transaction.\n",
             ],
         ),
+        ("silent", &["Run again with -v to read what it printed\n"]),
     ];
     for version in ["2023.5", "2024.8", "2025.6", "2026.2"] {
         for (how, says) in table {
@@ -183,6 +185,7 @@ fn a_transaction_that_loses_the_kernel() {
         ),
     ];
     for (how, says) in table {
+        println!("{how}");
         let bed = Bed::new();
         let stay = format!("stub/stay/{OLD_DIR}/vmlinuz");
         bed.write(&stay, crate::image::vmlinuz(OLD.kver));
@@ -194,6 +197,17 @@ fn a_transaction_that_loses_the_kernel() {
         let has_initramfs = ran.after.file(&format!("{NEW_DIR}/initramfs.img"));
         ran.require(has_initramfs.is_none(), "no initramfs was made");
     }
+}
+
+#[test]
+fn a_transaction_that_fails_half_way() {
+    let bed = Bed::new();
+    bed.behave("rpm-ostree", "lose-vmlinuz fail-after");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(1).in_order(&[TRANSACTION, INNER]).complains(&[
+        "rpm-ostree exited with status 1",
+        "\n    | error: Error -1 running transaction\nPackages may be half replaced: build the layer again\n",
+    ]);
 }
 
 #[test]
@@ -257,7 +271,7 @@ const UP_TO_GENERATE: [&str; 3] = [
 #[test]
 fn generate_fails() {
     let generating = "error: generating the initramfs for 6.9.4-200.fc40.x86_64: ";
-    let table: [(&str, &str, &[&str]); 8] = [
+    let table: [(&str, &str, &[&str]); 10] = [
         (
             "dracut",
             "skipping",
@@ -271,6 +285,23 @@ fn generate_fails() {
             &[
                 "dracut exited with status 0, and printed that something is lost:",
                 "/etc/mine doesn't exist",
+            ],
+        ),
+        (
+            "dracut",
+            "harmful fail",
+            &[
+                "dracut exited with status 1",
+                "\nBefore that it printed that something is lost:\n    | dracut[E]: FAILED: ",
+                "-a mount.nfs\nInstall what is missing in an earlier RUN line",
+            ],
+        ),
+        (
+            "dracut",
+            "full fail",
+            &[
+                "dracut exited with status 1",
+                "No space left on device\nMake room on the file system of /usr/lib",
             ],
         ),
         (
@@ -459,7 +490,10 @@ fn commit_fails() {
         bed.behave(program, how);
         let ran = bed.run(&["replace", &bed.source()]);
         let order = [&[TRANSACTION, INNER, DEPMOD, DRACUT], last].concat();
-        ran.ends_with(1).in_order(&order).complains(&[says]);
+        ran.ends_with(1).in_order(&order).complains(&[
+            says,
+            "\nThe new initramfs is verified and in place, and caches are not cleaned yet: ",
+        ]);
         ran.require(!ran.stdout.contains("nothing fatal"), "no success is told");
     }
 }

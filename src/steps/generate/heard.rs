@@ -4,6 +4,7 @@
 use anyhow::{Result, bail};
 
 use crate::kernel::kver::Kver;
+use crate::sys::exec::quoted;
 use crate::tools::dracut::{self, Meaning};
 
 /// How many lines of one meaning are kept.
@@ -45,11 +46,35 @@ impl Heard {
         }
         if !self.losses.is_empty() {
             bail!(
-                "dracut exited with status 0, and printed that something is lost:\n    | {}\nInstall what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)",
-                self.losses.join("\n    | ")
+                "dracut exited with status 0, and printed that something is lost:{}\n{}",
+                quoted(&self.losses),
+                self.remedy()
             );
         }
         Ok(())
+    }
+
+    /// What a dracut that failed had printed of losses before its last lines, and what to do.
+    pub(super) fn advice(&self) -> String {
+        match self.losses.as_slice() {
+            [] => "Correct what it says, then run the same line again".to_owned(),
+            losses => format!(
+                "Before that it printed that something is lost:{}\n{}",
+                quoted(losses),
+                self.remedy()
+            ),
+        }
+    }
+
+    /// What to do about losses.
+    fn remedy(&self) -> &'static str {
+        let mut losses = self.losses.iter();
+        match losses.any(|line| line.contains("No space left")) {
+            true => "Make room on the file system of /usr/lib, where dracut works, then run again",
+            false => {
+                "Install what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)"
+            }
+        }
     }
 
     /// What the user should know, although the initramfs is whole.
