@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::path::PathBuf;
 
 use rpm::{DependencyFlags, DigestStatus, IndexTag, PackageMetadata};
 use sha2::{Digest, Sha256};
@@ -39,6 +40,8 @@ pub struct Package {
     pub vmlinuz: Option<Kver>,
     /// The kernel modules that it owns: the directory in `lib/modules`, and the name.
     pub modules: BTreeSet<(String, ModuleName)>,
+    /// The directories of its files, relative to the root.
+    pub dirs: BTreeSet<PathBuf>,
     /// SHA-256 of the header (hexadecimal), as the rpmdb keeps it in `SHA256HEADER`.
     pub header_sha256: String,
     /// What its signature came to.
@@ -142,6 +145,7 @@ impl Package {
             obsoletes: capabilities(metadata.get_obsoletes().map_err(in_header)?),
             vmlinuz: vmlinuz(metadata)?,
             modules: modules(metadata)?,
+            dirs: dirs(metadata)?,
             header_sha256: hex(&Sha256::digest(&header)),
             signature: keys.judge(metadata, &header),
             nevra,
@@ -233,6 +237,13 @@ fn modules(metadata: &PackageMetadata) -> Result<BTreeSet<(String, ModuleName)>,
         Some((dir.to_owned(), ModuleName::of_path(file.as_bytes())?))
     };
     Ok(in_lib_modules(metadata)?.filter_map(module).collect())
+}
+
+fn dirs(metadata: &PackageMetadata) -> Result<BTreeSet<PathBuf>, PackageError> {
+    let files = metadata.get_file_paths().map_err(in_header)?;
+    let dirs = files.iter().filter_map(|path| path.parent());
+    let inside = dirs.map(|dir| dir.strip_prefix("/").unwrap_or(dir).to_owned());
+    Ok(inside.collect())
 }
 
 /// The files in `lib/modules`, relative to it, whichever way `/lib` is spelled.

@@ -99,6 +99,7 @@ fn source(part: usize, kver: &str) -> Source {
             obsoletes: vec![],
             modules: BTreeSet::new(),
             vmlinuz: (name == "kernel-core").then(|| Kver::new(kver).unwrap()),
+            dirs: BTreeSet::new(),
             header_sha256: format!("digest of {name}"),
             signature: Signature::Good("0123".into()),
         },

@@ -2,6 +2,8 @@
 //! The one transaction of the backend. Its exit status proves nothing in either direction: the tree
 //! is judged afterwards.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 
 use super::hold;
@@ -12,7 +14,7 @@ use crate::plan::{Backend, Host, Plan};
 use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, Failed, advise, quote};
 use crate::sys::root::Root;
-use crate::tools::{dnf, rpm_ostree};
+use crate::tools::{dnf, rpm, rpm_ostree};
 
 /// The packages are as they will be.
 pub struct Settled(());
@@ -81,6 +83,7 @@ pub fn transact(
     // Kernel packages copy into /boot, and some scriptlets fail where it is missing.
     root.create_dir_all("boot", 0o755)?;
     let tmpdir = format!("/{}", workspace.tmp()?);
+    remove_unpacked(root, plan)?;
     if let Some(script) = script(plan) {
         root.write(SCRIPT, script.as_bytes(), 0o600)?;
         exec.has_run(writing(&script));
@@ -106,6 +109,24 @@ pub fn transact(
         }
     }
     Ok(Settled(()))
+}
+
+/// Removes what a transaction that was killed had unpacked: depmod and dracut would take it for more
+/// modules.
+fn remove_unpacked(root: &Root, plan: &Plan) -> Result<()> {
+    let sources = plan.set.sources.iter();
+    let dirs: BTreeSet<_> = sources.flat_map(|source| &source.package.dirs).collect();
+    for dir in dirs {
+        if !root.is_dir(dir)? {
+            continue;
+        }
+        let names = root.list(dir)?.into_iter();
+        for (name, _) in names.filter(|(name, _)| rpm::is_unpacked(name)) {
+            root.remove_file(dir.join(name))
+                .context("removing what a killed transaction had unpacked")?;
+        }
+    }
+    Ok(())
 }
 
 /// What a failed transaction left, and what to do.

@@ -2,6 +2,8 @@
 //! rpm: questions to the rpmdb. It is never asked to change anything.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -288,6 +290,18 @@ pub fn owns_any(exec: &Exec, rpm: &str, paths: &[String]) -> Result<bool> {
     Ok(false)
 }
 
+/// Whether rpm calls a file so while it unpacks a package: the name, `;`, and the transaction's number
+/// as eight digits. It renames all files of a package when all are there.
+pub fn is_unpacked(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    let Some(at) = name.iter().rposition(|byte| *byte == b';') else {
+        return false;
+    };
+    let number = &name[at + 1..];
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    at > 0 && number.len() == 8 && number.iter().all(is_hex)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,6 +338,21 @@ mod tests {
         assert!(package.belongs_to(kver));
         assert!(!package.belongs_to("6.9.4-200.fc40.x86_64"));
         assert_eq!(package.header_sha256, None);
+    }
+
+    #[test]
+    fn names_of_what_is_unpacked() {
+        for (name, expected) in [
+            ("ext4.ko.xz;6b05e707", true),
+            ("a;b;00000000", true),
+            ("ext4.ko.xz", false),
+            ("ext4.ko.xz;6b05e70", false),
+            ("ext4.ko.xz;6b05e7071", false),
+            ("ext4.ko.xz;6B05E707", false),
+            (";6b05e707", false),
+        ] {
+            assert_eq!(is_unpacked(OsStr::new(name)), expected, "{name}");
+        }
     }
 
     #[test]

@@ -169,6 +169,24 @@ fn what_a_killed_run_left_is_healed() {
 }
 
 #[test]
+fn what_a_killed_rpm_had_unpacked_is_no_module() {
+    let good = Bed::new();
+    let good = good.run(&["replace", &good.source()]);
+    for base in [Bed::new, || wrapped("2024.8"), || Bed::dnf("dnf")] {
+        let bed = base();
+        let module = format!("{NEW_DIR}/kernel/fs/overlayfs/overlay.ko");
+        bed.write(&format!("{module};6b05e707"), "half");
+        bed.write(&module, "half");
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(0);
+        let left = ran.after.paths().find(|path| path.contains(';'));
+        ran.require(left.is_none(), "what was unpacked is gone");
+        let same = ran.after.file(&module) == good.after.file(&module);
+        ran.require(same, "the module is the package's");
+    }
+}
+
+#[test]
 fn a_transaction_that_loses_the_kernel() {
     let table = [
         (
