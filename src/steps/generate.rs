@@ -181,6 +181,12 @@ fn build(
     let root = exec.root();
     let path = candidate_path(kver);
     let tmpdir = format!("/{}", workspace.tmp()?);
+    for (name, _) in root.list(kver.dir())? {
+        // A depmod that was killed left it.
+        if depmod::is_temporary(&name.to_string_lossy()) {
+            root.remove_file(format!("{}/{}", kver.dir(), name.to_string_lossy()))?;
+        }
+    }
     exec.run(&depmod::all(kver), &mut |_| {})?;
     root.remove_file(&path)?;
     let quiet = hold::quieten(root)?;
