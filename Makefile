@@ -9,6 +9,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 300
 KILLS ?= 12 7
 CARGO_FUZZ = $(TARGET)/tools/bin/cargo-fuzz
+CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
 export OSTREE_KERNEL = $(abspath $(TARGET)/release/ostree-kernel)
 
 .PHONY: help
@@ -22,6 +23,20 @@ deps: ## install what building and testing need (apt-get)
 .PHONY: build
 build: deps ## the program, in target/release
 	$(CARGO) build --release --locked
+
+.PHONY: dist
+dist: deps ## the sources and the crates that they need as two archives, in target/dist-archives
+	packaging/dist $(TARGET)/dist-archives
+
+.PHONY: rpm
+rpm: dist ## the RPM, in target/rpm
+	env -u CARGO_TARGET_DIR rpmbuild -bb --nodeps --define "_topdir $(abspath $(TARGET))/rpmbuild" \
+	    --define "_sourcedir $(abspath $(TARGET))/dist-archives" --define "_rpmdir $(abspath $(TARGET))/rpm" \
+	    --define '_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' packaging/ostree-kernel.spec
+
+.PHONY: rpm-check
+rpm-check: rpm ## that RPM in a container build: installed, used, erased
+	@RPM=$$(ls -t $(abspath $(TARGET))/rpm/ostree-kernel-[0-9]*.rpm | head -n 1) $(BED) check rpm
 
 .PHONY: demo
 demo: build ## the one RUN line in a real container build, what it did, and a real boot
@@ -97,8 +112,8 @@ bench: build ## what it costs beside what people use today: benches/RESULTS.md (
 	$(CARGO) bench --locked --bench bench
 
 .PHONY: man
-man: ## write the man pages of man/ again
-	UPDATE_MAN=1 $(CARGO) test --locked --test it man
+man: ## write the man pages of man/ and the completions of completions/ again
+	UPDATE_MAN=1 $(CARGO) test --locked --test it -- man:: completions::
 
 .PHONY: install
 install: ## install into DESTDIR and PREFIX; needs `make build` first
@@ -106,7 +121,21 @@ install: ## install into DESTDIR and PREFIX; needs `make build` first
 	install -d $(DESTDIR)$(PREFIX)/libexec/libostree/ext
 	ln -sf ../../../bin/ostree-kernel $(DESTDIR)$(PREFIX)/libexec/libostree/ext/ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
+	install -D -m 0644 completions/ostree-kernel.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ostree-kernel
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/zsh/site-functions completions/_ostree-kernel
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d completions/ostree-kernel.fish
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/ostree-kernel packaging/report.schema.json
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## licences, bans and sources of what is linked, by deny.toml (builds cargo-deny once, minutes)
+	$(CARGO_DENY) --locked --all-features check bans licenses sources
+
+$(CARGO_DENY):
+	$(CARGO) install --locked --root $(TARGET)/tools cargo-deny@0.20.2
+
+.PHONY: release-check
+release-check: dist deny ## what must hold before a release: CONTRIBUTING.md names the steps
+	packaging/release-check $(TARGET)/dist-archives
 
 .PHONY: clean
 clean: ## remove what was built; what the test bed downloaded stays

@@ -3,6 +3,8 @@
 //!
 //! stdout is the result, stderr is the log, standard input is never read.
 
+mod help;
+
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
@@ -36,30 +38,10 @@ pub mod status {
     pub const REJECTED: u8 = 4;
 }
 
-const AFTER_HELP: &str = "\
-Exit status:
-  0  done, now or by an earlier run
-  1  a step failed
-  2  the command line cannot be understood
-  3  refused; nothing changed
-  4  the verification found something fatal; nothing was committed
-
-Examples:
-  In a Containerfile, with the kernel's RPMs in a directory or at URLs:
-    RUN ostree-kernel replace /rpms
-    RUN ostree-kernel replace https://example.org/kernel-core.rpm …
-    RUN ostree-kernel replace --from updates-testing kernel
-
-  After a change of /etc/dracut.conf.d:
-    RUN ostree-kernel rebuild
-
-  What would happen, without doing it:
-    ostree-kernel replace --dry-run /rpms";
-
 /// Replaces the kernel of an ostree-based OS container image, and refuses to
 /// let an image out that will not boot.
 #[derive(Debug, Parser)]
-#[command(name = "ostree-kernel", version, max_term_width = 80, after_help = AFTER_HELP)]
+#[command(name = "ostree-kernel", version, max_term_width = 80, after_long_help = help::OVERVIEW)]
 #[command(disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
@@ -125,22 +107,27 @@ pub enum Command {
     ///
     /// One transaction of rpm-ostree or dnf, cliwrap off, the real dracut once, the initramfs
     /// verified, caches cleaned and the container committed. Or it fails, and says what to do.
+    #[command(after_long_help = help::REPLACE)]
     Replace(cmd::replace::Args),
     /// Build the initramfs of the installed kernel again, and verify it
     ///
     /// For a change of dracut.conf, multipath.conf, a theme or a module: depmod and dracut run, the
     /// result is verified and committed as by replace.
+    #[command(after_long_help = help::REBUILD)]
     Rebuild(cmd::rebuild::Args),
     /// Check whether the tree would boot
     ///
     /// Looks at the kernel, its initramfs and the tree around them, and says what is wrong, where,
     /// what was expected and what to do. Changes nothing.
+    #[command(after_long_help = help::VERIFY)]
     Verify(cmd::verify::Args),
     /// Show kernels, backend, cliwrap and leftovers of the tree
     ///
     /// What replace would see, and the value of the label ostree.linux. Changes nothing.
+    #[command(after_long_help = help::STATUS)]
     Status(cmd::status::Args),
     /// Show what is in an initramfs, or what differs between two
+    #[command(after_long_help = help::INSPECT)]
     Inspect(cmd::inspect::Args),
 }
 

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod completions;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod corpus;
@@ -38,6 +40,8 @@ mod looks;
 mod man;
 #[cfg(test)]
 mod names;
+#[cfg(test)]
+mod packaging;
 #[cfg(test)]
 mod proves;
 #[cfg(test)]

@@ -4,36 +4,164 @@
 
 use std::path::Path;
 
+use clap::Command;
 use clap_mangen::Man;
+use ostree_kernel::checks::CHECKS;
+use roff::{Roff, bold, italic, roman};
+
+/// Pages of other programs that a reader may want next.
+const SEE_ALSO: [(&str, &str); 6] = [
+    ("rpm-ostree", "1"),
+    ("ostree", "1"),
+    ("bootc", "8"),
+    ("dracut", "8"),
+    ("lsinitrd", "1"),
+    ("depmod", "8"),
+];
+
+/// How roff is told what an apostrophe is, once for a page.
+const APOSTROPHES: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// Every page: its file name and its text.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let mut overview = ostree_kernel::cli::definition();
     overview.build();
+    let program = overview.get_name().to_owned();
+    let name_of = |command: &Command| format!("{program}-{}", command.get_name());
+    let names: Vec<_> = overview.get_subcommands().map(name_of).collect();
     let mut commands: Vec<_> = overview
         .get_subcommands()
         .map(|command| {
+            let usage = format!("{program} {}", command.get_name());
             // clap takes names that live for ever; a test may leak a few.
-            let name = format!("{}-{}", overview.get_name(), command.get_name());
-            let usage = format!("{} {}", overview.get_name(), command.get_name());
-            let name: &'static str = name.leak();
             command
                 .clone()
-                .name(name)
+                .name(name_of(command).leak() as &'static str)
                 .bin_name(usage.leak() as &'static str)
+                .version(env!("CARGO_PKG_VERSION"))
         })
         .collect();
     commands.push(overview);
-    let page = |command: clap::Command| {
-        let name = format!("{}.8", command.get_name());
-        let mut text = Vec::new();
-        let man = Man::new(command)
-            .section("8")
-            .manual("System administration");
-        man.render(&mut text).expect("writing to memory");
-        (name, text)
+    let page = |command: Command| {
+        let name = command.get_name().to_owned();
+        let others = [&program].into_iter().chain(&names);
+        let others = others.filter(|other| **other != name).map(String::as_str);
+        (format!("{name}.8"), page(command, others.collect()))
     };
     commands.into_iter().map(page).collect()
+}
+
+fn page(mut command: Command, others: Vec<&str>) -> Vec<u8> {
+    let usage = command.render_usage().to_string();
+    let after = command.get_after_long_help().map(ToString::to_string);
+    let is_overview = command.has_subcommands();
+    let name = command.get_name().to_owned();
+    let man = Man::new(command);
+    let mut text = title(&name);
+    man.render_name_section(&mut text).unwrap();
+    text.extend(synopsis(&usage));
+    man.render_description_section(&mut text).unwrap();
+    man.render_options_section(&mut text).unwrap();
+    if is_overview {
+        man.render_subcommands_section(&mut text).unwrap();
+    }
+    if name.ends_with("-verify") {
+        text.extend(checks());
+    }
+    text.extend(sections(&after.expect("every command has examples")));
+    text.extend(see_also(&others));
+    // Each renderer says it again.
+    let text = String::from_utf8(text).unwrap().replace(APOSTROPHES, "");
+    (APOSTROPHES.to_owned() + &text).into_bytes()
+}
+
+/// No date: equal sources give equal pages, and an empty argument is lost by clap_mangen.
+fn title(name: &str) -> Vec<u8> {
+    let version = env!("CARGO_PKG_VERSION");
+    let title =
+        format!(".TH {name} 8 \"\" \"ostree-kernel {version}\" \"System administration\"\n");
+    title.into_bytes()
+}
+
+/// What clap says, with the program in bold.
+fn synopsis(usage: &str) -> Vec<u8> {
+    let usage = usage.trim_start_matches("Usage: ");
+    let end = usage.find(['[', '<']).unwrap_or(usage.len());
+    let (program, arguments) = usage.split_at(end);
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text([bold(program), roman(arguments)]);
+    roff.render().into_bytes()
+}
+
+/// The table of `verify --list`, with the public issue of each check.
+fn checks() -> Vec<u8> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["CHECKS"]);
+    for check in &CHECKS {
+        roff.control("TP", []);
+        roff.text([
+            bold(check.name),
+            roman(format!(" ({})", check.severity.as_str())),
+        ]);
+        roff.text([roman(format!("{}. Seen in {}.", check.about, check.issue))]);
+    }
+    roff.render().into_bytes()
+}
+
+/// What is below the options of `--help`: a heading at the margin, entries after two spaces, what goes on after more.
+fn sections(help: &str) -> Vec<u8> {
+    let mut roff = Roff::new();
+    let mut examples = false;
+    let mut literal = false;
+    for line in help.lines().filter(|line| !line.is_empty()) {
+        let body = line.trim_start();
+        let more = line.starts_with("    ");
+        if literal && !more {
+            roff.control("EE", []);
+            roff.control("RE", []);
+            literal = false;
+        }
+        if let Some(heading) = line.strip_suffix(':').filter(|_| body == line) {
+            roff.control("SH", [heading.to_uppercase().as_str()]);
+            examples = heading == "Examples";
+        } else if examples && more {
+            if !literal {
+                roff.control("RS", ["4"]);
+                roff.control("EX", []);
+                literal = true;
+            }
+            roff.text([roman(line.strip_prefix("    ").unwrap_or(body))]);
+        } else if examples {
+            roff.control("PP", []);
+            roff.text([roman(body)]);
+        } else if more {
+            roff.text([roman(body)]);
+        } else {
+            let (term, text) = body.split_once("  ").unwrap_or((body, ""));
+            roff.control("TP", []);
+            roff.text([bold(term)]);
+            if !text.is_empty() {
+                roff.text([roman(text.trim_start())]);
+            }
+        }
+    }
+    roff.render().into_bytes()
+}
+
+fn see_also(others: &[&str]) -> Vec<u8> {
+    let ours = others.iter().map(|name| (*name, "8"));
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    let mut line = Vec::new();
+    for (name, section) in ours.chain(SEE_ALSO) {
+        if !line.is_empty() {
+            line.push(roman(", "));
+        }
+        line.extend([italic(name), roman(format!("({section})"))]);
+    }
+    roff.text(line);
+    roff.render().into_bytes()
 }
 
 #[test]
@@ -61,4 +189,33 @@ fn man_pages_are_current() {
         let is_current = fs_err::read(dir.join(&name)).unwrap() == text;
         assert!(is_current, "man/{name} is stale; run make man");
     }
+}
+
+#[test]
+fn examples_are_understood() {
+    let mut tried = 0;
+    let mut overview = ostree_kernel::cli::definition();
+    overview.build();
+    let commands = overview.get_subcommands().chain([&overview]);
+    for command in commands {
+        let help = command.get_after_long_help().unwrap().to_string();
+        let examples = help.split("Exit status:").next().unwrap();
+        // A command line that goes on, and what a shell makes of it.
+        let examples = examples.replace("\\\n", " ").replace(['\'', '"'], "");
+        for line in examples.lines().filter(|line| line.starts_with("    ")) {
+            let Some(at) = line.find(" ostree-kernel ") else {
+                assert!(line.trim().starts_with("COPY "), "{line}");
+                continue;
+            };
+            let words = line[at + 1..].split('|').next().unwrap();
+            let words = words
+                .replace("$(podman image mount IMAGE)", "/mnt")
+                .replace('…', "");
+            let parsed =
+                ostree_kernel::cli::definition().try_get_matches_from(words.split_whitespace());
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+            tried += 1;
+        }
+    }
+    assert!(tried > 10, "{tried} examples found");
 }

@@ -46,19 +46,33 @@ contents() {
     chroot "$1" /usr/lib/bed/real/rpm -qa --qf '%{NEVRA} %{SHA256HEADER}\n[%{=NEVRA} %{FILENAMES} %{FILESTATES}\n]' | LC_ALL=C sort
 }
 
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# up PORT: waits until somebody listens there.
+up() {
+    for _ in {1..50}; do
+        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
+        sleep 0.1
+    done
+    die "the server on port $1 did not come up"
+}
+
 # serve DIR: an http server on 127.0.0.1 for the time of the case; sets SERVER_URL.
 serve() {
     local port
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    port=$(free_port)
     python3 -m http.server --bind 127.0.0.1 --directory "$1" "$port" >"$OUT/server.log" 2>&1 </dev/null 9>&- &
-    SERVER_PID=$!
+    SERVERS+=("$!")
     # shellcheck disable=SC2034  # cases use it
     SERVER_URL=http://127.0.0.1:$port
-    for _ in {1..50}; do
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return 0
-        sleep 0.1
-    done
-    die "the http server did not come up"
+    up "$port"
+}
+
+stop_servers() {
+    ((${#SERVERS[@]})) || return 0
+    kill "${SERVERS[@]}" 2>/dev/null || true
+    wait "${SERVERS[@]}" 2>/dev/null || true
+    SERVERS=()
 }
 
 _bud() { # _bud TAG LOG ARG…
@@ -86,14 +100,14 @@ run_case() {
     rm -rf "$OUT"
     mkdir -p "$OUT/context"
     chmod 0777 "$OUT"
-    rpms=new extra=() SERVER_PID=
+    rpms=new extra=() SERVERS=()
     before() { :; }
     after() { :; }
     if [[ -f $CASES/$CASE/args ]]; then
         # shellcheck source=/dev/null
         . "$CASES/$CASE/args"
     fi
-    trap '[[ -z ${SERVER_PID:-} ]] || kill "$SERVER_PID" 2>/dev/null || true' EXIT
+    trap stop_servers EXIT
     before
     # shellcheck disable=SC2153
     RPM_SET=$RPMS/$rpms
@@ -125,11 +139,7 @@ run_case() {
     fi
     [[ -f $OUT/status ]] && STATUS=$(<"$OUT/status")
     after
-    if [[ -n $SERVER_PID ]]; then
-        kill "$SERVER_PID" 2>/dev/null || true
-        wait "$SERVER_PID" 2>/dev/null || true
-        SERVER_PID=
-    fi
+    stop_servers
     touch "$OUT/order.log"
     if [[ $BUILT ]]; then
         with_image "$IMAGE" _assert

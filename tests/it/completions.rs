@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The completions of bash, zsh and fish are made from the same definitions as `--help`, and the committed ones
+//! are current. `make man` writes them again.
+
+use std::path::{Path, PathBuf};
+
+use clap_complete::{Shell, generate};
+
+const SHELLS: [(Shell, &str); 3] = [
+    (Shell::Bash, "ostree-kernel.bash"),
+    (Shell::Zsh, "_ostree-kernel"),
+    (Shell::Fish, "ostree-kernel.fish"),
+];
+
+fn dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("completions")
+}
+
+/// clap_complete 4.6.11 calls the commands of a program with a dash in its name by two names, and so finds none.
+fn completions(shell: Shell) -> String {
+    let mut text = Vec::new();
+    let mut definition = ostree_kernel::cli::definition();
+    generate(shell, &mut definition, "ostree-kernel", &mut text);
+    let text = String::from_utf8(text).unwrap();
+    text.replace("ostree__subcmd__kernel", "ostree__kernel")
+}
+
+#[test]
+fn completions_are_current() {
+    let dir = dir();
+    for (shell, name) in SHELLS {
+        let text = completions(shell);
+        if std::env::var_os("UPDATE_MAN").is_some() {
+            fs_err::create_dir_all(&dir).unwrap();
+            fs_err::write(dir.join(name), &text).unwrap();
+        }
+        let is_current =
+            fs_err::read_to_string(dir.join(name)).is_ok_and(|committed| committed == text);
+        assert!(is_current, "completions/{name} is stale; run make man");
+    }
+}
+
+#[test]
+fn bash_completes() {
+    for (words, expected) in [
+        ("ostree-kernel re", "replace rebuild"),
+        (
+            "ostree-kernel replace --req",
+            "--require-signature --require-driver",
+        ),
+        ("ostree-kernel replace --backend d", "dnf5 dnf"),
+        ("ostree-kernel verify --format ", "human json"),
+    ] {
+        let script = format!(
+            ". {}; COMP_WORDS=({words}{}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _ostree__kernel ostree-kernel \"${{COMP_WORDS[COMP_CWORD]}}\" \
+             \"${{COMP_WORDS[COMP_CWORD - 1]}}\"; echo \"${{COMPREPLY[*]}}\"",
+            dir().join("ostree-kernel.bash").display(),
+            if words.ends_with(' ') { "\"\"" } else { "" },
+        );
+        #[expect(clippy::disallowed_methods, reason = "the shell that completes")]
+        let output = std::process::Command::new("bash")
+            .args(["--norc", "-c", &script])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.trim_end(), expected, "{words}: {errors}");
+    }
+}

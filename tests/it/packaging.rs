@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What packages say of the program: licences of what is linked in, the version, the oldest compiler.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A file of the repository.
+fn read(name: &str) -> String {
+    fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// What cargo prints, without the network.
+fn cargo(args: &[&str]) -> String {
+    #[expect(clippy::disallowed_methods, reason = "cargo knows what is linked")]
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(args)
+        .args(["--locked", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {args:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An expression with its alternatives in order, so that equal ones are equal.
+fn normal(expression: &str) -> String {
+    let expression = expression
+        .trim_matches(['(', ')', ' '])
+        .replace('/', " OR ");
+    let mut terms: Vec<_> = expression.split(" OR ").map(str::trim).collect();
+    terms.sort_unstable();
+    terms.join(" OR ")
+}
+
+#[test]
+fn the_spec_has_the_licences_of_what_is_linked() {
+    let tree = cargo(&[
+        "tree",
+        "--edges=no-build,no-dev,no-proc-macro",
+        "--prefix=none",
+        "--no-dedupe",
+        "--format={l}",
+    ]);
+    let linked: BTreeSet<_> = tree.lines().map(normal).collect();
+    let spec = read("packaging/ostree-kernel.spec");
+    let licenses = spec.split("%{shrink:").nth(1).unwrap();
+    let licenses = licenses.split("\n}").next().unwrap();
+    let said: BTreeSet<_> = licenses
+        .split("\n    AND ")
+        .map(str::trim)
+        .map(normal)
+        .collect();
+    assert_eq!(said, linked, "License: of packaging/ostree-kernel.spec");
+}
+
+#[test]
+fn versions_agree() {
+    let version = env!("CARGO_PKG_VERSION");
+    let spec = read("packaging/ostree-kernel.spec");
+    assert!(spec.contains(&format!("\nVersion:        {version}\n")));
+    assert!(spec.contains(&format!(" - {version}-1\n")), "its changelog");
+    assert!(read("CHANGELOG.md").contains(&format!("\n## {version}")));
+    assert!(read("man/ostree-kernel.8").contains(&format!("\"ostree-kernel {version}\"")));
+}
+
+#[test]
+fn no_dependency_needs_a_newer_compiler() {
+    let version =
+        |text: &str| -> Vec<u32> { text.split('.').map(|it| it.parse().unwrap()).collect() };
+    let ours = env!("CARGO_PKG_RUST_VERSION");
+    assert!(read("packaging/ostree-kernel.spec").contains(&format!("cargo >= {ours}\n")));
+    let filter = "--filter-platform=x86_64-unknown-linux-gnu";
+    let metadata = cargo(&["metadata", "--format-version=1", filter]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    for package in packages {
+        if let Some(needed) = package["rust_version"].as_str() {
+            let name = &package["name"];
+            assert!(
+                version(needed)[..2] <= version(ours)[..2],
+                "{name} needs {needed}"
+            );
+        }
+    }
+}
