@@ -2,8 +2,8 @@
 //! Kernel modules, packed and not, and the files that depmod and the kernel's build put beside them.
 
 use ostree_kernel::kernel::modules::{
-    Aliases, IndexError, MAX_UNPACKED, Modinfo, ModinfoError, ModuleList, ModuleName, ModulesDep, ParseError,
-    Softdep, Softdeps, aliased, unpack,
+    Aliases, IndexError, MAX_UNPACKED, Modinfo, ModinfoError, ModuleList, ModuleName, ModulesDep,
+    ParseError, Softdep, Softdeps, aliased, unpack,
 };
 
 use crate::memory::within;
@@ -74,7 +74,12 @@ pub fn lists(bytes: &[u8]) {
         Err(error) => place(&error),
     }
     resolved(&within(most, || Aliases::parse_builtin(bytes)));
-    let inside = |error: IndexError| assert!(error.offset <= bytes.len() || error.what.contains("cut off"), "{error}");
+    let inside = |error: IndexError| {
+        assert!(
+            error.offset <= bytes.len() || error.what.contains("cut off"),
+            "{error}"
+        )
+    };
     match within(most, || ModulesDep::parse_index(bytes)) {
         Ok(dep) => dep_again(&dep),
         Err(error) => inside(error),
