@@ -80,7 +80,7 @@ _bud() { # _bud TAG LOG ARG…
     shift 2
     # --layers: the stage before the line under test is made once and stays to be compared with.
     timeout "$BUILD_TIMEOUT" buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay \
-        bud --isolation chroot --network host --pull-never --layers --force-rm \
+        bud --isolation chroot --network host --pull-never --layers "${caching[@]}" --force-rm \
         "${volumes[@]}" --volume "$OUT:/bed" "${extra[@]}" "$@" -t "$tag" \
         -f "$CONTAINERFILE" "$OUT/context" >>"$log" 2>&1 </dev/null
 }
@@ -111,12 +111,13 @@ run_case() {
     before
     # shellcheck disable=SC2153
     RPM_SET=$RPMS/$rpms
-    volumes=(--volume "$RPM_SET:/rpms:ro")
+    volumes=(--volume "$RPM_SET:/rpms:ro") caching=()
     # The stage before the line under test, its tree kept under its own name. A recipe is built as it is.
     if [[ $CONTAINERFILE != "$CASES"/* ]]; then
-        volumes=()
+        # It has no BED_RUN.
+        volumes=() caching=(--no-cache)
         mkdir "$OUT/context/rpms"
-        ln "$RPM_SET"/*.rpm "$OUT/context/rpms/"
+        find "$RPM_SET" -name '*.rpm' -exec ln -t "$OUT/context/rpms" {} +
     elif ! _bud "$IMAGE:before" "$OUT/log.before" --target base; then
         tail -n 15 "$OUT/log.before"
         echo "the base stage of the case does not build (log: $OUT/log.before)"
