@@ -42,7 +42,7 @@ pub(super) fn read(root: &Root, kver: &Kver, digest: bool) -> Vmlinuz {
     let file = match root.open_file(format!("{}/vmlinuz", kver.dir())) {
         Ok(Some(file)) => file,
         Ok(None) => return unread("no such file".to_owned()),
-        Err(error) => return unread(error.to_string()),
+        Err(error) => return unread(super::why(&error)),
     };
     match file.metadata() {
         Ok(meta) if meta.len() <= VMLINUZ_MAX => told(root, kver, file, digest),
