@@ -20,6 +20,7 @@ use crate::steps::workspace::{self, Workspace};
 use crate::steps::{commit, done, locate, resolve, survey, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
+use crate::tools::depmod;
 
 /// Replaces the kernel by that of the RPMs: one transaction, cliwrap off, the
 /// real dracut once, the initramfs verified, caches cleaned and the container
@@ -237,7 +238,9 @@ fn dry_run(
     // cliwrap will be off by then, so dracut is itself.
     let mut commands = Vec::new();
     let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
-    commands.extend(wants.commands("dracut", kver, tmpdir));
+    // The new kernel's System.map is of the old one's kind.
+    let with_map = depmod::has_map(exec.root(), &plan.old)?;
+    commands.extend(wants.commands("dracut", kver, tmpdir, with_map));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);
     }

@@ -25,6 +25,9 @@ use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, depmod, dracut};
 
+/// How many modules are named that lack a symbol.
+const LACKING: usize = 20;
+
 /// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
 pub struct Candidate {
     /// The kernel that it is for.
@@ -95,8 +98,10 @@ impl Wants {
     }
 
     /// The command lines. `program` is dracut's.
-    pub fn commands(&self, program: &str, kver: &Kver, tmpdir: &str) -> [Cmd; 2] {
-        [depmod::all(kver), self.dracut(program, kver, tmpdir)]
+    /// `with_map`: as [`depmod::all`].
+    pub fn commands(&self, program: &str, kver: &Kver, tmpdir: &str, with_map: bool) -> [Cmd; 2] {
+        let dracut = self.dracut(program, kver, tmpdir);
+        [depmod::all(kver, with_map), dracut]
     }
 
     fn dracut(&self, program: &str, kver: &Kver, tmpdir: &str) -> Cmd {
@@ -187,14 +192,14 @@ fn build(
             root.remove_file(format!("{}/{}", kver.dir(), name.to_string_lossy()))?;
         }
     }
-    exec.run(&depmod::all(kver), &mut |_| {})?;
+    let lacking = run_depmod(exec, kver)?;
     root.remove_file(&path)?;
     let quiet = hold::quieten(root)?;
     let heard = run_dracut(exec, kver, wants, &tmpdir)?;
     drop(quiet);
     workspace.remove_tmp()?;
     heard.judge(kver)?;
-    let warnings = heard.warnings();
+    let warnings = [lacking, heard.warnings()].concat();
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -213,6 +218,20 @@ fn build(
             exec.last_lines()
         ),
     }
+}
+
+/// Returns what the user should know of modules that cannot be loaded.
+fn run_depmod(exec: &Exec, kver: &Kver) -> Result<Vec<String>> {
+    let with_map = depmod::has_map(exec.root(), kver)?;
+    let mut lacking = Vec::new();
+    exec.run(&depmod::all(kver, with_map), &mut |line| {
+        if depmod::lacks_symbol(line) && lacking.len() < LACKING {
+            lacking.push(format!(
+                "a module cannot be loaded, since a part of the kernel is missing or it was built for another one: {line}"
+            ));
+        }
+    })?;
+    Ok(lacking)
 }
 
 /// dracut, again where it cannot add a module of the base.

@@ -4,10 +4,39 @@
 
 use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
+use crate::sys::root::{self, Root};
 
-/// `depmod -a K`.
-pub fn all(kver: &Kver) -> Cmd {
-    Cmd::new("depmod").arg("-a").arg(kver.as_str())
+/// The smallest `System.map` (bytes) that is taken for one: a kernel's has some MiB, Debian's stub a line.
+const MAP_MIN: u64 = 64 << 10;
+
+/// `depmod -a K`. With the kernel's `System.map` it says which symbols no one has that a module needs, as
+/// Fedora's kernel is built.
+pub fn all(kver: &Kver, with_map: bool) -> Cmd {
+    let cmd = Cmd::new("depmod").arg("-a");
+    let cmd = match with_map {
+        true => cmd.args(["-e", "-F"]).arg(format!("/{}", map(kver))),
+        false => cmd,
+    };
+    cmd.arg(kver.as_str())
+}
+
+/// Whether the kernel has a `System.map` that names its symbols.
+///
+/// # Errors
+/// When the tree cannot be read.
+pub fn has_map(root: &Root, kver: &Kver) -> Result<bool, root::Error> {
+    let meta = root.stat(map(kver))?;
+    Ok(meta.is_some_and(|meta| meta.kind == root::Kind::File && meta.size >= MAP_MIN))
+}
+
+fn map(kver: &Kver) -> String {
+    format!("{}/System.map", kver.dir())
+}
+
+/// Whether a line of depmod's says that a module cannot be loaded: `depmod: WARNING: MODULE needs unknown
+/// symbol SYMBOL` (kmod, tools/depmod.c).
+pub fn lacks_symbol(line: &str) -> bool {
+    line.contains(" needs unknown symbol ")
 }
 
 /// Whether depmod calls a file so until it is whole: `modules.dep.PID.MICROSECONDS.SECONDS`. One that
@@ -21,6 +50,25 @@ pub fn is_temporary(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn symbols_are_asked_for_where_there_is_a_map() {
+        let kver = Kver::new("6.9.4-200.fc40.x86_64").unwrap();
+        assert_eq!(
+            all(&kver, false).to_string(),
+            "depmod -a 6.9.4-200.fc40.x86_64"
+        );
+        assert_eq!(
+            all(&kver, true).to_string(),
+            "depmod -a -e -F /usr/lib/modules/6.9.4-200.fc40.x86_64/System.map 6.9.4-200.fc40.x86_64"
+        );
+        assert!(lacks_symbol(
+            "depmod: WARNING: /lib/modules/6.9/extra/x.ko needs unknown symbol y"
+        ));
+        assert!(!lacks_symbol(
+            "depmod: WARNING: could not open modules.order"
+        ));
+    }
 
     #[test]
     fn files_that_are_not_whole_are_known_by_their_names() {

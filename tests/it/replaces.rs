@@ -249,6 +249,31 @@ fn another_compression_is_said_and_stays_in_the_report() {
 }
 
 #[test]
+fn a_module_that_lacks_a_symbol_is_said_and_stays_in_the_report() {
+    let bed = Bed::new();
+    bed.behave("depmod", "lacks-symbol");
+    bed.write("stub/kver", OLD.kver);
+    bed.dracut_makes(OLD, crate::image::Fault::None);
+    let kver = OLD.kver;
+    let depmod = format!("depmod -a -e -F /usr/lib/modules/{kver}/System.map {kver}");
+    let map = format!("usr/lib/modules/{kver}/System.map");
+    let says = format!("/lib/modules/{kver}/extra/x.ko needs unknown symbol y");
+    // Debian's has a line, which says nothing of symbols.
+    bed.write(
+        &map,
+        "ffffffffffffffff B The real System.map is in another package\n",
+    );
+    let ran = bed.run(&["rebuild"]);
+    ran.ends_with(0);
+    ran.require(!ran.stderr.contains(&depmod), "a stub is no map");
+    bed.write(&map, "ffffffff81000000 T _text\n".repeat(4000));
+    let ran = bed.run(&["rebuild"]);
+    ran.ends_with(0).complains(&[&format!("$ {depmod}"), &says]);
+    let warnings = ran.report()["warnings"].to_string();
+    ran.require(warnings.contains(&says), "the report has it");
+}
+
+#[test]
 fn dnf_and_dnf5() {
     for (name, alone) in [
         ("dnf", "--disablerepo=* --nogpgcheck"),
