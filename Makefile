@@ -10,7 +10,9 @@ FUZZ_SECONDS ?= 300
 KILLS ?= 12 7
 CARGO_FUZZ = $(TARGET)/tools/bin/cargo-fuzz
 CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 export OSTREE_KERNEL = $(abspath $(TARGET)/release/ostree-kernel)
+export OSTREE_KERNEL_STATIC = $(abspath $(TARGET)/$(HOST)/dist/ostree-kernel)
 
 .PHONY: help
 help: ## this list
@@ -23,6 +25,12 @@ deps: ## install what building and testing need (apt-get)
 .PHONY: build
 build: deps ## the program, in target/release
 	$(CARGO) build --release --locked
+
+.PHONY: static
+static: deps ## the program as one file that needs no library, of at most 8 MB; prints where it is
+	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) rustc --profile dist --locked --target $(HOST) --bin ostree-kernel -- \
+	    -C link-arg=-Wl,-z,pack-relative-relocs
+	@echo $(OSTREE_KERNEL_STATIC)
 
 .PHONY: dist
 dist: deps ## the sources and the crates that they need as two archives, in target/dist-archives
@@ -88,6 +96,10 @@ mutants: deps ## the corpus goes red when one fatal check is switched off, each 
 .PHONY: containers
 containers: build ## the container builds of tests/container/cases
 	@$(BED) check
+
+.PHONY: static-check
+static-check: build static ## two container builds with the static program, by COPY --from and by a bind mount
+	@$(BED) check static-copy static-mount
 
 .PHONY: matrix-sid
 matrix-sid: build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid moves: not part of check)
