@@ -98,8 +98,8 @@ containers: build ## the container builds of tests/container/cases
 	@$(BED) check
 
 .PHONY: static-check
-static-check: build static ## two container builds with the static program, by COPY --from and by a bind mount
-	@$(BED) check static-copy static-mount
+static-check: build static ## two container builds with the static program, by COPY --from and by a bind mount, one by one
+	@$(BED) check --jobs 1 static-copy static-mount
 
 .PHONY: matrix-sid
 matrix-sid: build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid moves: not part of check)
