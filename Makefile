@@ -51,7 +51,8 @@ demo: build ## the one RUN line in a real container build, what it did, and a re
 	@$(BED) demo
 
 .PHONY: check
-check: build lint test replay containers boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, boots
+check: KILLS = 4 1
+check: build lint test replay containers kills boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, kills, boots
 
 .PHONY: lint
 lint: deps ## format, clippy, shellcheck
