@@ -25,6 +25,15 @@ pub struct Subject<'a> {
     pub wanted: &'a Wanted,
 }
 
+/// A module that cannot be loaded.
+#[derive(Debug, Clone)]
+pub struct Lacking {
+    /// Its path.
+    pub module: String,
+    /// A symbol that it needs and no one has.
+    pub symbol: String,
+}
+
 /// The tree, as far as checks look at it.
 #[derive(Debug)]
 pub struct Tree {
@@ -32,6 +41,8 @@ pub struct Tree {
     pub kernels: Vec<String>,
     /// Directories without one and without any module: what an old kernel leaves.
     pub stale_dirs: Vec<String>,
+    /// Modules that depmod says cannot be loaded.
+    pub lacking: Vec<Lacking>,
     /// What `vmlinuz` says that it is, or why it cannot be told.
     pub release: Result<Release, String>,
     /// Who owns `vmlinuz`.

@@ -229,6 +229,7 @@ impl Bench {
         Tree {
             kernels: vec![K.into()],
             stale_dirs: vec![],
+            lacking: vec![],
             release: Ok(Release {
                 kver: K.into(),
                 arch: Arch::X86_64,

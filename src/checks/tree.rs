@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Finding, LISTED, Subject, show};
+use super::{Answer, Finding, LISTED, Lacking, Severity, Subject, show};
 use crate::kernel::MODULES;
 use crate::kernel::modules::ModuleName;
 
@@ -46,9 +46,19 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let found = format!("a line for {}, which is not there", show(module));
         Finding::new(&path, found, "lines of modules on disk only", remedy)
     });
+    // Whether the module is ever wanted is not known: Fedora's own have all that they need.
+    let lacking = tree.lacking.iter().map(|Lacking { module, symbol }| {
+        let found = format!("it needs the symbol {symbol}, which no one has");
+        let expected =
+            "all that it needs in the kernel or in another module, or it cannot be loaded";
+        let remedy =
+            "install the sub-package that is missing, or the kmod that was built for this kernel";
+        Finding::new(module, found, expected, remedy).only(Severity::Warning)
+    });
     Ok(without_line
         .take(LISTED)
         .chain(without_file.take(LISTED))
+        .chain(lacking)
         .collect())
 }
 

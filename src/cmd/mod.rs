@@ -105,12 +105,13 @@ impl Job<'_> {
     ) -> Result<Outcome> {
         let base = base.done();
         let mut wants = self.ending.wants(exec.root(), base.as_ref())?;
-        let options = Options {
+        let mut options = Options {
             base,
             wanted: Wanted {
                 drivers: self.ending.require_driver.clone(),
                 ..Wanted::default()
             },
+            lacking: Vec::new(),
             selection: None,
             digests: true,
         };
@@ -133,6 +134,7 @@ impl Job<'_> {
             })?;
         }
         self.warnings.extend(candidate.warnings.iter().cloned());
+        options.lacking.clone_from(&candidate.lacking);
         let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
         let verified = step(
             "verify",

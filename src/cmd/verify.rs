@@ -88,6 +88,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
             filesystems: args.root_fs.clone(),
             drivers: args.require_driver.clone(),
         },
+        lacking: Vec::new(),
         selection: Some(&selection),
         digests: global.format == Format::Json || args.report.is_some(),
     };

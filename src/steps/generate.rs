@@ -17,7 +17,7 @@ use super::clean::Clean;
 use super::hold;
 use super::locate::Kernel;
 use super::workspace::Workspace;
-use crate::checks::Baseline;
+use crate::checks::{Baseline, Lacking};
 use crate::initramfs;
 use crate::kernel::kver::Kver;
 use crate::sys::console;
@@ -36,6 +36,8 @@ pub struct Candidate {
     pub path: String,
     /// What the user should know of how it was made.
     pub warnings: Vec<String>,
+    /// Modules that depmod says cannot be loaded.
+    pub lacking: Vec<Lacking>,
     root: Root,
     /// Writing it to the disk goes on while it is verified.
     syncing: Option<JoinHandle<Result<(), root::Error>>>,
@@ -132,11 +134,12 @@ pub fn generate(
     let mut candidate = Candidate {
         path: candidate_path(&kver),
         warnings: Vec::new(),
+        lacking: Vec::new(),
         root: root.clone(),
         syncing: None,
         kernel: clean.kernel,
     };
-    candidate.warnings = build(exec, workspace, &kver, wants)
+    (candidate.warnings, candidate.lacking) = build(exec, workspace, &kver, wants)
         .with_context(|| format!("generating the initramfs for {kver}"))?;
     let (root, path) = (root.clone(), candidate.path.clone());
     candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
@@ -162,11 +165,12 @@ pub fn prove(
     let mut second = Candidate {
         path,
         warnings: Vec::new(),
+        lacking: Vec::new(),
         root: root.clone(),
         syncing: None,
         kernel: first.kernel.clone(),
     };
-    second.warnings = build(exec, workspace, &kver, wants)
+    (second.warnings, second.lacking) = build(exec, workspace, &kver, wants)
         .with_context(|| format!("generating the initramfs for {kver} a second time"))?;
     match difference(root, &first.path, &second.path)? {
         None => Ok(second),
@@ -176,13 +180,14 @@ pub fn prove(
     }
 }
 
-/// One build into the candidate's place. Returns what the user should know of it.
+/// One build into the candidate's place. Returns what the user should know of it, and the modules that
+/// cannot be loaded.
 fn build(
     exec: &Exec,
     workspace: &Workspace,
     kver: &Kver,
     wants: &mut Wants,
-) -> Result<Vec<String>> {
+) -> Result<(Vec<String>, Vec<Lacking>)> {
     let root = exec.root();
     let path = candidate_path(kver);
     let tmpdir = format!("/{}", workspace.tmp()?);
@@ -199,7 +204,7 @@ fn build(
     drop(quiet);
     workspace.remove_tmp()?;
     heard.judge(kver)?;
-    let warnings = [lacking, heard.warnings()].concat();
+    let warnings = heard.warnings();
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -207,7 +212,7 @@ fn build(
         Some(meta) if meta.kind == root::Kind::File && meta.size > 0 => {
             root.set_mode(&path, 0o600)?;
             append_random(root, &path, meta.size)?;
-            Ok(warnings)
+            Ok((warnings, lacking))
         }
         Some(_) => bail!(
             "dracut exited with status 0, and its file is empty. Run again with -v to read its log{}",
@@ -220,15 +225,18 @@ fn build(
     }
 }
 
-/// Returns what the user should know of modules that cannot be loaded.
-fn run_depmod(exec: &Exec, kver: &Kver) -> Result<Vec<String>> {
+/// Returns the modules that cannot be loaded.
+fn run_depmod(exec: &Exec, kver: &Kver) -> Result<Vec<Lacking>> {
     let with_map = depmod::has_map(exec.root(), kver)?;
     let mut lacking = Vec::new();
     exec.run(&depmod::all(kver, with_map), &mut |line| {
-        if depmod::lacks_symbol(line) && lacking.len() < LACKING {
-            lacking.push(format!(
-                "a module cannot be loaded, since a part of the kernel is missing or it was built for another one: {line}"
-            ));
+        if let Some((module, symbol)) = depmod::unknown_symbol(line)
+            && lacking.len() < LACKING
+        {
+            lacking.push(Lacking {
+                module: module.to_owned(),
+                symbol: symbol.to_owned(),
+            });
         }
     })?;
     Ok(lacking)

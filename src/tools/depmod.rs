@@ -33,10 +33,14 @@ fn map(kver: &Kver) -> String {
     format!("{}/System.map", kver.dir())
 }
 
-/// Whether a line of depmod's says that a module cannot be loaded: `depmod: WARNING: MODULE needs unknown
-/// symbol SYMBOL` (kmod, tools/depmod.c).
-pub fn lacks_symbol(line: &str) -> bool {
-    line.contains(" needs unknown symbol ")
+/// The module and the symbol of a line that says that the module cannot be loaded: `depmod: WARNING: MODULE
+/// needs unknown symbol SYMBOL` (kmod, tools/depmod.c).
+pub fn unknown_symbol(line: &str) -> Option<(&str, &str)> {
+    let (before, symbol) = line.split_once(" needs unknown symbol ")?;
+    let module = before
+        .rsplit_once(": ")
+        .map_or(before, |(_, module)| module);
+    Some((module, symbol))
 }
 
 /// Whether depmod calls a file so until it is whole: `modules.dep.PID.MICROSECONDS.SECONDS`. One that
@@ -62,12 +66,14 @@ mod tests {
             all(&kver, true).to_string(),
             "depmod -a -e -F /usr/lib/modules/6.9.4-200.fc40.x86_64/System.map 6.9.4-200.fc40.x86_64"
         );
-        assert!(lacks_symbol(
-            "depmod: WARNING: /lib/modules/6.9/extra/x.ko needs unknown symbol y"
-        ));
-        assert!(!lacks_symbol(
-            "depmod: WARNING: could not open modules.order"
-        ));
+        assert_eq!(
+            unknown_symbol("depmod: WARNING: /lib/modules/6.9/extra/x.ko needs unknown symbol y"),
+            Some(("/lib/modules/6.9/extra/x.ko", "y"))
+        );
+        assert_eq!(
+            unknown_symbol("depmod: WARNING: could not open modules.order"),
+            None
+        );
     }
 
     #[test]

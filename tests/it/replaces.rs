@@ -249,7 +249,7 @@ fn another_compression_is_said_and_stays_in_the_report() {
 }
 
 #[test]
-fn a_module_that_lacks_a_symbol_is_said_and_stays_in_the_report() {
+fn a_module_that_lacks_a_symbol_is_found() {
     let bed = Bed::new();
     bed.behave("depmod", "lacks-symbol");
     bed.write("stub/kver", OLD.kver);
@@ -257,7 +257,9 @@ fn a_module_that_lacks_a_symbol_is_said_and_stays_in_the_report() {
     let kver = OLD.kver;
     let depmod = format!("depmod -a -e -F /usr/lib/modules/{kver}/System.map {kver}");
     let map = format!("usr/lib/modules/{kver}/System.map");
-    let says = format!("/lib/modules/{kver}/extra/x.ko needs unknown symbol y");
+    let says = format!(
+        "warning modules-depmod: /lib/modules/{kver}/extra/x.ko: found it needs the symbol y, which no one has"
+    );
     // Debian's has a line, which says nothing of symbols.
     bed.write(
         &map,
@@ -268,9 +270,14 @@ fn a_module_that_lacks_a_symbol_is_said_and_stays_in_the_report() {
     ran.require(!ran.stderr.contains(&depmod), "a stub is no map");
     bed.write(&map, "ffffffff81000000 T _text\n".repeat(4000));
     let ran = bed.run(&["rebuild"]);
-    ran.ends_with(0).complains(&[&format!("$ {depmod}"), &says]);
-    let warnings = ran.report()["warnings"].to_string();
-    ran.require(warnings.contains(&says), "the report has it");
+    ran.ends_with(0)
+        .complains(&[&format!("$ {depmod}")])
+        .prints(&[&says]);
+    let finding = &ran.report()["findings"][0];
+    ran.require(
+        finding["check"] == "modules-depmod" && finding["severity"] == "warning",
+        "the report has it",
+    );
 }
 
 #[test]

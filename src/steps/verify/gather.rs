@@ -77,6 +77,7 @@ pub(super) fn tree(
         kernels,
         stale_dirs,
         initramfs,
+        lacking: options.lacking.clone(),
     };
     Ok((tree, vmlinuz.sha256))
 }

@@ -17,7 +17,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 
 use super::generate::Candidate;
-use crate::checks::{self, Baseline, Image, Owner, Selection, Subject, Tree, Wanted};
+use crate::checks::{self, Baseline, Image, Lacking, Owner, Selection, Subject, Tree, Wanted};
 use crate::kernel::kver::Kver;
 use crate::plan::AS_ROOT;
 use crate::report::{self, Answers, Outcome};
@@ -51,6 +51,8 @@ pub struct Options<'a> {
     pub base: Option<Baseline>,
     /// What the root needs.
     pub wanted: Wanted,
+    /// Modules that depmod said cannot be loaded.
+    pub lacking: Vec<Lacking>,
     /// Which checks look.
     pub selection: Option<&'a Selection>,
     /// Whether the verdict has digests. Only reports show them, and they cost as much as all checks together.
