@@ -44,8 +44,7 @@ _variant() {
     mkdir "$BENCH/work"
     zstd -dcq "$BENCH/tree/usr/lib/modules/$k/initramfs.img" | (cd "$BENCH/work" && cpio -idm --quiet)
     # What the two share is written anew.
-    rm "$BENCH/$1/usr/lib/modules/$k"/{initramfs.img,modules.dep}
-    cp -a "$BENCH"/{tree,"$1"}"/usr/lib/modules/$k/modules.dep"
+    rm "$BENCH/$1/usr/lib/modules/$k/initramfs.img"
 }
 
 # pack NAME: $BENCH/work as the initramfs of the tree. Copies of a file lie further apart than zstd's window.
@@ -88,11 +87,11 @@ _bench_modules() {
     dep=$BENCH/tree/usr/lib/modules/$k/modules.dep
     local inside=$BENCH/work/usr/lib/modules/$k tree=$BENCH/modules-$n/usr/lib/modules/$k
     # A line of modules.dep names all that a module needs.
-    awk -v n="$n" '{ line = $0; sub(":", "", $1); if (count < n) for (i = 1; i <= NF; i++) if (!($i in take)) { take[$i]; count++ } lines[$1] = line }
-        END { for (name in take) print lines[name] }' "$dep" | LC_ALL=C sort >"$BENCH/chosen"
-    (cd "$inside" && find kernel -name "*.ko*" | LC_ALL=C sort | LC_ALL=C join -v 1 - <(sed "s/:.*//" "$BENCH/chosen") | xargs -r rm)
+    awk -v n="$n" '{ sub(":", "", $1); if (count < n) for (i = 1; i <= NF; i++) if (!($i in take)) { take[$i]; count++ } }
+        END { for (name in take) print name }' "$dep" | LC_ALL=C sort >"$BENCH/chosen"
+    (cd "$inside" && find kernel -name "*.ko*" | LC_ALL=C sort | LC_ALL=C join -v 1 - "$BENCH/chosen" | xargs -r rm)
     have=$(wc -l <"$BENCH/chosen")
-    : >"$BENCH/copies"
+    rm "$BENCH/chosen"
     while ((have < n)); do
         i=$((i + 1))
         mkdir -p "$inside/kernel/copies/$i" "$tree/kernel/copies/$i"
@@ -101,13 +100,11 @@ _bench_modules() {
             copy=kernel/copies/$i/copy${i}_${name##*/}
             ln "$tree/$name" "$tree/$copy"
             cp "$tree/$name" "$inside/$copy"
-            printf '%s:%s\n' "$copy" "${line#*:}" >>"$BENCH/copies"
             have=$((have + 1))
         done <"$dep"
     done
-    cat "$BENCH/copies" >>"$tree/modules.dep"
-    cat "$BENCH"/{chosen,copies} >"$inside/modules.dep"
-    rm -f "$BENCH"/{chosen,copies}
+    run_logged bench.log depmod -b "$BENCH/modules-$n" "$k"
+    run_logged bench.log depmod -b "$BENCH/work" "$k"
     _pack "modules-$n"
 }
 
