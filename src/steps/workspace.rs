@@ -6,8 +6,10 @@
 //! link" (blue-build/cli#119).
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::plan::Refusal;
@@ -37,13 +39,7 @@ impl Workspace {
     /// # Errors
     /// [`Refusal::Locked`] when another run holds it; [`Refusal::CannotWrite`] when the user may not.
     pub fn open(root: &Root) -> Result<Self> {
-        let lock = Self::lock_file(root).map_err(|error| match error.is_denied() {
-            true => Refusal::CannotWrite(error.to_string()).into(),
-            false => anyhow::Error::from(error),
-        })?;
-        let lock = lock.context("opening the lock of the tree")?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
+        let lock = Self::lock(root)?;
         root.remove_tree(PACKAGES)?;
         root.remove_tree(DOWNLOADS)?;
         root.create_dir_all(PACKAGES, 0o700)?;
@@ -53,12 +49,34 @@ impl Workspace {
         })
     }
 
+    fn lock(root: &Root) -> Result<Flock<File>> {
+        loop {
+            let file = Self::lock_file(root).map_err(|error| match error.is_denied() {
+                true => Refusal::CannotWrite(error.to_string()).into(),
+                false => anyhow::Error::from(error),
+            })?;
+            let file = file.context("opening the lock of the tree")?;
+            if let Some(lock) = Self::take(root, file)? {
+                return Ok(lock);
+            }
+        }
+    }
+
     fn lock_file(root: &Root) -> root::Result<Option<File>> {
         root.create_dir_all(RUN, 0o755)?;
         if root.lstat(LOCK)?.is_none() {
             root.create_file(LOCK, 0o600)?;
         }
         root.open_file(LOCK)
+    }
+
+    /// `None` where a run that has ended in the meantime removed the file: who locks it keeps nobody out.
+    fn take(root: &Root, file: File) -> Result<Option<Flock<File>>> {
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
+        let held = lock.metadata()?;
+        let is_held = |there: root::Meta| (there.dev, there.ino) == (held.dev(), held.ino());
+        Ok(root.stat(LOCK)?.is_some_and(is_held).then_some(lock))
     }
 
     /// Begins the log of all that programs print from now on.
@@ -115,8 +133,14 @@ impl Workspace {
     /// # Errors
     /// When something cannot be removed.
     pub fn close(&mut self) -> Result<()> {
-        self.remove_tmp()?;
-        self.root.remove_tree(RUN)?;
+        self.empty()?;
+        self.root.remove_tree(DOWNLOADS)?;
+        self.root.remove_file(LOG)?;
+        // The lock goes last: from then on the directory may be the next run's.
+        match self.root.remove_tree(RUN) {
+            Err(error) if error.errno() == Some(Errno::ENOTEMPTY) => {}
+            done => _ = done?,
+        }
         self.lock = None;
         Ok(())
     }
@@ -144,5 +168,25 @@ impl Drop for Workspace {
         {
             tracing::warn!("removing our temporary files: {error:#}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_was_removed_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let mut first = Workspace::open(&root).unwrap();
+        let of_second = Workspace::lock_file(&root).unwrap().unwrap();
+        first.close().unwrap();
+        assert!(Workspace::take(&root, of_second).unwrap().is_none());
+        let of_second = Workspace::lock_file(&root).unwrap().unwrap();
+        first = Workspace::open(&root).unwrap();
+        let refusal = Workspace::take(&root, of_second).unwrap_err();
+        assert!(refusal.to_string().contains("at work on this tree"));
+        drop(first);
     }
 }
