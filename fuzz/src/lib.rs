@@ -5,6 +5,7 @@
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
 
+mod dns;
 mod elf;
 mod image;
 mod memory;
@@ -13,6 +14,7 @@ mod package;
 mod trickle;
 mod vmlinuz;
 
+pub use dns::dns;
 pub use elf::elf;
 pub use image::{initramfs, segment};
 pub use modules::{lists, module};
@@ -23,7 +25,7 @@ pub use vmlinuz::vmlinuz;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its seeds' folder.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("initramfs", initramfs),
     ("segment", segment),
     ("elf", elf),
@@ -31,4 +33,5 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("lists", lists),
     ("vmlinuz", vmlinuz),
     ("package", package),
+    ("dns", dns),
 ];

@@ -294,3 +294,88 @@ fn addresses(packet: &Packet<'_>, name: &Name<'_>, family: Family) -> Vec<IpAddr
     });
     addresses.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use simple_dns::ResourceRecord;
+    use simple_dns::rdata::{A, AAAA, CNAME};
+
+    use super::*;
+    use crate::kernel::testing::seeds;
+
+    const ID: u16 = 0x4f4b;
+    const NAME: &str = "rpms.example.org";
+
+    fn reply(flags: PacketFlag, code: RCODE, records: Vec<(&str, RData<'static>)>) -> Vec<u8> {
+        let mut packet = Packet::new_reply(ID);
+        packet.set_flags(flags);
+        *packet.rcode_mut() = code;
+        let (kind, class) = (QTYPE::TYPE(TYPE::A), QCLASS::CLASS(CLASS::IN));
+        let question = Question::new(Name::new_unchecked(NAME), kind, class, false);
+        packet.questions.push(question);
+        for (owner, data) in records {
+            let record = ResourceRecord::new(Name::new_unchecked(owner), CLASS::IN, 60, data);
+            packet.answers.push(record);
+        }
+        packet.build_bytes_vec_compressed().unwrap()
+    }
+
+    #[test]
+    fn seeds_are_current() {
+        let a = |last| RData::A(A::from(Ipv4Addr::new(192, 0, 2, last)));
+        let v6 = RData::AAAA(AAAA::from(Ipv6Addr::LOCALHOST));
+        let alias = |name: &'static str| RData::CNAME(CNAME(Name::new_unchecked(name)));
+        let chain = vec![
+            (NAME, alias("cdn.example.net")),
+            ("cdn.example.net", alias("a.example.net")),
+            ("a.example.net", a(3)),
+            ("other.example.net", a(4)),
+        ];
+        let found = |last: &[u8]| {
+            let addresses = last
+                .iter()
+                .map(|last| Ipv4Addr::new(192, 0, 2, *last).into());
+            Reply::Answer(Answer::Addresses(addresses.collect()))
+        };
+        let (plain, good) = (PacketFlag::empty(), RCODE::NoError);
+        let no_such_name = Reply::Answer(Answer::NoSuchName);
+        let refused = Reply::Refused("it answers ServerFailure".to_owned());
+        let table = [
+            (
+                "addresses",
+                reply(plain, good, vec![(NAME, a(1)), (NAME, a(2)), (NAME, v6)]),
+                found(&[1, 2]),
+            ),
+            ("alias", reply(plain, good, chain), found(&[3])),
+            (
+                "loop",
+                reply(plain, good, vec![(NAME, alias(NAME))]),
+                found(&[]),
+            ),
+            (
+                "no-such-name",
+                reply(plain, RCODE::NameError, vec![]),
+                no_such_name,
+            ),
+            (
+                "refused",
+                reply(plain, RCODE::ServerFailure, vec![]),
+                refused,
+            ),
+            (
+                "truncated",
+                reply(PacketFlag::TRUNCATION, good, vec![]),
+                Reply::Truncated,
+            ),
+        ];
+        for (what, bytes, expected) in &table {
+            assert_eq!(read(bytes, ID, NAME, Family::V4), *expected, "{what}");
+            assert_eq!(
+                read(bytes, ID + 1, NAME, Family::V4),
+                Reply::Another,
+                "{what}"
+            );
+        }
+        seeds("dns", &table.map(|(name, bytes, _)| (name, bytes)));
+    }
+}
