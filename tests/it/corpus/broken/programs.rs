@@ -174,6 +174,19 @@ fn libraries() -> Vec<Case> {
     }
     cases.extend([
         of(
+            "systemctl-of-another-systemd",
+            TrixieSlim,
+            "coreos/rpm-ostree#4938",
+            |draft| {
+                const PATH: &str = "usr/bin/systemctl";
+                let mut program = draft.archive().get(PATH).to_vec();
+                let needed = b"libsystemd-shared-257.so";
+                let at = program.windows(needed.len()).position(|it| it == needed);
+                program[at.unwrap()..][..needed.len()].copy_from_slice(b"libsystemd-shared-256.so");
+                draft.archive().replace(PATH, program);
+            },
+        ),
+        of(
             "linker-gone",
             TrixieSlim,
             "coreos/rpm-ostree#5483",
