@@ -98,7 +98,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --prove --no-commit --require-driver --no-inherit --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --no-commit --require-driver --no-inherit --prove --report --timeout --cache-dir --cache-initramfs --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -113,6 +113,10 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -136,17 +140,13 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --cache-dir --max-size --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --remove --no-commit --require-driver --no-inherit --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --remove --no-commit --require-driver --no-inherit --prove --report --timeout --cache-dir --cache-initramfs --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --from)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --cache-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -183,6 +183,10 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

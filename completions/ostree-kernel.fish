@@ -40,7 +40,6 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "verify"
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "status" -d 'Show kernels, backend, cliwrap and leftovers of the tree'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "inspect" -d 'Show what is in an initramfs, or what differs between two'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l from -d 'Take the SOURCEs, which are package names then, and what they require from REPO, a repository of the image that need not be enabled; needs dnf' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR, for the builds that share it by a cache mount' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l max-size -d 'Give a download up that is larger (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sha256sums -d 'Take each source only with the digest that sha256sum wrote to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l gpg-key -d 'Trust the public key in FILE, beside those of /etc/pki/rpm-gpg' -r -F
@@ -52,6 +51,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Reject an initramfs without this driver, inside or built in' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'End a program that runs longer than this, and fail' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR, for the builds that share it by a cache mount, and with --cache-initramfs what dracut made' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
 json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
@@ -63,21 +63,25 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its exact command lines, and change nothing'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Put the initramfs in place, but clean no caches and commit nothing'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Let dracut choose its modules anew, without those that the base\'s initramfs has'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l prove -d 'Build it twice, or once beside that of the cache, and fail if the two are not the same byte for byte'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-initramfs -d 'Take the initramfs from the cache directory, where nothing has changed that dracut could take, and keep it there otherwise; it is verified either way. Who can write to the directory can put another one there'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Show warnings and errors only'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Reject an initramfs without this driver, inside or built in' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'End a program that runs longer than this, and fail' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cache-dir -d 'Keep downloads in DIR, for the builds that share it by a cache mount, and with --cache-initramfs what dracut made' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
 json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE have it)' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build it twice, and fail if the two are not the same byte for byte'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Put the initramfs in place, but clean no caches and commit nothing'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-inherit -d 'Let dracut choose its modules anew, without those that the base\'s initramfs has'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build it twice, or once beside that of the cache, and fail if the two are not the same byte for byte'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cache-initramfs -d 'Take the initramfs from the cache directory, where nothing has changed that dracut could take, and keep it there otherwise; it is verified either way. Who can write to the directory can put another one there'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Show warnings and errors only'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'

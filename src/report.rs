@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a run found and did, as values and as JSON.
 //!
-//! A report holds no time, duration or random name, so that equal inputs give equal trees.
+//! A report holds no time, duration or random name, so that equal inputs give equal trees; a cache is an input.
 
 use serde::Serialize;
 
@@ -55,12 +55,15 @@ pub struct Report {
     /// Packages of the sources that the kernel does without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// The command lines that changed the tree, in order, as a shell would take them.
+    /// The command lines that made the tree what it is, in order, as a shell would take them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
     /// What dracut made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dracut: Option<DracutReport>,
+    /// What became of the cache; absent where none was asked for, or none could be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheReport>,
     /// Every check and its answer.
     pub checks: Vec<CheckReport>,
     /// The findings of all checks.
@@ -137,6 +140,15 @@ pub struct DracutReport {
     pub version: Option<String>,
     /// Its modules in the image.
     pub modules: Vec<String>,
+}
+
+/// What became of the result cache.
+#[derive(Debug, Clone, Serialize)]
+pub struct CacheReport {
+    /// The key of all that dracut could have taken.
+    pub key: String,
+    /// Whether the initramfs is the cache's. Its command line is one of an earlier build then.
+    pub hit: bool,
 }
 
 /// One check's answer.

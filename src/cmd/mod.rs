@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the user types: one file per command, its arguments and the page that tells its story.
 
+mod build;
 pub mod inspect;
 pub mod rebuild;
 pub mod replace;
@@ -20,12 +21,12 @@ use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::{Backend, Change, Kind, change};
 use crate::report::{
-    After, Before, FindingReport, HostReport, KernelReport, Labels, Outcome, PackageReport, Report,
-    SCHEMA, checks, tool,
+    After, Before, CacheReport, FindingReport, HostReport, KernelReport, Labels, Outcome,
+    PackageReport, Report, SCHEMA, checks, tool,
 };
-use crate::steps::generate::{self, Wants};
+use crate::steps::generate::Wants;
 use crate::steps::locate::Kernel;
-use crate::steps::verify::{Options, Reading, Verdict, verify};
+use crate::steps::verify::{Options, Reading, Verdict};
 use crate::steps::workspace::Workspace;
 use crate::steps::{clean, commit};
 use crate::sys::console;
@@ -46,8 +47,8 @@ struct Job<'a> {
     left_out: Vec<String>,
     warnings: Vec<String>,
     commit: Vec<Cmd>,
-    /// Build the initramfs twice, and compare.
-    prove: bool,
+    /// What became of the cache, where there is one.
+    cache: Option<CacheReport>,
     ending: &'a Ending,
 }
 
@@ -65,12 +66,19 @@ pub struct Ending {
     /// initramfs has
     #[arg(long)]
     pub no_inherit: bool,
+    /// Build it twice, or once beside that of the cache, and fail if the two are
+    /// not the same byte for byte
+    #[arg(long)]
+    pub prove: bool,
     /// Write the report to FILE too
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// End a program that runs longer than this, and fail
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub timeout: u64,
+    /// The cache.
+    #[command(flatten)]
+    pub caching: Caching,
     /// Arguments for dracut, after --
     #[arg(
         last = true,
@@ -78,6 +86,21 @@ pub struct Ending {
         help_heading = "Arguments"
     )]
     pub dracut: Vec<String>,
+}
+
+/// Options of what is kept for the next build.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cache")]
+pub struct Caching {
+    /// Keep downloads in DIR, for the builds that share it by a cache mount, and
+    /// with --cache-initramfs what dracut made
+    #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
+    pub cache_dir: PathBuf,
+    /// Take the initramfs from the cache directory, where nothing has changed that
+    /// dracut could take, and keep it there otherwise; it is verified either way.
+    /// Who can write to the directory can put another one there
+    #[arg(long)]
+    pub cache_initramfs: bool,
 }
 
 impl Ending {
@@ -104,7 +127,7 @@ impl Job<'_> {
         global: &Global,
     ) -> Result<Outcome> {
         let base = base.done();
-        let mut wants = self.ending.wants(exec.root(), base.as_ref())?;
+        let wants = self.ending.wants(exec.root(), base.as_ref())?;
         let mut options = Options {
             base,
             wanted: Wanted {
@@ -125,25 +148,8 @@ impl Job<'_> {
                 removed => format!("removed {}", removed.join(", ")),
             },
         )?;
-        let generate = || generate::generate(exec, &workspace, clean, &mut wants);
-        let mut candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
-        if self.prove {
-            let prove = || generate::prove(exec, &workspace, candidate, &mut wants);
-            candidate = step("prove", prove, |_| {
-                "built again, and every byte is the same".to_owned()
-            })?;
-        }
-        self.warnings.extend(candidate.warnings.iter().cloned());
-        options.lacking.clone_from(&candidate.lacking);
+        let verified = self.build(exec, &workspace, &clean, &wants, &mut options)?;
         let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
-        let verified = step(
-            "verify",
-            || verify(exec.root(), candidate, &options),
-            |verified| match verified {
-                Ok(_) => "nothing fatal".to_owned(),
-                Err(_) => "not fit to boot".to_owned(),
-            },
-        )?;
         let verified = match verified {
             Ok(verified) => verified,
             Err(verdict) => {
@@ -215,6 +221,7 @@ impl Job<'_> {
             left_out: self.left_out.clone(),
             commands,
             dracut: verdict.dracut.clone(),
+            cache: self.cache.clone(),
             checks,
             findings,
             warnings: self.warnings.clone(),

@@ -17,9 +17,6 @@ use crate::sys::root::Root;
 /// multipath.conf, a module changed), verifies it and commits.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Build it twice, and fail if the two are not the same byte for byte
-    #[arg(long, help_heading = "Initramfs and commit")]
-    pub prove: bool,
     /// Options of both jobs.
     #[command(flatten)]
     pub ending: Ending,
@@ -55,7 +52,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         left_out: Vec::new(),
         warnings: Vec::new(),
         commit: commit::commands(&exec, host.kind)?,
-        prove: args.prove,
+        cache: None,
         ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, base, global)

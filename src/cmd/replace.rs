@@ -16,7 +16,7 @@ use crate::plan::{self, Backend, Host, Plan, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::steps::journal::Journal;
 use crate::steps::verify::{self, Reading};
-use crate::steps::workspace::{self, Workspace};
+use crate::steps::workspace::Workspace;
 use crate::steps::{commit, done, locate, resolve, survey, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
@@ -64,7 +64,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let workspace = Workspace::open(&root)?;
     // The base's initramfs is read while packages are fetched and checked.
     let base = verify::baseline(&root, &host.kernel()?);
-    let resolve = || resolve::resolve(&exec, &host, &workspace, &args.sources.request());
+    let resolve = || resolve::resolve(&exec, &host, &workspace, &args.request());
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, &host, &wishes)?;
@@ -110,13 +110,17 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         commit: commit::commands(&exec, plan.kind)?,
-        prove: false,
+        cache: None,
         ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, journal.base.into(), global)
 }
 
 impl Args {
+    fn request(&self) -> resolve::Request<'_> {
+        self.sources.request(&self.ending.caching.cache_dir)
+    }
+
     fn wishes(&self, sources: &[plan::Source]) -> Wishes {
         Wishes {
             backend: self.backend,
@@ -152,7 +156,7 @@ fn at_a_glance(exec: &Exec, host: &Host, args: &Args) -> Option<Value> {
     if args.dry_run {
         return None;
     }
-    let sources = resolve::glance(exec.root(), &args.sources.request()).ok()??;
+    let sources = resolve::glance(exec.root(), &args.request()).ok()??;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, host, &wishes).ok()?;
     let plan = plan::plan(host, set, &wishes).ok()?;
@@ -164,6 +168,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     let unfinished = || Journal::of(exec.root(), &plan.set.kver);
     if !plan.settled
         || ending.no_inherit
+        || ending.prove
         || !ending.require_driver.is_empty()
         || unfinished()?.is_some()
     {
@@ -233,14 +238,13 @@ fn dry_run(
     args: &Args,
     global: &Global,
 ) -> Result<Outcome> {
-    let tmpdir = &format!("/{}", workspace::TMP);
     let kver = &plan.set.kver;
     // cliwrap will be off by then, so dracut is itself.
     let mut commands = Vec::new();
     let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
     // The new kernel's System.map is of the old one's kind.
     let with_map = depmod::has_map(exec.root(), &plan.old)?;
-    commands.extend(wants.commands("dracut", kver, tmpdir, with_map));
+    commands.extend(wants.commands("dracut", kver, with_map));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);
     }

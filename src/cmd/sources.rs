@@ -2,7 +2,7 @@
 //! Where packages come from and whom they are taken from: options of `replace`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::kernel::signature::Signature;
 use crate::plan::pin;
@@ -27,9 +27,6 @@ pub struct Sources {
     /// from REPO, a repository of the image that need not be enabled; needs dnf
     #[arg(long, value_name = "REPO")]
     pub from: Option<String>,
-    /// Keep downloads in DIR, for the builds that share it by a cache mount
-    #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
-    pub cache_dir: PathBuf,
     /// Give a download up that is larger (bytes, or with K, M, G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
     pub max_size: u64,
@@ -48,14 +45,14 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// What [`crate::steps::resolve`] is asked for.
-    pub fn request(&self) -> Request<'_> {
+    /// What [`crate::steps::resolve`] is asked for, with a directory for downloads.
+    pub fn request<'a>(&'a self, cache: &'a Path) -> Request<'a> {
         Request {
             sources: &self.sources,
             from: self.from.as_deref(),
             sums: self.sha256sums.as_deref(),
             keys: &self.gpg_key,
-            cache: &self.cache_dir,
+            cache,
             max_size: self.max_size,
         }
     }

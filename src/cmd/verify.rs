@@ -120,6 +120,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         changes: Vec::new(),
         left_out: Vec::new(),
         commands: Vec::new(),
+        cache: None,
         dracut: verdict.dracut,
         checks,
         findings,

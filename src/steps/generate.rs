@@ -13,10 +13,11 @@ use anyhow::{Context, Result, bail};
 
 use self::difference::difference;
 use self::heard::Heard;
+use super::cache::{Cache, Inputs, Key, Notes};
 use super::clean::Clean;
 use super::hold;
 use super::locate::Kernel;
-use super::workspace::Workspace;
+use super::workspace::{TMP, Workspace};
 use crate::checks::{Baseline, Lacking};
 use crate::initramfs;
 use crate::kernel::kver::Kver;
@@ -34,16 +35,39 @@ pub struct Candidate {
     pub kernel: Kernel,
     /// Where it lies, relative to the root.
     pub path: String,
-    /// What the user should know of how it was made.
-    pub warnings: Vec<String>,
+    /// What dracut's log says of it.
+    pub notes: Notes,
     /// Modules that depmod says cannot be loaded.
     pub lacking: Vec<Lacking>,
+    /// Its key, where there is a cache.
+    pub key: Option<Key>,
+    /// Whether it is the cache's, and dracut did not run.
+    pub is_cached: bool,
     root: Root,
     /// Writing it to the disk goes on while it is verified.
     syncing: Option<JoinHandle<Result<(), root::Error>>>,
 }
 
 impl Candidate {
+    /// One whose file is not there yet.
+    fn new(root: &Root, kernel: &Kernel) -> Self {
+        Self {
+            path: candidate_path(&kernel.kver),
+            notes: Notes::default(),
+            lacking: Vec::new(),
+            key: None,
+            is_cached: false,
+            root: root.clone(),
+            syncing: None,
+            kernel: kernel.clone(),
+        }
+    }
+
+    /// What the user should know of how it was made.
+    pub fn warnings(&self) -> Vec<String> {
+        heard::warnings(&self.notes)
+    }
+
     /// Waits until it is on the disk.
     ///
     /// # Errors
@@ -101,16 +125,16 @@ impl Wants {
 
     /// The command lines. `program` is dracut's.
     /// `with_map`: as [`depmod::all`].
-    pub fn commands(&self, program: &str, kver: &Kver, tmpdir: &str, with_map: bool) -> [Cmd; 2] {
-        let dracut = self.dracut(program, kver, tmpdir);
+    pub fn commands(&self, program: &str, kver: &Kver, with_map: bool) -> [Cmd; 2] {
+        let dracut = self.dracut(program, kver);
         [depmod::all(kver, with_map), dracut]
     }
 
-    fn dracut(&self, program: &str, kver: &Kver, tmpdir: &str) -> Cmd {
+    fn dracut(&self, program: &str, kver: &Kver) -> Cmd {
         dracut::build(&dracut::Options {
             program,
             kver,
-            tmpdir,
+            tmpdir: &format!("/{TMP}"),
             inherited: &self.inherited,
             extra: &self.extra,
             output: &format!("/{}", candidate_path(kver)),
@@ -118,101 +142,130 @@ impl Wants {
     }
 }
 
-/// Builds the initramfs. dracut does its work once; where it stops before that, since a module of
-/// the base cannot be added any more, it starts again without that one, which goes from `wants`.
+/// Takes the initramfs out of the cache, or builds it. dracut does its work once; where it stops before that, since a module
+/// of the base cannot be added any more, it starts again without that one, which goes from `wants`.
 ///
 /// # Errors
 /// When depmod or dracut fails, or dracut prints that something was lost, or made no file.
 pub fn generate(
     exec: &Exec,
     workspace: &Workspace,
-    clean: Clean,
+    clean: &Clean,
     wants: &mut Wants,
+    cache: Option<&Cache>,
 ) -> Result<Candidate> {
     let root = exec.root();
-    let kver = clean.kernel.kver.clone();
-    let mut candidate = Candidate {
-        path: candidate_path(&kver),
-        warnings: Vec::new(),
-        lacking: Vec::new(),
-        root: root.clone(),
-        syncing: None,
-        kernel: clean.kernel,
-    };
-    (candidate.warnings, candidate.lacking) = build(exec, workspace, &kver, wants)
+    let mut candidate = Candidate::new(root, &clean.kernel);
+    let kver = &clean.kernel.kver;
+    make(exec, workspace, &mut candidate, wants, cache)
         .with_context(|| format!("generating the initramfs for {kver}"))?;
     let (root, path) = (root.clone(), candidate.path.clone());
     candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
     Ok(candidate)
 }
 
+fn make(
+    exec: &Exec,
+    workspace: &Workspace,
+    candidate: &mut Candidate,
+    wants: &mut Wants,
+    cache: Option<&Cache>,
+) -> Result<()> {
+    let root = exec.root();
+    let kver = candidate.kernel.kver.clone();
+    candidate.lacking = prepare(exec, workspace, &kver)?;
+    if let Some(cache) = cache {
+        let program = cliwrap::real(root, "dracut")?;
+        let inputs = Inputs {
+            dracut: &wants.dracut(&program, &kver),
+            extra: &wants.extra,
+        };
+        candidate.key = cache.key(exec, &inputs)?;
+        let key = candidate.key.as_ref();
+        if let Some(notes) = key.and_then(|key| cache.take(key, root, &candidate.path)) {
+            wants
+                .inherited
+                .retain(|module| !notes.refused.contains(module));
+            // How the initramfs came to be; the build that kept it ran this.
+            exec.has_run(wants.dracut(&program, &kver).to_string());
+            candidate.notes = notes;
+            candidate.is_cached = true;
+        }
+    }
+    if !candidate.is_cached {
+        candidate.notes = build(exec, workspace, &kver, wants)?;
+    }
+    for warning in candidate.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
 /// Builds the candidate a second time, by the same command lines, and compares.
 ///
 /// # Errors
-/// When the second build fails or is not the same; then it says what differs.
+/// When the second build fails; inside, what differs where it is not the same.
 pub fn prove(
     exec: &Exec,
     workspace: &Workspace,
-    mut first: Candidate,
+    first: &mut Candidate,
     wants: &mut Wants,
-) -> Result<Candidate> {
+) -> Result<Result<Candidate, String>> {
     first.sync()?;
     let root = exec.root();
-    let kver = first.kernel.kver.clone();
+    let mut second = Candidate::new(root, &first.kernel);
+    let kver = &first.kernel.kver;
     // dracut writes its arguments into the image: the second file must have the first one's name.
-    let path = std::mem::replace(&mut first.path, format!("{}-first", candidate_path(&kver)));
-    root.rename(&path, &first.path)?;
-    let mut second = Candidate {
-        path,
-        warnings: Vec::new(),
-        lacking: Vec::new(),
-        root: root.clone(),
-        syncing: None,
-        kernel: first.kernel.clone(),
+    first.path = format!("{}-first", candidate_path(kver));
+    root.rename(&second.path, &first.path)?;
+    let mut again = || {
+        second.lacking = prepare(exec, workspace, kver)?;
+        second.notes = build(exec, workspace, kver, wants)?;
+        anyhow::Ok(())
     };
-    (second.warnings, second.lacking) = build(exec, workspace, &kver, wants)
-        .with_context(|| format!("generating the initramfs for {kver} a second time"))?;
-    match difference(root, &first.path, &second.path)? {
+    again().with_context(|| format!("generating the initramfs for {kver} a second time"))?;
+    // It was not asked any more for what the first one refused.
+    let refused = [&first.notes.refused[..], &second.notes.refused];
+    second.notes.refused = refused.concat();
+    second.key.clone_from(&first.key);
+    let names = match first.is_cached {
+        true => ("the cached initramfs", "the new build"),
+        false => ("the first build", "the second build"),
+    };
+    Ok(match difference(root, &first.path, &second.path, names)? {
         None => Ok(second),
-        Some(what) => bail!(
-            "two builds of the initramfs for {kver} are not the same, and nothing was committed. Look for what makes a file or a date of its own in dracut's modules and configuration:\n{what}"
-        ),
-    }
+        Some(what) => Err(what),
+    })
 }
 
-/// One build into the candidate's place. Returns what the user should know of it, and the modules that
-/// cannot be loaded.
-fn build(
-    exec: &Exec,
-    workspace: &Workspace,
-    kver: &Kver,
-    wants: &mut Wants,
-) -> Result<(Vec<String>, Vec<Lacking>)> {
+/// What is to be done before dracut is asked for anything. Returns the modules that cannot be loaded.
+fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<Vec<Lacking>> {
     let root = exec.root();
-    let path = candidate_path(kver);
-    let tmpdir = format!("/{}", workspace.tmp()?);
+    workspace.remove_tmp()?;
     for (name, _) in root.list(kver.dir())? {
         // A depmod that was killed left it.
         if depmod::is_temporary(&name.to_string_lossy()) {
             root.remove_file(format!("{}/{}", kver.dir(), name.to_string_lossy()))?;
         }
     }
-    let lacking = run_depmod(exec, kver)?;
-    root.remove_file(&path)?;
+    root.remove_file(candidate_path(kver))?;
+    run_depmod(exec, kver)
+}
+
+/// One dracut run into the candidate's place. Returns what its log says of it.
+fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
+    let root = exec.root();
+    let path = candidate_path(kver);
+    workspace.tmp()?;
     let quiet = hold::quieten(root)?;
-    let heard = run_dracut(exec, kver, wants, &tmpdir)?;
+    let notes = run_dracut(exec, kver, wants)?;
     drop(quiet);
     workspace.remove_tmp()?;
-    heard.judge(kver)?;
-    let warnings = heard.warnings();
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
     match root.lstat(&path)? {
         Some(meta) if meta.kind == root::Kind::File && meta.size > 0 => {
             root.set_mode(&path, 0o600)?;
             append_random(root, &path, meta.size)?;
-            Ok((warnings, lacking))
+            Ok(notes)
         }
         Some(_) => bail!(
             "dracut exited with status 0, and its file is empty. Run again with -v to read its log{}",
@@ -243,8 +296,9 @@ fn run_depmod(exec: &Exec, kver: &Kver) -> Result<Vec<Lacking>> {
 }
 
 /// dracut, again where it cannot add a module of the base.
-fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants, tmpdir: &str) -> Result<Heard> {
+fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let program = cliwrap::real(exec.root(), "dracut")?;
+    let mut notes = Notes::default();
     loop {
         let mut heard = Heard::default();
         let mut progress = dracut::Progress::default();
@@ -254,18 +308,21 @@ fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants, tmpdir: &str) -> Resu
             }
             heard.listen(line);
         };
-        let ran = exec.run(&wants.dracut(&program, kver, tmpdir), &mut listen);
+        let ran = exec.run(&wants.dracut(&program, kver), &mut listen);
         let had = wants.inherited.len();
         wants
             .inherited
             .retain(|module| Some(module) != heard.refused.as_ref());
-        match &heard.refused {
-            Some(module) if ran.is_err() && wants.inherited.len() < had => tracing::warn!(
-                "the base's initramfs has dracut's module {module}, which cannot be added now; dracut starts again without it"
-            ),
+        match heard.refused.take() {
+            Some(module) if ran.is_err() && wants.inherited.len() < had => {
+                tracing::info!("dracut starts again without its module {module}");
+                notes.refused.push(module);
+            }
             _ => {
                 ran.map_err(|error| advise(error, heard.advice()))?;
-                return Ok(heard);
+                heard.judge(kver)?;
+                notes.compression = heard.compression;
+                return Ok(notes);
             }
         }
     }

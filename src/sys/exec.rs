@@ -10,10 +10,12 @@ mod child;
 mod cmd;
 mod doorman;
 mod find;
+mod given;
 mod lines;
 
 pub use cmd::{Cmd, quote};
 pub use doorman::{ENTER_ROOT, enter_root};
+pub use given::given;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -33,22 +35,6 @@ use super::{console, stop};
 
 /// Where programs are looked for inside the root: the directories of the operating system only.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Variables of the caller that reach a child: proxies, the container marker that rpm-ostree looks
-/// at, and the reproducible-build clock. Everything else is dropped.
-const PASSED: [&str; 11] = [
-    "http_proxy",
-    "https_proxy",
-    "ftp_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "container",
-    "SOURCE_DATE_EPOCH",
-];
 
 /// A query that prints more than this is an error (bytes); `rpm -qa` with all capabilities of a
 /// large image is about 8 MiB.
@@ -377,16 +363,9 @@ fn clean_command(program: &Path) -> Command {
     let mut command = program_command(program);
     command
         .env_clear()
-        .env("PATH", PATH)
-        .env("HOME", "/")
-        .env("LC_ALL", "C.UTF-8")
+        .envs(given::environment())
         .stdin(Stdio::null())
         .current_dir("/");
-    for name in PASSED {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
     command
 }
 

@@ -89,6 +89,10 @@ pub struct Meta {
     pub gid: u32,
     /// How many names it has.
     pub nlink: u64,
+    /// When its contents changed, in whole seconds since 1970.
+    pub mtime: i64,
+    /// The device that a device node stands for.
+    pub rdev: u64,
 }
 
 impl Root {
@@ -378,6 +382,8 @@ impl From<FileStat> for Meta {
             uid: stat.st_uid,
             gid: stat.st_gid,
             nlink: stat.st_nlink as u64,
+            mtime: stat.st_mtime as i64,
+            rdev: stat.st_rdev as u64,
         }
     }
 }

@@ -23,6 +23,9 @@ const PACKAGES: &str = concat!(
     r"[R\t%{REQUIRENAME}\t%{REQUIREFLAGS:depflags}\t%{REQUIREVERSION}\n]"
 );
 
+/// A package and its header's digest, which says all that the package is.
+const DIGESTS: &str = r"%{NEVRA} %{SHA256HEADER}\n";
+
 /// Where rpmdbs are, relative to the root; often links to one another.
 const DATABASES: [&str; 3] = ["usr/share/rpm", "usr/lib/sysimage/rpm", "var/lib/rpm"];
 
@@ -119,6 +122,19 @@ impl<'a> Database<'a> {
         let cmd = Cmd::new(self.rpm).args(["-qa", "--qf", PACKAGES]);
         let output = self.exec.ask(&self.snapshot.asked(cmd))?;
         parse_packages(&String::from_utf8_lossy(&output))
+    }
+
+    /// Name, version and the header's digest of every installed package, sorted.
+    ///
+    /// # Errors
+    /// When rpm fails.
+    pub fn digests(&self) -> Result<Vec<String>> {
+        let cmd = Cmd::new(self.rpm).args(["-qa", "--qf", DIGESTS]);
+        let output = self.exec.ask(&self.snapshot.asked(cmd))?;
+        let output = String::from_utf8_lossy(&output);
+        let mut lines: Vec<_> = output.lines().map(str::to_owned).collect();
+        lines.sort();
+        Ok(lines)
     }
 
     /// The packages that own a path (relative to the root); none where it has no owner.

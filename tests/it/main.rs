@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod caches;
+#[cfg(test)]
 mod completions;
 #[cfg(test)]
 mod console;

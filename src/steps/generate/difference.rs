@@ -17,12 +17,17 @@ struct Build {
     inventory: Inventory,
 }
 
-/// What differs between two initramfs files, as `inspect --diff` says it; `None` where the bytes are
-/// the same.
+/// What differs between two initramfs files, as `inspect --diff` says it with these names for them; `None` where the bytes
+/// are the same.
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub fn difference(root: &Root, first: &str, second: &str) -> Result<Option<String>> {
+pub fn difference(
+    root: &Root,
+    first: &str,
+    second: &str,
+    names: (&str, &str),
+) -> Result<Option<String>> {
     let open = |path: &str| -> Result<File> {
         root.open_file(path)?
             .with_context(|| format!("/{path} is gone"))
@@ -40,8 +45,7 @@ pub fn difference(root: &Root, first: &str, second: &str) -> Result<Option<Strin
         (&two.summary, &two.inventory),
     );
     let mut text = Vec::new();
-    inspect::write_diff(("the first build", "the second build"), &diff, &mut text)
-        .context("saying what differs")?;
+    inspect::write_diff(names, &diff, &mut text).context("saying what differs")?;
     let mut text = String::from_utf8_lossy(&text).into_owned();
     if diff.is_empty() {
         text += &beneath(&one.inventory, &two.inventory);

@@ -4,6 +4,7 @@
 use anyhow::{Result, bail};
 
 use crate::kernel::kver::Kver;
+use crate::steps::cache::Notes;
 use crate::sys::exec::quoted;
 use crate::tools::dracut::{self, Meaning};
 
@@ -15,7 +16,8 @@ const KEPT: usize = 20;
 pub(super) struct Heard {
     losses: Vec<String>,
     no_initramfs: bool,
-    compression: Vec<String>,
+    /// Lines that say that it is not compressed as it was asked for.
+    pub(super) compression: Vec<String>,
     /// The module that cannot be added.
     pub(super) refused: Option<String>,
 }
@@ -76,12 +78,15 @@ impl Heard {
             }
         }
     }
+}
 
-    /// What the user should know, although the initramfs is whole.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        let lines = self.compression.iter();
-        lines
-            .map(|line| format!("dracut did not compress as it was asked to: {line}"))
-            .collect()
-    }
+/// What the user should know, although the initramfs is whole.
+pub(super) fn warnings(notes: &Notes) -> Vec<String> {
+    let refused = notes.refused.iter().map(|module| {
+        format!("the base's initramfs has dracut's module {module}, which cannot be added now")
+    });
+    let compression = notes.compression.iter();
+    let compression =
+        compression.map(|line| format!("dracut did not compress as it was asked to: {line}"));
+    refused.chain(compression).collect()
 }
