@@ -108,6 +108,22 @@ _bench_modules() {
     _pack "modules-$n"
 }
 
+# The new kernel's packages, of which kernel-modules-extra is 200 MB larger by what no compressor makes smaller.
+_bench_packages() {
+    local dir=$BED/kernels/new k n
+    k=$(kver_of new)
+    rm -rf "${BENCH:?}/large" "$RPMS/large"
+    mkdir -p "$BENCH/large/lists"
+    cp -al "$dir/tree" "$BENCH/large/tree"
+    cp "$dir"/lists/*.list "$BENCH/large/lists/"
+    mkdir "$BENCH/large/tree/lib/modules/$k/large"
+    echo "/lib/modules/$k/large" >>"$BENCH/large/lists/modules-extra.list"
+    for n in {1..200}; do head -c 1000000 /dev/urandom >"$BENCH/large/tree/lib/modules/$k/large/$n"; done
+    pack new "$RPMS/large" x86_64 1 --define "tree $BENCH/large/tree" --define "lists $BENCH/large/lists"
+    sign "$RPMS/large"/*.rpm
+    rm -rf "$BENCH/large"
+}
+
 bed_bench_setup() {
     local key n
     bed_base trixie
@@ -122,6 +138,7 @@ bed_bench_setup() {
     with_image localhost/bed-trixie _bench_tree
     for n in 10 50 100 300; do _bench_size "$n"; done
     for n in 500 1500 3000 4500; do _bench_modules "$n"; done
+    _bench_packages
     mark_fresh bench "$key"
 }
 
@@ -135,7 +152,7 @@ bed_bench_build() {
     chmod 0777 "$out"
     cp "$measure" "$out/measure"
     b bud --isolation chroot --network host --pull-never --no-cache --force-rm \
-        --volume "$RPMS/new:/rpms:ro" --volume "$out:/bed" --build-arg "BASE=$base" --build-arg "SETUP=$setup" --build-arg "COMMAND=$command" \
+        --volume "$RPMS/new:/rpms:ro" --volume "$RPMS/large:/rpms-large:ro" --volume "$out:/bed" --build-arg "BASE=$base" --build-arg "SETUP=$setup" --build-arg "COMMAND=$command" \
         -t "localhost/bench-$name" -f "$TOP/benches/Containerfile" "$out/context" >"$out/log" 2>&1 </dev/null ||
         die "the build $name failed (log: $out/log)"
 }
