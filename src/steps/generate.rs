@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod, then the real dracut, once. Its exit status 0 is not believed: the log is read for the
+//! depmod, then the real dracut, once, unless a cache has its result. Its exit status 0 is not believed: the log is read for the
 //! lines that mean loss.
 
 mod difference;
