@@ -16,7 +16,7 @@ export OSTREE_KERNEL_STATIC = $(abspath $(TARGET)/$(HOST)/dist/ostree-kernel)
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: deps
 deps: ## install what building and testing need (apt-get)
@@ -149,6 +149,10 @@ $(CARGO_DENY):
 .PHONY: release-check
 release-check: dist deny ## what must hold before a release: CONTRIBUTING.md names the steps
 	packaging/release-check $(TARGET)/dist-archives
+
+.PHONY: cross-check
+cross-check: build ## the other architectures: type-checks, s390x's unit tests under QEMU (3 GB on disk; minutes)
+	packaging/cross-check $(TARGET)/cross
 
 .PHONY: clean
 clean: ## remove what was built; what the test bed downloaded stays
