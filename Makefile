@@ -151,7 +151,7 @@ release-check: dist deny ## what must hold before a release: CONTRIBUTING.md nam
 	packaging/release-check $(TARGET)/dist-archives
 
 .PHONY: cross-check
-cross-check: build ## the other architectures: type-checks, s390x's unit tests under QEMU (3 GB on disk; minutes)
+cross-check: build ## the other architectures: built, tried under QEMU, and the unit tests of s390x (3 GB on disk; minutes)
 	packaging/cross-check $(TARGET)/cross
 
 .PHONY: clean
