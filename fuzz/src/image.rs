@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The initramfs reader: a whole image with all that is learnt from it, and one compressed segment.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use ostree_kernel::initramfs::{
-    Bodies, Compression, Inventory, Limits, OnDisk, OpenFile, Place, ReadError, Segment,
-    random_tail, read_into,
+    Bodies, Compression, Entry, Inventory, Limits, OnDisk, OpenFile, Place, ReadError, Segment,
+    Visitor, random_tail, read, read_into,
 };
 
 use crate::memory::within;
+use crate::model::{Told, told};
 use crate::trickle::Trickle;
 
 /// lz4's block and its compressed form (16 MiB), the ring and the source (2 MiB), a file that is
@@ -56,10 +57,40 @@ pub fn initramfs(image: &[u8]) {
     let whole = within(MEMORY, || reading(image, image));
     let slow = within(MEMORY, || reading(Trickle::new(image), image));
     assert_eq!(whole, slow, "one byte at a time");
+    if whole.end.is_ok() {
+        assert_right(image);
+    }
 }
 
-/// One compressed segment: the first byte says which compression, and stands for its magic.
-pub fn segment(bytes: &[u8]) {
+/// Whether an image can be read; what is read has to be what the image says.
+pub fn is_read(image: &[u8]) -> bool {
+    let is_read = within(MEMORY, || reading(image, image)).end.is_ok();
+    if is_read {
+        assert_right(image);
+    }
+    is_read
+}
+
+/// The reading of a good image says what the model says.
+fn assert_right(image: &[u8]) {
+    let mut seen = Seen(Vec::new());
+    let segments = read(image, &limits(), &mut seen).expect("it was read before");
+    assert_eq!(seen.0, told(image, &segments), "the model says otherwise");
+}
+
+struct Seen(Vec<Told>);
+
+impl Visitor for Seen {
+    fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
+        let mut data = Vec::new();
+        body.read_to_end(&mut data)?;
+        self.0.push(Told::of(entry, data));
+        Ok(())
+    }
+}
+
+/// The image that input for [`segment`] stands for: the first byte says which compression.
+pub fn segment_image(bytes: &[u8]) -> Option<Vec<u8>> {
     const MAGICS: [&[u8]; 6] = [
         b"\x28\xb5\x2f\xfd",
         b"\x1f\x8b\x08",
@@ -68,11 +99,16 @@ pub fn segment(bytes: &[u8]) {
         b"\x02\x21\x4c\x18",
         b"BZh",
     ];
-    let Some((which, rest)) = bytes.split_first() else {
+    let (which, rest) = bytes.split_first()?;
+    let magic = MAGICS[usize::from(*which) % MAGICS.len()];
+    Some([magic, rest].concat())
+}
+
+/// One compressed segment: the first byte says which compression, and stands for its magic.
+pub fn segment(bytes: &[u8]) {
+    let Some(mut image) = segment_image(bytes) else {
         return;
     };
-    let mut image = MAGICS[usize::from(*which) % MAGICS.len()].to_vec();
-    image.extend_from_slice(rest);
     initramfs(&image);
     // What ends where it says is followed by whatever comes next, and does not see it.
     let alone = reading(image.as_slice(), &image);

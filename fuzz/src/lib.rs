@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What must hold of every reader, whatever the bytes: each function takes hostile input and panics
 //! where a reader panics, holds more memory than it may, contradicts itself, answers otherwise when
-//! the bytes come one at a time, or reports an error without a place.
+//! the bytes come one at a time, reads what an image does not say, or reports an error without a
+//! place.
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
 
@@ -9,6 +10,7 @@ mod dns;
 mod elf;
 mod image;
 mod memory;
+mod model;
 mod modules;
 mod package;
 mod trickle;
@@ -16,7 +18,7 @@ mod vmlinuz;
 
 pub use dns::dns;
 pub use elf::elf;
-pub use image::{initramfs, segment};
+pub use image::{initramfs, is_read, segment, segment_image};
 pub use modules::{lists, module};
 pub use package::package;
 pub use vmlinuz::vmlinuz;

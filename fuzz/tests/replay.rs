@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every seed and its neighbours through its target: cut at every length, each bit of each byte
-//! flipped, each byte all zeros and all ones. No fuzzer is needed for that.
+//! flipped, each byte all zeros and all ones. And small images with every value at every byte. No
+//! fuzzer is needed for that.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ostree_kernel_fuzz::TARGETS;
+use ostree_kernel_fuzz::{TARGETS, is_read, segment_image};
 
 /// A seed and all its neighbours; the slowest takes a few seconds.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -17,31 +19,27 @@ const BYTES: usize = 300;
 /// The process at its largest, in KiB: what C code holds is in it.
 const RESIDENT_MAX: u64 = 256 << 10;
 
+/// Memory is counted for the whole process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn seeds_and_their_neighbours() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut wrong = Vec::new();
     for (name, target) in TARGETS {
         let start = Instant::now();
         let (mut seeds, mut inputs) = (0, 0);
         for (path, bytes) in files(name) {
-            let (done, watch) = channel();
-            let watchdog = path.clone();
-            let dog = std::thread::spawn(move || {
-                if watch.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
-                    eprintln!("{watchdog}: not done after {LONGEST:?}");
-                    std::process::abort();
+            seeds += 1;
+            watched(&path, || {
+                for (what, input) in neighbours(&bytes) {
+                    inputs += 1;
+                    if std::panic::catch_unwind(|| target(&input)).is_err() {
+                        wrong.push(format!("{path}, {what}"));
+                        break;
+                    }
                 }
             });
-            seeds += 1;
-            for (what, input) in neighbours(&bytes) {
-                inputs += 1;
-                if std::panic::catch_unwind(|| target(&input)).is_err() {
-                    wrong.push(format!("{path}, {what}"));
-                    break;
-                }
-            }
-            done.send(()).expect("the watchdog waits");
-            dog.join().expect("the watchdog ends");
         }
         assert!(seeds > 0, "{name} has no seeds; run make seeds");
         println!(
@@ -49,10 +47,65 @@ fn seeds_and_their_neighbours() {
             start.elapsed()
         );
     }
-    let resident = resident_max();
-    println!("at most {} MiB resident", resident >> 10);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(resident <= RESIDENT_MAX, "{resident} KiB resident");
+    bounded();
+}
+
+/// Two raw images, with sums and without, and a segment of each compression: with every value at
+/// every byte, and cut at every length, each ends in an error or is read as what it says.
+#[test]
+fn every_change_of_a_small_image() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let raw = files("initramfs").into_iter();
+    let raw = raw.filter(|(path, _)| path.ends_with("/small") || path.ends_with("/summed"));
+    let packed = files("segment").into_iter();
+    let packed = packed.filter_map(|(path, bytes)| Some((path, segment_image(&bytes)?)));
+    for (path, image) in raw.chain(packed) {
+        let start = Instant::now();
+        assert!(is_read(&image), "{path}");
+        let (mut readings, mut errors) = (0, 0);
+        let mut look =
+            |what: &dyn Fn() -> String, image: &[u8]| match std::panic::catch_unwind(|| {
+                is_read(image)
+            }) {
+                Ok(true) => readings += 1,
+                Ok(false) => errors += 1,
+                Err(_) => panic!("{path}, {}", what()),
+            };
+        watched(&path, || {
+            for length in 0..image.len() {
+                look(&|| format!("cut at {length}"), &image[..length]);
+            }
+            let mut changed = image.clone();
+            for at in 0..image.len() {
+                for value in (0..=u8::MAX).filter(|value| *value != image[at]) {
+                    changed[at] = value;
+                    look(&|| format!("byte {at} is {value:#04x}"), &changed);
+                }
+                changed[at] = image[at];
+            }
+        });
+        println!(
+            "{path}: {readings} readings, {errors} errors, {:.1?}",
+            start.elapsed()
+        );
+    }
+    bounded();
+}
+
+/// Does `work`, or ends the process when it hangs.
+fn watched(name: &str, work: impl FnOnce()) {
+    let (done, watch) = channel();
+    let name = name.to_owned();
+    let dog = std::thread::spawn(move || {
+        if watch.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{name}: not done after {LONGEST:?}");
+            std::process::abort();
+        }
+    });
+    work();
+    done.send(()).expect("the watchdog waits");
+    dog.join().expect("the watchdog ends");
 }
 
 /// The seeds of a target, by name.
@@ -91,11 +144,13 @@ fn neighbours(seed: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
         .chain(changed)
 }
 
-/// `VmHWM` of this process in KiB.
-fn resident_max() -> u64 {
+/// Looks at `VmHWM` of this process.
+fn bounded() {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let size = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    size.and_then(|size| size.trim().parse().ok())
-        .expect("a size in kB")
+    let size = size.and_then(|size| size.trim().parse().ok());
+    let resident: u64 = size.expect("a size in kB");
+    println!("at most {} MiB resident", resident >> 10);
+    assert!(resident <= RESIDENT_MAX, "{resident} KiB resident");
 }
