@@ -40,7 +40,13 @@ pub fn release(subject: &Subject) -> Looked {
             subject.kver.as_str(),
             "reinstall the kernel's packages; it would look for its modules in another directory",
         )]),
-        Err(why) => Err(Answer::CouldNotLook(format!("{path}: {why}"))),
+        Err(it) if it.damaged => Ok(vec![Finding::new(
+            path,
+            &it.why,
+            "a whole kernel image",
+            "reinstall the kernel's packages",
+        )]),
+        Err(it) => Err(Answer::CouldNotLook(format!("{path}: {}", it.why))),
     }
 }
 

@@ -30,7 +30,7 @@ pub use hmac::Hmac;
 pub use kmods::PLACES;
 pub use omitted::Omitted;
 pub use registry::CHECKS;
-pub use subject::{Image, ImageFile, Kmod, Lacking, Lists, Owner, Subject, Tree};
+pub use subject::{Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Owner, Subject, Tree};
 pub use wanted::{RootDevice, Wanted};
 
 /// How bad a finding is.

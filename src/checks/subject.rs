@@ -34,6 +34,15 @@ pub struct Lacking {
     pub symbol: String,
 }
 
+/// Why `vmlinuz` does not tell what it is.
+#[derive(Debug, Clone)]
+pub struct NoRelease {
+    /// In words.
+    pub why: String,
+    /// Whether it is broken, and not only unknown.
+    pub damaged: bool,
+}
+
 /// The tree, as far as checks look at it.
 #[derive(Debug)]
 pub struct Tree {
@@ -44,7 +53,7 @@ pub struct Tree {
     /// Modules that depmod says cannot be loaded.
     pub lacking: Vec<Lacking>,
     /// What `vmlinuz` says that it is, or why it cannot be told.
-    pub release: Result<Release, String>,
+    pub release: Result<Release, NoRelease>,
     /// Who owns `vmlinuz`.
     pub owner: Owner,
     /// UKIs that would be booted instead.

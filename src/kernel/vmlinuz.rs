@@ -6,6 +6,7 @@
 //! believed before the bytes arrive, and a reader is streamed, so an image of 90 MB costs a
 //! decoder's window.
 
+mod error;
 mod image;
 mod payload;
 mod pe;
@@ -17,6 +18,7 @@ mod tests;
 use std::fmt;
 use std::io::{self, Cursor, Read, Seek};
 
+pub use error::VmlinuzError;
 use image::Image;
 use payload::Codec;
 use pe::Pe;
@@ -79,75 +81,6 @@ pub enum Format {
     Uki,
 }
 
-/// Why an image does not tell its release.
-#[derive(Debug, thiserror::Error)]
-pub enum VmlinuzError {
-    /// The reader failed.
-    #[error("{0}")]
-    Io(#[source] io::Error),
-    /// A header points outside, or the image was cut.
-    #[error("the image has {size} bytes, expected {what} at {offset:#x}")]
-    Truncated {
-        /// What should be there.
-        what: &'static str,
-        /// Where, in bytes from the start.
-        offset: u64,
-        /// How long the image is, in bytes.
-        size: u64,
-    },
-    /// None of the known kinds.
-    #[error(
-        "it begins with {}, expected a kernel image (x86 bzImage, arm64 or riscv64 Image, EFI \
-         zboot, s390x image, ELF vmlinux, UKI)",
-        Hex(.first)
-    )]
-    Unknown {
-        /// The first bytes, up to 16.
-        first: Vec<u8>,
-    },
-    /// A machine number that is none of [`Arch`].
-    #[error("it is for machine {number:#x} ({table}), expected a known architecture")]
-    Machine {
-        /// The number.
-        number: u16,
-        /// The table that the number is from: `PE` or `ELF`.
-        table: &'static str,
-    },
-    /// There is something else where the release string should be.
-    #[error("at {offset:#x} stands {:?}, expected a release string", String::from_utf8_lossy(.found))]
-    NotARelease {
-        /// Where, in bytes from the start.
-        offset: u64,
-        /// What is there, cut at 64 bytes.
-        found: Vec<u8>,
-    },
-    /// The kernel does not say `Linux version X (`.
-    #[error("{searched} bytes of the kernel were searched, expected \"Linux version X (\"")]
-    NoBanner {
-        /// How many bytes (decoded) there were.
-        searched: u64,
-    },
-    /// A compression that we cannot undo.
-    #[error("the kernel in it is compressed with {name:?}, expected gzip, zstd, xz, lzma or lz4")]
-    Compression {
-        /// The name the image gives.
-        name: String,
-    },
-    /// The compressed kernel is broken.
-    #[error("the {codec} data at {offset:#x} do not decode: {cause}")]
-    Decode {
-        /// The compression.
-        codec: &'static str,
-        /// Where the data begin, in bytes from the start of the image.
-        offset: u64,
-        /// What the decoder says.
-        cause: io::Error,
-    },
-    /// More than [`MAX_DECODED`] bytes without an answer.
-    #[error("the kernel is larger than {MAX_DECODED} bytes")]
-    TooLarge,
-}
-
 type Result<T> = std::result::Result<T, VmlinuzError>;
 
 /// Finds the release string in a kernel image that lies in memory. Fails as [`release_from`] does.
@@ -161,7 +94,11 @@ pub fn release(image: &[u8]) -> Result<Release> {
 /// and with the others for one that is broken.
 pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     let mut image = Image::new(reader).map_err(VmlinuzError::Io)?;
-    let section = Pe::of(&mut image)?.and_then(|pe| pe.section(b".linux"));
+    let pe = Pe::of(&mut image)?;
+    for (offset, size) in pe.iter().flat_map(Pe::sections) {
+        image.part("a section", offset, size)?;
+    }
+    let section = pe.and_then(|pe| pe.section(b".linux"));
     let Some((offset, size)) = section else {
         return plain(&mut image);
     };
@@ -243,6 +180,15 @@ fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     let flags = u16::from_le_bytes(image.bytes("the load flags", 0x236)?);
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
     let kver = release_at(image, 0x200 + u64::from(pointer))?;
+    // The setup part has so many sectors behind the first (none means four), the kernel so many
+    // times 16 bytes.
+    let [sectors] = image.bytes("the size of the setup part", 0x1f1)?;
+    let paragraphs = u32::from_le_bytes(image.bytes("the size of the kernel", 0x1f4)?);
+    let sectors = if sectors == 0 { 4 } else { sectors };
+    let (start, size) = (512 * (u64::from(sectors) + 1), 16 * u64::from(paragraphs));
+    if size > 0 {
+        image.part("the kernel", start, size)?;
+    }
     // XLF_KERNEL_64, since protocol 2.12.
     let arch = if protocol >= 0x20c && flags & 1 != 0 {
         Arch::X86_64
@@ -295,7 +241,11 @@ fn image_gzip<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
             .map_err(VmlinuzError::Io)?;
         let first = head[..head.len().min(16)].to_vec();
         let arch = scan::image_arch(&head).ok_or(VmlinuzError::Unknown { first })?;
-        Ok((arch, scan::banner(kernel)?))
+        let kver = scan::banner(kernel.by_ref())?;
+        // Its sum is at its end.
+        let mut rest = kernel.take(MAX_DECODED);
+        io::copy(&mut rest, &mut io::sink()).map_err(VmlinuzError::Io)?;
+        Ok((arch, kver))
     })?;
     let format = Format::ImageGzip;
     Ok(Release { kver, arch, format })
@@ -424,21 +374,5 @@ impl fmt::Display for Format {
             Self::ElfWrapper => "ELF wrapper",
             Self::Uki => "UKI",
         })
-    }
-}
-
-/// Shows bytes as `4d 5a 90 00`.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("nothing");
-        }
-        for (n, byte) in self.0.iter().enumerate() {
-            let space = if n == 0 { "" } else { " " };
-            write!(f, "{space}{byte:02x}")?;
-        }
-        Ok(())
     }
 }

@@ -52,6 +52,11 @@ impl Pe {
         }))
     }
 
+    /// Offset and size in the file, in bytes, of every section.
+    pub(super) fn sections(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.sections.iter().map(|it| (it.offset, it.size))
+    }
+
     /// Offset and size in the file, in bytes, of the first section of that name.
     pub(super) fn section(&self, name: &[u8]) -> Option<(u64, u64)> {
         let matches = |found: &[u8; 8]| {

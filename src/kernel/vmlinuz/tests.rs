@@ -229,6 +229,35 @@ fn no_truncation_panics_or_lies() {
 }
 
 #[test]
+fn what_is_cut_is_damaged() {
+    let text = banner(KVER);
+    let mut x86 = bzimage(&format!("{KVER} (x)"));
+    put(&mut x86, 0x1f1, &[1]);
+    put(&mut x86, 0x1f4, &2_u32.to_le_bytes());
+    put(&mut x86, 0x400, &[1; 32]);
+    let efi = pe(
+        0xaa64,
+        (0, 0),
+        &[(".text", text.as_bytes()), (".data", b"end")],
+    );
+    let mut gzipped = gzip(&arm64(&(text + &"x".repeat(300))));
+    gzipped.pop();
+    for (image, expected) in [
+        (&x86[..x86.len() - 1], "expected the kernel at 0x400"),
+        (&efi[..efi.len() - 8], "expected a section at "),
+        (&gzipped, "the gzip data at 0x0 do not decode"),
+        (&[], "begins with nothing"),
+    ] {
+        let error = release(image).unwrap_err();
+        assert!(
+            error.is_damage() && error.to_string().contains(expected),
+            "{error}"
+        );
+    }
+    assert!(!release(b"#!/bin/sh\n").unwrap_err().is_damage());
+}
+
+#[test]
 fn no_flipped_byte_panics() {
     for (_, image, ..) in every_kind() {
         let step = (image.len() / 700).max(1);

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::super::digest::Digesting;
-use crate::checks::Hmac;
+use crate::checks::{Hmac, NoRelease};
 use crate::kernel::kver::Kver;
 use crate::kernel::package::hex;
 use crate::kernel::vmlinuz;
@@ -28,7 +28,7 @@ const KEY: &[u8] = b"FIPS-FTW-RHEL2009";
 /// What `vmlinuz` says.
 pub(super) struct Vmlinuz {
     /// What it says that it is, or why that cannot be told.
-    pub(super) release: Result<vmlinuz::Release, String>,
+    pub(super) release: Result<vmlinuz::Release, NoRelease>,
     /// SHA-256 of it, where it was asked for.
     pub(super) sha256: Option<String>,
     /// Whether it is signed.
@@ -55,7 +55,10 @@ pub(super) fn read(root: &Root, kver: &Kver, digest: bool) -> Vmlinuz {
 }
 
 fn told(root: &Root, kver: &Kver, mut file: File, digest: bool) -> Vmlinuz {
-    let release = vmlinuz::release_from(&mut file).map_err(|error| error.to_string());
+    let release = vmlinuz::release_from(&mut file).map_err(|error| NoRelease {
+        why: error.to_string(),
+        damaged: error.is_damage(),
+    });
     let signed = vmlinuz::is_signed_from(&mut file).map_err(|error| error.to_string());
     let hmac = beside(root, kver, &mut file);
     let sha256 = digest.then(|| sha256(file)).and_then(Result::ok);
@@ -74,7 +77,10 @@ fn sha256(mut file: File) -> io::Result<String> {
 
 fn unread(why: String) -> Vmlinuz {
     Vmlinuz {
-        release: Err(why.clone()),
+        release: Err(NoRelease {
+            why: why.clone(),
+            damaged: false,
+        }),
         sha256: None,
         signed: Err(why.clone()),
         hmac: Hmac::Unread(why),
@@ -152,7 +158,7 @@ mod tests {
         file.file().set_len(VMLINUZ_MAX + 1).unwrap();
         let read = read(&Root::open(dir.path()).unwrap(), &kver, true);
         let expected = "it has 536870913 bytes, at most 536870912 are read";
-        assert_eq!(read.release.unwrap_err(), expected);
+        assert_eq!(read.release.unwrap_err().why, expected);
         assert!(read.sha256.is_none());
     }
 

@@ -153,6 +153,29 @@ fn release() -> Vec<Case> {
             },
         ),
         broken(
+            "vmlinuz-cut",
+            TrixieSlim,
+            "coreos/fedora-coreos-tracker#1247",
+            &[RELEASE],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let vmlinuz = draft.read(&path);
+                draft.write(&path, &vmlinuz[..vmlinuz.len() / 2]);
+                // Kernels of others have none.
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
+            "vmlinuz-empty",
+            BookwormOmit,
+            "coreos/fedora-coreos-tracker#1247",
+            &[RELEASE],
+            |draft| {
+                draft.write(&draft.of_kernel("vmlinuz"), "");
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
             "kver-of-the-package",
             BookwormOmit,
             "okd-project/okd#1908",
