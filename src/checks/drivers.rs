@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::modules::{builtin, list};
+use super::squash::without_driver;
 use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, Need};
 use super::{Answer, Baseline, Finding, Severity, Subject, listed, show};
 use crate::initramfs::{Inventory, Kind};
@@ -159,14 +160,21 @@ impl<'a> Able<'a> {
             })
     }
 
-    fn has_named(&self, name: &str) -> bool {
+    pub(super) fn has_named(&self, name: &str) -> bool {
         ModuleName::new(name.as_bytes()).is_some_and(|name| self.has(&name))
     }
 }
 
 pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let unpacked = subject.unpacked()?;
+    let able = Able::of(subject, unpacked)?;
+    if let Some(root) = unpacked.root_image() {
+        let findings = without_driver(&root, &able);
+        if !findings.is_empty() {
+            return Ok(findings);
+        }
+    }
     let inventory = subject.inventory()?;
-    let able = Able::of(subject, inventory)?;
     let mut findings = wanted(subject, inventory, &able);
     findings.extend(every_root(inventory, &able));
     findings.extend(composefs(inventory, &able));

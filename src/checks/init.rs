@@ -6,6 +6,7 @@
 
 mod config;
 mod loader;
+mod promised;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -13,10 +14,11 @@ mod units;
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Answer, Finding, Severity, Subject, listed, show};
+use super::{Answer, Finding, Severity, Subject, listed, show, squash};
 use crate::initramfs::{Elf, Facts, Inventory, Kind, Machine, Node};
 use crate::kernel::vmlinuz::Arch;
 use loader::Loader;
+pub(super) use scripts::program;
 
 const REMEDY: &str = "run ostree-kernel rebuild; if it stays so, add the file with install_items in /etc/dracut.conf.d";
 
@@ -39,6 +41,10 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     if let Some(machine) = machine {
         findings.extend(libraries(inventory, facts, machine));
     }
+    if inventory.root_image().is_none() {
+        findings.extend(promised::not_kept(inventory));
+    }
+    findings.extend(squash::without_end(inventory));
     findings.extend(listed(units::that_cannot_start(inventory)));
     let mut others = damaged(inventory, facts);
     others.extend(scripts::that_cannot_run(inventory, REMEDY));

@@ -17,6 +17,7 @@ mod modules;
 mod omitted;
 mod registry;
 mod regression;
+mod squash;
 mod subject;
 #[cfg(test)]
 mod testing;

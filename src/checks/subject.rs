@@ -189,8 +189,9 @@ impl Subject<'_> {
         let inventory = self.unpacked()?;
         match inventory.root_image() {
             None => Ok(inventory),
-            Some(path) => Err(Answer::NotApplicable(format!(
-                "what matters is in an image inside the image, {path}"
+            Some(root) => Err(Answer::NotApplicable(format!(
+                "what matters is in an image inside the image, {}",
+                root.path
             ))),
         }
     }

@@ -318,26 +318,6 @@ fn only_what_dracut_made_is_for_ostree() {
 }
 
 #[test]
-fn only_dracuts_root_image_hides_the_rest() {
-    const OSTREE: &str = "initramfs-ostree";
-    let mut bench = Bench::good();
-    bench.put("root.squashfs", b"hsqs");
-    assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
-    bench.put("squashfs-root.img", b"hsqs");
-    let expected = "what matters is in an image inside the image, squashfs-root.img";
-    let not_applicable = Answer::NotApplicable(expected.into());
-    for check in [OSTREE, "initramfs-wrappers", ROOT] {
-        assert_eq!(bench.answer(check), not_applicable, "{check}");
-    }
-    // What mounts it is seen.
-    for check in ["initramfs-init", "initramfs-kver", "initramfs-modules"] {
-        assert_eq!(bench.findings(check), [""; 0], "{check}");
-    }
-    bench.inside.remove("init");
-    assert_eq!(bench.findings("initramfs-init").len(), 1);
-}
-
-#[test]
 fn names_that_other_programs_fall_for() {
     const CHECK: &str = "initramfs-readable";
     let mut bench = Bench::good();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the checks keep of an image: every name, and a little of every file.
 //!
-//! It must not judge. Its invariant: of a file's data it keeps [`Content::HEAD`] bytes, and all of
-//! it only for the files and within the budget that [`Keep`] names.
+//! It must not judge. Its invariant: of a file's data it keeps [`Content::HEAD`] bytes (of one file
+//! [`Content::HEAD_EROFS`]), and all of it only for the files and within the budget that [`Keep`] names.
 
 use std::io::{self, BufRead, Read};
 
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Kind, NameProblem, PATH_MAX, Visitor};
 use super::limits::Limits;
+use super::lookup::EROFS_ROOT;
 use super::tree::{Content, Dropped, Reason, Tree};
 
 /// Which files an [`Inventory`] keeps whole, and what else it makes of data.
@@ -205,6 +206,14 @@ impl Visitor for With<'_> {
     }
 }
 
+/// How many of the first bytes are kept: of an erofs image those up to its superblock's end.
+fn head_of(entry: &Entry) -> usize {
+    match entry.path == EROFS_ROOT.as_bytes() {
+        true => Content::HEAD_EROFS,
+        false => Content::HEAD,
+    }
+}
+
 /// Takes the head of the data, or all of it with `keep`, and shows all of it to `other`.
 fn capture(
     entry: &Entry,
@@ -212,7 +221,7 @@ fn capture(
     body: &mut dyn BufRead,
     other: Option<&mut dyn Visitor>,
 ) -> io::Result<Content> {
-    let head_size = Content::HEAD.min(entry.size as usize);
+    let head_size = head_of(entry).min(entry.size as usize);
     let mut content = Content {
         size: entry.size,
         entry: entry.index,

@@ -58,6 +58,22 @@ pub struct InnerImage {
     pub format: Foreign,
 }
 
+/// The image inside the image that `/init` mounts and goes on in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootImage {
+    /// Its path.
+    pub path: &'static str,
+    /// [`Foreign::Squashfs`] or [`Foreign::Erofs`].
+    pub format: Foreign,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Bytes that it has by its superblock.
+    pub length: u64,
+}
+
+/// What dracut's squash-erofs calls its image.
+pub(super) const EROFS_ROOT: &str = "erofs-root.img";
+
 /// Names looked up to resolve one path, however few links are on the way: a circle of detours must
 /// not cost more than a path of the greatest length.
 const STEPS: u32 = 2048;
@@ -335,17 +351,28 @@ impl Inventory {
         })
     }
 
-    /// The file system image into which dracut's squash modules put all but what mounts it: its
-    /// path. dracut up to 049 called it `squash/root.img`, up to 103 `squash-root.img`.
-    pub fn root_image(&self) -> Option<&'static str> {
-        const SQUASHFS: [&str; 3] = ["squashfs-root.img", "squash-root.img", "squash/root.img"];
-        const EROFS: &str = "erofs-root.img";
-        let content = |path: &str| self.content(self.node(path.as_bytes())?);
-        let is_squashfs =
-            |path: &&str| content(path).is_some_and(|content| content.head.starts_with(b"hsqs"));
-        let is_erofs = || content(EROFS).is_some_and(|content| content.size > 0);
-        let squashfs = SQUASHFS.into_iter().find(is_squashfs);
-        squashfs.or_else(|| is_erofs().then_some(EROFS))
+    /// The file system image into which dracut's squash modules put all but what mounts it. dracut
+    /// up to 049 called it `squash/root.img`, up to 103 `squash-root.img`.
+    pub fn root_image(&self) -> Option<RootImage> {
+        const PLACES: [(&str, Foreign); 4] = [
+            ("squashfs-root.img", Foreign::Squashfs),
+            ("squash-root.img", Foreign::Squashfs),
+            ("squash/root.img", Foreign::Squashfs),
+            (EROFS_ROOT, Foreign::Erofs),
+        ];
+        PLACES.into_iter().find_map(|(path, format)| {
+            let content = self.content(self.node(path.as_bytes())?)?;
+            let length = match format {
+                Foreign::Squashfs => squashfs_length(&content.head)?,
+                _ => erofs_length(&content.head)?,
+            };
+            Some(RootImage {
+                path,
+                format,
+                size: content.size.into(),
+                length,
+            })
+        })
     }
 
     /// File system images inside the image, whatever they are for.
@@ -366,6 +393,26 @@ impl Inventory {
             })
             .collect()
     }
+}
+
+/// Bytes that a squashfs has by its superblock (`fs/squashfs/squashfs_fs.h`).
+fn squashfs_length(head: &[u8]) -> Option<u64> {
+    const SUPERBLOCK: u64 = 96;
+    head.strip_prefix(b"hsqs")?;
+    Some(head.get(40..48).map_or(SUPERBLOCK, little_endian))
+}
+
+/// Bytes that an erofs has by its superblock (`fs/erofs/erofs_fs.h`).
+fn erofs_length(head: &[u8]) -> Option<u64> {
+    let superblock = head.get(1024..)?;
+    superblock.strip_prefix(b"\xe2\xe1\xf5\xe0")?;
+    let blocks = superblock.get(36..40).map(little_endian)?;
+    blocks.checked_shl(superblock[12].into())
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 fn is_module(path: &[u8]) -> bool {

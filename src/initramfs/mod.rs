@@ -54,7 +54,7 @@ pub use error::{Foreign, Place, ReadError};
 pub use image::{read, read_into};
 pub use inventory::{Inventory, Keep, With};
 pub use limits::Limits;
-pub use lookup::{InnerImage, ResolveError};
+pub use lookup::{InnerImage, ResolveError, RootImage};
 pub use random::{random_segment, random_tail};
 pub use segment::{Segment, SegmentKind};
 pub use tree::{Content, Dropped, Node, Reason};

@@ -75,7 +75,7 @@ impl Node {
 pub struct Content {
     /// Bytes of the file.
     pub size: u32,
-    /// The first bytes of it, at most [`Content::HEAD`].
+    /// The first bytes of it, at most [`Content::HEAD`], or [`Content::HEAD_EROFS`].
     pub head: Vec<u8>,
     /// All of it, for the few small files that are kept.
     pub data: Option<Vec<u8>>,
@@ -88,6 +88,8 @@ pub struct Content {
 impl Content {
     /// Bytes kept of every file: as many as the kernel looks at to tell what a program is.
     pub const HEAD: usize = 256;
+    /// Bytes kept of dracut's erofs image: its superblock lies 1024 bytes behind its start.
+    pub const HEAD_EROFS: usize = 1152;
 
     /// Whether this starts as an ELF file does.
     pub fn is_elf(&self) -> bool {

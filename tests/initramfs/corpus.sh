@@ -107,8 +107,20 @@ _corpus_rpmdbs() { # _corpus_rpmdbs ROOT
     mv "$root"/var/tmp/{erased,empty} "$OUT/rpmdb/"
 }
 
-_corpus_bookworm() { # _corpus_bookworm ROOT
+# Packages of bookworm, whatever they depend on.
+_corpus_debs() { # _corpus_debs ROOT PACKAGE…
     local root=$1 package
+    shift
+    mkdir -p "$root/var/tmp/deb"
+    for package in "$@"; do
+        (cd "$root/var/tmp/deb" && apt-get download "$package/bookworm")
+        # (not dpkg-deb -x, which would put directories in the place of the links /bin and /lib)
+        dpkg-deb --fsys-tarfile "$root"/var/tmp/deb/"${package}"_*.deb | tar -C "$root" --keep-directory-symlink -xf -
+    done
+}
+
+_corpus_bookworm() { # _corpus_bookworm ROOT
+    local root=$1
     cp "$root/usr/lib/modules/$OLD/initramfs.img" "$OUT/images/bookworm-old.img"
     _corpus_tree "$root" bookworm-old
     _corpus_replace "$root"
@@ -116,13 +128,10 @@ _corpus_bookworm() { # _corpus_bookworm ROOT
     echo 'omit_dracutmodules+=" lvm mdraid "' >"$root/etc/dracut.conf.d/50-omit.conf"
     _corpus_tree "$root" bookworm-omit
     _corpus_dracut "$root" "$NEW" bookworm-omit --add ostree
+    _corpus_debs "$root" dracut-squash squashfs-tools liblzo2-2
+    _corpus_dracut "$root" "$NEW" bookworm-squash --add 'ostree squash'
     # Debian's own initramfs-tools, which dracut's package would push out.
-    mkdir -p "$root/var/tmp/deb"
-    for package in initramfs-tools-core klibc-utils libklibc busybox linux-base logsave; do
-        (cd "$root/var/tmp/deb" && apt-get download "$package")
-        # (not dpkg-deb -x, which would put directories in the place of the links /bin and /lib)
-        dpkg-deb --fsys-tarfile "$root"/var/tmp/deb/"${package}"_*.deb | tar -C "$root" --keep-directory-symlink -xf -
-    done
+    _corpus_debs "$root" initramfs-tools-core klibc-utils libklibc busybox linux-base logsave
     cp "$root/usr/lib/modules/$NEW/config" "$root/boot/config-$NEW"
     in_root "$root" mkinitramfs -o /var/tmp/image "$NEW"
     mv "$root/var/tmp/image" "$OUT/images/initramfs-tools.img"
@@ -131,7 +140,7 @@ _corpus_bookworm() { # _corpus_bookworm ROOT
 # The newest dracut that a Debian suite carries. sid moves: where it cannot be had, the corpus goes without.
 _corpus_sid() {
     # shellcheck disable=SC2153
-    local root=$OUT/sid tar=$BED/rootfs/sid.tar include=${INCLUDE//,rpm,/,} key
+    local root=$OUT/sid tar=$BED/rootfs/sid.tar include=${INCLUDE//,rpm,/,},squashfs-tools,erofs-utils,util-linux-extra key
     key=$(key_of sid "$include" "$MIRROR")
     if ! is_fresh rootfs-sid "$key" || [[ ! -s $tar ]]; then
         # (a mirror of sid may lag behind by more than its release file allows; its signature is looked at all the same)
@@ -146,6 +155,8 @@ _corpus_sid() {
     in_root "$root" depmod -a "$NEW"
     _corpus_tree "$root" sid
     _corpus_dracut "$root" "$NEW" sid --add ostree
+    _corpus_dracut "$root" "$NEW" sid-squash --add 'ostree squash-squashfs'
+    _corpus_dracut "$root" "$NEW" sid-erofs --add 'ostree squash-erofs'
 }
 
 # The same archive in every compression, by the programs and in the forms that the kernel can read.
@@ -168,7 +179,7 @@ _corpus_make() {
     (_corpus_sid) >"$log-sid.log" 2>&1 </dev/null || true
     wait "$trixie" || true
     # (errexit reaches none of these: what came of them is looked at)
-    for file in trixie-{old.img,new.cpio,slim.cpio,plain.cpio,bootc.cpio} bookworm-{old.img,omit.cpio} initramfs-tools.img; do
+    for file in trixie-{old.img,new.cpio,slim.cpio,plain.cpio,bootc.cpio} bookworm-{old.img,omit.cpio,squash.cpio} initramfs-tools.img; do
         [[ -s $OUT/images/$file ]] || die "corpus: $file was not made (logs: $log-*.log)"
     done
     if [[ ! -s $OUT/images/sid.cpio ]]; then

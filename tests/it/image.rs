@@ -104,6 +104,8 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
     file("usr/bin/systemd", FILE, elf);
     file("etc/initrd-release", FILE, b"ID=test\n");
     file("usr/lib/dracut/modules.txt", FILE, MODULES);
+    file("usr/sbin/multipathd", FILE, elf);
+    file("usr/sbin/nvme", FILE, elf);
     file("usr/lib/dracut/dracut-059", FILE, b"");
     if fault != Fault::NoOstree {
         file("usr/lib/ostree/ostree-prepare-root", FILE, elf);

@@ -97,7 +97,7 @@ fn missing<'a>(inventory: &Inventory, line: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// The file that is run by that path, or by that name in [`PATH`].
-pub(super) fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<&'a Node> {
+pub(in super::super) fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<&'a Node> {
     let file = |path: &[u8]| {
         let (_, node) = inventory.resolve(path).ok()?;
         (node.kind == Kind::File).then_some(node)

@@ -213,7 +213,11 @@ fn answers_about_dracut_and_modules() {
         format: Foreign::Squashfs,
     };
     assert_eq!(inventory.inner_images(), [inner]);
-    assert_eq!(inventory.root_image(), Some("squashfs-root.img"));
+    let root = inventory.root_image().unwrap();
+    assert_eq!(
+        (root.path, root.size, root.length),
+        ("squashfs-root.img", 4, 96)
+    );
     let names: Vec<&[u8]> = inventory
         .children(b"lib")
         .iter()
@@ -242,22 +246,31 @@ fn answers_about_dracut_and_modules() {
 
 #[test]
 fn a_root_image_is_where_dracut_puts_it() {
-    type Case = (&'static [u8], &'static str, Option<&'static str>);
-    let cases: [Case; 5] = [
-        (b"hsqs", "squash/root.img", Some("squash/root.img")),
-        (b"data", "erofs-root.img", Some("erofs-root.img")),
-        (b"hsqs", "root.squashfs", None),
-        (b"hsqs", "usr/squashfs-root.img", None),
-        (b"data", "squash-root.img", None),
-    ];
-    for (data, path, expected) in cases {
+    let mut squashfs = b"hsqs".to_vec();
+    squashfs.resize(40, 0);
+    squashfs.extend(5000_u64.to_le_bytes());
+    let mut erofs = vec![0; 1024];
+    erofs.extend(b"\xe2\xe1\xf5\xe0\0\0\0\0\0\0\0\0\x0c");
+    erofs.resize(1024 + 36, 0);
+    erofs.extend([3, 0, 0, 0]);
+    let found = |data: &[u8], path: &str| {
         let items = [dir("squash"), dir("usr"), file(path, data)];
-        assert_eq!(
-            inventory_of(&[archive(&items)]).root_image(),
-            expected,
-            "{path}"
-        );
+        let root = inventory_of(&[archive(&items)]).root_image()?;
+        assert_eq!((root.path, root.size), (path, data.len() as u64));
+        Some(root.length)
+    };
+    for path in ["squashfs-root.img", "squash-root.img", "squash/root.img"] {
+        assert_eq!(found(&squashfs, path), Some(5000), "{path}");
+        assert_eq!(found(&erofs, path), None, "{path}");
     }
+    assert_eq!(found(&erofs, "erofs-root.img"), Some(3 * 4096));
+    assert_eq!(found(&squashfs, "erofs-root.img"), None);
+    assert_eq!(found(&squashfs, "root.squashfs"), None);
+    assert_eq!(found(&squashfs, "usr/squashfs-root.img"), None);
+    // No shift is too wide.
+    erofs[1024 + 12] = 255;
+    assert_eq!(found(&erofs, "erofs-root.img"), None);
+    assert_eq!(found(&erofs[..1050], "erofs-root.img"), None);
 }
 
 #[test]

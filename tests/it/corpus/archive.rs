@@ -40,7 +40,7 @@ const SIZE: usize = 6;
 const NAME_SIZE: usize = 11;
 
 impl Archive {
-    /// The first archive in `bytes`.
+    /// The archives in `bytes`, as one: the newest dracut writes two.
     pub fn read(bytes: Arc<Vec<u8>>) -> Self {
         let mut entries = Vec::new();
         let mut at = 0;
@@ -56,7 +56,11 @@ impl Archive {
             let data = name_end.next_multiple_of(4);
             let end = data + fields[SIZE] as usize;
             if name == b"TRAILER!!!" {
-                return Self { bytes, entries };
+                match bytes[end..].iter().position(|&byte| byte != 0) {
+                    Some(padding) => at = end + padding,
+                    None => return Self { bytes, entries },
+                }
+                continue;
             }
             // dracut's cpio pads names with NULs where it aligns data.
             let used = name

@@ -97,6 +97,24 @@ fn real() -> Vec<Case> {
             append_random,
         ),
         good(
+            "bookworm-squash",
+            Base::BookwormSquash,
+            "dracut 059's squash module",
+            |_| {},
+        ),
+        good(
+            "sid-squash",
+            Base::SidSquash,
+            "the newest dracut's squash-squashfs module",
+            |_| {},
+        ),
+        good(
+            "sid-erofs",
+            Base::SidErofs,
+            "the newest dracut's squash-erofs module",
+            |_| {},
+        ),
+        good(
             "initramfs-tools",
             Base::InitramfsTools,
             "a Debian image, a shell /init",

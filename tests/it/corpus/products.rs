@@ -23,8 +23,14 @@ pub enum Base {
     BookwormOld,
     /// dracut 059, the new kernel, with `omit_dracutmodules`.
     BookwormOmit,
+    /// dracut 059 with its squash module, in the same tree.
+    BookwormSquash,
     /// The newest dracut of Debian.
     Sid,
+    /// The same with its squash-squashfs module.
+    SidSquash,
+    /// The same with its squash-erofs module.
+    SidErofs,
     /// Debian's initramfs-tools; it has no tree.
     InitramfsTools,
 }
@@ -40,7 +46,10 @@ impl Base {
             Self::TrixieBootc => "trixie-bootc",
             Self::BookwormOld => "bookworm-old",
             Self::BookwormOmit => "bookworm-omit",
+            Self::BookwormSquash => "bookworm-squash",
             Self::Sid => "sid",
+            Self::SidSquash => "sid-squash",
+            Self::SidErofs => "sid-erofs",
             Self::InitramfsTools => "initramfs-tools",
         }
     }
@@ -112,6 +121,8 @@ impl Products {
     pub fn tree(&self, base: Base) -> PathBuf {
         let base = match base {
             Base::TrixieSlim => Base::TrixieNew,
+            Base::BookwormSquash => Base::BookwormOmit,
+            Base::SidSquash | Base::SidErofs => Base::Sid,
             base => base,
         };
         self.path("trees").join(base.name())

@@ -7,6 +7,7 @@ mod format;
 mod kernel;
 mod modules;
 mod programs;
+mod squash;
 mod system;
 
 use super::case::{Case, Kind};
@@ -31,6 +32,7 @@ pub fn cases() -> Vec<Case> {
         modules::cases(),
         drivers::cases(),
         programs::cases(),
+        squash::cases(),
         system::cases(),
     ];
     rooms.into_iter().flatten().collect()

@@ -19,6 +19,7 @@ pub fn cases() -> Vec<Case> {
         libraries(),
         scripts(),
         torn(),
+        promised(),
         units(),
     ];
     rooms.into_iter().flatten().collect()
@@ -301,6 +302,32 @@ fn torn() -> Vec<Case> {
                 let archive = draft.archive();
                 archive.remove("init");
                 archive.put("root.squashfs", FILE, "hsqs");
+            },
+        ),
+    ]
+}
+
+/// What modules of dracut are there for; dracut says FAILED, and ends with 0.
+fn promised() -> Vec<Case> {
+    const FAILED: &str = "coreos/layering-examples#57";
+    let gone = |name: &str, path: &'static str| {
+        broken(name, Base::TrixieNew, FAILED, &[INIT], move |draft| {
+            draft.archive().remove(path)
+        })
+    };
+    vec![
+        gone("lvm-gone", "usr/sbin/lvm"),
+        gone("mdadm-gone", "usr/sbin/mdadm"),
+        of(
+            "ignition-gone",
+            TrixieSlim,
+            "coreos/fedora-coreos-tracker#1870",
+            |draft| {
+                const LIST: &str = "usr/lib/dracut/modules.txt";
+                let archive = draft.archive();
+                let mut modules = archive.get(LIST).to_vec();
+                modules.extend(b"ignition\n");
+                archive.replace(LIST, modules);
             },
         ),
     ]

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Programs that modules of dracut are there for. dracut lists a module although it could not install
+//! what the module asks for, and ends with 0.
+
+use super::super::{Finding, Severity};
+use super::scripts::program;
+use crate::initramfs::Inventory;
+
+/// A module of dracut, and its programs: one of them has to be there.
+const PROMISED: [(&str, &[&str]); 10] = [
+    ("clevis", &["clevis"]),
+    (
+        "crypt",
+        &[
+            "usr/lib/systemd/systemd-cryptsetup",
+            "systemd-cryptsetup",
+            "cryptsetup",
+        ],
+    ),
+    ("ignition", &["ignition"]),
+    ("iscsi", &["iscsiadm", "iscsistart", "iscsid"]),
+    ("lvm", &["lvm"]),
+    ("mdraid", &["mdadm"]),
+    ("multipath", &["multipathd", "multipath"]),
+    ("network-manager", &["NetworkManager"]),
+    ("nvmf", &["nvme"]),
+    ("zfs", &["zpool"]),
+];
+
+const REMEDY: &str = "install the package that has it, then run ostree-kernel rebuild; or leave the module out with omit_dracutmodules in /etc/dracut.conf.d";
+
+/// Modules of dracut of which no program is there.
+pub(super) fn not_kept(inventory: &Inventory) -> Vec<Finding> {
+    let modules = inventory.dracut_modules().unwrap_or_default();
+    let empty = PROMISED.into_iter().filter(|(module, programs)| {
+        let mut programs = programs.iter();
+        modules.iter().any(|it| it == module)
+            && !programs.any(|name| program(inventory, name.as_bytes()).is_some())
+    });
+    let finding = |(module, programs): (&str, &[&str])| {
+        let path = format!("{} in the initramfs", programs.join(" or "));
+        let expected = format!("inside, since dracut's module {module} is");
+        let finding = Finding::new(path, "no such program", expected, REMEDY);
+        // Debian has systemd-cryptsetup in a package of its own, and dracut's module does without.
+        match module {
+            "crypt" => finding.only(Severity::Warning),
+            _ => finding,
+        }
+    };
+    empty.map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PROMISED;
+    use crate::checks::testing::Bench;
+
+    #[test]
+    fn each_module_has_a_program() {
+        let mut bench = Bench::good();
+        let modules: String = PROMISED
+            .iter()
+            .map(|(module, _)| format!("{module}\n"))
+            .collect();
+        bench.put("usr/lib/dracut/modules.txt", modules.as_bytes());
+        let found = bench.findings("initramfs-init");
+        assert_eq!(found.len(), PROMISED.len(), "{found:#?}");
+        let lvm =
+            "fatal lvm in the initramfs: no such program; inside, since dracut's module lvm is";
+        assert!(found.iter().any(|it| it == lvm), "{found:#?}");
+        for (_, programs) in PROMISED {
+            let last = programs.last().unwrap();
+            bench.link(&format!("usr/bin/{last}"), "true");
+        }
+        assert_eq!(bench.findings("initramfs-init"), [""; 0]);
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! dracut's squash modules: all but a loader is in a file system image, and `/init` is a script that
+//! mounts it, lays an overlay over it and goes on there. What is in it is not seen; whether it comes
+//! to that is.
+
+use super::drivers::Able;
+use super::init::program;
+use super::{Finding, show};
+use crate::initramfs::{Foreign, Inventory, RootImage};
+
+/// What the loader runs (dracut's `init-squash.sh`).
+const PROGRAMS: [&[u8]; 4] = [b"mount", b"modprobe", b"mkdir", b"switch_root"];
+
+const REMEDY: &str = "run ostree-kernel rebuild; if it stays so, leave dracut's squash modules out with omit_dracutmodules in /etc/dracut.conf.d";
+
+/// Drivers without which the image cannot be mounted.
+pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
+    let filesystem = match root.format {
+        Foreign::Erofs => "erofs",
+        _ => "squashfs",
+    };
+    let missing = ["loop", filesystem, "overlay"]
+        .into_iter()
+        .filter(|name| !able.has_named(name));
+    let finding = |name| {
+        let path = format!("{name} in the initramfs");
+        let expected = format!("inside, since /init mounts {}", root.path);
+        Finding::new(path, "neither inside nor built in", expected, REMEDY)
+    };
+    missing.map(finding).collect()
+}
+
+/// Why `/init` comes to no end of its work: the image is cut off, or a program is not there.
+pub(super) fn without_end(inventory: &Inventory) -> Vec<Finding> {
+    let Some(root) = inventory.root_image() else {
+        return Vec::new();
+    };
+    let cut = (root.length > root.size).then(|| {
+        let path = format!("{} in the initramfs", root.path);
+        let expected = format!("the {} bytes that it says it has", root.length);
+        Finding::new(path, format!("{} bytes", root.size), expected, REMEDY)
+    });
+    let missing = PROGRAMS
+        .into_iter()
+        .filter(|name| program(inventory, name).is_none());
+    let missing = missing.map(|name| {
+        let path = format!("{} in the initramfs", show(name));
+        let expected = format!("inside, since /init mounts {} with it", root.path);
+        Finding::new(path, "no such program", expected, REMEDY)
+    });
+    cut.into_iter().chain(missing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Answer;
+    use super::super::testing::Bench;
+
+    const INIT: &str = "initramfs-init";
+    const ROOT: &str = "initramfs-root-drivers";
+
+    /// A squashfs of 100 bytes by its superblock.
+    fn squashfs() -> Vec<u8> {
+        let mut squashfs = b"hsqs".to_vec();
+        squashfs.resize(40, 0);
+        squashfs.extend(100_u64.to_le_bytes());
+        squashfs.resize(100, 0);
+        squashfs
+    }
+
+    /// A bench with what dracut's squash modules leave outside.
+    fn squashed() -> Bench {
+        let mut bench = Bench::good();
+        for name in ["modprobe", "mkdir", "switch_root"] {
+            bench.link(&format!("usr/bin/{name}"), "true");
+        }
+        let builtin = bench.disk.get_mut("modules.builtin").unwrap();
+        builtin.extend(b"kernel/drivers/block/loop.ko\nkernel/fs/squashfs/squashfs.ko\n");
+        builtin.extend(b"kernel/fs/overlayfs/overlay.ko\n");
+        bench
+    }
+
+    #[test]
+    fn only_dracuts_root_image_hides_the_rest() {
+        const OSTREE: &str = "initramfs-ostree";
+        let mut bench = squashed();
+        bench.put("root.squashfs", &squashfs());
+        assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
+        bench.put("squashfs-root.img", &squashfs());
+        let expected = "what matters is in an image inside the image, squashfs-root.img";
+        let not_applicable = Answer::NotApplicable(expected.into());
+        for check in [OSTREE, "initramfs-wrappers", ROOT] {
+            assert_eq!(bench.answer(check), not_applicable, "{check}");
+        }
+        // What mounts it is seen.
+        for check in ["initramfs-init", "initramfs-kver", "initramfs-modules"] {
+            assert_eq!(bench.findings(check), [""; 0], "{check}");
+        }
+        bench.inside.remove("init");
+        assert_eq!(bench.findings("initramfs-init").len(), 1);
+    }
+
+    #[test]
+    fn a_root_image_that_cannot_be_mounted() {
+        let mut bench = squashed();
+        bench.put("squashfs-root.img", &squashfs()[..99]);
+        let expected =
+            "fatal squashfs-root.img in the initramfs: 99 bytes; the 100 bytes that it says it has";
+        assert_eq!(bench.findings(INIT), [expected]);
+        bench.put("squashfs-root.img", &squashfs());
+        bench.inside.remove("usr/bin/switch_root");
+        let expected = "fatal switch_root in the initramfs: no such program; inside, since /init mounts squashfs-root.img with it";
+        assert_eq!(bench.findings(INIT), [expected]);
+        for name in ["loop", "squashfs", "overlay"] {
+            let mut bench = squashed();
+            bench.put("squashfs-root.img", &squashfs());
+            let builtin = bench.disk.get_mut("modules.builtin").unwrap();
+            let text = String::from_utf8(builtin.clone()).unwrap();
+            *builtin = text.replace(&format!("/{name}.ko"), "/other.ko").into();
+            let expected = format!(
+                "fatal {name} in the initramfs: neither inside nor built in; inside, since /init mounts squashfs-root.img"
+            );
+            assert_eq!(bench.findings(ROOT), [expected]);
+        }
+    }
+}
