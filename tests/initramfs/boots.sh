@@ -35,7 +35,7 @@ _qemu_until() {
     local end=$1 pid rc=0
     shift
     : >"$CONSOLE"
-    timeout "$LIMIT" qemu-system-x86_64 -accel tcg,thread=multi -M q35 -m 1024 -smp 2 -nographic -no-reboot -nic none "$@" \
+    timeout "$LIMIT" qemu-system-x86_64 -accel tcg,thread=multi -M q35 -m 1024 -smp "$SMP" -nographic -no-reboot -nic none "$@" \
         </dev/null >"$CONSOLE" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2>/dev/null && ! grep -qaE "$end" "$CONSOLE"; do sleep 0.2; done
@@ -110,10 +110,21 @@ _compare() {
     printf '%s\t%s: verify says %s, %s [%s s]\n' "$is" "$name" "$says" "$does" "$(since "$start")"
 }
 
-# boot-corpus [CASE…]
+# _tell NAME TABLE: its line, into the table and for a person.
+_tell() {
+    _compare "$1" | tee -a "$2" | sed -E 's/^(agrees|explained)\t//; s/^disagrees\t/DISAGREES: /'
+}
+
+# boot-corpus [--jobs N] [CASE…]
 bed_boot_corpus() {
-    local names=("$@") name table disagree
+    local jobs=1 names name table disagree
+    if [[ ${1-} == --jobs ]]; then
+        jobs=$2
+        shift 2
+    fi
+    names=("$@")
     BOOTS=$BED/boots
+    SMP=2
     ((${#names[@]})) || mapfile -t names < <(grep -v '^#' "$INITRAMFS/boots.tsv" | cut -f1)
     for name in "${names[@]}"; do
         [[ $(_boots_field "$name" 2) ]] || die "boot-corpus: $INITRAMFS/boots.tsv does not name $name"
@@ -124,13 +135,17 @@ bed_boot_corpus() {
     CORPUS_OUT=$BOOTS/cases CORPUS_CASES=$(IFS=, && echo "${names[*]}") run_logged corpus-write.log \
         cargo test --locked --manifest-path "$TOP/Cargo.toml" --test it corpus_write -- --ignored
     _control
+    # Side by side, each gets one processor, and more time.
+    if ((jobs > 1)); then SMP=1 LIMIT=$((2 * LIMIT)); fi
     table=$BOOTS/table
     : >"$table"
     for name in "${names[@]}"; do
         # (sid may be out of reach, and its cases with it)
         if [[ ! -e $BOOTS/cases/$name ]]; then say "boot-corpus: $name was not made" && continue; fi
-        _compare "$name" | tee -a "$table" | sed -E 's/^(agrees|explained)\t//; s/^disagrees\t/DISAGREES: /'
+        while (($(jobs -rp | wc -l) >= jobs)); do wait -n; done
+        _tell "$name" "$table" &
     done
+    wait
     _control
     rm -rf "$BOOTS/cases"
     disagree=$(grep -c '^disagrees' "$table") || true
