@@ -3,8 +3,9 @@
 //! those that every root needs, and all that the base could do.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::blocked::blocked;
 use super::modules::{builtin, list};
 use super::squash::without_driver;
 use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, Need};
@@ -14,6 +15,8 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 
 const ADD: &str =
     "run ostree-kernel rebuild; if it stays so, name it in add_drivers in /etc/dracut.conf.d";
+
+const UNBLOCK: &str = "take the line out of that file (on disk), then run ostree-kernel rebuild";
 
 /// Where the drivers of block devices are, and what they hang on.
 const BLOCK: [&str; 23] = [
@@ -96,6 +99,8 @@ fn brings_root_up(path: &[u8]) -> bool {
 /// What the initramfs and its kernel can do.
 pub(super) struct Able<'a> {
     inside: BTreeSet<ModuleName>,
+    /// Those that modprobe's configuration inside blocks, and the file that does.
+    blocked: BTreeMap<ModuleName, String>,
     builtin: Cow<'a, ModuleList>,
     order: Option<Cow<'a, ModuleList>>,
     on_disk: Option<BTreeSet<ModuleName>>,
@@ -120,6 +125,7 @@ impl<'a> Able<'a> {
                 .filter(of_kver)
                 .filter_map(ModuleName::of_path)
                 .collect(),
+            blocked: blocked(inventory),
             builtin: builtin(subject, inventory)?,
             order: list(
                 subject,
@@ -160,8 +166,26 @@ impl<'a> Able<'a> {
             })
     }
 
+    /// Whether it is there, and nothing blocks it.
     pub(super) fn has_named(&self, name: &str) -> bool {
-        ModuleName::new(name.as_bytes()).is_some_and(|name| self.has(&name))
+        let loads = |name| self.has(&name) && self.blocks(&name).is_none();
+        ModuleName::new(name.as_bytes()).is_some_and(loads)
+    }
+
+    fn blocks(&self, name: &ModuleName) -> Option<&String> {
+        let by = self.blocked.get(name)?;
+        (!self.builtin.contains(name)).then_some(by)
+    }
+
+    /// Of the first of the drivers that are there, what blocks it.
+    pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| {
+            let driver = ModuleName::new(name.as_bytes())?;
+            let by = self.blocks(&driver).filter(|_| self.has(&driver))?;
+            Some(format!(
+                "{name} is inside, and {by} keeps it from being loaded"
+            ))
+        })
     }
 }
 
@@ -184,9 +208,12 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-fn no_driver(names: &str, expected: &str) -> Finding {
-    let path = format!("{names} in the initramfs");
-    Finding::new(path, "neither inside nor built in", expected, ADD)
+fn no_driver(able: &Able, names: &[&str], expected: &str) -> Finding {
+    let path = format!("{} in the initramfs", names.join(" or "));
+    match able.why_not(names) {
+        Some(why) => Finding::new(path, why, expected, UNBLOCK),
+        None => Finding::new(path, "neither inside nor built in", expected, ADD),
+    }
 }
 
 /// What the user asks for.
@@ -198,9 +225,9 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
             .iter()
             .filter(|need| !able.meets(inventory, need))
         {
-            let names = [need.drivers, need.programs].concat().join(" or ");
+            let names = [need.drivers, need.programs].concat();
             let expected = format!("inside, for --root-device {}", device.as_str());
-            findings.push(no_driver(&names, &expected));
+            findings.push(no_driver(able, &names, &expected));
         }
     }
     let filesystems = subject
@@ -211,7 +238,8 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
     let drivers = subject.wanted.drivers.iter();
     for (name, option) in filesystems.chain(drivers.map(|it| (it, "--require-driver"))) {
         if !able.has_named(name) {
-            findings.push(no_driver(name, &format!("inside, for {option} {name}")));
+            let expected = format!("inside, for {option} {name}");
+            findings.push(no_driver(able, &[name], &expected));
         }
     }
     findings
@@ -231,9 +259,12 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
         .into_iter()
         .filter(|(need, _)| !able.meets(inventory, need));
     let findings = unmet.map(|(need, what)| {
-        let (path, found) = ("usr/lib/modules in the initramfs", format!("not {what}"));
+        let path = "usr/lib/modules in the initramfs";
         let expected = format!("one of {}", need.drivers.join(", "));
-        Finding::new(path, found, expected, ADD)
+        match able.why_not(need.drivers) {
+            Some(why) => Finding::new(path, why, expected, UNBLOCK),
+            None => Finding::new(path, format!("not {what}"), expected, ADD),
+        }
     });
     findings.collect()
 }
@@ -257,7 +288,9 @@ fn composefs(inventory: &Inventory, able: &Able) -> Vec<Finding> {
         .into_iter()
         .filter(|name| !able.has_named(name));
     let expected = format!("inside, since /{path} enables composefs");
-    missing.map(|name| no_driver(name, &expected)).collect()
+    missing
+        .map(|name| no_driver(able, &[name], &expected))
+        .collect()
 }
 
 fn composefs_is_on(conf: &str) -> bool {

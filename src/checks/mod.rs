@@ -7,6 +7,7 @@
 //! are stable, since people write them into pipelines.
 
 mod baseline;
+mod blocked;
 mod drivers;
 mod hmac;
 mod image;

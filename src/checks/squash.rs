@@ -24,8 +24,10 @@ pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
         .filter(|name| !able.has_named(name));
     let finding = |name| {
         let path = format!("{name} in the initramfs");
+        let found = able.why_not(&[name]);
+        let found = found.unwrap_or_else(|| "neither inside nor built in".to_owned());
         let expected = format!("inside, since /init mounts {}", root.path);
-        Finding::new(path, "neither inside nor built in", expected, REMEDY)
+        Finding::new(path, found, expected, REMEDY)
     };
     missing.map(finding).collect()
 }

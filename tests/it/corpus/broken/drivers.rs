@@ -3,6 +3,7 @@
 
 use super::broken;
 use super::modules::forget_inside;
+use crate::corpus::archive::FILE;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
 use crate::corpus::products::Base::{BookwormOld, TrixieNew, TrixieOld, TrixieSlim};
@@ -136,6 +137,20 @@ fn wanted() -> Vec<Case> {
                     "[composefs]\nenabled = yes\n",
                 );
                 forget_inside(draft, &["erofs"]);
+            },
+        ),
+        broken(
+            "driver-blocked",
+            TrixieSlim,
+            "secureblue/secureblue#2366",
+            &[ROOT],
+            |draft| {
+                let lines = "install virtio_blk /bin/false\nblacklist virtio_scsi\n";
+                let archive = draft.archive();
+                archive.put("etc/modprobe.d/hardening.conf", FILE, lines);
+                draft
+                    .args
+                    .extend(["--root-device", "virtio"].map(str::to_owned));
             },
         ),
         broken(
