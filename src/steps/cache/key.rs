@@ -15,8 +15,9 @@
 //! - our version, since we add a segment, and the architecture.
 //!
 //! The bytes of packaged files are read, too: the rpmdb knows what a file was, not what `RUN sed -i` made of it, and neither
-//! size nor time are proof of anything. With SHA instructions it costs about 0.6 s of processor time for a gigabyte that is in
-//! memory, shared by the processors there are, where dracut takes 7 to 40 s.
+//! size nor time are proof of anything. With SHA instructions and files that are in memory it costs some 0.3 s of processor
+//! time for the 380 MB in 8,900 names of the test bed, or 0.8 s for a gigabyte, shared by the processors there are. A whole
+//! `rebuild` that takes its initramfs from the cache cost 1.5 s there, of which depmod had 0.9 s; one that runs dracut 9.2 s.
 //!
 //! Not in it are the rest of `/var`, `/root`, `/srv`, `/home` and mounts such as `/ctx`, which are full of logs and times; files that
 //! the build's engine mounts over `/etc/hosts` and its like; the machine's own `/proc` and `/sys`, which dracut looks at for
