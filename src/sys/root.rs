@@ -104,7 +104,8 @@ impl Root {
     }
 
     fn open_with(dir: &Path, choose: impl Fn(BorrowedFd<'_>) -> Resolver) -> Result<Self> {
-        let fail = |cause| Error::new("opening the root", dir, Path::new("/"), cause);
+        let shown = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        let fail = |cause| Error::new("opening the root", &shown, Path::new("/"), cause);
         let path = dir.canonicalize().map_err(|e| fail(e.into()))?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = open(&path, flags, Mode::empty()).map_err(|e| fail(e.into()))?;

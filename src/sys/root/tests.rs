@@ -611,6 +611,14 @@ fn error_texts() {
                 gone.display()
             )
         );
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(
+            said(Root::open(Path::new("gone-from-here"))),
+            format!(
+                "opening the root {}: No such file or directory",
+                here.join("gone-from-here").display()
+            )
+        );
         assert!(said(bed.root.stat("a\0b")).contains("Invalid argument"));
     });
 }
