@@ -149,7 +149,7 @@ impl ModulesDep {
             .ok_or("MODULE: MODULE...")?;
         let name = ModuleName::of_path(path).ok_or("a module's path")?;
         let needs: Vec<_> = words(rest).map(<[u8]>::to_vec).collect();
-        if needs.iter().any(|need| ModuleName::of_path(need).is_none()) {
+        if !needs.iter().all(|need| ModuleName::is_of_path(need)) {
             return Err("modules' paths after the colon");
         }
         if self.needs.insert(path.to_vec(), needs).is_some() {

@@ -49,6 +49,10 @@ pub(super) fn own_line(
     builtin: &ModuleList,
     path: &str,
 ) -> Option<Finding> {
+    let found = own.needs(relative);
+    if found == Some(needs) {
+        return None;
+    }
     let names = |paths: &[Vec<u8>]| -> BTreeSet<_> {
         let names = paths.iter().filter_map(|path| ModuleName::of_path(path));
         names.filter(|name| !builtin.contains(name)).collect()
@@ -60,7 +64,7 @@ pub(super) fn own_line(
             names => names.join(","),
         }
     };
-    let Some(found) = own.needs(relative) else {
+    let Some(found) = found else {
         let found = format!("no line for {}", show(relative));
         return Some(Finding::new(
             path,
@@ -100,17 +104,15 @@ pub(super) fn aliases(
     };
     let of_tree = tree.lists.alias.as_ref();
     let of_tree = of_tree.map_err(|why| Answer::CouldNotLook(why.clone()))?;
-    let served: BTreeSet<_> = of_tree
-        .iter()
-        .flat_map(Aliases::iter)
+    let without: BTreeSet<_> = inside.names.difference(&own).collect();
+    let served = of_tree.iter().flat_map(Aliases::iter);
+    let lost: BTreeSet<_> = served
         .map(|(_, name)| name)
+        .filter(|name| without.contains(name))
         .collect();
-    let lost = served
-        .into_iter()
-        .filter(|name| inside.names.contains(*name) && !own.contains(*name));
     let finding = |name: &ModuleName| {
         let expected = "those of the tree's modules.alias, or udev does not load it";
         Finding::new(&path, format!("no alias of {name}"), expected, REBUILD)
     };
-    Ok(lost.map(finding).collect())
+    Ok(lost.into_iter().map(finding).collect())
 }

@@ -5,7 +5,7 @@
 //! A trie whose nodes are found by their offset (kmod, `libkmod/libkmod-index.c`). A hostile one costs no more than its
 //! length: no byte is read twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{ModuleName, ModulesDep};
 
@@ -56,12 +56,16 @@ impl ModulesDep {
 /// # Errors
 /// When it is no index, or a value is empty.
 pub fn aliased(bytes: &[u8]) -> Result<BTreeSet<ModuleName>, IndexError> {
-    let mut names = BTreeSet::new();
-    Index::of("modules.alias.bin", bytes).each(|_, module| {
-        names.insert(ModuleName::new(module).ok_or("the name of a module")?);
-        Ok(())
+    // Some modules serve thousands of aliases.
+    let mut names = HashSet::new();
+    Index::of("modules.alias.bin", bytes).each(|_, module| match module {
+        b"" => Err("the name of a module"),
+        name => {
+            names.insert(name);
+            Ok(())
+        }
     })?;
-    Ok(names)
+    Ok(names.into_iter().filter_map(ModuleName::new).collect())
 }
 
 /// An index that is being read.
