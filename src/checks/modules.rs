@@ -312,7 +312,13 @@ fn softdeps(
     let resolve = |aliases: &Option<Aliases>, target: &ModuleName| -> Vec<ModuleName> {
         let aliases = aliases.as_ref();
         aliases
-            .map(|aliases| aliases.resolve(target.as_bytes()).cloned().collect())
+            .map(|aliases| {
+                aliases
+                    .resolve(target.as_bytes())
+                    .into_iter()
+                    .cloned()
+                    .collect()
+            })
             .unwrap_or_default()
     };
     let is_here = |name: &ModuleName| inside.names.contains(name) || builtin.contains(name);

@@ -4,16 +4,19 @@
 //! Patterns are those of fnmatch: `*`, `?`, `[a-f0-9]`, `[!x]`. Matching takes at most the product
 //! of the two lengths, whatever the pattern.
 
+use std::collections::BTreeMap;
+
 use super::{ModuleName, ParseError, keyword, lines, words};
 
-/// `modules.alias`, in the order of the file.
+/// `modules.alias`: the patterns (normalised) and their modules, by what each pattern begins with before it is special. A
+/// kernel has some ten thousand patterns, and only few begin as an alias does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Aliases(Vec<(Vec<u8>, ModuleName)>);
+pub struct Aliases(BTreeMap<Vec<u8>, Vec<(Vec<u8>, ModuleName)>>);
 
 impl Aliases {
     /// Reads `alias PATTERN MODULE` lines. Comments are skipped. Fails on any other line.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
-        let mut aliases = Vec::new();
+        let mut aliases = Self::default();
         for line in lines("modules.alias", bytes) {
             let line = line?;
             let wrong = || line.error("alias PATTERN MODULE");
@@ -26,37 +29,49 @@ impl Aliases {
                 return Err(wrong());
             }
             let closed = || line.error("a pattern with its brackets closed");
-            aliases.push((normalise(pattern).ok_or_else(closed)?, name));
+            aliases.add(normalise(pattern).ok_or_else(closed)?, name);
         }
-        Ok(Self(aliases))
+        Ok(aliases)
     }
 
     /// Reads the `MODULE.alias=PATTERN` fields of `modules.builtin.modinfo`, each ended by a NUL.
     /// Other fields, and patterns whose brackets do not close, mean nothing here.
     pub fn parse_builtin(bytes: &[u8]) -> Self {
-        let aliases = bytes.split(|&byte| byte == 0).filter_map(|field| {
+        let fields = bytes.split(|&byte| byte == 0).filter_map(|field| {
             let dot = field.iter().position(|&byte| byte == b'.')?;
             let pattern = field[dot..].strip_prefix(b".alias=")?;
             Some((normalise(pattern)?, ModuleName::new(&field[..dot])?))
         });
-        Self(aliases.collect())
+        let mut aliases = Self::default();
+        for (pattern, name) in fields {
+            aliases.add(pattern, name);
+        }
+        aliases
     }
 
-    /// The modules that serve `alias`, in the order of the file, with repetitions; none where a
-    /// bracket in it does not close.
-    pub fn resolve(&self, alias: &[u8]) -> impl Iterator<Item = &ModuleName> {
-        let alias = normalise(alias);
-        self.0
-            .iter()
-            .filter(move |(pattern, _)| alias.as_ref().is_some_and(|a| matches(pattern, a)))
+    fn add(&mut self, pattern: Vec<u8>, name: ModuleName) {
+        let special = pattern.iter().position(|byte| b"*?[\\".contains(byte));
+        let head = pattern[..special.unwrap_or(pattern.len())].to_vec();
+        self.0.entry(head).or_default().push((pattern, name));
+    }
+
+    /// The modules that serve `alias`, with repetitions; none where a bracket in it does not close.
+    pub fn resolve(&self, alias: &[u8]) -> Vec<&ModuleName> {
+        let Some(alias) = normalise(alias) else {
+            return Vec::new();
+        };
+        (0..=alias.len())
+            .filter_map(|head| self.0.get(&alias[..head]))
+            .flatten()
+            .filter(|(pattern, _)| matches(pattern, &alias))
             .map(|(_, name)| name)
+            .collect()
     }
 
-    /// Every pattern (normalised) and its module, in the order of the file.
+    /// Every pattern (normalised) and its module.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &ModuleName)> {
-        self.0
-            .iter()
-            .map(|(pattern, name)| (pattern.as_slice(), name))
+        let aliases = self.0.values().flatten();
+        aliases.map(|(pattern, name)| (pattern.as_slice(), name))
     }
 }
 

@@ -153,7 +153,7 @@ fn aliases() {
     .unwrap();
     let resolve = |alias: &str| -> Vec<_> {
         let names = aliases.resolve(alias.as_bytes());
-        names.map(ToString::to_string).collect()
+        names.into_iter().map(ToString::to_string).collect()
     };
     assert_eq!(resolve("fs_ext4"), ["ext4", "ext4_other"]);
     assert_eq!(resolve("fs-ext4"), ["ext4", "ext4_other"]);
@@ -203,7 +203,7 @@ fn patterns() {
     ] {
         let aliases = Aliases::parse(format!("alias {pattern}_ m").as_bytes()).unwrap();
         let text = format!("{text}-");
-        let found = aliases.resolve(text.as_bytes()).count() == 1;
+        let found = aliases.resolve(text.as_bytes()).len() == 1;
         assert_eq!(found, expected, "{pattern:?} {text:?}");
     }
 }
@@ -212,13 +212,13 @@ fn patterns() {
 fn no_pattern_takes_long() {
     let pattern = "*a".repeat(2000);
     let aliases = Aliases::parse(format!("alias {pattern}b m").as_bytes()).unwrap();
-    assert_eq!(aliases.resolve(&b"a".repeat(4000)).count(), 0);
+    assert_eq!(aliases.resolve(&b"a".repeat(4000)).len(), 0);
     let sets = "*[a-b]".repeat(1000);
     let aliases = Aliases::parse(format!("alias {sets}c m").as_bytes()).unwrap();
-    assert_eq!(aliases.resolve(&b"a".repeat(4000)).count(), 0);
+    assert_eq!(aliases.resolve(&b"a".repeat(4000)).len(), 0);
     let open = format!("alias {} m", "[".repeat(MAX_LINE / 2));
     assert!(said(Aliases::parse(open.as_bytes())).ends_with("brackets closed"));
-    assert_eq!(aliases.resolve(&b"[".repeat(MAX_LINE)).count(), 0);
+    assert_eq!(aliases.resolve(&b"[".repeat(MAX_LINE)).len(), 0);
 }
 
 #[test]
