@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ostree_kernel_fuzz::{TARGETS, is_read, segment_image};
 
-/// A seed and all its neighbours; the slowest takes a few seconds.
+/// A seed and all its neighbours, or all values of a byte; the slowest takes a few seconds.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How many bytes of a seed get neighbours; of longer ones every so many-th.
@@ -76,15 +76,17 @@ fn every_change_of_a_small_image() {
             for length in 0..image.len() {
                 look(&|| format!("cut at {length}"), &image[..length]);
             }
-            let mut changed = image.clone();
-            for at in 0..image.len() {
+        });
+        let mut changed = image.clone();
+        for at in 0..image.len() {
+            watched(&path, || {
                 for value in (0..=u8::MAX).filter(|value| *value != image[at]) {
                     changed[at] = value;
                     look(&|| format!("byte {at} is {value:#04x}"), &changed);
                 }
-                changed[at] = image[at];
-            }
-        });
+            });
+            changed[at] = image[at];
+        }
         println!(
             "{path}: {readings} readings, {errors} errors, {:.1?}",
             start.elapsed()
