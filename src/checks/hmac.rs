@@ -2,6 +2,7 @@
 //! `.vmlinuz.hmac`, by which a system in FIPS mode checks its kernel early in the boot.
 
 use super::{Answer, Finding, Subject};
+use crate::kernel::hmac::{is_named, name};
 
 /// What the file says, and what it should say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,11 +17,10 @@ pub enum Hmac {
     Read {
         /// The first word.
         digest: String,
-        /// The second one: the file that it names.
+        /// What follows it: two separators, and the file that it names.
         names: String,
-        /// The digest of `vmlinuz` with the key of libkcapi and hmaccalc, of the same length;
-        /// `None` where the length is that of no known digest.
-        actual: Option<String>,
+        /// The digest of `vmlinuz`.
+        actual: String,
     },
 }
 
@@ -38,23 +38,21 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             names,
             actual,
         } => {
-            let remedy = "reinstall the kernel's packages; in FIPS mode it would not boot";
-            let expected = "the HMAC of vmlinuz";
-            match actual {
-                None => return wrong(format!("\"{digest}\""), expected, remedy),
-                Some(actual) if !actual.eq_ignore_ascii_case(digest) => {
-                    return wrong(
-                        format!("{digest:.16}…"),
-                        &format!("{actual:.16}…, {expected}"),
-                        remedy,
-                    );
-                }
-                Some(_) => {}
+            if !actual.eq_ignore_ascii_case(digest) {
+                return wrong(
+                    format!("{digest:.16}…"),
+                    &format!("{actual:.16}…, the HMAC of vmlinuz"),
+                    "reinstall the kernel's packages; in FIPS mode it would not boot",
+                );
             }
-            if names.contains('/') || names.is_empty() {
-                let expected = "the file's name alone, since ostree puts both elsewhere";
-                let remedy = format!("sed -i 's, /.*/, ,' /{path}");
-                return wrong(format!("the path \"{names}\""), expected, &remedy);
+            if !is_named(names, subject.kver) {
+                let name = name(subject.kver);
+                let remedy = format!("sed -i 's,[ *].*,  {name},' /{path}");
+                return wrong(
+                    format!("\"{names}\" after the digest"),
+                    &format!("\"  {name}\", as ostree calls it beside this file"),
+                    &remedy,
+                );
             }
             Ok(vec![])
         }

@@ -31,7 +31,7 @@ pub static CHECKS: [Check; 22] = [
     Check {
         name: "kernel-hmac",
         severity: Severity::Fatal,
-        about: "vmlinuz has the HMAC that .vmlinuz.hmac says, named relatively",
+        about: ".vmlinuz.hmac has the HMAC of vmlinuz, and ostree's name for it",
         issue: "ostreedev/ostree#1962",
         look: hmac::hmac,
     },

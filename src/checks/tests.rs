@@ -223,7 +223,7 @@ fn the_kernel_and_its_files() {
     base.kmods.insert(name("zfs"));
     bench.base = Some(base);
     type Case = (&'static str, fn(&mut Tree), &'static str);
-    let cases: [Case; 10] = [
+    let cases: [Case; 14] = [
         ("kernel-signature", |_| (), ""),
         (
             "kernel-signature",
@@ -257,18 +257,38 @@ fn the_kernel_and_its_files() {
         ),
         (
             "kernel-hmac",
-            |tree| tree.hmac = hmac("00", "vmlinuz", "00"),
+            |tree| tree.hmac = hmac("00", &format!("  vmlinuz-{K}"), "00"),
             "",
         ),
         (
             "kernel-hmac",
-            |tree| tree.hmac = hmac("00", "vmlinuz", "11"),
+            |tree| tree.hmac = hmac("0A", &format!(" *vmlinuz-{K}"), "0a"),
+            "",
+        ),
+        (
+            "kernel-hmac",
+            |tree| tree.hmac = hmac("00", &format!("  vmlinuz-{K}"), "11"),
             "the HMAC of vmlinuz",
         ),
         (
             "kernel-hmac",
-            |tree| tree.hmac = hmac("00", "/boot/vmlinuz", "00"),
-            "the path \"/boot/vmlinuz\"",
+            |tree| tree.hmac = hmac("00", "  /boot/vmlinuz", "00"),
+            "\"  /boot/vmlinuz\" after the digest",
+        ),
+        (
+            "kernel-hmac",
+            |tree| tree.hmac = hmac("00", "  vmlinuz", "00"),
+            "\"  vmlinuz-6.9.4-200.fc40.x86_64\", as ostree calls it",
+        ),
+        (
+            "kernel-hmac",
+            |tree| tree.hmac = hmac("00", &format!(" vmlinuz-{K}"), "00"),
+            "\" vmlinuz-6.9.4-200.fc40.x86_64\" after the digest",
+        ),
+        (
+            "kernel-hmac",
+            |tree| tree.hmac = hmac("00", "", "00"),
+            "\"\" after the digest",
         ),
     ];
     for (check, change, expected) in cases {
@@ -292,7 +312,7 @@ fn hmac(digest: &str, names: &str, actual: &str) -> Hmac {
     Hmac::Read {
         digest: digest.into(),
         names: names.into(),
-        actual: Some(actual.into()),
+        actual: actual.into(),
     }
 }
 

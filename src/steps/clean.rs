@@ -46,14 +46,14 @@ pub fn clean(exec: &Exec, kernel: Kernel) -> Result<Clean> {
             removed.push(path);
         }
     }
-    name_kernel_relatively(root, &kernel.kver)?;
+    name_kernel_as_ostree_does(root, &kernel.kver)?;
     Ok(Clean { kernel, removed })
 }
 
 /// Packages name the kernel in `.vmlinuz.hmac` by its place in `/boot`, and ostree puts both into a
 /// directory of its own: in FIPS mode the boot ends there. rpm-ostree does the same for what it
 /// composes, not in a container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
-fn name_kernel_relatively(root: &Root, kver: &Kver) -> Result<(), root::Error> {
+fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Error> {
     let path = format!("{}/.vmlinuz.hmac", kver.dir());
     let Some(meta) = root.lstat(&path)? else {
         return Ok(());
@@ -62,12 +62,14 @@ fn name_kernel_relatively(root: &Root, kver: &Kver) -> Result<(), root::Error> {
         return Ok(());
     }
     let text = root.read(&path, HMAC_MAX)?.unwrap_or_default();
-    if let Some(relative) = hmac::without_path(&text) {
+    let text = String::from_utf8_lossy(&text);
+    if let Some(line) = hmac::renamed(&text, kver) {
         tracing::info!(
-            "/{path}: names the kernel relatively now; it said {}",
-            String::from_utf8_lossy(&text).trim_end()
+            "/{path}: names {} now, as ostree does; it said {}",
+            hmac::name(kver),
+            text.trim_end()
         );
-        root.write(&path, &relative, meta.mode)?;
+        root.write(&path, line.as_bytes(), meta.mode)?;
     }
     Ok(())
 }

@@ -63,8 +63,8 @@ kernel_tree() {
     cp "$dir/deb/boot/config-$kver" "$mod/config"
     cp "$dir/deb/boot/System.map-$kver" "$mod/System.map"
     printf '0x00000000\tbed_placeholder\tvmlinux\tEXPORT_SYMBOL\t\n' | xz >"$mod/symvers.xz"
-    # As sha512hmac writes it: the key is the one of libkcapi, the name is relative.
-    printf '%s  vmlinuz\n' "$(openssl dgst -sha512 -hmac FIPS-FTW-RHEL2009 -r "$mod/vmlinuz" | cut -d' ' -f1)" >"$mod/.vmlinuz.hmac"
+    # As sha512hmac writes it in Fedora's build: the key is the one of libkcapi, the name that of /boot.
+    printf '%s  vmlinuz-%s\n' "$(openssl dgst -sha512 -hmac FIPS-FTW-RHEL2009 -r "$mod/vmlinuz" | cut -d' ' -f1)" "$kver" >"$mod/.vmlinuz.hmac"
     chmod 0755 "$mod/vmlinuz"
     chmod 0600 "$mod/System.map"
     find "$mod" -name '*.ko' -print0 | xargs -0r -P2 -n 20 xz --check=crc32 -1 # a kernel that does not compress them already

@@ -116,7 +116,7 @@ fn release() -> Vec<Case> {
             "vmlinuz-of-the-old-kernel",
             TrixieSlim,
             "ublue-os/bluefin#2051",
-            &[RELEASE],
+            &[RELEASE, HMAC],
             |draft| {
                 let from = format!("usr/lib/modules/{}", draft.products.old);
                 for name in ["vmlinuz", ".vmlinuz.hmac"] {
@@ -128,7 +128,7 @@ fn release() -> Vec<Case> {
             "kver-without-the-distribution",
             TrixieSlim,
             "okd-project/okd#1908",
-            &[RELEASE, RPMDB, "initramfs-kver"],
+            &[RELEASE, RPMDB, HMAC, "initramfs-kver"],
             |draft| {
                 let (shorter, _) = draft.kver.rsplit_once('-').unwrap();
                 rename(draft, shorter.to_owned());
@@ -179,7 +179,7 @@ fn release() -> Vec<Case> {
             "kver-of-the-package",
             BookwormOmit,
             "okd-project/okd#1908",
-            &[RELEASE, RPMDB, "initramfs-kver"],
+            &[RELEASE, RPMDB, HMAC, "initramfs-kver"],
             |draft| {
                 rename(draft, "6.12.117-200.bed.x86_64".to_owned());
             },
@@ -263,11 +263,19 @@ fn hmac() -> Vec<Case> {
                 );
             },
         ),
+        broken(
+            "hmac-names-the-file-beside-it",
+            TrixieSlim,
+            FIPS,
+            &[HMAC],
+            |draft| words(draft, str::to_owned, "vmlinuz"),
+        ),
         broken("hmac-names-nothing", TrixieSlim, FIPS, &[HMAC], |draft| {
             words(draft, str::to_owned, "")
         }),
         broken("hmac-cut", TrixieSlim, FIPS, &[HMAC], |draft| {
-            words(draft, |digest| digest[..100].to_owned(), "vmlinuz");
+            let name = format!("vmlinuz-{}", draft.kver);
+            words(draft, |digest| digest[..100].to_owned(), &name);
         }),
         broken(
             "hmac-before-signing",
