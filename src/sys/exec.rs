@@ -346,7 +346,8 @@ impl Exec {
     fn doorman(&self) -> Result<Command> {
         let root = fs_err::canonicalize(self.root.path())?;
         let mut command = clean_command(Path::new("/proc/self/exe"));
-        command.arg(ENTER_ROOT).arg(root);
+        let parent = std::process::id().to_string();
+        command.arg(ENTER_ROOT).arg(parent).arg(root);
         Ok(command)
     }
 }

@@ -101,7 +101,7 @@ pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(found)
 }
 
-/// Puts saved programs back where a wrapper or nothing stands in their place, and removes the rest.
+/// Puts saved programs back where a wrapper, the beginning of one or nothing stands in their place, and removes the rest.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.
@@ -110,7 +110,7 @@ pub fn heal(root: &Root) -> Result<(), root::Error> {
         let stand_in = |path: &str| {
             Ok::<_, root::Error>(is_script(root, path)? && names_rpm_ostree(root, path)?)
         };
-        let place_is_free = root.lstat(&place)?.is_none()
+        let place_is_free = root.stat(&place)?.is_none_or(|meta| meta.size == 0)
             || stand_in(&place)?
             || (is_script(root, &place)? && !is_script(root, &saved)?);
         if place_is_free && !stand_in(&saved)? {

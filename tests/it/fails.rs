@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every step, failing: nothing after it ran, and what was put in place is gone again.
 
+use std::process::Command;
+
 use crate::bed::{Bed, PROGRAMS};
 use crate::image::Fault;
 use crate::kernels::{NEW, OLD};
@@ -118,6 +120,38 @@ fn what_a_transaction_leaves_is_healed() {
             &format!("{path} is itself"),
         );
     }
+}
+
+#[test]
+fn a_wrapper_that_was_not_finished_is_no_program() {
+    let bed = Bed::new();
+    let systemctl = "usr/bin/systemctl";
+    let real = fs_err::read(bed.path(systemctl)).unwrap();
+    let saved = bed.path(&format!("{systemctl}.rpmostreesave"));
+    fs_err::rename(bed.path(systemctl), saved).unwrap();
+    bed.write(systemctl, "");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0);
+    ran.require(
+        ran.after.file(systemctl) == Some(&real[..]),
+        "systemctl is itself",
+    );
+}
+
+#[test]
+fn a_program_whose_caller_is_dead_does_not_start() {
+    let bed = Bed::new();
+    let root = bed.root().display().to_string();
+    let nobody = u32::MAX.to_string();
+    #[expect(clippy::disallowed_methods, reason = "the program as it calls itself")]
+    let ended = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"))
+        .args(["__enter-root", &nobody, &root, "/usr/bin/touch", "/begun"])
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(126));
+    let error = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(error, "error: who asked for /usr/bin/touch is dead\n");
+    assert!(!bed.path("begun").exists());
 }
 
 #[test]

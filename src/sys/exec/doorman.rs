@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 
@@ -17,16 +17,19 @@ pub const ENTER_ROOT: &str = "__enter-root";
 
 /// Becomes `program` inside `root`: a mount namespace of its own in which `/proc`, `/sys` and
 /// `/dev` are those of the host, then chroot and exec. It returns only when that failed. With
-/// `--probe` as the program it does all but the exec.
+/// `--probe` as the program it does all but the exec. `parent` is who started it.
 ///
 /// # Errors
-/// Names the step and the privilege that it needs.
+/// Names the step and the privilege that it needs; when the parent is dead.
 pub fn enter_root(args: &[OsString]) -> Result<()> {
-    let [root, program, args @ ..] = args else {
-        anyhow::bail!("{ENTER_ROOT} ROOT PROGRAM [ARGUMENT…] is for ostree-kernel itself");
+    let [parent, root, program, args @ ..] = args else {
+        bail!("{ENTER_ROOT} PARENT ROOT PROGRAM [ARGUMENT…] is for ostree-kernel itself");
     };
-    // Who is killed takes its children along.
+    // Who is killed takes its children along, those too that have not come to this line yet.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("binding the child to its parent")?;
+    if *parent != *std::os::unix::process::parent_id().to_string() {
+        bail!("who asked for {} is dead", Path::new(program).display());
+    }
     if root != "/" {
         enter(Path::new(root))?;
     }
