@@ -49,6 +49,7 @@ dnf\t'dnf 4'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l kver -d 'Refuse any other kernel than this release' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l remove -d 'Let this package go with the old kernel, which nothing replaces: a sub-package, a kmod, a package that requires it' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Reject an initramfs without this driver, inside or built in' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'How dracut packs the initramfs, in place of what its configuration says: a compressor with its options, as \'zstd -9 -T0\'' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'End a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR, for the builds that share it by a cache mount, and with --cache-initramfs what dracut made' -r -F
@@ -69,6 +70,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Show warnings and errors only'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Reject an initramfs without this driver, inside or built in' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'How dracut packs the initramfs, in place of what its configuration says: a compressor with its options, as \'zstd -9 -T0\'' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'End a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cache-dir -d 'Keep downloads in DIR, for the builds that share it by a cache mount, and with --cache-initramfs what dracut made' -r -F

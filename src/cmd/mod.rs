@@ -66,6 +66,10 @@ pub struct Ending {
     /// initramfs has
     #[arg(long)]
     pub no_inherit: bool,
+    /// How dracut packs the initramfs, in place of what its configuration says: a
+    /// compressor with its options, as 'zstd -9 -T0'
+    #[arg(long, value_name = "COMMAND")]
+    pub compress: Option<String>,
     /// Build it twice, or once beside that of the cache, and fail if the two are
     /// not the same byte for byte
     #[arg(long)]
@@ -113,7 +117,14 @@ impl Ending {
     /// What is asked of dracut.
     fn wants(&self, root: &Root, base: Option<&Baseline>) -> Result<Wants> {
         let base = base.filter(|_| !self.no_inherit);
-        Wants::new(root, base, &self.dracut)
+        Wants::new(root, base, &self.for_dracut())
+    }
+
+    /// The user's arguments for dracut.
+    fn for_dracut(&self) -> Vec<String> {
+        let compress = self.compress.iter();
+        let compress = compress.flat_map(|command| ["--compress".to_owned(), command.clone()]);
+        compress.chain(self.dracut.iter().cloned()).collect()
     }
 }
 

@@ -177,7 +177,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     let asked = done::Asked {
         set: &plan.set,
         kind: plan.kind,
-        dracut: &ending.dracut,
+        dracut: &ending.for_dracut(),
         no_commit: ending.no_commit,
     };
     done::report(exec, &asked)

@@ -479,6 +479,25 @@ fn arguments_after_the_dashes_go_to_dracut() {
 }
 
 #[test]
+fn dracut_packs_as_it_is_asked_to() {
+    let bed = Bed::new();
+    let options = ["replace", "--compress=zstd -9", &bed.source(), "--", "-v"];
+    let dracut = DRACUT.replace(" --stdlog", " --compress zstd -9 -v --stdlog");
+    let chain = [TRANSACTION, INNER, DEPMOD, &dracut, CLEANUP, COMMIT];
+    succeeds(&bed.run(&options), &chain, NEW);
+    let again = bed.run(&options);
+    again.ends_with(0).changes(&[]);
+    let otherwise = bed.run(&["replace", "--compress=zstd -1", &bed.source()]);
+    otherwise.ends_with(0);
+    let dracut = DRACUT.replace(" --stdlog", " --compress zstd -1 --stdlog");
+    let ran = otherwise
+        .order()
+        .iter()
+        .any(|line| line.starts_with(&dracut));
+    otherwise.require(ran, "another compression is work to do");
+}
+
+#[test]
 fn no_commit_cleans_nothing() {
     let bed = Bed::new();
     bed.write("var/cache/rpm-ostree/repo", "cache");
