@@ -4,21 +4,21 @@
 mod depmod;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 
 use self::depmod::{aliases, own, own_line, reads_indexes};
 use super::{Answer, Finding, Severity, Subject, listed, show};
 use crate::initramfs::{Comparison, Inventory, Kind, ModuleFacts, Told};
-use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Needs, Softdeps};
 
 const REBUILD: &str = "run ostree-kernel rebuild, which runs depmod and dracut";
 const REINSTALL: &str = "reinstall the kernel's packages, then run ostree-kernel rebuild";
 
 /// The modules inside: their paths relative to the kernel's directory, with their whole paths.
 struct Inside<'a> {
-    paths: BTreeMap<&'a [u8], &'a [u8]>,
-    names: BTreeSet<ModuleName>,
+    paths: Vec<(&'a [u8], &'a [u8])>,
+    names: HashSet<ModuleName>,
 }
 
 pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -43,8 +43,10 @@ impl<'a> Inside<'a> {
             Some((below.strip_prefix(dir.as_bytes())?, path))
         };
         let modules = inventory.kernel_modules();
-        let paths: BTreeMap<_, _> = modules.into_iter().filter_map(relative).collect();
-        let names = paths.keys().filter_map(|path| ModuleName::of_path(path));
+        let paths: Vec<_> = modules.into_iter().filter_map(relative).collect();
+        let names = paths
+            .iter()
+            .filter_map(|(path, _)| ModuleName::of_path(path));
         Self {
             names: names.collect(),
             paths,
@@ -77,7 +79,7 @@ fn bodies(
             ));
             continue;
         };
-        if ModuleName::of_path(compared) != ModuleName::of_path(relative) {
+        if compared != *relative && ModuleName::of_path(compared) != ModuleName::of_path(relative) {
             let found = format!("another name of {}", show(compared));
             findings.push(wrong(&found, "a module of its own", REBUILD));
             continue;
@@ -232,16 +234,17 @@ fn dependencies(
     let Some(dep) = dep else {
         return Ok(Vec::new());
     };
+    let nothing = Needs::default();
     let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
-    for relative in inside.paths.keys() {
+    for (relative, _) in &inside.paths {
         // By its name where it is compressed in another way than the tree's.
         let by_name = || dep.needs(dep.path_of(&ModuleName::of_path(relative)?)?);
-        let needs = dep.needs(relative).or_else(by_name).unwrap_or_default();
+        let needs = dep.needs(relative).or_else(by_name).unwrap_or(&nothing);
         let lacks = |need: &&[u8]| {
             ModuleName::of_path(need)
                 .is_some_and(|name| !inside.names.contains(&name) && !builtin.contains(&name))
         };
-        let lost: Vec<_> = needs.iter().map(Vec::as_slice).filter(lacks).collect();
+        let lost: Vec<_> = needs.iter().filter(lacks).collect();
         if !lost.is_empty() {
             for need in lost {
                 missing.entry(need).or_default().push(relative);
@@ -304,7 +307,7 @@ fn softdeps(
     let could_not = |why: &String| Answer::CouldNotLook(why.clone());
     let aliases = tree.lists.alias.as_ref().map_err(could_not)?;
     let builtin_aliases = tree.lists.builtin_alias.as_ref().map_err(could_not)?;
-    let on_disk: BTreeSet<_> = tree
+    let on_disk: HashSet<_> = tree
         .modules
         .iter()
         .filter_map(|path| ModuleName::of_path(path))

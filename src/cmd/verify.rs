@@ -142,7 +142,11 @@ fn look(args: &Args, global: &Global, options: &verify::Options) -> Result<(Kver
         None => a_kernel(tree::module_dirs(&root)?)?,
     };
     let path = format!("{}/initramfs.img", kver.dir());
-    let verdict = verify::look(&root, &kver, &path, || owner::ask(&exec, &kver), options)?;
+    let owner = {
+        let kver = kver.clone();
+        move || owner::ask(&exec, &kver)
+    };
+    let verdict = verify::look(&root, &kver, &path, owner, options)?;
     Ok((kver, verdict))
 }
 

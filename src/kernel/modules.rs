@@ -14,7 +14,7 @@ mod packed;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -64,15 +64,26 @@ pub struct ParseError {
 /// `modules.dep`: each module of the tree and what must be loaded before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModulesDep {
-    needs: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
-    paths: BTreeMap<ModuleName, Vec<u8>>,
+    needs: HashMap<Vec<u8>, Needs>,
+    paths: HashMap<ModuleName, Vec<u8>>,
+}
+
+/// The paths that a module needs, all levels of them, as its line in `modules.dep` has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs(Vec<u8>);
+
+impl Needs {
+    /// The paths.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        words(&self.0)
+    }
 }
 
 /// `modules.builtin` or `modules.order`: paths of modules, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModuleList {
     paths: Vec<Vec<u8>>,
-    names: BTreeSet<ModuleName>,
+    names: HashSet<ModuleName>,
 }
 
 /// Modules that another one would like to have around it. A target may be an alias, and may
@@ -148,8 +159,8 @@ impl ModulesDep {
             .map(|colon| (&line[..colon], &line[colon + 1..]))
             .ok_or("MODULE: MODULE...")?;
         let name = ModuleName::of_path(path).ok_or("a module's path")?;
-        let needs: Vec<_> = words(rest).map(<[u8]>::to_vec).collect();
-        if !needs.iter().all(|need| ModuleName::is_of_path(need)) {
+        let needs = Needs(rest.trim_ascii().to_vec());
+        if !needs.iter().all(ModuleName::is_of_path) {
             return Err("modules' paths after the colon");
         }
         if self.needs.insert(path.to_vec(), needs).is_some() {
@@ -160,9 +171,9 @@ impl ModulesDep {
         Ok(name)
     }
 
-    /// The paths that the module at `path` needs, all levels of them; `None` without a line.
-    pub fn needs(&self, path: &[u8]) -> Option<&[Vec<u8>]> {
-        self.needs.get(path).map(Vec::as_slice)
+    /// What the module at `path` needs; `None` without a line.
+    pub fn needs(&self, path: &[u8]) -> Option<&Needs> {
+        self.needs.get(path)
     }
 
     /// The path of the module of that name; the first one where there are more.
@@ -170,11 +181,11 @@ impl ModulesDep {
         self.paths.get(name).map(Vec::as_slice)
     }
 
-    /// Every path and what it needs, sorted by path.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[Vec<u8>])> {
+    /// Every path and what it needs, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Needs)> {
         self.needs
             .iter()
-            .map(|(path, needs)| (path.as_slice(), needs.as_slice()))
+            .map(|(path, needs)| (path.as_slice(), needs))
     }
 
     /// How many modules have a line.
@@ -214,11 +225,6 @@ impl ModuleList {
     /// Whether a module of that name is in the list.
     pub fn contains(&self, name: &ModuleName) -> bool {
         self.names.contains(name)
-    }
-
-    /// The names, sorted.
-    pub fn names(&self) -> &BTreeSet<ModuleName> {
-        &self.names
     }
 
     /// The paths, in the order of the file.

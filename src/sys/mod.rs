@@ -4,5 +4,6 @@
 pub mod console;
 pub mod exec;
 pub mod fetch;
+pub mod nice;
 pub mod root;
 pub mod stop;

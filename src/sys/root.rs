@@ -313,8 +313,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// As [`Root::open_file`] of `name` in this directory, which is not looked for again.
-    pub fn open_file(&self, name: &OsStr) -> Result<Option<File>> {
+    /// As [`Root::open_file`] of `name` in this directory, which is not looked for again; also what the file is.
+    pub fn open_file(&self, name: &OsStr) -> Result<Option<(File, Meta)>> {
         const OPENING: &str = "opening";
         let path = || self.path.join(name);
         let fail = |errno: Errno| self.root.error(OPENING, &path(), errno);
@@ -324,12 +324,17 @@ impl Place {
             Err(errno) => return Err(fail(errno)),
         };
         if found != Kind::File {
-            return self.root.open_file(path());
+            let Some(file) = self.root.open_file(path())? else {
+                return Ok(None);
+            };
+            let meta = fstat(&file).map_err(fail)?.into();
+            return Ok(Some((file, meta)));
         }
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(fail)?;
-        match Meta::from(fstat(&fd).map_err(fail)?).kind {
-            Kind::File => Ok(Some(File::from(fd))),
+        let now = Meta::from(fstat(&fd).map_err(fail)?);
+        match now.kind {
+            Kind::File => Ok(Some((File::from(fd), now))),
             found => {
                 let wanted = Kind::File;
                 Err(self

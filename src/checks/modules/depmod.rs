@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What depmod wrote beside the modules inside: what udev and modprobe find them by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Display;
 
 use super::{Inside, REBUILD, inner};
 use crate::checks::{Answer, Finding, Subject, show};
 use crate::initramfs::Inventory;
-use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, aliased};
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Needs, aliased};
 
 /// Who loads modules through libkmod: kmod itself, and udevd beside systemd. busybox reads the texts.
 const READERS: [&[u8]; 5] = [
@@ -44,7 +44,7 @@ pub(super) fn own<T, E: Display>(
 /// Whether the line of a module in a list inside says what the tree's says.
 pub(super) fn own_line(
     relative: &[u8],
-    needs: &[Vec<u8>],
+    needs: &Needs,
     own: &ModulesDep,
     builtin: &ModuleList,
     path: &str,
@@ -53,8 +53,8 @@ pub(super) fn own_line(
     if found == Some(needs) {
         return None;
     }
-    let names = |paths: &[Vec<u8>]| -> BTreeSet<_> {
-        let names = paths.iter().filter_map(|path| ModuleName::of_path(path));
+    let names = |needs: &Needs| -> BTreeSet<_> {
+        let names = needs.iter().filter_map(ModuleName::of_path);
         names.filter(|name| !builtin.contains(name)).collect()
     };
     let join = |names: &BTreeSet<ModuleName>| {
@@ -104,7 +104,7 @@ pub(super) fn aliases(
     };
     let of_tree = tree.lists.alias.as_ref();
     let of_tree = of_tree.map_err(|why| Answer::CouldNotLook(why.clone()))?;
-    let without: BTreeSet<_> = inside.names.difference(&own).collect();
+    let without: HashSet<_> = inside.names.difference(&own).collect();
     let served = of_tree.iter().flat_map(Aliases::iter);
     let lost: BTreeSet<_> = served
         .map(|(_, name)| name)

@@ -5,7 +5,7 @@
 //! A trie whose nodes are found by their offset (kmod, `libkmod/libkmod-index.c`). A hostile one costs no more than its
 //! length: no byte is read twice.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use super::{ModuleName, ModulesDep};
 
@@ -55,7 +55,7 @@ impl ModulesDep {
 ///
 /// # Errors
 /// When it is no index, or a value is empty.
-pub fn aliased(bytes: &[u8]) -> Result<BTreeSet<ModuleName>, IndexError> {
+pub fn aliased(bytes: &[u8]) -> Result<HashSet<ModuleName>, IndexError> {
     // Some modules serve thousands of aliases.
     let mut names = HashSet::new();
     Index::of("modules.alias.bin", bytes).each(|_, module| match module {
@@ -159,10 +159,8 @@ impl<'a> Index<'a> {
     }
 
     fn number(&mut self) -> Result<u32, IndexError> {
-        let bytes = self.take(4)?;
-        Ok(bytes
-            .iter()
-            .fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
+        let bytes = self.take(4)?.try_into().unwrap_or_default();
+        Ok(u32::from_be_bytes(bytes))
     }
 
     /// As far as a NUL.

@@ -237,7 +237,7 @@ fn body(
         Kind::File => {
             let name = path.file_name().unwrap_or_default();
             let file = place.map(|place| place.open_file(name)).transpose()?;
-            let file = file
+            let (file, _) = file
                 .flatten()
                 .with_context(|| format!("/{} went while the tree was read", path.display()))?;
             sha256(file, buffer).with_context(|| format!("reading /{}", path.display()))

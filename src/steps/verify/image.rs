@@ -48,12 +48,10 @@ impl OnDisk for Modules<'_> {
         let name = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
         let place = self.place(dir).map_err(io::Error::other)?;
         let file = place.map(|place| place.open_file(name)).transpose();
-        let Some(file) = file.map_err(io::Error::other)?.flatten() else {
-            return Ok(None);
-        };
-        Ok(Some(OpenFile {
-            size: file.metadata()?.len(),
-            data: Box::new(file),
+        let file = file.map_err(io::Error::other)?.flatten();
+        Ok(file.map(|(data, meta)| OpenFile {
+            size: meta.size,
+            data: Box::new(data),
         }))
     }
 }

@@ -21,6 +21,7 @@ use crate::checks::{self, Baseline, Image, Lacking, Owner, Selection, Subject, T
 use crate::kernel::kver::Kver;
 use crate::plan::AS_ROOT;
 use crate::report::{self, Answers, Outcome};
+use crate::sys::nice;
 use crate::sys::root::{self, Root};
 
 /// What looking at one tree came to.
@@ -88,7 +89,8 @@ pub fn verify(
 }
 
 /// Looks at the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs.
-/// `owner` says what the rpmdb says of `vmlinuz`, and is asked while the image is read.
+/// `owner` says what the rpmdb says of `vmlinuz`, and is asked while the image is read. The tree is read beside the
+/// image, and by a thread that stands back: the image takes longer, and most so where its modules are compared.
 ///
 /// # Errors
 /// When something cannot be read at all; what a check cannot look at is an answer.
@@ -96,16 +98,20 @@ pub fn look(
     root: &Root,
     kver: &Kver,
     initramfs: &str,
-    owner: impl FnOnce() -> Owner,
+    owner: impl FnOnce() -> Owner + Send,
     options: &Options,
 ) -> Result<Verdict> {
-    let (around, image) = thread::scope(|scope| {
-        let image = scope.spawn(|| image::of_tree(root, initramfs, options.digests));
-        let tree = gather::tree(root, kver, initramfs, owner(), options);
-        (tree, image.join())
+    let (around, read) = thread::scope(|scope| {
+        let tree = scope.spawn(|| {
+            nice::stand_back();
+            gather::tree(root, kver, initramfs, owner(), options)
+        });
+        let read = image::of_tree(root, initramfs, options.digests);
+        (tree.join(), read)
     });
-    let read = image.map_err(|_| anyhow!("the thread that reads the initramfs has panicked"))??;
+    let read = read?;
     let image = read.image;
+    let around = around.map_err(|_| anyhow!("the thread that reads the tree has panicked"))?;
     let (mut tree, vmlinuz_sha256) = around.context("reading the tree")?;
     if let Some(base) = &options.base {
         tree.firmware_of = around::firmware_of(root, &image, base);

@@ -311,7 +311,11 @@ fn files_of_an_opened_directory() {
         let place = bed.root.open_place("d").unwrap().unwrap();
         let read = |name: &str| {
             let file = place.open_file(name.as_ref()).unwrap();
-            file.map(|file| io::read_to_string(file).unwrap())
+            file.map(|(file, meta)| {
+                let text = io::read_to_string(file).unwrap();
+                assert_eq!(meta.size, text.len() as u64);
+                text
+            })
         };
         assert_eq!(read("x").as_deref(), Some("1"));
         assert_eq!(read("absolute").as_deref(), Some("inside"));
