@@ -9,8 +9,8 @@ use std::fmt::Display;
 
 use self::depmod::{aliases, own, own_line, reads_indexes};
 use super::{Answer, Finding, Severity, Subject, listed, show};
-use crate::initramfs::{Comparison, Inventory, Kind, ModuleFacts, Told};
-use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Needs, Softdeps};
+use crate::initramfs::{Comparison, Facts, Inventory, Kind, ModuleFacts, Told};
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, Needs, Softdeps};
 
 const REBUILD: &str = "run ostree-kernel rebuild, which runs depmod and dracut";
 const REINSTALL: &str = "reinstall the kernel's packages, then run ostree-kernel rebuild";
@@ -206,19 +206,11 @@ fn dependencies(
     inventory: &Inventory,
     inside: &Inside,
 ) -> Result<Vec<Finding>, Answer> {
-    let dep = list(
-        subject,
-        inventory,
-        "modules.dep",
-        |lists| &lists.dep,
-        ModulesDep::parse,
-    )?;
     let builtin = builtin(subject, inventory)?;
-    let text = own(subject, inventory, "modules.dep", ModulesDep::parse);
+    let text = own(subject, "modules.dep", Facts::dep);
     let mut owns = vec![text];
     if reads_indexes(inventory) {
-        let parse = ModulesDep::parse_index;
-        owns.push(own(subject, inventory, "modules.dep.bin", parse));
+        owns.push(own(subject, "modules.dep.bin", Facts::dep));
     }
     let mut lists = Vec::new();
     let mut findings = Vec::new();
@@ -231,6 +223,13 @@ fn dependencies(
     if !findings.is_empty() {
         return Ok(findings);
     }
+    let of_tree = subject.tree.map(|tree| tree.lists.dep.as_ref());
+    let dep = match of_tree {
+        Some(Ok(dep)) => dep.as_ref(),
+        Some(Err(why)) => return Err(Answer::CouldNotLook(why.clone())),
+        // A lone image has only its own.
+        None => lists.first().map(|&(_, own)| own),
+    };
     let Some(dep) = dep else {
         return Ok(Vec::new());
     };

@@ -150,7 +150,7 @@ pub enum Image {
         /// What it is made of.
         segments: Vec<Segment>,
         /// What was learnt from whole files.
-        facts: Facts,
+        facts: Box<Facts>,
     },
 }
 

@@ -210,7 +210,7 @@ impl Bench {
         let segments =
             initramfs::read(bytes.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
         Image::Read {
-            facts: bodies.facts(),
+            facts: Box::new(bodies.facts()),
             inventory: Box::new(inventory),
             segments,
         }

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What has to be learnt from whole files while they stream by: whether a kernel module is the one
-//! of the tree, and what an ELF file needs.
+//! of the tree, what depmod says of it, and what an ELF file needs.
 //!
 //! It must not judge, and names no file system: the tree's modules come through [`OnDisk`]. Its
 //! invariant: it holds one file at a time, within the budgets of `unpack` and of `elf`, and of each a few facts, of all files
 //! together no more than [`SAID_MAX`] bytes; and it unpacks no more than [`UNPACKED_MAX`].
 
-use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
 use super::elf::{self, Elf};
 use super::entry::{Entry, Kind, Visitor};
-use super::inventory::Inventory;
-use super::tree::Node;
+use super::facts::Facts;
 use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 
 /// How module files may end, as compressed by one distribution or another.
@@ -103,7 +101,7 @@ impl Comparison {
     }
 }
 
-/// A [`Visitor`] that looks at kernel modules and ELF files.
+/// A [`Visitor`] that looks at kernel modules, at depmod's lists and at ELF files.
 pub struct Bodies<'d> {
     disk: Option<&'d mut dyn OnDisk>,
     facts: Facts,
@@ -111,27 +109,6 @@ pub struct Bodies<'d> {
     unpacker: Unpacker,
     /// What is left of [`SAID_MAX`].
     left: u64,
-}
-
-/// What [`Bodies`] has learnt, by [`Entry::index`].
-#[derive(Debug, Default)]
-pub struct Facts {
-    modules: HashMap<u64, (Vec<u8>, Comparison)>,
-    elves: HashMap<u64, Result<Elf, elf::ElfError>>,
-}
-
-impl Facts {
-    /// How the module `node` compares, and the path (relative to `usr/lib/modules`) of what it was
-    /// compared with: another one's, where one file has several names.
-    pub fn module(&self, inventory: &Inventory, node: &Node) -> Option<(&[u8], &Comparison)> {
-        let (path, comparison) = self.modules.get(&inventory.content(node)?.entry)?;
-        Some((path, comparison))
-    }
-
-    /// What the ELF file `node` says; `None` where it is no ELF file.
-    pub fn elf(&self, inventory: &Inventory, node: &Node) -> Option<&Result<Elf, elf::ElfError>> {
-        self.elves.get(&inventory.content(node)?.entry)
-    }
 }
 
 impl<'d> Bodies<'d> {
@@ -239,6 +216,8 @@ impl Visitor for Bodies<'_> {
             let elf = elf::read(body, entry.size.into(), &mut self.buffer)?;
             self.keep(elf.as_ref().map_or(0, Elf::said))?;
             self.facts.elves.insert(entry.index, elf);
+        } else {
+            self.facts.lists.read(entry, body, &mut self.buffer)?;
         }
         Ok(())
     }

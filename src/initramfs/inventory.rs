@@ -18,7 +18,7 @@ use super::tree::{Content, Dropped, Reason, Tree};
 pub struct Keep {
     /// Whether a path (without links in it) is wanted.
     pub wanted: fn(&[u8]) -> bool,
-    /// Bytes of the largest file to keep. 4 MiB: `modules.alias.bin` of a whole kernel is 1.5 MiB.
+    /// Bytes of the largest file to keep. 4 MiB: `modules.builtin` and units have some ten thousand.
     pub file_bytes: u32,
     /// Bytes of all kept files together. 12 MiB: generic images have about 2 MiB of them.
     pub total_bytes: u64,
@@ -40,14 +40,11 @@ impl Default for Keep {
 /// dracut's own notes, release files, module lists, the dynamic linker's configuration and cache,
 /// units, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration.
 fn wanted_by_checks(path: &[u8]) -> bool {
-    const NAMES: [&[u8]; 15] = [
+    const NAMES: [&[u8]; 12] = [
         b"modules.txt",
         b"build-parameter.txt",
         b"initrd-release",
         b"os-release",
-        b"modules.dep",
-        b"modules.dep.bin",
-        b"modules.alias.bin",
         b"modules.builtin",
         b"modules.softdep",
         b"modules.order",

@@ -18,7 +18,7 @@
 //! decode a segment on a thread of their own, `pipe.rs` hands the content over; `cpio.rs` parses it
 //! and calls the [`Visitor`]. [`Inventory`] is the visitor that the checks use; it unpacks into a
 //! tree of names (`tree.rs`) as the kernel would into its root file system, and answers questions
-//! about it (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`) looks at whole files while they stream by.
+//! about it (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`, `lists.rs`, `facts.rs`) looks at whole files while they stream by.
 //!
 //! This room must not name a process, the environment, a file system or a log. Its invariant:
 //! no input makes it panic, or makes it hold more than the window that the limits allow, a few
@@ -31,9 +31,11 @@ mod cursor;
 mod elf;
 mod entry;
 mod error;
+mod facts;
 mod image;
 mod inventory;
 mod limits;
+mod lists;
 mod lookup;
 mod lz4;
 mod pipe;
@@ -46,14 +48,16 @@ pub(crate) mod testing;
 mod tests;
 mod tree;
 
-pub use bodies::{Bodies, Comparison, Facts, ModuleFacts, OnDisk, OpenFile, Told};
+pub use bodies::{Bodies, Comparison, ModuleFacts, OnDisk, OpenFile, Told};
 pub use compress::Compression;
 pub use elf::{Elf, ElfError, Machine};
 pub use entry::{Device, Entry, Kind, NameProblem, Visitor};
 pub use error::{Foreign, Place, ReadError};
+pub use facts::Facts;
 pub use image::{read, read_into};
 pub use inventory::{Inventory, Keep, With};
 pub use limits::Limits;
+pub use lists::List;
 pub use lookup::{InnerImage, ResolveError, RootImage};
 pub use random::{random_segment, random_tail};
 pub use segment::{Segment, SegmentKind};

@@ -2,12 +2,11 @@
 //! What depmod wrote beside the modules inside: what udev and modprobe find them by.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt::Display;
 
-use super::{Inside, REBUILD, inner};
+use super::{Inside, REBUILD};
 use crate::checks::{Answer, Finding, Subject, show};
-use crate::initramfs::Inventory;
-use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Needs, aliased};
+use crate::initramfs::{Facts, Inventory, List, Node};
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Needs};
 
 /// Who loads modules through libkmod: kmod itself, and udevd beside systemd. busybox reads the texts.
 const READERS: [&[u8]; 5] = [
@@ -24,17 +23,39 @@ pub(super) fn reads_indexes(inventory: &Inventory) -> bool {
     readers.any(|path| inventory.resolve(path).is_ok())
 }
 
-/// A list of depmod's inside, with its place. One that is missing or damaged is a finding: modprobe
-/// of busybox reads the text, libkmod the index beside it.
-pub(super) fn own<T, E: Display>(
-    subject: &Subject,
-    inventory: &Inventory,
+/// How [`Facts`] are asked for a list.
+type Learnt<T> = for<'f> fn(&'f Facts, &Inventory, &Node) -> Option<&'f List<T>>;
+
+/// A list of depmod's inside; `None` where there is none.
+pub(super) fn inside<'s, T>(
+    subject: &'s Subject,
     name: &str,
-    parse: impl Fn(&[u8]) -> Result<T, E>,
-) -> Result<(String, T), Finding> {
+    learnt: Learnt<T>,
+) -> Result<Option<&'s T>, String> {
+    let (Ok(inventory), Ok(facts)) = (subject.unpacked(), subject.facts()) else {
+        return Ok(None);
+    };
+    let path = format!("{}/{name}", subject.kver.dir());
+    let Ok((_, node)) = inventory.resolve(path.as_bytes()) else {
+        return Ok(None);
+    };
+    match learnt(facts, inventory, node) {
+        Some(Ok(list)) => Ok(Some(list)),
+        Some(Err(why)) => Err(why.clone()),
+        None => Err(format!("{name} is no file, or empty")),
+    }
+}
+
+/// As [`inside`], with its place. One that is missing or damaged is a finding: modprobe of busybox reads the text, libkmod
+/// the index beside it.
+pub(super) fn own<'s, T>(
+    subject: &'s Subject,
+    name: &str,
+    learnt: Learnt<T>,
+) -> Result<(String, &'s T), Finding> {
     let path = format!("{}/{name} in the initramfs", subject.kver.dir());
     let expected = "depmod's output, or modprobe and udev find nothing";
-    match inner(subject, inventory, name, parse) {
+    match inside(subject, name, learnt) {
         Ok(Some(own)) => Ok((path, own)),
         Ok(None) => Err(Finding::new(path, "no such file", expected, REBUILD)),
         Err(why) => Err(Finding::new(path, why, expected, REBUILD)),
@@ -95,7 +116,7 @@ pub(super) fn aliases(
     if !reads_indexes(inventory) {
         return Ok(Vec::new());
     }
-    let (path, own) = match own(subject, inventory, "modules.alias.bin", aliased) {
+    let (path, own) = match own(subject, "modules.alias.bin", Facts::aliased) {
         Ok(own) => own,
         Err(finding) => return Ok(vec![finding]),
     };
@@ -104,7 +125,7 @@ pub(super) fn aliases(
     };
     let of_tree = tree.lists.alias.as_ref();
     let of_tree = of_tree.map_err(|why| Answer::CouldNotLook(why.clone()))?;
-    let without: HashSet<_> = inside.names.difference(&own).collect();
+    let without: HashSet<_> = inside.names.difference(own).collect();
     let served = of_tree.iter().flat_map(Aliases::iter);
     let lost: BTreeSet<_> = served
         .map(|(_, name)| name)

@@ -185,7 +185,7 @@ fn answers_about_dracut_and_modules() {
         file("usr/lib/dracut/build-parameter.txt", b" --kver '6.1' -f\n"),
         dir("usr/lib/modules"),
         dir("usr/lib/modules/6.1"),
-        file("usr/lib/modules/6.1/modules.dep", b"kernel/a.ko.xz:\n"),
+        file("usr/lib/modules/6.1/modules.builtin", b"kernel/b.ko\n"),
         dir("usr/lib/modules/6.1/kernel"),
         file("usr/lib/modules/6.1/kernel/a.ko.xz", b"\xfd7zXZ\0"),
         file("usr/lib/modules/6.1/kernel/b.txt", b""),
@@ -206,7 +206,7 @@ fn answers_about_dracut_and_modules() {
         inventory.kernel_modules(),
         [b"usr/lib/modules/6.1/kernel/a.ko.xz"]
     );
-    assert!(inventory.data(b"lib/modules/6.1/modules.dep").is_some());
+    assert!(inventory.data(b"lib/modules/6.1/modules.builtin").is_some());
     assert!(inventory.data(b"prog").is_none());
     let inner = InnerImage {
         path: b"squashfs-root.img".to_vec(),
@@ -278,7 +278,7 @@ fn another_visitor_sees_all_data_and_digests_are_right() {
     let big: Vec<u8> = (0..700_001_u32).map(|i| (i % 251) as u8).collect();
     let items = [
         file("init", b"#!/bin/sh\n"),
-        file("modules.dep", b"a:\n"),
+        file("modules.builtin", b"a:\n"),
         file("big", &big),
     ];
     for packed in [archive(&items), pack(Compression::Zstd, &archive(&items))] {

@@ -121,7 +121,7 @@ fn understood(input: impl io::Read + Send, disk: Option<&mut dyn OnDisk>) -> Ima
     let mut bodies = Bodies::new(disk);
     match initramfs::read(input, &limits, &mut inventory.with(&mut bodies)) {
         Ok(segments) => Image::Read {
-            facts: bodies.facts(),
+            facts: Box::new(bodies.facts()),
             inventory: Box::new(inventory),
             segments,
         },
