@@ -83,6 +83,11 @@ pub(super) fn read(
     size: u64,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Result<Elf, ElfError>> {
+    // Most files are there as a whole, and need not be held.
+    let ready = body.fill_buf()?;
+    if ready.len() as u64 == size {
+        return Ok(Elf::parse(ready));
+    }
     buffer.clear();
     take(body, HEAD, buffer)?;
     let file = match File::new(buffer, size) {

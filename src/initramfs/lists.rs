@@ -73,3 +73,64 @@ impl Lists {
         Ok(parse(buffer).map_err(|error| error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::initramfs::testing::{Item, archive, dir, file};
+    use crate::initramfs::{Bodies, Facts, Inventory, Limits, read};
+
+    const DEP: &str = "lib/modules/6.1/modules.dep";
+
+    fn learnt(lists: Vec<Item>) -> (Inventory, Facts) {
+        let dirs = ["lib", "lib/modules", "lib/modules/6.1"].map(dir);
+        let image = archive(&dirs.into_iter().chain(lists).collect::<Vec<_>>());
+        let limits = Limits::default();
+        let mut inventory = Inventory::new(&limits);
+        let mut bodies = Bodies::new(None);
+        read(image.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
+        (inventory, bodies.facts())
+    }
+
+    fn dep((inventory, facts): &(Inventory, Facts)) -> Option<&List<ModulesDep>> {
+        facts.dep(inventory, inventory.node(DEP.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn the_last_copy_is_asked() {
+        let copies = [&b"a.ko:\n"[..], b"a.ko:\nb.ko:\n"].map(|text| file(DEP, text));
+        let learnt = learnt(copies.into());
+        assert_eq!(dep(&learnt).unwrap().as_ref().unwrap().len(), 2);
+        let (inventory, facts) = &learnt;
+        let node = inventory.node(DEP.as_bytes()).unwrap();
+        assert!(facts.aliased(inventory, node).is_none());
+    }
+
+    #[test]
+    fn what_is_no_list_is_said() {
+        let found = dep(&learnt(vec![file(DEP, b"hello\n")])).unwrap().clone();
+        assert!(found.unwrap_err().contains("line 1"));
+        let found = learnt(vec![file("lib/modules/6.1/modules.alias.bin", b"hello")]);
+        let (inventory, facts) = &found;
+        let node = inventory.node(b"lib/modules/6.1/modules.alias.bin");
+        let aliased = facts.aliased(inventory, node.unwrap()).unwrap();
+        assert!(aliased.clone().unwrap_err().contains("modules.alias.bin"));
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let comments = |bytes: u64| vec![b'#'; bytes as usize];
+        let with = |before: usize, bytes: u64| {
+            let other = file("modules.dep", &b"#\n".repeat(FILE_MAX as usize / 2));
+            let mut lists = vec![other; before];
+            lists.push(file(DEP, &comments(bytes)));
+            dep(&learnt(lists)).unwrap().clone()
+        };
+        assert!(with(1, 60_000).is_ok());
+        for (before, bytes) in [(0, FILE_MAX + 1), (2, 1)] {
+            let error = with(before, bytes).unwrap_err();
+            let expected = "bytes; at most 4194304 are read, and 8388608 of all such lists";
+            assert!(error.ends_with(expected), "{error}");
+        }
+    }
+}

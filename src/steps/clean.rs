@@ -76,12 +76,9 @@ fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Erro
 
 /// Whether a package owns a file in it.
 fn is_owned(exec: &Exec, rpm: &str, dir: &str) -> Result<bool> {
-    let files: Vec<_> = exec
-        .root()
-        .walk(dir)?
-        .into_iter()
-        .filter(|walked| walked.meta.kind != root::Kind::Dir)
-        .map(|walked| format!("{dir}/{}", walked.path.to_string_lossy()))
+    let files = exec.root().files(dir)?.into_iter();
+    let files: Vec<_> = files
+        .map(|path| format!("{dir}/{}", path.display()))
         .collect();
     rpm::owns_any(exec, rpm, &files)
 }

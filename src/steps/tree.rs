@@ -66,12 +66,9 @@ pub fn kmods(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root::
     let mut kmods = Vec::new();
     for place in PLACES {
         let place = format!("{MODULES}/{dir}/{}", place.trim_end_matches('/'));
-        for walked in root.walk(&place)? {
-            let path = walked.path.as_os_str();
-            if walked.meta.kind != root::Kind::Dir
-                && let Some(name) = ModuleName::of_path(path.as_bytes())
-            {
-                kmods.push((name, format!("{place}/{}", path.to_string_lossy())));
+        for path in root.files(&place)? {
+            if let Some(name) = ModuleName::of_path(path.as_os_str().as_bytes()) {
+                kmods.push((name, format!("{place}/{}", path.display())));
             }
         }
     }

@@ -2,7 +2,7 @@
 //! The tree around the kernel, as far as checks look at it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 
 use anyhow::Result;
 
@@ -98,11 +98,9 @@ fn leftovers(root: &Root) -> Result<Vec<String>> {
 
 /// The modules below a directory, relative to it.
 pub(super) fn modules_on_disk(root: &Root, dir: &str) -> Result<Vec<Vec<u8>>> {
-    Ok(root
-        .walk(dir)?
-        .into_iter()
-        .filter(|walked| walked.meta.kind != root::Kind::Dir)
-        .map(|walked| walked.path.as_os_str().as_bytes().to_vec())
+    let files = root.files(dir)?.into_iter();
+    Ok(files
+        .map(|path| path.into_os_string().into_vec())
         .filter(|path| ModuleName::is_of_path(path))
         .collect())
 }

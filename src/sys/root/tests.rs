@@ -295,6 +295,10 @@ fn walking() {
         ];
         assert_eq!(seen, expected);
         assert!(bed.root.walk("gone").unwrap().is_empty());
+        let files = bed.root.files("lib").unwrap();
+        let expected = ["a/one", "a.x", "b/loop", "b/two"].map(PathBuf::from);
+        assert_eq!(files, expected);
+        assert!(bed.root.files("gone").unwrap().is_empty());
     });
 }
 

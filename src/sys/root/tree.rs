@@ -53,14 +53,37 @@ impl Root {
     /// Fails with [`Cause::TooMany`] beyond [`MAX_ENTRIES`] and with [`Cause::TooDeep`] beyond
     /// [`MAX_DEPTH`].
     pub fn walk(&self, path: impl AsRef<Path>) -> Result<Vec<Walked>> {
-        let path = path.as_ref();
+        let found = self.descend_from(path.as_ref(), |dir, name, _| {
+            Ok(look(dir, name)?.map(|meta| (meta.kind, meta)))
+        })?;
+        let walked = found.into_iter().map(|(path, meta)| Walked { path, meta });
+        Ok(walked.collect())
+    }
+
+    /// Everything below `path`, and what `look` says of it besides what it is.
+    fn descend_from<T>(
+        &self,
+        path: &Path,
+        look: impl Fn(&Dir, &OsStr, Option<Kind>) -> Seen<T>,
+    ) -> Result<Vec<(PathBuf, T)>> {
         let mut found = Vec::new();
         if let Some(fd) = self.open_dir("walking", path)? {
             let mut at = PathBuf::new();
-            descend(fd, &mut at, 0, &mut found)
+            descend(fd, &look, &mut at, 0, &mut found)
                 .map_err(|cause| self.error("walking", &path.join(&at), cause))?;
         }
         Ok(found)
+    }
+
+    /// What is below the directory `path` and no directory, sorted by path; otherwise as [`Root::walk`]. Entries are not
+    /// looked at where readdir says what they are.
+    pub fn files(&self, path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        let found = self.descend_from(path.as_ref(), |dir, name, kind| match kind {
+            Some(kind) => Ok(Some((kind, kind))),
+            None => Ok(look(dir, name)?.map(|meta| (meta.kind, meta.kind))),
+        })?;
+        let files = found.into_iter().filter(|(_, kind)| *kind != Kind::Dir);
+        Ok(files.map(|(path, _)| path).collect())
     }
 
     /// Opens the directory that `path` leads to, for reading; `None` if it is absent.
@@ -134,33 +157,34 @@ fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
     }
 }
 
-/// Adds what is below `fd` to `found`, sorted. After an error `at` is the place where it happened.
-fn descend(
+/// What an entry of a directory is, and what else is to be known of it; `None` if it has vanished.
+type Seen<T> = std::result::Result<Option<(Kind, T)>, Cause>;
+
+/// Adds what is below `fd` to `found`, sorted. `look` is told what readdir said of an entry. After an error `at` is the place where it happened.
+fn descend<T>(
     fd: OwnedFd,
+    look: &impl Fn(&Dir, &OsStr, Option<Kind>) -> Seen<T>,
     at: &mut PathBuf,
     depth: usize,
-    found: &mut Vec<Walked>,
+    found: &mut Vec<(PathBuf, T)>,
 ) -> std::result::Result<(), Cause> {
     if depth > MAX_DEPTH {
         return Err(Cause::TooDeep { limit: MAX_DEPTH });
     }
     let mut entries = Entries::read(fd)?;
     entries.names.sort_unstable();
-    for (name, _) in entries.names {
-        let Some(meta) = look(&entries.dir, &name)? else {
+    for (name, kind) in entries.names {
+        let Some((kind, seen)) = look(&entries.dir, &name, kind)? else {
             continue;
         };
         if found.len() == MAX_ENTRIES {
             return Err(Cause::TooMany { limit: MAX_ENTRIES });
         }
         at.push(&name);
-        found.push(Walked {
-            path: at.clone(),
-            meta,
-        });
-        if meta.kind == Kind::Dir {
+        found.push((at.clone(), seen));
+        if kind == Kind::Dir {
             match subdir(entries.dir.as_fd(), &name) {
-                Ok(fd) => descend(fd, at, depth + 1, found)?,
+                Ok(fd) => descend(fd, look, at, depth + 1, found)?,
                 Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(errno.into()),
             }
