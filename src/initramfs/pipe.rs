@@ -18,7 +18,7 @@ const PIECE: usize = 512 << 10;
 /// Buffers in the ring. The decoder is faster where modules lie, which whoever reads compares one by one, and slower
 /// where programs lie; so many let it go on meanwhile. It takes the one that came back last: while it is the slower of
 /// the two, a few are in use, and those are in the processor's cache.
-const RING: usize = 16;
+const RING: usize = 20;
 
 /// Content, a piece at a time.
 pub(super) trait Pull {
