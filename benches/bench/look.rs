@@ -11,9 +11,9 @@ use super::measure::{Contender, Cost, Samples, alternate, said};
 use super::table::Table;
 
 /// Rounds for programs that end within a second.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 60;
 /// Slow ones take part in one of so many.
-const SLOW: usize = 4;
+const SLOW: usize = 12;
 
 const SIZES: [&str; 5] = ["size-10", "tree", "size-50", "size-100", "size-300"];
 const MODULES: [&str; 5] = [
@@ -107,7 +107,7 @@ fn lookers(place: &Place) -> Vec<(Contender, &'static str)> {
             "the same, by the program as it is shipped",
         ),
         (
-            quick(
+            slow(
                 "verify --image",
                 &[ours, &"verify", &"-q", &"--image", &image, &"--kver", kver],
             ),
@@ -235,7 +235,7 @@ pub fn growth(place: &Place) -> Result<String> {
             },
             Contender::new("zstd -tq", zstd(&image)),
         ];
-        let samples = alternate(&contenders, ROUNDS / 2)?;
+        let samples = alternate(&contenders, ROUNDS / 4)?;
         let size = fs_err::metadata(&image)?.len();
         let mut cells = vec![tree.to_owned(), format!("{:.1} MB", size as f64 / 1e6)];
         cells.extend(figures(&samples[0]));
@@ -263,7 +263,7 @@ pub fn start_and_size(place: &Place) -> Result<String> {
             line(&[&place.dist, &"--version"]),
         ),
     ];
-    let samples = alternate(&contenders, 5 * ROUNDS)?;
+    let samples = alternate(&contenders, 2 * ROUNDS)?;
     let mut table = Table::new(&["", "median", "min", "cpu", "peak", "runs"]);
     for (contender, samples) in contenders.iter().zip(&samples) {
         let mut cells = vec![contender.name.clone()];

@@ -42,6 +42,18 @@ fn completions_are_current() {
     }
 }
 
+/// What a shell says to a script; its errors are in the output of a test that fails.
+fn said(shell: &[&str], script: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "the shell that completes")]
+    let output = std::process::Command::new(shell[0])
+        .args(&shell[1..])
+        .args(["-c", script])
+        .output()
+        .unwrap();
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn bash_completes() {
     for (words, expected) in [
@@ -60,14 +72,8 @@ fn bash_completes() {
             dir().join("ostree-kernel.bash").display(),
             if words.ends_with(' ') { "\"\"" } else { "" },
         );
-        #[expect(clippy::disallowed_methods, reason = "the shell that completes")]
-        let output = std::process::Command::new("bash")
-            .args(["--norc", "-c", &script])
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(said.trim_end(), expected, "{words}: {errors}");
+        let said = said(&["bash", "--norc"], &script);
+        assert_eq!(said.trim_end(), expected, "{words}");
     }
 }
 
@@ -86,18 +92,8 @@ fn fish_completes() {
         ("ostree-kernel verify --format ", "human json"),
     ] {
         let script = format!("source {}; complete -C '{line}'", file.display());
-        #[expect(clippy::disallowed_methods, reason = "the shell that completes")]
-        let output = std::process::Command::new("fish")
-            .args(["--no-config", "-c", &script])
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
+        let said = said(&["fish", "--no-config"], &script);
         let words = said.lines().filter_map(|it| it.split('\t').next());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(
-            words.collect::<Vec<_>>().join(" "),
-            expected,
-            "{line}: {errors}"
-        );
+        assert_eq!(words.collect::<Vec<_>>().join(" "), expected, "{line}");
     }
 }
