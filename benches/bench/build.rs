@@ -118,11 +118,23 @@ pub fn beside_by_hand(place: &Place) -> Result<String> {
          {}\n{}{}{}{}{}{}",
         table.text(),
         at_most("`replace` / by hand", fastest("replace") / by_hand, 0.65),
-        at_most("`replace`, itself, seconds", least(&row("replace").itself), 0.3),
+        at_most(
+            "`replace`, itself, seconds",
+            least(&row("replace").itself),
+            0.3
+        ),
         at_most("`second-replace`, seconds", fastest("second-replace"), 0.2),
         at_most("`second-large`, seconds", fastest("second-large"), 0.2),
-        at_most("`cache-hit` / by hand", fastest("cache-hit") / by_hand, 0.15),
-        at_most("`rebuild-hit` / by hand", fastest("rebuild-hit") / by_hand, 0.15),
+        at_most(
+            "`cache-hit` / by hand",
+            fastest("cache-hit") / by_hand,
+            0.15
+        ),
+        at_most(
+            "`rebuild-hit` / by hand",
+            fastest("rebuild-hit") / by_hand,
+            0.15
+        ),
     ))
 }
 

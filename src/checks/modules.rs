@@ -19,6 +19,8 @@ const REINSTALL: &str = "reinstall the kernel's packages, then run ostree-kernel
 struct Inside<'a> {
     paths: Vec<(&'a [u8], &'a [u8])>,
     names: HashSet<ModuleName>,
+    /// Whether a program inside reads depmod's indexes in place of the texts.
+    by_index: bool,
 }
 
 pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -30,7 +32,7 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     let mut findings = listed(bodies(subject, inventory, &inside)?);
     findings.extend(listed(dependencies(subject, inventory, &inside)?));
-    findings.extend(listed(aliases(subject, inventory, &inside)?));
+    findings.extend(listed(aliases(subject, &inside)?));
     findings.extend(listed(softdeps(subject, inventory, &inside)?));
     Ok(findings)
 }
@@ -50,6 +52,7 @@ impl<'a> Inside<'a> {
         Self {
             names: names.collect(),
             paths,
+            by_index: reads_indexes(inventory),
         }
     }
 }
@@ -209,7 +212,7 @@ fn dependencies(
     let builtin = builtin(subject, inventory)?;
     let text = own(subject, "modules.dep", Facts::dep);
     let mut owns = vec![text];
-    if reads_indexes(inventory) {
+    if inside.by_index {
         owns.push(own(subject, "modules.dep.bin", Facts::dep));
     }
     let mut lists = Vec::new();

@@ -108,12 +108,8 @@ pub(super) fn own_line(
 }
 
 /// Whether udev finds the modules inside by the devices that they serve, as it does on disk.
-pub(super) fn aliases(
-    subject: &Subject,
-    inventory: &Inventory,
-    inside: &Inside,
-) -> Result<Vec<Finding>, Answer> {
-    if !reads_indexes(inventory) {
+pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>, Answer> {
+    if !inside.by_index {
         return Ok(Vec::new());
     }
     let (path, own) = match own(subject, "modules.alias.bin", Facts::aliased) {

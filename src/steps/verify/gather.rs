@@ -20,9 +20,7 @@ use crate::tools::{cliwrap, dracut, rpm_ostree};
 /// The largest list beside the modules that is read (bytes); Fedora's are below 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the tree, but for what depends on the image; also SHA-256 of `vmlinuz`, where it is asked for. An HMAC is the
-/// largest piece of work and comes last: decoding begins with modules, which keep every processor busy, and ends with
-/// programs, which leave one to us.
+/// Reads the tree, but for what depends on the image; also SHA-256 of `vmlinuz`, where it is asked for.
 pub(super) fn tree(
     root: &Root,
     kver: &Kver,

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The initramfs, read once: through a digest, into an inventory, beside the tree's modules.
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::mpsc::Sender;
 
 use anyhow::{Context, Result, bail};
 
 use super::super::digest::Digesting;
 use crate::checks::Image;
-use crate::initramfs::{self, Bodies, Inventory, Limits, OnDisk, OpenFile};
+use crate::initramfs::{self, Bodies, Entry, Inventory, Kind, Limits, OnDisk, OpenFile, Visitor};
 use crate::kernel::MODULES;
+use crate::kernel::modules::ModuleName;
 use crate::sys::root::{self, Place, Root};
 
 /// An image, and what its file is, where there is one.
@@ -56,6 +59,24 @@ impl OnDisk for Modules<'_> {
     }
 }
 
+/// Drops `comparing` at the first file behind the modules, which in an image follow each other.
+struct Watched<'v> {
+    visitor: &'v mut dyn Visitor,
+    comparing: Option<Sender<Infallible>>,
+    has_modules: bool,
+}
+
+impl Visitor for Watched<'_> {
+    fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
+        let is_module = ModuleName::is_of_path(&entry.path);
+        self.has_modules |= is_module;
+        if self.has_modules && !is_module && entry.kind() == Kind::File {
+            self.comparing = None;
+        }
+        self.visitor.entry(entry, body)
+    }
+}
+
 impl From<Image> for Read {
     /// There is no file that could be opened.
     fn from(image: Image) -> Self {
@@ -67,16 +88,22 @@ impl From<Image> for Read {
     }
 }
 
-/// Reads an image of the tree to its end, and compares its modules with the tree's.
-pub(super) fn of_tree(root: &Root, path: &str, digest: bool) -> Result<Read> {
+/// Reads an image of the tree to its end, and compares its modules with the tree's; `comparing` is dropped when that is
+/// done.
+pub(super) fn of_tree(
+    root: &Root,
+    path: &str,
+    digest: bool,
+    comparing: Sender<Infallible>,
+) -> Result<Read> {
     let file = match root.open_file(path) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(Image::Missing.into()),
         Err(error) if error.is_denied() => return Ok(Image::Closed(super::why(&error)).into()),
         Err(error) => return Ok(Image::Unreadable(error.to_string()).into()),
     };
-    read(file, Some(&mut Modules { root, dir: None }), digest)
-        .with_context(|| format!("reading /{path}"))
+    let mut modules = Modules { root, dir: None };
+    read(file, Some((&mut modules, comparing)), digest).with_context(|| format!("reading /{path}"))
 }
 
 /// Opens a file of the user's, which is not of a tree.
@@ -96,7 +123,10 @@ pub(super) fn alone(path: &Path, digest: bool) -> Result<Read> {
     read(file, None, digest).with_context(|| format!("reading {}", path.display()))
 }
 
-fn read(file: File, disk: Option<&mut dyn OnDisk>, digest: bool) -> Result<Read> {
+/// The tree's modules, and what is dropped once they have been compared.
+type Beside<'r> = (&'r mut dyn OnDisk, Sender<Infallible>);
+
+fn read(file: File, disk: Option<Beside>, digest: bool) -> Result<Read> {
     if !digest {
         let size = file.metadata()?.len();
         return Ok(Read {
@@ -115,11 +145,17 @@ fn read(file: File, disk: Option<&mut dyn OnDisk>, digest: bool) -> Result<Read>
     })
 }
 
-fn understood(input: impl io::Read + Send, disk: Option<&mut dyn OnDisk>) -> Image {
+fn understood(input: impl io::Read + Send, disk: Option<Beside>) -> Image {
+    let (disk, comparing) = disk.unzip();
     let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);
     let mut bodies = Bodies::new(disk);
-    match initramfs::read(input, &limits, &mut inventory.with(&mut bodies)) {
+    let mut watched = Watched {
+        visitor: &mut inventory.with(&mut bodies),
+        comparing,
+        has_modules: false,
+    };
+    match initramfs::read(input, &limits, &mut watched) {
         Ok(segments) => Image::Read {
             facts: Box::new(bodies.facts()),
             inventory: Box::new(inventory),

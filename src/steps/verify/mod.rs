@@ -12,7 +12,9 @@ pub use base::{Reading, against, baseline};
 pub use image::open as open_image;
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -88,9 +90,12 @@ pub fn verify(
     })
 }
 
+/// How long the tree waits for the modules of the image. It is about what that takes; an image may have them last.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// Looks at the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs.
-/// `owner` says what the rpmdb says of `vmlinuz`, and is asked while the image is read. The tree is read beside the
-/// image, and by a thread that stands back: the image takes longer, and most so where its modules are compared.
+/// `owner` says what the rpmdb says of `vmlinuz`, and is asked while the image is read. So is the tree, by a thread that
+/// stands back: where modules are compared two processors are busy, and behind them the decoder leaves one free.
 ///
 /// # Errors
 /// When something cannot be read at all; what a check cannot look at is an answer.
@@ -102,11 +107,13 @@ pub fn look(
     options: &Options,
 ) -> Result<Verdict> {
     let (around, read) = thread::scope(|scope| {
-        let tree = scope.spawn(|| {
+        let (comparing, compared) = mpsc::channel();
+        let tree = scope.spawn(move || {
             nice::stand_back();
+            let _ = compared.recv_timeout(PATIENCE);
             gather::tree(root, kver, initramfs, owner(), options)
         });
-        let read = image::of_tree(root, initramfs, options.digests);
+        let read = image::of_tree(root, initramfs, options.digests, comparing);
         (tree.join(), read)
     });
     let read = read?;
