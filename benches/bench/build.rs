@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::Place;
-use super::look::at_most;
+use super::look::{at_most, mebibytes};
 use super::measure::{Cost, Samples, command, said};
 use super::table::Table;
 
@@ -101,7 +101,7 @@ pub fn beside_by_hand(place: &Place) -> Result<String> {
             format!("{:.1} s", samples.median(wall)),
             format!("{:.1} s", samples.min(wall)),
             format!("{:.1} s", samples.median(|cost| cost.cpu)),
-            format!("{:.1} MiB", samples.peak() as f64 / 1024.0),
+            format!("{:.1} MiB", mebibytes(&samples)),
             samples.count().to_string(),
             format!("{:.2}", samples.min(wall) / by_hand),
             each(&runs.dracut),

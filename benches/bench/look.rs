@@ -46,7 +46,7 @@ fn cpu(cost: &Cost) -> f64 {
 }
 
 /// The peak.
-fn mebibytes(samples: &Samples) -> f64 {
+pub fn mebibytes(samples: &Samples) -> f64 {
     samples.peak() as f64 / 1024.0
 }
 

@@ -5,12 +5,11 @@ mod depmod;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Display;
 
 use self::depmod::{aliases, own, own_line, reads_indexes};
 use super::{Answer, Finding, Severity, Subject, listed, show};
 use crate::initramfs::{Comparison, Facts, Inventory, Kind, ModuleFacts, Told};
-use crate::kernel::modules::{Aliases, ModuleList, ModuleName, Needs, Softdeps};
+use crate::kernel::modules::{Aliases, ModuleList, ModuleName, Needs, ParseError, Softdeps};
 
 const REBUILD: &str = "run ostree-kernel rebuild, which runs depmod and dracut";
 const REINSTALL: &str = "reinstall the kernel's packages, then run ostree-kernel rebuild";
@@ -168,11 +167,11 @@ fn vermagic(facts: &ModuleFacts) -> String {
 }
 
 /// A list beside the modules inside.
-fn inner<T, E: Display>(
+fn inner<T>(
     subject: &Subject,
     inventory: &Inventory,
     name: &str,
-    parse: impl Fn(&[u8]) -> Result<T, E>,
+    parse: impl Fn(&[u8]) -> Result<T, ParseError>,
 ) -> Result<Option<T>, String> {
     let path = format!("usr/lib/modules/{}/{name}", subject.kver);
     let Ok((_, node)) = inventory.resolve(path.as_bytes()) else {
@@ -190,7 +189,7 @@ pub(super) fn list<'a, T: Clone>(
     inventory: &Inventory,
     name: &str,
     of_tree: impl Fn(&'a super::Lists) -> &'a super::subject::Read<T>,
-    parse: impl Fn(&[u8]) -> Result<T, crate::kernel::modules::ParseError>,
+    parse: impl Fn(&[u8]) -> Result<T, ParseError>,
 ) -> Result<Option<Cow<'a, T>>, Answer> {
     match subject.tree {
         Some(tree) => of_tree(&tree.lists)

@@ -26,40 +26,28 @@ pub(super) fn reads_indexes(inventory: &Inventory) -> bool {
 /// How [`Facts`] are asked for a list.
 type Learnt<T> = for<'f> fn(&'f Facts, &Inventory, &Node) -> Option<&'f List<T>>;
 
-/// A list of depmod's inside; `None` where there is none.
-pub(super) fn inside<'s, T>(
-    subject: &'s Subject,
-    name: &str,
-    learnt: Learnt<T>,
-) -> Result<Option<&'s T>, String> {
-    let (Ok(inventory), Ok(facts)) = (subject.unpacked(), subject.facts()) else {
-        return Ok(None);
-    };
-    let path = format!("{}/{name}", subject.kver.dir());
-    let Ok((_, node)) = inventory.resolve(path.as_bytes()) else {
-        return Ok(None);
-    };
-    match learnt(facts, inventory, node) {
-        Some(Ok(list)) => Ok(Some(list)),
-        Some(Err(why)) => Err(why.clone()),
-        None => Err(format!("{name} is no file, or empty")),
-    }
-}
-
-/// As [`inside`], with its place. One that is missing or damaged is a finding: modprobe of busybox reads the text, libkmod
-/// the index beside it.
+/// A list of depmod's inside, with its place. One that is missing or damaged is a finding: modprobe of busybox reads the
+/// text, libkmod the index beside it.
 pub(super) fn own<'s, T>(
     subject: &'s Subject,
     name: &str,
     learnt: Learnt<T>,
 ) -> Result<(String, &'s T), Finding> {
-    let path = format!("{}/{name} in the initramfs", subject.kver.dir());
+    let path = format!("{}/{name}", subject.kver.dir());
+    let place = format!("{path} in the initramfs");
+    let found = || {
+        let (inventory, facts) = (subject.unpacked().ok()?, subject.facts().ok()?);
+        let (_, node) = inventory.resolve(path.as_bytes()).ok()?;
+        Some(learnt(facts, inventory, node))
+    };
+    let why = match found() {
+        Some(Some(Ok(own))) => return Ok((place, own)),
+        Some(Some(Err(why))) => why.clone(),
+        Some(None) => format!("{name} is no file, or empty"),
+        None => "no such file".to_owned(),
+    };
     let expected = "depmod's output, or modprobe and udev find nothing";
-    match inside(subject, name, learnt) {
-        Ok(Some(own)) => Ok((path, own)),
-        Ok(None) => Err(Finding::new(path, "no such file", expected, REBUILD)),
-        Err(why) => Err(Finding::new(path, why, expected, REBUILD)),
-    }
+    Err(Finding::new(place, why, expected, REBUILD))
 }
 
 /// Whether the line of a module in a list inside says what the tree's says.

@@ -78,9 +78,8 @@ impl Root {
     /// What is below the directory `path` and no directory, sorted by path; otherwise as [`Root::walk`]. Entries are not
     /// looked at where readdir says what they are.
     pub fn files(&self, path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-        let found = self.descend_from(path.as_ref(), |dir, name, kind| match kind {
-            Some(kind) => Ok(Some((kind, kind))),
-            None => Ok(look(dir, name)?.map(|meta| (meta.kind, meta.kind))),
+        let found = self.descend_from(path.as_ref(), |dir, name, said| {
+            Ok(kind(dir, name, said)?.map(|kind| (kind, kind)))
         })?;
         let files = found.into_iter().filter(|(_, kind)| *kind != Kind::Dir);
         Ok(files.map(|(path, _)| path).collect())
@@ -137,11 +136,8 @@ impl Entries {
     /// The names with what they are; entries that vanish meanwhile are left out.
     fn kinds(self) -> std::result::Result<Vec<(OsString, Kind)>, Cause> {
         let mut list = Vec::with_capacity(self.names.len());
-        for (name, kind) in self.names {
-            let kind = match kind {
-                Some(kind) => Some(kind),
-                None => look(&self.dir, &name)?.map(|meta| meta.kind),
-            };
+        for (name, said) in self.names {
+            let kind = kind(&self.dir, &name, said)?;
             list.extend(kind.map(|kind| (name, kind)));
         }
         Ok(list)
@@ -157,10 +153,19 @@ fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
     }
 }
 
+/// What the entry `name` is: what readdir `said`, if it did; `None` if it has vanished.
+fn kind(dir: &Dir, name: &OsStr, said: Option<Kind>) -> std::result::Result<Option<Kind>, Cause> {
+    match said {
+        Some(kind) => Ok(Some(kind)),
+        None => Ok(look(dir, name)?.map(|meta| meta.kind)),
+    }
+}
+
 /// What an entry of a directory is, and what else is to be known of it; `None` if it has vanished.
 type Seen<T> = std::result::Result<Option<(Kind, T)>, Cause>;
 
-/// Adds what is below `fd` to `found`, sorted. `look` is told what readdir said of an entry. After an error `at` is the place where it happened.
+/// Adds what is below `fd` to `found`, sorted. `look` is told what readdir said of an entry. After an error `at` is the
+/// place where it happened.
 fn descend<T>(
     fd: OwnedFd,
     look: &impl Fn(&Dir, &OsStr, Option<Kind>) -> Seen<T>,
