@@ -16,14 +16,15 @@
 //! checks/ plan/  pure: values in, findings or a plan or a refusal out
 //! inspect/       pure: an inventory in, what people and programs want to read of it out
 //! initramfs/     pure: bytes in, an inventory out
-//! kernel/        pure: kver, package, vmlinuz, modules
+//! package/       pure: RPM headers, NEVRA, capabilities, signatures
+//! kernel/        pure: kver, vmlinuz, modules
 //! sys/           exec (the only spawner), root (the only door to the tree), fetch (the only network),
 //!                console (standard error)
 //! ```
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `inspect`, `initramfs` and `kernel` name no process, environment, file system or log.
+//! - `checks`, `plan`, `inspect`, `initramfs`, `package` and `kernel` name no process, environment, file system or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and links never lead out of it.
 //! - Nothing from outside is believed before it is checked: no size, no name, no exit status.
@@ -38,6 +39,7 @@ pub mod cmd;
 pub mod initramfs;
 pub mod inspect;
 pub mod kernel;
+pub mod package;
 pub mod plan;
 pub mod report;
 pub mod steps;

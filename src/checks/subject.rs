@@ -8,8 +8,8 @@ use super::{Answer, Baseline, Hmac, Omitted, Wanted};
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
-use crate::kernel::package::Nevra;
 use crate::kernel::vmlinuz::Release;
+use crate::package::Nevra;
 
 /// Everything that checks may look at.
 pub struct Subject<'a> {

@@ -16,9 +16,9 @@ use crate::initramfs::testing::{Item, archive, dir, item, link, pack};
 use crate::initramfs::{self, Bodies, Compression, Inventory, Limits, OnDisk, OpenFile};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
-use crate::kernel::package::Nevra;
 use crate::kernel::testing::index;
 use crate::kernel::vmlinuz::{Arch, Format, Release};
+use crate::package::Nevra;
 
 pub(super) const K: &str = "6.9.4-200.fc40.x86_64";
 

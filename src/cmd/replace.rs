@@ -11,7 +11,7 @@ use super::sources::{self, Sources};
 use super::{Ending, Job, step};
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
-use crate::kernel::signature::Signature;
+use crate::package::signature::Signature;
 use crate::plan::{self, Backend, Host, Plan, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::steps::journal::Journal;

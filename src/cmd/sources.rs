@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::kernel::signature::Signature;
+use crate::package::signature::Signature;
 use crate::plan::pin;
 use crate::plan::{Origin, Source};
 use crate::steps::resolve::Request;

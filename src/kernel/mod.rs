@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a kernel is, as values: its release string, its image, its modules, its packages.
+//! What a kernel is, as values: its release string, its image, its modules.
 
-pub mod capability;
 pub mod hmac;
 pub mod kver;
 pub mod modules;
-mod nevra;
-pub mod package;
-pub mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vmlinuz;

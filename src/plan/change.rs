@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
 
 /// A package of the base, and the one that stands for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

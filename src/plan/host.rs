@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Refusal;
-use crate::kernel::capability::Capability;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
+use crate::package::capability::Capability;
 
 /// What kind of tree this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

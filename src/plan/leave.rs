@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use super::parts::{Flavour, counterpart};
 use super::{Change, Host, Installed, KernelSet, ModuleDir, Refusal, Wishes};
-use crate::kernel::capability::Capability;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
-use crate::kernel::package::{Nevra, Package};
+use crate::package::capability::Capability;
+use crate::package::{Nevra, Package};
 
 /// What goes, what of it must be named to the backend, and what must not go.
 #[derive(Debug, Clone, Default)]

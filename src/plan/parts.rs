@@ -2,9 +2,9 @@
 //! Which part of a kernel a package is, and which package of the set stands for which of the base.
 
 use super::{Host, Installed, KernelSet};
-use crate::kernel::capability::Capability;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::Package;
+use crate::package::Package;
+use crate::package::capability::Capability;
 
 /// What a package is to its kernel, whatever the flavour and the release.
 #[derive(Debug, Clone, PartialEq, Eq)]

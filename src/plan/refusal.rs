@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Backend, Kmod};
 use crate::kernel::kver::Kver;
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
 
 /// What to type where a user may not do what is needed. A mounted image of rootless podman or buildah is
 /// the user's own, and in its user name space every command works.

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use super::parts::Flavour;
 use super::{Host, Refusal, Wishes};
-use crate::kernel::capability::Capability;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::{Nevra, Package};
+use crate::package::capability::Capability;
+use crate::package::{Nevra, Package};
 
 /// The capability that every kernel package of Fedora and CentOS provides, whatever its flavour.
 const UNAME_R: &str = "kernel-uname-r";

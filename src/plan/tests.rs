@@ -9,10 +9,10 @@ use super::{
     Backend, Cliwrap, Hold, Host, Installed, Kind, ModuleDir, Origin, Refusal, RpmOstreeVersion,
     Source, Wishes, admit, plan, select,
 };
-use crate::kernel::capability::Capability;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::{Nevra, Package};
-use crate::kernel::signature::Signature;
+use crate::package::capability::Capability;
+use crate::package::signature::Signature;
+use crate::package::{Nevra, Package};
 
 const OLD: &str = "6.9.3-200.fc40.x86_64";
 const NEW: &str = "6.12.117+deb12-cloud-amd64";

@@ -3,7 +3,7 @@
 //! vouches for.
 
 use super::{Origin, Refusal, Source, Wishes, pin};
-use crate::kernel::signature::Signature;
+use crate::package::signature::Signature;
 
 /// Good signatures pass, and so do bytes that the user pinned; bad ones never do; local unsigned
 /// files pass with a warning. Returns the warnings.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-use crate::kernel::package::hex;
+use crate::package::hex;
 
 /// Passes bytes through, and remembers their digest and number.
 pub struct Digesting<R> {

@@ -8,7 +8,7 @@ use super::transact::Settled;
 use super::tree::module_dirs;
 use crate::checks::Owner;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
 use crate::plan::{Installed, Plan, Source};
 use crate::sys::exec::Exec;
 use crate::tools::{cliwrap, rpm};

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 
 use crate::checks::Owner;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
 use crate::plan::Installed;
 use crate::sys::exec::Exec;
 use crate::tools::{cliwrap, rpm};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! dnf 4 and dnf5, where there is no ostree repository.
 
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
 use crate::plan::Backend;
 use crate::sys::exec::{Cmd, quote};
 

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::kernel::capability::{Capability, Op};
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
+use crate::package::capability::{Capability, Op};
 use crate::plan::Installed;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 
-use crate::kernel::package::Nevra;
+use crate::package::Nevra;
 use crate::plan::RpmOstreeVersion;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ostree_kernel::kernel::package::hex;
+use ostree_kernel::package::hex;
 use rpm::{BuildConfig, CompressionType, Dependency, FileOptions, PackageBuilder};
 use sha2::{Digest, Sha256};
 

@@ -237,7 +237,7 @@ fn hmac_of(data: &[u8]) -> String {
     };
     let inner = Sha512::new().chain_update(pad(0x36)).chain_update(data);
     let outer = Sha512::new().chain_update(pad(0x5c));
-    ostree_kernel::kernel::package::hex(&outer.chain_update(inner.finalize()).finalize())
+    ostree_kernel::package::hex(&outer.chain_update(inner.finalize()).finalize())
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ostree_kernel::kernel::package::Package;
-use ostree_kernel::kernel::signature::{Keyring, Signature};
+use ostree_kernel::package::Package;
+use ostree_kernel::package::signature::{Keyring, Signature};
 use pgp::composed::{ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedSecretKey};
 use pgp::types::KeyDetails;
 use rpm::signature::Signing;

@@ -137,7 +137,7 @@ fn a_file_of_sha256sum_pins_every_source() {
     use sha2::{Digest, Sha256};
     let bed = Bed::new();
     let line = |package: &crate::kernels::Pkg| {
-        let digest = ostree_kernel::kernel::package::hex(&Sha256::digest(package.rpm()));
+        let digest = ostree_kernel::package::hex(&Sha256::digest(package.rpm()));
         format!("{digest} *somewhere/{}.rpm\n", package.nevra())
     };
     let lines: Vec<_> = NEW.packages().iter().map(line).collect();

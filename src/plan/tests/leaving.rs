@@ -296,7 +296,7 @@ fn other(name: &str, wanted: &str) -> Installed {
         provides: vec![Capability::equal(name, "1-200")],
         requires: vec![Capability {
             name: word().into(),
-            op: crate::kernel::capability::Op::of(word()),
+            op: crate::package::capability::Op::of(word()),
             version: word().into(),
         }],
         header_sha256: None,

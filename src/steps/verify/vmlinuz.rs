@@ -10,8 +10,8 @@ use super::super::digest::Digesting;
 use crate::checks::{Hmac, NoRelease};
 use crate::kernel::hmac::parts;
 use crate::kernel::kver::Kver;
-use crate::kernel::package::hex;
 use crate::kernel::vmlinuz;
+use crate::package::hex;
 use crate::sys::root::Root;
 
 /// The largest vmlinuz that is read (bytes).

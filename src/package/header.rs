@@ -13,10 +13,10 @@ use rpm::{DependencyFlags, DigestStatus, IndexTag, PackageMetadata};
 use sha2::{Digest, Sha256};
 
 use super::capability::{Capability, Op};
-use super::kver::Kver;
-use super::modules::ModuleName;
-pub use super::nevra::Nevra;
+use super::nevra::Nevra;
 use super::signature::{Keyring, Signature};
+use crate::kernel::kver::{self, Kver};
+use crate::kernel::modules::ModuleName;
 
 /// The lead and both headers may have this many bytes each. The header of Fedora's largest kernel
 /// package is about 2 MiB; rpm itself stops at 256 MiB.
@@ -103,7 +103,7 @@ pub enum PackageError {
     TwoKernels(Kver, Kver),
     /// The directory in `lib/modules` that holds `vmlinuz` has a name that cannot be.
     #[error(transparent)]
-    Kver(#[from] super::kver::NotAKver),
+    Kver(#[from] kver::NotAKver),
     /// A key file holds no key.
     #[error("no usable OpenPGP public key in it: {0}")]
     Key(String),

@@ -10,7 +10,7 @@ use rpm::PackageMetadata;
 use rpm::signature::Verifying;
 use rpm::signature::pgp::Verifier;
 
-use super::package::PackageError;
+use super::PackageError;
 
 /// What the OpenPGP signatures of a package came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

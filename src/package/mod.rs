@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! RPM packages as values: headers, NEVRAs, capabilities, signatures.
+
+pub mod capability;
+mod header;
+mod nevra;
+pub mod signature;
+
+pub use header::{HEADER_MAX, Package, PackageError, hex};
+pub use nevra::Nevra;
