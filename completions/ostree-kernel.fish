@@ -52,7 +52,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'How dracut packs the initramfs, in place of what its configuration says: a compressor with its options, as \'zstd -9 -T0\'' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'End a program that runs longer than this, and fail' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR, for the builds that share it by a cache mount, and with --cache-initramfs what dracut made' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR; mount a cache there to share them between builds' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
 json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
@@ -64,8 +64,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its exact command lines, and change nothing'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Put the initramfs in place, but clean no caches and commit nothing'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Let dracut choose its modules anew, without those that the base\'s initramfs has'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l prove -d 'Build it twice, or once beside that of the cache, and fail if the two are not the same byte for byte'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-initramfs -d 'Take the initramfs from the cache directory, where nothing has changed that dracut could take, and keep it there otherwise; it is verified either way. Who can write to the directory can put another one there'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Show warnings and errors only'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -73,7 +72,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'How dracut packs the initramfs, in place of what its configuration says: a compressor with its options, as \'zstd -9 -T0\'' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'End a program that runs longer than this, and fail' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cache-dir -d 'Keep downloads in DIR, for the builds that share it by a cache mount, and with --cache-initramfs what dracut made' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cache-dir -d 'Keep downloads in DIR; mount a cache there to share them between builds' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
 json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
@@ -82,8 +81,7 @@ always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Put the initramfs in place, but clean no caches and commit nothing'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-inherit -d 'Let dracut choose its modules anew, without those that the base\'s initramfs has'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build it twice, or once beside that of the cache, and fail if the two are not the same byte for byte'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cache-initramfs -d 'Take the initramfs from the cache directory, where nothing has changed that dracut could take, and keep it there otherwise; it is verified either way. Who can write to the directory can put another one there'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Show warnings and errors only'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -28,8 +28,7 @@
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and links never lead out of it.
 //! - Nothing from outside is believed before it is checked: no size, no name, no exit status.
-//! - dracut runs once, or not at all where the user's cache has what it would make; nothing is committed that was not
-//!   verified; after the verification nothing else changes.
+//! - dracut runs once; nothing is committed that was not verified; after the verification nothing else changes.
 //!
 //! `.clippy.toml` lints what a linter can see of this, `tests/it/walls.rs` the rest.
 

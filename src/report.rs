@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a run found and did, as values and as JSON.
 //!
-//! A report holds no time, duration or random name, so that equal inputs give equal trees; a cache is an input.
+//! A report holds no time, duration or random name, so that equal inputs give equal trees.
 
 use serde::Serialize;
 
@@ -61,9 +61,6 @@ pub struct Report {
     /// What dracut made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dracut: Option<DracutReport>,
-    /// What became of the cache; absent where none was asked for, or none could be used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CacheReport>,
     /// Every check and its answer.
     pub checks: Vec<CheckReport>,
     /// The findings of all checks.
@@ -140,15 +137,6 @@ pub struct DracutReport {
     pub version: Option<String>,
     /// Its modules in the image.
     pub modules: Vec<String>,
-}
-
-/// What became of the result cache.
-#[derive(Debug, Clone, Serialize)]
-pub struct CacheReport {
-    /// The key of all that dracut could have taken.
-    pub key: String,
-    /// Whether the initramfs is the cache's. Its command line is one of an earlier build then.
-    pub hit: bool,
 }
 
 /// One check's answer.

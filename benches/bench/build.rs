@@ -54,9 +54,6 @@ const REPLACE: &str = "ostree-kernel replace /rpms";
 
 const REPLACE_LARGE: &str = "ostree-kernel replace /rpms-large";
 
-const CACHED: &str = "ostree-kernel replace --cache-initramfs /rpms";
-const CACHED_REBUILD: &str = "ostree-kernel rebuild --cache-initramfs";
-
 /// What its runs came to.
 #[derive(Default)]
 struct Runs {
@@ -112,10 +109,8 @@ pub fn beside_by_hand(place: &Place) -> Result<String> {
         "## A container build\n\n\
          The RUN line alone, on the same base and packages: an ostree container with rpm-ostree (the test bed's stand-in, which\n\
          does a real rpm transaction) and `layout=ostree`; dracut 106 packs with `zstd -3`. `second-replace` has the same sources\n\
-         once more, and finds the work done; in `large` and `second-large` the packages are 200 MB more. `cache-miss` has\n\
-         `--cache-initramfs` and an empty cache mount, `cache-hit` what that one kept; so it is with `rebuild-miss` and\n\
-         `rebuild-hit`. `itself` is what the program prints of its own time, in seconds.\n\n\
-         {}\n{}{}{}{}{}{}",
+         once more, and finds the work done; in `large` and `second-large` the packages are 200 MB more. `itself` is what the program prints of its own time, in seconds.\n\n\
+         {}\n{}{}{}{}",
         table.text(),
         at_most("`replace` / by hand", fastest("replace") / by_hand, 0.65),
         at_most(
@@ -125,20 +120,10 @@ pub fn beside_by_hand(place: &Place) -> Result<String> {
         ),
         at_most("`second-replace`, seconds", fastest("second-replace"), 0.2),
         at_most("`second-large`, seconds", fastest("second-large"), 0.2),
-        at_most(
-            "`cache-hit` / by hand",
-            fastest("cache-hit") / by_hand,
-            0.15
-        ),
-        at_most(
-            "`rebuild-hit` / by hand",
-            fastest("rebuild-hit") / by_hand,
-            0.15
-        ),
     ))
 }
 
-fn builds(place: &Place) -> Result<[Build; 10]> {
+fn builds(place: &Place) -> Result<[Build; 6]> {
     let kver = fs_err::read_to_string(place.bed.join("kernels/new.kver"))?;
     let kver = kver.trim();
     let by_hand = format!(
@@ -153,14 +138,6 @@ fn builds(place: &Place) -> Result<[Build; 10]> {
         Build::new("rebuild", BASE, "ostree-kernel rebuild"),
         Build::new("large", BASE, REPLACE_LARGE),
         Build::new("second-large", "localhost/bench-large", REPLACE_LARGE),
-        Build::new(
-            "cache-miss",
-            BASE,
-            &format!("find /var/cache/ostree-kernel -mindepth 1 -delete && {CACHED}"),
-        ),
-        Build::new("cache-hit", BASE, CACHED),
-        Build::new("rebuild-miss", BASE, CACHED_REBUILD),
-        Build::new("rebuild-hit", BASE, CACHED_REBUILD),
     ])
 }
 

@@ -21,19 +21,6 @@ Exit status:
   3  refused; nothing changed
   4  the verification found something fatal; nothing was committed
 
-Cache:
-  --cache-initramfs
-      Where nothing has changed that dracut could take, replace and rebuild
-      take the initramfs that an earlier build has kept, and verify it; dracut
-      does not run. What counts is /usr, /etc, /opt and /boot whole, what
-      dracut's arguments name elsewhere, the installed packages, the command
-      line, environment and privileges. What a dracut.conf or a dracut module
-      takes from the network, the clock or the rest of /var does not: --prove
-      builds anyway, and compares. The sixteen last used stay.
-      An entry is checked for damage, and as dracut's own work is; but not who
-      wrote it. A cache mount is shared by all builds of a machine that name
-      its id: use one of its own (id=NAME), and only where you trust them all.
-
 Environment:
   https_proxy, http_proxy, all_proxy, no_proxy
       The proxies of downloads, as curl takes them; children get them too.
@@ -52,8 +39,7 @@ Files:
   /usr/share/ostree-kernel/report.json
       What the last run did and found; report.schema.json describes it.
   /var/cache/ostree-kernel
-      Downloads, for the next build where it is a cache mount; with
-      --cache-initramfs the initramfs files, too.
+      Downloads. Mount a cache there to keep them for the next build.
   /run/ostree-kernel/log
       What the programs of a run printed that failed.
   /etc/pki/rpm-gpg
@@ -72,9 +58,6 @@ Examples:
   Packages at URLs, exactly these bytes, and downloads kept for the next build:
     RUN --mount=type=cache,dst=/var/cache/ostree-kernel \\
         ostree-kernel replace https://example.org/kernel-core.rpm#sha256=HEX …
-  The initramfs of the last build, if nothing has changed since:
-    RUN --mount=type=cache,id=fcos,target=/var/cache/ostree-kernel \\
-        ostree-kernel replace --cache-initramfs /rpms
   Arguments for dracut:
     RUN ostree-kernel replace /rpms -- --add multipath
 
@@ -91,9 +74,6 @@ Examples:
   After a change of dracut's configuration:
     COPY multipath.conf /etc/multipath.conf
     RUN ostree-kernel rebuild -- --add multipath
-  The initramfs of the last build, if nothing has changed since:
-    RUN --mount=type=cache,id=fcos,target=/var/cache/ostree-kernel \\
-        ostree-kernel rebuild --cache-initramfs
 
 Exit status:
   0  the new initramfs is in the tree

@@ -21,8 +21,8 @@ use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::{Backend, Change, Kind, change};
 use crate::report::{
-    After, Before, CacheReport, FindingReport, HostReport, KernelReport, Labels, Outcome,
-    PackageReport, Report, SCHEMA, checks, tool,
+    After, Before, FindingReport, HostReport, KernelReport, Labels, Outcome, PackageReport, Report,
+    SCHEMA, checks, tool,
 };
 use crate::steps::generate::Wants;
 use crate::steps::locate::Kernel;
@@ -47,8 +47,6 @@ struct Job<'a> {
     left_out: Vec<String>,
     warnings: Vec<String>,
     commit: Vec<Cmd>,
-    /// What became of the cache, where there is one.
-    cache: Option<CacheReport>,
     ending: &'a Ending,
 }
 
@@ -70,8 +68,7 @@ pub struct Ending {
     /// compressor with its options, as 'zstd -9 -T0'
     #[arg(long, value_name = "COMMAND")]
     pub compress: Option<String>,
-    /// Build it twice, or once beside that of the cache, and fail if the two are
-    /// not the same byte for byte
+    /// Build the initramfs twice and fail if the two differ in any byte
     #[arg(long)]
     pub prove: bool,
     /// Write the report to FILE too
@@ -80,9 +77,9 @@ pub struct Ending {
     /// End a program that runs longer than this, and fail
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub timeout: u64,
-    /// The cache.
-    #[command(flatten)]
-    pub caching: Caching,
+    /// Keep downloads in DIR; mount a cache there to share them between builds
+    #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
+    pub cache_dir: PathBuf,
     /// Arguments for dracut, after --
     #[arg(
         last = true,
@@ -90,21 +87,6 @@ pub struct Ending {
         help_heading = "Arguments"
     )]
     pub dracut: Vec<String>,
-}
-
-/// Options of what is kept for the next build.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Cache")]
-pub struct Caching {
-    /// Keep downloads in DIR, for the builds that share it by a cache mount, and
-    /// with --cache-initramfs what dracut made
-    #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
-    pub cache_dir: PathBuf,
-    /// Take the initramfs from the cache directory, where nothing has changed that
-    /// dracut could take, and keep it there otherwise; it is verified either way.
-    /// Who can write to the directory can put another one there
-    #[arg(long)]
-    pub cache_initramfs: bool,
 }
 
 impl Ending {
@@ -138,7 +120,7 @@ impl Job<'_> {
         global: &Global,
     ) -> Result<Outcome> {
         let base = base.done();
-        let wants = self.ending.wants(exec.root(), base.as_ref())?;
+        let mut wants = self.ending.wants(exec.root(), base.as_ref())?;
         let mut options = Options {
             base,
             wanted: Wanted {
@@ -159,7 +141,7 @@ impl Job<'_> {
                 removed => format!("removed {}", removed.join(", ")),
             },
         )?;
-        let verified = self.build(exec, &workspace, &clean, &wants, &mut options)?;
+        let verified = self.build(exec, &workspace, &clean, &mut wants, &mut options)?;
         let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
         let verified = match verified {
             Ok(verified) => verified,
@@ -232,7 +214,6 @@ impl Job<'_> {
             left_out: self.left_out.clone(),
             commands,
             dracut: verdict.dracut.clone(),
-            cache: self.cache.clone(),
             checks,
             findings,
             warnings: self.warnings.clone(),

@@ -52,7 +52,6 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         left_out: Vec::new(),
         warnings: Vec::new(),
         commit: commit::commands(&exec, host.kind)?,
-        cache: None,
         ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, base, global)

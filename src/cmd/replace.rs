@@ -110,7 +110,6 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         commit: commit::commands(&exec, plan.kind)?,
-        cache: None,
         ending: &args.ending,
     };
     job.finish(&exec, workspace, kernel, journal.base.into(), global)
@@ -118,7 +117,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 
 impl Args {
     fn request(&self) -> resolve::Request<'_> {
-        self.sources.request(&self.ending.caching.cache_dir)
+        self.sources.request(&self.ending.cache_dir)
     }
 
     fn wishes(&self, sources: &[plan::Source]) -> Wishes {

@@ -120,7 +120,6 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         changes: Vec::new(),
         left_out: Vec::new(),
         commands: Vec::new(),
-        cache: None,
         dracut: verdict.dracut,
         checks,
         findings,

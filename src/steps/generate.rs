@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod, then the real dracut, once, unless a cache has its result. Its exit status 0 is not believed: the log is read for the
-//! lines that mean loss.
+//! Runs depmod, then the real dracut, once. Exit status 0 is not trusted: the log is searched for lines that mean a loss.
 
 mod difference;
 mod heard;
@@ -13,7 +12,6 @@ use anyhow::{Context, Result, bail};
 
 use self::difference::difference;
 use self::heard::Heard;
-use super::cache::{Cache, Inputs, Key, Notes};
 use super::clean::Clean;
 use super::hold;
 use super::locate::Kernel;
@@ -29,6 +27,15 @@ use crate::tools::{cliwrap, depmod, dracut};
 /// How many modules are named that lack a symbol.
 const LACKING: usize = 20;
 
+/// What dracut's log says about the initramfs that the initramfs itself does not show.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// dracut modules of the base that can no longer be added.
+    pub refused: Vec<String>,
+    /// Log lines that say that another compressor than the configured one was used.
+    pub compression: Vec<String>,
+}
+
 /// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
 pub struct Candidate {
     /// The kernel that it is for.
@@ -39,10 +46,6 @@ pub struct Candidate {
     pub notes: Notes,
     /// Modules that depmod says cannot be loaded.
     pub lacking: Vec<Lacking>,
-    /// Its key, where there is a cache.
-    pub key: Option<Key>,
-    /// Whether it is the cache's, and dracut did not run.
-    pub is_cached: bool,
     root: Root,
     /// Writing it to the disk goes on while it is verified.
     syncing: Option<JoinHandle<Result<(), root::Error>>>,
@@ -55,8 +58,6 @@ impl Candidate {
             path: candidate_path(&kernel.kver),
             notes: Notes::default(),
             lacking: Vec::new(),
-            key: None,
-            is_cached: false,
             root: root.clone(),
             syncing: None,
             kernel: kernel.clone(),
@@ -142,8 +143,8 @@ impl Wants {
     }
 }
 
-/// Takes the initramfs out of the cache, or builds it. dracut does its work once; where it stops before that, since a module
-/// of the base cannot be added any more, it starts again without that one, which goes from `wants`.
+/// Builds the initramfs. dracut does its work once. If it stops before that because a module of the base can no longer be
+/// added, it is started again without that module, which is removed from `wants`.
 ///
 /// # Errors
 /// When depmod or dracut fails, or dracut prints that something was lost, or made no file.
@@ -152,52 +153,30 @@ pub fn generate(
     workspace: &Workspace,
     clean: &Clean,
     wants: &mut Wants,
-    cache: Option<&Cache>,
 ) -> Result<Candidate> {
     let root = exec.root();
     let mut candidate = Candidate::new(root, &clean.kernel);
     let kver = &clean.kernel.kver;
-    make(exec, workspace, &mut candidate, wants, cache)
+    make(exec, workspace, &mut candidate, wants)
         .with_context(|| format!("generating the initramfs for {kver}"))?;
+    for warning in candidate.warnings() {
+        tracing::warn!("{warning}");
+    }
     let (root, path) = (root.clone(), candidate.path.clone());
     candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
     Ok(candidate)
 }
 
+/// Runs depmod and dracut, and fills in what their logs say.
 fn make(
     exec: &Exec,
     workspace: &Workspace,
     candidate: &mut Candidate,
     wants: &mut Wants,
-    cache: Option<&Cache>,
 ) -> Result<()> {
-    let root = exec.root();
-    let kver = candidate.kernel.kver.clone();
-    candidate.lacking = prepare(exec, workspace, &kver)?;
-    if let Some(cache) = cache {
-        let program = cliwrap::real(root, "dracut")?;
-        let inputs = Inputs {
-            dracut: &wants.dracut(&program, &kver),
-            extra: &wants.extra,
-        };
-        candidate.key = cache.key(exec, &inputs)?;
-        let key = candidate.key.as_ref();
-        if let Some(notes) = key.and_then(|key| cache.take(key, root, &candidate.path)) {
-            wants
-                .inherited
-                .retain(|module| !notes.refused.contains(module));
-            // How the initramfs came to be; the build that kept it ran this.
-            exec.has_run(wants.dracut(&program, &kver).to_string());
-            candidate.notes = notes;
-            candidate.is_cached = true;
-        }
-    }
-    if !candidate.is_cached {
-        candidate.notes = build(exec, workspace, &kver, wants)?;
-    }
-    for warning in candidate.warnings() {
-        tracing::warn!("{warning}");
-    }
+    let kver = &candidate.kernel.kver;
+    candidate.lacking = prepare(exec, workspace, kver)?;
+    candidate.notes = build(exec, workspace, kver, wants)?;
     Ok(())
 }
 
@@ -218,20 +197,12 @@ pub fn prove(
     // dracut writes its arguments into the image: the second file must have the first one's name.
     first.path = format!("{}-first", candidate_path(kver));
     root.rename(&second.path, &first.path)?;
-    let mut again = || {
-        second.lacking = prepare(exec, workspace, kver)?;
-        second.notes = build(exec, workspace, kver, wants)?;
-        anyhow::Ok(())
-    };
-    again().with_context(|| format!("generating the initramfs for {kver} a second time"))?;
+    make(exec, workspace, &mut second, wants)
+        .with_context(|| format!("generating the initramfs for {kver} a second time"))?;
     // It was not asked any more for what the first one refused.
     let refused = [&first.notes.refused[..], &second.notes.refused];
     second.notes.refused = refused.concat();
-    second.key.clone_from(&first.key);
-    let names = match first.is_cached {
-        true => ("the cached initramfs", "the new build"),
-        false => ("the first build", "the second build"),
-    };
+    let names = ("the first build", "the second build");
     Ok(match difference(root, &first.path, &second.path, names)? {
         None => Ok(second),
         Some(what) => Err(what),

@@ -4,7 +4,6 @@
 //! Each takes what the one before it gives, so the order cannot be written wrongly: dracut cannot
 //! run without a located kernel in a clean tree, and nothing can be committed that was not verified.
 
-pub mod cache;
 pub mod clean;
 pub mod commit;
 pub mod digest;

@@ -8,7 +8,6 @@
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
-mod caches;
 #[cfg(test)]
 mod completions;
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use anyhow::{Result, bail};
 
+use super::Notes;
 use crate::kernel::kver::Kver;
-use crate::steps::cache::Notes;
 use crate::sys::exec::quoted;
 use crate::tools::dracut::{self, Meaning};
 
