@@ -16,6 +16,9 @@ _ostree__kernel() {
             ",$1")
                 cmd="ostree__kernel"
                 ;;
+            ostree__kernel,help)
+                cmd="ostree__kernel__subcmd__help"
+                ;;
             ostree__kernel,inspect)
                 cmd="ostree__kernel__subcmd__inspect"
                 ;;
@@ -31,6 +34,9 @@ _ostree__kernel() {
             ostree__kernel,verify)
                 cmd="ostree__kernel__subcmd__verify"
                 ;;
+            ostree__kernel,version)
+                cmd="ostree__kernel__subcmd__version"
+                ;;
             *)
                 ;;
         esac
@@ -38,8 +44,34 @@ _ostree__kernel() {
 
     case "${cmd}" in
         ostree__kernel)
-            opts="-v -q -h -V --root --format --verbose --quiet --color --help --version replace rebuild verify status inspect"
+            opts="-v -q -h -V --root --format --verbose --quiet --color --help --version replace rebuild verify status inspect help version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ostree__kernel__subcmd__help)
+            opts="-v -q --root --format --verbose --quiet --color"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -98,7 +130,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --no-commit --require-driver --no-inherit --compress --prove --report --timeout --cache-dir --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --no-commit --require-driver --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -117,10 +149,6 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --cache-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -144,7 +172,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --remove --no-commit --require-driver --no-inherit --compress --prove --report --timeout --cache-dir --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --remove --no-commit --require-driver --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -155,6 +183,10 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --max-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cache-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -191,10 +223,6 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --cache-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -244,13 +272,13 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --image --kver --against --root-device --root-fs --require-driver --only --skip --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --only --skip --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --image)
+                --initramfs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -286,6 +314,32 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ostree__kernel__subcmd__version)
+            opts="-v -q --root --format --verbose --quiet --color"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

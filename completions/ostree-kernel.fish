@@ -24,87 +24,88 @@ function __fish_ostree_kernel_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
-json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE have it)' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Show warnings and errors only'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s V -l version -d 'Print version'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "replace" -d 'Replace the kernel by that of the RPMs, build and verify its initramfs'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "rebuild" -d 'Build the initramfs of the installed kernel again, and verify it'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "verify" -d 'Check whether the tree would boot'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "status" -d 'Show kernels, backend, cliwrap and leftovers of the tree'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "inspect" -d 'Show what is in an initramfs, or what differs between two'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l from -d 'Take the SOURCEs, which are package names then, and what they require from REPO, a repository of the image that need not be enabled; needs dnf' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l max-size -d 'Give a download up that is larger (bytes, or with K, M, G)' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sha256sums -d 'Take each source only with the digest that sha256sum wrote to FILE' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l gpg-key -d 'Trust the public key in FILE, beside those of /etc/pki/rpm-gpg' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l backend -d 'The program that replaces packages; found out by itself otherwise' -r -f -a "rpm-ostree\t'`rpm-ostree override replace`, in an ostree container'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "replace" -d 'Replace the kernel with RPMs, and build and verify its initramfs'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "rebuild" -d 'Rebuild the initramfs of the installed kernel, and verify it'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "verify" -d 'Check whether a tree or an initramfs would boot'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "status" -d 'Show the tree\'s kernels, backend, cliwrap state and leftovers'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "inspect" -d 'Show the content of an initramfs, or the differences between two'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "help" -d 'Print the help of a command'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "version" -d 'Print the version'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l from -d 'Download the packages named by SOURCE and their requirements with dnf from REPO, a repository of the image that need not be enabled' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l max-size -d 'Fail if a download is larger than SIZE (bytes, or with K, M, G)' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR; mount a cache there to share them between builds' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sha256sums -d 'Require for each source the digest in FILE, the output of sha256sum' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l gpg-key -d 'Trust the public keys in FILE, besides those in /etc/pki/rpm-gpg' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l backend -d 'Program that replaces the packages [default: detected]' -r -f -a "rpm-ostree\t'`rpm-ostree override replace`, in an ostree container'
 dnf5\t'dnf 5'
 dnf\t'dnf 4'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l kver -d 'Refuse any other kernel than this release' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l remove -d 'Let this package go with the old kernel, which nothing replaces: a sub-package, a kmod, a package that requires it' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Reject an initramfs without this driver, inside or built in' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'How dracut packs the initramfs, in place of what its configuration says: a compressor with its options, as \'zstd -9 -T0\'' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l kver -d 'Require this kernel release' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l remove -d 'Allow removing this package, which nothing in the sources replaces: a sub-package, a kmod, or a package that requires the kernel' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Require this driver, inside or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'End a program that runs longer than this, and fail' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR; mount a cache there to share them between builds' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
-json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE have it)' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Refuse packages without a good signature, local and pinned ones too'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l allow-unsigned -d 'Accept packages without a signature, or with that of an unknown key'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its exact command lines, and change nothing'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Put the initramfs in place, but clean no caches and commit nothing'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Let dracut choose its modules anew, without those that the base\'s initramfs has'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Require a good signature, also of local and pinned packages'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l allow-unsigned -d 'Accept packages without a signature, or signed by an unknown key'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its command lines, and change nothing'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Show warnings and errors only'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Reject an initramfs without this driver, inside or built in' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'How dracut packs the initramfs, in place of what its configuration says: a compressor with its options, as \'zstd -9 -T0\'' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Require this driver, inside or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'End a program that runs longer than this, and fail' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cache-dir -d 'Keep downloads in DIR; mount a cache there to share them between builds' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
-json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE have it)' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Put the initramfs in place, but clean no caches and commit nothing'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-inherit -d 'Let dracut choose its modules anew, without those that the base\'s initramfs has'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Show warnings and errors only'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l image -d 'Look at this file alone, and at no tree' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'The kernel release that the file of --image is for' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Also look for what this earlier initramfs has and this one lost' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'What the root lies on; may be given several times' -r -f -a "virtio\t'A disk of a virtual machine: virtio'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify this initramfs alone, without a tree' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree or in FILE]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report what this earlier initramfs has and the new one lost' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine'
 nvme\t'NVMe'
-scsi\t'A SCSI disk'
-sata\t'A SATA disk'
-usb\t'A disk at USB'
-mmc\t'An SD card or eMMC'
-xen\t'A disk of Xen'
-hyperv\t'A disk of Hyper-V'
-dasd\t'A DASD of IBM Z'
-zfcp\t'A disk at zFCP of IBM Z'
+scsi\t'SCSI disk'
+sata\t'SATA disk'
+usb\t'USB disk'
+mmc\t'SD card or eMMC'
+xen\t'Xen disk'
+hyperv\t'Hyper-V disk'
+dasd\t'DASD of IBM Z'
+zfcp\t'zFCP disk of IBM Z'
 luks\t'LUKS encryption'
 lvm\t'LVM'
-multipath\t'Several paths to one disk'
+multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-fs -d 'The file system of the root; may be given several times' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'A driver that has to be inside or built in; may be given several times' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l only -d 'Let only this check look; may be given several times' -r -f -a "kernel-single\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'Require this driver, inside or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l only -d 'Run only this check; may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
 kernel-hmac\t''
@@ -126,7 +127,7 @@ initramfs-firmware\t''
 modules-depmod\t''
 kmods\t''
 leftovers\t''"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l skip -d 'Do not let this check look; the report says so' -r -f -a "kernel-single\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
 kernel-hmac\t''
@@ -149,36 +150,52 @@ modules-depmod\t''
 kmods\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l report -d 'Write the report to FILE too' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
-json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE have it)' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l fatal-warnings -d 'Take warnings for fatal'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l list -d 'Print the checks with their severities, and look at nothing'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Show warnings and errors only'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l fatal-warnings -d 'Treat warnings as fatal'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l list -d 'List the checks with their severities, and run none'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
-json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE have it)' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Show warnings and errors only'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Write the content of the file PATH, links followed inside the image' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show what is added, gone and changed on the way from IMAGE to OTHER' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Work on the tree in DIR instead of /; programs run inside it' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'How the result is printed on standard output' -r -f -a "human\t'For people'
-json\t'For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and CLICOLOR_FORCE have it)' -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the image' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show what OTHER adds, removes and changes' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l files -d 'List all files as `ls -l` does; times are in UTC'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l modules -d 'List the kernel modules: size, name, path'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Show what the programs print; twice: also what they are asked'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Show warnings and errors only'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l files -d 'List all files as `ls -l` does, with times in UTC'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l modules -d 'List the kernel modules with size, name and path'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+always\t'Always'
+never\t'Never'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+always\t'Always'
+never\t'Never'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'

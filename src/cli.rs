@@ -4,47 +4,49 @@
 //! stdout is the result, stderr is the log, standard input is never read.
 
 mod help;
+mod usage;
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cmd;
+use crate::cmd::{self, result::ReportNotWritten};
 use crate::plan::{AS_ROOT, Refusal};
 use crate::report::{Outcome, SCHEMA, tool};
 use crate::sys::{console, exec, root};
 
 /// Exit statuses. Containerfiles branch on them.
 pub mod status {
-    /// It is done.
+    /// Done.
     pub const DONE: u8 = 0;
-    /// A step failed, or a fatal check could not look.
+    /// A step failed, a fatal check could not look, or no check ran.
     pub const FAILED: u8 = 1;
-    /// The command line cannot be understood.
+    /// The command line is wrong.
     pub const USAGE: u8 = 2;
-    /// Refused; nothing changed outside the cache directory, `/run` and the report asked for.
+    /// Refused; nothing changed outside the cache directory, `/run` and the requested report.
     pub const REFUSED: u8 = 3;
-    /// The verification found something fatal; nothing was committed.
+    /// A fatal finding; nothing was committed.
     pub const REJECTED: u8 = 4;
 }
 
-/// Replaces the kernel of an ostree-based OS container image, and refuses to
-/// let an image out that will not boot.
+/// Replaces the kernel of an ostree-based OS container image, and commits only
+/// an image that will boot.
 #[derive(Debug, Parser)]
 #[command(name = "ostree-kernel", version, max_term_width = 80, after_long_help = help::OVERVIEW)]
 #[command(disable_help_subcommand = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
     /// Options of every command.
@@ -56,20 +58,20 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Work on the tree in DIR instead of /; programs run inside it
+    /// Use the tree in DIR; programs run inside it
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// How the result is printed on standard output
+    /// Format of the result on standard output
     #[arg(long, global = true, value_enum, default_value = "human")]
     pub format: Format,
-    /// Show what the programs print; twice: also what they are asked
+    /// Print the output of programs; -vv also prints queries
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Show warnings and errors only
+    /// Print only errors, and of replace, rebuild and verify only a result that
+    /// is bad or in JSON
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// When to use colours (auto: on a terminal, as NO_COLOR, CLICOLOR and
-    /// CLICOLOR_FORCE have it)
+    /// When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE
     #[arg(
         long,
         global = true,
@@ -80,19 +82,19 @@ pub struct Global {
     pub color: Color,
 }
 
-/// How the result is printed.
+/// The format of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Text.
     Human,
-    /// For programs; the fields are described in /usr/share/ostree-kernel/report.schema.json.
+    /// JSON, as /usr/share/ostree-kernel/report.schema.json describes it.
     Json,
 }
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set or `CLICOLOR` is 0; with `CLICOLOR_FORCE` elsewhere, too.
+    /// On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`.
     Auto,
     /// Always.
     Always,
@@ -103,32 +105,41 @@ pub enum Color {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Replace the kernel by that of the RPMs, build and verify its initramfs
+    /// Replace the kernel with RPMs, and build and verify its initramfs
     ///
-    /// One transaction of rpm-ostree or dnf, cliwrap off, the real dracut once, the initramfs
-    /// verified, caches cleaned and the container committed. Or it fails, and says what to do.
+    /// Runs one transaction of rpm-ostree or dnf without cliwrap, then depmod and dracut once. Verifies the
+    /// initramfs, cleans caches and commits the container. Or fails, and says what to do.
     #[command(after_long_help = help::REPLACE)]
     Replace(cmd::replace::Args),
-    /// Build the initramfs of the installed kernel again, and verify it
+    /// Rebuild the initramfs of the installed kernel, and verify it
     ///
-    /// For a change of dracut.conf, multipath.conf, a theme or a module: depmod and dracut run, the
-    /// result is verified and committed as by replace.
+    /// After a change of dracut.conf, multipath.conf, a theme or a module. Runs depmod and dracut, and
+    /// verifies and commits the result as replace does.
     #[command(after_long_help = help::REBUILD)]
     Rebuild(cmd::rebuild::Args),
-    /// Check whether the tree would boot
+    /// Check whether a tree or an initramfs would boot
     ///
-    /// Looks at the kernel, its initramfs and the tree around them, and says what is wrong, where,
-    /// what was expected and what to do. Changes nothing.
+    /// Checks the kernel, its initramfs and the tree around them. Prints what is wrong, where, what was
+    /// expected and what to do. Changes nothing.
     #[command(after_long_help = help::VERIFY)]
     Verify(cmd::verify::Args),
-    /// Show kernels, backend, cliwrap and leftovers of the tree
+    /// Show the tree's kernels, backend, cliwrap state and leftovers
     ///
-    /// What replace would see, and the value of the label ostree.linux. Changes nothing.
+    /// Also prints the value of the label ostree.linux. Changes nothing.
     #[command(after_long_help = help::STATUS)]
     Status(cmd::status::Args),
-    /// Show what is in an initramfs, or what differs between two
+    /// Show the content of an initramfs, or the differences between two
     #[command(after_long_help = help::INSPECT)]
     Inspect(cmd::inspect::Args),
+    /// Print the help of a command
+    #[command(disable_help_flag = true)]
+    Help {
+        /// The command [default: the program]
+        command: Option<String>,
+    },
+    /// Print the version
+    #[command(disable_help_flag = true)]
+    Version,
 }
 
 /// Runs the program and returns its exit status.
@@ -142,11 +153,11 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
             }
         };
     }
-    // `ostree kernel …` runs us with the name of our verb as the first argument.
+    // `ostree kernel …` passes the name of the verb as the first argument.
     if args.get(1).is_some_and(|arg| arg == "kernel") {
         args.remove(1);
     }
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match parse(args) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -165,26 +176,54 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         }
         Ok(Outcome::Rejected) => ExitCode::from(status::REJECTED),
         Ok(Outcome::Unknown) => ExitCode::from(status::FAILED),
-        Err(error) => {
-            let refused = error.chain().any(|cause| cause.is::<Refusal>());
-            let text = match !refused && is_denied(&error) {
-                true => format!("{error:#}. {AS_ROOT}"),
-                false => format!("{error:#}"),
-            };
-            tracing::error!("{text}");
-            if let Err(error) = report_error(&cli, &text, refused) {
-                tracing::error!("{error:#}");
-            }
-            ExitCode::from(if refused {
-                status::REFUSED
-            } else {
-                status::FAILED
-            })
-        }
+        Err(error) => fail(&cli, &error),
     }
 }
 
-/// Whether an ordinary user met what another one may do. What root may not do has other reasons.
+/// Parses a command line. Help and version are errors of clap that are printed to standard output.
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let program = args.first().cloned().unwrap_or_default();
+    let matches = definition().try_get_matches_from(args)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let asked: Vec<OsString> = match &cli.command {
+        Command::Help { command: None } => vec!["--help".into()],
+        Command::Help {
+            command: Some(command),
+        } => vec![command.into(), "--help".into()],
+        Command::Version => vec!["--version".into()],
+        _ => {
+            usage::check(&cli, &matches)?;
+            return Ok(cli);
+        }
+    };
+    let asked = std::iter::once(program).chain(asked);
+    Err(match definition().try_get_matches_from(asked) {
+        Err(answer) => answer,
+        Ok(_) => definition().error(ErrorKind::InvalidSubcommand, "there is no such command"),
+    })
+}
+
+/// Logs and reports why there is no result, and returns the exit status.
+fn fail(cli: &Cli, error: &anyhow::Error) -> ExitCode {
+    let refusal = error.chain().find_map(|cause| cause.downcast_ref());
+    let text = match refusal.is_none() && is_denied(error) {
+        true => format!("{error:#}. {AS_ROOT}"),
+        false => format!("{error:#}"),
+    };
+    tracing::error!("{text}");
+    // There is a result where only its report could not be written.
+    if !error.chain().any(|cause| cause.is::<ReportNotWritten>())
+        && let Err(error) = report_error(cli, &text, refusal)
+    {
+        tracing::error!("{error:#}");
+    }
+    ExitCode::from(match refusal {
+        Some(_) => status::REFUSED,
+        None => status::FAILED,
+    })
+}
+
+/// Returns whether permission was denied to an ordinary user. Where it was denied to root, being root does not help.
 fn is_denied(error: &anyhow::Error) -> bool {
     let is_denied = |cause: &(dyn Error + 'static)| {
         let io = cause.downcast_ref::<io::Error>();
@@ -194,44 +233,60 @@ fn is_denied(error: &anyhow::Error) -> bool {
     !nix::unistd::geteuid().is_root() && error.chain().any(is_denied)
 }
 
-/// A job that did not get as far as a verdict has a report all the same: what became of it, and why.
-fn report_error(cli: &Cli, error: &str, refused: bool) -> Result<()> {
-    let outcome = if refused { "refused" } else { "failed" };
+/// Writes the report of a run that ended without a verdict: its outcome and the error.
+fn report_error(cli: &Cli, error: &str, refusal: Option<&Refusal>) -> Result<()> {
+    let outcome = match refusal {
+        Some(_) => "refused",
+        None => "failed",
+    };
     let report = serde_json::json!({
         "schema": SCHEMA, "tool": tool(), "outcome": outcome, "error": error,
     });
     let text = format!("{report:#}\n");
-    let file = match &cli.command {
-        Command::Replace(args) => args.ending.report.as_ref(),
-        Command::Rebuild(args) => args.ending.report.as_ref(),
-        Command::Verify(args) => args.report.as_ref(),
-        Command::Status(_) | Command::Inspect(_) => None,
-    };
-    if let Some(file) = file {
-        fs_err::write(file, &text)?;
-    }
     if cli.global.format == Format::Json {
         print(&text)?;
+    }
+    let cannot_write = matches!(refusal, Some(Refusal::Report { .. }));
+    if let Some(file) = cli.report().filter(|_| !cannot_write) {
+        fs_err::write(file, &text)?;
     }
     Ok(())
 }
 
+impl Cli {
+    /// Returns the file of `--report`.
+    fn report(&self) -> Option<&Path> {
+        let report = match &self.command {
+            Command::Replace(args) => &args.ending.report,
+            Command::Rebuild(args) => &args.ending.report,
+            Command::Verify(args) => &args.report,
+            _ => return None,
+        };
+        report.as_deref()
+    }
+}
+
 fn run(cli: &Cli) -> Result<Outcome> {
+    if let Some(file) = cli.report() {
+        cmd::result::admit_report(file)?;
+    }
     match &cli.command {
         Command::Replace(args) => cmd::replace::run(args, &cli.global),
         Command::Rebuild(args) => cmd::rebuild::run(args, &cli.global),
         Command::Verify(args) => cmd::verify::run(args, &cli.global),
         Command::Status(args) => cmd::status::run(args, &cli.global),
         Command::Inspect(args) => cmd::inspect::run(args, &cli.global),
+        // Answered by `parse`.
+        Command::Help { .. } | Command::Version => Ok(Outcome::Passed),
     }
 }
 
-/// The definition of the command line, for man pages and completions.
+/// Returns the definition of the command line, for man pages and completions.
 pub fn definition() -> clap::Command {
     Cli::command()
 }
 
-/// Prints a result as [`console::plain`] text. A reader that has gone away is not our failure.
+/// Prints a result as [`console::plain`] text. It is no error when the reader has closed the pipe.
 ///
 /// # Errors
 /// When standard output cannot be written to.
@@ -239,10 +294,10 @@ pub fn print(text: &str) -> io::Result<()> {
     print_with(|out| out.write_all(console::plain(text).as_bytes()))
 }
 
-/// Prints what `write` writes as it is, for results that are better not held whole.
+/// Prints what `write` writes, without escaping it and without holding it in memory. What fits the buffer is one write.
 ///
 /// # Errors
-/// As [`print`]; also what `write` itself says.
+/// As [`print`], or the error of `write`.
 pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
     match write(&mut stdout).and_then(|()| stdout.flush()) {
@@ -253,7 +308,7 @@ pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::R
 
 fn start_log(global: &Global) {
     let level = match (global.quiet, global.verbose) {
-        (true, _) => Level::WARN,
+        (true, _) => Level::ERROR,
         (_, 0) => Level::INFO,
         (_, 1) => Level::DEBUG,
         _ => Level::TRACE,
@@ -263,28 +318,30 @@ fn start_log(global: &Global) {
         .with_max_level(level)
         .with_writer(console::Log)
         .with_ansi(global.color.is_on(&io::stderr()))
-        // All text is escaped by `Lines`.
+        // `Lines` escapes all text.
         .with_ansi_sanitization(false)
         .event_format(Lines)
         .init();
 }
 
-/// What errors and fatal findings are marked with, as a terminal takes it.
+/// The escape sequence of errors and fatal findings.
 pub const RED: &str = "\x1b[1;31m";
-/// The same for warnings.
+/// The escape sequence of warnings.
 pub const YELLOW: &str = "\x1b[1;33m";
-/// A word in a colour.
-pub fn painted(word: &str, colour: &str) -> String {
-    format!("{colour}{word}\x1b[0m")
+/// The escape sequence of a good verdict.
+pub const GREEN: &str = "\x1b[1;32m";
+/// Returns the words in a colour.
+pub fn painted(words: &str, colour: &str) -> String {
+    format!("{colour}{words}\x1b[0m")
 }
 
 impl Color {
-    /// Whether what is written to `stream` has colours.
+    /// Returns whether to use colours on `stream`.
     pub fn is_on(self, stream: &impl IsTerminal) -> bool {
         self.decide(stream.is_terminal(), |name| std::env::var_os(name))
     }
 
-    /// As <https://bixense.com/clicolors> has it.
+    /// Follows <https://bixense.com/clicolors>.
     fn decide(self, is_terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
         let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
         let is_zero = |name| env(name).is_some_and(|value| value == "0");
@@ -301,7 +358,7 @@ impl Color {
     }
 }
 
-/// A log line is its message; what is not plain progress says so first.
+/// Formats a log line as its message, with the level in front of warnings and errors.
 struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -316,7 +373,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        // Crates that we use log too; their words are not ours.
+        // Dependencies log too.
         if !metadata.target().starts_with("ostree_kernel") {
             return Ok(());
         }

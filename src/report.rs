@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a run found and did, as values and as JSON.
+//! The report of a run, as values and as JSON.
 //!
 //! A report holds no time, duration or random name, so that equal inputs give equal trees.
 
 use serde::Serialize;
 
-use crate::checks::{Answer, Check, Finding, Severity};
+use crate::checks::{Answer, Check, Finding, Severity, Situation};
 use crate::plan::{Backend, Change, Kind};
 
 /// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
 
-/// Where the report lies in the image, relative to the root.
+/// The path of the report in the image, relative to the root.
 pub const PATH: &str = "usr/share/ostree-kernel/report.json";
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The tree has the new initramfs and is cleaned.
+    /// The new initramfs is installed, and the tree is cleaned.
     Committed,
-    /// An earlier run has done it; nothing was changed.
+    /// An earlier run did the work; nothing was changed.
     Unchanged,
     /// `verify`: no fatal finding.
     Passed,
     /// A fatal finding; nothing was committed.
     Rejected,
-    /// A fatal check could not look.
+    /// A fatal check could not run, or no check ran.
     Unknown,
 }
 
@@ -39,33 +39,33 @@ pub struct Report {
     pub tool: String,
     /// `replace`, `rebuild`, `verify`.
     pub command: &'static str,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// The tree and the backend; absent in `verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostReport>,
     /// The kernel before and after.
     pub kernel: KernelReport,
-    /// The packages that came.
+    /// The installed packages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageReport>,
     /// The kernel's packages before and after.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// Packages of the sources that the kernel does without.
+    /// Packages of the sources that were not installed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// The command lines that made the tree what it is, in order, as a shell would take them.
+    /// The command lines that changed the tree, in order, quoted for a shell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
-    /// What dracut made.
+    /// dracut's version and modules in the initramfs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dracut: Option<DracutReport>,
     /// Every check and its answer.
     pub checks: Vec<CheckReport>,
     /// The findings of all checks.
     pub findings: Vec<FindingReport>,
-    /// What the user should know.
+    /// Warnings of the plan and of dracut.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Values for image labels.
@@ -85,21 +85,21 @@ pub struct HostReport {
 /// The kernel before and after.
 #[derive(Debug, Clone, Serialize)]
 pub struct KernelReport {
-    /// Before the run; absent where nothing was replaced.
+    /// Before the run; absent if nothing was replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
-    /// Now.
+    /// After the run.
     pub after: After,
 }
 
-/// The kernel that was there.
+/// The kernel before the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Before {
     /// `uname -r`.
     pub kver: String,
 }
 
-/// The kernel that is there.
+/// The kernel after the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct After {
     /// `uname -r`.
@@ -118,21 +118,21 @@ pub struct After {
     pub initramfs_size: Option<u64>,
 }
 
-/// A package that came.
+/// An installed package.
 #[derive(Debug, Clone, Serialize)]
 pub struct PackageReport {
     /// Name, epoch, version, release, architecture.
     pub nevra: String,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// The fingerprint of the key that signed it, `null` where none that is known did.
+    /// The fingerprint of the key that signed it; `null` without a signature of a known key.
     pub signer: Option<String>,
 }
 
-/// What dracut made.
+/// dracut's version and modules in the initramfs.
 #[derive(Debug, Clone, Serialize)]
 pub struct DracutReport {
-    /// Its version, as it writes it into the image.
+    /// The version that dracut wrote into the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Its modules in the image.
@@ -146,7 +146,7 @@ pub struct CheckReport {
     pub check: &'static str,
     /// `good`, `found`, `could-not-look`, `not-applicable`, `skipped`.
     pub answer: &'static str,
-    /// Why it could not look or does not apply.
+    /// Why it could not run, does not apply or was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -156,7 +156,7 @@ pub struct CheckReport {
 pub struct FindingReport {
     /// The check that found it.
     pub check: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// The file, relative to the root or inside the initramfs.
     pub path: String,
@@ -171,43 +171,62 @@ pub struct FindingReport {
 /// Values for image labels.
 #[derive(Debug, Clone, Serialize)]
 pub struct Labels {
-    /// The kver, as `ostree.linux` carries it.
+    /// The kernel release, the value of the label `ostree.linux`.
     #[serde(rename = "ostree.linux")]
     pub ostree_linux: String,
 }
 
+/// The answer of a check that could not run.
+pub const COULD_NOT_LOOK: &str = "could-not-look";
+
 /// The answers of all checks, in the order of the registry.
 pub type Answers = Vec<(&'static Check, Answer)>;
 
-/// The checks' part of a report, and what it comes to.
-pub fn checks(answers: &Answers) -> (Vec<CheckReport>, Vec<FindingReport>, Outcome) {
-    let mut outcome = Outcome::Passed;
+/// Returns the severity of a finding of this check.
+fn severity(check: &Check, finding: &Finding) -> Severity {
+    finding.milder.unwrap_or(check.severity)
+}
+
+/// Returns the outcome of these answers: rejected where a finding is fatal, unknown where a fatal check could not run
+/// or no check ran at all.
+pub fn outcome(answers: &Answers) -> Outcome {
+    let is_fatal = |(check, answer): &(&Check, Answer)| match answer {
+        Answer::Found(found) => found
+            .iter()
+            .any(|it| severity(check, it) == Severity::Fatal),
+        _ => false,
+    };
+    let is_unknown = |(check, answer): &(&Check, Answer)| {
+        check.severity == Severity::Fatal && matches!(answer, Answer::CouldNotLook(_))
+    };
+    let ran = |(_, answer): &(&Check, Answer)| matches!(answer, Answer::Good | Answer::Found(_));
+    if answers.iter().any(is_fatal) {
+        Outcome::Rejected
+    } else if answers.iter().any(is_unknown) || !answers.iter().any(ran) {
+        Outcome::Unknown
+    } else {
+        Outcome::Passed
+    }
+}
+
+/// Returns the checks' part of a report, with remedies for a run in this situation.
+pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec<FindingReport>) {
     let mut checks = Vec::new();
     let mut findings = Vec::new();
     for (check, answer) in answers {
-        let fatal = check.severity == Severity::Fatal;
         let (word, why) = match answer {
             Answer::Good => ("good", None),
             Answer::NotApplicable(why) => ("not-applicable", Some(why.clone())),
-            Answer::Skipped => ("skipped", Some("the user asked not to look".to_owned())),
-            Answer::CouldNotLook(why) => {
-                if fatal && outcome == Outcome::Passed {
-                    outcome = Outcome::Unknown;
-                }
-                ("could-not-look", Some(why.clone()))
-            }
+            Answer::Skipped => ("skipped", Some("excluded with --skip".to_owned())),
+            Answer::CouldNotLook(why) => (COULD_NOT_LOOK, Some(why.clone())),
             Answer::Found(found) => {
-                let severity = |finding: &Finding| finding.milder.unwrap_or(check.severity);
-                if found.iter().any(|it| severity(it) == Severity::Fatal) {
-                    outcome = Outcome::Rejected;
-                }
                 findings.extend(found.iter().map(|finding| FindingReport {
                     check: check.name,
-                    severity: severity(finding),
+                    severity: severity(check, finding),
                     path: finding.path.clone(),
                     found: finding.found.clone(),
                     expected: finding.expected.clone(),
-                    remedy: finding.remedy.clone(),
+                    remedy: finding.remedy.after(situation),
                 }));
                 ("found", None)
             }
@@ -218,10 +237,10 @@ pub fn checks(answers: &Answers) -> (Vec<CheckReport>, Vec<FindingReport>, Outco
             why,
         });
     }
-    (checks, findings, outcome)
+    (checks, findings)
 }
 
-/// `ostree-kernel 0.1.0`.
+/// Returns `ostree-kernel 0.1.0`.
 pub fn tool() -> String {
     format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
 }

@@ -113,8 +113,16 @@ fn lookers(place: &Place) -> Vec<(Contender, &'static str)> {
         ),
         (
             slow(
-                "verify --image",
-                &[ours, &"verify", &"-q", &"--image", &image, &"--kver", kver],
+                "verify --initramfs",
+                &[
+                    ours,
+                    &"verify",
+                    &"-q",
+                    &"--initramfs",
+                    &image,
+                    &"--kver",
+                    kver,
+                ],
             ),
             "the checks that need no tree; every module is unpacked for its vermagic",
         ),

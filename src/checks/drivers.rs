@@ -9,14 +9,16 @@ use super::blocked::blocked;
 use super::modules::{builtin, list};
 use super::squash::without_driver;
 use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, Need};
-use super::{Answer, Baseline, Finding, Severity, Subject, listed, show};
+use super::{Answer, Baseline, Finding, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::{Inventory, Kind};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
-const ADD: &str =
-    "run ostree-kernel rebuild; if it stays so, name it in add_drivers in /etc/dracut.conf.d";
+/// The check that options for the root and for drivers are about.
+pub const DRIVER_CHECK: &str = "initramfs-root-drivers";
 
-const UNBLOCK: &str = "take the line out of that file (on disk), then run ostree-kernel rebuild";
+const ADD: Remedy = Remedy::RebuildOr("name it in add_drivers in /etc/dracut.conf.d");
+
+const UNBLOCK: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
 
 /// Where the drivers of block devices are, and what they hang on.
 const BLOCK: [&str; 23] = [
@@ -330,7 +332,7 @@ fn lost(subject: &Subject, base: &Baseline, able: &Able) -> Vec<Finding> {
             Finding::new(path, "not inside", "inside or built in, as in the base", ADD)
         } else {
             let found = "a module of this kernel that is not on disk";
-            let remedy = "install the sub-package of the kernel that has it (kernel-modules-core, kernel-modules, kernel-modules-extra), then run ostree-kernel rebuild";
+            let remedy = Remedy::ThenRebuild("install the sub-package of the kernel that has it (kernel-modules-core, kernel-modules, kernel-modules-extra)");
             Finding::new(path, found, "on disk and inside, as in the base", remedy)
         });
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `.vmlinuz.hmac`, by which a system in FIPS mode checks its kernel early in the boot.
 
-use super::{Answer, Finding, Subject};
+use super::{Answer, Finding, Remedy, Subject};
 use crate::kernel::hmac::{is_named, name};
 
 /// What the file says, and what it should say.
@@ -26,7 +26,7 @@ pub enum Hmac {
 
 pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let path = format!("{}/.vmlinuz.hmac", subject.kver.dir());
-    let wrong = |found: String, expected: &str, remedy: &str| {
+    let wrong = |found: String, expected: &str, remedy: Remedy| {
         Ok(vec![Finding::new(&path, found, expected, remedy)])
     };
     match &subject.tree()?.hmac {
@@ -41,8 +41,8 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             if !actual.eq_ignore_ascii_case(digest) {
                 return wrong(
                     format!("{digest:.16}…"),
-                    &format!("{actual:.16}…, the HMAC of vmlinuz"),
-                    "reinstall the kernel's packages; in FIPS mode it would not boot",
+                    &format!("{actual:.16}…, the HMAC of vmlinuz; in FIPS mode it would not boot"),
+                    Remedy::Reinstall,
                 );
             }
             if !is_named(names, subject.kver) {
@@ -51,7 +51,7 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 return wrong(
                     format!("\"{names}\" after the digest"),
                     &format!("\"  {name}\", as ostree calls it beside this file"),
-                    &remedy,
+                    remedy.into(),
                 );
             }
             Ok(vec![])

@@ -3,13 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Finding, Image, Severity, Subject, listed, show};
+use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::{Compression, Inventory, Kind, NameProblem};
 use crate::kernel::kver::Kver;
 
 type Looked = Result<Vec<Finding>, Answer>;
-
-const REBUILD: &str = "run ostree-kernel rebuild";
 
 pub fn present(subject: &Subject) -> Looked {
     let tree = subject.tree()?;
@@ -24,7 +22,7 @@ pub fn present(subject: &Subject) -> Looked {
         Some(legacy) => format!("a regular file, not empty; without it ostree boots {legacy}"),
     };
     let path = format!("{}/initramfs.img", subject.kver.dir());
-    Ok(vec![Finding::new(path, found, expected, REBUILD)])
+    Ok(vec![Finding::new(path, found, expected, Remedy::Rebuild)])
 }
 
 pub fn mode(subject: &Subject) -> Looked {
@@ -51,7 +49,7 @@ pub fn readable(subject: &Subject) -> Looked {
             "initramfs.img",
             why,
             "archives that the kernel can unpack to their end",
-            REBUILD,
+            Remedy::Rebuild,
         )]),
     }
 }
@@ -97,7 +95,7 @@ pub fn kver(subject: &Subject) -> Looked {
         "usr/lib/modules in the initramfs",
         found,
         format!("{} and no other", subject.kver),
-        REBUILD,
+        Remedy::Rebuild,
     )])
 }
 
@@ -151,9 +149,10 @@ pub fn ostree(subject: &Subject) -> Looked {
         .base
         .map_or_else(|| is_bootc(inventory), |base| base.bootc_root);
     let setup = if bootc { BOOTC } else { OSTREE };
-    let remedy = "run ostree-kernel rebuild; if it stays so, ostree's dracut module (50ostree) is not installed";
+    const REMEDY: Remedy =
+        Remedy::RebuildOr("install the package with ostree's dracut module (50ostree)");
     let finding = |path: &str, found: &str, expected: &str| {
-        Finding::new(format!("{path} in the initramfs"), found, expected, remedy)
+        Finding::new(format!("{path} in the initramfs"), found, expected, REMEDY)
     };
     let mut findings = Vec::new();
     let program = "the program that mounts the deployment";
@@ -195,7 +194,7 @@ pub fn wrappers(subject: &Subject) -> Looked {
                     format!("{path} in the initramfs"),
                     "a shell script",
                     "the program; rpm-ostree's wrapper was copied during its transaction",
-                    REBUILD,
+                    Remedy::Rebuild,
                 ));
             }
         }
@@ -254,7 +253,7 @@ pub fn compression(subject: &Subject) -> Looked {
                 format!("the segment at byte {} of the initramfs", segment.offset),
                 format!("compressed with {}", segment.compression),
                 format!("a compression that the kernel can undo ({option} is not set)"),
-                "choose another with compress= in /etc/dracut.conf.d, then run ostree-kernel rebuild",
+                Remedy::ThenRebuild("choose another with compress= in /etc/dracut.conf.d"),
             ));
         }
     }

@@ -14,13 +14,13 @@ mod units;
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Answer, Finding, Severity, Subject, listed, show, squash};
+use super::{Answer, Finding, Remedy, Severity, Subject, listed, show, squash};
 use crate::initramfs::{Elf, Facts, Inventory, Kind, Machine, Node};
 use crate::kernel::vmlinuz::Arch;
 use loader::Loader;
 pub(super) use scripts::program;
 
-const REMEDY: &str = "run ostree-kernel rebuild; if it stays so, add the file with install_items in /etc/dracut.conf.d";
+const REMEDY: Remedy = Remedy::RebuildOr("add the file with install_items in /etc/dracut.conf.d");
 
 /// An ELF file inside.
 struct File<'a> {
@@ -47,7 +47,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     findings.extend(squash::without_end(inventory));
     findings.extend(listed(units::that_cannot_start(inventory)));
     let mut others = damaged(inventory, facts);
-    others.extend(scripts::that_cannot_run(inventory, REMEDY));
+    others.extend(scripts::that_cannot_run(inventory, &REMEDY));
     let (fatal, notes): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| it.milder.is_none());
     findings.extend(listed(fatal));
     findings.extend(listed(scripts::wants(inventory)));

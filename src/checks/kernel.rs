@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the kernel itself.
 
-use super::{Answer, Finding, Owner, Subject};
+use super::{Answer, Finding, Owner, Remedy, Subject};
 
 type Looked = Result<Vec<Finding>, Answer>;
 
@@ -37,14 +37,14 @@ pub fn release(subject: &Subject) -> Looked {
         Ok(release) => Ok(vec![Finding::new(
             path,
             format!("a kernel that calls itself {}", release.kver),
-            subject.kver.as_str(),
-            "reinstall the kernel's packages; it would look for its modules in another directory",
+            format!("{}, the directory with its modules", subject.kver),
+            Remedy::Reinstall,
         )]),
         Err(it) if it.damaged => Ok(vec![Finding::new(
             path,
             &it.why,
             "a whole kernel image",
-            "reinstall the kernel's packages",
+            Remedy::Reinstall,
         )]),
         Err(it) => Err(Answer::CouldNotLook(format!("{path}: {}", it.why))),
     }
@@ -65,17 +65,17 @@ pub fn rpmdb(subject: &Subject) -> Looked {
                 kvers.join(", ")
             ),
             format!("a package that provides kernel-uname-r = {kver}"),
-            "reinstall the kernel's packages",
+            Remedy::OtherBuild,
         ),
         [] => (
             "no package owns it".to_owned(),
             "one".to_owned(),
-            "install the kernel as a package, so that updates and scanners see it",
+            "install the kernel as a package, so that updates and scanners see it".into(),
         ),
         several => (
             format!("{} packages own it", several.len()),
             "one".to_owned(),
-            "remove the packages of all but one kernel",
+            "remove the packages of all but one kernel".into(),
         ),
     };
     Ok(vec![Finding::new(

@@ -18,6 +18,7 @@ mod modules;
 mod omitted;
 mod registry;
 mod regression;
+mod remedy;
 mod squash;
 mod subject;
 #[cfg(test)]
@@ -31,10 +32,12 @@ use std::sync::Mutex;
 use std::{iter, panic, thread};
 
 pub use baseline::{Baseline, plain_firmware};
+pub use drivers::DRIVER_CHECK;
 pub use hmac::Hmac;
 pub use kmods::PLACES;
 pub use omitted::Omitted;
 pub use registry::CHECKS;
+pub use remedy::{Remedy, Situation};
 pub use subject::{Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Owner, Subject, Tree};
 pub use wanted::{RootDevice, Wanted};
 
@@ -101,7 +104,7 @@ pub struct Finding {
     /// What was expected.
     pub expected: String,
     /// What to do.
-    pub remedy: String,
+    pub remedy: Remedy,
     /// How bad it is, where that is milder than its check.
     pub milder: Option<Severity>,
 }
@@ -111,7 +114,7 @@ impl Finding {
         path: impl Into<String>,
         found: impl Into<String>,
         expected: impl Into<String>,
-        remedy: impl Into<String>,
+        remedy: impl Into<Remedy>,
     ) -> Self {
         Self {
             path: path.into(),

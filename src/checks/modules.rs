@@ -7,12 +7,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use self::depmod::{aliases, own, own_line, reads_indexes};
-use super::{Answer, Finding, Severity, Subject, listed, show};
+use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::{Comparison, Facts, Inventory, Kind, ModuleFacts, Told};
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, Needs, ParseError, Softdeps};
 
-const REBUILD: &str = "run ostree-kernel rebuild, which runs depmod and dracut";
-const REINSTALL: &str = "reinstall the kernel's packages, then run ostree-kernel rebuild";
+const REBUILD: Remedy = Remedy::Rebuild;
+const REINSTALL: Remedy = Remedy::Reinstall;
 
 /// The modules inside: their paths relative to the kernel's directory, with their whole paths.
 struct Inside<'a> {
@@ -64,7 +64,7 @@ fn bodies(
     let facts = subject.facts()?;
     let mut findings = Vec::new();
     for (relative, path) in &inside.paths {
-        let wrong = |found: &str, expected: &str, remedy: &str| {
+        let wrong = |found: &str, expected: &str, remedy: Remedy| {
             let place = format!("{} in the initramfs", show(path));
             Finding::new(place, found, expected, remedy)
         };
@@ -118,7 +118,7 @@ fn bodies(
     Ok(findings)
 }
 
-type Wrong<'a> = &'a dyn Fn(&str, &str, &str) -> Finding;
+type Wrong<'a> = &'a dyn Fn(&str, &str, Remedy) -> Finding;
 
 /// What the fields of two modules say against their being the same one.
 fn differs(inside: &Told, on_disk: &Told, wrong: Wrong) -> Option<Finding> {

@@ -99,7 +99,7 @@ pub static CHECKS: [Check; 22] = [
         look: modules::modules,
     },
     Check {
-        name: "initramfs-root-drivers",
+        name: drivers::DRIVER_CHECK,
         severity: Severity::Fatal,
         about: "what the base could bring a root up from, this can too",
         issue: "okd-project/okd#1908",

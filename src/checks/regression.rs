@@ -3,9 +3,11 @@
 
 use super::baseline::{Baseline, units};
 use super::drivers::{Able, lost_others};
-use super::{Answer, Finding, Severity, Subject, listed, show};
+use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 
-const OMIT: &str = "add it with add_dracutmodules in /etc/dracut.conf.d, or leave it out in so many words with omit_dracutmodules; then run ostree-kernel rebuild";
+const OMIT: Remedy = Remedy::ThenRebuild(
+    "add it with add_dracutmodules in /etc/dracut.conf.d, or exclude it with omit_dracutmodules",
+);
 
 fn base<'a>(subject: &Subject<'a>) -> Result<&'a Baseline, Answer> {
     let why = "there is no earlier initramfs to compare with (verify --against IMAGE)";
@@ -82,8 +84,7 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let driver = tree.firmware_of.get(file)?;
         let path = format!("usr/lib/firmware/{} in the initramfs", show(file));
         let expected = format!("inside, as in the base: {driver} asks for it");
-        let remedy =
-            "install the linux-firmware sub-package that has it, then run ostree-kernel rebuild";
+        let remedy = Remedy::ThenRebuild("install the linux-firmware sub-package that has it");
         Some(Finding::new(path, "no such file", expected, remedy))
     });
     Ok(listed(gone.collect()))

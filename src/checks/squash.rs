@@ -5,13 +5,15 @@
 
 use super::drivers::Able;
 use super::init::program;
-use super::{Finding, show};
+use super::{Finding, Remedy, show};
 use crate::initramfs::{Foreign, Inventory, RootImage};
 
 /// What the loader runs (dracut's `init-squash.sh`).
 const PROGRAMS: [&[u8]; 4] = [b"mount", b"modprobe", b"mkdir", b"switch_root"];
 
-const REMEDY: &str = "run ostree-kernel rebuild; if it stays so, leave dracut's squash modules out with omit_dracutmodules in /etc/dracut.conf.d";
+const REMEDY: Remedy = Remedy::RebuildOr(
+    "leave dracut's squash modules out with omit_dracutmodules in /etc/dracut.conf.d",
+);
 
 /// Drivers without which the image cannot be mounted.
 pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {

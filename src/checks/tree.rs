@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Finding, LISTED, Lacking, Severity, Subject, show};
+use super::{Answer, Finding, LISTED, Lacking, Remedy, Severity, Subject, show};
 use crate::kernel::MODULES;
 use crate::kernel::modules::ModuleName;
 
@@ -11,7 +11,7 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let dir = subject.kver.dir();
     let path = format!("{dir}/modules.dep");
-    let remedy = "run ostree-kernel rebuild, which runs depmod first";
+    let remedy = || Remedy::RebuildOr("look for the cause in /etc/depmod.d and in modules.order");
     let dep = match &tree.lists.dep {
         Ok(Some(dep)) => dep,
         Ok(None) => {
@@ -19,7 +19,7 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 path,
                 "no such file",
                 "depmod's output",
-                remedy,
+                remedy(),
             )]);
         }
         Err(why) => return Err(Answer::CouldNotLook(format!("{path}: {why}"))),
@@ -39,12 +39,12 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             module,
             "no line in modules.dep",
             "one, or modprobe does not find it",
-            remedy,
+            remedy(),
         )
     });
     let without_file = listed.difference(&on_disk).map(|module| {
         let found = format!("a line for {}, which is not there", show(module));
-        Finding::new(&path, found, "lines of modules on disk only", remedy)
+        Finding::new(&path, found, "lines of modules on disk only", remedy())
     });
     // Whether the module is ever wanted is not known: Fedora's own have all that they need.
     let lacking = tree.lacking.iter().map(|Lacking { module, symbol }| {
@@ -71,7 +71,7 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Finding::new(path, found, "nothing of an old kernel", remedy)
     });
     let others = tree.legacy.iter().chain(&tree.leftovers).map(|path| {
-        let remedy = "run ostree-kernel rebuild, which cleans";
+        let remedy = Remedy::RebuildOr("remove it in an earlier RUN line");
         Finding::new(path, "a leftover", "nothing there", remedy)
     });
     Ok(stale.chain(others).collect())

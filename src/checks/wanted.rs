@@ -5,31 +5,31 @@
 /// What the root lies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
-    /// A disk of a virtual machine: virtio.
+    /// virtio disk of a virtual machine.
     Virtio,
     /// NVMe.
     Nvme,
-    /// A SCSI disk.
+    /// SCSI disk.
     Scsi,
-    /// A SATA disk.
+    /// SATA disk.
     Sata,
-    /// A disk at USB.
+    /// USB disk.
     Usb,
-    /// An SD card or eMMC.
+    /// SD card or eMMC.
     Mmc,
-    /// A disk of Xen.
+    /// Xen disk.
     Xen,
-    /// A disk of Hyper-V.
+    /// Hyper-V disk.
     Hyperv,
-    /// A DASD of IBM Z.
+    /// DASD of IBM Z.
     Dasd,
-    /// A disk at zFCP of IBM Z.
+    /// zFCP disk of IBM Z.
     Zfcp,
     /// LUKS encryption.
     Luks,
     /// LVM.
     Lvm,
-    /// Several paths to one disk.
+    /// Several paths to one disk (multipath).
     Multipath,
     /// Software RAID.
     Raid,

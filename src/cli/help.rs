@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `--help` says below the options, and the man pages as sections of their own. A line at the margin
-//! begins a section; two spaces begin an entry, of which more spaces go on.
+//! The text of `--help` after the options, which the man pages have as sections. A line without indentation begins a
+//! section, a line with two spaces begins an entry, and a line with more spaces continues it.
 
-/// Of the program.
+/// For the program.
 pub const OVERVIEW: &str = "\
 Examples:
   In a Containerfile, with the kernel's RPMs in a directory or at URLs:
@@ -11,51 +11,55 @@ Examples:
     RUN ostree-kernel replace --from updates-testing kernel
   After a change of /etc/dracut.conf.d:
     RUN ostree-kernel rebuild
-  What would happen, without doing it:
+  Print the plan and change nothing:
     ostree-kernel replace --dry-run /rpms
 
 Exit status:
   0  done, now or by an earlier run
   1  a step failed
-  2  the command line cannot be understood
+  2  the command line is wrong
   3  refused; nothing changed
-  4  the verification found something fatal; nothing was committed
+  4  fatal findings; nothing was committed
+
+Output:
+  The result is printed to standard output, at the end and with one write. The
+  log goes to standard error. Standard input is not read.
 
 Environment:
   https_proxy, http_proxy, all_proxy, no_proxy
-      The proxies of downloads, as curl takes them; children get them too.
+      The proxies for downloads, as for curl. Child processes get them too.
   SSL_CERT_FILE, SSL_CERT_DIR
-      Certificates that https is verified with, instead of the system's.
+      The certificates to verify https with, instead of the system's.
   NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM
-      Whether there are colours where --color does not say.
+      Whether to use colours if --color is auto.
   GITHUB_ACTIONS
-      If true, command lines are folded and findings become annotations.
+      If true, command lines are folded, and findings become annotations.
   container, SOURCE_DATE_EPOCH
-      Children get them; nothing else of the environment reaches a child.
+      Passed to child processes, which get nothing else of the environment.
 
 Files:
   /usr/lib/modules/KVER
       The kernel's directory, with vmlinuz and initramfs.img.
   /usr/share/ostree-kernel/report.json
-      What the last run did and found; report.schema.json describes it.
+      What the last run did and found. Its format: report.schema.json.
   /var/cache/ostree-kernel
       Downloads. Mount a cache there to keep them for the next build.
   /run/ostree-kernel/log
-      What the programs of a run printed that failed.
+      The output of a failed run's programs, until the container is removed.
   /etc/pki/rpm-gpg
-      The keys that packages are verified with.
+      The public keys to verify packages with.
   /etc/hosts, /etc/resolv.conf
-      How hosts are found; nsswitch.conf is not read.
+      How host names are resolved. nsswitch.conf is not read.
   /usr/libexec/libostree/ext/ostree-kernel
-      A link to the program: `ostree kernel` is the same.";
+      A link to the program, so that `ostree kernel` runs it.";
 
-/// Of `replace`.
+/// For `replace`.
 pub const REPLACE: &str = "\
 Examples:
-  In a Containerfile, with the RPMs of a directory that is not in the image:
+  In a Containerfile, with RPMs in a directory of the build context:
     RUN --mount=type=bind,source=rpms,target=/rpms \\
         ostree-kernel replace /rpms
-  Packages at URLs, exactly these bytes, and downloads kept for the next build:
+  With packages at URLs, a required digest, and a cache for downloads:
     RUN --mount=type=cache,dst=/var/cache/ostree-kernel \\
         ostree-kernel replace https://example.org/kernel-core.rpm#sha256=HEX …
   Arguments for dracut:
@@ -63,12 +67,12 @@ Examples:
 
 Exit status:
   0  the new kernel is in the tree, now or by an earlier run
-  1  a step failed; the last line says how to go on
-  2  the command line cannot be understood
-  3  refused; nothing changed outside the cache, /run and the report asked for
+  1  a step failed; the last line says how to continue
+  2  the command line is wrong
+  3  refused; nothing changed outside the cache, /run and the --report file
   4  the new initramfs is not fit to boot; nothing was committed";
 
-/// Of `rebuild`.
+/// For `rebuild`.
 pub const REBUILD: &str = "\
 Examples:
   After a change of dracut's configuration:
@@ -77,49 +81,52 @@ Examples:
 
 Exit status:
   0  the new initramfs is in the tree
-  1  a step failed; the last line says how to go on
-  2  the command line cannot be understood
-  3  refused; nothing changed outside /run and the report asked for
+  1  a step failed; the last line says how to continue
+  2  the command line is wrong
+  3  refused; nothing changed outside /run and the --report file
   4  the new initramfs is not fit to boot; nothing was committed";
 
-/// Of `verify`.
+/// For `verify`.
 pub const VERIFY: &str = "\
 Examples:
-  The tree of the image, as the last line of a Containerfile:
+  Verify the image, as the last line of a Containerfile:
     RUN ostree-kernel verify --fatal-warnings
-  An image that is mounted somewhere:
+  Verify a mounted image:
     ostree-kernel verify --root \"$(podman image mount IMAGE)\"
-  One file, and what it lost against an earlier one:
-    ostree-kernel verify --image new.img --kver KVER --against old.img
+  Verify one initramfs, and what it lost since an earlier one:
+    ostree-kernel verify --initramfs new.img --against old.img
+  The same as that of a certain kernel:
+    ostree-kernel verify --initramfs new.img --kver KVER
 
 Exit status:
-  0  nothing fatal was found
-  1  a fatal check could not look
-  2  the command line cannot be understood
-  4  something fatal was found";
+  0  no fatal findings
+  1  a fatal check could not look, or no check ran
+  2  the command line is wrong
+  3  refused; the file of --report cannot be written
+  4  fatal findings";
 
-/// Of `status`.
+/// For `status`.
 pub const STATUS: &str = "\
 Examples:
-  The value of the label ostree.linux:
+  Print the value of the label ostree.linux:
     ostree-kernel status --format json | jq -r '.labels[\"ostree.linux\"]'
 
 Exit status:
-  0  the tree was looked at
-  1  it cannot be
-  2  the command line cannot be understood";
+  0  the tree was read, with or without a kernel
+  1  the tree cannot be read
+  2  the command line is wrong";
 
-/// Of `inspect`.
+/// For `inspect`.
 pub const INSPECT: &str = "\
 Examples:
-  What takes the space, and which arguments dracut was run with:
+  Show what takes the space, and the arguments of dracut:
     ostree-kernel inspect /usr/lib/modules/KVER/initramfs.img
-  A file inside it:
+  Print a file inside it:
     ostree-kernel inspect initramfs.img --cat etc/fstab
-  What an update changed:
+  Show what an update changed:
     ostree-kernel inspect old.img --diff new.img
 
 Exit status:
   0  the image was read to its end
-  1  it cannot be, or has no such file
-  2  the command line cannot be understood";
+  1  the image cannot be read to its end, or has no such file
+  2  the command line is wrong";

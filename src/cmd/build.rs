@@ -34,7 +34,7 @@ impl Job<'_> {
             "verify",
             || verify(exec.root(), candidate, options),
             |verified| match verified {
-                Ok(_) => "nothing fatal".to_owned(),
+                Ok(_) => "no fatal findings".to_owned(),
                 Err(_) => "not fit to boot".to_owned(),
             },
         )

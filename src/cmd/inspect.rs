@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ostree-kernel inspect`: what is in an initramfs, or what differs between two.
+//! `ostree-kernel inspect`: shows the content of an initramfs, or the differences between two.
 //!
-//! The image is a file of the user's, not of a tree, unless `--root` names one. It is read and
-//! never extracted.
+//! The image is a path of the user, or with `--root` a path in that tree. It is read and never extracted.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,28 +21,28 @@ use crate::report::{Outcome, SCHEMA, tool};
 use crate::steps::verify::open_image;
 use crate::sys::root::Root;
 
-/// Shows what is in an initramfs: segments, kernel, dracut's modules and
+/// Shows the content of an initramfs: segments, kernel, dracut's modules and
 /// arguments, and what takes the space. Changes and extracts nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The initramfs to look at; with --root, a path in that tree
+    /// Initramfs file; with --root, a path in that tree
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
-    /// List all files as `ls -l` does; times are in UTC
+    /// List all files as `ls -l` does, with times in UTC
     #[arg(long, group = "what")]
     pub files: bool,
-    /// List the kernel modules: size, name, path
+    /// List the kernel modules with size, name and path
     #[arg(long, group = "what")]
     pub modules: bool,
-    /// Write the content of the file PATH, links followed inside the image
+    /// Print the content of the file PATH; links are followed inside the image
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
-    /// Show what is added, gone and changed on the way from IMAGE to OTHER
+    /// Show what OTHER adds, removes and changes
     #[arg(long, group = "what", value_name = "OTHER")]
     pub diff: Option<PathBuf>,
 }
 
-/// The page that tells the story.
+/// Runs the command.
 ///
 /// # Errors
 /// When an image cannot be read to its end, or has no such file.
@@ -57,13 +56,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         diff(&image, &Image::open(other, global)?, global.format)?;
         return Ok(Outcome::Passed);
     }
-    let mut looked = image.look(false);
-    match looked.failed.take() {
+    let mut content = image.read_part(false);
+    match content.failed.take() {
         None => {
-            show(args, &image, &looked, global.format)?;
+            show(args, &image, &content, global.format)?;
             Ok(Outcome::Passed)
         }
-        Some(error) => show_broken(args, &looked, image.unreadable(error), global.format),
+        Some(error) => show_broken(args, &content, image.unreadable(error), global.format),
     }
 }
 
@@ -74,8 +73,8 @@ struct Image {
     bytes: u64,
 }
 
-/// What was read of an image; all of it, if nothing failed.
-struct Looked {
+/// The part of an image that could be read; all of it if `failed` is `None`.
+struct Content {
     segments: Vec<Segment>,
     inventory: Inventory,
     failed: Option<ReadError>,
@@ -107,8 +106,8 @@ impl Image {
         })
     }
 
-    /// Reads as far as it goes.
-    fn look(&self, digests: bool) -> Looked {
+    /// Reads the image to its end or to the first error.
+    fn read_part(&self, digests: bool) -> Content {
         let limits = Limits::default();
         let keep = Keep {
             digests,
@@ -117,18 +116,18 @@ impl Image {
         let mut inventory = Inventory::keeping(&limits, keep);
         let mut segments = Vec::new();
         let read = read_into(&self.file, &limits, &mut inventory, &mut segments);
-        Looked {
+        Content {
             segments,
             inventory,
             failed: read.err(),
         }
     }
 
-    /// Reads to the end.
-    fn read(&self, digests: bool) -> Result<Looked> {
-        let mut looked = self.look(digests);
-        match looked.failed.take() {
-            None => Ok(looked),
+    /// Reads the whole image.
+    fn read(&self, digests: bool) -> Result<Content> {
+        let mut content = self.read_part(digests);
+        match content.failed.take() {
+            None => Ok(content),
             Some(error) => Err(self.unreadable(error)),
         }
     }
@@ -138,31 +137,31 @@ impl Image {
     }
 }
 
-fn show(args: &Args, image: &Image, looked: &Looked, format: Format) -> Result<()> {
-    let summary = Summary::new(image.bytes, &looked.segments, &looked.inventory);
+fn show(args: &Args, image: &Image, content: &Content, format: Format) -> Result<()> {
+    let summary = Summary::new(image.bytes, &content.segments, &content.inventory);
     if format == Format::Json {
         let mut json = serde_json::to_value(&summary).context("writing the result")?;
         json["schema"] = json!(SCHEMA);
-        list_json(args, looked, &mut json)?;
+        list_json(args, content, &mut json)?;
         return print_json(&json);
     }
-    cli::print_with(|out| match list(args, looked, out) {
+    cli::print_with(|out| match list(args, content, out) {
         Some(done) => done,
         None => inspect::write_summary(&image.name, &summary, out),
     })
     .context("printing the result")
 }
 
-/// Shows what was read before the damage. The listings are of that much, too.
+/// Shows what was read before the damage; the listings cover that part.
 fn show_broken(
     args: &Args,
-    looked: &Looked,
+    content: &Content,
     error: anyhow::Error,
     format: Format,
 ) -> Result<Outcome> {
-    let segments: Vec<_> = looked.segments.iter().map(SegmentEntry::from).collect();
+    let segments: Vec<_> = content.segments.iter().map(SegmentEntry::from).collect();
     if format == Format::Human {
-        let shown = cli::print_with(|out| match list(args, looked, out) {
+        let shown = cli::print_with(|out| match list(args, content, out) {
             Some(done) => done,
             None => inspect::write_segments(&segments, out),
         });
@@ -173,28 +172,28 @@ fn show_broken(
         "schema": SCHEMA, "tool": tool(), "outcome": "failed", "error": format!("{error:#}"),
         "segments": segments,
     });
-    list_json(args, looked, &mut json)?;
+    list_json(args, content, &mut json)?;
     print_json(&json)?;
     tracing::error!("{error:#}");
     Ok(Outcome::Unknown)
 }
 
-/// Writes the listing that was asked for, if one was.
-fn list(args: &Args, looked: &Looked, out: &mut dyn Write) -> Option<io::Result<()>> {
+/// Writes the requested listing, if there is one.
+fn list(args: &Args, content: &Content, out: &mut dyn Write) -> Option<io::Result<()>> {
     if args.files {
-        return Some(inspect::write_files(&looked.inventory, out));
+        return Some(inspect::write_files(&content.inventory, out));
     }
     args.modules
-        .then(|| inspect::write_modules(&looked.inventory, out))
+        .then(|| inspect::write_modules(&content.inventory, out))
 }
 
-fn list_json(args: &Args, looked: &Looked, json: &mut Value) -> Result<()> {
+fn list_json(args: &Args, content: &Content, json: &mut Value) -> Result<()> {
     if args.files {
-        let files = inspect::files(&looked.inventory);
+        let files = inspect::files(&content.inventory);
         json["files"] = serde_json::to_value(files).context("writing the result")?;
     }
     if args.modules {
-        let modules = inspect::modules(&looked.inventory);
+        let modules = inspect::modules(&content.inventory);
         json["modules"] = serde_json::to_value(modules).context("writing the result")?;
     }
     Ok(())
@@ -207,7 +206,7 @@ fn print_json(json: &Value) -> Result<()> {
 fn diff(image: &Image, other: &Image, format: Format) -> Result<()> {
     let (before, after) = (image.read(true)?, other.read(true)?);
     let summary =
-        |image: &Image, it: &Looked| Summary::new(image.bytes, &it.segments, &it.inventory);
+        |image: &Image, it: &Content| Summary::new(image.bytes, &it.segments, &it.inventory);
     let diff = inspect::diff(
         (&summary(image, &before), &before.inventory),
         (&summary(other, &after), &after.inventory),
@@ -221,11 +220,11 @@ fn diff(image: &Image, other: &Image, format: Format) -> Result<()> {
         .context("printing the result")
 }
 
-/// Writes one file of the image to standard output. The image is read twice: which entry carries
-/// the data in the end is known only when all of it has been seen.
+/// Writes one file of the image to standard output. The image is read twice: a later entry can replace an earlier one,
+/// so the entry with the data is known only at the end.
 fn cat(image: &Image, path: &[u8]) -> Result<()> {
-    let looked = image.read(false)?;
-    let entry = find(&looked.inventory, path)
+    let content = image.read(false)?;
+    let entry = find(&content.inventory, path)
         .with_context(|| format!("looking for {} in {}", Shown(path), image.name))?;
     let again = || format!("reading {} again", image.name);
     (&image.file).rewind().with_context(again)?;
@@ -256,11 +255,11 @@ fn cat(image: &Image, path: &[u8]) -> Result<()> {
     }
 }
 
-/// The number of the entry with the data of the file that `path` leads to.
+/// Returns the number of the entry that holds the data of the file at `path`.
 fn find(inventory: &Inventory, path: &[u8]) -> Result<u64> {
     let node = match inventory.resolve(path) {
         Ok((_, node)) => node,
-        // The root and what every kernel has built in is there without an entry.
+        // The root directory has no entry.
         Err(ResolveError::NotFound { missing, .. }) if missing.is_empty() => {
             bail!("it is a directory")
         }
@@ -283,7 +282,7 @@ fn not_a_file(kind: Kind) -> &'static str {
     }
 }
 
-/// Says what is missing, and where a file of that name is.
+/// Returns an error that names what is missing, and where files of that name are.
 fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::Error {
     let name = path.rsplit(|&byte| byte == b'/').find(|it| !it.is_empty());
     let named = |found: &[u8]| found.rsplit(|&byte| byte == b'/').next() == name;
@@ -306,15 +305,12 @@ fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::E
         text += &format!("; there is {}", places.join(", "));
     }
     if let Some(inner) = inventory.inner_images().first() {
-        text += &format!(
-            "; it may be in {}, which is not looked into",
-            Shown(&inner.path)
-        );
+        text += &format!("; it may be in {}, which is not read", Shown(&inner.path));
     }
     anyhow!(text)
 }
 
-/// Copies the data of one entry, and ends the reading.
+/// Copies the data of one entry, then ends the reading.
 struct Copy<'o> {
     entry: u64,
     out: &'o mut dyn Write,
@@ -327,7 +323,7 @@ impl Visitor for Copy<'_> {
             return Ok(());
         }
         loop {
-            // An error of the body is the reader's to tell.
+            // The reader reports errors of the body.
             let ready = body.fill_buf()?;
             let count = ready.len();
             let written = self.out.write_all(ready);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ostree-kernel rebuild`: the same without a new kernel.
+//! `ostree-kernel rebuild`: builds and verifies the initramfs of the installed kernel, and commits.
 
 use std::time::Instant;
 
@@ -13,16 +13,16 @@ use crate::steps::{commit, locate, survey, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
-/// Builds the initramfs of the installed kernel again (a dracut.conf, a
-/// multipath.conf, a module changed), verifies it and commits.
+/// Rebuilds the initramfs of the installed kernel after a change of
+/// dracut.conf, multipath.conf or a module, verifies it and commits.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Options of both jobs.
+    /// Options of `replace` and `rebuild`.
     #[command(flatten)]
     pub ending: Ending,
 }
 
-/// The page that tells the story.
+/// Runs the command.
 ///
 /// # Errors
 /// A refusal, or the step that failed.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ostree-kernel replace`: the whole job.
+//! `ostree-kernel replace`: installs another kernel, builds and verifies its initramfs, and commits.
 
 use std::path::Path;
 use std::time::Instant;
@@ -7,9 +7,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::result::deliver;
 use super::sources::{self, Sources};
 use super::{Ending, Job, step};
-use crate::cli::{self, Format, Global};
+use crate::cli::{Format, Global};
 use crate::kernel::kver::Kver;
 use crate::package::signature::Signature;
 use crate::plan::{self, Backend, Host, Plan, Wishes};
@@ -18,37 +19,38 @@ use crate::steps::journal::Journal;
 use crate::steps::verify::{self, Reading};
 use crate::steps::workspace::Workspace;
 use crate::steps::{commit, done, locate, resolve, survey, transact, unwrap};
+use crate::sys::console;
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 use crate::tools::depmod;
 
-/// Replaces the kernel by that of the RPMs: one transaction, cliwrap off, the
-/// real dracut once, the initramfs verified, caches cleaned and the container
-/// committed. Or it fails, and says what to do.
+/// Replaces the kernel with that of the RPMs in one transaction without
+/// cliwrap, runs depmod and dracut once, verifies the initramfs, cleans caches
+/// and commits the container. Or fails, and says what to do.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where packages come from.
+    /// Options of the sources.
     #[command(flatten)]
     pub sources: Sources,
-    /// Print the plan with its exact command lines, and change nothing
+    /// Print the plan with its command lines, and change nothing
     #[arg(long, help_heading = "Plan")]
     pub dry_run: bool,
-    /// The program that replaces packages; found out by itself otherwise
+    /// Program that replaces the packages [default: detected]
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Plan")]
     pub backend: Option<Backend>,
-    /// Refuse any other kernel than this release
+    /// Require this kernel release
     #[arg(long, value_name = "KVER", help_heading = "Plan")]
     pub kver: Option<Kver>,
-    /// Let this package go with the old kernel, which nothing replaces: a
-    /// sub-package, a kmod, a package that requires it
+    /// Allow removing this package, which nothing in the sources replaces: a
+    /// sub-package, a kmod, or a package that requires the kernel
     #[arg(long, value_name = "NAME", help_heading = "Plan")]
     pub remove: Vec<String>,
-    /// Options of both jobs.
+    /// Options of `replace` and `rebuild`.
     #[command(flatten)]
     pub ending: Ending,
 }
 
-/// The page that tells the story.
+/// Runs the command.
 ///
 /// # Errors
 /// A refusal, or the step that failed.
@@ -58,11 +60,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let exec = Exec::new(&root);
     args.ending.begin(&exec)?;
     let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
-    if let Some(report) = at_a_glance(&exec, &host, args) {
+    if let Some(report) = done_by_headers(&exec, &host, args) {
         return unchanged(report, global, args.ending.report.as_deref());
     }
     let workspace = Workspace::open(&root)?;
-    // The base's initramfs is read while packages are fetched and checked.
+    // Reading the base's initramfs overlaps with fetching and checking packages.
     let base = verify::baseline(&root, &host.kernel()?);
     let resolve = || resolve::resolve(&exec, &host, &workspace, &args.request());
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
@@ -79,7 +81,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let journal = begin(&exec, &plan, base)?;
     workspace.log(&exec)?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
-    // What a killed run left is healed, and may have hidden what the plan is made of.
+    // `unwrap` repaired leftovers of a killed run, which may have hidden facts from the first survey.
     let (host, plan) = if host.leftovers.is_empty() {
         (host, plan)
     } else {
@@ -117,7 +119,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 
 impl Args {
     fn request(&self) -> resolve::Request<'_> {
-        self.sources.request(&self.ending.cache_dir)
+        self.sources.request()
     }
 
     fn wishes(&self, sources: &[plan::Source]) -> Wishes {
@@ -133,11 +135,11 @@ impl Args {
 }
 
 fn announce(plan: &Plan) {
-    let how = match plan.settled {
-        true => "installed already".to_owned(),
+    let backend = match plan.settled {
+        true => "already installed".to_owned(),
         false => format!("with {}", plan.backend),
     };
-    tracing::info!("plan           {} -> {} {how}", plan.old, plan.set.kver);
+    tracing::info!("plan           {} -> {} {backend}", plan.old, plan.set.kver);
     for nevra in &plan.set.unused {
         tracing::info!(
             "leaving out {nevra}: not installed here, and {} does without",
@@ -149,9 +151,9 @@ fn announce(plan: &Plan) {
     }
 }
 
-/// As [`done`], by the headers of the sources. Whatever stands in the way is said by the steps that
-/// look properly.
-fn at_a_glance(exec: &Exec, host: &Host, args: &Args) -> Option<Value> {
+/// Returns the report of an earlier run as [`done`] does, from the headers of the sources alone. An error here is
+/// reported by the steps that follow.
+fn done_by_headers(exec: &Exec, host: &Host, args: &Args) -> Option<Value> {
     if args.dry_run {
         return None;
     }
@@ -162,7 +164,7 @@ fn at_a_glance(exec: &Exec, host: &Host, args: &Args) -> Option<Value> {
     done(exec, &plan, &args.ending).ok()?
 }
 
-/// The report of an earlier run that did all this, to its end.
+/// Returns the report of an earlier run that finished the same job.
 fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     let unfinished = || Journal::of(exec.root(), &plan.set.kver);
     if !plan.settled
@@ -182,13 +184,13 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     done::report(exec, &asked)
 }
 
-/// Goes on with the journal of a run that was killed after its transaction, or begins one: what the
-/// base has is written down before it changes.
+/// Returns the journal of a run that was killed after its transaction, or writes a new one: the state of the base is
+/// recorded before it changes.
 fn begin(exec: &Exec, plan: &Plan, base: Reading) -> Result<Journal> {
     let root = exec.root();
     if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
         let before = &journal.before;
-        tracing::info!("going on after a run that did not end: {before} is replaced");
+        tracing::info!("continuing an interrupted run: the kernel {before} is already replaced");
         for command in &journal.commands {
             exec.has_run(command.clone());
         }
@@ -207,26 +209,25 @@ fn begin(exec: &Exec, plan: &Plan, base: Reading) -> Result<Journal> {
     };
     journal
         .write(root)
-        .context("noting what the base has, for the case that this run does not end")?;
+        .context("writing the journal of this run")?;
     Ok(journal)
 }
 
-/// Says that an earlier run has done it all.
+/// Prints that an earlier run has done everything.
 fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<Outcome> {
     report["outcome"] = serde_json::json!(Outcome::Unchanged);
     let json = format!("{report:#}\n");
-    if let Some(file) = file {
-        fs_err::write(file, &json).context("writing the report")?;
-    }
-    cli::print(&match global.format {
-        Format::Json => json,
+    let text = match global.format {
+        Format::Json => json.clone(),
+        Format::Human if global.quiet => String::new(),
         Format::Human => format!(
             "kernel {}: installed, built and verified by an earlier run; nothing was changed\n",
             report["kernel"]["after"]["kver"]
                 .as_str()
                 .unwrap_or_default()
         ),
-    })?;
+    };
+    deliver(&console::plain(&text), &json, file)?;
     Ok(Outcome::Unchanged)
 }
 
@@ -238,10 +239,10 @@ fn dry_run(
     global: &Global,
 ) -> Result<Outcome> {
     let kver = &plan.set.kver;
-    // cliwrap will be off by then, so dracut is itself.
+    // cliwrap is off when dracut runs, so `dracut` is the real program.
     let mut commands = Vec::new();
     let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
-    // The new kernel's System.map is of the old one's kind.
+    // The new kernel has a System.map if the old one has.
     let with_map = depmod::has_map(exec.root(), &plan.old)?;
     commands.extend(wants.commands("dracut", kver, with_map));
     if !args.ending.no_commit {
@@ -256,14 +257,11 @@ fn dry_run(
         "packages": packages(plan), "changes": plan.leaving.changes, "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
     });
     let json = format!("{json:#}\n");
-    if let Some(file) = &args.ending.report {
-        fs_err::write(file, &json).context("writing the report")?;
-    }
     let text = match global.format {
         Format::Human => format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  ")),
-        Format::Json => json,
+        Format::Json => json.clone(),
     };
-    cli::print(&text)?;
+    deliver(&console::plain(&text), &json, args.ending.report.as_deref())?;
     Ok(Outcome::Passed)
 }
 

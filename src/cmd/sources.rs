@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where packages come from and whom they are taken from: options of `replace`.
+//! The options of `replace` that name the packages and say whom to trust.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::package::signature::Signature;
 use crate::plan::pin;
@@ -10,12 +10,12 @@ use crate::plan::{Origin, Source};
 use crate::steps::resolve::Request;
 use crate::sys::exec::quote;
 
-/// Options that say what is taken, and from whom.
+/// Options of the sources.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sources")]
 pub struct Sources {
-    /// An RPM file, a directory of RPMs, or the URL of an RPM (http, https,
-    /// file). #sha256=HEX behind a file or a URL: exactly these bytes
+    /// RPM file, directory of RPMs, or URL of an RPM (http, https, file). Append
+    /// #sha256=HEX to a file or a URL to require this digest
     #[arg(
         value_name = "SOURCE",
         required = true,
@@ -23,49 +23,52 @@ pub struct Sources {
         display_order = 0
     )]
     pub sources: Vec<String>,
-    /// Take the SOURCEs, which are package names then, and what they require
-    /// from REPO, a repository of the image that need not be enabled; needs dnf
+    /// Download the packages named by SOURCE and their requirements with dnf from
+    /// REPO, a repository of the image that need not be enabled
     #[arg(long, value_name = "REPO")]
     pub from: Option<String>,
-    /// Give a download up that is larger (bytes, or with K, M, G)
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
+    /// Fail if a download is larger than SIZE (bytes, or with K, M, G)
+    #[arg(long, conflicts_with = "from", value_name = "SIZE", default_value = "1G", value_parser = size)]
     pub max_size: u64,
-    /// Take each source only with the digest that sha256sum wrote to FILE
+    /// Keep downloads in DIR; mount a cache there to share them between builds
+    #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
+    pub cache_dir: PathBuf,
+    /// Require for each source the digest in FILE, the output of sha256sum
     #[arg(long, value_name = "FILE", help_heading = "Trust")]
     pub sha256sums: Option<PathBuf>,
-    /// Trust the public key in FILE, beside those of /etc/pki/rpm-gpg
+    /// Trust the public keys in FILE, besides those in /etc/pki/rpm-gpg
     #[arg(long, value_name = "FILE", help_heading = "Trust")]
     pub gpg_key: Vec<PathBuf>,
-    /// Refuse packages without a good signature, local and pinned ones too
+    /// Require a good signature, also of local and pinned packages
     #[arg(long, conflicts_with = "allow_unsigned", help_heading = "Trust")]
     pub require_signature: bool,
-    /// Accept packages without a signature, or with that of an unknown key
+    /// Accept packages without a signature, or signed by an unknown key
     #[arg(long, help_heading = "Trust")]
     pub allow_unsigned: bool,
 }
 
 impl Sources {
-    /// What [`crate::steps::resolve`] is asked for, with a directory for downloads.
-    pub fn request<'a>(&'a self, cache: &'a Path) -> Request<'a> {
+    /// Returns the request to [`crate::steps::resolve`].
+    pub fn request(&self) -> Request<'_> {
         Request {
             sources: &self.sources,
             from: self.from.as_deref(),
             sums: self.sha256sums.as_deref(),
             keys: &self.gpg_key,
-            cache,
+            cache: &self.cache_dir,
             max_size: self.max_size,
         }
     }
 }
 
-/// How many, and how many of them are signed by a key that is known.
+/// Returns how many packages there are, and how many have a good signature.
 pub fn summary(sources: &[Source]) -> String {
     let is_good = |source: &&Source| matches!(source.package.signature, Signature::Good(_));
     let signed = sources.iter().filter(is_good).count();
     format!("{} packages, {signed} with a good signature", sources.len())
 }
 
-/// The command line of this run, with the digests of the bytes that came from URLs.
+/// Returns the command line of this run, with the digests of what was downloaded from URLs.
 pub fn pinned_command(sources: &[Source]) -> String {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.first().is_some_and(|word| word == "kernel") {
@@ -84,7 +87,7 @@ pub fn pinned_command(sources: &[Source]) -> String {
     })
 }
 
-/// `500M` as bytes.
+/// Parses a size such as `500M` into bytes.
 fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['K', 'M', 'G']);
     let unit = match &text[digits.len()..] {
@@ -98,7 +101,7 @@ fn size(text: &str) -> Result<u64, String> {
     number
         .and_then(|number| number.checked_mul(unit))
         .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "expected a number of bytes, or one with K, M or G behind it".to_owned())
+        .ok_or_else(|| "expected a number of bytes, with or without K, M or G".to_owned())
 }
 
 #[cfg(test)]

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel status`: what the survey sees.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
 use crate::cli::{self, Format, Global};
 use crate::kernel::MODULES;
 use crate::plan::Host;
 use crate::report::{Outcome, SCHEMA};
-use crate::steps::survey;
+use crate::steps::{survey, tree};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
-/// Shows kernels, initramfs, backend, cliwrap, kernel-install layout and
-/// leftovers of the tree. Changes nothing.
+/// Shows the kernels, initramfs, backend, cliwrap state, kernel-install layout
+/// and leftovers of the tree. Changes nothing.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Arguments that no option takes; always an error.
+    #[arg(value_name = "ARGUMENT", hide = true)]
+    pub tree: Vec<PathBuf>,
+}
 
-/// The page that tells the story.
+/// Runs the command.
 ///
 /// # Errors
 /// When the tree or its programs cannot be asked.
@@ -42,8 +48,15 @@ fn human(root: &Root, host: &Host) -> Result<String> {
         backends.push("none".to_owned());
     }
     let or = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
+    let kind = match tree::lacks(root)?.as_slice() {
+        [] => host.kind.to_string(),
+        missing => format!(
+            "not the root of an operating system: it has no {}",
+            missing.join(", no ")
+        ),
+    };
     let mut lines = vec![
-        ("tree", host.kind.to_string()),
+        ("tree", kind),
         ("backend", backends.join(", ")),
         ("cliwrap", or(host.cliwrap.is_on(), "on", "off").to_owned()),
         (
@@ -53,6 +66,9 @@ fn human(root: &Root, host: &Host) -> Result<String> {
     ];
     if let Some(version) = host.rpm_ostree {
         lines.push(("rpm-ostree", version.to_string()));
+    }
+    if host.kernels().next().is_none() {
+        lines.push(("kernel", format!("none: {}", tree::no_kernel(root)?)));
     }
     for dir in &host.module_dirs {
         let what = match (dir.has_vmlinuz, initramfs_size(root, &dir.name)?) {
@@ -97,6 +113,7 @@ fn json(root: &Root, host: &Host) -> Result<String> {
     let json = serde_json::json!({
         "schema": SCHEMA,
         "kind": host.kind,
+        "lacks": tree::lacks(root)?,
         "backends": host.backends,
         "rpm_ostree": host.rpm_ostree.map(|version| version.to_string()),
         "cliwrap": {"wrapped": wrapped.collect::<Vec<_>>(), "created": host.cliwrap.created, "lost": host.cliwrap.lost},

@@ -1,62 +1,62 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel verify`: whether the tree would boot.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
+use serde::Serialize;
 
-use super::{COULD_NOT, after, publish};
-use crate::checks::{CHECKS, RootDevice, Selection, Severity, Wanted};
+use super::after;
+use super::result::publish;
+use crate::checks::{CHECKS, Check, RootDevice, Selection, Severity, Situation, Wanted};
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::ModuleDir;
-use crate::report::{KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool};
+use crate::report::{
+    COULD_NOT_LOOK, KernelReport, Labels, Outcome, Report, SCHEMA, checks, outcome, tool,
+};
 use crate::steps::verify::{self, Verdict};
 use crate::steps::{owner, tree};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
-/// Looks at the kernel, its initramfs and the tree around them, and says what
-/// is wrong, where, what was expected and what to do. Changes nothing.
+/// Checks whether a tree or an initramfs would boot. Prints what is wrong,
+/// where, what was expected and what to do. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The kernel release to look at; needed only where there are several
-    #[arg(value_name = "KVER", conflicts_with = "of_kver")]
+    /// Arguments that no option takes; always an error.
+    #[arg(value_name = "ARGUMENT", hide = true)]
+    pub stray: Vec<OsString>,
+    /// Verify this initramfs alone, without a tree
+    #[arg(long, value_name = "FILE")]
+    pub initramfs: Option<PathBuf>,
+    /// Kernel release to verify [default: the only one in the tree or in FILE]
+    #[arg(long, value_name = "KVER")]
     pub kver: Option<Kver>,
-    /// Look at this file alone, and at no tree
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "of_kver",
-        conflicts_with = "root"
-    )]
-    pub image: Option<PathBuf>,
-    /// The kernel release that the file of --image is for
-    #[arg(long = "kver", id = "of_kver", value_name = "KVER")]
-    pub of_kver: Option<Kver>,
-    /// Also look for what this earlier initramfs has and this one lost
+    /// Report what this earlier initramfs has and the new one lost
     #[arg(long, value_name = "IMAGE")]
     pub against: Option<PathBuf>,
-    /// What the root lies on; may be given several times
+    /// Require drivers for a root on this device type; may be repeated
     #[arg(long, value_enum, value_name = "KIND")]
     pub root_device: Vec<RootDevice>,
-    /// The file system of the root; may be given several times
+    /// Require drivers for a root with this file system; may be repeated
     #[arg(long, value_name = "NAME")]
     pub root_fs: Vec<String>,
-    /// A driver that has to be inside or built in; may be given several times
+    /// Require this driver, inside or built in; may be repeated
     #[arg(long, value_name = "NAME")]
     pub require_driver: Vec<String>,
-    /// Let only this check look; may be given several times
+    /// Run only this check; may be repeated
     #[arg(long, value_name = "CHECK", value_parser = names(), hide_possible_values = true)]
     pub only: Vec<String>,
-    /// Do not let this check look; the report says so
+    /// Skip this check (recorded in the report); may be repeated
     #[arg(long, value_name = "CHECK", value_parser = names(), hide_possible_values = true)]
     pub skip: Vec<String>,
-    /// Take warnings for fatal
+    /// Treat warnings as fatal
     #[arg(long)]
     pub fatal_warnings: bool,
-    /// Print the checks with their severities, and look at nothing
+    /// List the checks with their severities, and run none
     #[arg(long)]
     pub list: bool,
     /// Write the report to FILE too
@@ -68,13 +68,13 @@ fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(CHECKS.iter().map(|check| check.name))
 }
 
-/// The page that tells the story.
+/// Runs the command.
 ///
 /// # Errors
 /// When the tree or the file cannot be read at all.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.list {
-        cli::print(&list())?;
+        cli::print(&list(global.format)?)?;
         return Ok(Outcome::Passed);
     }
     let selection = Selection {
@@ -92,14 +92,15 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         selection: Some(&selection),
         digests: global.format == Format::Json || args.report.is_some(),
     };
-    let (kver, verdict) = match (&args.image, &args.of_kver) {
-        (Some(image), Some(kver)) => (kver.clone(), verify::look_alone(image, kver, &options)?),
-        _ => look(args, global, &options)?,
+    let (kver, verdict) = match &args.initramfs {
+        Some(file) => verify::look_alone(file, args.kver.as_ref(), &options)?,
+        None => verify_tree(args, global, &options)?,
     };
-    let (checks, findings, mut outcome) = checks(&verdict.answers);
-    let warned = findings.iter().any(|it| it.severity == Severity::Warning);
-    let unknown = checks.iter().any(|it| it.answer == COULD_NOT);
+    let (checks, findings) = checks(&verdict.answers, Situation::Looked);
+    let mut outcome = outcome(&verdict.answers);
     if args.fatal_warnings {
+        let warned = findings.iter().any(|it| it.severity == Severity::Warning);
+        let unknown = checks.iter().any(|it| it.answer == COULD_NOT_LOOK);
         outcome = match outcome {
             _ if warned => Outcome::Rejected,
             Outcome::Passed if unknown => Outcome::Unknown,
@@ -132,13 +133,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Looks at the tree.
-fn look(args: &Args, global: &Global, options: &verify::Options) -> Result<(Kver, Verdict)> {
+fn verify_tree(args: &Args, global: &Global, options: &verify::Options) -> Result<(Kver, Verdict)> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
-    let kver = match args.kver.as_ref().or(args.of_kver.as_ref()) {
+    let kver = match &args.kver {
         Some(kver) => kver.clone(),
-        None => a_kernel(tree::module_dirs(&root)?)?,
+        None => first_kernel(&root, tree::module_dirs(&root)?)?,
     };
     let path = format!("{}/initramfs.img", kver.dir());
     let owner = {
@@ -149,20 +149,53 @@ fn look(args: &Args, global: &Global, options: &verify::Options) -> Result<(Kver
     Ok((kver, verdict))
 }
 
-/// The first kernel: where there are several, `kernel-single` says so.
-fn a_kernel(dirs: Vec<ModuleDir>) -> Result<Kver> {
+/// Returns the first kernel. Where there are several, the check `kernel-single` reports it.
+fn first_kernel(root: &Root, dirs: Vec<ModuleDir>) -> Result<Kver> {
     let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);
-    let kernel = kernel.context("no directory in usr/lib/modules holds a vmlinuz; expected one kernel. To look for a certain one type: ostree-kernel verify KVER")?;
+    let kernel = match kernel {
+        Some(kernel) => kernel,
+        None => bail!("{}", tree::no_kernel(root)?),
+    };
     Kver::new(&kernel.name).context("reading usr/lib/modules")
 }
 
-fn list() -> String {
-    let line = |check: &crate::checks::Check| {
+/// The document of `verify --list --format json`.
+#[derive(Serialize)]
+struct CheckList {
+    schema: u32,
+    checks: Vec<ListedCheck>,
+}
+
+/// One check of the list.
+#[derive(Serialize)]
+struct ListedCheck {
+    check: &'static str,
+    severity: Severity,
+    about: &'static str,
+    issue: &'static str,
+}
+
+fn list(format: Format) -> Result<String> {
+    let line = |check: &Check| {
         let severity = check.severity.as_str();
         format!(
             "{:<24}{severity:<9}{} ({})\n",
             check.name, check.about, check.issue
         )
     };
-    CHECKS.iter().map(line).collect()
+    if format == Format::Human {
+        return Ok(CHECKS.iter().map(line).collect());
+    }
+    let listed = |check: &Check| ListedCheck {
+        check: check.name,
+        severity: check.severity,
+        about: check.about,
+        issue: check.issue,
+    };
+    let list = CheckList {
+        schema: SCHEMA,
+        checks: CHECKS.iter().map(listed).collect(),
+    };
+    let json = serde_json::to_string_pretty(&list).context("writing the result")?;
+    Ok(json + "\n")
 }

@@ -211,6 +211,16 @@ pub enum Refusal {
     /// The private directory of a run cannot be made.
     #[error("{0}; replace and rebuild write there first, with --dry-run too. {as_root}", as_root = AS_ROOT)]
     CannotWrite(String),
+    /// `--report`.
+    #[error(
+        "--report {file} cannot be written: {why}. Nothing was started; give a path in a directory that exists and that you may write to"
+    )]
+    Report {
+        /// As the user named it.
+        file: String,
+        /// The reason.
+        why: String,
+    },
     /// Another run.
     #[error(
         "another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again"

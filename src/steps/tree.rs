@@ -122,3 +122,57 @@ pub fn legacy(root: &Root) -> Result<Vec<String>, root::Error> {
     }
     Ok(found)
 }
+
+/// What the root of every operating system has; of each, one of the paths.
+const OF_A_ROOT: [&[&str]; 3] = [
+    &["usr/lib/modules"],
+    &["usr/lib/os-release", "etc/os-release"],
+    &["usr/bin"],
+];
+
+/// Returns which paths keep a directory from being the root of an operating system; none where it can be one.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn lacks(root: &Root) -> Result<Vec<&'static str>, root::Error> {
+    let mut missing = Vec::new();
+    for paths in OF_A_ROOT {
+        let mut is_there = false;
+        for path in paths {
+            is_there |= root.stat(path)?.is_some();
+        }
+        if !is_there {
+            missing.extend(paths.first());
+        }
+    }
+    Ok(missing)
+}
+
+/// Returns why a tree has no kernel, and where one may be.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn no_kernel(root: &Root) -> Result<String, root::Error> {
+    let mut text =
+        "no directory in usr/lib/modules holds a vmlinuz, and one kernel was expected".to_owned();
+    let missing = lacks(root)?;
+    if missing.is_empty() {
+        return Ok(text);
+    }
+    let dir = root.path().display();
+    text += &format!(
+        ". {dir} is not the root of an operating system: it has no {}",
+        missing.join(", no ")
+    );
+    for (name, kind) in root.list("")? {
+        let name = name.to_string_lossy();
+        if kind == root::Kind::Dir && root.stat(format!("{name}/{MODULES}"))?.is_some() {
+            text += &format!(
+                ". A root may be in that directory: type --root {}",
+                root.path().join(&*name).display()
+            );
+            break;
+        }
+    }
+    Ok(text)
+}

@@ -129,6 +129,7 @@ impl Bed {
         for name in ["rpm", "dracut", "depmod", "kernel-install"] {
             bed.stub(name);
         }
+        bed.write("usr/lib/os-release", "ID=fedora\n");
         bed.base(old);
         bed.offer(new, &new.packages());
         bed

@@ -83,7 +83,7 @@ fn fish_completes() {
     for (line, expected) in [
         ("ostree-kernel re", "rebuild replace"),
         ("ostree-kernel --color ", "always auto never"),
-        ("ostree-kernel --root /mnt ver", "verify"),
+        ("ostree-kernel --root /mnt veri", "verify"),
         (
             "ostree-kernel replace --req",
             "--require-driver --require-signature",

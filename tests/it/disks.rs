@@ -41,7 +41,7 @@ fn what_the_base_has_cannot_be_noted() {
     ran.ends_with(1)
         .untouched()
         .in_order(&[])
-        .complains(&[FULL, "error: noting what the base has"]);
+        .complains(&[FULL, "error: writing the journal of this run"]);
     drop(disk);
     bed.run(&["replace", &bed.source()]).ends_with(0);
 }
@@ -109,7 +109,7 @@ fn the_report_that_the_user_asked_for_does_not_fit() {
         let ran = bed.run(&args);
         ran.ends_with(1).complains(&[FULL, "/dev/full"]);
         if args[0] != "verify" {
-            ran.complains(&["the tree is committed; only the report is missing"]);
+            ran.complains(&["the tree is committed, and only the report is missing"]);
         }
     }
 }

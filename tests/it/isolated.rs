@@ -276,6 +276,6 @@ fn the_program_may_be_replaced_while_it_runs() {
             .map(|it| server.url(&format!("{}.rpm", it.nevra()))),
     );
     let ran = bed.run_program(&program, &args, None, |_| {});
-    ran.ends_with(0).prints(&["nothing fatal"]);
+    ran.ends_with(0).prints(&["no fatal findings"]);
     ran.require(!program.exists(), "it was gone meanwhile");
 }

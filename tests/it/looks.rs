@@ -72,7 +72,7 @@ fn verify_of_a_good_tree() {
     for bed in [Bed::new(), Bed::dnf("dnf5")] {
         for args in [
             &["verify"][..],
-            &["verify", OLD.kver],
+            &["verify", "--kver", OLD.kver],
             &["kernel", "verify"],
         ] {
             if args[0] == "kernel" {
@@ -83,8 +83,8 @@ fn verify_of_a_good_tree() {
             let ran = bed.run(args);
             ran.ends_with(0).in_order(&[]).untouched();
             ran.prints(&[
-                "kernel 6.1.7-100.fc40.x86_64: initramfs 0.0 MiB",
-                "nothing fatal",
+                "kernel 6.1.7-100.fc40.x86_64: initramfs 0.0 MiB, ",
+                " checks ran, no fatal findings\n",
             ]);
         }
         let file = bed.beside("out").join("report.json");
@@ -193,7 +193,10 @@ fn verify_finds() {
         let ran = bed.run(&["verify"]);
         ran.ends_with(status).in_order(&[]).untouched();
         let line = ran.stdout.lines().find(|line| line.starts_with(check));
-        let is_said = line.is_some_and(|line| line.contains(says));
+        if check.starts_with("fatal") || check.starts_with("warning") {
+            ran.prints(&["\n  expected: ", "\n  to do:    "]);
+        }
+        let is_said = line.is_some() && ran.stdout.contains(says);
         ran.require(is_said, &format!("a line was expected: {check} … {says}"));
         let (severity, name) = check.split_once(' ').unwrap();
         if severity == "fatal" || severity == "warning" {
@@ -219,7 +222,7 @@ fn verify_without_a_kernel() {
 
 #[test]
 fn verify_lists_its_checks() {
-    let ran = Bed::new().run(&["verify", "--list"]);
+    let ran = verify_alone(&Bed::new(), &["--list"]);
     ran.ends_with(0).untouched();
     ran.prints(&[
         "kernel-single",
@@ -229,6 +232,17 @@ fn verify_lists_its_checks() {
         "warning",
     ]);
     ran.require(ran.ran.is_empty(), "it looks at nothing");
+    let ran = verify_alone(&Bed::new(), &["--list", "--format", "json"]);
+    let json = ran.ends_with(0).untouched().json();
+    let checks = json["checks"].as_array().unwrap();
+    let is_listed = |name: &str, severity: &str| {
+        let mut checks = checks.iter();
+        checks.any(|it| it["check"] == name && it["severity"] == severity)
+    };
+    ran.require(
+        is_listed("kernel-single", "fatal") && is_listed("leftovers", "warning"),
+        "every check with its severity",
+    );
 }
 
 /// Runs `verify ARGS` on no tree.
@@ -253,16 +267,35 @@ fn verify_of_a_file() {
     nix::unistd::mkfifo(fifo.as_str(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let dir = bed.beside("images").to_str().unwrap().to_owned();
     let of = |image: &str, more: &[&str]| {
-        let args = [&["--image", image, "--kver", OLD.kver], more].concat();
+        let args = [&["--initramfs", image, "--kver", OLD.kver], more].concat();
         verify_alone(&bed, &args)
     };
     of(&good, &[]).ends_with(0).prints(&[
         "a lone image has no tree around it",
-        "initramfs 0.0 MiB, 7 of 22 checks looked, nothing fatal",
+        "initramfs 0.0 MiB, 7 of ",
+        " checks ran, no fatal findings\n",
     ]);
+    // The kernel is read from the file, and --kver judges another one.
+    let ran = verify_alone(&bed, &["--initramfs", &good]);
+    ran.ends_with(0).prints(&[OLD.kver, "no fatal findings"]);
+    let ran = verify_alone(&bed, &["--initramfs", &good, "--kver", NEW.kver]);
+    ran.ends_with(4)
+        .prints(&["fatal initramfs-kver: ", NEW.kver]);
+    let mut bytes = OLD.initramfs(Fault::None);
+    bytes.extend(NEW.initramfs(Fault::None));
+    let two = image("two", &bytes);
+    let none = image("none", &image::archive(&[]));
+    for (image, says) in [
+        (&two, "holds modules of several kernels ("),
+        (&none, "holds no kernel modules"),
+        (&cut, "truncated at byte"),
+    ] {
+        let ran = verify_alone(&bed, &["--initramfs", image]);
+        ran.ends_with(1).complains(&[says, "--kver KVER"]);
+    }
     of(&good, &["--against", &good])
         .ends_with(0)
-        .prints(&["8 of 22 checks looked"]);
+        .prints(&["8 of ", " checks ran"]);
     of(&cut, &[])
         .ends_with(4)
         .prints(&["fatal initramfs-readable: initramfs.img: found truncated at byte"]);
@@ -279,11 +312,13 @@ fn verify_of_a_file() {
             .complains(&["to compare with", says]);
     }
     for (args, says) in [
-        (&["--image", &good][..], "--kver"),
+        (&["--initramfs", &good, OLD.kver][..], "verify --kver 6."),
+        (&[&good], "  ostree-kernel verify --initramfs /"),
+        (&[&dir], "  ostree-kernel verify --root /"),
         (&["--only", "nonsense"], "possible values: kernel-single"),
         (
-            &["--root", "/x", "--image", &good, "--kver", OLD.kver],
-            "--image",
+            &["--root", "/x", "--initramfs", &good],
+            "ostree-kernel verify --root /x\n",
         ),
         (&["--root-device", "tape"], "possible values: virtio"),
     ] {
@@ -297,11 +332,11 @@ fn verify_with_some_checks() {
     let run = |args: &[&str]| bed.run(&[&["verify"], args].concat());
     run(&["--only", "initramfs-kver"])
         .ends_with(0)
-        .prints(&["1 of 1 checks looked"]);
+        .prints(&["1 of 1 checks ran"]);
     let skipped = run(&["--skip", "initramfs-kver"]);
     skipped
         .ends_with(0)
-        .prints(&["skipped initramfs-kver: the user asked not to look\n"]);
+        .prints(&["skipped initramfs-kver: excluded with --skip\n"]);
     let json = run(&["--skip", "initramfs-kver", "--format", "json"]).json();
     let checks = json["checks"].as_array().unwrap();
     let is_said = checks
@@ -310,15 +345,16 @@ fn verify_with_some_checks() {
     skipped.require(is_said, "the report says that it was skipped");
     bed.write("boot/vmlinuz-5", "");
     run(&[]).ends_with(0);
-    run(&["--fatal-warnings"])
-        .ends_with(4)
-        .prints(&["warning leftovers", "not fit to boot"]);
+    run(&["--fatal-warnings"]).ends_with(4).prints(&[
+        "warning leftovers",
+        "rejected by --fatal-warnings: 1 warning, ",
+    ]);
     run(&["--fatal-warnings", "--skip", "leftovers"]).ends_with(0);
     // What is fatal and what could not look: the first wins.
     bed.behave("rpm", "fail");
     run(&[])
         .ends_with(1)
-        .prints(&["a fatal check could not look"]);
+        .prints(&[": unknown: 1 check could not look, "]);
     run(&["--require-driver", "nonesuch"]).ends_with(4);
     // A warning that could not look is as bad as the others.
     bed.write(&format!("{DIR}/vmlinuz"), "hello");
@@ -331,6 +367,195 @@ fn verify_with_some_checks() {
         "initramfs-mode",
     ];
     run(&only).ends_with(0);
+}
+
+#[test]
+fn where_no_check_ran_nothing_is_good() {
+    let bed = Bed::new();
+    for args in [
+        &["--only", "leftovers", "--skip", "leftovers"][..],
+        // There is no base to compare with, no rpm, and no file.
+        &["--only", "kernel-signature"],
+        &[
+            "--only",
+            "initramfs-regression",
+            "--only",
+            "initramfs-firmware",
+        ],
+        &["--only", "kernel-hmac"],
+    ] {
+        let ran = bed.run(&[&["verify"], args].concat());
+        ran.ends_with(1).untouched();
+        ran.prints(&[": unknown: 0 of ", "checks ran, so nothing was verified"]);
+        let ran = bed.run(&[&["verify", "--format", "json"], args].concat());
+        let json = ran.ends_with(1).json();
+        ran.require(json["outcome"] == "unknown", "the same as JSON");
+    }
+}
+
+#[test]
+fn quiet_prints_what_is_wrong_and_what_was_asked_for() {
+    let bed = Bed::new();
+    let quiet = |args: &[&str]| bed.run(&[&["-q"], args].concat());
+    let is_silent = |ran: &Ran| {
+        let is_silent = ran.stdout.is_empty() && ran.stderr.is_empty();
+        ran.require(is_silent, "nothing is printed");
+    };
+    is_silent(quiet(&["verify"]).ends_with(0));
+    // A warning is no error.
+    bed.write("boot/vmlinuz-5", "");
+    is_silent(quiet(&["verify"]).ends_with(0));
+    quiet(&["verify", "--fatal-warnings"])
+        .ends_with(4)
+        .prints(&["warning leftovers: ", "rejected by --fatal-warnings"]);
+    quiet(&["status"]).ends_with(0).prints(&["kernel     6."]);
+    verify_alone(&bed, &["-q", "--list"])
+        .ends_with(0)
+        .prints(&["kernel-single"]);
+    quiet(&["verify", "--format", "json"]).ends_with(0).json();
+    let source = bed.source();
+    let dry = quiet(&["replace", "--dry-run", &source]);
+    dry.ends_with(0).prints(&["commands, in order:"]);
+    bed.remove(&format!("{DIR}/initramfs.img"));
+    let ran = quiet(&["verify"]);
+    ran.ends_with(4)
+        .prints(&["fatal initramfs-present: ", "not fit to boot: "]);
+    let other = ran.stdout.contains("warning") && !ran.stdout.contains("1 warning");
+    ran.require(
+        !other && !ran.stdout.contains("skipped"),
+        "only what is fatal",
+    );
+    let bed = Bed::new();
+    is_silent(bed.run(&["replace", "-q", &bed.source()]).ends_with(0));
+    is_silent(bed.run(&["replace", "-q", &bed.source()]).ends_with(0));
+    is_silent(bed.run(&["rebuild", "-q"]).ends_with(0));
+}
+
+#[test]
+fn a_directory_that_is_no_root_is_named() {
+    let bed = Bed::new();
+    let dir = bed.beside("store");
+    fs_err::create_dir_all(dir.join("merged/usr/lib/modules")).unwrap();
+    fs_err::create_dir_all(dir.join("empty")).unwrap();
+    let at = |dir: &std::path::Path, args: &[&str]| {
+        let root = dir.to_str().unwrap().to_owned();
+        let all = ["--root", &root].into_iter().chain(args.iter().copied());
+        bed.run_exactly(&all.map(str::to_owned).collect::<Vec<_>>(), |_| {})
+    };
+    at(&dir, &["status"]).ends_with(0).prints(&[
+        "tree       not the root of an operating system: it has no usr/lib/modules",
+        "kernel     none: no directory in usr/lib/modules holds a vmlinuz",
+        "/store/merged\n",
+    ]);
+    let ran = at(&dir, &["status", "--format", "json"]);
+    let json = ran.ends_with(0).json();
+    ran.require(json["lacks"][0] == "usr/lib/modules", "the same as JSON");
+    at(&dir, &["verify"]).ends_with(1).complains(&[
+        "error: no directory in usr/lib/modules holds a vmlinuz",
+        "is not the root of an operating system",
+        "type --root ",
+        "/store/merged",
+    ]);
+    let ran = at(&dir.join("empty"), &["verify"]);
+    ran.ends_with(1)
+        .complains(&["is not the root of an operating system"]);
+    ran.require(!ran.stderr.contains("--root"), "there is no other");
+}
+
+#[test]
+fn help_and_version_are_commands() {
+    let bed = Bed::new();
+    let run = |line: &str| {
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        bed.run_exactly(&words, |_| {})
+    };
+    run("help")
+        .ends_with(0)
+        .prints(&["Usage: ostree-kernel [OPTIONS] <COMMAND>"]);
+    run("help verify")
+        .ends_with(0)
+        .prints(&["Usage: ostree-kernel verify"]);
+    run("kernel help status")
+        .ends_with(0)
+        .prints(&["Usage: ostree-kernel status"]);
+    run("version").ends_with(0).prints(&["ostree-kernel 0."]);
+    run("help nonsense")
+        .ends_with(2)
+        .complains(&["unrecognized subcommand 'nonsense'"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_first() {
+    for command in ["replace", "rebuild", "verify"] {
+        let bed = Bed::new();
+        let source = bed.source();
+        let mut args = vec![command, "--report", "/nowhere/report.json"];
+        if command == "replace" {
+            args.push(&source);
+        }
+        let ran = bed.run(&args);
+        ran.ends_with(3).in_order(&[]).untouched();
+        ran.complains(&["error: --report /nowhere/report.json cannot be written: "]);
+        args.extend(["--format", "json"]);
+        bed.run(&args).ends_with(3).json();
+    }
+    // What cannot be known before the work does not swallow the result.
+    for (spoil, status) in [(false, 1), (true, 4)] {
+        let bed = Bed::new();
+        if spoil {
+            bed.remove(&format!("{DIR}/initramfs.img"));
+        }
+        for format in ["human", "json"] {
+            let ran = bed.run(&["verify", "--report", "/dev/full", "--format", format]);
+            ran.ends_with(status)
+                .complains(&["error: writing the report: "]);
+            match format {
+                "human" => ran.prints(&["kernel 6.1.7-100.fc40.x86_64: "]),
+                _ => ran.prints(&["\"findings\""]),
+            };
+            if format == "json" {
+                ran.json();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_result_is_one_write() {
+    let bed = Bed::new();
+    bed.write("boot/vmlinuz-5", "");
+    let source = bed.source();
+    for args in [
+        &["verify", "-v"][..],
+        &["replace", &source],
+        &["verify", "--format", "json"],
+    ] {
+        // A socket of packets gives each write by itself.
+        let (ours, theirs) = nix::sys::socket::socketpair(
+            nix::sys::socket::AddressFamily::Unix,
+            nix::sys::socket::SockType::SeqPacket,
+            None,
+            nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+        )
+        .unwrap();
+        let reader = std::thread::spawn(move || {
+            let (mut packets, mut bytes) = (Vec::new(), vec![0; 1 << 20]);
+            while let Ok(count @ 1..) = nix::unistd::read(&ours, &mut bytes) {
+                packets.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
+            }
+            packets
+        });
+        let root = bed.root().to_str().unwrap().to_owned();
+        let all = ["--root", &root].into_iter().chain(args.iter().copied());
+        let ran = bed.run_exactly(&all.map(str::to_owned).collect::<Vec<_>>(), |command| {
+            command.stdout(theirs);
+        });
+        ran.ends_with(0);
+        let packets = reader.join().unwrap();
+        assert_eq!(packets.len(), 1, "{packets:?}");
+        let last = packets[0].trim_end().lines().last().unwrap();
+        assert!(last.starts_with("kernel ") || last == "}", "{last}");
+    }
 }
 
 #[test]

@@ -22,15 +22,25 @@ const SEE_ALSO: [(&str, &str); 6] = [
 /// How roff is told what an apostrophe is, once for a page.
 const APOSTROPHES: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
+/// Returns whether a command has a page: `help` and `version` have none.
+fn has_page(command: &Command) -> bool {
+    command.get_after_long_help().is_some()
+}
+
 /// Every page: its file name and its text.
 fn pages() -> Vec<(String, Vec<u8>)> {
-    let mut overview = ostree_kernel::cli::definition();
+    let without_page = |command: Command| command.hide(true);
+    let mut overview = ostree_kernel::cli::definition()
+        .mut_subcommand("help", without_page)
+        .mut_subcommand("version", without_page);
     overview.build();
     let program = overview.get_name().to_owned();
     let name_of = |command: &Command| format!("{program}-{}", command.get_name());
-    let names: Vec<_> = overview.get_subcommands().map(name_of).collect();
+    let with_page = overview.get_subcommands().filter(|it| has_page(it));
+    let names: Vec<_> = with_page.map(name_of).collect();
     let mut commands: Vec<_> = overview
         .get_subcommands()
+        .filter(|command| has_page(command))
         .map(|command| {
             let usage = format!("{program} {}", command.get_name());
             // clap takes names that live for ever; a test may leak a few.
@@ -56,7 +66,7 @@ fn page(mut command: Command, others: Vec<&str>) -> Vec<u8> {
     let after = command.get_after_long_help().map(ToString::to_string);
     let is_overview = command.has_subcommands();
     let name = command.get_name().to_owned();
-    let man = Man::new(command);
+    let man = Man::new(command).section("8");
     let mut text = title(&name);
     man.render_name_section(&mut text).unwrap();
     text.extend(synopsis(&usage));
@@ -198,7 +208,10 @@ fn examples_are_understood() {
     let mut tried = 0;
     let mut overview = ostree_kernel::cli::definition();
     overview.build();
-    let commands = overview.get_subcommands().chain([&overview]);
+    let commands = overview
+        .get_subcommands()
+        .filter(|it| has_page(it))
+        .chain([&overview]);
     for command in commands {
         let help = command.get_after_long_help().unwrap().to_string();
         let examples = help.split("Exit status:").next().unwrap();

@@ -41,7 +41,7 @@ fn succeeds(ran: &Ran, order: &[&str], build: Build) {
     ran.ends_with(0).in_order(order);
     ran.prints(&[
         &format!("kernel {} -> {}", OLD.kver, build.kver),
-        "nothing fatal",
+        "no fatal findings",
     ]);
     ran.complains(&[
         "survey", "resolve", "transact", "locate", "clean", "generate", "verify", "commit",
@@ -599,7 +599,7 @@ fn rebuild_changes_the_initramfs_only() {
         let order = [&[depmod.as_str(), &dracut], commit].concat();
         ran.ends_with(0)
             .in_order(&order)
-            .prints(&[OLD.kver, "nothing fatal"]);
+            .prints(&[OLD.kver, "no fatal findings"]);
         let dir = format!("usr/lib/modules/{}", OLD.kver);
         ran.changes(&[
             &format!("~{dir}/initramfs.img"),

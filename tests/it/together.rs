@@ -75,7 +75,7 @@ fn builds_that_share_a_cache_do_not_wait_for_each_other() {
     thread::scope(|scope| {
         for base in [Bed::new, || Bed::dnf("dnf")] {
             scope.spawn(move || {
-                base().run(args).ends_with(0).prints(&["nothing fatal"]);
+                base().run(args).ends_with(0).prints(&["no fatal findings"]);
             });
         }
     });

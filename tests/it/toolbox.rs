@@ -71,10 +71,10 @@ fn what_may_be_seen_is_enough() {
         .prints(&[
             "warning initramfs-mode",
             "skipped kernel-rpmdb",
-            "nothing fatal",
+            "no fatal findings",
         ]);
     let kver = "6.1.7-100.fc40.x86_64";
-    as_user(&bed, &["verify", "--image", &image, "--kver", kver])
+    as_user(&bed, &["verify", "--initramfs", &image, "--kver", kver])
         .ends_with(0)
         .untouched();
     as_user(&bed, &["inspect", &image])
@@ -96,7 +96,7 @@ fn files_of_root_are_refused_in_a_sentence() {
     for args in [
         &["inspect", &image][..],
         &["inspect", "--root", &root, &inside],
-        &["verify", "--image", &image, "--kver", kver],
+        &["verify", "--initramfs", &image, "--kver", kver],
         &["verify", "--root", &root, "--against", &image],
     ] {
         let ran = as_user(&bed, args);
@@ -158,7 +158,7 @@ fn in_a_user_name_space_a_tree_of_ones_own_is_like_any_other() {
     give(&bed, "");
     let (root, source) = (bed.root().display().to_string(), bed.source());
     if let Some(ran) = in_a_name_space(&bed, &["verify", "--root", &root]) {
-        ran.ends_with(0).prints(&["nothing fatal"]);
+        ran.ends_with(0).prints(&["no fatal findings"]);
         let args = ["replace", "--dry-run", "--root", &root, &source];
         let ran = in_a_name_space(&bed, &args).unwrap();
         ran.ends_with(0).prints(&["commands, in order:"]);

@@ -2,7 +2,7 @@
 //! Programs that modules of dracut are there for. dracut lists a module although it could not install
 //! what the module asks for, and ends with 0.
 
-use super::super::{Finding, Severity};
+use super::super::{Finding, Remedy, Severity};
 use super::scripts::program;
 use crate::initramfs::Inventory;
 
@@ -27,7 +27,9 @@ const PROMISED: [(&str, &[&str]); 10] = [
     ("zfs", &["zpool"]),
 ];
 
-const REMEDY: &str = "install the package that has it, then run ostree-kernel rebuild; or leave the module out with omit_dracutmodules in /etc/dracut.conf.d";
+const REMEDY: Remedy = Remedy::ThenRebuild(
+    "install the package that has it, or leave the module out with omit_dracutmodules in /etc/dracut.conf.d",
+);
 
 /// Modules of dracut of which no program is there.
 pub(super) fn not_kept(inventory: &Inventory) -> Vec<Finding> {

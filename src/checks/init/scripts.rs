@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::super::{Finding, Severity, show};
+use super::super::{Finding, Remedy, Severity, show};
 use super::units::UNITS;
 use crate::initramfs::{Inventory, Kind, Node};
 
@@ -25,7 +25,7 @@ const PATH: [&[u8]; 6] = [
 ];
 
 /// Scripts that cannot run, and empty files in the place of programs.
-pub(super) fn that_cannot_run(inventory: &Inventory, remedy: &str) -> Vec<Finding> {
+pub(super) fn that_cannot_run(inventory: &Inventory, remedy: &Remedy) -> Vec<Finding> {
     let broken: Vec<_> = inventory
         .nodes()
         .filter_map(|(path, node)| Some((path, broken(inventory, node)?)))
@@ -49,7 +49,7 @@ pub(super) fn that_cannot_run(inventory: &Inventory, remedy: &str) -> Vec<Findin
             ),
         };
         let place = format!("{} in the initramfs", show(path));
-        let finding = Finding::new(place, found, expected, remedy);
+        let finding = Finding::new(place, found, expected, remedy.clone());
         Some(match (is_named, is_generator) {
             (true, _) => finding,
             (false, true) => finding.only(Severity::Warning),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Finding, Severity, show};
+use super::super::{Finding, Remedy, Severity, show};
 use super::scripts::program;
 use crate::initramfs::{Inventory, Kind};
 
@@ -59,8 +59,7 @@ const RULES_D: [&str; 4] = [
     "lib/udev/rules.d",
 ];
 
-const REMEDY: &str =
-    "run ostree-kernel rebuild; if it stays so, look for what dracut says about it";
+const REMEDY: Remedy = Remedy::Rebuild;
 
 /// Units that cannot do their work. Nothing is said where `/init` is not systemd.
 pub(super) fn that_cannot_start(inventory: &Inventory) -> Vec<Finding> {

@@ -16,7 +16,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::generate::Candidate;
 use crate::checks::{self, Baseline, Image, Lacking, Owner, Selection, Subject, Tree, Wanted};
@@ -43,7 +43,7 @@ pub struct Verdict {
 impl Verdict {
     /// What it comes to.
     pub fn outcome(&self) -> Outcome {
-        report::checks(&self.answers).2
+        report::outcome(&self.answers)
     }
 }
 
@@ -133,19 +133,49 @@ pub fn look(
     })
 }
 
-/// Looks at one file that is said to be the initramfs of `kver`, and at no tree.
+/// Verifies one initramfs without a tree, as that of `kver`; without one, of the only kernel that it has modules of.
 ///
 /// # Errors
-/// When the file cannot be opened or read.
-pub fn look_alone(file: &Path, kver: &Kver, options: &Options) -> Result<Verdict> {
+/// When the file cannot be opened or read, or when it does not tell the kernel.
+pub fn look_alone(file: &Path, kver: Option<&Kver>, options: &Options) -> Result<(Kver, Verdict)> {
     let read = image::alone(file, options.digests)?;
-    Ok(Verdict {
-        answers: answers(kver, None, &read.image, options),
+    let kver = match kver {
+        Some(kver) => kver.clone(),
+        None => only_kver(file, &read.image)?,
+    };
+    let verdict = Verdict {
+        answers: answers(&kver, None, &read.image, options),
         vmlinuz_sha256: None,
         initramfs_sha256: read.sha256,
         initramfs_size: read.size,
         dracut: dracut(&read.image),
-    })
+    };
+    Ok((kver, verdict))
+}
+
+/// Returns the kernel that an image has modules of.
+fn only_kver(file: &Path, image: &Image) -> Result<Kver> {
+    let file = file.display();
+    let inventory = match image {
+        Image::Read { inventory, .. } => inventory,
+        Image::Unreadable(why) | Image::Closed(why) => {
+            bail!("reading {file}: {why}. To verify what can be read, add --kver KVER")
+        }
+        Image::Missing => bail!("reading {file}: no such file"),
+    };
+    let kvers = inventory.kernel_versions();
+    let mut kvers = kvers.iter().map(|kver| String::from_utf8_lossy(kver));
+    match (kvers.next(), kvers.next()) {
+        (Some(kver), None) => {
+            Kver::new(&kver).with_context(|| format!("reading the kernel release in {file}"))
+        }
+        (None, _) => {
+            bail!("{file} holds no kernel modules, so its kernel is not known. Add --kver KVER")
+        }
+        (Some(one), Some(other)) => bail!(
+            "{file} holds modules of several kernels ({one}, {other}, …). Choose one with --kver KVER"
+        ),
+    }
 }
 
 /// Why a check could not look, and what to type where that is a matter of the user.

@@ -59,9 +59,12 @@ fn verify(draft: &Draft, skip: Option<&str>) -> (Option<i32>, String, String) {
     command.args(["--format", "json"]);
     if draft.base.has_tree() {
         command.arg("--root").arg(draft.root());
-        command.args(["verify", &draft.kver]);
+        command.args(["verify", "--kver", &draft.kver]);
     } else {
-        command.arg("verify").arg("--image").arg(draft.image_path());
+        command
+            .arg("verify")
+            .arg("--initramfs")
+            .arg(draft.image_path());
         command.args(["--kver", &draft.kver]);
     }
     command.args(&draft.args);

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What to do about a finding, as a value. The sentence depends on what the run has just done: a user who has run
+//! `rebuild` is not told to run it again.
+
+/// What this run did before it looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Situation {
+    /// `verify`: nothing.
+    Looked,
+    /// `rebuild`: depmod and dracut ran.
+    Rebuilt,
+    /// `replace`: the packages were installed, then depmod and dracut ran.
+    Replaced,
+}
+
+/// What to do about a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Build the initramfs again.
+    Rebuild,
+    /// Build the initramfs again, or do this if that does not help.
+    RebuildOr(&'static str),
+    /// Do this, then build the initramfs again.
+    ThenRebuild(&'static str),
+    /// Install the kernel's packages again, since a file is not as its package has it.
+    Reinstall,
+    /// Use another build of the kernel, since its package is wrong.
+    OtherBuild,
+    /// Anything else.
+    Text(String),
+}
+
+impl Remedy {
+    /// Returns the sentence for a run in this situation.
+    pub fn after(&self, situation: Situation) -> String {
+        let is_built = situation != Situation::Looked;
+        let again = if is_built {
+            "run the same command again"
+        } else {
+            "run ostree-kernel rebuild"
+        };
+        match self {
+            Self::Rebuild if is_built => {
+                "dracut built this initramfs just now: run again with -v, and look for the cause in dracut's messages and in /etc/dracut.conf.d".to_owned()
+            }
+            Self::Rebuild => again.to_owned(),
+            Self::RebuildOr(other) if is_built => (*other).to_owned(),
+            Self::RebuildOr(other) => format!("{again}; if that does not help, {other}"),
+            Self::ThenRebuild(first) => format!("{first}, then {again}"),
+            Self::OtherBuild => OTHER_BUILD.to_owned(),
+            Self::Reinstall if situation == Situation::Replaced => OTHER_BUILD.to_owned(),
+            Self::Reinstall => "reinstall the kernel's packages".to_owned(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+const OTHER_BUILD: &str = "use another build of the kernel: the fault is in its package";
+
+impl From<&str> for Remedy {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Remedy {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Situation; 3] = [Situation::Looked, Situation::Rebuilt, Situation::Replaced];
+
+    #[test]
+    fn a_remedy_is_not_what_was_just_done() {
+        let every = [
+            Remedy::Rebuild,
+            Remedy::RebuildOr("add the file"),
+            Remedy::ThenRebuild("add the file"),
+            Remedy::Reinstall,
+            Remedy::OtherBuild,
+        ];
+        for remedy in every {
+            for situation in [Situation::Rebuilt, Situation::Replaced] {
+                let text = remedy.after(situation);
+                assert!(!text.contains("ostree-kernel rebuild"), "{text}");
+            }
+            let text = remedy.after(Situation::Replaced);
+            assert!(!text.contains("reinstall"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_remedy_names_what_is_still_to_do() {
+        let texts = |remedy: Remedy| ALL.map(|it| remedy.after(it));
+        assert_eq!(
+            texts(Remedy::RebuildOr("add the file")),
+            [
+                "run ostree-kernel rebuild; if that does not help, add the file",
+                "add the file",
+                "add the file"
+            ]
+        );
+        assert_eq!(
+            texts(Remedy::ThenRebuild("add the file")),
+            [
+                "add the file, then run ostree-kernel rebuild",
+                "add the file, then run the same command again",
+                "add the file, then run the same command again"
+            ]
+        );
+        assert_eq!(
+            texts(Remedy::Reinstall)[1],
+            "reinstall the kernel's packages"
+        );
+        assert_eq!(texts("chmod".into()), ["chmod"; 3]);
+    }
+}

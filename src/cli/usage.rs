@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Rejects command lines in which an option would have no effect, with the line to type instead. clap's own rules cover
+//! conflicts of two options of one command; these are between an option of every command and one of a single command,
+//! or depend on a value.
+
+use std::path::Path;
+
+use clap::ArgMatches;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+
+use super::{Cli, Command, Format, definition};
+use crate::checks::DRIVER_CHECK;
+use crate::cmd;
+use crate::kernel::kver::Kver;
+
+/// Options that say how something is printed; they have a meaning everywhere.
+const PRINTING: [&str; 4] = ["format", "color", "quiet", "verbose"];
+
+/// Checks a command line that clap has accepted.
+///
+/// # Errors
+/// A usage error.
+pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_given = |matches: &ArgMatches, id: &str| {
+        matches.try_contains_id(id).unwrap_or(false)
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let (name, of_command) = matches.subcommand().unwrap_or(("", matches));
+    let has_root = is_given(matches, "root");
+    let wrong = match &cli.command {
+        _ if cli.global.quiet && cli.global.verbose > 0 => {
+            Some("--quiet and --verbose contradict each other. Type one of them".to_owned())
+        }
+        Command::Verify(args) if args.list => {
+            let definition = definition();
+            let of_verify = definition.find_subcommand("verify").into_iter();
+            let options = of_verify
+                .flat_map(clap::Command::get_arguments)
+                .map(|arg| arg.get_id().as_str())
+                .chain(["root"]);
+            let mut others = options.filter(|id| *id != "list" && !PRINTING.contains(id));
+            others.find(|id| is_given(of_command, id)).map(|id| {
+                format!("--list runs no check, and --{} would have no effect. To list the checks, type:\n\n  ostree-kernel verify --list", id.replace('_', "-"))
+            })
+        }
+        Command::Verify(args) => verify(args, &cli.global.root, has_root),
+        Command::Status(args) => args.tree.first().map(|tree| {
+            format!("status takes no argument. To show the tree in a directory, type:\n\n  ostree-kernel status --root {}", tree.display())
+        }),
+        Command::Inspect(args) if args.cat.is_some() && cli.global.format == Format::Json => {
+            Some("--cat writes the file as it is, and --format json would have no effect. Type one of them".to_owned())
+        }
+        _ => None,
+    };
+    let Some(message) = wrong else {
+        return Ok(());
+    };
+    let mut definition = definition();
+    definition.build();
+    let command = definition.find_subcommand_mut(name);
+    Err(match command {
+        Some(command) => command.error(ErrorKind::ArgumentConflict, message),
+        None => definition.error(ErrorKind::ArgumentConflict, message),
+    })
+}
+
+fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<String> {
+    if let Some(word) = args.stray.first() {
+        let text = word.to_string_lossy();
+        let path = Path::new(word);
+        let line = if path.is_dir() {
+            format!("--root {text}")
+        } else if path.is_file() {
+            format!("--initramfs {text}")
+        } else if Kver::new(&text).is_ok() {
+            format!("--kver {text}")
+        } else {
+            return Some(format!(
+                "verify takes no argument, found {text}. Type one of:\n\n  ostree-kernel verify --root DIR\n  ostree-kernel verify --initramfs FILE\n  ostree-kernel verify --kver KVER"
+            ));
+        };
+        return Some(format!(
+            "verify takes no argument, found {text}. Type:\n\n  ostree-kernel verify {line}"
+        ));
+    }
+    if let (Some(file), true) = (&args.initramfs, has_root) {
+        let (root, file) = (root.display(), file.display());
+        return Some(format!(
+            "--initramfs verifies a file alone, and --root would have no effect. Type one of:\n\n  ostree-kernel verify --root {root}\n  ostree-kernel verify --initramfs {file}"
+        ));
+    }
+    // A check that --skip excludes is in the report as skipped; one that --only leaves out is not.
+    let runs = args.only.is_empty() || args.only.iter().any(|name| name == DRIVER_CHECK);
+    let wanted = [
+        ("--root-device", args.root_device.is_empty()),
+        ("--root-fs", args.root_fs.is_empty()),
+        ("--require-driver", args.require_driver.is_empty()),
+    ];
+    let wanted = wanted.iter().find(|(_, is_empty)| !is_empty);
+    wanted.filter(|_| !runs).map(|(option, _)| {
+        format!("{option} has no effect without the check {DRIVER_CHECK}, which --only excludes. Add --only {DRIVER_CHECK}, or remove {option}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    #[test]
+    fn no_option_is_ignored() {
+        for (line, expected) in [
+            (
+                "verify 6.9.4-200.fc40.x86_64",
+                "verify --kver 6.9.4-200.fc40.x86_64\n",
+            ),
+            ("verify /nowhere/x", "  ostree-kernel verify --root DIR\n"),
+            ("verify /usr", "  ostree-kernel verify --root /usr\n"),
+            (
+                "verify Cargo.toml",
+                "  ostree-kernel verify --initramfs Cargo.toml\n",
+            ),
+            (
+                "verify --initramfs Cargo.toml 6.9.4",
+                "verify --kver 6.9.4\n",
+            ),
+            (
+                "--root /x verify --initramfs f",
+                "  ostree-kernel verify --initramfs f\n",
+            ),
+            (
+                "verify --initramfs f --root /",
+                "  ostree-kernel verify --root /\n",
+            ),
+            (
+                "verify --list --fatal-warnings",
+                "--fatal-warnings would have no effect",
+            ),
+            ("--root /x verify --list", "--root would have no effect"),
+            (
+                "verify --list --root-fs xfs",
+                "--root-fs would have no effect",
+            ),
+            (
+                "verify --only kernel-single --root-fs xfs",
+                "--root-fs has no effect",
+            ),
+            (
+                "verify --only kernel-single --require-driver x",
+                "--require-driver has no effect",
+            ),
+            ("-q verify -v", "--quiet and --verbose"),
+            ("status /mnt", "  ostree-kernel status --root /mnt\n"),
+            ("inspect f --cat x --format json", "--cat writes"),
+            ("--format json inspect f --cat x", "--cat writes"),
+            (
+                "replace --from r --max-size 1G kernel",
+                "cannot be used with",
+            ),
+            (
+                "rebuild --cache-dir /c",
+                "unexpected argument '--cache-dir'",
+            ),
+        ] {
+            let words = std::iter::once("ostree-kernel").chain(line.split(' '));
+            let error = parse(words.map(Into::into).collect()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            let text = error.to_string();
+            assert!(text.contains(expected), "{line}: {text}");
+            assert!(text.contains("Usage: ostree-kernel "), "{line}: {text}");
+        }
+        for line in [
+            "verify --list --format json -q",
+            "verify --root /x --kver 6.9.4",
+            "verify --initramfs f --kver 6.9.4",
+            "verify --only initramfs-root-drivers --root-fs xfs",
+            "replace --cache-dir /c /rpms",
+            "--root /x inspect f --cat x",
+        ] {
+            let words = std::iter::once("ostree-kernel").chain(line.split(' '));
+            parse(words.map(Into::into).collect()).unwrap();
+        }
+    }
+}
