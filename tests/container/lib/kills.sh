@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# `bed kills`: the real `replace`, killed at many moments and on disks that are too small, and then run again on what is
-# left. It must come to the tree of a run that nobody disturbed, or say with status 3 that the layer is to be built again.
+# `bed kills`: the real `replace`, killed at many moments, killed between the end of rpm's transaction and rpm-ostree's
+# undo of its wrappers, and on disks that are too small. Then it runs again on the tree that is left. It must come to
+# the tree of an undisturbed run, or say with status 3 that the layer is to be built again.
 
 KILLS=$BED/kills
 
@@ -40,6 +41,25 @@ _replace() {
         - "$KILLS/tree" "$RPMS/new" >"$log" 2>&1 </dev/null || rc=$?
     # Who is killed needs a moment to be gone.
     while find /proc/[0-9]*/root -prune -lname "$KILLS/tree*" 2>/dev/null | grep -q .; do sleep 0.1; done
+    return "$rc"
+}
+
+# _replace_in_window LOG: killed between the end of rpm's transaction and rpm-ostree's undo. Ends with 137.
+_replace_in_window() {
+    local tree=$KILLS/tree conf=$KILLS/tree/usr/lib/rpm-ostree-standin.conf rc=0 i
+    [[ ! -e $conf ]] || die "kills: the base has switches of the stand-in"
+    echo WINDOW=5 >"$conf"
+    _replace "$1" &
+    for ((i = 0; i < 3000; i++)); do
+        if [[ -e $tree/usr/bin/systemctl.rpmostreesave && ! -e $tree/usr/lib/modules/$(kver_of old)/vmlinuz ]]; then break; fi
+        sleep 0.1
+    done
+    # The %posttrans scripts have ended by now, and the window is open.
+    sleep 2
+    # All of its processes are in the namespace of the one whose root is the tree and that unshare started.
+    pkill -KILL --parent "$(pgrep --parent $! -x timeout)" || true
+    wait $! || rc=$?
+    rm -f "$conf"
     return "$rc"
 }
 
@@ -95,7 +115,7 @@ _not_half() {
 }
 
 _kills() {
-    local base=$1 count=$2 sizes=$3 i rc took start from to moment peak size same=0 refused=0
+    local base=$1 count=$2 sizes=$3 windows=$4 i rc took start from to moment peak size same=0 refused=0
     trap _gone EXIT
     rm -rf "$KILLS"
     mkdir -p "$KILLS"
@@ -133,7 +153,16 @@ _kills() {
         _not_half "killed after $moment s"
         _again "killed after $moment s, in $(_where "$KILLS/killed.log")"
     done
-    printf '%s kills: %s came to the same tree, %s refused\n' "$count" "$same" "$refused"
+    for ((i = 0; i < windows; i++)); do
+        _fresh "$base"
+        rc=0
+        _replace_in_window "$KILLS/killed.log" || rc=$?
+        ((rc == 137)) || die "kills: the run ended with $rc, expected 137 (log: $KILLS/killed.log)"
+        [[ -e $KILLS/tree/usr/sbin/sss_cache.rpmostreesave ]] || die "kills: the kill missed the window before rpm-ostree's undo"
+        _not_half "killed before rpm-ostree's undo"
+        _again "killed before rpm-ostree's undo"
+    done
+    printf '%s kills: %s came to the same tree, %s refused\n' $((count + windows)) "$same" "$refused"
     ((sizes)) || return 0
     same=0 refused=0
     for ((i = 1; i <= sizes; i++)); do
@@ -151,8 +180,8 @@ _kills() {
     printf '%s full disks: %s came to the same tree, %s refused\n' "$sizes" "$same" "$refused"
 }
 
-# kills [N [M]]: N kills, and M disks that are too small.
+# kills [N [M [W]]]: N kills, M disks that are too small, and W kills before rpm-ostree's undo.
 bed_kills() {
     bed_base trixie
-    with_image localhost/bed-trixie _kills "${1:-12}" "${2:-7}"
+    with_image localhost/bed-trixie _kills "${1:-12}" "${2:-7}" "${3:-2}"
 }
