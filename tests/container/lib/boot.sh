@@ -100,7 +100,7 @@ bed_boot() {
     [[ $initramfs ]] || initramfs=$dir/initrd
     [[ -e $initramfs ]] && more=(-initrd "$initramfs")
     start=$(now)
-    timeout "${BED_BOOT_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -M q35 -m 1024 -smp 2 -nographic -no-reboot \
+    timeout "${BED_BOOT_TIMEOUT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -M q35 -m 1536 -smp 2 -nographic -no-reboot \
         -nic none -kernel "$dir/vmlinuz" "${more[@]}" -append "$append" \
         -drive "file=$dir/disk.img,format=raw,if=virtio,snapshot=on" </dev/null >"$log" 2>&1 || true
     took=$(since "$start")

@@ -79,10 +79,17 @@ _bud() { # _bud TAG LOG ARG…
     local tag=$1 log=$2
     shift 2
     # --layers: the stage before the line under test is made once and stays to be compared with.
+    # --format docker: OCI images have no SHELL.
     timeout "$BUILD_TIMEOUT" buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay \
-        bud --isolation chroot --network host --pull-never --layers "${caching[@]}" --force-rm \
+        bud --format docker --isolation chroot --network host --pull-never --layers "${caching[@]}" --force-rm \
         "${volumes[@]}" --volume "$OUT:/bed" "${extra[@]}" "$@" -t "$tag" \
-        -f "$CONTAINERFILE" "$OUT/context" >>"$log" 2>&1 </dev/null
+        -f "$OUT/Containerfile" "$OUT/context" >>"$log" 2>&1 </dev/null
+}
+
+# The Containerfile with the bed's shell in its last stage: base/sh.
+_with_shell() {
+    awk '{ line[NR] = $0 } toupper($1) == "FROM" { last = NR }
+        END { for (i = 1; i <= NR; i++) { print line[i]; if (i == last) print "SHELL [\"/usr/lib/bed/sh\", \"-c\"]" } }' "$1"
 }
 
 # The variables of a case's `args`, with their defaults:
@@ -118,12 +125,14 @@ run_case() {
         volumes=() caching=(--no-cache)
         mkdir "$OUT/context/rpms"
         find "$RPM_SET" -name '*.rpm' -exec ln -t "$OUT/context/rpms" {} +
-    elif ! _bud "$IMAGE:before" "$OUT/log.before" --target base; then
+    fi
+    _with_shell "$CONTAINERFILE" >"$OUT/Containerfile"
+    if [[ ${#volumes[@]} != 0 ]] && ! _bud "$IMAGE:before" "$OUT/log.before" --target base; then
         tail -n 15 "$OUT/log.before"
         echo "the base stage of the case does not build (log: $OUT/log.before)"
         return 1
     fi
-    rm -f "$OUT/order.log" "$OUT/status"
+    rm -f "$OUT/order.log" "$OUT/status" "$OUT/said"
     start=$(now)
     # Never from the cache: the line under test has effects outside the tree.
     _bud "$IMAGE" "$LOG" --build-arg "BED_RUN=$(now)" || rc=$?
@@ -141,7 +150,7 @@ run_case() {
     [[ -f $OUT/status ]] && STATUS=$(<"$OUT/status")
     after
     stop_servers
-    touch "$OUT/order.log"
+    touch "$OUT/order.log" "$OUT/said"
     if [[ $BUILT ]]; then
         with_image "$IMAGE" _assert
     else
@@ -174,8 +183,9 @@ bed_build() {
 
 _all_cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name assert -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
 
-# Those of the gate; those on the base that moves; not those of the static program, which takes minutes to build.
-cases() { _all_cases | grep -vE '^(sid|static)-'; }
+# Those of the gate; those on the base that moves; not those of the static program, which takes minutes to build, nor
+# those that cannot pass yet: their file `pending` says why.
+cases() { _all_cases | grep -vE '^(sid|static)-' | while read -r name; do [[ -e $CASES/$name/pending ]] || echo "$name"; done; }
 cases_of_sid() { _all_cases | grep '^sid-'; }
 
 # prepare_cases CASE…: the base images and the tool that they name.
@@ -186,6 +196,7 @@ prepare_cases() {
     for suite in "${SUITES[@]}"; do
         if grep -qs "localhost/bed-$suite" "${files[@]}"; then bed_base "$suite"; fi
     done
+    if grep -qs 'shapes/' "${files[@]}"; then bed_shapes; fi
     if grep -qsE 'localhost/ostree-kernel|^recipe ' "${files[@]}"; then tool_image; fi
     if grep -qs localhost/ostree-kernel-static "${files[@]}"; then static_image; fi
 }

@@ -1,4 +1,7 @@
 # shellcheck shell=bash
+# The cases whose images `bed boot-shapes` boots.
+BOOTED='shape-(fedora|centos|rhel|ublue|cachyos|surface|ml|mono|azure|rhcos|zstd)|odd-(dnf|full)'
+
 # `bed check`, `bed boot-matrix`, `bed demo`: everything, the boots, and the show.
 
 # _one CASE: one line for `bed check`.
@@ -17,7 +20,7 @@ _one() {
 
 # check [--jobs N] [CASE…]
 bed_check() {
-    local jobs=${BED_JOBS:-2} names=() name passed failed
+    local jobs=${BED_JOBS:-2} names=() name passed failed start
     if [[ ${1:-} == --jobs ]]; then
         jobs=$2
         shift 2
@@ -30,6 +33,7 @@ bed_check() {
     prepare_cases "${names[@]}"
     rm -rf "$BED/check"
     mkdir -p "$BED/check"
+    start=$(now)
     for name in "${names[@]}"; do
         while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
         _one "$name" &
@@ -39,7 +43,7 @@ bed_check() {
     b image prune -f >/dev/null 2>&1 || b rmi --prune >/dev/null 2>&1 || true
     passed=$(find "$BED/check" -name '*.result' | wc -l)
     failed=$((${#names[@]} - passed))
-    printf '%s passed, %s failed\n' "$passed" "$failed"
+    printf '%s cases in %s s\n%s passed, %s failed\n' "${#names[@]}" "$(since "$start")" "$passed" "$failed"
     ((failed == 0))
 }
 
@@ -67,17 +71,32 @@ image_of() {
 
 _copy_initramfs() { cp "$1/usr/lib/modules/$2/initramfs.img" "$3"; }
 
-# boot-matrix: what the tool made boots the new kernel; the same with the base's initramfs does not.
+# boot-matrix: what the tool made boots the new kernel, on each base; the same with the base's initramfs does not.
 bed_boot_matrix() {
     local suite rc=0 image old=$BED/old-initramfs
-    local -A case_of=([trixie]=layout [bookworm]=dnf)
-    for suite in trixie bookworm; do
+    local -A case_of=([trixie]=layout [bookworm]=dnf [odd]=odd)
+    for suite in trixie bookworm odd; do
+        [[ ! -e $CASES/${case_of[$suite]}/pending ]] || continue
         image=$(image_of "${case_of[$suite]}")
         printf '%s, replaced: ' "$suite"
         bed_boot "$image" --kver "$(kver_of new)" || rc=1
+        # (the driver that is lost is the same)
+        [[ $suite != odd ]] || continue
         with_image "localhost/bed-$suite" _copy_initramfs "$(kver_of old)" "$old-$suite.img"
         printf '%s, the new kernel with the old initramfs: ' "$suite"
         bed_boot "$image" --initramfs "$old-$suite.img" --expect fail || rc=1
+    done
+    return "$rc"
+}
+
+# boot-shapes [CASE…]: images of the cases whose kernels or bases are unlike those of boot-matrix.
+bed_boot_shapes() {
+    local name image rc=0 names=("$@")
+    ((${#names[@]})) || mapfile -t names < <(cases | grep -xE "$BOOTED")
+    for name in "${names[@]}"; do
+        image=$(image_of "$name") || { rc=1 && continue; }
+        printf '%s: ' "$name"
+        bed_boot "$image" || rc=1
     done
     return "$rc"
 }
