@@ -7,7 +7,7 @@ CARGO ?= cargo
 BED = tests/container/bed
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS ?= 300
-KILLS ?= 12 7
+KILLS ?= 12 7 3
 CARGO_FUZZ = $(TARGET)/tools/bin/cargo-fuzz
 CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
@@ -51,7 +51,7 @@ demo: build ## the one RUN line in a real container build, what it did, and a re
 	@$(BED) demo
 
 .PHONY: check
-check: KILLS = 4 1
+check: KILLS = 4 1 1
 check: build lint test replay containers kills boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, kills, boots
 
 .PHONY: lint
@@ -107,15 +107,16 @@ matrix-sid: build ## container builds on Debian sid: dnf5, rpm 6, the newest dra
 	@$(BED) matrix-sid
 
 .PHONY: kills
-kills: build ## the real replace, killed at 12 moments and on 7 disks that are too small, and run again on what is left
+kills: build ## the real replace, killed at 15 moments and on 7 disks that are too small, and run again on the tree that is left
 	@$(BED) kills $(KILLS)
 
 .PHONY: boot-matrix
-boot-matrix: build ## four boots: what was replaced comes up, and with the old initramfs it does not
+boot-matrix: build ## five boots: on each base the replaced image boots; with the old initramfs it does not
 	@$(BED) boot-matrix
 
 .PHONY: boot
-boot: boot-matrix ## the same, then images of the corpus: what verify says of them, and what the kernel does (long)
+boot: boot-matrix ## the same, then kernels of other shapes, then images of the corpus: what verify says, and what the kernel does (long)
+	@$(BED) boot-shapes
 	@$(BED) boot-corpus
 
 .PHONY: bench
@@ -134,7 +135,6 @@ install: ## install into DESTDIR and PREFIX; needs `make build` first
 	install -d $(DESTDIR)$(PREFIX)/libexec/libostree/ext
 	ln -sf ../../../bin/ostree-kernel $(DESTDIR)$(PREFIX)/libexec/libostree/ext/ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man7 man/*.7
 	install -D -m 0644 completions/ostree-kernel.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/zsh/site-functions completions/_ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d completions/ostree-kernel.fish

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # `bed base SUITE`: a Debian rootfs in the shape of an ostree base image, with the old kernel, as localhost/bed-SUITE.
+# `bed base odd`: trixie with what real base images carry (tests/container/odd).
 
 INCLUDE=systemd,systemd-sysv,udev,dracut,dracut-core,kmod,zstd,rpm,ostree,ostree-boot,e2fsprogs,xfsprogs,cpio,procps,iproute2
 INCLUDE+=,dbus,lvm2,cryptsetup-bin,mdadm,pigz,lz4,xz-utils,binutils,file,less,curl,ca-certificates
-SUITES=(bookworm trixie sid)
+SUITES=(bookworm trixie sid odd)
 
 b() { buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay "$@"; }
 
@@ -26,7 +27,9 @@ rootfs_of() { if [[ $1 == sid ]]; then echo sid-dnf5; else echo "$1"; fi; }
 rootfs() {
     local suite=$1 key more=,dnf name options=()
     name=$(rootfs_of "$suite")
-    if [[ $suite == sid ]]; then
+    if [[ $suite == odd ]]; then
+        suite=trixie more=,$(paste -sd , "$HERE/odd/packages")
+    elif [[ $suite == sid ]]; then
         more=,dnf5
         # A mirror of sid may lag behind by more than its release file allows; its signature is looked at all the same.
         options=(--aptopt='Acquire::Check-Valid-Until "false"')
@@ -94,9 +97,10 @@ shape() {
     # dracut
     mkdir -p "$r/usr/lib/dracut/dracut.conf.d"
     cp "$HERE/base/10-bed.conf" "$HERE/base/00-bed-order.conf" "$r/usr/lib/dracut/dracut.conf.d/"
+    [[ $suite != odd ]] || "$HERE/odd/shape" "$r"
     # instruments
     mkdir -p "$r/usr/lib/bed/real"
-    cp "$HERE/base/setup" "$HERE/base/marker" "$HERE/rpm-ostree" \
+    cp "$HERE/base/setup" "$HERE/base/marker" "$HERE/base/sh" "$HERE/rpm-ostree" \
         "$HERE/rpm-ostree.d/05-rpmostree.install" "$r/usr/lib/bed/"
     cp "$HERE/base/00-bed.install" "$r/usr/lib/kernel/install.d/"
     mv "$r/usr/bin/rpm" "$r/usr/lib/bed/real/rpm"
@@ -105,6 +109,10 @@ shape() {
     mkdir -p "$r/usr/libexec/libostree/ext"
     gcc -O1 -static -Wall -o "$r/usr/lib/bed/order" "$HERE/base/order.c"
     order "$r" usr/bin/rpm usr/sbin/depmod usr/libexec/libostree/ext/ostree-container
+    gcc -O1 -Wall -o "$r/usr/lib/bed/transaction" "$HERE/rpm-ostree.d/transaction.c"
+    # rpm-ostree moves it aside during transactions; it belongs to sssd, which Debian's rootfs lacks.
+    printf '#!/bin/sh\n' >"$r/usr/sbin/sss_cache"
+    chmod 0755 "$r/usr/sbin/sss_cache"
     # dnf is out of sight, unless the variant has it.
     [[ $suite == sid ]] || ln -s /usr/bin/dnf-3 "$r/usr/lib/bed/real/dnf"
     [[ $suite != sid ]] || mv "$r/usr/bin/dnf5" "$r/usr/lib/bed/real/dnf5"
@@ -128,6 +136,11 @@ shape() {
     mkdir -p "$r/var/tmp" "$r/boot" "$r/rpms/old" "$r/rpms/userland"
     cp "$RPMS"/old/*.rpm "$r/rpms/old/"
     cp "$RPMS"/userland/*.rpm "$r/rpms/userland/"
+    if [[ $suite == odd ]]; then
+        rpmbuild -bb --quiet --define "_topdir $BED/rootfs/kabi" --define "_rpmdir $r/rpms" \
+            --define '_rpmfilename userland/%{NAME}.rpm' "$HERE/odd/kabi.spec"
+        sign "$r/rpms/userland/kernel-abi-stablelists.rpm"
+    fi
     # shellcheck disable=SC2016
     in_root "$r" bash -euxc '
         rpmdb --initdb
@@ -144,22 +157,26 @@ shape() {
     mkdir -p "$r"/{boot,var,run,dev,rpms}
     mkdir -m 1777 "$r/tmp"
     rm -rf "$r/usr/share/rpm/.rpm.lock"
+    if [[ $suite == odd ]]; then
+        cp -a "$r/usr/share/rpm" "$r/usr/lib/sysimage/rpm-ostree-base-db"
+    fi
     # variants
     case $suite in
         bookworm) chroot "$r" /usr/lib/bed/setup no-layout dnf ;;
-        trixie) chroot "$r" /usr/lib/bed/setup ostree-repo rpm-ostree layout ;;
+        trixie | odd) chroot "$r" /usr/lib/bed/setup ostree-repo rpm-ostree layout ;;
         sid) chroot "$r" /usr/lib/bed/setup no-layout dnf5 ;;
     esac
     find "$r" -xdev -newermt @1700000000 -exec touch -h -d @1700000000 {} +
 }
 
 bed_base() {
-    local suite=${1:-} key c m
+    local suite=${1:-} key c m odd=()
     [[ " ${SUITES[*]} " == *" $suite "* ]] || die "base: one of: ${SUITES[*]}"
     bed_kernels
     rootfs "$suite"
     ostree_container
-    key=$(key_of "$HERE/lib/base.sh" "$HERE/base" "$HERE/rpm-ostree" "$HERE/rpm-ostree.d" \
+    [[ $suite != odd ]] || odd=("$HERE/odd")
+    key=$(key_of "$HERE/lib/base.sh" "$HERE/base" "$HERE/rpm-ostree" "$HERE/rpm-ostree.d" "${odd[@]}" \
         "$BED/keys/kernels" "$BED/keys/rootfs-$(rootfs_of "$suite")" "$BED/keys/ostree-container")
     if is_fresh "base-$suite" "$key" && b inspect --type image "localhost/bed-$suite" >/dev/null 2>&1; then
         return 0
