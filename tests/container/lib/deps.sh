@@ -2,7 +2,7 @@
 # `bed deps`: the host's packages. Only what is missing is installed.
 
 HOST_PACKAGES=(busybox-static mmdebstrap rpm ostree libostree-dev libzstd-dev libssl-dev pkg-config buildah cpio zstd lz4 xz-utils
-    createrepo-c e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev openssl)
+    createrepo-c sbsigntool e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev openssl)
 # bookworm's own qemu-system is refused beside the backports' qemu-utils that some machines carry.
 QEMU_PACKAGES=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
 BACKPORTS=/etc/apt/sources.list.d/ostree-kernel-bed-backports.list
