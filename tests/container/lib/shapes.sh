@@ -76,9 +76,10 @@ zstd_modules() {
     local dir=$BED/kernels/zstd mod
     kernel_copy zstd
     mod=$dir/tree/lib/modules/$(kver_of new)
+    # (from a file and not a pipe: kmod reads no frame without its content's size)
     # shellcheck disable=SC2016
     find "$mod/kernel" -name '*.ko.xz' -print0 | xargs -0r -P2 -n 50 sh -c \
-        'for f; do xz -dc "$f" | zstd -q -3 >"${f%.xz}.zst" && rm "$f"; done' -
+        'for f; do xz -dc "$f" >"${f%.xz}" && zstd -q -3 --rm "${f%.xz}" && rm "$f"; done' -
     rm -rf "$dir/lists"
     cp -r "$BED/kernels/new/lists" "$dir/lists"
     sed -i 's/[.]ko[.]xz$/.ko.zst/' "$dir"/lists/*.list
