@@ -144,8 +144,8 @@ pub enum Command {
 
 /// Runs the program and returns its exit status.
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
-    if args.get(1).is_some_and(|arg| arg == exec::ENTER_ROOT) {
-        return match exec::enter_root(&args[2..]) {
+    if let Some(supervised) = exec::supervise(&args) {
+        return match supervised {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {}", console::plain(&format!("{error:#}")));

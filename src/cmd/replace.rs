@@ -78,6 +78,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if let Some(report) = done(&exec, &plan, &args.ending)? {
         return unchanged(report, global, args.ending.report.as_deref());
     }
+    resolve::tidy(&args.request(), &plan.set.sources);
     let journal = begin(&exec, &plan, base)?;
     workspace.log(&exec)?;
     let unwrapped = unwrap::unwrap(&root, &host)?;

@@ -21,7 +21,7 @@ use crate::package::signature::Keyring;
 use crate::package::{Package, PackageError};
 use crate::plan::{Host, Origin, Refusal, Source};
 use crate::sys::exec::Exec;
-use crate::sys::fetch::{Fetcher, Limits};
+use crate::sys::fetch::{self, Fetcher, Limits};
 use crate::sys::root::Root;
 use crate::sys::stop::{self, Stopped};
 
@@ -206,8 +206,8 @@ impl Taking<'_> {
             {
                 return read;
             }
-            fetcher.forget(&fetched.sha256)?;
             if !fetched.from_cache {
+                fetcher.forget(&fetched.sha256)?;
                 return read;
             }
             tracing::debug!("{} is damaged in the cache", input.name);
@@ -253,6 +253,14 @@ impl Taking<'_> {
             origin: input.name.clone(),
             named: input.named,
         }))
+    }
+}
+
+/// Tidies the cache directory where it was used. Only a run that is not refused may do so.
+pub fn tidy(request: &Request, sources: &[Source]) {
+    let is_used = sources.iter().any(|source| source.from == Origin::Url);
+    if is_used && let Err(error) = fetch::tidy(request.cache) {
+        tracing::debug!("tidying the cache: {error:#}");
     }
 }
 

@@ -85,7 +85,7 @@ impl Workspace {
     /// When it cannot be made.
     pub fn log(&self, exec: &Exec) -> Result<()> {
         self.root.remove_file(LOG)?;
-        exec.log_to(format!("/{LOG}"), self.root.create_file(LOG, 0o600)?);
+        exec.log_to(LOG, self.root.create_file(LOG, 0o600)?);
         Ok(())
     }
 

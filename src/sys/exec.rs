@@ -4,30 +4,34 @@
 //! Programs are argument vectors, never a shell. They run inside the root with `/` as their working
 //! directory, are found on the root's own `PATH`, read nothing (standard input is `/dev/null`), and
 //! get an environment that is built here rather than inherited: no `DRACUT_*`, `KERNEL_INSTALL_*`,
-//! `RPMOSTREE_*` or `LD_*` leaks in from whoever called us.
+//! `RPMOSTREE_*` or `LD_*` leaks in from our caller, no open file and no umask either.
+//!
+//! Each has a [`supervisor`], which outlives it by the moment that it takes to kill what the program left. Time and output
+//! are bounded while it runs.
 
 mod child;
 mod cmd;
-mod doorman;
 mod find;
 mod given;
 mod lines;
+mod namespace;
+mod supervisor;
 
 pub use cmd::{Cmd, quote};
-pub use doorman::{ENTER_ROOT, enter_root};
 pub use given::given;
+pub use supervisor::run as supervise;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use self::child::{End, Printed, drive};
+use self::child::{End, OUTPUT_MAX, Printed, drive};
 use self::find::InRoot;
 use self::lines::Tail;
 use super::root::Root;
@@ -36,16 +40,12 @@ use super::{console, stop};
 /// Where programs are looked for inside the root: the directories of the operating system only.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A query that prints more than this is an error (bytes); `rpm -qa` with all capabilities of a
-/// large image is about 8 MiB.
-const CAPTURE_MAX: usize = 128 * 1024 * 1024;
-
 /// How long a program may run unless [`Exec::limit_to`] says otherwise.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// How a program failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{program} {how}{}{}", self.tail(), self.advice())]
+#[error("{program} {how}{}{}", self.output(), self.advice())]
 pub struct Failed {
     /// The program's name.
     pub program: String,
@@ -53,7 +53,7 @@ pub struct Failed {
     pub how: String,
     /// The last lines that it printed.
     pub tail: Vec<String>,
-    /// Where all that it printed is; else nowhere.
+    /// Where all of its output is, for a program of [`Exec::run`].
     pub log: Option<String>,
     /// What is left, and what the user may do.
     pub advice: Option<String>,
@@ -65,12 +65,12 @@ impl Failed {
         advice.fold(String::new(), |text, line| text + "\n" + line)
     }
 
-    fn tail(&self) -> String {
+    fn output(&self) -> String {
         if self.tail.is_empty() {
-            return " and printed nothing".to_owned();
+            return "; it printed nothing".to_owned();
         }
         let all = match &self.log {
-            Some(log) => format!("; all that it printed is in {log}, and -v shows it. The end:"),
+            Some(log) => format!("; {log}. It ended with:"),
             None => ". It printed:".to_owned(),
         };
         all + &quoted(&self.tail)
@@ -86,11 +86,14 @@ pub fn quoted(lines: &[String]) -> String {
 /// Adds to the error of a failed program what the user may do; another error stays what it is.
 pub fn advise(error: anyhow::Error, advice: impl Into<String>) -> anyhow::Error {
     match error.downcast::<Failed>() {
-        Ok(failed) => Failed {
-            advice: Some(advice.into()),
-            ..failed
+        Ok(failed) => {
+            let first = failed.advice.map(|first| first + "\n");
+            Failed {
+                advice: Some(first.unwrap_or_default() + &advice.into()),
+                ..failed
+            }
+            .into()
         }
-        .into(),
         Err(error) => error,
     }
 }
@@ -104,13 +107,22 @@ pub struct NotFound {
     root: PathBuf,
 }
 
+/// The file that the output of programs goes to.
+struct Log {
+    /// As users find it; none where it goes with the container of a failed build.
+    name: Option<String>,
+    file: File,
+    /// How many bytes still go there.
+    room: usize,
+}
+
 /// Runs programs inside one root and remembers what it ran.
 pub struct Exec {
     root: Root,
     ran: RefCell<Vec<String>>,
     waited: Cell<Duration>,
     limit: Cell<Duration>,
-    log: RefCell<Option<(String, File)>>,
+    log: RefCell<Option<Log>>,
     last: RefCell<Vec<String>>,
 }
 
@@ -132,9 +144,14 @@ impl Exec {
         self.limit.set(limit);
     }
 
-    /// What programs print is written to `file` from now on, which the user knows as `name`.
-    pub fn log_to(&self, name: String, file: File) {
-        self.log.replace(Some((name, file)));
+    /// Writes the output of programs to `file` from now on, which is `path` below the root, up to a bound.
+    pub fn log_to(&self, path: &str, file: File) {
+        let name = self.root.host_path(path).display().to_string();
+        self.log.replace(Some(Log {
+            name: (!self.root.is_host()).then_some(name),
+            file,
+            room: OUTPUT_MAX,
+        }));
     }
 
     /// The root that programs run in.
@@ -190,7 +207,9 @@ impl Exec {
         if self.root.is_host() {
             return Ok(());
         }
-        let output = self.doorman()?.arg("--probe").output()?;
+        let mut command = self.supervisor(&Cmd::new(supervisor::PROBE))?;
+        let _leash = supervisor::leash(&mut command)?;
+        let output = command.arg(supervisor::PROBE).output()?;
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr);
             anyhow::bail!("{}", why.trim().trim_start_matches("error: "));
@@ -229,24 +248,44 @@ impl Exec {
             }
         })?;
         self.last.replace(tail.0.clone());
-        let log = self.log.borrow().as_ref().map(|(name, _)| name.clone());
-        self.judge(cmd, end, tail, log)?
+        self.judge(cmd, end, tail, Some(self.whereabouts()))?
             .map_or(Ok(()), |failed| Err(failed.into()))
     }
 
-    /// Writes a line to the log of this run.
+    /// Where all output is. The container of a failed build is gone, and its files with it.
+    fn whereabouts(&self) -> String {
+        let log = self.log.borrow();
+        match log.as_ref().and_then(|log| log.name.as_ref()) {
+            Some(name) => format!("all that it printed is in {name}, and -v shows it"),
+            None => "-v shows all that it printed".to_owned(),
+        }
+    }
+
+    /// Writes a line to the log of this run; nothing after the line for which there is no room.
     fn note(&self, line: &str) {
-        if let Some((name, file)) = &mut *self.log.borrow_mut()
-            && let Err(error) = writeln!(file, "{line}")
-        {
-            tracing::debug!("writing {name}: {error}");
+        let Some(Log { file, room, .. }) = &mut *self.log.borrow_mut() else {
+            return;
+        };
+        let written = match room.checked_sub(line.len() + 1) {
+            Some(rest) => {
+                *room = rest;
+                writeln!(file, "{line}")
+            }
+            None if *room > 0 => {
+                *room = 0;
+                writeln!(file, "(the rest is cut: the log has {OUTPUT_MAX} bytes)")
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = written {
+            tracing::debug!("writing the log of this run: {error}");
         }
     }
 
     /// Runs a program that only answers a question, and returns what it printed on stdout.
     ///
     /// # Errors
-    /// As [`run`](Self::run); also when it prints more than 128 MiB.
+    /// As [`run`](Self::run).
     ///
     /// # Streams
     /// stdin is null; stdout is returned; the end of stderr enters the error.
@@ -261,7 +300,7 @@ impl Exec {
     /// As [`ask`](Self::ask), for a program whose exit status is a part of its answer.
     ///
     /// # Errors
-    /// When it cannot be started, does not end in time, or prints more than 128 MiB.
+    /// When it cannot be started.
     pub fn ask_whatever(&self, cmd: &Cmd) -> Result<(Vec<u8>, Option<Failed>)> {
         tracing::trace!("$ {cmd}");
         let (stdout, answers) = io::pipe().context("making a pipe")?;
@@ -273,12 +312,8 @@ impl Exec {
         let pipes: Vec<(_, child::Reading)> = vec![(stdout, child::bytes), (stderr, child::lines)];
         let end = self.drive(cmd, command, pipes, &mut |printed| match printed {
             Printed::Line(text) => tail.push(&text),
-            Printed::Bytes(_) if answer.len() > CAPTURE_MAX => {}
             Printed::Bytes(some) => answer.extend(some),
         })?;
-        if answer.len() > CAPTURE_MAX {
-            anyhow::bail!("{} printed more than {CAPTURE_MAX} bytes", cmd.name());
-        }
         let failed = self.judge(cmd, end, tail, None)?;
         Ok((answer, failed))
     }
@@ -303,12 +338,22 @@ impl Exec {
         tail: Tail,
         log: Option<String>,
     ) -> Result<Option<Failed>> {
-        let how = match end {
+        const ENDED: &str = "and was ended with every process that it had started";
+        let (how, advice) = match end {
             End::Exited(status) if status.success() => return Ok(None),
-            End::Exited(status) => how_it_ended(status),
-            End::TooLong => format!(
-                "did not end within {} s, and was stopped; --timeout SECONDS gives it more",
-                self.limit.get().as_secs()
+            End::Exited(status) => (how_it_ended(status), None),
+            End::TooLong => (
+                format!(
+                    "did not finish within {} s, {ENDED}",
+                    self.limit.get().as_secs()
+                ),
+                Some("To allow more time, run again with --timeout SECONDS"),
+            ),
+            End::TooMuch => (
+                format!("printed more than {} MiB, {ENDED}", OUTPUT_MAX >> 20),
+                Some(
+                    "Find out why it prints so much: a loop, or a configuration that asks for debugging",
+                ),
             ),
             End::Stopped(stopped) => {
                 return Err(stopped).with_context(|| format!("waiting for {}", cmd.name()));
@@ -319,7 +364,7 @@ impl Exec {
             how,
             tail: tail.0,
             log,
-            advice: None,
+            advice: advice.map(str::to_owned),
         }))
     }
 
@@ -332,7 +377,7 @@ impl Exec {
                 root: self.root.path().to_owned(),
             })?
         };
-        let mut command = self.doorman()?;
+        let mut command = self.supervisor(cmd)?;
         command
             .arg(program)
             .args(&cmd.args)
@@ -340,14 +385,12 @@ impl Exec {
         Ok(command)
     }
 
-    /// Our own binary, which enters the root and then becomes the program. What it does between fork
-    /// and exec would need unsafe code in this process; a process of its own needs none. It is found
-    /// by the kernel's link to it: its file may have been replaced since we started.
-    fn doorman(&self) -> Result<Command> {
+    /// The supervisor of a program, which the caller names. It is our own binary, found by the kernel's link to it: its
+    /// file may have been replaced since we started.
+    fn supervisor(&self, cmd: &Cmd) -> Result<Command> {
         let root = fs_err::canonicalize(self.root.path())?;
         let mut command = clean_command(Path::new("/proc/self/exe"));
-        let parent = std::process::id().to_string();
-        command.arg(ENTER_ROOT).arg(parent).arg(root);
+        command.args(supervisor::arguments(&root, cmd));
         Ok(command)
     }
 }
@@ -365,7 +408,6 @@ fn clean_command(program: &Path) -> Command {
     command
         .env_clear()
         .envs(given::environment())
-        .stdin(Stdio::null())
         .current_dir("/");
     command
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use self::cache::Cache;
+pub use self::cache::tidy;
 use self::download::Download;
 use self::names::Names;
 use self::request::Client;
@@ -124,7 +125,7 @@ impl Fetcher {
         }
     }
 
-    /// Removes a file from the cache: its bytes are not what they should be.
+    /// Removes a file that this run has put into the cache: its bytes are not what they should be.
     ///
     /// # Errors
     /// When it cannot be removed.

@@ -43,6 +43,7 @@ pub fn script(files: &[String], remove: &[Nevra]) -> String {
 /// What the removed packages had required stays: they may be what the new ones require, too.
 fn transaction(backend: Backend, tmpdir: &str) -> Cmd {
     Cmd::new(backend.to_string())
+        .privileged()
         .arg("-y")
         .args(on_its_own(backend))
         .args([

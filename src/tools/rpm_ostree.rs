@@ -54,6 +54,7 @@ fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
 /// it looks for repositories only.
 pub fn override_replace(files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
     Cmd::new("rpm-ostree")
+        .privileged()
         .args(["override", "replace"])
         .args(files)
         .args(remove.iter().map(|it| format!("--remove={}", it.name)))
@@ -69,13 +70,19 @@ pub fn cleanup() -> Cmd {
 /// A wrapper is a few hundred bytes.
 const WRAPPER_MAX: u64 = 4096;
 
-/// Programs that rpm-ostree replaces during a transaction and puts back at its end, unless killed.
-const SAVED: [&str; 5] = [
-    "systemctl",
-    "groupadd",
-    "useradd",
-    "usermod",
-    "kernel-install",
+/// How the name of a program ends that rpm-ostree has moved aside for the time of a transaction (rust/src/core.rs).
+const SAVED: &str = ".rpmostreesave";
+
+/// The same of releases before 2024.6, which moved `systemctl` only. Others use this suffix, too.
+const SAVED_SYSTEMCTL: &str = "systemctl.backup";
+
+/// Where programs are that scriptlets call.
+const BINS: [&str; 5] = [
+    "usr/bin",
+    "usr/sbin",
+    "usr/local/bin",
+    "usr/local/sbin",
+    "usr/libexec",
 ];
 
 /// What a killed transaction left: (the saved file, the program's place).
@@ -84,17 +91,24 @@ const SAVED: [&str; 5] = [
 /// When a directory cannot be read.
 pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut found = Vec::new();
-    for bin in ["usr/bin", "usr/sbin"] {
+    for bin in BINS {
         // usr/sbin is a link to usr/bin on newer bases: each file is named once.
-        if root.read_link(bin)?.is_some() {
+        if root
+            .lstat(bin)?
+            .is_none_or(|meta| meta.kind != root::Kind::Dir)
+        {
             continue;
         }
-        for name in SAVED {
-            for suffix in ["rpmostreesave", "backup"] {
-                let saved = format!("{bin}/{name}.{suffix}");
-                if root.lstat(&saved)?.is_some() {
-                    found.push((saved, format!("{bin}/{name}")));
-                }
+        for (name, kind) in root.list(bin)? {
+            let is_program = matches!(kind, root::Kind::File | root::Kind::Symlink);
+            let name = name.to_str().unwrap_or_default();
+            let place = match name.strip_suffix(SAVED) {
+                Some(place) if !place.is_empty() => place,
+                _ if name == SAVED_SYSTEMCTL => "systemctl",
+                _ => continue,
+            };
+            if is_program {
+                found.push((format!("{bin}/{name}"), format!("{bin}/{place}")));
             }
         }
     }
@@ -146,6 +160,44 @@ fn names_rpm_ostree(root: &Root, path: &str) -> Result<bool, root::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_moved_aside_is_known_by_its_suffix() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let names = [
+            "usr/sbin/sss_cache.rpmostreesave",
+            "usr/bin/glib-compile-schemas.rpmostreesave",
+            "usr/libexec/helper.rpmostreesave",
+            "usr/bin/systemctl.backup",
+        ];
+        let others = [
+            "usr/bin/mine.backup",
+            "usr/bin/.rpmostreesave",
+            "usr/bin/x.rpmostreesave.bak",
+        ];
+        for name in names.iter().chain(&others) {
+            let (bin, _) = name.rsplit_once('/').unwrap();
+            root.create_dir_all(bin, 0o755).unwrap();
+            root.write(name, b"\x7fELF", 0o755).unwrap();
+        }
+        let mut found: Vec<_> = leftovers(&root).unwrap();
+        found.sort();
+        let mut expected = names.map(|name| {
+            let place = name.trim_end_matches(".rpmostreesave");
+            (
+                name.to_owned(),
+                place.trim_end_matches(".backup").to_owned(),
+            )
+        });
+        expected.sort();
+        assert_eq!(found, expected);
+        heal(&root).unwrap();
+        for (saved, place) in expected {
+            assert!(root.is_file(&place).unwrap() && root.lstat(&saved).unwrap().is_none());
+        }
+        assert!(others.iter().all(|name| root.is_file(name).unwrap()));
+    }
 
     #[test]
     fn versions_are_read_and_ordered() {

@@ -23,16 +23,22 @@ use crate::tree::Tree;
 /// Where the programs come from that the stubs, shell scripts, are made of.
 const BUSYBOX: &str = "/bin/busybox";
 
-const APPLETS: [&str; 20] = [
+const APPLETS: [&str; 21] = [
     "cat", "chmod", "cp", "dd", "env", "find", "grep", "kill", "ls", "mkdir", "mv", "pwd",
-    "readlink", "rm", "sed", "sh", "sleep", "sort", "touch", "wc",
+    "readlink", "rm", "sed", "setsid", "sh", "sleep", "sort", "touch", "wc",
 ];
 
 /// Programs that rpm-ostree wraps during a transaction; nobody runs them here.
 pub const PROGRAMS: [&str; 4] = ["systemctl", "useradd", "groupadd", "usermod"];
 
 /// Variables of the caller that no child may get.
-const HOSTILE: [(&str, &str); 7] = [
+const HOSTILE: [(&str, &str); 13] = [
+    ("DRACUT_BINDIR", "/hostile"),
+    ("DRACUT_RUNTIMEDIR", "/hostile"),
+    ("DRACUT_LDD", "/hostile"),
+    ("DRACUT_INSTALL", "/hostile"),
+    ("KERNEL_INSTALL_PLUGINS", "/hostile"),
+    ("SYSTEMD_OFFLINE", "hostile"),
     ("DRACUT_TMPDIR", "/hostile"),
     ("DRACUT_NO_XATTR", "hostile"),
     ("LD_LIBRARY_PATH", "/hostile"),
@@ -338,18 +344,18 @@ impl Bed {
         wait_until(start, begun);
     }
 
-    /// What a killed program had started ends by itself, in a moment.
+    /// Waits for the supervisors of what a killed program had started: they end after that.
     fn wait_for_orphans(&self) {
-        let is_inside = |process: &fs_err::DirEntry| {
-            fs_err::read_link(process.path().join("root")).is_ok_and(|root| root == self.root())
+        let root = self.root().display().to_string();
+        let is_one = |line: &[u8]| {
+            let line = String::from_utf8_lossy(line);
+            let mut words = line.split('\0');
+            words.any(|word| ["__supervise", "__init"].contains(&word))
+                && words.any(|it| it == root)
         };
-        while fs_err::read_dir("/proc")
-            .unwrap()
-            .flatten()
-            .any(|it| is_inside(&it))
-        {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("the end of all programs", || {
+            !commands().iter().any(|it| is_one(it))
+        });
     }
 
     /// Puts the root on a file system of that size (bytes), until the guard goes.
@@ -409,7 +415,15 @@ impl Bed {
         signal: Option<(Signal, &dyn Fn())>,
         change: impl FnOnce(&mut Command),
     ) -> Ran {
-        for log in ["order.log", "env.log", "stdin.log", "seen.log", "mark"] {
+        for log in [
+            "order.log",
+            "env.log",
+            "stdin.log",
+            "seen.log",
+            "state.log",
+            "mark",
+            "kill",
+        ] {
             let _ = fs_err::remove_file(self.path(&format!("stub/{log}")));
         }
         let mut args = args.to_vec();
@@ -440,7 +454,12 @@ impl Bed {
             moment();
             kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         }
-        let (status, stdout, stderr) = wait(child);
+        let kill_it = self.path("stub/kill");
+        let (status, stdout, stderr) = wait_and(child, &|child| {
+            if kill_it.exists() {
+                child.kill().unwrap();
+            }
+        });
         drop((command, typed));
         self.wait_for_orphans();
         let mut rest = String::new();
@@ -499,8 +518,20 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// The command lines of all processes, as `/proc` has them.
+pub fn commands() -> Vec<Vec<u8>> {
+    let processes = fs_err::read_dir("/proc").unwrap().flatten();
+    let lines = processes.map(|it| fs_err::read(it.path().join("cmdline")).unwrap_or_default());
+    lines.collect()
+}
+
 /// Waits for the end, with both streams; no status where it hangs.
-pub fn wait(mut child: Child) -> (Option<i32>, String, String) {
+pub fn wait(child: Child) -> (Option<i32>, String, String) {
+    wait_and(child, &|_| {})
+}
+
+/// As [`wait`]; `meanwhile` is done again and again.
+fn wait_and(mut child: Child, meanwhile: &dyn Fn(&mut Child)) -> (Option<i32>, String, String) {
     let drain = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -521,7 +552,10 @@ pub fn wait(mut child: Child) -> (Option<i32>, String, String) {
                 child.wait().unwrap();
                 break None;
             }
-            None => std::thread::sleep(Duration::from_millis(5)),
+            None => {
+                meanwhile(&mut child);
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
     };
     (status, stdout.join().unwrap(), stderr.join().unwrap())

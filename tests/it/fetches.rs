@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ostree_kernel::sys::fetch::{Fetcher, Limits};
+use ostree_kernel::sys::fetch::{self, Fetcher, Limits};
 use ostree_kernel::sys::root::Root;
 use tempfile::TempDir;
 
@@ -267,7 +267,26 @@ fn the_cache_notices_a_changed_file() {
         place.gets(&server, b"two", false);
         place.gets(&server, b"two", true);
         assert_eq!(server.requests().len(), 4);
-        assert_eq!(place.names().len(), 2, "the old file is gone");
+        assert_eq!(
+            place.names().len(),
+            3,
+            "the old file stays until the run is accepted"
+        );
+        let strangers = ["film.mkv.part", "x.json"].map(|name| place.cache().join(name));
+        for path in &strangers {
+            fs_err::write(path, "").unwrap();
+        }
+        let dir = place.cache().join(format!("{}.0.part", "0".repeat(64)));
+        fs_err::create_dir(&dir).unwrap();
+        for path in strangers.iter().chain([&dir]) {
+            let file = fs_err::File::open(path).unwrap().into_file();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        fetch::tidy(&place.cache()).unwrap();
+        assert!(strangers.iter().chain([&dir]).all(|path| path.exists()));
+        assert_eq!(place.names().len(), 5, "the old file is gone, and no other");
+        place.gets(&server, b"two", true);
+        assert_eq!(server.requests().len(), 5);
     }
     // Nothing says that it is unchanged: it is fetched.
     let server = Server::scripted(|_, _, stream| answer(stream, 200, "", b"one"));

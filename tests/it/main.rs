@@ -44,6 +44,8 @@ mod names;
 #[cfg(test)]
 mod packaging;
 #[cfg(test)]
+mod processes;
+#[cfg(test)]
 mod proves;
 #[cfg(test)]
 mod ran;

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::SystemTime;
 
 use crate::bed::Bed;
 use crate::kernels::NEW;
@@ -388,4 +389,39 @@ fn proxies_are_those_of_the_environment() {
     });
     ran.ends_with(0);
     assert_eq!(proxy.requests().len(), 4, "the proxy was not asked");
+}
+
+#[test]
+fn a_refused_run_removes_nothing_from_the_cache_directory() {
+    let bed = Bed::new();
+    let cache = bed.beside("cache");
+    let old = |name: &str| {
+        let path = cache.join(name);
+        let file = fs_err::File::create(&path).unwrap().into_file();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        path
+    };
+    let half = old(&format!("{}.0.part", "0".repeat(64)));
+    let film = old("film.mkv.part");
+    // Unsigned packages of the network are refused; pinned they are taken.
+    let files: Vec<_> = NEW
+        .packages()
+        .iter()
+        .map(|it| (it.nevra(), it.rpm()))
+        .collect();
+    let server = Server::start(200, "application/x-rpm", move |path| {
+        let file = files
+            .iter()
+            .find(|(nevra, _)| path == format!("/{nevra}.rpm"));
+        file.map(|(_, bytes)| bytes.clone()).unwrap_or_default()
+    });
+    let mut args = vec!["replace".to_owned()];
+    for package in NEW.packages() {
+        args.push(server.url(&format!("{}.rpm", package.nevra())));
+    }
+    bed.run(&args).ends_with(3);
+    assert!(half.exists() && film.exists());
+    args.push("--allow-unsigned".to_owned());
+    bed.run(&args).ends_with(0);
+    assert!(!half.exists() && film.exists());
 }

@@ -15,6 +15,12 @@ is() {
     return 1
 }
 
+# Has ostree-kernel killed, which is outside of this PID namespace: the test does it.
+kill_caller() {
+    : >/stub/kill
+    sleep 600
+}
+
 # A fault of tests/it/fault.rs, "NUMBER HOW": it strikes the program that is called as that number.
 strike() {
     case "$1" in
@@ -22,8 +28,8 @@ strike() {
     killed) kill -9 $$ ;;
     hangs) exec sleep 600 ;;
     fills) dd if=/dev/zero of=/fill bs=64k 2>/dev/null ;;
-    parent) kill -9 $PPID ;;
-    parent-after) trap 'kill -9 $PPID' EXIT ;;
+    parent) kill_caller ;;
+    parent-after) trap kill_caller EXIT ;;
     esac
 }
 
@@ -124,3 +130,20 @@ fault=$(cat /stub/fault 2>/dev/null)
 if [ "${fault%% *}" = "$(wc -l </stub/order.log)" ]; then
     strike "${fault#* }"
 fi
+
+# What the test wants to know of a process.
+if [ -e /stub/look ]; then
+    {
+        grep -E 'NoNewPrivs|Umask' /proc/self/status
+        ls -l /proc/self/fd
+        for process in /proc/[0-9]*; do echo "process ${process#/proc/}"; done
+    } | sed "s/^/$me: /" >>/stub/state.log
+fi
+
+# A daemon: in a session of its own, and it holds the output open.
+is daemon && setsid sleep 5353 &
+is asks-caller && kill -9 $PPID
+is flood && dd if=/dev/zero bs=64k
+is flood-lines && while :; do echo; done
+is flood-errors && dd if=/dev/zero bs=64k >&2
+true

@@ -5,12 +5,16 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
+/// The umask of programs, whatever that of our caller is: what they make in an image is for everybody to read.
+pub(super) const UMASK: u32 = 0o022;
+
 /// A command line: a program's name, its arguments and the variables that it gets on top.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cmd {
     pub(super) program: String,
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(&'static str, OsString)>,
+    pub(super) is_privileged: bool,
 }
 
 impl Cmd {
@@ -21,7 +25,16 @@ impl Cmd {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
+            is_privileged: false,
         }
+    }
+
+    /// Runs the program without `no_new_privs`, for package managers: under SELinux rpm starts scriptlets in a domain of
+    /// their own, which the kernel refuses to a process that has given up new privileges, and the scriptlet fails.
+    #[must_use]
+    pub fn privileged(mut self) -> Self {
+        self.is_privileged = true;
+        self
     }
 
     /// Adds one argument.

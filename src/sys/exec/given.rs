@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a program gets of us beside its arguments.
+//! The environment of programs, and all else that they get of us beside their arguments.
 
 use std::ffi::OsString;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 
+use super::cmd::UMASK;
 use super::{Cmd, PATH, quote};
 
 /// Variables of the caller that reach a child: proxies, the container marker that rpm-ostree looks
@@ -24,8 +25,8 @@ const PASSED: [&str; 11] = [
     "SOURCE_DATE_EPOCH",
 ];
 
-/// What [`given`] takes of `/proc/self/status`: who we are, what we may do, and how new files begin.
-const STATUS: [&str; 4] = ["Uid:", "Gid:", "CapEff:", "Umask:"];
+/// The lines of `/proc/self/status` that are part of [`given`]: the user and the privileges, which programs inherit.
+const STATUS: [&str; 3] = ["Uid:", "Gid:", "CapEff:"];
 
 /// The environment of every program.
 pub(super) fn environment() -> Vec<(&'static str, OsString)> {
@@ -36,13 +37,13 @@ pub(super) fn environment() -> Vec<(&'static str, OsString)> {
     ours.into_iter().chain(passed).collect()
 }
 
-/// All that a program gets of us, as a text that is the same where that is: its command line, its environment, its user,
-/// privileges and umask, and the user name space.
+/// Returns all that a program gets of us, as text: its command line, environment, user, privileges, umask and user
+/// namespace. Equal texts mean that it gets the same.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
 pub fn given(cmd: &Cmd) -> Result<String> {
-    let mut text = format!("{cmd}\n");
+    let mut text = format!("{cmd}\numask={UMASK:o}\nprivileged={}\n", cmd.is_privileged);
     for (name, value) in environment() {
         writeln!(text, "{name}={}", quote(&value))?;
     }
@@ -70,13 +71,15 @@ mod tests {
         let text = given(&cmd);
         assert_eq!(text, given(&cmd));
         assert_ne!(text, given(&cmd.clone().arg("x")));
+        assert_ne!(text, given(&cmd.clone().privileged()));
         assert_ne!(text, given(&cmd.env("DRACUT_NO_XATTR", "1")));
         for part in [
             "dracut -f\n",
             "\nHOME=/\n",
             "\nUid:\t",
             "\nCapEff:\t",
-            "\nUmask:\t",
+            "\numask=22\n",
+            "\nprivileged=false\n",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 const LINE_MAX: u64 = 64 * 1024;
 
 /// How many of the last lines of a failed program are kept for the error.
-const TAIL_LINES: usize = 12;
+const TAIL_LINES: usize = 20;
 
 /// The last lines, without empty ones.
 #[derive(Default)]
@@ -25,8 +25,11 @@ impl Tail {
     }
 }
 
-/// Hands each line to `line`, without its end and control characters, cut at [`LINE_MAX`].
-pub(super) fn each_line(mut input: impl BufRead, line: &mut dyn FnMut(String)) -> io::Result<()> {
+/// Hands each line to `line`, without its end and control characters, cut at [`LINE_MAX`], with the bytes that it took.
+pub(super) fn each_line(
+    mut input: impl BufRead,
+    line: &mut dyn FnMut(String, usize),
+) -> io::Result<()> {
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
@@ -39,7 +42,7 @@ pub(super) fn each_line(mut input: impl BufRead, line: &mut dyn FnMut(String)) -
             .map(|c| if c == '\t' { ' ' } else { c })
             .filter(|c| !c.is_control())
             .collect();
-        line(text);
+        line(text, bytes.len());
     }
 }
 
@@ -52,7 +55,7 @@ mod tests {
         let mut lines = Vec::new();
         let long = [b'x'; LINE_MAX as usize + 1];
         let input = [b"\x1b[31mred\tfox\r\n".as_slice(), &long].concat();
-        each_line(&input[..], &mut |line| lines.push(line.len())).unwrap();
+        each_line(&input[..], &mut |line, _| lines.push(line.len())).unwrap();
         assert_eq!(lines, ["[31mred fox".len(), LINE_MAX as usize, 1]);
     }
 }

@@ -4,6 +4,9 @@
 //! A file lies under its own SHA-256, and what a URL gave last under the SHA-256 of the URL with
 //! `.json`. Both appear by a rename, so builds that share the directory disturb nobody: there is no
 //! lock in it, and half a download has a name of its own.
+//!
+//! The directory may hold files of others. Only [`tidy`] removes what an earlier run has left: regular files with a name of
+//! our exact form, and only once the run is known to go on.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,10 +16,13 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::sys::root::Root;
+use crate::sys::root::{Kind, Root};
 
 /// How the name of half a download ends.
 const PART: &str = ".part";
+
+/// How the name of a note on a URL ends.
+const NOTE: &str = ".json";
 
 /// A half download that nobody has written to for so long belongs to a killed run.
 const PART_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,6 +44,9 @@ pub struct Entry {
     pub etag: Option<String>,
     /// When the server says that they changed.
     pub last_modified: Option<String>,
+    /// Digests of what the URL gave before, whose files go when the cache is tidied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<String>,
 }
 
 /// A directory of downloads.
@@ -71,7 +80,6 @@ impl Cache {
         // Whether it can be written is known by doing it.
         let (name, _) = cache.part("probe")?;
         cache.drop_part(&name)?;
-        cache.sweep()?;
         Ok(cache)
     }
 
@@ -99,18 +107,22 @@ impl Cache {
         Ok(())
     }
 
-    /// Keeps a whole download. An older file of the same URL goes.
-    pub fn keep(&self, part: &str, entry: &Entry) -> Result<()> {
-        let old = self.entry(&entry.url)?;
+    /// Keeps a whole download. An older file of the same URL is noted as superseded.
+    pub fn keep(&self, part: &str, mut entry: Entry) -> Result<()> {
+        if let Some(old) = self.entry(&entry.url)? {
+            entry.superseded = old.superseded;
+            entry.superseded.push(old.sha256);
+            entry.superseded.retain(|sha256| *sha256 != entry.sha256);
+        }
         self.door
             .rename(self.path(part), self.path(&entry.sha256))?;
+        self.note(&entry)
+    }
+
+    fn note(&self, entry: &Entry) -> Result<()> {
         let json = serde_json::to_vec(entry).context("noting what was downloaded")?;
-        self.door
-            .write(self.path(&Self::note(&entry.url)), &json, 0o600)?;
-        match old.filter(|old| old.sha256 != entry.sha256) {
-            Some(old) => self.forget(&old.sha256),
-            None => Ok(()),
-        }
+        let name = Self::note_name(&entry.url);
+        Ok(self.door.write(self.path(&name), &json, 0o600)?)
     }
 
     /// The file with this digest.
@@ -127,7 +139,7 @@ impl Cache {
         Ok(file.map(|file| (entry, file)))
     }
 
-    /// Removes the file with this digest.
+    /// Removes the file with this digest, which this run has downloaded.
     pub fn forget(&self, sha256: &str) -> Result<()> {
         self.door.remove_file(self.path(sha256))?;
         Ok(())
@@ -135,15 +147,24 @@ impl Cache {
 
     /// A note that cannot be read is none.
     fn entry(&self, url: &str) -> Result<Option<Entry>> {
-        let bytes = self.door.read(self.path(&Self::note(url)), ENTRY_MAX)?;
-        let entry = bytes.and_then(|bytes| serde_json::from_slice::<Entry>(&bytes).ok());
-        let is_digest =
-            |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        Ok(entry.filter(|entry| entry.url == url && is_digest(&entry.sha256)))
+        let name = self.path(&Self::note_name(url));
+        if !self.door.is_file(&name)? {
+            return Ok(None);
+        }
+        let bytes = self.door.read(name, ENTRY_MAX)?;
+        Ok(bytes
+            .and_then(|bytes| Self::parse(&bytes))
+            .filter(|entry| entry.url == url))
     }
 
-    fn note(url: &str) -> String {
-        format!("{}.json", hex::encode(Sha256::digest(url)))
+    fn parse(bytes: &[u8]) -> Option<Entry> {
+        let mut entry: Entry = serde_json::from_slice(bytes).ok()?;
+        entry.superseded.retain(|text| is_digest(text));
+        is_digest(&entry.sha256).then_some(entry)
+    }
+
+    fn note_name(url: &str) -> String {
+        format!("{}{NOTE}", hex::encode(Sha256::digest(url)))
     }
 
     fn path(&self, name: &str) -> String {
@@ -153,22 +174,100 @@ impl Cache {
         }
     }
 
-    /// Removes what killed runs left.
-    fn sweep(&self) -> Result<()> {
-        for (name, _) in self.door.list("")? {
-            let name = name.to_string_lossy();
-            if !name.ends_with(PART) {
-                continue;
-            }
-            let Ok(Some(file)) = self.door.open_file(&*name) else {
-                continue;
-            };
-            let modified = file.metadata().and_then(|meta| meta.modified());
-            let age = modified.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-            if age.is_ok_and(|age| age > PART_AGE) {
-                self.drop_part(&name)?;
-            }
+    /// Removes a file of ours if it is old.
+    fn remove_if_old(&self, name: &str) -> Result<()> {
+        let modified = self.door.lstat(name)?.map_or(0, |meta| meta.mtime);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_secs() as i64);
+        if now.saturating_sub(modified) > PART_AGE.as_secs() as i64 {
+            self.drop_part(name)?;
         }
         Ok(())
+    }
+
+    /// Removes the files that a note says are superseded.
+    fn remove_superseded(&self, note: &str) -> Result<()> {
+        let bytes = self.door.read(note, ENTRY_MAX)?.unwrap_or_default();
+        let Some(mut entry) = Self::parse(&bytes) else {
+            return Ok(());
+        };
+        if entry.superseded.is_empty() || Self::note_name(&entry.url) != note {
+            return Ok(());
+        }
+        for old in std::mem::take(&mut entry.superseded) {
+            if self.is_own_file(&old)? {
+                self.forget(&old)?;
+            }
+        }
+        self.note(&entry)
+    }
+
+    fn is_own_file(&self, name: &str) -> Result<bool> {
+        let meta = self.door.lstat(name)?;
+        Ok(meta.is_some_and(|meta| meta.kind == Kind::File))
+    }
+}
+
+/// Removes from the cache directory `dir` what killed runs left, and files that others have superseded.
+///
+/// # Errors
+/// When the directory cannot be read, or a file cannot be removed.
+pub fn tidy(dir: &Path) -> Result<()> {
+    let cache = Cache {
+        door: Root::open(dir)?,
+        dir: String::new(),
+    };
+    for (name, kind) in cache.door.list("")? {
+        let Some(name) = name.to_str().filter(|_| kind == Kind::File) else {
+            continue;
+        };
+        if is_part(name) {
+            cache.remove_if_old(name)?;
+        } else if name.strip_suffix(NOTE).is_some_and(is_digest) {
+            cache.remove_superseded(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether half a download is called so: `SHA256.NUMBER.part`.
+fn is_part(name: &str) -> bool {
+    let parts = name
+        .strip_suffix(PART)
+        .and_then(|name| name.split_once('.'));
+    parts.is_some_and(|(key, number)| {
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        is_digest(key) && is_number
+    })
+}
+
+/// Whether it is a SHA-256 as we write it.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_downloads_are_known_by_their_exact_names() {
+        let key = "0f".repeat(32);
+        assert!(is_part(&format!("{key}.0.part")));
+        assert!(is_part(&format!("{key}.12.part")));
+        for other in [
+            "film.mkv.part".to_owned(),
+            format!("{key}.part"),
+            format!("{key}..part"),
+            format!("{key}.x.part"),
+            format!("{}.0.part", "0F".repeat(32)),
+            format!("{}.0.part", "0".repeat(63)),
+            format!("{key}.0.part.bak"),
+        ] {
+            assert!(!is_part(&other), "{other}");
+        }
     }
 }

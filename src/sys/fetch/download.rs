@@ -93,12 +93,14 @@ impl Download<'_> {
             sha256: hex::encode(part.sha256.finalize()),
             etag: part.etag,
             last_modified: part.last_modified,
+            superseded: Vec::new(),
         };
-        self.cache.keep(part_name, &entry)?;
+        let sha256 = entry.sha256.clone();
+        self.cache.keep(part_name, entry)?;
         part.file.rewind().context("reading what was downloaded")?;
         let fetched = Fetched {
             file: part.file,
-            sha256: entry.sha256,
+            sha256,
             from_cache: false,
         };
         Ok((fetched, part.size))

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The namespaces that programs below another root run in: no process of the host is seen or reached, nothing survives,
+//! and the host's file systems are not mounted.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::CloneFlags;
+use nix::unistd::{chdir, chroot, pivot_root};
+
+use crate::sys::root::{self, Root};
+
+/// What it takes.
+const NEEDS: &str = "changing the root directory needs CAP_SYS_ADMIN and CAP_SYS_CHROOT";
+
+const NONE: Option<&str> = None;
+
+/// Makes namespaces of mounts, processes, System V IPC and host names for this process, or for its next child: the PID
+/// namespace begins with that.
+///
+/// # Errors
+/// When the system does not allow it.
+pub(super) fn unshare() -> Result<()> {
+    let flags = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    nix::sched::unshare(flags).context(NEEDS)
+}
+
+/// Makes `root` the root directory, with the host's `/sys` and `/dev` and a `/proc` of this namespace.
+///
+/// # Errors
+/// Names the step that failed.
+pub(super) fn enter(root: &Path) -> Result<()> {
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(NONE, "/", NONE, private, NONE).context(NEEDS)?;
+    bind(root, root)?;
+    // Opened after the mount, below which the others go.
+    let tree = Root::open(root)?;
+    for dir in ["proc", "sys", "dev"] {
+        let meta = tree.lstat(dir)?;
+        if meta.is_some_and(|meta| meta.kind == root::Kind::Dir) {
+            let place = root.join(dir);
+            match dir {
+                "proc" => mount_proc(&place)?,
+                _ => bind(&Path::new("/").join(dir), &place)?,
+            }
+        }
+    }
+    change(root).context(NEEDS)
+}
+
+fn bind(from: &Path, to: &Path) -> Result<()> {
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    mount(Some(from), to, NONE, flags, NONE)
+        .with_context(|| format!("mounting {} at {}", from.display(), to.display()))
+}
+
+/// Mounts a `/proc` that shows this PID namespace only. A container whose own `/proc` is masked may not make one
+/// (mount_too_revealing in fs/namespace.c of Linux); programs get the container's then.
+fn mount_proc(place: &Path) -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    match mount(Some("proc"), place, Some("proc"), flags, NONE) {
+        Err(Errno::EPERM) => bind(Path::new("/proc"), place),
+        done => done.with_context(|| format!("mounting a new /proc at {}", place.display())),
+    }
+}
+
+/// Leaves nothing of the old root mounted, so that no second chroot leads back to it.
+fn change(root: &Path) -> nix::Result<()> {
+    chdir(root)?;
+    match pivot_root(".", ".") {
+        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
+        // The old root is no mount, as in an initramfs or a chroot.
+        Err(Errno::EINVAL) => chroot(".")?,
+        Err(errno) => return Err(errno),
+    }
+    chdir("/")
+}
