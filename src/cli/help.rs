@@ -45,7 +45,7 @@ Files:
   /var/cache/ostree-kernel
       Downloads. Mount a cache there to keep them for the next build.
   /run/ostree-kernel/log
-      The output of a failed run's programs, until the container is removed.
+      With --root DIR: the output of a failed run's programs, up to 64 MiB.
   /etc/pki/rpm-gpg
       The public keys to verify packages with.
   /etc/hosts, /etc/resolv.conf
@@ -70,7 +70,27 @@ Exit status:
   1  a step failed; the last line says how to continue
   2  the command line is wrong
   3  refused; nothing changed outside the cache, /run and the --report file
-  4  the new initramfs is not fit to boot; nothing was committed";
+  4  the new initramfs is not fit to boot; nothing was committed
+
+What is executed:
+  programs of the tree
+      rpm, rpm-ostree or dnf (and the scriptlets of the packages), depmod,
+      dracut, ostree; with --dry-run only what reads. Each runs inside the tree
+      as its root directory, with a fixed PATH, an environment of known
+      variables, umask 022, no open file of the caller, and standard input null.
+  --root DIR
+      Each program gets namespaces of its own for processes (with a /proc that
+      shows these only), mounts, System V IPC and the host name; /dev, /sys and
+      the network are the host's. It is root of the host all the same: work on
+      trees that you trust, or in a virtual machine. Inside a container that
+      masks /proc, programs see that container's /proc.
+  no_new_privs
+      Set for all but package managers: under SELinux rpm starts scriptlets in
+      a domain of their own, which the kernel would refuse.
+  the end of a program
+      When it ends, runs longer than --timeout, prints more than 64 MiB, or
+      ostree-kernel is stopped or killed, everything that it has started is
+      killed, daemons too.";
 
 /// For `rebuild`.
 pub const REBUILD: &str = "\
@@ -84,7 +104,26 @@ Exit status:
   1  a step failed; the last line says how to continue
   2  the command line is wrong
   3  refused; nothing changed outside /run and the --report file
-  4  the new initramfs is not fit to boot; nothing was committed";
+  4  the new initramfs is not fit to boot; nothing was committed
+
+What is executed:
+  programs of the tree
+      rpm, depmod, dracut, rpm-ostree and ostree. Each runs inside the tree as
+      its root directory, with a fixed PATH, an environment of known variables,
+      umask 022, no open file of the caller, and standard input null.
+  --root DIR
+      Each program gets namespaces of its own for processes (with a /proc that
+      shows these only), mounts, System V IPC and the host name; /dev, /sys and
+      the network are the host's. It is root of the host all the same: work on
+      trees that you trust, or in a virtual machine. Inside a container that
+      masks /proc, programs see that container's /proc.
+  no_new_privs
+      Set for all but package managers: under SELinux rpm starts scriptlets in
+      a domain of their own, which the kernel would refuse.
+  the end of a program
+      When it ends, runs longer than --timeout, prints more than 64 MiB, or
+      ostree-kernel is stopped or killed, everything that it has started is
+      killed, daemons too.";
 
 /// For `verify`.
 pub const VERIFY: &str = "\

@@ -11,14 +11,13 @@
 
 mod child;
 mod cmd;
+mod environment;
 mod find;
-mod given;
 mod lines;
 mod namespace;
 mod supervisor;
 
 pub use cmd::{Cmd, quote};
-pub use given::given;
 pub use supervisor::run as supervise;
 
 use std::cell::{Cell, RefCell};
@@ -407,7 +406,7 @@ fn clean_command(program: &Path) -> Command {
     let mut command = program_command(program);
     command
         .env_clear()
-        .envs(given::environment())
+        .envs(environment::environment())
         .current_dir("/");
     command
 }

@@ -133,7 +133,10 @@ fn what_rpm_ostree_moved_aside_is_found_by_its_suffix() {
         let source = bed.source();
         let ran = match command {
             "replace" => bed.run(&["replace", &source]),
-            _ => bed.run(&["rebuild"]),
+            _ => {
+                bed.dracut_makes(OLD, Fault::None);
+                bed.run(&["rebuild"])
+            }
         };
         ran.ends_with(0);
         let is_back = ran.after.file("usr/sbin/sss_cache") == Some(program.as_bytes());

@@ -285,6 +285,8 @@ fn the_cache_notices_a_changed_file() {
         fetch::tidy(&place.cache()).unwrap();
         assert!(strangers.iter().chain([&dir]).all(|path| path.exists()));
         assert_eq!(place.names().len(), 5, "the old file is gone, and no other");
+        fs_err::remove_dir(&dir).unwrap();
+        fs_err::remove_file(&strangers[0]).unwrap();
         place.gets(&server, b"two", true);
         assert_eq!(server.requests().len(), 5);
     }

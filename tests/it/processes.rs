@@ -24,7 +24,10 @@ fn is_daemon(line: &[u8]) -> bool {
 
 #[track_caller]
 fn leaves_no_daemon(ran: &Ran) {
-    ran.require(!commands().iter().any(|line| is_daemon(line)), "a daemon lives on");
+    ran.require(
+        !commands().iter().any(|line| is_daemon(line)),
+        "a daemon lives on",
+    );
 }
 
 #[test]
