@@ -4,10 +4,32 @@
 use std::collections::BTreeSet;
 
 use super::{Answer, Finding, Subject, listed, show};
-use crate::kernel::modules::ModuleName;
+use crate::kernel::modules::{ModuleList, ModuleName};
 
 /// Where weak-modules, akmods and dkms put them, relative to the kernel's directory.
-pub const PLACES: [&str; 3] = ["extra/", "updates/", "weak-updates/"];
+const PLACES: [&str; 3] = ["extra/", "updates/", "weak-updates/"];
+
+/// Whether a module, by its path relative to the kernel's directory, is not one of those that the kernel
+/// was built with: `modules.order` lists these, wherever a package puts them (kernel-modules-extra of
+/// RHEL: `extra`). VirtualBox's are in `misc`, NVIDIA's in `kernel/drivers/video` or `nvidia`. Without
+/// the list the usual places tell.
+pub fn is_out_of_tree(path: &[u8], order: Option<&ModuleList>) -> bool {
+    match order.filter(|order| !order.paths().is_empty()) {
+        Some(order) => ModuleName::of_path(path).is_some_and(|name| !order.contains(&name)),
+        None => is_in_places(path),
+    }
+}
+
+/// Whether a module may have been built elsewhere: it is out-of-tree, or lies where such modules do and
+/// takes the place of one of the kernel's own.
+pub fn is_foreign(path: &[u8], order: Option<&ModuleList>) -> bool {
+    is_in_places(path) || is_out_of_tree(path, order)
+}
+
+fn is_in_places(path: &[u8]) -> bool {
+    let mut places = PLACES.iter();
+    places.any(|place| path.starts_with(place.as_bytes()))
+}
 
 pub fn kmods(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;

@@ -34,7 +34,7 @@ use std::{iter, panic, thread};
 pub use baseline::{Baseline, plain_firmware};
 pub use drivers::DRIVER_CHECK;
 pub use hmac::Hmac;
-pub use kmods::PLACES;
+pub use kmods::{is_foreign, is_out_of_tree};
 pub use omitted::Omitted;
 pub use registry::CHECKS;
 pub use remedy::{Remedy, Situation};

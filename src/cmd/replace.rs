@@ -45,6 +45,9 @@ pub struct Args {
     /// sub-package, a kmod, or a package that requires the kernel
     #[arg(long, value_name = "NAME", help_heading = "Plan")]
     pub remove: Vec<String>,
+    /// Hide the image's repositories from rpm-ostree during the transaction
+    #[arg(long, help_heading = "Plan")]
+    pub no_repos: bool,
     /// Options of `replace` and `rebuild`.
     #[command(flatten)]
     pub ending: Ending,
@@ -130,6 +133,7 @@ impl Args {
             remove: self.remove.clone(),
             require_signature: self.sources.require_signature,
             allow_unsigned: self.sources.allow_unsigned,
+            no_repos: self.no_repos,
             pinned_command: sources::pinned_command(sources),
         }
     }

@@ -13,6 +13,7 @@ use rpm::{DependencyFlags, DigestStatus, IndexTag, PackageMetadata};
 use sha2::{Digest, Sha256};
 
 use super::capability::{Capability, Op};
+use super::files::Files;
 use super::nevra::Nevra;
 use super::signature::{Keyring, Signature};
 use crate::kernel::kver::{self, Kver};
@@ -36,12 +37,18 @@ pub struct Package {
     pub requires: Vec<Capability>,
     /// What goes when it comes.
     pub obsoletes: Vec<Capability>,
+    /// The source package that it was built from, empty where none is named.
+    pub source: String,
     /// The kver K when this package owns `lib/modules/K/vmlinuz`.
     pub vmlinuz: Option<Kver>,
+    /// The kernel image that it brings in `/boot` where it brings none in `lib/modules`: its path.
+    pub in_boot: Option<String>,
     /// The kernel modules that it owns: the directory in `lib/modules`, and the name.
     pub modules: BTreeSet<(String, ModuleName)>,
     /// The directories of its files, relative to the root.
     pub dirs: BTreeSet<PathBuf>,
+    /// Whether it has files at all; a meta package has none.
+    pub has_files: bool,
     /// SHA-256 of the header (hexadecimal), as the rpmdb keeps it in `SHA256HEADER`.
     pub header_sha256: String,
     /// What its signature came to.
@@ -139,13 +146,17 @@ impl Package {
             return Err(PackageError::Source(nevra));
         }
         let header = metadata.header_bytes().map_err(in_header)?;
+        let files = Files::of(metadata).map_err(in_header)?;
         Ok(Self {
             provides: capabilities(metadata.get_provides().map_err(in_header)?),
             requires: capabilities(metadata.get_requires().map_err(in_header)?),
             obsoletes: capabilities(metadata.get_obsoletes().map_err(in_header)?),
-            vmlinuz: vmlinuz(metadata)?,
-            modules: modules(metadata)?,
-            dirs: dirs(metadata)?,
+            source: source(metadata),
+            vmlinuz: files.vmlinuz()?,
+            in_boot: files.in_boot(),
+            modules: files.modules(),
+            dirs: files.dirs(),
+            has_files: !files.is_empty(),
             header_sha256: hex(&Sha256::digest(&header)),
             signature: keys.judge(metadata, &header),
             nevra,
@@ -170,6 +181,17 @@ impl Package {
                 .iter()
                 .chain(&self.requires)
                 .any(|cap| cap.is_uname_r() && cap.version == kver.as_str())
+    }
+}
+
+/// The source package; a package that was not built from one says `(none)`.
+fn source(metadata: &PackageMetadata) -> String {
+    let name = metadata.get_source_rpm().unwrap_or_default();
+    let is_one = name.ends_with("src.rpm");
+    if is_one {
+        name.to_owned()
+    } else {
+        String::new()
     }
 }
 
@@ -213,49 +235,6 @@ fn capabilities(from: Vec<rpm::Dependency>) -> Vec<Capability> {
             version: dependency.version,
         })
         .collect()
-}
-
-/// `lib/modules/K/vmlinuz` in the file list gives K.
-fn vmlinuz(metadata: &PackageMetadata) -> Result<Option<Kver>, PackageError> {
-    let mut found: Option<Kver> = None;
-    for path in in_lib_modules(metadata)? {
-        let Some(kver) = path.strip_suffix("/vmlinuz") else {
-            continue;
-        };
-        let kver = Kver::new(kver)?;
-        match found {
-            Some(other) if other != kver => return Err(PackageError::TwoKernels(other, kver)),
-            _ => found = Some(kver),
-        }
-    }
-    Ok(found)
-}
-
-fn modules(metadata: &PackageMetadata) -> Result<BTreeSet<(String, ModuleName)>, PackageError> {
-    let module = |path: String| {
-        let (dir, file) = path.split_once('/')?;
-        Some((dir.to_owned(), ModuleName::of_path(file.as_bytes())?))
-    };
-    Ok(in_lib_modules(metadata)?.filter_map(module).collect())
-}
-
-fn dirs(metadata: &PackageMetadata) -> Result<BTreeSet<PathBuf>, PackageError> {
-    let files = metadata.get_file_paths().map_err(in_header)?;
-    let dirs = files.iter().filter_map(|path| path.parent());
-    let inside = dirs.map(|dir| dir.strip_prefix("/").unwrap_or(dir).to_owned());
-    Ok(inside.collect())
-}
-
-/// The files in `lib/modules`, relative to it, whichever way `/lib` is spelled.
-fn in_lib_modules(
-    metadata: &PackageMetadata,
-) -> Result<impl Iterator<Item = String>, PackageError> {
-    let paths = metadata.get_file_paths().map_err(in_header)?;
-    Ok(paths.into_iter().filter_map(|path| {
-        let path = path.to_str()?.trim_start_matches('/');
-        let path = path.strip_prefix("usr/").unwrap_or(path);
-        path.strip_prefix("lib/modules/").map(str::to_owned)
-    }))
 }
 
 /// The lead and both headers, as bytes, with every number in them checked.

@@ -2,6 +2,7 @@
 //! RPM packages as values: headers, NEVRAs, capabilities, signatures.
 
 pub mod capability;
+mod files;
 mod header;
 mod nevra;
 pub mod signature;

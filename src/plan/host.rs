@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Refusal;
+use super::locks::Exclusion;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
 use crate::package::Nevra;
@@ -106,7 +107,16 @@ pub struct ModuleDir {
     pub kmods: BTreeSet<ModuleName>,
 }
 
-/// An out-of-tree module of the kernel that is there, in `extra` or `updates`.
+/// An earlier run of `replace`, by its report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// The kernel that it installed.
+    pub kver: String,
+    /// All packages of its sources, taken or left out: NEVRAs.
+    pub sources: BTreeSet<String>,
+}
+
+/// An out-of-tree module of the kernel that is there: `modules.order` does not list it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kmod {
     /// Its name.
@@ -129,17 +139,36 @@ pub struct Installed {
     pub requires: Vec<Capability>,
     /// SHA-256 of its header, where rpm keeps it.
     pub header_sha256: Option<String>,
+    /// Whether it has files at all; a meta package has none.
+    pub has_files: bool,
+    /// The kernels whose `vmlinuz` it owns: names of directories in `usr/lib/modules`.
+    pub kernels: BTreeSet<String>,
+    /// The kernel modules that it owns: the directory in `usr/lib/modules`, and the name.
+    pub modules: BTreeSet<(String, ModuleName)>,
 }
 
 impl Installed {
-    /// Whether it belongs to the kernel K.
+    /// Whether it is tied to the kernel K: by a `…uname-r = K`, or as the owner of its `vmlinuz`
+    /// (the package of the kernel's own `make binrpm-pkg` provides no `…uname-r`).
     pub fn belongs_to(&self, kver: &str) -> bool {
-        self.uname_rs().any(|cap| cap.version == kver)
+        self.uname_rs().any(|cap| cap.version == kver) || self.kernels.contains(kver)
+    }
+
+    /// Notes a file that it owns, relative to `usr/lib/modules`.
+    pub fn note(&mut self, path: &str) {
+        let Some((dir, file)) = path.split_once('/') else {
+            return;
+        };
+        if file == "vmlinuz" {
+            self.kernels.insert(dir.to_owned());
+        } else if let Some(name) = ModuleName::of_path(file.as_bytes()) {
+            self.modules.insert((dir.to_owned(), name));
+        }
     }
 
     /// Whether it belongs to any kernel.
     pub fn is_of_a_kernel(&self) -> bool {
-        self.uname_rs().next().is_some()
+        self.uname_rs().next().is_some() || !self.kernels.is_empty()
     }
 
     fn uname_rs(&self) -> impl Iterator<Item = &Capability> {
@@ -167,8 +196,16 @@ pub struct Host {
     pub packages: Vec<Installed>,
     /// All other installed packages.
     pub others: Vec<Installed>,
-    /// The out-of-tree modules of the kernel.
+    /// The modules of the kernel that are on disk, whoever brought them.
+    pub modules: BTreeSet<ModuleName>,
+    /// Those of them that are out-of-tree.
     pub kmods: Vec<Kmod>,
+    /// The run of this program that installed the kernel, where its report is in the tree.
+    pub earlier: Option<Earlier>,
+    /// Files of the image that hold packages back from dnf.
+    pub holds_back: Vec<Exclusion>,
+    /// Whether dnf 4's plugin versionlock is there.
+    pub versionlock: bool,
     /// Whether there is a program weak-modules, which links modules of one kernel to another.
     pub weak_modules: bool,
     /// UKIs that would be booted in place of a `vmlinuz`.
@@ -214,7 +251,7 @@ impl Host {
 
     /// What removes the kernel of that directory.
     fn removal(&self, name: &str) -> String {
-        let packages = self.packages.iter().filter(|it| it.belongs_to(name));
+        let packages = self.of_kernel(name);
         let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
         match Kver::new(name) {
             _ if !packages.is_empty() => format!("rpm -e {}", packages.join(" ")),
@@ -231,8 +268,32 @@ impl Host {
 
     /// Installed packages of the kernel K.
     pub fn packages_of<'a>(&'a self, kver: &'a Kver) -> impl Iterator<Item = &'a Installed> {
-        self.packages
-            .iter()
-            .filter(|package| package.belongs_to(kver.as_str()))
+        self.of_kernel(kver.as_str())
+    }
+
+    /// Those that are tied to it, and those of the same build as its `vmlinuz` that own modules of it.
+    fn of_kernel<'a>(&'a self, kver: &'a str) -> impl Iterator<Item = &'a Installed> {
+        let build = |it: &'a Installed| (&it.nevra.version, &it.nevra.release);
+        let owner = self.installed().find(|it| it.kernels.contains(kver));
+        let owner = owner.map(build);
+        self.installed().filter(move |it| {
+            let owns_modules = || it.modules.iter().any(|(dir, _)| dir == kver);
+            it.belongs_to(kver) || (owner == Some(build(it)) && owns_modules())
+        })
+    }
+
+    /// The installed package that owns `vmlinuz` of K; where no owner is known, the one that provides
+    /// `kernel-uname-r` (as kernel-uki-virt does, too, which holds no `vmlinuz`).
+    pub fn core_of<'a>(&'a self, kver: &'a Kver) -> Option<&'a Installed> {
+        let owns = |it: &&Installed| it.kernels.contains(kver.as_str());
+        let provides = |it: &&Installed| {
+            let mut caps = it.provides.iter();
+            caps.any(|cap| cap.name == "kernel-uname-r" && cap.version == kver.as_str())
+                && !it.nevra.name.contains("-uki-")
+        };
+        let mut packages = self.installed();
+        packages
+            .find(owns)
+            .or_else(|| self.packages_of(kver).find(provides))
     }
 }

@@ -25,6 +25,23 @@ pub struct Leaving {
     pub kmods: BTreeSet<ModuleName>,
 }
 
+impl Leaving {
+    /// Nothing goes: these packages are installed again.
+    pub(super) fn nothing(host: &Host, again: &[Nevra]) -> Self {
+        let is_again = |nevra: &&Nevra| again.contains(nevra);
+        let change = |nevra: &Nevra| Change {
+            before: Some(nevra.clone()),
+            after: Some(nevra.clone()),
+        };
+        let installed = host.installed().map(|it| &it.nevra);
+        Self {
+            changes: again.iter().map(change).collect(),
+            stays: installed.filter(|it| !is_again(it)).cloned().collect(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Computes it from what the packages provide, require and obsolete.
 ///
 /// # Errors
@@ -47,9 +64,10 @@ pub(super) fn leave(
     if let Some(unknown) = wishes.remove.iter().find(|name| !is_there(name)) {
         return Err(Refusal::NothingToRemove(unknown.clone()));
     }
+    // Without files it is only a list of what it requires, and that goes.
     let lost = replaced
         .iter()
-        .filter(|it| !may_go(it) && counterpart(it, host, old, set).is_none());
+        .filter(|it| it.has_files && !may_go(it) && counterpart(it, host, old, set).is_none());
     let names: Vec<_> = lost.map(|it| it.nevra.name.clone()).collect();
     if !names.is_empty() {
         return Err(Refusal::NoCounterpart {
@@ -57,7 +75,17 @@ pub(super) fn leave(
             names,
         });
     }
-    let unasked: Vec<_> = dependants.iter().filter(|(it, _)| !may_go(it)).collect();
+    // A meta package of the same build (kernel-devel-matched).
+    let core = host.core_of(old).map(|it| &it.nevra);
+    let is_meta = |it: &Installed| {
+        let is_of_build =
+            |core: &Nevra| core.version == it.nevra.version && core.release == it.nevra.release;
+        !it.has_files && core.is_some_and(is_of_build)
+    };
+    let unasked: Vec<_> = dependants
+        .iter()
+        .filter(|(it, _)| !may_go(it) && !is_meta(it))
+        .collect();
     if !unasked.is_empty() {
         let name =
             |(it, wanted): &&(&Installed, &Capability)| (it.nevra.name.clone(), wanted.to_string());
@@ -137,8 +165,14 @@ fn changes(host: &Host, old: &Kver, set: &KernelSet, gone: &[&Installed]) -> Vec
         let role = is.role(&package.nevra.name);
         !gone.iter().any(|it| was.role(&it.nevra.name) == role)
     };
+    let namesake = |package: &Package| {
+        let mut stays = host
+            .installed()
+            .filter(|it| !gone.iter().any(|gone| gone.nevra == it.nevra));
+        stays.find(|it| it.nevra.name == package.nevra.name)
+    };
     changes.extend(packages().filter(is_new).map(|package| Change {
-        before: None,
+        before: namesake(package).map(|it| it.nevra.clone()),
         after: Some(package.nevra.clone()),
     }));
     changes

@@ -3,9 +3,11 @@
 //!
 //! Pure. Every refusal that can be known is made here, while the tree is untouched.
 
+mod along;
 pub mod change;
 mod host;
 mod leave;
+pub mod locks;
 mod parts;
 pub mod pin;
 mod refusal;
@@ -17,12 +19,16 @@ mod trust;
 use std::fmt;
 
 pub use change::Change;
-pub use host::{Backend, Cliwrap, Host, Installed, Kind, Kmod, ModuleDir, RpmOstreeVersion};
+pub use host::{
+    Backend, Cliwrap, Earlier, Host, Installed, Kind, Kmod, ModuleDir, RpmOstreeVersion,
+};
 pub use leave::Leaving;
 pub use refusal::{AS_ROOT, Refusal};
 pub use select::{KernelSet, Origin, Source, select};
 
+use self::locks::Exclusion;
 use crate::kernel::kver::Kver;
+use crate::package::Nevra;
 
 /// What the user asked for beyond the sources.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +43,8 @@ pub struct Wishes {
     pub require_signature: bool,
     /// `--allow-unsigned`.
     pub allow_unsigned: bool,
+    /// `--no-repos`.
+    pub no_repos: bool,
     /// The command line with the digests of the bytes that were just fetched, as a shell takes it.
     pub pinned_command: String,
 }
@@ -91,6 +99,13 @@ pub struct Plan {
     pub leaving: Leaving,
     /// Whether the packages are there already: a transaction is not needed.
     pub settled: bool,
+    /// Packages that are there in the same version, but of another build: only these are installed
+    /// again.
+    pub again: Vec<Nevra>,
+    /// Whether the image's repositories are hidden from rpm-ostree during the transaction.
+    pub no_repos: bool,
+    /// Whether dnf 4's plugin versionlock is to be left out.
+    pub versionlock: bool,
     /// The program that does it.
     pub backend: Backend,
     /// How dracut is held off meanwhile.
@@ -148,16 +163,32 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
             found: set.kver,
         });
     }
-    let settled = is_settled(host, &set)?;
+    let there = compare(host, &set)?;
     let backend = choose_backend(host, wishes)?;
-    let leaving = match settled {
-        true => Leaving::default(),
-        false => leave::leave(host, &old, &set, wishes)?,
+    let settled = there == There::All;
+    let (leaving, again) = match there {
+        There::No => (leave::leave(host, &old, &set, wishes)?, Vec::new()),
+        There::All => (Leaving::default(), Vec::new()),
+        There::OtherBuild(names) if backend == Backend::RpmOstree => {
+            let mut dnf = host.backends.iter().copied();
+            return Err(Refusal::SameVersion {
+                names: names.iter().map(Nevra::to_string).collect(),
+                dnf: dnf.find(|it| *it != Backend::RpmOstree),
+            });
+        }
+        There::OtherBuild(again) => (Leaving::nothing(host, &again), again),
     };
-    let warnings = trust::judge(&set.sources, wishes)?;
+    let mut warnings = trust::judge(&set.sources, wishes)?;
+    warnings.extend(set.warnings.iter().cloned());
+    if backend != Backend::RpmOstree && !settled {
+        warnings.extend(overridden(host, &set));
+    }
     Ok(Plan {
         leaving,
         settled,
+        again,
+        no_repos: wishes.no_repos && backend == Backend::RpmOstree,
+        versionlock: host.versionlock,
         hold: Hold::choose(host, backend),
         cliwrap: host.cliwrap.clone(),
         leftovers: host.leftovers.clone(),
@@ -167,6 +198,22 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
         backend,
         warnings,
     })
+}
+
+/// What of the image's configuration would hold packages of the set back.
+fn overridden(host: &Host, set: &KernelSet) -> Vec<String> {
+    let warning = |exclusion: &Exclusion| {
+        let names = set.sources.iter().map(|it| it.package.nevra.name.as_str());
+        let names: Vec<_> = names.filter(|name| exclusion.concerns(name)).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "/{} holds back {}; it is overridden for the packages of this run, which were named as files",
+                exclusion.file,
+                names.join(", ")
+            )
+        })
+    };
+    host.holds_back.iter().filter_map(warning).collect()
 }
 
 fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
@@ -188,28 +235,43 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
     Err(Refusal::Backend(asked, why))
 }
 
-/// Whether exactly these packages are installed.
-fn is_settled(host: &Host, set: &KernelSet) -> Result<bool, Refusal> {
-    let (mut there, mut missing) = (Vec::new(), Vec::new());
+/// How much of the set is installed.
+#[derive(Debug, PartialEq, Eq)]
+enum There {
+    No,
+    All,
+    /// All, but for these, which are there in the same version and from another build.
+    OtherBuild(Vec<Nevra>),
+}
+
+fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
+    let (mut there, mut missing, mut other_build) = (Vec::new(), Vec::new(), Vec::new());
     for Source { package, .. } in &set.sources {
-        let nevra = package.nevra.to_string();
-        match host.installed().find(|it| it.nevra == package.nevra) {
-            None => missing.push(nevra),
-            Some(it) => match &it.header_sha256 {
-                Some(digest) if *digest != package.header_sha256 => {
-                    return Err(Refusal::SameVersion(nevra));
+        let nevra = &package.nevra;
+        match host.installed().find(|it| it.nevra == *nevra) {
+            None => missing.push(nevra.to_string()),
+            Some(it) => {
+                there.push(nevra.to_string());
+                let digest = it.header_sha256.as_ref();
+                if digest.is_some_and(|digest| *digest != package.header_sha256) {
+                    other_build.push(nevra.clone());
                 }
-                _ => there.push(nevra),
-            },
+            }
         }
     }
-    if there.is_empty() || missing.is_empty() {
-        return Ok(missing.is_empty());
+    if there.is_empty() {
+        return Ok(There::No);
     }
-    Err(Refusal::HalfInstalled {
-        kver: set.kver.clone(),
-        there,
-        missing,
+    if !missing.is_empty() {
+        return Err(Refusal::HalfInstalled {
+            kver: set.kver.clone(),
+            there,
+            missing,
+        });
+    }
+    Ok(match other_build.is_empty() {
+        true => There::All,
+        false => There::OtherBuild(other_build),
     })
 }
 
@@ -233,6 +295,10 @@ impl fmt::Display for Plan {
             }
         }
         writeln!(f, "\nfiles that change besides the packages':")?;
+        let (same, hold) = (
+            self.old == self.set.kver,
+            (!self.settled).then_some(self.hold),
+        );
         for (wrapper, original) in &self.cliwrap.wrapped {
             writeln!(f, "  {wrapper}  restored from {original}")?;
         }
@@ -242,22 +308,30 @@ impl fmt::Display for Plan {
         for path in &self.leftovers {
             writeln!(f, "  {path}  healed (left by a killed transaction)")?;
         }
-        match self.hold {
-            Hold::Bypass => {}
-            Hold::BypassWithLayout { file } => {
+        match hold {
+            None | Some(Hold::Bypass) => {}
+            Some(Hold::BypassWithLayout { file }) => {
                 writeln!(f, "  {file}  layout=ostree for the time of the transaction")?;
             }
-            Hold::Shim => writeln!(
+            Some(Hold::Shim) => writeln!(
                 f,
                 "  usr/libexec/rpm-ostree/wrapped/dracut  a placeholder for the time of the transaction"
             )?,
         }
+        if self.no_repos && !self.settled {
+            writeln!(
+                f,
+                "  etc/yum.repos.d/*.repo  hidden for the time of the transaction"
+            )?;
+        }
         writeln!(f, "  {}/initramfs.img  written", self.set.kver.dir())?;
-        writeln!(
-            f,
-            "  {}  removed, if no package owns files in it",
-            self.old.dir()
-        )?;
+        if !same {
+            writeln!(
+                f,
+                "  {}  removed, if no package owns files in it",
+                self.old.dir()
+            )?;
+        }
         writeln!(
             f,
             "  boot, usr/lib/ostree-boot  kernels that were left there removed"

@@ -26,11 +26,13 @@ pub(super) struct Flavour {
 }
 
 impl Flavour {
-    /// The base's. kernel-uki-virt provides `kernel-uname-r`, too, and holds no `vmlinuz`.
+    /// The base's.
     pub fn of_base(host: &Host, old: &Kver) -> Self {
         Self {
             kver: old.to_string(),
-            core: core(host, old).map_or_else(String::new, |it| it.nevra.name.clone()),
+            core: host
+                .core_of(old)
+                .map_or_else(String::new, |it| it.nevra.name.clone()),
         }
     }
 
@@ -66,19 +68,11 @@ impl Flavour {
     }
 }
 
-fn core<'a>(host: &'a Host, kver: &'a Kver) -> Option<&'a Installed> {
-    host.packages_of(kver).find(|it| {
-        let provides = |name: &str| {
-            let mut caps = it.provides.iter();
-            caps.any(|cap| cap.name == name && cap.version == kver.as_str())
-        };
-        provides("kernel-uname-r") && !it.nevra.name.contains("-uki-")
-    })
-}
-
 /// The package of the set that stands for an installed one: of the same role; or one that says so,
-/// by providing or obsoleting its name; or, for what the base's core itself requires and the set's
-/// core does without (kernel-modules-core is such a part since Fedora 38), the core.
+/// by providing or obsoleting its name; or one that brings most of its modules (a kernel may be one
+/// package, and where modules are differs between distributions); or, for what the base's core itself
+/// requires and the set's core does without (kernel-modules-core is such a part since Fedora 38), the
+/// core.
 pub(super) fn counterpart<'a>(
     installed: &Installed,
     host: &Host,
@@ -103,12 +97,28 @@ pub(super) fn counterpart<'a>(
         let is_split_off = matches!(role, Role::Part(_)) && is_part_of_core(installed, host, old);
         set.core().filter(|_| is_split_off)
     };
-    of_role.or_else(says_so).or_else(of_core)
+    let of_modules = || packages().find(|package| brings_most(package, &set.kver, installed, old));
+    of_role
+        .or_else(says_so)
+        .or_else(of_modules)
+        .or_else(of_core)
+}
+
+/// Whether a package of the kernel K brings more than half of an installed package's modules.
+fn brings_most(package: &Package, kver: &Kver, installed: &Installed, old: &Kver) -> bool {
+    let names = installed.modules.iter();
+    let names = names.filter(|(dir, _)| dir == old.as_str());
+    let (mut all, mut brought) = (0, 0);
+    for (_, name) in names {
+        all += 1;
+        brought += usize::from(package.modules.contains(&(kver.to_string(), name.clone())));
+    }
+    2 * brought > all
 }
 
 /// Whether the base's core requires it, itself or by what it requires.
 fn is_part_of_core(installed: &Installed, host: &Host, old: &Kver) -> bool {
-    let Some(core) = core(host, old) else {
+    let Some(core) = host.core_of(old) else {
         return false;
     };
     let mut parts = vec![core];

@@ -67,7 +67,9 @@ pub enum Refusal {
     )]
     NoDnf(String),
     /// Not one RPM.
-    #[error("{0}: a directory without any *.rpm file; expected kernel-core and its sub-packages")]
+    #[error(
+        "{0}: a directory without any *.rpm file; expected kernel-core and its sub-packages. Where it is mounted, compare the mount's source= with the build context and its .dockerignore"
+    )]
     NoRpms(String),
     /// A file is not what it should be.
     #[error("{file}: {why}")]
@@ -86,11 +88,21 @@ pub enum Refusal {
         why: String,
     },
     /// No package of the sources is a kernel.
-    #[error("none of the packages is a kernel: expected one that owns lib/modules/*/vmlinuz and provides kernel-uname-r, found {}. Add the RPM of the kernel itself (kernel-core, kernel-rt-core, …)", .0.join(", "))]
+    #[error("none of the packages is a kernel: expected one that owns lib/modules/*/vmlinuz, found {}. Add the RPM of the kernel itself (kernel-core, kernel-rt-core, …)", .0.join(", "))]
     NoKernelPackage(Vec<String>),
-    /// Several kernels among the sources.
+    /// A kernel package of an older shape.
+    #[error(
+        "{package} brings its kernel as {path} only; expected /usr/lib/modules/KVER/vmlinuz, a regular file: ostree boots nothing else. Packages of the kernel's own `make binrpm-pkg` have it there since Linux 6.9; build it with such a version, or with a spec that installs it there"
+    )]
+    KernelInBoot {
+        /// The package.
+        package: String,
+        /// Where its kernel lies.
+        path: String,
+    },
+    /// Several kernels among the sources; whether each is the one that is installed.
     #[error("the sources hold {} kernels; expected one. Choose it, or give the packages of one build only:{}", .0.len(), choices(.0))]
-    SeveralKernelPackages(Vec<(Nevra, Kver)>),
+    SeveralKernelPackages(Vec<(Nevra, Kver, bool)>),
     /// Another build.
     #[error("the packages are not of one build: the kernel is {core}, and of another build: {}. Give all packages of one build", .others.join(", "))]
     MixedBuilds {
@@ -152,11 +164,16 @@ pub enum Refusal {
         /// Packages that have not.
         missing: Vec<String>,
     },
-    /// The same version, built again.
+    /// The same version, built again, and rpm-ostree.
     #[error(
-        "{0} is installed already, from another build of the same version and release: neither rpm-ostree nor dnf replaces a package by itself. Build the kernel with another release"
+        "{} is installed already, from another build of the same version and release, and rpm-ostree replaces no package by one of the same version. Build the kernel with another release{}", .names.join(", "), or_dnf(*.dnf)
     )]
-    SameVersion(String),
+    SameVersion {
+        /// The packages.
+        names: Vec<String>,
+        /// A backend of the image that can do it.
+        dnf: Option<Backend>,
+    },
     /// `--kver`.
     #[error(
         "--kver says {expected}, and {package} holds the kernel {found}. Correct --kver, or give the other RPMs"
@@ -235,9 +252,18 @@ fn removals(kernels: &[(String, String)]) -> String {
 }
 
 /// A line for each kernel, with what chooses it.
-fn choices(kernels: &[(Nevra, Kver)]) -> String {
-    let line = |(nevra, kver): &(Nevra, Kver)| format!("\n  --kver {kver}  ({nevra})");
+fn choices(kernels: &[(Nevra, Kver, bool)]) -> String {
+    let line = |(nevra, kver, is_there): &(Nevra, Kver, bool)| {
+        let there = if *is_there { ", installed now" } else { "" };
+        format!("\n  --kver {kver}  ({nevra}{there})")
+    };
     kernels.iter().map(line).collect()
+}
+
+fn or_dnf(dnf: Option<Backend>) -> String {
+    dnf.map_or_else(String::new, |dnf| {
+        format!("; or have {dnf} reinstall it: --backend {dnf}")
+    })
 }
 
 fn removes<'a>(names: impl Iterator<Item = &'a String>) -> String {

@@ -2,16 +2,13 @@
 //! Which of the packages that the user named are the kernel: chosen by what is installed and by
 //! what they require.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::parts::Flavour;
-use super::{Host, Refusal, Wishes};
+use super::{Host, Refusal, Wishes, along};
 use crate::kernel::kver::Kver;
 use crate::package::capability::Capability;
 use crate::package::{Nevra, Package};
-
-/// The capability that every kernel package of Fedora and CentOS provides, whatever its flavour.
-const UNAME_R: &str = "kernel-uname-r";
 
 /// One RPM: its header, and the file that was checked.
 #[derive(Debug, Clone)]
@@ -52,6 +49,8 @@ pub struct KernelSet {
     pub sources: Vec<Source>,
     /// Packages of the directories that are not taken.
     pub unused: Vec<Nevra>,
+    /// What the user should know of those.
+    pub warnings: Vec<String>,
 }
 
 impl KernelSet {
@@ -64,115 +63,235 @@ impl KernelSet {
     }
 }
 
+/// The names of the base's kernel and of the one that comes.
+pub(super) struct Sides<'a> {
+    pub host: &'a Host,
+    pub old: &'a Kver,
+    pub was: Flavour,
+    pub kver: &'a Kver,
+    pub is: Flavour,
+    /// The version, release and source package of the one that comes.
+    build: (String, String, String),
+}
+
+impl Sides<'_> {
+    /// Whether the base's kernel has a package of the same role.
+    fn is_installed(&self, package: &Package) -> bool {
+        let role = self.is.role(&package.nevra.name);
+        let mut installed = self.host.packages_of(self.old);
+        installed.any(|it| self.was.role(&it.nevra.name) == role)
+    }
+
+    /// Whether the name is that of a part of either kernel.
+    fn is_part(&self, package: &Package) -> bool {
+        !self.is.is_kmod(package) || !self.was.is_kmod(package)
+    }
+
+    /// Whether it was built with the kernel, or for it.
+    fn is_of_build(&self, package: &Package) -> bool {
+        if package.belongs_to(self.kver) {
+            return true;
+        }
+        let (version, release, source) = &self.build;
+        let has_source = !source.is_empty() && package.source == *source;
+        let has_version = package.nevra.version == *version && package.nevra.release == *release;
+        ties(package).next().is_none() && (has_source || (has_version && self.is_part(package)))
+    }
+}
+
 /// Chooses, and sees that the set is of one build, of the image's architecture, and complete.
 ///
 /// # Errors
 /// A [`Refusal`].
 pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<KernelSet, Refusal> {
-    let kver = kernel_of(&sources, wishes)?;
+    let kernels = kernels(&sources);
+    let kver = choose(&kernels, &sources, host, wishes)?;
     let old = host.kernel()?;
-    let (was, is) = (
-        Flavour::of_base(host, &old),
-        Flavour::of_set(sources.iter().map(|source| &source.package), &kver),
-    );
-    let is_installed = |package: &Package| {
-        let role = is.role(&package.nevra.name);
-        host.packages_of(&old)
-            .any(|it| was.role(&it.nevra.name) == role)
+    let mut packages = sources.iter().map(|source| &source.package);
+    let core = packages.find(|it| it.vmlinuz.as_ref() == Some(&kver));
+    let sides = Sides {
+        host,
+        old: &old,
+        was: Flavour::of_base(host, &old),
+        kver: &kver,
+        is: Flavour::of_set(sources.iter().map(|source| &source.package), &kver),
+        build: core.map_or_else(Default::default, |it| {
+            let Nevra {
+                version, release, ..
+            } = it.nevra.clone();
+            (version, release, it.source.clone())
+        }),
     };
-    let (of_kver, others): (Vec<_>, Vec<_>) = sources
+    refuse_strangers(&sources, &sides, &kernels)?;
+    let (of_build, others): (Vec<_>, Vec<_>) = sources
         .into_iter()
-        .partition(|source| source.package.belongs_to(&kver));
-    let parts = others.iter().filter(|it| !is.is_kmod(&it.package));
-    refuse_mixed(&of_kver, parts, &kver, &is_installed)?;
-    let (mut taken, mut rest): (Vec<_>, Vec<_>) = of_kver.into_iter().partition(|source| {
+        .partition(|source| sides.is_of_build(&source.package));
+    refuse_mixed(&of_build, &others, &sides)?;
+    let (mut taken, mut rest): (Vec<_>, Vec<_>) = of_build.into_iter().partition(|source| {
         let package = &source.package;
-        source.named || package.vmlinuz.is_some() || is.is_kmod(package) || is_installed(package)
+        let is_kmod = package.belongs_to(&kver) && sides.is.is_kmod(package);
+        let is_wanted = source.named && along::modules(package, &kver).next().is_some();
+        package.vmlinuz.is_some() || is_kmod || is_wanted || sides.is_installed(package)
     });
-    // What a taken package requires, and another package of the sources provides, comes too.
-    while let Some(at) = rest.iter().position(|source| is_required(source, &taken)) {
-        taken.push(rest.remove(at));
-    }
+    complete(&mut taken, &mut rest, &sides);
+    along::companions(&mut taken, &mut rest, &sides);
     refuse_arch(&taken, host, &old)?;
     refuse_incomplete(&taken)?;
-    let mut unused: Vec<_> = rest.into_iter().chain(others).collect();
-    if let Some(named) = unused.iter().find(|source| source.named) {
-        return Err(Refusal::BadFile {
-            file: named.origin.clone(),
-            why: format!(
-                "{} is not a package of the kernel {kver}. Leave it out, and install it in a RUN line of its own",
-                named.package.nevra
-            ),
-        });
-    }
     taken.sort_by(|a, b| a.package.nevra.cmp(&b.package.nevra));
-    unused.sort_by(|a, b| a.package.nevra.cmp(&b.package.nevra));
+    let warnings = along::left_out(&rest, &kver);
+    let unused = rest.into_iter().chain(others);
+    let mut unused: Vec<_> = unused.map(|source| source.package.nevra).collect();
+    unused.sort();
     Ok(KernelSet {
-        kver,
-        unused: unused
-            .into_iter()
-            .map(|source| source.package.nevra)
-            .collect(),
         sources: taken,
+        unused,
+        warnings,
+        kver,
     })
 }
 
-/// The one kver that a package of the sources owns the `vmlinuz` of.
-fn kernel_of(sources: &[Source], wishes: &Wishes) -> Result<Kver, Refusal> {
-    let mut kernels: Vec<(&Kver, &Nevra)> = Vec::new();
-    for source in sources {
-        if let Some(kver) = &source.package.vmlinuz
-            && source.package.provides(UNAME_R, kver.as_str())
-            && !kernels.iter().any(|(other, _)| *other == kver)
-        {
-            kernels.push((kver, &source.package.nevra));
-        }
-    }
-    // Several kernels in a directory are fine for who says which one.
-    if let Some(wish) = &wishes.kver
-        && kernels.iter().any(|(kver, _)| *kver == wish)
-    {
-        return Ok(wish.clone());
-    }
-    match kernels.as_slice() {
-        [(kver, _)] => Ok((*kver).clone()),
-        [] => Err(Refusal::NoKernelPackage(
-            sources
-                .iter()
-                .map(|source| source.package.nevra.to_string())
-                .collect(),
-        )),
-        _ => Err(Refusal::SeveralKernelPackages(
-            kernels
-                .into_iter()
-                .map(|(kver, nevra)| (nevra.clone(), kver.clone()))
-                .collect(),
-        )),
+/// Takes what a taken package requires, and what brings modules that the base has on disk.
+fn complete(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
+    loop {
+        let is_needed = |source: &Source| {
+            is_required(source, taken) || along::is_missed(&source.package, taken, sides)
+        };
+        let Some(at) = rest.iter().position(is_needed) else {
+            return;
+        };
+        taken.push(rest.remove(at));
     }
 }
 
-/// A package that the base's kernel has too, but of another build, was meant to belong.
-fn refuse_mixed<'a>(
-    of_kver: &[Source],
-    others: impl Iterator<Item = &'a Source>,
-    kver: &Kver,
-    is_installed: &dyn Fn(&Package) -> bool,
+/// The kernels among the sources: each kver with the package that owns its `vmlinuz`, whatever that
+/// provides (ELRepo's and the kernel's own packages provide no `kernel-uname-r`).
+fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
+    let mut kernels: Vec<(Kver, Nevra)> = Vec::new();
+    for source in sources {
+        if let Some(kver) = &source.package.vmlinuz
+            && !kernels.iter().any(|(other, _)| other == kver)
+        {
+            kernels.push((kver.clone(), source.package.nevra.clone()));
+        }
+    }
+    kernels
+}
+
+/// The one kernel among the sources, or the one that is asked for, or the one that an earlier run of
+/// this program installed from the same sources.
+fn choose(
+    kernels: &[(Kver, Nevra)],
+    sources: &[Source],
+    host: &Host,
+    wishes: &Wishes,
+) -> Result<Kver, Refusal> {
+    let has = |wish: &&Kver| kernels.iter().any(|(kver, _)| kver == *wish);
+    if let Some(wish) = wishes.kver.as_ref().filter(has) {
+        return Ok(wish.clone());
+    }
+    let nevras = || sources.iter().map(|it| it.package.nevra.to_string());
+    match kernels {
+        [(kver, _)] => Ok(kver.clone()),
+        [] => match sources.iter().find_map(in_boot) {
+            Some((package, path)) => Err(Refusal::KernelInBoot { package, path }),
+            None => Err(Refusal::NoKernelPackage(nevras().collect())),
+        },
+        _ => match earlier(sources, host) {
+            Some(kver) => Ok(kver),
+            None => Err(Refusal::SeveralKernelPackages(
+                kernels
+                    .iter()
+                    .map(|(kver, nevra)| {
+                        let is_there = host.kernels().any(|dir| dir.name == kver.as_str());
+                        (nevra.clone(), kver.clone(), is_there)
+                    })
+                    .collect(),
+            )),
+        },
+    }
+}
+
+fn in_boot(source: &Source) -> Option<(String, String)> {
+    let path = source.package.in_boot.clone()?;
+    Some((source.package.nevra.to_string(), path))
+}
+
+/// The kernel that an earlier run installed from these sources, if it is still as they have it.
+fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
+    let earlier = host.earlier.as_ref()?;
+    let nevras: BTreeSet<_> = sources
+        .iter()
+        .map(|it| it.package.nevra.to_string())
+        .collect();
+    let core = sources.iter().map(|source| &source.package).find(|it| {
+        let kver = it.vmlinuz.as_ref();
+        kver.is_some_and(|kver| kver.as_str() == earlier.kver)
+    })?;
+    let is_core = host
+        .installed()
+        .any(|it| it.nevra == core.nevra && it.header_sha256.as_ref() == Some(&core.header_sha256));
+    (nevras == earlier.sources && is_core).then(|| core.vmlinuz.clone())?
+}
+
+/// A named package must have to do with a kernel of the sources: be tied to one of them, or to none
+/// and be built with it or have the name of a part. Whether it is taken is another question: `DIR/*.rpm`
+/// names kernel-devel, too.
+fn refuse_strangers(
+    sources: &[Source],
+    sides: &Sides,
+    kernels: &[(Kver, Nevra)],
 ) -> Result<(), Refusal> {
+    let is_kernel = |name: &str| kernels.iter().any(|(kver, _)| kver.as_str() == name);
+    let cores = || sources.iter().filter(|it| it.package.vmlinuz.is_some());
+    let is_known = |package: &Package| {
+        let mut ties = ties(package).peekable();
+        if ties.peek().is_some() {
+            return ties.any(is_kernel);
+        }
+        let mut sources = cores().map(|core| &core.package.source);
+        sides.is_part(package)
+            || (!package.source.is_empty() && sources.any(|it| *it == package.source))
+    };
+    let mut named = sources.iter().filter(|source| source.named);
+    match named.find(|source| !is_known(&source.package)) {
+        None => Ok(()),
+        Some(stranger) => Err(Refusal::BadFile {
+            file: stranger.origin.clone(),
+            why: format!(
+                "{} is not a package of the kernel {}. Leave it out, and install it in a RUN line of its own",
+                stranger.package.nevra, sides.kver
+            ),
+        }),
+    }
+}
+
+/// The kernels that a package is tied to, by a `…uname-r`, or by modules that it owns.
+fn ties(package: &Package) -> impl Iterator<Item = &str> {
+    let caps = package.provides.iter().chain(&package.requires);
+    let caps = caps.filter(|cap| cap.is_uname_r() && !cap.version.is_empty());
+    let dirs = package.modules.iter().map(|(dir, _)| dir.as_str());
+    let own = package.vmlinuz.iter().map(Kver::as_str);
+    caps.map(|cap| cap.version.as_str()).chain(dirs).chain(own)
+}
+
+/// A package that the base's kernel has too, but of another build, was meant to belong.
+fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result<(), Refusal> {
     let has = |name: &str| {
-        of_kver
-            .iter()
-            .any(|source| source.package.nevra.name == name)
+        let mut names = of_build.iter().map(|source| &source.package.nevra.name);
+        names.any(|it| it == name)
     };
     let strays: Vec<_> = others
+        .iter()
         .map(|source| &source.package)
-        .filter(|package| is_installed(package) && !has(&package.nevra.name))
+        .filter(|package| !sides.is.is_kmod(package) && sides.is_installed(package))
+        .filter(|package| !has(&package.nevra.name))
         .map(|package| package.nevra.to_string())
         .collect();
     if strays.is_empty() {
         return Ok(());
     }
     Err(Refusal::MixedBuilds {
-        core: kver.to_string(),
+        core: sides.kver.to_string(),
         others: strays,
     })
 }

@@ -2,6 +2,7 @@
 //! Every refusal that values alone can give, and the ways that are none.
 
 mod leaving;
+mod shapes;
 
 use std::collections::BTreeSet;
 
@@ -67,6 +68,12 @@ fn host() -> Host {
         provides: caps(provides, OLD),
         requires: caps(requires, OLD),
         header_sha256: Some(format!("digest of old {name}")),
+        has_files: *name != "kernel",
+        kernels: match *name {
+            "kernel-core" => BTreeSet::from([OLD.to_owned()]),
+            _ => BTreeSet::new(),
+        },
+        modules: BTreeSet::new(),
     };
     Host {
         kind: Kind::OstreeContainer,
@@ -80,7 +87,11 @@ fn host() -> Host {
             kmods: BTreeSet::new(),
         }],
         others: vec![],
+        modules: BTreeSet::new(),
         kmods: vec![],
+        earlier: None,
+        holds_back: vec![],
+        versionlock: false,
         weak_modules: false,
         packages: PARTS[..4].iter().map(installed).collect(),
         ukis: vec![],
@@ -100,6 +111,9 @@ fn source(part: usize, kver: &str) -> Source {
             modules: BTreeSet::new(),
             vmlinuz: (name == "kernel-core").then(|| Kver::new(kver).unwrap()),
             dirs: BTreeSet::new(),
+            source: format!("kernel-{kver}.src.rpm"),
+            in_boot: None,
+            has_files: name != "kernel",
             header_sha256: format!("digest of {name}"),
             signature: Signature::Good("0123".into()),
         },
@@ -177,7 +191,8 @@ fn sets_that_are_refused() {
     assert!(matches!(refusal(without(3)), Refusal::Incomplete(_)));
     let no_modules = refusal(without(2));
     assert!(matches!(no_modules, Refusal::Incomplete(_)), "{no_modules}");
-    assert!(matches!(refusal(without(0)), Refusal::NoCounterpart { .. }));
+    // The meta package is only a list of requirements.
+    assert!(decide(without(0), &host(), &Wishes::default()).is_ok());
 
     let mut two = sources();
     two.push(source(1, "6.13.0"));
@@ -212,6 +227,7 @@ fn sets_that_are_refused() {
     stray[last].package.vmlinuz = None;
     stray[last].package.provides.clear();
     stray[last].package.requires.clear();
+    stray[last].package.source = "bash-5.src.rpm".into();
     assert!(matches!(refusal(stray), Refusal::BadFile { .. }));
 }
 
@@ -280,8 +296,20 @@ fn the_same_packages_again_need_no_transaction_half_of_them_or_another_build_is_
     assert!(matches!(half, Refusal::HalfInstalled { missing, .. } if missing.len() == 1));
     host.packages.push(gone);
     host.packages[1].header_sha256 = Some("another build of the same version".into());
-    let other = decide(again, &host, &Wishes::default()).unwrap_err();
-    assert!(matches!(other, Refusal::SameVersion(_)));
+    let other = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
+    assert!(matches!(&other, Refusal::SameVersion { dnf: None, .. }));
+    // dnf can install one again; nothing else of the kernel is touched.
+    host.backends.push(Backend::Dnf5);
+    let other = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
+    assert!(other.to_string().ends_with("--backend dnf5"), "{other}");
+    host.backends = vec![Backend::Dnf];
+    let plan = decide(again, &host, &Wishes::default()).unwrap();
+    assert!(!plan.settled && plan.leaving.gone.is_empty());
+    let names: Vec<_> = plan.again.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["kernel-core"]);
+    assert_eq!(plan.leaving.stays.len(), 3);
+    let dry = plan.to_string();
+    assert!(!dry.contains("removed, if no package"), "{dry}");
 }
 
 #[test]

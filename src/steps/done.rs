@@ -2,15 +2,17 @@
 //! Whether an earlier run has done the work: by its report, and the digests of the two files that
 //! are booted. Nothing is changed.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::Value;
 
 use super::commit;
 use super::digest::Digesting;
-use crate::plan::{KernelSet, Kind};
+use crate::plan::{Earlier, KernelSet, Kind};
 use crate::report::{PATH, SCHEMA};
 use crate::sys::exec::Exec;
-use crate::sys::root::Root;
+use crate::sys::root::{self, Root};
 use crate::tools::dracut;
 
 /// The largest report that is read (bytes); they have some ten KiB.
@@ -43,11 +45,7 @@ pub fn report(exec: &Exec, asked: &Asked) -> Result<Option<Value>> {
     let is_it = report["schema"] == SCHEMA
         && text("/outcome") == Some("committed")
         && text("/kernel/after/kver") == Some(kver.as_str())
-        && packages(&report).eq(asked
-            .set
-            .sources
-            .iter()
-            .map(|it| it.package.nevra.to_string()))
+        && brought(&report, asked.set)
         && commands(exec, &report, asked)?;
     let files = [
         ("vmlinuz", "/kernel/after/vmlinuz_sha256"),
@@ -61,9 +59,38 @@ pub fn report(exec: &Exec, asked: &Asked) -> Result<Option<Value>> {
     Ok(Some(report))
 }
 
+/// Whether the run brought the packages of the set. Those that are tied to no kernel (kernel-tools) may
+/// have been there before it.
+fn brought(report: &Value, set: &KernelSet) -> bool {
+    let packages: BTreeSet<_> = packages(report).collect();
+    let sources = set.sources.iter().map(|it| &it.package);
+    let all: BTreeSet<_> = sources.clone().map(|it| it.nevra.to_string()).collect();
+    let mut own = sources.filter(|it| it.belongs_to(&set.kver));
+    packages.is_subset(&all) && own.all(|it| packages.contains(&it.nevra.to_string()))
+}
+
 fn packages(report: &Value) -> impl Iterator<Item = String> {
     let packages = report["packages"].as_array().into_iter().flatten();
     packages.map(|package| package["nevra"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The run that the report in the tree is of, if it replaced the kernel.
+///
+/// # Errors
+/// When the report cannot be read.
+pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
+    let Some(json) = root.read(PATH, REPORT_MAX)? else {
+        return Ok(None);
+    };
+    let report: Value = serde_json::from_slice(&json).unwrap_or_default();
+    let kver = report.pointer("/kernel/after/kver").and_then(Value::as_str);
+    let left_out = report["left_out"].as_array().into_iter().flatten();
+    let left_out = left_out.filter_map(Value::as_str).map(str::to_owned);
+    let is_replace = report["command"] == "replace" && report["outcome"] == "committed";
+    Ok(kver.filter(|_| is_replace).map(|kver| Earlier {
+        kver: kver.to_owned(),
+        sources: packages(&report).chain(left_out).collect(),
+    }))
 }
 
 /// Whether dracut got the same arguments of the user's, and the tree was cleaned.

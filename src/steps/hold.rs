@@ -37,6 +37,11 @@ const LAYOUT_FILES: [&str; 2] = [
 /// Beside a file of somebody else's that we replaced.
 const SAVED: &str = ".ostree-kernel-saved";
 
+/// Where rpm-ostree finds repositories, and how their files end. It fetches the metadata of all that are
+/// enabled, although nothing is needed from them, and fails where one cannot be reached.
+const REPOSITORIES: &str = "etc/yum.repos.d";
+const REPOSITORY: &str = ".repo";
+
 /// Where module directories wait that rpm-ostree would delete.
 const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
 
@@ -86,11 +91,16 @@ pub struct Held {
 ///
 /// # Errors
 /// When a file cannot be written; what was put in place by then is undone.
-pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir]) -> Result<Held> {
+pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir], no_repos: bool) -> Result<Held> {
     let held = Held {
         root: root.clone(),
         let_go: false,
     };
+    if no_repos {
+        for file in repositories(root, REPOSITORY)? {
+            root.rename(&file, format!("{file}{SAVED}"))?;
+        }
+    }
     match hold {
         Hold::Bypass => {}
         Hold::BypassWithLayout { file } => {
@@ -113,6 +123,28 @@ pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir]) -> Result<Held> {
         }
     }
     Ok(held)
+}
+
+/// Whether there are repositories that rpm-ostree may ask.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn has_repositories(root: &Root) -> Result<bool, root::Error> {
+    Ok(!repositories(root, REPOSITORY)?.is_empty())
+}
+
+/// The files in the directory of repositories that end so. A rename of each, since overlayfs cannot
+/// rename a directory of a lower layer.
+fn repositories(root: &Root, suffix: &str) -> Result<Vec<String>, root::Error> {
+    if !root.is_dir(REPOSITORIES)? {
+        return Ok(Vec::new());
+    }
+    let names = root.list(REPOSITORIES)?.into_iter();
+    let names = names.filter_map(|(name, _)| name.into_string().ok());
+    Ok(names
+        .filter(|name| name.ends_with(suffix))
+        .map(|name| format!("{REPOSITORIES}/{name}"))
+        .collect())
 }
 
 impl Held {
@@ -162,6 +194,13 @@ pub fn heal(root: &Root) -> Result<(), root::Error> {
                 None => root.rename(saved, file)?,
                 Some(_) => drop(root.remove_file(saved)?),
             }
+        }
+    }
+    for saved in repositories(root, SAVED)? {
+        let file = saved.trim_end_matches(SAVED);
+        match root.lstat(file)? {
+            None => root.rename(&saved, file)?,
+            Some(_) => drop(root.remove_file(&saved)?),
         }
     }
     let shim = format!("{WRAPPED}/dracut");
@@ -221,6 +260,7 @@ pub fn leftovers(root: &Root) -> Result<Vec<String>, root::Error> {
             found.push(saved);
         }
     }
+    found.extend(repositories(root, SAVED)?);
     let shim = format!("{WRAPPED}/dracut");
     if is(root, &shim, SHIM)? {
         found.push(shim);

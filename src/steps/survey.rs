@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
+use super::done;
 use super::tree::{self, module_dirs, ukis};
 use crate::kernel::modules::ModuleName;
 use crate::plan::{self, Backend, Host, Installed, Kind, Kmod, Refusal};
 use crate::sys::exec::Exec;
 use crate::sys::root;
-use crate::tools::{cliwrap, kernel_install, ostree, rpm, rpm_ostree};
+use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm, rpm_ostree};
 
 /// Looks, and refuses what no job can be done on.
 ///
@@ -60,7 +61,11 @@ pub fn survey(exec: &Exec) -> Result<Host> {
     Ok(Host {
         packages,
         others,
+        modules: installed.modules,
         kmods: installed.kmods,
+        earlier: done::earlier(root)?,
+        holds_back: dnf::exclusions(root)?,
+        versionlock: dnf::has_versionlock(root)?,
         weak_modules: exec.find("weak-modules").is_some(),
         layout_ostree: kernel_install::layout_is_ostree(root, rpm_ostree)?,
         module_dirs: module_dirs(root)?,
@@ -78,6 +83,7 @@ pub fn survey(exec: &Exec) -> Result<Host> {
 #[derive(Default)]
 struct Rpmdb {
     packages: Vec<Installed>,
+    modules: BTreeSet<ModuleName>,
     kmods: Vec<Kmod>,
 }
 
@@ -89,11 +95,16 @@ fn installed(exec: &Exec) -> Result<Rpmdb> {
         return Ok(Rpmdb::default());
     }
     let database = rpm::Database::open(exec, &program);
-    let packages = database
+    let mut packages = database
         .packages()
         .context("asking the rpmdb for its packages")?;
-    let mut kmods = Vec::new();
+    database
+        .note_files(&mut packages)
+        .context("asking the rpmdb for the files of kernels")?;
+    let (mut modules, mut kmods) = (BTreeSet::new(), Vec::new());
     for dir in module_dirs(root)?.into_iter().filter(|dir| dir.has_vmlinuz) {
+        let names = tree::modules(root, &dir.name)?.into_iter();
+        modules.extend(names.map(|(name, _)| name));
         kmods.extend(tree::kmods(root, &dir.name)?);
     }
     // A link there is made by weak-modules, and belongs to nobody.
@@ -112,6 +123,7 @@ fn installed(exec: &Exec) -> Result<Rpmdb> {
     };
     Ok(Rpmdb {
         packages,
+        modules,
         kmods: kmods.into_iter().zip(owners).map(kmod).collect(),
     })
 }

@@ -10,7 +10,7 @@ use super::hold;
 use super::unwrap::Unwrapped;
 use super::workspace::{self, Workspace};
 use crate::kernel::kver::Kver;
-use crate::plan::{Backend, Host, Plan};
+use crate::plan::{Backend, Host, Plan, Source};
 use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, Failed, advise, quote};
 use crate::sys::root::Root;
@@ -45,8 +45,11 @@ fn writing(script: &str) -> String {
     format!("printf '%s\\n' {} >/{SCRIPT}", lines.join(" "))
 }
 
+/// The files of the transaction.
 fn files(plan: &Plan) -> Vec<String> {
-    let sources = plan.set.sources.iter();
+    let is_wanted =
+        |source: &&Source| plan.again.is_empty() || plan.again.contains(&source.package.nevra);
+    let sources = plan.set.sources.iter().filter(is_wanted);
     sources.map(|source| format!("/{}", source.path)).collect()
 }
 
@@ -58,13 +61,18 @@ fn script(plan: &Plan) -> Option<String> {
 /// The command line of the transaction. `tmpdir` is absolute inside the root.
 fn command(plan: &Plan, tmpdir: &str) -> Cmd {
     let (files, remove) = (files(plan), &plan.leaving.remove);
+    let how = dnf::How {
+        backend: plan.backend,
+        versionlock: plan.versionlock,
+    };
     match plan.backend {
         Backend::RpmOstree => rpm_ostree::override_replace(&files, remove, tmpdir),
-        Backend::Dnf5 | Backend::Dnf if remove.is_empty() => {
-            dnf::install(plan.backend, &files, tmpdir)
+        Backend::Dnf5 | Backend::Dnf if !plan.again.is_empty() => {
+            dnf::reinstall(&how, &files, tmpdir)
         }
-        Backend::Dnf5 => dnf::exchange(&files, remove, tmpdir),
-        Backend::Dnf => dnf::run_script(&format!("/{SCRIPT}"), tmpdir),
+        Backend::Dnf5 | Backend::Dnf if remove.is_empty() => dnf::install(&how, &files, tmpdir),
+        Backend::Dnf5 => dnf::exchange(&how, &files, remove, tmpdir),
+        Backend::Dnf => dnf::run_script(&how, &format!("/{SCRIPT}"), tmpdir),
     }
 }
 
@@ -88,7 +96,7 @@ pub fn transact(
         root.write(SCRIPT, script.as_bytes(), 0o600)?;
         exec.has_run(writing(&script));
     }
-    let held = hold::hold(root, plan.hold, &host.module_dirs)?;
+    let held = hold::hold(root, plan.hold, &host.module_dirs, plan.no_repos)?;
     let result = exec.run(&command(plan, &tmpdir), &mut console::doing);
     held.let_go()?;
     rpm_ostree::heal(root)?;
@@ -132,9 +140,15 @@ fn remove_unpacked(root: &Root, plan: &Plan) -> Result<()> {
 /// What a failed transaction left, and what to do.
 fn left(root: &Root, plan: &Plan) -> Result<String> {
     let has = |kver: &Kver| root.is_file(format!("{}/vmlinuz", kver.dir()));
+    let no_repos = match plan.backend == Backend::RpmOstree && hold::has_repositories(root)? {
+        true if !plan.no_repos => {
+            ". If it cannot reach a repository of the image, add --no-repos: nothing is needed from there"
+        }
+        _ => "",
+    };
     Ok(match has(&plan.old)? && !has(&plan.set.kver)? {
         true => format!(
-            "The kernel {} is still in place: correct what it says, then run the same line again",
+            "The kernel {} is still in place: correct what it says, then run the same line again{no_repos}",
             plan.old
         ),
         false => "Packages may be half replaced: build the layer again".to_owned(),
@@ -143,6 +157,7 @@ fn left(root: &Root, plan: &Plan) -> Result<String> {
 
 fn is_in_place(exec: &Exec, plan: &Plan) -> Result<bool> {
     let root = exec.root();
-    Ok(root.is_file(format!("{}/vmlinuz", plan.set.kver.dir()))?
-        && !root.is_file(format!("{}/vmlinuz", plan.old.dir()))?)
+    let has = |kver: &Kver| root.is_file(format!("{}/vmlinuz", kver.dir()));
+    // Where the same kernel is installed again, the digests of the packages tell afterwards.
+    Ok(has(&plan.set.kver)? && (plan.old == plan.set.kver || !has(&plan.old)?))
 }

@@ -2,8 +2,9 @@
 //! Where kernels are in a tree: what several steps look at.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
-use crate::checks::PLACES;
+use crate::checks::is_out_of_tree;
 use crate::kernel::MODULES;
 use crate::kernel::modules::{ModuleList, ModuleName};
 use crate::plan::ModuleDir;
@@ -56,26 +57,36 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
 /// The largest `modules.order` that is read (bytes); Fedora's has 0.3 MiB.
 const ORDER_MAX: u64 = 64 << 20;
 
-/// The out-of-tree modules in a directory of `usr/lib/modules`, and their files: what lies where
-/// kmods do, and is not in the list of what the kernel was built with (kernel-modules-extra of RHEL
-/// is in `extra`, too).
+/// The modules in a directory of `usr/lib/modules`: the name, and the file relative to the root.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn modules(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root::Error> {
+    let dir = format!("{MODULES}/{dir}");
+    let module = |path: PathBuf| {
+        let name = ModuleName::of_path(path.as_os_str().as_bytes())?;
+        Some((name, format!("{dir}/{}", path.display())))
+    };
+    Ok(root.files(&dir)?.into_iter().filter_map(module).collect())
+}
+
+/// The out-of-tree modules in a directory of `usr/lib/modules`, and their files: what the list of
+/// modules that the kernel was built with lacks, wherever it lies. Where the kernel itself is not there
+/// yet, these are all.
 ///
 /// # Errors
 /// When a directory or the list cannot be read.
 pub fn kmods(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root::Error> {
-    let mut kmods = Vec::new();
-    for place in PLACES {
-        let place = format!("{MODULES}/{dir}/{}", place.trim_end_matches('/'));
-        for path in root.files(&place)? {
-            if let Some(name) = ModuleName::of_path(path.as_os_str().as_bytes()) {
-                kmods.push((name, format!("{place}/{}", path.display())));
-            }
-        }
-    }
-    if !kmods.is_empty() {
+    let mut kmods = modules(root, dir)?;
+    let has_vmlinuz = root.is_file(format!("{MODULES}/{dir}/vmlinuz"))?;
+    if has_vmlinuz && !kmods.is_empty() {
         let order = root.read(format!("{MODULES}/{dir}/modules.order"), ORDER_MAX)?;
-        let order = ModuleList::parse_order(&order.unwrap_or_default()).unwrap_or_default();
-        kmods.retain(|(name, _)| !order.contains(name));
+        let order = ModuleList::parse_order(&order.unwrap_or_default()).ok();
+        let start = format!("{MODULES}/{dir}/");
+        kmods.retain(|(_, path)| {
+            let path = path.strip_prefix(&start).unwrap_or(path);
+            is_out_of_tree(path.as_bytes(), order.as_ref())
+        });
     }
     Ok(kmods)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! rpm: questions to the rpmdb. It is never asked to change anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -25,6 +25,12 @@ const PACKAGES: &str = concat!(
 
 /// A package and its header's digest, which says all that the package is.
 const DIGESTS: &str = r"%{NEVRA} %{SHA256HEADER}\n";
+
+/// The directories of every package's files.
+const DIRS: &str = r"[%{=NVRA}\t%{DIRNAMES}\n]";
+
+/// A package's files.
+const FILES_OF: &str = r"[%{=NVRA}\t%{FILENAMES}\n]";
 
 /// Where rpmdbs are, relative to the root; often links to one another.
 const DATABASES: [&str; 3] = ["usr/share/rpm", "usr/lib/sysimage/rpm", "var/lib/rpm"];
@@ -124,6 +130,43 @@ impl<'a> Database<'a> {
         parse_packages(&String::from_utf8_lossy(&output))
     }
 
+    /// Notes which packages have files, and what of kernels they own.
+    ///
+    /// # Errors
+    /// When rpm fails.
+    pub fn note_files(&self, packages: &mut [Installed]) -> Result<()> {
+        let cmd = Cmd::new(self.rpm).args(["-qa", "--qf", DIRS]);
+        let dirs = self.exec.ask(&self.snapshot.asked(cmd))?;
+        let dirs = String::from_utf8_lossy(&dirs);
+        let (mut with_files, mut with_modules) = (BTreeSet::new(), BTreeSet::new());
+        for (name, dir) in dirs.lines().filter_map(|line| line.split_once('\t')) {
+            with_files.insert(name);
+            if in_lib_modules(dir).is_some() {
+                with_modules.insert(name);
+            }
+        }
+        for package in &mut *packages {
+            package.has_files = with_files.contains(nvra(&package.nevra).as_str());
+        }
+        let by_name: BTreeMap<_, _> = packages
+            .iter()
+            .enumerate()
+            .map(|(at, it)| (nvra(&it.nevra), at))
+            .collect();
+        let names: Vec<_> = with_modules.into_iter().collect();
+        for some in names.chunks(PATHS_AT_ONCE) {
+            let cmd = Cmd::new(self.rpm).args(["-q", "--qf", FILES_OF, "--"]);
+            let files = self.exec.ask(&self.snapshot.asked(cmd.args(some)))?;
+            let files = String::from_utf8_lossy(&files);
+            for (name, file) in files.lines().filter_map(|line| line.split_once('\t')) {
+                if let (Some(at), Some(path)) = (by_name.get(name), in_lib_modules(file)) {
+                    packages[*at].note(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Name, version and the header's digest of every installed package, sorted.
     ///
     /// # Errors
@@ -188,6 +231,26 @@ impl<'a> Database<'a> {
     }
 }
 
+/// `NAME-VERSION-RELEASE.ARCH`.
+fn nvra(nevra: &Nevra) -> String {
+    let Nevra {
+        name,
+        version,
+        release,
+        arch,
+        ..
+    } = nevra;
+    format!("{name}-{version}-{release}.{arch}")
+}
+
+/// A path relative to `lib/modules`, whichever way `/lib` is spelled.
+fn in_lib_modules(path: &str) -> Option<&str> {
+    let path = path.trim_start_matches('/');
+    path.strip_prefix("usr/")
+        .unwrap_or(path)
+        .strip_prefix("lib/modules/")
+}
+
 /// A package as rpm prints it.
 struct Row<'a> {
     nevra: Nevra,
@@ -222,6 +285,9 @@ impl<'a> Row<'a> {
             header_sha256: Some(self.digest)
                 .filter(|text| text.len() == 64)
                 .map(str::to_owned),
+            has_files: true,
+            kernels: BTreeSet::new(),
+            modules: BTreeSet::new(),
         }
     }
 }

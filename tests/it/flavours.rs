@@ -20,7 +20,7 @@ const FILES: &str = "/run/ostree-kernel/packages/kernel-rt-6.9.4-200.fc40.x86_64
 const GONE: &str = "kernel-6.1.7-100.fc40.x86_64 kernel-core-6.1.7-100.fc40.x86_64 \
     kernel-modules-6.1.7-100.fc40.x86_64 kernel-modules-core-6.1.7-100.fc40.x86_64";
 
-const DNF: &str = "--setopt=installonlypkgs= --setopt=protect_running_kernel=False \
+const DNF: &str = "--setopt=installonlypkgs= --setopt=protected_packages= --setopt=protect_running_kernel=False \
     --setopt=clean_requirements_on_remove=False";
 
 /// The packages that are installed afterwards.
@@ -71,12 +71,14 @@ fn one_transaction_exchanges_flavours() {
         (
             Bed::dnf("dnf5"),
             format!(
-                "dnf5 -y --setopt=reposdir=/dev/null --setopt=localpkg_gpgcheck=False {DNF} do --action=install {FILES} --action=remove {GONE}"
+                "dnf5 -y --setopt=reposdir=/dev/null --setopt=localpkg_gpgcheck=False --setopt=disable_excludes=* {DNF} do --action=install {FILES} --action=remove {GONE}"
             ),
         ),
         (
             Bed::dnf("dnf"),
-            format!("dnf -y --disablerepo=* --nogpgcheck {DNF} shell {script}"),
+            format!(
+                "dnf -y --disablerepo=* --nogpgcheck --disableexcludes=all {DNF} shell {script}"
+            ),
         ),
     ] {
         bed.offer(RT, &RT.packages());
@@ -86,7 +88,9 @@ fn one_transaction_exchanges_flavours() {
             "  kernel-modules-core  6.1.7-100.fc40  kernel-rt-modules-core 6.9.4-200.fc40\n",
         ]);
         // As a shell takes it.
-        dry.prints(&[&transaction.replace("--disablerepo=*", "'--disablerepo=*'")]);
+        let quoted = transaction.replace("--disablerepo=*", "'--disablerepo=*'");
+        let excludes = "--setopt=disable_excludes=*";
+        dry.prints(&[&quoted.replace(excludes, &format!("'{excludes}'"))]);
         let ran = bed.run(&["replace", &bed.source()]);
         ran.ends_with(0);
         let order = ran.order();
@@ -177,15 +181,110 @@ fn kmods_of_the_base_come_with_the_kernel_or_the_run_is_refused() {
 
 #[test]
 fn modules_without_a_package_are_refused_with_the_line_that_removes_them() {
-    let bed = Bed::new();
-    let path = format!("usr/lib/modules/{}/updates/dkms/nvidia.ko", OLD.kver);
-    bed.write(&path, crate::image::module(OLD.kver, "nvidia"));
-    let ran = bed.run(&["replace", &bed.source()]);
-    ran.ends_with(3).in_order(&[]).untouched();
-    ran.complains(&["nvidia (of no package)", &format!("rm /{path}")]);
+    // dkms; VirtualBox; NVIDIA's installer; a packager's own directory; a module that somebody copied.
+    let places = [
+        "updates/dkms",
+        "misc",
+        "kernel/drivers/video",
+        "nvidia",
+        ".",
+    ];
+    let mut beds = places.map(|place| {
+        let bed = Bed::new();
+        let dir = format!("usr/lib/modules/{}", OLD.kver);
+        let path = format!("{dir}/{place}/nvidia.ko").replace("/./", "/");
+        bed.write(&path, crate::image::module(OLD.kver, "nvidia"));
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(3).in_order(&[]).untouched();
+        ran.complains(&["nvidia (of no package)", &format!("rm /{path}")]);
+        bed
+    });
+    let bed = &mut beds[0];
     // What the kernel was built with is no kmod, wherever it lies (kernel-modules-extra of RHEL 9).
     let order = format!("usr/lib/modules/{}/modules.order", OLD.kver);
     let built = fs_err::read_to_string(bed.path(&order)).unwrap();
     bed.write(&order, built + "kernel/drivers/gpu/nvidia.ko\n");
     bed.run(&["replace", &bed.source()]).ends_with(0);
+}
+
+/// The files of RHCOS's extensions image: kernel-rt without its meta package, the base's own kernel, and a
+/// part that brings what the base has in another package.
+fn extensions() -> Bed {
+    let bed = Bed::new();
+    let kvm = |build: Build| {
+        let path = format!("/usr/lib/modules/{}/kernel/arch/x86/kvm/kvm.ko", build.kver);
+        (path, crate::image::module(build.kver, "kvm"))
+    };
+    let mut modules_core = OLD.packages()[3].clone();
+    modules_core.files.push(kvm(OLD));
+    modules_core.install(&bed.root());
+    let order = format!("usr/lib/modules/{}/modules.order", OLD.kver);
+    let built = fs_err::read_to_string(bed.path(&order)).unwrap();
+    bed.write(&order, built + "kernel/arch/x86/kvm/kvm.ko\n");
+    let mut packages = RT.packages();
+    packages.remove(0);
+    packages.push(Pkg {
+        name: "kernel-rt-kvm".into(),
+        files: vec![kvm(RT)],
+        provides: vec![],
+        requires: vec![("kernel-uname-r".into(), RT.kver.into())],
+        ..packages[0].clone()
+    });
+    bed.offer(RT, &packages);
+    for package in OLD.packages() {
+        bed.rpm(&package);
+    }
+    bed
+}
+
+#[test]
+fn kernel_rt_of_the_extensions_of_rhcos() {
+    let bed = extensions();
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(3).in_order(&[]).untouched().complains(&[
+        "the sources hold 2 kernels",
+        "--kver 6.1.7-100.fc40.x86_64  (kernel-core-6.1.7-100.fc40.x86_64, installed now)",
+        "--kver 6.9.4-200.fc40.x86_64+rt  (kernel-rt-core-6.9.4-200.fc40.x86_64)",
+    ]);
+    let ran = bed.run(&["replace", "--kver", RT.kver, &bed.source()]);
+    ran.ends_with(0);
+    let expected =
+        ["-core", "-kvm", "-modules", "-modules-core"].map(|it| format!("kernel-rt{it}"));
+    assert_eq!(installed(&ran), expected);
+    // From then on it is clear which one is meant.
+    for args in [vec!["replace"], vec!["replace", "--kver", RT.kver]] {
+        let source = bed.source();
+        let args: Vec<&str> = args.into_iter().chain([source.as_str()]).collect();
+        let again = bed.run(&args);
+        again.ends_with(0).in_order(&[]).untouched();
+    }
+}
+
+#[test]
+fn a_kernel_in_one_package_comes_and_goes() {
+    // As the kernel's own `make binrpm-pkg` makes it.
+    let own = |build: Build| Pkg {
+        files: build
+            .packages()
+            .into_iter()
+            .flat_map(|it| it.files)
+            .collect(),
+        provides: vec![("kernel-uname-r".into(), build.kver.into())],
+        requires: vec![],
+        ..build.packages()[0].clone()
+    };
+    let bed = Bed::dnf("dnf5");
+    bed.offer(NEW, &[own(NEW)]);
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0);
+    assert_eq!(installed(&ran), ["kernel"]);
+    // And back to a kernel of many.
+    bed.offer(RT, &RT.packages());
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0);
+    let names = installed(&ran);
+    assert!(
+        !names.contains(&"kernel") && names.contains(&"kernel-rt-core"),
+        "{names:?}"
+    );
 }

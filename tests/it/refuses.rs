@@ -317,9 +317,46 @@ fn resolve() {
                 ],
             ),
             case(
-                "not a URL that we know",
+                "a scheme that is not supported",
                 |_| vec!["ftp://127.0.0.1/kernel-core.rpm".into()],
-                &["ftp://127.0.0.1/kernel-core.rpm: "],
+                &[
+                    "ftp://127.0.0.1/kernel-core.rpm: ftp:// is not supported",
+                    "expected http://, https:// or file:///",
+                ],
+            ),
+            case(
+                "another scheme, pinned",
+                |_| vec![format!("s3://bucket/k.rpm#sha256={}", "0".repeat(64))],
+                &["s3://bucket/k.rpm: s3:// is not supported"],
+            ),
+            case(
+                "a directory that is not mounted",
+                |_| vec!["/ctx/kernel-rpms".into()],
+                &[
+                    "/ctx/kernel-rpms: No such file or directory",
+                    "RUN --mount=type=bind,source=kernel-rpms,target=/ctx/kernel-rpms \\\n      ostree-kernel replace /ctx/kernel-rpms\n",
+                ],
+            ),
+            case(
+                "a pattern in a directory that is not mounted",
+                |_| vec!["/ctx/rpms/*.rpm".into()],
+                &["RUN --mount=type=bind,source=rpms,target=/ctx/rpms \\\n"],
+            ),
+            case(
+                "a pattern that no file has",
+                |bed| vec![format!("{}/*.rpm", bed.beside("none").display())],
+                &[
+                    "/none/*.rpm: no file has a name of this pattern",
+                    "ostree-kernel replace /",
+                ],
+            ),
+            case(
+                "a package's name",
+                |_| vec!["kernel".into()],
+                &[
+                    "kernel: no such file",
+                    "ostree-kernel replace --from REPO kernel",
+                ],
             ),
         ],
     );
@@ -399,7 +436,7 @@ fn plan() {
                 }),
                 &[
                     "no counterpart of 6.9.4-200.fc40.x86_64",
-                    "--remove kernel --remove kernel-modules",
+                    "say that they may go: --remove kernel-modules",
                 ],
             ),
             case(

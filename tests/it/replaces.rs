@@ -286,10 +286,10 @@ fn a_module_that_lacks_a_symbol_is_found() {
 #[test]
 fn dnf_and_dnf5() {
     for (name, alone) in [
-        ("dnf", "--disablerepo=* --nogpgcheck"),
+        ("dnf", "--disablerepo=* --nogpgcheck --disableexcludes=all"),
         (
             "dnf5",
-            "--setopt=reposdir=/dev/null --setopt=localpkg_gpgcheck=False",
+            "--setopt=reposdir=/dev/null --setopt=localpkg_gpgcheck=False --setopt=disable_excludes=*",
         ),
     ] {
         let bed = Bed::dnf(name);
@@ -298,7 +298,7 @@ fn dnf_and_dnf5() {
         let transaction = TRANSACTION.replace(
             "rpm-ostree override replace",
             &format!(
-                "{name} -y {alone} --setopt=installonlypkgs= \
+                "{name} -y {alone} --setopt=installonlypkgs= --setopt=protected_packages= \
                  --setopt=protect_running_kernel=False --setopt=clean_requirements_on_remove=False install"
             ),
         );
@@ -309,6 +309,138 @@ fn dnf_and_dnf5() {
         changes.push("-var/cache/dnf");
         ran.changes(&changes);
     }
+}
+
+#[test]
+fn what_the_image_holds_back_from_dnf_is_overridden_and_said() {
+    for (name, file, text, options) in [
+        (
+            "dnf5",
+            "etc/dnf/versionlock.toml",
+            "version = \"1.0\"\n[[packages]]\nname = \"kernel-core\"\n",
+            "--setopt=disable_excludes=*",
+        ),
+        (
+            "dnf5",
+            "etc/dnf/libdnf5.conf.d/20-kernel.conf",
+            "[main]\nexcludepkgs=kernel-core\n",
+            "--setopt=disable_excludes=*",
+        ),
+        (
+            "dnf",
+            "etc/dnf/dnf.conf",
+            "[main]\nexclude=kernel-c*\n",
+            "--disableexcludes=all",
+        ),
+        (
+            "dnf",
+            "etc/dnf/plugins/versionlock.list",
+            "kernel-core-0:6.1.7-100.fc40.*\n",
+            "--disableexcludes=all --disableplugin=versionlock",
+        ),
+        (
+            "dnf",
+            "etc/dnf/protected.d/kernel.conf",
+            "kernel-core\n",
+            "--setopt=protected_packages=",
+        ),
+    ] {
+        let bed = Bed::dnf(name);
+        bed.write(file, text);
+        if file.ends_with(".list") {
+            bed.write("etc/dnf/plugins/versionlock.conf", "[main]\nenabled=1\n");
+        }
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(0);
+        let order = ran.order();
+        ran.require(order[0].contains(options), options);
+        let said = format!("/{file} holds back kernel-core; it is overridden");
+        ran.complains(&[&said]);
+        let warnings = ran.report()["warnings"].to_string();
+        ran.require(warnings.contains(&said), "the report says so");
+    }
+}
+
+#[test]
+fn another_build_of_the_same_version_is_installed_again() {
+    let signed = |bed: &Bed| {
+        let mut packages = OLD.packages();
+        packages[1].files[1].1 = b"CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\n# signed\n".to_vec();
+        bed.offer(OLD, &packages);
+        packages[1].clone()
+    };
+    for name in ["dnf", "dnf5"] {
+        let bed = Bed::dnf(name);
+        signed(&bed);
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(0);
+        let order = ran.order();
+        let core = "reinstall /run/ostree-kernel/packages/kernel-core-6.1.7-100.fc40.x86_64.rpm";
+        ran.require(order[0].ends_with(core), core);
+        let config = format!("usr/lib/modules/{}/config", OLD.kver);
+        let config = fs_err::read_to_string(bed.path(&config)).unwrap();
+        ran.require(config.ends_with("# signed\n"), "its files came");
+        ran.prints(&["  kernel-core  6.1.7-100.fc40  6.1.7-100.fc40\n"]);
+        let again = bed.run(&["replace", &bed.source()]);
+        again.ends_with(0).in_order(&[]).untouched();
+        // A transaction that does nothing is noticed.
+        let bed = Bed::dnf(name);
+        signed(&bed);
+        bed.behave(name, "nothing");
+        let ran = bed.run(&["replace", &bed.source()]);
+        ran.ends_with(1)
+            .complains(&["Packages that did not come: kernel-core-6.1.7"]);
+    }
+    let bed = Bed::new();
+    signed(&bed);
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(3).in_order(&[]).untouched();
+    ran.complains(&[
+        "kernel-core-6.1.7-100.fc40.x86_64 is installed already, from another build",
+        "rpm-ostree replaces no package by one of the same version",
+    ]);
+}
+
+#[test]
+fn repositories_are_hidden_from_rpm_ostree() {
+    let repo = "etc/yum.repos.d/fedora.repo";
+    let bed = || {
+        let bed = Bed::new();
+        bed.write(repo, "[fedora]\nenabled=1\n");
+        bed.write("etc/yum.repos.d/README", "not a repository");
+        bed
+    };
+    let sees = |ran: &crate::ran::Ran| ran.seen.iter().any(|line| line == "repository fedora.repo");
+    let ran = bed();
+    let ran = ran.run(&["replace", &ran.source()]);
+    ran.ends_with(0);
+    ran.require(sees(&ran), "it is there without the option");
+    for how in ["", "fail-before", "fail-after", "killed"] {
+        let bed = bed();
+        bed.behave("rpm-ostree", how);
+        let dry = bed.run(&["replace", "--no-repos", "--dry-run", &bed.source()]);
+        dry.prints(&["etc/yum.repos.d/*.repo  hidden for the time of the transaction\n"]);
+        let ran = bed.run(&["replace", "--no-repos", &bed.source()]);
+        let is_done = how.is_empty() || how == "fail-after";
+        ran.ends_with(i32::from(!is_done));
+        ran.require(!sees(&ran), "it is hidden");
+        let text = fs_err::read_to_string(bed.path(repo)).unwrap();
+        ran.require(text == "[fedora]\nenabled=1\n", "it is back");
+    }
+    // A run that was killed itself is healed by the next one, and seen by others.
+    let bed = bed();
+    let saved = format!("{repo}.ostree-kernel-saved");
+    fs_err::rename(bed.path(repo), bed.path(&saved)).unwrap();
+    bed.run(&["status"]).prints(&[&saved]);
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0);
+    ran.require(sees(&ran) && ran.after.file(&saved).is_none(), "it is back");
+    // What may help is said.
+    let bed = Bed::new();
+    bed.write(repo, "[fedora]\nenabled=1\n");
+    bed.behave("rpm-ostree", "fail-before");
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(1).complains(&["add --no-repos"]);
 }
 
 #[test]

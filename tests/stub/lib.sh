@@ -70,6 +70,9 @@ look_around() {
         for program in dracut rpm; do
             grep -q 'rpm-ostree cliwrap' "/usr/bin/$program" && echo "$program is wrapped"
         done
+        for repo in /etc/yum.repos.d/*.repo; do
+            [ ! -e "$repo" ] || echo "repository ${repo##*/}"
+        done
         ls /usr/lib/modules
     } >/stub/seen.log
 }

@@ -59,6 +59,9 @@ fn with_kmod(name: &str) -> Host {
         provides: package.provides,
         requires: package.requires,
         header_sha256: None,
+        has_files: true,
+        kernels: BTreeSet::new(),
+        modules: package.modules.into_iter().collect(),
     });
     host.kmods.push(Kmod {
         name: ModuleName::new(b"zfs").unwrap(),
@@ -115,6 +118,9 @@ fn each_part_of_the_base_has_its_counterpart_in_the_other_flavour() {
         provides: extra.provides,
         requires: extra.requires,
         header_sha256: None,
+        has_files: true,
+        kernels: BTreeSet::new(),
+        modules: BTreeSet::new(),
     });
     let rt = || flavoured(sources(), "kernel-rt");
     let plan = decide(rt(), &host, &Wishes::default()).unwrap();
@@ -146,6 +152,9 @@ fn kernel_uki_virt_is_no_kernel() {
             provides: uki.provides.clone(),
             requires: vec![],
             header_sha256: None,
+            has_files: true,
+            kernels: BTreeSet::new(),
+            modules: BTreeSet::new(),
         },
     );
     // As a package of the base it is a part like any other; in the sources it is none that is
@@ -300,6 +309,9 @@ fn other(name: &str, wanted: &str) -> Installed {
             version: word().into(),
         }],
         header_sha256: None,
+        has_files: true,
+        kernels: BTreeSet::new(),
+        modules: BTreeSet::new(),
     }
 }
 

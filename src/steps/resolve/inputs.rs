@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the user names as sources, one by one: each package with its place and its pin.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -76,7 +78,11 @@ fn from_repository(
     }
     exec.root().create_dir_all(dir, 0o700)?;
     let program = cliwrap::real(exec.root(), &dnf.to_string())?;
-    let download = dnf::download(&program, repo, specs, &format!("/{dir}"));
+    let how = dnf::How {
+        backend: dnf,
+        versionlock: host.versionlock,
+    };
+    let download = dnf::download(&program, &how, repo, specs, &format!("/{dir}"));
     exec.run(&download, &mut console::doing).map_err(|error| {
         if error.is::<Stopped>() {
             return error;
@@ -119,7 +125,10 @@ pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
         let path = local(name)?;
         let meta = fs_err::metadata(&path).map_err(|error| Refusal::BadFile {
             file: name.to_owned(),
-            why: format!("{error}; expected an RPM file, a directory of RPMs or an http(s) URL"),
+            why: match error.kind() {
+                io::ErrorKind::NotFound => absent(name, &path),
+                _ => format!("{error}; {EXPECTED}"),
+            },
         })?;
         if !meta.is_dir() {
             inputs.push(Input {
@@ -138,13 +147,93 @@ pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
             inputs.extend(inside(name, &path)?);
         }
     }
+    as_directories(&mut inputs)?;
     Ok(inputs)
 }
 
-/// A path, or a `file:` URL, which is percent-encoded.
+/// Takes `DIR/*.rpm`, which the shell expands, for `DIR`: where every RPM of a directory that holds
+/// several is named, none is named more than the others.
+fn as_directories(inputs: &mut [Input]) -> Result<()> {
+    let mut named: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
+    for input in inputs.iter().filter(|it| it.named && it.pin.is_none()) {
+        if let Bytes::File(path) = &input.bytes
+            && let Some(dir) = path.parent()
+        {
+            let files = named.entry(dir.to_owned()).or_default();
+            files.insert(path.clone());
+        }
+    }
+    for (dir, files) in named.into_iter().filter(|(_, files)| files.len() > 1) {
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            &dir
+        };
+        let all = inside(&dir.display().to_string(), dir)?;
+        let is_named = |input: &Input| match &input.bytes {
+            Bytes::File(path) => {
+                files.contains(path.strip_prefix("./").unwrap_or(path)) || files.contains(path)
+            }
+            _ => false,
+        };
+        if all.iter().all(is_named) {
+            for input in inputs.iter_mut() {
+                if let Bytes::File(path) = &input.bytes {
+                    input.named &= !files.contains(path);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a source may be.
+const EXPECTED: &str = "expected an RPM file, a directory of RPMs or an http(s) URL";
+
+/// Why a path is not there, by what it looks like: a directory that was not mounted, a pattern that the
+/// shell did not expand, the name of a package.
+fn absent(name: &str, path: &Path) -> String {
+    let is_rpm = path.extension().is_some_and(|extension| extension == "rpm");
+    if !is_rpm && !name.contains('/') {
+        return format!(
+            "no such file or directory; {EXPECTED}. If it is the name of a package, name the repository that has it: ostree-kernel replace --from REPO {}",
+            quote(name.as_ref())
+        );
+    }
+    let dir = if is_rpm { path.parent() } else { Some(path) };
+    let dir = dir
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    if dir.is_dir() {
+        return match name.contains(['*', '?', '[']) {
+            true => format!(
+                "no file has a name of this pattern, so the shell left it as it is; {EXPECTED}. Name the directory: ostree-kernel replace {}",
+                quote(dir.as_os_str())
+            ),
+            false => format!("No such file or directory; {EXPECTED}"),
+        };
+    }
+    let target = shown(dir);
+    let source = dir
+        .file_name()
+        .map_or_else(|| "rpms".into(), OsStr::to_string_lossy);
+    format!(
+        "No such file or directory: nothing is mounted or copied to {target}; {EXPECTED}. A directory of the build context is mounted for one RUN line like this:\n\n  RUN --mount=type=bind,source={source},target={target} \\\n      ostree-kernel replace {target}\n"
+    )
+}
+
+/// A path, or a `file:` URL, which is percent-encoded. URLs of other schemes are refused.
 fn local(name: &str) -> Result<PathBuf, Refusal> {
     let Some(rest) = name.strip_prefix("file://") else {
-        return Ok(name.into());
+        return match name.split_once("://") {
+            Some((scheme, _)) if is_scheme(scheme) => Err(Refusal::BadFile {
+                file: name.to_owned(),
+                why: format!(
+                    "{scheme}:// is not supported; expected http://, https:// or file:///. Download the file first, or give its address with one of these"
+                ),
+            }),
+            _ => Ok(name.into()),
+        };
     };
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     if path.starts_with('/') {
@@ -155,6 +244,11 @@ fn local(name: &str) -> Result<PathBuf, Refusal> {
         file: name.to_owned(),
         why: "not a file of this machine; expected file:/// and an absolute path".to_owned(),
     })
+}
+
+fn is_scheme(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_allowed)
 }
 
 /// The RPMs in a directory, by name.

@@ -9,11 +9,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::checks::{Baseline, Image, Kmod, PLACES, plain_firmware};
+use crate::checks::{Baseline, Image, Kmod, is_foreign, plain_firmware};
 use crate::initramfs::Inventory;
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
-use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleName, unpack};
+use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleList, ModuleName, unpack};
 use crate::sys::root::{self, Root};
 use crate::tools::dracut;
 
@@ -32,21 +32,19 @@ fn text(root: &Root, path: &str) -> Result<Option<String>, root::Error> {
 }
 
 /// Out-of-tree modules among `modules`, which are relative to the kernel's directory.
-pub(super) fn kmods(root: &Root, kver: &Kver, modules: &[Vec<u8>]) -> Vec<Kmod> {
+pub(super) fn kmods(
+    root: &Root,
+    kver: &Kver,
+    modules: &[Vec<u8>],
+    order: Option<&ModuleList>,
+) -> Vec<Kmod> {
     let told = |path: &Vec<u8>| {
         let modinfo = modinfo(root, &[kver.as_str().as_bytes(), path].join(&b'/'))?;
         let vermagic = modinfo.vermagic().map(<[u8]>::to_vec);
         vermagic.ok_or_else(|| "no vermagic".to_owned())
     };
-    let kmods = modules.iter().filter(|path| is_kmod(path));
+    let kmods = modules.iter().filter(|path| is_foreign(path, order));
     kmods.map(|path| (path.clone(), told(path))).collect()
-}
-
-/// Whether a module, by its path relative to the kernel's directory, is not the kernel's own.
-pub(super) fn is_kmod(path: &[u8]) -> bool {
-    PLACES
-        .iter()
-        .any(|place| path.starts_with(place.as_bytes()))
 }
 
 /// What the module at `path`, relative to `usr/lib/modules`, says about itself.

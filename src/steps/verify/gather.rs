@@ -46,7 +46,8 @@ pub(super) fn tree(
     });
     let modules = modules_on_disk(root, &kver.dir())?;
     let lists = lists(root, kver);
-    let kmods = around::kmods(root, kver, &modules);
+    let order = lists.order.as_ref().ok().and_then(Option::as_ref);
+    let kmods = around::kmods(root, kver, &modules, order);
     let vmlinuz = vmlinuz::read(root, kver, options.digests);
     let tree = Tree {
         ukis: ukis(root)?,

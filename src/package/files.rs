@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The files of a package: which kernel they are, and where.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use rpm::{IndexTag, PackageMetadata};
+
+use super::PackageError;
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::ModuleName;
+
+/// `RPMFILE_GHOST`: the package owns the name, and brings nothing.
+const GHOST: u32 = 1 << 6;
+
+/// The file list of a package.
+pub struct Files(Vec<File>);
+
+struct File {
+    path: PathBuf,
+    is_ghost: bool,
+    is_link: bool,
+}
+
+impl Files {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the header's lists do not fit each other.
+    pub fn of(metadata: &PackageMetadata) -> Result<Self, rpm::Error> {
+        let header = &metadata.header;
+        let modes = header.get_entry_data_as_u16_array(IndexTag::RPMTAG_FILEMODES);
+        let flags = header.get_entry_data_as_u32_array(IndexTag::RPMTAG_FILEFLAGS);
+        let (modes, flags) = (modes.unwrap_or_default(), flags.unwrap_or_default());
+        let paths = metadata.get_file_paths()?;
+        let file = |(at, path): (usize, PathBuf)| File {
+            is_ghost: flags.get(at).is_some_and(|flags| flags & GHOST != 0),
+            is_link: modes
+                .get(at)
+                .is_some_and(|mode| mode & 0o170_000 == 0o120_000),
+            path,
+        };
+        Ok(Self(paths.into_iter().enumerate().map(file).collect()))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The K of `lib/modules/K/vmlinuz`. A link is none: ostree copies it as it is.
+    ///
+    /// # Errors
+    /// Several, or a name that no kernel has.
+    pub fn vmlinuz(&self) -> Result<Option<Kver>, PackageError> {
+        let mut found: Option<Kver> = None;
+        for (path, file) in self.in_lib_modules() {
+            let Some(kver) = path.strip_suffix("/vmlinuz").filter(|_| !file.is_link) else {
+                continue;
+            };
+            let kver = Kver::new(kver)?;
+            match found {
+                Some(other) if other != kver => return Err(PackageError::TwoKernels(other, kver)),
+                _ => found = Some(kver),
+            }
+        }
+        Ok(found)
+    }
+
+    /// A kernel image that the package brings in `/boot`.
+    pub fn in_boot(&self) -> Option<String> {
+        let real = self.0.iter().filter(|file| !file.is_ghost);
+        let mut paths = real.filter_map(|file| file.path.to_str());
+        let is_image = |path: &&str| {
+            let name = path.strip_prefix("/boot/").unwrap_or_default();
+            ["vmlinuz-", "vmlinux-"]
+                .iter()
+                .any(|start| name.starts_with(start))
+        };
+        paths.find(is_image).map(str::to_owned)
+    }
+
+    /// The kernel modules: the directory in `lib/modules`, and the name.
+    pub fn modules(&self) -> BTreeSet<(String, ModuleName)> {
+        let module = |(path, _): (&str, &File)| {
+            let (dir, file) = path.split_once('/')?;
+            Some((dir.to_owned(), ModuleName::of_path(file.as_bytes())?))
+        };
+        self.in_lib_modules().filter_map(module).collect()
+    }
+
+    /// The directories of the files, relative to the root.
+    pub fn dirs(&self) -> BTreeSet<PathBuf> {
+        let dirs = self.0.iter().filter_map(|file| file.path.parent());
+        dirs.map(|dir| dir.strip_prefix("/").unwrap_or(dir).to_owned())
+            .collect()
+    }
+
+    /// What is in `lib/modules`, relative to it, whichever way `/lib` is spelled.
+    fn in_lib_modules(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.0.iter().filter_map(|file| {
+            let path = file.path.to_str()?.trim_start_matches('/');
+            let path = path.strip_prefix("usr/").unwrap_or(path);
+            Some((path.strip_prefix("lib/modules/")?, file))
+        })
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an image tells dnf to leave as it is: `exclude=`, version locks, protected packages. The files
+//! of a run were named one by one, so all of it is overridden, and the run says so.
+
+/// A file of the image that holds packages back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exclusion {
+    /// The file, relative to the root.
+    pub file: String,
+    /// Its patterns of packages: names, NEVRAs, with `*` and `?`.
+    pub patterns: Vec<String>,
+}
+
+impl Exclusion {
+    /// Reads `exclude`, `excludepkgs` and `includepkgs` of a `dnf.conf`.
+    pub fn of_conf(file: &str, text: &str) -> Option<Self> {
+        const KEYS: [&str; 4] = ["exclude", "excludes", "excludepkgs", "includepkgs"];
+        let mut patterns: Vec<String> = Vec::new();
+        let mut is_in_value = false;
+        for line in text.lines() {
+            let value = match line.split_once('=') {
+                // A value goes on in lines that are indented.
+                _ if line.starts_with([' ', '\t']) && is_in_value => line,
+                Some((key, value)) => {
+                    is_in_value = KEYS.contains(&key.trim());
+                    value
+                }
+                None => {
+                    is_in_value = false;
+                    continue;
+                }
+            };
+            if is_in_value {
+                let words = value.split([' ', '\t', ',']).filter(|it| !it.is_empty());
+                patterns.extend(words.map(str::to_owned));
+            }
+        }
+        Self::some(file, patterns)
+    }
+
+    /// Reads the plain list of dnf 4's plugin versionlock, or of protected packages: a pattern a line.
+    /// One that starts with `!` excludes.
+    pub fn of_list(file: &str, text: &str) -> Option<Self> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let patterns = lines.map(|line| line.trim_start_matches('!').to_owned());
+        Self::some(file, patterns.collect())
+    }
+
+    /// Reads the names of dnf5's `versionlock.toml`.
+    pub fn of_toml(file: &str, text: &str) -> Option<Self> {
+        let name = |line: &str| {
+            let (key, value) = line.split_once('=')?;
+            let value = value.trim().trim_matches(['"', '\'']);
+            (key.trim() == "name").then(|| value.to_owned())
+        };
+        Self::some(file, text.lines().filter_map(name).collect())
+    }
+
+    fn some(file: &str, patterns: Vec<String>) -> Option<Self> {
+        let file = file.to_owned();
+        (!patterns.is_empty()).then_some(Self { file, patterns })
+    }
+
+    /// Whether it has to do with a package of that name.
+    pub fn concerns(&self, name: &str) -> bool {
+        self.patterns.iter().any(|pattern| {
+            let versioned = pattern.strip_prefix(name);
+            matches(pattern.as_bytes(), name.as_bytes())
+                || versioned.is_some_and(|rest| rest.starts_with('-') && is_version(&rest[1..]))
+        })
+    }
+}
+
+/// Whether that may follow `NAME-` in a NEVRA: `0:6.9.4-200.fc40.*`, `6.9*`.
+fn is_version(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit() || c == '*')
+}
+
+/// Matches a name with a pattern of `*` and `?`. One with brackets matches: it is not read.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n, mut star) = (0, 0, None);
+    if pattern.contains(&b'[') {
+        return true;
+    }
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_every_kind() {
+        let conf = "[main]\ngpgcheck=1\nexclude = kernel*, foo\n  bar-?\nbest=1\n#exclude=no\n";
+        let found = Exclusion::of_conf("etc/dnf/dnf.conf", conf).unwrap();
+        assert_eq!(found.patterns, ["kernel*", "foo", "bar-?"]);
+        assert_eq!(Exclusion::of_conf("f", "[main]\nbest=True\n"), None);
+        let list = "# Added\nkernel-core-0:6.1.7-100.fc40.*\n!kernel-modules-0:6.2-1.*\n";
+        let found = Exclusion::of_list("f", list).unwrap();
+        assert_eq!(found.patterns.len(), 2);
+        assert!(found.concerns("kernel-core") && found.concerns("kernel-modules"));
+        assert!(!found.concerns("kernel") && !found.concerns("kernel-modules-core"));
+        let toml = "version = \"1.0\"\n\n[[packages]]\nname = \"kernel-core\"\n\
+                    [[packages.conditions]]\nkey = \"evr\"\n";
+        let found = Exclusion::of_toml("f", toml).unwrap();
+        assert_eq!(found.patterns, ["kernel-core"]);
+        assert_eq!(Exclusion::of_toml("f", "version = \"1.0\"\n"), None);
+    }
+
+    #[test]
+    fn patterns_match_names() {
+        for (pattern, name, expected) in [
+            ("kernel*", "kernel-core", true),
+            ("kernel*", "kernel", true),
+            ("*core", "kernel-core", true),
+            ("k*l-*e", "kernel-core", true),
+            ("kernel", "kernel-core", false),
+            // As of `kernel-6.9.4`.
+            ("kernel-*", "kernel", true),
+            ("kernel-?ore", "kernel-core", true),
+            ("kernel-[cd]ore", "kernel-core", true),
+            ("kernel-core-6.9*", "kernel-core", true),
+            ("kernel-6.9*", "kernel-core", false),
+            ("bash*", "kernel-core", false),
+            ("*", "kernel", true),
+            ("", "kernel", false),
+        ] {
+            let exclusion = Exclusion {
+                file: String::new(),
+                patterns: vec![pattern.into()],
+            };
+            assert_eq!(exclusion.concerns(name), expected, "{pattern} {name}");
+        }
+    }
+}
