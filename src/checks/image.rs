@@ -40,6 +40,11 @@ pub fn mode(subject: &Subject) -> Looked {
     )])
 }
 
+/// dracut's configuration can ask for a unified kernel image in place of an initramfs.
+const UNREADABLE: Remedy = Remedy::RebuildOr(
+    "remove uefi=\"yes\" from /etc/dracut.conf.d if it is there, and run again with -v for dracut's messages",
+);
+
 pub fn readable(subject: &Subject) -> Looked {
     match subject.image {
         Image::Read { inventory, .. } => Ok(odd_names(inventory)),
@@ -49,7 +54,7 @@ pub fn readable(subject: &Subject) -> Looked {
             "initramfs.img",
             why,
             "archives that the kernel can unpack to their end",
-            Remedy::Rebuild,
+            UNREADABLE,
         )]),
     }
 }

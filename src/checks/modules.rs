@@ -12,6 +12,9 @@ use crate::initramfs::{Comparison, Facts, Inventory, Kind, ModuleFacts, Told};
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, Needs, ParseError, Softdeps};
 
 const REBUILD: Remedy = Remedy::Rebuild;
+const DANGLING: Remedy = Remedy::ThenRebuild(
+    "remove the link on disk, or install the package with the module that it leads to",
+);
 const REINSTALL: Remedy = Remedy::Reinstall;
 
 /// The modules inside: their paths relative to the kernel's directory, with their whole paths.
@@ -74,10 +77,15 @@ fn bodies(
         };
         let known = node.and_then(|node| facts.module(inventory, node));
         let Some((compared, comparison)) = known else {
+            // depmod and dracut do not remove a link of weak-modules.
+            let remedy = match relative.starts_with(b"weak-updates/") {
+                true => DANGLING,
+                false => REBUILD,
+            };
             findings.push(wrong(
                 "nothing, or a link that leads nowhere",
                 "a module",
-                REBUILD,
+                remedy,
             ));
             continue;
         };

@@ -48,13 +48,12 @@ fn human(root: &Root, host: &Host) -> Result<String> {
         backends.push("none".to_owned());
     }
     let or = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
-    let kind = match tree::lacks(root)?.as_slice() {
-        [] => host.kind.to_string(),
-        missing => format!(
-            "not the root of an operating system: it has no {}",
-            missing.join(", no ")
-        ),
+    let has_kernel = host.kernels().next().is_some();
+    let not_a_root = match has_kernel {
+        true => None,
+        false => tree::not_a_root(root)?,
     };
+    let kind = not_a_root.unwrap_or_else(|| host.kind.to_string());
     let mut lines = vec![
         ("tree", kind),
         ("backend", backends.join(", ")),
@@ -67,8 +66,8 @@ fn human(root: &Root, host: &Host) -> Result<String> {
     if let Some(version) = host.rpm_ostree {
         lines.push(("rpm-ostree", version.to_string()));
     }
-    if host.kernels().next().is_none() {
-        lines.push(("kernel", format!("none: {}", tree::no_kernel(root)?)));
+    if !has_kernel {
+        lines.push(("kernel", format!("none: {}", tree::NO_KERNEL)));
     }
     for dir in &host.module_dirs {
         let what = match (dir.has_vmlinuz, initramfs_size(root, &dir.name)?) {

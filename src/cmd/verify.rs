@@ -154,7 +154,16 @@ fn first_kernel(root: &Root, dirs: Vec<ModuleDir>) -> Result<Kver> {
     let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);
     let kernel = match kernel {
         Some(kernel) => kernel,
-        None => bail!("{}", tree::no_kernel(root)?),
+        None => {
+            let dir = root.path().display();
+            let not_a_root = tree::not_a_root(root)?;
+            let not_a_root = not_a_root.map(|why| format!(". {dir} is {why}"));
+            bail!(
+                "{}; expected one kernel{}",
+                tree::NO_KERNEL,
+                not_a_root.unwrap_or_default()
+            )
+        }
     };
     Kver::new(&kernel.name).context("reading usr/lib/modules")
 }

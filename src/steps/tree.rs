@@ -159,31 +159,30 @@ pub fn lacks(root: &Root) -> Result<Vec<&'static str>, root::Error> {
     Ok(missing)
 }
 
-/// Returns why a tree has no kernel, and where one may be.
+/// Why a tree has no kernel.
+pub const NO_KERNEL: &str = "no directory in usr/lib/modules holds a vmlinuz";
+
+/// Returns what keeps a directory from being the root of an operating system, and a root in it, if there is one; `None`
+/// where the directory can be a root.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn no_kernel(root: &Root) -> Result<String, root::Error> {
-    let mut text =
-        "no directory in usr/lib/modules holds a vmlinuz, and one kernel was expected".to_owned();
+pub fn not_a_root(root: &Root) -> Result<Option<String>, root::Error> {
     let missing = lacks(root)?;
     if missing.is_empty() {
-        return Ok(text);
+        return Ok(None);
     }
-    let dir = root.path().display();
-    text += &format!(
-        ". {dir} is not the root of an operating system: it has no {}",
+    let mut text = format!(
+        "not the root of an operating system: it has no {}",
         missing.join(", no ")
     );
     for (name, kind) in root.list("")? {
         let name = name.to_string_lossy();
         if kind == root::Kind::Dir && root.stat(format!("{name}/{MODULES}"))?.is_some() {
-            text += &format!(
-                ". A root may be in that directory: type --root {}",
-                root.path().join(&*name).display()
-            );
+            let inside = root.path().join(&*name);
+            text += &format!(". A root may be in it: type --root {}", inside.display());
             break;
         }
     }
-    Ok(text)
+    Ok(Some(text))
 }

@@ -504,6 +504,9 @@ fn verify_rejects() {
                 .last()
                 .is_some_and(|line| line.starts_with(DRACUT));
             ran.require(last, "nothing after dracut");
+            let advice = ["ostree-kernel rebuild", "reinstall"];
+            let is_done = advice.iter().any(|it| ran.stdout.contains(it));
+            ran.require(!is_done, "no remedy is what the run has just done");
             ran.changes(&UP_TO_GENERATE);
             let path = format!("{NEW_DIR}/initramfs.img");
             ran.require(ran.after.file(&path).is_none(), "the candidate is gone");

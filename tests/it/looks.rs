@@ -444,8 +444,9 @@ fn a_directory_that_is_no_root_is_named() {
     };
     at(&dir, &["status"]).ends_with(0).prints(&[
         "tree       not the root of an operating system: it has no usr/lib/modules",
-        "kernel     none: no directory in usr/lib/modules holds a vmlinuz",
+        "A root may be in it: type --root ",
         "/store/merged\n",
+        "kernel     none: no directory in usr/lib/modules holds a vmlinuz\n",
     ]);
     let ran = at(&dir, &["status", "--format", "json"]);
     let json = ran.ends_with(0).json();
