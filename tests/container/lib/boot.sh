@@ -66,6 +66,8 @@ make_disk() {
     local image=$1 dir
     dir=$(disk_of "$image")
     if [[ ! -e $dir/done ]]; then
+        # (the deployment of a disk that was not finished is immutable)
+        [[ ! -e $dir ]] || chattr -R -i "$dir" 2>/dev/null || true
         rm -rf "$dir"
         mkdir -p "$dir"
         with_image "$image" _disk_from_tree "$dir" >"$LOGS/disk.log" 2>&1 || {
