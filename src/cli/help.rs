@@ -72,6 +72,38 @@ Exit status:
   3  refused; nothing changed outside the cache, /run and the --report file
   4  the new initramfs is not fit to boot; nothing was committed
 
+Where packages come from:
+  FILE.rpm, DIRECTORY
+      A directory may hold more than a kernel. The packages that the base image
+      has, and those that these require, are used; the others are left out.
+  URL (http, https, file)
+      Downloads run in parallel and are retried and resumed.
+  --from REPO NAME
+      The image's dnf downloads NAME from REPO, which need not be enabled.
+  Signatures
+      Digests and signatures are checked before anything changes, with the keys
+      in /etc/pki/rpm-gpg of the image and those of --gpg-key. An unsigned
+      package from a URL is refused; the message contains the command line that
+      accepts it by its digest. An unsigned local file is used, with a warning.
+
+Which packages change:
+  Replaced
+      Each package of the base's kernel is replaced by the package of the same
+      role, in one transaction: newer or older, or of another flavour
+      (kernel-core by kernel-rt-core). kmods for the new kernel are installed.
+  Removed
+      A package or kmod without a replacement, and a package that requires the
+      old kernel, is refused by name. --remove NAME removes it.
+
+After an interruption:
+  --timeout, SIGINT, SIGTERM
+      The running program is killed with its descendants, and what kept the
+      inner dracut run from happening is undone.
+  The same command again
+      It continues and ends with the same tree, or it names the packages that
+      are half installed: then build the layer again. If the work was done, it
+      changes nothing.
+
 What is executed:
   programs of the tree
       rpm, rpm-ostree or dnf (and the scriptlets of the packages), depmod,
