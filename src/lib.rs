@@ -18,7 +18,7 @@
 //! initramfs/     pure: bytes in, an inventory out
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
 //! kernel/        pure: kver, vmlinuz, modules
-//! sys/           exec (the only spawner), root (the only door to the tree), fetch (the only network),
+//! sys/           exec (the only spawner), root (the only door to the tree), sqlite (the rpmdb), fetch (the only network),
 //!                console (standard error)
 //! ```
 //!

@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod modules;
 mod package;
+mod rpmdb;
 mod trickle;
 mod vmlinuz;
 
@@ -21,13 +22,14 @@ pub use elf::elf;
 pub use image::{initramfs, is_read, segment, segment_image};
 pub use modules::{lists, module};
 pub use package::package;
+pub use rpmdb::rpmdb;
 pub use vmlinuz::vmlinuz;
 
 /// A function that takes hostile input.
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its seeds' folder.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("initramfs", initramfs),
     ("segment", segment),
     ("elf", elf),
@@ -35,5 +37,6 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("lists", lists),
     ("vmlinuz", vmlinuz),
     ("package", package),
+    ("rpmdb", rpmdb),
     ("dns", dns),
 ];

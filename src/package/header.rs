@@ -24,7 +24,7 @@ use crate::kernel::modules::ModuleName;
 pub const HEADER_MAX: u32 = 64 * 1024 * 1024;
 
 /// Entries in one header's index: rpm's own `HEADER_TAGS_MAX`.
-const TAGS_MAX: u32 = 0xffff;
+pub(super) const TAGS_MAX: u32 = 0xffff;
 
 /// One package, its header parsed, its digests checked.
 #[derive(Debug, Clone)]
@@ -292,7 +292,7 @@ fn read_header(
 
 /// Every entry lies inside the data, and all of them together are not larger than it: the crate
 /// copies each, so entries that overlap would multiply a small file.
-fn check_entries(header: &[u8], entries: usize) -> Result<(), String> {
+pub(super) fn check_entries(header: &[u8], entries: usize) -> Result<(), String> {
     let (index, data) = header.split_at(entries * 16);
     let mut total = 0;
     for (number, entry) in index.chunks_exact(16).enumerate() {
@@ -357,7 +357,7 @@ fn read_more(input: &mut impl Read, head: &mut Vec<u8>, count: u64) -> Result<()
     Ok(())
 }
 
-fn be32(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[at..at + 4]);
     u32::from_be_bytes(word)

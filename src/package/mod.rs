@@ -5,6 +5,7 @@ pub mod capability;
 mod files;
 mod header;
 mod nevra;
+pub mod rpmdb;
 pub mod signature;
 
 pub use header::{HEADER_MAX, Package, PackageError, hex};

@@ -6,4 +6,5 @@ pub mod exec;
 pub mod fetch;
 pub mod nice;
 pub mod root;
+pub mod sqlite;
 pub mod stop;

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Header blobs of an rpmdb.
+
+use ostree_kernel::package::rpmdb::{FILES_MAX, Reading, Record, Scope};
+
+use crate::memory::within;
+
+/// A blob of the table `Packages`.
+pub fn rpmdb(bytes: &[u8]) {
+    // Paths repeat their directory, up to a bound; strings are copied once each.
+    let most = (1 << 20) + 2 * FILES_MAX + 64 * bytes.len();
+    let record = within(most, || Record::parse(bytes));
+    let mut reading = Reading::new(Scope::All);
+    let taken = reading.take(bytes);
+    let rpmdb = reading.finish();
+    match record {
+        Ok(record) => {
+            assert_eq!(taken, Ok(()));
+            assert_eq!(rpmdb.packages(), [record.clone()]);
+            for (path, file) in &record.files {
+                let owner = rpmdb.owners_of(path).next();
+                assert_eq!(owner, Some((&record, file)), "{path}");
+                assert!(rpmdb.owns_in(path));
+            }
+            assert!(record.kernels().all(|kver| !kver.contains('/')));
+        }
+        Err(error) => {
+            assert_eq!(taken, Err(error));
+            assert!(rpmdb.packages().is_empty());
+        }
+    }
+}
