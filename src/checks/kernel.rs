@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the kernel itself.
 
-use super::{Answer, Finding, Owner, Remedy, Subject};
+use super::{Answer, Finding, Remedy, Severity, Subject};
+use crate::package::rpmdb::{Record, Rpmdb};
 
 type Looked = Result<Vec<Finding>, Answer>;
 
@@ -51,39 +52,67 @@ pub fn release(subject: &Subject) -> Looked {
 }
 
 pub fn rpmdb(subject: &Subject) -> Looked {
-    let packages = match &subject.tree()?.owner {
-        Owner::NoRpmdb(why) => return Err(Answer::NotApplicable(why.clone())),
-        Owner::Failed(why) => return Err(Answer::CouldNotLook(why.clone())),
-        Owner::Packages(packages) => packages,
-    };
+    let rpmdb = subject.tree()?.rpmdb.packages()?;
     let kver = subject.kver;
-    let (found, expected, remedy) = match packages.as_slice() {
-        [(_, kvers)] if kvers.iter().any(|it| it == kver.as_str()) => return Ok(vec![]),
-        [(nevra, kvers)] => (
-            format!(
-                "{nevra}, which provides kernel-uname-r = {}",
-                kvers.join(", ")
-            ),
-            format!("a package that provides kernel-uname-r = {kver}"),
-            Remedy::OtherBuild,
-        ),
-        [] => (
-            "no package owns it".to_owned(),
-            "one".to_owned(),
-            "install the kernel as a package, so that updates and scanners see it".into(),
-        ),
-        several => (
-            format!("{} packages own it", several.len()),
-            "one".to_owned(),
-            "remove the packages of all but one kernel".into(),
-        ),
+    let path = format!("{}/vmlinuz", kver.dir());
+    let owners: Vec<_> = rpmdb.owners_of(&path).map(|(owner, _)| owner).collect();
+    let finding = match owners.as_slice() {
+        [owner] => match named_kvers(owner).as_slice() {
+            kvers if kvers.contains(&kver.as_str()) => None,
+            [] => {
+                let found = format!("{}, which names no kernel release", owner.nevra);
+                let expected = "a package that provides kernel-uname-r";
+                let remedy = "nothing for a boot; kmods and scanners find the kernel by that name";
+                Some(Finding::new(&path, found, expected, remedy).only(Severity::Warning))
+            }
+            kvers => {
+                let kvers = kvers.join(", ");
+                let found = format!("{}, which provides kernel-uname-r = {kvers}", owner.nevra);
+                let expected = format!("a package that provides kernel-uname-r = {kver}");
+                Some(Finding::new(&path, found, expected, Remedy::OtherBuild))
+            }
+        },
+        [] => {
+            let remedy = "install the kernel as a package, so that updates and scanners see it";
+            let found = "no package owns it";
+            Some(Finding::new(&path, found, "one", remedy).only(Severity::Warning))
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|it| it.nevra.to_string()).collect();
+            let found = format!("{} packages own it: {}", several.len(), names.join(", "));
+            let remedy = "remove the packages of all but one kernel";
+            Some(Finding::new(&path, found, "one", remedy))
+        }
     };
-    Ok(vec![Finding::new(
-        format!("{}/vmlinuz", kver.dir()),
-        found,
-        expected,
-        remedy,
-    )])
+    Ok(finding.into_iter().chain(absent(subject, rpmdb)).collect())
+}
+
+/// The kernel releases that a package says that it is.
+fn named_kvers(owner: &Record) -> Vec<&str> {
+    let caps = owner.provides.iter();
+    let named = caps.filter(|cap| cap.name == "kernel-uname-r");
+    named.map(|cap| cap.version.as_str()).collect()
+}
+
+/// Packages of kernels whose `vmlinuz` is not on disk: the files went and the packages stayed, or a
+/// transaction was cut short. The image boots; updates and scanners see two kernels.
+fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
+    let Some(tree) = subject.tree else {
+        return Vec::new();
+    };
+    let is_there = |kver: &str| tree.kernels.iter().any(|it| it == kver);
+    let mut findings = Vec::new();
+    for package in rpmdb.packages() {
+        for kver in package.kernels().filter(|kver| !is_there(kver)) {
+            let path = format!("{}/{kver}/vmlinuz", crate::kernel::MODULES);
+            let found = format!("no such file, and {} is installed", package.nevra);
+            let remedy = format!("remove the package: rpm -e {}", package.nevra);
+            let expected = "packages of the kernel that is there only";
+            let finding = Finding::new(path, found, expected, remedy);
+            findings.push(finding.only(Severity::Warning));
+        }
+    }
+    findings
 }
 
 pub fn uki_shadow(subject: &Subject) -> Looked {
@@ -96,4 +125,67 @@ pub fn uki_shadow(subject: &Subject) -> Looked {
         )
     };
     Ok(subject.tree()?.ukis.iter().map(finding).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::testing::{Bench, K, core, owner, rpmdb};
+    use crate::checks::{Answer, Database, Tree};
+
+    #[test]
+    fn one_package_owns_the_kernel() {
+        assert_eq!(Bench::good().findings("kernel-rpmdb"), [""; 0]);
+        type Case = (fn(&mut Tree), &'static str, &'static str);
+        let table: [Case; 5] = [
+            // It boots: copied from elsewhere, or built in the image.
+            (
+                |tree| tree.rpmdb = rpmdb(vec![]),
+                "warning",
+                "no package owns it",
+            ),
+            // The kernel's own `make binrpm-pkg`.
+            (
+                |tree| tree.rpmdb = rpmdb(vec![owner("kernel", K, &[("kernel-6.9.4", "1")])]),
+                "warning",
+                "names no kernel release",
+            ),
+            (
+                |tree| tree.rpmdb = rpmdb(vec![owner("core", K, &[("kernel-uname-r", "5.14")])]),
+                "fatal",
+                "provides kernel-uname-r = 5.14",
+            ),
+            (
+                |tree| tree.rpmdb = rpmdb(vec![core(), owner("rt", K, &[("kernel-uname-r", K)])]),
+                "fatal",
+                "2 packages own it",
+            ),
+            // Its files are gone, and the package stayed.
+            (
+                |tree| tree.rpmdb = rpmdb(vec![core(), owner("old", "6.1.7", &[])]),
+                "warning",
+                "no such file, and old-6.9.4-200.fc40.x86_64 is installed",
+            ),
+        ];
+        for (change, severity, text) in table {
+            let bench = Bench {
+                change,
+                ..Bench::good()
+            };
+            let found = bench.findings("kernel-rpmdb");
+            let [one] = found.as_slice() else {
+                panic!("{text}: {found:?}");
+            };
+            assert!(one.starts_with(severity) && one.contains(text), "{one}");
+        }
+    }
+
+    #[test]
+    fn an_rpmdb_that_is_not_read_finds_nothing() {
+        let bench = Bench {
+            change: |tree| tree.rpmdb = Database::Unread("ndb".into()),
+            ..Bench::good()
+        };
+        let answer = bench.answer("kernel-rpmdb");
+        assert_eq!(answer, Answer::NotApplicable("ndb".into()));
+    }
 }

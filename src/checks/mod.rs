@@ -38,7 +38,7 @@ pub use kmods::{is_foreign, is_out_of_tree};
 pub use omitted::Omitted;
 pub use registry::CHECKS;
 pub use remedy::{Remedy, Situation};
-pub use subject::{Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Owner, Subject, Tree};
+pub use subject::{Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Subject, Tree};
 pub use wanted::{RootDevice, Wanted};
 
 /// How bad a finding is.

@@ -3,13 +3,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Answer, Baseline, Hmac, Omitted, Wanted};
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
 use crate::kernel::vmlinuz::Release;
-use crate::package::Nevra;
+use crate::package::rpmdb::Rpmdb;
 
 /// Everything that checks may look at.
 pub struct Subject<'a> {
@@ -48,14 +49,14 @@ pub struct NoRelease {
 pub struct Tree {
     /// Directories of `usr/lib/modules` that hold a regular `vmlinuz`.
     pub kernels: Vec<String>,
-    /// Directories without one and without any module: what an old kernel leaves.
+    /// Directories without one that an old kernel left: no package owns them.
     pub stale_dirs: Vec<String>,
     /// Modules that depmod says cannot be loaded.
     pub lacking: Vec<Lacking>,
     /// What `vmlinuz` says that it is, or why it cannot be told.
     pub release: Result<Release, NoRelease>,
-    /// Who owns `vmlinuz`.
-    pub owner: Owner,
+    /// The rpmdb.
+    pub rpmdb: Database,
     /// UKIs that would be booted instead.
     pub ukis: Vec<String>,
     /// The file that is, or will be, `initramfs.img`.
@@ -111,15 +112,29 @@ pub struct Lists {
     pub builtin_alias: Read<Aliases>,
 }
 
-/// What the rpmdb says of `vmlinuz`.
+/// The rpmdb of the tree.
 #[derive(Debug, Clone)]
-pub enum Owner {
-    /// There is no rpmdb here, or no rpm that may be asked; why.
-    NoRpmdb(String),
-    /// rpm failed.
+pub enum Database {
+    /// There is none, or one of a format that is not read here; why.
+    Unread(String),
+    /// It could not be read; why.
     Failed(String),
-    /// These packages own it; each with the kvers that it provides as `kernel-uname-r`.
-    Packages(Vec<(Nevra, Vec<String>)>),
+    /// Its packages.
+    Read(Arc<Rpmdb>),
+}
+
+impl Database {
+    /// The packages.
+    ///
+    /// # Errors
+    /// The answer that a check gives without them.
+    pub(super) fn packages(&self) -> Result<&Rpmdb, Answer> {
+        match self {
+            Self::Unread(why) => Err(Answer::NotApplicable(why.clone())),
+            Self::Failed(why) => Err(Answer::CouldNotLook(why.clone())),
+            Self::Read(rpmdb) => Ok(rpmdb),
+        }
+    }
 }
 
 /// The file that is the initramfs.

@@ -5,12 +5,13 @@ mod elf;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 pub(super) use elf::{Dynamic, LINKER, ko};
 
 use super::{
-    Answer, Baseline, CHECKS, Hmac, Image, ImageFile, Lists, Omitted, Owner, Selection, Severity,
-    Subject, Tree, Wanted, run,
+    Answer, Baseline, CHECKS, Database, Hmac, Image, ImageFile, Lists, Omitted, Selection,
+    Severity, Subject, Tree, Wanted, run,
 };
 use crate::initramfs::testing::{Item, archive, dir, item, link, pack};
 use crate::initramfs::{self, Bodies, Compression, Inventory, Limits, OnDisk, OpenFile};
@@ -19,6 +20,8 @@ use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
 use crate::kernel::testing::index;
 use crate::kernel::vmlinuz::{Arch, Format, Release};
 use crate::package::Nevra;
+use crate::package::capability::Capability;
+use crate::package::rpmdb::{PackageFile, Reading, Record, Scope};
 
 pub(super) const K: &str = "6.9.4-200.fc40.x86_64";
 
@@ -218,13 +221,6 @@ impl Bench {
 
     fn tree(&self) -> Tree {
         let text = |name: &str| self.disk.get(name).map(Vec::as_slice);
-        let nevra = |name: &str| Nevra {
-            name: name.into(),
-            epoch: 0,
-            version: "6.9.4".into(),
-            release: "200.fc40".into(),
-            arch: "x86_64".into(),
-        };
         let modules = self.disk.keys().filter(|path| path.ends_with(".ko"));
         Tree {
             kernels: vec![K.into()],
@@ -235,7 +231,7 @@ impl Bench {
                 arch: Arch::X86_64,
                 format: Format::BzImage,
             }),
-            owner: Owner::Packages(vec![(nevra("kernel-core"), vec![K.into()])]),
+            rpmdb: rpmdb(vec![core()]),
             ukis: vec![],
             initramfs: Some(ImageFile {
                 path: format!("usr/lib/modules/{K}/initramfs.img"),
@@ -319,6 +315,47 @@ impl Bench {
             other => panic!("{check}: {other:?}"),
         }
     }
+}
+
+/// The package that owns `vmlinuz`.
+pub(super) fn core() -> Record {
+    owner("kernel-core", K, &[("kernel-uname-r", K)])
+}
+
+/// A package that owns the `vmlinuz` of a kernel.
+pub(super) fn owner(name: &str, kver: &str, provides: &[(&str, &str)]) -> Record {
+    let provides = provides.iter();
+    let vmlinuz = PackageFile {
+        mode: 0o100_755,
+        digest: None,
+        is_ghost: false,
+        target: String::new(),
+    };
+    Record {
+        nevra: Nevra {
+            name: name.into(),
+            epoch: 0,
+            version: "6.9.4".into(),
+            release: "200.fc40".into(),
+            arch: "x86_64".into(),
+        },
+        provides: provides
+            .map(|(name, version)| Capability::equal(*name, *version))
+            .collect(),
+        requires: vec![],
+        header_sha256: None,
+        has_files: true,
+        files: [(format!("usr/lib/modules/{kver}/vmlinuz"), vmlinuz)].into(),
+    }
+}
+
+/// An rpmdb with these packages.
+pub(super) fn rpmdb(records: Vec<Record>) -> Database {
+    let mut reading = Reading::new(Scope::Kernels);
+    for record in records {
+        reading.add(record).unwrap();
+    }
+    Database::Read(Arc::new(reading.finish()))
 }
 
 fn said(error: impl ToString) -> String {

@@ -66,8 +66,8 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let stale = tree.stale_dirs.iter().map(|dir| {
         let path = format!("{MODULES}/{dir}");
-        let remedy = format!("rm -r /{path}");
-        let found = "a directory without vmlinuz and without modules";
+        let remedy = "run ostree-kernel rebuild, which removes it";
+        let found = "the directory of a kernel, without vmlinuz and of no package";
         Finding::new(path, found, "nothing of an old kernel", remedy)
     });
     let others = tree.legacy.iter().chain(&tree.leftovers).map(|path| {

@@ -131,14 +131,15 @@ impl Job<'_> {
         let kver = kernel.kver.clone();
         let clean = step(
             "clean",
-            || clean::clean(exec, kernel),
+            || clean::clean(exec.root(), kernel, self.before.as_ref()),
             |clean| match clean.removed.as_slice() {
                 [] => "nothing to remove".to_owned(),
                 removed => format!("removed {}", removed.join(", ")),
             },
         )?;
         let verified = self.build(exec, &workspace, &clean, &mut wants, &mut options)?;
-        let report = |verdict: &_, outcome| self.report(exec, &kver, &package, verdict, outcome);
+        let package = package.as_deref();
+        let report = |verdict: &_, outcome| self.report(exec, &kver, package, verdict, outcome);
         let verified = match verified {
             Ok(verified) => verified,
             Err(verdict) => {
@@ -188,7 +189,7 @@ impl Job<'_> {
         &self,
         exec: &Exec,
         kver: &Kver,
-        package: &str,
+        package: Option<&str>,
         verdict: &Verdict,
         outcome: Outcome,
     ) -> Report {
@@ -211,7 +212,7 @@ impl Job<'_> {
                 before: self.before.as_ref().map(|kver| Before {
                     kver: kver.to_string(),
                 }),
-                after: after(kver, Some(package), verdict),
+                after: after(kver, package, verdict),
             },
             packages: self.packages.clone(),
             changes: self.changes.clone(),

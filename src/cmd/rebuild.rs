@@ -8,8 +8,9 @@ use anyhow::Result;
 use super::{Ending, Job, step};
 use crate::cli::Global;
 use crate::report::Outcome;
+use crate::steps::survey::{self, May};
 use crate::steps::workspace::Workspace;
-use crate::steps::{commit, locate, survey, unwrap, verify};
+use crate::steps::{commit, locate, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -31,16 +32,18 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     args.ending.begin(&exec)?;
-    let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
+    let host = step(
+        "survey",
+        || survey::admitted(&exec, May::Ask),
+        |host| host.summary(),
+    )?;
     let kver = host.kernel()?;
     let base = verify::baseline(&root, &kver);
     let workspace = Workspace::open(&root)?;
     workspace.log(&exec)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();
     let locate = || locate::locate(&exec, &kver, None, settled);
-    let kernel = step("locate", locate, |kernel| {
-        format!("{} of {}", kernel.kver, kernel.package)
-    })?;
+    let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
         start,
         command: "rebuild",

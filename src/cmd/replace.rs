@@ -13,12 +13,13 @@ use super::{Ending, Job, step};
 use crate::cli::{Format, Global};
 use crate::kernel::kver::Kver;
 use crate::package::signature::Signature;
-use crate::plan::{self, Backend, Host, Plan, Wishes};
+use crate::plan::{self, Backend, Host, Plan, Refusal, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::steps::journal::Journal;
+use crate::steps::survey::{self, May};
 use crate::steps::verify::{self, Reading};
 use crate::steps::workspace::Workspace;
-use crate::steps::{commit, done, locate, resolve, survey, transact, unwrap};
+use crate::steps::{commit, done, locate, resolve, transact, unwrap};
 use crate::sys::console;
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
@@ -62,7 +63,15 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     args.ending.begin(&exec)?;
-    let host = step("survey", || survey::admitted(&exec), |host| host.summary())?;
+    let may = match args.dry_run {
+        true => May::Look,
+        false => May::Ask,
+    };
+    let survey = || survey::admitted(&exec, may);
+    let host = step("survey", survey, |host| host.summary())?;
+    if let (true, Some(repo)) = (args.dry_run, &args.sources.from) {
+        return Err(Refusal::FromInDryRun(repo.clone()).into());
+    }
     if let Some(report) = done_by_headers(&exec, &host, args) {
         return unchanged(report, global, args.ending.report.as_deref());
     }
@@ -89,7 +98,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let (host, plan) = if host.leftovers.is_empty() {
         (host, plan)
     } else {
-        let host = survey::admitted(&exec)?;
+        let host = survey::admitted(&exec, May::Ask)?;
         let plan = plan::plan(&host, plan.set, &wishes)?;
         (host, plan)
     };
@@ -102,9 +111,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         })?
     };
     let locate = || locate::locate(&exec, &plan.set.kver, Some(&plan), settled);
-    let kernel = step("locate", locate, |kernel| {
-        format!("{} of {}", kernel.kver, kernel.package)
-    })?;
+    let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
         start,
         command: "replace",

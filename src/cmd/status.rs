@@ -9,7 +9,8 @@ use crate::cli::{self, Format, Global};
 use crate::kernel::MODULES;
 use crate::plan::Host;
 use crate::report::{Outcome, SCHEMA};
-use crate::steps::{survey, tree};
+use crate::steps::survey::{self, May};
+use crate::steps::tree;
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -25,10 +26,10 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When the tree or its programs cannot be asked.
+/// When the tree cannot be read.
 pub fn run(_: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
-    let host = survey::survey(&Exec::new(&root))?;
+    let host = survey::survey(&Exec::new(&root), May::Look)?;
     let text = match global.format {
         Format::Human => human(&root, &host)?,
         Format::Json => json(&root, &host)?,
@@ -65,6 +66,9 @@ fn human(root: &Root, host: &Host) -> Result<String> {
     ];
     if let Some(version) = host.rpm_ostree {
         lines.push(("rpm-ostree", version.to_string()));
+    }
+    if let Some(rpmdb) = &host.foreign_rpmdb {
+        lines.push(("rpmdb", format!("{rpmdb}, which is not read here")));
     }
     if !has_kernel {
         lines.push(("kernel", format!("none: {}", tree::NO_KERNEL)));
@@ -117,6 +121,7 @@ fn json(root: &Root, host: &Host) -> Result<String> {
         "rpm_ostree": host.rpm_ostree.map(|version| version.to_string()),
         "cliwrap": {"wrapped": wrapped.collect::<Vec<_>>(), "created": host.cliwrap.created, "lost": host.cliwrap.lost},
         "layout_ostree": host.layout_ostree,
+        "foreign_rpmdb": host.foreign_rpmdb,
         "kernels": kernels,
         "packages": host.packages.iter().map(|it| it.nevra.to_string()).collect::<Vec<_>>(),
         "ukis": host.ukis,

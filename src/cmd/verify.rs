@@ -18,8 +18,7 @@ use crate::report::{
     COULD_NOT_LOOK, KernelReport, Labels, Outcome, Report, SCHEMA, checks, outcome, tool,
 };
 use crate::steps::verify::{self, Verdict};
-use crate::steps::{owner, tree};
-use crate::sys::exec::Exec;
+use crate::steps::{rpmdb, tree};
 use crate::sys::root::Root;
 
 /// Checks whether a tree or an initramfs would boot. Prints what is wrong,
@@ -135,17 +134,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 
 fn verify_tree(args: &Args, global: &Global, options: &verify::Options) -> Result<(Kver, Verdict)> {
     let root = Root::open(&global.root)?;
-    let exec = Exec::new(&root);
     let kver = match &args.kver {
         Some(kver) => kver.clone(),
         None => first_kernel(&root, tree::module_dirs(&root)?)?,
     };
     let path = format!("{}/initramfs.img", kver.dir());
-    let owner = {
-        let kver = kver.clone();
-        move || owner::ask(&exec, &kver)
-    };
-    let verdict = verify::look(&root, &kver, &path, owner, options)?;
+    let rpmdb = || rpmdb::for_checks(&root);
+    let verdict = verify::look(&root, &kver, &path, rpmdb, options)?;
     Ok((kver, verdict))
 }
 

@@ -154,18 +154,6 @@ impl Installed {
         self.uname_rs().any(|cap| cap.version == kver) || self.kernels.contains(kver)
     }
 
-    /// Notes a file that it owns, relative to `usr/lib/modules`.
-    pub fn note(&mut self, path: &str) {
-        let Some((dir, file)) = path.split_once('/') else {
-            return;
-        };
-        if file == "vmlinuz" {
-            self.kernels.insert(dir.to_owned());
-        } else if let Some(name) = ModuleName::of_path(file.as_bytes()) {
-            self.modules.insert((dir.to_owned(), name));
-        }
-    }
-
     /// Whether it belongs to any kernel.
     pub fn is_of_a_kernel(&self) -> bool {
         self.uname_rs().next().is_some() || !self.kernels.is_empty()
@@ -184,7 +172,9 @@ pub struct Host {
     pub kind: Kind,
     /// The backends whose programs are here, the preferred one first.
     pub backends: Vec<Backend>,
-    /// rpm-ostree's version, where it is.
+    /// Whether rpm-ostree is here.
+    pub has_rpm_ostree: bool,
+    /// Its version, where that is known.
     pub rpm_ostree: Option<RpmOstreeVersion>,
     /// cliwrap's state.
     pub cliwrap: Cliwrap,
@@ -192,6 +182,9 @@ pub struct Host {
     pub layout_ostree: bool,
     /// The directories of `usr/lib/modules`.
     pub module_dirs: Vec<ModuleDir>,
+    /// The rpmdb that was not read, as "/PATH is FORMAT": only the image's own rpm reads it, and this
+    /// command starts no program of the image.
+    pub foreign_rpmdb: Option<String>,
     /// Installed packages that provide or require a `…uname-r`: kernels, their sub-packages, kmods.
     pub packages: Vec<Installed>,
     /// All other installed packages.

@@ -6,6 +6,7 @@
 mod along;
 pub mod change;
 mod host;
+mod installed;
 mod leave;
 pub mod locks;
 mod parts;
@@ -22,6 +23,7 @@ pub use change::Change;
 pub use host::{
     Backend, Cliwrap, Earlier, Host, Installed, Kind, Kmod, ModuleDir, RpmOstreeVersion,
 };
+pub use installed::installed;
 pub use leave::Leaving;
 pub use refusal::{AS_ROOT, Refusal};
 pub use select::{KernelSet, Origin, Source, select};
@@ -67,9 +69,13 @@ pub enum Hold {
 
 impl Hold {
     fn choose(host: &Host, backend: Backend) -> Self {
-        let Some(version) = host.rpm_ostree.filter(|_| backend == Backend::RpmOstree) else {
+        if backend != Backend::RpmOstree {
             return Self::Bypass;
-        };
+        }
+        // Where nothing says which it is, it is new enough.
+        let version = host
+            .rpm_ostree
+            .unwrap_or(RpmOstreeVersion::HONOURS_DROP_INS);
         if version < RpmOstreeVersion::WRAPS_KERNEL_INSTALL {
             Self::Bypass
         } else if version < RpmOstreeVersion::HONOURS_LAYOUT {
@@ -141,6 +147,9 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
     if !host.ukis.is_empty() {
         return Err(Refusal::Uki(host.ukis.clone()));
     }
+    if let Some(format) = &host.foreign_rpmdb {
+        return Err(Refusal::ForeignRpmdb(format.clone()));
+    }
     host.kernel().map(|_| ())
 }
 
@@ -164,6 +173,9 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
         });
     }
     let there = compare(host, &set)?;
+    if there == There::All {
+        refuse_old(host, &set.kver)?;
+    }
     let backend = choose_backend(host, wishes)?;
     let settled = there == There::All;
     let (leaving, again) = match there {
@@ -224,7 +236,7 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
         return Ok(asked);
     }
     let why = match asked {
-        Backend::RpmOstree if host.rpm_ostree.is_some() => {
+        Backend::RpmOstree if host.has_rpm_ostree => {
             format!(
                 "this is a {}, and rpm-ostree works in an ostree container only",
                 host.kind
@@ -273,6 +285,33 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
         true => There::All,
         false => There::OtherBuild(other_build),
     })
+}
+
+/// Refuses packages of another kernel that lie beside those that were to replace them: a transaction
+/// was cut short after the new ones came. The directory of that kernel is gone, or the tree would have
+/// two kernels.
+fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
+    let provided = |it: &Installed, exact: Option<&str>| -> Vec<String> {
+        let caps = it.provides.iter().filter(|cap| match exact {
+            Some(name) => cap.name == name,
+            None => cap.is_uname_r(),
+        });
+        caps.map(|cap| cap.version.clone()).collect()
+    };
+    let kernels = host.packages.iter();
+    let kernels: Vec<_> = kernels
+        .flat_map(|it| provided(it, Some("kernel-uname-r")))
+        .filter(|it| it != kver.as_str())
+        .collect();
+    let old = host.packages.iter().filter(|it| {
+        let versions = provided(it, None);
+        versions.iter().any(|it| kernels.contains(it))
+    });
+    let old: Vec<_> = old.map(|it| it.nevra.to_string()).collect();
+    match old.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::OldPackages(kver.clone(), old)),
+    }
 }
 
 impl fmt::Display for Plan {

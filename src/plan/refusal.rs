@@ -46,6 +46,21 @@ pub enum Refusal {
     /// A directory name that is no release string.
     #[error("usr/lib/modules: {0}")]
     BadKernelDir(String),
+    /// An rpmdb that `--dry-run` does not read.
+    #[error(
+        "the rpmdb was not read: {0}, which only the image's own rpm reads, and --dry-run starts no program of the image. Run replace without --dry-run on a copy of the image"
+    )]
+    ForeignRpmdb(String),
+    /// Both kernels' packages are installed.
+    #[error(
+        "the packages of {} are installed, and beside them those of a kernel that is not there: {}. A transaction was cut short. Build the layer again, or remove them by rpm -e in an earlier RUN line", .0, .1.join(", ")
+    )]
+    OldPackages(Kver, Vec<String>),
+    /// `--dry-run` with a repository.
+    #[error(
+        "--from {0} asks dnf of the image for the packages, and --dry-run starts no program of the image. Download the packages first and name the files, or run replace without --dry-run on a copy of the image"
+    )]
+    FromInDryRun(String),
     /// No package belongs to the old kernel.
     #[error(
         "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules do not tell the same story. Start from a base image whose kernel was installed as packages"

@@ -78,7 +78,9 @@ fn host() -> Host {
     Host {
         kind: Kind::OstreeContainer,
         backends: vec![Backend::RpmOstree],
+        has_rpm_ostree: true,
         rpm_ostree: Some(RpmOstreeVersion(2025, 6)),
+        foreign_rpmdb: None,
         cliwrap: Cliwrap::default(),
         layout_ostree: true,
         module_dirs: vec![ModuleDir {
@@ -291,6 +293,22 @@ fn the_same_packages_again_need_no_transaction_half_of_them_or_another_build_is_
     let again: Vec<_> = (0..4).map(|part| source(part, OLD)).collect();
     let same = decide(again.clone(), &host, &Wishes::default()).unwrap();
     assert!(same.settled && same.leaving.gone.is_empty());
+    let mut cut_short = host.clone();
+    let old = Installed {
+        nevra: Nevra {
+            version: "5.0".into(),
+            ..host.packages[1].nevra.clone()
+        },
+        provides: vec![Capability::equal("kernel-uname-r", "5.0")],
+        ..host.packages[1].clone()
+    };
+    let name = old.nevra.to_string();
+    cut_short.packages.push(old);
+    let refused = decide(again.clone(), &cut_short, &Wishes::default()).unwrap_err();
+    assert!(
+        matches!(&refused, Refusal::OldPackages(_, old) if *old == [name]),
+        "{refused}"
+    );
     let gone = host.packages.pop().unwrap();
     let half = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
     assert!(matches!(half, Refusal::HalfInstalled { missing, .. } if missing.len() == 1));

@@ -2,15 +2,13 @@
 //! Removes what the old kernel left, and puts right what the new one's packages say of a place where
 //! ostree does not put it, before the verification: what is verified is what is committed.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::locate::Kernel;
-use super::tree::{legacy, module_dirs};
+use super::tree::{leftover_dirs, legacy};
 use crate::kernel::kver::Kver;
 use crate::kernel::{MODULES, hmac};
-use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
-use crate::tools::{cliwrap, rpm};
 
 /// The largest `.vmlinuz.hmac` that is looked at (bytes): a line.
 const HMAC_MAX: u64 = 4096;
@@ -23,28 +21,19 @@ pub struct Clean {
     pub removed: Vec<String>,
 }
 
-/// Cleans.
+/// Removes them; `before` is the kernel that was replaced.
 ///
 /// # Errors
-/// When something cannot be removed, or rpm cannot be asked.
-pub fn clean(exec: &Exec, kernel: Kernel) -> Result<Clean> {
-    let root = exec.root();
+/// When something cannot be removed.
+pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean> {
     let mut removed = legacy(root)?;
     for path in &removed {
         root.remove_file(path)?;
     }
-    let program = cliwrap::real(root, "rpm")?;
-    for dir in module_dirs(root)? {
-        if dir.name == kernel.kver.as_str() || dir.has_vmlinuz {
-            continue;
-        }
-        let path = format!("{MODULES}/{}", dir.name);
-        if is_owned(exec, &program, &path).with_context(|| format!("asking who owns /{path}"))? {
-            tracing::info!("keeping /{path}: a package owns files in it");
-        } else {
-            root.remove_tree(&path)?;
-            removed.push(path);
-        }
+    for dir in leftover_dirs(root, &kernel.kver, before, Some(&kernel.rpmdb))? {
+        let path = format!("{MODULES}/{dir}");
+        root.remove_tree(&path)?;
+        removed.push(path);
     }
     name_kernel_as_ostree_does(root, &kernel.kver)?;
     Ok(Clean { kernel, removed })
@@ -72,13 +61,4 @@ fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Erro
         root.write(&path, line.as_bytes(), meta.mode)?;
     }
     Ok(())
-}
-
-/// Whether a package owns a file in it.
-fn is_owned(exec: &Exec, rpm: &str, dir: &str) -> Result<bool> {
-    let files = exec.root().files(dir)?.into_iter();
-    let files: Vec<_> = files
-        .map(|path| format!("{dir}/{}", path.display()))
-        .collect();
-    rpm::owns_any(exec, rpm, &files)
 }

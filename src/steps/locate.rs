@@ -1,31 +1,42 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the kernel that is there now, on disk and in the rpmdb.
 
-use anyhow::{Context, Result, bail};
+use std::fmt;
+use std::sync::Arc;
 
-use super::owner;
+use anyhow::{Result, bail};
+
+use super::rpmdb;
 use super::transact::Settled;
 use super::tree::module_dirs;
-use crate::checks::Owner;
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
-use crate::plan::{Installed, Plan, Source};
+use crate::package::rpmdb::{Record, Rpmdb, Scope};
+use crate::plan::{Plan, Source};
 use crate::sys::exec::Exec;
-use crate::tools::{cliwrap, rpm};
 
 /// The one kernel of the tree.
 #[derive(Clone)]
 pub struct Kernel {
     /// What `uname -r` will say; its directory is there and holds a regular `vmlinuz`.
     pub kver: Kver,
-    /// The package that owns `vmlinuz`.
-    pub package: String,
-    /// All that the rpmdb says of `vmlinuz`.
-    pub owner: Owner,
+    /// The package that owns `vmlinuz`; after `replace` there is one.
+    pub package: Option<String>,
+    /// The rpmdb as it is now.
+    pub rpmdb: Arc<Rpmdb>,
 }
 
-/// Exactly one directory with a `vmlinuz`, its name the promised kver, owned by a package; and,
-/// after a transaction, the rpmdb holds each package of the plan and none that it replaces.
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.package {
+            Some(package) => write!(f, "{} of {package}", self.kver),
+            None => write!(f, "{}, which no package owns", self.kver),
+        }
+    }
+}
+
+/// Exactly one directory with a `vmlinuz`, its name the promised kver; and, with a plan, a package owns
+/// it, and the rpmdb holds each package of the plan and none that it replaces.
 ///
 /// # Errors
 /// When it is not so; the transaction did not do what it was asked for, whatever it returned.
@@ -46,29 +57,27 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
         );
     }
     let path = format!("{}/vmlinuz", promised.dir());
-    let program = cliwrap::real(exec.root(), "rpm")?;
-    let database = rpm::Database::open(exec, &program);
-    let owners = owner::of_vmlinuz(&database, promised)?;
-    let Some((package, _)) = owners.first() else {
-        bail!(
-            "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not tell the same story"
-        );
-    };
+    let rpmdb = rpmdb::packages(exec, Scope::All)?;
+    let package = rpmdb.owners_of(&path).next();
+    let package = package.map(|(package, _)| package.nevra.to_string());
     if let Some(plan) = plan {
-        let installed = database.packages();
-        let installed = installed.context("asking what is installed now")?;
-        is_whole(exec, &installed, plan)?;
+        if package.is_none() {
+            bail!(
+                "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not agree. Build the layer again"
+            );
+        }
+        is_whole(exec, rpmdb.packages(), plan)?;
     }
     Ok(Kernel {
         kver: promised.clone(),
-        package: package.to_string(),
-        owner: Owner::Packages(owners),
+        package,
+        rpmdb: Arc::new(rpmdb),
     })
 }
 
 /// A transaction that stopped half-way has a `vmlinuz`, too; and dnf removes what depends on a
 /// package that it is told to remove.
-fn is_whole(exec: &Exec, installed: &[Installed], plan: &Plan) -> Result<()> {
+fn is_whole(exec: &Exec, installed: &[Record], plan: &Plan) -> Result<()> {
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {
             let digest = it.header_sha256.as_ref();

@@ -12,8 +12,9 @@ pub mod generate;
 pub mod hold;
 pub mod journal;
 pub mod locate;
-pub mod owner;
+
 pub mod resolve;
+pub mod rpmdb;
 pub mod survey;
 pub mod transact;
 pub mod tree;

@@ -6,19 +6,30 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 
 use super::done;
+use super::rpmdb::{self, Found};
 use super::tree::{self, module_dirs, ukis};
 use crate::kernel::modules::ModuleName;
+use crate::package::rpmdb::{Rpmdb, Scope};
 use crate::plan::{self, Backend, Host, Installed, Kind, Kmod, Refusal};
 use crate::sys::exec::Exec;
-use crate::sys::root;
-use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm, rpm_ostree};
+use crate::sys::root::{self, Root};
+use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm_ostree};
+
+/// What a survey may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum May {
+    /// Look at files. No program of the image is started.
+    Look,
+    /// Also ask programs of the image, where files do not say it.
+    Ask,
+}
 
 /// Looks, and refuses what no job can be done on.
 ///
 /// # Errors
 /// As [`survey`]; also what [`plan::admit`] refuses.
-pub fn admitted(exec: &Exec) -> Result<Host> {
-    let host = survey(exec)?;
+pub fn admitted(exec: &Exec, may: May) -> Result<Host> {
+    let host = survey(exec, may)?;
     plan::admit(&host)?;
     Ok(host)
 }
@@ -27,16 +38,28 @@ pub fn admitted(exec: &Exec) -> Result<Host> {
 ///
 /// # Errors
 /// A [`Refusal`], or a file or program that cannot be asked.
-pub fn survey(exec: &Exec) -> Result<Host> {
+pub fn survey(exec: &Exec, may: May) -> Result<Host> {
     let root = exec.root();
-    exec.probe().map_err(|why| {
-        Refusal::CannotEnter(root.path().display().to_string(), format!("{why:#}"))
-    })?;
+    if may == May::Ask {
+        exec.probe().map_err(|why| {
+            Refusal::CannotEnter(root.path().display().to_string(), format!("{why:#}"))
+        })?;
+    }
     let cliwrap = cliwrap::survey(root)?;
     let kind = ostree::kind(root, std::env::var_os("container").is_some())?;
-    let rpm_ostree = rpm_ostree::version(exec)?;
+    // Asking a program that cliwrap has destroyed would never end.
+    let may = match cliwrap.lost.is_empty() {
+        true => may,
+        false => May::Look,
+    };
+    let (rpmdb, foreign_rpmdb) = packages(exec, may)?;
+    let has_rpm_ostree = exec.find("rpm-ostree").is_some();
+    let rpm_ostree = match rpm_ostree::version(&rpmdb) {
+        None if may == May::Ask && has_rpm_ostree => Some(rpm_ostree::ask_version(exec)?),
+        version => version.filter(|_| has_rpm_ostree),
+    };
     let mut backends = Vec::new();
-    if kind == Kind::OstreeContainer && rpm_ostree.is_some() {
+    if kind == Kind::OstreeContainer && has_rpm_ostree {
         backends.push(Backend::RpmOstree);
     }
     for dnf in [Backend::Dnf5, Backend::Dnf] {
@@ -49,20 +72,15 @@ pub fn survey(exec: &Exec) -> Result<Host> {
     let saved = rpm_ostree::leftovers(root)?
         .into_iter()
         .map(|(saved, _)| saved);
-    // Asking a program that cliwrap has destroyed would never end.
-    let installed = match cliwrap.lost.is_empty() {
-        true => installed(exec)?,
-        false => Rpmdb::default(),
-    };
-    let (packages, others) = installed
-        .packages
-        .into_iter()
-        .partition(Installed::is_of_a_kernel);
+    let (modules, kmods) = modules(root, &rpmdb)?;
+    let packages = plan::installed(rpmdb).into_iter();
+    let (packages, others) = packages.partition(Installed::is_of_a_kernel);
     Ok(Host {
         packages,
         others,
-        modules: installed.modules,
-        kmods: installed.kmods,
+        modules,
+        kmods,
+        foreign_rpmdb,
         earlier: done::earlier(root)?,
         holds_back: dnf::exclusions(root)?,
         versionlock: dnf::has_versionlock(root)?,
@@ -74,33 +92,31 @@ pub fn survey(exec: &Exec) -> Result<Host> {
         leftovers: saved.chain(super::hold::leftovers(root)?).collect(),
         kind,
         backends,
+        has_rpm_ostree,
         rpm_ostree,
         cliwrap,
     })
 }
 
-/// What the rpmdb says.
-#[derive(Default)]
-struct Rpmdb {
-    packages: Vec<Installed>,
-    modules: BTreeSet<ModuleName>,
-    kmods: Vec<Kmod>,
+/// The installed packages; and the rpmdb that was not read, in words.
+fn packages(exec: &Exec, may: May) -> Result<(Rpmdb, Option<String>)> {
+    if may == May::Ask {
+        return Ok((rpmdb::packages(exec, Scope::All)?, None));
+    }
+    Ok(
+        match rpmdb::look(exec.root(), Scope::All).context("reading the rpmdb")? {
+            Found::Packages(rpmdb) => (rpmdb, None),
+            Found::Nothing => (Rpmdb::default(), None),
+            Found::Foreign(format, path) => {
+                (Rpmdb::default(), Some(format!("/{path} is {format}")))
+            }
+        },
+    )
 }
 
-/// The packages, and who owns out-of-tree modules; nothing where there is no rpm.
-fn installed(exec: &Exec) -> Result<Rpmdb> {
-    let root = exec.root();
-    let program = cliwrap::real(root, "rpm")?;
-    if !exec.has(&program) {
-        return Ok(Rpmdb::default());
-    }
-    let database = rpm::Database::open(exec, &program);
-    let mut packages = database
-        .packages()
-        .context("asking the rpmdb for its packages")?;
-    database
-        .note_files(&mut packages)
-        .context("asking the rpmdb for the files of kernels")?;
+/// The modules of the kernels that are there; and those that are out-of-tree, with the packages that own
+/// them.
+fn modules(root: &Root, rpmdb: &Rpmdb) -> Result<(BTreeSet<ModuleName>, Vec<Kmod>)> {
     let (mut modules, mut kmods) = (BTreeSet::new(), Vec::new());
     for dir in module_dirs(root)?.into_iter().filter(|dir| dir.has_vmlinuz) {
         let names = tree::modules(root, &dir.name)?.into_iter();
@@ -109,23 +125,16 @@ fn installed(exec: &Exec) -> Result<Rpmdb> {
     }
     // A link there is made by weak-modules, and belongs to nobody.
     kmods.retain(|(_, path)| !path.contains("/weak-updates/"));
-    let paths: Vec<_> = kmods.iter().map(|(_, path)| path.clone()).collect();
-    let owners = match paths.is_empty() {
-        true => Vec::new(),
-        false => database
-            .owners_of_modules(&paths)
-            .context("asking the rpmdb for the owners of out-of-tree modules")?,
-    };
-    let kmod = |((name, path), owners): ((ModuleName, String), BTreeSet<String>)| Kmod {
-        name,
-        path,
-        owners: owners.into_iter().collect(),
-    };
-    Ok(Rpmdb {
-        packages,
-        modules,
-        kmods: kmods.into_iter().zip(owners).map(kmod).collect(),
-    })
+    let kmods = kmods.into_iter().map(|(name, path)| {
+        let owners = rpmdb.owners_of(&path).map(|(it, _)| it.nevra.name.clone());
+        let owners: BTreeSet<_> = owners.collect();
+        Kmod {
+            owners: owners.into_iter().collect(),
+            name,
+            path,
+        }
+    });
+    Ok((modules, kmods.collect()))
 }
 
 fn missing_programs(exec: &Exec) -> Result<Vec<&'static str>, root::Error> {

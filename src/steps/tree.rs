@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where kernels are in a tree: what several steps look at.
 
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use crate::checks::is_out_of_tree;
 use crate::kernel::MODULES;
+use crate::kernel::kver::Kver;
 use crate::kernel::modules::{ModuleList, ModuleName};
+use crate::package::rpmdb::Rpmdb;
 use crate::plan::ModuleDir;
 use crate::sys::root::{self, Root};
 
@@ -52,6 +54,44 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
         }
     }
     Ok(dirs)
+}
+
+/// Directories of `usr/lib/modules` that are left of a kernel: without `vmlinuz`, not of a package, and
+/// with what a kernel's directory holds, or of the kernel that was replaced (`before`). Others, such as
+/// `keys` with an administrator's keys, are not to be removed.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn leftover_dirs(
+    root: &Root,
+    kver: &Kver,
+    before: Option<&Kver>,
+    rpmdb: Option<&Rpmdb>,
+) -> Result<Vec<String>, root::Error> {
+    let mut left = Vec::new();
+    for dir in module_dirs(root)? {
+        let path = format!("{MODULES}/{}", dir.name);
+        let was_kernel = || before.is_some_and(|it| it.as_str() == dir.name);
+        if dir.name == kver.as_str()
+            || dir.has_vmlinuz
+            || rpmdb.is_some_and(|it| it.owns_in(&path))
+            || !(was_kernel() || is_of_a_kernel(root, &path)?)
+        {
+            continue;
+        }
+        left.push(dir.name);
+    }
+    Ok(left)
+}
+
+/// Whether a directory holds what a kernel's does: modules, lists of modules, an initramfs, or the
+/// directory of the modules itself.
+fn is_of_a_kernel(root: &Root, path: &str) -> Result<bool, root::Error> {
+    let is_list = |path: &[u8]| path.starts_with(b"modules.") || path == b"initramfs.img";
+    let files = root.files(path)?.into_iter();
+    let mut files = files.map(|path| path.into_os_string().into_vec());
+    Ok(root.is_dir(format!("{path}/kernel"))?
+        || files.any(|path| is_list(&path) || ModuleName::is_of_path(&path)))
 }
 
 /// The largest `modules.order` that is read (bytes); Fedora's has 0.3 MiB.

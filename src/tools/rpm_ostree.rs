@@ -7,24 +7,26 @@ use std::io::Read;
 use anyhow::{Context, Result};
 
 use crate::package::Nevra;
+use crate::package::rpmdb::Rpmdb;
 use crate::plan::RpmOstreeVersion;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};
 
-/// The version of the rpm-ostree in the root, or `None` where it has none.
+/// The version of the package rpm-ostree.
+pub fn version(rpmdb: &Rpmdb) -> Option<RpmOstreeVersion> {
+    numbers(&rpmdb.package("rpm-ostree")?.nevra.version)
+}
+
+/// The version that the program itself names: for an rpm-ostree that is not of a package.
 ///
 /// # Errors
-/// When it is there and does not say a version.
-pub fn version(exec: &Exec) -> Result<Option<RpmOstreeVersion>> {
-    if exec.find("rpm-ostree").is_none() {
-        return Ok(None);
-    }
+/// When it does not say a version.
+pub fn ask_version(exec: &Exec) -> Result<RpmOstreeVersion> {
     let text = exec.ask(&Cmd::new("rpm-ostree").arg("--version"))?;
     let text = String::from_utf8_lossy(&text);
-    let version = parse_version(&text).with_context(|| {
+    parse_version(&text).with_context(|| {
         format!("`rpm-ostree --version` names no version; expected `Version: 'YYYY.N'` in: {text}")
-    })?;
-    Ok(Some(version))
+    })
 }
 
 /// Reads ` Version: '2025.6'`.
@@ -32,11 +34,12 @@ fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
     let line = text
         .lines()
         .find_map(|line| line.trim().strip_prefix("Version:"))?;
-    let mut numbers = line
-        .trim()
-        .trim_matches('\'')
-        .split(|c: char| !c.is_ascii_digit())
-        .map(str::parse);
+    numbers(line.trim().trim_matches('\''))
+}
+
+/// Reads `2025.6`, whatever follows it.
+fn numbers(text: &str) -> Option<RpmOstreeVersion> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some(RpmOstreeVersion(
         numbers.next()?.ok()?,
         numbers.next()?.ok()?,

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 use crate::image::Fault;
 use crate::kernels::{Build, NEW, OLD, Pkg};
 use crate::ran::Ran;
+use crate::rpmdb;
 use crate::tree::Tree;
 
 /// Where the programs come from that the stubs, shell scripts, are made of.
@@ -67,6 +69,8 @@ impl Bed {
             b"the verb is ostree's",
         );
         bed.write("stub/rpm-ostree.version", version);
+        let package = format!("N\trpm-ostree\t0\t{version}\t1\tx86_64\t(none)\n");
+        bed.write("usr/share/rpm/rpm-ostree.pkg", package);
         let config = "[core]\nrepo_version=1\nmode=bare-split-xattrs\n";
         bed.write("sysroot/ostree/repo/config", config);
         bed.write("usr/lib/kernel/install.conf", "layout=ostree\n");
@@ -228,6 +232,11 @@ impl Bed {
         } else {
             fs_err::remove_file(path).unwrap();
         }
+    }
+
+    /// Removes a file below the root, where there is one.
+    pub fn remove_if_there(&self, path: &str) {
+        let _ = fs_err::remove_file(self.path(path));
     }
 
     /// Tells a stub how to behave from now on.
@@ -434,6 +443,7 @@ impl Bed {
             let cache = format!("--cache-dir={}", self.beside("cache").display());
             args.insert(at + 1, cache);
         }
+        rpmdb::write(&self.root());
         let before = Tree::read(&self.root());
         let (unread, mut typed) = std::io::pipe().unwrap();
         typed.write_all(b"yes\n").unwrap();
@@ -450,18 +460,24 @@ impl Bed {
             .stderr(Stdio::piped());
         change(&mut command);
         let child = command.spawn().unwrap();
-        if let Some((signal, moment)) = signal {
-            moment();
-            kill(Pid::from_raw(child.id() as i32), signal).unwrap();
-        }
-        let kill_it = self.path("stub/kill");
-        let (status, stdout, stderr) = wait_and(child, &|child| {
-            if kill_it.exists() {
-                child.kill().unwrap();
+        let (root, done) = (self.root(), AtomicBool::new(false));
+        let (status, stdout, stderr) = std::thread::scope(|scope| {
+            scope.spawn(|| rpmdb::serve(&root, &done));
+            if let Some((signal, moment)) = signal {
+                moment();
+                kill(Pid::from_raw(child.id() as i32), signal).unwrap();
             }
+            let kill_it = self.path("stub/kill");
+            let ended = wait_and(child, &|child| {
+                if kill_it.exists() {
+                    child.kill().unwrap();
+                }
+            });
+            drop((command, typed));
+            self.wait_for_orphans();
+            done.store(true, Ordering::Relaxed);
+            ended
         });
-        drop((command, typed));
-        self.wait_for_orphans();
         let mut rest = String::new();
         { unread }.read_to_string(&mut rest).unwrap();
         let log = |name: &str| {

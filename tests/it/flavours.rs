@@ -27,7 +27,8 @@ const DNF: &str = "--setopt=installonlypkgs= --setopt=protected_packages= --seto
 fn installed(ran: &Ran) -> Vec<&str> {
     let paths = ran.after.paths();
     let names = paths.filter_map(|path| path.strip_prefix("usr/share/rpm/"));
-    let mut names: Vec<_> = names.filter_map(|name| name.strip_suffix(".pkg")).collect();
+    let names = names.filter_map(|name| name.strip_suffix(".pkg"));
+    let mut names: Vec<_> = names.filter(|name| *name != "rpm-ostree").collect();
     names.sort_unstable();
     names
 }

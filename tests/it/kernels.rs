@@ -182,7 +182,7 @@ impl Pkg {
         builder.build().unwrap()
     }
 
-    /// Puts it below `root`: its files, and what the stub rpm answers about it.
+    /// Puts it below `root`: its files, and the two texts from which the rpmdb is made.
     pub fn install(&self, root: &Path) {
         let header = self.build().metadata.header_bytes().unwrap();
         let Self {
@@ -199,11 +199,10 @@ impl Pkg {
                 entry += &format!("{kind}\t{cap}\t=\t{version}\n");
             }
         }
-        let paths: String = self
-            .files
-            .iter()
-            .map(|(path, _)| format!("{path}\n"))
-            .collect();
+        let line = |(path, content): &(String, Vec<u8>)| {
+            format!("{path}\t{}\n", hex(&Sha256::digest(content)))
+        };
+        let paths: String = self.files.iter().map(line).collect();
         let rpmdb = "/usr/share/rpm";
         let mut files = self.files.clone();
         files.push((format!("{rpmdb}/{name}.pkg"), entry.into_bytes()));

@@ -109,10 +109,16 @@ fn verify_of_a_good_tree() {
     }
 }
 
+/// Puts something in the place of the rpmdb that is none.
+fn damage_rpmdb(bed: &Bed) {
+    crate::rpmdb::write(&bed.root());
+    bed.write("usr/share/rpm/rpmdb.sqlite", "an rpmdb that somebody cut");
+}
+
 #[test]
 fn verify_finds() {
     type Spoil = fn(&Bed);
-    let table: [(i32, &str, &str, Spoil); 14] = [
+    let table: [(i32, &str, &str, Spoil); 16] = [
         (
             4,
             "fatal kernel-single",
@@ -132,17 +138,29 @@ fn verify_finds() {
         (1, "unknown kernel-release", "could not look", |bed| {
             bed.write(&format!("{DIR}/vmlinuz"), "hello")
         }),
-        (4, "fatal kernel-rpmdb", "no package owns it", |bed| {
+        (0, "warning kernel-rpmdb", "no package owns it", |bed| {
             bed.write("usr/share/rpm/kernel-core.files", "")
         }),
-        (1, "unknown kernel-rpmdb", "could not look", |bed| {
-            bed.behave("rpm", "fail")
+        (4, "fatal kernel-rpmdb", "2 packages own it", |bed| {
+            let files = format!("/lib/modules/{}/vmlinuz\n", OLD.kver);
+            bed.write("usr/share/rpm/twin.files", files);
+            bed.write(
+                "usr/share/rpm/twin.pkg",
+                "N\ttwin\t0\t1\t1\tx86_64\t(none)\n",
+            );
         }),
+        (1, "unknown kernel-rpmdb", "could not look", damage_rpmdb),
         (
             0,
             "skipped kernel-rpmdb",
-            "there is no rpm in the tree",
-            |bed| bed.remove("usr/bin/rpm"),
+            "there is no rpmdb in the tree",
+            |bed| bed.remove("usr/share/rpm"),
+        ),
+        (
+            0,
+            "skipped kernel-rpmdb",
+            "/usr/share/rpm/Packages.db is ndb, which only the image's rpm reads",
+            |bed| bed.write("usr/share/rpm/Packages.db", "RpmP"),
         ),
         (4, "fatal initramfs-present", "no such file", |bed| {
             bed.remove(&format!("{DIR}/initramfs.img"))
@@ -351,7 +369,7 @@ fn verify_with_some_checks() {
     ]);
     run(&["--fatal-warnings", "--skip", "leftovers"]).ends_with(0);
     // What is fatal and what could not look: the first wins.
-    bed.behave("rpm", "fail");
+    damage_rpmdb(&bed);
     run(&[])
         .ends_with(1)
         .prints(&[": unknown: 1 check could not look, "]);

@@ -54,6 +54,8 @@ mod refuses;
 #[cfg(test)]
 mod replaces;
 #[cfg(test)]
+mod rpmdb;
+#[cfg(test)]
 mod schema;
 #[cfg(test)]
 mod server;
@@ -67,6 +69,8 @@ mod stops;
 mod together;
 #[cfg(test)]
 mod toolbox;
+#[cfg(test)]
+mod traceless;
 #[cfg(test)]
 mod tree;
 #[cfg(test)]

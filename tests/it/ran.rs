@@ -92,14 +92,10 @@ impl Ran {
         self
     }
 
-    /// The programs that ran, but for questions.
+    /// The programs that ran, but for the version of an rpm-ostree that is of no package.
     pub fn order(&self) -> Vec<&str> {
-        let is_question = |line: &str| line.starts_with("rpm -q") || line == "rpm-ostree --version";
-        self.ran
-            .iter()
-            .map(String::as_str)
-            .filter(|line| !is_question(line))
-            .collect()
+        let ran = self.ran.iter().map(String::as_str);
+        ran.filter(|line| *line != "rpm-ostree --version").collect()
     }
 
     /// stdout as JSON.

@@ -119,7 +119,7 @@ exchange_packages() {
     is takes-more && set -- "$@" bystander
     for name; do
         [ -e "/usr/share/rpm/$name.files" ] || continue
-        while read -r file; do rm -f "$file"; done <"/usr/share/rpm/$name.files"
+        while read -r file _; do rm -f "$file"; done <"/usr/share/rpm/$name.files"
         rm -f "/usr/share/rpm/$name.files" "/usr/share/rpm/$name.pkg"
     done
     is lose-vmlinuz && rm -f "/stub/come/usr/lib/modules/$kver/vmlinuz"
@@ -127,6 +127,13 @@ exchange_packages() {
     is keep-old && cp -a /stub/stay/. /
     # kernel-core's %posttrans leaves a copy there.
     : >"/boot/symvers-$kver.xz"
+    write_rpmdb
+}
+
+# The test writes SQLite's file from the texts (tests/it/rpmdb.rs).
+write_rpmdb() {
+    : >/stub/rpmdb.ask
+    while [ -e /stub/rpmdb.ask ]; do sleep 0.01; done
 }
 
 fault=$(cat /stub/fault 2>/dev/null)

@@ -132,6 +132,7 @@ fn a_package_is_what_the_builder_was_told() {
     assert_eq!(file.digest, Some(expected));
     assert!(file.is_file() && !file.is_dir() && !file.is_ghost);
     assert_eq!(record.kernels().collect::<Vec<_>>(), [KVER]);
+    assert!(record.has_files && record.modules().next().is_none());
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn what_rpm_adds_when_it_installs_is_read() {
     ]));
     let key = key.unwrap();
     assert_eq!(key.nevra.to_string(), "gpg-pubkey-a15b79cc-63d04c2c.(none)");
-    assert!(!key.is_of_a_kernel());
+    assert!(!key.is_of_a_kernel() && !key.has_files);
 }
 
 #[test]

@@ -7,11 +7,10 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::Result;
 
 use super::super::hold;
-use super::super::tree::{legacy, module_dirs, ukis};
+use super::super::tree::{leftover_dirs, legacy, module_dirs, ukis};
 use super::around;
 use super::{Options, vmlinuz};
-use crate::checks::{ImageFile, Lists, Owner, Tree};
-use crate::kernel::MODULES;
+use crate::checks::{Database, ImageFile, Lists, Tree};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
 use crate::sys::root::{self, Root};
@@ -25,19 +24,17 @@ pub(super) fn tree(
     root: &Root,
     kver: &Kver,
     initramfs: &str,
-    owner: Owner,
+    rpmdb: Database,
     options: &Options,
 ) -> Result<(Tree, Option<String>)> {
     let compared = options.base.is_some();
-    let mut kernels = Vec::new();
-    let mut stale_dirs = Vec::new();
-    for dir in module_dirs(root)? {
-        if dir.has_vmlinuz {
-            kernels.push(dir.name);
-        } else if modules_on_disk(root, &format!("{MODULES}/{}", dir.name))?.is_empty() {
-            stale_dirs.push(dir.name);
-        }
-    }
+    let kernels = module_dirs(root)?.into_iter();
+    let kernels = kernels.filter(|dir| dir.has_vmlinuz);
+    let packages = match &rpmdb {
+        Database::Read(rpmdb) => Some(rpmdb.as_ref()),
+        Database::Unread(_) | Database::Failed(_) => None,
+    };
+    let stale_dirs = leftover_dirs(root, kver, None, packages)?;
     let initramfs = root.lstat(initramfs)?.map(|meta| ImageFile {
         path: initramfs.to_owned(),
         is_file: meta.kind == root::Kind::File,
@@ -69,11 +66,11 @@ pub(super) fn tree(
         hmac: vmlinuz.hmac,
         signed: vmlinuz.signed,
         release: vmlinuz.release,
-        owner,
+        rpmdb,
         lists,
         kmods,
         modules,
-        kernels,
+        kernels: kernels.map(|dir| dir.name).collect(),
         stale_dirs,
         initramfs,
         lacking: options.lacking.clone(),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::generate::Candidate;
-use crate::checks::{self, Baseline, Image, Lacking, Owner, Selection, Subject, Tree, Wanted};
+use crate::checks::{self, Baseline, Database, Image, Lacking, Selection, Subject, Tree, Wanted};
 use crate::kernel::kver::Kver;
 use crate::plan::AS_ROOT;
 use crate::report::{self, Answers, Outcome};
@@ -82,8 +82,8 @@ pub fn verify(
     options: &Options,
 ) -> Result<Result<Verified, Verdict>> {
     let kernel = &candidate.kernel;
-    let owner = || kernel.owner.clone();
-    let verdict = look(root, &kernel.kver, &candidate.path, owner, options)?;
+    let rpmdb = || Database::Read(kernel.rpmdb.clone());
+    let verdict = look(root, &kernel.kver, &candidate.path, rpmdb, options)?;
     Ok(match verdict.outcome() {
         Outcome::Passed => Ok(Verified { candidate, verdict }),
         _ => Err(verdict),
@@ -94,8 +94,8 @@ pub fn verify(
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Looks at the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs.
-/// `owner` says what the rpmdb says of `vmlinuz`, and is asked while the image is read. So is the tree, by a thread that
-/// stands back: where modules are compared two processors are busy, and behind them the decoder leaves one free.
+/// The tree and the rpmdb are read meanwhile, on a low-priority thread: comparing modules keeps two processors busy, and
+/// decoding the rest leaves one free.
 ///
 /// # Errors
 /// When something cannot be read at all; what a check cannot look at is an answer.
@@ -103,7 +103,7 @@ pub fn look(
     root: &Root,
     kver: &Kver,
     initramfs: &str,
-    owner: impl FnOnce() -> Owner + Send,
+    rpmdb: impl FnOnce() -> Database + Send,
     options: &Options,
 ) -> Result<Verdict> {
     let (around, read) = thread::scope(|scope| {
@@ -111,7 +111,7 @@ pub fn look(
         let tree = scope.spawn(move || {
             nice::stand_back();
             let _ = compared.recv_timeout(PATIENCE);
-            gather::tree(root, kver, initramfs, owner(), options)
+            gather::tree(root, kver, initramfs, rpmdb(), options)
         });
         let read = image::of_tree(root, initramfs, options.digests, comparing);
         (tree.join(), read)

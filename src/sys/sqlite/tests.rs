@@ -97,7 +97,7 @@ fn a_log_counts_up_to_its_last_commit() {
         read(with_two.path()).unwrap(),
         [b"one".to_vec(), two.clone()]
     );
-    assert_eq!(read(without_one.path()).unwrap(), [two.clone()]);
+    assert_eq!(read(without_one.path()).unwrap(), [two]);
     assert_eq!(names(without_one.path()), ["db", "db-wal"]);
     // SQLite itself says the same of each cut; so far as it is there, the log counts.
     let log = fs_err::read(without_one.path().join("db-wal")).unwrap();

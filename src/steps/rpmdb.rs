@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The rpmdb of a tree, wherever it lies and of whichever format it is.
+//!
+//! SQLite's is read here, and no program of the tree is started. The older formats, ndb and Berkeley
+//! DB, are read by the image's own rpm, for the commands that start programs of the image anyway.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::checks;
+use crate::package::rpmdb::{BLOB_MAX, Reading, Rpmdb, Scope};
+use crate::sys::exec::Exec;
+use crate::sys::root::{self, Root};
+use crate::sys::sqlite::{self, Column};
+use crate::tools::{cliwrap, rpm};
+
+/// Where rpmdbs are, relative to the root; often links to one another.
+const DIRS: [&str; 3] = ["usr/share/rpm", "usr/lib/sysimage/rpm", "var/lib/rpm"];
+
+/// Where SQLite's rpmdb has its packages.
+const PACKAGES: Column = Column {
+    table: "Packages",
+    name: "blob",
+    max: BLOB_MAX,
+};
+
+/// A format that only rpm itself reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `Packages.db`, as openSUSE has it.
+    Ndb,
+    /// `Packages`, as RHEL 8 has it.
+    BerkeleyDb,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ndb => "ndb",
+            Self::BerkeleyDb => "Berkeley DB",
+        })
+    }
+}
+
+/// What was found without starting a program.
+#[derive(Debug)]
+pub enum Found {
+    /// No rpmdb.
+    Nothing,
+    /// One that only rpm itself reads; its path, relative to the root.
+    Foreign(Format, String),
+    /// Its packages.
+    Packages(Rpmdb),
+}
+
+/// Looks for the rpmdb, and reads it if it is SQLite's.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn look(root: &Root, scope: Scope) -> Result<Found> {
+    for dir in DIRS {
+        let path = format!("{dir}/rpmdb.sqlite");
+        if root.is_file(&path)? {
+            return read(root, &path, scope).map(Found::Packages);
+        }
+    }
+    for dir in DIRS {
+        if let Some((format, path)) = foreign(root, dir)? {
+            return Ok(Found::Foreign(format, path));
+        }
+    }
+    Ok(Found::Nothing)
+}
+
+/// The packages, for a command that starts programs of the image: its rpm is asked if the format is
+/// not SQLite's. None where there is no rpmdb.
+///
+/// # Errors
+/// When it cannot be read, or rpm fails.
+pub fn packages(exec: &Exec, scope: Scope) -> Result<Rpmdb> {
+    match look(exec.root(), scope).context("reading the rpmdb")? {
+        Found::Packages(rpmdb) => Ok(rpmdb),
+        Found::Nothing => Ok(Rpmdb::default()),
+        Found::Foreign(format, path) => {
+            let program = cliwrap::real(exec.root(), "rpm")?;
+            rpm::packages(exec, &program, scope)
+                .with_context(|| format!("asking rpm about /{path}, which is {format}"))
+        }
+    }
+}
+
+/// The rpmdb, for checks. No program is started.
+pub fn for_checks(root: &Root) -> checks::Database {
+    match look(root, Scope::Kernels) {
+        Ok(Found::Packages(rpmdb)) => checks::Database::Read(Arc::new(rpmdb)),
+        Ok(Found::Nothing) => checks::Database::Unread("there is no rpmdb in the tree".into()),
+        Ok(Found::Foreign(format, path)) => checks::Database::Unread(format!(
+            "/{path} is {format}, which only the image's rpm reads, and verify starts no program of the image"
+        )),
+        Err(error) => checks::Database::Failed(format!("{error:#}")),
+    }
+}
+
+fn read(root: &Root, path: &str, scope: Scope) -> Result<Rpmdb> {
+    let mut reading = Reading::new(scope);
+    sqlite::each(root, path, PACKAGES, &mut |blob| Ok(reading.take(blob)?))?;
+    Ok(reading.finish())
+}
+
+/// The format and the path of an older rpmdb in `dir`, by its magic number.
+fn foreign(root: &Root, dir: &str) -> Result<Option<(Format, String)>, root::Error> {
+    let start = |path: &str| {
+        let mut start = Vec::new();
+        let file = root.open_file(path)?;
+        let read = file.map(|file| file.take(16).read_to_end(&mut start));
+        Ok::<_, root::Error>(read.is_some_and(|it| it.is_ok()).then_some(start))
+    };
+    let ndb = format!("{dir}/Packages.db");
+    if root.is_file(&ndb)? && start(&ndb)?.is_some_and(|it| it.starts_with(b"RpmP")) {
+        return Ok(Some((Format::Ndb, ndb)));
+    }
+    let bdb = format!("{dir}/Packages");
+    // A hash or a tree, in the byte order of the machine that wrote it.
+    let is_bdb = |start: Vec<u8>| {
+        let magic = start.get(12..16).unwrap_or_default();
+        [0x0006_1561_u32, 0x0005_3162]
+            .iter()
+            .any(|known| magic == known.to_be_bytes() || magic == known.to_le_bytes())
+    };
+    if root.is_file(&bdb)? && start(&bdb)?.is_some_and(is_bdb) {
+        return Ok(Some((Format::BerkeleyDb, bdb)));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, bytes) in files {
+            let path = dir.path().join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, bytes).unwrap();
+        }
+        let root = Root::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    fn database(dir: &std::path::Path) {
+        fs_err::create_dir_all(dir).unwrap();
+        let connection = rusqlite::Connection::open(dir.join("rpmdb.sqlite")).unwrap();
+        let sql = "PRAGMA journal_mode = WAL;
+            CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL);
+            INSERT INTO Packages (blob) VALUES (zeroblob(8));";
+        connection.execute_batch(sql).unwrap();
+    }
+
+    #[test]
+    fn formats_are_known_by_their_first_bytes() {
+        let bdb = |magic: [u8; 4]| [&[0; 12], magic.as_slice()].concat();
+        let table: [(&str, Vec<u8>, &str); 7] = [
+            (
+                "usr/lib/sysimage/rpm/Packages.db",
+                b"RpmP\0\0".to_vec(),
+                "ndb",
+            ),
+            (
+                "var/lib/rpm/Packages",
+                bdb([0x61, 0x15, 6, 0]),
+                "Berkeley DB",
+            ),
+            (
+                "var/lib/rpm/Packages",
+                bdb([0, 6, 0x15, 0x61]),
+                "Berkeley DB",
+            ),
+            (
+                "usr/share/rpm/Packages",
+                bdb([0x62, 0x31, 5, 0]),
+                "Berkeley DB",
+            ),
+            ("usr/share/rpm/Packages", bdb([1, 2, 3, 4]), ""),
+            ("usr/share/rpm/Packages", Vec::new(), ""),
+            ("usr/share/rpm/Packages.db", Vec::new(), ""),
+        ];
+        for (path, bytes, expected) in table {
+            let (_dir, root) = tree(&[(path, &bytes)]);
+            let found = match look(&root, Scope::All).unwrap() {
+                Found::Foreign(format, at) => {
+                    assert_eq!(at, path);
+                    format.to_string()
+                }
+                Found::Nothing => String::new(),
+                Found::Packages(_) => panic!("{path}"),
+            };
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn sqlite_wins_and_is_found_through_links() {
+        for place in DIRS {
+            let (dir, root) = tree(&[("usr/share/rpm/Packages.db", b"RpmP")]);
+            database(&dir.path().join(place));
+            let found = look(&root, Scope::All).unwrap();
+            let Found::Packages(rpmdb) = found else {
+                panic!("{place}: {found:?}");
+            };
+            assert_eq!(rpmdb.packages().len(), 1, "{place}");
+        }
+        let (dir, root) = tree(&[("etc/x", b"")]);
+        database(&dir.path().join("usr/elsewhere"));
+        fs_err::create_dir_all(dir.path().join("var/lib")).unwrap();
+        std::os::unix::fs::symlink("/usr/elsewhere", dir.path().join("var/lib/rpm")).unwrap();
+        let found = look(&root, Scope::All).unwrap();
+        assert!(matches!(found, Found::Packages(_)), "{found:?}");
+    }
+}
