@@ -62,7 +62,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Require a good signature, also of local and pinned packages'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l allow-unsigned -d 'Accept packages without a signature, or signed by an unknown key'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l allow-unsigned -d 'Accept packages without a signature, or signed by an unknown or untrusted key'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its command lines, and change nothing'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-repos -d 'Hide the image\'s repositories from rpm-ostree during the transaction'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'

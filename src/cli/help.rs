@@ -48,6 +48,8 @@ Files:
       With --root DIR: the output of a failed run's programs, up to 64 MiB.
   /etc/pki/rpm-gpg
       The public keys to verify packages with.
+  /etc/crypto-policies/back-ends/rpm-sequoia.config
+      The policy of the image for signatures, as rpm reads it.
   /etc/hosts, /etc/resolv.conf
       How host names are resolved. nsswitch.conf is not read.
   /usr/libexec/libostree/ext/ostree-kernel

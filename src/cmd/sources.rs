@@ -42,7 +42,7 @@ pub struct Sources {
     /// Require a good signature, also of local and pinned packages
     #[arg(long, conflicts_with = "allow_unsigned", help_heading = "Trust")]
     pub require_signature: bool,
-    /// Accept packages without a signature, or signed by an unknown key
+    /// Accept packages without a signature, or signed by an unknown or untrusted key
     #[arg(long, help_heading = "Trust")]
     pub allow_unsigned: bool,
 }

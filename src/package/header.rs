@@ -114,6 +114,9 @@ pub enum PackageError {
     /// A key file holds no key.
     #[error("no usable OpenPGP public key in it: {0}")]
     Key(String),
+    /// A crypto policy that cannot be read.
+    #[error("not a crypto policy of rpm-sequoia: {0}")]
+    Policy(String),
 }
 
 impl Package {
@@ -273,6 +276,13 @@ fn read_header(
     if head[start..start + 3] != [0x8e, 0xad, 0xe8] {
         let found = hex(&head[start..start + 3]);
         return Err(framing(format!("it starts with {found}, expected 8eade8")));
+    }
+    // rpm reads no other version, and the signature does not cover the reserved bytes.
+    if head[start + 3..start + 8] != [1, 0, 0, 0, 0] {
+        let found = hex(&head[start + 3..start + 8]);
+        return Err(framing(format!(
+            "its version and reserved bytes are {found}, expected 0100000000"
+        )));
     }
     let entries = be32(head, start + 8);
     let data = be32(head, start + 12);
@@ -483,6 +493,25 @@ mod tests {
         let mut lying = empty.clone();
         lying[12..16].copy_from_slice(&u32::MAX.to_be_bytes());
         assert!(error(&file(&empty, &lying)).contains("bytes, at most"));
+    }
+
+    #[test]
+    fn reserved_bytes_of_both_headers_are_checked() {
+        let empty = header(&[], b"");
+        for at in 3..8 {
+            let mut changed = empty.clone();
+            changed[at] ^= 0x80;
+            let of_signature = error(&file(&changed, &empty));
+            assert!(
+                of_signature.contains("signature header is damaged: its version"),
+                "{of_signature}"
+            );
+            let of_main = error(&file(&empty, &changed));
+            assert!(
+                of_main.contains("main header is damaged: its version"),
+                "{of_main}"
+            );
+        }
     }
 
     #[test]

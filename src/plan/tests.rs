@@ -12,7 +12,7 @@ use super::{
 };
 use crate::kernel::kver::Kver;
 use crate::package::capability::Capability;
-use crate::package::signature::Signature;
+use crate::package::signature::{Distrust, Signature};
 use crate::package::{Nevra, Package};
 
 const OLD: &str = "6.9.3-200.fc40.x86_64";
@@ -337,6 +337,19 @@ fn signatures_are_judged_by_where_the_bytes_come_from() {
     let none = || Signature::None;
     let unknown = || Signature::UnknownKey("ff".into());
     let bad = || Signature::Bad("forged".into());
+    let weak = || {
+        Signature::Untrusted(Distrust::Weak {
+            what: "the signature".into(),
+            why: "SHA1".into(),
+        })
+    };
+    let revoked = || {
+        Signature::Untrusted(Distrust::Revoked {
+            key: "ff".into(),
+            since: None,
+            reason: "no reason given".into(),
+        })
+    };
     let verdict = |signature, from, pinned, option: &str| {
         let mut sources = sources();
         sources[1].package.signature = signature;
@@ -360,6 +373,8 @@ fn signatures_are_judged_by_where_the_bytes_come_from() {
         (none(), Repository, true, "", 1),
         (unknown(), File, true, "", 1),
         (unknown(), Url, false, "allow", 1),
+        (weak(), File, true, "", 1),
+        (revoked(), Url, false, "allow", 1),
     ] {
         let case = format!("{signature:?} {from:?} {pinned} {option}");
         assert_eq!(
@@ -373,12 +388,21 @@ fn signatures_are_judged_by_where_the_bytes_come_from() {
         (none(), Url, true, "require"),
         (unknown(), File, false, ""),
         (unknown(), File, true, "require"),
+        (weak(), File, false, ""),
+        (weak(), Url, true, "require"),
+        (revoked(), Repository, false, ""),
         (bad(), File, true, ""),
         (bad(), File, true, "allow"),
     ] {
         let case = format!("{signature:?} {from:?} {pinned} {option}");
         let refused = verdict(signature, from, pinned, option);
         assert!(matches!(refused, Err(Refusal::Signature { .. })), "{case}");
+    }
+    let refused = |signature| verdict(signature, File, false, "").unwrap_err().to_string();
+    // Bytes that may be an attacker's are never recommended for pinning.
+    for (signature, is_pinned) in [(weak(), true), (revoked(), false), (bad(), false)] {
+        let text = refused(signature);
+        assert_eq!(text.contains("#sha256="), is_pinned, "{text}");
     }
     let refused = verdict(none(), Url, false, "").unwrap_err().to_string();
     for text in [

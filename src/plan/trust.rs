@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which packages may come in: by who signed them, where their bytes come from, and what the user
-//! vouches for.
+//! Decides which packages are accepted, by their signatures, by where their bytes come from, and by
+//! what the user vouches for.
 
 use super::{Origin, Refusal, Source, Wishes, pin};
-use crate::package::signature::Signature;
+use crate::package::signature::{Distrust, Signature};
 
-/// Good signatures pass, and so do bytes that the user pinned; bad ones never do; local unsigned
-/// files pass with a warning. Returns the warnings.
+/// Accepts good signatures, bytes that the user pinned, and local unsigned files (with a warning).
+/// A bad signature is refused whatever the options are. Returns the warnings.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -25,6 +25,11 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
                 "{name} is signed with the key {key}, which is neither in /etc/pki/rpm-gpg of the image nor given with --gpg-key. Give the file of that key with --gpg-key FILE, or pin the bytes{}",
                 how(source)
             ),
+            Signature::Untrusted(why) if !vouched => format!(
+                "{name} is signed, and rpm would not trust the signature: {why}. {}{}",
+                why.remedy(),
+                or_pin(source, why)
+            ),
             Signature::None if wishes.require_signature => format!(
                 "{name} is not signed, and --require-signature was given. Give a signed package"
             ),
@@ -35,6 +40,13 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
             Signature::UnknownKey(key) => {
                 warnings.push(format!(
                     "{name} is signed with the unknown key {key}{}",
+                    but(source)
+                ));
+                continue;
+            }
+            Signature::Untrusted(why) => {
+                warnings.push(format!(
+                    "rpm would not trust the signature of {name}: {why}{}",
                     but(source)
                 ));
                 continue;
@@ -63,6 +75,17 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
     } else {
         Refusal::UnsignedInRepository(names)
     })
+}
+
+/// Pinning is no advice where the key may be in the wrong hands: these bytes may be the attacker's.
+fn or_pin(source: &Source, why: &Distrust) -> String {
+    match why {
+        Distrust::Revoked { .. } => String::new(),
+        _ => format!(
+            "; or pin the bytes, if you know their digest from elsewhere{}",
+            how(source)
+        ),
+    }
 }
 
 /// How the bytes of a source are pinned.

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use self::inputs::{Bytes, Input};
 use super::digest::Digesting;
 use super::workspace::Workspace;
-use crate::package::signature::Keyring;
+use crate::package::signature::{Keyring, Policy};
 use crate::package::{Package, PackageError};
 use crate::plan::{Host, Origin, Refusal, Source};
 use crate::sys::exec::Exec;
@@ -28,8 +29,15 @@ use crate::sys::stop::{self, Stopped};
 /// Packages that are fetched or read at once.
 const AT_ONCE: usize = 4;
 
-/// A key file is a few KiB.
-const KEY_MAX: u64 = 1024 * 1024;
+/// Upper bound of a key file or a policy; a distribution's keyring has some hundred KiB.
+const KEY_MAX: u64 = 4 * 1024 * 1024;
+
+/// The crypto policy of an image, relative to the root: rpm-sequoia uses the first file that exists.
+const POLICIES: [&str; 3] = [
+    "etc/crypto-policies/back-ends/rpm-sequoia.config",
+    "usr/share/crypto-policies/back-ends/rpm-sequoia.config",
+    "etc/crypto-policies/back-ends/sequoia.config",
+];
 
 /// Where an image keeps the keys that it trusts, relative to the root.
 const KEYS: &str = "etc/pki/rpm-gpg";
@@ -330,30 +338,58 @@ fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) 
     Ok(new)
 }
 
-/// The keys of the image, and those that the user gives.
+/// Reads the keys of the image and those that the user gives, and the policy that judges them.
 fn keyring(root: &Root, given: &[PathBuf]) -> Result<Keyring> {
-    let mut keys = Keyring::default();
+    let mut keys = Keyring::new(policy(root)?);
     for (name, _) in root.list(KEYS)? {
         let path = Path::new(KEYS).join(name);
         if !root.is_file(&path)? {
             continue;
         }
-        let armored = root.read(&path, KEY_MAX)?.unwrap_or_default();
-        if let Err(error) = keys.add(&armored) {
-            tracing::debug!("/{}: {error}", path.display());
+        let file = root.read(&path, KEY_MAX)?.unwrap_or_default();
+        match keys.add(&file) {
+            Ok(skipped) => log_skipped(&format!("/{}", path.display()), &skipped),
+            Err(error) => tracing::debug!("/{}: {error}", path.display()),
         }
     }
     for path in given {
         let refuse = |why: String| Refusal::BadFile {
             file: path.display().to_string(),
-            why: format!("{why}; expected a public key as `gpg --armor --export` writes it"),
+            why: format!("{why}; expected public keys as `gpg --armor --export` writes them"),
         };
-        let mut armored = Vec::new();
+        let mut file = Vec::new();
         fs_err::File::open(path)
-            .and_then(|file| file.take(KEY_MAX).read_to_end(&mut armored))
+            .and_then(|input| input.take(KEY_MAX + 1).read_to_end(&mut file))
             .map_err(|error| refuse(error.to_string()))?;
-        keys.add(&armored)
-            .map_err(|error| refuse(error.to_string()))?;
+        if file.len() as u64 > KEY_MAX {
+            return Err(refuse(format!("it is larger than {KEY_MAX} bytes")).into());
+        }
+        let skipped = keys.add(&file).map_err(|error| refuse(error.to_string()))?;
+        log_skipped(&path.display().to_string(), &skipped);
     }
     Ok(keys)
+}
+
+fn log_skipped(file: &str, skipped: &[String]) {
+    for why in skipped {
+        tracing::debug!("{file}: skipped a key: {why}");
+    }
+}
+
+/// Reads the crypto policy of the image, as its rpm would.
+fn policy(root: &Root) -> Result<Policy> {
+    let now = SystemTime::now();
+    for path in POLICIES {
+        if !root.is_file(path)? {
+            continue;
+        }
+        let config = root.read(path, KEY_MAX)?.unwrap_or_default();
+        let policy = Policy::configured(now, &config).map_err(|error| Refusal::BadFile {
+            file: format!("/{path} of the image"),
+            why: format!("{error}. rpm cannot use it either; correct it, or remove it"),
+        })?;
+        tracing::debug!("signatures are judged by /{path}");
+        return Ok(policy);
+    }
+    Ok(Policy::standard(now))
 }

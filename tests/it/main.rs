@@ -34,6 +34,8 @@ mod isolated;
 #[cfg(test)]
 mod kernels;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod lies;
 #[cfg(test)]
 mod looks;
@@ -73,5 +75,7 @@ mod toolbox;
 mod traceless;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod trust;
 #[cfg(test)]
 mod walls;

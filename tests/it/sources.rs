@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use crate::bed::Bed;
 use crate::kernels::NEW;
+use crate::keys::Key;
 use crate::server::{Request, Server};
-use crate::signatures::Key;
 
 /// Signs every package of the directory.
 fn sign(bed: &Bed, key: &Key) {
@@ -56,7 +56,7 @@ fn a_key_file_without_a_key_is_refused() {
     let bed = Bed::new();
     let file = bed.beside("keys").join("key.asc");
     for (content, says) in [
-        (Some("hello"), "expected a public key"),
+        (Some("hello"), "expected public keys"),
         (None, "No such file"),
     ] {
         let _ = fs_err::remove_file(&file);

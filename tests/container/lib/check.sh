@@ -50,7 +50,11 @@ bed_check() {
 # matrix-sid [CASE…]: dnf5, rpm 6 and the newest dracut. sid moves: not part of `check`.
 bed_matrix_sid() {
     local names=("$@")
-    ((${#names[@]})) || mapfile -t names < <(cases_of_sid)
+    if ((${#names[@]} == 0)); then
+        bed_base sid
+        signature_matrix || return
+        mapfile -t names < <(cases_of_sid)
+    fi
     bed_check --jobs 1 "${names[@]}" || return
     with_image localhost/bed-sid _versions
 }

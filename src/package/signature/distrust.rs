@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reasons for which rpm would not trust a signature, although the key made it.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use sequoia_openpgp::packet::Signature;
+
+/// A reason for which a signature is not trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distrust {
+    /// It is dated in the future.
+    Future {
+        /// The date of the signature.
+        made: SystemTime,
+        /// The date of this host.
+        now: SystemTime,
+    },
+    /// It has a lifetime of its own, which is over.
+    SignatureExpired {
+        /// The end of its lifetime.
+        expired: SystemTime,
+    },
+    /// The key or its primary key is revoked.
+    Revoked {
+        /// The fingerprint.
+        key: String,
+        /// The date of the revocation.
+        since: Option<SystemTime>,
+        /// The reason that it gives.
+        reason: String,
+    },
+    /// The key or its primary key had expired when the signature was made.
+    KeyExpired {
+        /// The fingerprint.
+        key: String,
+        /// The end of its lifetime.
+        expired: Option<SystemTime>,
+        /// The date of the signature.
+        made: SystemTime,
+    },
+    /// The policy rejects an algorithm, a key size or a packet.
+    Weak {
+        /// The signature or the key.
+        what: String,
+        /// The words of the policy.
+        why: String,
+    },
+    /// The key is no signing key of its certificate.
+    NotBound(String),
+}
+
+impl Distrust {
+    /// Creates a reason from the revocations of a key.
+    pub(super) fn revoked(key: String, by: &[&Signature]) -> Self {
+        let first = by.first();
+        let reason = first.and_then(|it| it.reason_for_revocation());
+        Self::Revoked {
+            key,
+            since: first.and_then(|it| it.signature_creation_time()),
+            reason: reason.map_or("no reason given".to_owned(), |(code, _)| code.to_string()),
+        }
+    }
+
+    /// Returns what the user can do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Future { .. } => "Set the clock of the build host, then run again",
+            Self::Revoked { .. } => {
+                "Use a build that is signed with a key in force, and give that key with --gpg-key FILE"
+            }
+            Self::KeyExpired { .. } => {
+                "If the lifetime of the key was extended, give the current key file with --gpg-key FILE; else use a build that is signed with a key in force"
+            }
+            Self::SignatureExpired { .. } => "Use a build that was signed again",
+            Self::Weak { .. } => {
+                "Use a build that is signed with SHA-256 and a current key; the policy is the image's (etc/crypto-policies/back-ends/rpm-sequoia.config), or that of rpm"
+            }
+            Self::NotBound(_) => {
+                "Give the current file of that key with --gpg-key FILE, or use a build that is signed with a signing key"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Future { made, now } => write!(
+                f,
+                "it is dated {} and the clock of this host says {}",
+                minute(*made),
+                minute(*now)
+            ),
+            Self::SignatureExpired { expired } => {
+                write!(f, "the signature expired on {}", day(*expired))
+            }
+            Self::Revoked { key, since, reason } => {
+                write!(f, "the key {key} is revoked")?;
+                if let Some(since) = since {
+                    write!(f, " since {}", day(*since))?;
+                }
+                write!(f, " ({})", reason.escape_debug())
+            }
+            Self::KeyExpired { key, expired, made } => {
+                match expired {
+                    Some(expired) => write!(f, "the key {key} expired on {}", day(*expired))?,
+                    None => write!(f, "the key {key} was not valid")?,
+                }
+                match expired {
+                    // Its self-signature of that time was dropped, and the newer one has expired.
+                    Some(expired) if made < expired => write!(
+                        f,
+                        ", and its file does not show that it was valid on {}, when the signature was made",
+                        day(*made)
+                    ),
+                    _ => write!(f, ", and the signature was made on {}", day(*made)),
+                }
+            }
+            Self::Weak { what, why } => write!(f, "{what} does not meet the policy: {why}"),
+            Self::NotBound(what) => f.write_str(what),
+        }
+    }
+}
+
+fn day(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).format("%Y-%m-%d").to_string()
+}
+
+fn minute(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time)
+        .format("%Y-%m-%d %H:%M UTC")
+        .to_string()
+}
