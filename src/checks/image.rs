@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};
-use crate::initramfs::{Compression, Inventory, Kind, NameProblem};
+use crate::initramfs::{Inventory, Kind, NameProblem};
 use crate::kernel::kver::Kver;
 
 type Looked = Result<Vec<Finding>, Answer>;
@@ -225,47 +225,12 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
         .is_some_and(|content| content.head.starts_with(start))
 }
 
-pub fn compression(subject: &Subject) -> Looked {
-    let segments = match subject.image {
-        Image::Read { segments, .. } => segments,
-        Image::Closed(why) => return Err(Answer::CouldNotLook(why.clone())),
-        Image::Missing | Image::Unreadable(_) => {
-            let why = "there is no initramfs to read".to_owned();
-            return Err(Answer::NotApplicable(why));
-        }
-    };
-    let path = format!("{}/config", subject.kver.dir());
-    let config = match &subject.tree()?.config {
-        Ok(Some(config)) => config,
-        Ok(None) => return Err(Answer::NotApplicable(format!("there is no {path}"))),
-        Err(why) => return Err(Answer::CouldNotLook(why.clone())),
-    };
-    let is_on = |option: &str| config.lines().any(|line| line == format!("{option}=y"));
-    let mut findings = Vec::new();
-    if !is_on("CONFIG_BLK_DEV_INITRD") {
-        let found = "CONFIG_BLK_DEV_INITRD is not set";
-        let remedy = "install a kernel that takes an initramfs";
-        findings.push(Finding::new(&path, found, "=y", remedy));
-    }
-    for segment in segments {
-        let option = match segment.compression {
-            Compression::None => continue,
-            Compression::Lzop => "CONFIG_RD_LZO".to_owned(),
-            other => format!("CONFIG_RD_{}", other.name().to_uppercase()),
-        };
-        if !is_on(&option) {
-            findings.push(Finding::new(
-                format!("the segment at byte {} of the initramfs", segment.offset),
-                format!("compressed with {}", segment.compression),
-                format!("a compression that the kernel can undo ({option} is not set)"),
-                Remedy::ThenRebuild("choose another with compress= in /etc/dracut.conf.d"),
-            ));
-        }
-    }
-    Ok(findings)
-}
-
 /// Whether bootc's own program sets the root up, and not ostree's.
 pub(super) fn is_bootc(inventory: &Inventory) -> bool {
     !is_there(inventory, OSTREE.program) && is_there(inventory, BOOTC.program)
+}
+
+/// Whether bootc's own program for the root is inside, whatever else is.
+pub(super) fn has_bootc(inventory: &Inventory) -> bool {
+    is_there(inventory, BOOTC.program)
 }

@@ -6,7 +6,9 @@
 
 mod config;
 mod loader;
+mod opened;
 mod promised;
+mod reached;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     if inventory.root_image().is_none() {
         findings.extend(promised::not_kept(inventory));
+        findings.extend(opened::missing(inventory, facts));
     }
     findings.extend(squash::without_end(inventory));
     findings.extend(listed(units::that_cannot_start(inventory)));

@@ -1,19 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the kernel itself.
 
-use super::{Answer, Finding, Remedy, Severity, Subject};
+use super::image::{has_bootc, is_bootc};
+use super::{Answer, BootedBy, Finding, Remedy, Severity, Shadow, Subject, listed};
 use crate::package::rpmdb::{Record, Rpmdb};
 
 type Looked = Result<Vec<Finding>, Answer>;
 
 pub fn single(subject: &Subject) -> Looked {
     let (found, remedy) = match subject.tree()?.kernels.as_slice() {
-        [kver] if kver == subject.kver.as_str() => return Ok(vec![]),
+        [kver] if kver == subject.kver.as_str() => return linked(subject),
         [other] => (
             format!("a vmlinuz of {other} and none of {}", subject.kver),
             "install that kernel, or look for the one that is there",
         ),
-        [] => ("no directory with a vmlinuz".to_owned(), "install a kernel"),
+        [] => match subject
+            .tree()?
+            .shadows
+            .iter()
+            .find(|it| it.path.ends_with(".efi"))
+        {
+            Some(uki) => (
+                format!(
+                    "no directory with a vmlinuz, and the unified kernel image {}",
+                    uki.path
+                ),
+                "verify the tree that the UKI is built from: its kernel and initramfs are inside it",
+            ),
+            None => ("no directory with a vmlinuz".to_owned(), "install a kernel"),
+        },
         several => (
             format!(
                 "{} directories with a vmlinuz: {}",
@@ -29,6 +44,18 @@ pub fn single(subject: &Subject) -> Looked {
         "one, since ostree boots whichever it reads first",
         remedy,
     )])
+}
+
+/// ostree copies the link, not the kernel: a relative one dangles in `/boot`, and with an absolute
+/// one no kernel is found.
+fn linked(subject: &Subject) -> Looked {
+    let finding = |target: &String| {
+        let path = format!("{}/vmlinuz", subject.kver.dir());
+        let expected = "a regular file: ostree copies the link, which dangles then";
+        let remedy = "run ostree-kernel rebuild, which copies the kernel into its place";
+        Finding::new(path, format!("a link to {target}"), expected, remedy)
+    };
+    Ok(subject.tree()?.vmlinuz_link.iter().map(finding).collect())
 }
 
 pub fn release(subject: &Subject) -> Looked {
@@ -115,16 +142,36 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     findings
 }
 
+/// Fatal is what the image's own backend boots. composefs-rs takes more files than others; it is the
+/// backend if bootc's own program sets the root up, and may be if that is inside beside ostree's.
 pub fn uki_shadow(subject: &Subject) -> Looked {
-    let finding = |uki: &String| {
-        Finding::new(
-            uki,
-            "a unified kernel image",
-            "none: it is booted in place of vmlinuz and initramfs.img",
-            "remove it, or build it again from this kernel and initramfs",
-        )
+    let inventory = subject.unpacked().ok();
+    let is_only_bootc = inventory.is_some_and(is_bootc);
+    let may_be_bootc = inventory.is_some_and(has_bootc);
+    let finding = |shadow: &Shadow| {
+        let found = match shadow.path.ends_with(".efi") {
+            true => "a unified kernel image or another EFI program",
+            false => "a boot loader entry (Type 1)",
+        };
+        let finding = |expected: &str| {
+            let remedy = "remove it, or build it again from this kernel and initramfs";
+            Finding::new(&shadow.path, found, expected, remedy)
+        };
+        match shadow.boots {
+            BootedBy::All => finding("none: it is booted in place of vmlinuz and initramfs.img"),
+            BootedBy::ComposefsRs => {
+                let expected = "none: bootc's composefs backend boots it in place of vmlinuz and initramfs.img";
+                match (is_only_bootc, may_be_bootc) {
+                    (true, _) => finding(expected),
+                    (false, true) => finding(expected).only(Severity::Warning),
+                    (false, false) => finding(expected).only(Severity::Note),
+                }
+            }
+        }
     };
-    Ok(subject.tree()?.ukis.iter().map(finding).collect())
+    Ok(listed(
+        subject.tree()?.shadows.iter().map(finding).collect(),
+    ))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod baseline;
 mod blocked;
+mod compression;
 mod drivers;
 mod hmac;
 mod image;
@@ -38,7 +39,9 @@ pub use kmods::{is_foreign, is_out_of_tree};
 pub use omitted::Omitted;
 pub use registry::CHECKS;
 pub use remedy::{Remedy, Situation};
-pub use subject::{Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Subject, Tree};
+pub use subject::{
+    BootedBy, Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Shadow, Subject, Tree,
+};
 pub use wanted::{RootDevice, Wanted};
 
 /// How bad a finding is.

@@ -2,7 +2,8 @@
 //! The table of checks.
 
 use super::{
-    Check, Severity, drivers, hmac, image, init, kernel, kmods, modules, regression, tree,
+    Check, Severity, compression, drivers, hmac, image, init, kernel, kmods, modules, regression,
+    tree,
 };
 
 /// The registry, in the order in which findings are shown.
@@ -73,9 +74,9 @@ pub static CHECKS: [Check; 22] = [
     Check {
         name: "initramfs-compression",
         severity: Severity::Fatal,
-        about: "the kernel's config can unpack every segment",
+        about: "the kernel's config can unpack every segment and module",
         issue: "dracut-ng/dracut-ng#378",
-        look: image::compression,
+        look: compression::compression,
     },
     Check {
         name: "initramfs-size",

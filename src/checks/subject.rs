@@ -9,6 +9,7 @@ use super::{Answer, Baseline, Hmac, Omitted, Wanted};
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
+use crate::kernel::packing::Packing;
 use crate::kernel::vmlinuz::Release;
 use crate::package::rpmdb::Rpmdb;
 
@@ -49,6 +50,8 @@ pub struct NoRelease {
 pub struct Tree {
     /// Directories of `usr/lib/modules` that hold a regular `vmlinuz`.
     pub kernels: Vec<String>,
+    /// Where `vmlinuz` points, if it is a link.
+    pub vmlinuz_link: Option<String>,
     /// Directories without one that an old kernel left: no package owns them.
     pub stale_dirs: Vec<String>,
     /// Modules that depmod says cannot be loaded.
@@ -57,8 +60,8 @@ pub struct Tree {
     pub release: Result<Release, NoRelease>,
     /// The rpmdb.
     pub rpmdb: Database,
-    /// UKIs that would be booted instead.
-    pub ukis: Vec<String>,
+    /// What would be booted instead.
+    pub shadows: Vec<Shadow>,
     /// The file that is, or will be, `initramfs.img`.
     pub initramfs: Option<ImageFile>,
     /// Kernels in `usr/lib/ostree-boot` and `boot`, where ostree looks when there is no
@@ -72,6 +75,9 @@ pub struct Tree {
     pub lists: Lists,
     /// The kernel's configuration.
     pub config: Read<String>,
+    /// How modules on disk are compressed; for each way, the path of one relative to the kernel's
+    /// directory, and how many there are. Empty if the kernel leaves decoding to kmod.
+    pub packings: BTreeMap<Packing, (Vec<u8>, usize)>,
     /// `.vmlinuz.hmac`.
     pub hmac: Hmac,
     /// Whether `vmlinuz` is signed.
@@ -135,6 +141,24 @@ impl Database {
             Self::Read(rpmdb) => Ok(rpmdb),
         }
     }
+}
+
+/// A file that would be booted in place of `vmlinuz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shadow {
+    /// Its path, relative to the root.
+    pub path: String,
+    /// What boots it.
+    pub boots: BootedBy,
+}
+
+/// What boots a file in place of `vmlinuz`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootedBy {
+    /// bootc with any backend, or systemd-boot.
+    All,
+    /// composefs-rs only, that is, bootc with its composefs backend.
+    ComposefsRs,
 }
 
 /// The file that is the initramfs.

@@ -232,7 +232,8 @@ impl Bench {
                 format: Format::BzImage,
             }),
             rpmdb: rpmdb(vec![core()]),
-            ukis: vec![],
+            shadows: vec![],
+            vmlinuz_link: None,
             initramfs: Some(ImageFile {
                 path: format!("usr/lib/modules/{K}/initramfs.img"),
                 is_file: true,
@@ -268,6 +269,7 @@ impl Bench {
             config: Ok(Some(
                 "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n".to_owned(),
             )),
+            packings: BTreeMap::new(),
             hmac: Hmac::Missing,
             signed: Ok(true),
             kmods: vec![],

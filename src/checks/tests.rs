@@ -361,6 +361,39 @@ fn names_that_other_programs_fall_for() {
 }
 
 #[test]
+fn keys_are_no_kernel() {
+    let mut bench = Bench::good();
+    bench.put("usr/lib/modules/keys/my.der", b"\x30");
+    bench.put("usr/lib/modules/kabi-rhel90/stablelist", b"");
+    assert_eq!(bench.findings("initramfs-kver"), [""; 0]);
+    bench.put("usr/lib/modules/6.1.0/modules.dep", b"");
+    assert!(any(&bench.findings("initramfs-kver"), "6.1.0, 6.9.4"));
+}
+
+#[test]
+fn an_hmac_that_dracuts_fips_reads() {
+    const CHECK: &str = "kernel-hmac";
+    let signed = |tree: &mut Tree| tree.hmac = hmac("00", &format!("  vmlinuz-{K}"), "11");
+    let mut bench = Bench::good();
+    bench.change = signed;
+    let found = bench.findings(CHECK);
+    assert!(found[0].starts_with("warning "), "{found:?}");
+    bench.change = |_| ();
+    assert!(matches!(bench.answer(CHECK), Answer::NotApplicable(_)));
+    let listed = ("usr/lib/dracut/modules.txt", &b"bash\nfips\nostree\n"[..]);
+    for (path, data) in [listed, ("usr/sbin/fips.sh", b"#!/usr/bin/true\n")] {
+        let mut bench = Bench::good();
+        bench.put(path, data);
+        assert_eq!(bench.findings(CHECK).len(), 1, "{path}");
+        for change in [signed, |tree: &mut Tree| tree.hmac = Hmac::Empty] {
+            bench.change = change;
+            let found = bench.findings(CHECK);
+            assert!(found[0].starts_with("fatal "), "{path}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn modules_that_weak_modules_linked() {
     const CHECK: &str = "initramfs-kver";
     const OLD: &str = "usr/lib/modules/6.9.1-100.fc40.x86_64";

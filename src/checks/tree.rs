@@ -70,7 +70,11 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let found = "the directory of a kernel, without vmlinuz and of no package";
         Finding::new(path, found, "nothing of an old kernel", remedy)
     });
-    let others = tree.legacy.iter().chain(&tree.leftovers).map(|path| {
+    // clean keeps what a package brings.
+    let packages = tree.rpmdb.packages().ok();
+    let is_owned = |path: &&String| packages.is_some_and(|rpmdb| rpmdb.owns_content(path));
+    let legacy = tree.legacy.iter().filter(|path| !is_owned(path));
+    let others = legacy.chain(&tree.leftovers).map(|path| {
         let remedy = Remedy::RebuildOr("remove it in an earlier RUN line");
         Finding::new(path, "a leftover", "nothing there", remedy)
     });

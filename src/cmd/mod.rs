@@ -132,10 +132,7 @@ impl Job<'_> {
         let clean = step(
             "clean",
             || clean::clean(exec.root(), kernel, self.before.as_ref()),
-            |clean| match clean.removed.as_slice() {
-                [] => "nothing to remove".to_owned(),
-                removed => format!("removed {}", removed.join(", ")),
-            },
+            |clean| clean.to_string(),
         )?;
         let verified = self.build(exec, &workspace, &clean, &mut wants, &mut options)?;
         let package = package.as_deref();

@@ -151,6 +151,14 @@ fn first_kernel(root: &Root, dirs: Vec<ModuleDir>) -> Result<Kver> {
         Some(kernel) => kernel,
         None => {
             let dir = root.path().display();
+            let shadows = tree::shadows(root, None)?;
+            if let Some(uki) = shadows.iter().find(|it| it.path.ends_with(".efi")) {
+                bail!(
+                    "{}: the image has its kernel and initramfs in the unified kernel image /{} only. Verify the tree that the UKI is built from",
+                    tree::NO_KERNEL,
+                    uki.path
+                );
+            }
             let not_a_root = tree::not_a_root(root)?;
             let not_a_root = not_a_root.map(|why| format!(". {dir} is {why}"));
             bail!(

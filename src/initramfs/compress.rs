@@ -11,7 +11,9 @@ use std::io::{self, BufRead, Read};
 use super::error::{Place, ReadError};
 use super::limits::Limits;
 use super::lz4::Lz4Legacy;
+use super::lzop::Lzop;
 use super::source::Source;
+use crate::kernel::packing::{self, Packing};
 
 /// How a segment is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +33,7 @@ pub enum Compression {
     Lz4,
     /// One bzip2 stream.
     Bzip2,
-    /// lzop: recognised, and refused by name.
+    /// lzop's format.
     Lzop,
 }
 
@@ -86,6 +88,7 @@ pub(super) enum Decoder<'s> {
     Xz(Box<liblzma::bufread::XzDecoder<&'s mut Source>>),
     Bzip2(Box<bzip2::bufread::BzDecoder<&'s mut Source>>),
     Lz4(Lz4Legacy<'s>),
+    Lzop(Lzop<'s>),
 }
 
 impl<'s> Decoder<'s> {
@@ -119,7 +122,7 @@ impl<'s> Decoder<'s> {
                 Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(source)))
             }
             Compression::Xz => {
-                check_xz_flags(source, at)?;
+                check_xz_headers(source, at)?;
                 let stream = liblzma::stream::Stream::new_stream_decoder(memory, 0)
                     .map_err(|error| corrupt(&error))?;
                 Self::Xz(Box::new(liblzma::bufread::XzDecoder::new_stream(
@@ -135,7 +138,8 @@ impl<'s> Decoder<'s> {
             }
             Compression::Bzip2 => Self::Bzip2(Box::new(bzip2::bufread::BzDecoder::new(source))),
             Compression::Lz4 => Self::Lz4(Lz4Legacy::new(source)),
-            Compression::None | Compression::Lzop => {
+            Compression::Lzop => Self::Lzop(Lzop::new(source)),
+            Compression::None => {
                 return Err(ReadError::Unsupported {
                     at,
                     compression: at.compression,
@@ -152,6 +156,7 @@ impl<'s> Decoder<'s> {
             Self::Xz(decoder) => decoder.get_ref().offset(),
             Self::Bzip2(decoder) => decoder.get_ref().offset(),
             Self::Lz4(decoder) => decoder.source().offset(),
+            Self::Lzop(decoder) => decoder.source().offset(),
         }
     }
 
@@ -181,6 +186,7 @@ impl<'s> Decoder<'s> {
             Self::Xz(decoder) => decoder,
             Self::Bzip2(decoder) => decoder,
             Self::Lz4(decoder) => decoder,
+            Self::Lzop(decoder) => decoder,
         }
     }
 
@@ -191,6 +197,7 @@ impl<'s> Decoder<'s> {
             Self::Xz(decoder) => decoder.get_mut(),
             Self::Bzip2(decoder) => decoder.get_mut(),
             Self::Lz4(decoder) => decoder.source_mut(),
+            Self::Lzop(decoder) => decoder.source_mut(),
         }
     }
 
@@ -281,19 +288,19 @@ fn check_zstd_window(source: &mut Source, at: Place, limits: &Limits) -> Result<
     Ok(())
 }
 
-/// Refuses the integrity checks that the kernel's xz decoder does not have (`lib/xz`).
-fn check_xz_flags(source: &mut Source, at: Place) -> Result<(), ReadError> {
-    let check = match source.peek(8) {
-        Ok(header) => header.get(7).copied().unwrap_or(0),
+/// Refuses what no kernel's xz decoder has (`lib/xz`): integrity checks, and filters.
+fn check_xz_headers(source: &mut Source, at: Place) -> Result<(), ReadError> {
+    let packing = match source.peek(packing::HEAD) {
+        Ok(start) => Packing::of(start),
         Err(error) => return Err(input_failed(source, error)),
     };
-    let what = match check & 0x0f {
-        0 | 1 => return Ok(()),
-        4 => "its integrity check is CRC64, where only none and CRC32 work (xz --check=crc32)",
-        10 => "its integrity check is SHA-256, where only none and CRC32 work (xz --check=crc32)",
-        _ => "its integrity check has a reserved number",
-    };
-    Err(ReadError::KernelCannot { at, what })
+    match packing {
+        Packing::Xz(xz) => match xz.never_decoded() {
+            Some(what) => Err(ReadError::KernelCannot { at, what }),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Refuses the optional header fields that the kernel's gunzip does not pass over: it knows the

@@ -6,7 +6,11 @@
 //! is checked against the bytes that are there; of a file that streams by, the first [`HEAD`] bytes
 //! and the dynamic section are held, nothing else.
 
+mod notes;
+
 use std::io::{self, BufRead, Read};
+
+pub use notes::Opened;
 
 /// Bytes of the start of a file that are held. The strings of the dynamic section lie before the
 /// code; in the largest programs of real images that is within the first megabyte.
@@ -22,6 +26,11 @@ const NEEDED_MAX: usize = 4096;
 /// Bytes of all strings of one file, since they may share theirs in it; the record is some
 /// thousands.
 const STRINGS_MAX: usize = 128 << 10;
+
+/// The largest segment of notes, in bytes; libsystemd-shared's has some thousands.
+const NOTES_MAX: u64 = 64 << 10;
+/// The most segments of notes that are read; real files have two or three.
+const SEGMENTS_MAX: usize = 8;
 
 /// Why an ELF file does not tell what it needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +83,8 @@ pub struct Elf {
     pub rpath: Option<Vec<u8>>,
     /// Where it looks.
     pub runpath: Option<Vec<u8>>,
+    /// What it says that it opens at run time.
+    pub opened: Vec<Opened>,
 }
 
 /// Reads the ELF file of `size` bytes that streams by as `body`, through `buffer`. The outer error
@@ -135,7 +146,8 @@ impl Elf {
     pub(super) fn said(&self) -> usize {
         let texts = [&self.interpreter, &self.soname, &self.rpath, &self.runpath];
         let texts = texts.into_iter().flatten().chain(&self.needed);
-        texts.map(Vec::len).sum()
+        let opened = self.opened.iter().map(Opened::said).sum::<usize>();
+        texts.map(Vec::len).sum::<usize>() + opened
     }
 
     /// Reads the bytes of a whole file.
@@ -150,6 +162,7 @@ impl Elf {
 const LOAD: u32 = 1;
 const DYNAMIC: u32 = 2;
 const INTERP: u32 = 3;
+const NOTE: u32 = 4;
 
 /// A program header.
 struct Header {
@@ -211,6 +224,7 @@ impl<'a> File<'a> {
             needed: Vec::new(),
             rpath: None,
             runpath: None,
+            opened: self.opened(headers),
         };
         if let Some(interp) = headers.iter().find(|header| header.kind == INTERP) {
             elf.interpreter = Some(self.string("the interpreter", interp.offset)?);
@@ -229,6 +243,15 @@ impl<'a> File<'a> {
         };
         self.dynamic(section, headers, &mut elf)?;
         Ok(elf)
+    }
+
+    /// What its notes say, as far as they are held.
+    fn opened(&self, headers: &[Header]) -> Vec<Opened> {
+        let notes = headers.iter().filter(|header| header.kind == NOTE);
+        let notes = notes.filter(|header| header.size <= NOTES_MAX);
+        let notes = notes.filter_map(|it| self.slice("the notes", it.offset, it.size).ok());
+        let read = |notes| notes::opened(notes, |bytes| self.number(bytes));
+        notes.take(SEGMENTS_MAX).flat_map(read).collect()
     }
 
     fn dynamic(&self, section: &[u8], headers: &[Header], elf: &mut Elf) -> Result<(), ElfError> {

@@ -31,6 +31,11 @@ impl Facts {
         self.elves.get(&inventory.content(node)?.entry)
     }
 
+    /// What all whole ELF files say.
+    pub fn elves(&self) -> impl Iterator<Item = &Elf> {
+        self.elves.values().filter_map(|elf| elf.as_ref().ok())
+    }
+
     /// What the `modules.dep` or `modules.dep.bin` in `node` says; `None` where it is no such file.
     pub fn dep(&self, inventory: &Inventory, node: &Node) -> Option<&List<ModulesDep>> {
         self.lists.deps.get(&inventory.content(node)?.entry)

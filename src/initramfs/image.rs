@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::pipe::{Pull, decode};
 use super::segment::{Observer, Segment};
 use super::source::{LOOK_AHEAD, Source, reading};
+use crate::kernel::packing::Packing;
 
 /// Reads an initramfs from `input` to its end and shows every entry to `visitor`, in order. What
 /// is accepted is said in the [module's documentation](super). Returns the segments in the order
@@ -83,6 +84,10 @@ fn all(
             compression: recognise(start, at)?,
             ..at
         };
+        let xz = match Packing::of(start) {
+            Packing::Xz(xz) => Some(xz),
+            _ => None,
+        };
         if at.segment >= limits.segments {
             return Err(ReadError::Limit {
                 name: "segments",
@@ -93,7 +98,7 @@ fn all(
         let allowance = limits.decoded_bytes.saturating_sub(decoded);
         let segment = one(source, at, limits, allowance, &mut progress, visitor)?;
         decoded = decoded.saturating_add(segment.decoded);
-        segments.push(segment);
+        segments.push(Segment { xz, ..segment });
     }
     if segments.is_empty() {
         return Err(ReadError::Empty {
@@ -156,13 +161,7 @@ fn content(
 /// Tells what the segment at `at` is by its first bytes.
 fn recognise(start: &[u8], at: Place) -> Result<Compression, ReadError> {
     if let Some(compression) = Compression::detect(start) {
-        return match compression {
-            Compression::Lzop => Err(ReadError::Unsupported {
-                at: Place { compression, ..at },
-                compression,
-            }),
-            supported => Ok(supported),
-        };
+        return Ok(compression);
     }
     if let Some(what) = foreign(start) {
         return Err(ReadError::Foreign { at, what });

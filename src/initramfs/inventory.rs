@@ -38,7 +38,7 @@ impl Default for Keep {
 }
 
 /// dracut's own notes, release files, module lists, the dynamic linker's configuration and cache,
-/// units, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration.
+/// units and their generators, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration.
 fn wanted_by_checks(path: &[u8]) -> bool {
     const NAMES: [&[u8]; 12] = [
         b"modules.txt",
@@ -54,9 +54,10 @@ fn wanted_by_checks(path: &[u8]) -> bool {
         b"prepare-root.conf",
         b"nsswitch.conf",
     ];
-    const PARTS: [&[u8]; 7] = [
+    const PARTS: [&[u8]; 8] = [
         b"/ld.so.conf.d/",
         b"/systemd/system/",
+        b"/systemd/system-generators/",
         b"/systemd/system.conf.d/",
         b"/udev/rules.d/",
         b"/dracut/hooks/",

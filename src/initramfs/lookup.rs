@@ -4,7 +4,7 @@
 //! It must not change anything. Its invariant: no answer leaves the image, and no question takes
 //! more links than the limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::entry::{Kind, NameProblem};
@@ -257,21 +257,27 @@ impl Inventory {
         &self.problems
     }
 
-    /// The directories in `usr/lib/modules` (or `lib/modules`, where that is another place):
-    /// kvers, sorted.
+    /// Returns the kvers whose directories are in `usr/lib/modules` (or `lib/modules`, if that is
+    /// another place), sorted.
+    ///
+    /// A directory is a kernel's if it holds modules, or lists of modules as the kernel's build and
+    /// depmod write them (`modules.dep`, `modules.builtin` and so on). dracut adds others: its
+    /// module `modsign` puts keys into `usr/lib/modules/keys`.
     pub fn kernel_versions(&self) -> Vec<&[u8]> {
-        let mut found = Vec::new();
-        for place in self.module_places() {
-            let names = self.children(&place).into_iter();
-            found.extend(
-                names
-                    .filter(|(_, node)| node.kind == Kind::Directory)
-                    .map(|(n, _)| n),
-            );
+        let mut found = BTreeSet::new();
+        for mut place in self.module_places() {
+            place.push(b'/');
+            let range = self.tree.nodes.range(place.clone()..);
+            let below = range.take_while(|(path, _)| path.starts_with(&place));
+            found.extend(below.filter_map(|(path, node)| {
+                let path = &path[place.len()..];
+                let slash = path.iter().position(|&byte| byte == b'/')?;
+                let is_list = path[slash + 1..].starts_with(b"modules.");
+                let is_of_kernel = is_list || is_module(path);
+                (is_of_kernel && node.kind != Kind::Directory).then_some(&path[..slash])
+            }));
         }
-        found.sort_unstable();
-        found.dedup();
-        found
+        found.into_iter().collect()
     }
 
     /// The directories that hold a directory for each kver, without links in them.

@@ -14,8 +14,8 @@
 //!   archives (at multiples of four bytes from the start of the content), and nothing else.
 //!
 //! The map: [`read`] (`image.rs`) drives a stream of bytes (`source.rs`),
-//! which is read ahead on a thread of its own; `compress.rs` and `lz4.rs`
-//! decode a segment on a thread of their own, `pipe.rs` hands the content over; `cpio.rs` parses it
+//! which is read ahead on a thread of its own; `compress.rs`, `lz4.rs` and
+//! `lzop.rs` decode a segment on a thread of their own, `pipe.rs` hands the content over; `cpio.rs` parses it
 //! and calls the [`Visitor`]. [`Inventory`] is the visitor that the checks use; it unpacks into a
 //! tree of names (`tree.rs`) as the kernel would into its root file system, and answers questions
 //! about it (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`, `lists.rs`, `facts.rs`) looks at whole files while they stream by.
@@ -38,6 +38,7 @@ mod limits;
 mod lists;
 mod lookup;
 mod lz4;
+mod lzop;
 mod pipe;
 mod random;
 mod segment;
@@ -50,7 +51,7 @@ mod tree;
 
 pub use bodies::{Bodies, Comparison, ModuleFacts, OnDisk, OpenFile, Told};
 pub use compress::Compression;
-pub use elf::{Elf, ElfError, Machine};
+pub use elf::{Elf, ElfError, Machine, Opened};
 pub use entry::{Device, Entry, Kind, NameProblem, Visitor};
 pub use error::{Foreign, Place, ReadError};
 pub use facts::Facts;

@@ -8,6 +8,7 @@ use std::io::{self, BufRead};
 use super::compress::Compression;
 use super::entry::{Entry, Kind, Visitor};
 use super::error::Place;
+use crate::kernel::packing::Xz;
 
 /// What a segment seems to be there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +32,8 @@ pub struct Segment {
     pub length: u64,
     /// How it is compressed.
     pub compression: Compression,
+    /// What its headers say, if it is compressed with xz.
+    pub xz: Option<Xz>,
     /// Bytes that it unpacks to; for a raw archive the same as `length`.
     pub decoded: u64,
     /// Entries in it, trailers not counted.
@@ -75,6 +78,7 @@ impl<'v> Observer<'v> {
             offset: at.offset,
             length,
             compression: at.compression,
+            xz: None,
             decoded,
             entries: self.entries,
             archives,

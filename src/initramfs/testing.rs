@@ -116,13 +116,14 @@ pub(crate) fn archive(items: &[Item]) -> Vec<u8> {
 }
 
 /// All compressions that are decoded.
-pub(crate) const PACKED: [Compression; 6] = [
+pub(crate) const PACKED: [Compression; 7] = [
     Compression::Zstd,
     Compression::Gzip,
     Compression::Xz,
     Compression::Lzma,
     Compression::Lz4,
     Compression::Bzip2,
+    Compression::Lzop,
 ];
 
 pub(crate) fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
@@ -171,6 +172,19 @@ pub(crate) fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
                 bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
             encoder.write_all(data).unwrap();
             encoder.finish().unwrap()
+        }
+        // As lzop writes data that do not compress.
+        Compression::Lzop => {
+            let mut out = b"\x89LZO\0\r\n\x1a\n\x10\x40\x20\xa0\x09\x40\x03\x09".to_vec();
+            out.extend_from_slice(&[3, 0, 0, 1]);
+            out.extend_from_slice(&[0; 12 + 1 + 4]);
+            for block in data.chunks(256 << 10) {
+                let size = (block.len() as u32).to_be_bytes();
+                out.extend([size, size, [0; 4]].concat());
+                out.extend_from_slice(block);
+            }
+            out.extend_from_slice(&[0; 4]);
+            out
         }
         other => panic!("no encoder for {other}"),
     }

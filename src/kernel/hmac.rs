@@ -26,6 +26,11 @@ pub fn is_named(rest: &str, kver: &Kver) -> bool {
     found == Some(&name(kver))
 }
 
+/// Returns the line that `sha512hmac` writes for the kernel, where ostree puts it.
+pub fn line(digest: &str, kver: &Kver) -> String {
+    format!("{digest}  {}\n", name(kver))
+}
+
 /// The line with the right name, where it names the kernel by a path or as it is called in its own
 /// directory; `None` where there is nothing to change, or the file is not the one line that
 /// `sha512hmac` writes.
@@ -34,7 +39,7 @@ pub fn renamed(text: &str, kver: &Kver) -> Option<String> {
     let path = rest.trim_start_matches([' ', '*']);
     let is_kernel = |file: &str| file == "vmlinuz" || file == name(kver);
     let is_ours = is_kernel(path.rsplit('/').next()?) && !path.contains(char::is_whitespace);
-    (is_ours && !is_named(rest, kver)).then(|| format!("{digest}  {}\n", name(kver)))
+    (is_ours && !is_named(rest, kver)).then(|| line(digest, kver))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod hmac;
 pub mod kver;
 pub mod modules;
+pub mod packing;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vmlinuz;

@@ -150,6 +150,12 @@ impl Rpmdb {
         owners.filter_map(move |it| Some((it, it.files.get(path)?)))
     }
 
+    /// Whether a package brings the content of a path (relative to the root) that `owners_of` knows:
+    /// a `%ghost` is written by scripts, as the copies of a kernel in `/boot` are.
+    pub fn owns_content(&self, path: &str) -> bool {
+        self.owners_of(path).any(|(_, file)| !file.is_ghost)
+    }
+
     /// Whether a package owns that directory (relative to the root) or anything in it.
     pub fn owns_in(&self, dir: &str) -> bool {
         let below = format!("{dir}/");

@@ -144,6 +144,9 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
         let names = host.missing_programs.iter().map(|name| (*name).to_owned());
         return Err(Refusal::MissingPrograms(names.collect()));
     }
+    if !host.ukis.is_empty() && host.kernels().next().is_none() {
+        return Err(Refusal::OnlyUki(host.ukis.clone()));
+    }
     if !host.ukis.is_empty() {
         return Err(Refusal::Uki(host.ukis.clone()));
     }

@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A UKI.
     #[error("the image boots a unified kernel image ({}), so a replaced vmlinuz would never be started. Use a base image without a UKI", .0.join(", "))]
     Uki(Vec<String>),
+    /// UKIs and no `vmlinuz`.
+    #[error("the image has its kernel and initramfs in a unified kernel image only ({}), and no vmlinuz in usr/lib/modules. Replace the kernel in the stage that builds the UKI, before it is built", .0.join(", "))]
+    OnlyUki(Vec<String>),
     /// No kernel.
     #[error(
         "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image; if a transaction was killed here, build the layer again"

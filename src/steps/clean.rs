@@ -2,16 +2,20 @@
 //! Removes what the old kernel left, and puts right what the new one's packages say of a place where
 //! ostree does not put it, before the verification: what is verified is what is committed.
 
-use anyhow::Result;
+use std::fmt;
+use std::path::Path;
 
+use anyhow::{Context, Result};
+
+use super::digest::{self, HMAC_MAX};
 use super::locate::Kernel;
-use super::tree::{leftover_dirs, legacy};
+use super::tree::{LEGACY_DIRS, leftover_dirs, legacy};
 use crate::kernel::kver::Kver;
 use crate::kernel::{MODULES, hmac};
 use crate::sys::root::{self, Root};
 
-/// The largest `.vmlinuz.hmac` that is looked at (bytes): a line.
-const HMAC_MAX: u64 = 4096;
+/// The largest file of a kernel that is copied into its place (bytes).
+const FILE_MAX: u64 = 512 << 20;
 
 /// A tree that holds one kernel and nothing of another.
 pub struct Clean {
@@ -19,14 +23,39 @@ pub struct Clean {
     pub kernel: Kernel,
     /// What was removed, relative to the root.
     pub removed: Vec<String>,
+    /// Files of the kernel that were links and are files now, relative to the root.
+    pub copied: Vec<String>,
+}
+
+impl fmt::Display for Clean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let done = [
+            ("removed", &self.removed),
+            ("made files of links:", &self.copied),
+        ];
+        let done = done.into_iter().filter(|(_, paths)| !paths.is_empty());
+        let done: Vec<_> = done
+            .map(|(what, paths)| format!("{what} {}", paths.join(", ")))
+            .collect();
+        match done.as_slice() {
+            [] => f.write_str("nothing to remove"),
+            done => f.write_str(&done.join("; ")),
+        }
+    }
 }
 
 /// Removes them; `before` is the kernel that was replaced.
 ///
 /// # Errors
-/// When something cannot be removed.
+/// When something cannot be removed or copied.
 pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean> {
-    let mut removed = legacy(root)?;
+    let copied = put_into_place(root, &kernel.kver)?;
+    let (kept, mut removed): (Vec<_>, Vec<_>) = legacy(root)?
+        .into_iter()
+        .partition(|path| kernel.rpmdb.owns_content(path));
+    for path in kept {
+        tracing::info!("keeping /{path}: a package owns it");
+    }
     for path in &removed {
         root.remove_file(path)?;
     }
@@ -36,7 +65,78 @@ pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean
         removed.push(path);
     }
     name_kernel_as_ostree_does(root, &kernel.kver)?;
-    Ok(Clean { kernel, removed })
+    Ok(Clean {
+        kernel,
+        removed,
+        copied,
+    })
+}
+
+/// Copies the kernel's files into its directory that are links there: ostree copies the link
+/// `vmlinuz` itself, which then dangles, and files in `/boot` would be removed below. Returns the
+/// links that were replaced.
+fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
+    let dir = kver.dir();
+    let mut copied = Vec::new();
+    for (name, kind) in root.list(&dir)? {
+        let name = name.to_string_lossy();
+        let path = format!("{dir}/{name}");
+        if kind != root::Kind::Symlink || !is_needed(root, &path, &name)? {
+            continue;
+        }
+        let Some(mut file) = root.open_file(&path)? else {
+            continue;
+        };
+        let mode = root.stat(&path)?.map_or(0o644, |meta| meta.mode);
+        let new = format!("{dir}/.{name}.ostree-kernel");
+        root.remove_file(&new)?;
+        root.copy_in(&mut file, &new, mode, FILE_MAX)?;
+        root.rename(&new, &path)?;
+        tracing::info!("/{path}: a file now, it was a link");
+        copied.push(path);
+    }
+    Ok(copied)
+}
+
+/// Whether a link in the kernel's directory has to be a file: `vmlinuz`, and what leads to a file
+/// that would be removed. The initramfs is built anew.
+fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
+    if name == "initramfs.img" || !root.is_file(path)? {
+        return Ok(false);
+    }
+    let target = root.read_link(path)?.unwrap_or_default();
+    let mut dirs = LEGACY_DIRS.iter();
+    Ok(name == "vmlinuz"
+        || dirs.any(|dir| {
+            let parent = target.parent().unwrap_or(Path::new(""));
+            parent.ends_with(dir)
+        }))
+}
+
+/// Writes the HMAC of `vmlinuz` anew, if the kernel was changed after it was packed: signed, say.
+/// It is a checksum and no signature. If dracut's module `fips` compares it (`is_read`), nothing is
+/// written, and the verification fails. Returns what the user should know.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn renew_hmac(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> {
+    let path = format!("{}/.vmlinuz.hmac", kver.dir());
+    let Some((meta, text)) = hmac_file(root, &path)?.filter(|_| !is_read) else {
+        return Ok(None);
+    };
+    let vmlinuz = root.open_file(format!("{}/vmlinuz", kver.dir()))?;
+    let Some(mut vmlinuz) = vmlinuz.filter(|_| !text.trim_ascii().is_empty()) else {
+        return Ok(None);
+    };
+    let actual =
+        digest::hmac(&mut vmlinuz).with_context(|| format!("reading vmlinuz of {kver}"))?;
+    if hmac::parts(&text).0.eq_ignore_ascii_case(&actual) {
+        return Ok(None);
+    }
+    root.write(&path, hmac::line(&actual, kver).as_bytes(), meta.mode)?;
+    Ok(Some(format!(
+        "vmlinuz was changed after it was packed (it was signed, perhaps): /{path} was written anew"
+    )))
 }
 
 /// Packages name the kernel in `.vmlinuz.hmac` by its place in `/boot`, and ostree puts both into a
@@ -44,14 +144,9 @@ pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean
 /// composes, not in a container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
 fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Error> {
     let path = format!("{}/.vmlinuz.hmac", kver.dir());
-    let Some(meta) = root.lstat(&path)? else {
+    let Some((meta, text)) = hmac_file(root, &path)? else {
         return Ok(());
     };
-    if meta.kind != root::Kind::File || meta.size > HMAC_MAX {
-        return Ok(());
-    }
-    let text = root.read(&path, HMAC_MAX)?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
     if let Some(line) = hmac::renamed(&text, kver) {
         tracing::info!(
             "/{path}: names {} now, as ostree does; it said {}",
@@ -61,4 +156,15 @@ fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Erro
         root.write(&path, line.as_bytes(), meta.mode)?;
     }
     Ok(())
+}
+
+/// A small regular file and its text.
+fn hmac_file(root: &Root, path: &str) -> Result<Option<(root::Meta, String)>, root::Error> {
+    let meta = root.lstat(path)?;
+    let is_line = |meta: &root::Meta| meta.kind == root::Kind::File && meta.size <= HMAC_MAX;
+    let Some(meta) = meta.filter(is_line) else {
+        return Ok(None);
+    };
+    let text = root.read(path, HMAC_MAX)?.unwrap_or_default();
+    Ok(Some((meta, String::from_utf8_lossy(&text).into_owned())))
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use self::difference::difference;
 use self::heard::Heard;
-use super::clean::Clean;
+use super::clean::{Clean, renew_hmac};
 use super::hold;
 use super::locate::Kernel;
 use super::workspace::{TMP, Workspace};
@@ -34,6 +34,8 @@ pub struct Notes {
     pub refused: Vec<String>,
     /// Log lines that say that another compressor than the configured one was used.
     pub compression: Vec<String>,
+    /// Whether dracut's module `fips` is inside, which reads `.vmlinuz.hmac`.
+    pub has_fips: bool,
 }
 
 /// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
@@ -46,6 +48,8 @@ pub struct Candidate {
     pub notes: Notes,
     /// Modules that depmod says cannot be loaded.
     pub lacking: Vec<Lacking>,
+    /// What the user should know if `.vmlinuz.hmac` was written anew.
+    pub renewed: Option<String>,
     root: Root,
     /// Writing it to the disk goes on while it is verified.
     syncing: Option<JoinHandle<Result<(), root::Error>>>,
@@ -58,6 +62,7 @@ impl Candidate {
             path: candidate_path(&kernel.kver),
             notes: Notes::default(),
             lacking: Vec::new(),
+            renewed: None,
             root: root.clone(),
             syncing: None,
             kernel: kernel.clone(),
@@ -66,7 +71,9 @@ impl Candidate {
 
     /// What the user should know of how it was made.
     pub fn warnings(&self) -> Vec<String> {
-        heard::warnings(&self.notes)
+        let mut warnings = heard::warnings(&self.notes);
+        warnings.extend(self.renewed.clone());
+        warnings
     }
 
     /// Waits until it is on the disk.
@@ -159,6 +166,7 @@ pub fn generate(
     let kver = &clean.kernel.kver;
     make(exec, workspace, &mut candidate, wants)
         .with_context(|| format!("generating the initramfs for {kver}"))?;
+    candidate.renewed = renew_hmac(root, kver, candidate.notes.has_fips)?;
     for warning in candidate.warnings() {
         tracing::warn!("{warning}");
     }
@@ -293,6 +301,7 @@ fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
                 ran.map_err(|error| advise(error, heard.advice()))?;
                 heard.judge(kver)?;
                 notes.compression = heard.compression;
+                notes.has_fips = progress.has_fips;
                 return Ok(notes);
             }
         }

@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 
 use super::done;
 use super::rpmdb::{self, Found};
-use super::tree::{self, module_dirs, ukis};
+use super::tree::{self, module_dirs, shadows};
+use crate::checks::BootedBy;
 use crate::kernel::modules::ModuleName;
 use crate::package::rpmdb::{Rpmdb, Scope};
-use crate::plan::{self, Backend, Host, Installed, Kind, Kmod, Refusal};
+use crate::plan::{self, Backend, Host, Installed, Kind, Kmod, ModuleDir, Refusal};
 use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm_ostree};
@@ -72,6 +73,7 @@ pub fn survey(exec: &Exec, may: May) -> Result<Host> {
     let saved = rpm_ostree::leftovers(root)?
         .into_iter()
         .map(|(saved, _)| saved);
+    let module_dirs = module_dirs(root)?;
     let (modules, kmods) = modules(root, &rpmdb)?;
     let packages = plan::installed(rpmdb).into_iter();
     let (packages, others) = packages.partition(Installed::is_of_a_kernel);
@@ -86,8 +88,8 @@ pub fn survey(exec: &Exec, may: May) -> Result<Host> {
         versionlock: dnf::has_versionlock(root)?,
         weak_modules: exec.find("weak-modules").is_some(),
         layout_ostree: kernel_install::layout_is_ostree(root, rpm_ostree)?,
-        module_dirs: module_dirs(root)?,
-        ukis: ukis(root)?,
+        ukis: ukis(root, &module_dirs)?,
+        module_dirs,
         missing_programs: missing_programs(exec)?,
         leftovers: saved.chain(super::hold::leftovers(root)?).collect(),
         kind,
@@ -96,6 +98,15 @@ pub fn survey(exec: &Exec, may: May) -> Result<Host> {
         rpm_ostree,
         cliwrap,
     })
+}
+
+/// The UKIs that are booted in place of a `vmlinuz`; all of them where there is no `vmlinuz`.
+fn ukis(root: &Root, dirs: &[ModuleDir]) -> Result<Vec<String>, root::Error> {
+    let has_kernel = dirs.iter().any(|dir| dir.has_vmlinuz);
+    let shadows = shadows(root, None)?.into_iter();
+    let ukis = shadows
+        .filter(|it| it.boots == BootedBy::All || (!has_kernel && it.path.ends_with(".efi")));
+    Ok(ukis.map(|it| it.path).collect())
 }
 
 /// The installed packages; and the rpmdb that was not read, in words.

@@ -4,7 +4,7 @@
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::checks::is_out_of_tree;
+use crate::checks::{BootedBy, Shadow, is_out_of_tree};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{ModuleList, ModuleName};
@@ -12,12 +12,18 @@ use crate::package::rpmdb::Rpmdb;
 use crate::plan::ModuleDir;
 use crate::sys::root::{self, Root};
 
-/// Where a UKI would be booted from: bootc's composefs backend, systemd-boot.
-const UKI_DIRS: [&str; 2] = ["boot/EFI/Linux", "usr/lib/efi/Linux"];
+/// Where bootc and systemd-boot take a UKI from.
+const EFI_LINUX: &str = "boot/EFI/Linux";
+
+/// Where images keep what goes to the EFI system partition.
+const USR_EFI_LINUX: &str = "usr/lib/efi/Linux";
+
+/// Type 1 entries of the Boot Loader Specification.
+const ENTRIES: &str = "boot/loader/entries";
 
 /// Where kernels of older layouts are. ostree boots one of these when the new directory has no
 /// initramfs.
-const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
+pub const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
 
 /// Names of kernels and of what goes with them there. Boot loaders and their directories (`efi`,
 /// `grub2`, `loader`) are somebody else's.
@@ -131,29 +137,67 @@ pub fn kmods(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root::
     Ok(kmods)
 }
 
-/// The UKIs that would be booted in place of a `vmlinuz`: those of a boot loader's directory, and
-/// `usr/lib/modules/K/K.efi` (bootc). The `vmlinuz-virt.efi` of kernel-uki-virt is booted by nobody
-/// here.
+/// Finds what would be booted in place of a `vmlinuz`. `of_kernel` has the files of one directory of
+/// `usr/lib/modules`, if they are known.
+///
+/// bootc's ostree backend and systemd-boot take `*.efi` in a directory of their own. composefs-rs
+/// (`bootloader.rs`), which bootc's composefs backend uses, takes Type 1 entries first, then every
+/// `*.efi` at any depth of two places, and `vmlinuz` last.
 ///
 /// # Errors
 /// When a directory cannot be read.
-pub fn ukis(root: &Root) -> Result<Vec<String>, root::Error> {
+pub fn shadows(
+    root: &Root,
+    of_kernel: Option<(&str, &[PathBuf])>,
+) -> Result<Vec<Shadow>, root::Error> {
     let mut found = Vec::new();
-    for dir in UKI_DIRS {
-        for (name, _) in root.list(dir)? {
-            let name = name.to_string_lossy();
-            if name.ends_with(".efi") {
-                found.push(format!("{dir}/{name}"));
-            }
+    for (name, kind) in root.list(ENTRIES)? {
+        let name = name.to_string_lossy();
+        if name.ends_with(".conf") && kind != root::Kind::Dir {
+            found.push(Shadow {
+                path: format!("{ENTRIES}/{name}"),
+                boots: BootedBy::ComposefsRs,
+            });
         }
     }
-    for dir in module_dirs(root)? {
-        let uki = format!("{MODULES}/{0}/{0}.efi", dir.name);
-        if root.is_file(&uki)? {
-            found.push(uki);
+    efi(
+        EFI_LINUX,
+        &root.files(EFI_LINUX)?,
+        |path| !path.contains('/'),
+        &mut found,
+    );
+    for (name, _) in root.list(USR_EFI_LINUX)? {
+        efi(USR_EFI_LINUX, &[name.into()], |_| true, &mut found);
+    }
+    for (name, kind) in root.list(MODULES)? {
+        let name = name.to_string_lossy();
+        if kind != root::Kind::Dir {
+            continue;
+        }
+        let dir = format!("{MODULES}/{name}");
+        let own = format!("{name}.efi");
+        match of_kernel {
+            Some((kernel, files)) if kernel == name => {
+                efi(&dir, files, |path| path == own, &mut found);
+            }
+            _ => efi(&dir, &root.files(&dir)?, |path| path == own, &mut found),
         }
     }
     Ok(found)
+}
+
+/// Adds the `*.efi` among `files`, which are relative to `dir`. `is_uki` says which every consumer
+/// boots.
+fn efi(dir: &str, files: &[PathBuf], is_uki: impl Fn(&str) -> bool, found: &mut Vec<Shadow>) {
+    let names = files.iter().map(|path| path.to_string_lossy());
+    let efi = names.filter(|name| name.ends_with(".efi"));
+    found.extend(efi.map(|name| Shadow {
+        boots: match is_uki(&name) {
+            true => BootedBy::All,
+            false => BootedBy::ComposefsRs,
+        },
+        path: format!("{dir}/{name}"),
+    }));
 }
 
 /// Kernel files in `boot` and `usr/lib/ostree-boot`.

@@ -118,6 +118,8 @@ pub fn refused_module(line: &str) -> Option<&str> {
 #[derive(Debug, Default)]
 pub struct Progress {
     modules: usize,
+    /// Whether it includes its module `fips`.
+    pub has_fips: bool,
 }
 
 impl Progress {
@@ -132,6 +134,7 @@ impl Progress {
             return Some(format!("dracut: {stage}"));
         };
         self.modules += 1;
+        self.has_fips |= module == "fips";
         Some(format!("dracut: module {}, {module}", self.modules))
     }
 }

@@ -2,12 +2,13 @@
 //! Scripts whose interpreter is not there, empty programs, and links that start units that are not
 //! there.
 //!
-//! A file matters where something names it: a unit, a udev rule, a dracut hook, `/init`. systemd
-//! runs generators unnamed; a boot may do without.
+//! A file matters if something names it: a unit that a boot can start, a udev rule, a dracut hook,
+//! `/init`. systemd runs generators unnamed; a boot may do without.
 
 use std::collections::HashSet;
 
 use super::super::{Finding, Remedy, Severity, show};
+use super::reached;
 use super::units::UNITS;
 use crate::initramfs::{Inventory, Kind, Node};
 
@@ -109,31 +110,51 @@ pub(in super::super) fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Op
     dirs.find_map(|dir| file(&[*dir, b"/", name].concat()))
 }
 
-/// The last parts of all paths and words in the files that may name a script.
+/// The last parts of all paths and words in the files that may name a script: of units, in those
+/// that a boot can start.
 fn named(inventory: &Inventory) -> HashSet<&[u8]> {
     let is_part =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;
-    let mut names = HashSet::new();
+    let mut units = Vec::new();
+    let mut others = Vec::new();
+    let mut starters = Vec::new();
     for (path, node) in inventory.nodes() {
         let content = inventory.content(node);
         let Some(data) = content.and_then(|content| content.data.as_deref()) else {
             continue;
         };
-        let is_unit = within(path, b"systemd/system/");
-        let names_scripts = is_unit
-            || within(path, b"udev/rules.d/")
-            || within(path, b"dracut/hooks/")
-            || path == b"init";
-        if !names_scripts {
-            continue;
+        let is_other =
+            within(path, b"udev/rules.d/") || within(path, b"dracut/hooks/") || path == b"init";
+        if is_other {
+            others.push(data);
         }
-        for line in data.split(|&byte| byte == b'\n') {
-            if !is_unit || line.starts_with(b"Exec") {
-                names.extend(line.split(|byte| !is_part(byte)));
-            }
+        if is_other || within(path, b"systemd/system-generators/") {
+            starters.push(data);
+        }
+        units.extend(unit_of(path).map(|unit| (unit, data)));
+    }
+    let reached = reached::units(inventory, starters.into_iter());
+    let mut names = HashSet::new();
+    for data in others {
+        names.extend(data.split(|byte| !is_part(byte)));
+    }
+    for (unit, data) in units {
+        if reached.contains(unit) {
+            let lines = data.split(|&byte| byte == b'\n');
+            let lines = lines.filter(|line| line.starts_with(b"Exec"));
+            names.extend(lines.flat_map(|line| line.split(|byte| !is_part(byte))));
         }
     }
     names
+}
+
+/// The unit that a file, or a drop-in of it, is for.
+fn unit_of(path: &[u8]) -> Option<&[u8]> {
+    const DIR: &[u8] = b"systemd/system/";
+    let at = path.windows(DIR.len()).position(|it| it == DIR)?;
+    let mut parts = path[at + DIR.len()..].split(|&byte| byte == b'/');
+    let first = parts.next()?;
+    Some(first.strip_suffix(b".d").unwrap_or(first))
 }
 
 fn within(path: &[u8], part: &[u8]) -> bool {
@@ -168,10 +189,7 @@ fn is_unit(inventory: &Inventory, link: &[u8], unit: &[u8]) -> bool {
         let mut dirs = UNITS.iter();
         dirs.any(|dir| inventory.resolve(&[*dir, b"/", name].concat()).is_ok())
     };
-    let template = || {
-        let at = unit.iter().position(|&byte| byte == b'@')?;
-        let dot = unit.iter().rposition(|&byte| byte == b'.')?;
-        (at < dot).then(|| [&unit[..=at], &unit[dot..]].concat())
-    };
-    inventory.resolve(link).is_ok() || is_in(unit) || template().is_some_and(|name| is_in(&name))
+    inventory.resolve(link).is_ok()
+        || is_in(unit)
+        || reached::template(unit).is_some_and(|name| is_in(&name))
 }

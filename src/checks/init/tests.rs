@@ -6,6 +6,9 @@ use crate::initramfs::testing::item;
 
 const CHECK: &str = "initramfs-init";
 
+/// A drop-in by which a boot starts more units.
+const REACHING: &str = "usr/lib/systemd/system/initrd.target.d/site.conf";
+
 fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
     let mut bench = Bench::good();
     break_it(&mut bench);
@@ -243,6 +246,7 @@ fn notes_and_warnings() {
             let script = item("usr/bin/helper", 0o100_755, b"#!/usr/bin/python3\n");
             bench.inside.insert("usr/bin/helper".into(), script);
             bench.put("usr/lib/systemd/system/a.service", unit);
+            bench.put(REACHING, b"[Unit]\nWants=a.service\n");
         }
     };
     let unnamed = findings(script(b"# helper\nExecStart=/usr/bin/other\n"));
@@ -335,6 +339,7 @@ fn programs_that_are_not_whole() {
             let empty = item("usr/bin/helper", 0o100_755, b"");
             bench.inside.insert("usr/bin/helper".into(), empty);
             bench.put("usr/lib/systemd/system/a.service", unit.as_bytes());
+            bench.put(REACHING, b"[Unit]\nWants=a.service\n");
         }
     };
     let found = findings(empty("ExecStart=/usr/bin/helper\n"));

@@ -132,7 +132,10 @@ fn version(inventory: &Inventory) -> Option<u32> {
 }
 
 /// The path of a unit and what it says, or what is there in its place.
-fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Result<(&'a [u8], &'a [u8]), &'static str> {
+pub(super) fn text<'a>(
+    inventory: &'a Inventory,
+    unit: &[u8],
+) -> Result<(&'a [u8], &'a [u8]), &'static str> {
     let mut dirs = UNITS.iter();
     let place = dirs.find_map(|dir| {
         let path = [*dir, b"/", unit].concat();

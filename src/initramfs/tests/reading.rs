@@ -3,6 +3,7 @@
 
 use super::super::testing::*;
 use super::super::*;
+use crate::kernel::packing::Packing;
 
 fn small() -> Vec<Item> {
     vec![
@@ -47,6 +48,10 @@ fn every_compression_with_anything_around_it() {
                     offset,
                     length: packed.len() as u64,
                     compression,
+                    xz: match Packing::of(&packed) {
+                        Packing::Xz(xz) => Some(xz),
+                        _ => None,
+                    },
                     decoded: main.len() as u64,
                     entries: 5,
                     archives: 1,
@@ -256,7 +261,7 @@ fn refusals_say_what_and_where() {
         ),
         (
             b"\x89LZO\0".to_vec(),
-            "the lzop segment at byte 0 of the file: not supported".to_owned(),
+            "truncated at byte 5 of the file, within a compressed segment".to_owned(),
         ),
         (
             then(b"\0junk"),
@@ -356,5 +361,32 @@ fn the_random_tail_is_what_it_says() {
         let node = inventory.node(path.as_bytes()).unwrap();
         assert_eq!(node.mode, 0o020_666);
         assert_eq!(node.rdev, Device { major: 1, minor });
+    }
+}
+
+#[test]
+fn what_lzop_packed_is_read() {
+    // A directory and a file of 12000 bytes: find d | cpio -o -H newc --reproducible | lzop -9
+    const PACKED: &str = "894c5a4f000d0a1a0a104020a0094003090300000d000000006b0c64c100000000002b2f031200003200000000b2\
+        a3db7c23133037460031302900000234314544303400000732364230433633454530200d010032e20164002bbc01\
+        9c00013831413435dd00312abd01322009d9013827bc01062f68656c6c6f0000009d00202000000000000000e614\
+        002000000000000000e614002000000000000000e614002000000000000000e614002000000000000000e6140020\
+        000000000000bf1400301cbf39020031302015010042e00108545241494c45522121210020009f00001100000000\
+        0000";
+    let image = hex::decode(PACKED).unwrap();
+    let mut seen = Collect::default();
+    let segments = read(image.as_slice(), &Limits::default(), &mut seen).unwrap();
+    assert_eq!(segments[0].compression, Compression::Lzop);
+    assert_eq!(segments[0].length, image.len() as u64);
+    assert_eq!(seen.0[1].1, "hello ".repeat(2000).into_bytes());
+    for end in 1..image.len() {
+        let cut = read(&image[..end], &Limits::default(), &mut Idle);
+        assert!(cut.is_err(), "{end}");
+    }
+    for at in 0..image.len() {
+        let mut changed = image.clone();
+        changed[at] ^= 0x55;
+        // Any answer will do.
+        let _ = read(changed.as_slice(), &Limits::default(), &mut Idle);
     }
 }

@@ -59,7 +59,8 @@ fn seeds_are_current() {
         ("early-main-random", whole(main.clone())),
     ];
     let mut segments = Vec::new();
-    for (which, compression) in (0..).zip(PACKED) {
+    // The target `segment` knows the magics of the first six.
+    for (which, &compression) in (0..).zip(&PACKED[..6]) {
         images.push((compression.name(), whole(pack(compression, &main))));
         // The first byte stands for a magic of this length.
         let magic = [4, 3, 7, 3, 4, 3][usize::from(which)];

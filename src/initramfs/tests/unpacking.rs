@@ -201,7 +201,7 @@ fn answers_about_dracut_and_modules() {
         ["bash", "systemd", "ostree"]
     );
     assert_eq!(inventory.dracut_arguments().unwrap(), "--kver '6.1' -f");
-    assert_eq!(inventory.kernel_versions(), [b"6.1".as_slice(), b"6.1+rt"]);
+    assert_eq!(inventory.kernel_versions(), [b"6.1"]);
     assert_eq!(
         inventory.kernel_modules(),
         [b"usr/lib/modules/6.1/kernel/a.ko.xz"]
@@ -324,4 +324,29 @@ fn an_error_of_the_visitor_comes_back() {
     );
     let error = read(image.as_slice(), &Limits::default(), &mut Fussy).unwrap_err();
     assert!(matches!(error, ReadError::Visitor { path, .. } if path == b"a"));
+}
+
+#[test]
+fn a_kernels_directory_holds_modules_or_their_lists() {
+    let inventory = inventory_of(&[archive(&[
+        dir("usr"),
+        dir("usr/lib"),
+        link("lib", "usr/lib"),
+        dir("usr/lib/modules"),
+        dir("usr/lib/modules/6.1"),
+        dir("usr/lib/modules/6.1/misc"),
+        file("usr/lib/modules/6.1/misc/a.ko.zst", b""),
+        dir("usr/lib/modules/6.2"),
+        file("usr/lib/modules/6.2/modules.builtin", b""),
+        // As dracut's modsign and its users put things there.
+        dir("usr/lib/modules/keys"),
+        file("usr/lib/modules/keys/my.der", b""),
+        dir("usr/lib/modules/keys/modules.d"),
+        dir("usr/lib/modules/empty"),
+        dir("usr/lib/modules/kabi-rhel90"),
+        file("usr/lib/modules/kabi-rhel90/kabi_stablelist_x86_64", b""),
+        file("usr/lib/modules/modules.dep", b""),
+        file("usr/lib/modules/a.ko", b""),
+    ])]);
+    assert_eq!(inventory.kernel_versions(), [b"6.1", b"6.2"]);
 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::Result;
@@ -14,7 +15,8 @@ use crate::initramfs::Inventory;
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleList, ModuleName, unpack};
-use crate::sys::root::{self, Root};
+use crate::kernel::packing::{self, Packing};
+use crate::sys::root::{self, Place, Root};
 use crate::tools::dracut;
 
 /// The largest text that is read (bytes): a kernel's configuration has 0.3 MiB.
@@ -29,6 +31,39 @@ pub(super) fn config(root: &Root, kver: &Kver) -> Result<Option<String>, String>
 fn text(root: &Root, path: &str) -> Result<Option<String>, root::Error> {
     let bytes = root.read(path, TEXT_MAX)?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// How the modules are compressed, which are relative to the kernel's directory. Modules that cannot
+/// be read are left out: other checks report them.
+pub(super) fn packings(
+    root: &Root,
+    kver: &Kver,
+    modules: &[Vec<u8>],
+) -> BTreeMap<Packing, (Vec<u8>, usize)> {
+    let mut packings = BTreeMap::new();
+    let mut dir: Option<(&[u8], Option<Place>)> = None;
+    let mut head = vec![0; packing::HEAD];
+    for path in modules {
+        let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        let (parent, name) = path.split_at(slash);
+        if dir.as_ref().is_none_or(|(last, _)| *last != parent) {
+            let place = Path::new(MODULES).join(kver.as_str());
+            let place = root.open_place(place.join(OsStr::from_bytes(parent)));
+            dir = Some((parent, place.ok().flatten()));
+        }
+        let place = dir.as_ref().and_then(|(_, place)| place.as_ref());
+        let name = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
+        let file = place.and_then(|place| place.open_file(name).ok().flatten());
+        let Some(count) = file.and_then(|(file, _)| file.read_at(&mut head, 0).ok()) else {
+            continue;
+        };
+        let packing = Packing::of(&head[..count]);
+        if packing != Packing::None {
+            let group = packings.entry(packing);
+            group.or_insert_with(|| (path.clone(), 0)).1 += 1;
+        }
+    }
+    packings
 }
 
 /// Out-of-tree modules among `modules`, which are relative to the kernel's directory.

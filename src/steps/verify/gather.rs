@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::super::hold;
-use super::super::tree::{leftover_dirs, legacy, module_dirs, ukis};
+use super::super::tree::{leftover_dirs, legacy, module_dirs, shadows};
 use super::around;
 use super::{Options, vmlinuz};
 use crate::checks::{Database, ImageFile, Lists, Tree};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
+use crate::kernel::packing::Config;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dracut, rpm_ostree};
 
@@ -41,16 +43,27 @@ pub(super) fn tree(
         mode: meta.mode,
         size: meta.size,
     });
-    let modules = modules_on_disk(root, &kver.dir())?;
+    let files = root.files(kver.dir())?;
+    let shadows = shadows(root, Some((kver.as_str(), &files)))?;
+    let modules = only_modules(files);
+    let link = root.read_link(format!("{}/vmlinuz", kver.dir()))?;
     let lists = lists(root, kver);
     let order = lists.order.as_ref().ok().and_then(Option::as_ref);
     let kmods = around::kmods(root, kver, &modules, order);
     let vmlinuz = vmlinuz::read(root, kver, options.digests);
+    let config = around::config(root, kver);
+    let packings = match &config {
+        Ok(Some(text)) if Config(text).module_decoder().is_some() => {
+            around::packings(root, kver, &modules)
+        }
+        _ => BTreeMap::new(),
+    };
     let tree = Tree {
-        ukis: ukis(root)?,
+        shadows,
         legacy: legacy(root)?,
         leftovers: leftovers(root)?,
-        config: around::config(root, kver),
+        config,
+        packings,
         omitted: dracut::omitted(root)?,
         dracut_modules: if compared {
             dracut::modules(root)?
@@ -72,6 +85,7 @@ pub(super) fn tree(
         modules,
         kernels: kernels.map(|dir| dir.name).collect(),
         stale_dirs,
+        vmlinuz_link: link.map(|target| target.to_string_lossy().into_owned()),
         initramfs,
         lacking: options.lacking.clone(),
     };
@@ -92,13 +106,12 @@ fn leftovers(root: &Root) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The modules below a directory, relative to it.
-pub(super) fn modules_on_disk(root: &Root, dir: &str) -> Result<Vec<Vec<u8>>> {
-    let files = root.files(dir)?.into_iter();
-    Ok(files
-        .map(|path| path.into_os_string().into_vec())
-        .filter(|path| ModuleName::is_of_path(path))
-        .collect())
+/// The modules among files.
+fn only_modules(files: Vec<PathBuf>) -> Vec<Vec<u8>> {
+    let paths = files
+        .into_iter()
+        .map(|path| path.into_os_string().into_vec());
+    paths.filter(|path| ModuleName::is_of_path(path)).collect()
 }
 
 fn lists(root: &Root, kver: &Kver) -> Lists {

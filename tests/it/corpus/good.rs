@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Images that boot, and that nothing fatal may be found in.
 
+use std::io::Read;
+
 use ostree_kernel::initramfs::random_tail;
 
-use super::archive::{Archive, FILE, PROGRAM};
+use super::archive::{Archive, DIR, FILE, PROGRAM};
 use super::case::{Case, Kind};
 use super::draft::{Draft, pack};
 use super::products::Base;
@@ -184,6 +186,56 @@ fn contents() -> Vec<Case> {
             );
         }),
         good(
+            "keys-of-modsign",
+            Base::TrixieSlim,
+            "dracut's modsign: keys below usr/lib/modules",
+            |draft| {
+                let archive = draft.archive();
+                archive.put("usr/lib/modules/keys", DIR, "");
+                archive.put("usr/lib/modules/keys/site.der", FILE, "0");
+            },
+        ),
+        good(
+            "signed-after-packing",
+            Base::BookwormOmit,
+            "a kernel that is not the one of its .vmlinuz.hmac, and no fips inside",
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                vmlinuz.extend([0; 1000]);
+                draft.write(&path, vmlinuz);
+            },
+        ),
+        good(
+            "kernel-uki-virt",
+            Base::TrixieSlim,
+            "a UKI that only composefs-rs takes, beside ostree's set-up of the root",
+            |draft| {
+                let path = draft.of_kernel("vmlinuz-virt.efi");
+                draft.write(&path, draft.read(&draft.of_kernel("vmlinuz")));
+            },
+        ),
+        good(
+            "unused-unit",
+            Base::TrixieSlim,
+            "a script without its interpreter, of a unit that nothing starts",
+            |draft| {
+                let archive = draft.archive();
+                archive.put("usr/bin/site", PROGRAM, "#!/usr/bin/python3\n");
+                let unit = "[Service]\nExecStart=/usr/bin/site\n";
+                archive.put("usr/lib/systemd/system/site.service", FILE, unit);
+            },
+        ),
+        good(
+            "kmod-decodes",
+            Base::TrixieSlim,
+            "modules with a CRC64, which the kernel leaves to kmod",
+            |draft| {
+                crc64(draft, "kernel/drivers/block/virtio_blk.ko.xz");
+                decodes_modules(draft, "ZSTD");
+            },
+        ),
+        good(
             "unreached-library",
             Base::TrixieSlim,
             "a library that no program reaches lacks its own",
@@ -256,6 +308,32 @@ fn contents() -> Vec<Case> {
             },
         ),
     ]
+}
+
+/// Packs a module with `xz` as it comes: with a CRC64.
+pub fn crc64(draft: &mut Draft, module: &str) {
+    let path = draft.of_kernel(module);
+    let packed = draft.read(&path);
+    let mut plain = Vec::new();
+    liblzma::bufread::XzDecoder::new(packed.as_slice())
+        .read_to_end(&mut plain)
+        .unwrap();
+    let mut packed = Vec::new();
+    liblzma::bufread::XzEncoder::new(plain.as_slice(), 6)
+        .read_to_end(&mut packed)
+        .unwrap();
+    draft.write(&path, &packed);
+    draft.archive().replace(&path, packed);
+}
+
+/// Lets the kernel's configuration say that it decodes modules of this compression.
+pub fn decodes_modules(draft: &Draft, compression: &str) {
+    let path = draft.of_kernel("config");
+    let text = draft.text(&path);
+    let lines = text.lines().filter(|line| !line.contains("CONFIG_MODULE_"));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let more = format!("CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_{compression}=y\n");
+    draft.write(&path, text + &more);
 }
 
 /// The same kernel under the name of a realtime variant: a name of the same length, so that it can

@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
+
 use super::broken;
 use crate::corpus::archive::{Archive, FILE, LINK};
 use crate::corpus::case::Case;
@@ -120,6 +122,10 @@ fn frames() -> Vec<Case> {
             xz.write_all(&small(draft)).unwrap();
             draft.set_bytes(xz.finish().unwrap());
         }),
+        unreadable("xz-delta", METHOD, |draft| {
+            let packed = xz(&small(draft), Filters::new().delta());
+            draft.set_bytes(packed);
+        }),
         unreadable("lz4-frame", "dracut-ng/dracut-ng#378", |draft| {
             draft.compressed("lz4");
             draft.bytes()[..4].copy_from_slice(&0x184d_2204_u32.to_le_bytes());
@@ -141,6 +147,15 @@ fn frames() -> Vec<Case> {
             draft.set_bytes(gzip.finish().unwrap());
         }),
     ]
+}
+
+/// Compresses as `xz --check=crc32 -0` does, with a filter.
+fn xz(data: &[u8], filters: &mut Filters) -> Vec<u8> {
+    let filters = filters.lzma2(&LzmaOptions::new_preset(0).unwrap());
+    let stream = Stream::new_stream_encoder(filters, Check::Crc32).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    xz.write_all(data).unwrap();
+    xz.finish().unwrap()
 }
 
 /// A part of the archive that is quickly compressed.
@@ -239,6 +254,17 @@ fn config() -> Vec<Case> {
         &[COMPRESSION],
         |draft| {
             switch_off(draft, "CONFIG_BLK_DEV_INITRD");
+        },
+    ));
+    cases.push(broken(
+        "xz-x86-not-configured",
+        TrixieSlim,
+        "boot: Initramfs unpacking failed: XZ-compressed data is corrupt",
+        &[COMPRESSION],
+        |draft| {
+            let packed = xz(&draft.archive().to_bytes(), Filters::new().x86());
+            draft.set_bytes(packed);
+            switch_off(draft, "CONFIG_XZ_DEC_X86");
         },
     ));
     cases

@@ -4,7 +4,7 @@
 use super::broken;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
-use crate::corpus::products::Base::{BookwormOmit, TrixieOld, TrixieSlim};
+use crate::corpus::products::Base::{BookwormOmit, TrixieBootc, TrixieOld, TrixieSlim};
 
 const SINGLE: &str = "kernel-single";
 const RELEASE: &str = "kernel-release";
@@ -90,6 +90,30 @@ fn several() -> Vec<Case> {
             },
         ),
         broken(
+            "vmlinuz-is-a-link-to-boot",
+            TrixieSlim,
+            "ostreedev/ostree#1962",
+            &[SINGLE],
+            |draft| {
+                let vmlinuz = draft.of_kernel("vmlinuz");
+                let place = format!("boot/vmlinuz-{}", draft.kver);
+                draft.write(&place, draft.read(&vmlinuz));
+                draft.remove(&vmlinuz);
+                draft.link(&vmlinuz, &format!("../../../../{place}"));
+            },
+        ),
+        broken(
+            "vmlinuz-is-a-link-beside-it",
+            BookwormOmit,
+            "ostreedev/ostree#1962",
+            &[SINGLE],
+            |draft| {
+                let vmlinuz = draft.of_kernel("vmlinuz");
+                draft.rename(&vmlinuz, &draft.of_kernel("bzImage"));
+                draft.link(&vmlinuz, "bzImage");
+            },
+        ),
+        broken(
             "vmlinuz-is-a-directory",
             TrixieSlim,
             "osbuild/osbuild#2049",
@@ -116,7 +140,7 @@ fn release() -> Vec<Case> {
             "vmlinuz-of-the-old-kernel",
             TrixieSlim,
             "ublue-os/bluefin#2051",
-            &[RELEASE, HMAC],
+            &[RELEASE],
             |draft| {
                 let from = format!("usr/lib/modules/{}", draft.products.old);
                 for name in ["vmlinuz", ".vmlinuz.hmac"] {
@@ -128,7 +152,7 @@ fn release() -> Vec<Case> {
             "kver-without-the-distribution",
             TrixieSlim,
             "okd-project/okd#1908",
-            &[RELEASE, RPMDB, HMAC, "initramfs-kver"],
+            &[RELEASE, RPMDB, "initramfs-kver"],
             |draft| {
                 let (shorter, _) = draft.kver.rsplit_once('-').unwrap();
                 rename(draft, shorter.to_owned());
@@ -179,7 +203,7 @@ fn release() -> Vec<Case> {
             "kver-of-the-package",
             BookwormOmit,
             "okd-project/okd#1908",
-            &[RELEASE, RPMDB, HMAC, "initramfs-kver"],
+            &[RELEASE, RPMDB, "initramfs-kver"],
             |draft| {
                 rename(draft, "6.12.117-200.bed.x86_64".to_owned());
             },
@@ -237,7 +261,27 @@ fn words(draft: &Draft, digest: impl Fn(&str) -> String, name: &str) {
     draft.write(&path, format!("{}  {name}\n", digest(old)));
 }
 
+/// Adds dracut's module `fips` to the list inside: it compares `.vmlinuz.hmac` with the kernel.
+fn fips(draft: &mut Draft) {
+    const LIST: &str = "usr/lib/dracut/modules.txt";
+    let archive = draft.archive();
+    let modules = [archive.get(LIST), b"fips\n"].concat();
+    archive.replace(LIST, modules);
+}
+
 fn hmac() -> Vec<Case> {
+    let mut cases = hmacs();
+    for case in &mut cases {
+        let change = std::mem::replace(&mut case.change, Box::new(|_| ()));
+        case.change = Box::new(move |draft| {
+            fips(draft);
+            change(draft);
+        });
+    }
+    cases
+}
+
+fn hmacs() -> Vec<Case> {
     const FIPS: &str = "ostreedev/ostree#1962";
     vec![
         broken(
@@ -289,6 +333,12 @@ fn hmac() -> Vec<Case> {
                 draft.write(&path, vmlinuz);
             },
         ),
+        broken("hmac-gone", TrixieSlim, FIPS, &[HMAC], |draft| {
+            draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+        }),
+        broken("hmac-empty", BookwormOmit, FIPS, &[HMAC], |draft| {
+            draft.write(&draft.of_kernel(".vmlinuz.hmac"), "");
+        }),
         broken(
             "hmac-is-a-page",
             TrixieSlim,
@@ -319,6 +369,23 @@ fn shadow() -> Vec<Case> {
             draft.of_kernel(&format!("{}.efi", draft.kver))
         }),
         in_boot("uki-in-usr", |_| "usr/lib/efi/Linux/linux.efi".to_owned()),
+        broken(
+            "uki-of-kernel-uki-virt",
+            TrixieBootc,
+            UKIS,
+            &[UKI],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz-virt.efi");
+                draft.write(&path, draft.read(&draft.of_kernel("vmlinuz")));
+            },
+        ),
+        broken("uki-below", TrixieBootc, UKIS, &[UKI], |draft| {
+            let path = "boot/EFI/Linux/site/linux.efi";
+            draft.write(path, draft.read(&draft.of_kernel("vmlinuz")));
+        }),
+        broken("type-1-entry", TrixieBootc, UKIS, &[UKI], |draft| {
+            draft.write("boot/loader/entries/site.conf", "linux /vmlinuz\n");
+        }),
     ]
 }
 

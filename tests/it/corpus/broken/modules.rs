@@ -5,6 +5,7 @@ use super::broken;
 use crate::corpus::archive::FILE;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
+use crate::corpus::good::{crc64, decodes_modules};
 use crate::corpus::products::Base::{self, BookwormOmit, TrixieOld, TrixiePlain, TrixieSlim};
 use crate::index;
 
@@ -21,6 +22,7 @@ pub fn cases() -> Vec<Case> {
         kver(),
         dependencies(),
         bodies(),
+        packed(),
         plain(),
         own_dep(),
         own_indexes(),
@@ -96,6 +98,24 @@ fn kver() -> Vec<Case> {
             },
         ),
     ]
+}
+
+/// Modules that kmod passes on packed, and that the kernel does not decode.
+fn packed() -> Vec<Case> {
+    const STATUS: &str = "boot: decompression failed with status 6";
+    let mut cases = Vec::new();
+    for (name, base, module) in [
+        ("crc64-virtio", TrixieSlim, BLK),
+        ("crc64-xfs", TrixieSlim, XFS),
+        ("crc64-ext4", TrixieOld, "kernel/fs/ext4/ext4.ko.xz"),
+    ] {
+        let expected = ["initramfs-compression"];
+        cases.push(broken(name, base, STATUS, &expected, move |draft| {
+            crc64(draft, module);
+            decodes_modules(draft, "XZ");
+        }));
+    }
+    cases
 }
 
 /// Removes modules from the image and from its own `modules.dep`, as if dracut had not seen them.

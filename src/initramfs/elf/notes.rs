@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The libraries that an ELF file opens by `dlopen`, as far as it lists them: notes of the type
+//! `FDO_DLOPEN_METADATA` (systemd since 256, kmod since 34), each a JSON array.
+//!
+//! Nothing in them is believed: what is not as described is passed over.
+
+use serde::Deserialize;
+
+/// The number of the type, and the owner of the notes.
+const DLOPEN: u64 = 0x407c_0c0a;
+const OWNER: &[u8] = b"FDO\0";
+
+/// The most notes that are read of one file; libsystemd-shared has about 40.
+const NOTES_MAX: usize = 256;
+
+/// The longest note (bytes); real ones have about 150.
+const NOTE_MAX: usize = 4096;
+
+/// A library that a file opens at run time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Opened {
+    /// What it is for, such as `fido2`.
+    #[serde(default)]
+    pub feature: String,
+    /// `required`, `recommended` or `suggested`.
+    #[serde(default)]
+    pub priority: String,
+    /// The names by which it is opened; one of them is enough.
+    #[serde(default)]
+    pub soname: Vec<String>,
+}
+
+impl Opened {
+    /// Bytes of all that it says.
+    pub(super) fn said(&self) -> usize {
+        let names = self.soname.iter().map(String::len);
+        self.feature.len() + self.priority.len() + names.sum::<usize>()
+    }
+}
+
+/// Reads a segment of notes; `number` reads a number of the file.
+pub(super) fn opened(mut notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened> {
+    let mut found = Vec::new();
+    for _ in 0..NOTES_MAX {
+        let Some(note) = note(notes, &number) else {
+            break;
+        };
+        notes = note.rest;
+        let text = note.text;
+        if note.kind == DLOPEN && note.owner == OWNER && text.len() <= NOTE_MAX {
+            let end = text.iter().position(|&byte| byte == 0);
+            let text = &text[..end.unwrap_or(text.len())];
+            found.extend(serde_json::from_slice::<Vec<Opened>>(text).unwrap_or_default());
+        }
+    }
+    found
+}
+
+/// A note, and what follows it.
+struct Note<'a> {
+    kind: u64,
+    owner: &'a [u8],
+    text: &'a [u8],
+    rest: &'a [u8],
+}
+
+/// Reads the first note.
+fn note<'a>(notes: &'a [u8], number: &impl Fn(&[u8]) -> u64) -> Option<Note<'a>> {
+    let word = |at: usize| usize::try_from(number(notes.get(at..at + 4)?)).ok();
+    let (owner, text) = (word(0)?, word(4)?);
+    let start = 12_usize.checked_add(owner.checked_next_multiple_of(4)?)?;
+    let end = start.checked_add(text)?;
+    let next = end.checked_next_multiple_of(4)?;
+    Some(Note {
+        kind: number(notes.get(8..12)?),
+        owner: notes.get(12..12_usize.checked_add(owner)?)?,
+        text: notes.get(start..end)?,
+        rest: notes.get(next..).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn little(bytes: &[u8]) -> u64 {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte))
+    }
+
+    fn one(kind: u32, owner: &[u8], text: &[u8]) -> Vec<u8> {
+        let mut note = Vec::new();
+        for number in [owner.len() as u32, text.len() as u32, kind] {
+            note.extend(number.to_le_bytes());
+        }
+        for part in [owner, text] {
+            note.extend(part);
+            note.resize(note.len().next_multiple_of(4), 0);
+        }
+        note
+    }
+
+    #[test]
+    fn notes_of_systemd() {
+        let text = br#"[{"feature":"fido2","description":"x","priority":"suggested","soname":["libfido2.so.1"]}]"#;
+        let notes = [
+            one(3, b"GNU\0", b"build-id"),
+            one(DLOPEN as u32, OWNER, text),
+            one(DLOPEN as u32, OWNER, b"[{\"soname\":"),
+            one(DLOPEN as u32, OWNER, b"[{\"soname\":[\"a\",\"b\"]}]\0"),
+        ]
+        .concat();
+        let found = opened(&notes, little);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].feature.as_str(), found[0].soname.as_slice()),
+            ("fido2", &["libfido2.so.1".to_owned()][..])
+        );
+        assert_eq!(found[1].soname, ["a", "b"]);
+        for end in 0..notes.len() {
+            assert!(opened(&notes[..end], little).len() <= 2);
+        }
+        assert_eq!(opened(&[0xff; 64], little), []);
+    }
+}

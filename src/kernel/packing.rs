@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How a file is compressed, and whether the kernel's own decoders read it.
+//!
+//! The decoders of `lib/xz` and `kernel/module/decompress.c` read less than the programs do: `xz`
+//! writes a CRC64 by default, and the kernel has none.
+//!
+//! Bytes in, values out. Only the first bytes of a file are looked at, and no size in them is
+//! believed.
+
+use std::fmt;
+
+/// How many bytes of a file [`Packing::of`] reads at most: the header of an xz stream and the
+/// longest header of a block.
+pub const HEAD: usize = 12 + 1024;
+
+/// The compression of a file and those properties of it that the kernel may not support.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Packing {
+    /// None that the kernel knows of.
+    None,
+    /// gzip, and whether the header has fields other than a file name.
+    Gzip {
+        /// Whether it has.
+        fields: bool,
+    },
+    /// xz.
+    Xz(Xz),
+    /// zstd.
+    Zstd,
+}
+
+/// What the headers of an xz file say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Xz {
+    /// The number of the integrity check.
+    pub check: u8,
+    /// The filters of the first block, in the order of the encoder; empty if the file has no
+    /// block, or ends before the filters do.
+    pub filters: Vec<Filter>,
+}
+
+/// A filter of an xz block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Filter {
+    /// Its number.
+    pub id: u64,
+    /// How many bytes of properties it has.
+    pub properties: u64,
+}
+
+/// Branch filters, their names in `xz`, and the options of the kernel's configuration for them.
+const BRANCHES: [(u64, &str, &str); 8] = [
+    (4, "x86", "CONFIG_XZ_DEC_X86"),
+    (5, "powerpc", "CONFIG_XZ_DEC_POWERPC"),
+    (6, "ia64", "CONFIG_XZ_DEC_IA64"),
+    (7, "arm", "CONFIG_XZ_DEC_ARM"),
+    (8, "armthumb", "CONFIG_XZ_DEC_ARMTHUMB"),
+    (9, "sparc", "CONFIG_XZ_DEC_SPARC"),
+    (10, "arm64", "CONFIG_XZ_DEC_ARM64"),
+    (11, "riscv", "CONFIG_XZ_DEC_RISCV"),
+];
+
+const DELTA: u64 = 3;
+const LZMA2: u64 = 0x21;
+
+impl Packing {
+    /// Reads the start of a file: [`HEAD`] bytes of it, or all.
+    pub fn of(start: &[u8]) -> Self {
+        match start {
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            // The kernel passes over the file name (8), and text (1) means nothing.
+            [0x1f, 0x8b, 8, flags, ..] => Self::Gzip {
+                fields: flags & !0x09 != 0,
+            },
+            [0xfd, b'7', b'z', b'X', b'Z', 0, rest @ ..] => Self::Xz(Xz::of(rest)),
+            _ => Self::None,
+        }
+    }
+
+    /// The name of the compression, as in `CONFIG_MODULE_COMPRESS_*`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip { .. } => "gzip",
+            Self::Xz(_) => "xz",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl Xz {
+    /// Reads what follows the magic number: the flags of the stream and the header of a block.
+    fn of(rest: &[u8]) -> Self {
+        Self {
+            check: rest.get(1).map_or(0, |flags| flags & 0x0f),
+            filters: filters(rest.get(6..).unwrap_or_default()).unwrap_or_default(),
+        }
+    }
+
+    /// Returns why the kernel's decoder does not read the file, whatever its configuration.
+    pub fn never_decoded(&self) -> Option<&'static str> {
+        match self.check {
+            0 | 1 => {}
+            4 => {
+                return Some(
+                    "its integrity check is CRC64, where only none and CRC32 work (xz --check=crc32)",
+                );
+            }
+            10 => {
+                return Some(
+                    "its integrity check is SHA-256, where only none and CRC32 work (xz --check=crc32)",
+                );
+            }
+            _ => return Some("its integrity check has a reserved number"),
+        }
+        let (last, first) = self.filters.split_last()?;
+        match first {
+            _ if last.id != LZMA2 => Some("its last filter is not LZMA2"),
+            [] => None,
+            [Filter { id: DELTA, .. }] => Some("it uses the delta filter (xz --delta)"),
+            [filter] if filter.branch().is_none() => Some("it uses an unknown filter"),
+            [filter] if filter.properties > 0 => Some("its branch filter has a start offset"),
+            [_] => None,
+            _ => Some("it uses more than one filter before LZMA2"),
+        }
+    }
+
+    /// Returns why a kernel with this configuration does not read the file.
+    pub fn why_not(&self, config: &Config) -> Option<String> {
+        if let Some(why) = self.never_decoded() {
+            return Some(why.to_owned());
+        }
+        let (name, option) = self.filters.first()?.branch()?;
+        (!config.is_on(option))
+            .then(|| format!("it uses the branch filter {name}, and {option} is not set"))
+    }
+}
+
+impl Filter {
+    /// The name of a branch filter and the kernel's option for it.
+    fn branch(self) -> Option<(&'static str, &'static str)> {
+        let mut branches = BRANCHES.into_iter();
+        branches.find_map(|(id, name, option)| (id == self.id).then_some((name, option)))
+    }
+}
+
+/// Reads the filters in the header of a block; `None` where there is no block, or not all of it.
+fn filters(header: &[u8]) -> Option<Vec<Filter>> {
+    let (&size, rest) = header.split_first()?;
+    // Zero starts the index, which stands after the last block. The header ends with a CRC32.
+    let length = usize::from(size) * 4;
+    let mut rest = rest.get(..length.checked_sub(1)?)?;
+    let flags = byte(&mut rest)?;
+    for size in [0x40, 0x80] {
+        if flags & size != 0 {
+            number(&mut rest)?;
+        }
+    }
+    let mut filters = Vec::new();
+    for _ in 0..=flags & 3 {
+        let id = number(&mut rest)?;
+        let properties = number(&mut rest)?;
+        rest = rest.get(usize::try_from(properties).ok()?..)?;
+        filters.push(Filter { id, properties });
+    }
+    Some(filters)
+}
+
+fn byte(rest: &mut &[u8]) -> Option<u8> {
+    let (&first, others) = rest.split_first()?;
+    *rest = others;
+    Some(first)
+}
+
+/// Reads a number of up to nine bytes, seven bits in each.
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..63).step_by(7) {
+        let byte = byte(rest)?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A kernel's configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Config<'a>(pub &'a str);
+
+impl Config<'_> {
+    /// Whether `option` is `y`.
+    pub fn is_on(&self, option: &str) -> bool {
+        self.0.lines().any(|line| {
+            let value = line.strip_prefix(option);
+            value.is_some_and(|value| value.trim_ascii_end() == "=y")
+        })
+    }
+
+    /// The compression of modules that the kernel decodes itself; `None` if it leaves all to kmod.
+    pub fn module_decoder(&self) -> Option<&'static str> {
+        if !self.is_on("CONFIG_MODULE_DECOMPRESS") {
+            return None;
+        }
+        let mut names = ["gzip", "xz", "zstd"].into_iter();
+        names.find(|name| self.is_on(&format!("CONFIG_MODULE_COMPRESS_{}", name.to_uppercase())))
+    }
+
+    /// Returns why the kernel does not load a module that is compressed like this, where kmod
+    /// passes the compressed file on: kmod does so for the one compression in
+    /// `/sys/module/compression`, and decodes the others itself.
+    pub fn why_not_loaded(&self, packing: &Packing) -> Option<String> {
+        if self.module_decoder() != Some(packing.name()) {
+            return None;
+        }
+        match packing {
+            Packing::Xz(xz) => xz.why_not(self),
+            Packing::Gzip { fields: true } => {
+                Some("its gzip header has fields other than a file name".to_owned())
+            }
+            Packing::Gzip { .. } | Packing::Zstd | Packing::None => None,
+        }
+    }
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
+
+    use super::*;
+
+    fn xz(check: Check, filters: &Filters) -> Xz {
+        let stream = Stream::new_stream_encoder(filters, check).unwrap();
+        let mut out = Vec::new();
+        liblzma::bufread::XzEncoder::new_stream(&b"some data"[..], stream)
+            .read_to_end(&mut out)
+            .unwrap();
+        match Packing::of(&out) {
+            Packing::Xz(xz) => xz,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn lzma2(filters: &mut Filters) -> &mut Filters {
+        filters.lzma2(&LzmaOptions::new_preset(0).unwrap())
+    }
+
+    #[test]
+    fn checks_of_xz() {
+        for (check, expected) in [
+            (Check::None, None),
+            (Check::Crc32, None),
+            (Check::Crc64, Some("CRC64")),
+            (Check::Sha256, Some("SHA-256")),
+        ] {
+            let xz = xz(check, lzma2(&mut Filters::new()));
+            assert_eq!(xz.filters.len(), 1);
+            let why = xz.never_decoded();
+            assert_eq!(why.is_some(), expected.is_some(), "{why:?}");
+            assert!(why.is_none_or(|why| why.contains(expected.unwrap_or_default())));
+        }
+    }
+
+    #[test]
+    fn filters_of_xz() {
+        let config = Config("CONFIG_XZ_DEC_X86=y\n# CONFIG_XZ_DEC_ARM is not set\n");
+        let why = |filters: &mut Filters| xz(Check::Crc32, lzma2(filters)).why_not(&config);
+        assert_eq!(why(&mut Filters::new()), None);
+        assert_eq!(why(Filters::new().x86()), None);
+        let arm = "it uses the branch filter arm, and CONFIG_XZ_DEC_ARM is not set";
+        assert_eq!(why(Filters::new().arm()).unwrap(), arm);
+        let sparc = why(Filters::new().sparc()).unwrap();
+        assert!(sparc.ends_with("CONFIG_XZ_DEC_SPARC is not set"), "{sparc}");
+        let two = "it uses more than one filter before LZMA2";
+        assert_eq!(why(Filters::new().x86().arm()).unwrap(), two);
+        // `xz --delta` and `xz --x86=start=4096`, by the format's description.
+        let of = |id, properties| Xz {
+            check: 1,
+            filters: vec![
+                Filter { id, properties },
+                Filter {
+                    id: 0x21,
+                    properties: 1,
+                },
+            ],
+        };
+        for (xz, expected) in [
+            (of(3, 1), "it uses the delta filter (xz --delta)"),
+            (of(4, 4), "its branch filter has a start offset"),
+            (of(99, 0), "it uses an unknown filter"),
+        ] {
+            assert_eq!(xz.why_not(&config).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_says_nothing() {
+        let delta = b"\xfd7zXZ\0\0\x01....\x02\x01\x03\x01\x00\x21\x01\x08\0\0\0....";
+        for end in 0..delta.len() {
+            let packing = Packing::of(&delta[..end]);
+            let Packing::Xz(xz) = packing else {
+                assert!(end < 6, "{end}");
+                continue;
+            };
+            let expected = end >= 20;
+            assert_eq!(xz.never_decoded().is_some(), expected, "{end}: {xz:?}");
+        }
+        // A header that says more than there is, and one whose numbers do not end.
+        let long = [b"\xfd7zXZ\0\0\x01....\xff\x03".as_slice(), &[0xff; 2000]].concat();
+        assert_eq!(
+            Packing::of(&long),
+            Packing::Xz(Xz {
+                check: 1,
+                filters: vec![]
+            })
+        );
+    }
+
+    #[test]
+    fn a_kernel_decodes_one_compression_of_modules() {
+        let config = "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_XZ=y\n";
+        let crc64 = Packing::Xz(Xz {
+            check: 4,
+            filters: vec![],
+        });
+        let odd = Packing::Gzip { fields: true };
+        let why = |config: &str, packing| Config(config).why_not_loaded(packing);
+        assert!(why(config, &crc64).unwrap().contains("CRC64"));
+        assert_eq!(why(config, &odd), None);
+        // kmod decodes all others.
+        for config in [
+            "# CONFIG_MODULE_DECOMPRESS is not set\nCONFIG_MODULE_COMPRESS_XZ=y\n",
+            "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_ZSTD=y\n",
+        ] {
+            assert_eq!(why(config, &crc64), None);
+        }
+        let gzip = "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_GZIP=y\n";
+        assert!(why(gzip, &odd).is_some());
+        assert_eq!(why(gzip, &Packing::of(b"\x1f\x8b\x08\x08....")), None);
+    }
+}
