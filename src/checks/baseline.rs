@@ -37,6 +37,15 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// The drivers inside and built in.
+    pub fn all_drivers(&self) -> BTreeSet<ModuleName> {
+        self.drivers
+            .keys()
+            .chain(self.builtin.keys())
+            .cloned()
+            .collect()
+    }
+
     /// What an image has; what is outside of it stays empty.
     pub fn of(inventory: &Inventory, size: u64) -> Self {
         let mut baseline = Self {

@@ -74,7 +74,7 @@ pub struct Ending {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Kill a program that runs longer than this, and fail
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
     /// Arguments for dracut, after --
     #[arg(

@@ -38,6 +38,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         |host| host.summary(),
     )?;
     let kver = host.kernel()?;
+    for warning in host.oddities.warnings() {
+        tracing::warn!("{warning}");
+    }
     let base = verify::baseline(&root, &kver);
     let workspace = Workspace::open(&root)?;
     workspace.log(&exec)?;
@@ -53,7 +56,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         packages: Vec::new(),
         changes: Vec::new(),
         left_out: Vec::new(),
-        warnings: Vec::new(),
+        warnings: host.oddities.warnings(),
         commit: commit::commands(&exec, host.kind)?,
         ending: &args.ending,
     };

@@ -99,6 +99,13 @@ fn human(root: &Root, host: &Host) -> Result<String> {
             .iter()
             .map(|name| ("missing", (*name).to_owned())),
     );
+    let odd = &host.oddities;
+    let odd = odd
+        .no_directories
+        .iter()
+        .chain(&odd.dracut)
+        .chain(&odd.plugins);
+    lines.extend(odd.map(|(path, what)| ("odd", format!("/{path}, {what}"))));
     let line = |(name, value): &(&str, String)| format!("{name:<11}{value}\n");
     Ok(lines.iter().map(line).collect())
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::Refusal;
 use super::locks::Exclusion;
+use super::{Oddities, Refusal};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
 use crate::package::Nevra;
@@ -207,6 +207,8 @@ pub struct Host {
     pub missing_programs: Vec<&'static str>,
     /// What a killed transaction left: `*.rpmostreesave`, `systemctl.backup`.
     pub leftovers: Vec<String>,
+    /// Other things to refuse or to mention.
+    pub oddities: Oddities,
 }
 
 impl Host {

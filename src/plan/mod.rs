@@ -9,6 +9,7 @@ mod host;
 mod installed;
 mod leave;
 pub mod locks;
+mod oddities;
 mod parts;
 pub mod pin;
 mod refusal;
@@ -25,6 +26,7 @@ pub use host::{
 };
 pub use installed::installed;
 pub use leave::Leaving;
+pub use oddities::Oddities;
 pub use refusal::{AS_ROOT, Refusal};
 pub use select::{KernelSet, Origin, Source, select};
 
@@ -147,6 +149,7 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
     if !host.ukis.is_empty() && host.kernels().next().is_none() {
         return Err(Refusal::OnlyUki(host.ukis.clone()));
     }
+    host.oddities.admit()?;
     if !host.ukis.is_empty() {
         return Err(Refusal::Uki(host.ukis.clone()));
     }
@@ -198,6 +201,7 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     if backend != Backend::RpmOstree && !settled {
         warnings.extend(overridden(host, &set));
     }
+    warnings.extend(host.oddities.warnings());
     Ok(Plan {
         leaving,
         settled,

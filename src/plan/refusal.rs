@@ -32,6 +32,16 @@ pub enum Refusal {
     /// Programs that every job needs.
     #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and the job needs it. Install it in an earlier RUN line", .0.join(", "))]
     MissingPrograms(Vec<String>),
+    /// A directory for temporary files that is none.
+    #[error(
+        "/{0} is {1}, and programs of the job write there. Make it a directory in an earlier RUN line: rm /{0} && mkdir -m 1777 /{0}"
+    )]
+    NoDirectory(String, String),
+    /// A file in dracut's place.
+    #[error(
+        "/{0} is {1}, and no dracut: a build script has put it there to skip dracut. Restore the real one (reinstall the package dracut), then run again"
+    )]
+    NotDracut(String, String),
     /// A UKI.
     #[error("the image boots a unified kernel image ({}), so a replaced vmlinuz would never be started. Use a base image without a UKI", .0.join(", "))]
     Uki(Vec<String>),

@@ -7,8 +7,8 @@ mod shapes;
 use std::collections::BTreeSet;
 
 use super::{
-    Backend, Cliwrap, Hold, Host, Installed, Kind, ModuleDir, Origin, Refusal, RpmOstreeVersion,
-    Source, Wishes, admit, plan, select,
+    Backend, Cliwrap, Hold, Host, Installed, Kind, ModuleDir, Oddities, Origin, Refusal,
+    RpmOstreeVersion, Source, Wishes, admit, plan, select,
 };
 use crate::kernel::kver::Kver;
 use crate::package::capability::Capability;
@@ -99,6 +99,7 @@ fn host() -> Host {
         ukis: vec![],
         missing_programs: vec![],
         leftovers: vec![],
+        oddities: Oddities::default(),
     }
 }
 

@@ -19,6 +19,7 @@ use super::workspace::{TMP, Workspace};
 use crate::checks::{Baseline, Lacking};
 use crate::initramfs;
 use crate::kernel::kver::Kver;
+use crate::kernel::modules::ModuleName;
 use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
@@ -36,6 +37,8 @@ pub struct Notes {
     pub compression: Vec<String>,
     /// Whether dracut's module `fips` is inside, which reads `.vmlinuz.hmac`.
     pub has_fips: bool,
+    /// Sentences on drivers that are asked for, and that neither the kernel nor the base's initramfs has.
+    pub absent: Vec<String>,
 }
 
 /// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
@@ -109,6 +112,8 @@ pub struct Wants {
     pub inherited: Vec<String>,
     /// What the user put after `--`.
     pub extra: Vec<String>,
+    /// Drivers that the base's initramfs has, or its kernel has built in.
+    had: BTreeSet<ModuleName>,
 }
 
 impl Wants {
@@ -128,6 +133,7 @@ impl Wants {
         Ok(Self {
             inherited: inherited.into_iter().collect(),
             extra: extra.to_vec(),
+            had: base.map(Baseline::all_drivers).unwrap_or_default(),
         })
     }
 
@@ -288,6 +294,7 @@ fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
             heard.listen(line);
         };
         let ran = exec.run(&wants.dracut(&program, kver), &mut listen);
+        heard.explain(exec.root(), &wants.had)?;
         let had = wants.inherited.len();
         wants
             .inherited
@@ -302,6 +309,7 @@ fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
                 heard.judge(kver)?;
                 notes.compression = heard.compression;
                 notes.has_fips = progress.has_fips;
+                notes.absent = heard.absent;
                 return Ok(notes);
             }
         }

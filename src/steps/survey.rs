@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is there, before anything changes.
 
+mod oddities;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
@@ -92,6 +94,7 @@ pub fn survey(exec: &Exec, may: May) -> Result<Host> {
         module_dirs,
         missing_programs: missing_programs(exec)?,
         leftovers: saved.chain(super::hold::leftovers(root)?).collect(),
+        oddities: oddities::look(root)?,
         kind,
         backends,
         has_rpm_ostree,

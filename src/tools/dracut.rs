@@ -85,6 +85,31 @@ pub fn modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
 /// # Errors
 /// When a file of it cannot be read.
 pub fn omitted(root: &Root) -> Result<Omitted, root::Error> {
+    let mut omitted = Omitted::default();
+    for (_, text) in configuration(root)? {
+        omitted.read_conf(&text);
+    }
+    Ok(omitted)
+}
+
+/// The files of the configuration that ask for a driver.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn asking_for_driver(root: &Root, driver: &str) -> Result<Vec<String>, root::Error> {
+    let asks = |line: &str| {
+        let (name, value) = line.split_once('=').unwrap_or_default();
+        let name = name.trim().trim_end_matches('+');
+        let mut words = value.split(|c: char| c.is_whitespace() || c == '"' || c == '\'');
+        ["add_drivers", "force_drivers"].contains(&name) && words.any(|word| word == driver)
+    };
+    let files = configuration(root)?.into_iter();
+    let files = files.filter(|(_, text)| text.lines().any(asks));
+    Ok(files.map(|(file, _)| file).collect())
+}
+
+/// The files of the configuration, with their text.
+fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut files = vec!["etc/dracut.conf".to_owned()];
     for dir in CONF_DIRS {
         let names = root.list(dir)?.into_iter();
@@ -92,16 +117,31 @@ pub fn omitted(root: &Root) -> Result<Omitted, root::Error> {
         let confs = names.filter(|name| name.ends_with(".conf"));
         files.extend(confs.map(|name| format!("{dir}/{name}")));
     }
-    let mut omitted = Omitted::default();
+    let mut found = Vec::new();
     for file in files {
         // Only what leads to a file is read; `/dev/null` switches one off.
         if root.is_file(&file)?
             && let Some(text) = root.read(&file, CONF_MAX)?
         {
-            omitted.read_conf(&String::from_utf8_lossy(&text));
+            found.push((file, String::from_utf8_lossy(&text).into_owned()));
         }
     }
-    Ok(omitted)
+    Ok(found)
+}
+
+/// The kernel module that a line of dracut-install says is not there: neither a file nor built in. It stops there, and
+/// dracut prints `FAILED: … -m MODULE…` next.
+pub fn absent_module(line: &str) -> Option<&str> {
+    let (_, named) = line.split_once("Failed to find module '")?;
+    named.split_once('\'').map(|(name, _)| name)
+}
+
+/// The modules that a line `FAILED: …dracut-install … -m MODULE…` was about.
+pub fn failed_modules(line: &str) -> Vec<&str> {
+    let words = line.split_once("FAILED:").map(|(_, command)| command);
+    let mut words = words.unwrap_or_default().split_whitespace();
+    words.by_ref().find(|word| *word == "-m");
+    words.collect()
 }
 
 /// The module that a line of the log says cannot be added. dracut stops there, before any work.

@@ -447,6 +447,27 @@ fn generate_fails() {
 }
 
 #[test]
+fn a_driver_that_nothing_has_is_a_warning_and_a_cause_is_shown() {
+    let bed = Bed::new();
+    bed.behave("dracut", "no-driver");
+    // Nobody asks for it by its name: something wants it.
+    bed.run(&["replace", &bed.source()]).ends_with(1).complains(&[
+        "printed that something is lost:\n    | dracut-install: Failed to find module 'nvidia_peermem'\n    | dracut[E]: FAILED: ",
+    ]);
+    let bed = Bed::new();
+    bed.behave("dracut", "no-driver");
+    bed.write(
+        "etc/dracut.conf.d/99-nvidia.conf",
+        "force_drivers+=\" nvidia_peermem ext4 \"\n",
+    );
+    let ran = bed.run(&["replace", &bed.source()]);
+    let says = "/etc/dracut.conf.d/99-nvidia.conf asks for the driver nvidia_peermem, which neither the kernel nor the base's initramfs has; dracut stops there, and did not add ext4 of the same list";
+    ran.ends_with(0).complains(&[says]);
+    let warnings = ran.report()["warnings"].to_string();
+    ran.require(warnings.contains("99-nvidia.conf"), &warnings);
+}
+
+#[test]
 fn a_harmless_line_is_no_loss() {
     let bed = Bed::new();
     bed.behave("dracut", "harmless");

@@ -609,3 +609,47 @@ fn a_command_line_that_cannot_be_understood() {
             .complains(&["--help"]);
     }
 }
+
+#[test]
+fn what_other_build_scripts_leave_is_refused_or_said() {
+    let bed = Bed::new();
+    bed.remove("tmp");
+    symlink("sysroot/tmp", bed.path("tmp")).unwrap();
+    let says =
+        "/tmp is a link to sysroot/tmp, which is not there, and programs of the job write there";
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(3)
+        .in_order(&[])
+        .untouched()
+        .complains(&[says]);
+
+    let bed = Bed::new();
+    bed.remove("usr/bin/dracut");
+    symlink("cat", bed.path("usr/bin/dracut")).unwrap();
+    let ran = bed.run(&["rebuild"]);
+    ran.ends_with(3).in_order(&[]).untouched();
+    ran.complains(&["/usr/bin/dracut is a link to cat, and no dracut"]);
+
+    let bed = Bed::new();
+    bed.program(
+        "usr/lib/kernel/install.d/05-rpmostree.install",
+        "#!/bin/sh\nexit 0\n",
+    );
+    bed.write(
+        "usr/share/rpm-ostree/treefile.json",
+        "{\"no-initramfs\": true}",
+    );
+    let ran = bed.run(&["replace", &bed.source()]);
+    ran.ends_with(0).complains(&[
+        "/usr/lib/kernel/install.d/05-rpmostree.install is a script that does nothing",
+        "composes this base without an initramfs",
+    ]);
+    let ran = bed.run(&["replace", "--timeout=0", &bed.source()]);
+    ran.ends_with(2).untouched();
+    // Settled: nothing is held off, and no directory goes.
+    let ran = bed.run(&["replace", "--dry-run", &bed.source()]);
+    ran.ends_with(0);
+    let out = &ran.stdout;
+    ran.require(!out.contains("for the time of the transaction"), out);
+    ran.require(!out.contains("removed, if no package owns"), out);
+}

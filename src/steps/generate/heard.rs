@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What dracut's log says.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
 use super::Notes;
 use crate::kernel::kver::Kver;
+use crate::kernel::modules::ModuleName;
 use crate::sys::exec::quoted;
+use crate::sys::root::Root;
 use crate::tools::dracut::{self, Meaning};
 
 /// How many lines of one meaning are kept.
@@ -20,22 +24,79 @@ pub(super) struct Heard {
     pub(super) compression: Vec<String>,
     /// The module that cannot be added.
     pub(super) refused: Option<String>,
+    /// Drivers that are asked for, and that neither the base's initramfs nor the kernel has.
+    pub(super) absent: Vec<String>,
+    /// The last line, if dracut-install printed it: it says why dracut prints FAILED next.
+    cause: Option<String>,
 }
 
 impl Heard {
     /// Takes in a line.
     pub(super) fn listen(&mut self, line: &str) {
+        let cause = self.cause.take();
         match dracut::meaning(line) {
-            Meaning::Loss if self.losses.len() < KEPT => self.losses.push(line.to_owned()),
+            Meaning::Loss if self.losses.len() < KEPT => {
+                self.losses.extend(cause);
+                self.losses.push(line.to_owned());
+            }
             Meaning::OtherCompression if self.compression.len() < KEPT => {
                 self.compression.push(line.to_owned());
             }
             Meaning::NoInitramfs => self.no_initramfs = true,
+            Meaning::Nothing if line.starts_with("dracut-install: ") => {
+                self.cause = Some(line.to_owned());
+            }
             Meaning::Loss | Meaning::OtherCompression | Meaning::Nothing => {}
         }
         if let Some(module) = dracut::refused_module(line) {
             self.refused = Some(module.to_owned());
         }
+    }
+
+    /// Looks for who asks for the drivers that are not there. One that neither the kernel nor the base's initramfs has is
+    /// no loss: stock builds live with it (nvidia_peermem, hv_utils).
+    ///
+    /// # Errors
+    /// When dracut's configuration cannot be read.
+    pub(super) fn explain(&mut self, root: &Root, had: &BTreeSet<ModuleName>) -> Result<()> {
+        let lines = std::mem::take(&mut self.losses);
+        let mut lines = lines.into_iter().peekable();
+        while let Some(line) = lines.next() {
+            let Some(driver) = dracut::absent_module(&line).map(str::to_owned) else {
+                self.losses.push(line);
+                continue;
+            };
+            let asking = dracut::asking_for_driver(root, &driver)?;
+            let asking: Vec<_> = asking.iter().map(|file| format!("/{file}")).collect();
+            let asking = asking.join(", ");
+            let name = ModuleName::of_path(format!("{driver}.ko").as_bytes());
+            if asking.is_empty() || name.is_some_and(|name| had.contains(&name)) {
+                self.losses.push(match asking.as_str() {
+                    "" => line,
+                    files => format!("{line} ({files} asks for it)"),
+                });
+                continue;
+            }
+            let failed = lines
+                .next_if(|next| next.contains("FAILED:"))
+                .unwrap_or_default();
+            let after = dracut::failed_modules(&failed).into_iter();
+            let after: Vec<_> = after.skip_while(|name| *name != driver).skip(1).collect();
+            let after = match after.as_slice() {
+                [] => String::new(),
+                names => format!(
+                    "; dracut stops there, and did not add {} of the same list",
+                    names.join(", ")
+                ),
+            };
+            let warning = format!(
+                "{asking} asks for the driver {driver}, which neither the kernel nor the base's initramfs has{after}"
+            );
+            if !self.absent.contains(&warning) {
+                self.absent.push(warning);
+            }
+        }
+        Ok(())
     }
 
     /// Whether all that was meant to be in the initramfs is, as far as the log says.
@@ -88,5 +149,6 @@ pub(super) fn warnings(notes: &Notes) -> Vec<String> {
     let compression = notes.compression.iter();
     let compression =
         compression.map(|line| format!("dracut did not compress as it was asked to: {line}"));
-    refused.chain(compression).collect()
+    let absent = notes.absent.iter().cloned();
+    refused.chain(compression).chain(absent).collect()
 }
