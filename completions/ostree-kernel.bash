@@ -130,14 +130,26 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --no-commit --require-driver --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --no-commit --root-device --root-fs --require-driver --skip --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --root-device)
+                    COMPREPLY=($(compgen -W "virtio nvme scsi sata usb mmc xen hyperv dasd zfcp luks lvm multipath raid" -- "${cur}"))
+                    return 0
+                    ;;
+                --root-fs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --require-driver)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skip)
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --compress)
@@ -172,7 +184,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --remove --no-repos --no-commit --require-driver --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --remove --no-repos --no-commit --root-device --root-fs --require-driver --skip --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -210,8 +222,20 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --root-device)
+                    COMPREPLY=($(compgen -W "virtio nvme scsi sata usb mmc xen hyperv dasd zfcp luks lvm multipath raid" -- "${cur}"))
+                    return 0
+                    ;;
+                --root-fs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --require-driver)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skip)
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --compress)
@@ -272,7 +296,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --only --skip --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -302,12 +326,12 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --only)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-ostree initramfs-wrappers initramfs-regression initramfs-firmware modules-depmod kmods leftovers" -- "${cur}"))
+                --skip)
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
-                --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-ostree initramfs-wrappers initramfs-regression initramfs-firmware modules-depmod kmods leftovers" -- "${cur}"))
+                --only)
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --report)

@@ -16,6 +16,9 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 pub struct Baseline {
     /// Size of the file in bytes.
     pub size: u64,
+    /// Bytes of all files inside, unpacked.
+    #[serde(default)]
+    pub unpacked: u64,
     /// The drivers inside, and the path of each relative to its kernel's directory.
     pub drivers: BTreeMap<ModuleName, Vec<u8>>,
     /// The drivers that were built in, likewise.
@@ -26,6 +29,9 @@ pub struct Baseline {
     pub dracut_version: Option<String>,
     /// Names of systemd's units inside.
     pub units: BTreeSet<String>,
+    /// Names of programs inside.
+    #[serde(default)]
+    pub programs: BTreeSet<String>,
     /// Firmware inside, relative to `usr/lib/firmware`, without the suffix of a compression.
     pub firmware: BTreeSet<Vec<u8>>,
     /// Whether `vmlinuz` was signed; `None` where there was none, or it could not be told.
@@ -50,9 +56,11 @@ impl Baseline {
     pub fn of(inventory: &Inventory, size: u64) -> Self {
         let mut baseline = Self {
             size,
+            unpacked: unpacked_size(inventory),
             dracut_modules: inventory.dracut_modules().unwrap_or_default(),
             dracut_version: inventory.dracut_version(),
             units: units(inventory),
+            programs: programs(inventory),
             firmware: firmware(inventory),
             bootc_root: super::image::is_bootc(inventory),
             ..Self::default()
@@ -84,6 +92,14 @@ impl Baseline {
     }
 }
 
+/// Bytes of all files inside.
+pub(super) fn unpacked_size(inventory: &Inventory) -> u64 {
+    let contents = inventory
+        .nodes()
+        .filter_map(|(_, node)| inventory.content(node));
+    contents.map(|content| u64::from(content.size)).sum()
+}
+
 /// A module's path relative to its kernel's directory.
 pub(super) fn relative(path: &[u8]) -> Option<&[u8]> {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
@@ -111,6 +127,16 @@ pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
         }
     }
     units
+}
+
+/// The names of programs, wherever they are inside.
+pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
+    let dirs = ["usr/bin", "usr/sbin", "usr/lib/systemd"].iter();
+    let files = dirs.flat_map(|dir| inventory.children(dir.as_bytes()));
+    let programs = files.filter(|(_, node)| node.kind != Kind::Directory);
+    programs
+        .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+        .collect()
 }
 
 /// Firmware files, relative to their directory.

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Drivers that modprobe's configuration inside keeps from being loaded, as guides to hardening want
-//! it: `install erofs /bin/false`, `blacklist usb-storage`.
+//! Drivers that modprobe's configuration inside keeps from being loaded, as hardening guides ask for:
+//! `install erofs /bin/false`, `blacklist usb-storage`.
+//!
+//! The rules are those of libkmod, by which modprobe and udev load modules (`libkmod-module.c`): a
+//! `blacklist` line holds for the module that is asked for, an `install` line also for the modules that
+//! it needs, unless that module has softdeps that resolve to a module. `modprobe -b -n -v` is the judge:
+//! see `tests/it/modprobe.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::show;
+use super::{Answer, Subject, modules, show};
 use crate::initramfs::Inventory;
-use crate::kernel::modules::ModuleName;
+use crate::kernel::modules::{Aliases, Conf, ModuleList, ModuleName, ModulesDep};
 
 /// Where the configuration is; the first file of a name counts (modprobe.d(5)).
 const DIRS: [&str; 5] = [
@@ -17,67 +22,204 @@ const DIRS: [&str; 5] = [
     "lib/modprobe.d",
 ];
 
-/// The drivers that are blocked, each with the file that does it.
-pub(super) fn blocked(inventory: &Inventory) -> BTreeMap<ModuleName, String> {
-    let mut seen = BTreeSet::new();
-    let mut blocked = BTreeMap::new();
+/// modprobe inside the initramfs.
+pub(super) struct Modprobe<'a> {
+    conf: Conf,
+    dep: Option<&'a ModulesDep>,
+    /// The tree's aliases; a lone image does not keep them.
+    aliases: Option<&'a Aliases>,
+    builtin_aliases: Option<&'a Aliases>,
+}
+
+impl<'a> Modprobe<'a> {
+    /// Reads its configuration and its lists.
+    ///
+    /// # Errors
+    /// When a list of the tree could not be read.
+    pub(super) fn of(subject: &'a Subject, inventory: &Inventory) -> Result<Self, Answer> {
+        let could_not = |why: &String| Answer::CouldNotLook(why.clone());
+        let lists = subject.tree.map(|tree| &tree.lists);
+        let aliases = lists.map(|lists| lists.alias.as_ref().map_err(could_not));
+        let builtin_aliases = lists.map(|lists| lists.builtin_alias.as_ref().map_err(could_not));
+        Ok(Self {
+            conf: conf(subject, inventory),
+            dep: modules::dep_inside(subject, inventory),
+            aliases: aliases.transpose()?.and_then(Option::as_ref),
+            builtin_aliases: builtin_aliases.transpose()?.and_then(Option::as_ref),
+        })
+    }
+
+    /// Why it does not load a module that is not built in; `None` if it does.
+    pub(super) fn why_not(&self, name: &ModuleName, builtin: &ModuleList) -> Option<String> {
+        if let Some(file) = self.conf.blacklisted_by(name) {
+            return Some(format!("{file} keeps it from being loaded"));
+        }
+        // The kernel asks for a file system by such a name.
+        let filesystem = [b"fs_", name.as_bytes()].concat();
+        let mut asked = [name.as_bytes(), &filesystem].into_iter();
+        let away = asked.find_map(|asked| self.conf.led_away(asked, name));
+        if let Some(file) = away.or_else(|| self.is_replaced(name, builtin)) {
+            return Some(format!("{file} keeps it from being loaded"));
+        }
+        let dep = self.dep?;
+        let needs = dep.needs(dep.path_of(name)?)?.iter();
+        needs.filter_map(ModuleName::of_path).find_map(|need| {
+            let file = self.is_replaced(&need, builtin)?;
+            Some(format!(
+                "{file} keeps {need}, which it needs, from being loaded"
+            ))
+        })
+    }
+
+    /// The modules that serve an alias, by the tree's lists.
+    pub(super) fn serving(&self, alias: &[u8]) -> Vec<&ModuleName> {
+        let lists = [self.aliases, self.builtin_aliases].into_iter().flatten();
+        lists.flat_map(|aliases| aliases.resolve(alias)).collect()
+    }
+
+    /// The file with a command that runs in place of loading the module. A command that calls modprobe
+    /// itself only adds to it.
+    fn is_replaced(&self, name: &ModuleName, builtin: &ModuleList) -> Option<&str> {
+        let (command, file) = self.conf.install(name)?;
+        let mut words = command.split(u8::is_ascii_whitespace);
+        let loads = words.any(|word| word.ends_with(b"modprobe") || word.ends_with(b"insmod"));
+        let softdep = self.conf.softdep(name);
+        let mut around = softdep.iter().flat_map(|it| it.pre.iter().chain(&it.post));
+        (!loads && !around.any(|target| self.resolves(target, builtin))).then_some(file)
+    }
+
+    /// Whether libkmod finds a module for a name: then it ignores the command of the module that has it
+    /// as its softdep.
+    fn resolves(&self, target: &ModuleName, builtin: &ModuleList) -> bool {
+        let is_inside = |name: &ModuleName| self.dep.is_some_and(|dep| dep.path_of(name).is_some());
+        if self.conf.knows(target) || is_inside(target) || builtin.contains(target) {
+            return true;
+        }
+        // Nothing tells a lone image's aliases: believed.
+        let Some(aliases) = self.aliases else {
+            return true;
+        };
+        let serve = aliases.resolve(target.as_bytes());
+        let builtin = self.builtin_aliases.map(|it| it.resolve(target.as_bytes()));
+        serve.into_iter().any(is_inside) || builtin.is_some_and(|it| !it.is_empty())
+    }
+}
+
+/// The files of the configuration by their names, and depmod's `modules.softdep` among them.
+fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
+    const SOFTDEP: &[u8] = b"modules.softdep";
+    let mut files = BTreeMap::new();
+    let softdep = format!("{}/modules.softdep", subject.kver.dir());
+    let text = inventory.data(softdep.as_bytes()).unwrap_or_default();
+    files.insert(SOFTDEP, (softdep, text));
     for dir in DIRS {
         for (name, node) in inventory.children(dir.as_bytes()) {
-            if !name.ends_with(b".conf") || !seen.insert(name.to_vec()) {
+            if !name.ends_with(b".conf") || name.starts_with(b".") {
                 continue;
             }
             let content = inventory.content(node);
             let text = content.and_then(|content| content.data.as_deref());
-            let lines = text.unwrap_or_default().split(|&byte| byte == b'\n');
-            for driver in lines.filter_map(driver) {
-                let path = || format!("{dir}/{}", show(name));
-                blocked.entry(driver).or_insert_with(path);
-            }
+            let path = format!("{dir}/{}", show(name));
+            let file = (path, text.unwrap_or_default());
+            files.entry(name).or_insert(file);
         }
     }
-    blocked
-}
-
-/// The driver that a line blocks. A command that calls modprobe itself only adds to it.
-fn driver(line: &[u8]) -> Option<ModuleName> {
-    let mut words = line.split(u8::is_ascii_whitespace);
-    let mut words = words.by_ref().filter(|word| !word.is_empty());
-    let (what, name) = (words.next()?, words.next()?);
-    let loads = |word: &[u8]| word.ends_with(b"modprobe") || word.ends_with(b"insmod");
-    match what {
-        b"blacklist" => ModuleName::new(name),
-        b"install" if !words.any(loads) => ModuleName::new(name),
-        _ => None,
+    let mut conf = Conf::default();
+    for (path, text) in files.values() {
+        conf.add(path, text);
     }
+    conf
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Bench;
-    use super::*;
+    use super::super::testing::{Bench, module_path};
+
+    const ROOT: &str = "initramfs-root-drivers";
+
+    /// What keeps each of these drivers from being loaded, with this configuration inside.
+    fn blocked(drivers: &[&str], conf: &str, softdeps: &str) -> Vec<String> {
+        let mut bench = Bench::good();
+        bench.wanted.drivers = drivers.iter().map(|&it| it.to_owned()).collect();
+        bench.put("etc/modprobe.d/a.conf", conf.as_bytes());
+        bench.put(&module_path("modules.softdep"), softdeps.as_bytes());
+        let found = bench.findings(ROOT).into_iter();
+        let wanted = found.filter(|it| it.contains("--require-driver"));
+        let why = |it: String| {
+            let why = it.split_once(" is inside, and ").unwrap().1;
+            why.split(';').next().unwrap().to_owned()
+        };
+        wanted.map(why).collect()
+    }
 
     #[test]
-    fn lines_that_block() {
-        for (line, expected) in [
-            ("blacklist usb-storage", Some("usb_storage")),
-            (" install\terofs /bin/false", Some("erofs")),
-            ("install erofs", Some("erofs")),
+    fn dependencies_of_a_driver() {
+        const NEED: &str = "etc/modprobe.d/a.conf keeps jbd2, which it needs, from being loaded";
+        const ITSELF: &str = "etc/modprobe.d/a.conf keeps it from being loaded";
+        // ext4 needs jbd2, and mbcache, which is built in.
+        for (conf, softdeps, expected) in [
+            ("install jbd2 /bin/false", "", &[NEED][..]),
+            ("install jb* /bin/true", "", &[NEED]),
+            ("install ext4 /bin/false", "", &[ITSELF]),
+            ("install jbd2", "", &[]),
+            ("install jbd2 /sbin/modprobe -i jbd2 && :", "", &[]),
+            ("blacklist jbd2", "", &[]),
+            ("blacklist ext4", "", &[ITSELF]),
+            ("alias ext4 off", "", &[ITSELF]),
+            ("alias fs-ext4 off", "", &[ITSELF]),
+            ("alias fs-ext4 off\nalias fs-ext? ext4", "", &[]),
+            ("alias fs-jbd2 off", "", &[]),
+            ("install mbcache /bin/false", "", &[]),
+            ("install gcm /bin/false", "", &[]),
+            // kmod ignores the command of a module with softdeps that resolve.
             (
-                "install a /sbin/modprobe --ignore-install a && touch /run/a",
-                None,
+                "install ext4 /bin/false",
+                "softdep ext4 pre: virtio_blk",
+                &[],
             ),
-            ("options a b=1", None),
-            ("#blacklist a", None),
-            ("blacklist", None),
+            (
+                "install ext4 /bin/false",
+                "softdep ext4 post: crypto-crc32c",
+                &[],
+            ),
+            (
+                "install ext4 /bin/false",
+                "softdep ext4 pre: nothing",
+                &[ITSELF],
+            ),
+            // gcm is not inside.
+            (
+                "install ext4 /bin/false",
+                "softdep ext4 pre: crypto-gcm",
+                &[ITSELF],
+            ),
+            (
+                "install jbd2 /bin/false",
+                "softdep ext4 pre: virtio_blk",
+                &[NEED],
+            ),
+            (
+                "install jbd2 /bin/false",
+                "softdep jbd2 pre: virtio_blk",
+                &[],
+            ),
+            // Only the first softdep line counts.
+            (
+                "install ext4 /bin/false",
+                "softdep ext4 pre: nothing\nsoftdep ext4 pre: virtio_blk",
+                &[ITSELF],
+            ),
         ] {
-            let found = driver(line.as_bytes()).map(|name| name.to_string());
-            assert_eq!(found.as_deref(), expected, "{line}");
+            assert_eq!(
+                blocked(&["ext4"], conf, softdeps),
+                expected,
+                "{conf}; {softdeps}"
+            );
         }
     }
 
     #[test]
     fn a_driver_that_is_needed_is_not_blocked() {
-        const ROOT: &str = "initramfs-root-drivers";
         let mut bench = Bench::good();
         bench.wanted.drivers = vec!["virtio_blk".into(), "erofs".into()];
         assert_eq!(bench.findings(ROOT), [""; 0]);

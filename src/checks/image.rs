@@ -149,11 +149,10 @@ pub fn ostree(subject: &Subject) -> Looked {
         let why = "a lone image that dracut did not make, as initramfs-tools does, is for no ostree system";
         return Err(Answer::NotApplicable(why.into()));
     }
-    // What the base used; without one, what is there.
-    let bootc = subject
-        .base
-        .map_or_else(|| is_bootc(inventory), |base| base.bootc_root);
-    let setup = if bootc { BOOTC } else { OSTREE };
+    let setup = match uses_bootc(subject, inventory) {
+        true => BOOTC,
+        false => OSTREE,
+    };
     const REMEDY: Remedy =
         Remedy::RebuildOr("install the package with ostree's dracut module (50ostree)");
     let finding = |path: &str, found: &str, expected: &str| {
@@ -233,4 +232,11 @@ pub(super) fn is_bootc(inventory: &Inventory) -> bool {
 /// Whether bootc's own program for the root is inside, whatever else is.
 pub(super) fn has_bootc(inventory: &Inventory) -> bool {
     is_there(inventory, BOOTC.program)
+}
+
+/// The same of what the base used; without one, of what is there.
+pub(super) fn uses_bootc(subject: &Subject, inventory: &Inventory) -> bool {
+    subject
+        .base
+        .map_or_else(|| is_bootc(inventory), |base| base.bootc_root)
 }

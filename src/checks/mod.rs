@@ -9,17 +9,23 @@
 mod baseline;
 mod blocked;
 mod compression;
+mod dracut_conf;
 mod drivers;
 mod hmac;
 mod image;
 mod init;
+mod intent;
 mod kernel;
 mod kmods;
+mod lost;
 mod modules;
 mod omitted;
+mod prepare_root;
 mod registry;
 mod regression;
+mod release;
 mod remedy;
+mod setups;
 mod squash;
 mod subject;
 #[cfg(test)]
@@ -33,14 +39,18 @@ use std::sync::Mutex;
 use std::{iter, panic, thread};
 
 pub use baseline::{Baseline, plain_firmware};
+pub use dracut_conf::DracutConf;
 pub use drivers::DRIVER_CHECK;
 pub use hmac::Hmac;
+pub use intent::{COPIED_DIRS, copies};
 pub use kmods::{is_foreign, is_out_of_tree};
 pub use omitted::Omitted;
 pub use registry::CHECKS;
+pub use release::OsRelease;
 pub use remedy::{Remedy, Situation};
+pub use setups::Setups;
 pub use subject::{
-    BootedBy, Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Shadow, Subject, Tree,
+    AllLacking, BootedBy, Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Shadow, Subject, Tree,
 };
 pub use wanted::{RootDevice, Wanted};
 

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashSet};
 use self::depmod::{aliases, own, own_line, reads_indexes};
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::{Comparison, Facts, Inventory, Kind, ModuleFacts, Told};
-use crate::kernel::modules::{Aliases, ModuleList, ModuleName, Needs, ParseError, Softdeps};
+use crate::kernel::modules::{
+    Aliases, ModuleList, ModuleName, ModulesDep, Needs, ParseError, Softdeps,
+};
 
 const REBUILD: Remedy = Remedy::Rebuild;
 const DANGLING: Remedy = Remedy::ThenRebuild(
@@ -276,6 +278,19 @@ fn dependencies(
         Finding::new(path, "no such module", expected, REBUILD)
     });
     Ok(missing.chain(findings).collect())
+}
+
+/// The dependencies that modprobe inside reads: `modules.dep.bin`, or the text where that cannot be read.
+pub(super) fn dep_inside<'s>(
+    subject: &'s Subject,
+    inventory: &Inventory,
+) -> Option<&'s ModulesDep> {
+    let facts = subject.facts().ok()?;
+    ["modules.dep.bin", "modules.dep"].iter().find_map(|name| {
+        let path = format!("{}/{name}", subject.kver.dir());
+        let (_, node) = inventory.resolve(path.as_bytes()).ok()?;
+        facts.dep(inventory, node)?.as_ref().ok()
+    })
 }
 
 /// What is built into the kernel.

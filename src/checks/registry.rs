@@ -2,12 +2,12 @@
 //! The table of checks.
 
 use super::{
-    Check, Severity, compression, drivers, hmac, image, init, kernel, kmods, modules, regression,
-    tree,
+    Check, Severity, compression, drivers, hmac, image, init, intent, kernel, kmods, modules, regression,
+    release, tree,
 };
 
 /// The registry, in the order in which findings are shown.
-pub static CHECKS: [Check; 22] = [
+pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-single",
         severity: Severity::Fatal,
@@ -135,6 +135,13 @@ pub static CHECKS: [Check; 22] = [
         look: regression::regression,
     },
     Check {
+        name: "initramfs-intent",
+        severity: Severity::Fatal,
+        about: "it was made from the configuration that the tree has now",
+        issue: "openshift/os#1678",
+        look: intent::intent,
+    },
+    Check {
         name: "initramfs-firmware",
         severity: Severity::Warning,
         about: "no firmware of the base's is lost while its driver is inside",
@@ -154,6 +161,13 @@ pub static CHECKS: [Check; 22] = [
         about: "out-of-tree modules are there and built for this kernel",
         issue: "ublue-os/ucore#210",
         look: kmods::kmods,
+    },
+    Check {
+        name: "os-release",
+        severity: Severity::Fatal,
+        about: "os-release has a PRETTY_NAME or ID, or ostree deploys nothing",
+        issue: "ostreedev/ostree#3289",
+        look: release::os_release,
     },
     Check {
         name: "leftovers",

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the base's initramfs and kernel had and these have not.
 
-use super::baseline::{Baseline, units};
-use super::drivers::{Able, lost_others};
+use std::collections::BTreeSet;
+
+use super::baseline::{Baseline, programs, units, unpacked_size};
+use super::drivers::Able;
+use super::lost::Lost;
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
+use crate::initramfs::Inventory;
 
 const OMIT: Remedy = Remedy::ThenRebuild(
     "add it with add_dracutmodules in /etc/dracut.conf.d, or exclude it with omit_dracutmodules",
@@ -22,17 +26,31 @@ pub fn regression(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let able = Able::of(subject, inventory)?;
     let mut findings = listed(dracut_modules(subject, base)?);
     findings.extend(listed(lost_units(subject, base)?));
-    findings.extend(listed(lost_others(subject, base, &able)));
+    findings.extend(listed(Lost::of(subject, base, &able).others()));
     Ok(findings)
 }
 
 fn dracut_modules(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, Answer> {
-    let now = subject.inventory()?.dracut_modules().unwrap_or_default();
-    let omitted = subject.omitted();
+    let inventory = subject.inventory()?;
+    let now = inventory.dracut_modules().unwrap_or_default();
+    let omitted = &subject.omitted().dracut_modules;
+    let is_left_out = |module: &str| {
+        let setups = subject.tree.map(|tree| &tree.setups);
+        omitted.contains(module) || setups.is_some_and(|it| it.depends_on(module, omitted))
+    };
+    let has_new = now
+        .iter()
+        .any(|module| !base.dracut_modules.contains(module));
+    let is_renamed = |module: &str| {
+        let on_disk = subject
+            .tree
+            .is_some_and(|tree| tree.dracut_modules.contains(module));
+        !on_disk && has_new && is_carried_on(base, inventory, module)
+    };
     let gone = base
         .dracut_modules
         .iter()
-        .filter(|module| !now.contains(module) && !omitted.dracut_modules.contains(*module));
+        .filter(|module| !now.contains(module) && !is_left_out(module) && !is_renamed(module));
     let finding = |module: &String| {
         let path = format!("dracut's module {module}");
         let on_disk = subject
@@ -48,6 +66,23 @@ fn dracut_modules(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, An
         }
     };
     Ok(gone.map(finding).collect())
+}
+
+/// Whether the units and programs that bear the name of a module of dracut are still inside: another
+/// module brings them now, as systemd-pcrextend does for systemd-pcrphase.
+fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
+    let is_part = |name: &str| {
+        let rest = name.strip_prefix(module);
+        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+    };
+    let all_of = |had: &BTreeSet<String>, now: &BTreeSet<String>| {
+        let mut parts = had.iter().filter(|name| is_part(name));
+        parts.all(|name| now.contains(name))
+    };
+    let mut names = base.units.iter().chain(&base.programs);
+    names.any(|name| is_part(name))
+        && all_of(&base.units, &units(inventory))
+        && all_of(&base.programs, &programs(inventory))
 }
 
 /// A unit that is still on disk was left out; one that is not was given up by its package. Where
@@ -91,32 +126,35 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 }
 
 pub fn size(subject: &Subject) -> Result<Vec<Finding>, Answer> {
-    /// `/boot` of Fedora CoreOS has 384 MiB, and holds three deployments during an update.
-    const MOST: u64 = 128 << 20;
+    /// Fedora CoreOS has a `/boot` of 384 MiB, which holds three deployments during an update.
+    const COREOS_MOST: u64 = 128 << 20;
     let tree = subject.tree()?;
     let Some(file) = tree.initramfs.as_ref().filter(|file| file.is_file) else {
         return Err(Answer::NotApplicable("there is no initramfs".into()));
     };
     let mib = |size: u64| format!("{:.1} MiB", size as f64 / f64::from(1 << 20));
-    let wrong = |expected: String, remedy: &str| {
-        vec![Finding::new(&file.path, mib(file.size), expected, remedy)]
+    let wrong = |found: String, expected: String, remedy: &str| {
+        vec![Finding::new(&file.path, found, expected, remedy)]
     };
     let leaner = "leave out what the system does not need with omit_dracutmodules, or compress better with compress=\"zstd -19\"";
-    if let Some(base) = subject.base.map(|base| base.size).filter(|&size| size > 0) {
-        let about = format!("about the {} of the base", mib(base));
-        if file.size > base.saturating_mul(2) {
-            return Ok(wrong(about, leaner));
+    if let Some(base) = subject.base.filter(|base| base.size > 0) {
+        if file.size > base.size.saturating_mul(2) {
+            let expected = format!("about the {} of the base", mib(base.size));
+            return Ok(wrong(mib(file.size), expected, leaner));
         }
-        if file.size < base / 2 {
-            return Ok(wrong(
-                about,
-                "look what is lost with ostree-kernel inspect --diff",
-            ));
+        // A better compressor makes a file smaller and loses nothing.
+        let unpacked = subject.unpacked().map_or(base.unpacked, unpacked_size);
+        if unpacked < base.unpacked / 2 {
+            let found = format!("{} unpacked", mib(unpacked));
+            let expected = format!("about the {} unpacked of the base", mib(base.unpacked));
+            let remedy = "look what is lost with ostree-kernel inspect --diff";
+            return Ok(wrong(found, expected, remedy));
         }
     }
-    if file.size > MOST {
-        let expected = format!("at most {}: /boot of Fedora CoreOS has 384 MiB", mib(MOST));
-        return Ok(wrong(expected, leaner));
+    if tree.os_release.get("VARIANT_ID") == Some("coreos") && file.size > COREOS_MOST {
+        let most = mib(COREOS_MOST);
+        let expected = format!("at most {most}: /boot of Fedora CoreOS has 384 MiB");
+        return Ok(wrong(mib(file.size), expected, leaner));
     }
     Ok(vec![])
 }

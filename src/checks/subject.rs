@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Answer, Baseline, Hmac, Omitted, Wanted};
+use super::{Answer, Baseline, DracutConf, Hmac, Omitted, OsRelease, Setups, Wanted};
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
@@ -36,6 +36,29 @@ pub struct Lacking {
     pub symbol: String,
 }
 
+/// The modules that depmod says cannot be loaded.
+#[derive(Debug, Clone, Default)]
+pub struct AllLacking {
+    /// The first of them.
+    pub first: Vec<Lacking>,
+    /// How many there are beside the first ones.
+    pub more: usize,
+}
+
+impl AllLacking {
+    /// At most this many are kept: a kernel has thousands of modules.
+    const KEPT: usize = 20;
+
+    /// Adds one.
+    pub fn push(&mut self, lacking: Lacking) {
+        if self.first.len() < Self::KEPT {
+            self.first.push(lacking);
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
 /// Why `vmlinuz` does not tell what it is.
 #[derive(Debug, Clone)]
 pub struct NoRelease {
@@ -55,7 +78,7 @@ pub struct Tree {
     /// Directories without one that an old kernel left: no package owns them.
     pub stale_dirs: Vec<String>,
     /// Modules that depmod says cannot be loaded.
-    pub lacking: Vec<Lacking>,
+    pub lacking: AllLacking,
     /// What `vmlinuz` says that it is, or why it cannot be told.
     pub release: Result<Release, NoRelease>,
     /// The rpmdb.
@@ -86,8 +109,21 @@ pub struct Tree {
     pub kmods: Vec<Kmod>,
     /// What dracut's configuration leaves out.
     pub omitted: Omitted,
+    /// What dracut's configuration asks for.
+    pub conf: DracutConf,
+    /// Files on disk that it asks for.
+    pub items: BTreeSet<String>,
+    /// What dracut's modules on disk say about themselves.
+    pub setups: Setups,
+    /// File systems that the tree names as its root's.
+    pub root_filesystems: BTreeSet<String>,
+    /// Configuration that dracut copies: the paths of [`copies`](super::copies), and the files of
+    /// [`COPIED_DIRS`](super::COPIED_DIRS).
+    pub files: BTreeMap<String, Vec<u8>>,
     /// dracut's modules on disk.
     pub dracut_modules: BTreeSet<String>,
+    /// The os-release file that ostree reads.
+    pub os_release: OsRelease,
     /// systemd's units on disk, and those that dracut's modules bring.
     pub units: BTreeSet<String>,
     /// Firmware that the base's initramfs had and this one lacks, with a driver inside that asks
@@ -191,6 +227,13 @@ pub enum Image {
         /// What was learnt from whole files.
         facts: Box<Facts>,
     },
+}
+
+impl Tree {
+    /// One of its [`files`](Self::files).
+    pub(super) fn file(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(Vec::as_slice)
+    }
 }
 
 impl Subject<'_> {

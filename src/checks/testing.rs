@@ -10,8 +10,8 @@ use std::sync::Arc;
 pub(super) use elf::{Dynamic, LINKER, ko};
 
 use super::{
-    Answer, Baseline, CHECKS, Database, Hmac, Image, ImageFile, Lists, Omitted, Selection,
-    Severity, Subject, Tree, Wanted, run,
+    Answer, Baseline, CHECKS, Database, Hmac, Image, ImageFile, Lists, Omitted, OsRelease,
+    Selection, Severity, Subject, Tree, Wanted, run,
 };
 use crate::initramfs::testing::{Item, archive, dir, item, link, pack};
 use crate::initramfs::{self, Bodies, Compression, Inventory, Limits, OnDisk, OpenFile};
@@ -225,7 +225,7 @@ impl Bench {
         Tree {
             kernels: vec![K.into()],
             stale_dirs: vec![],
-            lacking: vec![],
+            lacking: super::AllLacking::default(),
             release: Ok(Release {
                 kver: K.into(),
                 arch: Arch::X86_64,
@@ -274,7 +274,13 @@ impl Bench {
             signed: Ok(true),
             kmods: vec![],
             omitted: Omitted::default(),
+            conf: super::DracutConf::default(),
+            items: Default::default(),
+            setups: super::Setups::default(),
+            root_filesystems: Default::default(),
+            files: BTreeMap::new(),
             dracut_modules: ["base", "ostree"].map(str::to_owned).into(),
+            os_release: OsRelease::new("usr/lib/os-release", Ok("ID=fedora\n".into())),
             units: ["a.service".to_owned()].into(),
             firmware_of: BTreeMap::new(),
         }

@@ -3,7 +3,7 @@
 //! asks for, and the good ones that they must not catch.
 
 use super::testing::{Bench, K, ko, module_path};
-use super::{Answer, CHECKS, Hmac, Omitted, RootDevice, Severity, Tree};
+use super::{Answer, CHECKS, Hmac, Lacking, Omitted, OsRelease, RootDevice, Severity, Tree};
 use crate::initramfs::testing::file;
 use crate::kernel::modules::{ModuleList, ModuleName};
 
@@ -31,7 +31,7 @@ fn the_registry_is_in_order() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), CHECKS.len());
-    for check in &CHECKS {
+    for check in CHECKS {
         assert!(check.about.chars().count() <= 64, "{}", check.name);
         let issue = check.issue.contains('#') || check.issue.starts_with("CVE-");
         assert!(issue, "{}", check.name);
@@ -42,7 +42,7 @@ fn the_registry_is_in_order() {
 #[test]
 fn every_check_finds_the_good_one_good() {
     let bench = based();
-    for check in &CHECKS {
+    for check in CHECKS {
         // The bench has no ostree inside.
         if check.name == "initramfs-ostree" {
             continue;
@@ -63,7 +63,7 @@ fn drivers_that_the_base_had() {
         "{found:?}"
     );
     // Built in now, left out, or no longer in the kernel.
-    bench.change = |tree| tree.omitted.read_conf("omit_drivers+=\" virtio-blk \"");
+    bench.change = |tree| tree.omitted.read_arguments("--omit-drivers virtio-blk");
     let found = bench.findings(ROOT);
     assert!(
         !found.iter().any(|it| it.contains("in the base")),
@@ -77,6 +77,7 @@ fn drivers_that_the_base_had() {
     bench.change = |tree| {
         let text = b"kernel/fs/ext4/ext4.ko\nkernel/fs/jbd2/jbd2.ko\n";
         tree.lists.order = Ok(Some(ModuleList::parse_order(text).unwrap()));
+        tree.modules.retain(|path| path != BLK.as_bytes());
     };
     let found = bench.findings(ROOT);
     assert!(
@@ -94,7 +95,12 @@ fn drivers_that_the_base_had() {
     base.builtin
         .insert(name("xfs"), b"kernel/fs/xfs/xfs.ko".to_vec());
     bench.base = Some(base);
-    assert_eq!(bench.findings(ROOT), [""; 0]);
+    let found = bench.findings(ROOT);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("warning xfs in usr/lib/modules/"),
+        "{found:?}"
+    );
     bench.change = |tree| {
         let text = b"kernel/fs/xfs/xfs.ko\n";
         tree.lists.order = Ok(Some(ModuleList::parse_order(text).unwrap()));
@@ -179,6 +185,57 @@ fn what_the_base_had() {
 }
 
 #[test]
+fn modules_of_dracut_that_have_another_name_now() {
+    const CHECK: &str = "initramfs-regression";
+    const UNIT: &str = "usr/lib/systemd/system/systemd-pcrphase-initrd.service";
+    const MODULES: &str = "usr/lib/dracut/modules.txt";
+    let mut bench = Bench::good();
+    bench.put(MODULES, b"base\nsystemd-pcrphase\n");
+    bench.put(UNIT, b"[Service]\n");
+    bench.base = Some(bench.baseline());
+    bench.put(MODULES, b"base\nsystemd-pcrextend\n");
+    assert_eq!(bench.findings(CHECK), [""; 0]);
+    // No other module is there, or the old one could be.
+    bench.put(MODULES, b"base\n");
+    assert_eq!(bench.findings(CHECK).len(), 1);
+    bench.put(MODULES, b"base\nsystemd-pcrextend\n");
+    bench.change = |tree| tree.dracut_modules.extend(["systemd-pcrphase".to_owned()]);
+    assert!(any(
+        &bench.findings(CHECK),
+        "fatal dracut's module systemd-pcrphase"
+    ));
+    // What it was there for is lost.
+    bench.change = |_| ();
+    bench.inside.remove(UNIT);
+    assert_eq!(bench.findings(CHECK).len(), 2);
+}
+
+#[test]
+fn modules_of_dracut_that_depend_on_an_omitted_one() {
+    const CHECK: &str = "initramfs-regression";
+    const MODULES: &str = "usr/lib/dracut/modules.txt";
+    let mut bench = Bench::good();
+    bench.put(MODULES, b"base\ndrm\nplymouth\n");
+    bench.base = Some(bench.baseline());
+    bench.put(MODULES, b"base\n");
+    bench.change = |tree| {
+        tree.dracut_modules
+            .extend(["drm", "plymouth"].map(str::to_owned));
+        tree.setups
+            .add("plymouth", "depends() {\n    echo drm\n}\n");
+    };
+    assert_eq!(bench.findings(CHECK).len(), 2);
+    bench.change = |tree| {
+        tree.dracut_modules
+            .extend(["drm", "plymouth"].map(str::to_owned));
+        tree.setups
+            .add("plymouth", "depends() {\n    echo drm\n}\n");
+        tree.omitted.read_arguments("-o drm");
+    };
+    assert_eq!(bench.findings(CHECK), [""; 0]);
+}
+
+#[test]
 fn firmware_and_size() {
     let mut bench = Bench::good();
     bench.put("usr/lib/firmware/x/a.bin.xz", b"a");
@@ -197,16 +254,52 @@ fn firmware_and_size() {
     let sizes: [Size; 4] = [
         (|tree| size(tree, 1 << 20), 0),
         (|tree| size(tree, 3 << 20), 1),
-        (|tree| size(tree, 1 << 18), 1),
+        // Another compressor.
+        (|tree| size(tree, 1 << 18), 0),
         (|tree| size(tree, 3 << 19), 0),
     ];
     for (n, (change, expected)) in sizes.into_iter().enumerate() {
         bench.change = change;
         assert_eq!(bench.findings("initramfs-size").len(), expected, "{n}");
     }
+    bench.change = |_| ();
+    bench.put("usr/lib/firmware/big.bin", &[0; 100_000]);
+    bench.base = Some(bench.baseline());
+    bench.inside.remove("usr/lib/firmware/big.bin");
+    let found = bench.findings("initramfs-size");
+    assert!(any(&found, "unpacked; about the"), "{found:?}");
+    // Fedora CoreOS has a budget, and no other system has it.
     bench.base = None;
     bench.change = |tree| size(tree, 200 << 20);
+    assert_eq!(bench.findings("initramfs-size"), [""; 0]);
+    bench.change = |tree| {
+        size(tree, 200 << 20);
+        let text = "ID=fedora\nVARIANT_ID=\"coreos\"\n";
+        tree.os_release = OsRelease::new("usr/lib/os-release", Ok(text.into()));
+    };
     assert_eq!(bench.findings("initramfs-size").len(), 1);
+}
+
+#[test]
+fn a_capped_list_says_how_many_more() {
+    let mut bench = Bench::good();
+    bench.change = |tree| {
+        for number in 0..30 {
+            let path = format!("kernel/x/m{number}.ko");
+            tree.modules.push(path.into_bytes());
+            tree.lacking.push(Lacking {
+                module: format!("/lib/modules/m{number}.ko"),
+                symbol: "s".into(),
+            });
+            tree.leftovers
+                .push(format!("usr/bin/x{number}.rpmostreesave"));
+        }
+    };
+    let found = bench.findings("modules-depmod");
+    assert!(any(&found, ": 20 more of"), "{found:#?}");
+    assert!(any(&found, ": 10 more of"), "{found:#?}");
+    assert_eq!(found.len(), 10 + 1 + 20 + 1);
+    assert!(any(&bench.findings("leftovers"), ": 20 more of"));
 }
 
 fn size(tree: &mut Tree, size: u64) {

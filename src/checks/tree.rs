@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Finding, LISTED, Lacking, Remedy, Severity, Subject, show};
+use super::{Answer, Finding, Lacking, Remedy, Severity, Subject, listed, show};
 use crate::kernel::MODULES;
 use crate::kernel::modules::ModuleName;
 
@@ -25,13 +25,13 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Err(why) => return Err(Answer::CouldNotLook(format!("{path}: {why}"))),
     };
     let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
-    let listed: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
+    let with_line: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
     // depmod lists one of the files of a name: extra/ and updates/ override the kernel's own.
     let is_overridden = |module: &[u8]| {
         ModuleName::of_path(module).is_some_and(|name| dep.path_of(&name).is_some())
     };
     let without_line = on_disk
-        .difference(&listed)
+        .difference(&with_line)
         .filter(|module| !is_overridden(module));
     let without_line = without_line.map(|module| {
         let module = format!("{dir}/{}", show(module));
@@ -42,12 +42,12 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             remedy(),
         )
     });
-    let without_file = listed.difference(&on_disk).map(|module| {
+    let without_file = with_line.difference(&on_disk).map(|module| {
         let found = format!("a line for {}, which is not there", show(module));
         Finding::new(&path, found, "lines of modules on disk only", remedy())
     });
     // Whether the module is ever wanted is not known: Fedora's own have all that they need.
-    let lacking = tree.lacking.iter().map(|Lacking { module, symbol }| {
+    let lacking = tree.lacking.first.iter().map(|Lacking { module, symbol }| {
         let found = format!("it needs the symbol {symbol}, which no one has");
         let expected =
             "all that it needs in the kernel or in another module, or it cannot be loaded";
@@ -55,11 +55,14 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             "install the sub-package that is missing, or the kmod that was built for this kernel";
         Finding::new(module, found, expected, remedy).only(Severity::Warning)
     });
-    Ok(without_line
-        .take(LISTED)
-        .chain(without_file.take(LISTED))
-        .chain(lacking)
-        .collect())
+    let mut findings = listed(without_line.collect());
+    findings.extend(listed(without_file.collect()));
+    findings.extend(lacking);
+    if let (Some(last), more @ 1..) = (findings.last().cloned(), tree.lacking.more) {
+        let found = format!("{more} more of the kind before");
+        findings.push(Finding { found, ..last });
+    }
+    Ok(findings)
 }
 
 pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -78,5 +81,7 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let remedy = Remedy::RebuildOr("remove it in an earlier RUN line");
         Finding::new(path, "a leftover", "nothing there", remedy)
     });
-    Ok(stale.chain(others).collect())
+    let mut findings = listed(stale.collect());
+    findings.extend(listed(others.collect()));
+    Ok(findings)
 }

@@ -2,6 +2,8 @@
 //! What the user says that the root needs, and what every root needs: tables of drivers and
 //! programs.
 
+use clap::ValueEnum;
+
 /// What the root lies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
@@ -52,6 +54,11 @@ const fn program(programs: &'static [&'static str]) -> Need {
 }
 
 impl RootDevice {
+    /// All of them.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied()
+    }
+
     /// The name on the command line.
     pub(super) fn as_str(self) -> &'static str {
         match self {

@@ -93,9 +93,9 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     // A check that --skip excludes is in the report as skipped; one that --only leaves out is not.
     let runs = args.only.is_empty() || args.only.iter().any(|name| name == DRIVER_CHECK);
     let wanted = [
-        ("--root-device", args.root_device.is_empty()),
-        ("--root-fs", args.root_fs.is_empty()),
-        ("--require-driver", args.require_driver.is_empty()),
+        ("--root-device", args.demands.root_device.is_empty()),
+        ("--root-fs", args.demands.root_fs.is_empty()),
+        ("--require-driver", args.demands.require_driver.is_empty()),
     ];
     let wanted = wanted.iter().find(|(_, is_empty)| !is_empty);
     wanted.filter(|_| !runs).map(|(option, _)| {

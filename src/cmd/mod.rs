@@ -2,6 +2,7 @@
 //! The commands: one file for each, with its arguments and its steps in order.
 
 mod build;
+pub mod demands;
 pub mod inspect;
 pub mod rebuild;
 pub mod replace;
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use self::demands::Demands;
 use self::result::publish;
-use crate::checks::{Baseline, Situation, Wanted};
+use crate::checks::{AllLacking, Baseline, Selection, Situation};
 use crate::cli::Global;
 use crate::kernel::kver::Kver;
 use crate::plan::{Backend, Change, Kind};
@@ -57,9 +59,9 @@ pub struct Ending {
     /// Install the initramfs, but clean no caches and do not commit
     #[arg(long)]
     pub no_commit: bool,
-    /// Require this driver, inside or built in; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub require_driver: Vec<String>,
+    /// What is asked of the initramfs.
+    #[command(flatten)]
+    pub demands: Demands,
     /// Do not add the dracut modules that the base's initramfs has
     #[arg(long)]
     pub no_inherit: bool,
@@ -117,14 +119,15 @@ impl Job<'_> {
     ) -> Result<Outcome> {
         let base = base.done();
         let mut wants = self.ending.wants(exec.root(), base.as_ref())?;
+        let selection = Selection {
+            skip: self.ending.demands.skip.clone(),
+            ..Selection::default()
+        };
         let mut options = Options {
             base,
-            wanted: Wanted {
-                drivers: self.ending.require_driver.clone(),
-                ..Wanted::default()
-            },
-            lacking: Vec::new(),
-            selection: None,
+            wanted: self.ending.demands.wanted(),
+            lacking: AllLacking::default(),
+            selection: Some(&selection),
             digests: true,
         };
         let package = kernel.package.clone();

@@ -182,7 +182,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     if !plan.settled
         || ending.no_inherit
         || ending.prove
-        || !ending.require_driver.is_empty()
+        || !ending.demands.is_nothing()
         || unfinished()?.is_some()
     {
         return Ok(None);
@@ -191,6 +191,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
         set: &plan.set,
         kind: plan.kind,
         dracut: &ending.for_dracut(),
+        skip: &ending.demands.skip,
         no_commit: ending.no_commit,
     };
     done::report(exec, &asked)

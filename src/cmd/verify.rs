@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 
 use super::after;
+use super::demands::{Demands, names};
 use super::result::publish;
-use crate::checks::{CHECKS, Check, RootDevice, Selection, Severity, Situation, Wanted};
+use crate::checks::{AllLacking, CHECKS, Check, Selection, Severity, Situation};
 use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::ModuleDir;
@@ -37,21 +37,12 @@ pub struct Args {
     /// Report what this earlier initramfs has and the new one lost
     #[arg(long, value_name = "IMAGE")]
     pub against: Option<PathBuf>,
-    /// Require drivers for a root on this device type; may be repeated
-    #[arg(long, value_enum, value_name = "KIND")]
-    pub root_device: Vec<RootDevice>,
-    /// Require drivers for a root with this file system; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub root_fs: Vec<String>,
-    /// Require this driver, inside or built in; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub require_driver: Vec<String>,
+    /// What is asked of the initramfs.
+    #[command(flatten)]
+    pub demands: Demands,
     /// Run only this check; may be repeated
     #[arg(long, value_name = "CHECK", value_parser = names(), hide_possible_values = true)]
     pub only: Vec<String>,
-    /// Skip this check (recorded in the report); may be repeated
-    #[arg(long, value_name = "CHECK", value_parser = names(), hide_possible_values = true)]
-    pub skip: Vec<String>,
     /// Treat warnings as fatal
     #[arg(long)]
     pub fatal_warnings: bool,
@@ -61,10 +52,6 @@ pub struct Args {
     /// Write the report to FILE too
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-}
-
-fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(CHECKS.iter().map(|check| check.name))
 }
 
 /// Runs the command.
@@ -78,16 +65,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     }
     let selection = Selection {
         only: args.only.clone(),
-        skip: args.skip.clone(),
+        skip: args.demands.skip.clone(),
     };
     let options = verify::Options {
         base: args.against.as_deref().map(verify::against).transpose()?,
-        wanted: Wanted {
-            devices: args.root_device.clone(),
-            filesystems: args.root_fs.clone(),
-            drivers: args.require_driver.clone(),
-        },
-        lacking: Vec::new(),
+        wanted: args.demands.wanted(),
+        lacking: AllLacking::default(),
         selection: Some(&selection),
         digests: global.format == Format::Json || args.report.is_some(),
     };

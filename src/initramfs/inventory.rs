@@ -16,8 +16,8 @@ use super::tree::{Content, Dropped, Reason, Tree};
 /// Which files an [`Inventory`] keeps whole, and what else it makes of data.
 #[derive(Debug, Clone)]
 pub struct Keep {
-    /// Whether a path (without links in it) is wanted.
-    pub wanted: fn(&[u8]) -> bool,
+    /// Whether a file is wanted, by its path (without links in it) and its size.
+    pub wanted: fn(&[u8], u32) -> bool,
     /// Bytes of the largest file to keep. 4 MiB: `modules.builtin` and units have some ten thousand.
     pub file_bytes: u32,
     /// Bytes of all kept files together. 12 MiB: generic images have about 2 MiB of them.
@@ -38,8 +38,11 @@ impl Default for Keep {
 }
 
 /// dracut's own notes, release files, module lists, the dynamic linker's configuration and cache,
-/// units and their generators, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration.
-fn wanted_by_checks(path: &[u8]) -> bool {
+/// units and their generators, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration, what is
+/// small in `etc`.
+fn wanted_by_checks(path: &[u8], size: u32) -> bool {
+    /// Configuration is smaller; an index of hardware in `etc/udev` has 10 MiB.
+    const ETC_MAX: u32 = 64 << 10;
     const NAMES: [&[u8]; 12] = [
         b"modules.txt",
         b"build-parameter.txt",
@@ -65,7 +68,8 @@ fn wanted_by_checks(path: &[u8]) -> bool {
         b"/modules-load.d/",
     ];
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    NAMES.contains(&name) || PARTS.iter().any(|part| memfind(path, part))
+    let is_etc = path.starts_with(b"etc/") && size <= ETC_MAX;
+    is_etc || NAMES.contains(&name) || PARTS.iter().any(|part| memfind(path, part))
 }
 
 fn memfind(haystack: &[u8], needle: &[u8]) -> bool {
@@ -163,7 +167,7 @@ impl Inventory {
         let keep = entry.kind() == Kind::File
             && entry.size <= self.keep.file_bytes
             && self.kept.saturating_add(entry.size.into()) <= self.keep.total_bytes
-            && (self.keep.wanted)(&path);
+            && (self.keep.wanted)(&path, entry.size);
         let content = if self.keep.digests && entry.kind() == Kind::File {
             let mut hashed = Hashed {
                 inner: body,

@@ -6,6 +6,7 @@
 //! hostile one either, makes it panic or costs more than its own length.
 
 mod alias;
+mod conf;
 mod elf;
 mod index;
 mod modinfo;
@@ -20,6 +21,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use alias::Aliases;
+pub use conf::Conf;
 pub use index::{IndexError, aliased};
 pub use modinfo::{Modinfo, ModinfoError};
 pub use packed::{MAX_UNPACKED, unpack};

@@ -26,6 +26,8 @@ pub struct Asked<'a> {
     pub kind: Kind,
     /// What the user put after `--`.
     pub dracut: &'a [String],
+    /// Checks that need not have looked.
+    pub skip: &'a [String],
     /// `--no-commit`.
     pub no_commit: bool,
 }
@@ -46,6 +48,7 @@ pub fn report(exec: &Exec, asked: &Asked) -> Result<Option<Value>> {
         && text("/outcome") == Some("committed")
         && text("/kernel/after/kver") == Some(kver.as_str())
         && brought(&report, asked.set)
+        && skipped(&report).all(|check| asked.skip.iter().any(|it| it == check))
         && commands(exec, &report, asked)?;
     let files = [
         ("vmlinuz", "/kernel/after/vmlinuz_sha256"),
@@ -67,6 +70,13 @@ fn brought(report: &Value, set: &KernelSet) -> bool {
     let all: BTreeSet<_> = sources.clone().map(|it| it.nevra.to_string()).collect();
     let mut own = sources.filter(|it| it.belongs_to(&set.kver));
     packages.is_subset(&all) && own.all(|it| packages.contains(&it.nevra.to_string()))
+}
+
+/// The checks that the earlier run did not let look.
+fn skipped(report: &Value) -> impl Iterator<Item = &str> {
+    let checks = report["checks"].as_array().into_iter().flatten();
+    let skipped = checks.filter(|check| check["answer"] == "skipped");
+    skipped.map(|check| check["check"].as_str().unwrap_or_default())
 }
 
 fn packages(report: &Value) -> impl Iterator<Item = String> {

@@ -16,7 +16,7 @@ use super::clean::{Clean, renew_hmac};
 use super::hold;
 use super::locate::Kernel;
 use super::workspace::{TMP, Workspace};
-use crate::checks::{Baseline, Lacking};
+use crate::checks::{AllLacking, Baseline, Lacking};
 use crate::initramfs;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
@@ -24,9 +24,6 @@ use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, depmod, dracut};
-
-/// How many modules are named that lack a symbol.
-const LACKING: usize = 20;
 
 /// What dracut's log says about the initramfs that the initramfs itself does not show.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +47,7 @@ pub struct Candidate {
     /// What dracut's log says of it.
     pub notes: Notes,
     /// Modules that depmod says cannot be loaded.
-    pub lacking: Vec<Lacking>,
+    pub lacking: AllLacking,
     /// What the user should know if `.vmlinuz.hmac` was written anew.
     pub renewed: Option<String>,
     root: Root,
@@ -64,7 +61,7 @@ impl Candidate {
         Self {
             path: candidate_path(&kernel.kver),
             notes: Notes::default(),
-            lacking: Vec::new(),
+            lacking: AllLacking::default(),
             renewed: None,
             root: root.clone(),
             syncing: None,
@@ -224,7 +221,7 @@ pub fn prove(
 }
 
 /// What is to be done before dracut is asked for anything. Returns the modules that cannot be loaded.
-fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<Vec<Lacking>> {
+fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<AllLacking> {
     let root = exec.root();
     workspace.remove_tmp()?;
     for (name, _) in root.list(kver.dir())? {
@@ -264,13 +261,11 @@ fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> 
 }
 
 /// Returns the modules that cannot be loaded.
-fn run_depmod(exec: &Exec, kver: &Kver) -> Result<Vec<Lacking>> {
+fn run_depmod(exec: &Exec, kver: &Kver) -> Result<AllLacking> {
     let with_map = depmod::has_map(exec.root(), kver)?;
-    let mut lacking = Vec::new();
+    let mut lacking = AllLacking::default();
     exec.run(&depmod::all(kver, with_map), &mut |line| {
-        if let Some((module, symbol)) = depmod::unknown_symbol(line)
-            && lacking.len() < LACKING
-        {
+        if let Some((module, symbol)) = depmod::unknown_symbol(line) {
             lacking.push(Lacking {
                 module: module.to_owned(),
                 symbol: symbol.to_owned(),

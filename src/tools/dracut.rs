@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! dracut: the one run that builds the initramfs, and what its log lines mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
-use crate::checks::Omitted;
+use crate::checks::{DracutConf, Omitted, Setups};
 use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
@@ -11,12 +12,12 @@ use crate::sys::root::{self, Root};
 /// Where dracut's modules are, relative to the root.
 pub const MODULES_D: &str = "usr/lib/dracut/modules.d";
 
-/// Where dracut's configuration is; in an image that is not deployed `etc` may be in `usr`.
+/// Where dracut's configuration is, the first one first; in an image that is not deployed `etc` may be in `usr`.
 const CONF_DIRS: [&str; 4] = [
-    "usr/lib/dracut/dracut.conf.d",
-    "usr/etc/dracut.conf.d",
     "etc/dracut.conf.d",
+    "usr/etc/dracut.conf.d",
     "run/initramfs/dracut.conf.d",
+    "usr/lib/dracut/dracut.conf.d",
 ];
 
 /// The largest file of configuration that is read (bytes).
@@ -80,16 +81,40 @@ pub fn modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     Ok(names.map(plain).collect())
 }
 
-/// What dracut's configuration leaves out.
+/// What dracut's configuration says. Of several files of one name dracut reads the first one.
 ///
 /// # Errors
 /// When a file of it cannot be read.
-pub fn omitted(root: &Root) -> Result<Omitted, root::Error> {
-    let mut omitted = Omitted::default();
+pub fn conf(root: &Root) -> Result<DracutConf, root::Error> {
+    let mut conf = DracutConf::default();
     for (_, text) in configuration(root)? {
-        omitted.read_conf(&text);
+        conf.add(&text);
     }
-    Ok(omitted)
+    Ok(conf)
+}
+
+/// The files of the configuration in the order in which dracut reads them, with their text. Of two drop-ins with the same
+/// name, the one in the first directory of `CONF_DIRS` is read.
+fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
+    let mut files = BTreeMap::new();
+    for dir in CONF_DIRS {
+        let names = root.list(dir)?.into_iter();
+        let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+        for name in names.filter(|name| name.ends_with(".conf")) {
+            let path = format!("{dir}/{name}");
+            files.entry(name).or_insert(path);
+        }
+    }
+    let mut found = Vec::new();
+    for file in iter::once("etc/dracut.conf".to_owned()).chain(files.into_values()) {
+        // Only what leads to a file is read; `/dev/null` switches one off.
+        if root.is_file(&file)?
+            && let Some(text) = root.read(&file, CONF_MAX)?
+        {
+            found.push((file, String::from_utf8_lossy(&text).into_owned()));
+        }
+    }
+    Ok(found)
 }
 
 /// The files of the configuration that ask for a driver.
@@ -108,27 +133,6 @@ pub fn asking_for_driver(root: &Root, driver: &str) -> Result<Vec<String>, root:
     Ok(files.map(|(file, _)| file).collect())
 }
 
-/// The files of the configuration, with their text.
-fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
-    let mut files = vec!["etc/dracut.conf".to_owned()];
-    for dir in CONF_DIRS {
-        let names = root.list(dir)?.into_iter();
-        let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
-        let confs = names.filter(|name| name.ends_with(".conf"));
-        files.extend(confs.map(|name| format!("{dir}/{name}")));
-    }
-    let mut found = Vec::new();
-    for file in files {
-        // Only what leads to a file is read; `/dev/null` switches one off.
-        if root.is_file(&file)?
-            && let Some(text) = root.read(&file, CONF_MAX)?
-        {
-            found.push((file, String::from_utf8_lossy(&text).into_owned()));
-        }
-    }
-    Ok(found)
-}
-
 /// The kernel module that a line of dracut-install says is not there: neither a file nor built in. It stops there, and
 /// dracut prints `FAILED: … -m MODULE…` next.
 pub fn absent_module(line: &str) -> Option<&str> {
@@ -142,6 +146,33 @@ pub fn failed_modules(line: &str) -> Vec<&str> {
     let mut words = words.unwrap_or_default().split_whitespace();
     words.by_ref().find(|word| *word == "-m");
     words.collect()
+}
+
+/// What dracut's configuration leaves out.
+///
+/// # Errors
+/// As [`conf`].
+pub fn omitted(root: &Root) -> Result<Omitted, root::Error> {
+    Ok(conf(root)?.omitted)
+}
+
+/// What dracut's modules on disk say about themselves.
+///
+/// # Errors
+/// When a script cannot be read.
+pub fn setups(root: &Root) -> Result<Setups, root::Error> {
+    let mut setups = Setups::default();
+    for (name, _) in root.list(MODULES_D)? {
+        let name = name.to_string_lossy();
+        let script = format!("{MODULES_D}/{name}/module-setup.sh");
+        if root.is_file(&script)?
+            && let Some(text) = root.read(&script, CONF_MAX)?
+        {
+            let module = name.get(2..).unwrap_or_default();
+            setups.add(module, &String::from_utf8_lossy(&text));
+        }
+    }
+    Ok(setups)
 }
 
 /// The module that a line of the log says cannot be added. dracut stops there, before any work.

@@ -124,6 +124,7 @@ impl Bed {
         ] {
             fs_err::create_dir_all(bed.path(name)).unwrap();
         }
+        bed.write("usr/lib/os-release", "ID=stub\n");
         for name in ["bin", "sbin", "lib"] {
             symlink(format!("usr/{name}"), bed.path(name)).unwrap();
         }

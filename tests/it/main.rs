@@ -42,6 +42,8 @@ mod looks;
 #[cfg(test)]
 mod man;
 #[cfg(test)]
+mod modprobe;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod packaging;

@@ -109,7 +109,7 @@ fn synopsis(usage: &str) -> Vec<u8> {
 fn checks() -> Vec<u8> {
     let mut roff = Roff::new();
     roff.control("SH", ["CHECKS"]);
-    for check in &CHECKS {
+    for check in CHECKS {
         roff.control("TP", []);
         roff.text([
             bold(check.name),

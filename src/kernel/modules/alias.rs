@@ -94,7 +94,7 @@ fn normalise(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether the whole of `text` matches. On a mismatch the last star takes one byte more; stars
 /// before it never need another look.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
     loop {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::checks::{Baseline, Image, Kmod, is_foreign, plain_firmware};
+use crate::checks::{self, Baseline, Image, Kmod, OsRelease, is_foreign, plain_firmware};
 use crate::initramfs::Inventory;
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
@@ -26,6 +26,100 @@ const TEXT_MAX: u64 = 8 << 20;
 pub(super) fn config(root: &Root, kver: &Kver) -> Result<Option<String>, String> {
     let config = text(root, &format!("{}/config", kver.dir()));
     config.map_err(|error| error.to_string())
+}
+
+/// The os-release file that ostree reads.
+pub(super) fn os_release(root: &Root) -> OsRelease {
+    const VENDOR: &str = "usr/lib/os-release";
+    const ETC: &str = "etc/os-release";
+    // ostree reads the second one only if the first one, or the target of its link, is absent.
+    let path = match root.stat(VENDOR) {
+        Ok(None) => ETC,
+        _ => VENDOR,
+    };
+    let text = match root.read(path, TEXT_MAX) {
+        Ok(Some(bytes)) => {
+            String::from_utf8(bytes).map_err(|_| "text that is not UTF-8".to_owned())
+        }
+        Ok(None) => Err("no such file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    OsRelease::new(path, text)
+}
+
+/// The largest file of configuration that is compared (bytes).
+const COPY_MAX: u64 = 64 << 10;
+
+/// The tree's files that dracut copies; see [`checks::Tree::files`].
+pub(super) fn copied(
+    root: &Root,
+    inventory: &Inventory,
+) -> Result<BTreeMap<String, Vec<u8>>, root::Error> {
+    let mut paths = checks::copies(inventory);
+    for dir in checks::COPIED_DIRS {
+        let names = root.list(dir)?.into_iter();
+        let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+        let confs = names.filter(|name| name.ends_with(".conf"));
+        paths.extend(confs.map(|name| format!("{dir}{name}")));
+    }
+    let mut files = BTreeMap::new();
+    for path in paths {
+        // Before deployment `etc` may be in `usr`.
+        for place in [path.clone(), format!("usr/{path}")] {
+            let meta = root.stat(&place).ok().flatten();
+            let is_small =
+                meta.is_some_and(|it| it.kind == root::Kind::File && it.size <= COPY_MAX);
+            // An ordinary user may not read all of them.
+            if is_small && let Ok(Some(bytes)) = root.read(&place, COPY_MAX) {
+                files.insert(path, bytes);
+                break;
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Those of the absolute paths that are there.
+pub(super) fn on_disk(root: &Root, items: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_there = |path: &&String| root.stat(path.as_str()).is_ok_and(|it| it.is_some());
+    items.iter().filter(is_there).cloned().collect()
+}
+
+/// File systems that the tree names as its root's: in fstab, in kernel arguments, in what bootc
+/// installs by.
+pub(super) fn root_filesystems(root: &Root) -> Result<BTreeSet<String>, root::Error> {
+    let mut names = BTreeSet::new();
+    for fstab in ["etc/fstab", "usr/etc/fstab"] {
+        let text = text(root, fstab).unwrap_or_default().unwrap_or_default();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let mut fields = line.split_whitespace().skip(1);
+            if let (Some("/" | "/sysroot"), Some(kind)) = (fields.next(), fields.next()) {
+                names.extend(kind.split(',').map(str::to_owned));
+            }
+        }
+    }
+    for dir in [
+        "usr/lib/bootc/kargs.d",
+        "usr/lib/bootc/install",
+        "etc/bootc/install",
+    ] {
+        for (name, _) in root.list(dir)? {
+            let path = format!("{dir}/{}", name.to_string_lossy());
+            let text = text(root, &path).unwrap_or_default().unwrap_or_default();
+            let kargs = text.split(['"', '\'', ' ', '\n', ',']);
+            let types = kargs.filter_map(|karg| karg.strip_prefix("rootfstype="));
+            names.extend(types.map(str::to_owned));
+            names.extend(text.lines().filter_map(bootc_type));
+        }
+    }
+    Ok(names)
+}
+
+/// The file system in a line `type = "xfs"` or `root-fs-type = "xfs"` of bootc's configuration.
+fn bootc_type(line: &str) -> Option<String> {
+    let (key, value) = line.split_once('=')?;
+    let is_type = ["type", "root-fs-type"].contains(&key.trim());
+    is_type.then(|| value.trim().trim_matches('"').to_owned())
 }
 
 fn text(root: &Root, path: &str) -> Result<Option<String>, root::Error> {

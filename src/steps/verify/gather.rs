@@ -47,6 +47,7 @@ pub(super) fn tree(
     let shadows = shadows(root, Some((kver.as_str(), &files)))?;
     let modules = only_modules(files);
     let link = root.read_link(format!("{}/vmlinuz", kver.dir()))?;
+    let conf = dracut::conf(root)?;
     let lists = lists(root, kver);
     let order = lists.order.as_ref().ok().and_then(Option::as_ref);
     let kmods = around::kmods(root, kver, &modules, order);
@@ -64,12 +65,13 @@ pub(super) fn tree(
         leftovers: leftovers(root)?,
         config,
         packings,
-        omitted: dracut::omitted(root)?,
-        dracut_modules: if compared {
-            dracut::modules(root)?
-        } else {
-            BTreeSet::new()
-        },
+        omitted: conf.omitted.clone(),
+        items: around::on_disk(root, &conf.items),
+        conf,
+        setups: dracut::setups(root)?,
+        root_filesystems: around::root_filesystems(root)?,
+        files: BTreeMap::new(),
+        dracut_modules: dracut::modules(root)?,
         units: if compared {
             around::units(root)?
         } else {
@@ -87,6 +89,7 @@ pub(super) fn tree(
         stale_dirs,
         vmlinuz_link: link.map(|target| target.to_string_lossy().into_owned()),
         initramfs,
+        os_release: around::os_release(root),
         lacking: options.lacking.clone(),
     };
     Ok((tree, vmlinuz.sha256))

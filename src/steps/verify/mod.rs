@@ -19,7 +19,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::generate::Candidate;
-use crate::checks::{self, Baseline, Database, Image, Lacking, Selection, Subject, Tree, Wanted};
+use crate::checks::{
+    self, AllLacking, Baseline, Database, Image, Selection, Subject, Tree, Wanted,
+};
 use crate::kernel::kver::Kver;
 use crate::plan::AS_ROOT;
 use crate::report::{self, Answers, Outcome};
@@ -55,7 +57,7 @@ pub struct Options<'a> {
     /// What the root needs.
     pub wanted: Wanted,
     /// Modules that depmod said cannot be loaded.
-    pub lacking: Vec<Lacking>,
+    pub lacking: AllLacking,
     /// Which checks look.
     pub selection: Option<&'a Selection>,
     /// Whether the verdict has digests. Only reports show them, and they cost as much as all checks together.
@@ -122,6 +124,9 @@ pub fn look(
     let (mut tree, vmlinuz_sha256) = around.context("reading the tree")?;
     if let Some(base) = &options.base {
         tree.firmware_of = around::firmware_of(root, &image, base);
+    }
+    if let Image::Read { inventory, .. } = &image {
+        tree.files = around::copied(root, inventory)?;
     }
     let answers = answers(kver, Some(&tree), &image, options);
     Ok(Verdict {

@@ -37,8 +37,13 @@ impl<'p> Draft<'p> {
     /// A copy of a good one.
     pub fn new(place: &Place, products: &'p Products, base: Base) -> Self {
         let tree = base.has_tree().then(|| products.tree(base));
+        let layer = place.layer(tree.as_deref());
+        // The products keep little of a tree.
+        if base.has_tree() && !layer.root().join("usr/lib/os-release").exists() {
+            fs_err::write(layer.root().join("usr/lib/os-release"), "ID=debian\n").unwrap();
+        }
         Self {
-            layer: place.layer(tree.as_deref()),
+            layer,
             image: Image::Product(products.image(base)),
             kver: products.kver(base).to_owned(),
             args: Vec::new(),

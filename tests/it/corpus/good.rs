@@ -6,6 +6,7 @@ use std::io::Read;
 use ostree_kernel::initramfs::random_tail;
 
 use super::archive::{Archive, DIR, FILE, PROGRAM};
+use super::broken::never_installed;
 use super::case::{Case, Kind};
 use super::draft::{Draft, pack};
 use super::products::Base;
@@ -176,6 +177,54 @@ fn contents() -> Vec<Case> {
             Base::TrixieNew,
             "root drivers that were modules are built in",
             built_in,
+        ),
+        good(
+            "no-roots-in-a-sub-package",
+            Base::TrixieNew,
+            "file systems that nobody's root is on are in a package that is not installed",
+            |draft| never_installed(draft, &["sysv", "orangefs", "romfs"]),
+        ),
+        good(
+            "dependency-blacklisted",
+            Base::TrixieSlim,
+            "a blacklist line, which does not hold for a dependency",
+            |draft| {
+                let lines = "blacklist libcrc32c\n";
+                draft
+                    .archive()
+                    .put("etc/modprobe.d/hardening.conf", FILE, lines);
+                draft.args.extend(["--root-fs", "xfs"].map(str::to_owned));
+            },
+        ),
+        good(
+            "install-line-of-softdeps",
+            Base::TrixieSlim,
+            "an install line that kmod ignores, since the module has softdeps",
+            |draft| {
+                let lines = "install btrfs /bin/false\n";
+                draft
+                    .archive()
+                    .put("etc/modprobe.d/hardening.conf", FILE, lines);
+                draft.args.extend(["--root-fs", "btrfs"].map(str::to_owned));
+            },
+        ),
+        good(
+            "install-line-of-a-dependency-with-softdeps",
+            Base::TrixieSlim,
+            "libcrc32c has a softdep that resolves, so that kmod loads it for xfs",
+            |draft| {
+                let lines = "install libcrc32c /bin/false\n";
+                draft
+                    .archive()
+                    .put("etc/modprobe.d/hardening.conf", FILE, lines);
+                draft.args.extend(["--root-fs", "xfs"].map(str::to_owned));
+            },
+        ),
+        good(
+            "root-fs-by-its-alias",
+            Base::TrixieSlim,
+            "ext3 is served by ext4, which is built in",
+            |draft| draft.args.extend(["--root-fs", "ext3"].map(str::to_owned)),
         ),
         good("shell-init", Base::TrixieSlim, "a shell /init", |draft| {
             let archive = draft.archive();

@@ -6,13 +6,13 @@ use super::modules::forget_inside;
 use crate::corpus::archive::FILE;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
-use crate::corpus::products::Base::{BookwormOld, TrixieNew, TrixieOld, TrixieSlim};
+use crate::corpus::products::Base::{BookwormOld, TrixieBootc, TrixieNew, TrixieOld, TrixieSlim};
 
 const ROOT: &str = "initramfs-root-drivers";
 const REGRESSION: &str = "initramfs-regression";
 
 pub fn cases() -> Vec<Case> {
-    let rooms = [lost(), sub_packages(), wanted(), regression()];
+    let rooms = [lost(), sub_packages(), wanted(), blocked(), regression()];
     rooms.into_iter().flatten().collect()
 }
 
@@ -60,7 +60,7 @@ fn lost() -> Vec<Case> {
 }
 
 /// Removes modules from the disk and from the image, as if their package had been forgotten.
-fn never_installed(draft: &mut Draft, modules: &[&str]) {
+pub fn never_installed(draft: &mut Draft, modules: &[&str]) {
     draft.against(TrixieOld);
     forget_inside(draft, modules);
     let is_one = |path: &str| {
@@ -164,7 +164,7 @@ fn wanted() -> Vec<Case> {
                     let built_in = ["nvme", "ext4", "virtiofs"];
                     !built_in.iter().any(|name| line.contains(name))
                 });
-                let modules = [
+                let mut modules = vec![
                     "virtio_blk",
                     "virtio_scsi",
                     "sd_mod",
@@ -172,10 +172,89 @@ fn wanted() -> Vec<Case> {
                     "nbd",
                     "rbd",
                 ];
+                // A module of some kernels, built into others.
+                if draft
+                    .modules()
+                    .iter()
+                    .any(|path| path.contains("/virtiofs.ko"))
+                {
+                    modules.push("virtiofs");
+                }
                 forget_inside(draft, &modules);
             },
         ),
     ]
+}
+
+/// Drivers that are inside, and that modprobe does not load.
+fn blocked() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, conf, filesystem, comes_of) in [
+        (
+            "dependency-blocked",
+            "install raid6_pq /bin/false\n",
+            "btrfs",
+            "secureblue/secureblue#1052",
+        ),
+        (
+            "dependency-blocked-by-pattern",
+            "install raid6* /bin/true\n",
+            "btrfs",
+            "secureblue/secureblue#1052",
+        ),
+        (
+            "file-system-is-no-alias",
+            "alias fs-xfs off\n",
+            "xfs",
+            "openshift/os#1951",
+        ),
+    ] {
+        cases.push(broken(name, TrixieSlim, comes_of, &[ROOT], move |draft| {
+            draft
+                .archive()
+                .put("etc/modprobe.d/hardening.conf", FILE, conf);
+            draft
+                .args
+                .extend(["--root-fs", filesystem].map(str::to_owned));
+        }));
+    }
+    cases.push(broken(
+        "composefs-driver-blocked",
+        TrixieSlim,
+        "secureblue/secureblue#1052",
+        &[ROOT],
+        |draft| {
+            let on = "[composefs]\nenabled = yes\n";
+            draft
+                .archive()
+                .replace("usr/lib/ostree/prepare-root.conf", on);
+            draft.write("usr/lib/ostree/prepare-root.conf", on);
+            let lines = "install erofs /bin/false\n";
+            draft
+                .archive()
+                .put("etc/modprobe.d/hardening.conf", FILE, lines);
+        },
+    ));
+    cases.push(broken(
+        "bootc-without-overlay",
+        TrixieBootc,
+        "secureblue/secureblue#1052",
+        &[ROOT],
+        |draft| forget_inside(draft, &["overlay"]),
+    ));
+    // btrfs goes with a kernel of another vendor; the user says that the root is on it.
+    cases.push(broken(
+        "root-fs-of-no-kernel",
+        TrixieSlim,
+        "okd-project/okd#1908",
+        &[ROOT],
+        |draft| {
+            draft
+                .args
+                .extend(["--root-fs", "bcachefs"].map(str::to_owned));
+        },
+    ));
+    cases
 }
 
 fn regression() -> Vec<Case> {

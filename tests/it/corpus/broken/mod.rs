@@ -10,6 +10,8 @@ mod programs;
 mod squash;
 mod system;
 
+pub use drivers::never_installed;
+
 use super::case::{Case, Kind};
 use super::draft::Draft;
 use super::products::Base;

@@ -16,7 +16,14 @@ const UNITS: &str = "usr/lib/systemd/system";
 const WRAPPER: &str = "#!/usr/bin/sh\n# Wrapper created by rpm-ostree to override the program\nexec /usr/bin/rpm-ostree cliwrap $0 \"$@\"\n";
 
 pub fn cases() -> Vec<Case> {
-    let rooms = [ostree(), initrd_release(), bootc(), wrappers()];
+    let rooms = [
+        ostree(),
+        initrd_release(),
+        bootc(),
+        wrappers(),
+        os_release(),
+        intent(),
+    ];
     rooms.into_iter().flatten().collect()
 }
 
@@ -200,4 +207,50 @@ fn wrappers() -> Vec<Case> {
         }));
     }
     cases
+}
+
+fn os_release() -> Vec<Case> {
+    const PLACE: &str = "usr/lib/os-release";
+    let of = |name: &str, change: fn(&mut Draft)| {
+        let comes_of = "deploy: ostree: Reading /etc/os-release: No such file or directory";
+        broken(name, TrixieSlim, comes_of, &["os-release"], change)
+    };
+    vec![
+        of("no-os-release", |draft| draft.remove(PLACE)),
+        of("os-release-without-a-title", |draft| {
+            draft.write(PLACE, "NAME=Fedora\n");
+        }),
+        of("os-release-link-to-nothing", |draft| {
+            draft.remove(PLACE);
+            draft.link(PLACE, "release.d/os-release");
+        }),
+    ]
+}
+
+/// The tree's prepare-root.conf came after the initramfs.
+fn intent() -> Vec<Case> {
+    const CONF: &str = "ostree/prepare-root.conf";
+    const ON: &str = "[composefs]\nenabled = yes\n";
+    let of = |name: &str, change: fn(&mut Draft)| {
+        broken(
+            name,
+            TrixieSlim,
+            "openshift/os#1678",
+            &["initramfs-intent"],
+            change,
+        )
+    };
+    vec![
+        of("composefs-after-the-initramfs", |draft| {
+            draft.write(&format!("usr/lib/{CONF}"), ON);
+        }),
+        of("composefs-after-the-initramfs-in-etc", |draft| {
+            draft.write(&format!("etc/{CONF}"), ON);
+        }),
+        of("composefs-off-inside", |draft| {
+            draft.write(&format!("usr/lib/{CONF}"), ON);
+            let off = "[composefs]\nenabled = no\n";
+            draft.archive().replace(&format!("usr/lib/{CONF}"), off);
+        }),
+    ]
 }

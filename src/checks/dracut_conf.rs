@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! dracut's configuration, `dracut.conf(5)`: what it asks for and what it leaves out.
+//!
+//! Text in, names out. The files are shell scripts; only plain assignments are understood.
+
+use std::collections::BTreeSet;
+
+use super::Omitted;
+use crate::kernel::modules::ModuleName;
+
+/// What the configuration says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DracutConf {
+    /// What it leaves out.
+    pub omitted: Omitted,
+    /// dracut's modules that it asks for.
+    pub modules: BTreeSet<String>,
+    /// Drivers that it asks for.
+    pub drivers: BTreeSet<ModuleName>,
+    /// Files that it asks for, as absolute paths.
+    pub items: BTreeSet<String>,
+}
+
+/// One assignment.
+struct Assignment {
+    name: String,
+    words: Vec<String>,
+    /// `+=`.
+    appends: bool,
+    /// The line is indented, as below an `if`: it may be that it never holds.
+    is_conditional: bool,
+}
+
+impl DracutConf {
+    /// Adds what a file says. dracut reads files in the order of their names.
+    pub fn add(&mut self, text: &str) {
+        for it in assignments(text) {
+            let omits = it.name.starts_with("omit_");
+            if !omits && it.is_conditional {
+                continue;
+            }
+            let words = it.words.iter().map(String::as_str);
+            let literal = words.filter(|word| !word.contains(['$', '`', '*', '?', '[', '=']));
+            match it.name.as_str() {
+                "omit_dracutmodules" => {
+                    restart(&mut self.omitted.dracut_modules, &it);
+                    self.omitted.add_modules(literal);
+                }
+                "omit_drivers" => {
+                    restart(&mut self.omitted.drivers, &it);
+                    self.omitted.add_drivers(literal);
+                }
+                "add_dracutmodules" | "force_add_dracutmodules" => {
+                    restart(&mut self.modules, &it);
+                    self.modules.extend(literal.map(str::to_owned));
+                }
+                "add_drivers" | "force_drivers" | "filesystems" => {
+                    restart(&mut self.drivers, &it);
+                    let names = literal.map(|word| word.split(".ko").next().unwrap_or(word));
+                    let names = names.filter_map(|name| ModuleName::new(name.as_bytes()));
+                    self.drivers.extend(names);
+                }
+                "install_items" => {
+                    restart(&mut self.items, &it);
+                    let paths = literal.filter(|word| word.starts_with('/'));
+                    self.items.extend(paths.map(str::to_owned));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `=` in place of `+=` begins anew.
+fn restart<T>(words: &mut BTreeSet<T>, assignment: &Assignment) {
+    if !assignment.appends && !assignment.is_conditional {
+        words.clear();
+    }
+}
+
+fn assignments(text: &str) -> Vec<Assignment> {
+    let mut all = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some((name, value)) = line.split_once('=') else {
+            continue;
+        };
+        let is_conditional = name.starts_with([' ', '\t']);
+        let (name, appends) = match name.trim().strip_suffix('+') {
+            Some(name) => (name, true),
+            None => (name.trim(), false),
+        };
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            continue;
+        }
+        all.push(Assignment {
+            words: value_words(value, &mut lines),
+            name: name.to_owned(),
+            appends,
+            is_conditional,
+        });
+    }
+    all
+}
+
+/// The words of a value: of the quoted text, which may go on in the lines after it, or up to a comment.
+fn value_words<'a>(value: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut text = String::new();
+    let mut quote = None;
+    let mut line = value;
+    loop {
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), _) if c == open => quote = None,
+                (None, '"' | '\'') => quote = Some(c),
+                (None, '#') => break,
+                (Some(_), '\\') => text.push(' '),
+                _ => text.push(c),
+            }
+        }
+        if quote.is_none() {
+            break;
+        }
+        let Some(next) = lines.next() else {
+            break;
+        };
+        text.push(' ');
+        line = next;
+    }
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conf(text: &str) -> DracutConf {
+        let mut conf = DracutConf::default();
+        conf.add(text);
+        conf
+    }
+
+    #[test]
+    fn what_is_left_out() {
+        let conf = conf(
+            "# omit_dracutmodules+=\" a \"\n omit_dracutmodules+=\" lvm  mdraid \" # why\nomit_drivers+=' floppy nvidia-drm.ko '\nadd_drivers+=\" x \"\n",
+        );
+        let modules: Vec<_> = conf
+            .omitted
+            .dracut_modules
+            .iter()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(modules, ["lvm", "mdraid"]);
+        let drivers: Vec<_> = conf
+            .omitted
+            .drivers
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(drivers, ["floppy", "nvidia_drm"]);
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        let conf = conf(
+            "add_dracutmodules+=\" old \"\nadd_dracutmodules=\" multipath\n  nvmf \"\nforce_add_dracutmodules+=\" $(x) \"\nif true; then\n    add_dracutmodules+=\" never \"\nfi\nadd_drivers+=\" mpt3sas.ko =drivers/x a-b \"\nfilesystems+=' xfs '\ninstall_items+=\" /etc/a /etc/*.b relative $dir/x \"\nhostonly=no\n",
+        );
+        let words = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&conf.modules), "multipath nvmf");
+        let drivers: Vec<_> = conf.drivers.iter().map(ToString::to_string).collect();
+        assert_eq!(drivers, ["a_b", "mpt3sas", "xfs"]);
+        assert_eq!(words(&conf.items), "/etc/a");
+    }
+
+    #[test]
+    fn a_quote_that_does_not_close_ends_with_the_file() {
+        assert_eq!(conf("install_items+=\" /a\n/b").items.len(), 2);
+    }
+}

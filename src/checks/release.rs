@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! os-release: ostree takes a deployment's title from it, and deploys nothing without one.
+
+use std::collections::BTreeMap;
+
+use super::{Answer, Finding, Subject};
+
+/// The os-release file that ostree reads (`ostree-sysroot-deploy.c`): `usr/lib/os-release`, or
+/// `etc/os-release` where that is absent.
+#[derive(Debug, Clone)]
+pub struct OsRelease {
+    path: &'static str,
+    /// Its fields, or why it cannot be read.
+    fields: Result<BTreeMap<String, String>, String>,
+}
+
+impl OsRelease {
+    /// Parses the text of the file at `path`, or keeps the reason why it cannot be read.
+    pub fn new(path: &'static str, text: Result<String, String>) -> Self {
+        let fields = text.map(|text| text.lines().filter_map(field).collect());
+        Self { path, fields }
+    }
+
+    /// Returns a field's value, without its quotes.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let fields = self.fields.as_ref().ok()?;
+        fields.get(name).map(String::as_str)
+    }
+}
+
+/// Parses `NAME=value`. Like ostree, skips comments and values whose quotes do not close.
+fn field(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once('=')?;
+    if name.starts_with('#') {
+        return None;
+    }
+    Some((name.to_owned(), unquoted(value)?))
+}
+
+/// Removes quotes as a shell does; `None` if one does not close.
+fn unquoted(value: &str) -> Option<String> {
+    let mut plain = String::new();
+    let mut quote = None;
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None | Some('"'), '\\') => plain.push(chars.next()?),
+            _ => plain.push(c),
+        }
+    }
+    quote.is_none().then_some(plain)
+}
+
+pub fn os_release(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let release = &subject.tree()?.os_release;
+    let found = match &release.fields {
+        Ok(_) if release.get("PRETTY_NAME").or(release.get("ID")).is_some() => return Ok(vec![]),
+        Ok(_) => "neither PRETTY_NAME nor ID",
+        Err(why) => why,
+    };
+    let expected = "a PRETTY_NAME or an ID, or ostree refuses to deploy the image";
+    let remedy = "reinstall the package that owns it (fedora-release-common, centos-release), or copy the base's file back";
+    Ok(vec![Finding::new(release.path, found, expected, remedy)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::testing::Bench;
+
+    const CHECK: &str = "os-release";
+
+    #[test]
+    fn quotes_as_in_a_shell() {
+        for (line, expected) in [
+            ("ID=fedora", Some(("ID", "fedora"))),
+            (
+                "PRETTY_NAME=\"A \\\"B\\\" C\"",
+                Some(("PRETTY_NAME", "A \"B\" C")),
+            ),
+            ("NAME='it is'", Some(("NAME", "it is"))),
+            ("PRETTY_NAME=\"open", None),
+            ("#ID=x", None),
+            ("ID", None),
+        ] {
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(field(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn ostree_needs_a_title() {
+        let mut bench = Bench::good();
+        assert_eq!(bench.findings(CHECK), [""; 0]);
+        bench.change = |tree| {
+            tree.os_release = OsRelease::new("usr/lib/os-release", Ok("PRETTY_NAME=x".into()));
+        };
+        assert_eq!(bench.findings(CHECK), [""; 0]);
+        for change in [
+            (|tree| tree.os_release = OsRelease::new("etc/os-release", Err("no such file".into())))
+                as fn(&mut crate::checks::Tree),
+            |tree| tree.os_release = OsRelease::new("etc/os-release", Ok("NAME=x\n".into())),
+            |tree| tree.os_release = OsRelease::new("etc/os-release", Ok("ID=\"x\n".into())),
+            |tree| tree.os_release = OsRelease::new("etc/os-release", Ok(String::new())),
+        ] {
+            bench.change = change;
+            assert_eq!(bench.findings(CHECK).len(), 1);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! dracut's modules as their `module-setup.sh` describes them: the drivers that each installs, and the
+//! modules that it cannot be without.
+//!
+//! Text in, names out. The file is a shell script; only literal words are understood.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::kernel::modules::ModuleName;
+
+/// Options of `dracut_instmods` that take a value.
+const WITH_VALUE: [&str; 7] = ["-s", "-S", "-p", "-P", "-n", "-N", "-m"];
+
+/// dracut's modules, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Setups(BTreeMap<String, Setup>);
+
+/// What the script of one module says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Setup {
+    drivers: BTreeSet<ModuleName>,
+    /// Directories of drivers, relative to `kernel`, all of which it installs.
+    dirs: BTreeSet<String>,
+    /// Directories of which it installs what has certain symbols.
+    filtered_dirs: BTreeSet<String>,
+    depends: BTreeSet<String>,
+    /// Files of `etc` inside that it writes or replaces.
+    writes: BTreeSet<String>,
+    /// Whether it names ostree's prepare-root.conf.
+    has_prepare_root: bool,
+}
+
+impl Setups {
+    /// Adds the script of a module.
+    pub fn add(&mut self, module: &str, script: &str) {
+        self.0.insert(module.to_owned(), Setup::parse(script));
+    }
+
+    /// Whether one of `modules` installs the driver at `path`, relative to the kernel's directory.
+    /// `filtered`: also where it may be that it does not.
+    pub(super) fn installs<'a>(
+        &self,
+        modules: impl IntoIterator<Item = &'a String>,
+        name: &ModuleName,
+        path: &[u8],
+        filtered: bool,
+    ) -> bool {
+        let path = String::from_utf8_lossy(path);
+        let below = path.strip_prefix("kernel/").unwrap_or_default();
+        let is_in = |dir: &String| {
+            let rest = below.strip_prefix(dir.as_str());
+            rest.is_some_and(|rest| rest.starts_with(['/', '.']))
+        };
+        let mut setups = modules.into_iter().filter_map(|module| self.0.get(module));
+        setups.any(|setup| {
+            setup.drivers.contains(name)
+                || setup.dirs.iter().any(is_in)
+                || filtered && setup.filtered_dirs.iter().any(is_in)
+        })
+    }
+
+    /// Whether the module ostree takes no `prepare-root.conf` along: ostree before 2023 reads none.
+    pub(super) fn is_without_prepare_root(&self) -> bool {
+        let ostree = self.0.get("ostree");
+        ostree.is_some_and(|setup| !setup.has_prepare_root)
+    }
+
+    /// Whether one of the modules writes the file `path` inside, so that it is no copy.
+    pub(super) fn writes(&self, path: &str) -> bool {
+        self.0.values().any(|setup| setup.writes.contains(path))
+    }
+
+    /// Whether a module cannot be included without one of `omitted`.
+    pub(super) fn depends_on(&self, module: &str, omitted: &BTreeSet<String>) -> bool {
+        let mut seen = BTreeSet::from([module]);
+        let mut todo = vec![module];
+        while let Some(module) = todo.pop() {
+            let depends = self.0.get(module).map(|setup| &setup.depends);
+            for depend in depends.into_iter().flatten() {
+                if omitted.contains(depend) {
+                    return true;
+                }
+                if seen.insert(depend) {
+                    todo.push(depend);
+                }
+            }
+        }
+        false
+    }
+}
+
+impl Setup {
+    fn parse(script: &str) -> Self {
+        let mut setup = Self {
+            has_prepare_root: script.contains("prepare-root.conf"),
+            ..Self::default()
+        };
+        let script = script.replace("\\\n", " ");
+        // Such a path may be in a variable: `> "${initdir}${I18N_CONF}"`.
+        let unquoted = script.replace(['"', '{', '}'], "");
+        let by_variable = unquoted.contains("initdir$");
+        let mut depends: Option<Vec<&str>> = None;
+        for line in script.lines().map(str::trim) {
+            let is_assignment = by_variable && line.contains("=\"/etc/");
+            if is_assignment || line.contains("initdir") || line.contains("moddir") {
+                setup.writes.extend(paths_of_etc(line));
+            }
+            match &mut depends {
+                _ if line.starts_with('#') => {}
+                None if line.starts_with("depends()") => depends = Some(Vec::new()),
+                Some(lines) if line == "}" => {
+                    setup.depends.extend(literal_depends(lines));
+                    depends = None;
+                }
+                Some(lines) => lines.push(line),
+                None => setup.read_line(line),
+            }
+        }
+        setup
+    }
+
+    fn read_line(&mut self, line: &str) {
+        let mut words = words(line).into_iter();
+        let Some(call) = words.find(|word| word == "instmods" || word == "dracut_instmods") else {
+            return;
+        };
+        let mut filtered = false;
+        while let Some(word) = words.next() {
+            if call == "dracut_instmods" && WITH_VALUE.contains(&word.as_str()) {
+                filtered |= !["-p", "-P"].contains(&word.as_str());
+                words.next();
+            } else if ["||", "&&", "|", ";", "then"].contains(&word.as_str()) || word.contains('>')
+            {
+                break;
+            } else if word.contains(['$', '`', '(', '{']) || word.starts_with('-') {
+            } else if let Some(dir) = word.strip_prefix('=') {
+                let dir = dir.trim_end_matches(['/', ';']).to_owned();
+                match filtered {
+                    true => self.filtered_dirs.insert(dir),
+                    false => self.dirs.insert(dir),
+                };
+            } else {
+                let name = word.trim_end_matches(';');
+                self.drivers.extend(ModuleName::new(name.as_bytes()));
+            }
+        }
+    }
+}
+
+/// The modules that a function without a condition prints; none where it has one, since what it prints
+/// is not known then.
+fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
+    let mut depends = BTreeSet::new();
+    for line in lines {
+        match line.strip_prefix("echo ") {
+            Some(printed) if !printed.contains('$') => depends.extend(words(printed)),
+            _ if line.is_empty() || line.starts_with("return") => {}
+            _ => return BTreeSet::new(),
+        }
+    }
+    depends
+}
+
+/// The paths below `/etc` in a line of shell, without the slash.
+fn paths_of_etc(line: &str) -> impl Iterator<Item = String> {
+    let line = line.replace(['"', '\''], "");
+    let starts: Vec<_> = line.match_indices("/etc/").map(|(at, _)| at + 1).collect();
+    starts.into_iter().map(move |at| {
+        let is_end = |c: char| c.is_whitespace() || ";)|&><:$".contains(c);
+        line[at..]
+            .split(is_end)
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    })
+}
+
+/// The words of a line of shell, without their quotes.
+fn words(line: &str) -> Vec<String> {
+    let unquoted = |word: &str| word.replace(['"', '\''], "");
+    line.split_whitespace().map(unquoted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &str = r#"#!/bin/bash
+# instmods commented
+depends() {
+    echo bash systemd
+    return 0
+}
+installkernel() {
+    hostonly=$(optional_hostonly) instmods \
+        "=drivers/gpu/drm/panel" \
+        '=drivers/pwm' hyperv_fb ${_more:+"$_more"} dm-cache
+    if hostonly='' instmods -c -s "$_mod" one; then
+        :
+    fi
+    dracut_instmods -o -P ".*/wireless/.*" -s "a|b" "=drivers/net"
+    dracut_instmods -o -P ".*/(bcache/).*" "=drivers/md" || return 1
+    awk -F: 'x' | instmods
+    instmods $(x) >/dev/null two
+}
+"#;
+
+    #[test]
+    fn what_a_script_installs() {
+        let setup = Setup::parse(SCRIPT);
+        let drivers: Vec<_> = setup.drivers.iter().map(ToString::to_string).collect();
+        assert_eq!(drivers, ["dm_cache", "hyperv_fb", "one"]);
+        let dirs = |dirs: &BTreeSet<String>| dirs.iter().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            dirs(&setup.dirs),
+            "drivers/gpu/drm/panel drivers/md drivers/pwm"
+        );
+        assert_eq!(dirs(&setup.filtered_dirs), "drivers/net");
+        assert_eq!(dirs(&setup.depends), "bash systemd");
+        let mut setups = Setups::default();
+        setups.add("x", SCRIPT);
+        let modules = ["x".to_owned(), "unknown".to_owned()];
+        let installs = |name: &str, path: &str, filtered| {
+            let name = ModuleName::new(name.as_bytes()).unwrap();
+            setups.installs(&modules, &name, path.as_bytes(), filtered)
+        };
+        assert!(installs("dm_mod", "kernel/drivers/md/dm-mod.ko.xz", false));
+        assert!(!installs("x", "kernel/drivers/mdx/x.ko", true));
+        assert!(installs(
+            "hyperv_fb",
+            "kernel/drivers/video/fbdev/hyperv_fb.ko",
+            false
+        ));
+        for filtered in [true, false] {
+            let path = "kernel/drivers/net/ethernet/e1000.ko";
+            assert_eq!(installs("e1000", path, filtered), filtered);
+        }
+    }
+
+    #[test]
+    fn files_that_a_script_writes() {
+        let mut setups = Setups::default();
+        let script = "I18N_CONF=\"/etc/vconsole.conf\"\ninstall() {\n    x > \"${initdir}${I18N_CONF}\"\n    y >> \"$initdir/etc/cmdline.d/20-x.conf\"\n    inst_simple \"$moddir/m.conf\" /etc/m.conf\n    inst_simple /etc/copied\n}\n";
+        setups.add("x", script);
+        for (path, expected) in [
+            ("etc/vconsole.conf", true),
+            ("etc/cmdline.d/20-x.conf", true),
+            ("etc/m.conf", true),
+            ("etc/copied", false),
+        ] {
+            assert_eq!(setups.writes(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_module_cannot_be_without() {
+        let mut setups = Setups::default();
+        let depends = |on: &str| format!("depends() {{\n    echo {on}\n    return 0\n}}\n");
+        setups.add("plymouth", &depends("drm"));
+        setups.add("splash", &depends("plymouth"));
+        setups.add("round", &depends("round"));
+        let any = "depends() {\n    for it in drm other; do\n        echo $it\n    done\n}\n";
+        setups.add("any", any);
+        let omitted = BTreeSet::from(["drm".to_owned()]);
+        for (module, expected) in [
+            ("plymouth", true),
+            ("splash", true),
+            ("round", false),
+            ("any", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(setups.depends_on(module, &omitted), expected, "{module}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! modprobe's configuration, `modprobe.d(5)`, as libkmod reads it (`libkmod/libkmod-config.c`).
+//!
+//! Of several lines for one module the first counts, as in libkmod. A line that libkmod cannot parse is
+//! skipped.
+
+use super::alias::matches;
+use super::{ModuleName, Softdep};
+
+/// The configuration, in the order of its lines.
+#[derive(Clone, Debug, Default)]
+pub struct Conf {
+    blacklist: Vec<Line<()>>,
+    install: Vec<Line<Vec<u8>>>,
+    aliases: Vec<Line<Vec<u8>>>,
+    /// The patterns of `remove` lines, which libkmod takes for names of modules.
+    removed: Vec<Vec<u8>>,
+    softdeps: Vec<Line<Softdep>>,
+    files: Vec<String>,
+}
+
+/// A pattern for module names, what its line says, and the index of the file that it stands in.
+#[derive(Clone, Debug)]
+struct Line<T> {
+    pattern: Vec<u8>,
+    value: T,
+    file: usize,
+}
+
+impl<T> Line<T> {
+    fn fits(&self, name: &ModuleName) -> bool {
+        matches(&self.pattern, name.as_bytes())
+    }
+}
+
+impl Conf {
+    /// Adds the lines of the file called `file`. libkmod reads files in the order of their names,
+    /// and among them the `modules.softdep` that depmod wrote.
+    pub fn add(&mut self, file: &str, text: &[u8]) {
+        self.files.push(file.to_owned());
+        for line in unwrapped(text) {
+            self.add_line(&line);
+        }
+    }
+
+    /// Returns `None` for a line that is skipped.
+    fn add_line(&mut self, line: &[u8]) -> Option<()> {
+        if line.starts_with(b"#") {
+            return None;
+        }
+        let (keyword, rest) = word(line)?;
+        let (name, rest) = word(rest)?;
+        let pattern = underscores(name)?;
+        let file = self.files.len() - 1;
+        match keyword {
+            b"blacklist" => self.blacklist.push(Line {
+                pattern,
+                value: (),
+                file,
+            }),
+            b"install" if !rest.is_empty() => self.install.push(Line {
+                pattern,
+                value: rest.to_vec(),
+                file,
+            }),
+            b"softdep" if !rest.is_empty() => self.softdeps.push(Line {
+                pattern,
+                value: Softdep::parse(rest),
+                file,
+            }),
+            b"remove" if !rest.is_empty() => self.removed.push(pattern),
+            b"alias" => self.aliases.push(Line {
+                pattern,
+                value: underscores(word(rest)?.0)?,
+                file,
+            }),
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The file that blacklists a module. A blacklist line is a name, not a pattern.
+    pub fn blacklisted_by(&self, name: &ModuleName) -> Option<&str> {
+        let mut lines = self.blacklist.iter();
+        let line = lines.find(|line| line.pattern == name.as_bytes())?;
+        Some(&self.files[line.file])
+    }
+
+    /// The command that modprobe runs in place of loading a module, and the file that it stands in.
+    pub fn install(&self, name: &ModuleName) -> Option<(&[u8], &str)> {
+        let line = self.install.iter().find(|line| line.fits(name))?;
+        Some((&line.value, &self.files[line.file]))
+    }
+
+    /// The softdeps of a module.
+    pub fn softdep(&self, name: &ModuleName) -> Option<&Softdep> {
+        let line = self.softdeps.iter().find(|line| line.fits(name))?;
+        Some(&line.value)
+    }
+
+    /// The file of an alias line by which `asked` leads to other modules, and not to `name`.
+    pub fn led_away(&self, asked: &[u8], name: &ModuleName) -> Option<&str> {
+        let mut lines = self.aliases.iter().filter(|it| matches(&it.pattern, asked));
+        let first = lines.clone().next()?;
+        let leads_there = lines.any(|line| line.value == name.as_bytes());
+        (!leads_there).then_some(&self.files[first.file])
+    }
+
+    /// Whether a line gives a meaning to a name that may be no module's: an alias, a command.
+    pub fn knows(&self, name: &ModuleName) -> bool {
+        let mut installs = self.install.iter();
+        let mut aliases = self.aliases.iter();
+        installs.any(|line| line.pattern == name.as_bytes())
+            || self.removed.iter().any(|it| it == name.as_bytes())
+            || aliases.any(|line| line.fits(name))
+    }
+}
+
+/// The lines, joined where a backslash ends one. Other backslashes are dropped.
+fn unwrapped(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut lines = vec![Vec::new()];
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        let escaped = byte == b'\\';
+        let byte = if escaped { bytes.next() } else { Some(byte) };
+        match (byte, lines.last_mut()) {
+            (Some(b'\n'), _) if !escaped => lines.push(Vec::new()),
+            (Some(b'\n') | None, _) | (_, None) => {}
+            (Some(byte), Some(line)) => line.push(byte),
+        }
+    }
+    lines
+}
+
+/// The first word, and what follows the one byte after it.
+fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(|byte| !is_space(byte))?;
+    let text = &text[start..];
+    let end = text.iter().position(is_space);
+    let end = end.unwrap_or(text.len());
+    Some((&text[..end], text.get(end + 1..).unwrap_or_default()))
+}
+
+/// A name with `_` for `-` outside of brackets; `None` where a bracket has no partner.
+fn underscores(name: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = name.to_vec();
+    let mut at = 0;
+    while at < plain.len() {
+        match plain[at] {
+            b'-' => plain[at] = b'_',
+            b']' => return None,
+            b'[' => at += plain[at..].iter().position(|&byte| byte == b']')?,
+            _ => {}
+        }
+        at += 1;
+    }
+    Some(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ModuleName {
+        ModuleName::new(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_first_line_counts() {
+        let mut conf = Conf::default();
+        conf.add(
+            "a.conf",
+            b"install x-y /bin/false\ninstall x_y /bin/true\n# install z /bin/false\n",
+        );
+        conf.add(
+            "b.conf",
+            b"install z\ninstall usb* /bin/false\nblacklist q*\nblacklist q-r\n",
+        );
+        conf.add(
+            "c.conf",
+            b"\tinstall \\\n z /bin/true\ninstall [bad /bin/false\ninstall b] /bin/false\n",
+        );
+        let install = |text: &str| conf.install(&name(text));
+        assert_eq!(install("x_y"), Some((&b"/bin/false"[..], "a.conf")));
+        assert_eq!(install("usb_storage"), Some((&b"/bin/false"[..], "b.conf")));
+        assert_eq!(install("z"), Some((&b"/bin/true"[..], "c.conf")));
+        for absent in ["bad", "b]", "other"] {
+            assert_eq!(install(absent), None, "{absent}");
+        }
+        assert_eq!(conf.blacklisted_by(&name("q_r")), Some("b.conf"));
+        assert_eq!(conf.blacklisted_by(&name("q")), None);
+        assert!(conf.knows(&name("z")) && !conf.knows(&name("usb_storage")));
+    }
+
+    #[test]
+    fn softdeps_and_names() {
+        let mut conf = Conf::default();
+        conf.add(
+            "modules.softdep",
+            b"softdep btrfs pre: crypto-crc32c\nsoftdep btrfs post: b\nsoftdep none\n",
+        );
+        conf.add(
+            "x.conf",
+            b"alias fs-* off\nalias lonely\nremove r /bin/true\n",
+        );
+        let softdep = conf.softdep(&name("btrfs")).unwrap();
+        assert_eq!(softdep.pre, [name("crypto_crc32c")]);
+        assert!(softdep.post.is_empty() && conf.softdep(&name("none")).is_none());
+        assert!(conf.knows(&name("fs-erofs")) && conf.knows(&name("r")));
+        assert!(!conf.knows(&name("lonely")));
+        assert_eq!(conf.led_away(b"fs_erofs", &name("erofs")), Some("x.conf"));
+        assert_eq!(conf.led_away(b"fs_erofs", &name("off")), None);
+        assert_eq!(conf.led_away(b"erofs", &name("erofs")), None);
+    }
+}
