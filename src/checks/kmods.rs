@@ -65,3 +65,32 @@ pub fn kmods(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }));
     Ok(listed(findings))
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_was_built_with_says_what_is_out_of_tree() {
+        let order = ModuleList::parse_order(b"kernel/fs/xfs/xfs.ko\nkernel/net/sctp/sctp.ko\n");
+        let order = order.unwrap();
+        let empty = ModuleList::default();
+        for (path, with_list, without) in [
+            (&b"kernel/fs/xfs/xfs.ko.xz"[..], false, false),
+            (b"extra/sctp.ko.zst", false, true),
+            (b"extra/zfs.ko", true, true),
+            (b"weak-updates/zfs.ko", true, true),
+            (b"misc/vboxdrv.ko.xz", true, false),
+            (b"nvidia/nvidia-drm.ko.zst", true, false),
+            (b"kernel/drivers/video/nvidia.ko", true, false),
+            (b"v4l2loopback.ko", true, false),
+        ] {
+            let name = String::from_utf8_lossy(path);
+            assert_eq!(is_out_of_tree(path, Some(&order)), with_list, "{name}");
+            assert_eq!(is_out_of_tree(path, None), without, "{name}");
+            assert_eq!(is_out_of_tree(path, Some(&empty)), without, "{name}");
+        }
+        // One that takes the place of the kernel's own is looked at, too.
+        assert!(is_foreign(b"updates/xfs.ko", Some(&order)));
+        assert!(!is_foreign(b"kernel/fs/xfs/xfs.ko", Some(&order)));
+    }
+}

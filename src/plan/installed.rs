@@ -31,12 +31,15 @@ pub fn installed(rpmdb: Rpmdb) -> Vec<Installed> {
     rpmdb.into_packages().into_iter().map(installed).collect()
 }
 
-/// What kernel packages provide, what packages that require something of that provide, and so on: the
-/// names by which the removal of a kernel may reach a package.
+/// What kernel packages and packages of their build (kernel-tools) provide, what packages that require
+/// something of that provide, and so on: the names by which the exchange of a kernel may reach a package.
 fn names_of_kernels(records: &[Record]) -> BTreeSet<String> {
+    let build = |it: &Record| (it.nevra.version.clone(), it.nevra.release.clone());
+    let owners = records.iter().filter(|it| it.kernels().next().is_some());
+    let builds: BTreeSet<_> = owners.map(build).collect();
     let is_tied = |it: &Record| {
         let mut all = it.provides.iter().chain(&it.requires);
-        all.any(Capability::is_uname_r) || it.kernels().next().is_some()
+        all.any(Capability::is_uname_r) || builds.contains(&build(it))
     };
     let mut names = BTreeSet::new();
     let mut reached = vec![false; records.len()];
@@ -60,7 +63,7 @@ mod tests {
     use super::installed;
     use crate::package::Nevra;
     use crate::package::capability::{Capability, Op};
-    use crate::package::rpmdb::{Reading, Record, Scope};
+    use crate::package::rpmdb::{PackageFile, Reading, Record, Scope};
     use crate::plan::Installed;
 
     fn capability(text: &str) -> Capability {
@@ -117,5 +120,31 @@ mod tests {
         assert_eq!((package.provides.len(), package.requires.len()), (3, 1));
         assert!(package.belongs_to(kver));
         assert!(!package.belongs_to("6.9.4-200.fc40.x86_64"));
+    }
+
+    #[test]
+    fn what_was_built_with_the_kernel_keeps_its_capabilities() {
+        let mut kernel = record("kernel", &["kernel = 5.2-1"], &[]);
+        let vmlinuz = PackageFile {
+            mode: 0o100_755,
+            digest: None,
+            is_ghost: false,
+            target: String::new(),
+        };
+        let path = "usr/lib/modules/5.2/vmlinuz".to_owned();
+        kernel.files.insert(path, vmlinuz);
+        let libs = "kernel-tools-libs = 5.2-1";
+        let tools = record("kernel-tools", &["kernel-tools = 5.2-1"], &[libs]);
+        let libs = record("kernel-tools-libs", &[libs], &[]);
+        let mut other = record("other", &["other = 5.1-1"], &["libc.so.6"]);
+        other.nevra.version = "5.1".into();
+        let mut reading = Reading::new(Scope::All);
+        for it in [kernel, tools, libs, other] {
+            reading.add(it).unwrap();
+        }
+        let packages = installed(reading.finish());
+        assert!(packages[0].belongs_to("5.2"));
+        let count = |it: &Installed| (it.provides.len(), it.requires.len());
+        assert_eq!((count(&packages[1]), count(&packages[3])), ((1, 1), (0, 0)));
     }
 }

@@ -270,7 +270,7 @@ fn a_kernel_in_one_package_comes_and_goes() {
             .into_iter()
             .flat_map(|it| it.files)
             .collect(),
-        provides: vec![("kernel-uname-r".into(), build.kver.into())],
+        provides: vec![],
         requires: vec![],
         ..build.packages()[0].clone()
     };
