@@ -10,6 +10,7 @@ mod good;
 mod judge;
 mod place;
 mod products;
+mod rpmdb;
 mod write;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ fn fatal_checks() -> impl Iterator<Item = &'static str> {
 fn cases(products: &Products) -> Vec<Case> {
     let mut cases = good::cases();
     cases.extend(broken::cases());
+    cases.extend(rpmdb::cases());
     cases.retain(|case| products.has(case.base));
     let names: BTreeSet<_> = cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), cases.len(), "two cases of one name");

@@ -5,6 +5,7 @@ use super::broken;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
 use crate::corpus::products::Base::{BookwormOmit, TrixieBootc, TrixieOld, TrixieSlim};
+use crate::corpus::rpmdb::edit;
 
 const SINGLE: &str = "kernel-single";
 const RELEASE: &str = "kernel-release";
@@ -152,7 +153,7 @@ fn release() -> Vec<Case> {
             "kver-without-the-distribution",
             TrixieSlim,
             "okd-project/okd#1908",
-            &[RELEASE, RPMDB, "initramfs-kver"],
+            &[RELEASE, "initramfs-kver"],
             |draft| {
                 let (shorter, _) = draft.kver.rsplit_once('-').unwrap();
                 rename(draft, shorter.to_owned());
@@ -203,7 +204,7 @@ fn release() -> Vec<Case> {
             "kver-of-the-package",
             BookwormOmit,
             "okd-project/okd#1908",
-            &[RELEASE, RPMDB, "initramfs-kver"],
+            &[RELEASE, "initramfs-kver"],
             |draft| {
                 rename(draft, "6.12.117-200.bed.x86_64".to_owned());
             },
@@ -211,43 +212,55 @@ fn release() -> Vec<Case> {
     ]
 }
 
-/// Puts another rpmdb into the tree.
-fn swap_rpmdb(draft: &Draft, from: &std::path::Path) {
-    draft.remove("usr/share/rpm");
-    for name in ["rpmdb.sqlite", "rpmdb.sqlite-wal"] {
-        if let Ok(bytes) = fs_err::read(from.join(name)) {
-            draft.write(&format!("usr/share/rpm/{name}"), bytes);
+fn rpmdb() -> Vec<Case> {
+    /// The blob of the package that owns `vmlinuz`.
+    fn core(blobs: &[Vec<u8>]) -> Vec<u8> {
+        let is_core = |blob: &&Vec<u8>| blob.windows(9).any(|it| it == b"\0vmlinuz\0");
+        blobs.iter().find(is_core).expect("an owner").clone()
+    }
+    /// Puts `to` in the place of each `from`, which is as long.
+    fn put(blob: &mut [u8], from: &[u8], to: &[u8]) {
+        assert_eq!(from.len(), to.len());
+        for at in 0..=blob.len() - from.len() {
+            if blob[at..].starts_with(from) {
+                blob[at..at + to.len()].copy_from_slice(to);
+            }
         }
     }
-}
-
-fn rpmdb() -> Vec<Case> {
     vec![
         broken(
-            "rpmdb-without-the-kernel",
-            TrixieSlim,
-            "osbuild/osbuild#2049",
-            &[RPMDB],
-            |draft| {
-                swap_rpmdb(draft, &draft.products.path("rpmdb/erased"));
-            },
-        ),
-        broken(
-            "rpmdb-of-nothing",
-            TrixieSlim,
-            "osbuild/osbuild#2049",
-            &[RPMDB],
-            |draft| {
-                swap_rpmdb(draft, &draft.products.path("rpmdb/empty"));
-            },
-        ),
-        broken(
-            "rpmdb-of-the-base",
+            "rpmdb-with-the-kernel-twice",
             TrixieSlim,
             "ublue-os/bluefin#2051",
             &[RPMDB],
+            |draft| edit(draft, |blobs| blobs.push(core(blobs))),
+        ),
+        broken(
+            "rpmdb-with-two-flavours",
+            TrixieSlim,
+            "osbuild/osbuild#2049",
+            &[RPMDB],
             |draft| {
-                swap_rpmdb(draft, &draft.products.tree(TrixieOld).join("usr/share/rpm"));
+                edit(draft, |blobs| {
+                    let mut twin = core(blobs);
+                    put(&mut twin, b"kernel-core\0", b"kernel-kore\0");
+                    blobs.push(twin);
+                });
+            },
+        ),
+        broken(
+            "rpmdb-names-another-kver",
+            TrixieSlim,
+            "osbuild/osbuild#2049",
+            &[RPMDB],
+            |draft| {
+                let kver = format!("\0{}\0", draft.kver);
+                let other = format!("{}X\0", &kver[..kver.len() - 2]);
+                edit(draft, |blobs| {
+                    for blob in blobs {
+                        put(blob, kver.as_bytes(), other.as_bytes());
+                    }
+                });
             },
         ),
     ]
