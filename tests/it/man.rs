@@ -188,6 +188,8 @@ fn man_pages_are_current() {
     let mut committed: Vec<_> = fs_err::read_dir(&dir)
         .expect("man/ is there")
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        // Pages of section 7 are written by hand.
+        .filter(|name| name.ends_with(".8"))
         .collect();
     committed.sort();
     let mut expected: Vec<_> = pages.iter().map(|(name, _)| name.clone()).collect();

@@ -85,3 +85,21 @@ fn no_dependency_needs_a_newer_compiler() {
         }
     }
 }
+
+#[test]
+fn pages_that_are_referred_to_exist() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["README.md", "SECURITY.md", "CONTRIBUTING.md"] {
+        for link in read(file).split("](").skip(1) {
+            let link = link.split([')', '#']).next().unwrap();
+            let is_ours = !link.is_empty() && !link.contains("://");
+            assert!(
+                !is_ours || top.join(link).exists(),
+                "{file} links to {link}"
+            );
+        }
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let pitfalls = read("man/ostree-kernel-pitfalls.7");
+    assert!(pitfalls.contains(&format!("\"ostree-kernel {version}\"")));
+}
