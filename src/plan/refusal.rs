@@ -76,7 +76,7 @@ pub enum Refusal {
     FromInDryRun(String),
     /// No package belongs to the old kernel.
     #[error(
-        "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules do not tell the same story. Start from a base image whose kernel was installed as packages"
+        "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules do not tell the same story. Start from a base image whose kernel was installed as packages; if a transaction was killed here, build the layer again"
     )]
     NoPackages(Kver),
     /// The backend asked for is not here.

@@ -77,6 +77,9 @@ look_around() {
     } >/stub/seen.log
 }
 
+# One that was killed while it exchanged packages left them there.
+[ ! -e /stub/texts ] || mv /stub/texts /stub/come/usr/share/rpm
+
 # The installed package that is called so: NAME, or NAME-VERSION-RELEASE.ARCH.
 name_of() {
     tab=$(printf '\t')
@@ -123,7 +126,11 @@ exchange_packages() {
         rm -f "/usr/share/rpm/$name.files" "/usr/share/rpm/$name.pkg"
     done
     is lose-vmlinuz && rm -f "/stub/come/usr/lib/modules/$kver/vmlinuz"
+    # As rpm does it: first the files, then what the rpmdb says of them.
+    mv /stub/come/usr/share/rpm /stub/texts
     cp -a /stub/come/. /
+    cp -a /stub/texts/. /usr/share/rpm/
+    mv /stub/texts /stub/come/usr/share/rpm
     is keep-old && cp -a /stub/stay/. /
     # kernel-core's %posttrans leaves a copy there.
     : >"/boot/symvers-$kver.xz"
