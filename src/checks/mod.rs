@@ -50,7 +50,8 @@ pub use release::OsRelease;
 pub use remedy::{Remedy, Situation};
 pub use setups::Setups;
 pub use subject::{
-    AllLacking, BootedBy, Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Shadow, Subject, Tree,
+    AllLacking, BootedBy, Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Shadow,
+    Subject, Tree,
 };
 pub use wanted::{RootDevice, Wanted};
 

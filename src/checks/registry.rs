@@ -2,8 +2,8 @@
 //! The table of checks.
 
 use super::{
-    Check, Severity, compression, drivers, hmac, image, init, intent, kernel, kmods, modules, regression,
-    release, tree,
+    Check, Severity, compression, drivers, hmac, image, init, intent, kernel, kmods, modules,
+    regression, release, tree,
 };
 
 /// The registry, in the order in which findings are shown.
