@@ -123,7 +123,8 @@ fn frames() -> Vec<Case> {
             draft.set_bytes(xz.finish().unwrap());
         }),
         unreadable("xz-delta", METHOD, |draft| {
-            let packed = xz(&small(draft), Filters::new().delta());
+            let mut filters = Filters::new();
+            let packed = xz(&small(draft), filters.delta_properties(&[3]).unwrap());
             draft.set_bytes(packed);
         }),
         unreadable("lz4-frame", "dracut-ng/dracut-ng#378", |draft| {

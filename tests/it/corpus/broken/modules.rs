@@ -107,7 +107,7 @@ fn packed() -> Vec<Case> {
     for (name, base, module) in [
         ("crc64-virtio", TrixieSlim, BLK),
         ("crc64-xfs", TrixieSlim, XFS),
-        ("crc64-ext4", TrixieOld, "kernel/fs/ext4/ext4.ko.xz"),
+        ("crc64-virtio-059", BookwormOmit, BLK),
     ] {
         let expected = ["initramfs-compression"];
         cases.push(broken(name, base, STATUS, &expected, move |draft| {
