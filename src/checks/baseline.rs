@@ -40,6 +40,9 @@ pub struct Baseline {
     pub kmods: BTreeSet<ModuleName>,
     /// Whether bootc's own program set the root up, and not ostree's.
     pub bootc_root: bool,
+    /// What the kernel took before it unpacked the image: microcode, ACPI tables.
+    #[serde(default)]
+    pub early: BTreeSet<String>,
 }
 
 impl Baseline {

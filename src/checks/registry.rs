@@ -144,7 +144,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-firmware",
         severity: Severity::Warning,
-        about: "no firmware of the base's is lost while its driver is inside",
+        about: "no microcode or firmware of a driver inside is lost",
         issue: "coreos/rpm-ostree#5483",
         look: regression::lost_firmware,
     },

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use super::baseline::{Baseline, programs, units, unpacked_size};
 use super::drivers::Able;
+use super::early;
 use super::lost::Lost;
-use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
+use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::Inventory;
 
 const OMIT: Remedy = Remedy::ThenRebuild(
@@ -122,7 +123,11 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let remedy = Remedy::ThenRebuild("install the linux-firmware sub-package that has it");
         Some(Finding::new(path, "no such file", expected, remedy))
     });
-    Ok(listed(gone.collect()))
+    let mut findings = listed(gone.collect());
+    if let Image::Read { segments, .. } = subject.image {
+        findings.extend(early::lost(&base.early, &early::kinds(inventory, segments)));
+    }
+    Ok(findings)
 }
 
 pub fn size(subject: &Subject) -> Result<Vec<Finding>, Answer> {

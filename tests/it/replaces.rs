@@ -198,14 +198,20 @@ fn an_hmac_names_the_kernel_relatively() {
         );
     }
 
-    // A digest that is another kernel's stays wrong.
+    // The digest of another kernel, as of a kernel that was signed after packing: nothing reads the file without dracut's
+    // module fips, and it is written anew.
     let bed = Bed::new();
     bed.write(
         &format!("stub/come/{}", at(NEW.kver)),
         line(OLD.kver, "/boot/"),
     );
     let ran = bed.run(&["replace", &bed.source()]);
-    ran.ends_with(4).prints(&["fatal kernel-hmac"]);
+    ran.ends_with(0);
+    let made = ran.after.file(&at(NEW.kver));
+    ran.require(
+        made == Some(line(NEW.kver, "").as_bytes()),
+        "the HMAC of vmlinuz",
+    );
 
     // What is relative, or cannot be understood, is left alone.
     for text in [line(OLD.kver, ""), "/boot/\n/boot/\n".to_owned()] {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::super::tree;
 use super::image::open;
-use crate::checks::Baseline;
+use crate::checks::{Baseline, early_kinds};
 use crate::initramfs::{self, Inventory, Limits};
 use crate::kernel::kver::Kver;
 use crate::kernel::vmlinuz::is_signed_from;
@@ -100,6 +100,9 @@ fn of_file(file: File) -> Result<Baseline> {
     let size = file.metadata()?.len();
     let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);
-    initramfs::read(file, &limits, &mut inventory)?;
-    Ok(Baseline::of(&inventory, size))
+    let segments = initramfs::read(file, &limits, &mut inventory)?;
+    Ok(Baseline {
+        early: early_kinds(&inventory, &segments),
+        ..Baseline::of(&inventory, size)
+    })
 }

@@ -58,6 +58,9 @@ fn first() -> Vec<Case> {
     ]
 }
 
+/// The link by which a boot starts the unit of a case.
+const WANTED: &str = "usr/lib/systemd/system/initrd.target.wants/site-setup.service";
+
 /// /init is there and is no program of this machine.
 fn no_program() -> Vec<Case> {
     let base = TrixieSlim;
@@ -256,6 +259,7 @@ fn scripts() -> Vec<Case> {
                 let archive = draft.archive();
                 archive.put("usr/lib/systemd/system/site-setup.service", FILE, unit);
                 archive.put("usr/bin/site-setup", PROGRAM, "#!/usr/bin/python3\n");
+                archive.put_link(WANTED, "../site-setup.service");
             },
         ),
         of(
@@ -269,6 +273,7 @@ fn scripts() -> Vec<Case> {
                 archive.put("usr/bin/env", PROGRAM, any);
                 archive.put("usr/lib/systemd/system/site-setup.service", FILE, unit);
                 archive.put("usr/bin/site-setup", PROGRAM, "#!/usr/bin/env python3\n");
+                archive.put_link(WANTED, "../site-setup.service");
             },
         ),
     ]

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel takes from an initramfs before it unpacks it: microcode and ACPI tables, in
+//! uncompressed archives before everything else.
+
+use std::collections::BTreeSet;
+
+use super::{Finding, Remedy, Severity};
+use crate::initramfs::{Compression, Inventory, Segment};
+
+/// Where each kind lies (`lib/earlycpio.c` and its callers).
+const KINDS: [(&str, &str); 2] = [
+    ("microcode", "kernel/x86/microcode/"),
+    ("ACPI tables", "kernel/firmware/acpi/"),
+];
+
+/// Returns the kinds that the kernel finds.
+pub fn kinds(inventory: &Inventory, segments: &[Segment]) -> BTreeSet<String> {
+    let is_plain = |segment: &&Segment| segment.compression == Compression::None;
+    let plain = segments.iter().take_while(is_plain).count();
+    let is_early = |place: &str| {
+        inventory.nodes().any(|(path, node)| {
+            path.starts_with(place.as_bytes()) && (node.segment as usize) < plain
+        })
+    };
+    let kinds = KINDS.into_iter().filter(|(_, place)| is_early(place));
+    kinds.map(|(kind, _)| kind.to_owned()).collect()
+}
+
+/// Kinds that the base's initramfs had.
+pub(super) fn lost(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<Finding> {
+    let finding = |kind: &String| {
+        let found = format!("no {kind} before the compressed archive");
+        let remedy = Remedy::ThenRebuild(match kind.as_str() {
+            "microcode" => {
+                "install the packages that have it (microcode_ctl, linux-firmware) and set early_microcode=yes in /etc/dracut.conf.d"
+            }
+            _ => "set acpi_override=yes and acpi_table_dir= in /etc/dracut.conf.d",
+        });
+        let place = "the start of the initramfs";
+        Finding::new(place, found, "some, as in the base", remedy).only(Severity::Warning)
+    };
+    before.difference(now).map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::testing::Bench;
+    use crate::initramfs::testing::{archive, dir, file, pack};
+    use crate::initramfs::{Compression, Inventory, Limits, read};
+
+    fn kinds(images: &[Vec<u8>]) -> Vec<String> {
+        let mut inventory = Inventory::new(&Limits::default());
+        let image = images.concat();
+        let segments = read(image.as_slice(), &Limits::default(), &mut inventory).unwrap();
+        super::kinds(&inventory, &segments).into_iter().collect()
+    }
+
+    fn with(dirs: &[&str], path: &str) -> Vec<u8> {
+        let mut items: Vec<_> = dirs.iter().map(|it| dir(it)).collect();
+        items.push(file(path, b"x"));
+        archive(&items)
+    }
+
+    #[test]
+    fn only_what_comes_first_is_found() {
+        let x86 = ["kernel", "kernel/x86", "kernel/x86/microcode"];
+        let acpi = ["kernel", "kernel/firmware", "kernel/firmware/acpi"];
+        let microcode = with(&x86, "kernel/x86/microcode/GenuineIntel.bin");
+        let tables = with(&acpi, "kernel/firmware/acpi/dsdt.aml");
+        let main = pack(Compression::Zstd, &archive(&[file("init", b"")]));
+        let all = kinds(&[microcode.clone(), tables.clone(), main.clone()]);
+        assert_eq!(all, ["ACPI tables", "microcode"]);
+        let packed = pack(Compression::Zstd, &microcode);
+        assert_eq!(
+            kinds(&[tables.clone(), packed, main.clone()]),
+            ["ACPI tables"]
+        );
+        let mut late = main;
+        late.resize(late.len().next_multiple_of(4), 0);
+        assert_eq!(kinds(&[late, tables, microcode]), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_base_had_is_missed() {
+        let mut bench = Bench::good();
+        let mut base = bench.baseline();
+        bench.base = Some(base.clone());
+        assert_eq!(bench.findings("initramfs-firmware"), [""; 0]);
+        base.early.insert("microcode".to_owned());
+        bench.base = Some(base);
+        let found = bench.findings("initramfs-firmware");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("warning the start of the initramfs: no microcode"));
+    }
+}
