@@ -154,7 +154,7 @@ fn announce(plan: &Plan) {
     tracing::info!("plan           {} -> {} {backend}", plan.old, plan.set.kver);
     for nevra in &plan.set.unused {
         tracing::info!(
-            "leaving out {nevra}: not installed here, and {} does without",
+            "leaving out {nevra}: {} does not need it here",
             plan.set.kver
         );
     }
