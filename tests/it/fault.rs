@@ -20,7 +20,7 @@ use crate::tree::Tree;
 const AT_ONCE: usize = 4;
 
 /// How often `replace` is killed at a moment of no particular meaning, on each base.
-const MOMENTS: u32 = 32;
+const MOMENTS: u32 = 40;
 
 /// The root of a run on a small disk is about 3 MiB.
 const SMALL_DISK: u64 = 12 << 20;
