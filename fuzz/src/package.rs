@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use ostree_kernel::package::{HEADER_MAX, Package, PackageError, hex};
 use ostree_kernel::package::signature::{Keyring, Signature};
+use ostree_kernel::package::{HEADER_MAX, Package, PackageError, hex};
 use sha2::{Digest, Sha256};
 
 use crate::memory::within;
