@@ -55,7 +55,7 @@ check: KILLS = 4 1 1
 check: build lint test replay containers kills boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, kills, boots
 
 # Container cases that have passed with the present stand-in of rpm-ostree; `make check` runs all.
-GATE_CASES = by-hand layout no-layout two-kernels dry-run dnf
+GATE_CASES = by-hand layout no-layout two-kernels dry-run dnf cliwrap fails-the-build kmods-missing flavour http dracut-fails fips tmp-tmpfs dnf-http
 
 .PHONY: gate
 gate: build lint test replay ## what .ci/run runs: check without kills and boots, and with a few container builds

@@ -12,6 +12,7 @@ use super::sources::{self, Sources};
 use super::{Ending, Job, step};
 use crate::cli::{Format, Global};
 use crate::kernel::kver::Kver;
+use crate::package::Nevra;
 use crate::package::signature::Signature;
 use crate::plan::{self, Backend, Host, Plan, Refusal, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
@@ -91,7 +92,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         return unchanged(report, global, args.ending.report.as_deref());
     }
     resolve::tidy(&args.request(), &plan.set.sources);
-    let journal = begin(&exec, &plan, base)?;
+    let journal = begin(&exec, &host, &plan, base)?;
     workspace.log(&exec)?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
     // `unwrap` repaired leftovers of a killed run, which may have hidden facts from the first survey.
@@ -199,9 +200,10 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
 
 /// Returns the journal of a run that was killed after its transaction, or writes a new one: the state of the base is
 /// recorded before it changes.
-fn begin(exec: &Exec, plan: &Plan, base: Reading) -> Result<Journal> {
+fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal> {
     let root = exec.root();
     if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
+        refuse_missing(&journal, host)?;
         let before = &journal.before;
         tracing::info!("continuing an interrupted run: the kernel {before} is already replaced");
         for command in &journal.commands {
@@ -224,6 +226,23 @@ fn begin(exec: &Exec, plan: &Plan, base: Reading) -> Result<Journal> {
         .write(root)
         .context("writing the journal of this run")?;
     Ok(journal)
+}
+
+/// Refuses to continue after a transaction that was killed before it had installed all packages of its plan. A meta package
+/// may be missing although the kernel is complete.
+fn refuse_missing(journal: &Journal, host: &Host) -> Result<(), Refusal> {
+    let planned = journal.changes.iter().filter_map(|it| it.after.as_ref());
+    let (there, missing): (Vec<_>, Vec<_>) =
+        planned.partition(|nevra| host.installed().any(|it| it.nevra == **nevra));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = |nevras: Vec<&Nevra>| nevras.into_iter().map(ToString::to_string).collect();
+    Err(Refusal::HalfInstalled {
+        kver: journal.after.clone(),
+        there: names(there),
+        missing: names(missing),
+    })
 }
 
 /// Prints that an earlier run has done everything.
