@@ -40,7 +40,7 @@ pub struct Baseline {
     pub kmods: BTreeSet<ModuleName>,
     /// Whether bootc's own program set the root up, and not ostree's.
     pub bootc_root: bool,
-    /// What the kernel took before it unpacked the image: microcode, ACPI tables.
+    /// Microcode and ACPI tables, which the kernel reads before it unpacks the initramfs.
     #[serde(default)]
     pub early: BTreeSet<String>,
 }

@@ -137,7 +137,7 @@ mod tests {
 
     const ROOT: &str = "initramfs-root-drivers";
 
-    /// What keeps each of these drivers from being loaded, with this configuration inside.
+    /// Returns why each of these drivers cannot be loaded with the modprobe configuration of the initramfs.
     fn blocked(drivers: &[&str], conf: &str, softdeps: &str) -> Vec<String> {
         let mut bench = Bench::good();
         bench.wanted.drivers = drivers.iter().map(|&it| it.to_owned()).collect();

@@ -47,7 +47,7 @@ pub fn compression(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// What is wrong with a segment.
+/// Returns a finding if the kernel cannot decode a segment.
 fn undecoded(segment: &Segment, config: &Config) -> Option<Finding> {
     let place = format!("the segment at byte {} of the initramfs", segment.offset);
     let option = match segment.compression {

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use super::Omitted;
 use crate::kernel::modules::ModuleName;
 
-/// What the configuration says.
+/// The settings of dracut's configuration that checks use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DracutConf {
-    /// What it leaves out.
+    /// Modules and drivers that it omits.
     pub omitted: Omitted,
     /// dracut's modules that it asks for.
     pub modules: BTreeSet<String>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel takes from an initramfs before it unpacks it: microcode and ACPI tables, in
+//! Microcode and ACPI tables, which the kernel reads before it unpacks the initramfs, in
 //! uncompressed archives before everything else.
 
 use std::collections::BTreeSet;

@@ -126,7 +126,7 @@ fn not_copied(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// What the tree's dracut.conf.d asks for and is not inside.
+/// Finds modules, drivers and files that the tree's dracut.conf.d requests and the initramfs lacks.
 fn asked_for(
     subject: &Subject,
     inventory: &Inventory,
@@ -135,7 +135,7 @@ fn asked_for(
     let able = Able::of(subject, inventory)?;
     let omitted = subject.omitted();
     let included: BTreeSet<_> = inventory.dracut_modules().into_iter().flatten().collect();
-    // What is not on disk cannot be inside: dracut says that.
+    // dracut reports items that are not on disk.
     let modules = tree.conf.modules.iter().filter(|&module| {
         let is_left_out = omitted.dracut_modules.contains(module)
             || tree.setups.depends_on(module, &omitted.dracut_modules);

@@ -45,7 +45,7 @@ const IMAGES: [&str; 3] = ["erofs", "overlay", "squashfs"];
 /// A driver and its path, relative to the kernel's directory.
 type Driver<'a> = (&'a ModuleName, &'a Vec<u8>);
 
-/// What decides whether a lost driver matters.
+/// Facts that decide whether a lost driver matters.
 pub(super) struct Lost<'a> {
     base: &'a Baseline,
     able: &'a Able<'a>,
@@ -55,7 +55,7 @@ pub(super) struct Lost<'a> {
     included: Vec<String>,
     /// File systems that a root can be on.
     roots: BTreeSet<String>,
-    /// What drivers need that come with omitted modules of dracut.
+    /// Dependencies of the drivers of omitted dracut modules.
     left_out: BTreeSet<ModuleName>,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Lost<'a> {
         lost
     }
 
-    /// What the base could bring a root up from, and this one cannot.
+    /// Returns the root drivers that the base has and this initramfs lacks.
     pub(super) fn of_roots(&self) -> Vec<Finding> {
         let inside = self.base.drivers.iter();
         let inside = inside.filter(|(_, path)| self.may_bring_root_up(path));

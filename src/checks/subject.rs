@@ -109,11 +109,11 @@ pub struct Tree {
     pub kmods: Vec<Kmod>,
     /// What dracut's configuration leaves out.
     pub omitted: Omitted,
-    /// What dracut's configuration asks for.
+    /// dracut's configuration in the tree.
     pub conf: DracutConf,
     /// Files on disk that it asks for.
     pub items: BTreeSet<String>,
-    /// What dracut's modules on disk say about themselves.
+    /// Facts from the module-setup.sh of dracut's modules on disk.
     pub setups: Setups,
     /// File systems that the tree names as its root's.
     pub root_filesystems: BTreeSet<String>,

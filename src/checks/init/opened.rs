@@ -35,7 +35,7 @@ const PROMISES: [Promise; 4] = [
         feature: "p11-kit",
         library: "libp11-kit.so.",
     },
-    // What is drawn, and text too, is a plug-in.
+    // plymouth loads a plug-in for graphics and for text.
     Promise {
         module: "plymouth",
         feature: "",
