@@ -2,6 +2,26 @@
 //! The text of `--help` after the options, which the man pages have as sections. A line without indentation begins a
 //! section, a line with two spaces begins an entry, and a line with more spaces continues it.
 
+/// How the programs of `replace` and `rebuild` are confined: the same text in both.
+macro_rules! confinement {
+    () => {
+        "\
+  --root DIR
+      Each program gets namespaces of its own for processes (with a /proc that
+      shows these only), mounts, System V IPC and the host name; /dev, /sys and
+      the network are the host's. It is root of the host all the same: work on
+      trees that you trust, or in a virtual machine. Inside a container that
+      masks /proc, programs see that container's /proc.
+  no_new_privs
+      Set for all but package managers: under SELinux rpm starts scriptlets in
+      a domain of their own, which the kernel would refuse.
+  the end of a program
+      When it ends, runs longer than --timeout, prints more than 64 MiB, or
+      ostree-kernel is stopped or killed, everything that it has started is
+      killed, daemons too."
+    };
+}
+
 /// For the program.
 pub const OVERVIEW: &str = "\
 Examples:
@@ -56,7 +76,8 @@ Files:
       A link to the program, so that `ostree kernel` runs it.";
 
 /// For `replace`.
-pub const REPLACE: &str = "\
+pub const REPLACE: &str = concat!(
+    "\
 Examples:
   In a Containerfile, with RPMs in a directory of the build context:
     RUN --mount=type=bind,source=rpms,target=/rpms \\
@@ -112,22 +133,13 @@ What is executed:
       dracut, ostree; with --dry-run only what reads. Each runs inside the tree
       as its root directory, with a fixed PATH, an environment of known
       variables, umask 022, no open file of the caller, and standard input null.
-  --root DIR
-      Each program gets namespaces of its own for processes (with a /proc that
-      shows these only), mounts, System V IPC and the host name; /dev, /sys and
-      the network are the host's. It is root of the host all the same: work on
-      trees that you trust, or in a virtual machine. Inside a container that
-      masks /proc, programs see that container's /proc.
-  no_new_privs
-      Set for all but package managers: under SELinux rpm starts scriptlets in
-      a domain of their own, which the kernel would refuse.
-  the end of a program
-      When it ends, runs longer than --timeout, prints more than 64 MiB, or
-      ostree-kernel is stopped or killed, everything that it has started is
-      killed, daemons too.";
+",
+    confinement!()
+);
 
 /// For `rebuild`.
-pub const REBUILD: &str = "\
+pub const REBUILD: &str = concat!(
+    "\
 Examples:
   After a change of dracut's configuration:
     COPY multipath.conf /etc/multipath.conf
@@ -145,19 +157,9 @@ What is executed:
       rpm, depmod, dracut, rpm-ostree and ostree. Each runs inside the tree as
       its root directory, with a fixed PATH, an environment of known variables,
       umask 022, no open file of the caller, and standard input null.
-  --root DIR
-      Each program gets namespaces of its own for processes (with a /proc that
-      shows these only), mounts, System V IPC and the host name; /dev, /sys and
-      the network are the host's. It is root of the host all the same: work on
-      trees that you trust, or in a virtual machine. Inside a container that
-      masks /proc, programs see that container's /proc.
-  no_new_privs
-      Set for all but package managers: under SELinux rpm starts scriptlets in
-      a domain of their own, which the kernel would refuse.
-  the end of a program
-      When it ends, runs longer than --timeout, prints more than 64 MiB, or
-      ostree-kernel is stopped or killed, everything that it has started is
-      killed, daemons too.";
+",
+    confinement!()
+);
 
 /// For `verify`.
 pub const VERIFY: &str = "\
