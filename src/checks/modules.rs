@@ -247,7 +247,12 @@ fn dependencies(
     };
     let nothing = Needs::default();
     let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
-    for (relative, _) in &inside.paths {
+    // A link that leads nowhere is a finding of `bodies`.
+    let there = inside
+        .paths
+        .iter()
+        .filter(|(_, path)| inventory.resolve(path).is_ok());
+    for (relative, _) in there {
         // By its name where it is compressed in another way than the tree's.
         let by_name = || dep.needs(dep.path_of(&ModuleName::of_path(relative)?)?);
         let needs = dep.needs(relative).or_else(by_name).unwrap_or(&nothing);

@@ -117,6 +117,7 @@ mod tests {
             texts(Remedy::Reinstall)[1],
             "reinstall the kernel's packages"
         );
+        assert_eq!(texts(Remedy::OtherBuild), [OTHER_BUILD; 3]);
         assert_eq!(texts("chmod".into()), ["chmod"; 3]);
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Bench {
     pub(super) disk: BTreeMap<String, Vec<u8>>,
     /// Whether there is a tree at all.
     pub(super) alone: bool,
+    /// Whether the image is no archive.
+    pub(super) unreadable: bool,
     /// What the base had.
     pub(super) base: Option<Baseline>,
     /// How the image is compressed.
@@ -103,6 +105,7 @@ impl Bench {
             inside: BTreeMap::new(),
             disk: BTreeMap::new(),
             alone: false,
+            unreadable: false,
             base: None,
             compression: None,
             wanted: Wanted::default(),
@@ -193,6 +196,9 @@ impl Bench {
     }
 
     fn image(&self) -> Image {
+        if self.unreadable {
+            return Image::Unreadable("no archive".into());
+        }
         let mut items: Vec<Item> = Vec::new();
         let mut dirs = std::collections::BTreeSet::new();
         for path in self.inside.keys() {

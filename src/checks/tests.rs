@@ -509,6 +509,70 @@ fn modules_that_weak_modules_linked() {
     assert_eq!(bench.findings(CHECK).len(), 1);
 }
 
+/// The remedies of a check's findings after `verify`, after `rebuild` and after `replace`.
+fn remedies(bench: &Bench, check: &str) -> [Vec<String>; 3] {
+    use super::Situation::{Looked, Rebuilt, Replaced};
+    let Answer::Found(findings) = bench.answer(check) else {
+        panic!("{check}: nothing is found");
+    };
+    let remedy = |situation| move |it: &super::Finding| it.remedy.after(situation);
+    [Looked, Rebuilt, Replaced].map(|it| findings.iter().map(remedy(it)).collect())
+}
+
+#[test]
+fn a_link_of_weak_modules_that_leads_nowhere_is_removed_first() {
+    let first = "remove the link on disk, or install the package with the module that it leads to";
+    let mut bench = Bench::good();
+    bench.link(
+        &module_path("weak-updates/zfs.ko"),
+        "/usr/lib/modules/6.9.1/extra/zfs.ko",
+    );
+    let again = format!("{first}, then run the same command again");
+    assert_eq!(
+        remedies(&bench, "initramfs-modules"),
+        [
+            [format!("{first}, then run ostree-kernel rebuild")],
+            [again.clone()],
+            [again],
+        ]
+    );
+    // A link elsewhere is not of weak-modules: another run of dracut makes it anew.
+    let mut bench = Bench::good();
+    bench.link(&module_path("extra/zfs.ko"), "../gone.ko");
+    assert_eq!(
+        remedies(&bench, "initramfs-modules")[0],
+        ["run ostree-kernel rebuild"]
+    );
+}
+
+#[test]
+fn an_image_that_cannot_be_read_may_be_one_that_dracut_was_asked_for() {
+    let mut bench = Bench::good();
+    bench.unreadable = true;
+    let [looked, rebuilt, replaced] = remedies(&bench, "initramfs-readable");
+    let uefi = "remove uefi=\"yes\" from /etc/dracut.conf.d if it is there, and run again with -v";
+    let both = format!("run ostree-kernel rebuild; if that does not help, {uefi}");
+    assert!(looked[0].starts_with(&both), "{looked:?}");
+    assert!(rebuilt[0].starts_with(uefi), "{rebuilt:?}");
+    assert_eq!(rebuilt, replaced);
+}
+
+#[test]
+fn a_kernel_that_its_package_names_otherwise_needs_another_build() {
+    let mut bench = Bench::good();
+    bench.change = |tree| {
+        tree.rpmdb = super::testing::rpmdb(vec![super::testing::owner(
+            "kernel-core",
+            K,
+            &[("kernel-uname-r", "6.9.4-1")],
+        )]);
+    };
+    let build = "use another build of the kernel: the fault is in its package";
+    for remedies in remedies(&bench, "kernel-rpmdb") {
+        assert_eq!(remedies, [build]);
+    }
+}
+
 #[test]
 fn one_kernel_and_this_one() {
     const CHECK: &str = "kernel-single";

@@ -253,6 +253,13 @@ fn hosts_that_are_refused() {
         refuse(|host| host.ukis.push("boot/x.efi".into())),
         Refusal::Uki(_)
     ));
+    assert!(matches!(
+        refuse(|host| {
+            host.module_dirs.clear();
+            host.ukis.push("boot/x.efi".into());
+        }),
+        Refusal::OnlyUki(ukis) if ukis == ["boot/x.efi"]
+    ));
     assert_eq!(refuse(|host| host.module_dirs.clear()), Refusal::NoKernel);
     assert!(matches!(
         refuse(|host| host.module_dirs.push(ModuleDir {

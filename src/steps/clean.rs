@@ -59,7 +59,11 @@ pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean
     for path in &removed {
         root.remove_file(path)?;
     }
-    for dir in leftover_dirs(root, &kernel.kver, before, Some(&kernel.rpmdb))? {
+    let dirs = leftover_dirs(root, &kernel.kver, before, Some(&kernel.rpmdb))?;
+    for dir in dirs.owned {
+        tracing::info!("keeping /{MODULES}/{dir}: a package owns files in it");
+    }
+    for dir in dirs.stale {
         let path = format!("{MODULES}/{dir}");
         root.remove_tree(&path)?;
         removed.push(path);

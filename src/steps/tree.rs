@@ -62,9 +62,17 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
     Ok(dirs)
 }
 
-/// Directories of `usr/lib/modules` that are left of a kernel: without `vmlinuz`, not of a package, and
-/// with what a kernel's directory holds, or of the kernel that was replaced (`before`). Others, such as
-/// `keys` with an administrator's keys, are not to be removed.
+/// Directories of `usr/lib/modules` that are left of a kernel.
+pub struct LeftoverDirs {
+    /// Those that nobody owns.
+    pub stale: Vec<String>,
+    /// Those that a package owns, or files in them: they are not to be removed.
+    pub owned: Vec<String>,
+}
+
+/// Finds the directories of `usr/lib/modules` that are left of a kernel: without `vmlinuz`, and with what
+/// a kernel's directory holds, or of the kernel that was replaced (`before`). Others, such as `keys` with
+/// an administrator's keys, are not of a kernel.
 ///
 /// # Errors
 /// When they cannot be read.
@@ -73,21 +81,23 @@ pub fn leftover_dirs(
     kver: &Kver,
     before: Option<&Kver>,
     rpmdb: Option<&Rpmdb>,
-) -> Result<Vec<String>, root::Error> {
-    let mut left = Vec::new();
+) -> Result<LeftoverDirs, root::Error> {
+    let (mut stale, mut owned) = (Vec::new(), Vec::new());
     for dir in module_dirs(root)? {
         let path = format!("{MODULES}/{}", dir.name);
         let was_kernel = || before.is_some_and(|it| it.as_str() == dir.name);
         if dir.name == kver.as_str()
             || dir.has_vmlinuz
-            || rpmdb.is_some_and(|it| it.owns_in(&path))
             || !(was_kernel() || is_of_a_kernel(root, &path)?)
         {
             continue;
         }
-        left.push(dir.name);
+        match rpmdb.is_some_and(|it| it.owns_in(&path)) {
+            true => owned.push(dir.name),
+            false => stale.push(dir.name),
+        }
     }
-    Ok(left)
+    Ok(LeftoverDirs { stale, owned })
 }
 
 /// Whether a directory holds what a kernel's does: modules, lists of modules, an initramfs, or the

@@ -305,13 +305,23 @@ fn what_is_cleaned_and_what_is_kept() {
     bed.write("usr/lib/modules/kabi-rhel90/kabi_stablelist_x86_64", "list");
     bed.write("usr/lib/modules/notes/README", "of the administrator");
     bed.write("usr/lib/modules/6.9.0-kmods/extra/zfs.ko", "zfs");
+    bed.write("usr/lib/modules/6.8.0-lists/modules.order", "");
     bed.write(
         "usr/share/rpm/zfs.files",
-        "/usr/lib/modules/6.9.0-kmods/extra/zfs.ko\n",
+        "/usr/lib/modules/6.9.0-kmods/extra/zfs.ko\n/usr/lib/modules/6.8.0-lists\n\
+         /usr/lib/modules/kabi-rhel90\n",
     );
     bed.write("usr/share/rpm/zfs.pkg", "N\tzfs\t0\t2\t1\tx86_64\t(none)\n");
     let ran = bed.run(&["replace", &bed.source()]);
-    ran.ends_with(0).prints(&["kernel "]);
+    ran.ends_with(0).prints(&["kernel "]).complains(&[
+        "keeping /usr/lib/modules/6.9.0-kmods: a package owns files in it",
+        "keeping /usr/lib/modules/6.8.0-lists: a package owns files in it",
+    ]);
+    // No kernel's directories, which nobody would remove.
+    for name in ["keys", "kabi-rhel90", "notes"] {
+        let kept = format!("keeping /usr/lib/modules/{name}");
+        ran.require(!ran.stderr.contains(&kept), "a line without use");
+    }
     let mut changes: Vec<_> = legacy.iter().map(|path| format!("-{path}")).collect();
     changes.extend(
         [

@@ -8,12 +8,15 @@
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod cleans;
 #[cfg(test)]
 mod completions;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod demands;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]

@@ -109,6 +109,23 @@ fn survey() {
                 ],
             ),
             case(
+                "a UKI in place of vmlinuz and initramfs",
+                with!(bed, {
+                    bed.remove("usr/lib/modules/6.1.7-100.fc40.x86_64/vmlinuz");
+                    bed.write("boot/EFI/Linux/fedora.efi", "");
+                    bed.write(
+                        "usr/lib/modules/6.1.7-100.fc40.x86_64/6.1.7-100.fc40.x86_64.efi",
+                        "",
+                    );
+                }),
+                &[
+                    "kernel and initramfs in a unified kernel image only",
+                    "boot/EFI/Linux/fedora.efi",
+                    "6.1.7-100.fc40.x86_64.efi",
+                    "Replace the kernel in the stage that builds the UKI",
+                ],
+            ),
+            case(
                 "two kernels",
                 with!(bed, {
                     bed.write("usr/lib/modules/6.2.0/vmlinuz", "");

@@ -36,7 +36,7 @@ pub(super) fn tree(
         Database::Read(rpmdb) => Some(rpmdb.as_ref()),
         Database::Unread(_) | Database::Failed(_) => None,
     };
-    let stale_dirs = leftover_dirs(root, kver, None, packages)?;
+    let stale_dirs = leftover_dirs(root, kver, None, packages)?.stale;
     let initramfs = root.lstat(initramfs)?.map(|meta| ImageFile {
         path: initramfs.to_owned(),
         is_file: meta.kind == root::Kind::File,

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `--skip`, `--root-fs` and `--root-device` of `replace` and `rebuild`: the same as of `verify`.
+
+use serde_json::Value;
+
+use crate::bed::Bed;
+use crate::image::Fault;
+use crate::kernels::{NEW, OLD};
+use crate::ran::Ran;
+
+/// The entry of a check in a report.
+fn entry(report: &Value, check: &str) -> Value {
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|it| it["check"] == check);
+    found.unwrap().clone()
+}
+
+/// The base with its own kernel's initramfs to be built again, or with the new kernel to come.
+fn run(command: &str, options: &[&str]) -> Ran {
+    let bed = Bed::new();
+    let source = bed.source();
+    let mut args = vec![command];
+    if command == "rebuild" {
+        bed.write("stub/kver", OLD.kver);
+        bed.dracut_makes(OLD, Fault::None);
+    } else {
+        bed.dracut_makes(NEW, Fault::None);
+        args.push(&source);
+    }
+    args.extend(options);
+    bed.run(&args)
+}
+
+#[test]
+fn a_file_system_that_the_image_cannot_mount_is_fatal() {
+    for command in ["replace", "rebuild"] {
+        for wanted in [["--root-fs", "xfs"], ["--root-device", "nvme"]] {
+            let ran = run(command, &wanted);
+            ran.ends_with(4)
+                .prints(&["fatal initramfs-root-drivers", wanted[1]]);
+            run(command, &["--root-fs", "overlay"]).ends_with(0);
+        }
+    }
+}
+
+#[test]
+fn a_check_that_is_left_out_is_in_the_report() {
+    const CHECK: &str = "initramfs-root-drivers";
+    for command in ["replace", "rebuild"] {
+        let ran = run(command, &["--root-fs", "xfs", "--skip", CHECK]);
+        ran.ends_with(0);
+        let skipped = entry(&ran.report(), CHECK);
+        ran.require(skipped["answer"] == "skipped", "the report says so");
+        ran.require(
+            skipped["why"] == "excluded with --skip",
+            "the report says why",
+        );
+        run(command, &["--skip", "no-such-check"]).ends_with(2);
+    }
+}
+
+#[test]
+fn what_an_earlier_run_did_not_look_for_is_looked_for() {
+    let bed = Bed::new();
+    bed.run(&["replace", &bed.source()]).ends_with(0);
+    let again = bed.run(&["replace", &bed.source(), "--root-fs", "xfs"]);
+    again.ends_with(4).prints(&["fatal initramfs-root-drivers"]);
+}
