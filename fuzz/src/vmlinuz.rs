@@ -3,7 +3,9 @@
 
 use std::io::Cursor;
 
-use ostree_kernel::kernel::vmlinuz::{VmlinuzError, is_signed_from, is_uki_from, release_from};
+use ostree_kernel::kernel::vmlinuz::{
+    VmlinuzError, inner_release_from, is_signed_from, is_uki_from, release_from, signature_from,
+};
 
 use crate::memory::within;
 use crate::trickle::Trickle;
@@ -34,6 +36,20 @@ pub fn vmlinuz(image: &[u8]) {
     if let Ok(release) = whole {
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
         assert!((1..=64).contains(&release.kver.len()) && release.kver.bytes().all(plain));
+        if let Err(error) = inner_release_from(&mut Cursor::new(image), &release) {
+            said(&error, image);
+        }
+    }
+    let signature = signature_from(&mut Cursor::new(image)).expect("memory does not fail");
+    if let Some(signature) = signature {
+        let mut count = 0;
+        let without = signature.without(
+            &mut Cursor::new(image),
+            |bytes| count += bytes.len(),
+            |end| assert!(end.len() <= 7),
+        );
+        without.expect("memory does not fail");
+        assert!(count <= image.len());
     }
     let signed = is_signed_from(&mut Cursor::new(image)).expect("memory does not fail");
     let uki = is_uki_from(&mut Cursor::new(image)).expect("memory does not fail");

@@ -2,8 +2,8 @@
 //! The table of checks.
 
 use super::{
-    Check, Severity, compression, drivers, hmac, image, init, intent, kernel, kmods, modules,
-    regression, release, tree,
+    Check, Severity, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
+    modules, regression, release, tree,
 };
 
 /// The registry, in the order in which findings are shown.
@@ -28,6 +28,13 @@ pub static CHECKS: &[Check] = &[
         about: "one package owns vmlinuz and provides kernel-uname-r of it",
         issue: "osbuild/osbuild#2049",
         look: kernel::rpmdb,
+    },
+    Check {
+        name: "kernel-files",
+        severity: Severity::Fatal,
+        about: "vmlinuz and modules are their packages', or signed later",
+        issue: "okd-project/okd#1908",
+        look: files::kernel_files,
     },
     Check {
         name: "kernel-hmac",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Answer, Baseline, DracutConf, Hmac, Omitted, OsRelease, Setups, Wanted};
+use super::{Answer, Baseline, DracutConf, Hmac, KernelFiles, Omitted, OsRelease, Setups, Wanted};
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
@@ -105,6 +105,8 @@ pub struct Tree {
     pub hmac: Hmac,
     /// Whether `vmlinuz` is signed.
     pub signed: Result<bool, String>,
+    /// The kernel's files beside those of its packages.
+    pub kernel_files: KernelFiles,
     /// Out-of-tree modules, relative to the kernel's directory, and their vermagic.
     pub kmods: Vec<Kmod>,
     /// What dracut's configuration leaves out.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 pub(super) use elf::{Dynamic, LINKER, ko};
 
 use super::{
-    Answer, Baseline, CHECKS, Database, Hmac, Image, ImageFile, Lists, Omitted, OsRelease,
-    Selection, Severity, Subject, Tree, Wanted, run,
+    Answer, Baseline, CHECKS, Database, Hmac, Image, ImageFile, KernelFiles, Lists, Omitted,
+    OsRelease, Selection, Severity, Subject, Tree, Vmlinuz, Wanted, run,
 };
 use crate::initramfs::testing::{Item, archive, dir, item, link, pack};
 use crate::initramfs::{self, Bodies, Compression, Inventory, Limits, OnDisk, OpenFile};
@@ -278,6 +278,11 @@ impl Bench {
             packings: BTreeMap::new(),
             hmac: Hmac::Missing,
             signed: Ok(true),
+            kernel_files: KernelFiles {
+                vmlinuz: Vmlinuz::Packaged,
+                modules: vec![],
+                unread: None,
+            },
             kmods: vec![],
             omitted: Omitted::default(),
             conf: super::DracutConf::default(),
@@ -294,9 +299,13 @@ impl Bench {
 
     /// The answer of one check.
     pub(super) fn answer(&self, check: &str) -> Answer {
+        self.answer_with(check, self.change)
+    }
+
+    fn answer_with(&self, check: &str, change: impl FnOnce(&mut Tree)) -> Answer {
         let kver = Kver::new(K).unwrap();
         let (mut tree, image) = (self.tree(), self.image());
-        (self.change)(&mut tree);
+        change(&mut tree);
         let subject = Subject {
             kver: &kver,
             tree: (!self.alone).then_some(&tree),
@@ -310,9 +319,14 @@ impl Bench {
 
     /// The findings of one check, as `SEVERITY PATH: FOUND; EXPECTED`.
     pub(super) fn findings(&self, check: &str) -> Vec<String> {
+        self.findings_with(check, self.change)
+    }
+
+    /// The same for a tree with this change.
+    pub(super) fn findings_with(&self, check: &str, change: impl FnOnce(&mut Tree)) -> Vec<String> {
         let entry = CHECKS.iter().find(|it| it.name == check).unwrap();
         let severity = |milder: Option<Severity>| milder.unwrap_or(entry.severity).as_str();
-        match self.answer(check) {
+        match self.answer_with(check, change) {
             Answer::Good => vec![],
             Answer::Found(findings) => findings
                 .iter()

@@ -24,7 +24,7 @@ pub use alias::Aliases;
 pub use conf::Conf;
 pub use index::{IndexError, aliased};
 pub use modinfo::{Modinfo, ModinfoError};
-pub use packed::{MAX_UNPACKED, unpack};
+pub use packed::{MAX_UNPACKED, unpack, without_signature};
 
 /// The longest line that is taken, in bytes; depmod's longest are a few thousand.
 pub const MAX_LINE: usize = 64 * 1024;

@@ -6,11 +6,13 @@
 //! believed before the bytes arrive, and a reader is streamed, so an image of 90 MB costs a
 //! decoder's window.
 
+mod contents;
 mod error;
 mod image;
 mod payload;
 mod pe;
 mod scan;
+mod unsigned;
 
 #[cfg(test)]
 mod tests;
@@ -18,10 +20,12 @@ mod tests;
 use std::fmt;
 use std::io::{self, Cursor, Read, Seek};
 
+pub use contents::inner_release_from;
 pub use error::VmlinuzError;
 use image::Image;
 use payload::Codec;
 use pe::Pe;
+pub use unsigned::{Signature, signature_from};
 
 /// The most bytes that are decoded, or searched, for a banner.
 pub const MAX_DECODED: u64 = 256 << 20;
@@ -118,20 +122,7 @@ pub fn is_signed(image: &[u8]) -> bool {
 
 /// As [`is_signed`], for a reader. Fails only if the reader does.
 pub fn is_signed_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
-    let mut image = Image::new(reader)?;
-    let tail = image.size().saturating_sub(APPENDED_SIGNATURE.len() as u64);
-    if image.begins(tail, APPENDED_SIGNATURE)? {
-        return Ok(true);
-    }
-    let certificates = match Pe::of(&mut image) {
-        Err(VmlinuzError::Io(error)) => return Err(error),
-        Err(_) | Ok(None) => None,
-        Ok(Some(pe)) => pe.certificates,
-    };
-    Ok(certificates.is_some_and(|(offset, size)| {
-        // A WIN_CERTIFICATE has a header of 8 bytes.
-        size > 8 && offset.saturating_add(size) <= image.size()
-    }))
+    signature_from(reader).map(|signature| signature.is_some())
 }
 
 /// Whether the image is a unified kernel image. Fails only if the reader does.
@@ -209,13 +200,28 @@ fn s390<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     })
 }
 
+/// The compressed kernel in an EFI zboot image.
+struct Payload {
+    codec: Codec,
+    offset: u64,
+    size: u64,
+}
+
 /// See the kernel's `drivers/firmware/efi/libstub/zboot-header.S`.
-fn zboot<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+fn zboot_payload<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Payload> {
     let offset = u32::from_le_bytes(image.bytes("the payload's offset", 8)?);
     let size = u32::from_le_bytes(image.bytes("the payload's size", 12)?);
     let name: [u8; 32] = image.bytes("the compression's name", 24)?;
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-    let codec = Codec::by_name(name)?;
+    Ok(Payload {
+        codec: Codec::by_name(name)?,
+        offset: offset.into(),
+        size: size.into(),
+    })
+}
+
+fn zboot<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+    let data = zboot_payload(image)?;
     let arch = match Pe::of(image)? {
         Some(pe) => pe.arch()?,
         None => {
@@ -223,7 +229,7 @@ fn zboot<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
             return Err(VmlinuzError::Truncated { what, offset, size });
         }
     };
-    let kver = decoded(image, codec, offset.into(), size.into(), |kernel| {
+    let kver = decoded(image, data.codec, data.offset, data.size, |kernel| {
         scan::banner(kernel)
     })?;
     let format = Format::Zboot;
@@ -264,7 +270,11 @@ fn elf<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
             return Ok(Release { kver, arch, format });
         }
     };
-    let starts = scan::gzip_starts(image.stream("the kernel", 0, size)?, MAX_TRIES)?;
+    let starts = scan::starts(
+        image.stream("the kernel", 0, size)?,
+        Codec::Gzip.magic(),
+        MAX_TRIES,
+    )?;
     for start in starts {
         if let Ok(kver) = decoded(image, Codec::Gzip, start, size - start, |kernel| {
             scan::banner(kernel)

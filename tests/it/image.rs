@@ -5,7 +5,7 @@ use std::io::Write;
 
 use crate::index;
 
-/// A bzImage whose header says `release`.
+/// A bzImage whose header says `release`, with a compressed kernel that says the same.
 pub fn vmlinuz(release: &str) -> Vec<u8> {
     let mut image = vec![0; 0x300];
     image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
@@ -14,6 +14,14 @@ pub fn vmlinuz(release: &str) -> Vec<u8> {
     image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
     image[0x236..0x238].copy_from_slice(&1_u16.to_le_bytes());
     image.extend_from_slice(format!("{release} (mock@build) #1 SMP\0").as_bytes());
+    // The compressed kernel stands after the setup part of two sectors.
+    image.resize(0x400, 0);
+    image[0x1f1] = 1;
+    let kernel = format!("Linux version {release} (mock@build) #1 SMP\n");
+    let mut payload = zstd::encode_all(kernel.as_bytes(), 1).unwrap();
+    payload.extend((kernel.len() as u32).to_le_bytes());
+    image[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    image.extend(payload);
     image
 }
 

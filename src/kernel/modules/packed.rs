@@ -35,6 +35,20 @@ pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result
     }
 }
 
+/// How a module's signature ends (`MODULE_SIG_STRING`).
+const SIGNATURE_END: &[u8] = b"~Module signature appended~\n";
+
+/// Returns an unpacked module without the signature that is appended to it; `None` where there is none.
+pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
+    // A `struct module_signature` of 12 bytes; its last field is the size of the signature.
+    let head = module.strip_suffix(SIGNATURE_END)?;
+    let size = head.last_chunk()?;
+    let before = usize::try_from(u32::from_be_bytes(*size))
+        .ok()?
+        .checked_add(12)?;
+    head.get(..head.len().checked_sub(before)?)
+}
+
 fn bounded(plain: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
     into.clear();
     plain.take(MAX_UNPACKED + 1).read_to_end(into)?;

@@ -54,7 +54,9 @@ pub enum VmlinuzError {
         searched: u64,
     },
     /// A compression that we cannot undo.
-    #[error("the kernel in it is compressed with {name:?}, expected gzip, zstd, xz, lzma or lz4")]
+    #[error(
+        "the kernel in it is compressed with {name:?}, expected gzip, zstd, xz, lzma, lz4 or bzip2"
+    )]
     Compression {
         /// The name the image gives.
         name: String,

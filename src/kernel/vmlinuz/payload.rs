@@ -20,6 +20,7 @@ const MAX_LZMA_MEMORY: u64 = (1 << MAX_WINDOW_LOG) + (32 << 20);
 /// A compression of kernels that we can undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
+    Bzip2,
     Gzip,
     Lz4,
     Lzma,
@@ -27,7 +28,45 @@ pub(super) enum Codec {
     Zstd,
 }
 
+/// Bytes that [`Codec::by_magic`] looks at.
+pub(super) const MAGIC: usize = 6;
+
 impl Codec {
+    /// All of them.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Gzip,
+        Self::Xz,
+        Self::Zstd,
+        Self::Lz4,
+        Self::Bzip2,
+        Self::Lzma,
+    ];
+
+    /// The first bytes of data that are compressed like this.
+    pub(super) fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Bzip2 => b"BZh",
+            Self::Gzip => &[0x1f, 0x8b, 0x08],
+            Self::Lz4 => &Lz4Legacy::<&[u8]>::MAGIC,
+            // Properties that the kernel's build uses, and the low half of a window of at least 64 KiB.
+            Self::Lzma => &[0x5d, 0, 0],
+            Self::Xz => b"\xfd7zXZ\0",
+            Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+        }
+    }
+
+    /// Returns the compression of data that begin like this.
+    pub(super) fn by_magic(start: &[u8; MAGIC]) -> Result<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|codec| start.starts_with(codec.magic()))
+            .ok_or_else(|| VmlinuzError::Compression {
+                name: match start.starts_with(b"\x89LZO") {
+                    true => "lzo".to_owned(),
+                    false => format!("unknown ({})", start.escape_ascii()),
+                },
+            })
+    }
+
     /// What the header of an EFI zboot image names: the names are the kernel's make rules, such as
     /// `zstd22` and `xzkern`.
     pub(super) fn by_name(name: &[u8]) -> Result<Self> {
@@ -45,6 +84,7 @@ impl Codec {
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Bzip2 => "bzip2",
             Self::Gzip => "gzip",
             Self::Lz4 => "lz4",
             Self::Lzma => "lzma",
@@ -57,6 +97,7 @@ impl Codec {
     /// appends the size to most formats.
     pub(super) fn decode<'a>(self, data: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
+            Self::Bzip2 => Box::new(bzip2::read::BzDecoder::new(data)),
             Self::Gzip => Box::new(flate2::read::GzDecoder::new(data)),
             Self::Lz4 => Box::new(Lz4Legacy::new(data)?),
             Self::Lzma => {

@@ -2,6 +2,7 @@
 //! As much of the PE format as kernels and UKIs need: machine, sections, certificate table.
 
 use std::io::{Read, Seek};
+use std::ops::Range;
 
 use super::image::Image;
 use super::{Arch, Result, VmlinuzError};
@@ -12,9 +13,21 @@ const MAX_SECTIONS: u16 = 256;
 /// What the headers of a PE file say.
 pub(super) struct Pe {
     machine: u16,
-    /// Offset and size in the file, in bytes; nothing if the table is empty.
-    pub(super) certificates: Option<(u64, u64)>,
+    /// Nothing if the table is empty.
+    pub(super) certificates: Option<Certificates>,
     sections: Vec<Section>,
+}
+
+/// The certificate table, and the fields that change with it.
+pub(super) struct Certificates {
+    /// Where it is, in bytes from the start.
+    pub(super) offset: u64,
+    /// How many bytes it has.
+    pub(super) size: u64,
+    /// The header's field that names its place.
+    pub(super) entry: Range<u64>,
+    /// The checksum of the file.
+    pub(super) checksum: Range<u64>,
 }
 
 struct Section {
@@ -105,8 +118,9 @@ fn certificates<R: Read + Seek>(
     image: &mut Image<'_, R>,
     optional: u64,
     optional_size: u16,
-) -> Result<Option<(u64, u64)>> {
+) -> Result<Option<Certificates>> {
     const INDEX: u64 = 4;
+    const CHECKSUM: u64 = 64;
     if optional_size < 2 {
         return Ok(None);
     }
@@ -123,7 +137,13 @@ fn certificates<R: Read + Seek>(
     let table: [u8; 8] = image.bytes("the certificate table", optional + entry)?;
     let [offset, size] = [0, 4].map(|n| u64::from(u32_at(&table, n)));
     let present = u64::from(u32::from_le_bytes(count)) > INDEX && offset > 0 && size > 0;
-    Ok(present.then_some((offset, size)))
+    let field = |at: u64, size: u64| optional + at..optional + at + size;
+    Ok(present.then(|| Certificates {
+        offset,
+        size,
+        entry: field(entry, 8),
+        checksum: field(CHECKSUM, 4),
+    }))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {

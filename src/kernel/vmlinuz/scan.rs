@@ -48,12 +48,11 @@ pub(super) fn banner(stream: impl Read) -> Result<String> {
     kver.ok_or(VmlinuzError::NoBanner { searched })
 }
 
-/// Where gzip data could begin, at most `limit` places.
-pub(super) fn gzip_starts(stream: impl Read, limit: usize) -> Result<Vec<u64>> {
-    const MAGIC: &[u8] = &[0x1f, 0x8b, 0x08];
+/// Where these bytes are, at most `limit` places.
+pub(super) fn starts(stream: impl Read, magic: &[u8], limit: usize) -> Result<Vec<u64>> {
     let mut starts = Vec::new();
-    windows(stream, MAGIC.len(), |window, offset| {
-        for at in positions(window, MAGIC) {
+    windows(stream, magic.len(), |window, offset| {
+        for at in positions(window, magic) {
             starts.push(offset + at as u64);
         }
         starts.dedup();

@@ -7,13 +7,13 @@ use liblzma::stream::Stream;
 
 use super::*;
 
-const KVER: &str = "6.9.4-200.fc40.x86_64+rt";
+pub(super) const KVER: &str = "6.9.4-200.fc40.x86_64+rt";
 
-fn banner(kver: &str) -> String {
+pub(super) fn banner(kver: &str) -> String {
     format!("\0\0Linux version {kver} (mock@build) (gcc) #1 SMP\n")
 }
 
-fn put(image: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+pub(super) fn put(image: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     let end = at + bytes.len();
     if image.len() < end {
         image.resize(end, 0);
@@ -21,7 +21,7 @@ fn put(image: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     image[at..end].copy_from_slice(bytes);
 }
 
-fn bzimage(text: &str) -> Vec<u8> {
+pub(super) fn bzimage(text: &str) -> Vec<u8> {
     let mut image = vec![0; 0x300];
     put(&mut image, 0x1fe, &[0x55, 0xaa]);
     put(&mut image, 0x202, b"HdrS");
@@ -32,14 +32,14 @@ fn bzimage(text: &str) -> Vec<u8> {
     image
 }
 
-fn arm64(text: &str) -> Vec<u8> {
+pub(super) fn arm64(text: &str) -> Vec<u8> {
     let mut image = b"MZ".to_vec();
     put(&mut image, 0x38, b"ARM\x64");
     put(&mut image, 0x80, text.as_bytes());
     image
 }
 
-fn s390(text: &str) -> Vec<u8> {
+pub(super) fn s390(text: &str) -> Vec<u8> {
     let mut image = Vec::new();
     put(&mut image, 0x10008, b"S390EP");
     put(&mut image, 0x10428, &0x10440_u64.to_be_bytes());
@@ -47,7 +47,7 @@ fn s390(text: &str) -> Vec<u8> {
     image
 }
 
-fn elf(machine: u16, text: &[u8]) -> Vec<u8> {
+pub(super) fn elf(machine: u16, text: &[u8]) -> Vec<u8> {
     let mut image = b"\x7fELF\x02\x01\x01".to_vec();
     put(&mut image, 18, &machine.to_le_bytes());
     put(&mut image, 64, text);
@@ -55,7 +55,7 @@ fn elf(machine: u16, text: &[u8]) -> Vec<u8> {
 }
 
 /// The PE headers from 0x40 on, with a certificate table and sections behind them.
-fn pe(machine: u16, certificates: (u32, u32), sections: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn pe(machine: u16, certificates: (u32, u32), sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut image = b"MZ".to_vec();
     put(&mut image, 0x3c, &0x40_u32.to_le_bytes());
     put(&mut image, 0x40, b"PE\0\0");
@@ -84,7 +84,7 @@ fn pe(machine: u16, certificates: (u32, u32), sections: &[(&str, &[u8])]) -> Vec
     image
 }
 
-fn zboot(name: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn zboot(name: &str, payload: &[u8]) -> Vec<u8> {
     let mut image = pe(0xaa64, (0, 0), &[(".text", b"code")]);
     let offset = image.len();
     put(&mut image, 4, b"zimg");
@@ -97,19 +97,19 @@ fn zboot(name: &str, payload: &[u8]) -> Vec<u8> {
     image
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn xz(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn lzma(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn lzma(bytes: &[u8]) -> Vec<u8> {
     let options = liblzma::stream::LzmaOptions::new_preset(1).unwrap();
     let stream = Stream::new_lzma_encoder(&options).unwrap();
     let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
@@ -117,7 +117,7 @@ fn lzma(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn lz4(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn lz4(bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0x02, 0x21, 0x4c, 0x18];
     for block in bytes.chunks(8 << 20) {
         let packed = lz4_flex::block::compress(block);
@@ -127,7 +127,7 @@ fn lz4(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-fn zstd(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
@@ -346,7 +346,7 @@ fn errors_say_what_was_found_and_expected() {
         ),
         (
             zboot("lzo", b""),
-            "compressed with \"lzo\", expected gzip, zstd, xz, lzma or lz4",
+            "compressed with \"lzo\", expected gzip, zstd, xz, lzma, lz4 or bzip2",
         ),
         (
             zboot("zstd", b"oops"),
@@ -402,6 +402,12 @@ fn windows_above_128_mib_are_refused() {
     assert!(matches!(error, VmlinuzError::Decode { .. }), "{error}");
 }
 
+/// An image with a signature of four bytes after it.
+pub(super) fn signed_behind(image: &[u8]) -> Vec<u8> {
+    let head = [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 4];
+    [image, &[1; 4], &head, APPENDED_SIGNATURE].concat()
+}
+
 #[test]
 fn signatures() {
     let at = |image: &[u8]| image.len() as u32;
@@ -417,12 +423,8 @@ fn signatures() {
         ("cut", with((at(&plain), 64), 63), false),
         ("empty", with((at(&plain), 8), 64), false),
         ("outside", with((u32::MAX, u32::MAX), 64), false),
-        (
-            "s390x",
-            [s390(KVER), APPENDED_SIGNATURE.to_vec()].concat(),
-            true,
-        ),
-        ("bare", APPENDED_SIGNATURE.to_vec(), true),
+        ("s390x", signed_behind(&s390(KVER)), true),
+        ("bare", APPENDED_SIGNATURE.to_vec(), false),
         ("nothing", Vec::new(), false),
         ("gzip", gzip(&with((at(&plain), 64), 64)), false),
     ] {

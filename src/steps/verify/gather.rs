@@ -4,24 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::super::hold;
 use super::super::tree::{leftover_dirs, legacy, module_dirs, shadows};
 use super::around;
-use super::{Options, vmlinuz};
-use crate::checks::{Database, ImageFile, Lists, Tree};
+use super::{Options, files, vmlinuz};
+use crate::checks::{Database, ImageFile, KernelFiles, Lists, Tree};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
 use crate::kernel::packing::Config;
+use crate::sys::nice;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dracut, rpm_ostree};
 
 /// The largest list beside the modules that is read (bytes); Fedora's are below 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the tree, but for what depends on the image; also SHA-256 of `vmlinuz`, where it is asked for.
+/// Reads the tree, but for what depends on the image; also SHA-256 of `vmlinuz`, where it is asked for. The kernel's
+/// files are read on a thread of their own, since that takes as long as all the rest.
 pub(super) fn tree(
     root: &Root,
     kver: &Kver,
@@ -29,6 +32,32 @@ pub(super) fn tree(
     rpmdb: Database,
     options: &Options,
 ) -> Result<(Tree, Option<String>)> {
+    thread::scope(|scope| {
+        let packages = match &rpmdb {
+            Database::Read(rpmdb) => Some(rpmdb.clone()),
+            Database::Unread(_) | Database::Failed(_) => None,
+        };
+        let files = scope.spawn(move || {
+            nice::stand_back();
+            files::look(root, kver, packages.as_deref())
+        });
+        let panicked =
+            |_| anyhow!("the thread that compares files with their packages has panicked");
+        let mut tree = listed(root, kver, initramfs, rpmdb, options)?;
+        let (files, sha256) = files.join().map_err(panicked)?;
+        tree.kernel_files = files;
+        Ok((tree, sha256.filter(|_| options.digests)))
+    })
+}
+
+/// Reads the tree, but for the contents of the kernel's files.
+fn listed(
+    root: &Root,
+    kver: &Kver,
+    initramfs: &str,
+    rpmdb: Database,
+    options: &Options,
+) -> Result<Tree> {
     let compared = options.base.is_some();
     let kernels = module_dirs(root)?.into_iter();
     let kernels = kernels.filter(|dir| dir.has_vmlinuz);
@@ -51,7 +80,7 @@ pub(super) fn tree(
     let lists = lists(root, kver);
     let order = lists.order.as_ref().ok().and_then(Option::as_ref);
     let kmods = around::kmods(root, kver, &modules, order);
-    let vmlinuz = vmlinuz::read(root, kver, options.digests);
+    let vmlinuz = vmlinuz::read(root, kver);
     let config = around::config(root, kver);
     let packings = match &config {
         Ok(Some(text)) if Config(text).module_decoder().is_some() => {
@@ -59,7 +88,7 @@ pub(super) fn tree(
         }
         _ => BTreeMap::new(),
     };
-    let tree = Tree {
+    Ok(Tree {
         shadows,
         legacy: legacy(root)?,
         leftovers: leftovers(root)?,
@@ -91,8 +120,8 @@ pub(super) fn tree(
         initramfs,
         os_release: around::os_release(root),
         lacking: options.lacking.clone(),
-    };
-    Ok((tree, vmlinuz.sha256))
+        kernel_files: KernelFiles::default(),
+    })
 }
 
 fn leftovers(root: &Root) -> Result<Vec<String>> {

@@ -4,6 +4,7 @@
 
 mod around;
 mod base;
+mod files;
 mod gather;
 mod image;
 mod vmlinuz;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `vmlinuz`, read once: its release, its digest, its signature, its HMAC.
+//! `vmlinuz`: its release, its signature, its HMAC.
 
 use std::fs::File;
-use std::io::{self, Seek};
 
-use super::super::digest::{Digesting, HMAC_MAX, hmac};
+use super::super::digest::{HMAC_MAX, hmac};
 use crate::checks::{Hmac, NoRelease};
 use crate::kernel::hmac::parts;
 use crate::kernel::kver::Kver;
@@ -18,50 +17,49 @@ const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
 pub(super) struct Vmlinuz {
     /// What it says that it is, or why that cannot be told.
     pub(super) release: Result<vmlinuz::Release, NoRelease>,
-    /// SHA-256 of it, where it was asked for.
-    pub(super) sha256: Option<String>,
     /// Whether it is signed.
     pub(super) signed: Result<bool, String>,
     /// What the file beside it says.
     pub(super) hmac: Hmac,
 }
 
-/// Reads it.
-pub(super) fn read(root: &Root, kver: &Kver, digest: bool) -> Vmlinuz {
+/// Opens it, or returns why it cannot be read.
+pub(super) fn open(root: &Root, kver: &Kver) -> Result<File, String> {
     let file = match root.open_file(format!("{}/vmlinuz", kver.dir())) {
         Ok(Some(file)) => file,
-        Ok(None) => return unread("no such file".to_owned()),
-        Err(error) => return unread(super::why(&error)),
+        Ok(None) => return Err("there is no vmlinuz".to_owned()),
+        Err(error) => return Err(super::why(&error)),
     };
     match file.metadata() {
-        Ok(meta) if meta.len() <= VMLINUZ_MAX => told(root, kver, file, digest),
-        Ok(meta) => unread(format!(
+        Ok(meta) if meta.len() <= VMLINUZ_MAX => Ok(file),
+        Ok(meta) => Err(format!(
             "it has {} bytes, at most {VMLINUZ_MAX} are read",
             meta.len()
         )),
-        Err(error) => unread(error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-fn told(root: &Root, kver: &Kver, mut file: File, digest: bool) -> Vmlinuz {
+/// Reads it.
+pub(super) fn read(root: &Root, kver: &Kver) -> Vmlinuz {
+    match open(root, kver) {
+        Ok(file) => told(root, kver, file),
+        Err(why) => unread(why),
+    }
+}
+
+fn told(root: &Root, kver: &Kver, mut file: File) -> Vmlinuz {
     let release = vmlinuz::release_from(&mut file).map_err(|error| NoRelease {
         why: error.to_string(),
         damaged: error.is_damage(),
     });
     let signed = vmlinuz::is_signed_from(&mut file).map_err(|error| error.to_string());
     let hmac = beside(root, kver, &mut file);
-    let sha256 = digest.then(|| sha256(file)).and_then(Result::ok);
     Vmlinuz {
         release,
-        sha256,
         signed,
         hmac,
     }
-}
-
-fn sha256(mut file: File) -> io::Result<String> {
-    file.rewind()?;
-    Ok(Digesting::new(file).finish()?.0)
 }
 
 fn unread(why: String) -> Vmlinuz {
@@ -70,7 +68,6 @@ fn unread(why: String) -> Vmlinuz {
             why: why.clone(),
             damaged: false,
         }),
-        sha256: None,
         signed: Err(why.clone()),
         hmac: Hmac::Unread(why),
     }
@@ -109,9 +106,8 @@ mod tests {
         fs_err::create_dir_all(&place).unwrap();
         let file = fs_err::File::create(place.join("vmlinuz")).unwrap();
         file.file().set_len(VMLINUZ_MAX + 1).unwrap();
-        let read = read(&Root::open(dir.path()).unwrap(), &kver, true);
+        let read = read(&Root::open(dir.path()).unwrap(), &kver);
         let expected = "it has 536870913 bytes, at most 536870912 are read";
         assert_eq!(read.release.unwrap_err().why, expected);
-        assert!(read.sha256.is_none());
     }
 }

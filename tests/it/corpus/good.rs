@@ -256,6 +256,55 @@ fn contents() -> Vec<Case> {
             },
         ),
         good(
+            "signed-by-sbsign",
+            Base::TrixieSlim,
+            "a certificate table after the packaged bytes",
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                sign(&mut vmlinuz);
+                draft.write(&path, vmlinuz);
+            },
+        ),
+        good(
+            "signed-and-built-by-others",
+            Base::TrixieSlim,
+            "a signed kernel with other bytes than its package's",
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                // The boot sector's message, which firmware without EFI would show.
+                vmlinuz[0x1f0] ^= 1;
+                sign(&mut vmlinuz);
+                draft.write(&path, vmlinuz);
+            },
+        ),
+        good(
+            "modules-packed-again",
+            Base::TrixieSlim,
+            "modules whose packed bytes are not their package's",
+            |draft| {
+                for module in ["fs/xfs/xfs", "fs/btrfs/btrfs", "drivers/block/virtio_blk"] {
+                    crc64(draft, &format!("kernel/{module}.ko.xz"));
+                }
+            },
+        ),
+        good(
+            "modules-signed-later",
+            Base::TrixiePlain,
+            "modules that are neither packed nor signed as their package's",
+            |draft| {
+                let sound = |path: &String| path.contains("/kernel/sound/");
+                for path in draft.modules().into_iter().filter(sound) {
+                    let mut module = draft.read(&path);
+                    module.extend([7; 64]);
+                    module.extend([0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 64]);
+                    module.extend(b"~Module signature appended~\n");
+                    draft.write(&path, module);
+                }
+            },
+        ),
+        good(
             "kernel-uki-virt",
             Base::TrixieSlim,
             "a UKI that only composefs-rs takes, beside ostree's set-up of the root",
@@ -359,6 +408,23 @@ fn contents() -> Vec<Case> {
     ]
 }
 
+/// Adds a certificate table, as sbsign does.
+fn sign(vmlinuz: &mut Vec<u8>) {
+    let word = |bytes: &[u8], at: usize| {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+    };
+    let optional = word(vmlinuz, 0x3c) + 24;
+    vmlinuz.resize(vmlinuz.len().next_multiple_of(8), 0);
+    let (offset, size) = (vmlinuz.len() as u32, 512_u32);
+    vmlinuz[optional + 64..optional + 68].copy_from_slice(&0x1234_5678_u32.to_le_bytes());
+    let entry = optional + 112 + 4 * 8;
+    vmlinuz[entry..entry + 4].copy_from_slice(&offset.to_le_bytes());
+    vmlinuz[entry + 4..entry + 8].copy_from_slice(&size.to_le_bytes());
+    vmlinuz.extend(size.to_le_bytes());
+    vmlinuz.extend([0, 2, 2, 0]);
+    vmlinuz.resize(vmlinuz.len() + 504, 7);
+}
+
 /// Packs a module with `xz` as it comes: with a CRC64.
 pub fn crc64(draft: &mut Draft, module: &str) {
     let path = draft.of_kernel(module);
@@ -406,12 +472,44 @@ fn rt(draft: &mut Draft) {
         draft.write(&path, renamed(draft.read(&path)));
     }
     let vmlinuz = draft.of_kernel("vmlinuz");
-    draft.write(&vmlinuz, renamed(draft.read(&vmlinuz)));
+    let mut bytes = renamed(draft.read(&vmlinuz));
+    repack(&mut bytes, |kernel| {
+        replace_all(kernel, old.as_bytes(), new.as_bytes())
+    });
+    draft.write(&vmlinuz, bytes);
     draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
     // The rpmdb knows the kernel by its other name.
     draft.remove("usr/bin/rpm");
     let bytes = draft.archive().to_bytes();
     draft.set_bytes(pack(&renamed(bytes)));
+}
+
+/// Changes the kernel inside a bzImage, whose compression was lz4 and is zstd then.
+fn repack(vmlinuz: &mut [u8], change: impl FnOnce(&mut [u8])) {
+    const BLOCK: usize = 8 << 20;
+    let word = |bytes: &[u8], at: usize| {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
+    };
+    let start = 512 * (usize::from(vmlinuz[0x1f1]) + 1) + word(vmlinuz, 0x248);
+    let size = word(vmlinuz, 0x24c);
+    let payload = &vmlinuz[start..start + size - 4];
+    let (mut at, mut kernel) = (4, Vec::new());
+    while at < payload.len() {
+        let length = word(payload, at);
+        let block = &payload[at + 4..at + 4 + length];
+        kernel.extend(lz4_flex::block::decompress(block, BLOCK).unwrap());
+        at += 4 + length;
+    }
+    change(&mut kernel);
+    let mut packed = zstd::encode_all(kernel.as_slice(), 3).unwrap();
+    packed.extend((kernel.len() as u32).to_le_bytes());
+    assert!(
+        packed.len() <= size,
+        "{} bytes, {size} before",
+        packed.len()
+    );
+    vmlinuz[start..start + packed.len()].copy_from_slice(&packed);
+    vmlinuz[0x24c..0x250].copy_from_slice(&(packed.len() as u32).to_le_bytes());
 }
 
 /// Replaces `old` by `new`, of the same length. As Horspool does: it looks at every twentieth byte,

@@ -9,6 +9,7 @@ use crate::corpus::rpmdb::edit;
 
 const SINGLE: &str = "kernel-single";
 const RELEASE: &str = "kernel-release";
+const FILES: &str = "kernel-files";
 const RPMDB: &str = "kernel-rpmdb";
 const HMAC: &str = "kernel-hmac";
 const UKI: &str = "uki-shadow";
@@ -128,6 +129,14 @@ fn several() -> Vec<Case> {
     ]
 }
 
+/// Changes bytes of the compressed kernel, and nothing of what a header says.
+fn flip(vmlinuz: &mut [u8]) {
+    let middle = vmlinuz.len() / 2;
+    for byte in &mut vmlinuz[middle..middle + 512] {
+        *byte ^= 0x55;
+    }
+}
+
 /// Gives the kernel's directory another name, and looks at that one.
 fn rename(draft: &mut Draft, kver: String) {
     let old = draft.of_kernel("");
@@ -187,6 +196,50 @@ fn release() -> Vec<Case> {
                 let vmlinuz = draft.read(&path);
                 draft.write(&path, &vmlinuz[..vmlinuz.len() / 2]);
                 // Kernels of others have none.
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
+            "vmlinuz-flipped",
+            TrixieSlim,
+            "okd-project/okd#1908",
+            &[FILES],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                flip(&mut vmlinuz);
+                draft.write(&path, vmlinuz);
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
+            "vmlinuz-flipped-without-rpmdb",
+            BookwormOmit,
+            "okd-project/okd#1908",
+            &[FILES],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                flip(&mut vmlinuz);
+                draft.write(&path, vmlinuz);
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                draft.remove("usr/share/rpm");
+            },
+        ),
+        broken(
+            "vmlinuz-of-another-under-this-release",
+            TrixieSlim,
+            "okd-project/okd#1908",
+            &[FILES],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let old = draft.products.old.clone();
+                draft.take(TrixieOld, &format!("usr/lib/modules/{old}/vmlinuz"), &path);
+                let mut vmlinuz = draft.read(&path);
+                let pointer = usize::from(u16::from_le_bytes([vmlinuz[0x20e], vmlinuz[0x20f]]));
+                let text = format!("{} (", draft.kver);
+                vmlinuz[0x200 + pointer..][..text.len()].copy_from_slice(text.as_bytes());
+                draft.write(&path, vmlinuz);
                 draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
             },
         ),

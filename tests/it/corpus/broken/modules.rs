@@ -11,6 +11,7 @@ use crate::index;
 
 const KVER: &str = "initramfs-kver";
 const MODULES: &str = "initramfs-modules";
+const FILES: &str = "kernel-files";
 const DEPMOD: &str = "modules-depmod";
 const KMODS: &str = "kmods";
 const XFS: &str = "kernel/fs/xfs/xfs.ko.xz";
@@ -28,8 +29,54 @@ pub fn cases() -> Vec<Case> {
         own_indexes(),
         depmod(),
         kmods(),
+        packaged(),
     ];
     rooms.into_iter().flatten().collect()
+}
+
+/// Modules that are not their package's: dracut took them along as they are.
+fn packaged() -> Vec<Case> {
+    fn put(draft: &mut Draft, module: &str, data: Vec<u8>) {
+        let path = draft.of_kernel(module);
+        draft.write(&path, &data);
+        draft.archive().replace(&path, data);
+    }
+    vec![
+        broken(
+            "module-cut-before-dracut-ran",
+            TrixieSlim,
+            "coreos/rpm-ostree#5578",
+            &[FILES],
+            |draft| {
+                let data = draft.read(&draft.of_kernel(BLK));
+                let half = data[..data.len() / 2].to_vec();
+                put(draft, BLK, half);
+            },
+        ),
+        broken(
+            "module-flipped-before-dracut-ran",
+            TrixieSlim,
+            "coreos/rpm-ostree#5578",
+            &[FILES],
+            |draft| {
+                let mut data = draft.read(&draft.of_kernel(XFS));
+                let middle = data.len() / 2;
+                data[middle] ^= 0x55;
+                put(draft, XFS, data);
+            },
+        ),
+        broken(
+            "module-of-the-old-kernel-before-dracut-ran",
+            TrixieSlim,
+            STALE,
+            &[FILES],
+            |draft| {
+                let old = format!("usr/lib/modules/{}/{BLK}", draft.products.old);
+                let data = fs_err::read(draft.products.tree(TrixieOld).join(old)).unwrap();
+                put(draft, BLK, data);
+            },
+        ),
+    ]
 }
 
 fn kver() -> Vec<Case> {

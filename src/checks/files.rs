@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether the kernel's files are its packages', or differ for a reason that is named.
+
+use std::collections::HashSet;
+
+use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
+use crate::initramfs::Comparison;
+
+/// A kernel's files beside those of its packages.
+#[derive(Debug, Clone)]
+pub struct KernelFiles {
+    /// `vmlinuz`.
+    pub vmlinuz: Vmlinuz,
+    /// Modules with other bytes than their package's.
+    pub modules: Vec<OtherModule>,
+    /// Why not all modules could be compared.
+    pub unread: Option<String>,
+}
+
+impl Default for KernelFiles {
+    /// Nothing was compared yet.
+    fn default() -> Self {
+        Self {
+            vmlinuz: Vmlinuz::Unread("vmlinuz was not compared".to_owned()),
+            modules: Vec::new(),
+            unread: None,
+        }
+    }
+}
+
+/// `vmlinuz` beside the package's.
+#[derive(Debug, Clone)]
+pub enum Vmlinuz {
+    /// It was not compared; why.
+    Unread(String),
+    /// The package's bytes.
+    Packaged,
+    /// The package's bytes and a signature.
+    Signed,
+    /// Other bytes than those of the package of this name.
+    Differs {
+        /// Its name, version and so on.
+        package: String,
+        /// What is inside.
+        inner: Inner,
+    },
+    /// No package has a digest of it.
+    NoDigest(Inner),
+}
+
+/// The compressed kernel inside `vmlinuz`.
+#[derive(Debug, Clone)]
+pub enum Inner {
+    /// It decodes to its end, and its banner has this release string.
+    Release(String),
+    /// It does not decode, or has no banner; why.
+    Damaged(String),
+    /// It is not decoded here; why.
+    Unknown(String),
+}
+
+/// A module with other bytes than its package's.
+#[derive(Debug, Clone)]
+pub struct OtherModule {
+    /// Its path, relative to the kernel's directory.
+    pub path: Vec<u8>,
+    /// What it is, or why it is no module.
+    pub state: Result<ModuleState, String>,
+}
+
+/// What a module that its package did not bring is.
+#[derive(Debug, Clone)]
+pub struct ModuleState {
+    /// Whether it has a signature.
+    pub is_signed: bool,
+    /// The release string of its vermagic.
+    pub kver: Option<Vec<u8>>,
+}
+
+/// Fatal are a kernel that cannot be unpacked or is another one, and a module that cannot be loaded and that the
+/// initramfs has too. Other bytes alone do not stop a boot.
+pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let tree = subject.tree()?;
+    let files = &tree.kernel_files;
+    let mut findings = modules(subject, &files.modules);
+    // `kernel-release` has reported a damaged or another kernel.
+    let is_this = tree
+        .release
+        .as_ref()
+        .is_ok_and(|it| it.kver == subject.kver.as_str());
+    if is_this {
+        findings.extend(vmlinuz(subject, &files.vmlinuz));
+    }
+    match (&files.unread, &files.vmlinuz) {
+        (Some(why), _) if findings.is_empty() => Err(Answer::CouldNotLook(why.clone())),
+        (_, Vmlinuz::NoDigest(Inner::Unknown(why)) | Vmlinuz::Unread(why))
+            if findings.is_empty() =>
+        {
+            Err(Answer::NotApplicable(why.clone()))
+        }
+        _ => Ok(findings),
+    }
+}
+
+fn vmlinuz(subject: &Subject, vmlinuz: &Vmlinuz) -> Option<Finding> {
+    let path = format!("{}/vmlinuz", subject.kver.dir());
+    let (package, inner) = match vmlinuz {
+        Vmlinuz::Unread(_) | Vmlinuz::Packaged | Vmlinuz::Signed => return None,
+        Vmlinuz::Differs { package, inner } => (Some(package), inner),
+        Vmlinuz::NoDigest(inner) => (None, inner),
+    };
+    match inner {
+        Inner::Damaged(why) => {
+            let found = format!("a damaged kernel: {why}");
+            let expected = "compressed data that the kernel can unpack at boot";
+            Some(Finding::new(path, found, expected, Remedy::Reinstall))
+        }
+        Inner::Release(kver) if kver != subject.kver.as_str() => {
+            let found = format!("another kernel inside, {kver}");
+            let expected = format!("{}, as its header says", subject.kver);
+            Some(Finding::new(path, found, expected, Remedy::Reinstall))
+        }
+        Inner::Release(_) | Inner::Unknown(_) => {
+            let found = format!("other bytes than those of {}", package?);
+            let finding = Finding::new(path, found, "the package's file", Remedy::Reinstall);
+            let is_signed = subject.tree?.signed == Ok(true);
+            Some(match is_signed {
+                true => Finding {
+                    found: format!(
+                        "{}, and a signature: it was signed after it was packaged",
+                        finding.found
+                    ),
+                    remedy: "nothing, if it was signed on purpose".into(),
+                    ..finding
+                }
+                .only(Severity::Note),
+                false => Finding {
+                    found: format!("{}, and no signature", finding.found),
+                    remedy:
+                        "reinstall the kernel's packages, unless vmlinuz was changed on purpose"
+                            .into(),
+                    ..finding
+                }
+                .only(Severity::Warning),
+            })
+        }
+    }
+}
+
+fn modules(subject: &Subject, modules: &[OtherModule]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut signed = Vec::new();
+    if modules.is_empty() {
+        return findings;
+    }
+    let inside = same_inside(subject);
+    for module in modules {
+        let path = format!("{}/{}", subject.kver.dir(), show(&module.path));
+        let (found, expected) = match &module.state {
+            Err(why) => (
+                format!("a damaged module, not its package's: {why}"),
+                "a module that can be loaded",
+            ),
+            Ok(state) if state.kver.as_deref() != Some(subject.kver.as_str().as_bytes()) => {
+                let kver = state.kver.as_deref().map_or("no kernel".into(), show);
+                (
+                    format!("a module for {kver}, not its package's"),
+                    "a module for this kernel",
+                )
+            }
+            Ok(state) if state.is_signed => {
+                signed.push(path);
+                continue;
+            }
+            Ok(_) => {
+                let found = "other bytes than its package's, and no signature";
+                let remedy =
+                    "reinstall the kernel's packages, unless the module was changed on purpose";
+                let finding = Finding::new(path, found, "the package's file", remedy);
+                findings.push(finding.only(Severity::Warning));
+                continue;
+            }
+        };
+        let finding = Finding::new(path, found, expected, Remedy::Reinstall);
+        let on_disk = [subject.kver.as_str().as_bytes(), b"/", &module.path].concat();
+        // A driver that the boot may need is not there.
+        findings.push(match inside.contains(on_disk.as_slice()) {
+            true => finding,
+            false => finding.only(Severity::Warning),
+        });
+    }
+    let mut findings = listed(findings);
+    if let Some(first) = signed.first() {
+        let found = match signed.len() {
+            1 => "other bytes than its package's, and a signature".to_owned(),
+            count => format!(
+                "{count} modules, this one first, with other bytes than their packages', each signed"
+            ),
+        };
+        let remedy = "nothing, if the modules were signed or packed again on purpose";
+        let finding = Finding::new(first, found, "the package's file", remedy);
+        findings.push(finding.only(Severity::Note));
+    }
+    findings
+}
+
+/// The modules on disk, relative to `usr/lib/modules`, of which the initramfs has the same bytes. `initramfs-modules`
+/// reports those with other bytes.
+fn same_inside<'s>(subject: &'s Subject) -> HashSet<&'s [u8]> {
+    let (Ok(inventory), Ok(facts)) = (subject.unpacked(), subject.facts()) else {
+        return HashSet::new();
+    };
+    let nodes = inventory.kernel_modules().into_iter();
+    let nodes = nodes.filter_map(|path| inventory.resolve(path).ok());
+    let compared = nodes.filter_map(|(_, node)| facts.module(inventory, node));
+    compared
+        .filter(|(_, comparison)| **comparison == Comparison::Same)
+        .map(|(path, _)| path)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::Tree;
+    use crate::checks::testing::{Bench, K};
+
+    const CHECK: &str = "kernel-files";
+    const PACKAGE: &str = "kernel-core-6.9.4-200.fc40.x86_64";
+
+    fn differs(inner: Inner) -> Vmlinuz {
+        let package = PACKAGE.to_owned();
+        Vmlinuz::Differs { package, inner }
+    }
+
+    fn bench(change: fn(&mut Tree)) -> Bench {
+        Bench {
+            change,
+            ..Bench::good()
+        }
+    }
+
+    #[test]
+    fn a_kernel_of_its_package_is_good() {
+        let good: [fn(&mut Tree); 4] = [
+            |_| (),
+            |tree| tree.kernel_files.vmlinuz = Vmlinuz::Signed,
+            |tree| {
+                tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Release(K.into()));
+            },
+            // `kernel-release` reports it.
+            |tree| {
+                tree.kernel_files.vmlinuz = differs(Inner::Damaged("x".into()));
+                tree.release.as_mut().unwrap().kver = "5.14".into();
+            },
+        ];
+        for change in good {
+            assert_eq!(bench(change).findings(CHECK), [""; 0]);
+        }
+        let unknown = bench(|tree| {
+            tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Unknown("lzo".into()));
+        });
+        assert_eq!(unknown.answer(CHECK), Answer::NotApplicable("lzo".into()));
+        let unread = bench(|tree| tree.kernel_files.unread = Some("denied".into()));
+        assert_eq!(unread.answer(CHECK), Answer::CouldNotLook("denied".into()));
+    }
+
+    #[test]
+    fn another_kernel_or_a_damaged_one_is_fatal() {
+        type Case = (fn(&mut Tree), &'static str);
+        let table: [Case; 6] = [
+            (
+                |tree| tree.kernel_files.vmlinuz = differs(Inner::Damaged("CRC".into())),
+                "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: a damaged kernel: CRC",
+            ),
+            (
+                |tree| tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Damaged("CRC".into())),
+                "fatal ",
+            ),
+            (
+                |tree| tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Release("5.14".into())),
+                "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: another kernel inside, 5.14",
+            ),
+            (
+                |tree| tree.kernel_files.vmlinuz = differs(Inner::Release("5.14".into())),
+                "fatal ",
+            ),
+            (
+                |tree| tree.kernel_files.vmlinuz = differs(Inner::Release(K.into())),
+                "note usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: other bytes than those of kernel-core-6.9.4-200.fc40.x86_64, and a signature",
+            ),
+            (
+                |tree| {
+                    tree.kernel_files.vmlinuz = differs(Inner::Unknown("lzo".into()));
+                    tree.signed = Ok(false);
+                },
+                "warning ",
+            ),
+        ];
+        for (change, expected) in table {
+            let found = bench(change).findings(CHECK);
+            assert!(
+                found.len() == 1 && found[0].starts_with(expected),
+                "{expected}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_module_that_cannot_be_loaded_is_fatal_inside() {
+        let module = |path: &str, state| OtherModule {
+            path: path.as_bytes().to_vec(),
+            state,
+        };
+        let of = |kver: &str, is_signed| {
+            let kver = Some(kver.as_bytes().to_vec());
+            Ok(ModuleState { is_signed, kver })
+        };
+        let inside = "kernel/fs/ext4/ext4.ko";
+        let outside = "kernel/crypto/gcm.ko";
+        for (path, state, expected) in [
+            (inside, Err("cut".to_owned()), "fatal "),
+            (outside, Err("cut".to_owned()), "warning "),
+            (inside, of("5.14", true), "fatal "),
+            (inside, of(K, false), "warning "),
+            (inside, of(K, true), "note "),
+        ] {
+            let bench = Bench::good();
+            let files = KernelFiles {
+                modules: vec![module(path, state); 12],
+                vmlinuz: Vmlinuz::Packaged,
+                unread: None,
+            };
+            let found = bench.findings_with(CHECK, |tree| tree.kernel_files = files.clone());
+            assert!(
+                found[0].starts_with(expected) && found.len() <= 11,
+                "{expected}: {found:#?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel inside an image, decoded to its end. A header's release string says nothing about the compressed kernel
+//! after it: those bytes may be damaged, or another kernel's.
+
+use std::io::{self, Read, Seek};
+
+use super::image::Image;
+use super::payload::{self, Codec};
+use super::pe::Pe;
+use super::{Format, MAX_DECODED, Release, Result, VmlinuzError, decoded, scan};
+
+/// How many places where compressed data could begin are tried in an image whose header does not name the place.
+const MAX_TRIES: usize = 16;
+
+/// Returns the release string in the banner of the kernel inside the image, whose [`Release`] was read before. `None`
+/// where the place of the kernel is not known.
+///
+/// Fails with [`VmlinuzError::Compression`] where the kernel cannot be decoded here, and with the others where it is
+/// damaged.
+pub fn inner_release_from<R: Read + Seek>(
+    reader: &mut R,
+    release: &Release,
+) -> Result<Option<String>> {
+    let mut image = Image::new(reader).map_err(VmlinuzError::Io)?;
+    if release.format != Format::Uki {
+        return inner(&mut image, release);
+    }
+    let section = Pe::of(&mut image)?.and_then(|pe| pe.section(b".linux"));
+    let Some((offset, size)) = section else {
+        return Ok(None);
+    };
+    let mut linux = image.part("the section .linux", offset, size)?;
+    let release = super::plain(&mut linux)?;
+    inner(&mut linux, &release)
+}
+
+fn inner<R: Read + Seek>(image: &mut Image<'_, R>, release: &Release) -> Result<Option<String>> {
+    match release.format {
+        Format::BzImage => bzimage(image),
+        Format::Zboot => {
+            let data = super::zboot_payload(image)?;
+            whole(image, data.codec, data.offset, data.size).map(|(kver, _)| Some(kver))
+        }
+        Format::S390 | Format::ElfWrapper => searched(image),
+        // What was read of these is the kernel itself, to the end of its checksum.
+        Format::Image | Format::ImageGzip | Format::Elf => Ok(Some(release.kver.clone())),
+        Format::Uki => Ok(None),
+    }
+}
+
+/// Since boot protocol 2.08 the header says where the compressed kernel is; see the kernel's `x86/boot.rst`.
+fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
+    /// The kernel's build writes the decoded size after the data. gzip has it there by itself.
+    const SIZE: u64 = 4;
+    let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
+    if protocol < 0x208 {
+        return Ok(None);
+    }
+    let [sectors] = image.bytes("the size of the setup part", 0x1f1)?;
+    let sectors = if sectors == 0 { 4 } else { sectors };
+    let offset = u32::from_le_bytes(image.bytes("the payload's offset", 0x248)?);
+    let size = u32::from_le_bytes(image.bytes("the payload's size", 0x24c)?);
+    let (offset, size) = (
+        512 * (u64::from(sectors) + 1) + u64::from(offset),
+        u64::from(size),
+    );
+    if size == 0 {
+        return Ok(None);
+    }
+    let magic: [u8; payload::MAGIC] = image.bytes("the compressed kernel", offset)?;
+    let codec = Codec::by_magic(&magic)?;
+    let end = (offset + size).saturating_sub(SIZE);
+    let expected = u32::from_le_bytes(image.bytes("the decoded size", end)?);
+    let size = match codec {
+        Codec::Gzip => size,
+        _ => size.saturating_sub(SIZE),
+    };
+    let (kver, decoded) = whole(image, codec, offset, size)?;
+    if decoded & u64::from(u32::MAX) != u64::from(expected) {
+        let what = format!("they decode to {decoded} bytes, expected {expected}");
+        let cause = io::Error::new(io::ErrorKind::InvalidData, what);
+        let codec = codec.name();
+        return Err(VmlinuzError::Decode {
+            codec,
+            offset,
+            cause,
+        });
+    }
+    Ok(Some(kver))
+}
+
+/// Tries the places where compressed data could begin. Other data may begin as compressed ones do, so that only data
+/// that yield a banner say anything.
+fn searched<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
+    let size = image.size();
+    // The three bytes that lzma data begin with are everywhere.
+    for codec in Codec::ALL.into_iter().filter(|it| *it != Codec::Lzma) {
+        let magic = codec.magic();
+        let starts = scan::starts(image.stream("the kernel", 0, size)?, magic, MAX_TRIES)?;
+        for start in starts {
+            let found = decoded(image, codec, start, size - start, |kernel| {
+                scan::banner(kernel)
+            });
+            if found.is_ok() {
+                return whole(image, codec, start, size - start).map(|(kver, _)| Some(kver));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Decodes to the end. Returns the release string, and how many bytes there are.
+fn whole<R: Read + Seek>(
+    image: &mut Image<'_, R>,
+    codec: Codec,
+    offset: u64,
+    size: u64,
+) -> Result<(String, u64)> {
+    decoded(image, codec, offset, size, |kernel| {
+        let mut counted = Counted {
+            input: kernel,
+            count: 0,
+        };
+        let kver = scan::banner(&mut counted)?;
+        let mut rest = (&mut counted).take(MAX_DECODED);
+        io::copy(&mut rest, &mut io::sink()).map_err(VmlinuzError::Io)?;
+        Ok((kver, counted.count))
+    })
+}
+
+/// Counts the bytes that are read.
+struct Counted<R> {
+    input: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.count += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use super::super::release;
+    use super::super::tests::{
+        KVER, arm64, banner, bzimage, elf, gzip, lz4, lzma, pe, put, s390, xz, zboot, zstd,
+    };
+    use super::*;
+
+    /// A bzImage for this release with a compressed kernel in it.
+    fn bzimage_of(payload: &[u8]) -> Vec<u8> {
+        let mut image = bzimage(&format!("{KVER} (mock@build) #1 SMP"));
+        put(&mut image, 0x1f1, &[1]);
+        put(&mut image, 0x248, &16_u32.to_le_bytes());
+        put(&mut image, 0x24c, &(payload.len() as u32).to_le_bytes());
+        put(&mut image, 0x400 + 16, payload);
+        image
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// As the program does, and the kernel's build by it.
+    fn zstd_checked(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.include_checksum(true).unwrap();
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn sized(mut data: Vec<u8>, size: usize) -> Vec<u8> {
+        data.extend((size as u32).to_le_bytes());
+        data
+    }
+
+    fn inner(image: &[u8]) -> Result<Option<String>> {
+        let release = release(image).unwrap();
+        inner_release_from(&mut Cursor::new(image), &release)
+    }
+
+    /// A kernel, of bytes that do not all compress to nothing.
+    fn kernel(kver: &str) -> Vec<u8> {
+        let mut state = 1_u32;
+        let noise = (0..40_000).map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        [banner(kver).into_bytes(), noise.collect()].concat()
+    }
+
+    fn every_codec(kver: &str) -> Vec<(&'static str, Vec<u8>)> {
+        let kernel = kernel(kver);
+        let size = kernel.len();
+        vec![
+            ("gzip", gzip(&kernel)),
+            ("xz", sized(xz(&kernel), size)),
+            ("zstd", sized(zstd_checked(&kernel), size)),
+            ("lzma", sized(lzma(&kernel), size)),
+            ("lz4", sized(lz4(&kernel), size)),
+            ("bzip2", sized(bzip2(&kernel), size)),
+        ]
+    }
+
+    #[test]
+    fn the_kernel_inside_tells_its_release() {
+        for kver in [KVER, "5.14.0-570.el9.x86_64"] {
+            for (name, payload) in every_codec(kver) {
+                let found = inner(&bzimage_of(&payload)).unwrap();
+                assert_eq!(found.as_deref(), Some(kver), "{name}");
+            }
+        }
+        let kernel = arm64(&banner(KVER));
+        let mut z390 = s390(&format!("{KVER} (mock@build) #1"));
+        z390.extend(xz(banner(KVER).as_bytes()));
+        for image in [
+            kernel.clone(),
+            gzip(&kernel),
+            zboot("zstd22", &zstd(&kernel)),
+            z390,
+            elf(20, &gzip(&elf(21, banner(KVER).as_bytes()))),
+            pe(
+                0x8664,
+                (0, 0),
+                &[(".linux", &bzimage_of(&every_codec(KVER)[0].1))],
+            ),
+        ] {
+            assert_eq!(inner(&image).unwrap().as_deref(), Some(KVER));
+        }
+    }
+
+    #[test]
+    fn what_does_not_say_where_its_kernel_is() {
+        let text = format!("{KVER} (mock@build) #1 SMP");
+        let mut old = bzimage_of(&every_codec(KVER)[0].1);
+        put(&mut old, 0x206, &0x207_u16.to_le_bytes());
+        for image in [bzimage(&text), s390(&text), old] {
+            assert_eq!(inner(&image).unwrap(), None);
+        }
+        let lzo = bzimage_of(b"\x89LZO\0\r\n\x1a\n....");
+        let error = inner(&lzo).unwrap_err();
+        assert!(
+            !error.is_damage() && error.to_string().contains("lzo"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn flipped_bytes_are_damage() {
+        for (name, payload) in every_codec(KVER) {
+            for at in [payload.len() / 2, payload.len() - 200] {
+                let mut flipped = payload.clone();
+                for byte in &mut flipped[at..at + 64] {
+                    *byte ^= 0x55;
+                }
+                // lz4 and lzma have no checksum; their sizes tell most changes.
+                let found = inner(&bzimage_of(&flipped));
+                let has_checksum = !["lz4", "lzma"].contains(&name);
+                assert!(
+                    found.as_ref().is_err_and(VmlinuzError::is_damage)
+                        || !has_checksum && found.is_ok(),
+                    "{name}: {found:?}"
+                );
+            }
+            let mut cut = payload.clone();
+            cut.truncate(payload.len() / 2);
+            assert!(inner(&bzimage_of(&cut)).is_err(), "{name}");
+        }
+        let kernel = arm64(&banner(KVER));
+        let mut data = gzip(&[kernel, self::kernel(KVER)].concat());
+        let at = data.len() - 100;
+        data[at] ^= 1;
+        assert!(inner(&zboot("gzip", &data)).unwrap_err().is_damage());
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The image as it was before it was signed, so that its digest can be compared with the package's.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+
+use super::image::Image;
+use super::pe::Pe;
+use super::{APPENDED_SIGNATURE, VmlinuzError};
+
+/// Programs that sign a PE file fill it up to a multiple of 8 bytes first.
+const PADDING: usize = 7;
+
+/// Bytes that are read at a time.
+const STEP: usize = 64 << 10;
+
+/// What a signature has changed in an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Fields that are zero without it.
+    blank: Vec<Range<u64>>,
+    /// Where it begins, in bytes from the start: everything from there on belongs to it.
+    start: u64,
+    /// How many bytes before it may be padding.
+    padding: usize,
+}
+
+/// Returns what the image's signature has changed; `None` where it is not signed. Fails only if the reader does.
+pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<Signature>> {
+    let mut image = Image::new(reader)?;
+    let size = image.size();
+    let tail = size.saturating_sub(APPENDED_SIGNATURE.len() as u64);
+    if image.begins(tail, APPENDED_SIGNATURE)? {
+        return Ok(appended(&mut image, tail));
+    }
+    let pe = match Pe::of(&mut image) {
+        Err(VmlinuzError::Io(error)) => return Err(error),
+        Err(_) | Ok(None) => return Ok(None),
+        Ok(Some(pe)) => pe,
+    };
+    // A WIN_CERTIFICATE has a header of 8 bytes.
+    let table = pe
+        .certificates
+        .filter(|it| it.size > 8 && it.offset.saturating_add(it.size) <= size);
+    Ok(table.map(|it| Signature {
+        blank: vec![it.checksum, it.entry],
+        start: it.offset,
+        padding: PADDING,
+    }))
+}
+
+/// A `struct module_signature` of 12 bytes before the magic text; its last field is the size of the signature.
+fn appended<R: Read + Seek>(image: &mut Image<'_, R>, tail: u64) -> Option<Signature> {
+    let size = image
+        .bytes("the signature's size", tail.checked_sub(4)?)
+        .ok()?;
+    let before = 12 + u64::from(u32::from_be_bytes(size));
+    Some(Signature {
+        blank: Vec::new(),
+        start: tail.checked_sub(before)?,
+        padding: 0,
+    })
+}
+
+impl Signature {
+    /// Passes the image as it was before it was signed to `update`, then the endings that it may have had to `end`: a
+    /// program that signs may have added zeros. `update` takes all but the ending.
+    ///
+    /// # Errors
+    /// When reading fails, or the image ends before the signature.
+    pub fn without<R: Read + Seek>(
+        &self,
+        reader: &mut R,
+        mut update: impl FnMut(&[u8]),
+        mut end: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        reader.seek(SeekFrom::Start(0))?;
+        let padding = self.start.min(self.padding as u64);
+        let (mut at, body) = (0, self.start - padding);
+        let mut buffer = vec![0; STEP];
+        while at < body {
+            let count = (body - at).min(STEP as u64) as usize;
+            reader.read_exact(&mut buffer[..count])?;
+            for blank in &self.blank {
+                let clamp = |place: u64| (place.clamp(at, at + count as u64) - at) as usize;
+                buffer[clamp(blank.start)..clamp(blank.end)].fill(0);
+            }
+            update(&buffer[..count]);
+            at += count as u64;
+        }
+        let mut tail = vec![0; padding as usize];
+        reader.read_exact(&mut tail)?;
+        for kept in (0..=tail.len()).rev() {
+            if tail[kept..].iter().all(|&byte| byte == 0) {
+                end(&tail[..kept]);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::super::tests::{KVER, pe, put, s390, signed_behind};
+    use super::*;
+
+    /// All that the image may have been before it was signed.
+    fn before(image: &[u8]) -> Vec<Vec<u8>> {
+        let mut reader = Cursor::new(image);
+        let signature = signature_from(&mut reader).unwrap().unwrap();
+        let (mut body, mut ends) = (Vec::new(), Vec::new());
+        signature
+            .without(
+                &mut reader,
+                |it| body.extend(it),
+                |it| ends.push(it.to_vec()),
+            )
+            .unwrap();
+        ends.iter()
+            .map(|end| [body.as_slice(), end].concat())
+            .collect()
+    }
+
+    #[test]
+    fn a_signed_image_is_the_one_before() {
+        for size in 0..20 {
+            let plain = pe(0x8664, (0, 0), &[(".text", &vec![7; size])]);
+            let start = plain.len().next_multiple_of(8);
+            let mut signed = pe(0x8664, (start as u32, 64), &[(".text", &vec![7; size])]);
+            put(&mut signed, 0x58 + 64, &[1, 2, 3, 4]);
+            signed.resize(start, 0);
+            signed.extend([9; 64]);
+            assert!(before(&signed).contains(&plain), "{size}");
+        }
+        let image = s390(KVER);
+        assert_eq!(before(&signed_behind(&image)), [image]);
+    }
+
+    #[test]
+    fn other_bytes_are_not_the_one_before() {
+        let plain = pe(0x8664, (0, 0), &[(".text", &[7; 8])]);
+        let start = plain.len().next_multiple_of(8);
+        let mut signed = pe(0x8664, (start as u32, 64), &[(".text", &[8; 8])]);
+        signed.resize(start, 0);
+        signed.extend([9; 64]);
+        assert!(!before(&signed).contains(&plain));
+        assert_eq!(signature_from(&mut Cursor::new(&plain)).unwrap(), None);
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel's files beside their packages' digests.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::ffi::OsStrExt;
+
+use sha2::{Digest, Sha256};
+
+use super::super::digest::Digesting;
+use crate::checks::{Inner, KernelFiles, ModuleState, OtherModule, Vmlinuz};
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleName, unpack, without_signature};
+use crate::kernel::vmlinuz::{self, Release, VmlinuzError, inner_release_from, signature_from};
+use crate::package::hex;
+use crate::package::rpmdb::{FileDigest, Rpmdb};
+use crate::sys::root::{Place, Root};
+
+/// The most bytes of all modules that are read; a large kernel's have 0.6 GiB.
+const TOTAL_MAX: u64 = 8 << 30;
+
+/// Reads what the check `kernel-files` looks at, and the digest of `vmlinuz`.
+pub(super) fn look(
+    root: &Root,
+    kver: &Kver,
+    packages: Option<&Rpmdb>,
+) -> (KernelFiles, Option<String>) {
+    let (vmlinuz, sha256) = match super::vmlinuz::open(root, kver) {
+        Ok(file) => match vmlinuz(file, kver, packages) {
+            Ok((vmlinuz, sha256)) => (vmlinuz, Some(sha256)),
+            Err(error) => (Vmlinuz::Unread(error.to_string()), None),
+        },
+        Err(why) => (Vmlinuz::Unread(why), None),
+    };
+    let mut compared = Modules::new(root);
+    let unread = packages.and_then(|packages| compared.all(kver, packages).err());
+    let files = KernelFiles {
+        vmlinuz,
+        modules: compared.others,
+        unread,
+    };
+    (files, sha256)
+}
+
+fn vmlinuz(mut file: File, kver: &Kver, packages: Option<&Rpmdb>) -> io::Result<(Vmlinuz, String)> {
+    file.rewind()?;
+    let (sha256, _) = Digesting::new(&mut file).finish()?;
+    let path = format!("{}/vmlinuz", kver.dir());
+    let owners = packages.into_iter().flat_map(|it| it.owners_of(&path));
+    let owners: Vec<_> = owners
+        .filter_map(|(owner, it)| Some((owner, it.digest.as_ref()?)))
+        .filter(|(_, digest)| digest.algorithm == FileDigest::SHA256)
+        .collect();
+    let is_packaged = |sha256: &str| owners.iter().any(|(_, digest)| digest.hex == sha256);
+    let compared = match owners.first() {
+        None => Vmlinuz::NoDigest(inner(&mut file)),
+        Some(_) if is_packaged(&sha256) => Vmlinuz::Packaged,
+        Some(_)
+            if without_signatures(&mut file)?
+                .iter()
+                .any(|it| is_packaged(it)) =>
+        {
+            Vmlinuz::Signed
+        }
+        Some((owner, _)) => Vmlinuz::Differs {
+            package: owner.nevra.to_string(),
+            inner: inner(&mut file),
+        },
+    };
+    Ok((compared, sha256))
+}
+
+/// The digests that the image may have had before it was signed.
+fn without_signatures(file: &mut File) -> io::Result<Vec<String>> {
+    let Some(signature) = signature_from(file)? else {
+        return Ok(Vec::new());
+    };
+    let (mut body, mut ends) = (Sha256::new(), Vec::new());
+    signature.without(
+        file,
+        |bytes| body.update(bytes),
+        |end| ends.push(end.to_vec()),
+    )?;
+    let digest = |end: &Vec<u8>| hex(&body.clone().chain_update(end).finalize());
+    Ok(ends.iter().map(digest).collect())
+}
+
+/// Decodes the kernel inside `vmlinuz`.
+fn inner(file: &mut File) -> Inner {
+    let of = |file: &mut File, release: &Release| match inner_release_from(file, release) {
+        Ok(Some(kver)) => Inner::Release(kver),
+        Ok(None) => Inner::Unknown(format!(
+            "where the kernel is inside the {} is not known",
+            release.format
+        )),
+        Err(error) if error.is_damage() => Inner::Damaged(error.to_string()),
+        Err(error @ VmlinuzError::NoBanner { .. }) => Inner::Damaged(error.to_string()),
+        Err(error) => Inner::Unknown(error.to_string()),
+    };
+    match vmlinuz::release_from(file) {
+        Ok(release) => of(file, &release),
+        // `kernel-release` reports it.
+        Err(error) => Inner::Unknown(error.to_string()),
+    }
+}
+
+/// Compares modules with their packages' digests.
+struct Modules<'r> {
+    root: &'r Root,
+    /// The directory of the last one, by its path.
+    dir: Option<(String, Option<Place>)>,
+    left: u64,
+    buffer: Vec<u8>,
+    others: Vec<OtherModule>,
+}
+
+impl<'r> Modules<'r> {
+    fn new(root: &'r Root) -> Self {
+        Self {
+            root,
+            dir: None,
+            left: TOTAL_MAX,
+            buffer: vec![0; 256 << 10],
+            others: Vec::new(),
+        }
+    }
+
+    /// Compares those of one kernel. One that is not on disk, or under the name of another compression, has nothing to
+    /// be compared with.
+    fn all(&mut self, kver: &Kver, packages: &Rpmdb) -> Result<(), String> {
+        let dir = format!("{}/", kver.dir());
+        let mut digests: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for package in packages.packages() {
+            let files = package.files.range(dir.clone()..);
+            for (path, file) in files.take_while(|(path, _)| path.starts_with(&dir)) {
+                let is_module = ModuleName::is_of_path(path.as_bytes());
+                let digest = file.digest.as_ref().filter(|_| !file.is_ghost && is_module);
+                let digest = digest.filter(|it| it.algorithm == FileDigest::SHA256);
+                if let Some(digest) = digest {
+                    digests.entry(path).or_default().push(&digest.hex);
+                }
+            }
+        }
+        for (path, digests) in digests {
+            let Some(file) = self.open(path)? else {
+                continue;
+            };
+            let sha256 = self
+                .sha256(&file)
+                .map_err(|error| format!("reading /{path}: {error}"))?;
+            if !digests.contains(&sha256.as_str()) {
+                let below = path.strip_prefix(&dir).unwrap_or(path);
+                self.other(path, below, &digests)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, path: &str) -> Result<Option<File>, String> {
+        let (dir, name) = path.rsplit_once('/').unwrap_or_default();
+        if self.dir.as_ref().is_none_or(|(last, _)| last != dir) {
+            let place = self
+                .root
+                .open_place(dir)
+                .map_err(|error| super::why(&error))?;
+            self.dir = Some((dir.to_owned(), place));
+        }
+        let place = self.dir.as_ref().and_then(|(_, place)| place.as_ref());
+        let file = place.map(|place| place.open_file(OsStr::from_bytes(name.as_bytes())));
+        let file = file
+            .transpose()
+            .map_err(|error| super::why(&error))?
+            .flatten();
+        Ok(file.map(|(file, _)| file))
+    }
+
+    fn sha256(&mut self, mut file: &File) -> io::Result<String> {
+        let mut sha256 = Sha256::new();
+        loop {
+            let count = file.read(&mut self.buffer)?;
+            if count == 0 {
+                return Ok(hex(&sha256.finalize()));
+            }
+            sha256.update(&self.buffer[..count]);
+            self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+                io::Error::other(format!("the modules have more than {TOTAL_MAX} bytes"))
+            })?;
+        }
+    }
+
+    /// Keeps what a module with other bytes is, unless it is the package's with a signature.
+    fn other(&mut self, path: &str, below: &str, digests: &[&str]) -> Result<(), String> {
+        let bytes = self.root.read(path, MAX_UNPACKED);
+        let bytes = bytes
+            .map_err(|error| super::why(&error))?
+            .unwrap_or_default();
+        let mut module = Vec::new();
+        let state = unpack(path.as_bytes(), bytes.as_slice(), &mut module);
+        let state = state.map_err(|error| error.to_string()).and_then(|()| {
+            let modinfo = Modinfo::of_module(&module).map_err(|error| error.to_string())?;
+            Ok(ModuleState {
+                is_signed: without_signature(&module).is_some(),
+                kver: modinfo.kver().map(<[u8]>::to_vec),
+            })
+        });
+        let unsigned = without_signature(&bytes).map(|it| hex(&Sha256::digest(it)));
+        if !unsigned.is_some_and(|it| digests.contains(&it.as_str())) {
+            let path = below.as_bytes().to_vec();
+            self.others.push(OtherModule { path, state });
+        }
+        Ok(())
+    }
+}
