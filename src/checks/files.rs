@@ -181,6 +181,8 @@ fn modules(subject: &Subject, modules: &[OtherModule]) -> Vec<Finding> {
                 continue;
             }
         };
+        let of = subject.tree.map(|tree| tree.of_package(&path));
+        let found = found + &of.unwrap_or_default();
         let finding = Finding::new(path, found, expected, Remedy::Reinstall);
         let on_disk = [subject.kver.as_str().as_bytes(), b"/", &module.path].concat();
         // A driver that the boot may need is not there.

@@ -49,6 +49,7 @@ pub fn kmods(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 format!("vermagic \"{}\"", show(vermagic))
             }
         };
+        let found = found + &tree.of_package(&place);
         findings.push(Finding::new(place, found, expected, remedy));
     }
     let now: BTreeSet<_> = tree

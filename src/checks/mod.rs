@@ -93,6 +93,8 @@ pub struct Check {
     pub about: &'static str,
     /// The public issue that it comes from: `owner/repository#number` or a CVE.
     pub issue: &'static str,
+    /// Whether its answer depends on an earlier initramfs, where there is one.
+    pub compares: bool,
     /// Looks. `Err` is the answer where there is nothing to look at.
     pub look: fn(&Subject) -> Result<Vec<Finding>, Answer>,
 }

@@ -13,6 +13,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "one directory in usr/lib/modules has a vmlinuz",
         issue: "ublue-os/aurora#1286",
+        compares: false,
         look: kernel::single,
     },
     Check {
@@ -20,6 +21,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "the release string inside vmlinuz is its directory's name",
         issue: "okd-project/okd#1908",
+        compares: false,
         look: kernel::release,
     },
     Check {
@@ -27,6 +29,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "one package owns vmlinuz and provides kernel-uname-r of it",
         issue: "osbuild/osbuild#2049",
+        compares: false,
         look: kernel::rpmdb,
     },
     Check {
@@ -34,6 +37,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "vmlinuz and modules are their packages', or signed later",
         issue: "okd-project/okd#1908",
+        compares: false,
         look: files::kernel_files,
     },
     Check {
@@ -41,6 +45,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: ".vmlinuz.hmac has the HMAC of vmlinuz, and ostree's name for it",
         issue: "ostreedev/ostree#1962",
+        compares: false,
         look: hmac::hmac,
     },
     Check {
@@ -48,6 +53,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Warning,
         about: "vmlinuz is signed for Secure Boot if the base's kernel was",
         issue: "secureblue/secureblue#2366",
+        compares: true,
         look: regression::signature,
     },
     Check {
@@ -55,6 +61,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "no unified kernel image would be booted instead",
         issue: "blue-build/modules#276",
+        compares: false,
         look: kernel::uki_shadow,
     },
     Check {
@@ -62,6 +69,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "initramfs.img is a file and not empty, so no legacy kernel wins",
         issue: "coreos/rpm-ostree#5261",
+        compares: false,
         look: image::present,
     },
     Check {
@@ -69,6 +77,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Warning,
         about: "nobody but root may read initramfs.img (0600)",
         issue: "CVE-2012-4453",
+        compares: false,
         look: image::mode,
     },
     Check {
@@ -76,6 +85,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "every segment decodes to its trailer, as the kernel reads it",
         issue: "coreos/layering-examples#57",
+        compares: false,
         look: image::readable,
     },
     Check {
@@ -83,6 +93,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "the kernel's config can unpack every segment and module",
         issue: "dracut-ng/dracut-ng#378",
+        compares: false,
         look: compression::compression,
     },
     Check {
@@ -90,6 +101,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Warning,
         about: "its size is about the base's, and small enough for /boot",
         issue: "coreos/fedora-coreos-tracker#1247",
+        compares: true,
         look: regression::size,
     },
     Check {
@@ -97,6 +109,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "modules of this kernel are inside, and of no other",
         issue: "okd-project/okd#1908",
+        compares: false,
         look: image::kver,
     },
     Check {
@@ -104,6 +117,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "modules inside are the tree's, with all that they need",
         issue: "coreos/rpm-ostree#4451",
+        compares: false,
         look: modules::modules,
     },
     Check {
@@ -111,6 +125,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "what the base could bring a root up from, this can too",
         issue: "okd-project/okd#1908",
+        compares: true,
         look: drivers::root_drivers,
     },
     Check {
@@ -118,6 +133,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "every program inside finds its libraries, and /init is one",
         issue: "coreos/layering-examples#57",
+        compares: false,
         look: init::init,
     },
     Check {
@@ -125,6 +141,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "ostree-prepare-root, its unit and etc/initrd-release are inside",
         issue: "coreos/rpm-ostree#4451",
+        compares: true,
         look: image::ostree,
     },
     Check {
@@ -132,6 +149,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "systemctl, useradd, groupadd, usermod inside are programs",
         issue: "coreos/fedora-coreos-tracker#1870",
+        compares: false,
         look: image::wrappers,
     },
     Check {
@@ -139,6 +157,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "no dracut module, unit or driver of the base's is lost",
         issue: "coreos/layering-examples#57",
+        compares: true,
         look: regression::regression,
     },
     Check {
@@ -146,6 +165,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "it was made from the configuration that the tree has now",
         issue: "openshift/os#1678",
+        compares: true,
         look: intent::intent,
     },
     Check {
@@ -153,6 +173,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Warning,
         about: "no microcode or firmware of a driver inside is lost",
         issue: "coreos/rpm-ostree#5483",
+        compares: true,
         look: regression::lost_firmware,
     },
     Check {
@@ -160,6 +181,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "every module has a line in modules.dep, every line a file",
         issue: "coreos/rpm-ostree#5578",
+        compares: false,
         look: tree::depmod,
     },
     Check {
@@ -167,6 +189,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "out-of-tree modules are there and built for this kernel",
         issue: "ublue-os/ucore#210",
+        compares: true,
         look: kmods::kmods,
     },
     Check {
@@ -174,6 +197,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Fatal,
         about: "os-release has a PRETTY_NAME or ID, or ostree deploys nothing",
         issue: "ostreedev/ostree#3289",
+        compares: false,
         look: release::os_release,
     },
     Check {
@@ -181,6 +205,7 @@ pub static CHECKS: &[Check] = &[
         severity: Severity::Warning,
         about: "nothing is left of an old kernel, a killed run or cliwrap",
         issue: "bootc-dev/bootc#2198",
+        compares: false,
         look: tree::leftovers,
     },
 ];

@@ -87,6 +87,8 @@ pub struct Tree {
     pub shadows: Vec<Shadow>,
     /// The file that is, or will be, `initramfs.img`.
     pub initramfs: Option<ImageFile>,
+    /// Bytes of what ostree copies to `/boot` beside the initramfs: `vmlinuz`, and `devicetree` or `dtb`.
+    pub beside_initramfs: u64,
     /// Kernels in `usr/lib/ostree-boot` and `boot`, where ostree looks when there is no
     /// `initramfs.img`.
     pub legacy: Vec<String>,
@@ -232,6 +234,19 @@ pub enum Image {
 }
 
 impl Tree {
+    /// The packages that own a path in `usr/lib/modules`, as " (of NEVRA)"; nothing where that is not known.
+    pub(super) fn of_package(&self, path: &str) -> String {
+        let Database::Read(rpmdb) = &self.rpmdb else {
+            return String::new();
+        };
+        let owners = rpmdb.owners_of(path).map(|(it, _)| it.nevra.to_string());
+        let owners: Vec<_> = owners.collect();
+        match owners.as_slice() {
+            [] => String::new(),
+            owners => format!(" (of {})", owners.join(", ")),
+        }
+    }
+
     /// One of its [`files`](Self::files).
     pub(super) fn file(&self, path: &str) -> Option<&[u8]> {
         self.files.get(path).map(Vec::as_slice)

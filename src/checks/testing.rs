@@ -246,6 +246,7 @@ impl Bench {
                 mode: 0o600,
                 size: 1 << 20,
             }),
+            beside_initramfs: 10 << 20,
             legacy: vec![],
             leftovers: vec![],
             modules: modules.map(|path| path.clone().into_bytes()).collect(),

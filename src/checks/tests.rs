@@ -584,3 +584,26 @@ fn one_kernel_and_this_one() {
         "a vmlinuz of 6.1.0 and none of 6.9.4"
     ));
 }
+
+/// `verify --against` is refused where no selected check compares.
+#[test]
+fn checks_that_compare_are_marked() {
+    let mut bench = Bench::good();
+    bench.put("usr/lib/dracut/modules.txt", b"base\nostree\n");
+    let mut base = bench.baseline();
+    base.size = 1;
+    base.signed = Some(true);
+    base.bootc_root = true;
+    base.dracut_modules.push("nvmf".into());
+    base.kmods.insert(name("zfs"));
+    base.drivers
+        .insert(name("nvme"), b"kernel/drivers/nvme/host/nvme.ko".to_vec());
+    base.early.insert("microcode".into());
+    let checks = || CHECKS.iter().map(|check| check.name);
+    let alone: Vec<_> = checks().map(|check| bench.answer(check)).collect();
+    bench.base = Some(base);
+    for (check, alone) in CHECKS.iter().zip(alone) {
+        let with = bench.answer(check.name);
+        assert!(check.compares || with == alone, "{}: {with:?}", check.name);
+    }
+}

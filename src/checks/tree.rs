@@ -48,7 +48,10 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     });
     // Whether the module is ever wanted is not known: Fedora's own have all that they need.
     let lacking = tree.lacking.first.iter().map(|Lacking { module, symbol }| {
-        let found = format!("it needs the symbol {symbol}, which no one has");
+        // depmod prints the path below /lib or /usr/lib.
+        let at = module.find("lib/modules/").unwrap_or(0);
+        let owner = tree.of_package(&format!("usr/{}", &module[at..]));
+        let found = format!("it needs the symbol {symbol}, which no one has{owner}");
         let expected =
             "all that it needs in the kernel or in another module, or it cannot be loaded";
         let remedy =

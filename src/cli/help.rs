@@ -178,7 +178,12 @@ Exit status:
   1  a fatal check could not look, or no check ran
   2  the command line is wrong
   3  refused; the file of --report cannot be written
-  4  fatal findings";
+  4  fatal findings
+
+What is executed:
+  nothing
+      No program is started, neither of the tree nor of the host. Files of the
+      tree are read, and links in it do not lead out of it.";
 
 /// For `status`.
 pub const STATUS: &str = "\
@@ -189,7 +194,12 @@ Examples:
 Exit status:
   0  the tree was read, with or without a kernel
   1  the tree cannot be read
-  2  the command line is wrong";
+  2  the command line is wrong
+
+What is executed:
+  nothing
+      No program is started, neither of the tree nor of the host. Files of the
+      tree are read, and links in it do not lead out of it.";
 
 /// For `inspect`.
 pub const INSPECT: &str = "\
@@ -204,4 +214,8 @@ Examples:
 Exit status:
   0  the image was read to its end
   1  the image cannot be read to its end, or has no such file
-  2  the command line is wrong";
+  2  the command line is wrong
+
+What is executed:
+  nothing
+      No program is started. The image is unpacked in memory only.";

@@ -10,9 +10,10 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 
 use super::{Cli, Command, Format, definition};
-use crate::checks::DRIVER_CHECK;
+use crate::checks::{CHECKS, DRIVER_CHECK};
 use crate::cmd;
 use crate::kernel::kver::Kver;
+use crate::plan::Backend;
 
 /// Options that say how something is printed; they have a meaning everywhere.
 const PRINTING: [&str; 4] = ["format", "color", "quiet", "verbose"];
@@ -45,6 +46,7 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
             })
         }
         Command::Verify(args) => verify(args, &cli.global.root, has_root),
+        Command::Replace(args) => replace(args),
         Command::Status(args) => args.tree.first().map(|tree| {
             format!("status takes no argument. To show the tree in a directory, type:\n\n  ostree-kernel status --root {}", tree.display())
         }),
@@ -91,6 +93,22 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
         ));
     }
     // A check that --skip excludes is in the report as skipped; one that --only leaves out is not.
+    let only = |name: &str| args.only.iter().any(|it| it == name);
+    if !args.only.is_empty() {
+        let comparing = || CHECKS.iter().filter(|check| check.compares);
+        if args.against.is_some() && !comparing().any(|check| only(check.name)) {
+            let names: Vec<_> = comparing().map(|check| check.name).collect();
+            return Some(format!(
+                "--against has no effect: no check of --only compares with an earlier initramfs. Add --only for one that does ({}), or remove --against",
+                names.join(", ")
+            ));
+        }
+        if let Some(name) = args.demands.skip.iter().find(|name| !only(name)) {
+            return Some(format!(
+                "--skip {name} has no effect: --only does not name that check. Remove --skip {name}"
+            ));
+        }
+    }
     let runs = args.only.is_empty() || args.only.iter().any(|name| name == DRIVER_CHECK);
     let wanted = [
         ("--root-device", args.demands.root_device.is_empty()),
@@ -100,6 +118,13 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     let wanted = wanted.iter().find(|(_, is_empty)| !is_empty);
     wanted.filter(|_| !runs).map(|(option, _)| {
         format!("{option} has no effect without the check {DRIVER_CHECK}, which --only excludes. Add --only {DRIVER_CHECK}, or remove {option}")
+    })
+}
+
+fn replace(args: &cmd::replace::Args) -> Option<String> {
+    let backend = args.backend.filter(|it| *it != Backend::RpmOstree)?;
+    args.no_repos.then(|| {
+        format!("--no-repos hides repositories from rpm-ostree, and has no effect with --backend {backend}. Remove one of them")
     })
 }
 
@@ -149,6 +174,18 @@ mod tests {
                 "verify --only kernel-single --require-driver x",
                 "--require-driver has no effect",
             ),
+            (
+                "verify --only kernel-hmac --only os-release --against f",
+                "--against has no effect: no check of --only compares",
+            ),
+            (
+                "verify --only kernel-hmac --skip os-release",
+                "--skip os-release has no effect",
+            ),
+            (
+                "replace --backend dnf5 --no-repos /rpms",
+                "has no effect with --backend dnf5",
+            ),
             ("-q verify -v", "--quiet and --verbose"),
             ("status /mnt", "  ostree-kernel status --root /mnt\n"),
             ("inspect f --cat x --format json", "--cat writes"),
@@ -174,6 +211,10 @@ mod tests {
             "verify --root /x --kver 6.9.4",
             "verify --initramfs f --kver 6.9.4",
             "verify --only initramfs-root-drivers --root-fs xfs",
+            "verify --only kernel-hmac --only kmods --against f",
+            "verify --only kernel-hmac --only kmods --skip kmods",
+            "verify --skip kmods --against f",
+            "replace --backend rpm-ostree --no-repos /rpms",
             "replace --cache-dir /c /rpms",
             "--root /x inspect f --cat x",
         ] {

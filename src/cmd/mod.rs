@@ -21,13 +21,14 @@ use self::result::publish;
 use crate::checks::{AllLacking, Baseline, Selection, Situation};
 use crate::cli::Global;
 use crate::kernel::kver::Kver;
-use crate::plan::{Backend, Change, Kind};
+use crate::plan::{Backend, Change, Host, Kind, Source};
 use crate::report::{
     After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, Report, SCHEMA,
     checks, tool,
 };
 use crate::steps::generate::Wants;
 use crate::steps::locate::Kernel;
+use crate::steps::survey::asked;
 use crate::steps::verify::{Options, Reading, Verdict};
 use crate::steps::workspace::Workspace;
 use crate::steps::{clean, commit};
@@ -92,6 +93,12 @@ impl Ending {
     fn begin(&self, exec: &Exec) -> Result<()> {
         exec.limit_to(Duration::from_secs(self.timeout));
         stop::listen().context("installing the signal handlers")
+    }
+
+    /// Refuses what is asked for and is not there, once it is known which packages come.
+    fn admit(&self, root: &Root, host: &Host, kver: &Kver, sources: &[Source]) -> Result<()> {
+        let drivers = &self.demands.require_driver;
+        asked::names(root, host, kver, sources, &self.for_dracut(), drivers)
     }
 
     /// Returns the request to dracut.

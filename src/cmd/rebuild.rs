@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::{Ending, Job, step};
 use crate::cli::Global;
 use crate::report::Outcome;
-use crate::steps::survey::{self, May};
+use crate::steps::survey::{self, May, asked};
 use crate::steps::workspace::Workspace;
 use crate::steps::{commit, locate, unwrap, verify};
 use crate::sys::exec::Exec;
@@ -38,6 +38,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         |host| host.summary(),
     )?;
     let kver = host.kernel()?;
+    asked::compressor(&exec, May::Ask, &args.ending.for_dracut())?;
+    args.ending.admit(&root, &host, &kver, &[])?;
     for warning in host.oddities.warnings() {
         tracing::warn!("{warning}");
     }

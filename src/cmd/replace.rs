@@ -17,7 +17,7 @@ use crate::package::signature::Signature;
 use crate::plan::{self, Backend, Host, Plan, Refusal, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::steps::journal::Journal;
-use crate::steps::survey::{self, May};
+use crate::steps::survey::{self, May, asked};
 use crate::steps::verify::{self, Reading};
 use crate::steps::workspace::Workspace;
 use crate::steps::{commit, done, locate, resolve, transact, unwrap};
@@ -70,6 +70,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     };
     let survey = || survey::admitted(&exec, may);
     let host = step("survey", survey, |host| host.summary())?;
+    asked::compressor(&exec, may, &args.ending.for_dracut())?;
     if let (true, Some(repo)) = (args.dry_run, &args.sources.from) {
         return Err(Refusal::FromInDryRun(repo.clone()).into());
     }
@@ -83,6 +84,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, &host, &wishes)?;
+    args.ending.admit(&root, &host, &set.kver, &set.sources)?;
     let plan = plan::plan(&host, set, &wishes)?;
     if args.dry_run {
         return dry_run(&exec, &plan, base, args, global);

@@ -67,6 +67,18 @@ impl Files {
         Ok(found)
     }
 
+    /// A link in the place of the kernel in `lib/modules`.
+    pub fn vmlinuz_link(&self) -> Option<String> {
+        let mut links = self.in_lib_modules().filter(|(_, file)| file.is_link);
+        let is_kernel = |path: &str| {
+            let kver = path.strip_suffix("/vmlinuz");
+            kver.is_some_and(|kver| !kver.contains('/'))
+        };
+        links.find_map(|(path, file)| {
+            is_kernel(path).then(|| file.path.to_str().map(str::to_owned))?
+        })
+    }
+
     /// A kernel image that the package brings in `/boot`.
     pub fn in_boot(&self) -> Option<String> {
         let real = self.0.iter().filter(|file| !file.is_ghost);

@@ -43,6 +43,8 @@ pub struct Package {
     pub vmlinuz: Option<Kver>,
     /// The kernel image that it brings in `/boot` where it brings none in `lib/modules`: its path.
     pub in_boot: Option<String>,
+    /// A link in the place of `lib/modules/K/vmlinuz`: its path.
+    pub vmlinuz_link: Option<String>,
     /// The kernel modules that it owns: the directory in `lib/modules`, and the name.
     pub modules: BTreeSet<(String, ModuleName)>,
     /// The directories of its files, relative to the root.
@@ -157,6 +159,7 @@ impl Package {
             source: source(metadata),
             vmlinuz: files.vmlinuz()?,
             in_boot: files.in_boot(),
+            vmlinuz_link: files.vmlinuz_link(),
             modules: files.modules(),
             dirs: files.dirs(),
             has_files: !files.is_empty(),

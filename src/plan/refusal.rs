@@ -128,6 +128,18 @@ pub enum Refusal {
         /// Where its kernel lies.
         path: String,
     },
+    /// A kernel package with a link in the place of its kernel, as Azure Linux's.
+    #[error(
+        "{package} has {link} as a link{}; expected a regular file: ostree copies the link, which leads nowhere then. Build the package with the kernel itself in /usr/lib/modules, and the link or a copy in /boot", to_boot(.path.as_deref())
+    )]
+    KernelIsLink {
+        /// The package.
+        package: String,
+        /// The link.
+        link: String,
+        /// The kernel that it brings in `/boot`.
+        path: Option<String>,
+    },
     /// Several kernels among the sources; whether each is the one that is installed.
     #[error("the sources hold {} kernels; expected one. Choose it, or give the packages of one build only:{}", .0.len(), choices(.0))]
     SeveralKernelPackages(Vec<(Nevra, Kver, bool)>),
@@ -247,6 +259,38 @@ pub enum Refusal {
         /// What the user wrote.
         expected: String,
     },
+    /// A compressor that cannot be used.
+    #[error(
+        "the compressor \"{command}\" cannot be used: {why}. dracut would take another one, or fail after the packages are replaced. Correct --compress{}", compressors(.there)
+    )]
+    NoCompressor {
+        /// What the user typed.
+        command: String,
+        /// The reason.
+        why: String,
+        /// Compressors that the image has.
+        there: Vec<String>,
+    },
+    /// Modules of dracut that are not there.
+    #[error(
+        "the image has no dracut module {} in /usr/lib/dracut/modules.d, and dracut would fail. Correct the name after --add, or install the package that has the module in an earlier RUN line", .0.join(", ")
+    )]
+    NoDracutModule(Vec<String>),
+    /// A file for `--include` that is not there.
+    #[error(
+        "--include {0}: no such file or directory in the image. Correct the path, or copy the file in an earlier line"
+    )]
+    NotThere(String),
+    /// Drivers that no kernel has.
+    #[error(
+        "no driver is called {}: neither the packages of {kver} nor the kernel that is there have such a module, and none of that name is built in there. Correct the name, or remove the option", .names.join(", ")
+    )]
+    NoDriver {
+        /// The drivers.
+        names: Vec<String>,
+        /// The kernel that is to have them.
+        kver: Kver,
+    },
     /// Programs cannot run inside the root.
     #[error(
         "cannot run programs inside {0}: {1}. {as_root}; or inside the image itself",
@@ -286,6 +330,19 @@ fn choices(kernels: &[(Nevra, Kver, bool)]) -> String {
         format!("\n  --kver {kver}  ({nevra}{there})")
     };
     kernels.iter().map(line).collect()
+}
+
+fn compressors(there: &[String]) -> String {
+    match there {
+        [] => String::new(),
+        there => format!(" (the image has {})", there.join(", ")),
+    }
+}
+
+fn to_boot(path: Option<&str>) -> String {
+    path.map_or_else(String::new, |path| {
+        format!(", and its kernel as {path} only")
+    })
 }
 
 fn or_dnf(dnf: Option<Backend>) -> String {

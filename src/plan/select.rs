@@ -193,7 +193,7 @@ fn choose(
     match kernels {
         [(kver, _)] => Ok(kver.clone()),
         [] => match sources.iter().find_map(in_boot) {
-            Some((package, path)) => Err(Refusal::KernelInBoot { package, path }),
+            Some(refusal) => Err(refusal),
             None => Err(Refusal::NoKernelPackage(nevras().collect())),
         },
         _ => match earlier(sources, host) {
@@ -211,9 +211,17 @@ fn choose(
     }
 }
 
-fn in_boot(source: &Source) -> Option<(String, String)> {
-    let path = source.package.in_boot.clone()?;
-    Some((source.package.nevra.to_string(), path))
+fn in_boot(source: &Source) -> Option<Refusal> {
+    let package = source.package.nevra.to_string();
+    let path = source.package.in_boot.clone();
+    match source.package.vmlinuz_link.clone() {
+        Some(link) => Some(Refusal::KernelIsLink {
+            package,
+            link,
+            path,
+        }),
+        None => path.map(|path| Refusal::KernelInBoot { package, path }),
+    }
 }
 
 /// The kernel that an earlier run installed from these sources, if it is still as they have it.

@@ -116,6 +116,7 @@ fn source(part: usize, kver: &str) -> Source {
             dirs: BTreeSet::new(),
             source: format!("kernel-{kver}.src.rpm"),
             in_boot: None,
+            vmlinuz_link: None,
             has_files: name != "kernel",
             header_sha256: format!("digest of {name}"),
             signature: Signature::Good("0123".into()),

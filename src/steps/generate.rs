@@ -25,6 +25,9 @@ use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, depmod, dracut};
 
+/// How many different lines of depmod about files that it cannot read are kept.
+const FAILURES_KEPT: usize = 5;
+
 /// What dracut's log says about the initramfs that the initramfs itself does not show.
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
@@ -36,6 +39,8 @@ pub struct Notes {
     pub has_fips: bool,
     /// Sentences on drivers that are asked for, and that neither the kernel nor the base's initramfs has.
     pub absent: Vec<String>,
+    /// Lines of depmod about files that it cannot read.
+    pub depmod: Vec<String>,
 }
 
 /// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
@@ -186,8 +191,14 @@ fn make(
     wants: &mut Wants,
 ) -> Result<()> {
     let kver = &candidate.kernel.kver;
-    candidate.lacking = prepare(exec, workspace, kver)?;
-    candidate.notes = build(exec, workspace, kver, wants)?;
+    let depmod = prepare(exec, workspace, kver)?;
+    candidate.lacking = depmod.lacking;
+    candidate.notes = build(exec, workspace, kver, wants).inspect_err(|_| {
+        for line in &depmod.failures {
+            tracing::warn!("{}", heard::of_depmod(line));
+        }
+    })?;
+    candidate.notes.depmod = depmod.failures;
     Ok(())
 }
 
@@ -220,8 +231,17 @@ pub fn prove(
     })
 }
 
-/// What is to be done before dracut is asked for anything. Returns the modules that cannot be loaded.
-fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<AllLacking> {
+/// What depmod's lines say.
+#[derive(Default)]
+struct DepmodLog {
+    /// Modules that cannot be loaded.
+    lacking: AllLacking,
+    /// The first different lines about files that it cannot read.
+    failures: Vec<String>,
+}
+
+/// What is to be done before dracut is asked for anything.
+fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog> {
     let root = exec.root();
     workspace.remove_tmp()?;
     for (name, _) in root.list(kver.dir())? {
@@ -260,19 +280,23 @@ fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> 
     }
 }
 
-/// Returns the modules that cannot be loaded.
-fn run_depmod(exec: &Exec, kver: &Kver) -> Result<AllLacking> {
+fn run_depmod(exec: &Exec, kver: &Kver) -> Result<DepmodLog> {
     let with_map = depmod::has_map(exec.root(), kver)?;
-    let mut lacking = AllLacking::default();
+    let mut log = DepmodLog::default();
     exec.run(&depmod::all(kver, with_map), &mut |line| {
         if let Some((module, symbol)) = depmod::unknown_symbol(line) {
-            lacking.push(Lacking {
+            log.lacking.push(Lacking {
                 module: module.to_owned(),
                 symbol: symbol.to_owned(),
             });
+        } else if depmod::is_failure(line)
+            && log.failures.len() < FAILURES_KEPT
+            && !log.failures.iter().any(|known| known == line)
+        {
+            log.failures.push(line.to_owned());
         }
     })?;
-    Ok(lacking)
+    Ok(log)
 }
 
 /// dracut, again where it cannot add a module of the base.

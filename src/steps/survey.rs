@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is there, before anything changes.
 
+pub mod asked;
 mod oddities;
 
 use std::collections::BTreeSet;

@@ -43,6 +43,14 @@ pub fn unknown_symbol(line: &str) -> Option<(&str, &str)> {
     Some((module, symbol))
 }
 
+/// Whether a line says that a file could not be read: its modules and aliases are then in no list, and depmod exits with
+/// 0 (`depmod: ERROR: zstd: Failed to determine decompression size`).
+pub fn is_failure(line: &str) -> bool {
+    ["depmod: ERROR: ", "depmod: FATAL: ", "could not open "]
+        .iter()
+        .any(|phrase| line.contains(phrase))
+}
+
 /// Whether depmod calls a file so until it is whole: `modules.dep.PID.MICROSECONDS.SECONDS`. One that
 /// is killed leaves it (kmod, tools/depmod.c).
 pub fn is_temporary(name: &str) -> bool {
@@ -74,6 +82,27 @@ mod tests {
             unknown_symbol("depmod: WARNING: could not open modules.order"),
             None
         );
+    }
+
+    #[test]
+    fn lines_about_files_that_cannot_be_read() {
+        for (line, expected) in [
+            (
+                "depmod: ERROR: zstd: Failed to determine decompression size",
+                true,
+            ),
+            ("depmod: ERROR: failed to load symbols from x.ko.zst", true),
+            (
+                "depmod: WARNING: could not open modules.order at /lib/modules/6.9: No such file",
+                true,
+            ),
+            (
+                "depmod: WARNING: /lib/modules/6.9/extra/x.ko needs unknown symbol y",
+                false,
+            ),
+        ] {
+            assert_eq!(is_failure(line), expected, "{line}");
+        }
     }
 
     #[test]

@@ -69,6 +69,66 @@ pub fn build(options: &Options) -> Cmd {
         .env("TMPDIR", options.tmpdir)
 }
 
+/// Programs that dracut compresses with.
+pub const COMPRESSORS: [&str; 6] = ["zstd", "xz", "gzip", "lz4", "bzip2", "lzop"];
+
+/// The programs that dracut takes for the name of a compression; any other name is a program's.
+pub fn programs_of(name: &str) -> Vec<&str> {
+    match name {
+        "gzip" => vec!["pigz", "gzip"],
+        "bzip2" => vec!["lbzip2", "bzip2"],
+        "lzo" => vec!["lzop"],
+        name => vec![name],
+    }
+}
+
+/// What arguments for dracut ask for by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The command that compresses; the last one counts.
+    pub compressor: Option<String>,
+    /// dracut's modules.
+    pub modules: Vec<String>,
+    /// Kernel modules.
+    pub drivers: Vec<String>,
+    /// Files and directories that `--include` copies.
+    pub files: Vec<String>,
+}
+
+impl Asked {
+    /// Reads them.
+    pub fn of(args: &[String]) -> Self {
+        let mut asked = Self::default();
+        let mut args = args.iter().map(String::as_str);
+        while let Some(arg) = args.next() {
+            let (option, value) = match arg.split_once('=') {
+                Some((option, value)) if arg.starts_with("--") => (option, Some(value)),
+                _ => (arg, None),
+            };
+            let mut value = || value.or_else(|| args.next()).unwrap_or_default();
+            let words = |value: &str| -> Vec<String> {
+                value.split_whitespace().map(str::to_owned).collect()
+            };
+            match option {
+                "--compress" => asked.compressor = Some(value().to_owned()),
+                "--gzip" | "--bzip2" | "--lzma" | "--xz" | "--lzo" | "--lz4" | "--zstd" => {
+                    asked.compressor = Some(option.trim_start_matches('-').to_owned());
+                }
+                "-a" | "--add" | "--force-add" | "-m" | "--modules" => {
+                    asked.modules.extend(words(value()));
+                }
+                "--add-drivers" | "--force-drivers" => asked.drivers.extend(words(value())),
+                "-i" | "--include" => {
+                    asked.files.push(value().to_owned());
+                    args.next();
+                }
+                _ => {}
+            }
+        }
+        asked
+    }
+}
+
 /// dracut's modules on disk, by name.
 ///
 /// # Errors
@@ -305,6 +365,41 @@ mod tests {
         ] {
             assert_eq!(refused_module(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn arguments_ask_by_name() {
+        let args = [
+            "--omit",
+            "x",
+            "--add=a",
+            "--force-add",
+            "b c",
+            "-i",
+            "/from",
+            "/to",
+            "--lz4",
+            "--compress",
+            "xz -9",
+            "--add-drivers",
+            "d",
+            "-v",
+        ];
+        let args = args.map(str::to_owned);
+        let asked = Asked::of(&args);
+        assert_eq!(asked.compressor.as_deref(), Some("xz -9"));
+        assert_eq!(asked.modules, ["a", "b", "c"]);
+        assert_eq!(asked.drivers, ["d"]);
+        assert_eq!(asked.files, ["/from"]);
+        assert_eq!(
+            Asked::of(&["--compress".to_owned()]).compressor.as_deref(),
+            Some("")
+        );
+        assert_eq!(
+            Asked::of(&["--lzo".to_owned()]).compressor.as_deref(),
+            Some("lzo")
+        );
+        assert_eq!(programs_of("lzo"), ["lzop"]);
     }
 
     #[test]

@@ -66,3 +66,49 @@ fn what_an_earlier_run_did_not_look_for_is_looked_for() {
     let again = bed.run(&["replace", &bed.source(), "--root-fs", "xfs"]);
     again.ends_with(4).prints(&["fatal initramfs-root-drivers"]);
 }
+
+#[test]
+fn what_cannot_come_to_be_is_refused_first() {
+    for command in ["replace", "rebuild"] {
+        for (options, says) in [
+            (
+                &["--compress", "zsdt -9"][..],
+                "there is no program zsdt in the image",
+            ),
+            (&["--compress", ""], "it names no program"),
+            (
+                &["--compress", "zstd --levle=9"],
+                "Incorrect parameter: --levle",
+            ),
+            (&["--", "--lzo"], "there is no program lzo in the image"),
+            (
+                &["--require-driver", "nonesuch"],
+                "no driver is called nonesuch",
+            ),
+            (
+                &["--", "--add-drivers", "overlay btrfz"],
+                "no driver is called btrfz",
+            ),
+            (
+                &["--", "--add", "nonesuch"],
+                "the image has no dracut module nonesuch",
+            ),
+            (
+                &["--", "--include", "/nowhere", "/etc/x"],
+                "--include /nowhere: no such file",
+            ),
+        ] {
+            let ran = run(command, options);
+            ran.ends_with(3)
+                .in_order(&[])
+                .untouched()
+                .complains(&[says]);
+        }
+        for options in [
+            &["--compress", "zstd -9"][..],
+            &["--require-driver", "overlay"],
+        ] {
+            run(command, options).ends_with(0);
+        }
+    }
+}

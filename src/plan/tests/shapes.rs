@@ -36,6 +36,7 @@ fn package(
         source: format!("kernel-{version}-200.src.rpm"),
         vmlinuz: None,
         in_boot: None,
+        vmlinuz_link: None,
         modules: modules
             .iter()
             .map(|module| (kver.to_owned(), ModuleName::new(module.as_bytes()).unwrap()))
@@ -465,6 +466,15 @@ fn a_kernel_in_boot_only_has_a_sentence_of_its_own() {
         "{text}"
     );
     assert!(text.contains("since Linux 6.9"), "{text}");
+    // Azure Linux's: a link beside the modules.
+    let mut linked = own("6.6.1");
+    linked[0].vmlinuz = None;
+    linked[0].in_boot = Some("/boot/vmlinuz-6.6.1".into());
+    linked[0].vmlinuz_link = Some("/lib/modules/6.6.1/vmlinuz".into());
+    let refused = decide(files(linked), &host, &Wishes::default()).unwrap_err();
+    let text = refused.to_string();
+    let expected = "has /lib/modules/6.6.1/vmlinuz as a link, and its kernel as /boot/vmlinuz-6.6.1 only; expected a regular file";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]

@@ -150,5 +150,12 @@ pub(super) fn warnings(notes: &Notes) -> Vec<String> {
     let compression =
         compression.map(|line| format!("dracut did not compress as it was asked to: {line}"));
     let absent = notes.absent.iter().cloned();
-    refused.chain(compression).chain(absent).collect()
+    let depmod = notes.depmod.iter().map(|line| of_depmod(line));
+    let heard = refused.chain(compression).chain(absent);
+    heard.chain(depmod).collect()
+}
+
+/// The sentence on a line of depmod about a file that it cannot read.
+pub(super) fn of_depmod(line: &str) -> String {
+    format!("depmod could not read a file, so that its lists may lack a module: {line}")
 }

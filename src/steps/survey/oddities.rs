@@ -19,6 +19,9 @@ const BUILDERS: [&str; 2] = ["-rpmostree.install", "-dracut.install"];
 /// Where dracut is.
 const DRACUT: [&str; 2] = ["usr/bin/dracut", "usr/sbin/dracut"];
 
+/// What every dracut has in its text.
+const DRACUT_NAME: &[u8] = b"dracut";
+
 /// The treefile of the base.
 const TREEFILE: &str = "usr/share/rpm-ostree/treefile.json";
 
@@ -50,6 +53,10 @@ pub(super) fn look(root: &Root) -> Result<Oddities> {
                 .is_none_or(|_| path == DRACUT[0])
         {
             found.dracut = stand_in(root, path)?.map(|what| (path.to_owned(), what));
+            if found.dracut.is_none() && is_other_program(root, path)? {
+                let what = "another program, which nowhere has the name dracut in it".to_owned();
+                found.dracut = Some((path.to_owned(), what));
+            }
         }
     }
     for dir in PLUGINS {
@@ -69,6 +76,21 @@ pub(super) fn look(root: &Root) -> Result<Oddities> {
         found.no_initramfs = (json["no-initramfs"] == true).then(|| TREEFILE.to_owned());
     }
     Ok(found)
+}
+
+/// The largest program that is searched for its own name (bytes); dracut, a script, has 0.1 MiB.
+const PROGRAM_MAX: u64 = 8 << 20;
+
+/// Whether a file is another program under dracut's name: a copy of true or of busybox. dracut's own text, and every
+/// script that starts it, has its name in it.
+fn is_other_program(root: &Root, path: &str) -> Result<bool> {
+    let meta = root.stat(path)?.filter(|meta| meta.kind == Kind::File);
+    if meta.is_none_or(|meta| meta.size > PROGRAM_MAX) {
+        return Ok(false);
+    }
+    let text = root.read(path, PROGRAM_MAX)?.unwrap_or_default();
+    let text = text.to_ascii_lowercase();
+    Ok(!text.windows(DRACUT_NAME.len()).any(|it| it == DRACUT_NAME))
 }
 
 /// What a path is, for people.
@@ -150,6 +172,24 @@ mod tests {
             ("\x7fELF", false),
         ] {
             assert_eq!(does_nothing(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_copy_of_another_program_is_no_dracut() {
+        for (text, expected) in [
+            (&b"\x7fELF\x02 GNU coreutils true"[..], true),
+            (b"\x7fELF\x02 BusyBox v1.36.1 multi-call binary", true),
+            (b"#!/bin/sh\nprintf 'nothing to do\\n'\n", true),
+            (b"#!/bin/sh\nexec /usr/libexec/dracut.real \"$@\"\n", false),
+            (b"\x7fELF\x02 usage: dracut [OPTION]", false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let root = Root::open(dir.path()).unwrap();
+            root.create_dir_all("usr/bin", 0o755).unwrap();
+            root.write("usr/bin/dracut", text, 0o755).unwrap();
+            let found = look(&root).unwrap();
+            assert_eq!(found.dracut.is_some(), expected, "{}", text.escape_ascii());
         }
     }
 

@@ -47,6 +47,25 @@ pub(super) fn os_release(root: &Root) -> OsRelease {
     OsRelease::new(path, text)
 }
 
+/// Bytes of what ostree copies to `/boot` beside the initramfs (`ostree-sysroot-deploy.c`): a file `devicetree` wins over
+/// the directory `dtb`.
+pub(super) fn beside_initramfs(root: &Root, kver: &Kver) -> Result<u64, root::Error> {
+    let size = |name: &str| {
+        let meta = root.stat(format!("{}/{name}", kver.dir()))?;
+        let file = meta.filter(|meta| meta.kind == root::Kind::File);
+        Ok::<_, root::Error>(file.map(|meta| meta.size))
+    };
+    let trees = match size("devicetree")? {
+        Some(size) => size,
+        None => {
+            let below = root.walk(format!("{}/dtb", kver.dir()))?.into_iter();
+            let files = below.filter(|it| it.meta.kind == root::Kind::File);
+            files.map(|it| it.meta.size).sum()
+        }
+    };
+    Ok(size("vmlinuz")?.unwrap_or(0).saturating_add(trees))
+}
+
 /// The largest file of configuration that is compared (bytes).
 const COPY_MAX: u64 = 64 << 10;
 
@@ -241,4 +260,33 @@ fn wanted_firmware(
             .into_iter()
             .filter_map(move |file| Some((file, name.clone()?)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_to_boot_beside_the_initramfs() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let kver = Kver::new("6.9.4").unwrap();
+        let put = |name: &str, size: usize| {
+            let path = format!("{}/{name}", kver.dir());
+            let parent = path.rsplit_once('/').unwrap().0;
+            root.create_dir_all(parent, 0o755).unwrap();
+            root.write(&path, &vec![0; size], 0o644).unwrap();
+        };
+        let sum = || beside_initramfs(&root, &kver).unwrap();
+        assert_eq!(sum(), 0);
+        put("vmlinuz", 100);
+        assert_eq!(sum(), 100);
+        put("dtb/rockchip/a.dtb", 7);
+        put("dtb/b.dtb", 5);
+        put("dtb.old/c.dtb", 1000);
+        assert_eq!(sum(), 112);
+        // One device tree for all machines.
+        put("devicetree", 20);
+        assert_eq!(sum(), 120);
+    }
 }

@@ -90,6 +90,7 @@ fn listed(
     };
     Ok(Tree {
         shadows,
+        beside_initramfs: around::beside_initramfs(root, kver)?,
         legacy: legacy(root)?,
         leftovers: leftovers(root)?,
         config,

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the user asks for and the tree cannot give. dracut would say so after the packages are replaced.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::May;
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::{ModuleList, ModuleName};
+use crate::plan::{Host, Refusal, Source};
+use crate::sys::exec::{Cmd, Exec};
+use crate::sys::root::Root;
+use crate::tools::dracut::{self, Asked};
+
+/// The largest `modules.builtin` that is read (bytes).
+const LIST_MAX: u64 = 8 << 20;
+
+/// Refuses a compressor that is not in the image, or, if programs may be started, that fails on no data.
+///
+/// # Errors
+/// A [`Refusal`], or that the program cannot be started.
+pub fn compressor(exec: &Exec, may: May, args: &[String]) -> Result<()> {
+    let Some(command) = Asked::of(args).compressor else {
+        return Ok(());
+    };
+    let refusal = |why: String| {
+        let there = dracut::COMPRESSORS.iter().filter(|name| exec.has(name));
+        Refusal::NoCompressor {
+            command: command.clone(),
+            why,
+            there: there.map(|name| (*name).to_owned()).collect(),
+        }
+    };
+    let mut words = command.split_whitespace();
+    let Some(name) = words.next() else {
+        return Err(refusal("it names no program".to_owned()).into());
+    };
+    let Some(program) = dracut::programs_of(name)
+        .into_iter()
+        .find(|it| exec.has(it))
+    else {
+        return Err(refusal(format!("there is no program {name} in the image")).into());
+    };
+    let options: Vec<_> = words.collect();
+    if may == May::Look || options.is_empty() {
+        return Ok(());
+    }
+    let (_, failed) = exec.ask_whatever(&Cmd::new(program).args(options))?;
+    match failed {
+        Some(failed) => Err(refusal(failed.to_string()).into()),
+        None => Ok(()),
+    }
+}
+
+/// Refuses modules of dracut, files and drivers that neither the tree nor the packages that come have.
+///
+/// # Errors
+/// A [`Refusal`], or a directory that cannot be read.
+pub fn names(
+    root: &Root,
+    host: &Host,
+    kver: &Kver,
+    sources: &[Source],
+    args: &[String],
+    drivers: &[String],
+) -> Result<()> {
+    let asked = Asked::of(args);
+    let mut modules = dracut::modules(root)?;
+    let dirs = sources.iter().flat_map(|it| &it.package.dirs);
+    modules.extend(dirs.filter_map(|dir| {
+        let name = dir.strip_prefix(dracut::MODULES_D).ok()?.to_str()?;
+        Some(name.get(2..)?.to_owned())
+    }));
+    if let Some(missing) = missing(&asked.modules, |name| modules.contains(name)) {
+        return Err(Refusal::NoDracutModule(missing).into());
+    }
+    for file in &asked.files {
+        if root.lstat(file)?.is_none() {
+            return Err(Refusal::NotThere(file.clone()).into());
+        }
+    }
+    let all: Vec<_> = drivers.iter().chain(&asked.drivers).cloned().collect();
+    let Some(known) = drivers_known(root, host, sources)? else {
+        return Ok(());
+    };
+    let is_known =
+        |name: &str| ModuleName::new(name.as_bytes()).is_none_or(|it| known.contains(&it));
+    match missing(&all, is_known) {
+        Some(names) => Err(Refusal::NoDriver {
+            names,
+            kver: kver.clone(),
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+fn missing(names: &[String], is_there: impl Fn(&str) -> bool) -> Option<Vec<String>> {
+    let missing: BTreeSet<_> = names.iter().filter(|name| !is_there(name)).collect();
+    (!missing.is_empty()).then(|| missing.into_iter().cloned().collect())
+}
+
+/// The drivers of the kernel that is there, also those that are built in, and of the packages. `None` where the list of
+/// those that are built in is not there.
+fn drivers_known(
+    root: &Root,
+    host: &Host,
+    sources: &[Source],
+) -> Result<Option<BTreeSet<ModuleName>>> {
+    let path = format!("{}/modules.builtin", host.kernel()?.dir());
+    let list = root.read(path, LIST_MAX)?;
+    let Some(builtin) = list.and_then(|list| ModuleList::parse_builtin(&list).ok()) else {
+        return Ok(None);
+    };
+    let built_in = builtin
+        .paths()
+        .iter()
+        .filter_map(|path| ModuleName::of_path(path));
+    let brought = sources.iter().flat_map(|it| &it.package.modules);
+    let brought = brought.map(|(_, name)| name.clone());
+    let known = host.modules.iter().cloned().chain(built_in).chain(brought);
+    Ok(Some(known.collect()))
+}
