@@ -183,9 +183,17 @@ bed_build() {
 
 _all_cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name assert -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
 
-# Those of the gate; those on the base that moves; not those of the static program, which takes minutes to build, nor
-# those that cannot pass yet: their file `pending` says why.
-cases() { _all_cases | grep -vE '^(sid|static)-' | while read -r name; do [[ -e $CASES/$name/pending ]] || echo "$name"; done; }
+# Those of `make check`: `pending` says why a case cannot pass yet, `long` which other case covers it.
+cases() { cases_without pending long; }
+# cases_without REASON…: without those that have a file of such a name, those on the base that moves, and those of the static
+# program, which takes minutes to build.
+cases_without() {
+    local name reason
+    _all_cases | grep -vE '^(sid|static)-' | while read -r name; do
+        for reason; do [[ ! -e $CASES/$name/$reason ]] || continue 2; done
+        echo "$name"
+    done
+}
 cases_of_sid() { _all_cases | grep '^sid-'; }
 
 # prepare_cases CASE…: the base images and the tool that they name.
@@ -197,6 +205,7 @@ prepare_cases() {
         if grep -qs "localhost/bed-$suite" "${files[@]}"; then bed_base "$suite"; fi
     done
     if grep -qs 'shapes/' "${files[@]}"; then bed_shapes; fi
+    if grep -qs 'shapes/full' "${files[@]}"; then full_kernel; fi
     if grep -qsE 'localhost/ostree-kernel|^recipe ' "${files[@]}"; then tool_image; fi
     if grep -qs localhost/ostree-kernel-static "${files[@]}"; then static_image; fi
 }

@@ -18,17 +18,21 @@ _one() {
     fi
 }
 
-# check [--jobs N] [CASE…]
+# check [--jobs N] [--all] [CASE…]
 bed_check() {
-    local jobs=${BED_JOBS:-2} names=() name passed failed start
+    local jobs=${BED_JOBS:-2} names=() all='' name passed failed start
     if [[ ${1:-} == --jobs ]]; then
         jobs=$2
         shift 2
     fi
+    if [[ ${1:-} == --all ]]; then
+        all=1
+        shift
+    fi
     names=("$@")
-    ((${#names[@]})) || mapfile -t names < <(cases)
+    if ((${#names[@]} == 0)); then mapfile -t names < <(if [[ $all ]]; then cases_without pending; else cases; fi); fi
     for name in "${names[@]}"; do
-        [[ -f $CASES/$name/assert ]] || die "no case $name (there are: $(cases | paste -sd ' '))"
+        [[ -f $CASES/$name/assert ]] || die "no case $name (there are: $(_all_cases | paste -sd ' '))"
     done
     prepare_cases "${names[@]}"
     rm -rf "$BED/check"
@@ -45,6 +49,15 @@ bed_check() {
     failed=$((${#names[@]} - passed))
     printf '%s cases in %s s\n%s passed, %s failed\n' "${#names[@]}" "$(since "$start")" "$passed" "$failed"
     ((failed == 0))
+}
+
+# products: what the cases of `bed check`, boot-matrix and the corpus take, so that it can be made while cargo compiles.
+bed_products() {
+    local suite
+    bed_sets
+    for suite in trixie bookworm odd; do bed_base "$suite"; done
+    bed_shapes
+    bed_corpus >/dev/null
 }
 
 # matrix-sid [CASE…]: dnf5, rpm 6 and the newest dracut. sid moves: not part of `check`.
@@ -96,7 +109,7 @@ bed_boot_matrix() {
 # boot-shapes [CASE…]: images of the cases whose kernels or bases are unlike those of boot-matrix.
 bed_boot_shapes() {
     local name image rc=0 names=("$@")
-    ((${#names[@]})) || mapfile -t names < <(cases | grep -xE "$BOOTED")
+    ((${#names[@]})) || mapfile -t names < <(cases_without pending | grep -xE "$BOOTED")
     for name in "${names[@]}"; do
         image=$(image_of "$name") || { rc=1 && continue; }
         printf '%s: ' "$name"
