@@ -87,6 +87,20 @@ fn no_dependency_needs_a_newer_compiler() {
 }
 
 #[test]
+fn pages_of_every_section_are_installed_and_packed() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (makefile, spec) = (read("Makefile"), read("packaging/ostree-kernel.spec"));
+    for page in fs_err::read_dir(top.join("man")).unwrap() {
+        let path = page.unwrap().path();
+        let section = path.extension().unwrap().to_str().unwrap();
+        let installed = format!("/share/man/man{section} man/*.{section}\n");
+        assert!(makefile.contains(&installed), "make install: {path:?}");
+        let packed = format!("\n%{{_mandir}}/man{section}/ostree-kernel*.{section}*\n");
+        assert!(spec.contains(&packed), "%files: {path:?}");
+    }
+}
+
+#[test]
 fn pages_that_are_referred_to_exist() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     for file in ["README.md", "SECURITY.md", "CONTRIBUTING.md"] {
