@@ -145,7 +145,7 @@ _corpus_sid() {
     if ! is_fresh rootfs-sid "$key" || [[ ! -s $tar ]]; then
         # (a mirror of sid may lag behind by more than its release file allows; its signature is looked at all the same)
         mmdebstrap --variant=minbase --include="$include" --aptopt='Acquire::Check-Valid-Until "false"' \
-            --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+            --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
             --dpkgopt='path-exclude=/usr/share/locale/*' sid "$tar" "$MIRROR" || return
         mark_fresh rootfs-sid "$key"
     fi

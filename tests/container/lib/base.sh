@@ -41,8 +41,9 @@ rootfs() {
     say "$suite: rootfs from $MIRROR"
     mkdir -p "$BED/rootfs"
     : >"$LOGS/rootfs-$name.log"
+    # (a rootfs that is lost with the machine is made again: dpkg need not wait for the disk)
     (run_logged "rootfs-$name.log" mmdebstrap --variant=minbase --include="$INCLUDE$more" "${options[@]}" \
-        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$BED/rootfs/$name.tar" "$MIRROR") ||
         die "$suite cannot be had from $MIRROR now"
     zstd -q -3 -T0 --rm -f "$BED/rootfs/$name.tar" -o "$BED/rootfs/$name.tar.zst"
