@@ -93,7 +93,7 @@ fn human(root: &Root, host: &Host) -> Result<String> {
             .map(|path| ("leftover", format!("/{path}"))),
     );
     let lost = host.cliwrap.lost.iter();
-    lines.extend(lost.map(|path| ("lost", format!("/{path}, which runs itself for ever"))));
+    lines.extend(lost.map(|path| ("lost", format!("/{path}, a wrapper without its program"))));
     lines.extend(
         host.missing_programs
             .iter()

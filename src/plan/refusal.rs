@@ -26,20 +26,20 @@ pub enum Refusal {
     RunningSystem,
     /// cliwrap destroyed a program.
     #[error(
-        "{} is an rpm-ostree wrapper whose real program is gone, so it runs itself for ever or nothing: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it; nothing in this image can bring the program back", .0.join(", ")
+        "{} is an rpm-ostree wrapper, and its real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
     )]
     LostPrograms(Vec<String>),
     /// Programs that every job needs.
-    #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and the job needs it. Install it in an earlier RUN line", .0.join(", "))]
+    #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and this command needs it. Install its package in an earlier RUN line", .0.join(", "))]
     MissingPrograms(Vec<String>),
     /// A directory for temporary files that is none.
     #[error(
-        "/{0} is {1}, and programs of the job write there. Make it a directory in an earlier RUN line: rm /{0} && mkdir -m 1777 /{0}"
+        "/{0} is {1}, and dracut and rpm write there. Make it a directory in an earlier RUN line: rm /{0} && mkdir -m 1777 /{0}"
     )]
     NoDirectory(String, String),
     /// A file in dracut's place.
     #[error(
-        "/{0} is {1}, and no dracut: a build script has put it there to skip dracut. Restore the real one (reinstall the package dracut), then run again"
+        "/{0} is {1}, not dracut: probably a build script replaced it to skip dracut. Reinstall the package dracut in an earlier RUN line, then run the same command again"
     )]
     NotDracut(String, String),
     /// A UKI.
@@ -76,7 +76,7 @@ pub enum Refusal {
     FromInDryRun(String),
     /// No package belongs to the old kernel.
     #[error(
-        "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules do not tell the same story. Start from a base image whose kernel was installed as packages; if a transaction was killed here, build the layer again"
+        "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules disagree. Start from a base image whose kernel was installed as packages; if a transaction was killed here, build the layer again"
     )]
     NoPackages(Kver),
     /// The backend asked for is not here.
@@ -141,7 +141,7 @@ pub enum Refusal {
         path: Option<String>,
     },
     /// Several kernels among the sources; whether each is the one that is installed.
-    #[error("the sources hold {} kernels; expected one. Choose it, or give the packages of one build only:{}", .0.len(), choices(.0))]
+    #[error("the sources hold {} kernels; expected one. Choose one, or give the packages of one build only:{}", .0.len(), choices(.0))]
     SeveralKernelPackages(Vec<(Nevra, Kver, bool)>),
     /// Another build.
     #[error("the packages are not of one build: the kernel is {core}, and of another build: {}. Give all packages of one build", .others.join(", "))]
@@ -167,7 +167,7 @@ pub enum Refusal {
     #[error("the set of packages is not complete: {}. Add the missing RPMs of the same build", .0.join("; "))]
     Incomplete(Vec<String>),
     /// Sub-packages without a counterpart.
-    #[error("the base has {}, and the sources have no counterpart of {kver}. Add the missing RPMs, or say that they may go: {}", .names.join(", "), removes(.names.iter()))]
+    #[error("the base has {}, and the sources have no counterpart of {kver}. Add the missing RPMs, or allow the removal: {}", .names.join(", "), removes(.names.iter()))]
     NoCounterpart {
         /// The new kernel.
         kver: Kver,
@@ -176,11 +176,11 @@ pub enum Refusal {
     },
     /// `--remove` of something else.
     #[error(
-        "--remove {0}: no package of that name belongs to the base's kernel or would go with it. Type: ostree-kernel status"
+        "--remove {0}: no package of that name belongs to the base's kernel or requires it. Type: ostree-kernel status"
     )]
     NothingToRemove(String),
     /// Packages that would go with the old kernel.
-    #[error("these packages require the old kernel, and would go with it: {}. Add their builds for the new kernel to the sources, or say that they may go: {}", dependants(.0), removes(.0.iter().map(|(name, _)| name)))]
+    #[error("these packages require the old kernel, and would be removed with it: {}. Add their builds for the new kernel to the sources, or allow the removal: {}", dependants(.0), removes(.0.iter().map(|(name, _)| name)))]
     Dependants(Vec<(String, String)>),
     /// Out-of-tree modules that nothing brings.
     #[error("the base has out-of-tree modules for {old}, and nothing brings them for {kver}: {}. Add the RPMs of their build for {kver} to the sources{}", modules(.kmods), way_out(.kmods))]
@@ -236,7 +236,7 @@ pub enum Refusal {
     },
     /// Unsigned packages from the network.
     #[error(
-        "{} came over the network and no one has signed them. If these bytes are what you expect, pin them; that is trust on first use: the digests are those of the bytes that have just come, and any others will be refused. Type:\n\n  {command}\n", .names.join(", ")
+        "{} came over the network and are not signed. To accept them, pin their digests. This trusts the bytes of this download (trust on first use); other bytes are refused from then on. Type:\n\n  {command}\n", .names.join(", ")
     )]
     Unsigned {
         /// The packages.
@@ -245,11 +245,11 @@ pub enum Refusal {
         command: String,
     },
     /// Unsigned packages that dnf downloaded.
-    #[error("{} came from a repository and no one has signed them. Accept them unverified with --allow-unsigned, or pin them with --sha256sums FILE", .0.join(", "))]
+    #[error("{} came from a repository and are not signed. Accept them unverified with --allow-unsigned, or pin them with --sha256sums FILE", .0.join(", "))]
     UnsignedInRepository(Vec<String>),
     /// Bytes that are not the pinned ones.
     #[error(
-        "{file}: its sha256 is {found}, and {expected} was asked for: the file has changed or was tampered with. Find out which; only if you trust it, correct the digest"
+        "{file}: its sha256 is {found}, and {expected} was asked for: the file was changed or tampered with. Compare it with the publisher's digest, and correct the digest only if you trust the file"
     )]
     Pin {
         /// As the user named it.
@@ -312,14 +312,14 @@ pub enum Refusal {
     },
     /// Another run.
     #[error(
-        "another ostree-kernel is at work on this tree (it holds the lock {0}). Wait for its end, then run again"
+        "another ostree-kernel is running on this tree (it holds the lock {0}). Wait until it ends, then run the same command again"
     )]
     Locked(String),
 }
 
 /// A line for each kernel, with what removes it.
 fn removals(kernels: &[(String, String)]) -> String {
-    let line = |(name, removal): &(String, String)| format!("\n  {removal}  (to be rid of {name})");
+    let line = |(name, removal): &(String, String)| format!("\n  {removal}  (removes {name})");
     kernels.iter().map(line).collect()
 }
 
@@ -375,11 +375,11 @@ fn way_out(kmods: &[Kmod]) -> String {
     let paths: Vec<_> = unowned.map(|kmod| format!("/{}", kmod.path)).collect();
     let mut ways = String::new();
     if !owners.is_empty() {
-        ways += &format!(", or say that they may go: {}", removes(owners.into_iter()));
+        ways += &format!(", or allow the removal: {}", removes(owners.into_iter()));
     }
     if !paths.is_empty() {
         ways += &format!(
-            "; what no package owns is removed in an earlier RUN line: rm {}",
+            "; remove files that no package owns in an earlier RUN line: rm {}",
             paths.join(" ")
         );
     }

@@ -39,7 +39,7 @@ impl fmt::Display for Kernel {
 /// it, and the rpmdb holds each package of the plan and none that it replaces.
 ///
 /// # Errors
-/// When it is not so; the transaction did not do what it was asked for, whatever it returned.
+/// When the tree holds another kernel, whatever the exit status of the transaction was.
 pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
     let kernels: Vec<_> = module_dirs(exec.root())?
         .into_iter()
@@ -52,7 +52,7 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
             kernels => kernels.join(", "),
         };
         bail!(
-            "usr/lib/modules holds {found}, expected {promised} only: the transaction did not do what it was asked for, whatever it returned. Run again with -v to read what it printed{}",
+            "usr/lib/modules holds {found}, expected {promised} only: the transaction did not install the planned kernel, whatever its exit status. Run again with -v to read what it printed{}",
             exec.last_lines()
         );
     }
@@ -99,7 +99,7 @@ fn is_whole(exec: &Exec, installed: &[Record], plan: &Plan) -> Result<()> {
             return Ok(());
         }
         bail!(
-            "the transaction removed packages that nobody let go: {}. Their requirements are not met by the new kernel; with -v the run shows what the transaction printed. Build the layer again, and remove them in an earlier RUN line if they may go",
+            "the transaction removed packages without --remove: {}. The new kernel does not meet their requirements; -v shows what the transaction printed. Build the layer again, and remove them in an earlier RUN line if they are not needed",
             lost.join(", ")
         );
     }
@@ -108,7 +108,7 @@ fn is_whole(exec: &Exec, installed: &[Record], plan: &Plan) -> Result<()> {
         names => names.join(", "),
     };
     bail!(
-        "the transaction stopped half-way, whatever it returned. Packages that did not come: {}. Packages that did not go: {}. Build the layer again; with -v it shows what the transaction printed{}",
+        "the transaction is incomplete, whatever its exit status. Not installed: {}. Not removed: {}. Build the layer again; -v shows what the transaction printed{}",
         or_none(missing),
         or_none(stayed),
         exec.last_lines()

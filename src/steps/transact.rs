@@ -108,7 +108,7 @@ pub fn transact(
         Err(error) if error.is::<Failed>() && is_in_place(exec, plan)? => {
             tracing::warn!("{error:#}");
             tracing::warn!(
-                "the new kernel is in place all the same; the tree is judged, not the exit status"
+                "the new kernel is in place nevertheless, and the run continues: the tree is verified, not the exit status"
             );
         }
         Err(error) => {

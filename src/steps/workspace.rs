@@ -186,7 +186,7 @@ mod tests {
         let of_second = Workspace::lock_file(&root).unwrap().unwrap();
         first = Workspace::open(&root).unwrap();
         let refusal = Workspace::take(&root, of_second).unwrap_err();
-        assert!(refusal.to_string().contains("at work on this tree"));
+        assert!(refusal.to_string().contains("running on this tree"));
         drop(first);
     }
 }

@@ -128,7 +128,7 @@ fn what_a_transaction_removes_besides_is_missed() {
         bed.behave(program, "takes-more");
         let ran = bed.run(&["replace", &bed.source()]);
         ran.ends_with(1).complains(&[
-            "removed packages that nobody let go: bystander-6.1.7-100.fc40.x86_64",
+            "removed packages without --remove: bystander-6.1.7-100.fc40.x86_64",
             "Build the layer again",
         ]);
         let report = "usr/share/ostree-kernel/report.json";

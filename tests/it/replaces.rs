@@ -395,7 +395,7 @@ fn another_build_of_the_same_version_is_installed_again() {
         bed.behave(name, "nothing");
         let ran = bed.run(&["replace", &bed.source()]);
         ran.ends_with(1)
-            .complains(&["Packages that did not come: kernel-core-6.1.7"]);
+            .complains(&["Not installed: kernel-core-6.1.7"]);
     }
     let bed = Bed::new();
     signed(&bed);

@@ -25,7 +25,7 @@ fn is_refused(bed: &Bed, args: &[&str]) {
     let stderr = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(3), "{stderr}");
     assert!(
-        stderr.contains("another ostree-kernel is at work on this tree"),
+        stderr.contains("another ostree-kernel is running on this tree"),
         "{stderr}"
     );
     let changes = before.changes(&Tree::read(&bed.root()));
