@@ -26,7 +26,7 @@ pub enum Refusal {
     RunningSystem,
     /// cliwrap destroyed a program.
     #[error(
-        "{} is an rpm-ostree wrapper, and its real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
+        "{} is an rpm-ostree wrapper whose real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
     )]
     LostPrograms(Vec<String>),
     /// Programs that every job needs.
