@@ -6,6 +6,7 @@ mod archive;
 mod broken;
 mod case;
 mod draft;
+mod foreign;
 mod good;
 mod judge;
 mod place;
