@@ -78,7 +78,7 @@ ready: deps
 	@$(BED) products & status=0; \
 	$(CARGO) build $(PROFILE_FLAG) --locked && $(CARGO) test --locked --no-run && \
 	    $(CARGO) clippy --locked --all-targets -- -D warnings && \
-	    $(CARGO) test --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) --no-run || status=$$?; \
+	    $(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) --no-run || status=$$?; \
 	wait $$! || status=$$?; exit $$status
 
 .PHONY: lint
@@ -94,7 +94,7 @@ test: deps ## unit tests, and the program with stub programs
 
 .PHONY: replay
 replay: deps ## builds the fuzz targets; the seeds of fuzz/seeds and their neighbours through them
-	$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- --nocapture
+	$(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- --nocapture
 
 .PHONY: fuzz
 fuzz: deps $(CARGO_FUZZ) ## hostile input, FUZZ_SECONDS for each target; what is found is in fuzz/artifacts
