@@ -14,6 +14,7 @@
 //! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
 //! report         what a run found and did, as JSON
 //! checks/ plan/  pure: values in, findings or a plan or a refusal out
+//! boot/          pure: an inventory in, what a boot does with it out
 //! inspect/       pure: an inventory in, what people and programs want to read of it out
 //! initramfs/     pure: bytes in, an inventory out
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
@@ -24,7 +25,7 @@
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `inspect`, `initramfs`, `package` and `kernel` name no process, environment, file system or log.
+//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `package` and `kernel` name no process, environment, file system or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and links never lead out of it.
 //! - Nothing from outside is believed before it is checked: no size, no name, no exit status.
@@ -32,6 +33,7 @@
 //!
 //! `.clippy.toml` lints what a linter can see of this, `tests/it/walls.rs` the rest.
 
+pub mod boot;
 pub mod checks;
 pub mod cli;
 pub mod cmd;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `.vmlinuz.hmac`, by which a system in FIPS mode checks its kernel early in the boot.
 
-use super::init::program;
 use super::{Answer, Finding, Remedy, Severity, Subject};
+use crate::boot::program;
 use crate::kernel::hmac::{is_named, name};
 
 /// What the file says, and what it should say.

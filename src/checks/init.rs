@@ -9,6 +9,7 @@ mod loader;
 mod opened;
 mod promised;
 mod reached;
+mod rules;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,10 @@ mod units;
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show, squash};
+use crate::boot::{CannotRun, run};
 use crate::initramfs::{Elf, Facts, Inventory, Kind, Machine, Node};
 use crate::kernel::vmlinuz::Arch;
 use loader::Loader;
-pub(super) use scripts::program;
 
 const REMEDY: Remedy = Remedy::RebuildOr("add the file with install_items in /etc/dracut.conf.d");
 
@@ -40,6 +41,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Err(finding) => return Ok(vec![finding]),
     };
     findings.extend(init);
+    findings.extend(scripts::last_act_of_init(inventory, facts, &REMEDY));
     if let Some(machine) = machine {
         findings.extend(libraries(inventory, facts, machine));
     }
@@ -48,9 +50,10 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         findings.extend(opened::missing(inventory, facts));
     }
     findings.extend(squash::without_end(inventory));
-    findings.extend(listed(units::that_cannot_start(inventory)));
+    findings.extend(rules::rules(subject, inventory));
+    findings.extend(listed(units::that_cannot_start(subject, inventory, facts)));
     let mut others = damaged(inventory, facts);
-    others.extend(scripts::that_cannot_run(inventory, &REMEDY));
+    others.extend(scripts::that_cannot_run(inventory, facts, &REMEDY));
     let (fatal, notes): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| it.milder.is_none());
     findings.extend(listed(fatal));
     findings.extend(listed(scripts::wants(inventory)));
@@ -122,12 +125,17 @@ fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Find
     let (programs, others) = files(inventory, facts, machine);
     let mut reached = HashSet::new();
     let mut missing = BTreeMap::<_, (_, Vec<&[u8]>)>::new();
-    let mut linkers = BTreeMap::<&[u8], Vec<&[u8]>>::new();
+    let mut linkers = BTreeMap::<&[u8], (String, Vec<&[u8]>)>::new();
     for program in &programs {
         let linker = program.elf.interpreter.as_deref().unwrap_or_default();
-        let leads = inventory.resolve(linker);
-        if !leads.is_ok_and(|(_, node)| facts.elf(inventory, node).is_some()) {
-            linkers.entry(linker).or_default().push(program.path);
+        let found = match inventory.resolve(linker) {
+            Ok((_, node)) if facts.elf(inventory, node).is_some() => run(inventory, facts, linker),
+            _ => Err(CannotRun::Missing),
+        };
+        if let Err(why) = found {
+            let known = linkers.entry(linker);
+            let (_, programs) = known.or_insert_with(|| (why.to_string(), Vec::new()));
+            programs.push(program.path);
             continue;
         }
         let loaded = loader.load(program.path, program.entry, program.elf);
@@ -139,10 +147,10 @@ fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Find
             programs.push(program.path);
         }
     }
-    let linkers = linkers.into_iter().map(|(linker, programs)| {
+    let linkers = linkers.into_iter().map(|(linker, (found, programs))| {
         let path = format!("{} in the initramfs", show(linker).trim_start_matches('/'));
         let expected = format!("the dynamic linker that {} ask for", some(&programs));
-        Finding::new(path, "no such program", expected, REMEDY)
+        Finding::new(path, found, expected, REMEDY)
     });
     let missing = missing.into_iter().map(|(library, (asked_by, programs))| {
         let path = format!("{} in the initramfs", show(&library));

@@ -35,6 +35,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod units;
 mod wanted;
 
 use std::sync::Mutex;

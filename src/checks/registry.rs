@@ -3,7 +3,7 @@
 
 use super::{
     Check, Severity, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
-    modules, regression, release, tree,
+    modules, regression, release, tree, units,
 };
 
 /// The registry, in the order in which findings are shown.
@@ -135,6 +135,13 @@ pub static CHECKS: &[Check] = &[
         issue: "coreos/layering-examples#57",
         compares: false,
         look: init::init,
+    },
+    Check {
+        name: "initramfs-units",
+        severity: Severity::Fatal,
+        about: "systemd's units lead from initrd.target to the real root",
+        issue: "dracutdevs/dracut#2278",
+        look: units::units,
     },
     Check {
         name: "initramfs-ostree",

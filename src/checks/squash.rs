@@ -4,8 +4,8 @@
 //! to that is.
 
 use super::drivers::Able;
-use super::init::program;
 use super::{Finding, Remedy, show};
+use crate::boot::program;
 use crate::initramfs::{Foreign, Inventory, RootImage};
 
 /// What the loader runs (dracut's `init-squash.sh`).

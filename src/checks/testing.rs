@@ -84,20 +84,70 @@ const LISTS: [(&str, &str); 5] = [
     ),
 ];
 
-/// The units that no boot does without.
-const UNITS: [&str; 8] = [
-    "systemd-udevd.service",
-    "systemd-udev-trigger.service",
-    "initrd.target",
-    "initrd-root-fs.target",
-    "initrd-parse-etc.service",
-    "initrd-cleanup.service",
-    "initrd-switch-root.target",
-    "initrd-switch-root.service",
+/// The units that no boot does without, and what they say.
+pub(super) const UNITS: [(&str, &str); 9] = [
+    (
+        "initrd.target",
+        "[Unit]\nRequires=basic.target\nWants=initrd-root-fs.target initrd-parse-etc.service\n",
+    ),
+    (
+        "basic.target",
+        "[Unit]\nWants=systemd-udevd.service systemd-udev-trigger.service\n",
+    ),
+    (
+        "systemd-udevd.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/usr/lib/systemd/systemd-udevd\n",
+    ),
+    (
+        "systemd-udev-trigger.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=-udevadm trigger\n",
+    ),
+    ("initrd-root-fs.target", "[Unit]\nDefaultDependencies=no\n"),
+    (
+        "initrd-parse-etc.service",
+        "[Unit]\nDefaultDependencies=no\nRequires=initrd-root-fs.target\nAfter=initrd-root-fs.target\n\
+         [Service]\nType=oneshot\nExecStart=/usr/bin/true\n\
+         ExecStart=systemctl --no-block start initrd-cleanup.service\n",
+    ),
+    (
+        "initrd-cleanup.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\n\
+         ExecStart=systemctl --no-block isolate initrd-switch-root.target\n",
+    ),
+    (
+        "initrd-switch-root.target",
+        "[Unit]\nDefaultDependencies=no\nWants=initrd-switch-root.service\n",
+    ),
+    (
+        "initrd-switch-root.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\n\
+         ExecStart=systemctl --no-block switch-root\n",
+    ),
+];
+
+/// Programs of those units, and of systemd itself.
+const PROGRAMS: [&str; 5] = [
+    "usr/bin/mount",
+    "usr/bin/systemctl",
+    "usr/bin/udevadm",
+    "usr/lib/systemd/systemd-udevd",
+    "usr/lib/systemd/system-generators/systemd-fstab-generator",
 ];
 
 /// udev's rules, likewise.
-const RULES: [&str; 3] = ["60-persistent-storage", "80-drivers", "99-systemd"];
+const RULES: [(&str, &str); 3] = [
+    (
+        "60-persistent-storage",
+        "ACTION==\"remove\", GOTO=\"end\"\nKERNEL!=\"sd*|vd*\", GOTO=\"end\"\nIMPORT{builtin}=\"blkid\"\n\
+         ENV{ID_FS_UUID_ENC}==\"?*\", SYMLINK+=\"disk/by-uuid/$env{ID_FS_UUID_ENC}\"\n\
+         ENV{ID_FS_LABEL_ENC}==\"?*\", SYMLINK+=\"disk/by-label/$env{ID_FS_LABEL_ENC}\"\nLABEL=\"end\"\n",
+    ),
+    (
+        "80-drivers",
+        "ACTION!=\"add\", GOTO=\"end\"\nENV{MODALIAS}==\"?*\", RUN{builtin}+=\"kmod load\"\nLABEL=\"end\"\n",
+    ),
+    ("99-systemd", "SUBSYSTEM==\"block\", TAG+=\"systemd\"\n"),
+];
 
 impl Bench {
     pub(super) fn good() -> Self {
@@ -144,16 +194,15 @@ impl Bench {
         let systemd = Dynamic::program(&["libc.so.6"]).elf();
         bench.put("usr/lib/systemd/systemd", &systemd);
         bench.link("init", "usr/lib/systemd/systemd");
-        let generator = "usr/lib/systemd/system-generators/systemd-fstab-generator";
-        for path in ["usr/bin/mount", generator] {
+        for path in PROGRAMS {
             bench.link(path, "/usr/bin/true");
         }
-        for rules in RULES {
-            bench.put(&format!("usr/lib/udev/rules.d/{rules}.rules"), b"# rules\n");
+        for (rules, text) in RULES {
+            let path = format!("usr/lib/udev/rules.d/{rules}.rules");
+            bench.put(&path, text.as_bytes());
         }
-        for unit in UNITS {
-            let unit = format!("usr/lib/systemd/system/{unit}");
-            bench.put(&unit, b"[Service]\nExecStart=/usr/bin/true\n");
+        for (unit, text) in UNITS {
+            bench.put(&format!("usr/lib/systemd/system/{unit}"), text.as_bytes());
         }
         bench
     }

@@ -15,7 +15,7 @@ const UP: [(&str, &str); 1] = [
 const LINES_MAX: usize = 450;
 
 /// Rooms without any effect.
-const PURE: [&str; 5] = ["checks", "plan", "initramfs", "package", "kernel"];
+const PURE: [&str; 6] = ["checks", "plan", "boot", "initramfs", "package", "kernel"];
 
 /// A file of `src`.
 struct Source {

@@ -3,7 +3,7 @@
 //! what the module asks for, and ends with 0.
 
 use super::super::{Finding, Remedy, Severity};
-use super::scripts::program;
+use crate::boot::program;
 use crate::initramfs::Inventory;
 
 /// A module of dracut, and its programs: one of them has to be there.

@@ -10,31 +10,27 @@ use std::collections::HashSet;
 use super::super::{Finding, Remedy, Severity, show};
 use super::reached;
 use super::units::UNITS;
-use crate::initramfs::{Inventory, Kind, Node};
+use crate::boot::{CannotRun, Rules, run};
+use crate::initramfs::{Facts, Inventory, Kind, Node};
 
 /// Units that `initramfs-ostree` looks at.
 const OTHERS: [&[u8]; 2] = [b"ostree-prepare-root.service", b"bootc-root-setup.service"];
 
-/// Where a name without a slash is looked for: the `PATH` of systemd, and of dracut's scripts.
-const PATH: [&[u8]; 6] = [
-    b"usr/local/sbin",
-    b"usr/local/bin",
-    b"usr/sbin",
-    b"usr/bin",
-    b"sbin",
-    b"bin",
-];
-
 /// Scripts that cannot run, and empty files in the place of programs.
-pub(super) fn that_cannot_run(inventory: &Inventory, remedy: &Remedy) -> Vec<Finding> {
+pub(super) fn that_cannot_run(
+    inventory: &Inventory,
+    facts: &Facts,
+    remedy: &Remedy,
+) -> Vec<Finding> {
     let broken: Vec<_> = inventory
         .nodes()
-        .filter_map(|(path, node)| Some((path, broken(inventory, node)?)))
+        .filter_map(|(path, node)| Some((path, broken(inventory, facts, path, node)?)))
         .collect();
     if broken.is_empty() {
         return Vec::new();
     }
-    let named = named(inventory);
+    let rules = Rules::new(inventory);
+    let named = named(inventory, &rules);
     let finding = |(path, broken): (&[u8], Broken)| {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
         let is_named = named.contains(name) || path == b"init";
@@ -44,10 +40,7 @@ pub(super) fn that_cannot_run(inventory: &Inventory, remedy: &Remedy) -> Vec<Fin
             // What nothing runs may be empty.
             Broken::Empty if !is_named && !is_generator => return None,
             Broken::Empty => ("an empty file".to_owned(), "a program or a script"),
-            Broken::Without(interpreter) => (
-                format!("a script for {}, which is not inside", show(interpreter)),
-                "an interpreter that is inside",
-            ),
+            Broken::Without(why) => (why, "an interpreter that is inside"),
         };
         let place = format!("{} in the initramfs", show(path));
         let finding = Finding::new(place, found, expected, remedy.clone());
@@ -61,15 +54,15 @@ pub(super) fn that_cannot_run(inventory: &Inventory, remedy: &Remedy) -> Vec<Fin
 }
 
 /// Why an executable file cannot run.
-enum Broken<'a> {
+enum Broken {
     /// It has no bytes.
     Empty,
-    /// It is a script without this.
-    Without(&'a [u8]),
+    /// It is a script whose interpreter cannot run; why.
+    Without(String),
 }
 
 /// What is wrong with an executable file. What is not executable is sourced, or is no program.
-fn broken<'a>(inventory: &'a Inventory, node: &Node) -> Option<Broken<'a>> {
+fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Option<Broken> {
     let content = inventory.content(node)?;
     if node.mode & 0o111 == 0 {
         return None;
@@ -77,54 +70,75 @@ fn broken<'a>(inventory: &'a Inventory, node: &Node) -> Option<Broken<'a>> {
     if content.size == 0 {
         return Some(Broken::Empty);
     }
-    Some(Broken::Without(missing(inventory, content.interpreter()?)?))
+    let line = content.interpreter()?;
+    if let Err(why) = run(inventory, facts, &[b"/", path].concat()) {
+        return Some(Broken::Without(why.to_string()));
+    }
+    let name = of_env(line)?;
+    let why = run(inventory, facts, name).err()?;
+    let said = format!("a script for {}, ", show(name));
+    Some(Broken::Without(match why {
+        CannotRun::Missing => said + "which is not inside",
+        why => format!("{said}which is {why}"),
+    }))
 }
 
-/// Of what stands behind `#!`: the interpreter, or what `env` is to find, if that is not there.
-fn missing<'a>(inventory: &Inventory, line: &'a [u8]) -> Option<&'a [u8]> {
+/// Returns the program that `env` in a `#!` line starts.
+fn of_env(line: &[u8]) -> Option<&[u8]> {
     let mut words = line
         .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty());
-    let interpreter = words.next()?;
-    if program(inventory, interpreter).is_none() {
-        return Some(interpreter);
-    }
-    if !interpreter.ends_with(b"/env") {
+    if !words.next()?.ends_with(b"/env") {
         return None;
     }
     // Options of env, and variables that it sets, come first.
-    let name = words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))?;
-    program(inventory, name).is_none().then_some(name)
+    words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))
 }
 
-/// The file that is run by that path, or by that name in [`PATH`].
-pub(in super::super) fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<&'a Node> {
-    let file = |path: &[u8]| {
-        let (_, node) = inventory.resolve(path).ok()?;
-        (node.kind == Kind::File).then_some(node)
-    };
-    if name.contains(&b'/') {
-        return file(name);
+/// What is wrong with the program by which a script `/init` replaces itself: nothing comes after it.
+pub(super) fn last_act_of_init(
+    inventory: &Inventory,
+    facts: &Facts,
+    remedy: &Remedy,
+) -> Option<Finding> {
+    let (path, node) = inventory.resolve(b"init").ok()?;
+    let content = inventory.content(node).filter(|it| !it.is_elf())?;
+    let lines = content.data.as_deref()?.split(|&byte| byte == b'\n');
+    let mut lines = lines.map(<[u8]>::trim_ascii);
+    let last = lines.rfind(|line| !line.is_empty() && !line.starts_with(b"#"))?;
+    let mut words = last
+        .split(u8::is_ascii_whitespace)
+        .filter(|it| !it.is_empty());
+    let is_exec = words.next() == Some(b"exec");
+    let program = words.next().filter(|it| is_exec && it.starts_with(b"/"))?;
+    if program.iter().any(|byte| b"$`\"'\\*?{".contains(byte)) {
+        return None;
     }
-    let mut dirs = PATH.iter();
-    dirs.find_map(|dir| file(&[*dir, b"/", name].concat()))
+    let why = run(inventory, facts, program).err()?;
+    let place = format!("{} in the initramfs", show(program).trim_start_matches('/'));
+    let expected = format!("a program, since {} ends in it", show(path));
+    Some(Finding::new(
+        place,
+        why.to_string(),
+        expected,
+        remedy.clone(),
+    ))
 }
 
 /// The last parts of all paths and words in the files that may name a script: of units, in those
 /// that a boot can start.
-fn named(inventory: &Inventory) -> HashSet<&[u8]> {
+fn named<'a>(inventory: &'a Inventory, rules: &'a Rules) -> HashSet<&'a [u8]> {
     let is_part =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;
     let mut units = Vec::new();
-    let mut others = Vec::new();
-    let mut starters = Vec::new();
+    let mut others: Vec<_> = rules.values().collect();
+    let mut starters = others.clone();
     for (path, node) in inventory.nodes() {
         let content = inventory.content(node);
         let Some(data) = content.and_then(|content| content.data.as_deref()) else {
             continue;
         };
-        let is_other =
-            within(path, b"udev/rules.d/") || within(path, b"dracut/hooks/") || path == b"init";
+        let is_other = within(path, b"dracut/hooks/") || path == b"init";
         if is_other {
             others.push(data);
         }
@@ -161,7 +175,7 @@ fn within(path: &[u8], part: &[u8]) -> bool {
     path.windows(part.len()).any(|it| it == part)
 }
 
-/// Links in `*.wants` and `*.requires` whose unit is nowhere.
+/// Links in `*.wants` whose unit is nowhere; those in `*.requires` are with the units.
 pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, node) in inventory.nodes() {
@@ -170,7 +184,7 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
             continue;
         };
         let is_link = node.kind == Kind::Symlink && within(path, b"systemd/system/");
-        let wanted = dir.ends_with(b".wants") || dir.ends_with(b".requires");
+        let wanted = dir.ends_with(b".wants");
         if !is_link || !wanted || OTHERS.contains(&unit) || is_unit(inventory, path, unit) {
             continue;
         }

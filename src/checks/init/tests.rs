@@ -379,49 +379,42 @@ fn scripts_that_env_starts_and_generators() {
 }
 
 #[test]
-fn units_that_no_boot_does_without() {
+fn programs_that_no_boot_does_without() {
     const UDEVD: &str = "usr/lib/systemd/system/systemd-udevd.service";
+    const GONE: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/usr/lib/systemd/systemd-udevd\n";
     type Break = fn(&mut Bench);
-    let cases: [(&str, Break); 6] = [
-        (
-            "systemd-udevd.service in the initramfs: no such unit",
-            |bench| {
-                bench.inside.remove(UDEVD);
-            },
-        ),
-        (
-            "systemd-udevd.service in the initramfs: a masked unit",
-            |bench| {
-                bench.put("dev/null", b"");
-                bench.link("etc/systemd/system/systemd-udevd.service", "/dev/null");
-            },
-        ),
-        (
-            "systemd-udevd.service in the initramfs: a link that",
-            |bench| {
-                bench.link(UDEVD, "gone.service");
-            },
-        ),
+    let cases: [(&str, Break); 5] = [
         (
             "usr/lib/systemd/systemd-udevd in the initramfs: no such program",
             |bench| {
-                bench.put(
-                    UDEVD,
-                    b"[Service]\nExecStart=/usr/lib/systemd/systemd-udevd\n",
-                );
+                bench.inside.remove("usr/lib/systemd/systemd-udevd");
             },
         ),
         (
             "systemctl in the initramfs: no such program; inside, since usr/lib",
             |bench| {
-                bench.put(UDEVD, b"[Service]\n ExecStartPre=!systemctl x\n");
+                bench.inside.remove("usr/bin/systemctl");
+            },
+        ),
+        (
+            "udevadm in the initramfs: mode 0644, which is not executable; inside",
+            |bench| {
+                let path = "usr/bin/udevadm";
+                let elf = Dynamic::program(&["libc.so.6"]).elf();
+                bench
+                    .inside
+                    .insert(path.into(), item(path, 0o100_644, &elf));
             },
         ),
         ("usr/bin/gone in the initramfs: no such program", |bench| {
-            bench.put(
-                UDEVD,
-                b"ExecStart=-/usr/bin/other\nExecStart=@/usr/bin/gone name\n",
-            );
+            let more = "ExecStart=-/usr/bin/other\nExecStart=@/usr/bin/gone name\n";
+            bench.put(UDEVD, [GONE, more].concat().as_bytes());
+        }),
+        ("usr/bin/text in the initramfs: neither an ELF", |bench| {
+            let text = item("usr/bin/text", 0o100_755, b"exit 0\n");
+            bench.inside.insert("usr/bin/text".into(), text);
+            let more = "ExecStartPre=!/usr/bin/text\n";
+            bench.put(UDEVD, [GONE, more].concat().as_bytes());
         }),
     ];
     for (expected, break_it) in cases {
@@ -430,13 +423,9 @@ fn units_that_no_boot_does_without() {
         assert!(found[0].contains(expected), "{expected}: {found:?}");
     }
     let found = fatal(|bench| {
-        let rules = "usr/lib/udev/rules.d/";
-        bench.link(&format!("{rules}80-drivers.rules"), "/dev/null");
-        bench.inside.remove(&format!("{rules}99-systemd.rules"));
         bench.inside.remove("usr/bin/mount");
-        bench.put("etc/udev/rules.d/60-persistent-storage.rules", b"#\n");
     });
-    assert_eq!(found.len(), 3, "{found:#?}");
+    assert_eq!(found.len(), 1, "{found:#?}");
     for (library, wrong) in [
         ("libsystemd-shared-254.5-1.fc39.so", 0),
         ("libsystemd-shared-255.4-1.fc40.so", 1),
@@ -469,15 +458,18 @@ fn units_that_are_started_and_cannot() {
     };
     for good in [
         RUNS,
-        b"ExecStart=-/usr/bin/gone\n",
-        b"ConditionPathIsDirectory=!/usr/lib/modules/%v\nExecStart=/bin/false\n",
-        b"ExecStart=/usr/bin/%p\n",
-        b"ExecStart=\n",
+        b"[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=-/usr/bin/gone\n",
+        b"[Unit]\nDefaultDependencies=no\nConditionPathIsDirectory=!/usr/lib/modules/%v\n[Service]\nExecStart=/bin/false\n",
+        b"[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/usr/bin/%H\n",
+        b"[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=\n",
     ] {
         assert_eq!(findings(wanted(good)), [""; 0], "{}", good.escape_ascii());
     }
-    let bad = b"AssertPathExists=/etc/initrd-release\nExecStart=/usr/bin/gone\n";
-    let found = findings(wanted(bad));
+    let bad = b"[Unit]\nDefaultDependencies=no\nConditionPathExists=/etc/initrd-release\n[Service]\nExecStart=/usr/bin/gone\n";
+    let found = findings(|bench| {
+        bench.put("etc/initrd-release", b"ID=x\n");
+        wanted(bad)(bench);
+    });
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(
         found[0].starts_with("warning usr/bin/gone in the initramfs"),
@@ -486,4 +478,85 @@ fn units_that_are_started_and_cannot() {
     // Nothing starts it.
     let idle = findings(|bench| bench.put("usr/lib/systemd/system/a.service", bad));
     assert_eq!(idle, [""; 0]);
+}
+
+#[test]
+fn rules_that_no_boot_does_without() {
+    const DRIVERS: &str = "usr/lib/udev/rules.d/80-drivers.rules";
+    const STORAGE: &str = "usr/lib/udev/rules.d/60-persistent-storage.rules";
+    const SYSTEMD: &str = "usr/lib/udev/rules.d/99-systemd.rules";
+    type Break = fn(&mut Bench);
+    let cases: [(&str, Break); 8] = [
+        (DRIVERS, |bench| bench.link(DRIVERS, "/dev/null")),
+        (SYSTEMD, |bench| {
+            bench.inside.remove(SYSTEMD);
+        }),
+        (STORAGE, |bench| {
+            bench.put("etc/udev/rules.d/60-persistent-storage.rules", b"#\n");
+        }),
+        (DRIVERS, |bench| {
+            bench.put("dev/null", b"");
+            bench.link("etc/udev/rules.d/80-drivers.rules", "/dev/null");
+        }),
+        // The rest of the file is cut off.
+        (STORAGE, |bench| {
+            bench.put(
+                STORAGE,
+                b"IMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/$env{ID_FS_UUI",
+            );
+        }),
+        // Only for another kind of device.
+        (STORAGE, |bench| {
+            bench.inside.remove(STORAGE);
+            let rule = b"KERNEL!=\"dm-*\", GOTO=\"x\"\nIMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/a disk/by-label/b\"\nLABEL=\"x\"\n";
+            bench.put("usr/lib/udev/rules.d/13-dm.rules", rule);
+        }),
+        (STORAGE, |bench| {
+            bench.inside.remove(STORAGE);
+            let rule = b"ENV{DM_X}!=\"?*\", GOTO=\"x\"\nIMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/a disk/by-label/b\"\nLABEL=\"x\"\n";
+            bench.put("usr/lib/udev/rules.d/60-dm.rules", rule);
+        }),
+        (SYSTEMD, |bench| {
+            let rule = b"GOTO=\"x\"\nSUBSYSTEM==\"block\", TAG+=\"systemd\"\nLABEL=\"x\"\n";
+            bench.put(SYSTEMD, rule);
+        }),
+    ];
+    for (path, break_it) in cases {
+        let found = fatal(break_it);
+        assert_eq!(found.len(), 1, "{path}: {found:#?}");
+        assert!(
+            found[0].starts_with(&format!("fatal {path} in")),
+            "{found:?}"
+        );
+    }
+    // Other files may do it, and an administrator's copy.
+    for good in [
+        (|bench| {
+            bench.inside.remove(DRIVERS);
+            let rule = b"ENV{MODALIAS}==\"?*\", RUN+=\"/usr/sbin/modprobe -b $env{MODALIAS}\"\n";
+            bench.put("etc/udev/rules.d/10-site.rules", rule);
+        }) as Break,
+        |bench| {
+            bench.inside.remove(SYSTEMD);
+            bench.put(
+                "etc/udev/rules.d/99-systemd.rules",
+                b"SUBSYSTEM==\"block|net\", TAG+=\"systemd\"\n",
+            );
+        },
+    ] {
+        assert_eq!(findings(good), [""; 0]);
+    }
+    let found = findings(|bench| {
+        bench.put(
+            "usr/lib/udev/rules.d/90-site.rules",
+            b"ACTIN==\"add\", RUN+=\"x\"\nGOTO=\"gone\"\n",
+        );
+    });
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .all(|it| it.starts_with("warning usr/lib/udev/rules.d/90-site.rules")),
+        "{found:?}"
+    );
 }

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Finding, Remedy, Severity, show};
-use super::scripts::program;
-use crate::initramfs::{Inventory, Kind};
+use super::super::units::Booted;
+use super::super::{Finding, Remedy, Severity, Subject, show};
+use crate::boot::{CannotRun, Fault, run};
+use crate::initramfs::{Facts, Inventory, Kind};
 
 /// Where units are; the first one of a name counts.
 pub(super) const UNITS: [&[u8]; 4] = [
@@ -17,21 +18,6 @@ pub(super) const UNITS: [&[u8]; 4] = [
     b"run/systemd/system",
     b"usr/lib/systemd/system",
     b"lib/systemd/system",
-];
-
-/// systemd as dracut installs it.
-const SYSTEMD: &[u8] = b"usr/lib/systemd/systemd";
-
-/// Units without which no root device appears, or systemd stays in the initramfs.
-const NEEDED: [&[u8]; 8] = [
-    b"systemd-udevd.service",
-    b"systemd-udev-trigger.service",
-    b"initrd.target",
-    b"initrd-root-fs.target",
-    b"initrd-parse-etc.service",
-    b"initrd-cleanup.service",
-    b"initrd-switch-root.target",
-    b"initrd-switch-root.service",
 ];
 
 /// Programs that systemd runs by itself: for the mount of the root, and to make that mount from
@@ -44,80 +30,62 @@ const PROGRAMS: [&[u8]; 2] = [
 /// What starts every service since systemd 255. dracut that is older does not know it.
 const EXECUTOR: (u32, &[u8]) = (255, b"usr/lib/systemd/systemd-executor");
 
-/// Rules that load drivers, name disks by their UUID, and tell systemd of them.
-const RULES: [&str; 3] = [
-    "60-persistent-storage.rules",
-    "80-drivers.rules",
-    "99-systemd.rules",
-];
-
-/// Where rules are.
-const RULES_D: [&str; 4] = [
-    "etc/udev/rules.d",
-    "run/udev/rules.d",
-    "usr/lib/udev/rules.d",
-    "lib/udev/rules.d",
-];
-
 const REMEDY: Remedy = Remedy::Rebuild;
 
-/// Units that cannot do their work. Nothing is said where `/init` is not systemd.
-pub(super) fn that_cannot_start(inventory: &Inventory) -> Vec<Finding> {
-    let init = inventory.resolve(b"init").ok();
-    if init.is_none_or(|(path, _)| path != SYSTEMD) {
+/// Programs that a boot needs and that cannot run. Nothing is said where `/init` is not systemd.
+pub(super) fn that_cannot_start(
+    subject: &Subject,
+    inventory: &Inventory,
+    facts: &Facts,
+) -> Vec<Finding> {
+    let Some(booted) = Booted::of(subject, inventory, facts) else {
         return Vec::new();
-    }
-    let mut findings = missing(inventory);
-    for unit in NEEDED {
-        match text(inventory, unit) {
-            Err(found) => {
-                let place = format!("{} in the initramfs", show(unit));
-                let expected = "a unit, or no root comes up";
-                findings.push(Finding::new(place, found, expected, REMEDY));
-            }
-            Ok((path, text)) => findings.extend(without_program(inventory, path, text)),
-        }
-    }
-    for unit in wanted(inventory) {
-        if NEEDED.contains(&unit) {
+    };
+    let mut findings = missing(inventory, facts);
+    let mut said = BTreeSet::new();
+    let jobs = booted.boot.jobs.iter().enumerate();
+    // What is fatal comes first, so that it is not said as a warning.
+    let (needed, others): (Vec<_>, Vec<_>) = jobs.partition(|(at, _)| booted.needed.contains(at));
+    for (at, job) in needed.into_iter().chain(others) {
+        let is_needed = booted.needed.contains(&at);
+        let counts = is_needed || (booted.boot.comes_to(at) && !job.unit.is_conditional());
+        let Some(Fault::Program(number, why)) = job.fault.as_ref().filter(|_| counts) else {
+            continue;
+        };
+        let Some(command) = job.unit.commands.get(*number) else {
+            continue;
+        };
+        // A script without its interpreter is found with the scripts, a linker with the libraries.
+        let is_other = matches!(why, CannotRun::Interpreter { .. } | CannotRun::Empty);
+        let program = command.program.as_deref().unwrap_or_default();
+        if is_other || (command.may_fail && !is_needed) || !said.insert(program) {
             continue;
         }
-        if let Ok((path, text)) = text(inventory, unit)
-            && !is_conditional(text)
-        {
-            let missing = without_program(inventory, path, text);
-            findings.extend(missing.map(|it| it.only(Severity::Warning)));
-        }
+        let place = format!("{} in the initramfs", show(program).trim_start_matches('/'));
+        let expected = format!("inside, since {} runs it", show(&job.unit.path));
+        let finding = Finding::new(place, why.to_string(), expected, REMEDY);
+        findings.push(match is_needed {
+            true => finding,
+            false => finding.only(Severity::Warning),
+        });
     }
     findings
 }
 
-/// Programs and rules that are not there.
-fn missing(inventory: &Inventory) -> Vec<Finding> {
-    let finding = |path: &str, expected: &str| {
+/// Programs that systemd runs by itself and that cannot run.
+fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
+    let finding = |path: &str, found: &str, expected: &str| {
         let place = format!("{path} in the initramfs");
-        Finding::new(place, "no such file", expected, REMEDY)
+        Finding::new(place, found, expected, REMEDY)
     };
     let (since, executor) = EXECUTOR;
     let has_executor = version(inventory).is_some_and(|version| version >= since);
     let programs = PROGRAMS.into_iter().chain(has_executor.then_some(executor));
     let programs = programs
-        .filter(|path| program(inventory, path).is_none())
-        .map(|path| finding(&show(path), "a program that systemd runs"));
-    let is_there = |rules: &str| {
-        let mut dirs = RULES_D.iter();
-        dirs.any(|dir| {
-            let leads = inventory.resolve(format!("{dir}/{rules}").as_bytes());
-            let content = leads.ok().and_then(|(_, node)| inventory.content(node));
-            content.is_some_and(|content| content.size > 0)
-        })
-    };
-    let rules = RULES.into_iter().filter(|rules| !is_there(rules));
-    let rules = rules.map(|rules| {
-        let path = format!("usr/lib/udev/rules.d/{rules}");
-        finding(&path, "udev's rules, or no root device appears")
-    });
-    programs.chain(rules).collect()
+        .filter_map(|path| Some((path, run(inventory, facts, path).err()?)))
+        .filter(|(_, why)| !matches!(why, CannotRun::Interpreter { .. }))
+        .map(|(path, why)| finding(&show(path), &why.to_string(), "a program that systemd runs"));
+    programs.collect()
 }
 
 /// systemd's version, by the name of its own library.
@@ -152,53 +120,4 @@ pub(super) fn text<'a>(
         // A link to /dev/null, an empty file.
         _ => Err("a masked unit"),
     }
-}
-
-/// The units that a link in `*.wants` or `*.requires` starts.
-fn wanted(inventory: &Inventory) -> BTreeSet<&[u8]> {
-    let wanted = inventory.nodes().filter_map(|(path, node)| {
-        let mut parts = path.rsplit(|&byte| byte == b'/');
-        let (unit, dir) = (parts.next()?, parts.next()?);
-        let starts = dir.ends_with(b".wants") || dir.ends_with(b".requires");
-        (node.kind == Kind::Symlink && starts).then_some(unit)
-    });
-    wanted.collect()
-}
-
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii)
-}
-
-/// Whether it may be that it is not started at all. That this is an initramfs is no such condition.
-fn is_conditional(text: &[u8]) -> bool {
-    const INITRD: &[u8] = b"PathExists=/etc/initrd-release";
-    lines(text).any(|line| {
-        let starts = line.starts_with(b"Condition") || line.starts_with(b"Assert");
-        starts && !line.ends_with(INITRD)
-    })
-}
-
-/// What the unit at `path` must run before it counts as started, and that is not there.
-fn without_program<'a>(
-    inventory: &'a Inventory,
-    path: &'a [u8],
-    text: &'a [u8],
-) -> impl Iterator<Item = Finding> + 'a {
-    let missing = lines(text).filter_map(|line| {
-        let value = line
-            .strip_prefix(b"ExecStart=")
-            .or_else(|| line.strip_prefix(b"ExecStartPre="))?;
-        let start = value.iter().position(|byte| !b"@-:+!|".contains(byte))?;
-        // A failure is no failure behind a dash; what has a `%` or a `$` is known to systemd alone.
-        let (prefix, command) = value.split_at(start);
-        let name = command.split(u8::is_ascii_whitespace).next()?;
-        let is_known = !name.iter().any(|byte| b"%$\"'\\".contains(byte));
-        let may_fail = prefix.contains(&b'-');
-        (is_known && !may_fail && program(inventory, name).is_none()).then_some(name)
-    });
-    missing.map(move |name| {
-        let place = format!("{} in the initramfs", show(name).trim_start_matches('/'));
-        let expected = format!("inside, since {} runs it", show(path));
-        Finding::new(place, "no such program", expected, REMEDY)
-    })
 }

@@ -325,6 +325,43 @@ fn contents() -> Vec<Case> {
             },
         ),
         good(
+            "unit-that-is-only-wanted-masked",
+            Base::TrixieSlim,
+            "an administrator's mask, and a drop-in that changes nothing",
+            |draft| {
+                let archive = draft.archive();
+                archive.put_link("etc/systemd/system/systemd-sysctl.service", "/dev/null");
+                let path = "etc/systemd/system/initrd-switch-root.service.d/site.conf";
+                let text =
+                    "[Unit]\nConditionPathExists=/etc/initrd-release\n[Service]\nEnvironment=A=b\n";
+                archive.put(path, FILE, text);
+            },
+        ),
+        good(
+            "script-in-a-comment-of-a-rule",
+            Base::TrixieSlim,
+            "a script without its interpreter, which only a comment of a rule names",
+            |draft| {
+                let archive = draft.archive();
+                archive.put("usr/lib/udev/site", PROGRAM, "#!/usr/bin/python3\n");
+                let rule = "# site\nACTION==\"add\", SUBSYSTEM==\"block\", TAG+=\"systemd\"\n";
+                archive.put("etc/udev/rules.d/99-systemd.rules", FILE, rule);
+            },
+        ),
+        good(
+            "interpreters-that-nest",
+            Base::TrixieSlim,
+            "as many scripts as the kernel starts one by another",
+            |draft| {
+                let archive = draft.archive();
+                archive.put("init", PROGRAM, "#!/s1\nexec /usr/lib/systemd/systemd\n");
+                for n in 1..4 {
+                    archive.put(&format!("s{n}"), PROGRAM, format!("#!/s{}\n", n + 1));
+                }
+                archive.put("s4", PROGRAM, "#! \t/bin/sh -e\n");
+            },
+        ),
+        good(
             "kmod-decodes",
             Base::TrixieSlim,
             "modules with a CRC64, which the kernel leaves to kmod",

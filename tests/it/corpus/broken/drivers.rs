@@ -284,7 +284,7 @@ fn regression() -> Vec<Case> {
         ));
     }
     // Without some of them no system boots, whatever the base had.
-    const INIT: &str = "initramfs-init";
+    const UNITS: &str = "initramfs-units";
     for (unit, comes_of, expected) in [
         (
             "dracut-initqueue.service",
@@ -294,12 +294,12 @@ fn regression() -> Vec<Case> {
         (
             "systemd-udevd.service",
             "rhinstaller/anaconda#6876",
-            &[INIT, REGRESSION],
+            &[UNITS, REGRESSION],
         ),
         (
             "initrd-switch-root.service",
             "rhinstaller/kickstart-tests#1593",
-            &[INIT, REGRESSION],
+            &[UNITS, REGRESSION],
         ),
     ] {
         cases.push(broken(

@@ -9,6 +9,7 @@ mod modules;
 mod programs;
 mod squash;
 mod system;
+mod units;
 
 pub use drivers::never_installed;
 
@@ -36,6 +37,7 @@ pub fn cases() -> Vec<Case> {
         programs::cases(),
         squash::cases(),
         system::cases(),
+        units::cases(),
     ];
     rooms.into_iter().flatten().collect()
 }

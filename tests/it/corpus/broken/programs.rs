@@ -340,7 +340,6 @@ fn promised() -> Vec<Case> {
 
 /// systemd's units, and what they run: no base is there to compare with.
 fn units() -> Vec<Case> {
-    const UNITS: &str = "usr/lib/systemd/system";
     let base = TrixieSlim;
     let gone = |name: &str, path: &'static str, comes_of| {
         broken(name, base, comes_of, &[INIT], move |draft| {
@@ -374,11 +373,6 @@ fn units() -> Vec<Case> {
             "rhinstaller/anaconda#6876",
         ),
         gone("mount-gone", "usr/bin/mount", "coreos/layering-examples#57"),
-        gone(
-            "initrd-target-gone",
-            "usr/lib/systemd/system/initrd.target",
-            "dracutdevs/dracut#2278",
-        ),
     ];
     cases.extend([
         of("udevd-gone", base, "distr1/distri#78", |draft| {
@@ -397,24 +391,6 @@ fn units() -> Vec<Case> {
         of("systemctl-gone", base, "coreos/rpm-ostree#4938", |draft| {
             draft.archive().remove("usr/bin/systemctl")
         }),
-        of(
-            "udevd-unit-gone",
-            BookwormOmit,
-            "dracut-ng/dracut-ng#1561",
-            |draft| {
-                let unit = format!("{UNITS}/systemd-udevd.service");
-                draft.archive().remove(&unit)
-            },
-        ),
-        of(
-            "switch-root-masked",
-            base,
-            "boot: nothing starts initrd-switch-root.service",
-            |draft| {
-                let unit = format!("{UNITS}/initrd-switch-root.service");
-                draft.archive().put_link(&unit, "/dev/null")
-            },
-        ),
     ]);
     cases
 }

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel's `execve` does with a file: its mode, `#!`, ELF (`fs/exec.c`, `fs/binfmt_script.c`,
+//! `fs/binfmt_elf.c`, v6.12).
+
+use super::show;
+use crate::initramfs::{Facts, Inventory, Kind, Node};
+
+/// Bytes of a file in which the kernel looks for the end of a `#!` line (`BINPRM_BUF_SIZE`).
+const LINE: usize = 256;
+
+/// Scripts that the kernel starts one by another before it gives up with `ELOOP` (`exec_binprm`).
+const SCRIPTS_MAX: usize = 5;
+
+/// Where a name without a slash is looked for: the `PATH` of systemd, and of dracut's scripts.
+const PATH: [&[u8]; 6] = [
+    b"usr/local/sbin",
+    b"usr/local/bin",
+    b"usr/sbin",
+    b"usr/bin",
+    b"sbin",
+    b"bin",
+];
+
+/// Why the kernel does not start a program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotRun {
+    /// There is no such file.
+    #[error("no such program")]
+    Missing,
+    /// A directory, a device.
+    #[error("not a regular file")]
+    NotAFile,
+    /// The mode has no `x`.
+    #[error("mode {0:04o}, which is not executable")]
+    Mode(u32),
+    /// No bytes.
+    #[error("an empty file")]
+    Empty,
+    /// Neither ELF nor `#!`.
+    #[error("neither an ELF program nor a script with `#!`")]
+    Format,
+    /// The interpreter has a problem of its own.
+    #[error("a script for {}, {why}", show_name(interpreter))]
+    Interpreter {
+        /// The interpreter.
+        interpreter: Vec<u8>,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The first line is too long.
+    #[error("a script whose interpreter's name does not end within {LINE} bytes")]
+    Long,
+    /// Scripts that are interpreters of scripts.
+    #[error("a script with more than {SCRIPTS_MAX} nested interpreters")]
+    Nested,
+}
+
+/// An interpreter's name; a carriage return in it is shown.
+fn show_name(name: &[u8]) -> String {
+    name.escape_ascii().to_string()
+}
+
+/// Returns the file that is run by that path, or by that name in `PATH`: the first one that is executable,
+/// else the first one.
+pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &'a Node)> {
+    let file = |path: &[u8]| {
+        let (path, node) = inventory.resolve(path).ok()?;
+        (node.kind == Kind::File).then_some((path, node))
+    };
+    if name.contains(&b'/') {
+        return file(name);
+    }
+    let found = PATH
+        .iter()
+        .filter_map(|dir| file(&[*dir, b"/", name].concat()));
+    let mut first = None;
+    for (path, node) in found {
+        if node.mode & 0o111 != 0 {
+            return Some((path, node));
+        }
+        first = first.or(Some((path, node)));
+    }
+    first
+}
+
+/// Returns whether the kernel can start the program of that path, or of that name in `PATH`.
+///
+/// # Errors
+/// Why not.
+pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), CannotRun> {
+    let mut name = name.to_vec();
+    for depth in 0..=SCRIPTS_MAX {
+        let outer = name.clone();
+        let found = program(inventory, &name);
+        let next = match found.map(|(_, node)| step(inventory, facts, node)) {
+            None => Err(CannotRun::Missing),
+            Some(next) => next,
+        };
+        match next {
+            Ok(None) => return Ok(()),
+            Ok(Some(interpreter)) => name = interpreter,
+            Err(why) if depth == 0 => return Err(why),
+            Err(why @ CannotRun::Interpreter { .. }) => return Err(why),
+            Err(why) => {
+                let why = match why {
+                    CannotRun::Missing => "which is not inside".to_owned(),
+                    why => format!("which is {why}"),
+                };
+                return Err(CannotRun::Interpreter {
+                    interpreter: outer,
+                    why,
+                });
+            }
+        }
+    }
+    Err(CannotRun::Nested)
+}
+
+/// Returns the interpreter that the kernel starts in place of `node`; `None` where it starts the file itself.
+fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<u8>>, CannotRun> {
+    if node.kind != Kind::File {
+        return Err(CannotRun::NotAFile);
+    }
+    if node.mode & 0o111 == 0 {
+        return Err(CannotRun::Mode(node.mode & 0o7777));
+    }
+    let content = inventory.content(node).ok_or(CannotRun::Empty)?;
+    if content.size == 0 {
+        return Err(CannotRun::Empty);
+    }
+    if let Some(line) = content.head.strip_prefix(b"#!") {
+        return interpreter(line, content.size as usize).map(|it| Some(it.to_vec()));
+    }
+    if !content.is_elf() {
+        return Err(CannotRun::Format);
+    }
+    // The dynamic linker is opened as a program is: it needs the `x` too. That it is missing is found with
+    // the libraries.
+    if let Some(Ok(elf)) = facts.elf(inventory, node)
+        && let Some(linker) = &elf.interpreter
+        && let Ok((_, node)) = inventory.resolve(linker)
+        && node.kind == Kind::File
+        && node.mode & 0o111 == 0
+    {
+        let why = format!("which is {}", CannotRun::Mode(node.mode & 0o7777));
+        let interpreter = linker.clone();
+        return Err(CannotRun::Interpreter { interpreter, why });
+    }
+    Ok(None)
+}
+
+/// Returns the interpreter of a `#!` line, as `load_script` cuts it out. A carriage return is a part of the
+/// name.
+fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let line = &line[..line.len().min(LINE - 2)];
+    let end = line.iter().position(|&byte| byte == b'\n');
+    let is_whole = end.is_some() || size < LINE;
+    let line = &line[..end.unwrap_or(line.len())];
+    let line = &line[line.iter().take_while(|it| is_blank(it)).count()..];
+    let length = line.iter().position(|byte| is_blank(byte) || *byte == 0);
+    match length {
+        None if !is_whole => Err(CannotRun::Long),
+        Some(0) => Err(CannotRun::Format),
+        _ if line.is_empty() => Err(CannotRun::Format),
+        length => Ok(&line[..length.unwrap_or(line.len())]),
+    }
+}
+
+/// Returns what `why` says of the file at `path`, in words for a report.
+pub fn said(path: &[u8], why: &CannotRun) -> String {
+    match why {
+        CannotRun::Missing => "no such program".to_owned(),
+        why => format!("{}: {why}", show(path)),
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `Condition…=` and `Assert…=` of units, as far as an image decides them.
+
+use std::cell::Cell;
+
+use super::names::expand;
+use super::units::basename;
+use crate::initramfs::{Content, Inventory, Kind, Node};
+
+/// Directories whose content is made at run time, or that are mount points.
+const VOLATILE: [&[u8]; 8] = [
+    b"dev", b"proc", b"run", b"sys", b"sysroot", b"tmp", b"var", b"mnt",
+];
+
+/// Directories of texts by which files are made.
+const MAKERS: [&[u8]; 4] = [
+    b"/dracut/",
+    b"/system-generators/",
+    b"/udev/rules.d/",
+    b"/tmpfiles.d/",
+];
+
+/// How often the texts of an image are searched for the name of a file.
+const SEARCHES_MAX: u32 = 64;
+
+/// A condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What is asked, without `Condition` or `Assert`: `PathExists`.
+    kind: Vec<u8>,
+    /// The value, without `|` and `!`; `None` where it is known only at run time.
+    parameter: Option<Vec<u8>>,
+    negated: bool,
+    /// Whether one of those with `|` is enough.
+    triggers: bool,
+    /// The line.
+    pub(super) text: String,
+    /// The file that has it.
+    pub(super) path: Vec<u8>,
+}
+
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Parsed {
+    /// An empty value removes the conditions before it.
+    Reset,
+    /// A condition.
+    One(Condition),
+}
+
+impl Condition {
+    /// Parses an assignment, if its key begins with `start`.
+    pub(super) fn parse(
+        key: &[u8],
+        start: &[u8],
+        value: &[u8],
+        unit: &[u8],
+        path: &[u8],
+    ) -> Option<Parsed> {
+        let kind = key.strip_prefix(start)?;
+        if value.is_empty() {
+            return Some(Parsed::Reset);
+        }
+        let value_of = |value: &[u8]| value.trim_ascii().to_vec();
+        let (triggers, rest) = match value.strip_prefix(b"|") {
+            Some(rest) => (true, value_of(rest)),
+            None => (false, value_of(value)),
+        };
+        let (negated, rest) = match rest.strip_prefix(b"!") {
+            Some(rest) => (true, value_of(rest)),
+            None => (false, rest),
+        };
+        let shown = [key, b"=", value].concat();
+        Some(Parsed::One(Self {
+            kind: kind.to_vec(),
+            parameter: expand(&rest, unit),
+            negated,
+            triggers,
+            text: String::from_utf8_lossy(&shown).into_owned(),
+            path: path.to_vec(),
+        }))
+    }
+}
+
+fn first_part(path: &[u8]) -> &[u8] {
+    let mut parts = path.split(|&byte| byte == b'/').filter(|it| !it.is_empty());
+    parts.next().unwrap_or_default()
+}
+
+fn is_volatile(path: &[u8]) -> bool {
+    VOLATILE.contains(&first_part(path))
+}
+
+/// The conditions of one image.
+pub(super) struct Conditions<'a> {
+    inventory: &'a Inventory,
+    /// How often texts may still be searched for a name; without more a condition is undecided.
+    searches: Cell<u32>,
+}
+
+impl<'a> Conditions<'a> {
+    pub(super) fn new(inventory: &'a Inventory) -> Self {
+        let searches = Cell::new(SEARCHES_MAX);
+        Self {
+            inventory,
+            searches,
+        }
+    }
+
+    /// Returns the condition by which a unit is not started, if the image decides that.
+    pub(super) fn false_one<'c>(&self, conditions: &'c [Condition]) -> Option<&'c Condition> {
+        let is_false = |it: &&Condition| self.holds(it) == Some(false);
+        let mut plain = conditions.iter().filter(|it| !it.triggers);
+        if let Some(found) = plain.find(is_false) {
+            return Some(found);
+        }
+        let mut triggers = conditions.iter().filter(|it| it.triggers);
+        let all_false = triggers.clone().all(|it| is_false(&it));
+        triggers.next().filter(|_| all_false)
+    }
+
+    /// Whether it holds; `None` where the image does not decide it.
+    fn holds(&self, condition: &Condition) -> Option<bool> {
+        let path = condition.parameter.as_deref()?;
+        if !path.starts_with(b"/") {
+            return None;
+        }
+        let inventory = self.inventory;
+        let node = inventory.resolve(path).ok().map(|(_, node)| node);
+        let is = |fits: &dyn Fn(&Node) -> bool| node.is_some_and(fits);
+        let is_true = match condition.kind.as_slice() {
+            b"PathExists" => node.is_some(),
+            b"PathIsDirectory" => is(&|node| node.kind == Kind::Directory),
+            b"PathIsSymbolicLink" => {
+                let link = inventory.resolve_link(path);
+                link.is_ok_and(|(_, node)| node.kind == Kind::Symlink)
+            }
+            b"FileNotEmpty" => is(&|node| inventory.content(node).is_some_and(|it| it.size > 0)),
+            b"FileIsExecutable" => is(&|node| node.kind == Kind::File && node.mode & 0o111 != 0),
+            b"DirectoryNotEmpty" => !inventory.children(path).is_empty(),
+            _ => return None,
+        };
+        let changes = match is_true {
+            // Nothing removes a file of the image but from these.
+            true => is_volatile(path),
+            false => self.may_appear(path),
+        };
+        (!changes).then_some(is_true != condition.negated)
+    }
+
+    /// Whether something may make the file before the unit starts: dracut's own state, and what a script
+    /// or rule inside names.
+    fn may_appear(&self, path: &[u8]) -> bool {
+        if is_volatile(path) || contains(path, b"dracut") {
+            return true;
+        }
+        let Some(left) = self.searches.get().checked_sub(1) else {
+            return true;
+        };
+        self.searches.set(left);
+        let name = basename(path);
+        self.inventory.nodes().any(|(place, node)| {
+            let content = self.inventory.content(node);
+            let is_text = |it: &&Content| it.head.starts_with(b"#!");
+            let makes = MAKERS.iter().any(|dir| contains(place, dir));
+            let content = content.filter(|it| makes || is_text(it));
+            let data = content.and_then(|content| content.data.as_deref());
+            data.is_some_and(|data| contains(data, name))
+        })
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    !word.is_empty() && text.windows(word.len()).any(|it| it == word)
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The jobs of a boot: what systemd starts from `initrd.target` to the switch to the real root
+//! (`src/core/transaction.c`, v257).
+//!
+//! Units that generators write are unknown: mounts, devices and swaps without a file are taken for good.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::binfmt::{CannotRun, run};
+use super::condition::Conditions;
+use super::names::type_of;
+use super::unit::{Command, Dependency, Load, Unit};
+use super::units::Units;
+use crate::initramfs::{Facts, Inventory};
+
+/// The unit that systemd starts in an initramfs.
+const ROOT: &[u8] = b"initrd.target";
+
+/// The units that one boot may lead to. Real images have about 100.
+const JOBS_MAX: usize = 10_000;
+
+/// Types of units that generators, udev and systemd itself make.
+const MADE: [&[u8]; 6] = [
+    b".device",
+    b".mount",
+    b".swap",
+    b".slice",
+    b".scope",
+    b".automount",
+];
+
+/// Names of units, and the job that leads to each.
+type Todo = VecDeque<(Vec<u8>, Option<(usize, Dependency)>)>;
+
+/// Why a unit does not do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no such unit.
+    NotFound,
+    /// An empty file or a link to `/dev/null` is in its place; the path.
+    Masked(Vec<u8>),
+    /// systemd refuses it; why.
+    Bad(String),
+    /// A condition is false, so it is not started: the line, and the file that has it.
+    Condition(String, Vec<u8>),
+    /// An assertion is false, so it fails: the line, and the file that has it.
+    Assert(String, Vec<u8>),
+    /// What it runs cannot run: the number of its command.
+    Program(usize, CannotRun),
+}
+
+/// What becomes of a unit when it is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It starts.
+    Runs,
+    /// A condition keeps it from starting, which is no failure.
+    Skipped,
+    /// It fails.
+    Fails,
+    /// A transaction that requires it is refused.
+    Unloadable,
+}
+
+/// A unit that a boot leads to.
+#[derive(Debug)]
+pub struct Job {
+    /// The unit.
+    pub unit: Unit,
+    /// The job that leads to it first, and how.
+    pub from: Option<(usize, Dependency)>,
+    /// What is wrong with the unit itself.
+    pub fault: Option<Fault>,
+    state: State,
+    /// Its dependencies, as jobs.
+    edges: Vec<(Dependency, usize)>,
+}
+
+/// Whether a boot comes to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// By these jobs, the first one first.
+    Runs(Vec<usize>),
+    /// It would by these jobs, and one of them, or what it requires, does not start.
+    Broken(Vec<usize>),
+    /// Nothing leads to it.
+    Never,
+}
+
+impl Job {
+    /// Its dependencies, as jobs.
+    pub(super) fn edges(&self) -> &[(Dependency, usize)] {
+        &self.edges
+    }
+}
+
+/// All that a boot starts.
+#[derive(Debug)]
+pub struct Boot {
+    /// The jobs; the first one is that of `initrd.target`.
+    pub jobs: Vec<Job>,
+    /// The jobs that systemd comes to, by how it came there.
+    strict: HashMap<usize, Option<usize>>,
+    /// Whether more units than the limits are there, or text was not kept: then nothing is said to be missing.
+    pub is_partial: bool,
+}
+
+impl Boot {
+    /// Follows the units of an initramfs.
+    pub fn new(inventory: &Inventory, facts: &Facts) -> Self {
+        let units = Units::new(inventory);
+        let conditions = Conditions::new(inventory);
+        let mut boot = Self {
+            jobs: Vec::new(),
+            strict: HashMap::new(),
+            is_partial: false,
+        };
+        boot.follow(&units);
+        for job in &mut boot.jobs {
+            job.fault = fault(&job.unit, inventory, facts, &conditions);
+            job.state = match &job.fault {
+                None => State::Runs,
+                Some(Fault::NotFound | Fault::Masked(_) | Fault::Bad(_)) => State::Unloadable,
+                Some(Fault::Condition(..)) => State::Skipped,
+                Some(Fault::Program(number, _)) => match job.unit.commands.get(*number) {
+                    Some(command) if command.may_fail => State::Runs,
+                    _ => State::Fails,
+                },
+                Some(Fault::Assert(..)) => State::Fails,
+            };
+        }
+        boot.spread();
+        boot.start();
+        boot
+    }
+
+    /// Adds a job for each unit that `initrd.target` leads to, whether or not the units between start.
+    fn follow(&mut self, units: &Units) {
+        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut todo: Todo = VecDeque::from([(ROOT.to_vec(), None)]);
+        while let Some((name, from)) = todo.pop_front() {
+            let at = match known.get(&name) {
+                Some(&at) => at,
+                None if self.jobs.len() == JOBS_MAX => {
+                    self.is_partial = true;
+                    break;
+                }
+                None => {
+                    let unit = units.load(&name);
+                    let at = known.get(&unit.name).copied();
+                    let at = at.unwrap_or_else(|| self.add(unit, from, &mut todo));
+                    known.insert(self.jobs[at].unit.name.clone(), at);
+                    known.insert(name, at);
+                    at
+                }
+            };
+            if let Some((from, kind)) = from {
+                self.jobs[from].edges.push((kind, at));
+            }
+        }
+        // What is only ordered is no job: these edges are between jobs that are there.
+        for at in 0..self.jobs.len() {
+            let ordered = self.jobs[at].unit.dependencies.iter();
+            let ordered = ordered.filter(|(kind, _)| is_order(*kind));
+            let ordered = ordered.filter_map(|(kind, name)| Some((*kind, *known.get(name)?)));
+            let ordered: Vec<_> = ordered.collect();
+            self.jobs[at].edges.extend(ordered);
+        }
+    }
+
+    fn add(&mut self, unit: Unit, from: Option<(usize, Dependency)>, todo: &mut Todo) -> usize {
+        let at = self.jobs.len();
+        let starts = unit
+            .dependencies
+            .iter()
+            .filter(|(kind, _)| !is_order(*kind));
+        todo.extend(starts.map(|(kind, name)| (name.clone(), Some((at, *kind)))));
+        self.is_partial |= unit.load == Load::Unread;
+        self.jobs.push(Job {
+            unit,
+            from,
+            fault: None,
+            state: State::Runs,
+            edges: Vec::new(),
+        });
+        at
+    }
+
+    /// Lets a failure reach the units that require the one that fails.
+    fn spread(&mut self) {
+        let mut requiring: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (at, job) in self.jobs.iter().enumerate() {
+            for (_, to) in job.edges.iter().filter(|it| it.0 == Dependency::Requires) {
+                requiring.entry(*to).or_default().push(at);
+            }
+        }
+        let is_wrong = |state| matches!(state, State::Fails | State::Unloadable);
+        let wrong = (0..self.jobs.len()).filter(|&at| is_wrong(self.jobs[at].state));
+        let mut todo: Vec<_> = wrong.collect();
+        while let Some(at) = todo.pop() {
+            let state = self.jobs[at].state;
+            for &by in requiring.get(&at).into_iter().flatten() {
+                let is_reached = state == State::Unloadable || self.is_after(by, at);
+                let worse = match (self.jobs[by].state, state) {
+                    (State::Unloadable, _) => false,
+                    (State::Fails, State::Fails) => false,
+                    _ => is_reached,
+                };
+                if worse {
+                    self.jobs[by].state = state;
+                    todo.push(by);
+                }
+            }
+        }
+    }
+
+    /// Whether `by` waits for `at`: targets wait for what they start.
+    fn is_after(&self, by: usize, at: usize) -> bool {
+        let (by, at) = (&self.jobs[by], &self.jobs[at]);
+        let is_named = |job: &Job, kind, other: &Unit| {
+            let mut all = job.unit.dependencies.iter();
+            all.any(|(it, name)| *it == kind && *name == other.name)
+        };
+        is_named(by, Dependency::After, &at.unit)
+            || is_named(at, Dependency::Before, &by.unit)
+            || (is_target(&by.unit) && by.unit.has_defaults() && at.unit.has_defaults())
+    }
+
+    /// Whether the target `by` waits for `at`, which it starts, without a line that says so.
+    pub(super) fn waits_by_default(&self, by: usize, at: usize) -> bool {
+        let (target, other) = (&self.jobs[by].unit, &self.jobs[at].unit);
+        let mut orders = self.jobs[by].edges.iter();
+        let mut others = self.jobs[at].edges.iter();
+        is_target(target)
+            && target.has_defaults()
+            && other.has_defaults()
+            && !orders.any(|it| *it == (Dependency::Before, at))
+            && !others.any(|it| *it == (Dependency::After, by))
+    }
+
+    /// Finds the jobs that systemd comes to.
+    fn start(&mut self) {
+        let Some(root) = self.jobs.first().filter(|it| it.state == State::Runs) else {
+            return;
+        };
+        debug_assert!(root.from.is_none());
+        self.strict.insert(0, None);
+        let mut todo = VecDeque::from([0]);
+        while let Some(at) = todo.pop_front() {
+            let job = &self.jobs[at];
+            for &(kind, to) in job.edges.iter().filter(|it| !is_order(it.0)) {
+                let starts = kind != Dependency::Starts || job.state == State::Runs;
+                let is_new = !self.strict.contains_key(&to);
+                if starts && is_new && self.jobs[to].state != State::Unloadable {
+                    self.strict.insert(to, Some(at));
+                    todo.push_back(to);
+                }
+            }
+        }
+    }
+
+    /// Returns whether a boot comes to a command that `is_goal` accepts.
+    pub fn reach(&self, is_goal: &dyn Fn(&Command) -> bool) -> Reach {
+        let runs = |job: &Job| {
+            let broken = match &job.fault {
+                Some(Fault::Program(number, _)) => Some(*number),
+                _ => None,
+            };
+            let mut commands = job.unit.commands.iter().enumerate();
+            job.state == State::Runs && commands.any(|(at, it)| broken != Some(at) && is_goal(it))
+        };
+        let wants = |job: &Job| job.unit.commands.iter().any(is_goal);
+        let order = 0..self.jobs.len();
+        let mut strict = order.clone().filter(|at| self.strict.contains_key(at));
+        if let Some(at) = strict.find(|&at| runs(&self.jobs[at])) {
+            return Reach::Runs(self.path(at, |at| self.strict.get(&at).copied().flatten()));
+        }
+        let by = |at: usize| self.jobs[at].from.map(|(from, _)| from);
+        match order.clone().find(|&at| wants(&self.jobs[at])) {
+            Some(at) => Reach::Broken(self.path(at, by)),
+            None => Reach::Never,
+        }
+    }
+
+    fn path(&self, to: usize, from: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+        let mut path = vec![to];
+        let mut at = to;
+        while let Some(before) = from(at).filter(|_| path.len() <= self.jobs.len()) {
+            path.push(before);
+            at = before;
+        }
+        path.reverse();
+        path
+    }
+
+    /// Returns these jobs and all that they require.
+    pub fn with_required(&self, jobs: &[usize]) -> BTreeSet<usize> {
+        let mut todo = jobs.to_vec();
+        let mut all = BTreeSet::new();
+        while let Some(at) = todo.pop() {
+            if all.insert(at) {
+                let edges = self.jobs[at].edges.iter();
+                todo.extend(
+                    edges
+                        .filter(|it| it.0 == Dependency::Requires)
+                        .map(|it| it.1),
+                );
+            }
+        }
+        all
+    }
+
+    /// Whether systemd comes to the job.
+    pub fn comes_to(&self, job: usize) -> bool {
+        self.strict.contains_key(&job)
+    }
+
+    /// Returns the job of the unit `name`.
+    pub fn job(&self, name: &[u8]) -> Option<usize> {
+        self.jobs.iter().position(|job| job.unit.name == name)
+    }
+}
+
+fn is_order(kind: Dependency) -> bool {
+    matches!(kind, Dependency::After | Dependency::Before)
+}
+
+fn is_target(unit: &Unit) -> bool {
+    type_of(&unit.name) == b".target"
+}
+
+/// What is wrong with a unit itself.
+fn fault(
+    unit: &Unit,
+    inventory: &Inventory,
+    facts: &Facts,
+    conditions: &Conditions,
+) -> Option<Fault> {
+    match &unit.load {
+        Load::Loaded => {}
+        Load::Unread => return None,
+        Load::NotFound => {
+            let is_made = MADE.contains(&type_of(&unit.name)) || unit.name.contains(&b'@');
+            return (!is_made).then_some(Fault::NotFound);
+        }
+        Load::Masked(path) => return Some(Fault::Masked(path.clone())),
+        Load::Bad(why) => return Some(Fault::Bad(why.clone())),
+    }
+    if let Some(it) = conditions.false_one(&unit.conditions) {
+        return Some(Fault::Condition(it.text.clone(), it.path.clone()));
+    }
+    if let Some(it) = conditions.false_one(&unit.asserts) {
+        return Some(Fault::Assert(it.text.clone(), it.path.clone()));
+    }
+    let cannot = |command: &Command| {
+        let program = command.program.as_ref()?;
+        run(inventory, facts, program).err()
+    };
+    let mut commands = unit.commands.iter().enumerate();
+    let mut may_fail = None;
+    let fails = commands.find_map(|(number, command)| {
+        let fault = Fault::Program(number, cannot(command)?);
+        match command.may_fail {
+            true => {
+                may_fail.get_or_insert(fault);
+                None
+            }
+            false => Some(fault),
+        }
+    });
+    fails.or(may_fail)
+}

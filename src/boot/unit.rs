@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One unit, with its drop-ins merged, and what makes systemd refuse it (`src/core/load-fragment.c`,
+//! `service_verify` and its like; v257).
+
+use std::collections::HashSet;
+
+use super::condition::{Condition, Parsed};
+use super::names::{expand, is_unit, type_of};
+use super::unit_file::{Assignment, UnitFile};
+
+/// How a unit refers to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dependency {
+    /// It fails with the other one: `Requires=`, `Requisite=`, `BindsTo=`.
+    Requires,
+    /// It starts the other one: `Wants=`, `Upholds=`, `OnSuccess=`, `Sockets=`.
+    Wants,
+    /// It starts after the other one.
+    After,
+    /// It starts before the other one.
+    Before,
+    /// A command of it starts the other one.
+    Starts,
+}
+
+/// What came of loading a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// It is there.
+    Loaded,
+    /// There is no file of its name.
+    NotFound,
+    /// An empty file or a link to `/dev/null` is in its place; the path.
+    Masked(Vec<u8>),
+    /// systemd refuses it; why.
+    Bad(String),
+    /// Its text was not kept, or has more than the limits.
+    Unread,
+}
+
+/// A command that a service runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The setting.
+    pub key: &'static str,
+    /// The program; `None` where it is known only at run time.
+    pub program: Option<Vec<u8>>,
+    /// The arguments, in words.
+    pub arguments: Vec<Vec<u8>>,
+    /// Whether a failure counts as success.
+    pub may_fail: bool,
+    /// The file that says so.
+    pub path: Vec<u8>,
+}
+
+/// A unit.
+#[derive(Debug)]
+pub struct Unit {
+    /// Its name, aliases followed.
+    pub name: Vec<u8>,
+    /// Its file, without links in the path; empty where it has none.
+    pub path: Vec<u8>,
+    /// Whether it could be loaded.
+    pub load: Load,
+    /// The first line that systemd ignores, with the file and the reason.
+    pub ignored: Option<(Vec<u8>, usize, &'static str)>,
+    /// Other units, in the order of the files.
+    pub dependencies: Vec<(Dependency, Vec<u8>)>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) asserts: Vec<Condition>,
+    /// What it runs to start.
+    pub commands: Vec<Command>,
+    /// A file whose empty assignment removed all commands of the files before it.
+    pub reset: Option<Vec<u8>>,
+    known: HashSet<(Dependency, Vec<u8>)>,
+    default_dependencies: bool,
+    is_oneshot: bool,
+    remains: bool,
+    has_stop: bool,
+    has_success_action: bool,
+    is_listening: bool,
+    has_what: bool,
+}
+
+/// Settings with commands that run before a service counts as started.
+const COMMANDS: [&str; 4] = [
+    "ExecCondition",
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+];
+
+impl Unit {
+    pub(super) fn new(name: &[u8]) -> Self {
+        Self {
+            name: name.to_vec(),
+            path: Vec::new(),
+            load: Load::Loaded,
+            ignored: None,
+            dependencies: Vec::new(),
+            conditions: Vec::new(),
+            asserts: Vec::new(),
+            commands: Vec::new(),
+            reset: None,
+            known: HashSet::new(),
+            default_dependencies: true,
+            is_oneshot: false,
+            remains: false,
+            has_stop: false,
+            has_success_action: false,
+            is_listening: false,
+            has_what: false,
+        }
+    }
+
+    /// Whether it may be that it is not started at all. That this is an initramfs is no such condition.
+    pub fn is_conditional(&self) -> bool {
+        let mut all = self.conditions.iter().chain(&self.asserts);
+        all.any(|it| !it.text.ends_with("PathExists=/etc/initrd-release"))
+    }
+
+    /// Whether systemd adds its default dependencies.
+    pub(super) fn has_defaults(&self) -> bool {
+        self.default_dependencies
+    }
+
+    pub(super) fn add(&mut self, kind: Dependency, name: &[u8]) {
+        if name != self.name && self.known.insert((kind, name.to_vec())) {
+            self.dependencies.push((kind, name.to_vec()));
+        }
+    }
+
+    /// Merges what a file says.
+    pub(super) fn apply(&mut self, file: &UnitFile, path: &[u8]) {
+        if self.ignored.is_none() {
+            self.ignored = file.ignored.map(|(line, why)| (path.to_vec(), line, why));
+        }
+        for it in &file.assignments {
+            match it.section.as_slice() {
+                b"Unit" => self.apply_unit(it, path),
+                b"Service" if type_of(&self.name) == b".service" => self.apply_service(it, path),
+                b"Socket" if type_of(&self.name) == b".socket" => {
+                    self.is_listening |= it.key.starts_with(b"Listen") && !it.value.is_empty();
+                    if it.key.as_ref() == b"Service" {
+                        self.add_all(Dependency::Wants, &it.value);
+                    }
+                }
+                b"Mount" => self.has_what |= it.key.as_ref() == b"What" && !it.value.is_empty(),
+                _ => {}
+            }
+        }
+    }
+
+    fn apply_unit(&mut self, it: &Assignment, path: &[u8]) {
+        let kind = match it.key.as_ref() {
+            b"Requires" | b"RequiresOverridable" | b"Requisite" | b"BindsTo" => {
+                Dependency::Requires
+            }
+            b"Wants" | b"Upholds" | b"OnSuccess" => Dependency::Wants,
+            b"After" => Dependency::After,
+            b"Before" => Dependency::Before,
+            b"DefaultDependencies" => {
+                self.default_dependencies = is_true(&it.value).unwrap_or(self.default_dependencies);
+                return;
+            }
+            b"SuccessAction" => {
+                self.has_success_action = !it.value.is_empty() && it.value.as_ref() != b"none";
+                return;
+            }
+            key => {
+                for (start, conditions) in [
+                    (b"Condition".as_slice(), &mut self.conditions),
+                    (b"Assert", &mut self.asserts),
+                ] {
+                    match Condition::parse(key, start, &it.value, &self.name, path) {
+                        Some(Parsed::Reset) => conditions.clear(),
+                        Some(Parsed::One(condition)) => conditions.push(condition),
+                        None => {}
+                    }
+                }
+                return;
+            }
+        };
+        self.add_all(kind, &it.value);
+    }
+
+    fn add_all(&mut self, kind: Dependency, names: &[u8]) {
+        for word in names
+            .split(u8::is_ascii_whitespace)
+            .filter(|it| !it.is_empty())
+        {
+            let word = word.trim_ascii_start();
+            let word = word.strip_prefix(b"\"").unwrap_or(word);
+            let word = word.strip_suffix(b"\"").unwrap_or(word);
+            if let Some(name) = expand(word, &self.name).filter(|name| is_unit(name)) {
+                self.add(kind, &name);
+            }
+        }
+    }
+
+    fn apply_service(&mut self, it: &Assignment, path: &[u8]) {
+        let key = it.key.as_ref();
+        if let Some(key) = COMMANDS.into_iter().find(|known| known.as_bytes() == key) {
+            if it.value.is_empty() {
+                let before = self.commands.len();
+                self.commands.retain(|command| command.key != key);
+                if self.commands.len() < before && key == "ExecStart" {
+                    self.reset = Some(path.to_vec());
+                }
+                return;
+            }
+            match commands(key, &it.value, &self.name, path) {
+                Ok(commands) => self.commands.extend(commands),
+                Err(why) if self.load == Load::Loaded => self.load = Load::Bad(why),
+                Err(_) => {}
+            }
+            return;
+        }
+        match key {
+            b"Type" => self.is_oneshot = it.value.as_ref() == b"oneshot",
+            b"RemainAfterExit" => self.remains = is_true(&it.value).unwrap_or(self.remains),
+            b"ExecStop" => self.has_stop = !it.value.is_empty(),
+            b"Sockets" => self.add_all(Dependency::Wants, &it.value),
+            _ => {}
+        }
+    }
+
+    /// Adds what depends on all files: the refusals of systemd, and default dependencies.
+    pub(super) fn finish(&mut self) {
+        if self.load == Load::Loaded
+            && let Some(why) = self.refusal()
+        {
+            self.load = Load::Bad(why);
+        }
+        let started: Vec<_> = self.commands.iter().flat_map(started_by).collect();
+        for name in started {
+            self.add(Dependency::Starts, &name);
+        }
+        let is_early = !self.default_dependencies || self.load == Load::NotFound;
+        let implied: &[(Dependency, &[u8])] = match type_of(&self.name) {
+            _ if is_early => &[],
+            b".service" => &[
+                (Dependency::Requires, b"sysinit.target"),
+                (Dependency::After, b"sysinit.target"),
+                (Dependency::After, b"basic.target"),
+            ],
+            b".socket" => &[
+                (Dependency::Requires, b"sysinit.target"),
+                (Dependency::After, b"sysinit.target"),
+                (Dependency::Before, b"sockets.target"),
+            ],
+            _ => &[],
+        };
+        for (kind, name) in implied {
+            self.add(*kind, name);
+        }
+        self.known = HashSet::new();
+    }
+
+    fn refusal(&self) -> Option<String> {
+        let starts = self.commands.iter().filter(|it| it.key == "ExecStart");
+        let starts = starts.count();
+        let why = match type_of(&self.name) {
+            b".service" if starts == 0 && !self.has_stop && !self.has_success_action => {
+                "it has no ExecStart="
+            }
+            b".service" if starts == 0 && !self.is_oneshot => {
+                "it has no ExecStart=, which only Type=oneshot may leave out"
+            }
+            b".service" if starts == 0 && !self.remains && !self.has_success_action => {
+                "it has no ExecStart= and no RemainAfterExit=yes"
+            }
+            b".service" if starts > 1 && !self.is_oneshot => {
+                "it has more than one ExecStart=, which only Type=oneshot may have"
+            }
+            b".socket" if !self.is_listening => "it has no Listen setting",
+            b".mount" if !self.has_what => "it has no What=",
+            _ => return None,
+        };
+        Some(match &self.reset {
+            Some(path) if starts == 0 => {
+                format!("{why}: {} resets it", String::from_utf8_lossy(path))
+            }
+            _ => why.to_owned(),
+        })
+    }
+}
+
+fn is_true(value: &[u8]) -> Option<bool> {
+    let value = value.to_ascii_lowercase();
+    match value.as_slice() {
+        b"1" | b"yes" | b"y" | b"true" | b"t" | b"on" => Some(true),
+        b"0" | b"no" | b"n" | b"false" | b"f" | b"off" => Some(false),
+        _ => None,
+    }
+}
+
+/// Parses the value of an `Exec` setting.
+fn commands(
+    key: &'static str,
+    value: &[u8],
+    unit: &[u8],
+    path: &[u8],
+) -> Result<Vec<Command>, String> {
+    let words: Vec<_> = value
+        .split(u8::is_ascii_whitespace)
+        .filter(|it| !it.is_empty())
+        .collect();
+    let commands = words.split(|word| *word == b";");
+    let commands = commands.filter_map(|words| {
+        let (first, arguments) = words.split_first()?;
+        let start = first.iter().position(|byte| !b"@-:+!|".contains(byte));
+        let (prefix, program) = first.split_at(start.unwrap_or(first.len()));
+        let may_fail = prefix.contains(&b'-');
+        let program = program.strip_prefix(b"\"").unwrap_or(program);
+        let program = program.strip_suffix(b"\"").unwrap_or(program);
+        let is_static = !program.iter().any(|byte| b"$\"'\\".contains(byte));
+        let program = is_static.then(|| expand(program, unit)).flatten();
+        let is_bad = |name: &Vec<u8>| {
+            name.is_empty()
+                || name.ends_with(b"/")
+                || (name.contains(&b'/') && !name.starts_with(b"/"))
+        };
+        if program.as_ref().is_some_and(is_bad) && !may_fail {
+            let shown = String::from_utf8_lossy(first);
+            return Some(Err(format!(
+                "{key}={shown} is neither a name nor an absolute path"
+            )));
+        }
+        // `@` makes the word after the program its name.
+        let skip = usize::from(prefix.contains(&b'@'));
+        Some(Ok(Command {
+            key,
+            program,
+            arguments: arguments.iter().skip(skip).map(|it| it.to_vec()).collect(),
+            may_fail,
+            path: path.to_vec(),
+        }))
+    });
+    commands.collect()
+}
+
+/// The units that a call of systemctl starts.
+fn started_by(command: &Command) -> Vec<Vec<u8>> {
+    let mut words = systemctl(command);
+    let starts = ["start", "isolate", "restart"].map(str::as_bytes);
+    let verb = words.next();
+    if !verb.is_some_and(|verb| starts.contains(&verb)) {
+        return Vec::new();
+    }
+    let name = |word: &[u8]| match is_unit(word) {
+        true => word.to_vec(),
+        false => [word, b".service"].concat(),
+    };
+    words.map(name).filter(|it| is_unit(it)).collect()
+}
+
+/// The words of a call of systemctl that are no options; none for another program.
+fn systemctl(command: &Command) -> impl Iterator<Item = &[u8]> {
+    let program = command.program.as_deref().unwrap_or_default();
+    let is_systemctl = super::units::basename(program) == b"systemctl";
+    let words = command.arguments.iter().map(Vec::as_slice);
+    words.filter(move |word| is_systemctl && !word.starts_with(b"-"))
+}
+
+impl Command {
+    /// Whether it makes systemd switch to the real root.
+    pub fn switches_root(&self) -> bool {
+        systemctl(self).next() == Some(b"switch-root")
+    }
+
+    /// Whether it runs a program of this name.
+    pub fn is_program(&self, name: &[u8]) -> bool {
+        let program = self.program.as_deref().unwrap_or_default();
+        super::units::basename(program) == name
+    }
+
+    /// Whether it runs a program whose path ends in `end`.
+    pub fn has_path(&self, end: &[u8]) -> bool {
+        let program = self.program.as_deref();
+        program.is_some_and(|program| program.ends_with(end))
+    }
+
+    /// Whether it has this argument.
+    pub fn has_argument(&self, argument: &[u8]) -> bool {
+        self.arguments.iter().any(|it| it == argument)
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The lines of a unit file, as systemd's `config_parse` reads them (`src/shared/conf-parser.c`, v257).
+//!
+//! A line without `=`, and an assignment before the first section, are ignored with a warning there. A
+//! header without its `]` makes the whole file unusable.
+
+use std::borrow::Cow;
+
+/// The longest line, continuation lines included (`LONG_LINE_MAX`).
+const LINE_MAX: usize = 1 << 20;
+
+/// The assignments that are read of one file. systemd's own units have at most about 60.
+const ASSIGNMENTS_MAX: usize = 20_000;
+
+/// One assignment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Assignment<'a> {
+    /// The section's name.
+    pub(super) section: Vec<u8>,
+    pub(super) key: Cow<'a, [u8]>,
+    pub(super) value: Cow<'a, [u8]>,
+}
+
+/// What a file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct UnitFile<'a> {
+    pub(super) assignments: Vec<Assignment<'a>>,
+    /// The first line that systemd ignores, and why.
+    pub(super) ignored: Option<(usize, &'static str)>,
+}
+
+/// Why systemd reads nothing of a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadFile {
+    /// A header is cut.
+    #[error("line {0} starts a section and has no `]`")]
+    Header(usize),
+    /// A line is too long.
+    #[error("line {0} is longer than 1 MiB")]
+    Long(usize),
+    /// A limit of this reader.
+    #[error("it has more than {ASSIGNMENTS_MAX} assignments")]
+    TooMany,
+}
+
+/// Parses a unit file.
+///
+/// # Errors
+/// When systemd would read nothing of it.
+pub(super) fn parse(text: &[u8]) -> Result<UnitFile<'_>, BadFile> {
+    let mut file = UnitFile::default();
+    let mut section: Option<Vec<u8>> = None;
+    let mut joined: Option<Vec<u8>> = None;
+    for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let number = number + 1;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let start = line.trim_ascii_start();
+        if matches!(start.first(), Some(b'#' | b';')) {
+            continue;
+        }
+        let continues = line.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1;
+        let length = joined.as_ref().map_or(0, Vec::len) + line.len();
+        if length > LINE_MAX {
+            return Err(BadFile::Long(number));
+        }
+        if continues {
+            let joined = joined.get_or_insert_default();
+            joined.extend_from_slice(&line[..line.len() - 1]);
+            joined.push(b' ');
+            continue;
+        }
+        let line = match joined.take() {
+            None => Cow::Borrowed(line),
+            Some(mut joined) => {
+                joined.extend_from_slice(line);
+                Cow::Owned(joined)
+            }
+        };
+        read_line(line, number, &mut section, &mut file)?;
+    }
+    // The file ends in a continuation line.
+    if let Some(joined) = joined {
+        read_line(Cow::Owned(joined), 0, &mut section, &mut file)?;
+    }
+    Ok(file)
+}
+
+fn read_line<'a>(
+    line: Cow<'a, [u8]>,
+    number: usize,
+    section: &mut Option<Vec<u8>>,
+    file: &mut UnitFile<'a>,
+) -> Result<(), BadFile> {
+    let stripped = line.trim_ascii();
+    if stripped.is_empty() {
+        return Ok(());
+    }
+    if let Some(header) = stripped.strip_prefix(b"[") {
+        let name = header.strip_suffix(b"]").ok_or(BadFile::Header(number))?;
+        *section = Some(name.to_vec());
+        return Ok(());
+    }
+    let mut ignore = |why| {
+        file.ignored.get_or_insert((number, why));
+        Ok(())
+    };
+    let Some(section) = section.as_ref() else {
+        return ignore("is outside of a section");
+    };
+    let Some(at) = stripped.iter().position(|&byte| byte == b'=') else {
+        return ignore("has no `=`");
+    };
+    if std::str::from_utf8(stripped).is_err() {
+        return ignore("is not UTF-8");
+    }
+    if file.assignments.len() == ASSIGNMENTS_MAX {
+        return Err(BadFile::TooMany);
+    }
+    let (key, value) = match line {
+        Cow::Borrowed(line) => {
+            let (key, value) = line.trim_ascii().split_at(at);
+            (
+                Cow::Borrowed(key.trim_ascii()),
+                Cow::Borrowed(value[1..].trim_ascii()),
+            )
+        }
+        Cow::Owned(line) => {
+            let (key, value) = line.trim_ascii().split_at(at);
+            (
+                Cow::Owned(key.trim_ascii().to_vec()),
+                Cow::Owned(value[1..].trim_ascii().to_vec()),
+            )
+        }
+    };
+    file.assignments.push(Assignment {
+        section: section.clone(),
+        key,
+        value,
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<String> {
+        let file = parse(text.as_bytes()).unwrap();
+        let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        file.assignments
+            .iter()
+            .map(|it| {
+                format!(
+                    "{}.{}={}",
+                    show(&it.section),
+                    show(&it.key),
+                    show(&it.value)
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn lines_of_a_unit() {
+        let text = "Early=1\n# [x\n[Unit]\n A = b \n;c=d\nnothing\nB=x \\\n# comment\n  y\\\\\n[Service]\r\nC=\n";
+        assert_eq!(read(text), ["Unit.A=b", "Unit.B=x    y\\\\", "Service.C="]);
+        let file = parse(text.as_bytes()).unwrap();
+        assert_eq!(file.ignored, Some((1, "is outside of a section")));
+        assert_eq!(read("[Unit]\nA=b\\"), ["Unit.A=b"]);
+    }
+
+    #[test]
+    fn a_file_of_which_nothing_is_read() {
+        assert_eq!(parse(b"[Unit]\nA=b\n[Serv"), Err(BadFile::Header(3)));
+        let long = [b"[Unit]\n".to_vec(), vec![b'x'; LINE_MAX + 1]].concat();
+        assert_eq!(parse(&long), Err(BadFile::Long(2)));
+        let many = ["[Unit]\n", &"A=b\n".repeat(ASSIGNMENTS_MAX + 1)].concat();
+        assert_eq!(parse(many.as_bytes()), Err(BadFile::TooMany));
+        assert_eq!(parse(b"\xff=\xff\n[U]\n\xff=1").unwrap().assignments, []);
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Units as systemd finds them (`src/basic/unit-file.c`, v257): the search path, masks, aliases, templates,
+//! and the directories of drop-ins and dependencies.
+//!
+//! `run/` is not searched: systemd mounts a tmpfs there before it loads units. What generators write is
+//! therefore unknown.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+
+use super::names::{is_unit, of_drop_ins, template, type_of};
+use super::unit::{Dependency, Load, Unit};
+use super::unit_file;
+use crate::initramfs::{Inventory, Kind, Node, ResolveError};
+
+/// Where units are, the first directory first.
+const DIRS: [&[u8]; 6] = [
+    b"etc/systemd/system.control",
+    b"etc/systemd/system",
+    b"etc/systemd/system.attached",
+    b"usr/local/lib/systemd/system",
+    b"usr/lib/systemd/system",
+    b"lib/systemd/system",
+];
+
+/// The dependencies of all units that are read. Real images have about 1,000.
+const EDGES_MAX: usize = 1 << 16;
+
+/// Aliases that are followed for one name.
+const ALIASES_MAX: usize = 16;
+
+/// A place of a unit's name.
+#[derive(Debug, Clone)]
+enum Place {
+    /// A file, by its path without links in it.
+    File(Vec<u8>),
+    /// A link to another name.
+    Alias(Vec<u8>),
+    /// An empty file, or a link to `/dev/null`; its own path.
+    Mask(Vec<u8>),
+}
+
+/// The units of an initramfs.
+pub struct Units<'a> {
+    inventory: &'a Inventory,
+    /// The first place of each name.
+    places: HashMap<Vec<u8>, Place>,
+    /// Files of a name in later directories, which the first place hides.
+    hidden: HashMap<Vec<u8>, Vec<u8>>,
+    /// The aliases of a name.
+    aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+    /// Directories beside the units, by their names: `x.service.d`, `x.target.wants`.
+    beside: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+    edges_left: Cell<usize>,
+}
+
+impl<'a> Units<'a> {
+    /// Lists the units of an initramfs.
+    pub fn new(inventory: &'a Inventory) -> Self {
+        let mut units = Self {
+            inventory,
+            places: HashMap::new(),
+            hidden: HashMap::new(),
+            aliases: HashMap::new(),
+            beside: HashMap::new(),
+            edges_left: Cell::new(EDGES_MAX),
+        };
+        let mut dirs = Vec::new();
+        for dir in DIRS {
+            if let Ok((real, _)) = inventory.resolve(dir)
+                && !dirs.contains(&real)
+            {
+                dirs.push(real);
+            }
+        }
+        for dir in &dirs {
+            for (name, node) in inventory.children(dir) {
+                let path = [dir, b"/".as_slice(), name].concat();
+                if is_unit(name) {
+                    units.add(name, &path, node, &dirs);
+                } else if is_beside(name) {
+                    units.beside.entry(name.to_vec()).or_default().push(path);
+                }
+            }
+        }
+        units
+    }
+
+    fn add(&mut self, name: &[u8], path: &[u8], node: &Node, dirs: &[&[u8]]) {
+        let Some(place) = self.place(name, path, node, dirs) else {
+            return;
+        };
+        if self.places.contains_key(name) {
+            if let Place::File(path) = place {
+                self.hidden.entry(name.to_vec()).or_insert(path);
+            }
+            return;
+        }
+        if let Place::Alias(other) = &place {
+            let aliases = self.aliases.entry(other.clone()).or_default();
+            aliases.push(name.to_vec());
+        }
+        self.places.insert(name.to_vec(), place);
+    }
+
+    fn place(&self, name: &[u8], path: &[u8], node: &Node, dirs: &[&[u8]]) -> Option<Place> {
+        let (real, target) = match self.inventory.resolve(path) {
+            Ok(leads) => leads,
+            Err(ResolveError::NotFound { missing, .. }) if missing == b"dev/null" => {
+                return Some(Place::Mask(path.to_vec()));
+            }
+            // systemd takes the name of a target that is not there for an alias.
+            Err(_) => {
+                let other = basename(&node.target);
+                let is_alias = is_unit(other) && other != name && type_of(other) == type_of(name);
+                return is_alias.then(|| Place::Alias(other.to_vec()));
+            }
+        };
+        if self.is_null(target) {
+            return Some(Place::Mask(path.to_vec()));
+        }
+        if target.kind != Kind::File {
+            return None;
+        }
+        let other = basename(real);
+        let is_listed = real != other && dirs.contains(&&real[..real.len() - other.len() - 1]);
+        Some(match is_listed && other != name && is_unit(other) {
+            true => Place::Alias(other.to_vec()),
+            false => Place::File(real.to_vec()),
+        })
+    }
+
+    /// Whether systemd takes a file for a mask.
+    fn is_null(&self, node: &Node) -> bool {
+        match node.kind {
+            Kind::CharDevice | Kind::BlockDevice => true,
+            Kind::File => self.inventory.content(node).is_none_or(|it| it.size == 0),
+            _ => false,
+        }
+    }
+
+    /// Returns the name by which systemd knows the unit `name`: an alias is followed.
+    fn id(&self, name: &[u8]) -> (Vec<u8>, Option<&Place>) {
+        let mut id = name.to_vec();
+        for _ in 0..ALIASES_MAX {
+            let template = template(&id);
+            let place = self.places.get(&id);
+            let place = place.or_else(|| self.places.get(template.as_ref()?));
+            match place {
+                Some(Place::Alias(other)) => {
+                    let instance = super::names::instance(&id);
+                    let open = !instance.is_empty() && super::names::stem(other).ends_with(b"@");
+                    id = match open {
+                        true => {
+                            let stem = super::names::stem(other);
+                            [stem, instance, type_of(other)].concat()
+                        }
+                        false => other.clone(),
+                    };
+                }
+                place => return (id, place),
+            }
+        }
+        (id, None)
+    }
+
+    /// Loads the unit `name` with its drop-ins and directories of dependencies.
+    pub(super) fn load(&self, name: &[u8]) -> Unit {
+        let (id, place) = self.id(name);
+        let mut unit = Unit::new(&id);
+        match place {
+            Some(Place::File(path)) => self.read(&mut unit, path, true),
+            Some(Place::Mask(path)) => {
+                unit.load = Load::Masked(path.clone());
+                // The file that the mask hides says what the boot loses.
+                if let Some(hidden) = self.hidden.get(&id) {
+                    self.read(&mut unit, hidden, true);
+                }
+            }
+            Some(Place::Alias(_)) | None => unit.load = Load::NotFound,
+        }
+        let names = self.names(&id);
+        for (_, path) in self.beside(&names, b".d") {
+            if path.ends_with(b".conf") {
+                self.read(&mut unit, &path, false);
+            }
+        }
+        for (end, kind) in [
+            (b".wants".as_slice(), Dependency::Wants),
+            (b".requires", Dependency::Requires),
+            (b".upholds", Dependency::Wants),
+        ] {
+            for (entry, path) in self.beside(&names, end) {
+                let is_link = self.inventory.resolve_link(&path);
+                let is_link = is_link.is_ok_and(|(_, node)| node.kind == Kind::Symlink);
+                if is_link && is_unit(&entry) && !self.is_mask(&path) {
+                    unit.add(kind, &entry);
+                }
+            }
+        }
+        unit.finish();
+        let edges = unit.dependencies.len();
+        match self.edges_left.get().checked_sub(edges) {
+            Some(left) => self.edges_left.set(left),
+            None => {
+                unit.dependencies.clear();
+                unit.load = Load::Unread;
+            }
+        }
+        unit
+    }
+
+    /// The unit's name, and its aliases.
+    fn names(&self, id: &[u8]) -> Vec<Vec<u8>> {
+        let mut names = vec![id.to_vec()];
+        names.extend(self.aliases.get(id).into_iter().flatten().cloned());
+        names
+    }
+
+    /// The files of the directories `NAME` + `end`, by their names; the first of a name counts.
+    fn beside(&self, names: &[Vec<u8>], end: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for name in names.iter().flat_map(|name| of_drop_ins(name)) {
+            let dirs = self.beside.get(&[&name, end].concat());
+            for dir in dirs.into_iter().flatten() {
+                for (child, _) in self.inventory.children(dir) {
+                    let path = [dir, b"/".as_slice(), child].concat();
+                    found.entry(child.to_vec()).or_insert(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether a link or file masks what has its name in a later directory.
+    fn is_mask(&self, path: &[u8]) -> bool {
+        match self.inventory.resolve(path) {
+            Ok((_, node)) => self.is_null(node),
+            Err(ResolveError::NotFound { missing, .. }) => missing == b"dev/null",
+            Err(_) => false,
+        }
+    }
+
+    /// Adds what a file says to the unit. A drop-in that cannot be read is ignored by systemd.
+    fn read(&self, unit: &mut Unit, path: &[u8], is_fragment: bool) {
+        let node = self.inventory.resolve(path).ok();
+        let content = node.and_then(|(_, node)| self.inventory.content(node));
+        let Some(content) = content else {
+            return;
+        };
+        let Some(data) = content.data.as_deref() else {
+            if content.size > 0 && unit.load == Load::Loaded {
+                unit.load = Load::Unread;
+            }
+            return;
+        };
+        if is_fragment {
+            unit.path = path.to_vec();
+        }
+        match unit_file::parse(data) {
+            Ok(file) => unit.apply(&file, path),
+            Err(bad) if is_fragment && unit.load == Load::Loaded => {
+                unit.load = Load::Bad(bad.to_string());
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether a directory's name is that of a unit or a type, and an ending.
+fn is_beside(name: &[u8]) -> bool {
+    let mut ends = [b".d".as_slice(), b".wants", b".requires", b".upholds"].into_iter();
+    ends.any(|end| name.ends_with(end))
+}
+
+pub(super) fn basename(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Boots that come to the real root, and boots that do not.
+
+use crate::checks::Answer;
+use crate::checks::testing::Bench;
+
+const VENDOR: &str = "usr/lib/systemd/system";
+const ETC: &str = "etc/systemd/system";
+
+fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
+    let mut bench = Bench::good();
+    break_it(&mut bench);
+    bench.findings("initramfs-units")
+}
+
+fn unit(bench: &mut Bench, name: &str, text: &str) {
+    bench.put(&format!("{VENDOR}/{name}"), text.as_bytes());
+}
+
+fn etc(bench: &mut Bench, name: &str, text: &str) {
+    bench.put(&format!("{ETC}/{name}"), text.as_bytes());
+}
+
+fn want(bench: &mut Bench, link: &str) {
+    let name = link.rsplit('/').next().unwrap();
+    bench.link(&format!("{ETC}/{link}"), &format!("/{VENDOR}/{name}"));
+}
+
+#[test]
+fn the_good_one() {
+    assert_eq!(findings(|_| ()), [""; 0]);
+}
+
+type Break = fn(&mut Bench);
+
+#[test]
+fn what_keeps_the_root_away() {
+    let cases: [(&str, Break); 14] = [
+        (
+            "etc/systemd/system/initrd-cleanup.service in the initramfs: a masked unit",
+            |it| it.link(&format!("{ETC}/initrd-cleanup.service"), "/dev/null"),
+        ),
+        (
+            "etc/systemd/system/initrd.target in the initramfs: a masked unit",
+            |it| etc(it, "initrd.target", ""),
+        ),
+        (
+            "initrd-root-fs.target in the initramfs: no such unit",
+            |it| {
+                it.inside.remove(&format!("{VENDOR}/initrd-root-fs.target"));
+            },
+        ),
+        ("systemd refuses: it has no ExecStart=", |it| {
+            unit(
+                it,
+                "initrd-switch-root.service",
+                "[Unit]\nDescription=Switch\n",
+            )
+        }),
+        (
+            "initrd-cleanup.service in the initramfs: a unit that systemd refuses: line 2 starts",
+            |it| unit(it, "initrd-cleanup.service", "[Unit]\n[Servi"),
+        ),
+        (
+            "no ExecStart=: etc/systemd/system/systemd-udevd.service.d/a.conf resets it",
+            |it| {
+                etc(
+                    it,
+                    "systemd-udevd.service.d/a.conf",
+                    "[Service]\nExecStart=\n",
+                )
+            },
+        ),
+        (
+            "initrd-cleanup.service in the initramfs: a unit that systemd refuses: it has more",
+            |it| {
+                etc(
+                    it,
+                    "initrd-.service.d/a.conf",
+                    "[Service]\nType=simple\nExecStart=/usr/bin/true\n",
+                );
+            },
+        ),
+        ("ConditionPathExists=!/usr/bin/true, which is false", |it| {
+            etc(
+                it,
+                "service.d/a.conf",
+                "[Unit]\nConditionPathExists=!/usr/bin/true\n",
+            )
+        }),
+        (
+            "AssertFileIsExecutable=/usr/bin/gone, which is false",
+            |it| {
+                etc(
+                    it,
+                    "initrd.target.d/a.conf",
+                    "[Unit]\nAssertFileIsExecutable=/usr/bin/gone\n",
+                )
+            },
+        ),
+        ("gone.service in the initramfs: no such unit", |it| {
+            want(it, "basic.target.requires/gone.service")
+        }),
+        (
+            "gone.target in the initramfs: no such unit; gone.target, which basic.target requires",
+            |it| {
+                etc(
+                    it,
+                    "basic.target.d/a.conf",
+                    "[Unit]\nRequires=gone.target\n",
+                )
+            },
+        ),
+        ("dev-gone.device in the initramfs: a device", |it| {
+            want(it, "initrd.target.requires/dev-gone.device")
+        }),
+        ("wait for each other: initrd.target, basic.target", |it| {
+            etc(
+                it,
+                "initrd.target.d/a.conf",
+                "[Unit]\nBefore=basic.target\nAfter=basic.target\n",
+            );
+        }),
+        ("a unit that nothing from initrd.target on starts", |it| {
+            unit(it, "initrd.target", "[Unit]\nRequires=basic.target\n")
+        }),
+    ];
+    for (expected, break_it) in cases {
+        let found = findings(break_it);
+        let fatal = found.iter().filter(|it| it.starts_with("fatal "));
+        let fits = fatal.filter(|it| it.contains(expected)).count();
+        assert!(fits > 0, "{expected}: {found:#?}");
+    }
+}
+
+#[test]
+fn what_does_not() {
+    let cases: [(&str, Break); 9] = [
+        // A unit that is only wanted.
+        ("", |it| it.link(&format!("{ETC}/a.service"), "/dev/null")),
+        // A later directory is hidden, a drop-in may be masked.
+        ("", |it| {
+            unit(
+                it,
+                "systemd-udevd.service.d/a.conf",
+                "[Service]\nExecStart=\n",
+            );
+            it.link(
+                &format!("{ETC}/systemd-udevd.service.d/a.conf"),
+                "/dev/null",
+            );
+        }),
+        ("", |it| {
+            let text = "[Service]\nExecStart=\nExecStart=/usr/lib/systemd/systemd-udevd \\\n  -d\n";
+            etc(it, "systemd-udevd.service.d/a.conf", text);
+        }),
+        // Another name of a unit.
+        ("", |it| {
+            it.link(
+                &format!("{ETC}/other.target"),
+                "/usr/lib/systemd/system/initrd-root-fs.target",
+            );
+            let text = "[Unit]\nRequires=other.target\nAfter=other.target\n";
+            etc(it, "initrd-parse-etc.service.d/a.conf", text);
+        }),
+        // Conditions that hold, that are reset, or that are known at run time.
+        ("", |it| {
+            let text = "[Unit]\nConditionPathExists=/usr/gone\nConditionPathExists=\n\
+                        ConditionPathExists=|/usr/gone\nConditionPathExists=|/usr/bin/true\n\
+                        ConditionKernelCommandLine=x\nConditionPathExists=/run/x\n";
+            etc(it, "initrd-switch-root.service.d/a.conf", text);
+        }),
+        // Mounts, slices and devices are made by others.
+        ("", |it| {
+            let text = "[Unit]\nRequires=sysroot.mount x.slice\n[Service]\nSlice=x.slice\n";
+            etc(it, "initrd-cleanup.service.d/a.conf", text);
+        }),
+        (
+            "warning dev-disk-by\\x2dlabel-root.device in the initramfs: a device",
+            |it| {
+                want(
+                    it,
+                    "initrd.target.requires/dev-disk-by\\x2dlabel-root.device",
+                )
+            },
+        ),
+        (
+            "warning usr/lib/systemd/system/initrd.target in the initramfs: units that wait for each other: initrd.target, a.service",
+            |it| {
+                let text = "[Unit]\nAfter=initrd.target\n[Service]\nExecStart=/usr/bin/true\n";
+                unit(it, "a.service", text);
+                unit(it, "sysinit.target", "[Unit]\n");
+                etc(
+                    it,
+                    "initrd.target.d/a.conf",
+                    "[Unit]\nWants=a.service\nAfter=a.service\n",
+                );
+            },
+        ),
+        (
+            "warning usr/lib/systemd/system/a.service in the initramfs: line 3 has no `=`",
+            |it| {
+                unit(
+                    it,
+                    "a.service",
+                    "[Service]\nExecStart=/usr/bin/true\nRemainAf",
+                );
+                unit(it, "sysinit.target", "[Unit]\n");
+                etc(it, "initrd.target.d/a.conf", "[Unit]\nWants=a.service\n");
+            },
+        ),
+    ];
+    for (expected, change) in cases {
+        let found = findings(change);
+        match expected {
+            "" => assert_eq!(found, [""; 0]),
+            _ => {
+                assert_eq!(found.len(), 1, "{expected}: {found:#?}");
+                assert!(found[0].starts_with(expected), "{expected}: {found:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_units() {
+    // More edges than are followed, links that lead to each other, names that are too long.
+    let mut bench = Bench::good();
+    let names: String = (0..60_000).map(|n| format!(" u{n}.service")).collect();
+    for n in 0..5 {
+        unit(
+            &mut bench,
+            &format!("m{n}.target"),
+            &format!("[Unit]\nWants={names}\n"),
+        );
+    }
+    let all = "[Unit]\nWants=m0.target m1.target m2.target m3.target m4.target\n";
+    etc(&mut bench, "initrd.target.d/a.conf", all);
+    let answer = bench.answer("initramfs-units");
+    assert!(matches!(answer, Answer::CouldNotLook(_)), "{answer:?}");
+    let found = findings(|it| {
+        it.link(&format!("{ETC}/a.service"), "b.service");
+        it.link(&format!("{ETC}/b.service"), "a.service");
+        let long = "x".repeat(1 << 16);
+        let text = format!("[Unit]\nWants=a.service {long}.service\nAfter={long}\n");
+        etc(it, "initrd.target.d/a.conf", &text);
+    });
+    assert_eq!(found, [""; 0]);
+}
