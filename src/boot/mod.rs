@@ -7,6 +7,7 @@
 
 mod binfmt;
 mod condition;
+mod keyfile;
 mod names;
 mod order;
 mod transaction;
@@ -16,6 +17,7 @@ mod unit_file;
 mod units;
 
 pub use binfmt::{CannotRun, program, run, said};
+pub use keyfile::{KeyFile, KeyFileError};
 pub use order::Cycle;
 pub use transaction::{Boot, Fault, Job, Reach};
 pub use udev::{Event, Rule, Rules, Token};

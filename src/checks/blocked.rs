@@ -58,6 +58,7 @@ impl<'a> Modprobe<'a> {
         let filesystem = [b"fs_", name.as_bytes()].concat();
         let mut asked = [name.as_bytes(), &filesystem].into_iter();
         let away = asked.find_map(|asked| self.conf.led_away(asked, name));
+        let away = away.or_else(|| self.devices_led_away(name));
         if let Some(file) = away.or_else(|| self.is_replaced(name, builtin)) {
             return Some(format!("{file} keeps it from being loaded"));
         }
@@ -69,6 +70,25 @@ impl<'a> Modprobe<'a> {
                 "{file} keeps {need}, which it needs, from being loaded"
             ))
         })
+    }
+
+    /// The file by which each device that the driver serves leads elsewhere: `alias virtio:* off`.
+    fn devices_led_away(&self, name: &ModuleName) -> Option<&str> {
+        let own = self.aliases?.iter().filter(|(_, module)| *module == name);
+        let mut first = None;
+        for (pattern, _) in own {
+            // A device of that pattern.
+            let device: Vec<u8> = pattern
+                .iter()
+                .map(|&byte| match byte {
+                    b'*' | b'?' => b'0',
+                    byte => byte,
+                })
+                .collect();
+            let file = self.conf.led_away(&device, name)?;
+            first = first.or(Some(file));
+        }
+        first
     }
 
     /// The modules that serve an alias, by the tree's lists.
@@ -128,7 +148,22 @@ fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
     for (path, text) in files.values() {
         conf.add(path, text);
     }
+    for (name, node) in inventory.children(b"etc/cmdline.d") {
+        let content = inventory.content(node).filter(|_| name.ends_with(b".conf"));
+        let text = content.and_then(|content| content.data.as_deref());
+        let path = format!("etc/cmdline.d/{}", show(name));
+        conf.add(&path, &blacklist(text.unwrap_or_default()));
+    }
     conf
+}
+
+/// What dracut makes of `rd.driver.blacklist=` before udev starts (`parse-kernel.sh` of kernel-modules).
+fn blacklist(cmdline: &[u8]) -> Vec<u8> {
+    let words = cmdline.split(u8::is_ascii_whitespace);
+    let lists = words.filter_map(|word| word.strip_prefix(b"rd.driver.blacklist="));
+    let names = lists.flat_map(|list| list.split(|&byte| byte == b','));
+    let line = |name: &[u8]| [b"blacklist ".as_slice(), name, b"\n"].concat();
+    names.flat_map(line).collect()
 }
 
 #[cfg(test)]
@@ -216,6 +251,33 @@ mod tests {
                 "{conf}; {softdeps}"
             );
         }
+    }
+
+    #[test]
+    fn drivers_whose_devices_lead_elsewhere() {
+        let mut bench = Bench::good();
+        bench.wanted.drivers = vec!["virtio_blk".into()];
+        let alias = b"alias virtio:d00000002v* virtio_blk\n";
+        bench.disk.insert("modules.alias".into(), alias.to_vec());
+        let of_driver = |bench: &Bench| {
+            let mut found = bench.findings(ROOT);
+            found.retain(|it| it.contains("--require-driver"));
+            found.len()
+        };
+        for (line, expected) in [
+            ("alias virtio:* off\n", 1),
+            ("alias virtio:d00000002v* off\n", 1),
+            ("alias virtio:d00000003v* off\n", 0),
+            ("alias virtio:* virtio_blk\n", 0),
+        ] {
+            bench.put("etc/modprobe.d/a.conf", line.as_bytes());
+            assert_eq!(of_driver(&bench), expected, "{line}");
+        }
+        bench.put(
+            "etc/cmdline.d/a.conf",
+            b"rd.driver.blacklist=x,virtio-blk rd.x\n",
+        );
+        assert_eq!(of_driver(&bench), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::lost::Lost;
 use super::modules::{builtin, list};
 use super::prepare_root::{Composefs, PrepareRoot};
 use super::squash::without_driver;
-use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, Need};
+use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, Need, RootDevice};
 use super::{Answer, Finding, Remedy, Subject, listed};
 use crate::initramfs::{Inventory, Kind};
 use crate::kernel::modules::{ModuleList, ModuleName};
@@ -198,6 +198,7 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
             let expected = format!("inside, for --root-device {}", device.as_str());
             findings.push(no_driver(able, &names, &expected));
         }
+        findings.extend(blocked(able, *device, &findings));
     }
     let filesystems = subject
         .wanted
@@ -214,6 +215,22 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
         }
     }
     findings
+}
+
+/// Drivers of a root's device that are inside and blocked. Another driver of the list may serve other
+/// machines; of USB's two either serves most disks, and uas is blacklisted for many.
+fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> {
+    let needs = device.needs().iter().filter(|_| device != RootDevice::Usb);
+    let drivers = needs.flat_map(|need| need.drivers);
+    let is_known = |name: &str| before.iter().any(|it| it.path.contains(name));
+    let drivers = drivers.filter(|name| !is_known(name));
+    let finding = |name: &&'static str| {
+        let why = able.why_not(&[*name])?;
+        let expected = format!("loadable, for --root-device {}", device.as_str());
+        let path = format!("{name} in the initramfs");
+        Some(Finding::new(path, why, expected, UNBLOCK))
+    };
+    drivers.filter_map(finding).collect()
 }
 
 /// Without any of these no root comes up anywhere. A kernel that does not say what is built in

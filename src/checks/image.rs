@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::prepare_root::PrepareRoot;
 use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::{Inventory, Kind, NameProblem};
 use crate::kernel::kver::Kver;
@@ -184,8 +185,37 @@ pub fn ostree(subject: &Subject) -> Looked {
         let expected = "the file by which systemd knows that it is in an initramfs";
         findings.push(finding("etc/initrd-release", "no such file", expected));
     }
+    if setup.program == OSTREE.program {
+        findings.extend(configuration(inventory));
+    }
     Ok(findings)
 }
+
+/// What ostree-prepare-root does not take of its configuration.
+fn configuration(inventory: &Inventory) -> Vec<Finding> {
+    let conf = PrepareRoot::read(|path| inventory.data(path.as_bytes()));
+    let wrong = conf.wrong.into_iter().map(|(path, found, expected)| {
+        let place = format!("{path} in the initramfs");
+        Finding::new(place, found, expected, CONF_REMEDY)
+    });
+    let mut findings: Vec<_> = wrong.collect();
+    let key = conf.key.filter(|path| {
+        let found = inventory.resolve(path.as_bytes());
+        let content = found.ok().and_then(|(_, node)| inventory.content(node));
+        content.is_none_or(|content| content.size == 0)
+    });
+    findings.extend(key.map(|path| {
+        let place = format!("{} in the initramfs", path.trim_start_matches('/'));
+        let expected = "a key, since prepare-root.conf inside has composefs.enabled=signed";
+        Finding::new(place, "no such file, or no key in it", expected, KEY_REMEDY)
+    }));
+    findings
+}
+
+const CONF_REMEDY: Remedy = Remedy::ThenRebuild("correct the file on disk");
+
+const KEY_REMEDY: Remedy =
+    Remedy::ThenRebuild("put the key there and name it in install_items in /etc/dracut.conf.d");
 
 pub fn wrappers(subject: &Subject) -> Looked {
     let inventory = subject.inventory()?;

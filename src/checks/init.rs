@@ -7,6 +7,7 @@
 mod config;
 mod loader;
 mod opened;
+mod places;
 mod promised;
 mod reached;
 mod rules;
@@ -48,6 +49,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     if inventory.root_image().is_none() {
         findings.extend(promised::not_kept(inventory));
         findings.extend(opened::missing(inventory, facts));
+        findings.extend(places::wrong(inventory, facts, subject.kver));
     }
     findings.extend(squash::without_end(inventory));
     findings.extend(rules::rules(subject, inventory));
@@ -123,6 +125,12 @@ fn other_machine(
 fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Finding> {
     let loader = Loader::new(inventory, facts, machine);
     let (programs, others) = files(inventory, facts, machine);
+    let used = scripts::used(inventory);
+    let of_used =
+        |finding: Finding, programs: &[&[u8]]| match programs.iter().any(|it| used.contains(it)) {
+            true => finding,
+            false => finding.only(Severity::Warning),
+        };
     let mut reached = HashSet::new();
     let mut missing = BTreeMap::<_, (_, Vec<&[u8]>)>::new();
     let mut linkers = BTreeMap::<&[u8], (String, Vec<&[u8]>)>::new();
@@ -150,7 +158,7 @@ fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Find
     let linkers = linkers.into_iter().map(|(linker, (found, programs))| {
         let path = format!("{} in the initramfs", show(linker).trim_start_matches('/'));
         let expected = format!("the dynamic linker that {} ask for", some(&programs));
-        Finding::new(path, found, expected, REMEDY)
+        of_used(Finding::new(path, found, expected, REMEDY), &programs)
     });
     let missing = missing.into_iter().map(|(library, (asked_by, programs))| {
         let path = format!("{} in the initramfs", show(&library));
@@ -159,12 +167,8 @@ fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Find
             some(&programs),
             show(&asked_by)
         );
-        Finding::new(
-            path,
-            "no such library where it is looked for",
-            expected,
-            REMEDY,
-        )
+        let found = "no such library where it is looked for";
+        of_used(Finding::new(path, found, expected, REMEDY), &programs)
     });
     let mut findings = listed(linkers.chain(missing).collect());
     let mut notes = Vec::new();
@@ -191,6 +195,7 @@ fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Find
 /// ELF files that are not whole. Of a library a program that needs it tells, as of one that is not
 /// there.
 fn damaged(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
+    let used = scripts::used(inventory);
     let finding = |(path, node): (&[u8], &Node)| {
         let Err(error) = facts.elf(inventory, node)? else {
             return None;
@@ -201,9 +206,10 @@ fn damaged(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
         }
         let place = format!("{} in the initramfs", show(path));
         let finding = Finding::new(place, error.to_string(), "a whole one", REMEDY);
-        Some(match is_library {
-            true => finding.only(Severity::Note),
-            false => finding,
+        Some(match (is_library, used.contains(path)) {
+            (true, _) => finding.only(Severity::Note),
+            (false, true) => finding,
+            (false, false) => finding.only(Severity::Warning),
         })
     };
     inventory.nodes().filter_map(finding).collect()

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ostree's `prepare-root.conf`, as far as it says whether the root is a composefs image.
+//! ostree's `prepare-root.conf`, as ostree-prepare-root reads it (`src/libotcore/otcore-prepare-root.c`,
+//! `src/switchroot/ostree-prepare-root.c`, 2025.2): a value that it does not know ends the boot.
 
-/// Where it is, relative to the root. A key of the later file replaces that of the earlier one
-/// (`otcore-prepare-root.c`).
+use crate::boot::{KeyFile, KeyFileError};
+
+/// Where it is, relative to the root. A key of the later file replaces that of the earlier one.
 pub(super) const PLACES: [&str; 2] = [
     "usr/lib/ostree/prepare-root.conf",
     "etc/ostree/prepare-root.conf",
+];
+
+/// The key with which the commit has to be signed, if no other is named.
+const KEY: &str = "/etc/ostree/initramfs-root-binding.key";
+
+/// Settings that are true or false.
+const BOOLEANS: [(&str, &str); 3] = [
+    ("sysroot", "readonly"),
+    ("etc", "transient"),
+    ("root", "transient"),
 ];
 
 /// Whether the root is a composefs image.
@@ -25,54 +37,75 @@ pub(super) enum Composefs {
 pub(super) struct PrepareRoot {
     /// `composefs.enabled`.
     pub(super) composefs: Composefs,
+    /// The file with the key by which the commit has to be signed.
+    pub(super) key: Option<String>,
+    /// What ends the boot: the file, what is found there, what is expected.
+    pub(super) wrong: Vec<(&'static str, String, &'static str)>,
 }
 
 impl PrepareRoot {
     /// Reads the files that `data` returns by their paths.
     pub(super) fn read<'a>(data: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
         let mut conf = Self::default();
-        for text in PLACES.iter().filter_map(|path| data(path)) {
-            if let Some(composefs) = composefs(&String::from_utf8_lossy(text)) {
-                conf.composefs = composefs;
+        let mut file = KeyFile::default();
+        let mut last = PLACES[0];
+        for (path, text) in PLACES.iter().filter_map(|path| Some((*path, data(path)?))) {
+            last = path;
+            // The limit of lines is this program's.
+            if let Err(why) = file.add(text)
+                && why != KeyFileError::TooMany
+            {
+                conf.wrong
+                    .push((path, why.to_string(), "a key file as GLib reads it"));
             }
+        }
+        let enabled = file.get("composefs", "enabled");
+        conf.composefs = match enabled {
+            None | Some("no" | "false" | "0") => Composefs::Off,
+            Some("yes" | "true" | "1" | "signed" | "verity") => Composefs::On,
+            Some("maybe") => Composefs::Maybe,
+            Some(value) => {
+                let found = format!("composefs.enabled={value}");
+                let expected = "yes, no, maybe, signed or verity";
+                conf.wrong.push((last, found, expected));
+                Composefs::Off
+            }
+        };
+        for (group, key) in BOOLEANS {
+            let value = file.get(group, key);
+            if let Some(value) = value.filter(|it| !["true", "1", "false", "0"].contains(it)) {
+                let found = format!("{group}.{key}={value}");
+                conf.wrong.push((last, found, "true or false"));
+            }
+        }
+        let transient = matches!(file.get("root", "transient"), Some("true" | "1"));
+        if transient && conf.composefs == Composefs::Off {
+            let found = "root.transient=true without composefs.enabled";
+            let expected = "composefs.enabled=yes, which root.transient needs";
+            conf.wrong.push((last, found.to_owned(), expected));
+        }
+        if enabled == Some("signed") {
+            let path = file.get("composefs", "keypath").unwrap_or(KEY);
+            conf.key = Some(path.to_owned());
         }
         conf
     }
-}
-
-fn composefs(text: &str) -> Option<Composefs> {
-    let mut section = "";
-    let mut found = None;
-    for line in text.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']');
-        } else if let Some((key, value)) = line.split_once('=')
-            && section == "composefs"
-            && key.trim() == "enabled"
-        {
-            found = Some(match value.trim() {
-                "yes" | "true" | "1" | "signed" | "verity" => Composefs::On,
-                "maybe" => Composefs::Maybe,
-                _ => Composefs::Off,
-            });
-        }
-    }
-    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(vendor: &'static str, etc: Option<&'static str>) -> PrepareRoot {
+        let data = move |path: &str| match path.starts_with("etc/") {
+            true => etc.map(str::as_bytes),
+            false => Some(vendor.as_bytes()),
+        };
+        PrepareRoot::read(data)
+    }
+
     #[test]
     fn the_later_file_wins() {
-        let read = |vendor: &'static str, etc: Option<&'static str>| {
-            let data = move |path: &str| match path.starts_with("etc/") {
-                true => etc.map(str::as_bytes),
-                false => Some(vendor.as_bytes()),
-            };
-            PrepareRoot::read(data).composefs
-        };
         for (vendor, etc, expected) in [
             (
                 "[composefs]\nenabled = yes\n[x]\nenabled=no\n",
@@ -82,7 +115,6 @@ mod tests {
             ("[composefs]\nenabled=signed\n", None, Composefs::On),
             ("[composefs]\nenabled=maybe\n", None, Composefs::Maybe),
             ("", None, Composefs::Off),
-            ("enabled=yes", None, Composefs::Off),
             ("[sysroot]\nenabled=yes\n", None, Composefs::Off),
             (
                 "[composefs]\nenabled=yes\n",
@@ -96,7 +128,29 @@ mod tests {
             ),
             ("", Some("[composefs]\nenabled=verity\n"), Composefs::On),
         ] {
-            assert_eq!(read(vendor, etc), expected, "{vendor} {etc:?}");
+            let conf = read(vendor, etc);
+            assert_eq!(conf.composefs, expected, "{vendor} {etc:?}");
+            assert_eq!(conf.wrong, [], "{vendor} {etc:?}");
         }
+    }
+
+    #[test]
+    fn what_ends_the_boot() {
+        for (text, expected) in [
+            ("enabled=yes\n", "line 1 stands before"),
+            ("[composefs]\nenabled=yse\n", "composefs.enabled=yse"),
+            ("[composefs]\nenabled=\n", "composefs.enabled="),
+            ("[composefs\n", "line 1 is neither"),
+            ("[sysroot]\nreadonly=yes\n", "sysroot.readonly=yes"),
+            ("[root]\ntransient=true\n", "root.transient=true without"),
+        ] {
+            let conf = read(text, None);
+            assert_eq!(conf.wrong.len(), 1, "{text}: {conf:?}");
+            assert!(conf.wrong[0].1.starts_with(expected), "{text}: {conf:?}");
+        }
+        let signed = "[composefs]\nenabled=signed\nkeypath=/etc/a.key\n";
+        assert_eq!(read(signed, None).key.as_deref(), Some("/etc/a.key"));
+        let transient = "[composefs]\nenabled=yes\n[root]\ntransient=1\n";
+        assert_eq!(read(transient, None).wrong, []);
     }
 }

@@ -126,7 +126,8 @@ pub(super) const UNITS: [(&str, &str); 9] = [
 ];
 
 /// Programs of those units, and of systemd itself.
-const PROGRAMS: [&str; 5] = [
+const PROGRAMS: [&str; 6] = [
+    "usr/sbin/modprobe",
     "usr/bin/mount",
     "usr/bin/systemctl",
     "usr/bin/udevadm",
@@ -189,7 +190,9 @@ impl Bench {
         let libc = Dynamic::library("libc.so.6", &["ld-linux-x86-64.so.2"]);
         bench.put("usr/lib64/libc.so.6", &libc.elf());
         bench.link("lib64", "usr/lib64");
-        bench.link("bin", "usr/bin");
+        for dir in ["bin", "sbin", "lib"] {
+            bench.link(dir, &format!("usr/{dir}"));
+        }
         bench.put("usr/bin/true", &Dynamic::program(&["libc.so.6"]).elf());
         let systemd = Dynamic::program(&["libc.so.6"]).elf();
         bench.put("usr/lib/systemd/systemd", &systemd);

@@ -38,7 +38,7 @@ impl Default for Keep {
 }
 
 /// dracut's own notes, release files, module lists, the dynamic linker's configuration and cache,
-/// units and their generators, udev rules, dracut's hooks, a shell's `/init`, modprobe's and ostree's configuration, what is
+/// units and their generators, udev rules, dracut's scripts and hooks, a shell's `/init`, modprobe's and ostree's configuration, what is
 /// small in `etc`.
 fn wanted_by_checks(path: &[u8], size: u32) -> bool {
     /// Configuration is smaller; an index of hardware in `etc/udev` has 10 MiB.
@@ -57,7 +57,8 @@ fn wanted_by_checks(path: &[u8], size: u32) -> bool {
         b"prepare-root.conf",
         b"nsswitch.conf",
     ];
-    const PARTS: [&[u8]; 8] = [
+    const PARTS: [&[u8]; 9] = [
+        b"/dracut-",
         b"/ld.so.conf.d/",
         b"/systemd/system/",
         b"/systemd/system-generators/",

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use super::config::{cache, conf_dirs};
+use super::config::cache;
 use crate::initramfs::{Elf, Facts, Inventory, Machine};
 
 /// The most objects that one program may load; systemd loads about 30.
@@ -79,11 +79,6 @@ impl<'a> Loader<'a> {
         for dir in [lib.to_owned(), format!("lib/{triplet}"), "lib".to_owned()] {
             default_dirs.push(dir.clone().into());
             default_dirs.push(format!("usr/{dir}").into());
-        }
-        if cache.is_none() {
-            // Without a cache the linker does not look there; ldconfig would have, so this is no
-            // place to be strict.
-            default_dirs.extend(conf_dirs(inventory));
         }
         Self {
             inventory,

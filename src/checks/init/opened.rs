@@ -83,9 +83,19 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     let finding = |(library, expected): (String, String)| {
         let place = format!("{library} in the initramfs");
         let found = "no such library, and a program opens it at run time";
-        Finding::new(place, found, expected, REMEDY).only(Severity::Warning)
+        Finding::new(place, found, expected, REMEDY)
     };
-    missing.into_iter().map(finding).collect()
+    let missing = missing.into_iter().map(finding);
+    let mut findings: Vec<_> = missing.map(|it| it.only(Severity::Warning)).collect();
+    // udev loads no driver without it.
+    let kmod = opened
+        .iter()
+        .find(|it| it.feature == "kmod" && !is_there(it));
+    if let Some(kmod) = kmod.filter(|_| !inventory.kernel_modules().is_empty()) {
+        let expected = "inside, since udev loads modules by it".to_owned();
+        findings.push(finding((kmod.soname.join(" or "), expected)));
+    }
+    findings
 }
 
 /// The name of a file that may be a library.

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::super::{Finding, Remedy, Severity, show};
 use super::reached;
 use super::units::UNITS;
-use crate::boot::{CannotRun, Rules, run};
+use crate::boot::{CannotRun, Rules, program, run};
 use crate::initramfs::{Facts, Inventory, Kind, Node};
 
 /// Units that `initramfs-ostree` looks at.
@@ -138,7 +138,8 @@ fn named<'a>(inventory: &'a Inventory, rules: &'a Rules) -> HashSet<&'a [u8]> {
         let Some(data) = content.and_then(|content| content.data.as_deref()) else {
             continue;
         };
-        let is_other = within(path, b"dracut/hooks/") || path == b"init";
+        let is_other =
+            within(path, b"dracut/hooks/") || within(path, b"/dracut-") || path == b"init";
         if is_other {
             others.push(data);
         }
@@ -160,6 +161,42 @@ fn named<'a>(inventory: &'a Inventory, rules: &'a Rules) -> HashSet<&'a [u8]> {
         }
     }
     names
+}
+
+/// The files that a boot may start, by their paths without links: those that a text names which a boot
+/// reads, those of systemd and udev, and the interpreters of scripts among them.
+pub(super) fn used(inventory: &Inventory) -> HashSet<&[u8]> {
+    const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
+    // The kernel starts the first and the last.
+    const NAMES: [&[u8]; 3] = [b"init", b"mount", b"modprobe"];
+    let rules = Rules::new(inventory);
+    let named = named(inventory, &rules);
+    let mut used = HashSet::new();
+    for (path, _) in inventory.nodes() {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        let is_own = OWN.iter().any(|dir| within(path, dir));
+        if (is_own || NAMES.contains(&name) || named.contains(name))
+            && let Ok((path, node)) = inventory.resolve(path)
+            && node.kind == Kind::File
+        {
+            used.insert(path);
+        }
+    }
+    let mut todo: Vec<_> = used.iter().copied().collect();
+    while let Some(path) = todo.pop() {
+        let content = inventory
+            .node(path)
+            .and_then(|node| inventory.content(node));
+        let line = content.and_then(|content| content.interpreter());
+        let words = line.unwrap_or_default().split(u8::is_ascii_whitespace);
+        let found = words.take(2).filter_map(|word| program(inventory, word));
+        todo.extend(
+            found
+                .map(|(path, _)| path)
+                .filter(|path| used.insert(*path)),
+        );
+    }
+    used
 }
 
 /// The unit that a file, or a drop-in of it, is for.

@@ -11,6 +11,8 @@ const REACHING: &str = "usr/lib/systemd/system/initrd.target.d/site.conf";
 
 fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
     let mut bench = Bench::good();
+    // What a text names is used.
+    bench.put("usr/lib/dracut/hooks/cmdline/01-site.sh", b"a; true\n");
     break_it(&mut bench);
     bench.findings(CHECK)
 }
@@ -136,7 +138,7 @@ fn where_libraries_are_found() {
             bench.put("usr/libexec/tool/a", &dynamic.elf());
         })
     };
-    let good: [Break; 6] = [
+    let good: [Break; 5] = [
         with("usr/lib/priv/libp.so.1", |it| it.runpath("/usr/lib/priv")),
         with("usr/libexec/lib/libp.so.1", |it| {
             it.runpath("$ORIGIN/../lib")
@@ -146,23 +148,20 @@ fn where_libraries_are_found() {
         }),
         with("usr/lib64/glibc-hwcaps/x86-64-v3/libp.so.1", |it| it),
         with("usr/lib/x86_64-linux-gnu/libp.so.1", |it| it),
-        Box::new(|bench| {
-            // Without a cache, what ldconfig would have read.
-            bench.put("etc/ld.so.conf", b"# all\ninclude ld.so.conf.d/*.conf\n");
-            bench.put("etc/ld.so.conf.d/x.conf", b"/opt/lib\n");
-            library(
-                bench,
-                "opt/lib/libp.so.1",
-                &Dynamic::library("libp.so.1", &[]),
-            );
-            program(bench, "usr/bin/a", &["libp.so.1"]);
-        }),
     ];
     for (n, good) in good.iter().enumerate() {
         assert_eq!(fatal(good), [""; 0], "{n}");
     }
     let bad = with("usr/lib/priv/libp.so.1", |it| it);
     assert_eq!(fatal(bad).len(), 1);
+    // Without a cache the linker does not look where ldconfig would have.
+    let bad = fatal(|bench| {
+        bench.put("etc/ld.so.conf", b"/opt/lib\n");
+        let path = "opt/lib/libp.so.1";
+        library(bench, path, &Dynamic::library("libp.so.1", &[]));
+        program(bench, "usr/bin/a", &["libp.so.1"]);
+    });
+    assert_eq!(bad.len(), 1, "{bad:#?}");
 }
 
 #[test]
@@ -559,4 +558,65 @@ fn rules_that_no_boot_does_without() {
             .all(|it| it.starts_with("warning usr/lib/udev/rules.d/90-site.rules")),
         "{found:?}"
     );
+}
+
+#[test]
+fn directories_that_are_taken_for_granted() {
+    type Break = fn(&mut Bench);
+    let cases: [(&str, Break); 5] = [
+        ("proc in the initramfs: something else", |it| {
+            it.put("proc", b"x")
+        }),
+        ("run in the initramfs: a link to gone", |it| {
+            it.link("run", "gone")
+        }),
+        ("sysroot in the initramfs: a link to usr/bin/true", |it| {
+            it.link("sysroot", "usr/bin/true")
+        }),
+        ("in the initramfs: no such directory, or a link", |it| {
+            it.inside.remove("lib");
+        }),
+        ("in the initramfs: no such directory, or a link", |it| {
+            it.link("lib", "usr/lib64")
+        }),
+    ];
+    for (expected, break_it) in cases {
+        let found = fatal(break_it);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{expected}: {found:#?}"
+        );
+    }
+    // systemd makes what is not there, and a link to a directory is one.
+    let good = |it: &mut Bench| {
+        it.put("var/run/x", b"");
+        it.link("run", "var/run");
+    };
+    assert_eq!(findings(good), [""; 0]);
+}
+
+#[test]
+fn programs_that_nothing_starts() {
+    let found = findings(|bench| {
+        program(bench, "usr/bin/idle", &["libgone.so.1"]);
+        let mut cut = Dynamic::program(&["libc.so.6"]).elf();
+        cut.truncate(cut.len() - 20);
+        bench.put("usr/share/site/cut", &cut);
+        program(bench, "usr/share/site/linker", &[]);
+    });
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found.iter().all(|it| it.starts_with("warning ")),
+        "{found:#?}"
+    );
+    // A dracut script names it, by a link.
+    let found = fatal(|bench| {
+        program(bench, "usr/bin/idle", &["libgone.so.1"]);
+        bench.link("usr/bin/tool", "idle");
+        bench.put(
+            "usr/bin/dracut-initqueue",
+            b"#!/usr/bin/true\n/usr/bin/tool --now\n",
+        );
+    });
+    assert_eq!(found.len(), 1, "{found:#?}");
 }

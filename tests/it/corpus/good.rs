@@ -338,6 +338,30 @@ fn contents() -> Vec<Case> {
             },
         ),
         good(
+            "prepare-root-conf-of-an-administrator",
+            Base::TrixieSlim,
+            "settings that ostree-prepare-root takes",
+            |draft| {
+                const CONF: &str = "usr/lib/ostree/prepare-root.conf";
+                let text = "# site\n[sysroot]\nreadonly = 1\n\n[etc]\ntransient = false\n[composefs]\nenabled = maybe\n";
+                draft.archive().put(CONF, FILE, text);
+                draft.write(CONF, text);
+            },
+        ),
+        good(
+            "programs-that-nothing-starts",
+            Base::TrixieSlim,
+            "a program without its library, and one that is cut, which no text names",
+            |draft| {
+                let archive = draft.archive();
+                let mut elf = archive.get("usr/bin/udevadm").to_vec();
+                archive.put("usr/share/site/cut", PROGRAM, elf[..elf.len() / 2].to_vec());
+                let at = elf.windows(9).position(|it| it == b"libc.so.6").unwrap();
+                elf[at..at + 9].copy_from_slice(b"libx.so.6");
+                archive.put("usr/bin/site-tool", PROGRAM, elf);
+            },
+        ),
+        good(
             "script-in-a-comment-of-a-rule",
             Base::TrixieSlim,
             "a script without its interpreter, which only a comment of a rule names",

@@ -25,6 +25,8 @@ pub fn cases() -> Vec<Case> {
         modes(),
         rules(),
         scripts(),
+        places(),
+        configuration(),
     ];
     rooms.into_iter().flatten().collect()
 }
@@ -294,5 +296,62 @@ fn scripts() -> Vec<Case> {
             let text = format!("#!/{}bin/sh\n", "./".repeat(150));
             draft.archive().put("init", PROGRAM, text)
         }),
+    ]
+}
+
+/// Directories and links that are taken for granted.
+fn places() -> Vec<Case> {
+    let of = |name: &str, change: fn(&mut Draft)| broken(name, TrixieSlim, BOOTED, &[INIT], change);
+    vec![
+        of("proc-is-a-file", |draft| {
+            let archive = draft.archive();
+            archive.remove("proc");
+            archive.put("proc", FILE, "")
+        }),
+        of("sysroot-is-a-file", |draft| {
+            let archive = draft.archive();
+            archive.remove("sysroot");
+            archive.put("sysroot", FILE, "")
+        }),
+        of("run-dangles", |draft| {
+            let archive = draft.archive();
+            archive.remove("run");
+            archive.put_link("run", "/var/gone")
+        }),
+        of("kmod-and-libkmod-gone", |draft| {
+            let gone = |name: &str| name == "usr/bin/kmod" || name.contains("/libkmod.so");
+            draft.archive().remove_all(gone)
+        }),
+        of("libkmod-gone", |draft| {
+            draft
+                .archive()
+                .remove_all(|name| name.contains("/libkmod.so"))
+        }),
+    ]
+}
+
+/// What ostree-prepare-root does not take.
+fn configuration() -> Vec<Case> {
+    const CONF: &str = "usr/lib/ostree/prepare-root.conf";
+    let of = |name: &str, text: &'static str| {
+        broken(
+            name,
+            TrixieSlim,
+            BOOTED,
+            &["initramfs-ostree"],
+            move |draft| {
+                draft.archive().put(CONF, FILE, text);
+                draft.write(CONF, text);
+            },
+        )
+    };
+    vec![
+        of("prepare-root-conf-misspelt", "[sysroot]\nreadonly=yse\n"),
+        of("prepare-root-conf-without-a-section", "readonly=true\n"),
+        of(
+            "prepare-root-conf-transient-root",
+            "[root]\ntransient=true\n",
+        ),
+        of("prepare-root-conf-cut", "[sysroot]\nreadon"),
     ]
 }

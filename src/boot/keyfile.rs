@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Key files as GLib reads them (`glib/gkeyfile.c`, 2.84): groups in brackets, `key=value` lines, comments.
+//! Any other line makes the whole file unusable.
+
+use std::collections::BTreeMap;
+
+/// Lines that are read.
+const LINES_MAX: usize = 10_000;
+
+/// Groups, keys and values; a later line replaces an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyFile(BTreeMap<(String, String), String>);
+
+/// Why GLib reads nothing of a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFileError {
+    /// A line outside of a group.
+    #[error("line {0} stands before the first [group]")]
+    NoGroup(usize),
+    /// A line that is nothing.
+    #[error("line {0} is neither a [group], nor key=value, nor a comment")]
+    Line(usize),
+    /// Bytes that are no text.
+    #[error("it is not UTF-8")]
+    Encoding,
+    /// A limit of this reader.
+    #[error("it has more than {LINES_MAX} lines")]
+    TooMany,
+}
+
+impl KeyFile {
+    /// Merges what a file says.
+    ///
+    /// # Errors
+    /// When GLib would read nothing of it.
+    pub fn add(&mut self, text: &[u8]) -> Result<(), KeyFileError> {
+        let text = std::str::from_utf8(text).map_err(|_| KeyFileError::Encoding)?;
+        let mut group = None;
+        for (number, line) in text.split('\n').enumerate() {
+            let number = number + 1;
+            if number > LINES_MAX {
+                return Err(KeyFileError::TooMany);
+            }
+            let line = line.trim_start();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let line = line.trim_end();
+            if let Some(rest) = line.strip_prefix('[') {
+                let name = rest.strip_suffix(']').unwrap_or_default();
+                if name.is_empty() || name.contains(['[', ']']) {
+                    return Err(KeyFileError::Line(number));
+                }
+                group = Some(name.to_owned());
+                continue;
+            }
+            let (key, value) = line.split_once('=').ok_or(KeyFileError::Line(number))?;
+            let key = key.trim_end();
+            if key.is_empty() || key.contains(['[', ']']) {
+                return Err(KeyFileError::Line(number));
+            }
+            let group = group.clone().ok_or(KeyFileError::NoGroup(number))?;
+            let value = value.trim_start().to_owned();
+            self.0.insert((group, key.to_owned()), value);
+        }
+        Ok(())
+    }
+
+    /// Returns the value of a key.
+    pub fn get(&self, group: &str, key: &str) -> Option<&str> {
+        let value = self.0.get(&(group.to_owned(), key.to_owned()));
+        value.map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_key_file() {
+        let mut file = KeyFile::default();
+        file.add(b"# x\n[a]\n k = v \nb[x=1\n").unwrap_err();
+        let mut file = KeyFile::default();
+        file.add(b"# x\n[a]\r\n k = v \n\n[b]\nk=\n").unwrap();
+        file.add(b"[b]\nk=w\n").unwrap();
+        assert_eq!(file.get("a", "k"), Some("v"));
+        assert_eq!(file.get("b", "k"), Some("w"));
+        assert_eq!(file.get("b", "x"), None);
+        for (text, expected) in [
+            (b"k=v\n".as_slice(), KeyFileError::NoGroup(1)),
+            (b"[a]\nk\n", KeyFileError::Line(2)),
+            (b"[a\n", KeyFileError::Line(1)),
+            (b"[a]\n=v\n", KeyFileError::Line(2)),
+            (b"[]\n", KeyFileError::Line(1)),
+            (b"[a]\nk=\xff\n", KeyFileError::Encoding),
+        ] {
+            assert_eq!(KeyFile::default().add(text), Err(expected));
+        }
+    }
+}
