@@ -40,7 +40,12 @@ impl OnDisk for Tree {
         Ok(path.ends_with(b".ko").then(|| OpenFile {
             data: Box::new(module),
             size: module.len() as u64,
+            mode: 0o644,
         }))
+    }
+
+    fn dracut_files(&mut self) -> io::Result<Vec<(Vec<u8>, u64)>> {
+        Ok(vec![(b"usr/lib/dracut/a.ko".to_vec(), MODULE.len() as u64 - 1)])
     }
 }
 

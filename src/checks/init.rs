@@ -22,7 +22,8 @@ use super::{Answer, Finding, Remedy, Severity, Subject, listed, show, squash};
 use crate::boot::{CannotRun, run};
 use crate::initramfs::{Elf, Facts, Inventory, Kind, Machine, Node};
 use crate::kernel::vmlinuz::Arch;
-use loader::Loader;
+pub(super) use loader::Loader;
+pub(super) use scripts::used;
 
 const REMEDY: Remedy = Remedy::RebuildOr("add the file with install_items in /etc/dracut.conf.d");
 

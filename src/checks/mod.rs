@@ -23,6 +23,7 @@ mod lost;
 mod modules;
 mod omitted;
 mod prepare_root;
+mod projection;
 mod registry;
 mod regression;
 mod release;

@@ -3,7 +3,7 @@
 
 use super::{
     Check, Severity, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
-    modules, regression, release, tree, units,
+    modules, projection, regression, release, tree, units,
 };
 
 /// The registry, in the order in which findings are shown.
@@ -175,6 +175,14 @@ pub static CHECKS: &[Check] = &[
         issue: "openshift/os#1678",
         compares: true,
         look: intent::intent,
+    },
+    Check {
+        name: "initramfs-projection",
+        severity: Severity::Fatal,
+        about: "every copy of a file of the tree has its bytes and mode",
+        issue: "dracut-ng/dracut-ng#1112",
+        compares: false,
+        look: projection::projection,
     },
     Check {
         name: "initramfs-firmware",

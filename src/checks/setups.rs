@@ -26,6 +26,8 @@ struct Setup {
     depends: BTreeSet<String>,
     /// Files of `etc` inside that it writes or replaces.
     writes: BTreeSet<String>,
+    /// Names of files inside that it changes.
+    edits: BTreeSet<String>,
     /// Whether it names ostree's prepare-root.conf.
     has_prepare_root: bool,
 }
@@ -70,6 +72,16 @@ impl Setups {
         self.0.values().any(|setup| setup.writes.contains(path))
     }
 
+    /// Whether one of the modules changes the file at `path` after dracut has copied it.
+    pub(super) fn edits(&self, path: &[u8]) -> bool {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        let Ok(name) = std::str::from_utf8(name) else {
+            return false;
+        };
+        let mut setups = self.0.values();
+        setups.any(|setup| setup.edits.contains(name))
+    }
+
     /// Whether a module cannot be included without one of `omitted`.
     pub(super) fn depends_on(&self, module: &str, omitted: &BTreeSet<String>) -> bool {
         let mut seen = BTreeSet::from([module]);
@@ -93,6 +105,7 @@ impl Setup {
     fn parse(script: &str) -> Self {
         let mut setup = Self {
             has_prepare_root: script.contains("prepare-root.conf"),
+            edits: edited(script),
             ..Self::default()
         };
         let script = script.replace("\\\n", " ");
@@ -145,6 +158,41 @@ impl Setup {
             }
         }
     }
+}
+
+/// The names of the files that a script addresses as files of the image: the last part of words with `$initdir`, or
+/// what a loop puts there.
+fn edited(script: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut loops: Vec<(&str, Vec<&str>)> = Vec::new();
+    let unquoted = script
+        .replace("\\\n", " ")
+        .replace(['"', '\'', '{', '}'], "");
+    for line in unquoted.lines() {
+        let words: Vec<&str> = line.split([' ', '\t', ';']).collect();
+        if let Some(at) = words
+            .windows(3)
+            .position(|it| it[0] == "for" && it[2] == "in")
+        {
+            let values = words[at + 3..].iter().take_while(|word| !word.is_empty());
+            loops.push((words[at + 1], values.copied().collect()));
+        }
+        for word in words.iter().filter(|word| word.contains("$initdir")) {
+            let name = word.rsplit('/').next().unwrap_or(word);
+            match name.split_once('$') {
+                None if name.contains('.') => {
+                    names.insert(name.to_owned());
+                }
+                None => {}
+                Some((_, variable)) => {
+                    let values = loops.iter().filter(|(name, _)| *name == variable);
+                    let values = values.flat_map(|(_, values)| values);
+                    names.extend(values.map(|&value| value.to_owned()));
+                }
+            }
+        }
+    }
+    names
 }
 
 /// The modules that a function without a condition prints; none where it has one, since what it prints

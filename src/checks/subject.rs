@@ -128,6 +128,8 @@ pub struct Tree {
     pub dracut_modules: BTreeSet<String>,
     /// The os-release file that ostree reads.
     pub os_release: OsRelease,
+    /// Whether systemd or dracut are in the tree, of which the files of an initramfs are copies.
+    pub has_sources: bool,
     /// systemd's units on disk, and those that dracut's modules bring.
     pub units: BTreeSet<String>,
     /// Firmware that the base's initramfs had and this one lacks, with a driver inside that asks

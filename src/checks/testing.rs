@@ -31,6 +31,8 @@ pub(super) struct Bench {
     pub(super) inside: BTreeMap<String, Item>,
     /// `usr/lib/modules/K` of the tree.
     pub(super) disk: BTreeMap<String, Vec<u8>>,
+    /// Other files of the tree, by path: their modes and bytes.
+    pub(super) sources: BTreeMap<String, (u32, Vec<u8>)>,
     /// Whether there is a tree at all.
     pub(super) alone: bool,
     /// Whether the image is no archive.
@@ -46,16 +48,33 @@ pub(super) struct Bench {
 }
 
 /// The disk of a bench, as the reader asks for it.
-struct Disk<'b>(&'b BTreeMap<String, Vec<u8>>);
+struct Disk<'b>(&'b Bench);
 
 impl OnDisk for Disk<'_> {
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
         let path = String::from_utf8(path.to_vec()).map_err(io::Error::other)?;
-        let relative = path.strip_prefix(&format!("{K}/")).unwrap_or("elsewhere");
-        Ok(self.0.get(relative).map(|bytes| OpenFile {
+        let module = path
+            .strip_prefix("usr/lib/modules/")
+            .and_then(|it| it.strip_prefix(K));
+        let module = module.and_then(|it| self.0.disk.get(it.trim_start_matches('/')));
+        let source = self
+            .0
+            .sources
+            .get(&path)
+            .map(|(mode, bytes)| (*mode, bytes));
+        let found = module.map(|bytes| (0o644, bytes)).or(source);
+        Ok(found.map(|(mode, bytes)| OpenFile {
             size: bytes.len() as u64,
+            mode,
             data: Box::new(io::Cursor::new(bytes.clone())),
         }))
+    }
+
+    fn dracut_files(&mut self) -> io::Result<Vec<(Vec<u8>, u64)>> {
+        let sources = self.0.sources.iter();
+        let sources = sources.filter(|(path, _)| path.starts_with("usr/lib/dracut/"));
+        let sized = sources.map(|(path, (_, bytes))| (path.clone().into(), bytes.len() as u64));
+        Ok(sized.collect())
     }
 }
 
@@ -155,6 +174,7 @@ impl Bench {
         let mut bench = Self {
             inside: BTreeMap::new(),
             disk: BTreeMap::new(),
+            sources: BTreeMap::new(),
             alone: false,
             unreadable: false,
             base: None,
@@ -266,7 +286,7 @@ impl Bench {
             .map_or(bytes.clone(), |it| pack(it, &bytes));
         let limits = Limits::default();
         let mut inventory = Inventory::new(&limits);
-        let mut disk = Disk(&self.disk);
+        let mut disk = Disk(self);
         let mut bodies = Bodies::new((!self.alone).then_some(&mut disk));
         let segments =
             initramfs::read(bytes.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
@@ -345,6 +365,7 @@ impl Bench {
             files: BTreeMap::new(),
             dracut_modules: ["base", "ostree"].map(str::to_owned).into(),
             os_release: OsRelease::new("usr/lib/os-release", Ok("ID=fedora\n".into())),
+            has_sources: !self.sources.is_empty(),
             units: ["a.service".to_owned()].into(),
             firmware_of: BTreeMap::new(),
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What has to be learnt from whole files while they stream by: whether a kernel module is the one
-//! of the tree, what depmod says of it, and what an ELF file needs.
+//! Learns from whole files while they stream by: whether a file is the one of the tree, what depmod says of a kernel
+//! module, and what an ELF file needs.
 //!
-//! It must not judge, and names no file system: the tree's modules come through [`OnDisk`]. Its
+//! It must not judge, and names no file system: the tree's files come through [`OnDisk`]. Its
 //! invariant: it holds one file at a time, within the budgets of `unpack` and of `elf`, and of each a few facts, of all files
 //! together no more than [`SAID_MAX`] bytes; and it unpacks no more than [`UNPACKED_MAX`].
 
@@ -11,6 +11,7 @@ use std::io::{self, BufRead, Read};
 use super::elf::{self, Elf};
 use super::entry::{Entry, Kind, Visitor};
 use super::facts::Facts;
+use super::origin::{self, DracutFiles, Loaded};
 use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 
 /// How module files may end, as compressed by one distribution or another.
@@ -26,18 +27,30 @@ const FIELDS_MAX: usize = 64 << 10;
 /// 0.3 MiB.
 const SAID_MAX: u64 = 8 << 20;
 
+/// What is kept, in an error.
+const SAID: &str = "what its modules and programs say is";
+
 /// Bytes that all modules may unpack to, together. As many as an image itself may have: those of a
 /// whole kernel are about 0.5 GiB.
 const UNPACKED_MAX: u64 = 2 << 30;
 
-/// The tree's modules.
+/// The tree that an image was made from.
 pub trait OnDisk {
-    /// Opens the file at `path`, relative to `usr/lib/modules`; `None` when it is not there.
+    /// Opens the file at `path`, relative to the root; `None` when it is not there.
     ///
     /// # Errors
     /// When it is there and cannot be read.
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>>;
+
+    /// The files of dracut's modules: paths relative to the root, and sizes in bytes.
+    ///
+    /// # Errors
+    /// When a directory is there and cannot be listed.
+    fn dracut_files(&mut self) -> io::Result<Vec<(Vec<u8>, u64)>>;
 }
+
+/// Where the tree's modules are.
+const MODULES: &[u8] = b"usr/lib/modules/";
 
 /// A file of the tree.
 pub struct OpenFile {
@@ -45,6 +58,8 @@ pub struct OpenFile {
     pub data: Box<dyn Read>,
     /// How many there are.
     pub size: u64,
+    /// Its permission bits.
+    pub mode: u32,
 }
 
 /// What a module says about itself, as far as checks look at it.
@@ -104,8 +119,13 @@ impl Comparison {
 /// A [`Visitor`] that looks at kernel modules, at depmod's lists and at ELF files.
 pub struct Bodies<'d> {
     disk: Option<&'d mut dyn OnDisk>,
+    /// The files of dracut's modules, once they are needed.
+    dracut: Option<DracutFiles>,
     facts: Facts,
     buffer: Vec<u8>,
+    /// A file that is held.
+    held: Vec<u8>,
+    compared: Vec<u8>,
     unpacker: Unpacker,
     /// What is left of [`SAID_MAX`].
     left: u64,
@@ -116,8 +136,11 @@ impl<'d> Bodies<'d> {
     pub fn new(disk: Option<&'d mut dyn OnDisk>) -> Self {
         Self {
             disk,
+            dracut: None,
             facts: Facts::default(),
             buffer: Vec::new(),
+            held: Vec::new(),
+            compared: Vec::new(),
             unpacker: Unpacker {
                 bytes: Vec::new(),
                 left: UNPACKED_MAX,
@@ -155,7 +178,7 @@ impl<'d> Bodies<'d> {
                 Prefix::Unread(why) => return Ok(Comparison::Unread(why)),
             }
         }
-        let mut reopen = || match disk.open(&found) {
+        let mut reopen = || match disk.open(&[MODULES, &found].concat()) {
             Ok(Some(file)) => Ok(io::BufReader::new(file.data)),
             Ok(None) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(error),
@@ -182,12 +205,7 @@ impl<'d> Bodies<'d> {
 
     /// Counts what is kept of one file.
     fn keep(&mut self, said: usize) -> io::Result<()> {
-        spend(
-            &mut self.left,
-            said,
-            SAID_MAX,
-            "what its modules and programs say is",
-        )
+        spend(&mut self.left, said, SAID_MAX, SAID)
     }
 }
 
@@ -203,24 +221,67 @@ fn spend(left: &mut u64, bytes: usize, budget: u64, what: &str) -> io::Result<()
 
 impl Visitor for Bodies<'_> {
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
-        if entry.kind() != Kind::File || entry.size == 0 {
+        if entry.kind() != Kind::File {
             return Ok(());
         }
-        if let Some(path) = module_path(&entry.path) {
+        if entry.size > 0
+            && let Some(path) = module_path(&entry.path)
+        {
             let comparison = self.compare(path, entry.size.into(), body)?;
             self.keep(comparison.said())?;
             self.facts
                 .modules
                 .insert(entry.index, (path.to_vec(), comparison));
-        } else if body.fill_buf()?.starts_with(b"\x7fELF") {
-            let elf = elf::read(body, entry.size.into(), &mut self.buffer)?;
-            self.keep(elf.as_ref().map_or(0, Elf::said))?;
-            self.facts.elves.insert(entry.index, elf);
-        } else {
-            self.facts.lists.read(entry, body, &mut self.buffer)?;
+            return Ok(());
         }
+        let Some(disk) = &mut self.disk else {
+            learn(
+                &mut self.facts,
+                entry,
+                body,
+                &mut self.buffer,
+                &mut self.left,
+            )?;
+            return Ok(());
+        };
+        // A further name of a file may come later, with the data.
+        if entry.size == 0 && entry.nlink > 1 {
+            return Ok(());
+        }
+        let dracut = match &mut self.dracut {
+            Some(dracut) => dracut,
+            none => none.insert(DracutFiles::new(disk.dracut_files()?)),
+        };
+        let room = (&mut self.held, &mut self.compared);
+        let (facts, buffer, left) = (&mut self.facts, &mut self.buffer, &mut self.left);
+        let learn = |body: &mut dyn BufRead| learn(facts, entry, body, buffer, left);
+        let origin = origin::of(entry, body, *disk, dracut, room, learn)?;
+        self.keep(origin.said())?;
+        self.facts.origins.insert(entry.index, origin);
         Ok(())
     }
+}
+
+/// Reads what a file says that is no module. Returns what the comparison needs to know of an ELF file.
+fn learn(
+    facts: &mut Facts,
+    entry: &Entry,
+    body: &mut dyn BufRead,
+    buffer: &mut Vec<u8>,
+    left: &mut u64,
+) -> io::Result<Option<Loaded>> {
+    if entry.size == 0 {
+        return Ok(None);
+    }
+    if !body.fill_buf()?.starts_with(b"\x7fELF") {
+        facts.lists.read(entry, body, buffer)?;
+        return Ok(None);
+    }
+    let elf = elf::read(body, entry.size.into(), buffer)?;
+    spend(left, elf.as_ref().map_or(0, Elf::said), SAID_MAX, SAID)?;
+    let loaded = elf.as_ref().ok().map(Loaded::from);
+    facts.elves.insert(entry.index, elf);
+    Ok(loaded)
 }
 
 /// A module's path relative to `usr/lib/modules`.
@@ -232,7 +293,8 @@ fn module_path(path: &[u8]) -> Option<&[u8]> {
 
 /// The tree's file for a module, perhaps compressed in another way.
 fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenFile)>> {
-    if let Some(file) = disk.open(path)? {
+    let mut open = |path: &[u8]| disk.open(&[MODULES, path].concat());
+    if let Some(file) = open(path)? {
         return Ok(Some((path.to_vec(), file)));
     }
     let packed = SUFFIXES[1..].iter();
@@ -243,7 +305,7 @@ fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenF
     for suffix in SUFFIXES {
         let other = [stem, suffix].concat();
         if other != path
-            && let Some(file) = disk.open(&other)?
+            && let Some(file) = open(&other)?
         {
             return Ok(Some((other, file)));
         }

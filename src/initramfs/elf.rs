@@ -85,6 +85,11 @@ pub struct Elf {
     pub runpath: Option<Vec<u8>>,
     /// What it says that it opens at run time.
     pub opened: Vec<Opened>,
+    /// What its linker, or its packager, calls this build; empty if it has none.
+    pub build_id: Vec<u8>,
+    /// Where the last segment that is loaded ends in the file. `strip` changes nothing before that but the
+    /// header's fields about sections.
+    pub loaded_end: u64,
 }
 
 /// Reads the ELF file of `size` bytes that streams by as `body`, through `buffer`. The outer error
@@ -128,7 +133,7 @@ pub(super) fn read(
 }
 
 /// Fills `buffer` from `body`, up to `most` bytes. `Read::read_to_end` would first fill it with zeros.
-fn take(body: &mut dyn BufRead, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+pub(super) fn take(body: &mut dyn BufRead, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
     while buffer.len() < most {
         let ready = body.fill_buf()?;
         let count = ready.len().min(most - buffer.len());
@@ -147,7 +152,7 @@ impl Elf {
         let texts = [&self.interpreter, &self.soname, &self.rpath, &self.runpath];
         let texts = texts.into_iter().flatten().chain(&self.needed);
         let opened = self.opened.iter().map(Opened::said).sum::<usize>();
-        texts.map(Vec::len).sum::<usize>() + opened
+        texts.map(Vec::len).sum::<usize>() + opened + self.build_id.len()
     }
 
     /// Reads the bytes of a whole file.
@@ -217,6 +222,8 @@ impl<'a> File<'a> {
 
     /// What it says to the dynamic linker.
     fn linking(&self, late: &[u8], headers: &[Header]) -> Result<Elf, ElfError> {
+        let opened = |segment| notes::opened(segment, |bytes| self.number(bytes));
+        let build_id = |segment| notes::build_id(segment, |bytes| self.number(bytes));
         let mut elf = Elf {
             machine: self.machine,
             interpreter: None,
@@ -224,7 +231,14 @@ impl<'a> File<'a> {
             needed: Vec::new(),
             rpath: None,
             runpath: None,
-            opened: self.opened(headers),
+            opened: self.notes(headers).flat_map(opened).collect(),
+            build_id: self.notes(headers).find_map(build_id).unwrap_or_default(),
+            loaded_end: headers
+                .iter()
+                .filter(|header| header.kind == LOAD)
+                .map(|header| header.offset.saturating_add(header.size))
+                .max()
+                .unwrap_or_default(),
         };
         if let Some(interp) = headers.iter().find(|header| header.kind == INTERP) {
             elf.interpreter = Some(self.string("the interpreter", interp.offset)?);
@@ -245,13 +259,12 @@ impl<'a> File<'a> {
         Ok(elf)
     }
 
-    /// What its notes say, as far as they are held.
-    fn opened(&self, headers: &[Header]) -> Vec<Opened> {
+    /// The segments of notes, as far as they are held.
+    fn notes(&self, headers: &[Header]) -> impl Iterator<Item = &'a [u8]> {
         let notes = headers.iter().filter(|header| header.kind == NOTE);
         let notes = notes.filter(|header| header.size <= NOTES_MAX);
         let notes = notes.filter_map(|it| self.slice("the notes", it.offset, it.size).ok());
-        let read = |notes| notes::opened(notes, |bytes| self.number(bytes));
-        notes.take(SEGMENTS_MAX).flat_map(read).collect()
+        notes.take(SEGMENTS_MAX)
     }
 
     fn dynamic(&self, section: &[u8], headers: &[Header], elf: &mut Elf) -> Result<(), ElfError> {

@@ -7,6 +7,7 @@ use super::bodies::Comparison;
 use super::elf::{Elf, ElfError};
 use super::inventory::Inventory;
 use super::lists::{List, Lists};
+use super::origin::Origin;
 use super::tree::Node;
 use crate::kernel::modules::{ModuleName, ModulesDep};
 
@@ -16,6 +17,7 @@ pub struct Facts {
     pub(super) modules: HashMap<u64, (Vec<u8>, Comparison)>,
     pub(super) elves: HashMap<u64, Result<Elf, ElfError>>,
     pub(super) lists: Lists,
+    pub(super) origins: HashMap<u64, Origin>,
 }
 
 impl Facts {
@@ -24,6 +26,11 @@ impl Facts {
     pub fn module(&self, inventory: &Inventory, node: &Node) -> Option<(&[u8], &Comparison)> {
         let (path, comparison) = self.modules.get(&inventory.content(node)?.entry)?;
         Some((path, comparison))
+    }
+
+    /// Where the file `node` comes from; `None` for modules (see [`module`](Self::module)), and where there is no tree.
+    pub fn origin(&self, inventory: &Inventory, node: &Node) -> Option<&Origin> {
+        self.origins.get(&inventory.content(node)?.entry)
     }
 
     /// What the ELF file `node` says; `None` where it is no ELF file.

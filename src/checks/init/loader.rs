@@ -17,20 +17,20 @@ const OBJECTS_MAX: usize = 2048;
 
 /// A library that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Missing {
+pub(in super::super) struct Missing {
     /// The name that is asked for.
-    pub(super) library: Vec<u8>,
+    pub(in super::super) library: Vec<u8>,
     /// The path of the object that asks.
-    pub(super) asked_by: Vec<u8>,
+    pub(in super::super) asked_by: Vec<u8>,
 }
 
 /// What loading one program comes to.
 #[derive(Debug, Default)]
-pub(super) struct Loaded {
+pub(in super::super) struct Loaded {
     /// What is not there.
-    pub(super) missing: Vec<Missing>,
+    pub(in super::super) missing: Vec<Missing>,
     /// The entries of all objects that are.
-    pub(super) entries: Vec<u64>,
+    pub(in super::super) entries: Vec<u64>,
 }
 
 /// A file that was found: the path it was found by, its entry, what it says.
@@ -49,7 +49,7 @@ struct Link<'a> {
 }
 
 /// The dynamic linker of one machine.
-pub(super) struct Loader<'a> {
+pub(in super::super) struct Loader<'a> {
     inventory: &'a Inventory,
     facts: &'a Facts,
     machine: Machine,
@@ -69,7 +69,11 @@ const MACHINES: [(u16, &str, &str); 6] = [
 ];
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(inventory: &'a Inventory, facts: &'a Facts, machine: Machine) -> Self {
+    pub(in super::super) fn new(
+        inventory: &'a Inventory,
+        facts: &'a Facts,
+        machine: Machine,
+    ) -> Self {
         let of_machine = MACHINES.iter().find(|it| it.0 == machine.number);
         let (lib, triplet) = of_machine.map_or(("lib64", "none"), |it| (it.1, it.2));
         let mut default_dirs: Vec<Vec<u8>> = Vec::new();
@@ -91,7 +95,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Loads the program (or library) at `path`, which says `elf`.
-    pub(super) fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded {
+    pub(in super::super) fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded {
         let mut loaded = Loaded::default();
         let mut links = vec![Link {
             object: Object { path, entry, elf },

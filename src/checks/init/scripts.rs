@@ -165,7 +165,7 @@ fn named<'a>(inventory: &'a Inventory, rules: &'a Rules) -> HashSet<&'a [u8]> {
 
 /// The files that a boot may start, by their paths without links: those that a text names which a boot
 /// reads, those of systemd and udev, and the interpreters of scripts among them.
-pub(super) fn used(inventory: &Inventory) -> HashSet<&[u8]> {
+pub(in super::super) fn used(inventory: &Inventory) -> HashSet<&[u8]> {
     const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
     // The kernel starts the first and the last.
     const NAMES: [&[u8]; 3] = [b"init", b"mount", b"modprobe"];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The libraries that an ELF file opens by `dlopen`, as far as it lists them: notes of the type
-//! `FDO_DLOPEN_METADATA` (systemd since 256, kmod since 34), each a JSON array.
+//! The notes of an ELF file: its build-id, and the libraries that it opens by `dlopen`, as far as it lists
+//! them in notes of the type `FDO_DLOPEN_METADATA` (systemd since 256, kmod since 34), each a JSON array.
 //!
 //! Nothing in them is believed: what is not as described is passed over.
 
@@ -9,6 +9,12 @@ use serde::Deserialize;
 /// The number of the type, and the owner of the notes.
 const DLOPEN: u64 = 0x407c_0c0a;
 const OWNER: &[u8] = b"FDO\0";
+
+/// The type and the owner of the note with the build-id (`NT_GNU_BUILD_ID` of elf.h).
+const BUILD_ID: (u64, &[u8]) = (3, b"GNU\0");
+
+/// The longest build-id (bytes); real ones have 20.
+const BUILD_ID_MAX: usize = 64;
 
 /// The most notes that are read of one file; libsystemd-shared has about 40.
 const NOTES_MAX: usize = 256;
@@ -38,14 +44,10 @@ impl Opened {
     }
 }
 
-/// Reads a segment of notes; `number` reads a number of the file.
-pub(super) fn opened(mut notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened> {
+/// Reads the libraries in a segment of notes; `number` reads a number of the file.
+pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened> {
     let mut found = Vec::new();
-    for _ in 0..NOTES_MAX {
-        let Some(note) = note(notes, &number) else {
-            break;
-        };
-        notes = note.rest;
+    for note in all(notes, number) {
         let text = note.text;
         if note.kind == DLOPEN && note.owner == OWNER && text.len() <= NOTE_MAX {
             let end = text.iter().position(|&byte| byte == 0);
@@ -54,6 +56,23 @@ pub(super) fn opened(mut notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Ope
         }
     }
     found
+}
+
+/// Reads the build-id in a segment of notes.
+pub(super) fn build_id(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Option<Vec<u8>> {
+    let mut notes = all(notes, number);
+    let note = notes.find(|note| (note.kind, note.owner) == BUILD_ID)?;
+    (note.text.len() <= BUILD_ID_MAX).then(|| note.text.to_vec())
+}
+
+/// The notes of a segment.
+fn all<'a>(mut notes: &'a [u8], number: impl Fn(&[u8]) -> u64) -> impl Iterator<Item = Note<'a>> {
+    let next = move || {
+        let found = note(notes, &number)?;
+        notes = found.rest;
+        Some(found)
+    };
+    std::iter::from_fn(next).take(NOTES_MAX)
 }
 
 /// A note, and what follows it.

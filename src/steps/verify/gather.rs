@@ -102,6 +102,9 @@ fn listed(
         root_filesystems: around::root_filesystems(root)?,
         files: BTreeMap::new(),
         dracut_modules: dracut::modules(root)?,
+        has_sources: ["usr/lib/systemd", "usr/lib/dracut"]
+            .into_iter()
+            .any(|dir| root.is_dir(dir).unwrap_or_default()),
         units: if compared {
             around::units(root)?
         } else {

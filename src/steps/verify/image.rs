@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
@@ -14,9 +14,11 @@ use anyhow::{Context, Result, bail};
 use super::super::digest::Digesting;
 use crate::checks::Image;
 use crate::initramfs::{self, Bodies, Entry, Inventory, Kind, Limits, OnDisk, OpenFile, Visitor};
-use crate::kernel::MODULES;
 use crate::kernel::modules::ModuleName;
 use crate::sys::root::{self, Place, Root};
+
+/// Where dracut and its modules are.
+const DRACUT: &str = "usr/lib/dracut";
 
 /// An image, and what its file is, where there is one.
 pub(super) struct Read {
@@ -27,24 +29,24 @@ pub(super) struct Read {
     pub(super) size: Option<u64>,
 }
 
-/// The tree's modules. In an image those of one directory follow each other.
-struct Modules<'r> {
+/// The tree's files. In an image those of one directory follow each other.
+struct Disk<'r> {
     root: &'r Root,
     dir: Option<(Vec<u8>, Option<Place>)>,
 }
 
-impl Modules<'_> {
-    /// The directory `dir`, relative to `usr/lib/modules`.
+impl Disk<'_> {
+    /// The directory `dir`, relative to the root.
     fn place(&mut self, dir: &[u8]) -> Result<Option<&Place>, root::Error> {
         if self.dir.as_ref().is_none_or(|(last, _)| last != dir) {
-            let path = Path::new(MODULES).join(OsStr::from_bytes(dir));
+            let path = Path::new(OsStr::from_bytes(dir));
             self.dir = Some((dir.to_vec(), self.root.open_place(path)?));
         }
         Ok(self.dir.as_ref().and_then(|(_, place)| place.as_ref()))
     }
 }
 
-impl OnDisk for Modules<'_> {
+impl OnDisk for Disk<'_> {
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
         let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
         let (dir, name) = path.split_at(slash);
@@ -54,8 +56,21 @@ impl OnDisk for Modules<'_> {
         let file = file.map_err(io::Error::other)?.flatten();
         Ok(file.map(|(data, meta)| OpenFile {
             size: meta.size,
+            mode: meta.mode,
             data: Box::new(data),
         }))
+    }
+
+    fn dracut_files(&mut self) -> io::Result<Vec<(Vec<u8>, u64)>> {
+        let walked = self.root.walk(DRACUT).map_err(io::Error::other)?;
+        let files = walked
+            .into_iter()
+            .filter(|it| it.meta.kind == root::Kind::File);
+        let files = files.map(|it| {
+            let path = Path::new(DRACUT).join(it.path);
+            (path.into_os_string().into_vec(), it.meta.size)
+        });
+        Ok(files.collect())
     }
 }
 
@@ -102,8 +117,8 @@ pub(super) fn of_tree(
         Err(error) if error.is_denied() => return Ok(Image::Closed(super::why(&error)).into()),
         Err(error) => return Ok(Image::Unreadable(error.to_string()).into()),
     };
-    let mut modules = Modules { root, dir: None };
-    read(file, Some((&mut modules, comparing)), digest).with_context(|| format!("reading /{path}"))
+    let mut disk = Disk { root, dir: None };
+    read(file, Some((&mut disk, comparing)), digest).with_context(|| format!("reading /{path}"))
 }
 
 /// Opens a file of the user's, which is not of a tree.

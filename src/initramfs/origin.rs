@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Compares the files of an image with the files of the tree that they were copied from.
+//!
+//! It must not judge. Its invariant: it holds one file at a time, of at most [`SMALL`] bytes; larger ones are
+//! compared while they stream by.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, Read};
+
+use super::bodies::OnDisk;
+use super::elf::{self, Elf};
+use super::entry::Entry;
+
+/// The largest file (bytes) that is held, so that it can be compared with the files of dracut's modules. The largest
+/// of those, in dracut 110, has 90 KiB.
+const SMALL: u32 = 256 << 10;
+
+/// Bytes that are compared at a time.
+const STEP: usize = 64 << 10;
+
+/// The most files of dracut's modules that one file is compared with.
+const CANDIDATES_MAX: usize = 16;
+
+/// Bytes of an ELF header.
+const ELF_HEADER: usize = 64;
+
+/// Where a file of an image comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file of the tree: its bytes are the same, or an ELF file was stripped.
+    Copy(Source),
+    /// A file of the tree that has other bytes.
+    Differs(Source, Difference),
+    /// The tree's file of that path cannot be read; why.
+    Unread(String),
+    /// The tree has no file that it could be a copy of.
+    Unknown,
+}
+
+impl Origin {
+    /// Bytes of the names in it.
+    pub(super) fn said(&self) -> usize {
+        match self {
+            Self::Copy(source) | Self::Differs(source, _) => {
+                source.path.as_ref().map_or(0, Vec::len)
+            }
+            Self::Unread(why) => why.len(),
+            Self::Unknown => 0,
+        }
+    }
+}
+
+/// A file of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path, relative to the root; `None` if it is that of the entry.
+    pub path: Option<Vec<u8>>,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// How a file differs from its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Difference {
+    /// It ends after that many bytes, which are the source's.
+    Cut(u64),
+    /// It is an ELF file of another build, by its build-id.
+    OtherBuild,
+    /// The first byte that differs is at that offset.
+    Bytes(u64),
+}
+
+/// The files of dracut's modules.
+#[derive(Debug, Default)]
+pub(super) struct DracutFiles {
+    files: Vec<(Vec<u8>, u64)>,
+    by_size: HashMap<u64, Vec<usize>>,
+    by_name: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+impl DracutFiles {
+    /// Takes paths relative to the root, and sizes in bytes.
+    pub(super) fn new(files: Vec<(Vec<u8>, u64)>) -> Self {
+        let mut by_size: HashMap<_, Vec<_>> = HashMap::new();
+        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+        for (number, (path, size)) in files.iter().enumerate() {
+            by_size.entry(*size).or_default().push(number);
+            by_name.entry(name(path)).or_default().push(number);
+        }
+        Self {
+            by_size,
+            by_name,
+            files,
+        }
+    }
+
+    /// The paths of the files of that size.
+    fn of_size(&self, size: u64) -> impl Iterator<Item = &[u8]> {
+        let numbers = self.by_size.get(&size).into_iter().flatten();
+        numbers
+            .take(CANDIDATES_MAX)
+            .map(|&number| self.files[number].0.as_slice())
+    }
+
+    /// The path of the only file with the name of `path`. A hook has its order before its name.
+    fn named(&self, path: &[u8]) -> Option<&[u8]> {
+        let name = name(path);
+        let mut digits = name.iter().take_while(|byte| byte.is_ascii_digit());
+        let order = digits.by_ref().count();
+        let hook = match name.get(order) {
+            Some(b'-') if order > 0 => name.get(order + 1..),
+            _ => None,
+        };
+        let numbers = self.by_name.get(&name).or_else(|| self.by_name.get(hook?));
+        match numbers?.as_slice() {
+            &[number] => Some(self.files[number].0.as_slice()),
+            _ => None,
+        }
+    }
+}
+
+fn name(path: &[u8]) -> Vec<u8> {
+    let name = path.rsplit(|&byte| byte == b'/').next();
+    name.unwrap_or(path).to_vec()
+}
+
+/// Returns the origin of the file `entry`. Shows `body` to `learn` on the way, whole or in part; `held` and `buffer` are
+/// room to work in.
+///
+/// # Errors
+/// Those of `body` and of `learn`.
+pub(super) fn of(
+    entry: &Entry,
+    body: &mut dyn BufRead,
+    disk: &mut dyn OnDisk,
+    dracut: &DracutFiles,
+    (held, buffer): (&mut Vec<u8>, &mut Vec<u8>),
+    learn: impl FnOnce(&mut dyn BufRead) -> io::Result<Option<Loaded>>,
+) -> io::Result<Origin> {
+    let size = u64::from(entry.size);
+    let is_small = entry.size <= SMALL;
+    held.clear();
+    if is_small {
+        elf::take(body, SMALL as usize, held)?;
+    }
+    let mut slice = held.as_slice();
+    let body: &mut dyn BufRead = if is_small { &mut slice } else { body };
+    buffer.resize(STEP, 0);
+    let there = match disk.open(&entry.path) {
+        Ok(Some(there)) => there,
+        Ok(None) => {
+            learn(body)?;
+            return Ok(match is_small {
+                true => of_dracut(entry, held, disk, dracut, buffer),
+                false => Origin::Unknown,
+            });
+        }
+        Err(error) => {
+            learn(body)?;
+            return Ok(Origin::Unread(error.to_string()));
+        }
+    };
+    let source = Source {
+        path: None,
+        mode: there.mode,
+    };
+    let there_size = there.size;
+    let mut beside = Beside::new(body, there.data, buffer);
+    let elf = learn(&mut beside)?;
+    beside.drain()?;
+    let difference = match beside.end(size, there_size, elf.as_ref()) {
+        Ok(None) => return Ok(Origin::Copy(source)),
+        Ok(Some(difference)) => difference,
+        Err(error) => return Ok(Origin::Unread(error.to_string())),
+    };
+    if is_small && let found @ Origin::Copy(_) = of_dracut(entry, held, disk, dracut, buffer) {
+        return Ok(found);
+    }
+    let is_other = || {
+        let elf = elf.filter(|elf| !elf.build_id.is_empty())?;
+        let there = disk.open(&entry.path).ok().flatten()?;
+        let mut data = io::BufReader::new(there.data);
+        let there = elf::read(&mut data, there.size, buffer).ok()?.ok()?;
+        Some(there.build_id != elf.build_id)
+    };
+    Ok(match is_other() {
+        Some(true) => Origin::Differs(source, Difference::OtherBuild),
+        _ => Origin::Differs(source, difference),
+    })
+}
+
+/// The file of a dracut module that `held` is a copy of, by its bytes, or was meant to be, by its name.
+fn of_dracut(
+    entry: &Entry,
+    held: &[u8],
+    disk: &mut dyn OnDisk,
+    dracut: &DracutFiles,
+    buffer: &mut [u8],
+) -> Origin {
+    let mut compared = |path: &[u8]| {
+        let there = disk.open(path).ok().flatten()?;
+        let (size, mode) = (there.size, there.mode);
+        let mut body = held;
+        let mut beside = Beside::new(&mut body, there.data, buffer);
+        beside.drain().ok()?;
+        let difference = beside.end(held.len() as u64, size, None).ok()?;
+        let source = Source {
+            path: Some(path.to_vec()),
+            mode,
+        };
+        Some((source, difference))
+    };
+    if !held.is_empty() {
+        for path in dracut.of_size(held.len() as u64) {
+            if let Some((source, None)) = compared(path) {
+                return Origin::Copy(source);
+            }
+        }
+    }
+    let named = dracut.named(&entry.path).and_then(&mut compared);
+    match named {
+        Some((source, Some(difference))) => Origin::Differs(source, difference),
+        Some((source, None)) => Origin::Copy(source),
+        None => Origin::Unknown,
+    }
+}
+
+/// Shows a body, and compares what is consumed of it with a file of the tree.
+struct Beside<'b> {
+    inner: &'b mut dyn BufRead,
+    there: Box<dyn Read>,
+    buffer: &'b mut [u8],
+    at: u64,
+    /// The bytes of the first [`ELF_HEADER`] ones that differ, a bit for each.
+    header: u64,
+    /// The first byte after those that differs, or has no counterpart.
+    differs: Option<u64>,
+    error: Option<io::Error>,
+}
+
+impl<'b> Beside<'b> {
+    fn new(inner: &'b mut dyn BufRead, there: Box<dyn Read>, buffer: &'b mut [u8]) -> Self {
+        Self {
+            inner,
+            there,
+            buffer,
+            at: 0,
+            header: 0,
+            differs: None,
+            error: None,
+        }
+    }
+
+    /// Consumes the rest.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            let count = self.inner.fill_buf()?.len();
+            if count == 0 {
+                return Ok(());
+            }
+            self.consume(count);
+        }
+    }
+
+    /// Compares the next `amount` bytes.
+    fn compare(&mut self, amount: usize) {
+        let Ok(ready) = self.inner.fill_buf() else {
+            return;
+        };
+        for inside in ready[..amount.min(ready.len())].chunks(self.buffer.len()) {
+            if self.differs.is_some() || self.error.is_some() {
+                return;
+            }
+            let there = &mut self.buffer[..inside.len()];
+            let count = match fill(&mut self.there, there) {
+                Ok(count) => count,
+                Err(error) => {
+                    self.error = Some(error);
+                    return;
+                }
+            };
+            if count < inside.len() || inside != there {
+                let differs = |at: &usize| inside.get(*at) != there[..count].get(*at);
+                let rest = ELF_HEADER
+                    .saturating_sub(self.at as usize)
+                    .min(inside.len());
+                for at in (0..rest).filter(differs) {
+                    self.header |= 1 << (self.at as usize + at);
+                }
+                let first = (rest..inside.len()).find(differs);
+                self.differs = first.map(|at| self.at + at as u64);
+            }
+            self.at += inside.len() as u64;
+        }
+    }
+
+    /// How the files differ: one of `size` bytes, and one of `there` bytes in the tree.
+    fn end(self, size: u64, there: u64, elf: Option<&Loaded>) -> io::Result<Option<Difference>> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let matters = |at: &u64| elf.is_none_or(|elf| *at < elf.end);
+        let header = self.header & !elf.map_or(0, |elf| sections(elf.wide));
+        let differs = match header {
+            0 => self.differs.filter(matters).map(Difference::Bytes),
+            header => Some(Difference::Bytes(header.trailing_zeros().into())),
+        };
+        let is_cut = self.differs.is_none() && size < there && matters(&size);
+        Ok(differs.or(is_cut.then_some(Difference::Cut(size))))
+    }
+}
+
+impl BufRead for Beside<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.compare(amount);
+        self.inner.consume(amount);
+    }
+}
+
+impl Read for Beside<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let ready = self.fill_buf()?;
+        let count = ready.len().min(buf.len());
+        buf[..count].copy_from_slice(&ready[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// Fills `buffer`, as far as there are bytes.
+fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read(&mut buffer[count..]) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
+/// The bytes of an ELF header that `strip` changes, a bit for each: `e_shoff`, `e_shnum`, `e_shstrndx`.
+fn sections(wide: bool) -> u64 {
+    let bits = |from: u64, to: u64| (1_u64 << to).wrapping_sub(1) & !((1 << from) - 1);
+    match wide {
+        true => bits(40, 48) | !((1 << 60) - 1),
+        false => bits(32, 36) | bits(48, 52),
+    }
+}
+
+/// What the comparison needs to know of an ELF file.
+pub(super) struct Loaded {
+    wide: bool,
+    end: u64,
+    build_id: Vec<u8>,
+}
+
+impl From<&Elf> for Loaded {
+    fn from(elf: &Elf) -> Self {
+        Self {
+            wide: elf.machine.wide,
+            end: elf.loaded_end,
+            build_id: elf.build_id.clone(),
+        }
+    }
+}
