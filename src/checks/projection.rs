@@ -4,7 +4,7 @@
 
 mod needed;
 
-use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
+use super::{Answer, Finding, Remedy, Severity, Subject, Tree, listed, show};
 use crate::initramfs::{Difference, Facts, Inventory, Kind, Node, Origin, Source};
 
 /// Files whose bytes `initramfs-intent` and `initramfs-modules` compare, or that a generator of dracut writes.
@@ -22,22 +22,22 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         return Err(Answer::NotApplicable(why.into()));
     }
     let needed = needed::files(inventory, facts);
-    let older = OtherBuilds::of(inventory, facts);
+    let older = Older::of(tree, inventory, facts);
     let mut fatal = Vec::new();
     let mut others = Vec::new();
     for (path, node) in inventory.nodes() {
         let finding = match facts.origin(inventory, node) {
+            // A wrapper in the tree is looked at by `leftovers`.
+            Some(Origin::Differs(_, Difference::OnlyElf)) => continue,
             Some(Origin::Differs(source, difference)) => {
                 let is_other = OTHERS.iter().any(|dir| path.starts_with(dir));
                 if is_other || tree.setups.edits(path) {
                     continue;
                 }
-                let older = older.is_older(path, source, *difference);
                 let finding = differing(path, source, *difference);
-                if older {
-                    finding.only(Severity::Warning)
-                } else {
-                    finding
+                match older.explains(path, source, *difference) {
+                    true => finding.only(Severity::Warning),
+                    false => finding,
                 }
             }
             Some(Origin::Copy(source)) if lost_execution(node, source) => {
@@ -47,6 +47,12 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                     "mode {:04o}, as the tree's has, or it cannot be executed",
                     source.mode
                 );
+                Finding::new(place, found, expected, Remedy::Rebuild)
+            }
+            _ if tree.under_links.contains(path) => {
+                let place = format!("{} in the initramfs", show(path));
+                let found = format!("a link to {}, which is no file inside", show(&node.target));
+                let expected = format!("a copy of the tree's /{}", show(path));
                 Finding::new(place, found, expected, Remedy::Rebuild)
             }
             _ => continue,
@@ -70,25 +76,20 @@ fn lost_execution(node: &Node, source: &Source) -> bool {
 fn differing(path: &[u8], source: &Source, difference: Difference) -> Finding {
     let place = format!("{} in the initramfs", show(path));
     let of = source.path.as_deref().unwrap_or(path);
-    let found = match difference {
-        Difference::Cut(bytes) => format!("only the first {bytes} bytes"),
-        Difference::OtherBuild => "an ELF file of another build".to_owned(),
-        Difference::Bytes(at) => format!("other bytes, from offset {at} on"),
-    };
     let expected = format!("a copy of the tree's /{}", show(of));
-    Finding::new(place, found, expected, Remedy::Rebuild)
+    Finding::new(place, difference.to_string(), expected, Remedy::Rebuild)
 }
 
-/// Where the tree is newer than the image: an upgrade changes all programs of a package together.
-struct OtherBuilds {
-    /// Whether most programs and libraries inside are of another build than the tree's.
+/// What was upgraded in the tree after the image was made. Such an image boots, as long as it is of one piece.
+struct Older {
+    /// Most programs and libraries of the tree are of another build than those inside.
     programs: bool,
-    /// Whether dracut is of another version.
+    /// dracut is of another version.
     dracut: bool,
 }
 
-impl OtherBuilds {
-    fn of(inventory: &Inventory, facts: &Facts) -> Self {
+impl Older {
+    fn of(tree: &Tree, inventory: &Inventory, facts: &Facts) -> Self {
         let mut same = 0;
         let mut other = 0;
         for (_, node) in inventory.nodes() {
@@ -98,18 +99,102 @@ impl OtherBuilds {
                 _ => {}
             }
         }
+        let versions = (inventory.dracut_version(), &tree.dracut_version);
         Self {
             programs: other > same,
-            dracut: false,
+            dracut: matches!(versions, (Some(inside), Some(there)) if inside != *there),
         }
     }
 
-    fn is_older(&self, path: &[u8], source: &Source, difference: Difference) -> bool {
+    fn explains(&self, path: &[u8], source: &Source, difference: Difference) -> bool {
         let is_dracut = source.path.as_deref().unwrap_or(path).starts_with(DRACUT);
         match difference {
             _ if is_dracut => self.dracut,
             Difference::OtherBuild | Difference::Bytes(_) => self.programs,
-            Difference::Cut(_) => false,
+            Difference::Cut(_) | Difference::OnlyElf => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::testing::{Bench, Dynamic};
+    use crate::initramfs::testing::item;
+
+    const CHECK: &str = "initramfs-projection";
+
+    /// A bench with a file and its source.
+    fn bench(path: &str, mode: u32, inside: &[u8], source: &[u8]) -> Bench {
+        let mut bench = Bench::good();
+        bench
+            .inside
+            .insert(path.to_owned(), item(path, 0o100_000 | mode, inside));
+        bench
+            .sources
+            .insert(path.to_owned(), (0o755, source.to_vec()));
+        bench
+    }
+
+    #[test]
+    fn copies_with_other_bytes() {
+        let rules = "usr/lib/udev/rules.d/60-x.rules";
+        let data = "usr/share/x";
+        for (path, mode, inside, source, expected) in [
+            (rules, 0o755, "abc", "abc", None),
+            (rules, 0o755, "ab", "abc", Some("fatal")),
+            (rules, 0o755, "", "abc", Some("fatal")),
+            (rules, 0o755, "abd", "abc", Some("fatal")),
+            (rules, 0o755, "abcd", "abc", Some("fatal")),
+            (rules, 0o644, "abc", "abc", Some("fatal")),
+            (data, 0o755, "ab", "abc", Some("warning")),
+            (data, 0o644, "abc", "abc", Some("warning")),
+            ("etc/x", 0o755, "ab", "abc", None),
+        ] {
+            let found = bench(path, mode, inside.as_bytes(), source.as_bytes()).findings(CHECK);
+            let severity = found.first().and_then(|it| it.split(' ').next());
+            assert_eq!(severity, expected, "{path} {mode:o} {inside}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_dracuts_modules() {
+        let hook = "usr/lib/dracut/hooks/cmdline/30-parse-x.sh";
+        let source = "usr/lib/dracut/modules.d/90x/parse-x.sh";
+        let found = |text: &str| {
+            let mut bench = Bench::good();
+            bench
+                .inside
+                .insert(hook.into(), item(hook, 0o100_644, text.as_bytes()));
+            bench
+                .sources
+                .insert(source.into(), (0o755, b"#!/bin/sh\necho x\n".to_vec()));
+            bench.findings(CHECK)
+        };
+        let whole = found("#!/bin/sh\necho x\n");
+        assert_eq!(whole.len(), 1, "{whole:?}");
+        assert!(whole[0].contains("mode 0755"), "{whole:?}");
+        let cut = found("#!/bin/sh\n");
+        assert!(cut[0].contains("only the first 10 bytes"), "{cut:?}");
+        assert!(cut[0].contains(source), "{cut:?}");
+    }
+
+    #[test]
+    fn a_stripped_program_is_a_copy() {
+        let whole = Dynamic::library("x", &[]).elf();
+        let mut stripped = whole.clone();
+        stripped[40..48].fill(0x11);
+        let path = "usr/lib/udev/rules.d/x";
+        let unstripped = [whole.as_slice(), b"symbols"].concat();
+        assert_eq!(
+            bench(path, 0o755, &stripped, &unstripped).findings(CHECK),
+            [""; 0]
+        );
+        stripped[70] ^= 1;
+        assert_eq!(
+            bench(path, 0o755, &stripped, &unstripped)
+                .findings(CHECK)
+                .len(),
+            1
+        );
     }
 }

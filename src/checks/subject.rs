@@ -130,6 +130,10 @@ pub struct Tree {
     pub os_release: OsRelease,
     /// Whether systemd or dracut are in the tree, of which the files of an initramfs are copies.
     pub has_sources: bool,
+    /// Version of dracut in the tree.
+    pub dracut_version: Option<String>,
+    /// Paths of links in the initramfs that lead to no file there, where the tree has a regular file.
+    pub under_links: BTreeSet<Vec<u8>>,
     /// systemd's units on disk, and those that dracut's modules bring.
     pub units: BTreeSet<String>,
     /// Firmware that the base's initramfs had and this one lacks, with a driver inside that asks

@@ -365,6 +365,8 @@ impl Bench {
             files: BTreeMap::new(),
             dracut_modules: ["base", "ostree"].map(str::to_owned).into(),
             os_release: OsRelease::new("usr/lib/os-release", Ok("ID=fedora\n".into())),
+            dracut_version: None,
+            under_links: Default::default(),
             has_sources: !self.sources.is_empty(),
             units: ["a.service".to_owned()].into(),
             firmware_of: BTreeMap::new(),

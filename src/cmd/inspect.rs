@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 
 use crate::cli::{self, Format, Global};
 use crate::initramfs::{
-    Entry, Inventory, Keep, Kind, Limits, ReadError, ResolveError, Segment, Visitor, read_into,
+    Bodies, Entry, Facts, Inventory, Keep, Kind, Limits, ReadError, ResolveError, Segment, Visitor,
+    read_into,
 };
 use crate::inspect::{self, SegmentEntry, Shown, Summary};
 use crate::report::{Outcome, SCHEMA, tool};
-use crate::steps::verify::open_image;
+use crate::steps::verify::{Disk, open_image};
 use crate::sys::root::Root;
 
 /// Shows the content of an initramfs: segments, kernel, dracut's modules and
@@ -34,6 +35,9 @@ pub struct Args {
     /// List the kernel modules with size, name and path
     #[arg(long, group = "what")]
     pub modules: bool,
+    /// List the origin of all files: the tree (--root), a module of dracut, dracut's own writing, or none
+    #[arg(long, group = "what")]
+    pub origins: bool,
     /// Print the content of the file PATH; links are followed inside the image
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
@@ -56,7 +60,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         diff(&image, &Image::open(other, global)?, global.format)?;
         return Ok(Outcome::Passed);
     }
-    let mut content = image.read_part(false);
+    let root = match args.origins {
+        true => Some(Root::open(&global.root)?),
+        false => None,
+    };
+    let mut content = image.read_beside(root.as_ref(), false);
     match content.failed.take() {
         None => {
             show(args, &image, &content, global.format)?;
@@ -77,6 +85,7 @@ struct Image {
 struct Content {
     segments: Vec<Segment>,
     inventory: Inventory,
+    facts: Facts,
     failed: Option<ReadError>,
 }
 
@@ -106,8 +115,8 @@ impl Image {
         })
     }
 
-    /// Reads the image to its end or to the first error.
-    fn read_part(&self, digests: bool) -> Content {
+    /// Reads the image to its end or to the first error, and compares its files with those of `root`.
+    fn read_beside(&self, root: Option<&Root>, digests: bool) -> Content {
         let limits = Limits::default();
         let keep = Keep {
             digests,
@@ -115,17 +124,30 @@ impl Image {
         };
         let mut inventory = Inventory::keeping(&limits, keep);
         let mut segments = Vec::new();
-        let read = read_into(&self.file, &limits, &mut inventory, &mut segments);
+        let mut disk = root.map(Disk::new);
+        let (read, facts) = match &mut disk {
+            None => {
+                let read = read_into(&self.file, &limits, &mut inventory, &mut segments);
+                (read, Facts::default())
+            }
+            Some(disk) => {
+                let mut bodies = Bodies::new(Some(disk));
+                let visitor = &mut inventory.with(&mut bodies);
+                let read = read_into(&self.file, &limits, visitor, &mut segments);
+                (read, bodies.facts())
+            }
+        };
         Content {
             segments,
             inventory,
+            facts,
             failed: read.err(),
         }
     }
 
     /// Reads the whole image.
     fn read(&self, digests: bool) -> Result<Content> {
-        let mut content = self.read_part(digests);
+        let mut content = self.read_beside(None, digests);
         match content.failed.take() {
             None => Ok(content),
             Some(error) => Err(self.unreadable(error)),
@@ -183,6 +205,13 @@ fn list(args: &Args, content: &Content, out: &mut dyn Write) -> Option<io::Resul
     if args.files {
         return Some(inspect::write_files(&content.inventory, out));
     }
+    if args.origins {
+        return Some(inspect::write_origins(
+            &content.inventory,
+            &content.facts,
+            out,
+        ));
+    }
     args.modules
         .then(|| inspect::write_modules(&content.inventory, out))
 }
@@ -191,6 +220,10 @@ fn list_json(args: &Args, content: &Content, json: &mut Value) -> Result<()> {
     if args.files {
         let files = inspect::files(&content.inventory);
         json["files"] = serde_json::to_value(files).context("writing the result")?;
+    }
+    if args.origins {
+        let origins = inspect::origins(&content.inventory, &content.facts);
+        json["origins"] = serde_json::to_value(origins).context("writing the result")?;
     }
     if args.modules {
         let modules = inspect::modules(&content.inventory);

@@ -5,10 +5,11 @@
 //! compared while they stream by.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use super::bodies::OnDisk;
-use super::elf::{self, Elf};
+use super::elf::{self, Elf, ElfError};
 use super::entry::Entry;
 
 /// The largest file (bytes) that is held, so that it can be compared with the files of dracut's modules. The largest
@@ -66,8 +67,21 @@ pub enum Difference {
     Cut(u64),
     /// It is an ELF file of another build, by its build-id.
     OtherBuild,
+    /// It is an ELF file, and the source is none.
+    OnlyElf,
     /// The first byte that differs is at that offset.
     Bytes(u64),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut(bytes) => write!(f, "only the first {bytes} bytes"),
+            Self::OtherBuild => f.write_str("an ELF file of another build"),
+            Self::OnlyElf => f.write_str("an ELF file, where the tree has another file"),
+            Self::Bytes(at) => write!(f, "other bytes, from offset {at} on"),
+        }
+    }
 }
 
 /// The files of dracut's modules.
@@ -176,17 +190,27 @@ pub(super) fn of(
     if is_small && let found @ Origin::Copy(_) = of_dracut(entry, held, disk, dracut, buffer) {
         return Ok(found);
     }
-    let is_other = || {
-        let elf = elf.filter(|elf| !elf.build_id.is_empty())?;
-        let there = disk.open(&entry.path).ok().flatten()?;
-        let mut data = io::BufReader::new(there.data);
-        let there = elf::read(&mut data, there.size, buffer).ok()?.ok()?;
-        Some(there.build_id != elf.build_id)
+    let difference = match elf {
+        Some(elf) => of_elf(&elf, entry, disk, buffer).unwrap_or(difference),
+        None => difference,
     };
-    Ok(match is_other() {
-        Some(true) => Origin::Differs(source, Difference::OtherBuild),
-        _ => Origin::Differs(source, difference),
-    })
+    Ok(Origin::Differs(source, difference))
+}
+
+/// What can be said better of an ELF file that differs from the tree's.
+fn of_elf(
+    elf: &Loaded,
+    entry: &Entry,
+    disk: &mut dyn OnDisk,
+    buffer: &mut Vec<u8>,
+) -> Option<Difference> {
+    let there = disk.open(&entry.path).ok().flatten()?;
+    let mut data = io::BufReader::new(there.data);
+    match elf::read(&mut data, there.size, buffer).ok()? {
+        Ok(there) if there.build_id != elf.build_id => Some(Difference::OtherBuild),
+        Err(ElfError::Class) => Some(Difference::OnlyElf),
+        _ => None,
+    }
 }
 
 /// The file of a dracut module that `held` is a copy of, by its bytes, or was meant to be, by its name.

@@ -5,7 +5,7 @@
 //! [`Shown`] or [`json::Name`] only, so that none of it reaches a terminal as a control character.
 //!
 //! The map: `summary.rs` (segments, kernel, dracut, what takes the space, told by `space.rs`),
-//! `listing.rs` (names as `ls -l` writes them, kernel modules), `diff.rs` (two images; written by
+//! `listing.rs` (names as `ls -l` writes them, kernel modules), `origins.rs` (where files come from), `diff.rs` (two images; written by
 //! `changes.rs`), `json.rs` (names in JSON), `name.rs` and `text.rs` (names, sizes, dates and
 //! columns for people).
 
@@ -14,6 +14,7 @@ mod diff;
 pub mod json;
 mod listing;
 mod name;
+mod origins;
 mod space;
 mod summary;
 #[cfg(test)]
@@ -24,5 +25,6 @@ pub use changes::write_diff;
 pub use diff::{Changed, Changes, Diff, Item, Names, Side, diff};
 pub use listing::{FileEntry, ModuleEntry, files, modules, write_files, write_modules};
 pub use name::Shown;
+pub use origins::{OriginEntry, Provenance, origins, write_origins};
 pub use space::{Share, Sized, Space};
 pub use summary::{Dracut, Oddity, SegmentEntry, Summary, write_segments, write_summary};

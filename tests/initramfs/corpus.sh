@@ -32,6 +32,15 @@ _corpus_tree() { # _corpus_tree ROOT NAME
     fi
 }
 
+# NAME-whole: the tree NAME, and all files of the root that are in an image, too.
+_corpus_whole() { # _corpus_whole ROOT NAME IMAGE
+    local root=$1 tree=$OUT/trees/$2-whole
+    cp -al "$OUT/trees/$2" "$tree"
+    cpio -it --quiet <"$OUT/images/$3.cpio" | (cd "$root" && while read -r path; do
+        if [[ -f $path || -L $path ]]; then printf '%s\n' "$path"; fi
+    done) | tar -C "$root" --no-recursion -T - -cf - | tar -C "$tree" --skip-old-files --keep-directory-symlink -xf -
+}
+
 _corpus_dracut() { # _corpus_dracut ROOT KVER IMAGE ARG…
     local root=$1 kver=$2 image=$3
     shift 3
@@ -90,6 +99,7 @@ _corpus_trixie() { # _corpus_trixie ROOT
     _corpus_dracut "$root" "$NEW" trixie-new --add ostree
     # The one that most cases change: without what is large and no check looks at.
     _corpus_dracut "$root" "$NEW" trixie-slim --add ostree --omit 'hwdb lvm mdraid crypt nvdimm terminfo'
+    _corpus_whole "$root" trixie-new trixie-slim
     _corpus_rpmdbs "$root"
     _corpus_plain "$root"
     _corpus_tree "$root" trixie-plain
@@ -128,6 +138,7 @@ _corpus_bookworm() { # _corpus_bookworm ROOT
     echo 'omit_dracutmodules+=" lvm mdraid "' >"$root/etc/dracut.conf.d/50-omit.conf"
     _corpus_tree "$root" bookworm-omit
     _corpus_dracut "$root" "$NEW" bookworm-omit --add ostree
+    _corpus_whole "$root" bookworm-omit bookworm-omit
     _corpus_debs "$root" dracut-squash squashfs-tools liblzo2-2
     _corpus_dracut "$root" "$NEW" bookworm-squash --add 'ostree squash'
     # Debian's own initramfs-tools, which dracut's package would push out.
@@ -155,6 +166,7 @@ _corpus_sid() {
     in_root "$root" depmod -a "$NEW"
     _corpus_tree "$root" sid
     _corpus_dracut "$root" "$NEW" sid --add ostree
+    _corpus_whole "$root" sid sid
     _corpus_dracut "$root" "$NEW" sid-squash --add 'ostree squash-squashfs'
     _corpus_dracut "$root" "$NEW" sid-erofs --add 'ostree squash-erofs'
 }
@@ -184,7 +196,7 @@ _corpus_make() {
     done
     if [[ ! -s $OUT/images/sid.cpio ]]; then
         say "corpus: sid cannot be had, going without it (log: $log-sid.log)"
-        rm -rf "$OUT/trees/sid"
+        rm -rf "$OUT"/trees/sid{,-whole}
     fi
     rm -rf "$OUT/sid"
     _corpus_compress

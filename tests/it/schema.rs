@@ -131,6 +131,7 @@ fn every_document_is_documented() {
         (3, &["replace", "/nowhere"]),
         (0, &["inspect", old, "--files"]),
         (0, &["inspect", old, "--modules"]),
+        (0, &["inspect", old, "--origins"]),
         (0, &["inspect", old, "--diff", new]),
         (1, &["inspect", cut, "--files"]),
     ] {

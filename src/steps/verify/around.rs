@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::checks::{self, Baseline, Image, Kmod, OsRelease, is_foreign, plain_firmware};
-use crate::initramfs::Inventory;
+use crate::initramfs::{Inventory, Kind};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleList, ModuleName, unpack};
@@ -96,6 +96,27 @@ pub(super) fn copied(
         }
     }
     Ok(files)
+}
+
+/// Version of dracut in the tree, as it writes it into an image.
+pub(super) fn dracut_version(root: &Root) -> Option<String> {
+    let text = text(root, "usr/lib/dracut/dracut-version.sh").ok()??;
+    let mut lines = text.lines();
+    let version = lines.find_map(|line| line.strip_prefix("DRACUT_VERSION="))?;
+    Some(version.trim_matches(['"', '\'']).to_owned())
+}
+
+/// Links in the initramfs that lead to no file there, where the tree has a regular file.
+pub(super) fn under_links(root: &Root, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
+    let links = inventory
+        .nodes()
+        .filter(|(path, node)| node.kind == Kind::Symlink && inventory.resolve(path).is_err());
+    let is_file = |path: &[u8]| {
+        let meta = root.lstat(OsStr::from_bytes(path)).ok().flatten();
+        meta.is_some_and(|meta| meta.kind == root::Kind::File)
+    };
+    let links = links.map(|(path, _)| path).filter(|path| is_file(path));
+    links.map(<[u8]>::to_vec).collect()
 }
 
 /// Those of the absolute paths that are there.

@@ -105,6 +105,8 @@ fn listed(
         has_sources: ["usr/lib/systemd", "usr/lib/dracut"]
             .into_iter()
             .any(|dir| root.is_dir(dir).unwrap_or_default()),
+        dracut_version: around::dracut_version(root),
+        under_links: BTreeSet::new(),
         units: if compared {
             around::units(root)?
         } else {

@@ -30,12 +30,17 @@ pub(super) struct Read {
 }
 
 /// The tree's files. In an image those of one directory follow each other.
-struct Disk<'r> {
+pub struct Disk<'r> {
     root: &'r Root,
     dir: Option<(Vec<u8>, Option<Place>)>,
 }
 
-impl Disk<'_> {
+impl<'r> Disk<'r> {
+    /// The files of `root`.
+    pub fn new(root: &'r Root) -> Self {
+        Self { root, dir: None }
+    }
+
     /// The directory `dir`, relative to the root.
     fn place(&mut self, dir: &[u8]) -> Result<Option<&Place>, root::Error> {
         if self.dir.as_ref().is_none_or(|(last, _)| last != dir) {
@@ -117,7 +122,7 @@ pub(super) fn of_tree(
         Err(error) if error.is_denied() => return Ok(Image::Closed(super::why(&error)).into()),
         Err(error) => return Ok(Image::Unreadable(error.to_string()).into()),
     };
-    let mut disk = Disk { root, dir: None };
+    let mut disk = Disk::new(root);
     read(file, Some((&mut disk, comparing)), digest).with_context(|| format!("reading /{path}"))
 }
 

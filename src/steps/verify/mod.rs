@@ -10,7 +10,7 @@ mod image;
 mod vmlinuz;
 
 pub use base::{Reading, against, baseline};
-pub use image::open as open_image;
+pub use image::{Disk, open as open_image};
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -128,6 +128,7 @@ pub fn look(
     }
     if let Image::Read { inventory, .. } = &image {
         tree.files = around::copied(root, inventory)?;
+        tree.under_links = around::under_links(root, inventory);
     }
     let answers = answers(kver, Some(&tree), &image, options);
     Ok(Verdict {

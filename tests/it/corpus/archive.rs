@@ -140,6 +140,12 @@ impl Archive {
             .unwrap_or_else(|| panic!("{path} is not in the archive"))
     }
 
+    /// The names of the entries that are UTF-8.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let names = self.entries.iter().map(|entry| entry.name.as_slice());
+        names.filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
     /// The data of an entry.
     #[track_caller]
     pub fn get(&self, path: &str) -> &[u8] {

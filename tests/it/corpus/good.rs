@@ -6,7 +6,7 @@ use std::io::Read;
 use ostree_kernel::initramfs::random_tail;
 
 use super::archive::{Archive, DIR, FILE, PROGRAM};
-use super::broken::never_installed;
+use super::broken::{good_copies, never_installed};
 use super::case::{Case, Kind};
 use super::draft::{Draft, pack};
 use super::products::Base;
@@ -49,6 +49,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = real();
     cases.extend(compressions());
     cases.extend(contents());
+    cases.extend(good_copies());
     cases
 }
 

@@ -15,6 +15,8 @@ pub enum Base {
     TrixieNew,
     /// dracut 106 with `--omit`, in the same tree: what most cases change.
     TrixieSlim,
+    /// The same image, in a tree with all files that are inside.
+    TrixieWhole,
     /// dracut 106; modules neither compressed nor signed.
     TrixiePlain,
     /// dracut 106 and bootc's root set-up on a base without ostree.
@@ -23,10 +25,14 @@ pub enum Base {
     BookwormOld,
     /// dracut 059, the new kernel, with `omit_dracutmodules`.
     BookwormOmit,
+    /// The same image, in a tree with all files that are inside.
+    BookwormWhole,
     /// dracut 059 with its squash module, in the same tree.
     BookwormSquash,
     /// The newest dracut of Debian.
     Sid,
+    /// The same image, in a tree with all files that are inside.
+    SidWhole,
     /// The same with its squash-squashfs module.
     SidSquash,
     /// The same with its squash-erofs module.
@@ -41,13 +47,13 @@ impl Base {
         match self {
             Self::TrixieOld => "trixie-old",
             Self::TrixieNew => "trixie-new",
-            Self::TrixieSlim => "trixie-slim",
+            Self::TrixieSlim | Self::TrixieWhole => "trixie-slim",
             Self::TrixiePlain => "trixie-plain",
             Self::TrixieBootc => "trixie-bootc",
             Self::BookwormOld => "bookworm-old",
-            Self::BookwormOmit => "bookworm-omit",
+            Self::BookwormOmit | Self::BookwormWhole => "bookworm-omit",
             Self::BookwormSquash => "bookworm-squash",
-            Self::Sid => "sid",
+            Self::Sid | Self::SidWhole => "sid",
             Self::SidSquash => "sid-squash",
             Self::SidErofs => "sid-erofs",
             Self::InitramfsTools => "initramfs-tools",
@@ -59,7 +65,7 @@ impl Base {
         let name = self.name();
         match self {
             Self::TrixieOld | Self::BookwormOld | Self::InitramfsTools => format!("{name}.img"),
-            Self::TrixieNew | Self::TrixieSlim => format!("{name}.cpio.zst"),
+            Self::TrixieNew | Self::TrixieSlim | Self::TrixieWhole => format!("{name}.cpio.zst"),
             _ => format!("{name}.cpio"),
         }
     }
@@ -125,7 +131,13 @@ impl Products {
             Base::SidSquash | Base::SidErofs => Base::Sid,
             base => base,
         };
-        self.path("trees").join(base.name())
+        let whole = match base {
+            Base::TrixieWhole => "trixie-new-whole",
+            Base::BookwormWhole => "bookworm-omit-whole",
+            Base::SidWhole => "sid-whole",
+            base => base.name(),
+        };
+        self.path("trees").join(whole)
     }
 
     /// Whether it was made: sid may be out of reach.

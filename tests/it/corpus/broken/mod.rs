@@ -7,11 +7,13 @@ mod format;
 mod kernel;
 mod modules;
 mod programs;
+mod projection;
 mod squash;
 mod system;
 mod units;
 
 pub use drivers::never_installed;
+pub use projection::good as good_copies;
 
 use super::case::{Case, Kind};
 use super::draft::Draft;
@@ -35,6 +37,7 @@ pub fn cases() -> Vec<Case> {
         modules::cases(),
         drivers::cases(),
         programs::cases(),
+        projection::cases(),
         squash::cases(),
         system::cases(),
         units::cases(),

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Files inside that should be copies of the tree's, and are not.
+
+use super::broken;
+use crate::corpus::archive::{FILE, PROGRAM};
+use crate::corpus::case::Case;
+use crate::corpus::draft::Draft;
+use crate::corpus::products::Base::{self, BookwormWhole, SidWhole, TrixieWhole};
+
+const PROJECTION: &str = "initramfs-projection";
+const BOOT: &str = "boot: a mutation of an image that boots";
+
+fn of(name: &str, base: Base, change: fn(&mut Draft)) -> Case {
+    broken(name, base, BOOT, &[PROJECTION], change)
+}
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        of("rules-cut", TrixieWhole, |draft| {
+            cut(draft, "usr/lib/udev/rules.d/60-persistent-storage.rules");
+        }),
+        of("rules-cut-059", BookwormWhole, |draft| {
+            cut(draft, "usr/lib/udev/rules.d/80-drivers.rules");
+        }),
+        of("unit-cut", SidWhole, |draft| {
+            cut(draft, "usr/lib/systemd/system/initrd-switch-root.service");
+        }),
+        of("page-of-zeros", TrixieWhole, |draft| {
+            let path = find(draft, "libsystemd-core-");
+            let mut data = draft.archive().get(&path).to_vec();
+            let half = data.len() / 2;
+            data[half..half + 4096].fill(0);
+            draft.archive().replace(&path, data);
+        }),
+        of("page-of-zeros-059", BookwormWhole, |draft| {
+            let path = find(draft, "libsystemd-shared-");
+            let mut data = draft.archive().get(&path).to_vec();
+            let half = data.len() / 2;
+            data[half..half + 4096].fill(0);
+            draft.archive().replace(&path, data);
+        }),
+        of("libc-of-another-suite", TrixieWhole, |draft| {
+            let path = find(draft, "/libc.so.6");
+            let other = draft.products.tree(BookwormWhole).join(&path);
+            draft.archive().replace(&path, fs_err::read(other).unwrap());
+        }),
+        of("functions-of-dracut-cut", TrixieWhole, |draft| {
+            cut(draft, "usr/lib/dracut-lib.sh");
+        }),
+        of("hook-changed", BookwormWhole, |draft| {
+            let path = find(draft, "-parse-root-opts.sh");
+            let text = String::from_utf8(draft.archive().get(&path).to_vec()).unwrap();
+            let text = text.replacen("root", "toor", 1);
+            draft.archive().replace(&path, text);
+        }),
+    ]
+}
+
+/// Keeps the first half of a file.
+fn cut(draft: &mut Draft, path: &str) {
+    let data = draft.archive().get(path).to_vec();
+    draft.archive().replace(path, &data[..data.len() / 2]);
+}
+
+/// The path of the file inside whose path has that part.
+fn find(draft: &mut Draft, part: &str) -> String {
+    let path = draft.archive().paths().find(|path| path.contains(part));
+    path.unwrap_or_else(|| panic!("no {part} inside"))
+        .to_owned()
+}
+
+/// Differences that matter to no boot.
+pub fn good() -> Vec<Case> {
+    let good = |name, base, special, change: fn(&mut Draft)| {
+        Case::new(
+            crate::corpus::case::Kind::Good,
+            name,
+            base,
+            special,
+            &[],
+            change,
+        )
+    };
+    vec![
+        good(
+            "trixie-whole",
+            TrixieWhole,
+            "dracut 106, in a whole tree",
+            |_| {},
+        ),
+        good(
+            "bookworm-whole",
+            BookwormWhole,
+            "dracut 059, in a whole tree",
+            |_| {},
+        ),
+        good(
+            "sid-whole",
+            SidWhole,
+            "the newest dracut, in a whole tree",
+            |_| {},
+        ),
+        good(
+            "stripped-program",
+            TrixieWhole,
+            "a stripped program: other section headers",
+            |draft| {
+                let path = find(draft, "usr/bin/udevadm");
+                let mut data = draft.archive().get(&path).to_vec();
+                data[40..48].fill(0);
+                data[60..64].fill(0);
+                draft.archive().replace(&path, data);
+            },
+        ),
+        good(
+            "unused-data-differs",
+            TrixieWhole,
+            "a file that no boot reads",
+            |draft| {
+                draft.write("usr/share/doc/note", "one\n");
+                draft.archive().put("usr/share/doc/note", FILE, "another\n");
+            },
+        ),
+        good(
+            "an-addition",
+            BookwormWhole,
+            "a program that the tree does not have",
+            |draft| {
+                draft
+                    .archive()
+                    .put("usr/bin/site", PROGRAM, "#!/bin/sh\nexit 0\n");
+            },
+        ),
+    ]
+}
