@@ -146,6 +146,11 @@ boot: boot-matrix ## the same, then kernels of other shapes, then images of the 
 	@$(BED) boot-shapes
 	@$(BED) boot-corpus
 
+N ?= 40
+.PHONY: truth
+truth: build ## N random mutations (SEED, else the commit): what verify says, and what the kernel does (long)
+	@$(BED) truth $(N) $(SEED)
+
 .PHONY: bench
 bench: build ## what it costs beside what people use today: benches/RESULTS.md (minutes)
 	@$(BED) bench-setup

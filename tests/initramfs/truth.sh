@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# `bed truth`: random single mutations, what `verify` says of them, and real boots. The classes are in truth.py.
+
+_truth_suite() { # _truth_suite TREE DIRECTORY
+    local tree=$1 dir=$2
+    rm -rf "$dir/root"
+    cp -a "$tree" "$dir/root"
+}
+
+# The trees and the disks of two replaced images.
+_truth_suites() {
+    local suite dir
+    local -A case_of=([trixie]=layout [bookworm]=dnf)
+    _corpus_disks
+    for suite in trixie bookworm; do
+        dir=$BOOTS/disks/$suite
+        _entry "$dir" options >"$dir/options"
+        with_image "$(image_of "${case_of[$suite]}")" _truth_suite "$dir"
+    done
+}
+
+# truth NUMBER [SEED]: the seed is the first eight hexadecimal digits of the commit that is judged.
+bed_truth() {
+    local number=${1:?truth NUMBER [SEED]} seed=${2-}
+    seed=${seed:-$(git -C "$TOP" rev-parse --short=8 HEAD)}
+    BOOTS=$BED/boots
+    # (in a process of its own, which gives the lock back)
+    (_truth_suites) >&2
+    mkdir -p "$BED/truth"
+    /usr/bin/python3 "$INITRAMFS/truth.py" --tool "$OSTREE_KERNEL" --store "$BED/truth" --seed "$seed" --number "$number" \
+        --jobs "${BED_JOBS:-2}" "trixie=$BOOTS/disks/trixie" "bookworm=$BOOTS/disks/bookworm"
+}
