@@ -10,8 +10,9 @@ use ostree_kernel::checks::CHECKS;
 use roff::{Roff, bold, italic, roman};
 
 /// Pages of other programs that a reader may want next.
-const SEE_ALSO: [(&str, &str); 7] = [
+const SEE_ALSO: [(&str, &str); 8] = [
     ("ostree-kernel-pitfalls", "7"),
+    ("ostree-kernel-verdict", "7"),
     ("rpm-ostree", "1"),
     ("ostree", "1"),
     ("bootc", "8"),

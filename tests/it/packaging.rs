@@ -114,6 +114,8 @@ fn pages_that_are_referred_to_exist() {
         }
     }
     let version = env!("CARGO_PKG_VERSION");
-    let pitfalls = read("man/ostree-kernel-pitfalls.7");
-    assert!(pitfalls.contains(&format!("\"ostree-kernel {version}\"")));
+    for page in ["pitfalls", "verdict"] {
+        let text = read(&format!("man/ostree-kernel-{page}.7"));
+        assert!(text.contains(&format!("\"ostree-kernel {version}\"")), "{page}");
+    }
 }
