@@ -251,7 +251,7 @@ fn blocked() -> Vec<Case> {
         |draft| {
             draft
                 .args
-                .extend(["--root-fs", "bcachefs"].map(str::to_owned));
+                .extend(["--root-fs", "reiser4"].map(str::to_owned));
         },
     ));
     cases
