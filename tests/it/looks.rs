@@ -270,6 +270,26 @@ fn verify_alone(bed: &Bed, args: &[&str]) -> Ran {
 }
 
 #[test]
+fn inspect_shows_where_files_come_from() {
+    let bed = Bed::new();
+    bed.write("images/old", OLD.initramfs(Fault::None));
+    bed.write("usr/sbin/nvme", "#!/bin/sh\n");
+    bed.write(
+        "usr/lib/systemd/system/ostree-prepare-root.service",
+        "[Unit]\n",
+    );
+    bed.write("usr/bin/systemd", "");
+    bed.remove_if_there("usr/sbin/multipathd");
+    let ran = bed.run(&["inspect", "--origins", "/images/old"]);
+    ran.ends_with(0).prints(&[
+        "generated  usr/lib/dracut/modules.txt\n",
+        "tree       usr/lib/systemd/system/ostree-prepare-root.service\n",
+        "addition   usr/sbin/multipathd\n",
+        "differs    usr/sbin/nvme: an ELF file, where the tree has another file\n",
+    ]);
+}
+
+#[test]
 fn verify_of_a_file() {
     let bed = Bed::new();
     let image = |name: &str, bytes: &[u8]| {

@@ -116,6 +116,9 @@ fn pages_that_are_referred_to_exist() {
     let version = env!("CARGO_PKG_VERSION");
     for page in ["pitfalls", "verdict"] {
         let text = read(&format!("man/ostree-kernel-{page}.7"));
-        assert!(text.contains(&format!("\"ostree-kernel {version}\"")), "{page}");
+        assert!(
+            text.contains(&format!("\"ostree-kernel {version}\"")),
+            "{page}"
+        );
     }
 }
