@@ -168,7 +168,6 @@ install: ## install into DESTDIR and PREFIX; needs `make build` first
 	ln -sf ../../../bin/ostree-kernel $(DESTDIR)$(PREFIX)/libexec/libostree/ext/ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man7 man/*.7
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man7 man/*.7
 	install -D -m 0644 completions/ostree-kernel.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/zsh/site-functions completions/_ostree-kernel
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d completions/ostree-kernel.fish

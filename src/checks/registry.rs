@@ -180,7 +180,7 @@ pub static CHECKS: &[Check] = &[
         name: "initramfs-projection",
         severity: Severity::Fatal,
         about: "every copy of a file of the tree has its bytes and mode",
-        issue: "dracut-ng/dracut-ng#1112",
+        issue: "dracutdevs/dracut#2197",
         compares: false,
         look: projection::projection,
     },

@@ -13,16 +13,19 @@ export GNUPGHOME=$BED/gpg
 
 kver_of() { cat "$BED/kernels/$1.kver"; }
 
-# The newest two of the suites that apt knows, chosen once; BED_OLD and BED_NEW (package names) override.
+# The newest two of the suite's own series, chosen once; BED_OLD and BED_NEW (package names) override. A suite has kernels
+# of newer series, too, which are packed in other ways: tests must not depend on whether apt knows them.
 choose_kernels() {
-    local found=() old new
+    local found=() old new series
     if [[ -z ${BED_OLD:-} && -z ${BED_NEW:-} && -s $BED/kernels/chosen ]]; then
         cat "$BED/kernels/chosen"
         return 0
     fi
-    mapfile -t found < <(apt-cache search --names-only '^linux-image-[0-9].*[0-9]-cloud-amd64$|^linux-image-[0-9].*deb12-cloud-amd64$' |
+    series=$(apt-cache --no-all-versions show linux-image-cloud-amd64 |
+        sed -nE 's/^Depends:.*linux-image-([0-9]+[.][0-9]+)[.].*/\1/p')
+    mapfile -t found < <(apt-cache search --names-only "^linux-image-${series//./[.]}[.].*[0-9]-cloud-amd64\$" |
         awk '{ print $1 }' | sort -V | tail -n 2)
-    ((${#found[@]} == 2)) || die "apt knows fewer than two linux-image-*-cloud-amd64 (apt-get update?)"
+    ((${#found[@]} == 2)) || die "apt knows fewer than two linux-image-$series*-cloud-amd64 (apt-get update?)"
     old=${BED_OLD:-${found[0]}}
     new=${BED_NEW:-${found[1]}}
     [[ $old != "$new" ]] || die "the old and the new kernel are the same: $old"
