@@ -19,9 +19,13 @@ pub(super) fn files<'a>(inventory: &'a Inventory, facts: &'a Facts) -> HashSet<&
     let mut found = used(inventory);
     let is_read = |path: &[u8]| {
         path.ends_with(b"-lib.sh")
-            || WHOLE.iter().any(|dir| path.windows(dir.len()).any(|it| it == *dir))
+            || WHOLE
+                .iter()
+                .any(|dir| path.windows(dir.len()).any(|it| it == *dir))
     };
-    let files = inventory.nodes().filter(|(_, node)| node.kind != Kind::Directory);
+    let files = inventory
+        .nodes()
+        .filter(|(_, node)| node.kind != Kind::Directory);
     found.extend(files.map(|(path, _)| path).filter(|path| is_read(path)));
     let mut loaders = Vec::new();
     let mut entries = HashSet::new();
