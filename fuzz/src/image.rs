@@ -45,7 +45,10 @@ impl OnDisk for Tree {
     }
 
     fn dracut_files(&mut self) -> io::Result<Vec<(Vec<u8>, u64)>> {
-        Ok(vec![(b"usr/lib/dracut/a.ko".to_vec(), MODULE.len() as u64 - 1)])
+        Ok(vec![(
+            b"usr/lib/dracut/a.ko".to_vec(),
+            MODULE.len() as u64 - 1,
+        )])
     }
 }
 

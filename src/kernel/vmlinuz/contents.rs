@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn inner(image: &[u8]) -> Result<Option<String>> {
-        let release = release(image).unwrap();
+        let release = release(image)?;
         inner_release_from(&mut Cursor::new(image), &release)
     }
 
