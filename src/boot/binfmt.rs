@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel's `execve` does with a file: its mode, `#!`, ELF (`fs/exec.c`, `fs/binfmt_script.c`,
+//! The rules of the kernel's `execve`: mode, `#!`, ELF (`fs/exec.c`, `fs/binfmt_script.c`,
 //! `fs/binfmt_elf.c`, v6.12).
 
 use super::show;
@@ -44,7 +44,7 @@ pub enum CannotRun {
     Interpreter {
         /// The interpreter.
         interpreter: Vec<u8>,
-        /// What is wrong with it.
+        /// The fault, in words.
         why: String,
     },
     /// The first line is too long.

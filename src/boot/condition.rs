@@ -20,13 +20,13 @@ const MAKERS: [&[u8]; 4] = [
     b"/tmpfiles.d/",
 ];
 
-/// How often the texts of an image are searched for the name of a file.
+/// Limit of searches of the image's texts for the name of a file.
 const SEARCHES_MAX: u32 = 64;
 
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// What is asked, without `Condition` or `Assert`: `PathExists`.
+    /// The name of the condition without `Condition` or `Assert`: `PathExists`.
     kind: Vec<u8>,
     /// The value, without `|` and `!`; `None` where it is known only at run time.
     parameter: Option<Vec<u8>>,
@@ -39,7 +39,7 @@ pub struct Condition {
     pub(super) path: Vec<u8>,
 }
 
-/// What a line says.
+/// A line of the text, parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
     /// An empty value removes the conditions before it.
@@ -94,7 +94,7 @@ fn is_volatile(path: &[u8]) -> bool {
 /// The conditions of one image.
 pub(super) struct Conditions<'a> {
     inventory: &'a Inventory,
-    /// How often texts may still be searched for a name; without more a condition is undecided.
+    /// The searches of texts that are left; at zero a condition is undecided.
     searches: Cell<u32>,
 }
 

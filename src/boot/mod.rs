@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a boot does with the files of an initramfs, from PID 1 to the switch to the real root.
+//! Follows a boot through the files of an initramfs, from PID 1 to the switch to the real root.
 //!
 //! The rules are those of the programs that run there; each file names the source that it follows. This
 //! room must not judge how bad a fault is. Its invariant: no input makes it panic or takes more than the

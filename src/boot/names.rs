@@ -4,7 +4,7 @@
 /// The longest name (`UNIT_NAME_MAX`).
 const NAME_MAX: usize = 255;
 
-/// How names of units end.
+/// Suffixes of units.
 const TYPES: [&[u8]; 11] = [
     b".service",
     b".socket",

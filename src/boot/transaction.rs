@@ -45,11 +45,11 @@ pub enum Fault {
     Condition(String, Vec<u8>),
     /// An assertion is false, so it fails: the line, and the file that has it.
     Assert(String, Vec<u8>),
-    /// What it runs cannot run: the number of its command.
+    /// Its program cannot be executed: the number of the command.
     Program(usize, CannotRun),
 }
 
-/// What becomes of a unit when it is started.
+/// The outcome of starting a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It starts.
@@ -69,7 +69,7 @@ pub struct Job {
     pub unit: Unit,
     /// The job that leads to it first, and how.
     pub from: Option<(usize, Dependency)>,
-    /// What is wrong with the unit itself.
+    /// The fault of the unit itself.
     pub fault: Option<Fault>,
     state: State,
     /// Its dependencies, as jobs.
@@ -158,7 +158,7 @@ impl Boot {
                 self.jobs[from].edges.push((kind, at));
             }
         }
-        // What is only ordered is no job: these edges are between jobs that are there.
+        // An ordering alone starts no unit: these edges connect jobs that exist.
         for at in 0..self.jobs.len() {
             let ordered = self.jobs[at].unit.dependencies.iter();
             let ordered = ordered.filter(|(kind, _)| is_order(*kind));
@@ -329,7 +329,7 @@ fn is_target(unit: &Unit) -> bool {
     type_of(&unit.name) == b".target"
 }
 
-/// What is wrong with a unit itself.
+/// Returns the fault of a unit itself.
 fn fault(
     unit: &Unit,
     inventory: &Inventory,

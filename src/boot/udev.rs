@@ -60,7 +60,7 @@ const KEYS: [(&[u8], Option<bool>); 28] = [
 pub struct Token {
     /// The key.
     pub key: Vec<u8>,
-    /// What stands in braces.
+    /// The attribute in braces.
     pub attribute: Option<Vec<u8>>,
     /// `==`, `!=`, `=`, `+=`, `-=`, `:=`.
     pub operator: &'static [u8],

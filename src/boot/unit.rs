@@ -8,7 +8,7 @@ use super::condition::{Condition, Parsed};
 use super::names::{expand, is_unit, type_of};
 use super::unit_file::{Assignment, UnitFile};
 
-/// How a unit refers to another one.
+/// A kind of reference from one unit to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dependency {
     /// It fails with the other one: `Requires=`, `Requisite=`, `BindsTo=`.
@@ -23,7 +23,7 @@ pub enum Dependency {
     Starts,
 }
 
-/// What came of loading a unit.
+/// The result of loading a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Load {
     /// It is there.
@@ -68,7 +68,7 @@ pub struct Unit {
     pub dependencies: Vec<(Dependency, Vec<u8>)>,
     pub(super) conditions: Vec<Condition>,
     pub(super) asserts: Vec<Condition>,
-    /// What it runs to start.
+    /// The commands that start it.
     pub commands: Vec<Command>,
     /// A file whose empty assignment removed all commands of the files before it.
     pub reset: Option<Vec<u8>>,

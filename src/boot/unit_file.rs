@@ -21,7 +21,7 @@ pub(super) struct Assignment<'a> {
     pub(super) value: Cow<'a, [u8]>,
 }
 
-/// What a file says.
+/// The content of a unit file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct UnitFile<'a> {
     pub(super) assignments: Vec<Assignment<'a>>,

@@ -157,7 +157,7 @@ fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
     conf
 }
 
-/// What dracut makes of `rd.driver.blacklist=` before udev starts (`parse-kernel.sh` of kernel-modules).
+/// Reads `rd.driver.blacklist=` as dracut does before udev starts (`parse-kernel.sh` of kernel-modules).
 fn blacklist(cmdline: &[u8]) -> Vec<u8> {
     let words = cmdline.split(u8::is_ascii_whitespace);
     let lists = words.filter_map(|word| word.strip_prefix(b"rd.driver.blacklist="));

@@ -41,7 +41,7 @@ pub enum Vmlinuz {
     Differs {
         /// Its name, version and so on.
         package: String,
-        /// What is inside.
+        /// The kernel inside.
         inner: Inner,
     },
     /// No package has a digest of it.
@@ -64,11 +64,11 @@ pub enum Inner {
 pub struct OtherModule {
     /// Its path, relative to the kernel's directory.
     pub path: Vec<u8>,
-    /// What it is, or why it is no module.
+    /// The module's state, or why the file is no module.
     pub state: Result<ModuleState, String>,
 }
 
-/// What a module that its package did not bring is.
+/// The state of a module that differs from its package's.
 #[derive(Debug, Clone)]
 pub struct ModuleState {
     /// Whether it has a signature.

@@ -191,7 +191,7 @@ pub fn ostree(subject: &Subject) -> Looked {
     Ok(findings)
 }
 
-/// What ostree-prepare-root does not take of its configuration.
+/// Settings that ostree-prepare-root does not accept.
 fn configuration(inventory: &Inventory) -> Vec<Finding> {
     let conf = PrepareRoot::read(|path| inventory.data(path.as_bytes()));
     let wrong = conf.wrong.into_iter().map(|(path, found, expected)| {

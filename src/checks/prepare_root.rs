@@ -39,7 +39,7 @@ pub(super) struct PrepareRoot {
     pub(super) composefs: Composefs,
     /// The file with the key by which the commit has to be signed.
     pub(super) key: Option<String>,
-    /// What ends the boot: the file, what is found there, what is expected.
+    /// A setting that ends the boot: the file, the value found there, the value expected.
     pub(super) wrong: Vec<(&'static str, String, &'static str)>,
 }
 

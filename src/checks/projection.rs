@@ -80,7 +80,7 @@ fn differing(path: &[u8], source: &Source, difference: Difference) -> Finding {
     Finding::new(place, difference.to_string(), expected, Remedy::Rebuild)
 }
 
-/// What was upgraded in the tree after the image was made. Such an image boots, as long as it is of one piece.
+/// Upgrades of the tree after the image was made. Such an image boots, as long as all its files are of one version.
 struct Older {
     /// Most programs and libraries of the tree are of another build than those inside.
     programs: bool,

@@ -51,7 +51,7 @@ const BOOTC: Goal = Goal {
     what: "bootc's set-up of the root",
 };
 
-/// What one boot starts, and which of it no boot does without.
+/// The units that a boot starts, and those that it cannot do without.
 pub(super) struct Booted {
     pub(super) boot: Boot,
     /// The jobs without which the root is not reached.
@@ -160,7 +160,7 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// What cannot run is found by `initramfs-init`, a missing release file by `initramfs-ostree`.
+/// Programs that cannot run are found by `initramfs-init`, a missing release file by `initramfs-ostree`.
 fn is_of_others(fault: &Fault, inventory: &Inventory) -> bool {
     match fault {
         Fault::Program(..) => true,

@@ -27,7 +27,7 @@ const FIELDS_MAX: usize = 64 << 10;
 /// 0.3 MiB.
 const SAID_MAX: u64 = 8 << 20;
 
-/// What is kept, in an error.
+/// Names the budget in an error.
 const SAID: &str = "what its modules and programs say is";
 
 /// Bytes that all modules may unpack to, together. As many as an image itself may have: those of a

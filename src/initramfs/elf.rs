@@ -85,7 +85,7 @@ pub struct Elf {
     pub runpath: Option<Vec<u8>>,
     /// What it says that it opens at run time.
     pub opened: Vec<Opened>,
-    /// What its linker, or its packager, calls this build; empty if it has none.
+    /// The build-id of its linker or packager; empty if it has none.
     pub build_id: Vec<u8>,
     /// Where the last segment that is loaded ends in the file. `strip` changes nothing before that but the
     /// header's fields about sections.

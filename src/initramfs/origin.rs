@@ -60,7 +60,7 @@ pub struct Source {
     pub mode: u32,
 }
 
-/// How a file differs from its source.
+/// A difference between a file and its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
     /// It ends after that many bytes, which are the source's.
@@ -197,7 +197,7 @@ pub(super) fn of(
     Ok(Origin::Differs(source, difference))
 }
 
-/// What can be said better of an ELF file that differs from the tree's.
+/// Returns a more precise difference for an ELF file.
 fn of_elf(
     elf: &Loaded,
     entry: &Entry,
@@ -318,7 +318,7 @@ impl<'b> Beside<'b> {
         }
     }
 
-    /// How the files differ: one of `size` bytes, and one of `there` bytes in the tree.
+    /// Returns the difference between the file, of `size` bytes, and the tree's, of `there` bytes.
     fn end(self, size: u64, there: u64, elf: Option<&Loaded>) -> io::Result<Option<Difference>> {
         if let Some(error) = self.error {
             return Err(error);
@@ -378,7 +378,7 @@ fn sections(wide: bool) -> u64 {
     }
 }
 
-/// What the comparison needs to know of an ELF file.
+/// The facts about an ELF file that its comparison needs.
 pub(super) struct Loaded {
     wide: bool,
     end: u64,

@@ -76,7 +76,7 @@ pub struct OriginEntry {
     /// The file that it was compared with, relative to the root, if that has another path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Name>,
-    /// How it differs, or why its counterpart cannot be read.
+    /// The difference, or why its counterpart cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

@@ -219,7 +219,7 @@ pub enum Refusal {
         "--kver says {expected}, and {package} holds the kernel {found}. Correct --kver, or give the other RPMs"
     )]
     OtherKver {
-        /// What the user typed.
+        /// The option as the user typed it.
         expected: Kver,
         /// What the header says.
         found: Kver,

@@ -25,7 +25,7 @@ use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, depmod, dracut};
 
-/// How many different lines of depmod about files that it cannot read are kept.
+/// Limit of the different lines of depmod that are kept about files that it cannot read.
 const FAILURES_KEPT: usize = 5;
 
 /// What dracut's log says about the initramfs that the initramfs itself does not show.
@@ -231,7 +231,7 @@ pub fn prove(
     })
 }
 
-/// What depmod's lines say.
+/// Facts from depmod's lines.
 #[derive(Default)]
 struct DepmodLog {
     /// Modules that cannot be loaded.
@@ -240,7 +240,7 @@ struct DepmodLog {
     failures: Vec<String>,
 }
 
-/// What is to be done before dracut is asked for anything.
+/// The work before dracut runs.
 fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog> {
     let root = exec.root();
     workspace.remove_tmp()?;

@@ -82,7 +82,7 @@ pub fn programs_of(name: &str) -> Vec<&str> {
     }
 }
 
-/// What arguments for dracut ask for by name.
+/// Names that arguments for dracut ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The command that compresses; the last one counts.

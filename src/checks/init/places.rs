@@ -15,7 +15,7 @@ const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "sysroot"];
 /// The program by which the kernel asks for a file system's driver (`CONFIG_MODPROBE_PATH`).
 const MODPROBE: &[u8] = b"/sbin/modprobe";
 
-/// What is wrong with them.
+/// Returns findings about directories that a boot takes for granted.
 pub(super) fn wrong(inventory: &Inventory, facts: &Facts, kver: &Kver) -> Vec<Finding> {
     let mut findings: Vec<_> = MOUNT_POINTS
         .into_iter()
@@ -73,7 +73,7 @@ fn modprobe(inventory: &Inventory, facts: &Facts) -> Option<Finding> {
     );
     let remedy = Remedy::ThenRebuild("install the package that has it (kmod)");
     let place = "sbin/modprobe in the initramfs";
-    // What is mounted first may be built in, and udev loads by libkmod.
+    // The first file systems may be built in, and udev loads modules by libkmod.
     let finding = Finding::new(place, why.to_string(), expected, remedy);
     Some(finding.only(Severity::Warning))
 }

@@ -95,7 +95,7 @@ fn of_env(line: &[u8]) -> Option<&[u8]> {
     words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))
 }
 
-/// What is wrong with the program by which a script `/init` replaces itself: nothing comes after it.
+/// Returns the fault of the program that a script `/init` executes last, in place of itself.
 pub(super) fn last_act_of_init(
     inventory: &Inventory,
     facts: &Facts,

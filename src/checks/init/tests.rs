@@ -11,7 +11,7 @@ const REACHING: &str = "usr/lib/systemd/system/initrd.target.d/site.conf";
 
 fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
     let mut bench = Bench::good();
-    // What a text names is used.
+    // A file that a text names counts as used.
     bench.put("usr/lib/dracut/hooks/cmdline/01-site.sh", b"a; true\n");
     break_it(&mut bench);
     bench.findings(CHECK)

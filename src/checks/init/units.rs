@@ -44,7 +44,7 @@ pub(super) fn that_cannot_start(
     let mut findings = missing(inventory, facts);
     let mut said = BTreeSet::new();
     let jobs = booted.boot.jobs.iter().enumerate();
-    // What is fatal comes first, so that it is not said as a warning.
+    // Fatal findings come first: a later one of the same path is left out.
     let (needed, others): (Vec<_>, Vec<_>) = jobs.partition(|(at, _)| booted.needed.contains(at));
     for (at, job) in needed.into_iter().chain(others) {
         let is_needed = booted.needed.contains(&at);

@@ -35,7 +35,7 @@ pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result
     }
 }
 
-/// How a module's signature ends (`MODULE_SIG_STRING`).
+/// The end of a module's signature (`MODULE_SIG_STRING`).
 const SIGNATURE_END: &[u8] = b"~Module signature appended~\n";
 
 /// Returns an unpacked module without the signature that is appended to it; `None` where there is none.

@@ -9,7 +9,7 @@ use super::payload::{self, Codec};
 use super::pe::Pe;
 use super::{Format, MAX_DECODED, Release, Result, VmlinuzError, decoded, scan};
 
-/// How many places where compressed data could begin are tried in an image whose header does not name the place.
+/// Limit of the places that are tried as the start of compressed data where the header does not name it.
 const MAX_TRIES: usize = 16;
 
 /// Returns the release string in the banner of the kernel inside the image, whose [`Release`] was read before. `None`
@@ -42,7 +42,7 @@ fn inner<R: Read + Seek>(image: &mut Image<'_, R>, release: &Release) -> Result<
             whole(image, data.codec, data.offset, data.size).map(|(kver, _)| Some(kver))
         }
         Format::S390 | Format::ElfWrapper => searched(image),
-        // What was read of these is the kernel itself, to the end of its checksum.
+        // Of these the kernel itself was read, to the end of its checksum.
         Format::Image | Format::ImageGzip | Format::Elf => Ok(Some(release.kver.clone())),
         Format::Uki => Ok(None),
     }

@@ -22,7 +22,7 @@ pub(super) struct Pe {
 pub(super) struct Certificates {
     /// Where it is, in bytes from the start.
     pub(super) offset: u64,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub(super) size: u64,
     /// The header's field that names its place.
     pub(super) entry: Range<u64>,

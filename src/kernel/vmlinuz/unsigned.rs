@@ -14,14 +14,14 @@ const PADDING: usize = 7;
 /// Bytes that are read at a time.
 const STEP: usize = 64 << 10;
 
-/// What a signature has changed in an image.
+/// The changes that a signature makes to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     /// Fields that are zero without it.
     blank: Vec<Range<u64>>,
     /// Where it begins, in bytes from the start: everything from there on belongs to it.
     start: u64,
-    /// How many bytes before it may be padding.
+    /// Number of bytes before it that may be padding.
     padding: usize,
 }
 

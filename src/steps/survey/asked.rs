@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the user asks for and the tree cannot give. dracut would say so after the packages are replaced.
+//! Finds requests of the user that the tree cannot fulfil. dracut would say so after the packages are replaced.
 
 use std::collections::BTreeSet;
 

@@ -19,7 +19,7 @@ const BUILDERS: [&str; 2] = ["-rpmostree.install", "-dracut.install"];
 /// Where dracut is.
 const DRACUT: [&str; 2] = ["usr/bin/dracut", "usr/sbin/dracut"];
 
-/// What every dracut has in its text.
+/// A text that every version of dracut contains.
 const DRACUT_NAME: &[u8] = b"dracut";
 
 /// The treefile of the base.

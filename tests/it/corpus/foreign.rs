@@ -104,7 +104,7 @@ fn unxz(bytes: &[u8]) -> Vec<u8> {
 
 type Change = fn(&Foreign);
 
-/// What breaks a tree, and a check that finds it.
+/// A change that breaks a tree, and the check that finds it.
 const BROKEN: [(&str, &str, Change); 3] = [
     (
         "vmlinuz-of-another-architecture",

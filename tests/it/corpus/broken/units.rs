@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What systemd starts from initrd.target to the real root: units that are masked, overridden, cut, or wait
+//! Units that systemd starts from initrd.target to the real root, and that are masked, overridden, cut, or wait
 //! for each other, and programs that are not executable.
 
 use super::broken;
@@ -268,7 +268,7 @@ fn rules() -> Vec<Case> {
     ]
 }
 
-/// What the kernel makes of `#!`, and the last act of a shell's `/init`.
+/// `#!` lines that the kernel does not accept, and the last command of a shell's `/init`.
 fn scripts() -> Vec<Case> {
     let of = |name: &str, change: fn(&mut Draft)| broken(name, TrixieSlim, BOOTED, &[INIT], change);
     vec![
@@ -330,7 +330,7 @@ fn places() -> Vec<Case> {
     ]
 }
 
-/// What ostree-prepare-root does not take.
+/// Settings that ostree-prepare-root does not accept.
 fn configuration() -> Vec<Case> {
     const CONF: &str = "usr/lib/ostree/prepare-root.conf";
     let of = |name: &str, text: &'static str| {
