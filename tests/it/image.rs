@@ -108,12 +108,14 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
     }
     let mut file = |path: &str, mode, bytes: &[u8]| items.push((path.into(), mode, bytes.into()));
     file("lib", LINK, b"usr/lib");
+    file("sbin", LINK, b"usr/sbin");
     file("init", LINK, b"usr/bin/systemd");
     file("usr/bin/systemd", FILE, elf);
     file("etc/initrd-release", FILE, b"ID=test\n");
     file("usr/lib/dracut/modules.txt", FILE, MODULES);
     file("usr/sbin/multipathd", FILE, elf);
     file("usr/sbin/nvme", FILE, elf);
+    file("usr/sbin/modprobe", FILE, elf);
     file("usr/lib/dracut/dracut-059", FILE, b"");
     if fault != Fault::NoOstree {
         file("usr/lib/ostree/ostree-prepare-root", FILE, elf);

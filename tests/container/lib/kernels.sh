@@ -13,6 +13,8 @@ export GNUPGHOME=$BED/gpg
 
 kver_of() { cat "$BED/kernels/$1.kver"; }
 
+_upstream() { apt-cache --no-all-versions show "$1" | sed -nE 's/^Version: ([^-]*).*/\1/p'; }
+
 # The newest two of the suite's own series, chosen once; BED_OLD and BED_NEW (package names) override. A suite has kernels
 # of newer series, too, which are packed in other ways: tests must not depend on whether apt knows them.
 choose_kernels() {
@@ -24,10 +26,14 @@ choose_kernels() {
     series=$(apt-cache --no-all-versions show linux-image-cloud-amd64 |
         sed -nE 's/^Depends:.*linux-image-([0-9]+[.][0-9]+)[.].*/\1/p')
     mapfile -t found < <(apt-cache search --names-only "^linux-image-${series//./[.]}[.].*[0-9]-cloud-amd64\$" |
-        awk '{ print $1 }' | sort -V | tail -n 2)
-    ((${#found[@]} == 2)) || die "apt knows fewer than two linux-image-$series*-cloud-amd64 (apt-get update?)"
-    old=${BED_OLD:-${found[0]}}
-    new=${BED_NEW:-${found[1]}}
+        awk '{ print $1 }' | sort -rV)
+    ((${#found[@]})) || die "apt knows no linux-image-$series*-cloud-amd64 (apt-get update?)"
+    new=${BED_NEW:-${found[0]}}
+    # The RPMs have the upstream version, so it must differ.
+    for old in "${found[@]:1}"; do
+        [[ $(_upstream "$old") == $(_upstream "$new") ]] || break
+    done
+    old=${BED_OLD:-$old}
     [[ $old != "$new" ]] || die "the old and the new kernel are the same: $old"
     printf '%s %s\n' "$old" "$new" | tee "$BED/kernels/chosen"
 }
