@@ -74,7 +74,9 @@ impl<'a> Modprobe<'a> {
 
     /// The file by which each device that the driver serves leads elsewhere: `alias virtio:* off`.
     fn devices_led_away(&self, name: &ModuleName) -> Option<&str> {
+        // The alias of a device has its bus before a colon; others, such as `fs-xfs`, are not udev's.
         let own = self.aliases?.iter().filter(|(_, module)| *module == name);
+        let own = own.filter(|(pattern, _)| pattern.contains(&b':'));
         let mut first = None;
         for (pattern, _) in own {
             // A device of that pattern.

@@ -84,10 +84,12 @@ for link in ("bin", "sbin", "lib", "lib64"):
 add("usr/lib/systemd/systemd", "usr/lib/systemd/systemd-journald", "usr/lib/systemd/systemd-modules-load", "usr/lib/systemd/systemd-shutdown",
     "usr/lib/systemd/systemd-sysctl", "usr/lib/systemd/systemd-fsck", "usr/lib/systemd/systemd-makefs", "usr/lib/systemd/systemd-udevd", "usr/lib/systemd/systemd-executor", "usr/lib/systemd/systemd-sysroot-fstab-check",
     "usr/lib/systemd/system-generators/systemd-fstab-generator", "usr/lib/systemd/system/initrd*", "usr/lib/systemd/system/systemd-udev*",
-    "usr/lib/systemd/system/systemd-journald*", "usr/lib/systemd/system/systemd-modules-load.service", "usr/lib/systemd/system/*.target", "usr/lib/systemd/system/*.slice",
+    "usr/lib/systemd/system/*.wants/systemd-udev*", "usr/lib/systemd/system/systemd-journald*", "usr/lib/systemd/system/systemd-modules-load.service", "usr/lib/systemd/system/*.target", "usr/lib/systemd/system/*.slice",
     "usr/bin/systemctl", "usr/bin/udevadm", "usr/bin/kmod", "usr/bin/bash", "usr/bin/sh", "usr/bin/mount", "usr/bin/umount", "usr/sbin/switch_root", "usr/sbin/modprobe",
     "usr/bin/true", "usr/bin/echo", "usr/bin/systemd-tmpfiles", "usr/lib/udev/**/*", "usr/lib/ostree/ostree-prepare-root", "usr/lib/ostree/prepare-root.conf", "usr/lib/modprobe.d/*")
 
+# udev opens it at run time.
+real(libraries["libkmod.so.2"])
 for rules in ("usr/lib/systemd/system/ostree-prepare-root.service",):
     real(tree / rules)
 

@@ -38,7 +38,9 @@ fn no_program_of_the_tree_is_started() {
             bed.remove_if_there(&format!("usr/bin/{name}"));
             bed.program(
                 &format!("usr/bin/{name}"),
-                "#!/usr/bin/busybox sh\n/usr/bin/busybox echo ran >>/stub/mark\n",
+                &format!(
+                    "#!/usr/bin/busybox sh\n# {name}\n/usr/bin/busybox echo ran >>/stub/mark\n"
+                ),
             );
         }
         for command in looking(&bed) {
