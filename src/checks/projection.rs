@@ -40,7 +40,9 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                     false => finding,
                 }
             }
-            Some(Origin::Copy(source)) if lost_execution(node, source) => {
+            Some(Origin::Copy(source))
+                if lost_execution(node, source) && !is_library(inventory, facts, node) =>
+            {
                 let place = format!("{} in the initramfs", show(path));
                 let found = format!("a file of mode {:04o}", node.mode & 0o7777);
                 let expected = format!(
@@ -71,6 +73,12 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 /// Whether a program was made a file that is none.
 fn lost_execution(node: &Node, source: &Source) -> bool {
     node.kind == Kind::File && source.mode & 0o111 != 0 && node.mode & 0o111 == 0
+}
+
+/// Whether the file is loaded and not executed, so that its mode does not matter.
+fn is_library(inventory: &Inventory, facts: &Facts, node: &Node) -> bool {
+    let elf = facts.elf(inventory, node);
+    elf.is_some_and(|elf| elf.as_ref().is_ok_and(|elf| elf.interpreter.is_none()))
 }
 
 fn differing(path: &[u8], source: &Source, difference: Difference) -> Finding {

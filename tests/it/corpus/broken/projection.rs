@@ -16,15 +16,23 @@ fn of(name: &str, base: Base, change: fn(&mut Draft)) -> Case {
 
 pub fn cases() -> Vec<Case> {
     vec![
-        of("rules-cut", TrixieWhole, |draft| {
-            cut(draft, "usr/lib/udev/rules.d/60-persistent-storage.rules");
-        }),
+        broken(
+            "rules-cut",
+            TrixieWhole,
+            BOOT,
+            &[PROJECTION, "initramfs-init"],
+            |draft| cut(draft, "usr/lib/udev/rules.d/60-persistent-storage.rules"),
+        ),
         of("rules-cut-059", BookwormWhole, |draft| {
             cut(draft, "usr/lib/udev/rules.d/80-drivers.rules");
         }),
-        of("unit-cut", SidWhole, |draft| {
-            cut(draft, "usr/lib/systemd/system/initrd-switch-root.service");
-        }),
+        broken(
+            "unit-cut",
+            SidWhole,
+            BOOT,
+            &[PROJECTION, "initramfs-units"],
+            |draft| cut(draft, "usr/lib/systemd/system/initrd-switch-root.service"),
+        ),
         of("page-of-zeros", TrixieWhole, |draft| {
             let path = find(draft, "libsystemd-core-");
             let mut data = draft.archive().get(&path).to_vec();
@@ -48,9 +56,9 @@ pub fn cases() -> Vec<Case> {
             cut(draft, "usr/lib/dracut-lib.sh");
         }),
         of("hook-changed", BookwormWhole, |draft| {
-            let path = find(draft, "-parse-root-opts.sh");
-            let text = String::from_utf8(draft.archive().get(&path).to_vec()).unwrap();
-            let text = text.replacen("root", "toor", 1);
+            let path = find(draft, "dracut/hooks/cmdline/");
+            let mut text = draft.archive().get(&path).to_vec();
+            text.extend(b"exit 1\n");
             draft.archive().replace(&path, text);
         }),
     ]
