@@ -44,8 +44,9 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     findings.extend(init);
     findings.extend(scripts::last_act_of_init(inventory, facts, &REMEDY));
+    let used = used(inventory);
     if let Some(machine) = machine {
-        findings.extend(libraries(inventory, facts, machine));
+        findings.extend(libraries(inventory, facts, machine, &used));
     }
     if inventory.root_image().is_none() {
         findings.extend(promised::not_kept(inventory));
@@ -55,7 +56,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     findings.extend(squash::without_end(inventory));
     findings.extend(rules::rules(subject, inventory));
     findings.extend(listed(units::that_cannot_start(subject, inventory, facts)));
-    let mut others = damaged(inventory, facts);
+    let mut others = damaged(inventory, facts, &used);
     others.extend(scripts::that_cannot_run(inventory, facts, &REMEDY));
     let (fatal, notes): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| it.milder.is_none());
     findings.extend(listed(fatal));
@@ -122,11 +123,16 @@ fn other_machine(
     (!runs).then(|| wrong(found, &format!("one for the kernel's {arch} ({number})")))
 }
 
-/// Libraries that programs ask for and that are not there; notes where no program comes to it.
-fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Finding> {
+/// Libraries that programs ask for and that are not there: warnings where no program of `used` asks for them, notes where
+/// no program does.
+fn libraries(
+    inventory: &Inventory,
+    facts: &Facts,
+    machine: Machine,
+    used: &HashSet<&[u8]>,
+) -> Vec<Finding> {
     let loader = Loader::new(inventory, facts, machine);
     let (programs, others) = files(inventory, facts, machine);
-    let used = scripts::used(inventory);
     let of_used =
         |finding: Finding, programs: &[&[u8]]| match programs.iter().any(|it| used.contains(it)) {
             true => finding,
@@ -195,8 +201,7 @@ fn libraries(inventory: &Inventory, facts: &Facts, machine: Machine) -> Vec<Find
 
 /// ELF files that are not whole. Of a library a program that needs it tells, as of one that is not
 /// there.
-fn damaged(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
-    let used = scripts::used(inventory);
+fn damaged(inventory: &Inventory, facts: &Facts, used: &HashSet<&[u8]>) -> Vec<Finding> {
     let finding = |(path, node): (&[u8], &Node)| {
         let Err(error) = facts.elf(inventory, node)? else {
             return None;

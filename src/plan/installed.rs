@@ -31,8 +31,8 @@ pub fn installed(rpmdb: Rpmdb) -> Vec<Installed> {
     rpmdb.into_packages().into_iter().map(installed).collect()
 }
 
-/// What kernel packages and packages of their build (kernel-tools) provide, what packages that require
-/// something of that provide, and so on: the names by which the exchange of a kernel may reach a package.
+/// Returns the names by which the exchange of a kernel may reach a package: the capabilities of kernel packages and of
+/// packages of their build (kernel-tools), those of packages that require one of these, and so on.
 fn names_of_kernels(records: &[Record]) -> BTreeSet<String> {
     let build = |it: &Record| (it.nevra.version.clone(), it.nevra.release.clone());
     let owners = records.iter().filter(|it| it.kernels().next().is_some());

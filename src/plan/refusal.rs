@@ -264,7 +264,7 @@ pub enum Refusal {
         "the compressor \"{command}\" cannot be used: {why}. dracut would take another one, or fail after the packages are replaced. Correct --compress{}", compressors(.there)
     )]
     NoCompressor {
-        /// What the user typed.
+        /// The option as the user typed it.
         command: String,
         /// The reason.
         why: String,
