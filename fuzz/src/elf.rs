@@ -29,7 +29,7 @@ pub fn elf(bytes: &[u8]) {
     let mut inventory = Inventory::new(&limits);
     read(image.as_slice(), &limits, &mut inventory.with(&mut bodies)).expect("a good archive");
     let node = inventory.node(b"elf").expect("its only file");
-    let streamed = bodies.facts();
+    let streamed = bodies.take_facts();
     let streamed = streamed.elf(&inventory, node).expect("it is an ELF file");
     assert_eq!(streamed, &parsed, "as it streams by");
 }

@@ -153,7 +153,7 @@ fn reading(input: impl Read + Send, image: &[u8]) -> Reading {
         };
     }
     let entries: u64 = segments.iter().map(|segment| segment.entries).sum();
-    let facts = bodies.facts();
+    let facts = bodies.take_facts();
     let learnt: Vec<String> = inventory
         .nodes()
         .map(|(path, node)| {

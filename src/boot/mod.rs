@@ -7,9 +7,14 @@
 
 mod binfmt;
 mod condition;
+mod goals;
+mod graph;
 mod keyfile;
+mod ld_cache;
+mod loader;
 mod names;
 mod order;
+mod startable;
 mod transaction;
 mod udev;
 mod unit;
@@ -17,12 +22,43 @@ mod unit_file;
 mod units;
 
 pub use binfmt::{CannotRun, program, run, said};
+pub use goals::{Booted, Goal, RootSetup};
+pub use graph::{BY_SYSTEMD, EXECUTOR, Graph, Step, Why};
 pub use keyfile::{KeyFile, KeyFileError};
+pub use loader::{Loaded, Loader, Loading, Missing, Object, Unbound};
 pub use order::Cycle;
+pub use startable::has_unit;
 pub use transaction::{Boot, Fault, Job, Reach};
 pub use udev::{Event, Rule, Rules, Token};
 pub use unit::{Command, Dependency, Load, Unit};
 pub use units::Units;
+
+use crate::initramfs::{Facts, Inventory};
+
+/// A boot, followed through one initramfs.
+#[derive(Debug)]
+pub struct Trace<'a> {
+    /// The units; `None` where `/init` is not systemd.
+    pub booted: Option<Booted>,
+    /// udev's rules.
+    pub rules: Rules,
+    /// All files that the boot comes to.
+    pub graph: Graph<'a>,
+}
+
+impl<'a> Trace<'a> {
+    /// Follows a boot. `setup` is the program that sets up the root, where it must come to run.
+    pub fn new(inventory: &'a Inventory, facts: &'a Facts, setup: Option<RootSetup>) -> Self {
+        let booted = Booted::new(inventory, facts, setup);
+        let rules = Rules::new(inventory);
+        let graph = Graph::new(inventory, facts, booted.as_ref(), &rules);
+        Self {
+            booted,
+            rules,
+            graph,
+        }
+    }
+}
 
 /// Bytes as text.
 fn show(bytes: &[u8]) -> String {

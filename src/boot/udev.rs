@@ -197,6 +197,8 @@ pub struct Rejected {
 pub struct Rules {
     /// By file.
     files: Vec<Vec<Rule>>,
+    /// The paths of those files, links in them not followed.
+    paths: Vec<Vec<u8>>,
     /// Lines that udev ignores.
     pub rejected: Vec<Rejected>,
     /// Whether text was not kept, or is more than the limits: then no rule is said to be missing.
@@ -269,6 +271,7 @@ impl Rules {
             }
         }
         self.files.push(file);
+        self.paths.push(path.to_vec());
     }
 
     /// Returns whether an event comes to a rule that `is_goal` accepts; its number in the order of all.
@@ -292,10 +295,16 @@ impl Rules {
         None
     }
 
-    /// Returns the values of all tokens: what rules can name.
-    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
-        let rules = self.files.iter().flatten();
-        rules.flat_map(|rule| rule.tokens.iter().map(|it| it.value.as_slice()))
+    /// Returns each file with the values of its tokens, which can name programs and units.
+    pub fn values(&self) -> impl Iterator<Item = (&[u8], Vec<&[u8]>)> {
+        let files = self.paths.iter().zip(&self.files);
+        files.map(|(path, rules)| {
+            let tokens = rules.iter().flat_map(|rule| &rule.tokens);
+            (
+                path.as_slice(),
+                tokens.map(|it| it.value.as_slice()).collect(),
+            )
+        })
     }
 }
 

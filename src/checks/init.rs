@@ -4,35 +4,22 @@
 //!
 //! It starts from programs, since "every library resolves" is false for every good image.
 
-mod config;
-mod loader;
+mod libraries;
 mod opened;
 mod places;
 mod promised;
-mod reached;
 mod rules;
 mod scripts;
 #[cfg(test)]
 mod tests;
 mod units;
 
-use std::collections::{BTreeMap, HashSet};
-
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show, squash};
-use crate::boot::{CannotRun, run};
+use crate::boot::Graph;
 use crate::initramfs::{Elf, Facts, Inventory, Kind, Machine, Node};
 use crate::kernel::vmlinuz::Arch;
-pub(super) use loader::Loader;
-pub(super) use scripts::used;
 
 const REMEDY: Remedy = Remedy::RebuildOr("add the file with install_items in /etc/dracut.conf.d");
-
-/// An ELF file inside.
-struct File<'a> {
-    path: &'a [u8],
-    entry: u64,
-    elf: &'a Elf,
-}
 
 pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.unpacked()?;
@@ -44,9 +31,10 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     findings.extend(init);
     findings.extend(scripts::last_act_of_init(inventory, facts, &REMEDY));
-    let used = used(inventory);
+    let trace = subject.trace()?;
+    let graph = &trace.graph;
     if let Some(machine) = machine {
-        findings.extend(libraries(inventory, facts, machine, &used));
+        findings.extend(libraries::unmet(inventory, facts, machine, graph));
     }
     if inventory.root_image().is_none() {
         findings.extend(promised::not_kept(inventory));
@@ -54,10 +42,14 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         findings.extend(places::wrong(inventory, facts, subject.kver));
     }
     findings.extend(squash::without_end(inventory));
-    findings.extend(rules::rules(subject, inventory));
-    findings.extend(listed(units::that_cannot_start(subject, inventory, facts)));
-    let mut others = damaged(inventory, facts, &used);
-    others.extend(scripts::that_cannot_run(inventory, facts, &REMEDY));
+    if let Some(booted) = &trace.booted {
+        if inventory.root_image().is_none() {
+            findings.extend(rules::rules(&trace.rules));
+        }
+        findings.extend(listed(units::that_cannot_start(inventory, facts, booted)));
+    }
+    let mut others = damaged(inventory, facts, graph);
+    others.extend(scripts::that_cannot_run(inventory, facts, graph, &REMEDY));
     let (fatal, notes): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| it.milder.is_none());
     findings.extend(listed(fatal));
     findings.extend(listed(scripts::wants(inventory)));
@@ -123,85 +115,9 @@ fn other_machine(
     (!runs).then(|| wrong(found, &format!("one for the kernel's {arch} ({number})")))
 }
 
-/// Libraries that programs ask for and that are not there: warnings where no program of `used` asks for them, notes where
-/// no program does.
-fn libraries(
-    inventory: &Inventory,
-    facts: &Facts,
-    machine: Machine,
-    used: &HashSet<&[u8]>,
-) -> Vec<Finding> {
-    let loader = Loader::new(inventory, facts, machine);
-    let (programs, others) = files(inventory, facts, machine);
-    let of_used =
-        |finding: Finding, programs: &[&[u8]]| match programs.iter().any(|it| used.contains(it)) {
-            true => finding,
-            false => finding.only(Severity::Warning),
-        };
-    let mut reached = HashSet::new();
-    let mut missing = BTreeMap::<_, (_, Vec<&[u8]>)>::new();
-    let mut linkers = BTreeMap::<&[u8], (String, Vec<&[u8]>)>::new();
-    for program in &programs {
-        let linker = program.elf.interpreter.as_deref().unwrap_or_default();
-        let found = match inventory.resolve(linker) {
-            Ok((_, node)) if facts.elf(inventory, node).is_some() => run(inventory, facts, linker),
-            _ => Err(CannotRun::Missing),
-        };
-        if let Err(why) = found {
-            let known = linkers.entry(linker);
-            let (_, programs) = known.or_insert_with(|| (why.to_string(), Vec::new()));
-            programs.push(program.path);
-            continue;
-        }
-        let loaded = loader.load(program.path, program.entry, program.elf);
-        reached.extend(loaded.entries);
-        for missed in loaded.missing {
-            let asked_by = missed.asked_by;
-            let known = missing.entry(missed.library);
-            let (_, programs) = known.or_insert_with(|| (asked_by, Vec::new()));
-            programs.push(program.path);
-        }
-    }
-    let linkers = linkers.into_iter().map(|(linker, (found, programs))| {
-        let path = format!("{} in the initramfs", show(linker).trim_start_matches('/'));
-        let expected = format!("the dynamic linker that {} ask for", some(&programs));
-        of_used(Finding::new(path, found, expected, REMEDY), &programs)
-    });
-    let missing = missing.into_iter().map(|(library, (asked_by, programs))| {
-        let path = format!("{} in the initramfs", show(&library));
-        let expected = format!(
-            "inside, since {} cannot start without it ({} asks for it)",
-            some(&programs),
-            show(&asked_by)
-        );
-        let found = "no such library where it is looked for";
-        of_used(Finding::new(path, found, expected, REMEDY), &programs)
-    });
-    let mut findings = listed(linkers.chain(missing).collect());
-    let mut notes = Vec::new();
-    for library in others.iter().filter(|it| !reached.contains(&it.entry)) {
-        for missed in loader
-            .load(library.path, library.entry, library.elf)
-            .missing
-        {
-            let path = format!("{} in the initramfs", show(&missed.library));
-            let expected = format!(
-                "inside, if anything loads {} at run time; no program needs it to start",
-                show(library.path)
-            );
-            let found = "no such library where it is looked for";
-            let finding = Finding::new(path, found, expected, REMEDY);
-            notes.push(finding.only(Severity::Note));
-        }
-    }
-    notes.dedup_by(|a, b| a.path == b.path);
-    findings.extend(listed(notes));
-    findings
-}
-
 /// ELF files that are not whole. Of a library a program that needs it tells, as of one that is not
 /// there.
-fn damaged(inventory: &Inventory, facts: &Facts, used: &HashSet<&[u8]>) -> Vec<Finding> {
+fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> {
     let finding = |(path, node): (&[u8], &Node)| {
         let Err(error) = facts.elf(inventory, node)? else {
             return None;
@@ -212,7 +128,7 @@ fn damaged(inventory: &Inventory, facts: &Facts, used: &HashSet<&[u8]>) -> Vec<F
         }
         let place = format!("{} in the initramfs", show(path));
         let finding = Finding::new(place, error.to_string(), "a whole one", REMEDY);
-        Some(match (is_library, used.contains(path)) {
+        Some(match (is_library, graph.has(path)) {
             (true, _) => finding.only(Severity::Note),
             (false, true) => finding,
             (false, false) => finding.only(Severity::Warning),
@@ -225,34 +141,4 @@ fn damaged(inventory: &Inventory, facts: &Facts, used: &HashSet<&[u8]>) -> Vec<F
 fn is_data(path: &[u8]) -> bool {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     below.starts_with(b"lib/firmware/") || below.starts_with(b"lib/modules/")
-}
-
-/// `usr/bin/x`, or `usr/bin/x and 3 other programs`.
-fn some(programs: &[&[u8]]) -> String {
-    let first = programs.first().map(|path| show(path)).unwrap_or_default();
-    match programs.len() {
-        0 | 1 => first,
-        2 => format!("{first} and 1 other program"),
-        many => format!("{first} and {} other programs", many - 1),
-    }
-}
-
-/// The programs and the other ELF files of this machine: not modules, not firmware.
-fn files<'a>(
-    inventory: &'a Inventory,
-    facts: &'a Facts,
-    machine: Machine,
-) -> (Vec<File<'a>>, Vec<File<'a>>) {
-    let mut seen = HashSet::new();
-    let mut file = |(path, node): (&'a [u8], &'a Node)| {
-        if is_data(path) {
-            return None;
-        }
-        let elf = facts.elf(inventory, node)?.as_ref().ok()?;
-        let entry = inventory.content(node)?.entry;
-        let wanted = elf.machine == machine && seen.insert(entry);
-        wanted.then_some(File { path, entry, elf })
-    };
-    let files = inventory.nodes().filter_map(&mut file);
-    files.partition(|file| file.elf.interpreter.is_some())
 }

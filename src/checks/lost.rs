@@ -46,11 +46,11 @@ const IMAGES: [&str; 3] = ["erofs", "overlay", "squashfs"];
 type Driver<'a> = (&'a ModuleName, &'a Vec<u8>);
 
 /// Facts that decide whether a lost driver matters.
-pub(super) struct Lost<'a> {
-    base: &'a Baseline,
-    able: &'a Able<'a>,
-    subject: &'a Subject<'a>,
-    omitted: Cow<'a, Omitted>,
+pub(super) struct Lost<'s, 'a> {
+    base: &'s Baseline,
+    able: &'s Able<'s>,
+    subject: &'s Subject<'a>,
+    omitted: Cow<'s, Omitted>,
     /// dracut's modules inside.
     included: Vec<String>,
     /// File systems that a root can be on.
@@ -59,8 +59,8 @@ pub(super) struct Lost<'a> {
     left_out: BTreeSet<ModuleName>,
 }
 
-impl<'a> Lost<'a> {
-    pub(super) fn of(subject: &'a Subject, base: &'a Baseline, able: &'a Able) -> Self {
+impl<'s, 'a> Lost<'s, 'a> {
+    pub(super) fn of(subject: &'s Subject<'a>, base: &'s Baseline, able: &'s Able) -> Self {
         let inventory = subject.unpacked().ok();
         let included = inventory.and_then(|inventory| inventory.dracut_modules());
         let mut lost = Self {

@@ -2,8 +2,6 @@
 //! Whether the files of the initramfs are those of the tree. dracut copies nearly all of them from there, so that a
 //! file with other bytes, or a program that may not be executed, is damaged or of another build.
 
-mod needed;
-
 use super::{Answer, Finding, Remedy, Severity, Subject, Tree, listed, show};
 use crate::initramfs::{Difference, Facts, Inventory, Kind, Node, Origin, Source};
 
@@ -21,7 +19,7 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let why = "the tree has neither systemd nor dracut, so there is nothing to compare with";
         return Err(Answer::NotApplicable(why.into()));
     }
-    let needed = needed::files(inventory, facts);
+    let graph = &subject.trace()?.graph;
     let older = Older::of(tree, inventory, facts);
     let mut fatal = Vec::new();
     let mut others = Vec::new();
@@ -59,7 +57,7 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             }
             _ => continue,
         };
-        if finding.milder.is_none() && needed.contains(&path) {
+        if finding.milder.is_none() && graph.has(path) {
             fatal.push(finding);
         } else {
             others.push(finding.only(Severity::Warning));

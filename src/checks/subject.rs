@@ -3,9 +3,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::{Answer, Baseline, DracutConf, Hmac, KernelFiles, Omitted, OsRelease, Setups, Wanted};
+use super::{
+    Answer, Baseline, DracutConf, Hmac, KernelFiles, Omitted, OsRelease, Setups, Wanted, image,
+};
+use crate::boot::{RootSetup, Trace};
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
@@ -25,6 +28,8 @@ pub struct Subject<'a> {
     pub base: Option<&'a Baseline>,
     /// What the user says that the root needs.
     pub wanted: &'a Wanted,
+    /// The boot, followed through the initramfs when the first check asks.
+    trace: OnceLock<Trace<'a>>,
 }
 
 /// A module that cannot be loaded.
@@ -259,7 +264,48 @@ impl Tree {
     }
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// Returns a subject of which nothing was looked at yet.
+    pub fn new(
+        kver: &'a Kver,
+        tree: Option<&'a Tree>,
+        image: &'a Image,
+        base: Option<&'a Baseline>,
+        wanted: &'a Wanted,
+    ) -> Self {
+        Self {
+            kver,
+            tree,
+            image,
+            base,
+            wanted,
+            trace: OnceLock::new(),
+        }
+    }
+
+    /// The boot, followed through the initramfs.
+    ///
+    /// # Errors
+    /// As [`unpacked`](Self::unpacked).
+    pub(super) fn trace(&self) -> Result<&Trace<'a>, Answer> {
+        self.unpacked()?;
+        let Image::Read {
+            inventory, facts, ..
+        } = self.image
+        else {
+            return Err(Answer::NotApplicable("there is no initramfs".into()));
+        };
+        Ok(self.trace.get_or_init(|| {
+            // Where a part of it is missing, `initramfs-ostree` reports that.
+            let is_whole = image::ostree(self).is_ok_and(|findings| findings.is_empty());
+            let setup = match image::uses_bootc(self, inventory) {
+                true => RootSetup::Bootc,
+                false => RootSetup::Ostree,
+            };
+            Trace::new(inventory, facts, is_whole.then_some(setup))
+        }))
+    }
+
     /// The tree.
     ///
     /// # Errors

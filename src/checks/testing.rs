@@ -291,7 +291,7 @@ impl Bench {
         let segments =
             initramfs::read(bytes.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
         Image::Read {
-            facts: Box::new(bodies.facts()),
+            facts: Box::new(bodies.take_facts()),
             inventory: Box::new(inventory),
             segments,
         }
@@ -382,13 +382,13 @@ impl Bench {
         let kver = Kver::new(K).unwrap();
         let (mut tree, image) = (self.tree(), self.image());
         change(&mut tree);
-        let subject = Subject {
-            kver: &kver,
-            tree: (!self.alone).then_some(&tree),
-            image: &image,
-            base: self.base.as_ref(),
-            wanted: &self.wanted,
-        };
+        let subject = Subject::new(
+            &kver,
+            (!self.alone).then_some(&tree),
+            &image,
+            self.base.as_ref(),
+            &self.wanted,
+        );
         let mut answers = run(&subject, &Selection::default()).into_iter();
         answers.find(|(it, _)| it.name == check).unwrap().1
     }

@@ -5,120 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Finding, Remedy, Severity, Subject, image, listed, show};
-use crate::boot::{Boot, Command, Cycle, Dependency, Fault, Reach};
-use crate::initramfs::{Facts, Inventory};
+use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
+use crate::boot::{Boot, Booted, Cycle, Dependency, Fault, Goal};
+use crate::initramfs::Inventory;
 
 const REMEDY: Remedy = Remedy::RebuildOr(
     "remove the unit, the drop-in or the link that is named from the tree or from install_items in /etc/dracut.conf.d",
 );
 
-/// A command without which no root comes up.
-pub(super) struct Goal {
-    is_command: fn(&Command) -> bool,
-    /// The unit that has it in systemd, ostree and bootc.
-    unit: &'static str,
-    what: &'static str,
-}
-
-const SWITCH_ROOT: Goal = Goal {
-    is_command: Command::switches_root,
-    unit: "initrd-switch-root.service",
-    what: "the switch to the real root (systemctl switch-root)",
-};
-
-const UDEVD: Goal = Goal {
-    is_command: |it| it.is_program(b"systemd-udevd"),
-    unit: "systemd-udevd.service",
-    what: "systemd-udevd, which loads drivers and names disks",
-};
-
-const TRIGGER: Goal = Goal {
-    is_command: |it| it.is_program(b"udevadm") && it.has_argument(b"trigger"),
-    unit: "systemd-udev-trigger.service",
-    what: "udevadm trigger, which makes udev see the devices that are there already",
-};
-
-const OSTREE: Goal = Goal {
-    is_command: |it| it.is_program(b"ostree-prepare-root"),
-    unit: "ostree-prepare-root.service",
-    what: "ostree-prepare-root, which mounts the deployment",
-};
-
-const BOOTC: Goal = Goal {
-    is_command: |it| it.has_path(b"bootc/initramfs-setup"),
-    unit: "bootc-root-setup.service",
-    what: "bootc's set-up of the root",
-};
-
-/// The units that a boot starts, and those that it cannot do without.
-pub(super) struct Booted {
-    pub(super) boot: Boot,
-    /// The jobs without which the root is not reached.
-    pub(super) needed: BTreeSet<usize>,
-    /// The goals that are not reached, and the jobs on the way.
-    unmet: Vec<(&'static Goal, Option<BTreeSet<usize>>)>,
-}
-
-impl Booted {
-    /// Follows the units of an initramfs of systemd; `None` where `/init` is something else.
-    pub(super) fn of(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<Self> {
-        if !is_systemd(inventory) {
-            return None;
-        }
-        let boot = Boot::new(inventory, facts);
-        let set_up = match image::uses_bootc(subject, inventory) {
-            true => &BOOTC,
-            false => &OSTREE,
-        };
-        let mut goals = vec![&SWITCH_ROOT, &UDEVD, &TRIGGER];
-        // Where a part of it is not there, `initramfs-ostree` says so.
-        if image::ostree(subject).is_ok_and(|findings| findings.is_empty()) {
-            goals.push(set_up);
-        }
-        let mut needed = BTreeSet::new();
-        let mut unmet = Vec::new();
-        for goal in goals {
-            match boot.reach(&goal.is_command) {
-                Reach::Runs(path) => needed.extend(boot.with_required(&path)),
-                Reach::Broken(path) => {
-                    let jobs = boot.with_required(&path);
-                    needed.extend(&jobs);
-                    unmet.push((goal, Some(jobs)));
-                }
-                Reach::Never => unmet.push((goal, None)),
-            }
-        }
-        Some(Self {
-            boot,
-            needed,
-            unmet,
-        })
-    }
-}
-
-/// Whether the kernel starts systemd, or a script that ends in it.
-pub(super) fn is_systemd(inventory: &Inventory) -> bool {
-    const SYSTEMD: &[u8] = b"lib/systemd/systemd";
-    let Ok((path, node)) = inventory.resolve(b"init") else {
-        return false;
-    };
-    let content = inventory.content(node).filter(|it| !it.is_elf());
-    let script = content.and_then(|it| it.data.as_deref());
-    let mut lines = script.unwrap_or_default().split(|&byte| byte == b'\n');
-    let execs = |line: &[u8]| {
-        let mut words = line
-            .split(u8::is_ascii_whitespace)
-            .filter(|it| !it.is_empty());
-        words.next() == Some(b"exec") && words.next().is_some_and(|it| it.ends_with(SYSTEMD))
-    };
-    path.ends_with(SYSTEMD) || lines.any(execs)
-}
-
 pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
-    let facts = subject.facts()?;
-    let Some(booted) = Booted::of(subject, inventory, facts) else {
+    let Some(booted) = &subject.trace()?.booted else {
         let why = "/init is not systemd";
         return Err(Answer::NotApplicable(why.into()));
     };
@@ -152,9 +49,9 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         }
     }
     let places: BTreeSet<_> = findings.iter().map(|it| it.path.clone()).collect();
-    findings.extend(cycles(&booted));
-    findings.extend(devices(&booted));
-    let mut warnings = warnings(&booted, &said);
+    findings.extend(cycles(booted));
+    findings.extend(devices(booted));
+    let mut warnings = warnings(booted, &said);
     warnings.retain(|it| !places.contains(&it.path));
     findings.extend(listed(warnings));
     Ok(findings)

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
+use crate::boot::{Graph, RootSetup, Trace};
 use crate::cli::{self, Format, Global};
 use crate::initramfs::{
     Bodies, Entry, Facts, Inventory, Keep, Kind, Limits, ReadError, ResolveError, Segment, Visitor,
@@ -38,6 +39,12 @@ pub struct Args {
     /// List the origin of all files: the tree (--root), a module of dracut, dracut's own writing, or none
     #[arg(long, group = "what")]
     pub origins: bool,
+    /// List the files that a boot executes, loads or reads before the root is mounted, each with the file that leads to it
+    #[arg(long, group = "what")]
+    pub graph: bool,
+    /// Show the chain of files by which a boot comes from PID 1 to the file PATH
+    #[arg(long, group = "what", value_name = "PATH")]
+    pub why: Option<OsString>,
     /// Print the content of the file PATH; links are followed inside the image
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
@@ -60,11 +67,19 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         diff(&image, &Image::open(other, global)?, global.format)?;
         return Ok(Outcome::Passed);
     }
+    if let Some(path) = &args.why {
+        why(&image, path.as_bytes(), global.format)?;
+        return Ok(Outcome::Passed);
+    }
     let root = match args.origins {
         true => Some(Root::open(&global.root)?),
         false => None,
     };
-    let mut content = image.read_beside(root.as_ref(), false);
+    let mut content = match (&root, args.graph) {
+        (Some(root), _) => image.read_with(&mut Bodies::new(Some(&mut Disk::new(root)))),
+        (None, true) => image.read_with(&mut Bodies::new(None)),
+        (None, false) => image.read_names(false),
+    };
     match content.failed.take() {
         None => {
             show(args, &image, &content, global.format)?;
@@ -115,39 +130,49 @@ impl Image {
         })
     }
 
-    /// Reads the image to its end or to the first error, and compares its files with those of `root`.
-    fn read_beside(&self, root: Option<&Root>, digests: bool) -> Content {
-        let limits = Limits::default();
+    /// Reads names and small files, to the end of the image or to the first error.
+    fn read_names(&self, digests: bool) -> Content {
         let keep = Keep {
             digests,
             ..Keep::default()
         };
-        let mut inventory = Inventory::keeping(&limits, keep);
+        let mut inventory = Inventory::keeping(&Limits::default(), keep);
         let mut segments = Vec::new();
-        let mut disk = root.map(Disk::new);
-        let (read, facts) = match &mut disk {
-            None => {
-                let read = read_into(&self.file, &limits, &mut inventory, &mut segments);
-                (read, Facts::default())
-            }
-            Some(disk) => {
-                let mut bodies = Bodies::new(Some(disk));
-                let visitor = &mut inventory.with(&mut bodies);
-                let read = read_into(&self.file, &limits, visitor, &mut segments);
-                (read, bodies.facts())
-            }
-        };
+        let read = read_into(
+            &self.file,
+            &Limits::default(),
+            &mut inventory,
+            &mut segments,
+        );
         Content {
             segments,
             inventory,
-            facts,
+            facts: Facts::default(),
             failed: read.err(),
         }
     }
 
-    /// Reads the whole image.
+    /// The same, and `bodies` looks at programs and kernel modules.
+    fn read_with(&self, bodies: &mut Bodies) -> Content {
+        let limits = Limits::default();
+        let mut inventory = Inventory::new(&limits);
+        let mut segments = Vec::new();
+        let visitor = &mut inventory.with(bodies);
+        let read = read_into(&self.file, &limits, visitor, &mut segments);
+        Content {
+            segments,
+            inventory,
+            facts: bodies.take_facts(),
+            failed: read.err(),
+        }
+    }
+
+    /// Reads names and small files of the whole image.
     fn read(&self, digests: bool) -> Result<Content> {
-        let mut content = self.read_beside(None, digests);
+        self.whole(self.read_names(digests))
+    }
+
+    fn whole(&self, mut content: Content) -> Result<Content> {
         match content.failed.take() {
             None => Ok(content),
             Some(error) => Err(self.unreadable(error)),
@@ -212,6 +237,9 @@ fn list(args: &Args, content: &Content, out: &mut dyn Write) -> Option<io::Resul
             out,
         ));
     }
+    if args.graph {
+        return Some(inspect::write_graph(&graph_of(content), out));
+    }
     args.modules
         .then(|| inspect::write_modules(&content.inventory, out))
 }
@@ -225,11 +253,48 @@ fn list_json(args: &Args, content: &Content, json: &mut Value) -> Result<()> {
         let origins = inspect::origins(&content.inventory, &content.facts);
         json["origins"] = serde_json::to_value(origins).context("writing the result")?;
     }
+    if args.graph {
+        let graph = inspect::graph(&graph_of(content));
+        json["graph"] = serde_json::to_value(graph).context("writing the result")?;
+    }
     if args.modules {
         let modules = inspect::modules(&content.inventory);
         json["modules"] = serde_json::to_value(modules).context("writing the result")?;
     }
     Ok(())
+}
+
+/// Returns the files that a boot of the image comes to.
+fn graph_of(content: &Content) -> Graph<'_> {
+    let (inventory, facts) = (&content.inventory, &content.facts);
+    let has = |path: &[u8]| inventory.resolve(path).is_ok();
+    let setup = match (
+        has(b"usr/lib/ostree/ostree-prepare-root"),
+        has(b"usr/lib/bootc/initramfs-setup"),
+    ) {
+        (true, _) => Some(RootSetup::Ostree),
+        (false, true) => Some(RootSetup::Bootc),
+        (false, false) => None,
+    };
+    let mut graph = Trace::new(inventory, facts, setup).graph;
+    graph.add_kernel_files(inventory);
+    graph
+}
+
+/// Shows how a boot comes to the file at `path`. A link is a file of its own here.
+fn why(image: &Image, path: &[u8], format: Format) -> Result<()> {
+    let content = image.whole(image.read_with(&mut Bodies::new(None)))?;
+    let (path, _) = content
+        .inventory
+        .resolve_link(path)
+        .map_err(|error| explain(&content.inventory, path, error))
+        .with_context(|| format!("looking for {} in {}", Shown(path), image.name))?;
+    let graph = graph_of(&content);
+    if format == Format::Json {
+        let way = inspect::way(&graph, path);
+        return print_json(&json!({"schema": SCHEMA, "tool": tool(), "why": way}));
+    }
+    cli::print_with(|out| inspect::write_way(&graph, path, out)).context("printing the result")
 }
 
 fn print_json(json: &Value) -> Result<()> {

@@ -8,7 +8,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::elf::{self, Elf};
+use super::elf::{self, Elf, Symbols};
 use super::entry::{Entry, Kind, Visitor};
 use super::facts::Facts;
 use super::origin::{self, DracutFiles, Loaded};
@@ -26,6 +26,10 @@ const FIELDS_MAX: usize = 64 << 10;
 /// Bytes of names and version strings that are kept of all files; of generic images it is about
 /// 0.3 MiB.
 const SAID_MAX: u64 = 8 << 20;
+
+/// Bytes of the symbols that are kept of all files; of generic images it is about 2 MiB. Those of further files are not
+/// known.
+const SYMBOLS_MAX: usize = 16 << 20;
 
 /// Names the budget in an error.
 const SAID: &str = "what its modules and programs say is";
@@ -149,9 +153,9 @@ impl<'d> Bodies<'d> {
         }
     }
 
-    /// What was learnt.
-    pub fn facts(self) -> Facts {
-        self.facts
+    /// Returns the facts about the files that were read so far.
+    pub fn take_facts(&mut self) -> Facts {
+        std::mem::take(&mut self.facts)
     }
 
     fn compare(
@@ -235,13 +239,8 @@ impl Visitor for Bodies<'_> {
             return Ok(());
         }
         let Some(disk) = &mut self.disk else {
-            learn(
-                &mut self.facts,
-                entry,
-                body,
-                &mut self.buffer,
-                &mut self.left,
-            )?;
+            let (facts, buffer, left) = (&mut self.facts, &mut self.buffer, &mut self.left);
+            learn(facts, entry, body, buffer, left, true)?;
             return Ok(());
         };
         // A further name of a file may come later, with the data.
@@ -254,7 +253,8 @@ impl Visitor for Bodies<'_> {
         };
         let room = (&mut self.held, &mut self.compared);
         let (facts, buffer, left) = (&mut self.facts, &mut self.buffer, &mut self.left);
-        let learn = |body: &mut dyn BufRead| learn(facts, entry, body, buffer, left);
+        // A library of another build is not the tree's, and need not be compared by its symbols.
+        let learn = |body: &mut dyn BufRead| learn(facts, entry, body, buffer, left, false);
         let origin = origin::of(entry, body, *disk, dracut, room, learn)?;
         self.keep(origin.said())?;
         self.facts.origins.insert(entry.index, origin);
@@ -269,6 +269,7 @@ fn learn(
     body: &mut dyn BufRead,
     buffer: &mut Vec<u8>,
     left: &mut u64,
+    with_symbols: bool,
 ) -> io::Result<Option<Loaded>> {
     if entry.size == 0 {
         return Ok(None);
@@ -277,8 +278,16 @@ fn learn(
         facts.lists.read(entry, body, buffer)?;
         return Ok(None);
     }
-    let elf = elf::read(body, entry.size.into(), buffer)?;
+    let mut elf = elf::read(body, entry.size.into(), buffer, with_symbols)?;
     spend(left, elf.as_ref().map_or(0, Elf::said), SAID_MAX, SAID)?;
+    if let Ok(elf) = &mut elf {
+        let size = elf.symbols.as_ref().map_or(0, Symbols::size);
+        if facts.symbols + size <= SYMBOLS_MAX {
+            facts.symbols += size;
+        } else {
+            elf.symbols = None;
+        }
+    }
     let loaded = elf.as_ref().ok().map(Loaded::from);
     facts.elves.insert(entry.index, elf);
     Ok(loaded)

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an ELF file tells the dynamic linker: its interpreter, its name, what it needs and where it
-//! looks for that.
+//! What an ELF file tells the dynamic linker: its interpreter, its name, the libraries and symbols that it needs, and where
+//! it looks for libraries.
 //!
 //! It must not look for anything. Its invariants: no offset, size or count is believed, each access
 //! is checked against the bytes that are there; of a file that streams by, the first [`HEAD`] bytes
 //! and the dynamic section are held, nothing else.
 
 mod notes;
+mod symbols;
 
 use std::io::{self, BufRead, Read};
 
+use symbols::Dynamic;
+
 pub use notes::Opened;
+pub use symbols::{Required, Symbols, hash};
 
 /// Bytes of the start of a file that are held. The strings of the dynamic section lie before the
 /// code; in the largest programs of real images that is within the first megabyte.
@@ -85,6 +89,12 @@ pub struct Elf {
     pub runpath: Option<Vec<u8>>,
     /// What it says that it opens at run time.
     pub opened: Vec<Opened>,
+    /// The versions of symbols that its libraries must define.
+    pub required: Vec<Required>,
+    /// The versions of symbols that it defines.
+    pub versions: Vec<Vec<u8>>,
+    /// Its symbols, where they were asked for and can be read.
+    pub symbols: Option<Symbols>,
     /// The build-id of its linker or packager; empty if it has none.
     pub build_id: Vec<u8>,
     /// Where the last segment that is loaded ends in the file. `strip` changes nothing before that but the
@@ -92,17 +102,22 @@ pub struct Elf {
     pub loaded_end: u64,
 }
 
-/// Reads the ELF file of `size` bytes that streams by as `body`, through `buffer`. The outer error
-/// is that of `body`.
+/// Reads the ELF file of `size` bytes that streams by as `body`, through `buffer`; its symbols only where
+/// `with_symbols` is set. The outer error is that of `body`.
 pub(super) fn read(
     body: &mut dyn BufRead,
     size: u64,
     buffer: &mut Vec<u8>,
+    with_symbols: bool,
 ) -> io::Result<Result<Elf, ElfError>> {
+    let parse = |bytes: &[u8], late: &[u8]| {
+        let file = File::new(bytes, size)?;
+        file.elf(late, with_symbols)
+    };
     // Most files are there as a whole, and need not be held.
     let ready = body.fill_buf()?;
     if ready.len() as u64 == size {
-        return Ok(Elf::parse(ready));
+        return Ok(parse(ready, &[]));
     }
     buffer.clear();
     take(body, HEAD, buffer)?;
@@ -129,7 +144,7 @@ pub(super) fn read(
             late.clear();
         }
     }
-    Ok(file.elf(&late))
+    Ok(parse(buffer, &late))
 }
 
 /// Fills `buffer` from `body`, up to `most` bytes. `Read::read_to_end` would first fill it with zeros.
@@ -152,7 +167,10 @@ impl Elf {
         let texts = [&self.interpreter, &self.soname, &self.rpath, &self.runpath];
         let texts = texts.into_iter().flatten().chain(&self.needed);
         let opened = self.opened.iter().map(Opened::said).sum::<usize>();
-        texts.map(Vec::len).sum::<usize>() + opened + self.build_id.len()
+        let required = self.required.iter();
+        let required = required.map(|it| it.library.len() + it.version.len());
+        let versions = self.versions.iter().map(Vec::len).chain(required);
+        texts.map(Vec::len).chain(versions).sum::<usize>() + opened + self.build_id.len()
     }
 
     /// Reads the bytes of a whole file.
@@ -160,7 +178,7 @@ impl Elf {
     /// # Errors
     /// When the bytes are no ELF file, or end before something that a header promises.
     pub fn parse(bytes: &[u8]) -> Result<Self, ElfError> {
-        File::new(bytes, bytes.len() as u64)?.elf(&[])
+        File::new(bytes, bytes.len() as u64)?.elf(&[], true)
     }
 }
 
@@ -205,9 +223,9 @@ impl<'a> File<'a> {
     }
 
     /// `late` is the dynamic section, where it lies behind what is held.
-    fn elf(&self, late: &[u8]) -> Result<Elf, ElfError> {
+    fn elf(&self, late: &[u8], with_symbols: bool) -> Result<Elf, ElfError> {
         let headers = self.headers()?;
-        let elf = self.linking(late, &headers)?;
+        let elf = self.linking(late, &headers, with_symbols)?;
         // What a file that was cut lacks may be nothing but the end of one of these.
         let is_cut =
             |it: &&Header| it.kind == LOAD && it.offset.saturating_add(it.size) > self.size;
@@ -221,7 +239,12 @@ impl<'a> File<'a> {
     }
 
     /// What it says to the dynamic linker.
-    fn linking(&self, late: &[u8], headers: &[Header]) -> Result<Elf, ElfError> {
+    fn linking(
+        &self,
+        late: &[u8],
+        headers: &[Header],
+        with_symbols: bool,
+    ) -> Result<Elf, ElfError> {
         let opened = |segment| notes::opened(segment, |bytes| self.number(bytes));
         let build_id = |segment| notes::build_id(segment, |bytes| self.number(bytes));
         let mut elf = Elf {
@@ -232,6 +255,9 @@ impl<'a> File<'a> {
             rpath: None,
             runpath: None,
             opened: self.notes(headers).flat_map(opened).collect(),
+            required: Vec::new(),
+            versions: Vec::new(),
+            symbols: None,
             build_id: self.notes(headers).find_map(build_id).unwrap_or_default(),
             loaded_end: headers
                 .iter()
@@ -255,7 +281,7 @@ impl<'a> File<'a> {
             [] => self.slice("the dynamic section", dynamic.offset, dynamic.size)?,
             late => late,
         };
-        self.dynamic(section, headers, &mut elf)?;
+        self.dynamic(section, headers, &mut elf, with_symbols)?;
         Ok(elf)
     }
 
@@ -267,24 +293,22 @@ impl<'a> File<'a> {
         notes.take(SEGMENTS_MAX)
     }
 
-    fn dynamic(&self, section: &[u8], headers: &[Header], elf: &mut Elf) -> Result<(), ElfError> {
+    fn dynamic(
+        &self,
+        section: &[u8],
+        headers: &[Header],
+        elf: &mut Elf,
+        with_symbols: bool,
+    ) -> Result<(), ElfError> {
+        const STRINGS: u64 = 5;
         let width = if self.machine.wide { 8 } else { 4 };
-        let entries = || {
-            let pairs = section.chunks_exact(2 * width);
-            let pairs =
-                pairs.map(|pair| (self.number(&pair[..width]), self.number(&pair[width..])));
-            pairs.take_while(|&(tag, _)| tag != 0)
-        };
-        let Some((_, address)) = entries().find(|&(tag, _)| tag == 5) else {
+        let pairs = section.chunks_exact(2 * width);
+        let pairs = pairs.map(|pair| (self.number(&pair[..width]), self.number(&pair[width..])));
+        let entries: Vec<_> = pairs.take_while(|&(tag, _)| tag != 0).collect();
+        let Some(&(_, address)) = entries.iter().find(|it| it.0 == STRINGS) else {
             return Ok(());
         };
-        let strings = headers
-            .iter()
-            .filter(|header| header.kind == LOAD)
-            .find_map(|load| {
-                let within = address.checked_sub(load.address)?;
-                (within < load.size).then(|| load.offset.checked_add(within))?
-            });
+        let strings = symbols::offset(headers, address);
         let what = "the strings of the dynamic section";
         let strings = strings.ok_or(ElfError::Truncated {
             what,
@@ -299,7 +323,7 @@ impl<'a> File<'a> {
                 .ok_or(ElfError::TooMany { what, limit })?;
             Ok(string)
         };
-        for (tag, value) in entries() {
+        for &(tag, value) in &entries {
             match tag {
                 1 if elf.needed.len() == NEEDED_MAX => {
                     let (what, limit) = ("needed libraries", NEEDED_MAX as u64);
@@ -311,6 +335,16 @@ impl<'a> File<'a> {
                 29 => elf.runpath = Some(string(value)?),
                 _ => {}
             }
+        }
+        let dynamic = Dynamic {
+            entries: &entries,
+            strings,
+            headers,
+        };
+        elf.required = self.required(&dynamic)?;
+        elf.versions = self.versions(&dynamic)?;
+        if with_symbols {
+            elf.symbols = self.symbols(&dynamic);
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ use crate::kernel::modules::{ModuleName, ModulesDep};
 pub struct Facts {
     pub(super) modules: HashMap<u64, (Vec<u8>, Comparison)>,
     pub(super) elves: HashMap<u64, Result<Elf, ElfError>>,
+    /// Bytes of all symbols that are kept.
+    pub(super) symbols: usize,
     pub(super) lists: Lists,
     pub(super) origins: HashMap<u64, Origin>,
 }

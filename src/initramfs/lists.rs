@@ -89,7 +89,7 @@ mod tests {
         let mut inventory = Inventory::new(&limits);
         let mut bodies = Bodies::new(None);
         read(image.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
-        (inventory, bodies.facts())
+        (inventory, bodies.take_facts())
     }
 
     fn dep((inventory, facts): &(Inventory, Facts)) -> Option<&List<ModulesDep>> {

@@ -52,7 +52,7 @@ mod tree;
 
 pub use bodies::{Bodies, Comparison, ModuleFacts, OnDisk, OpenFile, Told};
 pub use compress::Compression;
-pub use elf::{Elf, ElfError, Machine, Opened};
+pub use elf::{Elf, ElfError, Machine, Opened, Required, Symbols, hash as symbol_hash};
 pub use entry::{Device, Entry, Kind, NameProblem, Visitor};
 pub use error::{Foreign, Place, ReadError};
 pub use facts::Facts;

@@ -206,7 +206,7 @@ fn of_elf(
 ) -> Option<Difference> {
     let there = disk.open(&entry.path).ok().flatten()?;
     let mut data = io::BufReader::new(there.data);
-    match elf::read(&mut data, there.size, buffer).ok()? {
+    match elf::read(&mut data, there.size, buffer, false).ok()? {
         Ok(there) if there.build_id != elf.build_id => Some(Difference::OtherBuild),
         Err(ElfError::Class) => Some(Difference::OnlyElf),
         _ => None,

@@ -132,6 +132,8 @@ fn every_document_is_documented() {
         (0, &["inspect", old, "--files"]),
         (0, &["inspect", old, "--modules"]),
         (0, &["inspect", old, "--origins"]),
+        (0, &["inspect", old, "--graph"]),
+        (0, &["inspect", old, "--why", "init"]),
         (0, &["inspect", old, "--diff", new]),
         (1, &["inspect", cut, "--files"]),
     ] {

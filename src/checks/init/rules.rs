@@ -2,10 +2,8 @@
 //! udev's rules: whether the events of a boot come to those that load drivers, name disks and tell systemd
 //! of them.
 
-use super::super::units::is_systemd;
-use super::super::{Finding, Remedy, Severity, Subject, listed, show};
+use super::super::{Finding, Remedy, Severity, listed, show};
 use crate::boot::{Event, Rule, Rules};
-use crate::initramfs::Inventory;
 
 const REMEDY: Remedy = Remedy::RebuildOr(
     "remove the file or link in /etc/udev/rules.d that replaces udev's own, and see that dracut installs the whole one",
@@ -98,11 +96,7 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 }
 
 /// Rules that no boot does without and that no event comes to, and lines that udev ignores.
-pub(super) fn rules(subject: &Subject, inventory: &Inventory) -> Vec<Finding> {
-    if !is_systemd(inventory) || subject.inventory().is_err() {
-        return Vec::new();
-    }
-    let rules = Rules::new(inventory);
+pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for goal in GOALS.iter().filter(|_| !rules.is_partial) {
         if rules.reach(&goal.event, &goal.is_rule).is_some() {

@@ -5,12 +5,8 @@
 //! A file matters if something names it: a unit that a boot can start, a udev rule, a dracut hook,
 //! `/init`. systemd runs generators unnamed; a boot may do without.
 
-use std::collections::HashSet;
-
 use super::super::{Finding, Remedy, Severity, show};
-use super::reached;
-use super::units::UNITS;
-use crate::boot::{CannotRun, Rules, program, run};
+use crate::boot::{CannotRun, Graph, has_unit, run};
 use crate::initramfs::{Facts, Inventory, Kind, Node};
 
 /// Units that `initramfs-ostree` looks at.
@@ -20,20 +16,14 @@ const OTHERS: [&[u8]; 2] = [b"ostree-prepare-root.service", b"bootc-root-setup.s
 pub(super) fn that_cannot_run(
     inventory: &Inventory,
     facts: &Facts,
+    graph: &Graph,
     remedy: &Remedy,
 ) -> Vec<Finding> {
-    let broken: Vec<_> = inventory
+    let broken = inventory
         .nodes()
-        .filter_map(|(path, node)| Some((path, broken(inventory, facts, path, node)?)))
-        .collect();
-    if broken.is_empty() {
-        return Vec::new();
-    }
-    let rules = Rules::new(inventory);
-    let named = named(inventory, &rules);
+        .filter_map(|(path, node)| Some((path, broken(inventory, facts, path, node)?)));
     let finding = |(path, broken): (&[u8], Broken)| {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-        let is_named = named.contains(name) || path == b"init";
+        let is_named = graph.names(path);
         // Nothing names those.
         let is_generator = within(path, b"systemd/system-generators/");
         let (found, expected) = match broken {
@@ -50,7 +40,7 @@ pub(super) fn that_cannot_run(
             (false, false) => finding.only(Severity::Note),
         })
     };
-    broken.into_iter().filter_map(finding).collect()
+    broken.filter_map(finding).collect()
 }
 
 /// Why an executable file cannot run.
@@ -125,89 +115,6 @@ pub(super) fn last_act_of_init(
     ))
 }
 
-/// The last parts of all paths and words in the files that may name a script: of units, in those
-/// that a boot can start.
-fn named<'a>(inventory: &'a Inventory, rules: &'a Rules) -> HashSet<&'a [u8]> {
-    let is_part =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;
-    let mut units = Vec::new();
-    let mut others: Vec<_> = rules.values().collect();
-    let mut starters = others.clone();
-    for (path, node) in inventory.nodes() {
-        let content = inventory.content(node);
-        let Some(data) = content.and_then(|content| content.data.as_deref()) else {
-            continue;
-        };
-        let is_other =
-            within(path, b"dracut/hooks/") || within(path, b"/dracut-") || path == b"init";
-        if is_other {
-            others.push(data);
-        }
-        if is_other || within(path, b"systemd/system-generators/") {
-            starters.push(data);
-        }
-        units.extend(unit_of(path).map(|unit| (unit, data)));
-    }
-    let reached = reached::units(inventory, starters.into_iter());
-    let mut names = HashSet::new();
-    for data in others {
-        names.extend(data.split(|byte| !is_part(byte)));
-    }
-    for (unit, data) in units {
-        if reached.contains(unit) {
-            let lines = data.split(|&byte| byte == b'\n');
-            let lines = lines.filter(|line| line.starts_with(b"Exec"));
-            names.extend(lines.flat_map(|line| line.split(|byte| !is_part(byte))));
-        }
-    }
-    names
-}
-
-/// The files that a boot may start, by their paths without links: those that a text names which a boot
-/// reads, those of systemd and udev, and the interpreters of scripts among them.
-pub(in super::super) fn used(inventory: &Inventory) -> HashSet<&[u8]> {
-    const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
-    // The kernel starts the first and the last.
-    const NAMES: [&[u8]; 3] = [b"init", b"mount", b"modprobe"];
-    let rules = Rules::new(inventory);
-    let named = named(inventory, &rules);
-    let mut used = HashSet::new();
-    for (path, _) in inventory.nodes() {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-        let is_own = OWN.iter().any(|dir| within(path, dir));
-        if (is_own || NAMES.contains(&name) || named.contains(name))
-            && let Ok((path, node)) = inventory.resolve(path)
-            && node.kind == Kind::File
-        {
-            used.insert(path);
-        }
-    }
-    let mut todo: Vec<_> = used.iter().copied().collect();
-    while let Some(path) = todo.pop() {
-        let content = inventory
-            .node(path)
-            .and_then(|node| inventory.content(node));
-        let line = content.and_then(|content| content.interpreter());
-        let words = line.unwrap_or_default().split(u8::is_ascii_whitespace);
-        let found = words.take(2).filter_map(|word| program(inventory, word));
-        todo.extend(
-            found
-                .map(|(path, _)| path)
-                .filter(|path| used.insert(*path)),
-        );
-    }
-    used
-}
-
-/// The unit that a file, or a drop-in of it, is for.
-fn unit_of(path: &[u8]) -> Option<&[u8]> {
-    const DIR: &[u8] = b"systemd/system/";
-    let at = path.windows(DIR.len()).position(|it| it == DIR)?;
-    let mut parts = path[at + DIR.len()..].split(|&byte| byte == b'/');
-    let first = parts.next()?;
-    Some(first.strip_suffix(b".d").unwrap_or(first))
-}
-
 fn within(path: &[u8], part: &[u8]) -> bool {
     path.windows(part.len()).any(|it| it == part)
 }
@@ -222,7 +129,12 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
         };
         let is_link = node.kind == Kind::Symlink && within(path, b"systemd/system/");
         let wanted = dir.ends_with(b".wants");
-        if !is_link || !wanted || OTHERS.contains(&unit) || is_unit(inventory, path, unit) {
+        if !is_link
+            || !wanted
+            || OTHERS.contains(&unit)
+            || inventory.resolve(path).is_ok()
+            || has_unit(inventory, unit)
+        {
             continue;
         }
         let place = format!("{} in the initramfs", show(path));
@@ -234,13 +146,75 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
     findings
 }
 
-/// Whether the link leads to a unit, or one of its name (or its template) is there.
-fn is_unit(inventory: &Inventory, link: &[u8], unit: &[u8]) -> bool {
-    let is_in = |name: &[u8]| {
-        let mut dirs = UNITS.iter();
-        dirs.any(|dir| inventory.resolve(&[*dir, b"/", name].concat()).is_ok())
-    };
-    inventory.resolve(link).is_ok()
-        || is_in(unit)
-        || reached::template(unit).is_some_and(|name| is_in(&name))
+#[cfg(test)]
+mod tests {
+    use crate::checks::testing::Bench;
+    use crate::initramfs::testing::item;
+
+    const UNITS: &str = "usr/lib/systemd/system";
+
+    /// A bench with a unit whose script has an interpreter that is not inside.
+    fn unused() -> Bench {
+        let mut bench = Bench::good();
+        let script = item("usr/bin/helper", 0o100_755, b"#!/usr/bin/python3\n");
+        bench.inside.insert("usr/bin/helper".into(), script);
+        let unit = b"[Service]\nExecStart=/usr/bin/helper\n";
+        bench.put(&format!("{UNITS}/site@.service"), unit);
+        bench
+    }
+
+    #[test]
+    fn a_script_matters_if_a_boot_can_start_its_unit() {
+        let severity = |bench: &Bench| {
+            let found = bench.findings("initramfs-init");
+            let of_script = found.iter().find(|it| it.contains("usr/bin/helper"));
+            of_script.unwrap().split(' ').next().unwrap().to_owned()
+        };
+        assert_eq!(severity(&unused()), "note");
+        type Start = fn(&mut Bench);
+        let starts: [(&str, &str, Start); 8] = [
+            ("a link", "fatal", |bench| {
+                let wants = "etc/systemd/system/initrd.target.wants";
+                bench.link(&format!("{wants}/site@x.service"), "/x");
+            }),
+            ("a link of a target that nothing starts", "note", |bench| {
+                let wants = format!("{UNITS}/multi-user.target.wants");
+                bench.link(&format!("{wants}/site@x.service"), "/x");
+            }),
+            ("a unit that a target wants", "fatal", |bench| {
+                let text = b"[Unit]\nWants=site@x.service\n";
+                bench.put(&format!("{UNITS}/initrd-root-fs.target"), text);
+                bench.put(
+                    &format!("{UNITS}/initrd.target"),
+                    b"Requires=initrd-root-fs.target\n",
+                );
+            }),
+            ("a drop-in", "fatal", |bench| {
+                let text = b"[Unit]\nOnSuccess=site@x.service\n";
+                bench.put(&format!("{UNITS}/initrd.target.d/site.conf"), text);
+            }),
+            ("ordering", "note", |bench| {
+                let text = b"[Unit]\nAfter=site@x.service\n";
+                bench.put(&format!("{UNITS}/initrd.target.d/site.conf"), text);
+            }),
+            ("a socket", "fatal", |bench| {
+                bench.put(&format!("{UNITS}/site@.socket"), b"[Socket]\n");
+                let wants = format!("{UNITS}/initrd.target.wants");
+                bench.link(&format!("{wants}/site@x.socket"), "../site@.socket");
+            }),
+            ("a udev rule", "fatal", |bench| {
+                let rule = b"ENV{SYSTEMD_WANTS}+=\"site@$name.service site@x.service\"\n";
+                bench.put("usr/lib/udev/rules.d/90-site.rules", rule);
+            }),
+            ("a generator", "fatal", |bench| {
+                let generator = b"#!/usr/bin/true\nln -s site@x.service $1\n";
+                bench.put("usr/lib/systemd/system-generators/site", generator);
+            }),
+        ];
+        for (start, expected, change) in starts {
+            let mut bench = unused();
+            change(&mut bench);
+            assert_eq!(severity(&bench), expected, "{start}");
+        }
+    }
 }

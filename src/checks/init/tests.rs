@@ -213,10 +213,6 @@ fn the_cache() {
     };
     assert_eq!(fatal(with_cache("/opt/lib/libp.so.1")), [""; 0]);
     assert_eq!(fatal(with_cache("/gone/libp.so.1")).len(), 1);
-    let whole = cache("libp.so.1", "/opt/lib/libp.so.1");
-    for end in 0..whole.len() {
-        super::config::cache(&whole[..end], false);
-    }
 }
 
 fn cache(name: &str, path: &str) -> Vec<u8> {
@@ -619,4 +615,53 @@ fn programs_that_nothing_starts() {
         );
     });
     assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+/// A bench with a program that needs a library, which is `library`; judged without a tree, where symbols are compared.
+fn with_library(program: Dynamic, library: Dynamic) -> Bench {
+    let mut bench = Bench::good();
+    bench.alone = true;
+    bench.put("usr/lib64/libx.so.1", &library.elf());
+    let program = item("usr/bin/mount", 0o100_755, &program.elf());
+    bench.inside.insert("usr/bin/mount".into(), program);
+    bench
+}
+
+#[test]
+fn libraries_of_another_build() {
+    let program = || Dynamic::program(&["libx.so.1"]);
+    let library = || Dynamic::library("libx.so.1", &[]);
+    let found = |program, library| {
+        let mut found = with_library(program, library).findings("initramfs-init");
+        found.retain(|it| it.contains("libx.so.1") || it.contains("usr/bin/mount"));
+        found
+    };
+    let versioned = || {
+        program()
+            .requires("libx.so.1", "X_1")
+            .requires("libx.so.1", "X_2")
+    };
+    let whole = library().defines_version("X_1").defines_version("X_2");
+    assert_eq!(found(versioned(), whole), [""; 0]);
+    // ld.so takes a library without versions for any version.
+    assert_eq!(found(versioned(), library()), [""; 0]);
+    let old = found(versioned(), library().defines_version("X_1"));
+    assert_eq!(old.len(), 1, "{old:#?}");
+    assert!(
+        old[0].starts_with(
+            "fatal usr/lib64/libx.so.1 in the initramfs: a library without the symbol version X_2"
+        ),
+        "{old:#?}"
+    );
+
+    let calls = || program().symbol("x_open", false);
+    assert_eq!(found(calls(), library().symbol("x_open", true)), [""; 0]);
+    let other = found(calls(), library().symbol("x_close", true));
+    assert_eq!(other.len(), 1, "{other:#?}");
+    assert!(
+        other[0].starts_with(
+            "fatal usr/bin/mount in the initramfs: the symbol x_open, which no library defines"
+        ),
+        "{other:#?}"
+    );
 }

@@ -7,40 +7,21 @@
 
 use std::collections::BTreeSet;
 
-use super::super::units::Booted;
-use super::super::{Finding, Remedy, Severity, Subject, show};
-use crate::boot::{CannotRun, Fault, run};
-use crate::initramfs::{Facts, Inventory, Kind};
+use super::super::{Finding, Remedy, Severity, show};
+use crate::boot::{BY_SYSTEMD, Booted, CannotRun, EXECUTOR, Fault, run};
+use crate::initramfs::{Facts, Inventory};
 
-/// Where units are; the first one of a name counts.
-pub(super) const UNITS: [&[u8]; 4] = [
-    b"etc/systemd/system",
-    b"run/systemd/system",
-    b"usr/lib/systemd/system",
-    b"lib/systemd/system",
-];
-
-/// Programs that systemd runs by itself: for the mount of the root, and to make that mount from
-/// `root=` of the kernel's command line.
-const PROGRAMS: [&[u8]; 2] = [
-    b"usr/bin/mount",
-    b"usr/lib/systemd/system-generators/systemd-fstab-generator",
-];
-
-/// What starts every service since systemd 255. dracut that is older does not know it.
-const EXECUTOR: (u32, &[u8]) = (255, b"usr/lib/systemd/systemd-executor");
+/// The first version of systemd that has [`EXECUTOR`]. dracut that is older does not know it.
+const EXECUTOR_SINCE: u32 = 255;
 
 const REMEDY: Remedy = Remedy::Rebuild;
 
 /// Programs that a boot needs and that cannot run. Nothing is said where `/init` is not systemd.
 pub(super) fn that_cannot_start(
-    subject: &Subject,
     inventory: &Inventory,
     facts: &Facts,
+    booted: &Booted,
 ) -> Vec<Finding> {
-    let Some(booted) = Booted::of(subject, inventory, facts) else {
-        return Vec::new();
-    };
     let mut findings = missing(inventory, facts);
     let mut said = BTreeSet::new();
     let jobs = booted.boot.jobs.iter().enumerate();
@@ -78,9 +59,10 @@ fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
         let place = format!("{path} in the initramfs");
         Finding::new(place, found, expected, REMEDY)
     };
-    let (since, executor) = EXECUTOR;
-    let has_executor = version(inventory).is_some_and(|version| version >= since);
-    let programs = PROGRAMS.into_iter().chain(has_executor.then_some(executor));
+    let has_executor = version(inventory).is_some_and(|version| version >= EXECUTOR_SINCE);
+    let programs = BY_SYSTEMD
+        .into_iter()
+        .chain(has_executor.then_some(EXECUTOR));
     let programs = programs
         .filter_map(|path| Some((path, run(inventory, facts, path).err()?)))
         .filter(|(_, why)| !matches!(why, CannotRun::Interpreter { .. }))
@@ -97,27 +79,4 @@ fn version(inventory: &Inventory) -> Option<u32> {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
     })
-}
-
-/// The path of a unit and what it says, or what is there in its place.
-pub(super) fn text<'a>(
-    inventory: &'a Inventory,
-    unit: &[u8],
-) -> Result<(&'a [u8], &'a [u8]), &'static str> {
-    let mut dirs = UNITS.iter();
-    let place = dirs.find_map(|dir| {
-        let path = [*dir, b"/", unit].concat();
-        inventory.resolve_link(&path).is_ok().then_some(path)
-    });
-    let place = place.ok_or("no such unit")?;
-    let Ok((path, node)) = inventory.resolve(&place) else {
-        return Err("a link that leads nowhere");
-    };
-    match inventory.content(node) {
-        Some(content) if node.kind == Kind::File && content.size > 0 => {
-            Ok((path, content.data.as_deref().unwrap_or_default()))
-        }
-        // A link to /dev/null, an empty file.
-        _ => Err("a masked unit"),
-    }
 }

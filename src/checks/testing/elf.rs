@@ -10,6 +10,12 @@ pub(in crate::checks) struct Dynamic {
     machine: u16,
     interpreter: Option<&'static str>,
     entries: Vec<(u64, String)>,
+    /// Versions that a library must define, and the library.
+    required: Vec<(String, String)>,
+    /// Versions that it defines.
+    versions: Vec<String>,
+    /// Symbols, and whether it defines them.
+    symbols: Vec<(String, bool)>,
 }
 
 impl Dynamic {
@@ -18,6 +24,7 @@ impl Dynamic {
             machine: 62,
             interpreter: Some("/lib64/ld-linux-x86-64.so.2"),
             entries: needed.iter().map(|name| (1, (*name).to_owned())).collect(),
+            ..Self::default()
         }
     }
 
@@ -30,6 +37,21 @@ impl Dynamic {
 
     pub(in crate::checks) fn machine(mut self, number: u16) -> Self {
         self.machine = number;
+        self
+    }
+
+    pub(in crate::checks) fn requires(mut self, library: &str, version: &str) -> Self {
+        self.required.push((library.to_owned(), version.to_owned()));
+        self
+    }
+
+    pub(in crate::checks) fn defines_version(mut self, version: &str) -> Self {
+        self.versions.push(version.to_owned());
+        self
+    }
+
+    pub(in crate::checks) fn symbol(mut self, name: &str, is_defined: bool) -> Self {
+        self.symbols.push((name.to_owned(), is_defined));
         self
     }
 
@@ -53,11 +75,25 @@ impl Dynamic {
             strings.extend_from_slice(text.as_bytes());
             strings.push(0);
         }
+        let mut string = |text: &str| {
+            let at = strings.len() as u32;
+            strings.extend_from_slice(text.as_bytes());
+            strings.push(0);
+            at
+        };
+        let tables = self.tables(&mut string);
         let interp = self.interpreter.unwrap_or_default().as_bytes();
         let interp_at = 64 + 3 * 56;
         let strings_at = interp_at + interp.len() as u64 + 1;
-        let dynamic_at = strings_at + strings.len() as u64;
-        dynamic.extend([(5, BASE + strings_at), (0, 0)]);
+        let mut tables_at = strings_at + strings.len() as u64;
+        for (tag, count, table) in &tables {
+            dynamic.push((*tag, BASE + tables_at));
+            dynamic.extend(count.map(|(tag, count)| (tag, count as u64)));
+            tables_at += table.len() as u64;
+        }
+        let dynamic_at = tables_at;
+        // (24: the symbols are bound before the program starts)
+        dynamic.extend([(5, BASE + strings_at), (24, 0), (0, 0)]);
         let size = dynamic_at + 16 * dynamic.len() as u64;
         let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
         elf.resize(64, 0);
@@ -80,13 +116,60 @@ impl Dynamic {
         elf.extend_from_slice(interp);
         elf.push(0);
         elf.extend_from_slice(&strings);
+        for (_, _, table) in &tables {
+            elf.extend_from_slice(table);
+        }
         for (tag, value) in dynamic {
             elf.extend_from_slice(&tag.to_le_bytes());
             elf.extend_from_slice(&value.to_le_bytes());
         }
         elf
     }
+
+    /// The tables of versions and symbols: a tag, the tag and value of its number of records, and the bytes.
+    fn tables(&self, string: &mut dyn FnMut(&str) -> u32) -> Vec<Table> {
+        let (required, versions) = (self.required.len(), self.versions.len());
+        let next = |at: usize, count: usize, size| if at + 1 < count { size } else { 0_u32 };
+        let mut needed = Vec::new();
+        for (at, (library, version)) in self.required.iter().enumerate() {
+            needed.extend_from_slice(&[1, 0, 1, 0]);
+            for value in [
+                string(library),
+                16,
+                next(at, required, 32),
+                0,
+                0,
+                string(version),
+                0,
+            ] {
+                needed.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        let mut defined = Vec::new();
+        for (at, version) in self.versions.iter().enumerate() {
+            defined.extend_from_slice(&[1, 0, 0, 0, 2, 0, 1, 0]);
+            for value in [0, 20, next(at, versions, 28), string(version), 0] {
+                defined.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        let mut symbols = vec![0; 24];
+        for (name, is_defined) in &self.symbols {
+            symbols.extend_from_slice(&string(name).to_le_bytes());
+            symbols.extend_from_slice(&[0x12, 0, u8::from(*is_defined), 0]);
+            symbols.extend_from_slice(&[0; 16]);
+        }
+        let count = self.symbols.len() as u32 + 1;
+        let hashes = [1_u32, count].map(u32::to_le_bytes).concat();
+        vec![
+            (0x6fff_fffe, Some((0x6fff_ffff, required)), needed),
+            (0x6fff_fffc, Some((0x6fff_fffd, versions)), defined),
+            (6, None, symbols),
+            (4, None, hashes),
+        ]
+    }
 }
+
+type Table = (u64, Option<(u64, usize)>, Vec<u8>);
 
 /// An ELF file with a section `.modinfo`, `padding` bytes longer than it needs to be.
 pub(in crate::checks) fn ko(kver: &str, depends: &str, padding: usize) -> Vec<u8> {

@@ -177,7 +177,7 @@ fn understood(input: impl io::Read + Send, disk: Option<Beside>) -> Image {
     };
     match initramfs::read(input, &limits, &mut watched) {
         Ok(segments) => Image::Read {
-            facts: Box::new(bodies.facts()),
+            facts: Box::new(bodies.take_facts()),
             inventory: Box::new(inventory),
             segments,
         },

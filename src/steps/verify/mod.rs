@@ -194,13 +194,7 @@ fn why(error: &root::Error) -> String {
 }
 
 fn answers(kver: &Kver, tree: Option<&Tree>, image: &Image, options: &Options) -> Answers {
-    let subject = Subject {
-        kver,
-        tree,
-        image,
-        base: options.base.as_ref(),
-        wanted: &options.wanted,
-    };
+    let subject = Subject::new(kver, tree, image, options.base.as_ref(), &options.wanted);
     checks::run(&subject, options.selection.unwrap_or(&Selection::default()))
 }
 

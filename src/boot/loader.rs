@@ -9,36 +9,68 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use super::config::cache;
-use crate::initramfs::{Elf, Facts, Inventory, Machine};
+use super::ld_cache::cache;
+use super::units::basename;
+use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
 /// The most objects that one program may load; systemd loads about 30.
 const OBJECTS_MAX: usize = 2048;
 
 /// A library that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) struct Missing {
+pub struct Missing {
     /// The name that is asked for.
-    pub(in super::super) library: Vec<u8>,
+    pub library: Vec<u8>,
     /// The path of the object that asks.
-    pub(in super::super) asked_by: Vec<u8>,
+    pub asked_by: Vec<u8>,
 }
 
-/// What loading one program comes to.
+/// A fault of symbols for which the dynamic linker ends a program before it starts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unbound {
+    /// A library does not define a version of symbols.
+    Version {
+        /// The library's path.
+        library: Vec<u8>,
+        /// The version.
+        version: Vec<u8>,
+    },
+    /// No object defines a symbol.
+    Symbol {
+        /// The path of the object that asks for it.
+        object: Vec<u8>,
+        /// Its name.
+        symbol: Vec<u8>,
+    },
+}
+
+/// The result of loading one program.
 #[derive(Debug, Default)]
-pub(in super::super) struct Loaded {
-    /// What is not there.
-    pub(in super::super) missing: Vec<Missing>,
-    /// The entries of all objects that are.
-    pub(in super::super) entries: Vec<u64>,
+pub struct Loaded<'a> {
+    /// Libraries that are not there.
+    pub missing: Vec<Missing>,
+    /// The program, its dynamic linker and its libraries, each after the one that asks for it.
+    pub objects: Vec<Loading<'a>>,
 }
 
-/// A file that was found: the path it was found by, its entry, what it says.
-#[derive(Clone, Copy)]
-struct Object<'a> {
-    path: &'a [u8],
-    entry: u64,
-    elf: &'a Elf,
+/// An object that the dynamic linker maps.
+#[derive(Debug, Clone, Copy)]
+pub struct Loading<'a> {
+    /// Its file.
+    pub object: Object<'a>,
+    /// The object that asks for it first, by its number; `None` for the program.
+    pub parent: Option<usize>,
+}
+
+/// An ELF file that was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    /// Its path, without links.
+    pub path: &'a [u8],
+    /// Number of the entry that carries its data.
+    pub entry: u64,
+    /// Its dynamic section.
+    pub elf: &'a Elf,
 }
 
 /// An object that is loaded, and which one asked for it first.
@@ -49,7 +81,7 @@ struct Link<'a> {
 }
 
 /// The dynamic linker of one machine.
-pub(in super::super) struct Loader<'a> {
+pub struct Loader<'a> {
     inventory: &'a Inventory,
     facts: &'a Facts,
     machine: Machine,
@@ -68,12 +100,59 @@ const MACHINES: [(u16, &str, &str); 6] = [
     (243, "lib64/lp64d", "riscv64-linux-gnu"),
 ];
 
+impl Loaded<'_> {
+    /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
+    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the object
+    /// that asks. A missing library is another fault.
+    pub fn unbound(&self) -> Option<(Unbound, &[u8])> {
+        if !self.missing.is_empty() {
+            return None;
+        }
+        let mut objects = self.objects.iter().map(|it| it.object);
+        let version = objects.find_map(|it| Some((self.without_version(&it)?, it.path)));
+        version.or_else(|| self.undefined())
+    }
+
+    fn without_version(&self, object: &Object) -> Option<Unbound> {
+        let mut required = object.elf.required.iter().filter(|it| !it.is_weak);
+        required.find_map(|required| {
+            let mut objects = self.objects.iter().map(|it| it.object);
+            let library = objects.find(|it| {
+                it.elf.soname.as_deref() == Some(&required.library)
+                    || basename(it.path) == required.library
+            })?;
+            let versions = &library.elf.versions;
+            // ld.so only warns of a library without versions.
+            let is_missing = !versions.is_empty() && !versions.contains(&required.version);
+            is_missing.then(|| Unbound::Version {
+                library: library.path.to_vec(),
+                version: required.version.clone(),
+            })
+        })
+    }
+
+    /// The first undefined symbol of an object that is bound at once; none where the symbols of an object are not known.
+    fn undefined(&self) -> Option<(Unbound, &[u8])> {
+        let symbols = self.objects.iter().map(|it| it.object.elf.symbols.as_ref());
+        let symbols = symbols.collect::<Option<Vec<&Symbols>>>()?;
+        let defined = symbols.iter().flat_map(|it| it.defined.iter().copied());
+        let defined: HashSet<u64> = defined.collect();
+        let mut all = self.objects.iter().zip(symbols);
+        all.find_map(|(it, symbols)| {
+            let mut undefined = symbols.undefined().filter(|_| symbols.binds_now);
+            let symbol = undefined.find(|name| !defined.contains(&symbol_hash(name)))?;
+            let fault = Unbound::Symbol {
+                object: it.object.path.to_vec(),
+                symbol: symbol.to_vec(),
+            };
+            Some((fault, it.object.path))
+        })
+    }
+}
+
 impl<'a> Loader<'a> {
-    pub(in super::super) fn new(
-        inventory: &'a Inventory,
-        facts: &'a Facts,
-        machine: Machine,
-    ) -> Self {
+    /// Returns the dynamic linker for programs of `machine`.
+    pub fn new(inventory: &'a Inventory, facts: &'a Facts, machine: Machine) -> Self {
         let of_machine = MACHINES.iter().find(|it| it.0 == machine.number);
         let (lib, triplet) = of_machine.map_or(("lib64", "none"), |it| (it.1, it.2));
         let mut default_dirs: Vec<Vec<u8>> = Vec::new();
@@ -94,23 +173,20 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Loads the program (or library) at `path`, which says `elf`.
-    pub(in super::super) fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded {
-        let mut loaded = Loaded::default();
+    /// Loads the program or library at `path`.
+    pub fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded<'a> {
+        let mut missing = Vec::new();
         let mut links = vec![Link {
             object: Object { path, entry, elf },
             origin: parent(path).to_vec(),
             parent: None,
         }];
         let mut names: HashSet<&[u8]> = elf.soname.as_deref().into_iter().collect();
-        if let Some(linker) = elf.interpreter.as_ref().and_then(|path| self.at(path)) {
-            names.extend(linker.elf.soname.as_deref());
-            loaded.entries.push(linker.entry);
-        }
+        let linker = elf.interpreter.as_ref().and_then(|path| self.at(path));
+        names.extend(linker.and_then(|linker| linker.elf.soname.as_deref()));
         let mut at = 0;
         while let Some(link) = links.get(at) {
             let asking = link.object;
-            loaded.entries.push(asking.entry);
             for name in &asking.elf.needed {
                 if names.contains(name.as_slice()) {
                     continue;
@@ -128,7 +204,7 @@ impl<'a> Loader<'a> {
                             });
                         }
                     }
-                    None => loaded.missing.push(Missing {
+                    None => missing.push(Missing {
                         library: name.clone(),
                         asked_by: asking.path.to_vec(),
                     }),
@@ -136,7 +212,18 @@ impl<'a> Loader<'a> {
             }
             at += 1;
         }
-        loaded
+        let objects = links.iter().map(|link| Loading {
+            object: link.object,
+            parent: link.parent,
+        });
+        let linker = linker.map(|object| Loading {
+            object,
+            parent: Some(0),
+        });
+        Loaded {
+            missing,
+            objects: objects.chain(linker).collect(),
+        }
     }
 
     /// Finds `name` for the object number `asking`; also the directory where it was found.

@@ -38,3 +38,25 @@ pub(super) fn cache(bytes: &[u8], big: bool) -> Option<HashMap<Vec<u8>, Vec<Vec<
     }
     Some(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_cache_is_read_without_a_panic() {
+        let strings = b"libp.so.1\0/opt/lib/libp.so.1\0";
+        let mut whole = b"glibc-ld.so.cache1.1".to_vec();
+        whole.extend_from_slice(&1_u32.to_le_bytes());
+        whole.resize(48, 0);
+        for number in [0x303, 72, 82, 0, 0, 0_u32] {
+            whole.extend_from_slice(&number.to_le_bytes());
+        }
+        whole.extend_from_slice(strings);
+        let known = cache(&whole, false).unwrap();
+        assert_eq!(known[b"libp.so.1".as_slice()], [b"/opt/lib/libp.so.1"]);
+        for end in 0..whole.len() {
+            cache(&whole[..end], false);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The commands without which no root comes up, and the units that they need.
+
+use std::collections::BTreeSet;
+
+use super::transaction::{Boot, Reach};
+use super::unit::Command;
+use crate::initramfs::{Facts, Inventory};
+
+/// A command without which no root comes up.
+#[derive(Debug)]
+pub struct Goal {
+    is_command: fn(&Command) -> bool,
+    /// The unit that has it in systemd, ostree or bootc.
+    pub unit: &'static str,
+    /// Its name and purpose, for a sentence.
+    pub what: &'static str,
+}
+
+const SWITCH_ROOT: Goal = Goal {
+    is_command: Command::switches_root,
+    unit: "initrd-switch-root.service",
+    what: "the switch to the real root (systemctl switch-root)",
+};
+
+const UDEVD: Goal = Goal {
+    is_command: |it| it.is_program(b"systemd-udevd"),
+    unit: "systemd-udevd.service",
+    what: "systemd-udevd, which loads drivers and names disks",
+};
+
+const TRIGGER: Goal = Goal {
+    is_command: |it| it.is_program(b"udevadm") && it.has_argument(b"trigger"),
+    unit: "systemd-udev-trigger.service",
+    what: "udevadm trigger, which makes udev see the devices that are there already",
+};
+
+const OSTREE: Goal = Goal {
+    is_command: |it| it.is_program(b"ostree-prepare-root"),
+    unit: "ostree-prepare-root.service",
+    what: "ostree-prepare-root, which mounts the deployment",
+};
+
+const BOOTC: Goal = Goal {
+    is_command: |it| it.has_path(b"bootc/initramfs-setup"),
+    unit: "bootc-root-setup.service",
+    what: "bootc's set-up of the root",
+};
+
+/// The program that sets up the root of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootSetup {
+    /// ostree-prepare-root.
+    Ostree,
+    /// bootc's own, with its composefs backend.
+    Bootc,
+}
+
+/// The units that a boot starts, and those that it needs.
+#[derive(Debug)]
+pub struct Booted {
+    /// All units.
+    pub boot: Boot,
+    /// The jobs without which the root is not reached.
+    pub needed: BTreeSet<usize>,
+    /// The goals that are not reached, and the jobs on the way; `None` where nothing leads to a goal.
+    pub unmet: Vec<(&'static Goal, Option<BTreeSet<usize>>)>,
+}
+
+impl Booted {
+    /// Follows the units of an initramfs of systemd; `None` where `/init` is something else. `setup` is the program that
+    /// must come to run, besides those that every boot needs.
+    pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
+        if !is_systemd(inventory) {
+            return None;
+        }
+        let boot = Boot::new(inventory, facts);
+        let setup = setup.map(|setup| match setup {
+            RootSetup::Ostree => &OSTREE,
+            RootSetup::Bootc => &BOOTC,
+        });
+        let goals = [&SWITCH_ROOT, &UDEVD, &TRIGGER].into_iter().chain(setup);
+        let mut needed = BTreeSet::new();
+        let mut unmet = Vec::new();
+        for goal in goals {
+            match boot.reach(&goal.is_command) {
+                Reach::Runs(path) => needed.extend(boot.with_required(&path)),
+                Reach::Broken(path) => {
+                    let jobs = boot.with_required(&path);
+                    needed.extend(&jobs);
+                    unmet.push((goal, Some(jobs)));
+                }
+                Reach::Never => unmet.push((goal, None)),
+            }
+        }
+        Some(Self {
+            boot,
+            needed,
+            unmet,
+        })
+    }
+}
+
+/// Returns whether the kernel starts systemd, or a script that ends in it.
+pub fn is_systemd(inventory: &Inventory) -> bool {
+    const SYSTEMD: &[u8] = b"lib/systemd/systemd";
+    let Ok((path, node)) = inventory.resolve(b"init") else {
+        return false;
+    };
+    let content = inventory.content(node).filter(|it| !it.is_elf());
+    let script = content.and_then(|it| it.data.as_deref());
+    let mut lines = script.unwrap_or_default().split(|&byte| byte == b'\n');
+    let execs = |line: &[u8]| {
+        let mut words = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|it| !it.is_empty());
+        words.next() == Some(b"exec") && words.next().is_some_and(|it| it.ends_with(SYSTEMD))
+    };
+    path.ends_with(SYSTEMD) || lines.any(execs)
+}

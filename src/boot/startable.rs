@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The units that a boot may start: those that `default.target` and the targets of the initramfs lead to, and those that
+//! a generator, a udev rule, a hook or `/init` names.
+//!
+//! It returns too many rather than too few: every unit that a reached unit names counts, except in settings that order
+//! units or stop them.
+
+use std::collections::HashSet;
+
+use super::names::template;
+use crate::initramfs::{Inventory, Kind};
+
+/// Directories of units; the first one of a name counts.
+const UNITS: [&[u8]; 4] = [
+    b"etc/systemd/system",
+    b"run/systemd/system",
+    b"usr/lib/systemd/system",
+    b"lib/systemd/system",
+];
+
+/// Where each boot begins, and what dracut and systemd start by name.
+const ROOTS: [&[u8]; 4] = [
+    b"default.target",
+    b"initrd.target",
+    b"initrd-switch-root.target",
+    b"initrd-switch-root.service",
+];
+
+/// How names of units end.
+const KINDS: [&[u8]; 8] = [
+    b".service",
+    b".socket",
+    b".target",
+    b".mount",
+    b".path",
+    b".timer",
+    b".swap",
+    b".slice",
+];
+
+/// Settings that start nothing.
+const ORDERING: [&[u8]; 7] = [
+    b"After=",
+    b"Before=",
+    b"Conflicts=",
+    b"PartOf=",
+    b"Description=",
+    b"Documentation=",
+    b"#",
+];
+
+/// Returns the names of the units that a boot may start. `others` are texts, or programs, that start units by their names.
+pub(super) fn units<'a>(
+    inventory: &'a Inventory,
+    others: impl Iterator<Item = &'a [u8]>,
+) -> HashSet<Vec<u8>> {
+    let mut todo: Vec<Vec<u8>> = ROOTS.iter().map(|root| root.to_vec()).collect();
+    todo.extend(others.flat_map(names));
+    let mut reached = HashSet::new();
+    while let Some(unit) = todo.pop() {
+        if !reached.insert(unit.clone()) {
+            continue;
+        }
+        // A link is another name of a unit.
+        if let Some((path, text)) = text(inventory, &unit) {
+            todo.extend(path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec));
+            todo.extend(started(text));
+        }
+        todo.extend(template(&unit));
+        let dot = unit.iter().rposition(|&byte| byte == b'.');
+        if let Some((stem, b".socket" | b".path" | b".timer")) = dot.map(|dot| unit.split_at(dot)) {
+            todo.push([stem, b".service"].concat());
+        }
+        for dir in UNITS {
+            let beside = |end: &[u8]| inventory.children(&[dir, b"/", &unit, end].concat());
+            for end in [b".wants".as_slice(), b".requires", b".upholds"] {
+                todo.extend(beside(end).into_iter().map(|(name, _)| name.to_vec()));
+            }
+            for (_, node) in beside(b".d") {
+                let content = inventory.content(node).filter(|_| node.kind == Kind::File);
+                let text = content.and_then(|content| content.data.as_deref());
+                todo.extend(started(text.unwrap_or_default()));
+            }
+        }
+    }
+    reached
+}
+
+/// The units that a unit's text can start.
+fn started(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = lines.filter(|line| !ORDERING.iter().any(|start| line.starts_with(start)));
+    lines.flat_map(names)
+}
+
+/// The words that may name units.
+fn names(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-:\\".contains(byte);
+    let words = text.split(move |byte| !is_part(byte));
+    let words = words.filter(|word| KINDS.iter().any(|kind| word.ends_with(kind)));
+    words.map(<[u8]>::to_vec)
+}
+
+/// Returns the files of a unit: its text and its drop-ins, by their paths.
+pub(super) fn texts<'a>(inventory: &'a Inventory, unit: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
+    let mut paths = Vec::new();
+    for dir in UNITS {
+        let own = [dir, b"/", unit].concat();
+        let drop_ins = [&own, b".d".as_slice()].concat();
+        let children = inventory.children(&drop_ins).into_iter();
+        paths.extend(children.map(|(name, _)| [&drop_ins, b"/".as_slice(), name].concat()));
+        paths.push(own);
+    }
+    let text = |path: Vec<u8>| {
+        let (path, node) = inventory.resolve(&path).ok()?;
+        Some((path, inventory.content(node)?.data.as_deref()?))
+    };
+    paths.into_iter().filter_map(text).collect()
+}
+
+/// Returns the path and the text of a unit, if it has one.
+fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut paths = UNITS.iter().map(|dir| [*dir, b"/", unit].concat());
+    let place = paths.find(|path| inventory.resolve_link(path).is_ok())?;
+    let (path, node) = inventory.resolve(&place).ok()?;
+    let content = inventory.content(node).filter(|it| it.size > 0)?;
+    Some((path, content.data.as_deref().unwrap_or_default()))
+}
+
+/// Returns whether a unit of that name, or its template, is inside, masked or not.
+pub fn has_unit(inventory: &Inventory, unit: &[u8]) -> bool {
+    let is_in = |name: &[u8]| {
+        let mut dirs = UNITS.iter();
+        dirs.any(|dir| inventory.resolve(&[*dir, b"/", name].concat()).is_ok())
+    };
+    is_in(unit) || template(unit).is_some_and(|name| is_in(&name))
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The symbols of an ELF file and their versions, as the dynamic linker binds them (glibc 2.41: `elf/dl-version.c`,
+//! `elf/dl-lookup.c`; the layout is that of elf.h).
+
+use super::{ElfError, File, Header};
+
+/// The most records of versions in one file; libc has about 50.
+const VERSIONS_MAX: u64 = 4096;
+/// The most symbols that are read of one file; libcrypto has about 6,000.
+const SYMBOLS_MAX: u64 = 1 << 15;
+/// Bytes of the names of all undefined symbols of one file; libsystemd-core has about 60,000.
+const NAMES_MAX: usize = 1 << 20;
+
+/// Tags of the dynamic section.
+const HASH: u64 = 4;
+const SYMBOLS: u64 = 6;
+const BIND_NOW: u64 = 24;
+const FLAGS: u64 = 30;
+const FLAGS_1: u64 = 0x6fff_fffb;
+const DEFINED_VERSIONS: u64 = 0x6fff_fffc;
+const DEFINED_COUNT: u64 = 0x6fff_fffd;
+const NEEDED_VERSIONS: u64 = 0x6fff_fffe;
+const NEEDED_COUNT: u64 = 0x6fff_ffff;
+const GNU_HASH: u64 = 0x6fff_fef5;
+
+const WHAT: &str = "the symbol versions";
+
+/// A version of symbols that a library must define.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Required {
+    /// The library, as it is named among those that are needed.
+    pub library: Vec<u8>,
+    /// The version.
+    pub version: Vec<u8>,
+    /// Whether the program starts without it.
+    pub is_weak: bool,
+}
+
+/// The global symbols of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Symbols {
+    /// Names that another object must define, each with a NUL after it; read by `undefined()`.
+    undefined: Vec<u8>,
+    /// Hashes of the names that it defines; see [`hash`].
+    pub defined: Vec<u64>,
+    /// Whether all of them are bound before the program starts, and not when they are first used.
+    pub binds_now: bool,
+}
+
+impl Symbols {
+    /// Bytes that they take.
+    pub(in super::super) fn size(&self) -> usize {
+        self.undefined.len() + 8 * self.defined.len()
+    }
+
+    /// The names that another object must define.
+    pub fn undefined(&self) -> impl Iterator<Item = &[u8]> {
+        let names = self.undefined.split(|&byte| byte == 0);
+        names.filter(|name| !name.is_empty())
+    }
+}
+
+/// FNV-1a, by which names of symbols are compared.
+pub fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// The entries of a dynamic section, and the place of its strings in the file.
+pub(super) struct Dynamic<'f> {
+    pub(super) entries: &'f [(u64, u64)],
+    pub(super) strings: u64,
+    pub(super) headers: &'f [Header],
+}
+
+impl Dynamic<'_> {
+    fn value(&self, tag: u64) -> Option<u64> {
+        self.entries
+            .iter()
+            .find(|it| it.0 == tag)
+            .map(|&(_, value)| value)
+    }
+
+    /// The place in the file of what lies at the address that an entry gives.
+    fn place(&self, tag: u64) -> Option<u64> {
+        offset(self.headers, self.value(tag)?)
+    }
+}
+
+/// Returns the place in the file of an address.
+pub(super) fn offset(headers: &[Header], address: u64) -> Option<u64> {
+    let mut loads = headers.iter().filter(|header| header.kind == super::LOAD);
+    loads.find_map(|load| {
+        let within = address.checked_sub(load.address)?;
+        (within < load.size).then(|| load.offset.checked_add(within))?
+    })
+}
+
+impl File<'_> {
+    /// The versions that libraries must define.
+    pub(super) fn required(&self, dynamic: &Dynamic) -> Result<Vec<Required>, ElfError> {
+        let mut found = Vec::new();
+        let (Some(mut at), Some(count)) =
+            (dynamic.place(NEEDED_VERSIONS), dynamic.value(NEEDED_COUNT))
+        else {
+            return Ok(found);
+        };
+        let mut left = VERSIONS_MAX;
+        for _ in 0..count {
+            let next = self.version_record(at, 12, &mut left)?;
+            let library = self.string(
+                WHAT,
+                dynamic.strings.saturating_add(self.word(WHAT, at + 4, 4)?),
+            )?;
+            let mut aux = at.saturating_add(self.word(WHAT, at + 8, 4)?);
+            for _ in 0..self.word(WHAT, at + 2, 2)? {
+                spend(&mut left)?;
+                let name = self.word(WHAT, aux.saturating_add(8), 4)?;
+                found.push(Required {
+                    library: library.clone(),
+                    version: self.string(WHAT, dynamic.strings.saturating_add(name))?,
+                    is_weak: self.word(WHAT, aux.saturating_add(4), 2)? & 2 != 0,
+                });
+                aux = aux.saturating_add(self.word(WHAT, aux.saturating_add(12), 4)?);
+            }
+            match next {
+                0 => break,
+                next => at = at.saturating_add(next),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The versions that it defines.
+    pub(super) fn versions(&self, dynamic: &Dynamic) -> Result<Vec<Vec<u8>>, ElfError> {
+        let mut found = Vec::new();
+        let (Some(mut at), Some(count)) = (
+            dynamic.place(DEFINED_VERSIONS),
+            dynamic.value(DEFINED_COUNT),
+        ) else {
+            return Ok(found);
+        };
+        let mut left = VERSIONS_MAX;
+        for _ in 0..count {
+            let next = self.version_record(at, 16, &mut left)?;
+            // The first name is that of the version; the others are those of the versions before it.
+            let aux = at.saturating_add(self.word(WHAT, at + 12, 4)?);
+            let name = self.word(WHAT, aux, 4)?;
+            found.push(self.string(WHAT, dynamic.strings.saturating_add(name))?);
+            match next {
+                0 => break,
+                next => at = at.saturating_add(next),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Checks the record at `at`, and returns the distance of the next one, which is the number at `next` in it.
+    fn version_record(&self, at: u64, next: u64, left: &mut u64) -> Result<u64, ElfError> {
+        spend(left)?;
+        // One check for all the fields, so that the sums of the callers cannot overflow.
+        self.slice(WHAT, at, next + 4)?;
+        if self.word(WHAT, at, 2)? != 1 {
+            return Err(ElfError::Truncated {
+                what: WHAT,
+                offset: at,
+            });
+        }
+        self.word(WHAT, at + next, 4)
+    }
+
+    /// The global symbols; `None` where the file does not say how many there are, or more than the limits.
+    pub(super) fn symbols(&self, dynamic: &Dynamic) -> Option<Symbols> {
+        let table = dynamic.place(SYMBOLS)?;
+        let count = self.symbol_count(dynamic)?;
+        if count > SYMBOLS_MAX {
+            return None;
+        }
+        let flags = |tag: u64, flag: u64| dynamic.value(tag).is_some_and(|it| it & flag != 0);
+        let mut symbols = Symbols {
+            binds_now: dynamic.value(BIND_NOW).is_some() || flags(FLAGS, 8) || flags(FLAGS_1, 1),
+            ..Symbols::default()
+        };
+        let (size, info, section) = if self.machine.wide {
+            (24, 4, 6)
+        } else {
+            (16, 12, 14)
+        };
+        let what = "the symbols";
+        let table = self.slice(what, table, count * size).ok()?;
+        for entry in table.chunks_exact(size as usize).skip(1) {
+            let name = self.number(&entry[..4]);
+            let binding = entry[info] >> 4;
+            let is_defined = entry[section..section + 2] != [0, 0];
+            let is_global = matches!(binding, 1 | 2 | 10);
+            let is_strong = binding == 1;
+            if !is_global || (!is_defined && !is_strong) {
+                continue;
+            }
+            let name = self.string(what, dynamic.strings.checked_add(name)?).ok()?;
+            if is_defined {
+                symbols.defined.push(hash(&name));
+            } else {
+                symbols.undefined.extend_from_slice(&name);
+                symbols.undefined.push(0);
+            }
+            if symbols.undefined.len() > NAMES_MAX {
+                return None;
+            }
+        }
+        Some(symbols)
+    }
+
+    /// The number of symbols, by the table of their hashes: no entry of the dynamic section has it.
+    fn symbol_count(&self, dynamic: &Dynamic) -> Option<u64> {
+        const S390X: u16 = 22;
+        let what = "the hashes of the symbols";
+        let word = |at: u64| self.word(what, at, 4).ok();
+        let Some(table) = dynamic.place(GNU_HASH) else {
+            // Each number of this table has 8 bytes on s390x.
+            let table = dynamic
+                .place(HASH)
+                .filter(|_| self.machine.number != S390X)?;
+            return word(table.checked_add(4)?);
+        };
+        let (buckets, first, blooms) = (
+            word(table)?,
+            word(table.checked_add(4)?)?,
+            word(table.checked_add(8)?)?,
+        );
+        let width = if self.machine.wide { 8 } else { 4 };
+        let start = table.checked_add(16 + blooms * width)?;
+        let slice = self.slice(what, start, buckets * 4).ok()?;
+        let last = slice.chunks_exact(4).map(|it| self.number(it)).max()?;
+        let chains = start.checked_add(buckets * 4)?;
+        let Some(mut at) = last.checked_sub(first) else {
+            return Some(first);
+        };
+        // The last symbol of a chain has an odd hash.
+        while word(chains.checked_add(at * 4)?)? & 1 == 0 {
+            at += 1;
+        }
+        Some(first + at + 1)
+    }
+}
+
+fn spend(left: &mut u64) -> Result<(), ElfError> {
+    let (what, limit) = ("symbol versions", VERSIONS_MAX);
+    *left = left
+        .checked_sub(1)
+        .ok_or(ElfError::TooMany { what, limit })?;
+    Ok(())
+}

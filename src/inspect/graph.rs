@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Lists the files that a boot comes to, and the way to one of them.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::json::Name;
+use super::name::Shown;
+use crate::boot::{Graph, Step};
+
+/// One file that a boot comes to, for programs.
+#[derive(Debug, Serialize)]
+pub struct GraphEntry {
+    /// Its path, without a leading `/`.
+    #[serde(flatten)]
+    pub name: Name,
+    /// The file that leads to it; absent for a file that the kernel uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Name>,
+    /// How that file leads to it, in words.
+    pub why: String,
+    /// Whether the root is known not to be reached without it.
+    pub needed: bool,
+}
+
+/// Returns all files that a boot comes to; each comes after the one that leads to it.
+pub fn graph(graph: &Graph) -> Vec<GraphEntry> {
+    graph.steps().iter().map(|it| entry(graph, it)).collect()
+}
+
+/// Returns the files from PID 1 to the one at `path`, which has no link in it; empty where a boot does not come to it.
+pub fn way(graph: &Graph, path: &[u8]) -> Vec<GraphEntry> {
+    let way = graph.way_to(path).into_iter();
+    way.map(|it| entry(graph, it)).collect()
+}
+
+fn entry(graph: &Graph, step: &Step) -> GraphEntry {
+    let from = from(graph, step);
+    GraphEntry {
+        name: Name::new(step.path),
+        from: from.map(Name::new),
+        why: step.why.to_string(),
+        needed: step.is_needed,
+    }
+}
+
+fn from<'a>(graph: &Graph<'a>, step: &Step) -> Option<&'a [u8]> {
+    step.from
+        .and_then(|at| graph.steps().get(at))
+        .map(|it| it.path)
+}
+
+/// Writes a line for every file that a boot comes to: whether it is needed, its path, and the reason.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_graph(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
+    let mut steps: Vec<_> = graph.steps().iter().collect();
+    steps.sort_by_key(|it| it.path);
+    for step in steps {
+        let needed = if step.is_needed { "needed" } else { "used" };
+        write!(out, "{needed:<6}  {}  (", Shown(step.path))?;
+        write_reason(graph, step, out)?;
+        writeln!(out, ")")?;
+    }
+    Ok(())
+}
+
+/// Writes the files from PID 1 to the one at `path`, each with the reason.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_way(graph: &Graph, path: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    let way = graph.way_to(path);
+    for step in &way {
+        write!(out, "{}\n    ", Shown(step.path))?;
+        write_reason(graph, step, out)?;
+        writeln!(out)?;
+    }
+    match way.last() {
+        Some(last) if last.is_needed => writeln!(out, "The root is not reached without it."),
+        Some(_) => writeln!(
+            out,
+            "A boot may use it; it is not known whether every boot does."
+        ),
+        None => writeln!(
+            out,
+            "{}: nothing that a boot starts leads to it.",
+            Shown(path)
+        ),
+    }
+}
+
+fn write_reason(graph: &Graph, step: &Step, out: &mut dyn Write) -> io::Result<()> {
+    match from(graph, step) {
+        None => write!(out, "{}", step.why),
+        Some(from) => write!(out, "{} {}", Shown(from), step.why),
+    }
+}
