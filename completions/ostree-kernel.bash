@@ -96,12 +96,16 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__inspect)
-            opts="-v -q -h --files --modules --origins --cat --diff --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --files --modules --origins --graph --why --cat --diff --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --why)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cat)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

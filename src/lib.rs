@@ -14,8 +14,8 @@
 //! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
 //! report         what a run found and did, as JSON
 //! checks/ plan/  pure: values in, findings or a plan or a refusal out
-//! boot/          pure: an inventory in, what a boot does with it out
 //! inspect/       pure: an inventory in, what people and programs want to read of it out
+//! boot/          pure: an inventory in, what a boot does with it out
 //! initramfs/     pure: bytes in, an inventory out
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
 //! kernel/        pure: kver, vmlinuz, modules

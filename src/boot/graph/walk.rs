@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Builds the boot graph: units first, then names in texts, then directories of which programs use files.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::super::binfmt::program;
+use super::super::goals::Booted;
+use super::super::loader::Loader;
+use super::super::startable;
+use super::super::udev::Rules;
+use super::super::units::basename;
+use super::{BY_SYSTEMD, EXECUTOR, Graph, Step, Why, within};
+use crate::initramfs::{Facts, Inventory, Kind, Machine, Node};
+
+/// Files of systemd, udev and ostree, some of which those programs execute by names in their code.
+const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
+
+/// Programs that the kernel or the programs of [`OWN`] execute, wherever they lie.
+const NAMES: [&[u8]; 3] = [b"init", b"mount", b"modprobe"];
+
+/// Follows a boot. `booted` are the units, where `/init` is systemd.
+pub(super) fn walk<'a>(
+    inventory: &'a Inventory,
+    facts: &'a Facts,
+    booted: Option<&Booted>,
+    rules: &Rules,
+) -> Graph<'a> {
+    let mut walk = Walk {
+        inventory,
+        facts,
+        graph: Graph::default(),
+        todo: VecDeque::new(),
+        late: VecDeque::new(),
+        loaders: HashMap::new(),
+        names: HashMap::new(),
+    };
+    walk.index();
+    walk.start(booted, rules);
+    walk.graph
+}
+
+/// A graph under construction.
+struct Walk<'a> {
+    inventory: &'a Inventory,
+    facts: &'a Facts,
+    graph: Graph<'a>,
+    /// Steps that are needed, and then the others, whose own edges are not followed yet.
+    todo: VecDeque<usize>,
+    late: VecDeque<usize>,
+    loaders: HashMap<Machine, Loader<'a>>,
+    /// Paths by their last part.
+    names: HashMap<&'a [u8], Vec<&'a [u8]>>,
+}
+
+impl<'a> Walk<'a> {
+    fn index(&mut self) {
+        for (path, node) in self.inventory.nodes() {
+            if node.kind != Kind::Directory {
+                self.names.entry(basename(path)).or_default().push(path);
+            }
+        }
+    }
+
+    fn start(&mut self, booted: Option<&Booted>, rules: &Rules) {
+        let init = self.visit(b"init", None, Why::First, true);
+        if let Some(booted) = booted {
+            self.units(init, booted);
+        }
+        self.follow();
+        self.by_names(init, rules);
+        self.follow();
+        self.by_directories(init);
+        self.follow();
+    }
+
+    /// Adds the file that `path` leads to, and the links on the way; returns its step. The step that comes first stays.
+    fn visit(
+        &mut self,
+        path: &[u8],
+        from: Option<usize>,
+        why: Why,
+        is_needed: bool,
+    ) -> Option<usize> {
+        let file = self.inventory.resolve(path).ok().map(|(file, _)| file);
+        let (mut from, mut why) = (from, why);
+        if file != Some(path) {
+            for link in links(self.inventory, path) {
+                from = Some(self.add(link, from, why, is_needed));
+                why = Why::Link;
+            }
+        }
+        // A link that leads nowhere is a step, too.
+        match file {
+            Some(file) => Some(self.add(file, from, why, is_needed)),
+            None => from.filter(|_| why == Why::Link),
+        }
+    }
+
+    fn add(&mut self, path: &'a [u8], from: Option<usize>, why: Why, is_needed: bool) -> usize {
+        if let Some(&at) = self.graph.by_path.get(path) {
+            return at;
+        }
+        let at = self.graph.steps.len();
+        self.graph.steps.push(Step {
+            path,
+            from,
+            why,
+            is_needed,
+        });
+        self.graph.by_path.insert(path, at);
+        let todo = if is_needed {
+            &mut self.todo
+        } else {
+            &mut self.late
+        };
+        todo.push_back(at);
+        at
+    }
+
+    /// Follows the edges of files until there is nothing new.
+    fn follow(&mut self) {
+        while let Some(at) = self.todo.pop_front().or_else(|| self.late.pop_front()) {
+            let Step {
+                path,
+                why,
+                is_needed,
+                ..
+            } = self.graph.steps[at];
+            let Some(node) = self.inventory.node(path) else {
+                continue;
+            };
+            self.interpreters(at, node, is_needed);
+            // The libraries of a library are those of the program that is linked with it.
+            if !matches!(why, Why::Library | Why::Linker) {
+                self.libraries(at, path, node, is_needed);
+            }
+        }
+    }
+
+    fn interpreters(&mut self, at: usize, node: &Node, is_needed: bool) {
+        let content = self.inventory.content(node);
+        let line = content.and_then(|content| content.interpreter());
+        let words = line.unwrap_or_default().split(u8::is_ascii_whitespace);
+        // The second word is the program of `env`, or an option.
+        for word in words.take(2).filter(|word| !word.is_empty()) {
+            if let Some((path, _)) = program(self.inventory, word) {
+                let spelled = if word.contains(&b'/') { word } else { path };
+                self.visit(spelled, Some(at), Why::Interpreter, is_needed);
+            }
+        }
+    }
+
+    fn libraries(&mut self, at: usize, path: &'a [u8], node: &Node, is_needed: bool) {
+        let (Some(Ok(elf)), Some(content)) = (
+            self.facts.elf(self.inventory, node),
+            self.inventory.content(node),
+        ) else {
+            return;
+        };
+        let (inventory, facts) = (self.inventory, self.facts);
+        let loader = self
+            .loaders
+            .entry(elf.machine)
+            .or_insert_with(|| Loader::new(inventory, facts, elf.machine));
+        let loaded = loader.load(path, content.entry, elf);
+        let linker = elf.interpreter.as_deref();
+        if let Some(linker) = linker {
+            self.visit(linker, Some(at), Why::Linker, is_needed);
+        }
+        let mut steps: Vec<Option<usize>> = Vec::new();
+        for it in &loaded.objects {
+            let from = it.parent.and_then(|parent| steps.get(parent).copied()?);
+            steps.push(match from {
+                None => Some(at),
+                from => Some(self.add(it.object.path, from, Why::Library, is_needed)),
+            });
+        }
+        let opened: Vec<_> = loaded.objects.iter().zip(&steps).collect();
+        for (it, step) in opened {
+            for opened in &it.object.elf.opened {
+                let sonames = opened.soname.iter();
+                let files: Vec<&[u8]> = sonames
+                    .filter_map(|soname| self.names.get(soname.as_bytes()))
+                    .flatten()
+                    .copied()
+                    .collect();
+                for file in files {
+                    self.visit(file, *step, Why::Opens, false);
+                }
+            }
+        }
+    }
+
+    fn units(&mut self, init: Option<usize>, booted: &Booted) {
+        for path in BY_SYSTEMD.into_iter().chain([EXECUTOR]) {
+            self.visit(path, init, Why::Executes, true);
+        }
+        self.visit(b"etc/initrd-release", init, Why::Reads, true);
+        // What a needed unit leads to comes first, so that it counts as needed.
+        let jobs = booted.boot.jobs.iter().enumerate();
+        let (needed, others): (Vec<_>, Vec<_>) =
+            jobs.partition(|(at, _)| booted.needed.contains(at));
+        let mut steps: HashMap<usize, Option<usize>> = HashMap::new();
+        for (is_needed, jobs) in [(true, needed), (false, others)] {
+            for (number, job) in jobs {
+                let (from, why) = match job.from {
+                    None => (init, Why::Reads),
+                    Some((from, kind)) => {
+                        let step = steps.get(&from).copied().flatten();
+                        (step.or(init), Why::Unit(kind))
+                    }
+                };
+                let unit = &job.unit;
+                // Devices and slices have no file.
+                let step = self.visit(&unit.path, from, why, is_needed).or(from);
+                steps.insert(number, step);
+                for command in &unit.commands {
+                    let path = command.path.as_slice();
+                    if path != unit.path {
+                        self.visit(path, step, Why::DropIn, is_needed);
+                    }
+                    let name = command.program.as_deref().unwrap_or_default();
+                    if let Some((path, _)) = program(self.inventory, name) {
+                        let is_needed = is_needed && !command.may_fail;
+                        let spelled = if name.contains(&b'/') { name } else { path };
+                        self.visit(spelled, step, Why::Command(command.key), is_needed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds files that rules, hooks and units name, and what those name in turn.
+    fn by_names(&mut self, init: Option<usize>, rules: &Rules) {
+        let udevd = self.step_of(b"systemd-udevd").or(init);
+        let mut starters: Vec<&'a [u8]> = Vec::new();
+        let mut words = Vec::new();
+        for (path, values) in rules.values() {
+            let step = self.visit(path, udevd, Why::Reads, false);
+            self.words_of(values.iter().copied(), step);
+            words.extend(values);
+        }
+        let mut texts = Vec::new();
+        for (path, node) in self.inventory.nodes() {
+            let content = self.inventory.content(node);
+            let Some(data) = content.and_then(|content| content.data.as_deref()) else {
+                continue;
+            };
+            let is_named =
+                within(path, b"dracut/hooks/") || within(path, b"/dracut-") || path == b"init";
+            if is_named {
+                texts.push((path, data));
+            }
+            if is_named || within(path, b"systemd/system-generators/") {
+                starters.push(data);
+            }
+        }
+        let hooks = texts.iter().filter(|(path, _)| self.graph.has(path));
+        let hooks = hooks
+            .filter(|(_, data)| within(data, b"source_hook") || within(data, b"source_all"))
+            .find_map(|(path, _)| self.graph.by_path.get(path).copied())
+            .or(init);
+        for (path, data) in texts {
+            let step = self.visit(path, hooks, Why::Directory, false);
+            self.words_of([data].into_iter(), step);
+        }
+        let names = starters.into_iter().chain(words);
+        for unit in startable::units(self.inventory, names) {
+            for (path, text) in startable::texts(self.inventory, &unit) {
+                let step = self.visit(path, init, Why::Starts, false);
+                let lines = text.split(|&byte| byte == b'\n');
+                let lines = lines.filter(|line| line.starts_with(b"Exec"));
+                self.words_of(lines, step);
+            }
+        }
+    }
+
+    /// Adds the files whose last part is a word of the texts.
+    fn words_of<'t>(&mut self, texts: impl Iterator<Item = &'t [u8]>, from: Option<usize>) {
+        let is_part =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;
+        for text in texts {
+            for word in text.split(|byte| !is_part(byte)) {
+                let files = self.names.get(word).cloned().unwrap_or_default();
+                for file in files {
+                    self.visit(file, from, Why::Names, false);
+                }
+            }
+        }
+    }
+
+    fn by_directories(&mut self, init: Option<usize>) {
+        let udevd = self.step_of(b"systemd-udevd").or(init);
+        let prepare = self.step_of(b"ostree-prepare-root").or(init);
+        let [systemd, udev, ostree] = OWN;
+        for (path, node) in self.inventory.nodes() {
+            let from = match node.kind {
+                Kind::Directory => continue,
+                _ if within(path, systemd) || path.starts_with(b"etc/systemd/") => init,
+                _ if within(path, udev) || path.starts_with(b"etc/udev/") => udevd,
+                _ if within(path, b"modprobe.d/") => udevd,
+                _ if within(path, ostree) || path.starts_with(b"etc/ostree/") => prepare,
+                _ if within(path, b"dracut/hooks/") || path.ends_with(b"-lib.sh") => init,
+                _ if NAMES.contains(&basename(path)) => init,
+                _ => continue,
+            };
+            self.visit(path, from, Why::Directory, false);
+        }
+        for path in [
+            b"etc/ld.so.cache".as_slice(),
+            b"etc/passwd",
+            b"etc/group",
+            b"etc/fstab",
+        ] {
+            self.visit(path, init, Why::Reads, false);
+        }
+    }
+
+    fn step_of(&self, name: &[u8]) -> Option<usize> {
+        let mut steps = self.graph.steps.iter();
+        steps.position(|step| basename(step.path) == name)
+    }
+}
+
+/// The links on the way of a path, in the order in which they are followed, by their own paths.
+fn links<'a>(inventory: &'a Inventory, path: &[u8]) -> Vec<&'a [u8]> {
+    const MAX: usize = 40;
+    let mut links: Vec<&[u8]> = Vec::new();
+    let mut todo = vec![path.to_vec()];
+    while let Some(path) = todo.pop() {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends = ends.map(|(at, _)| at).chain([path.len()]);
+        for end in ends {
+            let Ok((link, node)) = inventory.resolve_link(&path[..end]) else {
+                continue;
+            };
+            if node.kind == Kind::Symlink && links.len() < MAX && !links.contains(&link) {
+                links.push(link);
+                let dir = &link[..link.len() - basename(link).len()];
+                todo.push(match node.target.starts_with(b"/") {
+                    true => node.target.clone(),
+                    false => [dir, &node.target].concat(),
+                });
+            }
+        }
+    }
+    links
+}
