@@ -25,6 +25,8 @@ const DIRS: [&str; 5] = [
 /// modprobe inside the initramfs.
 pub(super) struct Modprobe<'a> {
     conf: Conf,
+    /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file that says so.
+    refused: Vec<(ModuleName, &'a str)>,
     dep: Option<&'a ModulesDep>,
     /// The tree's aliases; a lone image does not keep them.
     aliases: Option<&'a Aliases>,
@@ -43,6 +45,7 @@ impl<'a> Modprobe<'a> {
         let builtin_aliases = lists.map(|lists| lists.builtin_alias.as_ref().map_err(could_not));
         Ok(Self {
             conf: conf(subject, inventory),
+            refused: refused(subject),
             dep: modules::dep_inside(subject, inventory),
             aliases: aliases.transpose()?.and_then(Option::as_ref),
             builtin_aliases: builtin_aliases.transpose()?.and_then(Option::as_ref),
@@ -51,7 +54,8 @@ impl<'a> Modprobe<'a> {
 
     /// Why it does not load a module that is not built in; `None` if it does.
     pub(super) fn why_not(&self, name: &ModuleName, builtin: &ModuleList) -> Option<String> {
-        if let Some(file) = self.conf.blacklisted_by(name) {
+        let file = self.conf.blacklisted_by(name);
+        if let Some(file) = file.or_else(|| self.refused_by(name)) {
             return Some(format!("{file} keeps it from being loaded"));
         }
         // The kernel asks for a file system by such a name.
@@ -65,11 +69,17 @@ impl<'a> Modprobe<'a> {
         let dep = self.dep?;
         let needs = dep.needs(dep.path_of(name)?)?.iter();
         needs.filter_map(ModuleName::of_path).find_map(|need| {
-            let file = self.is_replaced(&need, builtin)?;
+            let file = self.is_replaced(&need, builtin);
+            let file = file.or_else(|| self.refused_by(&need))?;
             Some(format!(
                 "{file} keeps {need}, which it needs, from being loaded"
             ))
         })
+    }
+
+    fn refused_by(&self, name: &ModuleName) -> Option<&str> {
+        let found = self.refused.iter().find(|(refused, _)| refused == name);
+        found.map(|(_, file)| *file)
     }
 
     /// The file by which each device that the driver serves leads elsewhere: `alias virtio:* off`.
@@ -154,15 +164,45 @@ fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
         let content = inventory.content(node).filter(|_| name.ends_with(b".conf"));
         let text = content.and_then(|content| content.data.as_deref());
         let path = format!("etc/cmdline.d/{}", show(name));
-        conf.add(&path, &blacklist(text.unwrap_or_default()));
+        conf.add(&path, &blacklist(text.unwrap_or_default(), &[DRACUT]));
+    }
+    let arguments = subject.tree.map(|tree| tree.kernel_arguments.as_slice());
+    for (path, argument) in arguments.unwrap_or_default() {
+        conf.add(path, &blacklist(argument.as_bytes(), &[DRACUT, LIBKMOD]));
     }
     conf
 }
 
-/// Reads `rd.driver.blacklist=` as dracut does before udev starts (`parse-kernel.sh` of kernel-modules).
-fn blacklist(cmdline: &[u8]) -> Vec<u8> {
+/// dracut reads this one before udev starts, also in etc/cmdline.d (`parse-kernel.sh` of kernel-modules).
+const DRACUT: &[u8] = b"rd.driver.blacklist=";
+
+/// libkmod reads this one in /proc/cmdline (`libkmod-config.c`).
+const LIBKMOD: &[u8] = b"modprobe.blacklist=";
+
+/// The modules of `module_blacklist=` (`kernel/module/main.c`).
+fn refused<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
+    let arguments = subject.tree.map(|tree| tree.kernel_arguments.as_slice());
+    let mut refused = Vec::new();
+    for (path, argument) in arguments.unwrap_or_default() {
+        let names = argument.strip_prefix("module_blacklist=");
+        let names = names.into_iter().flat_map(|names| names.split(','));
+        let names = names.filter_map(|name| ModuleName::new(name.as_bytes()));
+        refused.extend(names.map(|name| (name, path.as_str())));
+    }
+    refused
+}
+
+/// Returns a `blacklist` line for each module in the arguments of these names.
+fn blacklist(cmdline: &[u8], arguments: &[&[u8]]) -> Vec<u8> {
     let words = cmdline.split(u8::is_ascii_whitespace);
-    let lists = words.filter_map(|word| word.strip_prefix(b"rd.driver.blacklist="));
+    let list = |word: &'_ [u8]| -> Option<Vec<u8>> {
+        let mut arguments = arguments.iter();
+        arguments
+            .find_map(|it| word.strip_prefix(*it))
+            .map(<[u8]>::to_vec)
+    };
+    let lists: Vec<Vec<u8>> = words.filter_map(list).collect();
+    let lists = lists.iter();
     let names = lists.flat_map(|list| list.split(|&byte| byte == b','));
     let line = |name: &[u8]| [b"blacklist ".as_slice(), name, b"\n"].concat();
     names.flat_map(line).collect()
@@ -280,6 +320,42 @@ mod tests {
             b"rd.driver.blacklist=x,virtio-blk rd.x\n",
         );
         assert_eq!(of_driver(&bench), 1);
+    }
+
+    #[test]
+    fn drivers_that_arguments_of_the_kernel_block() {
+        let found = |argument: &str| {
+            let mut bench = Bench::good();
+            bench.wanted.drivers = vec!["ext4".into()];
+            let file = "usr/lib/bootc/kargs.d/a.toml".to_owned();
+            let argument = argument.to_owned();
+            let found = bench.findings_with(ROOT, |tree| {
+                tree.kernel_arguments = vec![(file, argument)];
+            });
+            let mut found = found
+                .into_iter()
+                .filter(|it| it.contains("--require-driver"));
+            found.next().unwrap_or_default()
+        };
+        for argument in [
+            "module_blacklist=x,ext4",
+            "modprobe.blacklist=ext4",
+            "rd.driver.blacklist=ext4,x",
+            // ext4 needs it, and the kernel refuses it to everybody.
+            "module_blacklist=jbd2",
+        ] {
+            assert!(
+                found(argument).contains("kargs.d/a.toml keeps"),
+                "{argument}"
+            );
+        }
+        for argument in [
+            "modprobe.blacklist=jbd2",
+            "module_blacklist=ext3",
+            "x.module_blacklist=ext4",
+        ] {
+            assert_eq!(found(argument), "", "{argument}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod tree;
 mod units;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::{iter, panic, thread};
 
@@ -61,8 +62,8 @@ pub use subject::{
 };
 pub use wanted::{RootDevice, Wanted};
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+/// How bad a finding is, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The image would not boot; nothing is committed.
@@ -221,5 +222,38 @@ pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Ans
         answers
     });
     answers.sort_by_key(|(number, _)| *number);
-    answers.into_iter().map(|(_, answer)| answer).collect()
+    let mut answers = answers.into_iter().map(|(_, answer)| answer).collect();
+    once(&mut answers);
+    answers
+}
+
+/// Removes the findings of `initramfs-projection` about files of which another check reports the same or worse: both have
+/// one cause.
+fn once(answers: &mut [(&'static Check, Answer)]) {
+    const COPIES: &str = "initramfs-projection";
+    let mut known: BTreeMap<String, Severity> = BTreeMap::new();
+    for (check, answer) in answers.iter().filter(|(check, _)| check.name != COPIES) {
+        let Answer::Found(findings) = answer else {
+            continue;
+        };
+        for finding in findings {
+            let severity = finding.milder.unwrap_or(check.severity);
+            let worst = known.entry(finding.path.clone()).or_insert(severity);
+            *worst = severity.min(*worst);
+        }
+    }
+    for (check, answer) in answers.iter_mut().filter(|(check, _)| check.name == COPIES) {
+        let Answer::Found(findings) = answer else {
+            continue;
+        };
+        findings.retain(|finding| {
+            let severity = finding.milder.unwrap_or(check.severity);
+            known
+                .get(&finding.path)
+                .is_none_or(|worst| *worst > severity)
+        });
+        if findings.is_empty() {
+            *answer = Answer::Good;
+        }
+    }
 }

@@ -126,6 +126,8 @@ pub struct Tree {
     pub setups: Setups,
     /// File systems that the tree names as its root's.
     pub root_filesystems: BTreeSet<String>,
+    /// Arguments of the kernel that the tree brings, each after the path of the file that has it.
+    pub kernel_arguments: Vec<(String, String)>,
     /// Configuration that dracut copies: the paths of [`copies`](super::copies), and the files of
     /// [`COPIED_DIRS`](super::COPIED_DIRS).
     pub files: BTreeMap<String, Vec<u8>>,

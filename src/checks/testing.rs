@@ -362,6 +362,7 @@ impl Bench {
             items: Default::default(),
             setups: super::Setups::default(),
             root_filesystems: Default::default(),
+            kernel_arguments: Vec::new(),
             files: BTreeMap::new(),
             dracut_modules: ["base", "ostree"].map(str::to_owned).into(),
             os_release: OsRelease::new("usr/lib/os-release", Ok("ID=fedora\n".into())),

@@ -3,6 +3,8 @@
 //!
 //! A fault is fatal if a unit without which the root is not reached has it, else a warning.
 
+mod fstab;
+
 use std::collections::BTreeSet;
 
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
@@ -51,6 +53,7 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let places: BTreeSet<_> = findings.iter().map(|it| it.path.clone()).collect();
     findings.extend(cycles(booted));
     findings.extend(devices(booted));
+    findings.extend(fstab::devices(inventory));
     let mut warnings = warnings(booted, &said);
     warnings.retain(|it| !places.contains(&it.path));
     findings.extend(listed(warnings));

@@ -8,13 +8,13 @@ DIR holds of a replaced image: root/ (its tree), disk.img (a deployment of it), 
 
 A third of the mutations are made in the initramfs and judged in the tree, a third in the tree before dracut makes the
 initramfs, a third in the initramfs and judged without a tree. Half of the paths are drawn from all files, half from those
-that `inspect --why` reaches from PID 1. The classes, decided before a run and printed with each line:
+that `inspect --graph` reaches from PID 1. The classes, decided before a run and printed with each line:
 
     agree            verify passes it and it boots, or verify rejects it and it does not
     passes-and-dies  verify passes it and it does not boot
     rejected-boots   verify rejects it and it boots
-    damaged-boots    the same, and each fatal finding is of initramfs-projection: a file on the graph differs from its
-                     source, and this boot did not execute the damaged part. No false rejection
+    damaged-boots    the same, and the path is on the boot graph: this boot did not come to the damaged part, or did without
+                     the file. No false rejection
     other-hardware   the same, and the path is a driver or firmware that the disk of the test (virtio, ext4) does not need.
                      No false rejection
     no-image         dracut refused to make an image of the changed tree; not counted
@@ -102,15 +102,11 @@ class Suite:
 
     def reached(self, files):
         """The paths that the program's own graph reaches."""
-        said = subprocess.run([self.tool, "inspect", "--graph", self.image], capture_output=True, text=True, check=False)
+        said = subprocess.run(
+            [self.tool, "--format", "json", "inspect", "--graph", self.image], capture_output=True, text=True, check=True
+        )
         known = set(files)
-        paths = [line.split("\t")[0] for line in said.stdout.splitlines()]
-        return sorted(path for path in paths if path in known) or self.guessed(files)
-
-    @staticmethod
-    def guessed(files):
-        parts = ("usr/lib/systemd/", "usr/lib/udev/", "hooks/", ".so", "bin/", "usr/lib/ostree", "dracut-lib")
-        return [path for path in files if any(part in path for part in parts)]
+        return sorted(path for path in (it["path"] for it in json.loads(said.stdout)["graph"]) if path in known)
 
 
 def is_text(data):
@@ -310,14 +306,14 @@ def boot(suite, image, store, limit):
     return boots, last, seconds
 
 
-def classify(third, path, status, fatal, boots):
+def classify(suite, path, status, boots):
     if (status == 0) == boots:
         return "agree"
     if status == 0:
         return "passes-and-dies"
     if re.search(r"lib/(modules|firmware)/", path):
         return "other-hardware"
-    if third != "alone" and fatal == ["initramfs-projection"]:
+    if path in suite.graph:
         return "damaged-boots"
     return "rejected-boots"
 
@@ -372,7 +368,7 @@ def one(number, options, suites, store):
         if status is None:
             return third, "no-image", f"no-image\t{head}"
         boots, last, _ = boot(suite, image, store, options.limit)
-    kind = classify(third, path, status, fatal, boots)
+    kind = classify(suite, path, status, boots)
     said = "passes" if status == 0 else f"exit {status} ({' '.join(fatal)})"
     return third, kind, f"{kind}\t{head}\t{said}\t{'boots' if boots else 'dies: ' + last}"
 

@@ -138,6 +138,28 @@ pub(super) fn root_filesystems(root: &Root) -> Result<BTreeSet<String>, root::Er
             }
         }
     }
+    for (_, text) in bootc_files(root)? {
+        let arguments = quoted_words(&text);
+        let types = arguments.filter_map(|it| it.strip_prefix("rootfstype="));
+        names.extend(types.map(str::to_owned));
+        names.extend(text.lines().filter_map(bootc_type));
+    }
+    Ok(names)
+}
+
+/// Arguments of the kernel that bootc takes from the tree (bootc `kargs.rs`), each with the file that has it.
+pub(super) fn kernel_arguments(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
+    let mut arguments = Vec::new();
+    for (path, text) in bootc_files(root)? {
+        let words = quoted_words(&text).map(str::to_owned);
+        arguments.extend(words.map(|word| (path.clone(), word)));
+    }
+    Ok(arguments)
+}
+
+/// bootc's files with arguments of the kernel and file systems: path and text.
+fn bootc_files(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
+    let mut files = Vec::new();
     for dir in [
         "usr/lib/bootc/kargs.d",
         "usr/lib/bootc/install",
@@ -145,14 +167,21 @@ pub(super) fn root_filesystems(root: &Root) -> Result<BTreeSet<String>, root::Er
     ] {
         for (name, _) in root.list(dir)? {
             let path = format!("{dir}/{}", name.to_string_lossy());
-            let text = text(root, &path).unwrap_or_default().unwrap_or_default();
-            let kargs = text.split(['"', '\'', ' ', '\n', ',']);
-            let types = kargs.filter_map(|karg| karg.strip_prefix("rootfstype="));
-            names.extend(types.map(str::to_owned));
-            names.extend(text.lines().filter_map(bootc_type));
+            if path.ends_with(".toml")
+                && let Ok(Some(text)) = text(root, &path)
+            {
+                files.push((path, text));
+            }
         }
     }
-    Ok(names)
+    Ok(files)
+}
+
+/// The words between quotes in a TOML file, comments left out.
+fn quoted_words(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter(|it| !it.trim_start().starts_with('#'));
+    let quoted = lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2));
+    quoted.flat_map(str::split_whitespace)
 }
 
 /// The file system in a line `type = "xfs"` or `root-fs-type = "xfs"` of bootc's configuration.

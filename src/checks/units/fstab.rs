@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `etc/fstab` of the initramfs: systemd-fstab-generator makes a mount of each line, which `local-fs.target` requires
+//! (`fstab-generator.c`, v257), and a boot that misses such a device ends in the emergency shell.
+
+use super::super::{Finding, Severity, listed};
+use super::REMEDY;
+use crate::initramfs::Inventory;
+
+/// The options of a line whose device may be missing, or that is not mounted at all.
+const OPTIONAL: [&str; 3] = ["nofail", "noauto", "x-systemd.automount"];
+
+/// Devices that a line of `etc/fstab` requires. Those that are named by their content may be there.
+pub(super) fn devices(inventory: &Inventory) -> Vec<Finding> {
+    let text = inventory.data(b"etc/fstab").unwrap_or_default();
+    let text = String::from_utf8_lossy(text);
+    let finding = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let [device, place, kind, rest @ ..] = fields.as_slice() else {
+            return None;
+        };
+        let options = rest.first().copied().unwrap_or_default();
+        let is_optional = options.split(',').any(|it| OPTIONAL.contains(&it));
+        let is_named = device.contains('=')
+            || device.starts_with("/dev/disk/by-")
+            || device.starts_with("/dev/mapper/");
+        let is_device = is_named || device.starts_with("/dev/");
+        if device.starts_with('#') || !is_device || is_optional || *kind == "swap" {
+            return None;
+        }
+        let found = format!(
+            "{device} on {place}, for which the boot waits, and which other machines do not have"
+        );
+        let expected = "no line, or one with the option nofail: the emergency shell follows where the device is missing";
+        let finding = Finding::new("etc/fstab in the initramfs", found, expected, REMEDY);
+        Some(match is_named {
+            true => finding.only(Severity::Warning),
+            false => finding,
+        })
+    };
+    listed(text.lines().filter_map(finding).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::testing::Bench;
+
+    #[test]
+    fn lines_that_a_boot_waits_for() {
+        let severity = |line: &str| {
+            let mut bench = Bench::good();
+            bench.put("etc/fstab", line.as_bytes());
+            let found = bench.findings("initramfs-units");
+            let found = found.iter().find(|it| it.contains("etc/fstab"));
+            found.map(|it| it.split(' ').next().unwrap().to_owned())
+        };
+        for (line, expected) in [
+            ("/dev/nosuch /mnt ext4 defaults 0 0\n", Some("fatal")),
+            ("  /dev/sdz1 /x vfat\n", Some("fatal")),
+            ("UUID=1-2 /x vfat ro\n", Some("warning")),
+            ("/dev/mapper/x /x ext4 ro\n", Some("warning")),
+            ("/dev/nosuch /mnt ext4 ro,nofail\n", None),
+            ("/dev/nosuch /mnt ext4 noauto\n", None),
+            ("#/dev/nosuch /mnt ext4 ro\n", None),
+            ("tmpfs /tmp tmpfs rw\n", None),
+            ("/dev/nosuch none swap sw\n", None),
+        ] {
+            assert_eq!(severity(line).as_deref(), expected, "{line}");
+        }
+    }
+}
