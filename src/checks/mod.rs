@@ -222,7 +222,7 @@ pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Ans
         answers
     });
     answers.sort_by_key(|(number, _)| *number);
-    let mut answers = answers.into_iter().map(|(_, answer)| answer).collect();
+    let mut answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
     once(&mut answers);
     answers
 }
