@@ -1,5 +1,6 @@
 # ostree-kernel: what a newcomer types. `make help` lists it.
-# Root on Debian 12 with cargo; everything else is installed on the way.
+# build, test, replay and man need cargo and a C compiler, and no root. The test bed needs Debian 12 and root; `make deps`
+# installs its packages.
 
 PREFIX ?= /usr
 DESTDIR ?=
@@ -11,28 +12,31 @@ KILLS ?= 12 7 3
 CARGO_FUZZ = $(TARGET)/tools/bin/cargo-fuzz
 CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# The static program is linked with musl, whose getaddrinfo(3) loads no modules of nsswitch.conf.
+STATIC_HOST = $(HOST:gnu=musl)
 # The profile of the program that the test bed takes. `make check` takes that of the tests, so that the crates it needs
 # are compiled once.
 PROFILE = release
 PROFILE_FLAG = --release
 export OSTREE_KERNEL = $(abspath $(TARGET)/$(PROFILE)/ostree-kernel)
-export OSTREE_KERNEL_STATIC = $(abspath $(TARGET)/$(HOST)/dist/ostree-kernel)
+export OSTREE_KERNEL_STATIC = $(abspath $(TARGET)/$(STATIC_HOST)/dist/ostree-kernel)
 
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: deps
-deps: ## install what building and testing need (apt-get)
+deps: ## install what the test bed needs (apt-get, dnf; adds an apt source for QEMU, which make clean removes)
 	@$(BED) deps
 
 .PHONY: build
-build: deps ## the program, in target/release
+build: ## the program, in target/release
 	$(CARGO) build $(PROFILE_FLAG) --locked
 
 .PHONY: static
 static: deps ## the program as one file that needs no library, of at most 8 MB; prints where it is
-	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) rustc --profile dist --locked --target $(HOST) --bin ostree-kernel -- \
+	@! command -v rustup >/dev/null || rustup --quiet target add $(STATIC_HOST)
+	@$(CARGO) rustc --profile dist --locked --target $(STATIC_HOST) --bin ostree-kernel -- \
 	    -C link-arg=-Wl,-z,pack-relative-relocs
 	@echo $(OSTREE_KERNEL_STATIC)
 
@@ -51,7 +55,7 @@ rpm-check: rpm ## that RPM in a container build: installed, used, erased
 	@RPM=$$(ls -t $(abspath $(TARGET))/rpm/ostree-kernel-[0-9]*.rpm | head -n 1) $(BED) check rpm
 
 .PHONY: demo
-demo: build ## the one RUN line in a real container build, what it did, and a real boot
+demo: deps build ## the one RUN line in a real container build, what it did, and a real boot
 	@$(BED) demo
 
 .PHONY: check
@@ -89,15 +93,16 @@ lint: deps ## format, clippy, shellcheck
 	@$(BED) lint
 
 .PHONY: test
-test: deps ## unit tests, and the program with stub programs
+test: ## unit tests, and the program with stub programs; as root on Debian the corpus, too
+	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then $(BED) corpus >/dev/null && $(BED) foreign >/dev/null; fi
 	$(CARGO) test --locked
 
 .PHONY: replay
-replay: deps ## builds the fuzz targets; the seeds of fuzz/seeds and their neighbours through them
+replay: ## builds the fuzz targets; the seeds of fuzz/seeds and their neighbours through them
 	$(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- --nocapture
 
 .PHONY: fuzz
-fuzz: deps $(CARGO_FUZZ) ## hostile input, FUZZ_SECONDS for each target; what is found is in fuzz/artifacts
+fuzz: $(CARGO_FUZZ) ## hostile input, FUZZ_SECONDS for each target; what is found is in fuzz/artifacts
 	set -e; for seeds in fuzz/seeds/*; do \
 	    target=$${seeds##*/}; \
 	    mkdir -p fuzz/corpus/$$target; \
@@ -115,14 +120,16 @@ seeds: ## write the seeds of fuzz/seeds again
 .PHONY: corpus
 corpus: deps ## real initramfs images and what breaks them: verify passes the good, finds the broken
 	@$(BED) corpus >/dev/null
+	@$(BED) foreign >/dev/null
 	$(CARGO) test --locked --test it corpus -- --nocapture
 
 .PHONY: mutants
 mutants: deps ## the corpus goes red when one fatal check is switched off, each in turn
+	@$(BED) corpus >/dev/null
 	$(CARGO) test --locked --test it corpus_mutants -- --ignored --nocapture
 
 .PHONY: containers
-containers: build ## the container builds of tests/container/cases
+containers: deps build ## the container builds of tests/container/cases
 	@$(BED) check $(CHECK)
 
 .PHONY: static-check
@@ -130,15 +137,15 @@ static-check: build static ## two container builds with the static program, by C
 	@$(BED) check --jobs 1 static-copy static-mount
 
 .PHONY: matrix-sid
-matrix-sid: build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid moves: not part of check)
+matrix-sid: deps build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid moves: not part of check)
 	@$(BED) matrix-sid
 
 .PHONY: kills
-kills: build ## the real replace, killed at 15 moments and on 7 disks that are too small, and run again on the tree that is left
+kills: deps build ## the real replace, killed at 15 moments and on 7 disks that are too small, and run again on the tree that is left
 	@$(BED) kills $(KILLS)
 
 .PHONY: boot-matrix
-boot-matrix: build ## five boots: on each base the replaced image boots; with the old initramfs it does not
+boot-matrix: deps build ## five boots: on each base the replaced image boots; with the old initramfs it does not
 	@$(BED) boot-matrix
 
 .PHONY: boot
@@ -148,11 +155,11 @@ boot: boot-matrix ## the same, then kernels of other shapes, then images of the 
 
 N ?= 40
 .PHONY: truth
-truth: build ## N random mutations (SEED, else the commit): what verify says, and what the kernel does (long)
+truth: deps build ## N random mutations (SEED, else the commit): what verify says, and what the kernel does (long)
 	@$(BED) truth $(N) $(SEED)
 
 .PHONY: bench
-bench: build ## what it costs beside what people use today: benches/RESULTS.md (minutes)
+bench: deps build ## what it costs beside what people use today: benches/RESULTS.md (minutes)
 	@$(BED) bench-setup
 	$(CARGO) build --profile dist --locked
 	$(CARGO) bench --locked --bench bench
@@ -189,6 +196,6 @@ cross-check: build ## the other architectures: built, tried under QEMU, and the 
 	packaging/cross-check $(TARGET)/cross
 
 .PHONY: clean
-clean: ## remove what was built; what the test bed downloaded stays
+clean: ## remove what was built and the apt source of make deps; what the test bed downloaded stays
 	$(CARGO) clean --package ostree-kernel
 	@$(BED) clean

@@ -6,7 +6,6 @@
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
 
-mod dns;
 mod elf;
 mod image;
 mod memory;
@@ -17,7 +16,6 @@ mod rpmdb;
 mod trickle;
 mod vmlinuz;
 
-pub use dns::dns;
 pub use elf::elf;
 pub use image::{initramfs, is_read, segment, segment_image};
 pub use modules::{lists, module};
@@ -38,5 +36,4 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("vmlinuz", vmlinuz),
     ("package", package),
     ("rpmdb", rpmdb),
-    ("dns", dns),
 ];

@@ -71,7 +71,7 @@ Files:
   /etc/crypto-policies/back-ends/rpm-sequoia.config
       The policy of the image for signatures, as rpm reads it.
   /etc/hosts, /etc/resolv.conf
-      How host names are resolved. nsswitch.conf is not read.
+      Read by the static program to resolve host names. The RPM's program uses the system's resolver.
   /usr/libexec/libostree/ext/ostree-kernel
       A link to the program, so that `ostree kernel` runs it.";
 

@@ -5,12 +5,11 @@
 //! Nothing that is fetched is trusted: who takes a file out of the cache copies and checks it.
 
 mod cache;
-pub mod dns;
 mod download;
-pub mod names;
 mod progress;
 mod proxy;
 mod request;
+mod resolver;
 
 use std::fs::File;
 use std::path::Path;
@@ -21,7 +20,6 @@ use anyhow::{Context, Result};
 use self::cache::Cache;
 pub use self::cache::tidy;
 use self::download::Download;
-use self::names::Names;
 use self::request::Client;
 use super::root::Root;
 
@@ -77,7 +75,7 @@ impl Fetcher {
     /// When neither can be made.
     pub fn new(dir: &Path, root: &Root, private: &str, limits: Limits) -> Result<Self> {
         Ok(Self {
-            client: Client::new(limits.stall, Names::of_this_machine(limits.stall)),
+            client: Client::new(limits.stall),
             cache: Cache::open(dir, root, private).context("making a place for downloads")?,
             limits,
         })

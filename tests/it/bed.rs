@@ -18,13 +18,12 @@ use tempfile::TempDir;
 
 use crate::image::Fault;
 use crate::kernels::{Build, NEW, OLD, Pkg};
+use crate::privilege::need_root;
 use crate::ran::Ran;
 use crate::rpmdb;
 use crate::tree::Tree;
 
-/// Where the programs come from that the stubs, shell scripts, are made of.
-const BUSYBOX: &str = "/bin/busybox";
-
+/// The programs that the stubs, which are shell scripts, call.
 const APPLETS: [&str; 21] = [
     "cat", "chmod", "cp", "dd", "env", "find", "grep", "kill", "ls", "mkdir", "mv", "pwd",
     "readlink", "rm", "sed", "setsid", "sh", "sleep", "sort", "touch", "wc",
@@ -91,14 +90,7 @@ impl Bed {
 
     /// A root that can replace `old` by `new`, but for a backend.
     fn bare(old: Build, new: Build) -> Self {
-        assert!(
-            nix::unistd::geteuid().is_root(),
-            "the programs of these tests run by chroot, which needs root; run `cargo test` as root"
-        );
-        assert!(
-            Path::new(BUSYBOX).exists(),
-            "{BUSYBOX} is missing, and the stubs are its shell scripts; type: apt-get install -y busybox-static"
-        );
+        need_root();
         let dir = TempDir::with_prefix("ostree-kernel-it-").unwrap();
         let bed = Self { dir };
         for name in [
@@ -116,6 +108,7 @@ impl Bed {
             "usr/lib/dracut/dracut.conf.d",
             "usr/lib/modules",
             "usr/lib/ostree-boot",
+            "usr/lib64",
             "usr/libexec/rpm-ostree",
             "usr/share",
             "stub/do",
@@ -128,9 +121,22 @@ impl Bed {
         for name in ["bin", "sbin", "lib"] {
             symlink(format!("usr/{name}"), bed.path(name)).unwrap();
         }
-        fs_err::copy(BUSYBOX, bed.path("usr/bin/busybox")).unwrap();
-        for applet in APPLETS {
-            symlink("busybox", bed.path(&format!("usr/bin/{applet}"))).unwrap();
+        symlink("usr/lib64", bed.path("lib64")).unwrap();
+        match program_of_the_machine("busybox") {
+            Some(busybox) => {
+                bed.copy_with_libraries(&busybox);
+                for applet in APPLETS {
+                    symlink("busybox", bed.path(&format!("usr/bin/{applet}"))).unwrap();
+                }
+            }
+            None => {
+                for applet in APPLETS {
+                    let found = program_of_the_machine(applet);
+                    bed.copy_with_libraries(
+                        &found.unwrap_or_else(|| panic!("no {applet} in PATH")),
+                    );
+                }
+            }
         }
         for program in PROGRAMS {
             bed.program(&format!("usr/bin/{program}"), &format!("\x7fELF {program}"));
@@ -146,6 +152,25 @@ impl Bed {
         bed.base(old);
         bed.offer(new, &new.packages());
         bed
+    }
+
+    /// Copies a program of the machine into `usr/bin`, and the libraries that it needs into their places.
+    fn copy_with_libraries(&self, program: &Path) {
+        let name = program.file_name().unwrap().to_str().unwrap();
+        fs_err::copy(program, self.path(&format!("usr/bin/{name}"))).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test prepares its root")]
+        let libraries = Command::new("ldd").arg(program).output().unwrap().stdout;
+        let libraries = String::from_utf8(libraries).unwrap();
+        for library in libraries
+            .split_whitespace()
+            .filter(|it| it.starts_with('/'))
+        {
+            let copy = self.path(library.trim_start_matches('/'));
+            if !copy.exists() {
+                fs_err::create_dir_all(copy.parent().unwrap()).unwrap();
+                fs_err::copy(library, copy).unwrap();
+            }
+        }
     }
 
     /// Makes `old` the installed kernel.
@@ -578,4 +603,16 @@ fn wait_and(mut child: Child, meanwhile: &dyn Fn(&mut Child)) -> (Option<i32>, S
         }
     };
     (status, stdout.join().unwrap(), stderr.join().unwrap())
+}
+
+/// A program of PATH; busybox is left out with `OSTREE_KERNEL_TESTS_BUSYBOX=no`, as on a machine without it.
+fn program_of_the_machine(name: &str) -> Option<PathBuf> {
+    if name == "busybox"
+        && std::env::var_os("OSTREE_KERNEL_TESTS_BUSYBOX").is_some_and(|it| it == "no")
+    {
+        return None;
+    }
+    let path = std::env::var_os("PATH")?;
+    let places = std::env::split_paths(&path).map(|dir| dir.join(name));
+    places.into_iter().find(|it| it.is_file())
 }

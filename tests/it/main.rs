@@ -3,7 +3,8 @@
 //!
 //! Each test asserts four things: the exit status, the order of programs run, the tree afterwards
 //! and what the user reads. What must hold after every run whatever came of it (`bed::Bed::run`)
-//! is asserted there. The programs run by chroot, so the tests need root; without it they fail.
+//! is asserted there. The programs run by chroot, so the tests need root or a user
+//! namespace: see `privilege`.
 
 #[cfg(test)]
 mod bed;
@@ -19,8 +20,6 @@ mod corpus;
 mod demands;
 #[cfg(test)]
 mod disks;
-#[cfg(test)]
-mod dns;
 #[cfg(test)]
 mod fails;
 mod fault;
@@ -50,6 +49,7 @@ mod modprobe;
 mod names;
 #[cfg(test)]
 mod packaging;
+mod privilege;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use crate::bed::Bed;
+use crate::privilege::has_user;
 use crate::ran::Ran;
 
 const USER: u32 = 54_321;
@@ -31,6 +32,9 @@ fn set_mode(bed: &Bed, path: &str, mode: u32) {
 #[test]
 fn what_verify_may_not_see_is_unknown_and_not_broken() {
     let bed = Bed::new();
+    if !has_user(USER) {
+        return;
+    }
     let root = bed.root();
     let args = ["verify", "--root", root.to_str().unwrap()];
     let ran = as_user(&bed, &args);
@@ -58,6 +62,9 @@ fn what_verify_may_not_see_is_unknown_and_not_broken() {
 #[test]
 fn what_may_be_seen_is_enough() {
     let bed = Bed::new();
+    if !has_user(USER) {
+        return;
+    }
     let root = bed.root().display().to_string();
     let image = bed
         .path(&format!("{DIR}/initramfs.img"))
@@ -81,6 +88,9 @@ fn what_may_be_seen_is_enough() {
 #[test]
 fn files_of_root_are_refused_in_a_sentence() {
     let bed = Bed::new();
+    if !has_user(USER) {
+        return;
+    }
     let image = bed
         .path(&format!("{DIR}/initramfs.img"))
         .display()
@@ -108,6 +118,9 @@ fn files_of_root_are_refused_in_a_sentence() {
 #[test]
 fn jobs_are_refused_before_they_begin() {
     let bed = Bed::new();
+    if !has_user(USER) {
+        return;
+    }
     let (root, source) = (bed.root().display().to_string(), bed.source());
     for args in [
         &["replace", "--dry-run", "--root", &root, &source][..],
@@ -154,6 +167,9 @@ fn give(bed: &Bed, path: &str) {
 #[test]
 fn in_a_user_name_space_a_tree_of_ones_own_is_like_any_other() {
     let bed = Bed::new();
+    if !has_user(USER) {
+        return;
+    }
     give(&bed, "");
     let (root, source) = (bed.root().display().to_string(), bed.source());
     if let Some(ran) = in_a_name_space(&bed, &["verify", "--root", &root]) {
@@ -167,6 +183,9 @@ fn in_a_user_name_space_a_tree_of_ones_own_is_like_any_other() {
 #[test]
 fn a_tree_that_belongs_to_another_is_not_begun() {
     let bed = Bed::new();
+    if !has_user(USER) {
+        return;
+    }
     // The stubs write their notes there.
     give(&bed, "stub");
     let (root, source) = (bed.root().display().to_string(), bed.source());

@@ -15,8 +15,8 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
-use super::names::{NameError, Names};
 use super::proxy;
+use super::resolver::{ResolveError, SystemResolver};
 use crate::sys::stop::{self, Stopped, TICK};
 
 /// How many bytes of a body are handed over at once.
@@ -48,10 +48,9 @@ impl Trouble {
             Error::Io(_) | Error::ConnectionFailed | Error::Protocol(_) | Error::BodyStalled => {
                 Self::passing(error.into())
             }
-            Error::Other(error) => match error.downcast_ref() {
-                Some(NameError::NoAnswer { .. }) => Self::passing(anyhow!("{error}")),
-                _ => Self::Lasting(anyhow!("{error}")),
-            },
+            // A name server may be unreachable for a moment; as curl --retry, this does not tell that from a wrong name.
+            Error::Other(error) if error.is::<ResolveError>() => Self::passing(anyhow!("{error}")),
+            Error::Other(error) => Self::Lasting(anyhow!("{error}")),
             error => Self::Lasting(error.into()),
         }
     }
@@ -126,7 +125,7 @@ pub struct Client(Agent);
 
 impl Client {
     /// `stall`: how long a server may be silent.
-    pub fn new(stall: Duration, names: Names) -> Self {
+    pub fn new(stall: Duration) -> Self {
         let stall = Some(stall);
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let config = Agent::config_builder()
@@ -145,7 +144,11 @@ impl Client {
             ))
             .tls_config(tls.build())
             .build();
-        Self(Agent::with_parts(config, DefaultConnector::new(), names))
+        Self(Agent::with_parts(
+            config,
+            DefaultConnector::new(),
+            SystemResolver::default(),
+        ))
     }
 
     /// The answer to a GET with these headers, of the place that redirects lead to.

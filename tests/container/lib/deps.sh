@@ -1,10 +1,14 @@
 # shellcheck shell=bash
-# `bed deps`: the host's packages. Only what is missing is installed.
+# `bed deps`: the host's packages, by apt-get or dnf. Only what is missing is installed; only that needs root.
 
 HOST_PACKAGES=(busybox-static mmdebstrap rpm ostree libostree-dev libzstd-dev libssl-dev pkg-config buildah cpio zstd lz4 xz-utils
-    createrepo-c sbsigntool e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev openssl)
+    createrepo-c sbsigntool e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev musl-tools openssl)
 # bookworm's own qemu-system is refused beside the backports' qemu-utils that some machines carry.
 QEMU_PACKAGES=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
+# The same on Fedora and CentOS Stream (with EPEL). Nobody has run the bed there yet.
+FEDORA_PACKAGES=(busybox mmdebstrap rpm-build ostree ostree-devel libzstd-devel openssl-devel pkgconf-pkg-config buildah cpio zstd lz4 xz
+    createrepo_c sbsigntools e2fsprogs xfsprogs kmod jq ShellCheck fish gnupg2 python3 python3-pyyaml ca-certificates apt dpkg-dev
+    gcc gcc-c++ glibc-devel glibc-static musl-gcc openssl qemu-system-x86-core seabios-bin)
 BACKPORTS=/etc/apt/sources.list.d/ostree-kernel-bed-backports.list
 
 _missing_packages() {
@@ -19,18 +23,37 @@ _add_backports() {
     for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
         [[ -e $f ]] && grep -v '^ *#' "$f" | grep -q bookworm-backports && return 0
     done
+    say "deps: adding the apt source $BACKPORTS (make clean removes it)"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main" >"$BACKPORTS"
+}
+
+_fedora_deps() {
+    local want=() p
+    for p in "${FEDORA_PACKAGES[@]}"; do
+        rpm -q --quiet --whatprovides "$p" || want+=("$p")
+    done
+    if ((${#want[@]} == 0)); then
+        say "deps: all there"
+        return 0
+    fi
+    [[ $EUID == 0 ]] || die "missing: ${want[*]}; installing packages needs root"
+    say "deps: installing ${want[*]}"
+    run_logged deps.log dnf install -y --setopt=install_weak_deps=False "${want[@]}"
 }
 
 bed_deps() {
     local want=() qemu=()
+    if ! command -v dpkg-query >/dev/null && command -v dnf >/dev/null; then
+        _fedora_deps
+        return
+    fi
     mapfile -t want < <(_missing_packages "${HOST_PACKAGES[@]}")
     mapfile -t qemu < <(_missing_packages "${QEMU_PACKAGES[@]}")
     if ((${#want[@]} + ${#qemu[@]} == 0)); then
         say "deps: all there"
         return 0
     fi
-    [[ $EUID == 0 ]] || die "installing packages needs root"
+    [[ $EUID == 0 ]] || die "missing: ${want[*]} ${qemu[*]}; installing packages needs root"
     _add_backports
     say "deps: installing ${want[*]} ${qemu[*]}"
     export DEBIAN_FRONTEND=noninteractive

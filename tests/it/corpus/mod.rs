@@ -103,7 +103,9 @@ fn list<S: AsRef<str>>(checks: impl IntoIterator<Item = S>) -> String {
 
 #[test]
 fn corpus() {
-    let products = Products::made();
+    let Some(products) = Products::made() else {
+        return;
+    };
     let cases = selected(&products);
     let judged = judge_all(&products, &cases.iter().collect::<Vec<_>>(), None);
     // The last lines of the output, since a log of CI may be cut in the middle.
@@ -162,7 +164,9 @@ fn corpus() {
 #[test]
 #[ignore = "another run of most cases; make mutants"]
 fn corpus_mutants() {
-    let products = Products::made();
+    let Some(products) = Products::made() else {
+        return;
+    };
     let cases = cases(&products);
     let mut survived = Vec::new();
     for check in fatal_checks() {

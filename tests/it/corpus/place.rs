@@ -9,6 +9,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
+use crate::privilege::need_root;
+
 /// A worker's directory.
 pub struct Place(TempDir);
 
@@ -23,7 +25,8 @@ impl Place {
     pub fn new() -> Self {
         const NONE: Option<&str> = None;
         let dir = TempDir::with_prefix("ostree-kernel-corpus-").unwrap();
-        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace, which needs root");
+        need_root();
+        unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(NONE, "/", NONE, private, NONE).unwrap();
         mount(

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::privilege::is_root_of_the_machine;
+
 /// A real image and its tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Base {
@@ -86,34 +88,19 @@ pub struct Products {
 }
 
 impl Products {
-    /// Has the bed make what is not there.
-    pub fn made() -> Self {
-        let bed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/container/bed");
-        #[expect(clippy::disallowed_methods, reason = "the test bed's own program")]
-        let mut command = Command::new(&bed);
-        let output = command
-            .arg("corpus")
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{} corpus: {}; it needs root on Debian 12 and what `make deps` installs",
-            bed.display(),
-            output.status
-        );
-        let dir = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+    /// Those that `make corpus` has made, brought up to date; `None` where it has not run.
+    pub fn made() -> Option<Self> {
+        let dir = of_the_bed("corpus")?;
         let kver = |name: &str| {
             let text = fs_err::read_to_string(dir.join(name)).unwrap();
             text.trim().to_owned()
         };
-        Self {
+        Some(Self {
             old: kver("old.kver"),
             new: kver("new.kver"),
             archives: Mutex::default(),
             dir,
-        }
+        })
     }
 
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -168,4 +155,29 @@ impl Products {
         });
         archive.clone()
     }
+}
+
+/// The directory of products that `tests/container/bed VERB` prints; `None` where it was never made, or this process
+/// is not root of the machine: the bed downloads packages and needs root.
+pub fn of_the_bed(verb: &str) -> Option<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beds = std::env::var_os("BED_DIR").map_or_else(|| here.join("target/bed"), PathBuf::from);
+    if !is_root_of_the_machine() || !beds.join(verb).is_dir() {
+        println!("ignored: needs root, and the images that `make corpus` makes");
+        return None;
+    }
+    let bed = here.join("tests/container/bed");
+    #[expect(clippy::disallowed_methods, reason = "the test bed's own program")]
+    let mut command = Command::new(&bed);
+    let made = command.arg(verb).stdin(Stdio::null());
+    let made = made.stderr(Stdio::inherit()).output().unwrap();
+    assert!(
+        made.status.success(),
+        "{} {verb}: {}",
+        bed.display(),
+        made.status
+    );
+    Some(PathBuf::from(
+        String::from_utf8(made.stdout).unwrap().trim(),
+    ))
 }
