@@ -9,22 +9,24 @@ mod usage;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::cmd::page::{Format, Global, print};
 use crate::cmd::{self, result::ReportNotWritten};
 use crate::plan::{AS_ROOT, Refusal};
 use crate::report::{Outcome, SCHEMA, tool};
 use crate::sys::{console, exec, root};
+use crate::text::{RED, YELLOW, painted, plain};
 
 /// Exit statuses. Containerfiles branch on them.
 pub mod status {
@@ -52,54 +54,6 @@ pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
-}
-
-/// Options of every command.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
-pub struct Global {
-    /// Use the tree in DIR; programs run inside it
-    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
-    pub root: PathBuf,
-    /// Format of the result on standard output
-    #[arg(long, global = true, value_enum, default_value = "human")]
-    pub format: Format,
-    /// Print the output of programs; -vv also prints queries
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// Print only errors, and of replace, rebuild and verify only a result that
-    /// is bad or in JSON
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "auto",
-        value_name = "WHEN"
-    )]
-    pub color: Color,
-}
-
-/// The format of the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Text.
-    Human,
-    /// JSON, as /usr/share/ostree-kernel/report.schema.json describes it.
-    Json,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 /// The commands.
@@ -148,7 +102,7 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         return match supervised {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {}", console::plain(&format!("{error:#}")));
+                eprintln!("error: {}", plain(&format!("{error:#}")));
                 ExitCode::from(126)
             }
         };
@@ -286,26 +240,6 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
-/// Prints a result as [`console::plain`] text. It is no error when the reader has closed the pipe.
-///
-/// # Errors
-/// When standard output cannot be written to.
-pub fn print(text: &str) -> io::Result<()> {
-    print_with(|out| out.write_all(console::plain(text).as_bytes()))
-}
-
-/// Prints what `write` writes, without escaping it and without holding it in memory. What fits the buffer is one write.
-///
-/// # Errors
-/// As [`print`], or the error of `write`.
-pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    match write(&mut stdout).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
-
 fn start_log(global: &Global) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => Level::ERROR,
@@ -322,40 +256,6 @@ fn start_log(global: &Global) {
         .with_ansi_sanitization(false)
         .event_format(Lines)
         .init();
-}
-
-/// The escape sequence of errors and fatal findings.
-pub const RED: &str = "\x1b[1;31m";
-/// The escape sequence of warnings.
-pub const YELLOW: &str = "\x1b[1;33m";
-/// The escape sequence of a good verdict.
-pub const GREEN: &str = "\x1b[1;32m";
-/// Returns the words in a colour.
-pub fn painted(words: &str, colour: &str) -> String {
-    format!("{colour}{words}\x1b[0m")
-}
-
-impl Color {
-    /// Returns whether to use colours on `stream`.
-    pub fn is_on(self, stream: &impl IsTerminal) -> bool {
-        self.decide(stream.is_terminal(), |name| std::env::var_os(name))
-    }
-
-    /// Follows <https://bixense.com/clicolors>.
-    fn decide(self, is_terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
-        let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
-        let is_zero = |name| env(name).is_some_and(|value| value == "0");
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Auto if is_set("NO_COLOR") => false,
-            Self::Auto if is_set("CLICOLOR_FORCE") && !is_zero("CLICOLOR_FORCE") => true,
-            Self::Auto => {
-                let is_dumb = env("TERM").is_none_or(|term| term == "dumb");
-                is_terminal && !is_zero("CLICOLOR") && !is_dumb
-            }
-        }
-    }
 }
 
 /// Formats a log line as its message, with the level in front of warnings and errors.
@@ -390,7 +290,7 @@ where
         let mut message = String::new();
         ctx.field_format()
             .format_fields(Writer::new(&mut message), event)?;
-        writeln!(writer, "{}", console::plain(&message))
+        writeln!(writer, "{}", plain(&message))
     }
 }
 
@@ -401,39 +301,6 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         definition().debug_assert();
-    }
-
-    #[test]
-    fn colours_are_a_matter_of_terminal_environment_and_user() {
-        let terminal = [("TERM", "xterm")];
-        for (color, is_terminal, env, expected) in [
-            (Color::Auto, true, &[][..], true),
-            (Color::Auto, false, &[], false),
-            (Color::Auto, true, &[("TERM", "dumb")], false),
-            (Color::Auto, true, &[("NO_COLOR", "1")], false),
-            (Color::Auto, true, &[("NO_COLOR", "")], true),
-            (Color::Auto, true, &[("CLICOLOR", "0")], false),
-            (Color::Auto, true, &[("CLICOLOR", "1")], true),
-            (Color::Auto, false, &[("CLICOLOR", "1")], false),
-            (Color::Auto, false, &[("CLICOLOR_FORCE", "1")], true),
-            (Color::Auto, false, &[("CLICOLOR_FORCE", "0")], false),
-            (
-                Color::Auto,
-                true,
-                &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")],
-                false,
-            ),
-            (Color::Always, false, &[("NO_COLOR", "1")], true),
-            (Color::Never, true, &[("CLICOLOR_FORCE", "1")], false),
-        ] {
-            let value = |name: &str| {
-                let mut all = env.iter().chain(&terminal);
-                all.find(|(known, _)| *known == name)
-                    .map(|(_, value)| value.into())
-            };
-            let found = color.decide(is_terminal, value);
-            assert_eq!(found, expected, "{color:?} {is_terminal} {env:?}");
-        }
     }
 
     #[test]

@@ -11,16 +11,18 @@
 //! main, cli      the command line, the log, the exit status
 //! cmd/           replace rebuild verify status inspect: arguments, and the page that tells the story
 //! steps/         survey resolve unwrap transact locate clean generate verify commit
+//! site/          what a run keeps in the tree, and what several steps know of it: workspace journal hold done kernels owner
 //! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
-//! report         what a run found and did, as JSON
+//! report/        pure: what a run found and did, as JSON, text and annotations
 //! checks/ plan/  pure: values in, findings or a plan or a refusal out
 //! inspect/       pure: an inventory in, what people and programs want to read of it out
 //! boot/          pure: an inventory in, what a boot does with it out
 //! initramfs/     pure: bytes in, an inventory out
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
-//! kernel/        pure: kver, vmlinuz, modules
+//! kernel/        pure: kver, vmlinuz, modules, the HMAC of vmlinuz
 //! sys/           exec (the only spawner), root (the only door to the tree), sqlite (the rpmdb), fetch (the only network),
-//!                console (standard error)
+//!                console (standard error), digest
+//! text           pure: what a terminal can show
 //! ```
 //!
 //! # Invariants
@@ -43,6 +45,8 @@ pub mod kernel;
 pub mod package;
 pub mod plan;
 pub mod report;
+pub mod site;
 pub mod steps;
 pub mod sys;
+pub mod text;
 pub mod tools;

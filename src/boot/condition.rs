@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 
+use super::names::basename;
 use super::names::expand;
-use super::units::basename;
 use crate::initramfs::{Content, Inventory, Kind, Node};
 
 /// Directories whose content is made at run time, or that are mount points.

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::ld_cache::cache;
-use super::units::basename;
+use super::names::basename;
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
 /// The most objects that one program may load; systemd loads about 30.

@@ -96,6 +96,11 @@ pub(super) fn expand(text: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Returns the last component of a path.
+pub(super) fn basename(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -358,7 +358,7 @@ fn started_by(command: &Command) -> Vec<Vec<u8>> {
 /// The words of a call of systemctl that are no options; none for another program.
 fn systemctl(command: &Command) -> impl Iterator<Item = &[u8]> {
     let program = command.program.as_deref().unwrap_or_default();
-    let is_systemctl = super::units::basename(program) == b"systemctl";
+    let is_systemctl = super::names::basename(program) == b"systemctl";
     let words = command.arguments.iter().map(Vec::as_slice);
     words.filter(move |word| is_systemctl && !word.starts_with(b"-"))
 }
@@ -372,7 +372,7 @@ impl Command {
     /// Whether it runs a program of this name.
     pub fn is_program(&self, name: &[u8]) -> bool {
         let program = self.program.as_deref().unwrap_or_default();
-        super::units::basename(program) == name
+        super::names::basename(program) == name
     }
 
     /// Whether it runs a program whose path ends in `end`.

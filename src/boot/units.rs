@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
-use super::names::{is_unit, of_drop_ins, template, type_of};
+use super::names::{basename, is_unit, of_drop_ins, template, type_of};
 use super::unit::{Dependency, Load, Unit};
 use super::unit_file;
 use crate::initramfs::{Inventory, Kind, Node, ResolveError};
@@ -271,8 +271,4 @@ impl<'a> Units<'a> {
 fn is_beside(name: &[u8]) -> bool {
     let mut ends = [b".d".as_slice(), b".wants", b".requires", b".upholds"].into_iter();
     ends.any(|end| name.ends_with(end))
-}
-
-pub(super) fn basename(path: &[u8]) -> &[u8] {
-    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }

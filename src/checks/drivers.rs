@@ -2,156 +2,19 @@
 //! Whether the drivers that bring the root up are inside or built in: those that the user names,
 //! those that every root needs, and all that the base could do.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-
-use super::blocked::Modprobe;
+use super::able::{ADD, Able};
 use super::image::uses_bootc;
 use super::lost::Lost;
-use super::modules::{builtin, list};
 use super::prepare_root::{Composefs, PrepareRoot};
 use super::squash::without_driver;
-use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, Need, RootDevice};
+use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use super::{Answer, Finding, Remedy, Subject, listed};
-use crate::initramfs::{Inventory, Kind};
-use crate::kernel::modules::{ModuleList, ModuleName};
+use crate::initramfs::Inventory;
 
 /// The check that options for the root and for drivers are about.
 pub const DRIVER_CHECK: &str = "initramfs-root-drivers";
 
-pub(super) const ADD: Remedy = Remedy::RebuildOr("name it in add_drivers in /etc/dracut.conf.d");
-
 const UNBLOCK: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
-
-pub(super) const INSTALL: Remedy = Remedy::ThenRebuild(
-    "install the sub-package of the kernel that has it (kernel-modules-core, kernel-modules, kernel-modules-extra)",
-);
-
-/// What the initramfs and its kernel can do.
-pub(super) struct Able<'a> {
-    inside: BTreeSet<ModuleName>,
-    modprobe: Modprobe<'a>,
-    builtin: Cow<'a, ModuleList>,
-    order: Option<Cow<'a, ModuleList>>,
-    on_disk: Option<BTreeSet<ModuleName>>,
-}
-
-impl<'a> Able<'a> {
-    pub(super) fn of(subject: &'a Subject, inventory: &Inventory) -> Result<Self, Answer> {
-        let dir = format!("lib/modules/{}/", subject.kver);
-        let modules = inventory.kernel_modules();
-        let of_kver = |path: &&[u8]| {
-            let below = path.strip_prefix(b"usr/").unwrap_or(path);
-            below.starts_with(dir.as_bytes())
-        };
-        let parse = ModuleList::parse_order;
-        let on_disk = subject.tree.map(|tree| {
-            let names = tree.modules.iter();
-            names.filter_map(|path| ModuleName::of_path(path)).collect()
-        });
-        Ok(Self {
-            inside: modules
-                .into_iter()
-                .filter(of_kver)
-                .filter_map(ModuleName::of_path)
-                .collect(),
-            modprobe: Modprobe::of(subject, inventory)?,
-            builtin: builtin(subject, inventory)?,
-            order: list(
-                subject,
-                inventory,
-                "modules.order",
-                |lists| &lists.order,
-                parse,
-            )?,
-            on_disk,
-        })
-    }
-
-    pub(super) fn has(&self, name: &ModuleName) -> bool {
-        self.inside.contains(name) || self.builtin.contains(name)
-    }
-
-    /// Whether the kernel was built with it as a module. Modules from elsewhere are in no list.
-    pub(super) fn exists(&self, name: &ModuleName) -> bool {
-        match &self.order {
-            Some(order) => order.contains(name),
-            None => self.is_on_disk(name),
-        }
-    }
-
-    /// Whether its file is on disk; true where there is no tree.
-    pub(super) fn is_on_disk(&self, name: &ModuleName) -> bool {
-        self.on_disk
-            .as_ref()
-            .is_none_or(|names| names.contains(name))
-    }
-
-    /// Whether this kernel has it as a module, wherever it comes from.
-    pub(super) fn is_anywhere(&self, name: &ModuleName) -> bool {
-        self.exists(name) || self.is_on_disk(name)
-    }
-
-    fn meets(&self, inventory: &Inventory, need: &Need) -> bool {
-        let mut drivers = need.drivers.iter();
-        let mut programs = need.programs.iter();
-        drivers.any(|driver| self.has_named(driver))
-            || programs.any(|path| {
-                let found = inventory.resolve(path.as_bytes());
-                found.is_ok_and(|(_, node)| node.kind == Kind::File)
-            })
-    }
-
-    /// Whether it is there, and nothing blocks it.
-    pub(super) fn has_named(&self, name: &str) -> bool {
-        let loads = |name| self.has(&name) && self.why_blocked(&name).is_none();
-        ModuleName::new(name.as_bytes()).is_some_and(loads)
-    }
-
-    /// Whether a driver that is there serves an alias, and nothing blocks it.
-    pub(super) fn serves(&self, alias: &str) -> bool {
-        let serve = self.modprobe.serving(alias.as_bytes());
-        serve
-            .iter()
-            .any(|name| self.has(name) && self.why_blocked(name).is_none())
-    }
-
-    fn why_blocked(&self, name: &ModuleName) -> Option<String> {
-        match self.builtin.contains(name) {
-            true => None,
-            false => self.modprobe.why_not(name, &self.builtin),
-        }
-    }
-
-    /// Where drivers are that are not inside, and how they come there.
-    fn where_are(&self, names: &[&str]) -> (&'static str, Remedy) {
-        let names = names.iter();
-        let names: Vec<_> = names
-            .filter_map(|name| ModuleName::new(name.as_bytes()))
-            .collect();
-        if self.on_disk.is_none() || names.iter().any(|name| self.is_on_disk(name)) {
-            ("neither inside nor built in", ADD)
-        } else if names.iter().any(|name| self.exists(name)) {
-            ("a module of this kernel that is not on disk", INSTALL)
-        } else {
-            let take =
-                "take a kernel that has it, or install the module that was built for this one";
-            (
-                "neither inside nor built in, and no module of this kernel",
-                Remedy::from(take),
-            )
-        }
-    }
-
-    /// Of the first of the drivers that are there, what blocks it.
-    pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
-        names.iter().find_map(|name| {
-            let driver = ModuleName::new(name.as_bytes())?;
-            let why = self.why_blocked(&driver).filter(|_| self.has(&driver))?;
-            Some(format!("{name} is inside, and {why}"))
-        })
-    }
-}
 
 pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let unpacked = subject.unpacked()?;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::drivers::Able;
+use super::able::Able;
 use super::image::uses_bootc;
 use super::prepare_root::{Composefs, PLACES, PrepareRoot};
 use super::{Answer, Finding, Remedy, Severity, Subject, Tree, listed, show};

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::drivers::{ADD, Able, INSTALL};
+use super::able::{ADD, Able, INSTALL};
 use super::wanted::{ANY_FILESYSTEM, Need, RootDevice};
 use super::{Baseline, Finding, Omitted, Severity, Subject, show};
 use crate::kernel::modules::ModuleName;

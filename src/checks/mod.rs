@@ -6,6 +6,7 @@
 //! answer is one of four: good; looked and it is wrong; could not look; not applicable. The names
 //! are stable, since people write them into pipelines.
 
+mod able;
 mod baseline;
 mod blocked;
 mod compression;
@@ -37,6 +38,7 @@ mod testing;
 mod tests;
 mod tree;
 mod units;
+pub mod verdict;
 mod wanted;
 
 use std::collections::BTreeMap;

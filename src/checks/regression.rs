@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use super::able::Able;
 use super::baseline::{Baseline, programs, units, unpacked_size};
-use super::drivers::Able;
 use super::early;
 use super::lost::Lost;
 use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};

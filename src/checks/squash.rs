@@ -3,7 +3,7 @@
 //! mounts it, lays an overlay over it and goes on there. What is in it is not seen; whether it comes
 //! to that is.
 
-use super::drivers::Able;
+use super::able::Able;
 use super::{Finding, Remedy, show};
 use crate::boot::program;
 use crate::initramfs::{Foreign, Inventory, RootImage};

@@ -3,11 +3,11 @@
 
 use anyhow::{Result, bail};
 
-use super::{Job, step};
+use super::job::{Job, step};
+use crate::site::workspace::Workspace;
 use crate::steps::clean::Clean;
 use crate::steps::generate::{self, Candidate, Wants};
 use crate::steps::verify::{Options, Verdict, Verified, verify};
-use crate::steps::workspace::Workspace;
 use crate::sys::exec::Exec;
 
 impl Job<'_> {

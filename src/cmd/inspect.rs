@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::page::{self, Format, Global};
 use crate::boot::{Graph, RootSetup, Trace};
-use crate::cli::{self, Format, Global};
 use crate::initramfs::{
     Bodies, Entry, Facts, Inventory, Keep, Kind, Limits, ReadError, ResolveError, Segment, Visitor,
     read_into,
@@ -192,7 +192,7 @@ fn show(args: &Args, image: &Image, content: &Content, format: Format) -> Result
         list_json(args, content, &mut json)?;
         return print_json(&json);
     }
-    cli::print_with(|out| match list(args, content, out) {
+    page::print_with(|out| match list(args, content, out) {
         Some(done) => done,
         None => inspect::write_summary(&image.name, &summary, out),
     })
@@ -208,7 +208,7 @@ fn show_broken(
 ) -> Result<Outcome> {
     let segments: Vec<_> = content.segments.iter().map(SegmentEntry::from).collect();
     if format == Format::Human {
-        let shown = cli::print_with(|out| match list(args, content, out) {
+        let shown = page::print_with(|out| match list(args, content, out) {
             Some(done) => done,
             None => inspect::write_segments(&segments, out),
         });
@@ -294,11 +294,11 @@ fn why(image: &Image, path: &[u8], format: Format) -> Result<()> {
         let way = inspect::way(&graph, path);
         return print_json(&json!({"schema": SCHEMA, "tool": tool(), "why": way}));
     }
-    cli::print_with(|out| inspect::write_way(&graph, path, out)).context("printing the result")
+    page::print_with(|out| inspect::write_way(&graph, path, out)).context("printing the result")
 }
 
 fn print_json(json: &Value) -> Result<()> {
-    cli::print(&inspect::json::ascii(&format!("{json:#}\n"))).context("printing the result")
+    page::print(&crate::text::ascii(&format!("{json:#}\n"))).context("printing the result")
 }
 
 fn diff(image: &Image, other: &Image, format: Format) -> Result<()> {
@@ -314,7 +314,7 @@ fn diff(image: &Image, other: &Image, format: Format) -> Result<()> {
         json["schema"] = json!(SCHEMA);
         return print_json(&json);
     }
-    cli::print_with(|out| inspect::write_diff((&image.name, &other.name), &diff, out))
+    page::print_with(|out| inspect::write_diff((&image.name, &other.name), &diff, out))
         .context("printing the result")
 }
 
@@ -327,7 +327,7 @@ fn cat(image: &Image, path: &[u8]) -> Result<()> {
     let again = || format!("reading {} again", image.name);
     (&image.file).rewind().with_context(again)?;
     let mut copied = None;
-    let printed = cli::print_with(|out| {
+    let printed = page::print_with(|out| {
         let mut copy = Copy {
             entry,
             out,

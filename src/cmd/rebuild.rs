@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{Ending, Job, step};
-use crate::cli::Global;
+use super::job::{Ending, Job, step};
+use super::page::Global;
 use crate::report::Outcome;
+use crate::site::workspace::Workspace;
 use crate::steps::survey::{self, May, asked};
-use crate::steps::workspace::Workspace;
-use crate::steps::{commit, locate, unwrap, verify};
+use crate::steps::{locate, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -50,17 +50,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let locate = || locate::locate(&exec, &kver, None, settled);
     let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
-        start,
-        command: "rebuild",
-        kind: host.kind,
-        backend: None,
-        before: None,
-        packages: Vec::new(),
-        changes: Vec::new(),
-        left_out: Vec::new(),
         warnings: host.oddities.warnings(),
-        commit: commit::commands(&exec, host.kind)?,
-        ending: &args.ending,
+        ..Job::new("rebuild", start, &exec, host.kind, &args.ending)?
     };
     job.finish(&exec, workspace, kernel, base, global)
 }

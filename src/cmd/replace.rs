@@ -7,23 +7,24 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::job::{Ending, Job, step};
+use super::page::{Format, Global};
 use super::result::deliver;
 use super::sources::{self, Sources};
-use super::{Ending, Job, step};
-use crate::cli::{Format, Global};
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 use crate::package::signature::Signature;
 use crate::plan::{self, Backend, Host, Plan, Refusal, Wishes};
 use crate::report::{Outcome, PackageReport, SCHEMA};
-use crate::steps::journal::Journal;
+use crate::site::done;
+use crate::site::journal::Journal;
+use crate::site::workspace::Workspace;
 use crate::steps::survey::{self, May, asked};
 use crate::steps::verify::{self, Reading};
-use crate::steps::workspace::Workspace;
-use crate::steps::{commit, done, locate, resolve, transact, unwrap};
-use crate::sys::console;
+use crate::steps::{commit, locate, resolve, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
+use crate::text::plain;
 use crate::tools::depmod;
 
 /// Replaces the kernel with that of the RPMs in one transaction without
@@ -116,17 +117,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let locate = || locate::locate(&exec, &plan.set.kver, Some(&plan), settled);
     let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
-        start,
-        command: "replace",
-        kind: plan.kind,
         backend: Some(plan.backend),
         before: Some(journal.before),
         packages: packages(&plan),
         changes: journal.changes,
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
-        commit: commit::commands(&exec, plan.kind)?,
-        ending: &args.ending,
+        ..Job::new("replace", start, &exec, plan.kind, &args.ending)?
     };
     job.finish(&exec, workspace, kernel, journal.base.into(), global)
 }
@@ -190,14 +187,18 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     {
         return Ok(None);
     }
+    let cleaning = if ending.no_commit {
+        Vec::new()
+    } else {
+        commit::commands(exec, plan.kind)?
+    };
     let asked = done::Asked {
         set: &plan.set,
-        kind: plan.kind,
         dracut: &ending.for_dracut(),
         skip: &ending.demands.skip,
-        no_commit: ending.no_commit,
+        cleaning: &cleaning,
     };
-    done::report(exec, &asked)
+    done::report(exec.root(), &asked)
 }
 
 /// Returns the journal of a run that was killed after its transaction, or writes a new one: the state of the base is
@@ -261,7 +262,7 @@ fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<
                 .unwrap_or_default()
         ),
     };
-    deliver(&console::plain(&text), &json, file)?;
+    deliver(&plain(&text), &json, file)?;
     Ok(Outcome::Unchanged)
 }
 
@@ -295,7 +296,7 @@ fn dry_run(
         Format::Human => format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  ")),
         Format::Json => json.clone(),
     };
-    deliver(&console::plain(&text), &json, args.ending.report.as_deref())?;
+    deliver(&plain(&text), &json, args.ending.report.as_deref())?;
     Ok(Outcome::Passed)
 }
 

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::cli::{self, Format, Global};
+use super::page::{self, Format, Global};
 use crate::kernel::MODULES;
 use crate::plan::Host;
 use crate::report::{Outcome, SCHEMA};
+use crate::site::kernels;
 use crate::steps::survey::{self, May};
-use crate::steps::tree;
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -34,7 +34,7 @@ pub fn run(_: &Args, global: &Global) -> Result<Outcome> {
         Format::Human => human(&root, &host)?,
         Format::Json => json(&root, &host)?,
     };
-    cli::print(&text).context("printing the result")?;
+    page::print(&text).context("printing the result")?;
     Ok(Outcome::Passed)
 }
 
@@ -52,7 +52,7 @@ fn human(root: &Root, host: &Host) -> Result<String> {
     let has_kernel = host.kernels().next().is_some();
     let not_a_root = match has_kernel {
         true => None,
-        false => tree::not_a_root(root)?,
+        false => kernels::not_a_root(root)?,
     };
     let kind = not_a_root.unwrap_or_else(|| host.kind.to_string());
     let mut lines = vec![
@@ -71,7 +71,7 @@ fn human(root: &Root, host: &Host) -> Result<String> {
         lines.push(("rpmdb", format!("{rpmdb}, which is not read here")));
     }
     if !has_kernel {
-        lines.push(("kernel", format!("none: {}", tree::NO_KERNEL)));
+        lines.push(("kernel", format!("none: {}", kernels::NO_KERNEL)));
     }
     for dir in &host.module_dirs {
         let what = match (dir.has_vmlinuz, initramfs_size(root, &dir.name)?) {
@@ -123,7 +123,7 @@ fn json(root: &Root, host: &Host) -> Result<String> {
     let json = serde_json::json!({
         "schema": SCHEMA,
         "kind": host.kind,
-        "lacks": tree::lacks(root)?,
+        "lacks": kernels::lacks(root)?,
         "backends": host.backends,
         "rpm_ostree": host.rpm_ostree.map(|version| version.to_string()),
         "cliwrap": {"wrapped": wrapped.collect::<Vec<_>>(), "created": host.cliwrap.created, "lost": host.cliwrap.lost},

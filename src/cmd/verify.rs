@@ -7,18 +7,17 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::after;
 use super::demands::{Demands, names};
+use super::job::after;
+use super::page::{self, Format, Global};
 use super::result::publish;
+use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, CHECKS, Check, Selection, Severity, Situation};
-use crate::cli::{self, Format, Global};
 use crate::kernel::kver::Kver;
 use crate::plan::ModuleDir;
-use crate::report::{
-    COULD_NOT_LOOK, KernelReport, Labels, Outcome, Report, SCHEMA, checks, outcome, tool,
-};
+use crate::report::{COULD_NOT_LOOK, KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool};
+use crate::site::{kernels, owner};
 use crate::steps::verify::{self, Verdict};
-use crate::steps::{rpmdb, tree};
 use crate::sys::root::Root;
 
 /// Checks whether a tree or an initramfs would boot. Prints what is wrong,
@@ -60,7 +59,7 @@ pub struct Args {
 /// When the tree or the file cannot be read at all.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.list {
-        cli::print(&list(global.format)?)?;
+        page::print(&list(global.format)?)?;
         return Ok(Outcome::Passed);
     }
     let selection = Selection {
@@ -119,10 +118,10 @@ fn verify_tree(args: &Args, global: &Global, options: &verify::Options) -> Resul
     let root = Root::open(&global.root)?;
     let kver = match &args.kver {
         Some(kver) => kver.clone(),
-        None => first_kernel(&root, tree::module_dirs(&root)?)?,
+        None => first_kernel(&root, kernels::module_dirs(&root)?)?,
     };
     let path = format!("{}/initramfs.img", kver.dir());
-    let rpmdb = || rpmdb::for_checks(&root);
+    let rpmdb = || owner::for_checks(&root);
     let verdict = verify::look(&root, &kver, &path, rpmdb, options)?;
     Ok((kver, verdict))
 }
@@ -134,19 +133,19 @@ fn first_kernel(root: &Root, dirs: Vec<ModuleDir>) -> Result<Kver> {
         Some(kernel) => kernel,
         None => {
             let dir = root.path().display();
-            let shadows = tree::shadows(root, None)?;
+            let shadows = kernels::shadows(root, None)?;
             if let Some(uki) = shadows.iter().find(|it| it.path.ends_with(".efi")) {
                 bail!(
                     "{}: the image has its kernel and initramfs in the unified kernel image /{} only. Verify the tree that the UKI is built from",
-                    tree::NO_KERNEL,
+                    kernels::NO_KERNEL,
                     uki.path
                 );
             }
-            let not_a_root = tree::not_a_root(root)?;
+            let not_a_root = kernels::not_a_root(root)?;
             let not_a_root = not_a_root.map(|why| format!(". {dir} is {why}"));
             bail!(
                 "{}; expected one kernel{}",
-                tree::NO_KERNEL,
+                kernels::NO_KERNEL,
                 not_a_root.unwrap_or_default()
             )
         }

@@ -7,7 +7,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::compress::Compression;
+use super::compression::Compression;
 use super::cursor::Cursor;
 use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX, Visitor};
 use super::error::{Place, ReadError};

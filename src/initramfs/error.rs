@@ -6,7 +6,7 @@
 
 use std::{fmt, io};
 
-use super::compress::Compression;
+use super::compression::Compression;
 
 /// A place in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

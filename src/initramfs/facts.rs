@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bodies::Comparison;
+use super::comparison::Comparison;
 use super::elf::{Elf, ElfError};
 use super::inventory::Inventory;
 use super::lists::{List, Lists};
+use super::node::Node;
 use super::origin::Origin;
-use super::tree::Node;
 use crate::kernel::modules::{ModuleName, ModulesDep};
 
 /// What [`Bodies`](super::Bodies) has learnt, by [`Entry::index`].

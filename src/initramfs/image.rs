@@ -6,7 +6,8 @@
 
 use std::io::Read;
 
-use super::compress::{Compression, skip_nuls};
+use super::compress::skip_nuls;
+use super::compression::Compression;
 use super::cpio::{Progress, archive};
 use super::cursor::Cursor;
 use super::entry::Visitor;

@@ -10,8 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Kind, NameProblem, PATH_MAX, Visitor};
 use super::limits::Limits;
-use super::lookup::EROFS_ROOT;
-use super::tree::{Content, Dropped, Reason, Tree};
+use super::node::Content;
+use super::tree::{Dropped, Reason, Tree};
+
+/// What dracut's squash-erofs calls its image.
+pub(super) const EROFS_ROOT: &str = "erofs-root.img";
 
 /// Which files an [`Inventory`] keeps whole, and what else it makes of data.
 #[derive(Debug, Clone)]

@@ -25,7 +25,9 @@
 //! megabytes of buffers and the small files that an inventory keeps.
 
 mod bodies;
+mod comparison;
 mod compress;
+mod compression;
 mod cpio;
 mod cursor;
 mod elf;
@@ -39,6 +41,7 @@ mod lists;
 mod lookup;
 mod lz4;
 mod lzop;
+mod node;
 mod origin;
 mod pipe;
 mod random;
@@ -49,9 +52,11 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod walk;
 
-pub use bodies::{Bodies, Comparison, ModuleFacts, OnDisk, OpenFile, Told};
-pub use compress::Compression;
+pub use bodies::Bodies;
+pub use comparison::{Comparison, ModuleFacts, OnDisk, OpenFile, Told};
+pub use compression::Compression;
 pub use elf::{Elf, ElfError, Machine, Opened, Required, Symbols, hash as symbol_hash};
 pub use entry::{Device, Entry, Kind, NameProblem, Visitor};
 pub use error::{Foreign, Place, ReadError};
@@ -60,8 +65,10 @@ pub use image::{read, read_into};
 pub use inventory::{Inventory, Keep, With};
 pub use limits::Limits;
 pub use lists::List;
-pub use lookup::{InnerImage, ResolveError, RootImage};
+pub use lookup::{InnerImage, RootImage};
+pub use node::{Content, Node};
 pub use origin::{Difference, Origin, Source};
 pub use random::{random_segment, random_tail};
 pub use segment::{Segment, SegmentKind};
-pub use tree::{Content, Dropped, Node, Reason};
+pub use tree::{Dropped, Reason};
+pub use walk::ResolveError;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use super::bodies::OnDisk;
+use super::comparison::OnDisk;
 use super::elf::{self, Elf, ElfError};
 use super::entry::Entry;
 

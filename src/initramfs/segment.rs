@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead};
 
-use super::compress::Compression;
+use super::compression::Compression;
 use super::entry::{Entry, Kind, Visitor};
 use super::error::Place;
 use crate::kernel::packing::Xz;

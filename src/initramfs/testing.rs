@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use super::compress::Compression;
+use super::compression::Compression;
 use super::entry::{Entry, Visitor};
 
 /// Gives a few bytes at a time.

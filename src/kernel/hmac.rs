@@ -6,7 +6,21 @@
 //! which takes the name in the file as it is (libkcapi's `kcapi-hasher.c`): two characters after
 //! the digest, and for a file of the directory.
 
+use std::io::{self, Read, Seek};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha512;
+
 use super::kver::Kver;
+
+/// The largest `.vmlinuz.hmac` that is read (bytes): a line.
+pub const HMAC_MAX: u64 = 4096;
+
+/// The key of libkcapi's and hmaccalc's `sha512hmac`.
+const KEY: &[u8] = b"FIPS-FTW-RHEL2009";
+
+/// Bytes that are read at a time.
+const STEP: usize = 64 << 10;
 
 /// The digest, and what follows it: two separators and a name. Either may be empty.
 pub fn parts(line: &str) -> (&str, &str) {
@@ -40,6 +54,24 @@ pub fn renamed(text: &str, kver: &Kver) -> Option<String> {
     let is_kernel = |file: &str| file == "vmlinuz" || file == name(kver);
     let is_ours = is_kernel(path.rsplit('/').next()?) && !path.contains(char::is_whitespace);
     (is_ours && !is_named(rest, kver)).then(|| line(digest, kver))
+}
+
+/// Returns the HMAC (RFC 2104, hexadecimal) of all of `data`, as `sha512hmac` prints it.
+///
+/// # Errors
+/// When reading fails.
+pub fn digest(data: &mut (impl Read + Seek)) -> io::Result<String> {
+    let mut hmac = Hmac::<Sha512>::new_from_slice(KEY).map_err(io::Error::other)?;
+    data.rewind()?;
+    let mut buffer = vec![0; STEP];
+    loop {
+        match data.read(&mut buffer) {
+            Ok(0) => return Ok(hex::encode(hmac.finalize().into_bytes())),
+            Ok(count) => hmac.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -85,5 +117,13 @@ mod tests {
             assert_eq!(is_named(parts(text).1, &kver), named, "{text:?}");
             assert_eq!(renamed(text, &kver).as_deref(), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_hmac_is_that_of_openssl() {
+        // printf abc | openssl dgst -sha512 -hmac FIPS-FTW-RHEL2009
+        let expected = "fe02997f10bdc4b396ec5ed5e7eb072c4fb93f435374221732c4ad77d7149c98aa359f656cf5602fe935598c50b3568edd3cbce4c92afe65fde6a87a247bb648";
+        let found = digest(&mut io::Cursor::new(b"abc")).unwrap();
+        assert_eq!(found, expected);
     }
 }

@@ -2,7 +2,7 @@
 //! Which packages come along with a kernel although it does not require them: those whose modules the
 //! base has on disk, and those of its build that the base has (kernel-tools, kernel-headers).
 
-use super::select::{Sides, Source};
+use super::set::{Sides, Source};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
 use crate::package::capability::Capability;

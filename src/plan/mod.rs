@@ -14,6 +14,7 @@ mod parts;
 pub mod pin;
 mod refusal;
 mod select;
+mod set;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -28,7 +29,8 @@ pub use installed::installed;
 pub use leave::Leaving;
 pub use oddities::Oddities;
 pub use refusal::{AS_ROOT, Refusal};
-pub use select::{KernelSet, Origin, Source, select};
+pub use select::select;
+pub use set::{KernelSet, Origin, Source};
 
 use self::locks::Exclusion;
 use crate::kernel::kver::Kver;

@@ -5,13 +5,13 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::digest::{self, HMAC_MAX};
 use super::locate::Kernel;
-use super::tree::{LEGACY_DIRS, leftover_dirs, legacy};
 use crate::kernel::kver::Kver;
 use crate::kernel::{MODULES, hmac};
+use crate::site::hmac_file;
+use crate::site::kernels::{LEGACY_DIRS, leftover_dirs, legacy};
 use crate::sys::root::{self, Root};
 
 /// The largest file of a kernel that is copied into its place (bytes).
@@ -117,38 +117,12 @@ fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
         }))
 }
 
-/// Writes the HMAC of `vmlinuz` anew, if the kernel was changed after it was packed: signed, say.
-/// It is a checksum and no signature. If dracut's module `fips` compares it (`is_read`), nothing is
-/// written, and the verification fails. Returns what the user should know.
-///
-/// # Errors
-/// When a file cannot be read or written.
-pub fn renew_hmac(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> {
-    let path = format!("{}/.vmlinuz.hmac", kver.dir());
-    let Some((meta, text)) = hmac_file(root, &path)?.filter(|_| !is_read) else {
-        return Ok(None);
-    };
-    let vmlinuz = root.open_file(format!("{}/vmlinuz", kver.dir()))?;
-    let Some(mut vmlinuz) = vmlinuz.filter(|_| !text.trim_ascii().is_empty()) else {
-        return Ok(None);
-    };
-    let actual =
-        digest::hmac(&mut vmlinuz).with_context(|| format!("reading vmlinuz of {kver}"))?;
-    if hmac::parts(&text).0.eq_ignore_ascii_case(&actual) {
-        return Ok(None);
-    }
-    root.write(&path, hmac::line(&actual, kver).as_bytes(), meta.mode)?;
-    Ok(Some(format!(
-        "vmlinuz was changed after it was packed (it was signed, perhaps): /{path} was written anew"
-    )))
-}
-
 /// Packages name the kernel in `.vmlinuz.hmac` by its place in `/boot`, and ostree puts both into a
 /// directory of its own: in FIPS mode the boot ends there. rpm-ostree does the same for what it
 /// composes, not in a container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
 fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Error> {
     let path = format!("{}/.vmlinuz.hmac", kver.dir());
-    let Some((meta, text)) = hmac_file(root, &path)? else {
+    let Some((meta, text)) = hmac_file::read(root, &path)? else {
         return Ok(());
     };
     if let Some(line) = hmac::renamed(&text, kver) {
@@ -160,15 +134,4 @@ fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Erro
         root.write(&path, line.as_bytes(), meta.mode)?;
     }
     Ok(())
-}
-
-/// A small regular file and its text.
-fn hmac_file(root: &Root, path: &str) -> Result<Option<(root::Meta, String)>, root::Error> {
-    let meta = root.lstat(path)?;
-    let is_line = |meta: &root::Meta| meta.kind == root::Kind::File && meta.size <= HMAC_MAX;
-    let Some(meta) = meta.filter(is_line) else {
-        return Ok(None);
-    };
-    let text = root.read(path, HMAC_MAX)?.unwrap_or_default();
-    Ok(Some((meta, String::from_utf8_lossy(&text).into_owned())))
 }

@@ -3,11 +3,11 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::digest::Digesting;
 use super::verify::Verified;
-use super::workspace::Workspace;
 use crate::plan::Kind;
 use crate::report::{self, Report};
+use crate::site::workspace::Workspace;
+use crate::sys::digest::Digesting;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::Root;
 use crate::tools::{ostree, rpm_ostree};

@@ -12,14 +12,15 @@ use anyhow::{Context, Result, bail};
 
 use self::difference::difference;
 use self::heard::Heard;
-use super::clean::{Clean, renew_hmac};
-use super::hold;
+use super::clean::Clean;
 use super::locate::Kernel;
-use super::workspace::{TMP, Workspace};
 use crate::checks::{AllLacking, Baseline, Lacking};
 use crate::initramfs;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
+use crate::site::hmac_file;
+use crate::site::hold;
+use crate::site::workspace::{TMP, Workspace};
 use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
@@ -174,7 +175,7 @@ pub fn generate(
     let kver = &clean.kernel.kver;
     make(exec, workspace, &mut candidate, wants)
         .with_context(|| format!("generating the initramfs for {kver}"))?;
-    candidate.renewed = renew_hmac(root, kver, candidate.notes.has_fips)?;
+    candidate.renewed = hmac_file::renew(root, kver, candidate.notes.has_fips)?;
     for warning in candidate.warnings() {
         tracing::warn!("{warning}");
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::rpmdb;
 use super::transact::Settled;
-use super::tree::module_dirs;
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 use crate::package::rpmdb::{Record, Rpmdb, Scope};
 use crate::plan::{Plan, Source};
+use crate::site::kernels::module_dirs;
+use crate::site::owner;
 use crate::sys::exec::Exec;
 
 /// The one kernel of the tree.
@@ -57,7 +57,7 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
         );
     }
     let path = format!("{}/vmlinuz", promised.dir());
-    let rpmdb = rpmdb::packages(exec, Scope::All)?;
+    let rpmdb = owner::packages(exec, Scope::All)?;
     let package = rpmdb.owners_of(&path).next();
     let package = package.map(|(package, _)| package.nevra.to_string());
     if let Some(plan) = plan {

@@ -6,18 +6,10 @@
 
 pub mod clean;
 pub mod commit;
-pub mod digest;
-pub mod done;
 pub mod generate;
-pub mod hold;
-pub mod journal;
 pub mod locate;
-
 pub mod resolve;
-pub mod rpmdb;
 pub mod survey;
 pub mod transact;
-pub mod tree;
 pub mod unwrap;
 pub mod verify;
-pub mod workspace;

@@ -16,11 +16,11 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, anyhow, bail};
 
 use self::inputs::{Bytes, Input};
-use super::digest::Digesting;
-use super::workspace::Workspace;
 use crate::package::signature::{Keyring, Policy};
 use crate::package::{Package, PackageError};
 use crate::plan::{Host, Origin, Refusal, Source};
+use crate::site::workspace::Workspace;
+use crate::sys::digest::Digesting;
 use crate::sys::exec::Exec;
 use crate::sys::fetch::{self, Fetcher, Limits};
 use crate::sys::root::Root;

@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
-use super::done;
-use super::rpmdb::{self, Found};
-use super::tree::{self, module_dirs, shadows};
 use crate::checks::BootedBy;
 use crate::kernel::modules::ModuleName;
 use crate::package::rpmdb::{Rpmdb, Scope};
 use crate::plan::{self, Backend, Host, Installed, Kind, Kmod, ModuleDir, Refusal};
+use crate::site::done;
+use crate::site::kernels::{self, module_dirs, shadows};
+use crate::site::owner::{self, Found};
 use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm_ostree};
@@ -94,7 +94,7 @@ pub fn survey(exec: &Exec, may: May) -> Result<Host> {
         ukis: ukis(root, &module_dirs)?,
         module_dirs,
         missing_programs: missing_programs(exec)?,
-        leftovers: saved.chain(super::hold::leftovers(root)?).collect(),
+        leftovers: saved.chain(crate::site::hold::leftovers(root)?).collect(),
         oddities: oddities::look(root)?,
         kind,
         backends,
@@ -116,10 +116,10 @@ fn ukis(root: &Root, dirs: &[ModuleDir]) -> Result<Vec<String>, root::Error> {
 /// The installed packages; and the rpmdb that was not read, in words.
 fn packages(exec: &Exec, may: May) -> Result<(Rpmdb, Option<String>)> {
     if may == May::Ask {
-        return Ok((rpmdb::packages(exec, Scope::All)?, None));
+        return Ok((owner::packages(exec, Scope::All)?, None));
     }
     Ok(
-        match rpmdb::look(exec.root(), Scope::All).context("reading the rpmdb")? {
+        match owner::look(exec.root(), Scope::All).context("reading the rpmdb")? {
             Found::Packages(rpmdb) => (rpmdb, None),
             Found::Nothing => (Rpmdb::default(), None),
             Found::Foreign(format, path) => {
@@ -134,9 +134,9 @@ fn packages(exec: &Exec, may: May) -> Result<(Rpmdb, Option<String>)> {
 fn modules(root: &Root, rpmdb: &Rpmdb) -> Result<(BTreeSet<ModuleName>, Vec<Kmod>)> {
     let (mut modules, mut kmods) = (BTreeSet::new(), Vec::new());
     for dir in module_dirs(root)?.into_iter().filter(|dir| dir.has_vmlinuz) {
-        let names = tree::modules(root, &dir.name)?.into_iter();
+        let names = kernels::modules(root, &dir.name)?.into_iter();
         modules.extend(names.map(|(name, _)| name));
-        kmods.extend(tree::kmods(root, &dir.name)?);
+        kmods.extend(kernels::kmods(root, &dir.name)?);
     }
     // A link there is made by weak-modules, and belongs to nobody.
     kmods.retain(|(_, path)| !path.contains("/weak-updates/"));

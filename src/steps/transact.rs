@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
-use super::hold;
 use super::unwrap::Unwrapped;
-use super::workspace::{self, Workspace};
 use crate::kernel::kver::Kver;
 use crate::plan::{Backend, Host, Plan, Source};
+use crate::site::hold;
+use crate::site::workspace::{self, Workspace};
 use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, Failed, advise, quote};
 use crate::sys::root::Root;

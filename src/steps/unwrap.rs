@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use super::hold;
 use crate::plan::Host;
+use crate::site::hold;
 use crate::sys::root::Root;
 use crate::tools::{cliwrap, rpm_ostree};
 

@@ -14,6 +14,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::text::plain;
+
 /// As the line that a step leaves in the log, whose time is final.
 const LIVE_LINE: &str = "{prefix:9}{seconds:>6}  {wide_msg}";
 
@@ -176,40 +178,5 @@ impl Write for LogLine {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// The same text, fit for a terminal: a control character that does not end a line, or a mark that
-/// turns the direction of writing, becomes `\u001b`, as JSON has it. Names and messages of packages
-/// and programs are in most of what we say.
-pub fn plain(text: &str) -> String {
-    let is_harmful = |char: char| {
-        (char.is_control() && char != '\n')
-            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut plain = String::with_capacity(text.len());
-    for char in text.chars() {
-        match is_harmful(char) {
-            true => plain += &format!("\\u{:04x}", u32::from(char)),
-            false => plain.push(char),
-        }
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_text_commands_a_terminal() {
-        for (text, expected) in [
-            ("kernel 6.9 gr\u{fc}n\n", "kernel 6.9 gr\u{fc}n\n"),
-            ("\x1b[2J\x1b]0;x\x07", "\\u001b[2J\\u001b]0;x\\u0007"),
-            ("a\rb\tc", "a\\u000db\\u0009c"),
-            ("\u{9b}1m \u{202e}", "\\u009b1m \\u202e"),
-        ] {
-            assert_eq!(plain(text), expected);
-        }
     }
 }

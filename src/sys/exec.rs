@@ -12,7 +12,6 @@
 mod child;
 mod cmd;
 mod environment;
-mod find;
 mod lines;
 mod namespace;
 mod supervisor;
@@ -31,9 +30,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use self::child::{End, OUTPUT_MAX, Printed, drive};
-use self::find::InRoot;
 use self::lines::Tail;
-use super::root::Root;
+use super::root::{self, Root};
 use super::{console, stop};
 
 /// Where programs are looked for inside the root: the directories of the operating system only.
@@ -182,14 +180,15 @@ impl Exec {
         self.waited.get()
     }
 
-    /// Where `program` is inside the root, or `None`. Only the root's own `PATH` directories are
-    /// looked at, through the door of the tree; the caller's `PATH` plays no part.
+    /// Returns the place of `program` inside the root, in a directory of [`PATH`]. The caller's `PATH` plays no part.
     pub fn find(&self, program: &str) -> Option<PathBuf> {
-        which::WhichConfig::new_with_sys(InRoot(self.root.clone()))
-            .binary_name(program.into())
-            .custom_path_list(PATH.into())
-            .first_result()
-            .ok()
+        let is_program = |path: &PathBuf| {
+            let meta = self.root.stat(path).ok().flatten();
+            meta.is_some_and(|it| it.kind == root::Kind::File && it.mode & 0o111 != 0)
+        };
+        PATH.split(':')
+            .map(|dir| Path::new(dir).join(program))
+            .find(is_program)
     }
 
     /// Whether there is such a program: an absolute path is taken as it is.

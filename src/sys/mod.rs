@@ -2,6 +2,7 @@
 //! The ground floor: the only places that touch the tree, start programs and use the network.
 
 pub mod console;
+pub mod digest;
 pub mod exec;
 pub mod fetch;
 pub mod nice;

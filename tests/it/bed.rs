@@ -612,7 +612,5 @@ fn program_of_the_machine(name: &str) -> Option<PathBuf> {
     {
         return None;
     }
-    let path = std::env::var_os("PATH")?;
-    let places = std::env::split_paths(&path).map(|dir| dir.join(name));
-    places.into_iter().find(|it| it.is_file())
+    which::which(name).ok()
 }

@@ -49,6 +49,7 @@ mod modprobe;
 mod names;
 #[cfg(test)]
 mod packaging;
+#[cfg(test)]
 mod privilege;
 #[cfg(test)]
 mod processes;

@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The invariants of `src/lib.rs`, read off the source.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use walkdir::WalkDir;
-
-/// Arrows that go up, and why.
-const UP: [(&str, &str); 1] = [
-    // A command prints by cli, and takes the options of every command from it.
-    ("cmd", "cli"),
-];
 
 /// Lines in a file, tests not counted.
 const LINES_MAX: usize = 450;
 
 /// Rooms without any effect.
-const PURE: [&str; 6] = ["checks", "plan", "boot", "initramfs", "package", "kernel"];
+const PURE: [&str; 9] = [
+    "report",
+    "checks",
+    "plan",
+    "boot",
+    "inspect",
+    "initramfs",
+    "package",
+    "kernel",
+    "text",
+];
 
 /// A file of `src`.
 struct Source {
@@ -112,67 +117,205 @@ fn rooms() -> Vec<String> {
     rooms
 }
 
+/// A module of `src`, as the names on the way to it.
+type Module = Vec<String>;
+
+/// What a file imports or names: the paths of `use` items, groups expanded, and paths in the code.
+fn paths(code: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut rest = code;
+    while let Some(at) = rest.find("use ") {
+        let is_item = rest[..at]
+            .chars()
+            .next_back()
+            .is_none_or(|c| c.is_whitespace() || c == ' ');
+        let after = &rest[at + 4..];
+        let end = after.find(';').unwrap_or(after.len());
+        if is_item {
+            expand(&[], &after[..end], &mut paths);
+        }
+        rest = &after[end..];
+    }
+    for start in ["crate::", "super::", "self::"] {
+        for (at, _) in code.match_indices(start) {
+            let word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+            if !code[..at].ends_with(word) {
+                let path: String = code[at..].chars().take_while(|c| word(*c)).collect();
+                expand(&[], path.trim_end_matches(':'), &mut paths);
+            }
+        }
+    }
+    paths
+}
+
+/// Adds the paths of a use tree below `prefix`.
+fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
+    let names = |text: &str| -> Vec<String> {
+        let text = text.split(" as ").next().unwrap();
+        let names = text.split("::").map(|it| it.trim().to_owned());
+        names.filter(|it| !it.is_empty()).collect()
+    };
+    let tree = tree.trim();
+    let Some((head, group)) = tree.split_once('{') else {
+        paths.push([prefix, &names(tree)].concat());
+        return;
+    };
+    let prefix = [prefix, &names(head)].concat();
+    let group = group.strip_suffix('}').unwrap_or(group);
+    let (mut depth, mut start) = (0, 0);
+    for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                if !group[start..at].trim().is_empty() {
+                    expand(&prefix, &group[start..at], paths);
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The modules of `src` and the modules that each imports; modules of tests are left out.
+fn imports() -> BTreeMap<Module, BTreeSet<Module>> {
+    let sources = sources();
+    let module = |path: &str| -> Module {
+        let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
+        path.split('/').map(str::to_owned).collect()
+    };
+    let sources = sources.iter().filter(|it| !it.code.is_empty());
+    let sources = sources.filter(|it| it.path != "lib.rs" && it.path != "main.rs");
+    let files: BTreeMap<Module, String> = sources
+        .map(|it| {
+            let code: Vec<_> = it.code.iter().map(|(_, line)| line.as_str()).collect();
+            (module(&it.path), code.join("\n"))
+        })
+        .collect();
+    let target = |mut path: Module| {
+        while !path.is_empty() && !files.contains_key(&path) {
+            path.pop();
+        }
+        path
+    };
+    let mut imports = BTreeMap::new();
+    for (from, code) in &files {
+        let found = imports.entry(from.clone()).or_insert_with(BTreeSet::new);
+        for path in paths(code) {
+            let supers = path.iter().take_while(|it| *it == "super").count();
+            let path = match path.first().map(String::as_str) {
+                Some("crate" | "ostree_kernel") => path[1..].to_vec(),
+                Some("self") => [&from[..], &path[1..]].concat(),
+                Some("super") if supers <= from.len() => {
+                    [&from[..from.len() - supers], &path[supers..]].concat()
+                }
+                _ => [&from[..], &path].concat(),
+            };
+            let to = target(path);
+            if !to.is_empty() && to != *from {
+                found.insert(to);
+            }
+        }
+    }
+    imports
+}
+
+#[test]
+fn grouped_imports_are_seen() {
+    let mut found = Vec::new();
+    expand(&[], "crate::{a::{self, B}, c as d}", &mut found);
+    let found: Vec<_> = found.iter().map(|it| it.join("::")).collect();
+    assert_eq!(found, ["crate::a::self", "crate::a::B", "crate::c"]);
+}
+
 #[test]
 fn arrows_go_down() {
     let rooms = rooms();
     let floor = |room: &str| rooms.iter().position(|it| it == room);
     let mut wrong = Vec::new();
-    let mut used = Vec::new();
-    for source in sources() {
-        let from = source.room();
-        if from == "lib" {
-            continue;
-        }
-        let Some(here) = floor(from) else {
-            wrong.push(source.at(1, "is not on the map of lib.rs"));
+    for (from, to) in imports() {
+        let Some(here) = floor(&from[0]) else {
+            wrong.push(format!("{} is not on the map of lib.rs", from[0]));
             continue;
         };
-        for (number, line) in &source.code {
-            for part in line
-                .split("crate::")
-                .skip(1)
-                .chain(line.split("ostree_kernel::").skip(1))
-            {
-                let to: String = part
-                    .chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect();
-                if let Some(exception) = UP.iter().find(|it| **it == (from, &to)) {
-                    used.push(*exception);
-                } else if to != from && floor(&to).is_none_or(|there| there <= here) {
-                    wrong.push(source.at(*number, &format!("{from} -> {to}: {}", line.trim())));
-                }
+        for to in to {
+            if to[0] != from[0] && floor(&to[0]).is_none_or(|there| there <= here) {
+                wrong.push(format!("{} -> {}", from.join("::"), to.join("::")));
             }
         }
     }
     none(&wrong, "arrows that do not go down");
-    assert!(
-        UP.iter().all(|it| used.contains(it)),
-        "exceptions that are none: {UP:?}"
-    );
 }
+
+/// A module and those below it are one thing; between all others, imports make no circle.
+#[test]
+fn there_are_no_circles() {
+    let imports = imports();
+    let is_family = |a: &Module, b: &Module| a.starts_with(b) || b.starts_with(a);
+    let mut open: BTreeMap<&Module, BTreeSet<&Module>> = imports
+        .iter()
+        .map(|(from, to)| (from, to.iter().filter(|to| !is_family(from, to)).collect()))
+        .collect();
+    // Modules that import nothing open are in no circle.
+    loop {
+        let left: BTreeSet<_> = open.keys().copied().collect();
+        open.retain(|_, to| to.iter().any(|to| left.contains(to)));
+        if open.len() == left.len() {
+            break;
+        }
+    }
+    let left: BTreeSet<_> = open.keys().copied().collect();
+    let mut wrong = Vec::new();
+    for (from, to) in &open {
+        let to = to.iter().filter(|to| left.contains(*to));
+        let to: Vec<_> = to.map(|it| it.join("::")).collect();
+        wrong.push(format!("{} -> {}", from.join("::"), to.join(", ")));
+    }
+    none(&wrong, "imports in a circle, and what leads to it");
+}
+
+/// Paths that have an effect.
+const EFFECTS: [&str; 14] = [
+    "std::process",
+    "std::env",
+    "std::fs",
+    "std::net",
+    "fs_err",
+    "tracing",
+    "nix",
+    "walkdir",
+    "ureq",
+    "crate::sys",
+    "crate::tools",
+    "crate::site",
+    "crate::steps",
+    "crate::cmd",
+];
 
 #[test]
 fn pure_rooms_are_pure() {
-    let effects = [
-        "std::process",
-        "std::env",
-        "std::fs",
-        "std::net",
-        "fs_err",
-        "tracing",
-        "nix::",
-        "walkdir",
-        "println!",
-        "eprintln!",
-        "crate::sys",
-        "crate::tools",
-        "crate::steps",
-    ];
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|it| PURE.contains(&it.room())) {
+        let lines: Vec<_> = source.code.iter().map(|(_, line)| line.as_str()).collect();
+        for path in paths(&lines.join("\n")) {
+            let path = path.join("::");
+            let is_in =
+                |effect: &&str| path == **effect || path.starts_with(&format!("{effect}::"));
+            if EFFECTS.iter().any(is_in) {
+                wrong.push(source.at(1, &path));
+            }
+        }
         for (number, line) in &source.code {
-            if effects.iter().any(|effect| line.contains(effect)) {
+            let named = [
+                "std::process::",
+                "std::env::",
+                "std::fs::",
+                "fs_err::",
+                "tracing::",
+                "println!",
+            ];
+            if named.iter().any(|it| line.contains(it)) {
                 wrong.push(source.at(*number, line.trim()));
             }
         }
@@ -209,6 +352,39 @@ fn a_tool_imports_no_tool() {
         }
     }
     none(&wrong, "a tool that imports a tool");
+}
+
+#[test]
+fn a_step_imports_the_result_of_another_and_not_its_work() {
+    let mut wrong = Vec::new();
+    for (from, _) in imports().iter().filter(|(from, _)| from[0] == "steps") {
+        let source = sources();
+        let file = source.iter().find(|it| {
+            let path = it.path.trim_end_matches(".rs").trim_end_matches("/mod");
+            path == from.join("/")
+        });
+        let lines: Vec<_> = file
+            .unwrap()
+            .code
+            .iter()
+            .map(|(_, line)| line.as_str())
+            .collect();
+        for path in paths(&lines.join("\n")) {
+            let path = match path.first().map(String::as_str) {
+                Some("super") if from.len() == 2 => [&["steps".to_owned()], &path[1..]].concat(),
+                Some("crate") => path[1..].to_vec(),
+                _ => continue,
+            };
+            let is_other = path.len() > 2 && path[0] == "steps" && path[1] != from[1];
+            let is_work = path
+                .last()
+                .is_some_and(|it| it.starts_with(char::is_lowercase));
+            if is_other && is_work {
+                wrong.push(format!("{} -> {}", from.join("::"), path.join("::")));
+            }
+        }
+    }
+    none(&wrong, "a step that imports the work of another");
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::collections::{HashMap, VecDeque};
 use super::super::binfmt::program;
 use super::super::goals::Booted;
 use super::super::loader::Loader;
+use super::super::names::basename;
 use super::super::startable;
 use super::super::udev::Rules;
-use super::super::units::basename;
 use super::{BY_SYSTEMD, EXECUTOR, Graph, Step, Why, within};
 use crate::initramfs::{Facts, Inventory, Kind, Machine, Node};
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::initramfs::{Inventory, Keep, Limits, Segment, read_into};
 use crate::inspect::{self, Shown, Summary};
-use crate::steps::digest::Digesting;
+use crate::sys::digest::Digesting;
 use crate::sys::root::Root;
 
 /// One build.

@@ -7,12 +7,12 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::super::tree;
 use super::image::open;
 use crate::checks::{Baseline, early_kinds};
 use crate::initramfs::{self, Inventory, Limits};
 use crate::kernel::kver::Kver;
 use crate::kernel::vmlinuz::is_signed_from;
+use crate::site::kernels;
 use crate::sys::root::Root;
 
 /// The base's initramfs, which is read while the job goes on.
@@ -76,7 +76,7 @@ pub fn baseline(root: &Root, kver: &Kver) -> Reading {
 
 fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {
     let file = root.open_file(path)?.context("no such file")?;
-    let kmods = tree::kmods(root, kver.as_str())?.into_iter();
+    let kmods = kernels::kmods(root, kver.as_str())?.into_iter();
     let kernel = root.open_file(format!("{}/vmlinuz", kver.dir()))?;
     let before = Baseline {
         signed: kernel.and_then(|mut kernel| is_signed_from(&mut kernel).ok()),

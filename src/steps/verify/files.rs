@@ -9,13 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 
 use sha2::{Digest, Sha256};
 
-use super::super::digest::Digesting;
 use crate::checks::{Inner, KernelFiles, ModuleState, OtherModule, Vmlinuz};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleName, unpack, without_signature};
 use crate::kernel::vmlinuz::{self, Release, VmlinuzError, inner_release_from, signature_from};
 use crate::package::hex;
 use crate::package::rpmdb::{FileDigest, Rpmdb};
+use crate::sys::digest::Digesting;
 use crate::sys::root::{Place, Root};
 
 /// The most bytes of all modules that are read; a large kernel's have 0.6 GiB.

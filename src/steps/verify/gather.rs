@@ -8,14 +8,14 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-use super::super::hold;
-use super::super::tree::{leftover_dirs, legacy, module_dirs, shadows};
 use super::around;
 use super::{Options, files, vmlinuz};
 use crate::checks::{Database, ImageFile, KernelFiles, Lists, Tree};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
 use crate::kernel::packing::Config;
+use crate::site::hold;
+use crate::site::kernels::{leftover_dirs, legacy, module_dirs, shadows};
 use crate::sys::nice;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dracut, rpm_ostree};

@@ -11,10 +11,10 @@ use std::sync::mpsc::Sender;
 
 use anyhow::{Context, Result, bail};
 
-use super::super::digest::Digesting;
 use crate::checks::Image;
 use crate::initramfs::{self, Bodies, Entry, Inventory, Kind, Limits, OnDisk, OpenFile, Visitor};
 use crate::kernel::modules::ModuleName;
+use crate::sys::digest::Digesting;
 use crate::sys::root::{self, Place, Root};
 
 /// Where dracut and its modules are.

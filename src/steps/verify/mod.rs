@@ -20,12 +20,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::generate::Candidate;
+use crate::checks::verdict::{self, Answers, Outcome};
 use crate::checks::{
     self, AllLacking, Baseline, Database, Image, Selection, Subject, Tree, Wanted,
 };
 use crate::kernel::kver::Kver;
 use crate::plan::AS_ROOT;
-use crate::report::{self, Answers, Outcome};
+use crate::report::DracutReport;
 use crate::sys::nice;
 use crate::sys::root::{self, Root};
 
@@ -40,13 +41,13 @@ pub struct Verdict {
     /// Bytes of the initramfs, where it could be read.
     pub initramfs_size: Option<u64>,
     /// What dracut wrote into the image about itself.
-    pub dracut: Option<report::DracutReport>,
+    pub dracut: Option<DracutReport>,
 }
 
 impl Verdict {
     /// What it comes to.
     pub fn outcome(&self) -> Outcome {
-        report::outcome(&self.answers)
+        verdict::outcome(&self.answers)
     }
 }
 
@@ -198,11 +199,11 @@ fn answers(kver: &Kver, tree: Option<&Tree>, image: &Image, options: &Options) -
     checks::run(&subject, options.selection.unwrap_or(&Selection::default()))
 }
 
-fn dracut(image: &Image) -> Option<report::DracutReport> {
+fn dracut(image: &Image) -> Option<DracutReport> {
     let Image::Read { inventory, .. } = image else {
         return None;
     };
-    Some(report::DracutReport {
+    Some(DracutReport {
         version: inventory.dracut_version(),
         modules: inventory.dracut_modules()?,
     })

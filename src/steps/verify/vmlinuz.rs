@@ -3,9 +3,8 @@
 
 use std::fs::File;
 
-use super::super::digest::{HMAC_MAX, hmac};
 use crate::checks::{Hmac, NoRelease};
-use crate::kernel::hmac::parts;
+use crate::kernel::hmac::{self, HMAC_MAX, parts};
 use crate::kernel::kver::Kver;
 use crate::kernel::vmlinuz;
 use crate::sys::root::Root;
@@ -84,7 +83,7 @@ fn beside(root: &Root, kver: &Kver, kernel: &mut File) -> Hmac {
         return Hmac::Empty;
     }
     let (digest, names) = parts(&line);
-    match hmac(kernel) {
+    match hmac::digest(kernel) {
         Ok(actual) => Hmac::Read {
             digest: digest.to_owned(),
             names: names.to_owned(),

@@ -15,7 +15,7 @@ impl Bar {
         let bar = console::bar();
         if let (Some(bar), Ok(style)) = (&bar, ProgressStyle::with_template(style)) {
             bar.set_style(style);
-            bar.set_message(console::plain(name));
+            bar.set_message(crate::text::plain(name));
         }
         Self(bar)
     }

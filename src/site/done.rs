@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::commit;
-use super::digest::Digesting;
-use crate::plan::{Earlier, KernelSet, Kind};
+use super::workspace::TMP;
+use crate::plan::{Earlier, KernelSet};
 use crate::report::{PATH, SCHEMA};
-use crate::sys::exec::Exec;
+use crate::sys::digest::Digesting;
+use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 use crate::tools::dracut;
 
@@ -22,22 +22,19 @@ const REPORT_MAX: u64 = 4 << 20;
 pub struct Asked<'a> {
     /// The kernel.
     pub set: &'a KernelSet,
-    /// The kind of tree.
-    pub kind: Kind,
     /// What the user put after `--`.
     pub dracut: &'a [String],
     /// Checks that need not have looked.
     pub skip: &'a [String],
-    /// `--no-commit`.
-    pub no_commit: bool,
+    /// The commands that clean the tree after the commit.
+    pub cleaning: &'a [Cmd],
 }
 
 /// The report of the run that did what is asked for, if the tree is still as it left it.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn report(exec: &Exec, asked: &Asked) -> Result<Option<Value>> {
-    let root = exec.root();
+pub fn report(root: &Root, asked: &Asked) -> Result<Option<Value>> {
     let Some(json) = root.read(PATH, REPORT_MAX)? else {
         return Ok(None);
     };
@@ -49,7 +46,7 @@ pub fn report(exec: &Exec, asked: &Asked) -> Result<Option<Value>> {
         && text("/kernel/after/kver") == Some(kver.as_str())
         && brought(&report, asked.set)
         && skipped(&report).all(|check| asked.skip.iter().any(|it| it == check))
-        && commands(exec, &report, asked)?;
+        && commands(&report, asked);
     let files = [
         ("vmlinuz", "/kernel/after/vmlinuz_sha256"),
         ("initramfs.img", "/kernel/after/initramfs_sha256"),
@@ -104,7 +101,7 @@ pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
 }
 
 /// Whether dracut got the same arguments of the user's, and the tree was cleaned.
-fn commands(exec: &Exec, report: &Value, asked: &Asked) -> Result<bool> {
+fn commands(report: &Value, asked: &Asked) -> bool {
     let ran = report["commands"].as_array().into_iter().flatten();
     let ran: Vec<_> = ran.filter_map(Value::as_str).collect();
     let extra: String = asked
@@ -112,16 +109,11 @@ fn commands(exec: &Exec, report: &Value, asked: &Asked) -> Result<bool> {
         .iter()
         .map(|it| format!(" {}", crate::sys::exec::quote(it.as_ref())))
         .collect();
-    let (tmp, stdlog) = (super::workspace::TMP, dracut::STDLOG);
+    let (tmp, stdlog) = (TMP, dracut::STDLOG);
     let dracut = format!(" --tmpdir /{tmp}{extra} --stdlog {stdlog} -f /");
-    let mut cleaning = Vec::new();
-    if !asked.no_commit {
-        cleaning = commit::commands(exec, asked.kind)?;
-    }
-    Ok(ran.iter().any(|line| line.contains(&dracut))
-        && cleaning
-            .iter()
-            .all(|cmd| ran.contains(&cmd.to_string().as_str())))
+    let mut cleaning = asked.cleaning.iter();
+    ran.iter().any(|line| line.contains(&dracut))
+        && cleaning.all(|cmd| ran.contains(&cmd.to_string().as_str()))
 }
 
 fn sha256(root: &Root, path: &str) -> Result<Option<String>> {

@@ -3,9 +3,14 @@
 //!
 //! A report holds no time, duration or random name, so that equal inputs give equal trees.
 
+pub mod github;
+pub mod human;
+
 use serde::Serialize;
 
-use crate::checks::{Answer, Check, Finding, Severity, Situation};
+use crate::checks::verdict::severity;
+pub use crate::checks::verdict::{Answers, Outcome};
+use crate::checks::{Answer, Severity, Situation};
 use crate::plan::{Backend, Change, Kind};
 
 /// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
@@ -13,22 +18,6 @@ pub const SCHEMA: u32 = 1;
 
 /// The path of the report in the image, relative to the root.
 pub const PATH: &str = "usr/share/ostree-kernel/report.json";
-
-/// The outcome of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The new initramfs is installed, and the tree is cleaned.
-    Committed,
-    /// An earlier run did the work; nothing was changed.
-    Unchanged,
-    /// `verify`: no fatal finding.
-    Passed,
-    /// A fatal finding; nothing was committed.
-    Rejected,
-    /// A fatal check could not run, or no check ran.
-    Unknown,
-}
 
 /// The whole report.
 #[derive(Debug, Clone, Serialize)]
@@ -178,36 +167,6 @@ pub struct Labels {
 
 /// The answer of a check that could not run.
 pub const COULD_NOT_LOOK: &str = "could-not-look";
-
-/// The answers of all checks, in the order of the registry.
-pub type Answers = Vec<(&'static Check, Answer)>;
-
-/// Returns the severity of a finding of this check.
-fn severity(check: &Check, finding: &Finding) -> Severity {
-    finding.milder.unwrap_or(check.severity)
-}
-
-/// Returns the outcome of these answers: rejected where a finding is fatal, unknown where a fatal check could not run
-/// or no check ran at all.
-pub fn outcome(answers: &Answers) -> Outcome {
-    let is_fatal = |(check, answer): &(&Check, Answer)| match answer {
-        Answer::Found(found) => found
-            .iter()
-            .any(|it| severity(check, it) == Severity::Fatal),
-        _ => false,
-    };
-    let is_unknown = |(check, answer): &(&Check, Answer)| {
-        check.severity == Severity::Fatal && matches!(answer, Answer::CouldNotLook(_))
-    };
-    let ran = |(_, answer): &(&Check, Answer)| matches!(answer, Answer::Good | Answer::Found(_));
-    if answers.iter().any(is_fatal) {
-        Outcome::Rejected
-    } else if answers.iter().any(is_unknown) || !answers.iter().any(ran) {
-        Outcome::Unknown
-    } else {
-        Outcome::Passed
-    }
-}
 
 /// Returns the checks' part of a report, with remedies for a run in this situation.
 pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec<FindingReport>) {

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the initramfs and its kernel can do: which drivers are inside, built in or on disk, and which are blocked.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::blocked::Modprobe;
+use super::modules::{builtin, list};
+use super::wanted::Need;
+use super::{Answer, Remedy, Subject};
+use crate::initramfs::{Inventory, Kind};
+use crate::kernel::modules::{ModuleList, ModuleName};
+
+pub(super) const ADD: Remedy = Remedy::RebuildOr("name it in add_drivers in /etc/dracut.conf.d");
+
+pub(super) const INSTALL: Remedy = Remedy::ThenRebuild(
+    "install the sub-package of the kernel that has it (kernel-modules-core, kernel-modules, kernel-modules-extra)",
+);
+
+/// What the initramfs and its kernel can do.
+pub(super) struct Able<'a> {
+    pub(super) inside: BTreeSet<ModuleName>,
+    pub(super) modprobe: Modprobe<'a>,
+    pub(super) builtin: Cow<'a, ModuleList>,
+    pub(super) order: Option<Cow<'a, ModuleList>>,
+    pub(super) on_disk: Option<BTreeSet<ModuleName>>,
+}
+
+impl<'a> Able<'a> {
+    pub(super) fn of(subject: &'a Subject, inventory: &Inventory) -> Result<Self, Answer> {
+        let dir = format!("lib/modules/{}/", subject.kver);
+        let modules = inventory.kernel_modules();
+        let of_kver = |path: &&[u8]| {
+            let below = path.strip_prefix(b"usr/").unwrap_or(path);
+            below.starts_with(dir.as_bytes())
+        };
+        let parse = ModuleList::parse_order;
+        let on_disk = subject.tree.map(|tree| {
+            let names = tree.modules.iter();
+            names.filter_map(|path| ModuleName::of_path(path)).collect()
+        });
+        Ok(Self {
+            inside: modules
+                .into_iter()
+                .filter(of_kver)
+                .filter_map(ModuleName::of_path)
+                .collect(),
+            modprobe: Modprobe::of(subject, inventory)?,
+            builtin: builtin(subject, inventory)?,
+            order: list(
+                subject,
+                inventory,
+                "modules.order",
+                |lists| &lists.order,
+                parse,
+            )?,
+            on_disk,
+        })
+    }
+
+    pub(super) fn has(&self, name: &ModuleName) -> bool {
+        self.inside.contains(name) || self.builtin.contains(name)
+    }
+
+    /// Whether the kernel was built with it as a module. Modules from elsewhere are in no list.
+    pub(super) fn exists(&self, name: &ModuleName) -> bool {
+        match &self.order {
+            Some(order) => order.contains(name),
+            None => self.is_on_disk(name),
+        }
+    }
+
+    /// Whether its file is on disk; true where there is no tree.
+    pub(super) fn is_on_disk(&self, name: &ModuleName) -> bool {
+        self.on_disk
+            .as_ref()
+            .is_none_or(|names| names.contains(name))
+    }
+
+    /// Whether this kernel has it as a module, wherever it comes from.
+    pub(super) fn is_anywhere(&self, name: &ModuleName) -> bool {
+        self.exists(name) || self.is_on_disk(name)
+    }
+
+    pub(super) fn meets(&self, inventory: &Inventory, need: &Need) -> bool {
+        let mut drivers = need.drivers.iter();
+        let mut programs = need.programs.iter();
+        drivers.any(|driver| self.has_named(driver))
+            || programs.any(|path| {
+                let found = inventory.resolve(path.as_bytes());
+                found.is_ok_and(|(_, node)| node.kind == Kind::File)
+            })
+    }
+
+    /// Whether it is there, and nothing blocks it.
+    pub(super) fn has_named(&self, name: &str) -> bool {
+        let loads = |name| self.has(&name) && self.why_blocked(&name).is_none();
+        ModuleName::new(name.as_bytes()).is_some_and(loads)
+    }
+
+    /// Whether a driver that is there serves an alias, and nothing blocks it.
+    pub(super) fn serves(&self, alias: &str) -> bool {
+        let serve = self.modprobe.serving(alias.as_bytes());
+        serve
+            .iter()
+            .any(|name| self.has(name) && self.why_blocked(name).is_none())
+    }
+
+    pub(super) fn why_blocked(&self, name: &ModuleName) -> Option<String> {
+        match self.builtin.contains(name) {
+            true => None,
+            false => self.modprobe.why_not(name, &self.builtin),
+        }
+    }
+
+    /// Where drivers are that are not inside, and how they come there.
+    pub(super) fn where_are(&self, names: &[&str]) -> (&'static str, Remedy) {
+        let names = names.iter();
+        let names: Vec<_> = names
+            .filter_map(|name| ModuleName::new(name.as_bytes()))
+            .collect();
+        if self.on_disk.is_none() || names.iter().any(|name| self.is_on_disk(name)) {
+            ("neither inside nor built in", ADD)
+        } else if names.iter().any(|name| self.exists(name)) {
+            ("a module of this kernel that is not on disk", INSTALL)
+        } else {
+            let take =
+                "take a kernel that has it, or install the module that was built for this one";
+            (
+                "neither inside nor built in, and no module of this kernel",
+                Remedy::from(take),
+            )
+        }
+    }
+
+    /// Of the first of the drivers that are there, what blocks it.
+    pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| {
+            let driver = ModuleName::new(name.as_bytes())?;
+            let why = self.why_blocked(&driver).filter(|_| self.has(&driver))?;
+            Some(format!("{name} is inside, and {why}"))
+        })
+    }
+}

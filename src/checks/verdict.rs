@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The verdict: what the answers of all checks come to.
+
+use serde::Serialize;
+
+use super::{Answer, Check, Finding, Severity};
+
+/// The outcome of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The new initramfs is installed, and the tree is cleaned.
+    Committed,
+    /// An earlier run did the work; nothing was changed.
+    Unchanged,
+    /// `verify`: no fatal finding.
+    Passed,
+    /// A fatal finding; nothing was committed.
+    Rejected,
+    /// A fatal check could not run, or no check ran.
+    Unknown,
+}
+
+impl Outcome {
+    /// Whether the image is not fit to boot, or not known to be.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Rejected | Self::Unknown)
+    }
+}
+
+/// The answers of all checks, in the order of the registry.
+pub type Answers = Vec<(&'static Check, Answer)>;
+
+/// Returns the severity of a finding of this check.
+pub fn severity(check: &Check, finding: &Finding) -> Severity {
+    finding.milder.unwrap_or(check.severity)
+}
+
+/// Returns the outcome of these answers: rejected where a finding is fatal, unknown where a fatal check could not run
+/// or no check ran at all.
+pub fn outcome(answers: &Answers) -> Outcome {
+    let is_fatal = |(check, answer): &(&Check, Answer)| match answer {
+        Answer::Found(found) => found
+            .iter()
+            .any(|it| severity(check, it) == Severity::Fatal),
+        _ => false,
+    };
+    let is_unknown = |(check, answer): &(&Check, Answer)| {
+        check.severity == Severity::Fatal && matches!(answer, Answer::CouldNotLook(_))
+    };
+    let ran = |(_, answer): &(&Check, Answer)| matches!(answer, Answer::Good | Answer::Found(_));
+    if answers.iter().any(is_fatal) {
+        Outcome::Rejected
+    } else if answers.iter().any(is_unknown) || !answers.iter().any(ran) {
+        Outcome::Unknown
+    } else {
+        Outcome::Passed
+    }
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The second half of `replace` and `rebuild`, and the options that both have.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::demands::Demands;
+use super::page::Global;
+use super::result::publish;
+use crate::checks::{AllLacking, Baseline, Selection, Situation};
+use crate::kernel::kver::Kver;
+use crate::plan::{Backend, Change, Host, Kind, Source};
+use crate::report::{
+    After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, Report, SCHEMA,
+    checks, tool,
+};
+use crate::site::workspace::Workspace;
+use crate::steps::generate::Wants;
+use crate::steps::locate::Kernel;
+use crate::steps::survey::asked;
+use crate::steps::verify::{Options, Reading, Verdict};
+use crate::steps::{clean, commit};
+use crate::sys::console;
+use crate::sys::exec::{Cmd, Exec};
+use crate::sys::root::Root;
+use crate::sys::stop::{self, Stopped};
+
+/// The second half of `replace` and `rebuild`: from a located kernel to a committed tree.
+pub(super) struct Job<'a> {
+    pub(super) start: Instant,
+    pub(super) command: &'static str,
+    pub(super) kind: Kind,
+    pub(super) backend: Option<Backend>,
+    pub(super) before: Option<Kver>,
+    pub(super) packages: Vec<PackageReport>,
+    pub(super) changes: Vec<Change>,
+    /// Packages of the sources that are not installed.
+    pub(super) left_out: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) commit: Vec<Cmd>,
+    pub(super) ending: &'a Ending,
+}
+
+/// Options of `replace` and `rebuild`.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Initramfs and commit")]
+pub struct Ending {
+    /// Install the initramfs, but clean no caches and do not commit
+    #[arg(long)]
+    pub no_commit: bool,
+    /// What is asked of the initramfs.
+    #[command(flatten)]
+    pub demands: Demands,
+    /// Do not add the dracut modules that the base's initramfs has
+    #[arg(long)]
+    pub no_inherit: bool,
+    /// Compress the initramfs with this command, for example 'zstd -9 -T0'
+    /// [default: from dracut.conf]
+    #[arg(long, value_name = "COMMAND")]
+    pub compress: Option<String>,
+    /// Build the initramfs twice and fail if the two differ in any byte
+    #[arg(long)]
+    pub prove: bool,
+    /// Write the report to FILE too
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Kill a program that runs longer than this, and fail
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Arguments for dracut, after --
+    #[arg(
+        last = true,
+        value_name = "DRACUT-ARGUMENT",
+        help_heading = "Arguments"
+    )]
+    pub dracut: Vec<String>,
+}
+
+impl Ending {
+    /// Prepares a job before any program is started.
+    pub(super) fn begin(&self, exec: &Exec) -> Result<()> {
+        exec.limit_to(Duration::from_secs(self.timeout));
+        stop::listen().context("installing the signal handlers")
+    }
+
+    /// Refuses what is asked for and is not there, once it is known which packages come.
+    pub(super) fn admit(
+        &self,
+        root: &Root,
+        host: &Host,
+        kver: &Kver,
+        sources: &[Source],
+    ) -> Result<()> {
+        let drivers = &self.demands.require_driver;
+        asked::names(root, host, kver, sources, &self.for_dracut(), drivers)
+    }
+
+    /// Returns the request to dracut.
+    pub(super) fn wants(&self, root: &Root, base: Option<&Baseline>) -> Result<Wants> {
+        let base = base.filter(|_| !self.no_inherit);
+        Wants::new(root, base, &self.for_dracut())
+    }
+
+    /// Returns the user's arguments for dracut.
+    pub(super) fn for_dracut(&self) -> Vec<String> {
+        let compress = self.compress.iter();
+        let compress = compress.flat_map(|command| ["--compress".to_owned(), command.clone()]);
+        compress.chain(self.dracut.iter().cloned()).collect()
+    }
+}
+
+impl<'a> Job<'a> {
+    /// Returns a job that brought no packages.
+    pub(super) fn new(
+        command: &'static str,
+        start: Instant,
+        exec: &Exec,
+        kind: Kind,
+        ending: &'a Ending,
+    ) -> Result<Self> {
+        Ok(Self {
+            start,
+            command,
+            kind,
+            backend: None,
+            before: None,
+            packages: Vec::new(),
+            changes: Vec::new(),
+            left_out: Vec::new(),
+            warnings: Vec::new(),
+            commit: commit::commands(exec, kind)?,
+            ending,
+        })
+    }
+}
+
+impl Job<'_> {
+    pub(super) fn finish(
+        mut self,
+        exec: &Exec,
+        workspace: Workspace,
+        kernel: Kernel,
+        base: Reading,
+        global: &Global,
+    ) -> Result<Outcome> {
+        let base = base.done();
+        let mut wants = self.ending.wants(exec.root(), base.as_ref())?;
+        let selection = Selection {
+            skip: self.ending.demands.skip.clone(),
+            ..Selection::default()
+        };
+        let mut options = Options {
+            base,
+            wanted: self.ending.demands.wanted(),
+            lacking: AllLacking::default(),
+            selection: Some(&selection),
+            digests: true,
+        };
+        let package = kernel.package.clone();
+        let kver = kernel.kver.clone();
+        let clean = step(
+            "clean",
+            || clean::clean(exec.root(), kernel, self.before.as_ref()),
+            |clean| clean.to_string(),
+        )?;
+        let verified = self.build(exec, &workspace, &clean, &mut wants, &mut options)?;
+        let package = package.as_deref();
+        let report = |verdict: &_, outcome| self.report(exec, &kver, package, verdict, outcome);
+        let verified = match verified {
+            Ok(verified) => verified,
+            Err(verdict) => {
+                let outcome = verdict.outcome();
+                publish(
+                    &report(&verdict, outcome),
+                    global,
+                    self.ending.report.as_deref(),
+                )?;
+                return Ok(outcome);
+            }
+        };
+        let report = report(&verified.verdict, Outcome::Committed);
+        let commit = || {
+            commit::commit(
+                exec,
+                self.kind,
+                self.ending.no_commit,
+                workspace,
+                verified,
+                &report,
+            )
+        };
+        step("commit", commit, |()| {
+            "committed the verified tree".to_owned()
+        })?;
+        let total = self.start.elapsed();
+        tracing::info!(
+            "total    {:5.1}s  of which {:.2}s ostree-kernel itself",
+            total.as_secs_f64(),
+            total.saturating_sub(exec.waited()).as_secs_f64()
+        );
+        publish(&report, global, self.ending.report.as_deref())
+            .context("the tree is committed, and only the report is missing")?;
+        Ok(Outcome::Committed)
+    }
+
+    /// Returns what this run did before the checks.
+    fn situation(&self) -> Situation {
+        match self.command {
+            "rebuild" => Situation::Rebuilt,
+            _ => Situation::Replaced,
+        }
+    }
+
+    fn report(
+        &self,
+        exec: &Exec,
+        kver: &Kver,
+        package: Option<&str>,
+        verdict: &Verdict,
+        outcome: Outcome,
+    ) -> Report {
+        // The commit's commands run after the report is written, and are part of it.
+        let mut commands = exec.ran();
+        if outcome == Outcome::Committed && !self.ending.no_commit {
+            commands.extend(self.commit.iter().map(ToString::to_string));
+        }
+        let (checks, findings) = checks(&verdict.answers, self.situation());
+        Report {
+            schema: SCHEMA,
+            tool: tool(),
+            command: self.command,
+            outcome,
+            host: Some(HostReport {
+                kind: self.kind,
+                backend: self.backend,
+            }),
+            kernel: KernelReport {
+                before: self.before.as_ref().map(|kver| Before {
+                    kver: kver.to_string(),
+                }),
+                after: after(kver, package, verdict),
+            },
+            packages: self.packages.clone(),
+            changes: self.changes.clone(),
+            left_out: self.left_out.clone(),
+            commands,
+            dracut: verdict.dracut.clone(),
+            checks,
+            findings,
+            warnings: self.warnings.clone(),
+            labels: Labels {
+                ostree_linux: kver.to_string(),
+            },
+        }
+    }
+}
+
+/// Returns the report's entry of the kernel after the run.
+pub(super) fn after(kver: &Kver, package: Option<&str>, verdict: &Verdict) -> After {
+    After {
+        kver: kver.to_string(),
+        package: package.map(str::to_owned),
+        vmlinuz_sha256: verdict.vmlinuz_sha256.clone(),
+        initramfs_sha256: verdict.initramfs_sha256.clone(),
+        initramfs_size: verdict.initramfs_size,
+    }
+}
+
+/// Runs one step, and logs its duration.
+pub(super) fn step<T>(
+    name: &str,
+    run: impl FnOnce() -> Result<T>,
+    say: impl FnOnce(&T) -> String,
+) -> Result<T> {
+    let start = Instant::now();
+    stop::check()?;
+    let shown = console::step(name);
+    let done = run();
+    drop(shown);
+    let done = done.map_err(|error| match error.is::<Stopped>() {
+        true => error.context(format!("{name} is unfinished: {}", unfinished(name))),
+        false => error,
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    tracing::info!("{name:<9}{seconds:5.1}s  {}", say(&done));
+    Ok(done)
+}
+
+/// Returns the state that an interrupted step leaves.
+fn unfinished(name: &str) -> &'static str {
+    match name {
+        "survey" | "resolve" => "nothing was changed",
+        "transact" => "packages may be half replaced; build the layer again",
+        "commit" => "the tree is whole, and not yet cleaned; run the same line again",
+        _ => "the kernel is there without its new initramfs; run the same line again",
+    }
+}

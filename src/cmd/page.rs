@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How results are printed: the options of every command, their format, colours.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::text::plain;
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Use the tree in DIR; programs run inside it
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Format of the result on standard output
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub format: Format,
+    /// Print the output of programs; -vv also prints queries
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Print only errors, and of replace, rebuild and verify only a result that
+    /// is bad or in JSON
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
+    pub color: Color,
+}
+
+/// The format of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text.
+    Human,
+    /// JSON, as /usr/share/ostree-kernel/report.schema.json describes it.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Prints a result as [`plain`] text. It is no error when the reader has closed the pipe.
+///
+/// # Errors
+/// When standard output cannot be written to.
+pub fn print(text: &str) -> io::Result<()> {
+    print_with(|out| out.write_all(plain(text).as_bytes()))
+}
+
+/// Prints what `write` writes, without escaping it and without holding it in memory. What fits the buffer is one write.
+///
+/// # Errors
+/// As [`print`], or the error of `write`.
+pub fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+impl Color {
+    /// Returns whether to use colours on `stream`.
+    pub fn is_on(self, stream: &impl IsTerminal) -> bool {
+        self.decide(stream.is_terminal(), |name| std::env::var_os(name))
+    }
+
+    /// Follows <https://bixense.com/clicolors>.
+    fn decide(self, is_terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
+        let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
+        let is_zero = |name| env(name).is_some_and(|value| value == "0");
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if is_set("NO_COLOR") => false,
+            Self::Auto if is_set("CLICOLOR_FORCE") && !is_zero("CLICOLOR_FORCE") => true,
+            Self::Auto => {
+                let is_dumb = env("TERM").is_none_or(|term| term == "dumb");
+                is_terminal && !is_zero("CLICOLOR") && !is_dumb
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_a_matter_of_terminal_environment_and_user() {
+        let terminal = [("TERM", "xterm")];
+        for (color, is_terminal, env, expected) in [
+            (Color::Auto, true, &[][..], true),
+            (Color::Auto, false, &[], false),
+            (Color::Auto, true, &[("TERM", "dumb")], false),
+            (Color::Auto, true, &[("NO_COLOR", "1")], false),
+            (Color::Auto, true, &[("NO_COLOR", "")], true),
+            (Color::Auto, true, &[("CLICOLOR", "0")], false),
+            (Color::Auto, true, &[("CLICOLOR", "1")], true),
+            (Color::Auto, false, &[("CLICOLOR", "1")], false),
+            (Color::Auto, false, &[("CLICOLOR_FORCE", "1")], true),
+            (Color::Auto, false, &[("CLICOLOR_FORCE", "0")], false),
+            (
+                Color::Auto,
+                true,
+                &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")],
+                false,
+            ),
+            (Color::Always, false, &[("NO_COLOR", "1")], true),
+            (Color::Never, true, &[("CLICOLOR_FORCE", "1")], false),
+        ] {
+            let value = |name: &str| {
+                let mut all = env.iter().chain(&terminal);
+                all.find(|(known, _)| *known == name)
+                    .map(|(_, value)| value.into())
+            };
+            let found = color.decide(is_terminal, value);
+            assert_eq!(found, expected, "{color:?} {is_terminal} {env:?}");
+        }
+    }
+}

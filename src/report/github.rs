@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Findings as annotations of GitHub's runner.
+
+use super::human::is_shown;
+use super::{COULD_NOT_LOOK, FindingReport, Outcome, Report};
+use crate::checks::Severity;
+
+/// Returns the findings as commands of GitHub's runner, which reads them from standard error.
+pub fn annotations(report: &Report, quiet: bool) -> String {
+    let data = |text: &str| {
+        let text = text.replace('%', "%25").replace('\r', "%0D");
+        text.replace('\n', "%0A")
+    };
+    let mut text = String::new();
+    let shown = is_shown(report, quiet, 1);
+    for finding in report.findings.iter().filter(|it| shown(it)) {
+        let level = match finding.severity {
+            Severity::Fatal => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "notice",
+        };
+        let FindingReport {
+            check,
+            path,
+            found,
+            expected,
+            remedy,
+            ..
+        } = finding;
+        let message = format!("{path}: found {found}; expected {expected}; to do: {remedy}");
+        text += &format!("::{level} title={check}::{}\n", data(&message));
+    }
+    let level = match report.outcome {
+        Outcome::Unknown => "error",
+        _ => "warning",
+    };
+    for check in report
+        .checks
+        .iter()
+        .filter(|it| it.answer == COULD_NOT_LOOK)
+    {
+        let why = data(check.why.as_deref().unwrap_or_default());
+        text += &format!("::{level} title={}::could not look: {why}\n", check.check);
+    }
+    text
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The result of a run as text.
+
+use std::collections::BTreeMap;
+
+use super::{COULD_NOT_LOOK, FindingReport, Outcome, Report};
+use crate::checks::Severity;
+use crate::plan::change;
+use crate::text::{GREEN, RED, YELLOW, one_line, painted};
+
+/// How much is shown, and in colours or not.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes {
+    /// `-q`.
+    pub quiet: bool,
+    /// The number of `-v`.
+    pub verbose: u8,
+    /// Whether words are coloured.
+    pub has_colours: bool,
+}
+
+/// Returns whether a finding is shown: notes with `-v` only, and with `-q` warnings only where nothing is fatal.
+pub(super) fn is_shown(
+    report: &Report,
+    quiet: bool,
+    verbose: u8,
+) -> impl Fn(&FindingReport) -> bool {
+    let is_fatal = |it: &FindingReport| it.severity == Severity::Fatal;
+    let fatal_only = quiet && report.findings.iter().any(is_fatal);
+    move |finding| match finding.severity {
+        Severity::Fatal => true,
+        Severity::Warning => !fatal_only,
+        Severity::Note => verbose > 0 && !quiet,
+    }
+}
+
+/// Returns the changed packages, the checks that did not run, the findings, and last the verdict. With `-q` a good
+/// result is empty.
+pub fn human(report: &Report, wishes: &Wishes) -> String {
+    if wishes.quiet && !report.outcome.is_bad() {
+        return String::new();
+    }
+    let paint = |words: &str, colour| {
+        if wishes.has_colours {
+            painted(words, colour)
+        } else {
+            words.to_owned()
+        }
+    };
+    let mut text = String::new();
+    if !wishes.quiet {
+        text += &change::table(&report.changes);
+        for (why, checks) in by_reason(report, &["not-applicable", "skipped"]) {
+            text += &format!("skipped {checks}: {}\n", one_line(why));
+        }
+    }
+    let shown = is_shown(report, wishes.quiet, wishes.verbose);
+    let shown: Vec<_> = report.findings.iter().filter(|it| shown(it)).collect();
+    // The worst is nearest to the verdict, where a log is read first.
+    for (severity, colour) in [
+        (Severity::Note, ""),
+        (Severity::Warning, YELLOW),
+        (Severity::Fatal, RED),
+    ] {
+        let word = match colour {
+            "" => severity.as_str().to_owned(),
+            colour => paint(severity.as_str(), colour),
+        };
+        if severity == Severity::Fatal {
+            for (why, checks) in by_reason(report, &[COULD_NOT_LOOK]) {
+                text += &paint("unknown", YELLOW);
+                text += &format!(" {checks}: could not look: {}\n", one_line(why));
+            }
+        }
+        let findings = shown.iter().filter(|it| it.severity == severity);
+        text += &blocks(&word, &findings.copied().collect::<Vec<_>>());
+    }
+    let colour = match report.outcome {
+        Outcome::Committed | Outcome::Unchanged | Outcome::Passed => GREEN,
+        Outcome::Rejected => RED,
+        Outcome::Unknown => YELLOW,
+    };
+    let verdict = one_line(&verdict(report));
+    text + &paint(&verdict, colour) + "\n"
+}
+
+/// Returns findings of one severity: what was found, what was expected and what to do, a line each. Findings with the
+/// same remedy are together, and the remedy is said once.
+fn blocks(word: &str, findings: &[&FindingReport]) -> String {
+    let mut text = String::new();
+    let mut remedies: Vec<&str> = Vec::new();
+    for finding in findings {
+        if !remedies.contains(&finding.remedy.as_str()) {
+            remedies.push(&finding.remedy);
+        }
+    }
+    for remedy in remedies {
+        let group: Vec<_> = findings.iter().filter(|it| it.remedy == remedy).collect();
+        for (number, finding) in group.iter().enumerate() {
+            let FindingReport {
+                check, path, found, ..
+            } = finding;
+            let found = one_line(&format!("{check}: {path}: found {found}"));
+            text += &format!("{word} {found}\n");
+            let next = group.get(number + 1).map(|it| &it.expected);
+            if next != Some(&finding.expected) {
+                text += &format!("  expected: {}\n", one_line(&finding.expected));
+            }
+        }
+        let count = match group.len() {
+            1 => String::new(),
+            count => format!(" (these {count})"),
+        };
+        text += &format!("  to do:    {}{count}\n", one_line(remedy));
+    }
+    text
+}
+
+/// Returns the last line: the kernel, whether it is fit to boot, and the counts.
+fn verdict(report: &Report) -> String {
+    let after = &report.kernel.after;
+    let kernel = match &report.kernel.before {
+        Some(before) => format!("kernel {} -> {}", before.kver, after.kver),
+        None => format!("kernel {}", after.kver),
+    };
+    let severities = |severity| {
+        let findings = report.findings.iter();
+        findings.filter(|it| it.severity == severity).count()
+    };
+    let answers = |answers: &[&str]| {
+        let checks = report.checks.iter();
+        checks.filter(|it| answers.contains(&it.answer)).count()
+    };
+    let (fatal, warnings) = (severities(Severity::Fatal), severities(Severity::Warning));
+    let (ran, all) = (answers(&["good", "found"]), report.checks.len());
+    let ran = format!("{ran} of {all} checks ran");
+    let warned = match warnings {
+        0 => String::new(),
+        _ => format!(", {}", counted(warnings, "warning")),
+    };
+    let unfinished = match report.command {
+        "verify" => "",
+        _ => "; nothing was committed",
+    };
+    let verdict = match report.outcome {
+        Outcome::Committed | Outcome::Unchanged | Outcome::Passed => {
+            let mib =
+                |size: u64| format!("initramfs {:.1} MiB, ", size as f64 / f64::from(1 << 20));
+            let size = after.initramfs_size.map(mib).unwrap_or_default();
+            format!("{size}{ran}, no fatal findings{warned}")
+        }
+        Outcome::Rejected if fatal == 0 => {
+            let warnings = counted(warnings, "warning");
+            format!("rejected by --fatal-warnings: {warnings}, {ran}{unfinished}")
+        }
+        Outcome::Rejected => {
+            let fatal = counted(fatal, "fatal finding");
+            format!("not fit to boot: {fatal}{warned}, {ran}{unfinished}")
+        }
+        Outcome::Unknown => match answers(&[COULD_NOT_LOOK]) {
+            0 => format!(
+                "unknown: {ran}, so nothing was verified; select checks that apply (verify --list){unfinished}"
+            ),
+            count => format!(
+                "unknown: {} could not look, {ran}{warned}{unfinished}",
+                counted(count, "check")
+            ),
+        },
+    };
+    format!("{kernel}: {verdict}")
+}
+
+/// `1 warning`, `2 warnings`.
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+/// Returns the checks with one of these answers, by the reason for it.
+fn by_reason<'a>(report: &'a Report, answers: &[&str]) -> BTreeMap<&'a str, String> {
+    let mut checks = BTreeMap::<_, Vec<_>>::new();
+    for check in &report.checks {
+        if answers.contains(&check.answer) {
+            let why = check.why.as_deref().unwrap_or_default();
+            checks.entry(why).or_default().push(check.check);
+        }
+    }
+    let joined = checks
+        .into_iter()
+        .map(|(why, checks)| (why, checks.join(", ")));
+    joined.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(check: &'static str, path: &str, expected: &str, remedy: &str) -> FindingReport {
+        FindingReport {
+            check,
+            severity: Severity::Fatal,
+            path: path.to_owned(),
+            found: "nothing".to_owned(),
+            expected: expected.to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_remedy_is_said_once() {
+        let all = [
+            finding("one", "a", "a file", "rebuild"),
+            finding("one", "b", "a file", "rebuild"),
+            finding("two", "c", "a link", "remove it"),
+            finding("three", "d\ne", "a file\u{1b}", "rebuild"),
+        ];
+        let text = blocks("fatal", &all.iter().collect::<Vec<_>>());
+        let expected = [
+            "fatal one: a: found nothing",
+            "fatal one: b: found nothing",
+            "  expected: a file",
+            "fatal three: d\\u000ae: found nothing",
+            "  expected: a file\\u001b",
+            "  to do:    rebuild (these 3)",
+            "fatal two: c: found nothing",
+            "  expected: a link",
+            "  to do:    remove it",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+}

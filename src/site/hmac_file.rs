@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The file `.vmlinuz.hmac` of a tree.
+
+use anyhow::{Context, Result};
+
+use crate::kernel::hmac::{self, HMAC_MAX};
+use crate::kernel::kver::Kver;
+use crate::sys::root::{self, Root};
+
+/// Writes the HMAC of `vmlinuz` anew, if the kernel was changed after it was packed: signed, say.
+/// It is a checksum and no signature. If dracut's module `fips` compares it (`is_read`), nothing is
+/// written, and the verification fails. Returns what the user should know.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn renew(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> {
+    let path = format!("{}/.vmlinuz.hmac", kver.dir());
+    let Some((meta, text)) = read(root, &path)?.filter(|_| !is_read) else {
+        return Ok(None);
+    };
+    let vmlinuz = root.open_file(format!("{}/vmlinuz", kver.dir()))?;
+    let Some(mut vmlinuz) = vmlinuz.filter(|_| !text.trim_ascii().is_empty()) else {
+        return Ok(None);
+    };
+    let actual =
+        hmac::digest(&mut vmlinuz).with_context(|| format!("reading vmlinuz of {kver}"))?;
+    if hmac::parts(&text).0.eq_ignore_ascii_case(&actual) {
+        return Ok(None);
+    }
+    root.write(&path, hmac::line(&actual, kver).as_bytes(), meta.mode)?;
+    Ok(Some(format!(
+        "vmlinuz was changed after it was packed (it was signed, perhaps): /{path} was written anew"
+    )))
+}
+
+/// Reads a `.vmlinuz.hmac`, if it is a small regular file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(root: &Root, path: &str) -> Result<Option<(root::Meta, String)>, root::Error> {
+    let meta = root.lstat(path)?;
+    let is_line = |meta: &root::Meta| meta.kind == root::Kind::File && meta.size <= HMAC_MAX;
+    let Some(meta) = meta.filter(is_line) else {
+        return Ok(None);
+    };
+    let text = root.read(path, HMAC_MAX)?.unwrap_or_default();
+    Ok(Some((meta, String::from_utf8_lossy(&text).into_owned())))
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! SHA-256 of what a reader has read.
+
+use std::io::{self, Read};
+
+use sha2::{Digest, Sha256};
+
+/// Passes bytes through, and remembers their digest and number.
+pub struct Digesting<R> {
+    input: R,
+    sha256: Sha256,
+    size: u64,
+}
+
+impl<R: Read> Digesting<R> {
+    /// Reads from `input`.
+    pub fn new(input: R) -> Self {
+        Self {
+            input,
+            sha256: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    /// Reads what is left, and gives SHA-256 (hexadecimal) and number of all bytes.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn finish(mut self) -> io::Result<(String, u64)> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok((hex::encode(self.sha256.finalize()), self.size))
+    }
+}
+
+impl<R: Read> Read for Digesting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.sha256.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}

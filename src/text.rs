@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Text that a terminal can show: foreign text without its control characters, and colours.
+
+use std::fmt::Write;
+
+/// The same text, fit for a terminal: a control character that does not end a line, or a mark that
+/// turns the direction of writing, becomes `\u001b`, as JSON has it. Names and messages of packages
+/// and programs are in most of what we say.
+pub fn plain(text: &str) -> String {
+    let is_harmful = |char: char| {
+        (char.is_control() && char != '\n')
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        match is_harmful(char) {
+            true => plain += &format!("\\u{:04x}", u32::from(char)),
+            false => plain.push(char),
+        }
+    }
+    plain
+}
+
+/// Returns the text as one line: a name with a line break must not look like a line of this program.
+pub fn one_line(text: &str) -> String {
+    plain(text).replace('\n', "\\u000a")
+}
+
+/// The same JSON in ASCII: everything else is escaped, as are the control characters that the JSON
+/// writer lets through.
+pub fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        if char.is_ascii() && char != '\x7f' {
+            text.push(char);
+        } else {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
+}
+
+/// The escape sequence of errors and fatal findings.
+pub const RED: &str = "\x1b[1;31m";
+/// The escape sequence of warnings.
+pub const YELLOW: &str = "\x1b[1;33m";
+/// The escape sequence of a good verdict.
+pub const GREEN: &str = "\x1b[1;32m";
+/// Returns the words in a colour.
+pub fn painted(words: &str, colour: &str) -> String {
+    format!("{colour}{words}\x1b[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_commands_a_terminal() {
+        for (text, expected) in [
+            ("kernel 6.9 gr\u{fc}n\n", "kernel 6.9 gr\u{fc}n\n"),
+            ("\x1b[2J\x1b]0;x\x07", "\\u001b[2J\\u001b]0;x\\u0007"),
+            ("a\rb\tc", "a\\u000db\\u0009c"),
+            ("\u{9b}1m \u{202e}", "\\u009b1m \\u202e"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+    }
+
+    #[test]
+    fn ascii_json_means_the_same() {
+        let value = serde_json::json!({"n": "a\u{1b}\u{7f}\u{9b}\u{202e}\u{fc}\u{1f600}"});
+        let text = ascii(&format!("{value:#}\n"));
+        assert!(text.bytes().all(|b| b == b'\n' || (32..127).contains(&b)));
+        let back: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, value);
+    }
+}
