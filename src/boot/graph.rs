@@ -4,6 +4,8 @@
 //! A name in a script, a udev rule or a unit counts as a use, since a script is not interpreted here. The graph therefore
 //! has too many files rather than too few. Units that generators write are unknown.
 
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::collections::HashMap;
@@ -141,8 +143,10 @@ impl<'a> Graph<'a> {
 
     /// Whether something names the file: it does not only lie in a directory of such files.
     pub fn names(&self, path: &[u8]) -> bool {
-        let step = self.by_path.get(path).map(|&at| &self.steps[at]);
-        step.is_some_and(|step| step.why != Why::Directory)
+        let way = self.way_to(path);
+        let mut why = way.iter().rev().map(|step| step.why);
+        why.find(|why| *why != Why::Link)
+            .is_some_and(|why| why != Why::Directory)
     }
 
     /// The steps from PID 1 to the file of this path; empty where a boot does not come to it.
