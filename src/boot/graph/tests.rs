@@ -81,7 +81,7 @@ fn each_file_has_its_way_from_pid_1() {
     let helper = "usr/lib/systemd/system/helper.service";
     assert_eq!(
         way("usr/bin/helper"),
-        after(&[helper, "bin", "usr/bin/helper"])[..]
+        after(&[helper, "usr/bin/helper"])[..]
     );
     let (udevd, rules) = (
         "usr/lib/systemd/systemd-udevd",
@@ -108,8 +108,8 @@ fn files_without_which_the_root_is_not_reached() {
             Why::Command("ExecStart"),
         ),
         ("bin", true, Why::Interpreter),
-        ("usr/bin/sh", true, Why::Link),
-        ("usr/bin/helper", false, Why::Link),
+        ("usr/bin/sh", true, Why::Interpreter),
+        ("usr/bin/helper", false, Why::Command("ExecStart")),
         ("usr/bin/blink", false, Why::Names),
     ] {
         let found = step(path);

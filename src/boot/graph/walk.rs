@@ -85,8 +85,12 @@ impl<'a> Walk<'a> {
         let (mut from, mut why) = (from, why);
         if file != Some(path) {
             for link in links(self.inventory, path) {
-                from = Some(self.add(link, from, why, is_needed));
-                why = Why::Link;
+                let step = self.add(link, from, why, is_needed);
+                // A link to a directory leads to many files, so it is not on the way to this one.
+                let target = self.inventory.resolve(link).ok().map(|(path, _)| path);
+                if target == file {
+                    (from, why) = (Some(step), Why::Link);
+                }
             }
         }
         // A link that leads nowhere is a step, too.
@@ -120,20 +124,31 @@ impl<'a> Walk<'a> {
     /// Follows the edges of files until there is nothing new.
     fn follow(&mut self) {
         while let Some(at) = self.todo.pop_front().or_else(|| self.late.pop_front()) {
-            let Step {
-                path,
-                why,
-                is_needed,
-                ..
-            } = self.graph.steps[at];
-            let Some(node) = self.inventory.node(path) else {
-                continue;
-            };
-            self.interpreters(at, node, is_needed);
-            // The libraries of a library are those of the program that is linked with it.
-            if !matches!(why, Why::Library | Why::Linker) {
-                self.libraries(at, path, node, is_needed);
-            }
+            self.expand(at);
+        }
+    }
+
+    /// The same for files that are needed: what they lead to is needed, too, and must not count as only used.
+    fn follow_needed(&mut self) {
+        while let Some(at) = self.todo.pop_front() {
+            self.expand(at);
+        }
+    }
+
+    fn expand(&mut self, at: usize) {
+        let Step {
+            path,
+            why,
+            is_needed,
+            ..
+        } = self.graph.steps[at];
+        let Some(node) = self.inventory.node(path) else {
+            return;
+        };
+        self.interpreters(at, node, is_needed);
+        // The libraries of a library are those of the program that is linked with it.
+        if !matches!(why, Why::Library | Why::Linker) {
+            self.libraries(at, path, node, is_needed);
         }
     }
 
@@ -227,6 +242,7 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
+            self.follow_needed();
         }
     }
 
