@@ -35,7 +35,7 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
         _ => {}
     }
     // A file that was not there, or the target of a link that leads nowhere.
-    let is_new = !file.exists();
+    let is_new = fs_err::metadata(file).is_err();
     let opened = OpenOptions::new().write(true).create(true).open(file);
     opened.map_err(|error| refused(error.to_string()))?;
     if is_new {

@@ -24,25 +24,11 @@ use crate::site::workspace::{TMP, Workspace};
 use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, Root};
+use crate::tools::dracut::Notes;
 use crate::tools::{cliwrap, depmod, dracut};
 
 /// Limit of the different lines of depmod that are kept about files that it cannot read.
 const FAILURES_KEPT: usize = 5;
-
-/// What dracut's log says about the initramfs that the initramfs itself does not show.
-#[derive(Debug, Clone, Default)]
-pub struct Notes {
-    /// dracut modules of the base that can no longer be added.
-    pub refused: Vec<String>,
-    /// Log lines that say that another compressor than the configured one was used.
-    pub compression: Vec<String>,
-    /// Whether dracut's module `fips` is inside, which reads `.vmlinuz.hmac`.
-    pub has_fips: bool,
-    /// Sentences on drivers that are asked for, and that neither the kernel nor the base's initramfs has.
-    pub absent: Vec<String>,
-    /// Lines of depmod about files that it cannot read.
-    pub depmod: Vec<String>,
-}
 
 /// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
 pub struct Candidate {

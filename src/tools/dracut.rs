@@ -270,6 +270,21 @@ impl Progress {
     }
 }
 
+/// What dracut's log says about the initramfs that the initramfs itself does not show.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// dracut modules of the base that can no longer be added.
+    pub refused: Vec<String>,
+    /// Log lines that say that another compressor than the configured one was used.
+    pub compression: Vec<String>,
+    /// Whether dracut's module `fips` is inside, which reads `.vmlinuz.hmac`.
+    pub has_fips: bool,
+    /// Sentences on drivers that are asked for, and that neither the kernel nor the base's initramfs has.
+    pub absent: Vec<String>,
+    /// Lines of depmod about files that it cannot read.
+    pub depmod: Vec<String>,
+}
+
 /// What a line of the log means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {

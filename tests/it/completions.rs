@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap_complete::{Shell, generate};
 
+use crate::privilege::say;
+
 const SHELLS: [(Shell, &str); 3] = [
     (Shell::Bash, "ostree-kernel.bash"),
     (Shell::Zsh, "_ostree-kernel"),
@@ -55,7 +57,7 @@ fn said(shell: &[&str], script: &str) -> Option<String> {
         .as_ref()
         .is_err_and(|it| it.kind() == ErrorKind::NotFound)
     {
-        println!("ignored: no {} on this machine", shell[0]);
+        say(&format!("ignored: no {} on this machine", shell[0]));
         return None;
     }
     let output = output.unwrap();

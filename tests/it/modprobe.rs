@@ -152,7 +152,7 @@ fn modprobe() -> Option<PathBuf> {
     let places = ["/usr/sbin/modprobe", "/sbin/modprobe"];
     let found = places.iter().map(PathBuf::from).find(|path| path.exists());
     if found.is_none() {
-        println!("ignored: no modprobe on this machine (apt-get install kmod)");
+        crate::privilege::say("ignored: no modprobe on this machine (kmod)");
     }
     found
 }

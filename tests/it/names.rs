@@ -11,7 +11,7 @@ use ostree_kernel::sys::fetch::{Fetched, Fetcher, Limits};
 use ostree_kernel::sys::root::Root;
 use tempfile::TempDir;
 
-use crate::privilege::need_root;
+use crate::privilege::{need_root, say};
 use crate::server::{Server, answer};
 
 /// Fetches `url` with an empty cache, in one attempt and one more.
@@ -85,7 +85,7 @@ fn a_name_without_an_address_is_an_error_that_names_it() {
 fn a_silent_name_server_does_not_block_forever() {
     // An address of our own: another test may have a name server on 127.0.0.1.
     let Ok(silent) = UdpSocket::bind("127.53.0.1:53") else {
-        println!("ignored: needs root of the machine, to listen on port 53");
+        say("ignored: needs root of the machine, to listen on port 53");
         return;
     };
     let resolv_conf = "nameserver 127.53.0.1\noptions timeout:30 attempts:5\n";

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -32,14 +33,14 @@ pub fn need_root() {
     for options in NAMESPACES {
         let works = unshare(options).arg("true").output();
         if works.is_ok_and(|it| it.status.success()) {
-            println!("\nnot root: running the tests again in a user namespace");
+            say("not root: running the tests again in a user namespace");
             let error = unshare(options).arg(&program).args(&arguments).exec();
             panic!("unshare: {error}");
         }
     }
     let modules = modules_that_need_root();
     for module in &modules {
-        println!("\ntest {module}:: ... {IGNORED}");
+        say(&format!("test {module}:: ... {IGNORED}"));
     }
     let skipped = modules
         .iter()
@@ -64,7 +65,7 @@ pub fn has_user(id: u32) -> bool {
         id.checked_sub(first).is_some_and(|offset| offset < count)
     });
     if !has {
-        println!("ignored: needs root or subordinate user IDs (subuid(5), newuidmap(1))");
+        say("ignored: needs root or subordinate user IDs (subuid(5), newuidmap(1))");
     }
     has
 }
@@ -90,6 +91,11 @@ fn modules_that_need_root() -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// Prints a line that libtest does not capture.
+pub fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("\n{line}\n").as_bytes());
 }
 
 fn unshare(options: &[&str]) -> Command {

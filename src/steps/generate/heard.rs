@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
-use super::Notes;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
 use crate::sys::exec::quoted;
 use crate::sys::root::Root;
-use crate::tools::dracut::{self, Meaning};
+use crate::tools::dracut::{self, Meaning, Notes};
 
 /// How many lines of one meaning are kept.
 const KEPT: usize = 20;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::privilege::is_root_of_the_machine;
+use crate::privilege::{is_root_of_the_machine, say};
 
 /// A real image and its tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -163,7 +163,7 @@ pub fn of_the_bed(verb: &str) -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beds = std::env::var_os("BED_DIR").map_or_else(|| here.join("target/bed"), PathBuf::from);
     if !is_root_of_the_machine() || !beds.join(verb).is_dir() {
-        println!("ignored: needs root, and the images that `make corpus` makes");
+        say("ignored: needs root, and the images that `make corpus` makes");
         return None;
     }
     let bed = here.join("tests/container/bed");
