@@ -143,10 +143,14 @@ impl<'a> Graph<'a> {
 
     /// Whether something names the file: it does not only lie in a directory of such files.
     pub fn names(&self, path: &[u8]) -> bool {
-        let way = self.way_to(path);
-        let mut why = way.iter().rev().map(|step| step.why);
-        why.find(|why| *why != Why::Link)
-            .is_some_and(|why| why != Why::Directory)
+        let mut at = self.by_path.get(path).copied();
+        while let Some(step) = at.map(|at| &self.steps[at]) {
+            if step.why != Why::Link {
+                return step.why != Why::Directory;
+            }
+            at = step.from;
+        }
+        false
     }
 
     /// The steps from PID 1 to the file of this path; empty where a boot does not come to it.
