@@ -69,7 +69,8 @@ GATE_CASES = by-hand layout no-layout two-kernels dry-run dnf cliwrap fails-the-
     crowded cliwrap-loop uki rpmdb-places example-okd-scos
 
 .PHONY: gate
-gate: build lint test replay ## what .ci/run runs: check without kills and boots, and with a few container builds
+gate: PRODUCTS = $(GATE_CASES)
+gate: ready lint test replay ## what .ci/run runs: check without kills and boots, and with a few container builds
 	@$(BED) check $(GATE_CASES)
 
 .PHONY: check-all
@@ -79,7 +80,7 @@ check-all: ready build lint test replay containers kills boot ## check with the 
 # The bed's products wait for the network and for dpkg: they are made while cargo compiles.
 .PHONY: ready
 ready: deps
-	@$(BED) products & status=0; \
+	@$(BED) products $(PRODUCTS) & status=0; \
 	$(CARGO) build $(PROFILE_FLAG) --locked && $(CARGO) test --locked --no-run && \
 	    $(CARGO) clippy --locked --all-targets -- -D warnings && \
 	    $(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) --no-run || status=$$?; \

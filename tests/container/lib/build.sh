@@ -199,16 +199,29 @@ cases_without() {
 }
 cases_of_sid() { _all_cases | grep '^sid-'; }
 
-# prepare_cases CASE…: the base images and the tool that they name.
-prepare_cases() {
+# _files_of CASE…: prints where a case says what it takes.
+_files_of() {
+    local files=("${@/#/$CASES/}")
+    printf '%s\n' "${files[@]/%//Containerfile}" "${files[@]/%//args}"
+}
+
+# products_of CASE…: the RPM sets and the base images that they name.
+products_of() {
+    local suite files
+    mapfile -t files < <(_files_of "$@")
     bed_sets
-    local suite files=("${@/#/$CASES/}")
-    files=("${files[@]/%//Containerfile}" "${files[@]/%//args}")
     for suite in "${SUITES[@]}"; do
         if grep -qs "localhost/bed-$suite" "${files[@]}"; then bed_base "$suite"; fi
     done
     if grep -qs 'shapes/' "${files[@]}"; then bed_shapes; fi
     if grep -qs 'shapes/full' "${files[@]}"; then full_kernel; fi
+}
+
+# prepare_cases CASE…: these, and the tool as they take it.
+prepare_cases() {
+    local files
+    mapfile -t files < <(_files_of "$@")
+    products_of "$@"
     if grep -qsE 'localhost/ostree-kernel|^recipe ' "${files[@]}"; then tool_image; fi
     if grep -qs localhost/ostree-kernel-static "${files[@]}"; then static_image; fi
 }

@@ -51,13 +51,18 @@ bed_check() {
     ((failed == 0))
 }
 
-# products: what the cases of `bed check`, boot-matrix and the corpus take, so that it can be made while cargo compiles.
+# products [CASE…]: what these cases (those of `bed check`, if none are named) and the tests take, so that it can be made while
+# cargo compiles.
 bed_products() {
-    local suite
-    bed_sets
-    for suite in trixie bookworm odd; do bed_base "$suite"; done
-    bed_shapes
+    local names=("$@") foreign rc=0
+    ((${#names[@]})) || mapfile -t names < <(cases)
+    # (this waits for the network, and takes nothing of the others)
+    bed_foreign >/dev/null &
+    foreign=$!
+    products_of "${names[@]}"
     bed_corpus >/dev/null
+    wait "$foreign" || rc=$?
+    return "$rc"
 }
 
 # matrix-sid [CASE…]: dnf5, rpm 6 and the newest dracut. sid moves: not part of `check`.

@@ -56,8 +56,10 @@ mark_fresh() {
     printf '%s\n' "$2" >"$BED/keys/$1"
 }
 
-# lock_bed: until this process ends.
+# lock_bed: until this process ends; what it starts has the lock, too.
 lock_bed() {
+    [[ ! ${BED_IS_LOCKED-} ]] || return 0
+    BED_IS_LOCKED=1
     exec 9>"$BED/lock"
     flock -n 9 && return 0
     say "another bed is at work here: waiting for it"
