@@ -5,9 +5,6 @@
 #             deployment: BOOT-OK, or not
 #   kernel    no disk: the kernel unpacks all of it and its /init starts, or not
 
-# Where QEMU is starved of time, the kernel's test of its timer fails, which says nothing of an image.
-STEADY=no_timer_check
-
 # _case_field NAME COLUMN: of the list that the corpus wrote.
 _case_field() {
     awk -F'\t' -v name="$1" -v column="$2" '
