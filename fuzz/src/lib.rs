@@ -27,7 +27,7 @@ pub use vmlinuz::vmlinuz;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its seeds' folder.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("initramfs", initramfs),
     ("segment", segment),
     ("elf", elf),
