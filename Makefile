@@ -14,8 +14,8 @@ CARGO_DENY = $(TARGET)/tools/bin/cargo-deny
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # The static program is linked with musl, whose getaddrinfo(3) loads no modules of nsswitch.conf.
 STATIC_HOST = $(HOST:gnu=musl)
-# The profile of the program that the test bed takes. `make check` takes that of the tests, so that the crates it needs
-# are compiled once.
+# The profile of the program in the test bed. `make check` uses that of the tests, so that shared crates are compiled
+# once.
 PROFILE = release
 PROFILE_FLAG = --release
 export OSTREE_KERNEL = $(abspath $(TARGET)/$(PROFILE)/ostree-kernel)
@@ -69,7 +69,7 @@ check check-all gate: PROFILE = debug
 check check-all gate: PROFILE_FLAG =
 check: ready build lint test replay containers kills boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, kills, boots
 
-# Container cases that have passed with the present stand-in of rpm-ostree; `make check` runs all without a file `long`.
+# Container cases that passed with the current stand-in of rpm-ostree; `make check` runs all cases without a file `long`.
 GATE_CASES = by-hand layout no-layout two-kernels dry-run dnf cliwrap fails-the-build kmods-missing flavour http dracut-fails fips tmp-tmpfs dnf-http \
     crowded cliwrap-loop uki rpmdb-places example-okd-scos
 
@@ -82,7 +82,7 @@ gate: ready lint test replay ## what .ci/run runs: check without kills and boots
 check-all: CHECK = --all
 check-all: ready build lint test replay containers kills boot ## check with the container cases that others cover, more kills, all boots (hours)
 
-# The bed's products wait for the network and for dpkg: they are made while cargo compiles.
+# Building the bed's products waits for the network and for dpkg, so it runs while cargo compiles.
 .PHONY: ready
 ready: deps
 	@$(BED) products $(PRODUCTS) & status=0; \

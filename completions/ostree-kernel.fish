@@ -66,7 +66,7 @@ lvm\t'LVM'
 multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Require this driver, inside or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -128,7 +128,7 @@ lvm\t'LVM'
 multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Require this driver, inside or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -171,9 +171,9 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify this initramfs alone, without a tree' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree or in FILE]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report what this earlier initramfs has and the new one lost' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report losses compared with this earlier initramfs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
@@ -189,7 +189,7 @@ lvm\t'LVM'
 multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'Require this driver, inside or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -265,9 +265,9 @@ never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l why -d 'Show the chain of files by which a boot comes from PID 1 to the file PATH' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l why -d 'Show the chain of files from PID 1 to the file PATH' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the image' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show what OTHER adds, removes and changes' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the differences to the initramfs OTHER' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
@@ -276,8 +276,8 @@ always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l files -d 'List all files as `ls -l` does, with times in UTC'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l modules -d 'List the kernel modules with size, name and path'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l origins -d 'List the origin of all files: the tree (--root), a module of dracut, dracut\'s own writing, or none'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l graph -d 'List the files that a boot executes, loads or reads before the root is mounted, each with the file that leads to it'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l origins -d 'List the origin of each file: the tree (--root), a dracut module, dracut itself, or unknown'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l graph -d 'List the files that a boot uses before the root is mounted, each with the file that leads to it'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'

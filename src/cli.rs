@@ -32,7 +32,7 @@ use crate::text::{RED, YELLOW, painted, plain};
 pub mod status {
     /// Done.
     pub const DONE: u8 = 0;
-    /// A step failed, a fatal check could not look, or no check ran.
+    /// A step failed, a fatal check could not run, or no check ran.
     pub const FAILED: u8 = 1;
     /// The command line is wrong.
     pub const USAGE: u8 = 2;
@@ -160,12 +160,13 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
 /// Logs and reports why there is no result, and returns the exit status.
 fn fail(cli: &Cli, error: &anyhow::Error) -> ExitCode {
     let refusal = error.chain().find_map(|cause| cause.downcast_ref());
-    let text = match refusal.is_none() && is_denied(error) {
-        true => format!("{error:#}. {AS_ROOT}"),
-        false => format!("{error:#}"),
+    let text = if refusal.is_none() && is_denied(error) {
+        format!("{error:#}. {AS_ROOT}")
+    } else {
+        format!("{error:#}")
     };
     tracing::error!("{text}");
-    // There is a result where only its report could not be written.
+    // If only the report could not be written, the result was printed already.
     if !error.chain().any(|cause| cause.is::<ReportNotWritten>())
         && let Err(error) = report_error(cli, &text, refusal)
     {
@@ -177,7 +178,7 @@ fn fail(cli: &Cli, error: &anyhow::Error) -> ExitCode {
     })
 }
 
-/// Returns whether permission was denied to an ordinary user. Where it was denied to root, being root does not help.
+/// Returns whether permission was denied to an ordinary user. If it was denied to root, the advice to be root is wrong.
 fn is_denied(error: &anyhow::Error) -> bool {
     let is_denied = |cause: &(dyn Error + 'static)| {
         let io = cause.downcast_ref::<io::Error>();
@@ -230,7 +231,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Verify(args) => cmd::verify::run(args, &cli.global),
         Command::Status(args) => cmd::status::run(args, &cli.global),
         Command::Inspect(args) => cmd::inspect::run(args, &cli.global),
-        // Answered by `parse`.
+        // `parse` has answered these.
         Command::Help { .. } | Command::Version => Ok(Outcome::Passed),
     }
 }
@@ -273,7 +274,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        // Dependencies log too.
+        // Dependencies log too; their events are dropped.
         if !metadata.target().starts_with("ostree_kernel") {
             return Ok(());
         }
@@ -283,9 +284,10 @@ where
             Level::INFO => ("", ""),
             _ => ("  ", ""),
         };
-        match writer.has_ansi_escapes() && !colour.is_empty() {
-            true => writer.write_str(&painted(label, colour))?,
-            false => writer.write_str(label)?,
+        if writer.has_ansi_escapes() && !colour.is_empty() {
+            writer.write_str(&painted(label, colour))?
+        } else {
+            writer.write_str(label)?
         }
         let mut message = String::new();
         ctx.field_format()

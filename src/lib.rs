@@ -4,36 +4,38 @@
 //!
 //! # The house
 //!
-//! A command is what the user types. A step is a verb. A tool is a program's name. The ground floor holds things.
-//! Arrows go down only; a step imports no other step's work but its result, a tool imports no tool:
+//! A command is what the user types, a step is a phase of a command, a tool is a program that a step starts. `sys`
+//! holds the access to the operating system. Imports go downwards only: a step uses no more of another step than its
+//! result, and a tool imports no tool.
 //!
 //! ```text
 //! main, cli      the command line, the log, the exit status
-//! cmd/           replace rebuild verify status inspect: arguments, and the page that tells the story
+//! cmd/           replace rebuild verify status inspect: arguments, order of the steps, printed result
 //! steps/         survey resolve unwrap transact locate clean generate verify commit
 //! site/          what a run keeps in the tree, and what several steps know of it: workspace journal hold done kernels owner
 //! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
 //! report/        pure: what a run found and did, as JSON, text and annotations
-//! checks/ plan/  pure: values in, findings or a plan or a refusal out
-//! inspect/       pure: an inventory in, what people and programs want to read of it out
-//! boot/          pure: an inventory in, what a boot does with it out
-//! initramfs/     pure: bytes in, an inventory out
+//! checks/ plan/  pure: from facts to findings, to a plan or to a refusal
+//! inspect/       pure: from an inventory to listings and differences
+//! boot/          pure: from an inventory to the units and files that a boot uses
+//! initramfs/     pure: from bytes to an inventory
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
 //! kernel/        pure: kver, vmlinuz, modules, the HMAC of vmlinuz
-//! sys/           exec (the only spawner), root (the only door to the tree), sqlite (the rpmdb), fetch (the only network),
+//! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
 //!                console (standard error), digest
 //! text           pure: what a terminal can show
 //! ```
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `package` and `kernel` name no process, environment, file system or log.
+//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `package` and `kernel` name no process, environment, file system
+//!   or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
-//! - Only [`sys::root`] touches the tree, and links never lead out of it.
-//! - Nothing from outside is believed before it is checked: no size, no name, no exit status.
+//! - Only [`sys::root`] touches the tree, and it never follows a link out of it.
+//! - Input is checked before it is used: sizes, names, exit statuses.
 //! - dracut runs once; nothing is committed that was not verified; after the verification nothing else changes.
 //!
-//! `.clippy.toml` lints what a linter can see of this, `tests/it/walls.rs` the rest.
+//! `.clippy.toml` enforces a part of this, `tests/it/walls.rs` the rest.
 
 pub mod boot;
 pub mod checks;

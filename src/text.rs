@@ -3,9 +3,8 @@
 
 use std::fmt::Write;
 
-/// The same text, fit for a terminal: a control character that does not end a line, or a mark that
-/// turns the direction of writing, becomes `\u001b`, as JSON has it. Names and messages of packages
-/// and programs are in most of what we say.
+/// Escapes text for a terminal: control characters except line breaks, and marks that change the writing direction,
+/// become `\u001b` as in JSON. Most messages contain names and texts of packages and programs.
 pub fn plain(text: &str) -> String {
     let is_harmful = |char: char| {
         (char.is_control() && char != '\n')
@@ -13,21 +12,22 @@ pub fn plain(text: &str) -> String {
     };
     let mut plain = String::with_capacity(text.len());
     for char in text.chars() {
-        match is_harmful(char) {
-            true => plain += &format!("\\u{:04x}", u32::from(char)),
-            false => plain.push(char),
+        if is_harmful(char) {
+            plain += &format!("\\u{:04x}", u32::from(char))
+        } else {
+            plain.push(char)
         }
     }
     plain
 }
 
-/// Returns the text as one line: a name with a line break must not look like a line of this program.
+/// Returns the text as one line. A name with a line break could imitate a line of this program.
 pub fn one_line(text: &str) -> String {
     plain(text).replace('\n', "\\u000a")
 }
 
-/// The same JSON in ASCII: everything else is escaped, as are the control characters that the JSON
-/// writer lets through.
+/// Escapes all characters of a JSON text that are not ASCII, and control characters that the JSON writer does not
+/// escape.
 pub fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {

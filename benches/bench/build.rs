@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Container builds: `replace` and `rebuild` beside the chain that people write by hand.
+//! Container builds: `replace` and `rebuild` compared with the manual command chain.
 
 use anyhow::{Context, Result, ensure};
 
@@ -12,7 +12,7 @@ const ROUNDS: usize = 3;
 
 const BASE: &str = "localhost/bed-trixie";
 
-/// A build: its name, its base and what is set up in it, its RUN line.
+/// A build: its name, its base with the setup, its RUN line.
 struct Build {
     name: &'static str,
     base: &'static str,
@@ -32,7 +32,7 @@ impl Build {
     }
 }
 
-/// Backends and layouts: the build, what it is, its base, what is set up in it.
+/// Backends and layouts: the name, a description, the base, and its setup.
 const LAYOUTS: [[&str; 4]; 4] = [
     ["layout-1", "rpm-ostree, layout=ostree", BASE, "layout"],
     ["layout-2", "rpm-ostree, no layout", BASE, "no-layout"],
@@ -54,13 +54,13 @@ const REPLACE: &str = "ostree-kernel replace /rpms";
 
 const REPLACE_LARGE: &str = "ostree-kernel replace /rpms-large";
 
-/// What its runs came to.
+/// The results of its runs.
 #[derive(Default)]
 struct Runs {
     costs: Vec<Cost>,
-    /// How often dracut was started, in each run.
+    /// The number of dracut starts in each run.
     dracut: Vec<usize>,
-    /// Seconds that the program says it spent itself, in each run.
+    /// The seconds that the program reports for itself, in each run.
     itself: Vec<f64>,
 }
 
@@ -141,7 +141,7 @@ fn builds(place: &Place) -> Result<[Build; 6]> {
     ])
 }
 
-/// How often dracut runs, and whether what comes out is what comes out by hand.
+/// Counts the runs of dracut, and compares the result with the manual build.
 pub fn one_dracut_run(place: &Place) -> Result<String> {
     let mut table = Table::new(&["backend and layout", "dracut runs", "`replace`"]);
     for [name, what, base, setup] in LAYOUTS {
@@ -215,7 +215,7 @@ fn least(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// Every value, as often as it was seen.
+/// Formats each value with its frequency.
 fn each(values: &[impl ToString]) -> String {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     values.join(", ")

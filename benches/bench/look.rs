@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Looking at an initramfs: `verify` and `inspect` beside the programs that list one.
+//! Reading an initramfs: `verify` and `inspect` compared with programs that list one.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -10,9 +10,9 @@ use super::Place;
 use super::measure::{Contender, Cost, Samples, alternate, said};
 use super::table::Table;
 
-/// Rounds for programs that end within a second.
+/// The number of rounds for programs that end within a second.
 const ROUNDS: usize = 60;
-/// Slow ones take part in one of so many.
+/// Slow programs run once in this number of rounds.
 const SLOW: usize = 12;
 
 const SIZES: [&str; 5] = ["size-10", "tree", "size-50", "size-100", "size-300"];
@@ -45,7 +45,7 @@ fn cpu(cost: &Cost) -> f64 {
     cost.cpu * 1e3
 }
 
-/// The peak.
+/// Returns the peak memory.
 pub fn mebibytes(samples: &Samples) -> f64 {
     samples.peak() as f64 / 1024.0
 }
@@ -61,13 +61,13 @@ fn figures(samples: &Samples) -> Vec<String> {
     ]
 }
 
-/// A figure that must be no larger.
+/// Formats a value with an upper bound.
 pub fn at_most(what: &str, figure: f64, limit: f64) -> String {
     let verdict = verdict(figure <= limit);
     format!("- {what}: {figure:.2} (at most {limit}: {verdict})\n")
 }
 
-/// A figure that must be no smaller.
+/// Formats a value with a lower bound.
 fn at_least(what: &str, figure: f64, limit: f64) -> String {
     let verdict = verdict(figure >= limit);
     format!("- {what}: {figure:.1} (at least {limit}: {verdict})\n")
@@ -77,7 +77,7 @@ fn verdict(reached: bool) -> &'static str {
     if reached { "reached" } else { "NOT reached" }
 }
 
-/// Everybody who looks at an image, and what is known afterwards.
+/// Returns all programs that read an image, each with the result that it provides.
 fn lookers(place: &Place) -> Vec<(Contender, &'static str)> {
     let (ours, kver) = (&place.tool, &place.kver);
     let (tree, image) = (place.tree("tree"), place.image("tree"));
@@ -149,7 +149,7 @@ fn lookers(place: &Place) -> Vec<(Contender, &'static str)> {
     ]
 }
 
-/// Everybody on one image.
+/// Compares all programs on one image.
 pub fn beside_others(place: &Place) -> Result<String> {
     let (contenders, knows): (Vec<_>, Vec<_>) = lookers(place).into_iter().unzip();
     let samples = alternate(&contenders, ROUNDS)?;
@@ -199,7 +199,7 @@ pub fn beside_others(place: &Place) -> Result<String> {
     ))
 }
 
-/// What is inside, as `inspect` says it.
+/// Describes the content, according to `inspect`.
 fn about(place: &Place, tree: &str) -> Result<String> {
     let (tool, image) = (place.tool.to_string_lossy(), place.image(tree));
     let summary = said(&tool, &["inspect", &image.to_string_lossy()])?;
@@ -218,7 +218,7 @@ fn about(place: &Place, tree: &str) -> Result<String> {
     ))
 }
 
-/// How cost grows with the image and with the number of modules.
+/// Measures the cost for larger images and more modules.
 pub fn growth(place: &Place) -> Result<String> {
     let mut text = String::from(
         "## How cost grows\n\n\
@@ -271,7 +271,7 @@ pub fn growth(place: &Place) -> Result<String> {
     Ok(text)
 }
 
-/// Mebibytes of zstd's window, which every decoder holds.
+/// Returns the size of zstd's window in MiB, which every decoder allocates.
 fn window(image: &Path) -> Result<f64> {
     let about = said("zstd", &["-lv", &image.to_string_lossy()])?;
     let bytes = about
@@ -281,7 +281,7 @@ fn window(image: &Path) -> Result<f64> {
     Ok(bytes.parse::<f64>()? / f64::from(1 << 20))
 }
 
-/// What it costs to do nothing, and how large the program is.
+/// Measures the cost of an empty run, and the size of the program.
 pub fn start_and_size(place: &Place) -> Result<String> {
     let contenders = [
         Contender::new("true", ["true"]),

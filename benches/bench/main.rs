@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make bench`: what the program costs beside what people use today, in one run on one machine, as benches/RESULTS.md.
+//! `make bench`: the cost of the program compared with today's programs, in one run on one machine, as
+//! benches/RESULTS.md.
 //!
-//! `bed bench-setup` makes what is looked at (`tests/container/lib/bench.sh`). Contenders run in turn. What is expected
-//! of the program is checked here and printed with the figures.
+//! `bed bench-setup` creates the trees and images (`tests/container/lib/bench.sh`). The programs run in turn. The
+//! expected limits are checked here and printed with the results.
 
 mod build;
 mod look;
@@ -17,17 +18,17 @@ use anyhow::{Context, Result};
 
 use measure::said;
 
-/// Where everything lies.
+/// The directories of a run.
 pub struct Place {
-    /// What the test bed made.
+    /// The products of the test bed.
     pub bed: PathBuf,
-    /// What `bed bench-setup` made.
+    /// The products of `bed bench-setup`.
     pub bench: PathBuf,
     /// The checkout.
     pub top: PathBuf,
     /// The program.
     pub tool: PathBuf,
-    /// The program as it is shipped.
+    /// The program with the profile `dist`.
     pub dist: PathBuf,
     /// The kernel release of the trees.
     pub kver: String,
@@ -52,12 +53,12 @@ impl Place {
         })
     }
 
-    /// One of the trees.
+    /// Returns the path of a tree.
     pub fn tree(&self, name: &str) -> PathBuf {
         self.bench.join(name)
     }
 
-    /// The initramfs of one of the trees.
+    /// Returns the path of a tree's initramfs.
     pub fn image(&self, tree: &str) -> PathBuf {
         let dir = self.tree(tree).join("usr/lib/modules").join(&self.kver);
         dir.join("initramfs.img")
@@ -89,7 +90,7 @@ fn all() -> Result<()> {
     Ok(())
 }
 
-/// What was measured, when and where.
+/// Returns the header: commit, time and machine.
 fn head(top: &Path, before: &str) -> Result<String> {
     let top = top.display().to_string();
     let cpus = fs_err::read_to_string("/proc/cpuinfo")?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What running a program costs: wall time, processor time of it and all its children, peak memory.
+//! The cost of running a program: wall time, processor time including all children, peak memory.
 //!
-//! Each run goes through a small process of its own (`measure FILE PROGRAM ARG…`): the kernel counts the resources of
-//! children only for all of a process's children together, and peak memory as the largest of them.
+//! Each run uses a small process of its own (`measure FILE PROGRAM ARG…`): the kernel counts resources only for all
+//! children of a process together, and as peak memory that of the largest child.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,21 +13,21 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-/// What one run cost.
+/// The cost of one run.
 #[derive(Clone, Copy)]
 pub struct Cost {
     /// Seconds from start to end.
     pub wall: f64,
     /// Seconds of processor time, in user and system mode.
     pub cpu: f64,
-    /// The most memory that any one process held, in KiB.
+    /// The largest memory of a single process, in KiB.
     pub peak: u64,
     /// Exit status.
     pub status: i32,
 }
 
 impl Cost {
-    /// Reads what `measure` wrote.
+    /// Reads the output of `measure`.
     pub fn read(file: &Path) -> Result<Self> {
         let line = fs_err::read_to_string(file)?;
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -43,7 +43,7 @@ impl Cost {
     }
 }
 
-/// The small process: runs the program and writes its cost to the file.
+/// Runs the program and writes its cost to the file; the main function of the small process.
 pub fn measure(arguments: &[OsString]) -> Result<()> {
     let [file, program, arguments @ ..] = arguments else {
         bail!("expected: measure FILE PROGRAM ARG…");
@@ -64,7 +64,7 @@ fn seconds(time: TimeVal) -> f64 {
     time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
 }
 
-/// Runs a command line once, without its output, and says what it cost.
+/// Runs a command line once, without its output, and returns its cost.
 pub fn once(command_line: &[OsString]) -> Result<Cost> {
     let file = tempfile::NamedTempFile::new()?;
     let ours = std::env::current_exe()?;
@@ -80,7 +80,7 @@ pub fn once(command_line: &[OsString]) -> Result<Cost> {
     Cost::read(file.path())
 }
 
-/// What a program prints, without the last newline.
+/// Returns the output of a program, without the last newline.
 pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
     let output = command(program).args(arguments).output()?;
     ensure!(
@@ -91,7 +91,7 @@ pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
-/// A program to start.
+/// Creates a command.
 #[expect(
     clippy::disallowed_methods,
     reason = "starting programs is what is measured"
@@ -100,20 +100,20 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
-/// One of those that run side by side.
+/// A program in the comparison.
 pub struct Contender {
-    /// What the table calls it.
+    /// Its name in the table.
     pub name: String,
     /// The command line.
     pub command: Vec<OsString>,
-    /// It takes part in one of so many rounds: slow ones need fewer.
+    /// It runs once in this number of rounds: slow programs need fewer.
     pub every: usize,
-    /// How it must end.
+    /// The expected exit status.
     pub status: i32,
 }
 
 impl Contender {
-    /// Runs in every round, and must end with 0.
+    /// Creates a program that runs in every round and must exit with 0.
     pub fn new(name: &str, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -124,33 +124,33 @@ impl Contender {
     }
 }
 
-/// All runs of one contender.
+/// All runs of one program.
 pub struct Samples(Vec<Cost>);
 
 impl Samples {
-    /// These runs.
+    /// Creates the samples from these runs.
     pub fn new(costs: Vec<Cost>) -> Self {
         Self(costs)
     }
 
-    /// How many runs.
+    /// Returns the number of runs.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The median of one figure.
+    /// Returns the median of one value.
     pub fn median(&self, of: impl Fn(&Cost) -> f64) -> f64 {
         let mut values: Vec<f64> = self.0.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     }
 
-    /// The least of one figure.
+    /// Returns the minimum of one value.
     pub fn min(&self, of: impl Fn(&Cost) -> f64) -> f64 {
         self.0.iter().map(of).fold(f64::INFINITY, f64::min)
     }
 
-    /// The most memory, in KiB.
+    /// Returns the peak memory, in KiB.
     pub fn peak(&self) -> u64 {
         self.0
             .iter()
@@ -160,7 +160,7 @@ impl Samples {
     }
 }
 
-/// Runs the contenders in turn, so that whatever else the machine does hits all of them; the first round only warms up.
+/// Runs the programs in turn, so that other load affects all of them; the first round is a warm-up.
 pub fn alternate(contenders: &[Contender], rounds: usize) -> Result<Vec<Samples>> {
     let mut samples: Vec<_> = contenders.iter().map(|_| Samples(Vec::new())).collect();
     for round in 0..=rounds {

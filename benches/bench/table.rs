@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables in Markdown, readable as they are.
+//! Tables in Markdown that are readable as text.
 
-/// The lines of a table, the first being its head.
+/// The lines of a table; the first one is its head.
 #[derive(Default)]
 pub struct Table(Vec<Vec<String>>);
 
 impl Table {
-    /// A table with this head.
+    /// Creates a table with this head.
     pub fn new(head: &[&str]) -> Self {
         let mut table = Self::default();
         table.line(head);
@@ -19,7 +19,7 @@ impl Table {
             .push(cells.iter().map(|cell| cell.as_ref().to_owned()).collect());
     }
 
-    /// The table as text.
+    /// Returns the table as text.
     pub fn text(&self) -> String {
         let width = |column: usize| {
             self.0

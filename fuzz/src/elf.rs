@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ELF files: what they tell the dynamic linker, read whole and read as they stream by.
+//! The dynamic linker's facts of ELF files, parsed as a whole and as a stream.
 
 use std::io::Write;
 
@@ -7,10 +7,10 @@ use ostree_kernel::initramfs::{Bodies, Elf, Inventory, Limits, read};
 
 use crate::memory::within;
 
-/// The start of a file, its dynamic section and what is learnt from it, with room to grow.
+/// The start of a file, its dynamic section and the facts, with room to grow.
 const MEMORY: usize = 2 << 20;
 
-/// An ELF file.
+/// Parses an ELF file.
 pub fn elf(bytes: &[u8]) {
     let parsed = within(MEMORY, || Elf::parse(bytes));
     if let Ok(elf) = &parsed {
@@ -34,7 +34,7 @@ pub fn elf(bytes: &[u8]) {
     assert_eq!(streamed, &parsed, "as it streams by");
 }
 
-/// A newc archive with one file.
+/// Returns a newc archive with one file.
 fn archive(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, mode, data) in [("elf", 0o100_755, bytes), ("TRAILER!!!", 0, b"")] {

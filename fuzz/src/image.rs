@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The initramfs reader: a whole image with all that is learnt from it, and one compressed segment.
+//! The initramfs reader: a whole image with all facts, and one compressed segment.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,8 +12,8 @@ use crate::memory::within;
 use crate::model::{Told, told};
 use crate::trickle::Trickle;
 
-/// lz4's block and its compressed form (16 MiB), the ring and the source (2 MiB), a file that is
-/// looked at whole (as long as the image unpacks to, twice while it grows), the inventory.
+/// lz4's block and its compressed form (16 MiB), the ring and the source (2 MiB), a file that is parsed as a whole (as
+/// large as the unpacked image, twice while it grows), the inventory.
 const MEMORY: usize = 24 << 20;
 
 /// Small, so that a fuzzer reaches them.
@@ -28,14 +28,14 @@ fn limits() -> Limits {
     }
 }
 
-/// The module that the tree has at every path that ends in `.ko`; seeds hold it too.
+/// The module at every path of the tree that ends in `.ko`; seeds contain it, too.
 const MODULE: &[u8] = include_bytes!("../seeds/module/plain");
 
 struct Tree;
 
 impl OnDisk for Tree {
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
-        // The first byte of the seeds of `module` is no part of it.
+        // The first byte of the seeds of `module` is not a part of the module.
         let module = &MODULE[1..];
         Ok(path.ends_with(b".ko").then(|| OpenFile {
             data: Box::new(module),
@@ -52,15 +52,15 @@ impl OnDisk for Tree {
     }
 }
 
-/// What came of an image, as far as it must be the same however the bytes come.
+/// The result of reading an image that must not depend on the chunks of the input.
 #[derive(Debug, PartialEq)]
 struct Reading {
     segments: Vec<Segment>,
-    /// Every name with what was learnt of it; or the error.
+    /// Every name with its facts; or the error.
     end: Result<Vec<String>, String>,
 }
 
-/// A whole image.
+/// Reads a whole image.
 pub fn initramfs(image: &[u8]) {
     let whole = within(MEMORY, || reading(image, image));
     let slow = within(MEMORY, || reading(Trickle::new(image), image));
@@ -70,7 +70,7 @@ pub fn initramfs(image: &[u8]) {
     }
 }
 
-/// Whether an image can be read; what is read has to be what the image says.
+/// Returns whether an image can be read; the result must match the image.
 pub fn is_read(image: &[u8]) -> bool {
     let is_read = within(MEMORY, || reading(image, image)).end.is_ok();
     if is_read {
@@ -79,7 +79,7 @@ pub fn is_read(image: &[u8]) -> bool {
     is_read
 }
 
-/// The reading of a good image says what the model says.
+/// Asserts that the result for a good image matches the model.
 fn assert_right(image: &[u8]) {
     let mut seen = Seen(Vec::new());
     let segments = read(image, &limits(), &mut seen).expect("it was read before");
@@ -97,7 +97,7 @@ impl Visitor for Seen {
     }
 }
 
-/// The image that input for [`segment`] stands for: the first byte says which compression.
+/// Returns the image for the input of [`segment`]: the first byte selects the compression.
 pub fn segment_image(bytes: &[u8]) -> Option<Vec<u8>> {
     const MAGICS: [&[u8]; 6] = [
         b"\x28\xb5\x2f\xfd",
@@ -112,13 +112,13 @@ pub fn segment_image(bytes: &[u8]) -> Option<Vec<u8>> {
     Some([magic, rest].concat())
 }
 
-/// One compressed segment: the first byte says which compression, and stands for its magic.
+/// Reads one compressed segment: the first byte selects the compression and replaces its magic.
 pub fn segment(bytes: &[u8]) {
     let Some(mut image) = segment_image(bytes) else {
         return;
     };
     initramfs(&image);
-    // What ends where it says is followed by whatever comes next, and does not see it.
+    // A segment with an explicit end can be followed by other data, and does not read it.
     let alone = reading(image.as_slice(), &image);
     if alone.end.is_ok() && alone.segments.len() < 16 {
         let tail = random_tail(image.len() as u64);
@@ -160,7 +160,7 @@ fn reading(input: impl Read + Send, image: &[u8]) -> Reading {
             assert!(node.entry < entries);
             let content = inventory.content(node);
             let (elf, module) = (facts.elf(&inventory, node), facts.module(&inventory, node));
-            // Any answer will do, but there must be one.
+            // Any answer is accepted, but there must be one.
             let _ = inventory.resolve(path);
             format!("{path:?} {node:?} {content:?} {elf:?} {module:?}")
         })
@@ -173,7 +173,7 @@ fn reading(input: impl Read + Send, image: &[u8]) -> Reading {
     }
 }
 
-/// Segments lie one behind the other with NULs between them, within the limits.
+/// Asserts that segments are contiguous except for NULs, and within the limits.
 fn cover(segments: &[Segment], image: &[u8], whole: bool) {
     let limits = limits();
     let mut at = 0;
@@ -201,12 +201,12 @@ fn cover(segments: &[Segment], image: &[u8], whole: bool) {
     }
     let decoded: u64 = segments.iter().map(|segment| segment.decoded).sum();
     let entries: u64 = segments.iter().map(|segment| segment.entries).sum();
-    // What is in a piece already may be looked at.
+    // Bytes that are in a chunk already may be examined.
     assert!(decoded <= limits.decoded_bytes + (256 << 10));
     assert!(entries <= limits.entries && segments.len() <= limits.segments as usize);
 }
 
-/// What the checks ask of every inventory.
+/// Asks the questions of all checks.
 fn questions(inventory: &Inventory) {
     let _ = inventory.kernel_versions();
     let _ = inventory.kernel_modules();
@@ -217,8 +217,8 @@ fn questions(inventory: &Inventory) {
     let _ = inventory.children(b"usr/lib");
 }
 
-/// The error in words, once its place is seen to lie in the image. Memory that is read does not
-/// fail, and neither visitor has an error of its own: those two would be lies.
+/// Returns the text of the error after it asserts that its place is in the image. Reading from memory does not fail,
+/// and neither visitor returns errors, so these two errors are wrong.
 fn said(error: &ReadError, image: &[u8]) -> String {
     let length = image.len() as u64;
     let place = |at: &Place| {
@@ -243,7 +243,7 @@ fn said(error: &ReadError, image: &[u8]) -> String {
         ReadError::Corrupt { at, found, .. } => {
             place(at);
             assert!((at.offset..=length).contains(found));
-            // How far a decoder has come when it sees the damage depends on what it was given.
+            // The place at which a decoder detects damage depends on the chunks of the input.
             return format!("{at:?} is corrupt");
         }
         other => panic!("no error of an image: {other}"),

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What must hold of every reader, whatever the bytes: each function takes hostile input and panics
-//! where a reader panics, holds more memory than it may, contradicts itself, answers otherwise when
-//! the bytes come one at a time, reads what an image does not say, or reports an error without a
-//! place.
+//! The conditions that every reader must fulfil for all bytes: each function takes hostile input, and panics if a
+//! reader panics, exceeds its memory limit, contradicts itself, gives another result when the bytes come one at a time,
+//! returns data that the image does not contain, or reports an error without a place.
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an image says, told as plainly as it can be: all of it in memory, each segment undone in one
-//! go by its format's own decoder, each archive as `init/initramfs.c` of Linux reads it. A reading
-//! that says otherwise is wrong.
+//! The content of an image, read in the simplest way: everything in memory, each segment decompressed at once by the
+//! decoder of its format, each archive parsed as in Linux' `init/initramfs.c`. A different result of the reader is
+//! wrong.
 
 use std::io::Read;
 
@@ -11,13 +11,13 @@ use ostree_kernel::initramfs::{Compression, Device, Entry, Segment};
 #[derive(Debug, PartialEq)]
 pub struct Told {
     path: Vec<u8>,
-    /// Inode to the device's minor number, in the order of the header.
+    /// From the inode to the device's minor number, in the order of the header.
     fields: [u32; 11],
     data: Vec<u8>,
 }
 
 impl Told {
-    /// As the reader shows it.
+    /// Returns the entry as the reader represents it.
     pub fn of(entry: &Entry, data: Vec<u8>) -> Self {
         let Device { major, minor } = entry.dev;
         let Entry {
@@ -41,7 +41,7 @@ impl Told {
     }
 }
 
-/// What the segments of an image say. Panics where they do not decode as they lie.
+/// Returns the content of an image's segments. Panics if they cannot be decoded.
 pub fn told(image: &[u8], segments: &[Segment]) -> Vec<Told> {
     let mut told = Vec::new();
     for segment in segments {
@@ -62,7 +62,7 @@ pub fn told(image: &[u8], segments: &[Segment]) -> Vec<Told> {
     told
 }
 
-/// The content of a segment that ends where `packed` does.
+/// Returns the content of a segment that ends with `packed`.
 fn unpack(compression: Compression, mut packed: &[u8]) -> Vec<u8> {
     use liblzma::bufread::XzDecoder;
     use liblzma::stream::Stream;
@@ -99,7 +99,7 @@ fn all(mut decoder: impl Read) -> Vec<u8> {
     content
 }
 
-/// Blocks with their length before them; the magic may come again.
+/// Decodes blocks with a length before each; the magic can be repeated.
 fn lz4(packed: &mut &[u8]) -> Vec<u8> {
     const MAGIC: u32 = 0x184c_2102;
     let mut content = Vec::new();
@@ -115,7 +115,7 @@ fn lz4(packed: &mut &[u8]) -> Vec<u8> {
     content
 }
 
-/// The archives in `bytes`, with NULs between them.
+/// Parses the archives in `bytes`, with NULs between them.
 fn archives(bytes: &[u8], told: &mut Vec<Told>) {
     const HEADER: usize = 110;
     let mut at = 0;
@@ -139,7 +139,7 @@ fn archives(bytes: &[u8], told: &mut Vec<Told>) {
         let name_end = at + HEADER + name_size as usize;
         let start = name_end.next_multiple_of(4);
         let end = start + size as usize;
-        // What is longer than a path can be is cut off there.
+        // A name that is longer than a path can be is truncated.
         let name = &bytes[at + HEADER..name_end.min(at + HEADER + 4096)];
         let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
         let data = bytes[start..end].to_vec();

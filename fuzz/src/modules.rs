@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernel modules, packed and not, and the files that depmod and the kernel's build put beside them.
+//! Kernel modules, compressed and not, and the files that depmod and the kernel's build create.
 
 use ostree_kernel::kernel::modules::{
     Aliases, IndexError, MAX_UNPACKED, Modinfo, ModinfoError, ModuleList, ModuleName, ModulesDep,
@@ -12,7 +12,7 @@ use crate::trickle::Trickle;
 /// An unpacked module, twice while it grows, and the buffers of a decoder.
 const MODULE_MEMORY: usize = 2 * MAX_UNPACKED as usize + (1 << 20);
 
-/// A module file: the first byte says how it is packed.
+/// Reads a module file: the first byte selects the compression.
 pub fn module(bytes: &[u8]) {
     const NAMES: [&[u8]; 4] = [b"m.ko", b"m.ko.xz", b"m.ko.zst", b"m.ko.gz"];
     let Some((which, file)) = bytes.split_first() else {
@@ -93,7 +93,7 @@ pub fn lists(bytes: &[u8]) {
     }
 }
 
-/// What was read is the same when it is written and read again.
+/// Asserts that the data are unchanged after they are written and read again.
 fn dep_again(dep: &ModulesDep) {
     let mut text = Vec::new();
     for (path, needs) in dep.iter() {
@@ -111,7 +111,7 @@ fn dep_again(dep: &ModulesDep) {
     );
 }
 
-/// A pattern without a wildcard serves itself.
+/// Asserts that a pattern without a wildcard serves itself.
 fn resolved(aliases: &Aliases) {
     for (pattern, name) in aliases.iter().take(64) {
         let is_plain = !pattern.iter().any(|byte| b"*?[\\".contains(byte));

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// A key that was thrown away when it had signed the seed `signed`.
+/// The public key of the seed `signed`; the private key is lost.
 static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
     let mut keys = Keyring::default();
     keys.add(include_bytes!("key.asc")).expect("a public key");
@@ -20,12 +20,13 @@ static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
 /// The header that it signed.
 const SIGNED: &str = "c5bfbeb49625afdfe953a73318bd25ecc34ca1c13307a56219e4d65e2fdfb46f";
 
-/// A package; or, where the bytes begin as a header does, a main header without payload: it gets a
-/// lead and a digest that is right, so that what lies behind the digests is reached.
+/// Parses a package, or, if the bytes start like a header, a main header without payload: a lead and a correct digest
+/// are added, so that the code after the digests is reached.
 pub fn package(bytes: &[u8]) {
-    let file = match bytes.starts_with(&[0x8e, 0xad, 0xe8]) {
-        true => with_digest(bytes),
-        false => bytes.to_vec(),
+    let file = if bytes.starts_with(&[0x8e, 0xad, 0xe8]) {
+        with_digest(bytes)
+    } else {
+        bytes.to_vec()
     };
     let keys = &*KEYS;
     // The buffer of the payload, and a header: as bytes, as entries, as values.
@@ -48,7 +49,7 @@ pub fn package(bytes: &[u8]) {
     }
 }
 
-/// The error in words. Memory does not fail, but it may end early.
+/// Returns the text of the error. Reading from memory does not fail, but can end early.
 fn said(error: &PackageError) -> String {
     if let PackageError::Read(error) = error {
         assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
@@ -56,11 +57,11 @@ fn said(error: &PackageError) -> String {
     error.to_string()
 }
 
-/// A lead, a signature header with nothing but the SHA-256 of the main header, that header.
+/// Returns a lead, a signature header with only the SHA-256 of the main header, and that header.
 fn with_digest(main: &[u8]) -> Vec<u8> {
     const SHA256: u32 = 273;
     const STRING: u32 = 6;
-    // What lies behind the header is payload, and belongs to no digest of it.
+    // Bytes after the header are payload, which its digests do not cover.
     let word = |at: usize| {
         main.get(at..at + 4)
             .map(|it| u32::from_be_bytes(it.try_into().expect("4 bytes")) as usize)

@@ -5,7 +5,7 @@ use ostree_kernel::package::rpmdb::{FILES_MAX, Reading, Record, Scope};
 
 use crate::memory::within;
 
-/// A blob of the table `Packages`.
+/// Parses a blob of the table `Packages`.
 pub fn rpmdb(bytes: &[u8]) {
     // Paths repeat their directory, up to a bound; strings are copied once each.
     let most = (1 << 20) + 2 * FILES_MAX + 64 * bytes.len();

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Cursor, Read, Result, Seek, SeekFrom};
 
-/// Bytes, one at a time.
+/// Bytes that are read one at a time.
 pub struct Trickle<'b>(Cursor<&'b [u8]>);
 
 impl<'b> Trickle<'b> {

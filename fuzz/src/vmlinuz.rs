@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernel images: the release inside, whether it is signed, whether it is a UKI.
+//! Kernel images: the release, the signature, and whether it is a UKI.
 
 use std::io::Cursor;
 
@@ -13,14 +13,14 @@ use crate::trickle::Trickle;
 /// lz4's block and its compressed form, a buffer to search.
 const MEMORY: usize = 18 << 20;
 
-/// A kernel image.
+/// Reads a kernel image.
 pub fn vmlinuz(image: &[u8]) {
     let whole = within(MEMORY, || release_from(&mut Cursor::new(image)));
     let slow = within(MEMORY, || release_from(&mut Trickle::new(image)));
     let broken = |it: &Result<_, _>| matches!(it, Err(VmlinuzError::Decode { .. }));
     match (&whole, &slow) {
         (Ok(whole), Ok(slow)) => assert_eq!(whole, slow, "one byte at a time"),
-        // How much a decoder gives before it sees the damage depends on what it was given.
+        // The number of bytes that a decoder returns before it detects damage depends on the chunks of the input.
         _ if broken(&whole) || broken(&slow) => {}
         (Err(whole), Err(slow)) => {
             assert_eq!(said(whole, image), said(slow, image), "one byte at a time")
@@ -57,7 +57,7 @@ pub fn vmlinuz(image: &[u8]) {
     assert_eq!(is_uki_from(&mut Trickle::new(image)).ok(), Some(uki));
 }
 
-/// The error in words, once its place is seen to be one.
+/// Returns the text of the error after it asserts that its place is valid.
 fn said(error: &VmlinuzError, image: &[u8]) -> String {
     let length = image.len() as u64;
     match error {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every seed and its neighbours through its target: cut at every length, each bit of each byte
-//! flipped, each byte all zeros and all ones. And small images with every value at every byte. No
-//! fuzzer is needed for that.
+//! Runs each target on every seed and its neighbours: truncated at every length, each bit of each byte flipped, each
+//! byte all zeros and all ones; and on small images with every value at every byte. Needs no fuzzer.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -10,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use ostree_kernel_fuzz::{TARGETS, is_read, segment_image};
 
-/// A seed and all its neighbours, or all values of a byte: what takes longer hangs. The slowest takes a few seconds.
+/// The time limit for a seed and all its neighbours, or for all values of a byte. The slowest takes a few seconds.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// How many bytes of a seed get neighbours; of longer ones every so many-th.
+/// The number of bytes of a seed that get neighbours; of longer seeds, bytes at equal distances.
 const BYTES: usize = 300;
 
-/// The process at its largest, in KiB: what C code holds is in it.
+/// Upper bound of the resident size, in KiB; it includes memory of C code.
 const RESIDENT_MAX: u64 = 256 << 10;
 
-/// Memory is counted for the whole process: one test at a time.
+/// Memory is counted for the whole process, so only one test runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
@@ -51,8 +50,8 @@ fn seeds_and_their_neighbours() {
     bounded();
 }
 
-/// Two raw images, with sums and without, and a segment of each compression: with every value at
-/// every byte, and cut at every length, each ends in an error or is read as what it says.
+/// Two uncompressed images, with and without sums, and a segment of each compression: with every value at every byte,
+/// and truncated at every length, each ends in an error or is read as its content.
 #[test]
 fn every_change_of_a_small_image() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +94,7 @@ fn every_change_of_a_small_image() {
     bounded();
 }
 
-/// Does `work`, or ends the process when it hangs.
+/// Runs `work`, and ends the process if it hangs.
 fn watched(name: &str, work: impl FnOnce()) {
     let (done, watch) = channel();
     let name = name.to_owned();
@@ -110,7 +109,7 @@ fn watched(name: &str, work: impl FnOnce()) {
     dog.join().expect("the watchdog ends");
 }
 
-/// The seeds of a target, by name.
+/// Returns the seeds of a target, by name.
 fn files(target: &str) -> Vec<(String, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")
@@ -129,7 +128,7 @@ fn files(target: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// The seed itself first.
+/// Returns the seed itself, then its neighbours.
 fn neighbours(seed: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
     let places = || (0..seed.len()).step_by(seed.len().div_ceil(BYTES).max(1));
     let cut = places().map(|length| (format!("cut at {length}"), seed[..length].to_vec()));
@@ -146,7 +145,7 @@ fn neighbours(seed: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
         .chain(changed)
 }
 
-/// Looks at `VmHWM` of this process.
+/// Checks `VmHWM` of this process.
 fn bounded() {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -8,10 +8,10 @@ use crate::initramfs::{Facts, Inventory, Kind, Node};
 /// Bytes of a file in which the kernel looks for the end of a `#!` line (`BINPRM_BUF_SIZE`).
 const LINE: usize = 256;
 
-/// Scripts that the kernel starts one by another before it gives up with `ELOOP` (`exec_binprm`).
+/// The number of nested interpreters at which the kernel gives up with `ELOOP` (`exec_binprm`).
 const SCRIPTS_MAX: usize = 5;
 
-/// Where a name without a slash is looked for: the `PATH` of systemd, and of dracut's scripts.
+/// The directories that are searched for a name without a slash: the `PATH` of systemd and of dracut's scripts.
 const PATH: [&[u8]; 6] = [
     b"usr/local/sbin",
     b"usr/local/bin",
@@ -21,47 +21,46 @@ const PATH: [&[u8]; 6] = [
     b"bin",
 ];
 
-/// Why the kernel does not start a program.
+/// The reason why the kernel does not start a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotRun {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("no such program")]
     Missing,
-    /// A directory, a device.
+    /// A directory or a device.
     #[error("not a regular file")]
     NotAFile,
     /// The mode has no `x`.
     #[error("mode {0:04o}, which is not executable")]
     Mode(u32),
-    /// No bytes.
+    /// The file is empty.
     #[error("an empty file")]
     Empty,
-    /// Neither ELF nor `#!`.
+    /// The file is neither ELF nor a `#!` script.
     #[error("neither an ELF program nor a script with `#!`")]
     Format,
-    /// The interpreter has a problem of its own.
+    /// The kernel cannot start the script's interpreter.
     #[error("a script for {}, {why}", show_name(interpreter))]
     Interpreter {
         /// The interpreter.
         interpreter: Vec<u8>,
-        /// The fault, in words.
+        /// The error of the interpreter.
         why: String,
     },
-    /// The first line is too long.
+    /// The name of the interpreter is too long.
     #[error("a script whose interpreter's name does not end within {LINE} bytes")]
     Long,
-    /// Scripts that are interpreters of scripts.
+    /// Each interpreter is a script itself.
     #[error("a script with more than {SCRIPTS_MAX} nested interpreters")]
     Nested,
 }
 
-/// An interpreter's name; a carriage return in it is shown.
+/// Returns an interpreter's name with escapes: a carriage return is visible.
 fn show_name(name: &[u8]) -> String {
     name.escape_ascii().to_string()
 }
 
-/// Returns the file that is run by that path, or by that name in `PATH`: the first one that is executable,
-/// else the first one.
+/// Returns the file that the path, or the name in `PATH`, runs: the first executable one, else the first one.
 pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &'a Node)> {
     let file = |path: &[u8]| {
         let (path, node) = inventory.resolve(path).ok()?;
@@ -83,10 +82,10 @@ pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &
     first
 }
 
-/// Returns whether the kernel can start the program of that path, or of that name in `PATH`.
+/// Checks that the kernel can start the program with this path, or with this name in `PATH`.
 ///
 /// # Errors
-/// Why not.
+/// Returns the reason if it cannot.
 pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), CannotRun> {
     let mut name = name.to_vec();
     for depth in 0..=SCRIPTS_MAX {
@@ -103,7 +102,7 @@ pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), Cann
             Err(why @ CannotRun::Interpreter { .. }) => return Err(why),
             Err(why) => {
                 let why = match why {
-                    CannotRun::Missing => "which is not inside".to_owned(),
+                    CannotRun::Missing => "which the image does not have".to_owned(),
                     why => format!("which is {why}"),
                 };
                 return Err(CannotRun::Interpreter {
@@ -116,7 +115,7 @@ pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), Cann
     Err(CannotRun::Nested)
 }
 
-/// Returns the interpreter that the kernel starts in place of `node`; `None` where it starts the file itself.
+/// Returns the interpreter that the kernel starts instead of `node`; `None` if it starts the file itself.
 fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<u8>>, CannotRun> {
     if node.kind != Kind::File {
         return Err(CannotRun::NotAFile);
@@ -134,8 +133,8 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
     if !content.is_elf() {
         return Err(CannotRun::Format);
     }
-    // The dynamic linker is opened as a program is: it needs the `x` too. That it is missing is found with
-    // the libraries.
+    // The kernel opens the dynamic linker as a program, so the linker needs the `x` too. The check of the
+    // libraries reports a missing linker.
     if let Some(Ok(elf)) = facts.elf(inventory, node)
         && let Some(linker) = &elf.interpreter
         && let Ok((_, node)) = inventory.resolve(linker)
@@ -149,7 +148,7 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
     Ok(None)
 }
 
-/// Returns the interpreter of a `#!` line, as `load_script` cuts it out. A carriage return is a part of the
+/// Returns the interpreter of a `#!` line, by the rules of `load_script`. A carriage return is a part of the
 /// name.
 fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -167,7 +166,7 @@ fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
     }
 }
 
-/// Returns what `why` says of the file at `path`, in words for a report.
+/// Returns the sentence of a report for the error `why` of the file at `path`.
 pub fn said(path: &[u8], why: &CannotRun) -> String {
     match why {
         CannotRun::Missing => "no such program".to_owned(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `Condition…=` and `Assert…=` of units, as far as an image decides them.
+//! `Condition…=` and `Assert…=` of units, if the files of an image decide them.
 
 use std::cell::Cell;
 
@@ -7,12 +7,12 @@ use super::names::basename;
 use super::names::expand;
 use crate::initramfs::{Content, Inventory, Kind, Node};
 
-/// Directories whose content is made at run time, or that are mount points.
+/// Directories that are mount points or get their content at run time.
 const VOLATILE: [&[u8]; 8] = [
     b"dev", b"proc", b"run", b"sys", b"sysroot", b"tmp", b"var", b"mnt",
 ];
 
-/// Directories of texts by which files are made.
+/// Directories of text files that can create files at boot.
 const MAKERS: [&[u8]; 4] = [
     b"/dracut/",
     b"/system-generators/",
@@ -20,7 +20,7 @@ const MAKERS: [&[u8]; 4] = [
     b"/tmpfiles.d/",
 ];
 
-/// Limit of searches of the image's texts for the name of a file.
+/// The maximum number of searches of the image's text files for a file name.
 const SEARCHES_MAX: u32 = 64;
 
 /// A condition.
@@ -31,15 +31,15 @@ pub struct Condition {
     /// The value, without `|` and `!`; `None` where it is known only at run time.
     parameter: Option<Vec<u8>>,
     negated: bool,
-    /// Whether one of those with `|` is enough.
+    /// With `|`: the unit starts if one such condition holds.
     triggers: bool,
     /// The line.
     pub(super) text: String,
-    /// The file that has it.
+    /// The file that contains the line.
     pub(super) path: Vec<u8>,
 }
 
-/// A line of the text, parsed.
+/// A parsed line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
     /// An empty value removes the conditions before it.
@@ -94,7 +94,7 @@ fn is_volatile(path: &[u8]) -> bool {
 /// The conditions of one image.
 pub(super) struct Conditions<'a> {
     inventory: &'a Inventory,
-    /// The searches of texts that are left; at zero a condition is undecided.
+    /// The remaining searches of text files; at zero a condition is undecided.
     searches: Cell<u32>,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Returns the condition by which a unit is not started, if the image decides that.
+    /// Returns the condition that stops the start of a unit, if the image decides it.
     pub(super) fn false_one<'c>(&self, conditions: &'c [Condition]) -> Option<&'c Condition> {
         let is_false = |it: &&Condition| self.holds(it) == Some(false);
         let mut plain = conditions.iter().filter(|it| !it.triggers);
@@ -119,7 +119,7 @@ impl<'a> Conditions<'a> {
         triggers.next().filter(|_| all_false)
     }
 
-    /// Whether it holds; `None` where the image does not decide it.
+    /// Returns whether the condition holds; `None` if the image does not decide it.
     fn holds(&self, condition: &Condition) -> Option<bool> {
         let path = condition.parameter.as_deref()?;
         if !path.starts_with(b"/") {
@@ -127,29 +127,34 @@ impl<'a> Conditions<'a> {
         }
         let inventory = self.inventory;
         let node = inventory.resolve(path).ok().map(|(_, node)| node);
-        let is = |fits: &dyn Fn(&Node) -> bool| node.is_some_and(fits);
+        let node_is = |fits: &dyn Fn(&Node) -> bool| node.is_some_and(fits);
         let is_true = match condition.kind.as_slice() {
             b"PathExists" => node.is_some(),
-            b"PathIsDirectory" => is(&|node| node.kind == Kind::Directory),
+            b"PathIsDirectory" => node_is(&|node| node.kind == Kind::Directory),
             b"PathIsSymbolicLink" => {
                 let link = inventory.resolve_link(path);
                 link.is_ok_and(|(_, node)| node.kind == Kind::Symlink)
             }
-            b"FileNotEmpty" => is(&|node| inventory.content(node).is_some_and(|it| it.size > 0)),
-            b"FileIsExecutable" => is(&|node| node.kind == Kind::File && node.mode & 0o111 != 0),
+            b"FileNotEmpty" => {
+                node_is(&|node| inventory.content(node).is_some_and(|it| it.size > 0))
+            }
+            b"FileIsExecutable" => {
+                node_is(&|node| node.kind == Kind::File && node.mode & 0o111 != 0)
+            }
             b"DirectoryNotEmpty" => !inventory.children(path).is_empty(),
             _ => return None,
         };
-        let changes = match is_true {
-            // Nothing removes a file of the image but from these.
-            true => is_volatile(path),
-            false => self.may_appear(path),
+        let changes = if is_true {
+            // Only files in these directories can disappear during the boot.
+            is_volatile(path)
+        } else {
+            self.may_appear(path)
         };
         (!changes).then_some(is_true != condition.negated)
     }
 
-    /// Whether something may make the file before the unit starts: dracut's own state, and what a script
-    /// or rule inside names.
+    /// Returns whether the file may appear before the unit starts: dracut's own state, and a file that a script
+    /// or rule in the image names.
     fn may_appear(&self, path: &[u8]) -> bool {
         if is_volatile(path) || contains(path, b"dracut") {
             return true;

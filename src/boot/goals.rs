@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands without which no root comes up, and the units that they need.
+//! The commands that every boot must run, and the units that they need.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use super::transaction::{Boot, Reach};
 use super::unit::Command;
 use crate::initramfs::{Facts, Inventory};
 
-/// A command without which no root comes up.
+/// A command that every boot must run.
 #[derive(Debug)]
 pub struct Goal {
     is_command: fn(&Command) -> bool,
-    /// The unit that has it in systemd, ostree or bootc.
+    /// The unit with the command in systemd, ostree or bootc.
     pub unit: &'static str,
-    /// Its name and purpose, for a sentence.
+    /// Its name and purpose, as a part of a message.
     pub what: &'static str,
 }
 
@@ -56,20 +56,20 @@ pub enum RootSetup {
     Bootc,
 }
 
-/// The units that a boot starts, and those that it needs.
+/// The units that a boot starts, and the required ones.
 #[derive(Debug)]
 pub struct Booted {
     /// All units.
     pub boot: Boot,
-    /// The jobs without which the root is not reached.
+    /// The jobs that are required to reach the root.
     pub needed: BTreeSet<usize>,
-    /// The goals that are not reached, and the jobs on the way; `None` where nothing leads to a goal.
+    /// The goals that are not reached, with the jobs on the path to them; `None` if no job leads to a goal.
     pub unmet: Vec<(&'static Goal, Option<BTreeSet<usize>>)>,
 }
 
 impl Booted {
-    /// Follows the units of an initramfs of systemd; `None` where `/init` is something else. `setup` is the program that
-    /// must come to run, besides those that every boot needs.
+    /// Follows the units of an initramfs of systemd; `None` where `/init` is something else. `setup` is the program
+    /// that must come to run, besides those that every boot needs.
     pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
         if !is_systemd(inventory) {
             return None;

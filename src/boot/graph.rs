@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The boot graph: the files of an initramfs that a boot executes, loads or reads, each with the file that leads to it.
 //!
-//! A name in a script, a udev rule or a unit counts as a use, since a script is not interpreted here. The graph therefore
-//! has too many files rather than too few. Units that generators write are unknown.
+//! A name in a script, a udev rule or a unit counts as a use, since a script is not interpreted here. The graph
+//! therefore has too many files rather than too few. Units that generators write are unknown.
 
 #[cfg(test)]
 mod tests;
@@ -16,22 +16,22 @@ use super::udev::Rules;
 use super::unit::Dependency;
 use crate::initramfs::{Facts, Inventory, Kind};
 
-/// Programs that systemd executes by itself: for the mount of the root, and to make that mount from `root=` of the kernel's
+/// Programs that systemd itself executes: to mount the root, and to create that mount from `root=` of the kernel's
 /// command line.
 pub const BY_SYSTEMD: [&[u8]; 2] = [
     b"usr/bin/mount",
     b"usr/lib/systemd/system-generators/systemd-fstab-generator",
 ];
 
-/// The program by which systemd executes every service since version 255.
+/// The program that executes every service since systemd 255.
 pub const EXECUTOR: &[u8] = b"usr/lib/systemd/systemd-executor";
 
-/// A reason for which a boot comes from one file to another.
+/// The reason why a boot uses a file after another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
     /// The kernel executes it as PID 1.
     First,
-    /// The kernel executes or loads it when a driver or device asks.
+    /// The kernel executes or loads it at the request of a driver or device.
     Kernel,
     /// A symbolic link to the file.
     Link,
@@ -43,21 +43,21 @@ pub enum Why {
     Library,
     /// A library that a program opens by `dlopen`.
     Opens,
-    /// A unit that another one refers to.
+    /// A unit that another unit references.
     Unit(Dependency),
     /// A drop-in of a unit.
     DropIn,
     /// A command of a unit; the setting.
     Command(&'static str),
-    /// A program that systemd executes by itself.
+    /// A program that systemd itself executes.
     Executes,
     /// A file that a program reads.
     Reads,
     /// A unit that a generator, a rule or a script names.
     Starts,
-    /// A word in a text.
+    /// A name in a text.
     Names,
-    /// It lies in a directory of which a program uses files by their names.
+    /// It is in a directory whose files a program uses by name.
     Directory,
 }
 
@@ -87,17 +87,17 @@ impl fmt::Display for Why {
 /// A file of the graph.
 #[derive(Debug)]
 pub struct Step<'a> {
-    /// Its path, without links in it.
+    /// Its path, without links.
     pub path: &'a [u8],
-    /// The step that leads to it.
+    /// The step before it.
     pub from: Option<usize>,
     /// The reason.
     pub why: Why,
-    /// Whether the root is not reached without it.
+    /// Whether it is required to reach the root.
     pub is_needed: bool,
 }
 
-/// The files that a boot comes to.
+/// The files that a boot uses.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
     steps: Vec<Step<'a>>,
@@ -105,7 +105,7 @@ pub struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// Follows a boot. `booted` are the units, where `/init` is systemd.
+    /// Follows a boot. `booted` contains the units, if `/init` is systemd.
     pub fn new(
         inventory: &'a Inventory,
         facts: &'a Facts,
@@ -115,12 +115,12 @@ impl<'a> Graph<'a> {
         walk::walk(inventory, facts, booted, rules)
     }
 
-    /// All steps; each comes after the one that leads to it.
+    /// Returns all steps; each follows the one that leads to it.
     pub fn steps(&self) -> &[Step<'a>] {
         &self.steps
     }
 
-    /// Adds modules and firmware, which the kernel uses where the hardware has a use for them.
+    /// Adds modules and firmware, which the kernel uses if the hardware needs them.
     pub fn add_kernel_files(&mut self, inventory: &'a Inventory) {
         for (path, node) in inventory.nodes() {
             let is_data = within(path, b"lib/modules/") || within(path, b"lib/firmware/");
@@ -136,24 +136,20 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Whether a boot comes to the file of this path, which has no link in it.
+    /// Returns whether a boot uses the file at this path, which contains no link.
     pub fn has(&self, path: &[u8]) -> bool {
         self.by_path.contains_key(path)
     }
 
-    /// Whether something names the file: it does not only lie in a directory of such files.
+    /// Returns whether something names the file, so that it is not only in a directory of such files.
     pub fn names(&self, path: &[u8]) -> bool {
-        let mut at = self.by_path.get(path).copied();
-        while let Some(step) = at.map(|at| &self.steps[at]) {
-            if step.why != Why::Link {
-                return step.why != Why::Directory;
-            }
-            at = step.from;
-        }
-        false
+        let way = self.way_to(path);
+        let mut why = way.iter().rev().map(|step| step.why);
+        why.find(|why| *why != Why::Link)
+            .is_some_and(|why| why != Why::Directory)
     }
 
-    /// The steps from PID 1 to the file of this path; empty where a boot does not come to it.
+    /// Returns the steps from PID 1 to the file at this path; empty if a boot does not use it.
     pub fn way_to(&self, path: &[u8]) -> Vec<&Step<'a>> {
         let mut way = Vec::new();
         let mut at = self.by_path.get(path).copied();

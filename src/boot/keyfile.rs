@@ -4,23 +4,23 @@
 
 use std::collections::BTreeMap;
 
-/// Lines that are read.
+/// The maximum number of lines.
 const LINES_MAX: usize = 10_000;
 
 /// Groups, keys and values; a later line replaces an earlier one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyFile(BTreeMap<(String, String), String>);
 
-/// Why GLib reads nothing of a file.
+/// The reason why GLib rejects a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
-    /// A line outside of a group.
-    #[error("line {0} stands before the first [group]")]
+    /// A line before the first group.
+    #[error("line {0} is before the first [group]")]
     NoGroup(usize),
-    /// A line that is nothing.
+    /// A line with an invalid syntax.
     #[error("line {0} is neither a [group], nor key=value, nor a comment")]
     Line(usize),
-    /// Bytes that are no text.
+    /// The file is not UTF-8.
     #[error("it is not UTF-8")]
     Encoding,
     /// A limit of this reader.
@@ -29,10 +29,10 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
-    /// Merges what a file says.
+    /// Adds the keys of a file.
     ///
     /// # Errors
-    /// When GLib would read nothing of it.
+    /// Returns an error if GLib rejects the file.
     pub fn add(&mut self, text: &[u8]) -> Result<(), KeyFileError> {
         let text = std::str::from_utf8(text).map_err(|_| KeyFileError::Encoding)?;
         let mut group = None;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ld.so.cache`, by which glibc's dynamic linker finds libraries. It does not read `ld.so.conf`, from
-//! which ldconfig makes the cache.
+//! Parses `ld.so.cache`, with which glibc's dynamic linker finds libraries. The linker does not read `ld.so.conf`, from
+//! which ldconfig creates the cache.
 //!
-//! Bytes in, values out; no number in the cache is believed.
+//! Numbers in the cache are checked against its size.
 
 use std::collections::HashMap;
 
-/// Name to paths, in the order of the cache; `None` when it is no cache that can be read.
+/// Returns the paths of each name, in the order of the cache; `None` if it cannot be parsed.
 pub(super) fn cache(bytes: &[u8], big: bool) -> Option<HashMap<Vec<u8>, Vec<Vec<u8>>>> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;
     const ENTRY: usize = 24;
-    // The old format may stand before it.
+    // The cache in the old format can precede it.
     let start = bytes.windows(MAGIC.len()).position(|it| it == MAGIC)?;
     let bytes = &bytes[start..];
     let number = |at: usize| {

@@ -1,34 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds libraries in an initramfs as glibc's dynamic linker would.
+//! Finds libraries in an initramfs as glibc's dynamic linker does.
 //!
-//! It follows `elf/dl-load.c`: breadth first, a name or soname that is loaded already counts,
-//! RPATH of the object that asks and of those that loaded it (unless it has a RUNPATH), RUNPATH of
-//! the object that asks, `ld.so.cache`, the default directories with `glibc-hwcaps`. It must not
-//! judge what is missing.
+//! It follows `elf/dl-load.c`: breadth first; a name or soname that is loaded already counts; then RPATH of the
+//! requiring object and of its parents (unless it has a RUNPATH), RUNPATH of the requiring object, `ld.so.cache`, the
+//! default directories with `glibc-hwcaps`. Must not judge missing libraries.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::ld_cache::cache;
 use super::names::basename;
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
-/// The most objects that one program may load; systemd loads about 30.
+/// Upper bound of objects that a program loads; systemd loads about 30.
 const OBJECTS_MAX: usize = 2048;
 
-/// Symbols that are compared for all programs together; those of a generic image have about 2 million.
-const SYMBOLS_MAX: usize = 64 << 20;
-
-/// A library that is not there.
+/// A missing library.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
-    /// The name that is asked for.
+    /// The required name.
     pub library: Vec<u8>,
-    /// The path of the object that asks.
+    /// The path of the requiring object.
     pub asked_by: Vec<u8>,
 }
 
-/// A fault of symbols for which the dynamic linker ends a program before it starts.
+/// A fault of symbols that makes the dynamic linker end a program before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unbound {
     /// A library does not define a version of symbols.
@@ -40,19 +36,19 @@ pub enum Unbound {
     },
     /// No object defines a symbol.
     Symbol {
-        /// The path of the object that asks for it.
+        /// The path of the object that requires it.
         object: Vec<u8>,
         /// Its name.
         symbol: Vec<u8>,
     },
 }
 
-/// The result of loading one program.
+/// The result of loading a program.
 #[derive(Debug, Default)]
 pub struct Loaded<'a> {
-    /// Libraries that are not there.
+    /// The missing libraries.
     pub missing: Vec<Missing>,
-    /// The program, its dynamic linker and its libraries, each after the one that asks for it.
+    /// The program, its dynamic linker and its libraries, each after the object that requires it.
     pub objects: Vec<Loading<'a>>,
 }
 
@@ -61,29 +57,29 @@ pub struct Loaded<'a> {
 pub struct Loading<'a> {
     /// Its file.
     pub object: Object<'a>,
-    /// The object that asks for it first, by its number; `None` for the program.
+    /// The number of the first object that requires it; `None` for the program.
     pub parent: Option<usize>,
 }
 
-/// An ELF file that was found.
+/// A found ELF file.
 #[derive(Debug, Clone, Copy)]
 pub struct Object<'a> {
     /// Its path, without links.
     pub path: &'a [u8],
-    /// Number of the entry that carries its data.
+    /// The number of the entry with its data.
     pub entry: u64,
     /// Its dynamic section.
     pub elf: &'a Elf,
 }
 
-/// An object that is loaded, and which one asked for it first.
+/// A loaded object, and the object that required it first.
 struct Link<'a> {
     object: Object<'a>,
     origin: Vec<u8>,
     parent: Option<usize>,
 }
 
-/// The dynamic linker of one machine.
+/// The dynamic linker of a machine.
 pub struct Loader<'a> {
     inventory: &'a Inventory,
     facts: &'a Facts,
@@ -91,11 +87,9 @@ pub struct Loader<'a> {
     cache: Option<HashMap<Vec<u8>, Vec<Vec<u8>>>>,
     default_dirs: Vec<Vec<u8>>,
     known: RefCell<HashMap<Vec<u8>, Option<Object<'a>>>>,
-    /// What is left of [`SYMBOLS_MAX`].
-    symbols_left: Cell<usize>,
 }
 
-/// Directory of libraries and triplet of Debian, by machine number.
+/// The directory of libraries and Debian's triplet, by machine number.
 const MACHINES: [(u16, &str, &str); 6] = [
     (3, "lib", "i386-linux-gnu"),
     (21, "lib64", "powerpc64le-linux-gnu"),
@@ -106,6 +100,18 @@ const MACHINES: [(u16, &str, &str); 6] = [
 ];
 
 impl Loaded<'_> {
+    /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
+    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the
+    /// object that requires it. A missing library is another fault.
+    pub fn unbound(&self) -> Option<(Unbound, &[u8])> {
+        if !self.missing.is_empty() {
+            return None;
+        }
+        let mut objects = self.objects.iter().map(|it| it.object);
+        let version = objects.find_map(|it| Some((self.without_version(&it)?, it.path)));
+        version.or_else(|| self.undefined())
+    }
+
     fn without_version(&self, object: &Object) -> Option<Unbound> {
         let mut required = object.elf.required.iter().filter(|it| !it.is_weak);
         required.find_map(|required| {
@@ -115,12 +121,31 @@ impl Loaded<'_> {
                     || basename(it.path) == required.library
             })?;
             let versions = &library.elf.versions;
-            // ld.so only warns of a library without versions.
+            // ld.so only warns about a library without versions.
             let is_missing = !versions.is_empty() && !versions.contains(&required.version);
             is_missing.then(|| Unbound::Version {
                 library: library.path.to_vec(),
                 version: required.version.clone(),
             })
+        })
+    }
+
+    /// Returns the first undefined symbol of an object that is bound at once; `None` if the symbols of an object are
+    /// unknown.
+    fn undefined(&self) -> Option<(Unbound, &[u8])> {
+        let symbols = self.objects.iter().map(|it| it.object.elf.symbols.as_ref());
+        let symbols = symbols.collect::<Option<Vec<&Symbols>>>()?;
+        let defined = symbols.iter().flat_map(|it| it.defined.iter().copied());
+        let defined: HashSet<u64> = defined.collect();
+        let mut all = self.objects.iter().zip(symbols);
+        all.find_map(|(it, symbols)| {
+            let mut undefined = symbols.undefined().filter(|_| symbols.binds_now);
+            let symbol = undefined.find(|name| !defined.contains(&symbol_hash(name)))?;
+            let fault = Unbound::Symbol {
+                object: it.object.path.to_vec(),
+                symbol: symbol.to_vec(),
+            };
+            Some((fault, it.object.path))
         })
     }
 }
@@ -145,7 +170,6 @@ impl<'a> Loader<'a> {
             cache,
             default_dirs,
             known: RefCell::default(),
-            symbols_left: Cell::new(SYMBOLS_MAX),
         }
     }
 
@@ -202,44 +226,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
-    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the object
-    /// that asks. A missing library is another fault.
-    pub fn unbound(&self, loaded: &Loaded<'a>) -> Option<(Unbound, &'a [u8])> {
-        if !loaded.missing.is_empty() {
-            return None;
-        }
-        let mut objects = loaded.objects.iter().map(|it| it.object);
-        let version = objects.find_map(|it| Some((loaded.without_version(&it)?, it.path)));
-        version.or_else(|| self.undefined(loaded))
-    }
-
-    /// The first undefined symbol of an object that is bound at once; none where the symbols of an object are not known, or
-    /// more symbols were compared than the limit.
-    fn undefined(&self, loaded: &Loaded<'a>) -> Option<(Unbound, &'a [u8])> {
-        let symbols = loaded
-            .objects
-            .iter()
-            .map(|it| it.object.elf.symbols.as_ref());
-        let symbols = symbols.collect::<Option<Vec<&Symbols>>>()?;
-        let count = symbols.iter().map(|it| it.defined.len()).sum();
-        let left = self.symbols_left.get().checked_sub(count)?;
-        self.symbols_left.set(left);
-        let defined = symbols.iter().flat_map(|it| it.defined.iter().copied());
-        let defined: HashSet<u64> = defined.collect();
-        let mut all = loaded.objects.iter().zip(symbols);
-        all.find_map(|(it, symbols)| {
-            let mut undefined = symbols.undefined().filter(|_| symbols.binds_now);
-            let symbol = undefined.find(|name| !defined.contains(&symbol_hash(name)))?;
-            let fault = Unbound::Symbol {
-                object: it.object.path.to_vec(),
-                symbol: symbol.to_vec(),
-            };
-            Some((fault, it.object.path))
-        })
-    }
-
-    /// Finds `name` for the object number `asking`; also the directory where it was found.
+    /// Finds `name` for the object number `asking`; returns it with its directory.
     fn find(&self, name: &[u8], asking: usize, links: &[Link]) -> Option<(Object<'a>, Vec<u8>)> {
         let link = &links[asking];
         if name.contains(&b'/') {
@@ -272,7 +259,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Looks in one directory, and in what it has for better processors.
+    /// Looks in a directory and in its subdirectories for newer processors.
     fn within(&self, dir: &[u8], name: &[u8]) -> Option<(Object<'a>, Vec<u8>)> {
         let join = |dir: &[u8], name: &[u8]| [dir, b"/", name].concat();
         if let Some(object) = self.at(&join(dir, name)) {
@@ -286,7 +273,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// The file for this machine that `path` leads to.
+    /// Returns the file for this machine that `path` leads to.
     fn at(&self, path: &[u8]) -> Option<Object<'a>> {
         if let Some(known) = self.known.borrow().get(path) {
             return *known;
@@ -302,7 +289,7 @@ impl<'a> Loader<'a> {
         found
     }
 
-    /// The directories of a RPATH or RUNPATH.
+    /// Returns the directories of a RPATH or RUNPATH.
     fn dirs(&self, list: Option<&[u8]>, origin: &[u8]) -> Vec<Vec<u8>> {
         let list = list.unwrap_or_default();
         let dirs = list.split(|&byte| byte == b':');
@@ -310,7 +297,7 @@ impl<'a> Loader<'a> {
         dirs.flat_map(|dir| self.expand(dir, origin)).collect()
     }
 
-    /// A path without `$ORIGIN`, `$LIB`, `$PLATFORM`: several where distributions differ.
+    /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM` in a path. Returns several paths, since distributions differ.
     fn expand(&self, path: &[u8], origin: &[u8]) -> Vec<Vec<u8>> {
         if !path.contains(&b'$') {
             return vec![path.to_vec()];
@@ -335,7 +322,7 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// The directory of a path.
+/// Returns the directory of a path.
 fn parent(path: &[u8]) -> &[u8] {
     let slash = path.iter().rposition(|&byte| byte == b'/');
     &path[..slash.unwrap_or(0)]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Follows a boot through the files of an initramfs, from PID 1 to the switch to the real root.
 //!
-//! The rules are those of the programs that run there; each file names the source that it follows. This
-//! room must not judge how bad a fault is. Its invariant: no input makes it panic or takes more than the
-//! limits that each file names.
+//! The rules are those of the programs that run in an initramfs; each file names its source. This room must
+//! not judge the severity of a fault. Its invariant: no input causes a panic or exceeds the limits that each
+//! file names.
 
 mod binfmt;
 mod condition;
@@ -35,19 +35,19 @@ pub use units::Units;
 
 use crate::initramfs::{Facts, Inventory};
 
-/// A boot, followed through one initramfs.
+/// The trace of a boot through one initramfs.
 #[derive(Debug)]
 pub struct Trace<'a> {
-    /// The units; `None` where `/init` is not systemd.
+    /// The units; `None` if `/init` is not systemd.
     pub booted: Option<Booted>,
     /// udev's rules.
     pub rules: Rules,
-    /// All files that the boot comes to.
+    /// All files that the boot uses.
     pub graph: Graph<'a>,
 }
 
 impl<'a> Trace<'a> {
-    /// Follows a boot. `setup` is the program that sets up the root, where it must come to run.
+    /// Follows a boot. `setup` is the program that sets up the root, if it must run.
     pub fn new(inventory: &'a Inventory, facts: &'a Facts, setup: Option<RootSetup>) -> Self {
         let booted = Booted::new(inventory, facts, setup);
         let rules = Rules::new(inventory);
@@ -60,7 +60,7 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// Bytes as text.
+/// Converts bytes to text.
 fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -19,7 +19,7 @@ const TYPES: [&[u8]; 11] = [
     b".scope",
 ];
 
-/// Returns whether systemd takes `name` for the name of a unit.
+/// Returns whether systemd accepts `name` as the name of a unit.
 pub(super) fn is_unit(name: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.@-:\\".contains(byte);
     let stem = TYPES.iter().find_map(|it| name.strip_suffix(*it));
@@ -45,15 +45,15 @@ pub(super) fn template(name: &[u8]) -> Option<Vec<u8>> {
     (at + 1 < stem(name).len()).then(|| [&name[..=at], type_of(name)].concat())
 }
 
-/// Returns the instance, which `%i` stands for.
+/// Returns the instance, the value of `%i`.
 pub(super) fn instance(name: &[u8]) -> &[u8] {
     let stem = stem(name);
     let at = stem.iter().position(|&byte| byte == b'@');
     at.map_or(b"", |at| &stem[at + 1..])
 }
 
-/// Returns the names whose `.d` directories hold drop-ins of `name`: itself, its template, what is left
-/// of it up to each dash, its type.
+/// Returns the names whose `.d` directories contain drop-ins of `name`: the name, its template, its prefixes
+/// up to each dash, and its type.
 pub(super) fn of_drop_ins(name: &[u8]) -> Vec<Vec<u8>> {
     let kind = type_of(name);
     let mut names = vec![name.to_vec()];
@@ -70,8 +70,7 @@ pub(super) fn of_drop_ins(name: &[u8]) -> Vec<Vec<u8>> {
     names
 }
 
-/// Returns what systemd's `%` specifiers in a name or path stand for, as far as that is static. `None`
-/// where it is known only at run time.
+/// Expands systemd's `%` specifiers in a name or path. Returns `None` if a value is known only at run time.
 pub(super) fn expand(text: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.iter();

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Ordering cycles in the jobs of a boot (`transaction_verify_order_one`, v257): systemd removes a job
-//! that is only wanted from the cycle, and refuses the transaction where there is none.
+//! Ordering cycles in the jobs of a boot (`transaction_verify_order_one`, v257): systemd removes an optional
+//! job from the cycle, and refuses the transaction if the cycle has none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::transaction::Boot;
 use super::unit::Dependency;
 
-/// The transactions that are looked at: that of `initrd.target`, and those that commands start.
+/// The maximum number of examined transactions: that of `initrd.target`, and those that commands start.
 const ROOTS_MAX: usize = 16;
 
 /// Jobs that wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cycle {
-    /// The jobs, in no order.
+    /// The jobs, without an order.
     pub jobs: Vec<usize>,
-    /// Those of them that systemd may remove; empty where it refuses the transaction.
+    /// The jobs that systemd may remove; empty if it refuses the transaction.
     pub removable: Vec<usize>,
 }
 
@@ -27,12 +27,12 @@ impl Boot {
             .jobs
             .iter()
             .enumerate()
-            .filter(|it| self.comes_to(it.0))
+            .filter(|it| self.is_reached(it.0))
         {
             let starts = job.1.edges().iter().filter(|it| it.0 == Dependency::Starts);
             roots.extend(starts.map(|it| it.1));
         }
-        let roots = roots.into_iter().filter(|&root| self.comes_to(root));
+        let roots = roots.into_iter().filter(|&root| self.is_reached(root));
         let mut cycles = BTreeSet::new();
         for root in roots.take(ROOTS_MAX) {
             let required = self.with_required(&[root]);
@@ -52,12 +52,12 @@ impl Boot {
         cycles.into_iter().collect()
     }
 
-    /// The jobs that are started together with `root`.
+    /// Returns the jobs that start together with `root`.
     fn transaction(&self, root: usize) -> BTreeSet<usize> {
         let mut all = BTreeSet::new();
         let mut todo = vec![root];
         while let Some(at) = todo.pop() {
-            if self.comes_to(at) && all.insert(at) {
+            if self.is_reached(at) && all.insert(at) {
                 let starts = [Dependency::Requires, Dependency::Wants];
                 let edges = self.jobs[at].edges().iter();
                 todo.extend(edges.filter(|it| starts.contains(&it.0)).map(|it| it.1));
@@ -66,7 +66,7 @@ impl Boot {
         all
     }
 
-    /// For each of these jobs those that it waits for.
+    /// Returns, for each job, the jobs that it waits for.
     fn waits(&self, jobs: &BTreeSet<usize>) -> BTreeMap<usize, Vec<usize>> {
         let mut waits: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &at in jobs {
@@ -87,8 +87,8 @@ impl Boot {
         waits
     }
 
-    /// The sets of jobs that wait for each other: the strongly connected components, by Tarjan's algorithm
-    /// without recursion.
+    /// Returns the sets of jobs that wait for each other: the strongly connected components, by Tarjan's
+    /// algorithm without recursion.
     fn circles(&self, jobs: &BTreeSet<usize>) -> Vec<Vec<usize>> {
         let waits = self.waits(jobs);
         let mut order: BTreeMap<usize, usize> = BTreeMap::new();

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The units that a boot may start: those that `default.target` and the targets of the initramfs lead to, and those that
-//! a generator, a udev rule, a hook or `/init` names.
+//! The units that a boot may start: those that `default.target` and the targets of the initramfs lead to, and those
+//! that a generator, a udev rule, a hook or `/init` names.
 //!
-//! It returns too many rather than too few: every unit that a reached unit names counts, except in settings that order
-//! units or stop them.
+//! The result has too many units rather than too few: every unit that a reached unit names counts, except in settings
+//! that order units or stop them.
 
 use std::collections::HashSet;
 
 use super::names::template;
 use crate::initramfs::{Inventory, Kind};
 
-/// Directories of units; the first one of a name counts.
+/// The directories of units; of files with the same name the first one is used.
 const UNITS: [&[u8]; 4] = [
     b"etc/systemd/system",
     b"run/systemd/system",
@@ -18,7 +18,7 @@ const UNITS: [&[u8]; 4] = [
     b"lib/systemd/system",
 ];
 
-/// Where each boot begins, and what dracut and systemd start by name.
+/// The units at which each boot begins, and those that dracut and systemd start by name.
 const ROOTS: [&[u8]; 4] = [
     b"default.target",
     b"initrd.target",
@@ -26,7 +26,7 @@ const ROOTS: [&[u8]; 4] = [
     b"initrd-switch-root.service",
 ];
 
-/// How names of units end.
+/// The suffixes of units.
 const KINDS: [&[u8]; 8] = [
     b".service",
     b".socket",
@@ -49,7 +49,7 @@ const ORDERING: [&[u8]; 7] = [
     b"#",
 ];
 
-/// Returns the names of the units that a boot may start. `others` are texts, or programs, that start units by their names.
+/// Returns the names of the units that a boot can start. `others` are texts, or programs, that start units by name.
 pub(super) fn units<'a>(
     inventory: &'a Inventory,
     others: impl Iterator<Item = &'a [u8]>,
@@ -86,14 +86,14 @@ pub(super) fn units<'a>(
     reached
 }
 
-/// The units that a unit's text can start.
+/// Returns the units that a unit's text can start.
 fn started(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.filter(|line| !ORDERING.iter().any(|start| line.starts_with(start)));
     lines.flat_map(names)
 }
 
-/// The words that may name units.
+/// Returns the words that can be names of units.
 fn names(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-:\\".contains(byte);
     let words = text.split(move |byte| !is_part(byte));
@@ -127,7 +127,7 @@ fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8]
     Some((path, content.data.as_deref().unwrap_or_default()))
 }
 
-/// Returns whether a unit of that name, or its template, is inside, masked or not.
+/// Returns whether the initramfs has a unit with that name, or its template, masked or not.
 pub fn has_unit(inventory: &Inventory, unit: &[u8]) -> bool {
     let is_in = |name: &[u8]| {
         let mut dirs = UNITS.iter();

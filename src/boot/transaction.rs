@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The jobs of a boot: what systemd starts from `initrd.target` to the switch to the real root
+//! The jobs of a boot: the units that systemd starts from `initrd.target` to the switch to the real root
 //! (`src/core/transaction.c`, v257).
 //!
-//! Units that generators write are unknown: mounts, devices and swaps without a file are taken for good.
+//! The units that generators write are unknown, so a mount, device or swap without a file counts as present.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -16,10 +16,10 @@ use crate::initramfs::{Facts, Inventory};
 /// The unit that systemd starts in an initramfs.
 const ROOT: &[u8] = b"initrd.target";
 
-/// The units that one boot may lead to. Real images have about 100.
+/// The maximum number of units in one boot. Real images have about 100.
 const JOBS_MAX: usize = 10_000;
 
-/// Types of units that generators, udev and systemd itself make.
+/// Types of units that generators, udev and systemd itself create.
 const MADE: [&[u8]; 6] = [
     b".device",
     b".mount",
@@ -29,23 +29,23 @@ const MADE: [&[u8]; 6] = [
     b".automount",
 ];
 
-/// Names of units, and the job that leads to each.
+/// Names of units, and the job that starts each.
 type Todo = VecDeque<(Vec<u8>, Option<(usize, Dependency)>)>;
 
-/// Why a unit does not do its work.
+/// The reason why a unit does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// There is no such unit.
+    /// The unit does not exist.
     NotFound,
-    /// An empty file or a link to `/dev/null` is in its place; the path.
+    /// An empty file or a link to `/dev/null` replaces it; the path.
     Masked(Vec<u8>),
-    /// systemd refuses it; why.
+    /// systemd refuses it; the reason.
     Bad(String),
-    /// A condition is false, so it is not started: the line, and the file that has it.
+    /// A condition is false, so systemd skips it: the line, and the file that contains the line.
     Condition(String, Vec<u8>),
-    /// An assertion is false, so it fails: the line, and the file that has it.
+    /// An assertion is false, so it fails: the line, and the file that contains the line.
     Assert(String, Vec<u8>),
-    /// Its program cannot be executed: the number of the command.
+    /// The kernel cannot execute its program: the number of the command, and the reason.
     Program(usize, CannotRun),
 }
 
@@ -54,7 +54,7 @@ pub enum Fault {
 enum State {
     /// It starts.
     Runs,
-    /// A condition keeps it from starting, which is no failure.
+    /// A condition prevents its start, which is not a failure.
     Skipped,
     /// It fails.
     Fails,
@@ -62,12 +62,12 @@ enum State {
     Unloadable,
 }
 
-/// A unit that a boot leads to.
+/// A unit that a boot starts.
 #[derive(Debug)]
 pub struct Job {
     /// The unit.
     pub unit: Unit,
-    /// The job that leads to it first, and how.
+    /// The first job that starts it, and the kind of the dependency.
     pub from: Option<(usize, Dependency)>,
     /// The fault of the unit itself.
     pub fault: Option<Fault>,
@@ -76,32 +76,32 @@ pub struct Job {
     edges: Vec<(Dependency, usize)>,
 }
 
-/// Whether a boot comes to a command.
+/// Whether a boot runs a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
-    /// By these jobs, the first one first.
+    /// It runs by these jobs, the first one first.
     Runs(Vec<usize>),
-    /// It would by these jobs, and one of them, or what it requires, does not start.
+    /// These jobs lead to it, but one of them, or a unit that one requires, does not start.
     Broken(Vec<usize>),
-    /// Nothing leads to it.
+    /// No job leads to it.
     Never,
 }
 
 impl Job {
-    /// Its dependencies, as jobs.
+    /// Returns its dependencies, as jobs.
     pub(super) fn edges(&self) -> &[(Dependency, usize)] {
         &self.edges
     }
 }
 
-/// All that a boot starts.
+/// The units that a boot starts.
 #[derive(Debug)]
 pub struct Boot {
     /// The jobs; the first one is that of `initrd.target`.
     pub jobs: Vec<Job>,
-    /// The jobs that systemd comes to, by how it came there.
+    /// The jobs that systemd reaches, each with the job before it.
     strict: HashMap<usize, Option<usize>>,
-    /// Whether more units than the limits are there, or text was not kept: then nothing is said to be missing.
+    /// Whether a limit was exceeded or a text was not kept: then no unit is reported as missing.
     pub is_partial: bool,
 }
 
@@ -134,7 +134,7 @@ impl Boot {
         boot
     }
 
-    /// Adds a job for each unit that `initrd.target` leads to, whether or not the units between start.
+    /// Adds a job for each unit that `initrd.target` leads to, even if a unit on the path does not start.
     fn follow(&mut self, units: &Units) {
         let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut todo: Todo = VecDeque::from([(ROOT.to_vec(), None)]);
@@ -158,7 +158,7 @@ impl Boot {
                 self.jobs[from].edges.push((kind, at));
             }
         }
-        // An ordering alone starts no unit: these edges connect jobs that exist.
+        // An order alone starts no unit: these edges connect existing jobs.
         for at in 0..self.jobs.len() {
             let ordered = self.jobs[at].unit.dependencies.iter();
             let ordered = ordered.filter(|(kind, _)| is_order(*kind));
@@ -186,7 +186,7 @@ impl Boot {
         at
     }
 
-    /// Lets a failure reach the units that require the one that fails.
+    /// Propagates each failure to the units that require the failed one.
     fn spread(&mut self) {
         let mut requiring: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, job) in self.jobs.iter().enumerate() {
@@ -214,7 +214,7 @@ impl Boot {
         }
     }
 
-    /// Whether `by` waits for `at`: targets wait for what they start.
+    /// Returns whether `by` waits for `at`: a target waits for the units that it starts.
     fn is_after(&self, by: usize, at: usize) -> bool {
         let (by, at) = (&self.jobs[by], &self.jobs[at]);
         let is_named = |job: &Job, kind, other: &Unit| {
@@ -226,7 +226,7 @@ impl Boot {
             || (is_target(&by.unit) && by.unit.has_defaults() && at.unit.has_defaults())
     }
 
-    /// Whether the target `by` waits for `at`, which it starts, without a line that says so.
+    /// Returns whether the target `by` waits for `at`, which it starts, without an explicit setting.
     pub(super) fn waits_by_default(&self, by: usize, at: usize) -> bool {
         let (target, other) = (&self.jobs[by].unit, &self.jobs[at].unit);
         let mut orders = self.jobs[by].edges.iter();
@@ -238,7 +238,7 @@ impl Boot {
             && !others.any(|it| *it == (Dependency::After, by))
     }
 
-    /// Finds the jobs that systemd comes to.
+    /// Finds the jobs that systemd reaches.
     fn start(&mut self) {
         let Some(root) = self.jobs.first().filter(|it| it.state == State::Runs) else {
             return;
@@ -259,7 +259,7 @@ impl Boot {
         }
     }
 
-    /// Returns whether a boot comes to a command that `is_goal` accepts.
+    /// Returns whether a boot runs a command that `is_goal` accepts.
     pub fn reach(&self, is_goal: &dyn Fn(&Command) -> bool) -> Reach {
         let runs = |job: &Job| {
             let broken = match &job.fault {
@@ -293,7 +293,7 @@ impl Boot {
         path
     }
 
-    /// Returns these jobs and all that they require.
+    /// Returns these jobs and all jobs that they require.
     pub fn with_required(&self, jobs: &[usize]) -> BTreeSet<usize> {
         let mut todo = jobs.to_vec();
         let mut all = BTreeSet::new();
@@ -310,8 +310,8 @@ impl Boot {
         all
     }
 
-    /// Whether systemd comes to the job.
-    pub fn comes_to(&self, job: usize) -> bool {
+    /// Returns whether systemd reaches the job.
+    pub fn is_reached(&self, job: usize) -> bool {
         self.strict.contains_key(&job)
     }
 
@@ -360,12 +360,11 @@ fn fault(
     let mut may_fail = None;
     let fails = commands.find_map(|(number, command)| {
         let fault = Fault::Program(number, cannot(command)?);
-        match command.may_fail {
-            true => {
-                may_fail.get_or_insert(fault);
-                None
-            }
-            false => Some(fault),
+        if command.may_fail {
+            may_fail.get_or_insert(fault);
+            None
+        } else {
+            Some(fault)
         }
     });
     fails.or(may_fail)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! udev's rules, in the order and by the grammar of udev (`src/udev/udev-rules.c`, v257): the file of the
-//! first directory counts, files are sorted by name, a line that does not parse is ignored as a whole.
+//! udev's rules, by the order and grammar of udev (`src/udev/udev-rules.c`, v257): of two files with one name
+//! the first directory's counts, files are sorted by name, and an invalid line is ignored as a whole.
 //!
 //! `run/` is not searched: systemd mounts a tmpfs there.
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::show;
 use crate::initramfs::{Inventory, Kind, ResolveError};
 
-/// Where rules are, the first directory first.
+/// The directories of rules, the first one first.
 const DIRS: [&[u8]; 4] = [
     b"etc/udev/rules.d",
     b"usr/local/lib/udev/rules.d",
@@ -17,7 +17,7 @@ const DIRS: [&[u8]; 4] = [
     b"lib/udev/rules.d",
 ];
 
-/// The tokens that are read of all files. Real images have about 3,000.
+/// The maximum number of tokens of all files. Real images have about 3,000.
 const TOKENS_MAX: usize = 200_000;
 
 /// The longest line (`UDEV_LINE_SIZE`).
@@ -69,7 +69,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether it is this key, and assigns or adds.
+    /// Returns whether the token assigns or adds to `key`.
     pub fn sets(&self, key: &[u8]) -> bool {
         self.key == key && !self.is_match()
     }
@@ -78,14 +78,14 @@ impl Token {
         matches!(self.operator, b"==" | b"!=")
     }
 
-    /// Whether the device of an event fits; `None` where that is not known.
+    /// Returns whether the device of an event matches; `None` if this is unknown.
     fn fits(&self, event: &Event) -> Option<bool> {
         let actual = match (self.key.as_slice(), self.attribute.as_deref()) {
             (b"ACTION", _) => Some("add"),
             (b"SUBSYSTEM", _) => event.subsystem,
             (b"KERNEL", _) => event.kernel,
             (b"ENV", Some(b"DEVTYPE")) => event.kind,
-            // Only the rules of device-mapper set those, for their own devices.
+            // Only the rules of device-mapper set these, for their own devices.
             (b"ENV", Some(name)) if name.starts_with(b"DM_") => event.kernel.map(|_| ""),
             _ => None,
         }?;
@@ -95,7 +95,7 @@ impl Token {
     }
 }
 
-/// A device that appears, as far as it is known.
+/// A new device, with its known properties.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     /// `SUBSYSTEM`.
@@ -109,7 +109,7 @@ pub struct Event {
 /// Matches a pattern of `fnmatch`: `*`, `?`, `[a-z]`.
 fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
-    // Where to go on after the last star.
+    // The position after the last star.
     let mut star = None;
     while n < name.len() {
         let one = match pattern.get(p) {
@@ -138,7 +138,7 @@ fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
     pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
-/// Returns the length of the set at the start of a pattern, if `byte` is in it.
+/// Returns the length of the set at the start of a pattern if the set contains `byte`.
 fn set(pattern: &[u8], byte: u8) -> Option<usize> {
     let end = pattern.iter().position(|&it| it == b']')?;
     let inner = &pattern[1..end];
@@ -161,13 +161,13 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether the device may fit.
+    /// Returns whether the device may match.
     fn may_fit(&self, event: &Event) -> bool {
         let mut matches = self.tokens.iter().filter(|it| it.is_match());
         matches.all(|it| it.fits(event) != Some(false))
     }
 
-    /// Whether the device fits, whatever else it is.
+    /// Returns whether the device matches with all values of its unknown properties.
     fn always_fits(&self, event: &Event) -> bool {
         let decides =
             |it: &&Token| it.is_match() || matches!(it.key.as_slice(), b"PROGRAM" | b"IMPORT");
@@ -188,7 +188,7 @@ pub struct Rejected {
     pub path: Vec<u8>,
     /// The line's number.
     pub line: usize,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -197,11 +197,11 @@ pub struct Rejected {
 pub struct Rules {
     /// By file.
     files: Vec<Vec<Rule>>,
-    /// The paths of those files, links in them not followed.
+    /// The paths of these files, before links are resolved.
     paths: Vec<Vec<u8>>,
     /// Lines that udev ignores.
     pub rejected: Vec<Rejected>,
-    /// Whether text was not kept, or is more than the limits: then no rule is said to be missing.
+    /// Whether a text was not kept or a limit was exceeded: then no rule is reported as missing.
     pub is_partial: bool,
 }
 
@@ -213,7 +213,7 @@ impl Rules {
             for (name, _) in inventory.children(dir) {
                 if name.ends_with(b".rules") {
                     let path = [dir, b"/", name].concat();
-                    // A link that leads nowhere but to /dev/null is no file for udev.
+                    // udev ignores a dangling link, except a link to /dev/null.
                     if leads_somewhere(inventory, &path) {
                         paths.entry(name).or_insert(path);
                     }
@@ -274,7 +274,7 @@ impl Rules {
         self.paths.push(path.to_vec());
     }
 
-    /// Returns whether an event comes to a rule that `is_goal` accepts; its number in the order of all.
+    /// Returns the number of the first rule that an event reaches and `is_goal` accepts.
     pub fn reach(&self, event: &Event, is_goal: &dyn Fn(&Rule) -> bool) -> Option<(usize, usize)> {
         for (file, rules) in self.files.iter().enumerate() {
             let mut at = 0;
@@ -308,7 +308,7 @@ impl Rules {
     }
 }
 
-/// Whether a link leads to a file, or to `/dev/null`, which masks.
+/// Returns whether a link points to a file, or to `/dev/null`, which masks.
 fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
     match inventory.resolve(path) {
         Ok(_) => true,
@@ -317,7 +317,7 @@ fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
     }
 }
 
-/// The lines that are no comments, joined where one ends in a backslash; with the number of the first.
+/// Returns the lines that are not comments, each with its number; a backslash at the end joins lines.
 fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut lines = Vec::new();
     let mut joined: Option<(usize, Vec<u8>)> = None;
@@ -358,7 +358,7 @@ fn tokens(line: &[u8]) -> Result<Vec<Token>, String> {
         }
         let (token, after) = token(rest).ok_or_else(|| {
             let shown = show(&rest[..rest.len().min(40)]);
-            format!("it is cut, or no KEY=\"value\", at `{shown}`")
+            format!("expected KEY=\"value\" at `{shown}`")
         })?;
         check(&token)?;
         tokens.push(token);
@@ -416,7 +416,7 @@ fn check(token: &Token) -> Result<(), String> {
         return Ok(());
     }
     let known = KEYS.iter().find(|it| it.0 == token.key);
-    let (_, braces) = known.ok_or_else(|| format!("{shown} is no key"))?;
+    let (_, braces) = known.ok_or_else(|| format!("unknown key {shown}"))?;
     match (braces, &token.attribute) {
         (Some(true), None) => Err(format!("{shown} has no attribute")),
         (Some(false), Some(_)) => Err(format!("{shown} has an attribute")),
@@ -446,11 +446,11 @@ mod tests {
         let text = "# KERNEL==\"x\"\n\nACTION==\"add\", \\\n  # more\n ENV{A}!=\"b\\\"c\" RUN{builtin} += \"kmod load\"\n";
         assert_eq!(parse(text), ["ACTION==add ENV!=b\"c RUN+=kmod load"]);
         for (line, why) in [
-            ("ACTION==\"ad", "it is cut"),
-            ("ACTION", "it is cut"),
-            ("ACTION=add", "it is cut"),
-            ("ENV{A=\"b\"", "it is cut"),
-            ("ACTOIN==\"add\"", "ACTOIN is no key"),
+            ("ACTION==\"ad", "expected KEY="),
+            ("ACTION", "expected KEY="),
+            ("ACTION=add", "expected KEY="),
+            ("ENV{A=\"b\"", "expected KEY="),
+            ("ACTOIN==\"add\"", "unknown key ACTOIN"),
             ("ENV==\"add\"", "ENV has no attribute"),
             ("KERNEL{x}==\"add\"", "KERNEL has an attribute"),
         ] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One unit, with its drop-ins merged, and what makes systemd refuse it (`src/core/load-fragment.c`,
-//! `service_verify` and its like; v257).
+//! One unit, merged with its drop-ins, and the reasons for which systemd refuses it
+//! (`src/core/load-fragment.c`, `service_verify` and similar functions; v257).
 
 use std::collections::HashSet;
 
@@ -19,22 +19,22 @@ pub enum Dependency {
     After,
     /// It starts before the other one.
     Before,
-    /// A command of it starts the other one.
+    /// One of its commands starts the other one.
     Starts,
 }
 
 /// The result of loading a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Load {
-    /// It is there.
+    /// The unit exists.
     Loaded,
-    /// There is no file of its name.
+    /// No file with its name exists.
     NotFound,
-    /// An empty file or a link to `/dev/null` is in its place; the path.
+    /// An empty file or a link to `/dev/null` replaces it; the path.
     Masked(Vec<u8>),
-    /// systemd refuses it; why.
+    /// systemd refuses it; the reason.
     Bad(String),
-    /// Its text was not kept, or has more than the limits.
+    /// Its text was not kept, or exceeds the limits.
     Unread,
 }
 
@@ -43,24 +43,24 @@ pub enum Load {
 pub struct Command {
     /// The setting.
     pub key: &'static str,
-    /// The program; `None` where it is known only at run time.
+    /// The program; `None` if it is known only at run time.
     pub program: Option<Vec<u8>>,
-    /// The arguments, in words.
+    /// The arguments, split into words.
     pub arguments: Vec<Vec<u8>>,
     /// Whether a failure counts as success.
     pub may_fail: bool,
-    /// The file that says so.
+    /// The file that contains the command.
     pub path: Vec<u8>,
 }
 
 /// A unit.
 #[derive(Debug)]
 pub struct Unit {
-    /// Its name, aliases followed.
+    /// Its name, with aliases resolved.
     pub name: Vec<u8>,
-    /// Its file, without links in the path; empty where it has none.
+    /// Its file, without links in the path; empty if it has none.
     pub path: Vec<u8>,
-    /// Whether it could be loaded.
+    /// The result of loading it.
     pub load: Load,
     /// The first line that systemd ignores, with the file and the reason.
     pub ignored: Option<(Vec<u8>, usize, &'static str)>,
@@ -113,13 +113,13 @@ impl Unit {
         }
     }
 
-    /// Whether it may be that it is not started at all. That this is an initramfs is no such condition.
+    /// Returns whether a condition may prevent its start. The condition "this is an initramfs" does not count.
     pub fn is_conditional(&self) -> bool {
         let mut all = self.conditions.iter().chain(&self.asserts);
         all.any(|it| !it.text.ends_with("PathExists=/etc/initrd-release"))
     }
 
-    /// Whether systemd adds its default dependencies.
+    /// Returns whether systemd adds its default dependencies.
     pub(super) fn has_defaults(&self) -> bool {
         self.default_dependencies
     }
@@ -130,7 +130,7 @@ impl Unit {
         }
     }
 
-    /// Merges what a file says.
+    /// Merges the settings of a file.
     pub(super) fn apply(&mut self, file: &UnitFile, path: &[u8]) {
         if self.ignored.is_none() {
             self.ignored = file.ignored.map(|(line, why)| (path.to_vec(), line, why));
@@ -225,7 +225,7 @@ impl Unit {
         }
     }
 
-    /// Adds what depends on all files: the refusals of systemd, and default dependencies.
+    /// Adds the results that depend on all files: the refusals of systemd, and the default dependencies.
     pub(super) fn finish(&mut self) {
         if self.load == Load::Loaded
             && let Some(why) = self.refusal()
@@ -327,7 +327,7 @@ fn commands(
                 "{key}={shown} is neither a name nor an absolute path"
             )));
         }
-        // `@` makes the word after the program its name.
+        // With `@`, the word after the program is its name.
         let skip = usize::from(prefix.contains(&b'@'));
         Some(Ok(Command {
             key,
@@ -340,7 +340,7 @@ fn commands(
     commands.collect()
 }
 
-/// The units that a call of systemctl starts.
+/// Returns the units that a call of systemctl starts.
 fn started_by(command: &Command) -> Vec<Vec<u8>> {
     let mut words = systemctl(command);
     let starts = ["start", "isolate", "restart"].map(str::as_bytes);
@@ -348,14 +348,17 @@ fn started_by(command: &Command) -> Vec<Vec<u8>> {
     if !verb.is_some_and(|verb| starts.contains(&verb)) {
         return Vec::new();
     }
-    let name = |word: &[u8]| match is_unit(word) {
-        true => word.to_vec(),
-        false => [word, b".service"].concat(),
+    let name = |word: &[u8]| {
+        if is_unit(word) {
+            word.to_vec()
+        } else {
+            [word, b".service"].concat()
+        }
     };
     words.map(name).filter(|it| is_unit(it)).collect()
 }
 
-/// The words of a call of systemctl that are no options; none for another program.
+/// Returns the words of a call of systemctl that are not options; none for another program.
 fn systemctl(command: &Command) -> impl Iterator<Item = &[u8]> {
     let program = command.program.as_deref().unwrap_or_default();
     let is_systemctl = super::names::basename(program) == b"systemctl";
@@ -364,24 +367,24 @@ fn systemctl(command: &Command) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Command {
-    /// Whether it makes systemd switch to the real root.
+    /// Returns whether it makes systemd switch to the real root.
     pub fn switches_root(&self) -> bool {
         systemctl(self).next() == Some(b"switch-root")
     }
 
-    /// Whether it runs a program of this name.
+    /// Returns whether it runs a program with this name.
     pub fn is_program(&self, name: &[u8]) -> bool {
         let program = self.program.as_deref().unwrap_or_default();
         super::names::basename(program) == name
     }
 
-    /// Whether it runs a program whose path ends in `end`.
+    /// Returns whether it runs a program whose path ends with `end`.
     pub fn has_path(&self, end: &[u8]) -> bool {
         let program = self.program.as_deref();
         program.is_some_and(|program| program.ends_with(end))
     }
 
-    /// Whether it has this argument.
+    /// Returns whether it has this argument.
     pub fn has_argument(&self, argument: &[u8]) -> bool {
         self.arguments.iter().any(|it| it == argument)
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines of a unit file, as systemd's `config_parse` reads them (`src/shared/conf-parser.c`, v257).
 //!
-//! A line without `=`, and an assignment before the first section, are ignored with a warning there. A
+//! systemd ignores a line without `=`, and an assignment before the first section, and logs a warning. A
 //! header without its `]` makes the whole file unusable.
 
 use std::borrow::Cow;
 
-/// The longest line, continuation lines included (`LONG_LINE_MAX`).
+/// The longest line, including continuation lines (`LONG_LINE_MAX`).
 const LINE_MAX: usize = 1 << 20;
 
-/// The assignments that are read of one file. systemd's own units have at most about 60.
+/// The maximum number of assignments in one file. systemd's own units have at most about 60.
 const ASSIGNMENTS_MAX: usize = 20_000;
 
 /// One assignment.
@@ -25,14 +25,14 @@ pub(super) struct Assignment<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct UnitFile<'a> {
     pub(super) assignments: Vec<Assignment<'a>>,
-    /// The first line that systemd ignores, and why.
+    /// The first line that systemd ignores, and the reason.
     pub(super) ignored: Option<(usize, &'static str)>,
 }
 
-/// Why systemd reads nothing of a file.
+/// The reason why systemd rejects a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadFile {
-    /// A header is cut.
+    /// A header has no `]`.
     #[error("line {0} starts a section and has no `]`")]
     Header(usize),
     /// A line is too long.
@@ -46,7 +46,7 @@ pub enum BadFile {
 /// Parses a unit file.
 ///
 /// # Errors
-/// When systemd would read nothing of it.
+/// Returns an error if systemd rejects the file.
 pub(super) fn parse(text: &[u8]) -> Result<UnitFile<'_>, BadFile> {
     let mut file = UnitFile::default();
     let mut section: Option<Vec<u8>> = None;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Units as systemd finds them (`src/basic/unit-file.c`, v257): the search path, masks, aliases, templates,
+//! The units that systemd finds (`src/basic/unit-file.c`, v257): the search path, masks, aliases, templates,
 //! and the directories of drop-ins and dependencies.
 //!
-//! `run/` is not searched: systemd mounts a tmpfs there before it loads units. What generators write is
-//! therefore unknown.
+//! `run/` is not searched: systemd mounts a tmpfs there before it loads units. Units that generators write
+//! are therefore unknown.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +13,7 @@ use super::unit::{Dependency, Load, Unit};
 use super::unit_file;
 use crate::initramfs::{Inventory, Kind, Node, ResolveError};
 
-/// Where units are, the first directory first.
+/// The directories of units, the first one first.
 const DIRS: [&[u8]; 6] = [
     b"etc/systemd/system.control",
     b"etc/systemd/system",
@@ -23,33 +23,33 @@ const DIRS: [&[u8]; 6] = [
     b"lib/systemd/system",
 ];
 
-/// The dependencies of all units that are read. Real images have about 1,000.
+/// The maximum number of dependencies of all units. Real images have about 1,000.
 const EDGES_MAX: usize = 1 << 16;
 
-/// Aliases that are followed for one name.
+/// The maximum length of a chain of aliases.
 const ALIASES_MAX: usize = 16;
 
-/// A place of a unit's name.
+/// The location of a unit.
 #[derive(Debug, Clone)]
 enum Place {
-    /// A file, by its path without links in it.
+    /// A file; its path without links.
     File(Vec<u8>),
-    /// A link to another name.
+    /// A link to a unit with another name.
     Alias(Vec<u8>),
-    /// An empty file, or a link to `/dev/null`; its own path.
+    /// An empty file, or a link to `/dev/null`; the path of the mask.
     Mask(Vec<u8>),
 }
 
 /// The units of an initramfs.
 pub struct Units<'a> {
     inventory: &'a Inventory,
-    /// The first place of each name.
+    /// The first location of each name.
     places: HashMap<Vec<u8>, Place>,
-    /// Files of a name in later directories, which the first place hides.
+    /// Files in later directories that the first location hides.
     hidden: HashMap<Vec<u8>, Vec<u8>>,
     /// The aliases of a name.
     aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
-    /// Directories beside the units, by their names: `x.service.d`, `x.target.wants`.
+    /// Directories next to the units, by their names: `x.service.d`, `x.target.wants`.
     beside: HashMap<Vec<u8>, Vec<Vec<u8>>>,
     edges_left: Cell<usize>,
 }
@@ -109,7 +109,7 @@ impl<'a> Units<'a> {
             Err(ResolveError::NotFound { missing, .. }) if missing == b"dev/null" => {
                 return Some(Place::Mask(path.to_vec()));
             }
-            // systemd takes the name of a target that is not there for an alias.
+            // systemd treats the name of a missing target as an alias.
             Err(_) => {
                 let other = basename(&node.target);
                 let is_alias = is_unit(other) && other != name && type_of(other) == type_of(name);
@@ -124,13 +124,14 @@ impl<'a> Units<'a> {
         }
         let other = basename(real);
         let is_listed = real != other && dirs.contains(&&real[..real.len() - other.len() - 1]);
-        Some(match is_listed && other != name && is_unit(other) {
-            true => Place::Alias(other.to_vec()),
-            false => Place::File(real.to_vec()),
+        Some(if is_listed && other != name && is_unit(other) {
+            Place::Alias(other.to_vec())
+        } else {
+            Place::File(real.to_vec())
         })
     }
 
-    /// Whether systemd takes a file for a mask.
+    /// Returns whether systemd treats a file as a mask.
     fn is_null(&self, node: &Node) -> bool {
         match node.kind {
             Kind::CharDevice | Kind::BlockDevice => true,
@@ -139,7 +140,7 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// Returns the name by which systemd knows the unit `name`: an alias is followed.
+    /// Returns the name of the unit after its aliases are resolved.
     fn id(&self, name: &[u8]) -> (Vec<u8>, Option<&Place>) {
         let mut id = name.to_vec();
         for _ in 0..ALIASES_MAX {
@@ -150,12 +151,11 @@ impl<'a> Units<'a> {
                 Some(Place::Alias(other)) => {
                     let instance = super::names::instance(&id);
                     let open = !instance.is_empty() && super::names::stem(other).ends_with(b"@");
-                    id = match open {
-                        true => {
-                            let stem = super::names::stem(other);
-                            [stem, instance, type_of(other)].concat()
-                        }
-                        false => other.clone(),
+                    id = if open {
+                        let stem = super::names::stem(other);
+                        [stem, instance, type_of(other)].concat()
+                    } else {
+                        other.clone()
                     };
                 }
                 place => return (id, place),
@@ -172,7 +172,7 @@ impl<'a> Units<'a> {
             Some(Place::File(path)) => self.read(&mut unit, path, true),
             Some(Place::Mask(path)) => {
                 unit.load = Load::Masked(path.clone());
-                // The file that the mask hides says what the boot loses.
+                // The hidden file shows what the boot loses.
                 if let Some(hidden) = self.hidden.get(&id) {
                     self.read(&mut unit, hidden, true);
                 }
@@ -210,14 +210,14 @@ impl<'a> Units<'a> {
         unit
     }
 
-    /// The unit's name, and its aliases.
+    /// Returns the unit's name and its aliases.
     fn names(&self, id: &[u8]) -> Vec<Vec<u8>> {
         let mut names = vec![id.to_vec()];
         names.extend(self.aliases.get(id).into_iter().flatten().cloned());
         names
     }
 
-    /// The files of the directories `NAME` + `end`, by their names; the first of a name counts.
+    /// Returns the files of the directories `NAME` + `end`, by their names; of two with one name the first counts.
     fn beside(&self, names: &[Vec<u8>], end: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut found = BTreeMap::new();
         for name in names.iter().flat_map(|name| of_drop_ins(name)) {
@@ -232,7 +232,7 @@ impl<'a> Units<'a> {
         found
     }
 
-    /// Whether a link or file masks what has its name in a later directory.
+    /// Returns whether a link or file masks its name in a later directory.
     fn is_mask(&self, path: &[u8]) -> bool {
         match self.inventory.resolve(path) {
             Ok((_, node)) => self.is_null(node),
@@ -241,7 +241,7 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// Adds what a file says to the unit. A drop-in that cannot be read is ignored by systemd.
+    /// Adds the settings of a file to the unit. systemd ignores an unreadable drop-in.
     fn read(&self, unit: &mut Unit, path: &[u8], is_fragment: bool) {
         let node = self.inventory.resolve(path).ok();
         let content = node.and_then(|(_, node)| self.inventory.content(node));
@@ -267,7 +267,7 @@ impl<'a> Units<'a> {
     }
 }
 
-/// Whether a directory's name is that of a unit or a type, and an ending.
+/// Returns whether a directory's name is a unit or a type plus a suffix.
 fn is_beside(name: &[u8]) -> bool {
     let mut ends = [b".d".as_slice(), b".wants", b".requires", b".upholds"].into_iter();
     ends.any(|end| name.ends_with(end))

@@ -17,7 +17,7 @@ pub(super) const INSTALL: Remedy = Remedy::ThenRebuild(
     "install the sub-package of the kernel that has it (kernel-modules-core, kernel-modules, kernel-modules-extra)",
 );
 
-/// What the initramfs and its kernel can do.
+/// The drivers that the initramfs and its kernel have.
 pub(super) struct Able<'a> {
     pub(super) inside: BTreeSet<ModuleName>,
     pub(super) modprobe: Modprobe<'a>,
@@ -62,7 +62,7 @@ impl<'a> Able<'a> {
         self.inside.contains(name) || self.builtin.contains(name)
     }
 
-    /// Whether the kernel was built with it as a module. Modules from elsewhere are in no list.
+    /// Returns whether the kernel was built with it as a module. Modules from elsewhere are in no list.
     pub(super) fn exists(&self, name: &ModuleName) -> bool {
         match &self.order {
             Some(order) => order.contains(name),
@@ -70,14 +70,14 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Whether its file is on disk; true where there is no tree.
+    /// Returns whether its file is on disk; `true` without a tree.
     pub(super) fn is_on_disk(&self, name: &ModuleName) -> bool {
         self.on_disk
             .as_ref()
             .is_none_or(|names| names.contains(name))
     }
 
-    /// Whether this kernel has it as a module, wherever it comes from.
+    /// Returns whether this kernel has it as a module, of any origin.
     pub(super) fn is_anywhere(&self, name: &ModuleName) -> bool {
         self.exists(name) || self.is_on_disk(name)
     }
@@ -92,13 +92,13 @@ impl<'a> Able<'a> {
             })
     }
 
-    /// Whether it is there, and nothing blocks it.
+    /// Returns whether it is available and not blocked.
     pub(super) fn has_named(&self, name: &str) -> bool {
         let loads = |name| self.has(&name) && self.why_blocked(&name).is_none();
         ModuleName::new(name.as_bytes()).is_some_and(loads)
     }
 
-    /// Whether a driver that is there serves an alias, and nothing blocks it.
+    /// Returns whether an available driver has this alias and is not blocked.
     pub(super) fn serves(&self, alias: &str) -> bool {
         let serve = self.modprobe.serving(alias.as_bytes());
         serve
@@ -107,13 +107,14 @@ impl<'a> Able<'a> {
     }
 
     pub(super) fn why_blocked(&self, name: &ModuleName) -> Option<String> {
-        match self.builtin.contains(name) {
-            true => None,
-            false => self.modprobe.why_not(name, &self.builtin),
+        if self.builtin.contains(name) {
+            None
+        } else {
+            self.modprobe.why_not(name, &self.builtin)
         }
     }
 
-    /// Where drivers are that are not inside, and how they come there.
+    /// Returns where missing drivers are, and the remedy.
     pub(super) fn where_are(&self, names: &[&str]) -> (&'static str, Remedy) {
         let names = names.iter();
         let names: Vec<_> = names
@@ -122,18 +123,18 @@ impl<'a> Able<'a> {
         if self.on_disk.is_none() || names.iter().any(|name| self.is_on_disk(name)) {
             ("neither inside nor built in", ADD)
         } else if names.iter().any(|name| self.exists(name)) {
-            ("a module of this kernel that is not on disk", INSTALL)
+            ("a module of this kernel, but not on disk", INSTALL)
         } else {
             let take =
-                "take a kernel that has it, or install the module that was built for this one";
+                "use a kernel that has it, or install the module that was built for this kernel";
             (
-                "neither inside nor built in, and no module of this kernel",
+                "neither inside nor built in, and not a module of this kernel",
                 Remedy::from(take),
             )
         }
     }
 
-    /// Of the first of the drivers that are there, what blocks it.
+    /// Returns why the first available driver is blocked.
     pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| {
             let driver = ModuleName::new(name.as_bytes())?;

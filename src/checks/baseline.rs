@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an earlier initramfs had, as far as a later one is compared with it: taken from the base
-//! before anything changes, or from a file that the user names.
+//! Facts about an earlier initramfs, for the comparison with a later one: the base's before anything changes, or a file
+//! of the user.
 //!
-//! It must not judge. It is small: names only.
+//! Must not judge. It is small, since it contains only names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,42 +11,42 @@ use serde::{Deserialize, Serialize};
 use crate::initramfs::{Inventory, Kind};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
-/// What an earlier initramfs and its kernel had.
+/// Facts about an earlier initramfs and its kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Size of the file in bytes.
     pub size: u64,
-    /// Bytes of all files inside, unpacked.
+    /// Bytes of all unpacked files.
     #[serde(default)]
     pub unpacked: u64,
-    /// The drivers inside, and the path of each relative to its kernel's directory.
+    /// The included drivers, with their paths relative to the kernel's directory.
     pub drivers: BTreeMap<ModuleName, Vec<u8>>,
-    /// The drivers that were built in, likewise.
+    /// The built-in drivers, likewise.
     pub builtin: BTreeMap<ModuleName, Vec<u8>>,
     /// dracut's modules.
     pub dracut_modules: Vec<String>,
     /// dracut's version.
     pub dracut_version: Option<String>,
-    /// Names of systemd's units inside.
+    /// The names of systemd's units.
     pub units: BTreeSet<String>,
-    /// Names of programs inside.
+    /// The names of programs.
     #[serde(default)]
     pub programs: BTreeSet<String>,
-    /// Firmware inside, relative to `usr/lib/firmware`, without the suffix of a compression.
+    /// Firmware files, relative to `usr/lib/firmware`, without the suffix of a compression.
     pub firmware: BTreeSet<Vec<u8>>,
-    /// Whether `vmlinuz` was signed; `None` where there was none, or it could not be told.
+    /// Whether `vmlinuz` was signed; `None` if there was none, or if it could not be read.
     pub signed: Option<bool>,
-    /// Out-of-tree modules that the kernel had on disk.
+    /// Out-of-tree modules of the kernel on disk.
     pub kmods: BTreeSet<ModuleName>,
-    /// Whether bootc's own program set the root up, and not ostree's.
+    /// Whether bootc's program sets up the root, not ostree's.
     pub bootc_root: bool,
-    /// Microcode and ACPI tables, which the kernel reads before it unpacks the initramfs.
+    /// Early microcode and ACPI tables, which the kernel reads before it unpacks the initramfs.
     #[serde(default)]
     pub early: BTreeSet<String>,
 }
 
 impl Baseline {
-    /// The drivers inside and built in.
+    /// Returns the included and the built-in drivers.
     pub fn all_drivers(&self) -> BTreeSet<ModuleName> {
         self.drivers
             .keys()
@@ -55,7 +55,7 @@ impl Baseline {
             .collect()
     }
 
-    /// What an image has; what is outside of it stays empty.
+    /// Reads the facts from an image; facts from outside the image stay empty.
     pub fn of(inventory: &Inventory, size: u64) -> Self {
         let mut baseline = Self {
             size,
@@ -86,7 +86,7 @@ impl Baseline {
         baseline
     }
 
-    /// Firmware that this had and an image has not.
+    /// Returns the firmware that an image lacks in comparison.
     pub fn lost_firmware(&self, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
         self.firmware
             .difference(&firmware(inventory))
@@ -95,7 +95,7 @@ impl Baseline {
     }
 }
 
-/// Bytes of all files inside.
+/// Returns the bytes of all unpacked files.
 pub(super) fn unpacked_size(inventory: &Inventory) -> u64 {
     let contents = inventory
         .nodes()
@@ -103,7 +103,7 @@ pub(super) fn unpacked_size(inventory: &Inventory) -> u64 {
     contents.map(|content| u64::from(content.size)).sum()
 }
 
-/// A module's path relative to its kernel's directory.
+/// Returns a module's path relative to its kernel's directory.
 pub(super) fn relative(path: &[u8]) -> Option<&[u8]> {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     let below = below.strip_prefix(b"lib/modules/")?;
@@ -111,7 +111,7 @@ pub(super) fn relative(path: &[u8]) -> Option<&[u8]> {
     Some(&below[slash + 1..])
 }
 
-/// The names of units, wherever they are inside.
+/// Returns the names of units in all directories of units.
 pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
     const KINDS: [&str; 6] = [
         ".service", ".socket", ".target", ".mount", ".path", ".timer",
@@ -132,7 +132,7 @@ pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
     units
 }
 
-/// The names of programs, wherever they are inside.
+/// Returns the names of programs in all directories of programs.
 pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
     let dirs = ["usr/bin", "usr/sbin", "usr/lib/systemd"].iter();
     let files = dirs.flat_map(|dir| inventory.children(dir.as_bytes()));
@@ -142,7 +142,7 @@ pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
         .collect()
 }
 
-/// Firmware files, relative to their directory.
+/// Returns the firmware files, relative to their directory.
 fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let files = inventory.nodes().filter_map(|(path, node)| {
         let below = path.strip_prefix(b"usr/").unwrap_or(path);
@@ -152,7 +152,7 @@ fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     files.collect()
 }
 
-/// The name by which a driver asks for a firmware file.
+/// Returns the name by which a driver requests a firmware file.
 pub fn plain_firmware(path: &[u8]) -> &[u8] {
     let mut suffixes = [b".xz".as_slice(), b".zst"].into_iter();
     suffixes

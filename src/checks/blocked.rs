@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Drivers that modprobe's configuration inside keeps from being loaded, as hardening guides ask for:
+//! Finds drivers that the initramfs's modprobe configuration prevents from being loaded, as hardening guides recommend:
 //! `install erofs /bin/false`, `blacklist usb-storage`.
 //!
-//! The rules are those of libkmod, by which modprobe and udev load modules (`libkmod-module.c`): a
-//! `blacklist` line holds for the module that is asked for, an `install` line also for the modules that
-//! it needs, unless that module has softdeps that resolve to a module. `modprobe -b -n -v` is the judge:
-//! see `tests/it/modprobe.rs`.
+//! The rules are those of libkmod, which modprobe and udev use (`libkmod-module.c`). A `blacklist` line applies to the
+//! requested module; an `install` line also to its dependencies, unless the module has softdeps that resolve to a
+//! module. `tests/it/modprobe.rs` compares the results with `modprobe -b -n -v`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use super::{Answer, Subject, modules, show};
 use crate::initramfs::Inventory;
 use crate::kernel::modules::{Aliases, Conf, ModuleList, ModuleName, ModulesDep};
 
-/// Where the configuration is; the first file of a name counts (modprobe.d(5)).
+/// The directories of the configuration; of files with the same name the first one is read (modprobe.d(5)).
 const DIRS: [&str; 5] = [
     "etc/modprobe.d",
     "run/modprobe.d",
@@ -22,24 +21,24 @@ const DIRS: [&str; 5] = [
     "lib/modprobe.d",
 ];
 
-/// modprobe inside the initramfs.
+/// The behaviour of modprobe in the initramfs.
 pub(super) struct Modprobe<'a> {
     conf: Conf,
-    /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file that says so.
+    /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file of the argument.
     refused: Vec<(ModuleName, &'a str)>,
     dep: Option<&'a ModulesDep>,
-    /// The tree's aliases; a lone image does not keep them.
+    /// The tree's aliases; without a tree they are not known.
     aliases: Option<&'a Aliases>,
     builtin_aliases: Option<&'a Aliases>,
 }
 
 impl<'a> Modprobe<'a> {
-    /// Reads its configuration and its lists.
+    /// Reads the configuration and the lists.
     ///
     /// # Errors
     /// When a list of the tree could not be read.
     pub(super) fn of(subject: &'a Subject, inventory: &Inventory) -> Result<Self, Answer> {
-        let could_not = |why: &String| Answer::CouldNotLook(why.clone());
+        let could_not = |why: &String| Answer::CouldNotRun(why.clone());
         let lists = subject.tree.map(|tree| &tree.lists);
         let aliases = lists.map(|lists| lists.alias.as_ref().map_err(could_not));
         let builtin_aliases = lists.map(|lists| lists.builtin_alias.as_ref().map_err(could_not));
@@ -52,17 +51,17 @@ impl<'a> Modprobe<'a> {
         })
     }
 
-    /// Why it does not load a module that is not built in; `None` if it does.
+    /// Returns why modprobe does not load a module that is not built in; `None` if it does.
     pub(super) fn why_not(&self, name: &ModuleName, builtin: &ModuleList) -> Option<String> {
         let file = self.conf.blacklisted_by(name);
         if let Some(file) = file.or_else(|| self.refused_by(name)) {
             return Some(format!("{file} keeps it from being loaded"));
         }
-        // The kernel asks for a file system by such a name.
+        // The kernel requests the module of a file system by such a name.
         let filesystem = [b"fs_", name.as_bytes()].concat();
         let mut asked = [name.as_bytes(), &filesystem].into_iter();
-        let away = asked.find_map(|asked| self.conf.led_away(asked, name));
-        let away = away.or_else(|| self.devices_led_away(name));
+        let away = asked.find_map(|asked| self.conf.redirected_by(asked, name));
+        let away = away.or_else(|| self.redirected_by_device(name));
         if let Some(file) = away.or_else(|| self.is_replaced(name, builtin)) {
             return Some(format!("{file} keeps it from being loaded"));
         }
@@ -82,14 +81,14 @@ impl<'a> Modprobe<'a> {
         found.map(|(_, file)| *file)
     }
 
-    /// The file by which each device that the driver serves leads elsewhere: `alias virtio:* off`.
-    fn devices_led_away(&self, name: &ModuleName) -> Option<&str> {
-        // The alias of a device has its bus before a colon; others, such as `fs-xfs`, are not udev's.
+    /// Returns the file that redirects every device of the driver: `alias virtio:* off`.
+    fn redirected_by_device(&self, name: &ModuleName) -> Option<&str> {
+        // The alias of a device has its bus before a colon. udev does not use others, such as `fs-xfs`.
         let own = self.aliases?.iter().filter(|(_, module)| *module == name);
         let own = own.filter(|(pattern, _)| pattern.contains(&b':'));
         let mut first = None;
         for (pattern, _) in own {
-            // A device of that pattern.
+            // Construct a device that matches the pattern.
             let device: Vec<u8> = pattern
                 .iter()
                 .map(|&byte| match byte {
@@ -97,20 +96,20 @@ impl<'a> Modprobe<'a> {
                     byte => byte,
                 })
                 .collect();
-            let file = self.conf.led_away(&device, name)?;
+            let file = self.conf.redirected_by(&device, name)?;
             first = first.or(Some(file));
         }
         first
     }
 
-    /// The modules that serve an alias, by the tree's lists.
+    /// Returns the modules of an alias, according to the tree's lists.
     pub(super) fn serving(&self, alias: &[u8]) -> Vec<&ModuleName> {
         let lists = [self.aliases, self.builtin_aliases].into_iter().flatten();
         lists.flat_map(|aliases| aliases.resolve(alias)).collect()
     }
 
-    /// The file with a command that runs in place of loading the module. A command that calls modprobe
-    /// itself only adds to it.
+    /// Returns the file with a command that replaces loading the module. A command that itself calls modprobe does not
+    /// replace it.
     fn is_replaced(&self, name: &ModuleName, builtin: &ModuleList) -> Option<&str> {
         let (command, file) = self.conf.install(name)?;
         let mut words = command.split(u8::is_ascii_whitespace);
@@ -120,14 +119,14 @@ impl<'a> Modprobe<'a> {
         (!loads && !around.any(|target| self.resolves(target, builtin))).then_some(file)
     }
 
-    /// Whether libkmod finds a module for a name: then it ignores the command of the module that has it
-    /// as its softdep.
+    /// Returns whether libkmod finds a module for a name. If the name is a softdep of a module, libkmod then ignores
+    /// that module's command.
     fn resolves(&self, target: &ModuleName, builtin: &ModuleList) -> bool {
         let is_inside = |name: &ModuleName| self.dep.is_some_and(|dep| dep.path_of(name).is_some());
         if self.conf.knows(target) || is_inside(target) || builtin.contains(target) {
             return true;
         }
-        // Nothing tells a lone image's aliases: believed.
+        // Without a tree the aliases are not known, so it is assumed to resolve.
         let Some(aliases) = self.aliases else {
             return true;
         };
@@ -137,7 +136,7 @@ impl<'a> Modprobe<'a> {
     }
 }
 
-/// The files of the configuration by their names, and depmod's `modules.softdep` among them.
+/// Returns the configuration files by name, including depmod's `modules.softdep`.
 fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
     const SOFTDEP: &[u8] = b"modules.softdep";
     let mut files = BTreeMap::new();
@@ -173,13 +172,13 @@ fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
     conf
 }
 
-/// dracut reads this one before udev starts, also in etc/cmdline.d (`parse-kernel.sh` of kernel-modules).
+/// dracut reads this argument before udev starts, also from etc/cmdline.d (`parse-kernel.sh` of kernel-modules).
 const DRACUT: &[u8] = b"rd.driver.blacklist=";
 
-/// libkmod reads this one in /proc/cmdline (`libkmod-config.c`).
+/// libkmod reads this argument from /proc/cmdline (`libkmod-config.c`).
 const LIBKMOD: &[u8] = b"modprobe.blacklist=";
 
-/// The modules of `module_blacklist=` (`kernel/module/main.c`).
+/// Returns the modules of `module_blacklist=` (`kernel/module/main.c`).
 fn refused<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     let arguments = subject.tree.map(|tree| tree.kernel_arguments.as_slice());
     let mut refused = Vec::new();
@@ -192,7 +191,7 @@ fn refused<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     refused
 }
 
-/// Returns a `blacklist` line for each module in the arguments of these names.
+/// Returns a `blacklist` line for each module in the arguments with these names.
 fn blacklist(cmdline: &[u8], arguments: &[&[u8]]) -> Vec<u8> {
     let words = cmdline.split(u8::is_ascii_whitespace);
     let list = |word: &'_ [u8]| -> Option<Vec<u8>> {
@@ -264,7 +263,7 @@ mod tests {
                 "softdep ext4 pre: nothing",
                 &[ITSELF],
             ),
-            // gcm is not inside.
+            // The module gcm is not included.
             (
                 "install ext4 /bin/false",
                 "softdep ext4 pre: crypto-gcm",
@@ -363,7 +362,7 @@ mod tests {
         let mut bench = Bench::good();
         bench.wanted.drivers = vec!["virtio_blk".into(), "erofs".into()];
         assert_eq!(bench.findings(ROOT), [""; 0]);
-        // erofs is built in; the file in etc counts, where there are two.
+        // erofs is built in; of two files with the same name the one in etc is read.
         bench.put(
             "usr/lib/modprobe.d/a.conf",
             b"blacklist virtio-blk\ninstall erofs /bin/true\n",

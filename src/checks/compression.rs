@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the kernel can decode what it is given: the segments of the initramfs, and the modules
-//! that kmod passes on compressed.
+//! Checks that the kernel can decode the segments of the initramfs and the modules that kmod passes on compressed.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use crate::kernel::packing::{Config, Packing};
 
 const CHOOSE: Remedy = Remedy::ThenRebuild("choose another with compress= in /etc/dracut.conf.d");
 
-/// Modules that are compressed in one way: the path of the first one, and how many there are.
+/// Modules with the same compression: the path of the first one, and their number.
 type Group = (Vec<u8>, usize);
 
 pub fn compression(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -21,7 +20,7 @@ pub fn compression(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             inventory,
             ..
         } => (segments, inventory),
-        Image::Closed(why) => return Err(Answer::CouldNotLook(why.clone())),
+        Image::Closed(why) => return Err(Answer::CouldNotRun(why.clone())),
         Image::Missing | Image::Unreadable(_) => {
             let why = "there is no initramfs to read".to_owned();
             return Err(Answer::NotApplicable(why));
@@ -32,12 +31,12 @@ pub fn compression(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let config = match &tree.config {
         Ok(Some(config)) => Config(config),
         Ok(None) => return Err(Answer::NotApplicable(format!("there is no {path}"))),
-        Err(why) => return Err(Answer::CouldNotLook(why.clone())),
+        Err(why) => return Err(Answer::CouldNotRun(why.clone())),
     };
     let mut findings = Vec::new();
     if !config.is_on("CONFIG_BLK_DEV_INITRD") {
         let found = "CONFIG_BLK_DEV_INITRD is not set";
-        let remedy = "install a kernel that takes an initramfs";
+        let remedy = "install a kernel with support for an initramfs";
         findings.push(Finding::new(&path, found, "=y", remedy));
     }
     findings.extend(segments.iter().filter_map(|it| undecoded(it, &config)));
@@ -57,16 +56,16 @@ fn undecoded(segment: &Segment, config: &Config) -> Option<Finding> {
     };
     if !config.is_on(&option) {
         let found = format!("compressed with {}", segment.compression);
-        let expected = format!("a compression that the kernel can undo ({option} is not set)");
+        let expected = format!("a compression that the kernel supports ({option} is not set)");
         return Some(Finding::new(place, found, expected, CHOOSE));
     }
     let why = segment.xz.as_ref()?.why_not(config)?;
-    let expected = "xz as the kernel decodes it";
+    let expected = "xz data that the kernel can decode";
     Some(Finding::new(place, why, expected, CHOOSE))
 }
 
-/// Modules that kmod passes on as they are and that the kernel cannot decode: fatal inside, if they
-/// are the kernel's own.
+/// Returns findings about modules that kmod passes on compressed and that the kernel cannot decode: fatal for the
+/// kernel's own modules in the initramfs.
 fn modules(subject: &Subject, tree: &Tree, inventory: &Inventory, config: &Config) -> Vec<Finding> {
     let (own, others) = inside(tree, inventory);
     let mut findings = Vec::new();
@@ -103,7 +102,7 @@ fn unloaded(
         ),
     };
     let expected = format!(
-        "{packing} as the kernel decodes it, since CONFIG_MODULE_DECOMPRESS is set and kmod passes the file on"
+        "{packing} data that the kernel can decode, since CONFIG_MODULE_DECOMPRESS is set and kmod passes on the compressed file"
     );
     let remedy = Remedy::ThenRebuild(match packing {
         Packing::Xz(_) => "compress the modules with xz --check=crc32 --lzma2=dict=1MiB",
@@ -114,7 +113,7 @@ fn unloaded(
 
 type Groups = BTreeMap<Packing, Group>;
 
-/// The compressed modules inside: the kernel's own, and others.
+/// Returns the compressed modules in the initramfs: the kernel's own, and others.
 fn inside(tree: &Tree, inventory: &Inventory) -> (Groups, Groups) {
     let (mut own, mut others) = (Groups::new(), Groups::new());
     let order = tree.lists.order.as_ref().ok().and_then(Option::as_ref);
@@ -134,8 +133,8 @@ fn inside(tree: &Tree, inventory: &Inventory) -> (Groups, Groups) {
     (own, others)
 }
 
-/// Whether the kmod inside decodes modules itself, whatever the kernel can: it passes them on since
-/// version 30, of which the library is `libkmod.so.2.4.0`.
+/// Returns whether the initramfs's kmod always decodes modules itself. Since version 30, whose library is
+/// `libkmod.so.2.4.0`, it passes them on compressed if the kernel supports it.
 fn decodes_all(inventory: &Inventory) -> bool {
     const LIBRARY: &[u8] = b"libkmod.so.2.";
     inventory.nodes().any(|(path, _)| {

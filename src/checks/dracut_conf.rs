@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut's configuration, `dracut.conf(5)`: what it asks for and what it leaves out.
+//! Parses dracut's configuration, `dracut.conf(5)`: the names that it adds and omits.
 //!
-//! Text in, names out. The files are shell scripts; only plain assignments are understood.
+//! The files are shell scripts; only plain assignments are parsed.
 
 use std::collections::BTreeSet;
 
@@ -11,28 +11,28 @@ use crate::kernel::modules::ModuleName;
 /// The settings of dracut's configuration that checks use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DracutConf {
-    /// Modules and drivers that it omits.
+    /// Modules and drivers to omit.
     pub omitted: Omitted,
-    /// dracut's modules that it asks for.
+    /// dracut's modules to add.
     pub modules: BTreeSet<String>,
-    /// Drivers that it asks for.
+    /// Drivers to add.
     pub drivers: BTreeSet<ModuleName>,
-    /// Files that it asks for, as absolute paths.
+    /// Files to add, as absolute paths.
     pub items: BTreeSet<String>,
 }
 
-/// One assignment.
+/// An assignment.
 struct Assignment {
     name: String,
     words: Vec<String>,
-    /// `+=`.
+    /// Whether it is `+=`.
     appends: bool,
-    /// The line is indented, as below an `if`: it may be that it never holds.
+    /// Whether the line is indented, for example below an `if`, and may have no effect.
     is_conditional: bool,
 }
 
 impl DracutConf {
-    /// Adds what a file says. dracut reads files in the order of their names.
+    /// Adds the assignments of a file. dracut reads files in the order of their names.
     pub fn add(&mut self, text: &str) {
         for it in assignments(text) {
             let omits = it.name.starts_with("omit_");
@@ -71,7 +71,7 @@ impl DracutConf {
     }
 }
 
-/// `=` in place of `+=` begins anew.
+/// Clears the words if the assignment is `=`, not `+=`.
 fn restart<T>(words: &mut BTreeSet<T>, assignment: &Assignment) {
     if !assignment.appends && !assignment.is_conditional {
         words.clear();
@@ -106,7 +106,7 @@ fn assignments(text: &str) -> Vec<Assignment> {
     all
 }
 
-/// The words of a value: of the quoted text, which may go on in the lines after it, or up to a comment.
+/// Returns the words of a value: quoted text, which can span several lines, or text up to a comment.
 fn value_words<'a>(value: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut text = String::new();
     let mut quote = None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the drivers that bring the root up are inside or built in: those that the user names,
-//! those that every root needs, and all that the base could do.
+//! Checks that the drivers for the root are included or built in: the drivers that the user requires, the drivers that
+//! every root requires, and all drivers of the base.
 
 use super::able::{ADD, Able};
 use super::image::uses_bootc;
@@ -11,7 +11,7 @@ use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use super::{Answer, Finding, Remedy, Subject, listed};
 use crate::initramfs::Inventory;
 
-/// The check that options for the root and for drivers are about.
+/// The check that the options for the root and for drivers apply to.
 pub const DRIVER_CHECK: &str = "initramfs-root-drivers";
 
 const UNBLOCK: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
@@ -48,7 +48,7 @@ fn no_driver(able: &Able, names: &[&str], expected: &str) -> Finding {
     }
 }
 
-/// What the user asks for.
+/// Returns findings about the user's requirements.
 fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let mut findings = Vec::new();
     for device in &subject.wanted.devices {
@@ -70,7 +70,7 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
         .map(|it| (it, "--root-fs"));
     let drivers = subject.wanted.drivers.iter();
     for (name, option) in filesystems.chain(drivers.map(|it| (it, "--require-driver"))) {
-        // ext3 is served by ext4, which the kernel asks for as fs-ext3.
+        // ext4 serves ext3, which the kernel requests as fs-ext3.
         let is_served = option == "--root-fs" && able.serves(&format!("fs-{name}"));
         if !able.has_named(name) && !is_served {
             let expected = format!("inside, for {option} {name}");
@@ -80,8 +80,8 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
     findings
 }
 
-/// Drivers of a root's device that are inside and blocked. Another driver of the list may serve other
-/// machines; of USB's two either serves most disks, and uas is blacklisted for many.
+/// Returns findings about blocked drivers of the root's device type. Other drivers of the list may be for other
+/// machines. USB is excluded: either of its two drivers serves most disks, and uas is blacklisted for many.
 fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> {
     let needs = device.needs().iter().filter(|_| device != RootDevice::Usb);
     let drivers = needs.flat_map(|need| need.drivers);
@@ -96,15 +96,15 @@ fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> 
     drivers.filter_map(finding).collect()
 }
 
-/// Without any of these no root comes up anywhere. A kernel that does not say what is built in
-/// is believed.
+/// Returns findings if there is no driver of any disk or of any file system. Without a list of built-in drivers there
+/// is no finding.
 fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
     if able.builtin.paths().is_empty() {
         return Vec::new();
     }
     let needs = [
-        (ANY_DEVICE, "any driver that a root disk could hang on"),
-        (ANY_FILESYSTEM, "any file system that a root could be"),
+        (ANY_DEVICE, "driver for a root disk"),
+        (ANY_FILESYSTEM, "file system for a root"),
     ];
     let unmet = needs
         .into_iter()
@@ -114,20 +114,20 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
         let expected = format!("one of {}", need.drivers.join(", "));
         match able.why_not(need.drivers) {
             Some(why) => Finding::new(path, why, expected, UNBLOCK),
-            None => Finding::new(path, format!("not {what}"), expected, ADD),
+            None => Finding::new(path, format!("no {what}"), expected, ADD),
         }
     });
     findings.collect()
 }
 
-/// With composefs the deployment is an erofs image with an overlay. bootc's own root set-up knows
-/// nothing else, and needs no configuration for it.
+/// Returns findings about the drivers for composefs, whose deployments are erofs images with an overlay. bootc's root
+/// setup supports nothing else, and needs no configuration for it.
 fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let inside = |path: &str| inventory.data(path.as_bytes());
     let why = if PrepareRoot::read(inside).composefs == Composefs::On {
         "since prepare-root.conf inside enables composefs"
     } else if uses_bootc(subject, inventory) {
-        "since bootc sets the root up, with composefs"
+        "since bootc sets up the root, with composefs"
     } else {
         return Vec::new();
     };

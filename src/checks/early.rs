@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Microcode and ACPI tables, which the kernel reads before it unpacks the initramfs, in
-//! uncompressed archives before everything else.
+//! Early microcode and ACPI tables, which the kernel reads before it unpacks the initramfs. They are in uncompressed
+//! archives at its start.
 
 use std::collections::BTreeSet;
 
 use super::{Finding, Remedy, Severity};
 use crate::initramfs::{Compression, Inventory, Segment};
 
-/// Where each kind lies (`lib/earlycpio.c` and its callers).
+/// The kinds with their directories (`lib/earlycpio.c` and its callers).
 const KINDS: [(&str, &str); 2] = [
     ("microcode", "kernel/x86/microcode/"),
     ("ACPI tables", "kernel/firmware/acpi/"),
@@ -26,7 +26,7 @@ pub fn kinds(inventory: &Inventory, segments: &[Segment]) -> BTreeSet<String> {
     kinds.map(|(kind, _)| kind.to_owned()).collect()
 }
 
-/// Kinds that the base's initramfs had.
+/// Returns findings about kinds that only the base's initramfs has.
 pub(super) fn lost(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<Finding> {
     let finding = |kind: &String| {
         let found = format!("no {kind} before the compressed archive");
@@ -37,7 +37,7 @@ pub(super) fn lost(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<Fin
             _ => "set acpi_override=yes and acpi_table_dir= in /etc/dracut.conf.d",
         });
         let place = "the start of the initramfs";
-        Finding::new(place, found, "some, as in the base", remedy).only(Severity::Warning)
+        Finding::new(place, found, "as in the base", remedy).only(Severity::Warning)
     };
     before.difference(now).map(finding).collect()
 }

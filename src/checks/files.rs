@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the kernel's files are its packages', or differ for a reason that is named.
+//! Checks that the kernel's files equal their packages' files, or differ for a known reason.
 
 use std::collections::HashSet;
 
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::Comparison;
 
-/// A kernel's files beside those of its packages.
+/// The comparison of a kernel's files with their packages.
 #[derive(Debug, Clone)]
 pub struct KernelFiles {
     /// `vmlinuz`.
@@ -18,7 +18,7 @@ pub struct KernelFiles {
 }
 
 impl Default for KernelFiles {
-    /// Nothing was compared yet.
+    /// Returns the state before the comparison.
     fn default() -> Self {
         Self {
             vmlinuz: Vmlinuz::Unread("vmlinuz was not compared".to_owned()),
@@ -28,47 +28,47 @@ impl Default for KernelFiles {
     }
 }
 
-/// `vmlinuz` beside the package's.
+/// The comparison of `vmlinuz` with its package.
 #[derive(Debug, Clone)]
 pub enum Vmlinuz {
-    /// It was not compared; why.
+    /// It was not compared, with the reason.
     Unread(String),
-    /// The package's bytes.
+    /// It equals the package's file.
     Packaged,
-    /// The package's bytes and a signature.
+    /// It equals the package's file except for a signature.
     Signed,
-    /// Other bytes than those of the package of this name.
+    /// It differs from the package's file.
     Differs {
-        /// Its name, version and so on.
+        /// The NEVRA of the package.
         package: String,
         /// The kernel inside.
         inner: Inner,
     },
-    /// No package has a digest of it.
+    /// No package has a digest.
     NoDigest(Inner),
 }
 
 /// The compressed kernel inside `vmlinuz`.
 #[derive(Debug, Clone)]
 pub enum Inner {
-    /// It decodes to its end, and its banner has this release string.
+    /// It decodes completely, and its banner contains this release string.
     Release(String),
-    /// It does not decode, or has no banner; why.
+    /// It cannot be decoded, or has no banner, with the reason.
     Damaged(String),
-    /// It is not decoded here; why.
+    /// It was not decoded, with the reason.
     Unknown(String),
 }
 
-/// A module with other bytes than its package's.
+/// A module that differs from its package's file.
 #[derive(Debug, Clone)]
 pub struct OtherModule {
     /// Its path, relative to the kernel's directory.
     pub path: Vec<u8>,
-    /// The module's state, or why the file is no module.
+    /// The module's state, or why the file is not a module.
     pub state: Result<ModuleState, String>,
 }
 
-/// The state of a module that differs from its package's.
+/// The state of a module that differs from its package's file.
 #[derive(Debug, Clone)]
 pub struct ModuleState {
     /// Whether it has a signature.
@@ -77,13 +77,13 @@ pub struct ModuleState {
     pub kver: Option<Vec<u8>>,
 }
 
-/// Fatal are a kernel that cannot be unpacked or is another one, and a module that cannot be loaded and that the
-/// initramfs has too. Other bytes alone do not stop a boot.
+/// Fatal are a kernel that cannot be decoded or is another one, and an unloadable module that the initramfs also has.
+/// Other bytes alone do not prevent a boot.
 pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let files = &tree.kernel_files;
     let mut findings = modules(subject, &files.modules);
-    // `kernel-release` has reported a damaged or another kernel.
+    // The check `kernel-release` has reported a damaged or another kernel.
     let is_this = tree
         .release
         .as_ref()
@@ -92,7 +92,7 @@ pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         findings.extend(vmlinuz(subject, &files.vmlinuz));
     }
     match (&files.unread, &files.vmlinuz) {
-        (Some(why), _) if findings.is_empty() => Err(Answer::CouldNotLook(why.clone())),
+        (Some(why), _) if findings.is_empty() => Err(Answer::CouldNotRun(why.clone())),
         (_, Vmlinuz::NoDigest(Inner::Unknown(why)) | Vmlinuz::Unread(why))
             if findings.is_empty() =>
         {
@@ -112,7 +112,7 @@ fn vmlinuz(subject: &Subject, vmlinuz: &Vmlinuz) -> Option<Finding> {
     match inner {
         Inner::Damaged(why) => {
             let found = format!("a damaged kernel: {why}");
-            let expected = "compressed data that the kernel can unpack at boot";
+            let expected = "compressed data that can be decoded at boot";
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
         Inner::Release(kver) if kver != subject.kver.as_str() => {
@@ -124,8 +124,8 @@ fn vmlinuz(subject: &Subject, vmlinuz: &Vmlinuz) -> Option<Finding> {
             let found = format!("other bytes than those of {}", package?);
             let finding = Finding::new(path, found, "the package's file", Remedy::Reinstall);
             let is_signed = subject.tree?.signed == Ok(true);
-            Some(match is_signed {
-                true => Finding {
+            Some(if is_signed {
+                Finding {
                     found: format!(
                         "{}, and a signature: it was signed after it was packaged",
                         finding.found
@@ -133,15 +133,16 @@ fn vmlinuz(subject: &Subject, vmlinuz: &Vmlinuz) -> Option<Finding> {
                     remedy: "nothing, if it was signed on purpose".into(),
                     ..finding
                 }
-                .only(Severity::Note),
-                false => Finding {
+                .only(Severity::Note)
+            } else {
+                Finding {
                     found: format!("{}, and no signature", finding.found),
                     remedy:
                         "reinstall the kernel's packages, unless vmlinuz was changed on purpose"
                             .into(),
                     ..finding
                 }
-                .only(Severity::Warning),
+                .only(Severity::Warning)
             })
         }
     }
@@ -185,10 +186,11 @@ fn modules(subject: &Subject, modules: &[OtherModule]) -> Vec<Finding> {
         let found = found + &of.unwrap_or_default();
         let finding = Finding::new(path, found, expected, Remedy::Reinstall);
         let on_disk = [subject.kver.as_str().as_bytes(), b"/", &module.path].concat();
-        // A driver that the boot may need is not there.
-        findings.push(match inside.contains(on_disk.as_slice()) {
-            true => finding,
-            false => finding.only(Severity::Warning),
+        // The boot may need this driver.
+        findings.push(if inside.contains(on_disk.as_slice()) {
+            finding
+        } else {
+            finding.only(Severity::Warning)
         });
     }
     let mut findings = listed(findings);
@@ -196,7 +198,7 @@ fn modules(subject: &Subject, modules: &[OtherModule]) -> Vec<Finding> {
         let found = match signed.len() {
             1 => "other bytes than its package's, and a signature".to_owned(),
             count => format!(
-                "{count} modules, this one first, with other bytes than their packages', each signed"
+                "{count} modules like this one, with other bytes than their packages', each signed"
             ),
         };
         let remedy = "nothing, if the modules were signed or packed again on purpose";
@@ -206,8 +208,8 @@ fn modules(subject: &Subject, modules: &[OtherModule]) -> Vec<Finding> {
     findings
 }
 
-/// The modules on disk, relative to `usr/lib/modules`, of which the initramfs has the same bytes. `initramfs-modules`
-/// reports those with other bytes.
+/// Returns the modules on disk, relative to `usr/lib/modules`, that the initramfs has with the same bytes. The check
+/// `initramfs-modules` reports those with other bytes.
 fn same_inside<'s>(subject: &'s Subject) -> HashSet<&'s [u8]> {
     let (Ok(inventory), Ok(facts)) = (subject.unpacked(), subject.facts()) else {
         return HashSet::new();
@@ -250,7 +252,7 @@ mod tests {
             |tree| {
                 tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Release(K.into()));
             },
-            // `kernel-release` reports it.
+            // The check `kernel-release` reports it.
             |tree| {
                 tree.kernel_files.vmlinuz = differs(Inner::Damaged("x".into()));
                 tree.release.as_mut().unwrap().kver = "5.14".into();
@@ -264,7 +266,7 @@ mod tests {
         });
         assert_eq!(unknown.answer(CHECK), Answer::NotApplicable("lzo".into()));
         let unread = bench(|tree| tree.kernel_files.unread = Some("denied".into()));
-        assert_eq!(unread.answer(CHECK), Answer::CouldNotLook("denied".into()));
+        assert_eq!(unread.answer(CHECK), Answer::CouldNotRun("denied".into()));
     }
 
     #[test]

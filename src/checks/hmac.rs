@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `.vmlinuz.hmac`, by which a system in FIPS mode checks its kernel early in the boot.
+//! Checks `.vmlinuz.hmac`, with which a system in FIPS mode verifies its kernel early in the boot.
 
 use super::{Answer, Finding, Remedy, Severity, Subject};
 use crate::boot::program;
 use crate::kernel::hmac::{is_named, name};
 
-/// What the file says, and what it should say.
+/// The content of the file, and the actual digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hmac {
-    /// There is none.
+    /// The file does not exist.
     Missing,
-    /// It has no bytes.
+    /// The file is empty.
     Empty,
-    /// It cannot be read; why.
+    /// The file cannot be read, with the reason.
     Unread(String),
-    /// It can.
+    /// The parsed file.
     Read {
         /// The first word.
         digest: String,
-        /// What follows it: two separators, and the file that it names.
+        /// The rest of the line: two separators and a file name.
         names: String,
         /// The digest of `vmlinuz`.
         actual: String,
     },
 }
 
-/// Fatal only where dracut's `fips` is inside: nothing else reads the file. Kernels that were signed
-/// after they were packaged have the HMAC of the unsigned one (all of Universal Blue's).
+/// Fatal only if the initramfs has dracut's module `fips`, since nothing else reads the file. A kernel that was signed
+/// after packaging has the HMAC of the unsigned one, as all of Universal Blue's.
 pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let path = format!("{}/.vmlinuz.hmac", subject.kver.dir());
     let is_read = is_read(subject);
     let wrong = |found: String, expected: &str, remedy: Remedy| {
         let finding = Finding::new(&path, found, expected, remedy);
-        Ok(vec![match is_read {
-            true => finding,
-            false => finding.only(Severity::Warning),
+        Ok(vec![if is_read {
+            finding
+        } else {
+            finding.only(Severity::Warning)
         }])
     };
     let none = |found: &str| {
@@ -43,7 +44,7 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             return Err(Answer::NotApplicable(why));
         }
         let expected =
-            "the HMAC of vmlinuz, without which dracut's module fips ends the boot in FIPS mode";
+            "the HMAC of vmlinuz; without it dracut's module fips stops the boot in FIPS mode";
         let remedy = Remedy::ThenRebuild(
             "use packages of the kernel that have the file, or leave the module out with omit_dracutmodules+=\" fips \" in /etc/dracut.conf.d",
         );
@@ -52,7 +53,7 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     match &subject.tree()?.hmac {
         Hmac::Missing => none("there is no .vmlinuz.hmac"),
         Hmac::Empty => none(".vmlinuz.hmac is empty"),
-        Hmac::Unread(why) => Err(Answer::CouldNotLook(why.clone())),
+        Hmac::Unread(why) => Err(Answer::CouldNotRun(why.clone())),
         Hmac::Read {
             digest,
             names,
@@ -60,11 +61,12 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         } => {
             let name = name(subject.kver);
             if !actual.eq_ignore_ascii_case(digest) {
-                let remedy = match is_read {
-                    true => Remedy::Text(format!(
+                let remedy = if is_read {
+                    Remedy::Text(format!(
                         "reinstall the kernel's packages; or, if vmlinuz was signed or changed on purpose, printf '{actual}  {name}\\n' >/{path}"
-                    )),
-                    false => Remedy::Rebuild,
+                    ))
+                } else {
+                    Remedy::Rebuild
                 };
                 return wrong(
                     format!("{digest:.16}…"),
@@ -76,7 +78,7 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 let remedy = format!("sed -i 's,[ *].*,  {name},' /{path}");
                 return wrong(
                     format!("\"{names}\" after the digest"),
-                    &format!("\"  {name}\", as ostree calls it beside this file"),
+                    &format!("\"  {name}\", the kernel's name in ostree's directory"),
                     remedy.into(),
                 );
             }
@@ -85,8 +87,8 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
 }
 
-/// Whether the initramfs has what compares the file with the kernel: dracut's module `fips`, or the
-/// script that it installs.
+/// Returns whether the initramfs compares the file with the kernel: it has dracut's module `fips`, or the script that
+/// the module installs.
 fn is_read(subject: &Subject) -> bool {
     let Ok(inventory) = subject.unpacked() else {
         return false;

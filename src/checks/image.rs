@@ -8,9 +8,9 @@ use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::{Inventory, Kind, NameProblem};
 use crate::kernel::kver::Kver;
 
-type Looked = Result<Vec<Finding>, Answer>;
+type Checked = Result<Vec<Finding>, Answer>;
 
-pub fn present(subject: &Subject) -> Looked {
+pub fn present(subject: &Subject) -> Checked {
     let tree = subject.tree()?;
     let found = match &tree.initramfs {
         None => "no such file",
@@ -26,7 +26,7 @@ pub fn present(subject: &Subject) -> Looked {
     Ok(vec![Finding::new(path, found, expected, Remedy::Rebuild)])
 }
 
-pub fn mode(subject: &Subject) -> Looked {
+pub fn mode(subject: &Subject) -> Checked {
     let Some(file) = &subject.tree()?.initramfs else {
         return Err(Answer::NotApplicable("there is no initramfs".into()));
     };
@@ -41,16 +41,16 @@ pub fn mode(subject: &Subject) -> Looked {
     )])
 }
 
-/// dracut's configuration can ask for a unified kernel image in place of an initramfs.
+/// dracut's configuration can request a unified kernel image instead of an initramfs.
 const UNREADABLE: Remedy = Remedy::RebuildOr(
     "remove uefi=\"yes\" from /etc/dracut.conf.d if it is there, and run again with -v for dracut's messages",
 );
 
-pub fn readable(subject: &Subject) -> Looked {
+pub fn readable(subject: &Subject) -> Checked {
     match subject.image {
         Image::Read { inventory, .. } => Ok(odd_names(inventory)),
         Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
-        Image::Closed(why) => Err(Answer::CouldNotLook(why.clone())),
+        Image::Closed(why) => Err(Answer::CouldNotRun(why.clone())),
         Image::Unreadable(why) => Ok(vec![Finding::new(
             "initramfs.img",
             why,
@@ -60,30 +60,30 @@ pub fn readable(subject: &Subject) -> Looked {
     }
 }
 
-/// Entries that the kernel drops without a word, and names that it takes and other programs may put
-/// elsewhere (CVE-2015-1197, CVE-2023-7207). An image may boot with them; dracut writes none.
+/// Returns findings about entries that the kernel silently drops, and about names that other programs may unpack
+/// elsewhere (CVE-2015-1197, CVE-2023-7207). An image may boot with them, but dracut writes none.
 fn odd_names(inventory: &Inventory) -> Vec<Finding> {
     let finding = |path: &[u8], found: String, expected: &str| {
         let place = format!("{} in the initramfs", show(path));
-        let remedy = "look where it comes from: an archive that was appended, or another program than dracut";
+        let remedy = "find its origin: an appended archive, or a program other than dracut";
         Finding::new(place, found, expected, remedy).only(Severity::Warning)
     };
     let dropped = inventory.dropped().iter().map(|dropped| {
         let found = format!("an entry that the kernel drops: {}", dropped.reason);
-        finding(&dropped.path, found, "one that it unpacks")
+        finding(&dropped.path, found, "an entry that the kernel unpacks")
     });
     let problems = inventory.name_problems().iter();
     let names = problems.filter_map(|(path, problem)| match problem {
         NameProblem::Absolute | NameProblem::Traversal => {
             Some(finding(path, problem.to_string(), "a plain relative name"))
         }
-        // These are dropped, and said above.
+        // These are dropped, so they are reported above.
         NameProblem::Empty | NameProblem::TooLong => None,
     });
     listed(dropped.chain(names).collect())
 }
 
-pub fn kver(subject: &Subject) -> Looked {
+pub fn kver(subject: &Subject) -> Checked {
     let inventory = subject.unpacked()?;
     let kvers = inventory.kernel_versions().into_iter();
     let names: Vec<_> = kvers
@@ -105,8 +105,8 @@ pub fn kver(subject: &Subject) -> Looked {
     )])
 }
 
-/// Whether a kernel's directory holds nothing but what links of weak-modules lead to, from the
-/// directory of `kver`: dracut takes those along.
+/// Returns whether a kernel's directory contains only targets of weak-modules' links from the directory of `kver`,
+/// which dracut includes.
 fn is_for_weak_updates(inventory: &Inventory, other: &[u8], kver: &Kver) -> bool {
     let below = |dir: &[u8]| [b"usr/lib/modules/", dir, b"/"].concat();
     let (other, links) = (below(other), below(kver.as_str().as_bytes()));
@@ -123,7 +123,7 @@ fn is_for_weak_updates(inventory: &Inventory, other: &[u8], kver: &Kver) -> bool
     !targets.is_empty() && inside.all(|(path, _)| targets.contains(path))
 }
 
-/// A program that mounts the root of a deployment, and its unit.
+/// A program that mounts the root of a deployment, with its unit.
 struct RootSetup {
     program: &'static str,
     unit: &'static str,
@@ -134,25 +134,26 @@ const OSTREE: RootSetup = RootSetup {
     unit: "ostree-prepare-root.service",
 };
 
-/// bootc's own, with its composefs backend (bootc `crates/initramfs`).
+/// The program of bootc's composefs backend (bootc `crates/initramfs`).
 const BOOTC: RootSetup = RootSetup {
     program: "usr/lib/bootc/initramfs-setup",
     unit: "bootc-root-setup.service",
 };
 
-/// Where units are. ostree before 2026.1 puts its link into `etc`.
+/// The directories of units. ostree before 2026.1 creates its link in `etc`.
 const UNITS: [&str; 2] = ["usr/lib/systemd/system", "etc/systemd/system"];
 
-pub fn ostree(subject: &Subject) -> Looked {
+pub fn ostree(subject: &Subject) -> Checked {
     let inventory = subject.inventory()?;
     let is_of_dracut = inventory.dracut_modules().is_some() || inventory.dracut_version().is_some();
     if subject.tree.is_none() && !is_of_dracut {
-        let why = "a lone image that dracut did not make, as initramfs-tools does, is for no ostree system";
+        let why = "without a tree, an image that dracut did not make (as initramfs-tools does) is not for an ostree system";
         return Err(Answer::NotApplicable(why.into()));
     }
-    let setup = match uses_bootc(subject, inventory) {
-        true => BOOTC,
-        false => OSTREE,
+    let setup = if uses_bootc(subject, inventory) {
+        BOOTC
+    } else {
+        OSTREE
     };
     const REMEDY: Remedy =
         Remedy::RebuildOr("install the package with ostree's dracut module (50ostree)");
@@ -169,7 +170,7 @@ pub fn ostree(subject: &Subject) -> Looked {
     let wants = format!("initrd-root-fs.target.wants/{}", setup.unit);
     for (name, expected) in [
         (setup.unit, "its unit"),
-        (&wants, "the link that starts its unit"),
+        (&wants, "the link that enables its unit"),
     ] {
         // A link to /dev/null masks the unit.
         let is_in = |dir: &&str| is_file(inventory, &format!("{dir}/{name}"));
@@ -182,7 +183,7 @@ pub fn ostree(subject: &Subject) -> Looked {
         }
     }
     if !is_there(inventory, "etc/initrd-release") {
-        let expected = "the file by which systemd knows that it is in an initramfs";
+        let expected = "the file by which systemd detects an initramfs";
         findings.push(finding("etc/initrd-release", "no such file", expected));
     }
     if setup.program == OSTREE.program {
@@ -191,7 +192,7 @@ pub fn ostree(subject: &Subject) -> Looked {
     Ok(findings)
 }
 
-/// Settings that ostree-prepare-root does not accept.
+/// Returns findings about settings that ostree-prepare-root does not accept.
 fn configuration(inventory: &Inventory) -> Vec<Finding> {
     let conf = PrepareRoot::read(|path| inventory.data(path.as_bytes()));
     let wrong = conf.wrong.into_iter().map(|(path, found, expected)| {
@@ -217,7 +218,7 @@ const CONF_REMEDY: Remedy = Remedy::ThenRebuild("correct the file on disk");
 const KEY_REMEDY: Remedy =
     Remedy::ThenRebuild("put the key there and name it in install_items in /etc/dracut.conf.d");
 
-pub fn wrappers(subject: &Subject) -> Looked {
+pub fn wrappers(subject: &Subject) -> Checked {
     let inventory = subject.inventory()?;
     let mut findings = Vec::new();
     for bin in ["usr/bin", "usr/sbin"] {
@@ -254,17 +255,17 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
         .is_some_and(|content| content.head.starts_with(start))
 }
 
-/// Whether bootc's own program sets the root up, and not ostree's.
+/// Returns whether bootc's program sets up the root, not ostree's.
 pub(super) fn is_bootc(inventory: &Inventory) -> bool {
     !is_there(inventory, OSTREE.program) && is_there(inventory, BOOTC.program)
 }
 
-/// Whether bootc's own program for the root is inside, whatever else is.
+/// Returns whether bootc's program is included.
 pub(super) fn has_bootc(inventory: &Inventory) -> bool {
     is_there(inventory, BOOTC.program)
 }
 
-/// The same of what the base used; without one, of what is there.
+/// Returns whether the base used bootc's program; without a base, whether this image does.
 pub(super) fn uses_bootc(subject: &Subject, inventory: &Inventory) -> bool {
     subject
         .base

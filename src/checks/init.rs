@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether what runs in the initramfs can run: `/init`, every program, the scripts that something
-//! names.
+//! Checks that the programs of the initramfs can run: `/init`, every program, and the scripts that units and other
+//! files name.
 //!
-//! It starts from programs, since "every library resolves" is false for every good image.
+//! It starts from programs, since even good images contain libraries with unresolved dependencies.
 
 mod libraries;
 mod opened;
@@ -57,7 +57,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// What is wrong with `/init`, and the machine of the programs. `Err` where nothing would run.
+/// Returns findings about `/init`, and the machine of the programs. `Err` if nothing would run.
 fn first(
     subject: &Subject,
     inventory: &Inventory,
@@ -77,7 +77,7 @@ fn first(
     let content = inventory.content(node);
     let line = content.and_then(|content| content.interpreter());
     let elf = match line {
-        // That the interpreter of the script is there is looked at with the others.
+        // The interpreter of the script is checked with the others.
         Some(line) => {
             let interpreter = line.split(u8::is_ascii_whitespace).next();
             let interpreter = inventory.resolve(interpreter.unwrap_or_default()).ok();
@@ -109,14 +109,13 @@ fn other_machine(
         Arch::Riscv64 => 243,
         Arch::S390x => 22,
     };
-    // A 64-bit kernel may run 32-bit programs, if it was built so.
+    // A 64-bit kernel can run 32-bit programs, if it was built with support for them.
     let runs = elf.machine.number == number || (number == 62 && elf.machine.number == 3);
     let found = format!("a program for the ELF machine {}", elf.machine.number);
     (!runs).then(|| wrong(found, &format!("one for the kernel's {arch} ({number})")))
 }
 
-/// ELF files that are not whole. Of a library a program that needs it tells, as of one that is not
-/// there.
+/// Returns findings about truncated ELF files. A truncated library is reported by the programs that need it.
 fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> {
     let finding = |(path, node): (&[u8], &Node)| {
         let Err(error) = facts.elf(inventory, node)? else {
@@ -137,7 +136,7 @@ fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> 
     inventory.nodes().filter_map(finding).collect()
 }
 
-/// Whether a file is there for the kernel: a module, firmware.
+/// Returns whether a file is data for the kernel: a module or firmware.
 fn is_data(path: &[u8]) -> bool {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     below.starts_with(b"lib/firmware/") || below.starts_with(b"lib/modules/")

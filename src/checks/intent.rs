@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the initramfs was made from the configuration that the tree has now. dracut copies
-//! configuration, so that a change of it means nothing until the initramfs is built again.
+//! Checks that the initramfs was built from the tree's present configuration. dracut copies configuration, so changes
+//! have no effect until the initramfs is rebuilt.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use super::prepare_root::{Composefs, PLACES, PrepareRoot};
 use super::{Answer, Finding, Remedy, Severity, Subject, Tree, listed, show};
 use crate::initramfs::{Inventory, Kind};
 
-/// Directories that dracut copies whole.
+/// Directories that dracut copies completely.
 pub const COPIED_DIRS: [&str; 2] = ["usr/lib/modprobe.d/", "etc/modprobe.d/"];
 
-/// Files that dracut, systemd-sysusers and ldconfig write anew in every image, and those that container
-/// runtimes replace while a build runs.
+/// Files that dracut, systemd-sysusers and ldconfig write for every image, and files that container runtimes replace
+/// during a build.
 const OWN: [&str; 17] = [
     "etc/.pwd.lock",
     "etc/group",
@@ -49,8 +49,8 @@ pub fn intent(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Whether the root is set up as the tree says. ostree makes the deployment by the tree's
-/// configuration, and its program inside mounts it by the one inside.
+/// Returns findings about differences in the setup of the root. ostree creates the deployment by the tree's
+/// configuration, but its program in the initramfs mounts it by the configuration there.
 fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
     if uses_bootc(subject, inventory) || tree.setups.is_without_prepare_root() {
         return Vec::new();
@@ -71,7 +71,7 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &Tree) -> Vec<Fi
                 (_, None) => "a file that the tree does not have",
                 _ => "another file than the tree's",
             };
-            let findings = finding(found, "the tree's, which is newer");
+            let findings = finding(found, "the tree's file, which is newer");
             findings
                 .into_iter()
                 .map(|it| it.only(Severity::Warning))
@@ -79,12 +79,12 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &Tree) -> Vec<Fi
         }
         (Composefs::On, _) => finding(
             "composefs is not enabled",
-            "enabled, as the tree's prepare-root.conf asks for it",
+            "enabled, as in the tree's prepare-root.conf",
         ),
     }
 }
 
-/// Files of `etc` and of modprobe's configuration with other bytes than in the tree.
+/// Returns findings about files of `etc` and of modprobe's configuration with other bytes than the tree's.
 fn differing(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in &tree.files {
@@ -104,13 +104,13 @@ fn differing(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Files in a directory that dracut copies whole, and that came after it did.
+/// Returns findings about files that were added to a directory after dracut had copied it.
 fn not_copied(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for dir in COPIED_DIRS {
         let files: Vec<_> = tree.files.keys().filter(|it| it.starts_with(dir)).collect();
         let is_inside = |path: &str| inventory.resolve(path.as_bytes()).is_ok();
-        // dracut takes `etc/modprobe.d` for the machine that it runs on, and not otherwise.
+        // dracut copies `etc/modprobe.d` only for the host that it runs on.
         let copies = files.iter().any(|path| is_inside(path));
         for path in files.into_iter().filter(|path| copies && !is_inside(path)) {
             let place = format!("{path} in the initramfs");
@@ -135,7 +135,7 @@ fn asked_for(
     let able = Able::of(subject, inventory)?;
     let omitted = subject.omitted();
     let included: BTreeSet<_> = inventory.dracut_modules().into_iter().flatten().collect();
-    // dracut reports items that are not on disk.
+    // dracut itself reports items that are not on disk.
     let modules = tree.conf.modules.iter().filter(|&module| {
         let is_left_out = omitted.dracut_modules.contains(module)
             || tree.setups.depends_on(module, &omitted.dracut_modules);
@@ -155,14 +155,14 @@ fn asked_for(
     let items = items.map(ToString::to_string);
     let finding = |what: String| {
         let place = format!("{what} in the initramfs");
-        let expected = "inside, since dracut's configuration in the tree asks for it";
-        let remedy = Remedy::RebuildOr("look for what dracut says about it");
+        let expected = "inside, since dracut's configuration in the tree requests it";
+        let remedy = Remedy::RebuildOr("look for dracut's message about it");
         Finding::new(place, "not inside", expected, remedy).only(Severity::Warning)
     };
     Ok(modules.chain(drivers).chain(items).map(finding).collect())
 }
 
-/// The paths inside that are copies of the tree's files, as far as they are compared.
+/// Returns the paths of copies of the tree's files that are compared.
 pub fn copies(inventory: &Inventory) -> Vec<String> {
     let nodes = inventory.nodes().filter(|(path, node)| {
         let is_configuration = path.starts_with(b"etc/")
@@ -210,7 +210,7 @@ mod tests {
         assert!(bench.findings(CHECK)[0].starts_with(fatal));
         bench.put(CONF, ON.as_bytes());
         assert_eq!(bench.findings(CHECK), [""; 0]);
-        // An ostree that reads no such file.
+        // A version of ostree that does not read the file.
         bench.inside.remove(CONF);
         bench.change = |tree| {
             put(tree, CONF, ON);
@@ -218,7 +218,7 @@ mod tests {
         };
         assert_eq!(bench.findings(CHECK), [""; 0]);
         bench.put(CONF, ON.as_bytes());
-        // Only a comment, or the other way round.
+        // Only a comment, or the reverse difference.
         for change in [
             (|tree| put(tree, CONF, "# x\n[composefs]\nenabled = yes\n")) as fn(&mut Tree),
             |tree| put(tree, CONF, "[composefs]\nenabled = no\n"),
@@ -249,7 +249,7 @@ mod tests {
             put(tree, "etc/passwd", "the tree's");
             put(tree, "usr/lib/modprobe.d/a.conf", "options a b=2\n");
             put(tree, "usr/lib/modprobe.d/b.conf", "options b b=2\n");
-            // None of these is inside: dracut does not take them.
+            // None of these is inside, so dracut does not copy them.
             put(tree, "etc/modprobe.d/c.conf", "options c b=2\n");
         };
         let found = bench.findings(CHECK);

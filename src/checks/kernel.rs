@@ -5,14 +5,14 @@ use super::image::{has_bootc, is_bootc};
 use super::{Answer, BootedBy, Finding, Remedy, Severity, Shadow, Subject, listed};
 use crate::package::rpmdb::{Record, Rpmdb};
 
-type Looked = Result<Vec<Finding>, Answer>;
+type Checked = Result<Vec<Finding>, Answer>;
 
-pub fn single(subject: &Subject) -> Looked {
+pub fn single(subject: &Subject) -> Checked {
     let (found, remedy) = match subject.tree()?.kernels.as_slice() {
         [kver] if kver == subject.kver.as_str() => return linked(subject),
         [other] => (
-            format!("a vmlinuz of {other} and none of {}", subject.kver),
-            "install that kernel, or look for the one that is there",
+            format!("a vmlinuz of {other}, but none of {}", subject.kver),
+            "install that kernel, or verify the installed one",
         ),
         [] => match subject
             .tree()?
@@ -25,7 +25,7 @@ pub fn single(subject: &Subject) -> Looked {
                     "no directory with a vmlinuz, and the unified kernel image {}",
                     uki.path
                 ),
-                "verify the tree that the UKI is built from: its kernel and initramfs are inside it",
+                "verify the tree that the UKI is built from; the UKI contains its kernel and initramfs",
             ),
             None => ("no directory with a vmlinuz".to_owned(), "install a kernel"),
         },
@@ -46,39 +46,39 @@ pub fn single(subject: &Subject) -> Looked {
     )])
 }
 
-/// ostree copies the link, not the kernel: a relative one dangles in `/boot`, and with an absolute
-/// one no kernel is found.
-fn linked(subject: &Subject) -> Looked {
+/// Returns findings about a link `vmlinuz`. ostree copies the link, not the kernel: a relative one dangles in `/boot`,
+/// and with an absolute one no kernel is found.
+fn linked(subject: &Subject) -> Checked {
     let finding = |target: &String| {
         let path = format!("{}/vmlinuz", subject.kver.dir());
-        let expected = "a regular file: ostree copies the link, which dangles then";
+        let expected = "a regular file: ostree copies the link, which then dangles";
         let remedy = "run ostree-kernel rebuild, which copies the kernel into its place";
         Finding::new(path, format!("a link to {target}"), expected, remedy)
     };
     Ok(subject.tree()?.vmlinuz_link.iter().map(finding).collect())
 }
 
-pub fn release(subject: &Subject) -> Looked {
+pub fn release(subject: &Subject) -> Checked {
     let path = format!("{}/vmlinuz", subject.kver.dir());
     match &subject.tree()?.release {
         Ok(release) if release.kver == subject.kver.as_str() => Ok(vec![]),
         Ok(release) => Ok(vec![Finding::new(
             path,
-            format!("a kernel that calls itself {}", release.kver),
+            format!("a kernel of the release {}", release.kver),
             format!("{}, the directory with its modules", subject.kver),
             Remedy::Reinstall,
         )]),
         Err(it) if it.damaged => Ok(vec![Finding::new(
             path,
             &it.why,
-            "a whole kernel image",
+            "a complete kernel image",
             Remedy::Reinstall,
         )]),
-        Err(it) => Err(Answer::CouldNotLook(format!("{path}: {}", it.why))),
+        Err(it) => Err(Answer::CouldNotRun(format!("{path}: {}", it.why))),
     }
 }
 
-pub fn rpmdb(subject: &Subject) -> Looked {
+pub fn rpmdb(subject: &Subject) -> Checked {
     let rpmdb = subject.tree()?.rpmdb.packages()?;
     let kver = subject.kver;
     let path = format!("{}/vmlinuz", kver.dir());
@@ -87,7 +87,7 @@ pub fn rpmdb(subject: &Subject) -> Looked {
         [owner] => match named_kvers(owner).as_slice() {
             kvers if kvers.contains(&kver.as_str()) => None,
             [] => {
-                let found = format!("{}, which names no kernel release", owner.nevra);
+                let found = format!("{}, which provides no kernel-uname-r", owner.nevra);
                 let expected = "a package that provides kernel-uname-r";
                 let remedy = "nothing for a boot; kmods and scanners find the kernel by that name";
                 Some(Finding::new(&path, found, expected, remedy).only(Severity::Warning))
@@ -114,15 +114,15 @@ pub fn rpmdb(subject: &Subject) -> Looked {
     Ok(finding.into_iter().chain(absent(subject, rpmdb)).collect())
 }
 
-/// The kernel releases that a package says that it is.
+/// Returns the kernel releases that a package provides.
 fn named_kvers(owner: &Record) -> Vec<&str> {
     let caps = owner.provides.iter();
     let named = caps.filter(|cap| cap.name == "kernel-uname-r");
     named.map(|cap| cap.version.as_str()).collect()
 }
 
-/// Packages of kernels whose `vmlinuz` is not on disk: the files went and the packages stayed, or a
-/// transaction was cut short. The image boots; updates and scanners see two kernels.
+/// Returns findings about packages of kernels whose `vmlinuz` is not on disk: the files were deleted without the
+/// packages, or a transaction was interrupted. The image boots, but updates and scanners see two kernels.
 fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     let Some(tree) = subject.tree else {
         return Vec::new();
@@ -134,7 +134,7 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
             let path = format!("{}/{kver}/vmlinuz", crate::kernel::MODULES);
             let found = format!("no such file, and {} is installed", package.nevra);
             let remedy = format!("remove the package: rpm -e {}", package.nevra);
-            let expected = "packages of the kernel that is there only";
+            let expected = "only packages of the installed kernel";
             let finding = Finding::new(path, found, expected, remedy);
             findings.push(finding.only(Severity::Warning));
         }
@@ -142,25 +142,27 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     findings
 }
 
-/// Fatal is what the image's own backend boots. composefs-rs takes more files than others; it is the
-/// backend if bootc's own program sets the root up, and may be if that is inside beside ostree's.
-pub fn uki_shadow(subject: &Subject) -> Looked {
+/// Fatal are files that the image's own backend boots. composefs-rs boots more kinds of files than others. It is the
+/// backend if bootc's program sets up the root, and may be if the program is included besides ostree's.
+pub fn uki_shadow(subject: &Subject) -> Checked {
     let inventory = subject.unpacked().ok();
     let is_only_bootc = inventory.is_some_and(is_bootc);
     let may_be_bootc = inventory.is_some_and(has_bootc);
     let finding = |shadow: &Shadow| {
-        let found = match shadow.path.ends_with(".efi") {
-            true => "a unified kernel image or another EFI program",
-            false => "a boot loader entry (Type 1)",
+        let found = if shadow.path.ends_with(".efi") {
+            "a unified kernel image or another EFI program"
+        } else {
+            "a boot loader entry (Type 1)"
         };
         let finding = |expected: &str| {
-            let remedy = "remove it, or build it again from this kernel and initramfs";
+            let remedy = "remove it, or rebuild it from this kernel and initramfs";
             Finding::new(&shadow.path, found, expected, remedy)
         };
         match shadow.boots {
-            BootedBy::All => finding("none: it is booted in place of vmlinuz and initramfs.img"),
+            BootedBy::All => finding("none: it is booted instead of vmlinuz and initramfs.img"),
             BootedBy::ComposefsRs => {
-                let expected = "none: bootc's composefs backend boots it in place of vmlinuz and initramfs.img";
+                let expected =
+                    "none: bootc's composefs backend boots it instead of vmlinuz and initramfs.img";
                 match (is_only_bootc, may_be_bootc) {
                     (true, _) => finding(expected),
                     (false, true) => finding(expected).only(Severity::Warning),
@@ -184,7 +186,7 @@ mod tests {
         assert_eq!(Bench::good().findings("kernel-rpmdb"), [""; 0]);
         type Case = (fn(&mut Tree), &'static str, &'static str);
         let table: [Case; 5] = [
-            // It boots: copied from elsewhere, or built in the image.
+            // The kernel boots: it was copied from elsewhere, or built in the image.
             (
                 |tree| tree.rpmdb = rpmdb(vec![]),
                 "warning",
@@ -194,7 +196,7 @@ mod tests {
             (
                 |tree| tree.rpmdb = rpmdb(vec![owner("kernel", K, &[("kernel-6.9.4", "1")])]),
                 "warning",
-                "names no kernel release",
+                "provides no kernel-uname-r",
             ),
             (
                 |tree| tree.rpmdb = rpmdb(vec![owner("core", K, &[("kernel-uname-r", "5.14")])]),
@@ -206,7 +208,7 @@ mod tests {
                 "fatal",
                 "2 packages own it",
             ),
-            // Its files are gone, and the package stayed.
+            // The package's files were deleted.
             (
                 |tree| tree.rpmdb = rpmdb(vec![core(), owner("old", "6.1.7", &[])]),
                 "warning",

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Out-of-tree modules: built for this kernel, and there if the base's kernel had them.
+//! Checks that out-of-tree modules are built for this kernel, and that it has those that the base's kernel had.
 
 use std::collections::BTreeSet;
 
 use super::{Answer, Finding, Subject, listed, show};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
-/// Where weak-modules, akmods and dkms put them, relative to the kernel's directory.
+/// The directories of weak-modules, akmods and dkms, relative to the kernel's directory.
 const PLACES: [&str; 3] = ["extra/", "updates/", "weak-updates/"];
 
-/// Whether a module, by its path relative to the kernel's directory, is not one of those that the kernel
-/// was built with: `modules.order` lists these, wherever a package puts them (kernel-modules-extra of
-/// RHEL: `extra`). VirtualBox's are in `misc`, NVIDIA's in `kernel/drivers/video` or `nvidia`. Without
-/// the list the usual places tell.
+/// Returns whether a module, by its path relative to the kernel's directory, was not built with the kernel.
+/// `modules.order` lists the kernel's own modules in any directory (kernel-modules-extra of RHEL uses `extra`).
+/// VirtualBox's are in `misc`, NVIDIA's in `kernel/drivers/video` or `nvidia`. Without the list, the usual directories
+/// decide.
 pub fn is_out_of_tree(path: &[u8], order: Option<&ModuleList>) -> bool {
     match order.filter(|order| !order.paths().is_empty()) {
         Some(order) => ModuleName::of_path(path).is_some_and(|name| !order.contains(&name)),
@@ -20,8 +20,8 @@ pub fn is_out_of_tree(path: &[u8], order: Option<&ModuleList>) -> bool {
     }
 }
 
-/// Whether a module may have been built elsewhere: it is out-of-tree, or lies where such modules do and
-/// takes the place of one of the kernel's own.
+/// Returns whether a module may have been built elsewhere: it is out-of-tree, or it replaces a module of the kernel
+/// from a directory of such modules.
 pub fn is_foreign(path: &[u8], order: Option<&ModuleList>) -> bool {
     is_in_places(path) || is_out_of_tree(path, order)
 }
@@ -38,7 +38,7 @@ pub fn kmods(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     for (path, vermagic) in &tree.kmods {
         let place = format!("{dir}/{}", show(path));
         let expected = format!("a module built for {}", subject.kver);
-        let remedy = "install the build of it for this kernel";
+        let remedy = "install its build for this kernel";
         let found = match vermagic {
             Err(why) => why.clone(),
             Ok(vermagic) => {
@@ -60,8 +60,8 @@ pub fn kmods(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let before = subject.base.map(|base| &base.kmods).into_iter().flatten();
     findings.extend(before.filter(|name| !now.contains(name)).map(|name| {
         let path = format!("{dir}/extra/{name}.ko");
-        let expected = "a build of it for this kernel, as the base's kernel had one";
-        let remedy = "install the build of it for this kernel in the same run (give its RPM to replace too), or remove its package before";
+        let expected = "a build for this kernel, as the base's kernel has one";
+        let remedy = "install its build for this kernel in the same run (add its RPM to the sources), or remove its package before";
         Finding::new(path, "no such module", expected, remedy)
     }));
     Ok(listed(findings))
@@ -90,7 +90,7 @@ mod tests {
             assert_eq!(is_out_of_tree(path, None), without, "{name}");
             assert_eq!(is_out_of_tree(path, Some(&empty)), without, "{name}");
         }
-        // One that takes the place of the kernel's own is looked at, too.
+        // A module that replaces one of the kernel is examined, too.
         assert!(is_foreign(b"updates/xfs.ko", Some(&order)));
         assert!(!is_foreign(b"kernel/fs/xfs/xfs.ko", Some(&order)));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Drivers that the base's initramfs or kernel had and these lack: those that a root may need, and others.
+//! Finds drivers that the base's initramfs or kernel has and these lack: drivers that a root may need, and others.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use super::wanted::{ANY_FILESYSTEM, Need, RootDevice};
 use super::{Baseline, Finding, Omitted, Severity, Subject, show};
 use crate::kernel::modules::ModuleName;
 
-/// Directories of the drivers of block devices and of the buses that they are attached to.
+/// Directories of drivers for block devices and for their buses.
 const BLOCK: [&str; 23] = [
     "ata",
     "block",
@@ -36,24 +36,24 @@ const BLOCK: [&str; 23] = [
     "acpi/nfit",
 ];
 
-/// Block devices that no root is on.
+/// Block devices that are never a root.
 const NO_DISK: [&str; 5] = ["brd", "drbd", "floppy", "null_blk", "zram"];
 
-/// File systems of a deployment itself, beside those that hold it.
+/// File systems of a deployment's image itself.
 const IMAGES: [&str; 3] = ["erofs", "overlay", "squashfs"];
 
 /// A driver and its path, relative to the kernel's directory.
 type Driver<'a> = (&'a ModuleName, &'a Vec<u8>);
 
-/// Facts that decide whether a lost driver matters.
+/// The facts that decide whether a lost driver matters.
 pub(super) struct Lost<'s, 'a> {
     base: &'s Baseline,
     able: &'s Able<'s>,
     subject: &'s Subject<'a>,
     omitted: Cow<'s, Omitted>,
-    /// dracut's modules inside.
+    /// The included modules of dracut.
     included: Vec<String>,
-    /// File systems that a root can be on.
+    /// File systems that a root can have.
     roots: BTreeSet<String>,
     /// Dependencies of the drivers of omitted dracut modules.
     left_out: BTreeSet<ModuleName>,
@@ -79,7 +79,7 @@ impl<'s, 'a> Lost<'s, 'a> {
     /// Returns the root drivers that the base has and this initramfs lacks.
     pub(super) fn of_roots(&self) -> Vec<Finding> {
         let inside = self.base.drivers.iter();
-        let inside = inside.filter(|(_, path)| self.may_bring_root_up(path));
+        let inside = inside.filter(|(_, path)| self.may_be_for_root(path));
         let built_in = self.base.builtin.iter().filter(|(_, path)| {
             let path = path.as_slice();
             self.is_root_filesystem(path)
@@ -93,8 +93,8 @@ impl<'s, 'a> Lost<'s, 'a> {
         lost.map(|(name, _)| self.finding(name)).collect()
     }
 
-    /// Root file systems and common disks that the base's kernel had a driver for, and this kernel has
-    /// none. It may be what the user wants, and some machine's end.
+    /// Returns findings about root file systems and common disks for which the base's kernel has a driver and this
+    /// kernel has none. That can be intended, or break some machines.
     pub(super) fn of_kernel(&self) -> Vec<Finding> {
         let has = |name: &ModuleName| {
             self.base.drivers.contains_key(name) || self.base.builtin.contains_key(name)
@@ -108,7 +108,7 @@ impl<'s, 'a> Lost<'s, 'a> {
         let mut lost = BTreeMap::new();
         for (name, path) in self.base.drivers.iter().chain(&self.base.builtin) {
             let is_gone = !self.able.has(name) && !self.able.is_anywhere(name);
-            // ext4 serves ext2 and ext3.
+            // ext4 also serves ext2 and ext3.
             let is_served = self.able.serves(&format!("fs-{name}"));
             let is_excused = is_served || self.omitted.has_driver(name);
             if is_gone && self.is_root_filesystem(path) && !is_excused {
@@ -137,22 +137,22 @@ impl<'s, 'a> Lost<'s, 'a> {
             let path = format!("{names} in {}", self.subject.kver.dir());
             let found = "neither a module of this kernel nor built in";
             let expected =
-                "a driver, as the base's kernel has one: a root that needs it does not come up";
+                "a driver, as the base's kernel has one; a root that needs it cannot be mounted";
             let remedy = format!(
-                "take a kernel that has it if a machine's root needs it; {option} makes this fatal"
+                "use a kernel that has it if a machine's root needs it; {option} makes this fatal"
             );
             Finding::new(path, found, expected, remedy).only(Severity::Warning)
         };
         lost.into_iter().map(finding).collect()
     }
 
-    /// Drivers of other kinds that the base's initramfs had.
+    /// Returns findings about other drivers that the base's initramfs has.
     pub(super) fn others(&self) -> Vec<Finding> {
         let lost = self.base.drivers.iter().filter(|(name, path)| {
             let is_excused = self.omitted.has_driver(name)
                 || self.is_left_out_with_others(name, path)
                 || !self.able.exists(name);
-            !self.able.has(name) && !is_excused && !self.may_bring_root_up(path)
+            !self.able.has(name) && !is_excused && !self.may_be_for_root(path)
         });
         let warning = |(name, _): Driver| self.finding(name).only(Severity::Warning);
         lost.map(warning).collect()
@@ -168,17 +168,17 @@ impl<'s, 'a> Lost<'s, 'a> {
                 ADD,
             );
         }
-        let found = "a module of this kernel that is not on disk";
+        let found = "a module of this kernel, but not on disk";
         Finding::new(path, found, "on disk and inside, as in the base", INSTALL)
     }
 
-    /// Whether the module at `path` may be needed to bring a root up.
-    fn may_bring_root_up(&self, path: &[u8]) -> bool {
+    /// Returns whether a root may need the module at `path`.
+    fn may_be_for_root(&self, path: &[u8]) -> bool {
         self.is_root_filesystem(path) || is_disk(path)
     }
 
-    /// Whether the module at `path` is of a file system that a root can be on. dracut takes all of
-    /// `kernel/fs`, so that being inside says nothing.
+    /// Returns whether the module at `path` is for a file system that a root can have. dracut includes all of
+    /// `kernel/fs`, so being included does not indicate it.
     fn is_root_filesystem(&self, path: &[u8]) -> bool {
         let path = show(path);
         let Some(below) = path.strip_prefix("kernel/fs/") else {
@@ -190,7 +190,7 @@ impl<'s, 'a> Lost<'s, 'a> {
             || dirs.any(|dir| self.roots.contains(dir))
     }
 
-    /// Whether an omitted module of dracut installs a root's driver, and none that is inside does.
+    /// Returns whether an omitted module of dracut installs a root's driver, and no included one does.
     fn is_left_out(&self, name: &ModuleName, path: &[u8]) -> bool {
         let Some(tree) = self.subject.tree else {
             return false;
@@ -200,7 +200,7 @@ impl<'s, 'a> Lost<'s, 'a> {
             && !tree.setups.installs(&self.included, name, path, false)
     }
 
-    /// The same of other drivers, for which a guess will do.
+    /// The same for other drivers, for which an approximation suffices.
     fn is_left_out_with_others(&self, name: &ModuleName, path: &[u8]) -> bool {
         let omitted = &self.omitted.dracut_modules;
         let tree = self.subject.tree;
@@ -229,8 +229,8 @@ impl<'s, 'a> Lost<'s, 'a> {
     }
 }
 
-/// The file systems that a root can be on: those that installers of ostree systems make or that machines
-/// boot from over a network, what the tree names as its root's, and what the user names.
+/// Returns the file systems that a root can have: those of ostree's installers and of network boots, those that the
+/// tree names for its root, and those that the user names.
 fn roots(subject: &Subject) -> BTreeSet<String> {
     let usual = ANY_FILESYSTEM.drivers.iter().chain(&IMAGES);
     let mut roots: BTreeSet<_> = usual.map(|&name| name.to_owned()).collect();
@@ -241,8 +241,8 @@ fn roots(subject: &Subject) -> BTreeSet<String> {
     roots
 }
 
-/// Whether the module at `path`, relative to its kernel's directory, is of a block device, or of a bus
-/// that one may be attached to.
+/// Returns whether the module at `path`, relative to its kernel's directory, is for a block device or for a bus of
+/// block devices.
 fn is_disk(path: &[u8]) -> bool {
     let path = String::from_utf8_lossy(path);
     let Some(below) = path.strip_prefix("kernel/drivers/") else {
@@ -268,7 +268,7 @@ mod tests {
     const ROOT: &str = "initramfs-root-drivers";
     const REGRESSION: &str = "initramfs-regression";
 
-    /// A bench whose base had these drivers too. Those in `order` are this kernel's, and not on disk.
+    /// Returns a bench whose base has these drivers, too. Those in `order` belong to this kernel, but are not on disk.
     fn bench(base: &[&str], order: &[&str]) -> Bench {
         let mut bench = Bench::good();
         let mut baseline = bench.baseline();
@@ -317,16 +317,18 @@ mod tests {
         let mut bench = bench(&all, &all);
         let found = bench.findings(ROOT);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with(
-            "fatal xfs in the initramfs: a module of this kernel that is not on disk"
-        ));
+        assert!(
+            found[0].starts_with(
+                "fatal xfs in the initramfs: a module of this kernel, but not on disk"
+            )
+        );
         let found = bench.findings(REGRESSION);
         assert_eq!(found.len(), OTHERS.len(), "{found:?}");
         assert!(
             found.iter().all(|it| it.starts_with("warning ")),
             "{found:?}"
         );
-        // The tree names one as its root's, the user another.
+        // The tree names one for its root, the user another.
         bench.change = |tree| tree.root_filesystems = ["gfs2".to_owned()].into();
         bench.wanted.filesystems = vec!["affs".into()];
         let found = bench.findings(ROOT);
@@ -360,7 +362,7 @@ mod tests {
                 .any(|it| it.starts_with("fatal btrfs in the initramfs")),
             "{found:?}"
         );
-        // Left out on purpose.
+        // Omitted on purpose.
         bench.wanted.filesystems = vec![];
         bench.change = |tree| tree.omitted.read_arguments("--omit-drivers 'btrfs nvme'");
         assert_eq!(bench.findings(ROOT), [""; 0]);
@@ -393,7 +395,7 @@ mod tests {
             tree.omitted.read_arguments("-o drm");
         };
         assert_eq!(bench.findings(REGRESSION), [""; 0]);
-        // A module that is inside installs a.ko, too.
+        // An included module installs a.ko, too.
         let found = bench.findings(ROOT);
         assert!(
             found.len() == 1 && found[0].starts_with("fatal a in"),

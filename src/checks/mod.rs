@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checks: a name, a severity, a line that describes it, the public issue that it comes from,
-//! and a pure function.
+//! The checks. Each has a name, a severity, a description in one line, the public issue of its origin, and a pure
+//! function.
 //!
-//! A check looks at values that somebody else read: it opens no file and starts no program. Its
-//! answer is one of four: good; looked and it is wrong; could not look; not applicable. The names
-//! are stable, since people write them into pipelines.
+//! A check examines facts; it opens no file and starts no program. Its answer is one of: good, found, could not run,
+//! not applicable. The names are stable, since users write them into pipelines.
 
 mod able;
 mod baseline;
@@ -64,20 +63,20 @@ pub use subject::{
 };
 pub use wanted::{RootDevice, Wanted};
 
-/// How bad a finding is, the worst first.
+/// The severity of a finding, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// The image would not boot; nothing is committed.
+    /// The image does not boot; nothing is committed.
     Fatal,
-    /// It boots, and somebody should look.
+    /// The image boots, but should be corrected.
     Warning,
-    /// Worth knowing; real images that boot have it too.
+    /// Information; real images that boot have it, too.
     Note,
 }
 
 impl Severity {
-    /// `fatal`, `warning`, `note`.
+    /// Returns `fatal`, `warning` or `note`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fatal => "fatal",
@@ -90,47 +89,47 @@ impl Severity {
 /// One check of the registry.
 #[derive(Debug)]
 pub struct Check {
-    /// Its stable name.
+    /// The stable name.
     pub name: &'static str,
-    /// How bad its findings are.
+    /// The severity of its findings.
     pub severity: Severity,
-    /// What must hold, in one line.
+    /// The condition that must hold, in one line.
     pub about: &'static str,
-    /// The public issue that it comes from: `owner/repository#number` or a CVE.
+    /// The public issue of its origin: `owner/repository#number` or a CVE.
     pub issue: &'static str,
-    /// Whether its answer depends on an earlier initramfs, where there is one.
+    /// Whether its answer depends on an earlier initramfs, if there is one.
     pub compares: bool,
-    /// Looks. `Err` is the answer where there is nothing to look at.
+    /// The function. `Err` is the answer if there is nothing to examine.
     pub look: fn(&Subject) -> Result<Vec<Finding>, Answer>,
 }
 
-/// What a check came to.
+/// The answer of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It holds.
+    /// The condition holds.
     Good,
-    /// It does not.
+    /// The condition does not hold.
     Found(Vec<Finding>),
-    /// It could not be looked at, and why.
-    CouldNotLook(String),
-    /// There is nothing that it applies to, and why.
+    /// The check could not run, with the reason.
+    CouldNotRun(String),
+    /// The check does not apply, with the reason.
     NotApplicable(String),
-    /// The user asked not to look.
+    /// The user excluded the check.
     Skipped,
 }
 
-/// One thing that is wrong.
+/// A defect that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The file: relative to the root, or inside the initramfs.
     pub path: String,
-    /// What was found there.
+    /// What was found.
     pub found: String,
     /// What was expected.
     pub expected: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: Remedy,
-    /// How bad it is, where that is milder than its check.
+    /// The severity, if it is lower than the check's.
     pub milder: Option<Severity>,
 }
 
@@ -150,7 +149,7 @@ impl Finding {
         }
     }
 
-    /// The same finding, milder than its check.
+    /// Lowers the severity of the finding.
     fn only(self, severity: Severity) -> Self {
         Self {
             milder: Some(severity),
@@ -159,39 +158,39 @@ impl Finding {
     }
 }
 
-/// At most this many findings of one kind are listed.
+/// Upper bound of listed findings of the same kind.
 const LISTED: usize = 10;
 
-/// At most [`LISTED`] of `findings`, and one that says how many more there are.
+/// Returns at most [`LISTED`] of `findings`, and one with the number of the others.
 fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
-    // What is cut must not be what is fatal.
+    // Fatal findings must not be cut off.
     findings.sort_by_key(|finding| finding.milder.is_some());
     let more = findings.len().saturating_sub(LISTED);
     if more > 1 {
         findings.truncate(LISTED);
         if let Some(last) = findings.last().cloned() {
-            let found = format!("{more} more of the kind before");
+            let found = format!("{more} more like the one above");
             findings.push(Finding { found, ..last });
         }
     }
     findings
 }
 
-/// Bytes as text; what is not UTF-8 is shown as such.
+/// Returns bytes as text, with replacement characters for invalid UTF-8.
 fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Which checks look.
+/// The checks to run.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Only these, if there are any.
+    /// Only these, if the list is not empty.
     pub only: Vec<String>,
-    /// Not these; they are in the report as skipped.
+    /// All but these, which the report lists as skipped.
     pub skip: Vec<String>,
 }
 
-/// Runs the checks that are selected, two at a time: half of their time is that of `initramfs-modules`.
+/// Runs the selected checks, two at a time: `initramfs-modules` takes half of the total time.
 pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Answer)> {
     let named = |names: &[String], check: &Check| names.iter().any(|name| name == check.name);
     let look = |check: &'static Check| {
@@ -229,8 +228,8 @@ pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Ans
     answers
 }
 
-/// Removes the findings of `initramfs-projection` about files of which another check reports the same or worse: both have
-/// one cause.
+/// Removes the findings of `initramfs-projection` about files for which another check reports the same or worse: both
+/// have one cause.
 fn once(answers: &mut [(&'static Check, Answer)]) {
     const COPIES: &str = "initramfs-projection";
     let mut known: BTreeMap<String, Severity> = BTreeMap::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the kernel modules inside are the tree's, and whether all that they need is there.
+//! Checks that the included kernel modules are the tree's, and that their dependencies are included.
 
 mod depmod;
 
@@ -19,11 +19,11 @@ const DANGLING: Remedy = Remedy::ThenRebuild(
 );
 const REINSTALL: Remedy = Remedy::Reinstall;
 
-/// The modules inside: their paths relative to the kernel's directory, with their whole paths.
+/// The included modules: their paths relative to the kernel's directory, and their whole paths.
 struct Inside<'a> {
     paths: Vec<(&'a [u8], &'a [u8])>,
     names: HashSet<ModuleName>,
-    /// Whether a program inside reads depmod's indexes in place of the texts.
+    /// Whether an included program reads depmod's indexes instead of the text files.
     by_index: bool,
 }
 
@@ -79,16 +79,13 @@ fn bodies(
         };
         let known = node.and_then(|node| facts.module(inventory, node));
         let Some((compared, comparison)) = known else {
-            // depmod and dracut do not remove a link of weak-modules.
-            let remedy = match relative.starts_with(b"weak-updates/") {
-                true => DANGLING,
-                false => REBUILD,
+            // depmod and dracut do not remove a dangling link of weak-modules.
+            let remedy = if relative.starts_with(b"weak-updates/") {
+                DANGLING
+            } else {
+                REBUILD
             };
-            findings.push(wrong(
-                "nothing, or a link that leads nowhere",
-                "a module",
-                remedy,
-            ));
+            findings.push(wrong("nothing, or a dangling link", "a module", remedy));
             continue;
         };
         if compared != *relative && ModuleName::of_path(compared) != ModuleName::of_path(relative) {
@@ -108,7 +105,7 @@ fn bodies(
             }
             Comparison::Unread(why) => {
                 let why = format!("the tree's {}: {why}", show(compared));
-                return Err(Answer::CouldNotLook(why));
+                return Err(Answer::CouldNotRun(why));
             }
             Comparison::Differs {
                 maybe_same,
@@ -130,7 +127,7 @@ fn bodies(
 
 type Wrong<'a> = &'a dyn Fn(&str, &str, Remedy) -> Finding;
 
-/// What the fields of two modules say against their being the same one.
+/// Returns a finding if the fields of two modules differ.
 fn differs(inside: &Told, on_disk: &Told, wrong: Wrong) -> Option<Finding> {
     let (inside, on_disk) = match (inside, on_disk) {
         (Ok(inside), Ok(on_disk)) => (inside, on_disk),
@@ -176,7 +173,7 @@ fn vermagic(facts: &ModuleFacts) -> String {
     }
 }
 
-/// A list beside the modules inside.
+/// Reads a list next to the included modules.
 fn inner<T>(
     subject: &Subject,
     inventory: &Inventory,
@@ -189,11 +186,11 @@ fn inner<T>(
     };
     let content = inventory.content(node);
     let data = content.and_then(|content| content.data.as_deref());
-    let data = data.ok_or_else(|| format!("{name} is no file, or larger than any that is kept"))?;
+    let data = data.ok_or_else(|| format!("{name} is not a file, or is too large"))?;
     parse(data).map(Some).map_err(|error| error.to_string())
 }
 
-/// The tree's list, or without a tree the one inside.
+/// Returns the tree's list, or without a tree the included one.
 pub(super) fn list<'a, T: Clone>(
     subject: &'a Subject,
     inventory: &Inventory,
@@ -205,14 +202,15 @@ pub(super) fn list<'a, T: Clone>(
         Some(tree) => of_tree(&tree.lists)
             .as_ref()
             .map(|list| list.as_ref().map(Cow::Borrowed))
-            .map_err(|why| Answer::CouldNotLook(why.clone())),
+            .map_err(|why| Answer::CouldNotRun(why.clone())),
         None => inner(subject, inventory, name, parse)
             .map(|list| list.map(Cow::Owned))
-            .map_err(|why| Answer::CouldNotLook(format!("in the initramfs: {why}"))),
+            .map_err(|why| Answer::CouldNotRun(format!("in the initramfs: {why}"))),
     }
 }
 
-/// Hard dependencies are inside or built in, and `modules.dep` inside knows them.
+/// Returns findings about hard dependencies that are neither inside nor built in, or that the included `modules.dep`
+/// lacks.
 fn dependencies(
     subject: &Subject,
     inventory: &Inventory,
@@ -238,8 +236,8 @@ fn dependencies(
     let of_tree = subject.tree.map(|tree| tree.lists.dep.as_ref());
     let dep = match of_tree {
         Some(Ok(dep)) => dep.as_ref(),
-        Some(Err(why)) => return Err(Answer::CouldNotLook(why.clone())),
-        // A lone image has only its own.
+        Some(Err(why)) => return Err(Answer::CouldNotRun(why.clone())),
+        // Without a tree only the included list is known.
         None => lists.first().map(|&(_, own)| own),
     };
     let Some(dep) = dep else {
@@ -247,13 +245,13 @@ fn dependencies(
     };
     let nothing = Needs::default();
     let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
-    // A link that leads nowhere is a finding of `bodies`.
+    // A dangling link is a finding of `bodies`.
     let there = inside
         .paths
         .iter()
         .filter(|(_, path)| inventory.resolve(path).is_ok());
     for (relative, _) in there {
-        // By its name where it is compressed in another way than the tree's.
+        // If the compression differs from the tree's, look it up by name.
         let by_name = || dep.needs(dep.path_of(&ModuleName::of_path(relative)?)?);
         let needs = dep.needs(relative).or_else(by_name).unwrap_or(&nothing);
         let lacks = |need: &&[u8]| {
@@ -285,7 +283,8 @@ fn dependencies(
     Ok(missing.chain(findings).collect())
 }
 
-/// The dependencies that modprobe inside reads: `modules.dep.bin`, or the text where that cannot be read.
+/// Returns the dependencies that the initramfs's modprobe reads: `modules.dep.bin`, or the text file if that is
+/// unreadable.
 pub(super) fn dep_inside<'s>(
     subject: &'s Subject,
     inventory: &Inventory,
@@ -298,7 +297,7 @@ pub(super) fn dep_inside<'s>(
     })
 }
 
-/// What is built into the kernel.
+/// Returns the modules that are built into the kernel.
 pub(super) fn builtin<'a>(
     subject: &'a Subject,
     inventory: &Inventory,
@@ -314,7 +313,7 @@ pub(super) fn builtin<'a>(
     Ok(builtin.unwrap_or_default())
 }
 
-/// What a module would like to have around it. A name that resolves to nothing is no fault.
+/// Returns findings about soft dependencies. A name that resolves to nothing is not a fault.
 fn softdeps(
     subject: &Subject,
     inventory: &Inventory,
@@ -328,12 +327,12 @@ fn softdeps(
         |lists| &lists.softdep,
         parse,
     )?;
-    // Only a tree knows what is on disk.
+    // Without a tree it is not known which modules are on disk.
     let (Some(softdeps), Some(tree)) = (softdeps, subject.tree) else {
         return Ok(Vec::new());
     };
     let builtin = builtin(subject, inventory)?;
-    let could_not = |why: &String| Answer::CouldNotLook(why.clone());
+    let could_not = |why: &String| Answer::CouldNotRun(why.clone());
     let aliases = tree.lists.alias.as_ref().map_err(could_not)?;
     let builtin_aliases = tree.lists.builtin_alias.as_ref().map_err(could_not)?;
     let on_disk: HashSet<_> = tree
@@ -370,7 +369,7 @@ fn softdeps(
                 continue;
             }
             let path = format!("{target} in the initramfs");
-            let expected = format!("inside, since {module} asks for it softly and it is on disk");
+            let expected = format!("inside, since it is a softdep of {module} and is on disk");
             let remedy = "add it with add_drivers in /etc/dracut.conf.d if the root needs it";
             let finding = Finding::new(path, "no such module", expected, remedy);
             findings.push(finding.only(Severity::Warning));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the user told dracut to leave out, in its configuration or on its command line.
+//! The names that the user told dracut to omit, in its configuration or on its command line.
 
 use std::collections::BTreeSet;
 
 use crate::kernel::modules::ModuleName;
 
-/// What is left out on purpose.
+/// Names that are omitted on purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Omitted {
     /// dracut's modules.
@@ -14,9 +14,8 @@ pub struct Omitted {
     pub drivers: BTreeSet<ModuleName>,
 }
 
-/// Drivers that a module of dracut installs by their symbols, which its script does not name, and
-/// those of modules whose script is not there: a lone image has no tree. A `*` at the end stands for
-/// any end.
+/// Drivers that a module of dracut installs by their symbols, so that its script does not name them, and drivers of
+/// modules whose script is missing, as without a tree. A final `*` matches any suffix.
 const OWNED: [(&str, &[&str]); 17] = [
     ("bcache", &["bcache"]),
     ("btrfs", &["btrfs"]),
@@ -75,12 +74,12 @@ const OWNED: [(&str, &[&str]); 17] = [
 ];
 
 impl Omitted {
-    /// Adds what dracut's arguments say, as it notes them in `build-parameter.txt`.
+    /// Adds the omissions in dracut's arguments, as noted in `build-parameter.txt`.
     pub fn read_arguments(&mut self, text: &str) {
         self.add_arguments(&split(text));
     }
 
-    /// Adds what arguments for dracut say.
+    /// Adds the omissions in arguments for dracut.
     pub fn add_arguments(&mut self, arguments: &[String]) {
         let mut arguments = arguments.iter().map(String::as_str);
         while let Some(argument) = arguments.next() {
@@ -110,7 +109,7 @@ impl Omitted {
             .extend(words.filter_map(|word| ModuleName::new(word.as_bytes())));
     }
 
-    /// Whether the driver is left out: by its name, or with the module of dracut that installs it.
+    /// Returns whether the driver is omitted: by its name, or with the dracut module that installs it.
     pub fn has_driver(&self, name: &ModuleName) -> bool {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(start) => name.as_bytes().starts_with(start.as_bytes()),
@@ -123,7 +122,7 @@ impl Omitted {
     }
 }
 
-/// The words of a command line, quoted as a shell quotes.
+/// Splits a command line into words, with a shell's quotes.
 fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

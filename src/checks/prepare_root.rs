@@ -1,62 +1,62 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ostree's `prepare-root.conf`, as ostree-prepare-root reads it (`src/libotcore/otcore-prepare-root.c`,
-//! `src/switchroot/ostree-prepare-root.c`, 2025.2): a value that it does not know ends the boot.
+//! ostree's `prepare-root.conf`, parsed as in ostree-prepare-root (`src/libotcore/otcore-prepare-root.c`,
+//! `src/switchroot/ostree-prepare-root.c`, 2025.2): an unknown value stops the boot.
 
 use crate::boot::{KeyFile, KeyFileError};
 
-/// Where it is, relative to the root. A key of the later file replaces that of the earlier one.
+/// The files, relative to the root. A key of the later file overrides that of the earlier one.
 pub(super) const PLACES: [&str; 2] = [
     "usr/lib/ostree/prepare-root.conf",
     "etc/ostree/prepare-root.conf",
 ];
 
-/// The key with which the commit has to be signed, if no other is named.
+/// The default key for the commit's signature.
 const KEY: &str = "/etc/ostree/initramfs-root-binding.key";
 
-/// Settings that are true or false.
+/// Boolean settings.
 const BOOLEANS: [(&str, &str); 3] = [
     ("sysroot", "readonly"),
     ("etc", "transient"),
     ("root", "transient"),
 ];
 
-/// Whether the root is a composefs image.
+/// The setting of composefs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Composefs {
-    /// It is not, as ostree does without a configuration.
+    /// The root is not a composefs image; ostree's default.
     #[default]
     Off,
-    /// If the deployment has one.
+    /// The root is a composefs image if the deployment has one.
     Maybe,
-    /// It must be, or nothing boots.
+    /// The root must be a composefs image.
     On,
 }
 
-/// What the files say together.
+/// The merged settings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PrepareRoot {
     /// `composefs.enabled`.
     pub(super) composefs: Composefs,
-    /// The file with the key by which the commit has to be signed.
+    /// The file with the key for the commit's signature.
     pub(super) key: Option<String>,
-    /// A setting that ends the boot: the file, the value found there, the value expected.
+    /// Settings that stop the boot: the file, the value found, the value expected.
     pub(super) wrong: Vec<(&'static str, String, &'static str)>,
 }
 
 impl PrepareRoot {
-    /// Reads the files that `data` returns by their paths.
+    /// Reads the files, which `data` returns by path.
     pub(super) fn read<'a>(data: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
         let mut conf = Self::default();
         let mut file = KeyFile::default();
         let mut last = PLACES[0];
         for (path, text) in PLACES.iter().filter_map(|path| Some((*path, data(path)?))) {
             last = path;
-            // The limit of lines is this program's.
+            // ostree has no such limit of lines.
             if let Err(why) = file.add(text)
                 && why != KeyFileError::TooMany
             {
                 conf.wrong
-                    .push((path, why.to_string(), "a key file as GLib reads it"));
+                    .push((path, why.to_string(), "a key file that GLib can parse"));
             }
         }
         let enabled = file.get("composefs", "enabled");
@@ -81,7 +81,7 @@ impl PrepareRoot {
         let transient = matches!(file.get("root", "transient"), Some("true" | "1"));
         if transient && conf.composefs == Composefs::Off {
             let found = "root.transient=true without composefs.enabled";
-            let expected = "composefs.enabled=yes, which root.transient needs";
+            let expected = "composefs.enabled=yes, which root.transient requires";
             conf.wrong.push((last, found.to_owned(), expected));
         }
         if enabled == Some("signed") {
@@ -97,9 +97,12 @@ mod tests {
     use super::*;
 
     fn read(vendor: &'static str, etc: Option<&'static str>) -> PrepareRoot {
-        let data = move |path: &str| match path.starts_with("etc/") {
-            true => etc.map(str::as_bytes),
-            false => Some(vendor.as_bytes()),
+        let data = move |path: &str| {
+            if path.starts_with("etc/") {
+                etc.map(str::as_bytes)
+            } else {
+                Some(vendor.as_bytes())
+            }
         };
         PrepareRoot::read(data)
     }
@@ -137,7 +140,7 @@ mod tests {
     #[test]
     fn what_ends_the_boot() {
         for (text, expected) in [
-            ("enabled=yes\n", "line 1 stands before"),
+            ("enabled=yes\n", "line 1 is before"),
             ("[composefs]\nenabled=yse\n", "composefs.enabled=yse"),
             ("[composefs]\nenabled=\n", "composefs.enabled="),
             ("[composefs\n", "line 1 is neither"),

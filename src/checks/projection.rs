@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the files of the initramfs are those of the tree. dracut copies nearly all of them from there, so that a
-//! file with other bytes, or a program that may not be executed, is damaged or of another build.
+//! Checks that the files of the initramfs equal those of the tree, from which dracut copies nearly all of them. A file
+//! with other bytes, or a program that is not executable, is damaged or of another build.
 
 use super::{Answer, Finding, Remedy, Severity, Subject, Tree, listed, show};
 use crate::initramfs::{Difference, Facts, Inventory, Kind, Node, Origin, Source};
 
-/// Files whose bytes `initramfs-intent` and `initramfs-modules` compare, or that a generator of dracut writes.
+/// Files that `initramfs-intent` and `initramfs-modules` compare, or that a generator of dracut writes.
 const OTHERS: [&[u8]; 3] = [b"etc/", b"usr/lib/modules/", b"lib/modules/"];
 
-/// Where the files of dracut's modules are, and the rest of dracut.
+/// The directory of dracut and its modules.
 const DRACUT: &[u8] = b"usr/lib/dracut/";
 
 pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -25,7 +25,7 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let mut others = Vec::new();
     for (path, node) in inventory.nodes() {
         let finding = match facts.origin(inventory, node) {
-            // A wrapper in the tree is looked at by `leftovers`.
+            // The check `leftovers` covers wrappers in the tree.
             Some(Origin::Differs(_, Difference::OnlyElf)) => continue,
             Some(Origin::Differs(source, difference)) => {
                 let is_other = OTHERS.iter().any(|dir| path.starts_with(dir));
@@ -33,9 +33,10 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                     continue;
                 }
                 let finding = differing(path, source, *difference);
-                match older.explains(path, source, *difference) {
-                    true => finding.only(Severity::Warning),
-                    false => finding,
+                if older.explains(path, source, *difference) {
+                    finding.only(Severity::Warning)
+                } else {
+                    finding
                 }
             }
             Some(Origin::Copy(source))
@@ -44,14 +45,17 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 let place = format!("{} in the initramfs", show(path));
                 let found = format!("a file of mode {:04o}", node.mode & 0o7777);
                 let expected = format!(
-                    "mode {:04o}, as the tree's has, or it cannot be executed",
+                    "mode {:04o}, as in the tree; otherwise it cannot be executed",
                     source.mode
                 );
                 Finding::new(place, found, expected, Remedy::Rebuild)
             }
             _ if tree.under_links.contains(path) => {
                 let place = format!("{} in the initramfs", show(path));
-                let found = format!("a link to {}, which is no file inside", show(&node.target));
+                let found = format!(
+                    "a link to {}, which is not a file inside",
+                    show(&node.target)
+                );
                 let expected = format!("a copy of the tree's /{}", show(path));
                 Finding::new(place, found, expected, Remedy::Rebuild)
             }
@@ -68,12 +72,12 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Whether a program was made a file that is none.
+/// Returns whether a program is no longer executable.
 fn lost_execution(node: &Node, source: &Source) -> bool {
     node.kind == Kind::File && source.mode & 0o111 != 0 && node.mode & 0o111 == 0
 }
 
-/// Whether the file is loaded and not executed, so that its mode does not matter.
+/// Returns whether the file is a library, whose mode does not matter because it is not executed.
 fn is_library(inventory: &Inventory, facts: &Facts, node: &Node) -> bool {
     let elf = facts.elf(inventory, node);
     elf.is_some_and(|elf| elf.as_ref().is_ok_and(|elf| elf.interpreter.is_none()))
@@ -86,11 +90,11 @@ fn differing(path: &[u8], source: &Source, difference: Difference) -> Finding {
     Finding::new(place, difference.to_string(), expected, Remedy::Rebuild)
 }
 
-/// Upgrades of the tree after the image was made. Such an image boots, as long as all its files are of one version.
+/// Upgrades of the tree since the image was built. Such an image boots if all its files have the same version.
 struct Older {
-    /// Most programs and libraries of the tree are of another build than those inside.
+    /// Most programs and libraries of the tree are of another build than the included ones.
     programs: bool,
-    /// dracut is of another version.
+    /// dracut has another version.
     dracut: bool,
 }
 
@@ -129,7 +133,7 @@ mod tests {
 
     const CHECK: &str = "initramfs-projection";
 
-    /// A bench with a file and its source.
+    /// Returns a bench with a file and its source.
     fn bench(path: &str, mode: u32, inside: &[u8], source: &[u8]) -> Bench {
         let mut bench = Bench::good();
         bench

@@ -6,7 +6,7 @@ use super::{
     modules, projection, regression, release, tree, units,
 };
 
-/// The registry, in the order in which findings are shown.
+/// The registry, in the order of the findings.
 pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-single",
@@ -27,7 +27,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-rpmdb",
         severity: Severity::Fatal,
-        about: "one package owns vmlinuz and provides kernel-uname-r of it",
+        about: "one package owns vmlinuz and provides its kernel-uname-r",
         issue: "osbuild/osbuild#2049",
         compares: false,
         look: kernel::rpmdb,
@@ -43,7 +43,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-hmac",
         severity: Severity::Fatal,
-        about: ".vmlinuz.hmac has the HMAC of vmlinuz, and ostree's name for it",
+        about: ".vmlinuz.hmac has the HMAC and ostree's name of vmlinuz",
         issue: "ostreedev/ostree#1962",
         compares: false,
         look: hmac::hmac,
@@ -75,7 +75,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-mode",
         severity: Severity::Warning,
-        about: "nobody but root may read initramfs.img (0600)",
+        about: "only root can read initramfs.img (mode 0600)",
         issue: "CVE-2012-4453",
         compares: false,
         look: image::mode,
@@ -83,7 +83,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-readable",
         severity: Severity::Fatal,
-        about: "every segment decodes to its trailer, as the kernel reads it",
+        about: "the kernel can unpack every segment to its end",
         issue: "coreos/layering-examples#57",
         compares: false,
         look: image::readable,
@@ -91,7 +91,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-compression",
         severity: Severity::Fatal,
-        about: "the kernel's config can unpack every segment and module",
+        about: "the kernel's configuration supports all compressions used",
         issue: "dracut-ng/dracut-ng#378",
         compares: false,
         look: compression::compression,
@@ -99,7 +99,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-size",
         severity: Severity::Warning,
-        about: "its size is about the base's, and small enough for /boot",
+        about: "its size is similar to the base's and fits into /boot",
         issue: "coreos/fedora-coreos-tracker#1247",
         compares: true,
         look: regression::size,
@@ -107,7 +107,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-kver",
         severity: Severity::Fatal,
-        about: "modules of this kernel are inside, and of no other",
+        about: "it contains modules of this kernel and of no other",
         issue: "okd-project/okd#1908",
         compares: false,
         look: image::kver,
@@ -115,7 +115,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-modules",
         severity: Severity::Fatal,
-        about: "modules inside are the tree's, with all that they need",
+        about: "included modules are the tree's, with their dependencies",
         issue: "coreos/rpm-ostree#4451",
         compares: false,
         look: modules::modules,
@@ -123,7 +123,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: drivers::DRIVER_CHECK,
         severity: Severity::Fatal,
-        about: "what the base could bring a root up from, this can too",
+        about: "drivers for the root are included, as in the base",
         issue: "okd-project/okd#1908",
         compares: true,
         look: drivers::root_drivers,
@@ -131,7 +131,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-init",
         severity: Severity::Fatal,
-        about: "every program inside finds its libraries, and /init is one",
+        about: "/init and other programs can run and find their libraries",
         issue: "coreos/layering-examples#57",
         compares: false,
         look: init::init,
@@ -147,7 +147,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-ostree",
         severity: Severity::Fatal,
-        about: "ostree-prepare-root, its unit and etc/initrd-release are inside",
+        about: "ostree-prepare-root, its unit and initrd-release are included",
         issue: "coreos/rpm-ostree#4451",
         compares: true,
         look: image::ostree,
@@ -155,7 +155,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-wrappers",
         severity: Severity::Fatal,
-        about: "systemctl, useradd, groupadd, usermod inside are programs",
+        about: "systemctl, useradd, groupadd and usermod are not wrappers",
         issue: "coreos/fedora-coreos-tracker#1870",
         compares: false,
         look: image::wrappers,
@@ -163,7 +163,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-regression",
         severity: Severity::Fatal,
-        about: "no dracut module, unit or driver of the base's is lost",
+        about: "no dracut module, unit or driver of the base is missing",
         issue: "coreos/layering-examples#57",
         compares: true,
         look: regression::regression,
@@ -171,7 +171,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-intent",
         severity: Severity::Fatal,
-        about: "it was made from the configuration that the tree has now",
+        about: "it was built from the tree's current configuration",
         issue: "openshift/os#1678",
         compares: true,
         look: intent::intent,
@@ -179,7 +179,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-projection",
         severity: Severity::Fatal,
-        about: "every copy of a file of the tree has its bytes and mode",
+        about: "copies of the tree's files have the same bytes and mode",
         issue: "dracutdevs/dracut#2197",
         compares: false,
         look: projection::projection,
@@ -187,7 +187,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-firmware",
         severity: Severity::Warning,
-        about: "no microcode or firmware of a driver inside is lost",
+        about: "no microcode or firmware of an included driver is missing",
         issue: "coreos/rpm-ostree#5483",
         compares: true,
         look: regression::lost_firmware,
@@ -203,7 +203,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "kmods",
         severity: Severity::Fatal,
-        about: "out-of-tree modules are there and built for this kernel",
+        about: "out-of-tree modules exist and are built for this kernel",
         issue: "ublue-os/ucore#210",
         compares: true,
         look: kmods::kmods,
@@ -211,7 +211,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "os-release",
         severity: Severity::Fatal,
-        about: "os-release has a PRETTY_NAME or ID, or ostree deploys nothing",
+        about: "os-release has the PRETTY_NAME or ID that ostree needs",
         issue: "ostreedev/ostree#3289",
         compares: false,
         look: release::os_release,

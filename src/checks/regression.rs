@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the base's initramfs and kernel had and these have not.
+//! Finds parts that the base's initramfs and kernel have and these lack.
 
 use std::collections::BTreeSet;
 
@@ -69,8 +69,8 @@ fn dracut_modules(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, An
     Ok(gone.map(finding).collect())
 }
 
-/// Whether the units and programs that bear the name of a module of dracut are still inside: another
-/// module brings them now, as systemd-pcrextend does for systemd-pcrphase.
+/// Returns whether the units and programs named after a dracut module are still included: another module installs them
+/// now, as systemd-pcrextend does for systemd-pcrphase.
 fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
     let is_part = |name: &str| {
         let rest = name.strip_prefix(module);
@@ -86,8 +86,8 @@ fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
         && all_of(&base.programs, &programs(inventory))
 }
 
-/// A unit that is still on disk was left out; one that is not was given up by its package. Where
-/// dracut is another, or the user leaves modules out, units come and go with them.
+/// Returns findings about missing units. A unit that is on disk was omitted; one that is not was removed from its
+/// package. Units also change with the version of dracut and with omitted modules.
 fn lost_units(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
     let now = units(inventory);
@@ -119,7 +119,7 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let gone = lost.iter().filter_map(|file| {
         let driver = tree.firmware_of.get(file)?;
         let path = format!("usr/lib/firmware/{} in the initramfs", show(file));
-        let expected = format!("inside, as in the base: {driver} asks for it");
+        let expected = format!("inside, as in the base: {driver} requests it");
         let remedy = Remedy::ThenRebuild("install the linux-firmware sub-package that has it");
         Some(Finding::new(path, "no such file", expected, remedy))
     });
@@ -131,8 +131,8 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 }
 
 pub fn size(subject: &Subject) -> Result<Vec<Finding>, Answer> {
-    /// Fedora CoreOS has a `/boot` of 384 MiB, which holds three deployments during an update: each with its vmlinuz,
-    /// initramfs and device trees.
+    /// The budget of Fedora CoreOS, whose `/boot` of 384 MiB holds three deployments during an update: each with its
+    /// vmlinuz, initramfs and device trees.
     const COREOS_MOST: u64 = 128 << 20;
     let tree = subject.tree()?;
     let Some(file) = tree.initramfs.as_ref().filter(|file| file.is_file) else {
@@ -142,18 +142,18 @@ pub fn size(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let wrong = |found: String, expected: String, remedy: &str| {
         vec![Finding::new(&file.path, found, expected, remedy)]
     };
-    let leaner = "leave out what the system does not need with omit_dracutmodules, or compress better with compress=\"zstd -19\"";
+    let leaner = "omit modules that the system does not need with omit_dracutmodules, or compress better with compress=\"zstd -19\"";
     if let Some(base) = subject.base.filter(|base| base.size > 0) {
         if file.size > base.size.saturating_mul(2) {
             let expected = format!("about the {} of the base", mib(base.size));
             return Ok(wrong(mib(file.size), expected, leaner));
         }
-        // A better compressor makes a file smaller and loses nothing.
+        // Better compression makes the file smaller without a loss.
         let unpacked = subject.unpacked().map_or(base.unpacked, unpacked_size);
         if unpacked < base.unpacked / 2 {
             let found = format!("{} unpacked", mib(unpacked));
             let expected = format!("about the {} unpacked of the base", mib(base.unpacked));
-            let remedy = "look what is lost with ostree-kernel inspect --diff";
+            let remedy = "find the missing files with ostree-kernel inspect --diff";
             return Ok(wrong(found, expected, remedy));
         }
     }
@@ -179,12 +179,12 @@ pub fn signature(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         ));
     };
     match &tree.signed {
-        Err(why) => Err(Answer::CouldNotLook(why.clone())),
+        Err(why) => Err(Answer::CouldNotRun(why.clone())),
         Ok(false) if was_signed => Ok(vec![Finding::new(
             format!("{}/vmlinuz", subject.kver.dir()),
             "no Secure Boot signature",
             "one, as the base's kernel has",
-            "take the vendor's signed packages, or sign it with a key that the machines know",
+            "use the vendor's signed packages, or sign it with a key that the machines trust",
         )]),
         Ok(_) => Ok(vec![]),
     }

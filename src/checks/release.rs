@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! os-release: ostree takes a deployment's title from it, and deploys nothing without one.
+//! os-release: ostree reads a deployment's title from it, and refuses to deploy without one.
 
 use std::collections::BTreeMap;
 
 use super::{Answer, Finding, Subject};
 
-/// The os-release file that ostree reads (`ostree-sysroot-deploy.c`): `usr/lib/os-release`, or
-/// `etc/os-release` where that is absent.
+/// The os-release file that ostree reads (`ostree-sysroot-deploy.c`): `usr/lib/os-release`, or `etc/os-release` if the
+/// former does not exist.
 #[derive(Debug, Clone)]
 pub struct OsRelease {
     path: &'static str,
@@ -28,7 +28,7 @@ impl OsRelease {
     }
 }
 
-/// Parses `NAME=value`. Like ostree, skips comments and values whose quotes do not close.
+/// Parses `NAME=value`. Like ostree, skips comments and values with an unclosed quote.
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once('=')?;
     if name.starts_with('#') {
@@ -37,7 +37,7 @@ fn field(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), unquoted(value)?))
 }
 
-/// Removes quotes as a shell does; `None` if one does not close.
+/// Removes quotes as a shell does; `None` if a quote is not closed.
 fn unquoted(value: &str) -> Option<String> {
     let mut plain = String::new();
     let mut quote = None;
@@ -60,7 +60,7 @@ pub fn os_release(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Ok(_) => "neither PRETTY_NAME nor ID",
         Err(why) => why,
     };
-    let expected = "a PRETTY_NAME or an ID, or ostree refuses to deploy the image";
+    let expected = "a PRETTY_NAME or an ID; otherwise ostree refuses to deploy the image";
     let remedy = "reinstall the package that owns it (fedora-release-common, centos-release), or copy the base's file back";
     Ok(vec![Finding::new(release.path, found, expected, remedy)])
 }

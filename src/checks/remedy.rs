@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What to do about a finding, as a value. The sentence depends on what the run has just done: a user who has run
-//! `rebuild` is not told to run it again.
+//! The remedy for a finding, as a value. The sentence depends on the command: after `rebuild` it must not advise to run
+//! `rebuild`.
 
-/// What this run did before it looked.
+/// The actions of this run before the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Situation {
-    /// `verify`: nothing.
-    Looked,
+    /// `verify`: none.
+    Verified,
     /// `rebuild`: depmod and dracut ran.
     Rebuilt,
     /// `replace`: the packages were installed, then depmod and dracut ran.
     Replaced,
 }
 
-/// What to do about a finding.
+/// The remedy for a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// Build the initramfs again.
+    /// Rebuild the initramfs.
     Rebuild,
-    /// Build the initramfs again, or do this if that does not help.
+    /// Rebuild the initramfs; if that does not help, do this.
     RebuildOr(&'static str),
-    /// Do this, then build the initramfs again.
+    /// Do this, then rebuild the initramfs.
     ThenRebuild(&'static str),
-    /// Install the kernel's packages again, since a file is not as its package has it.
+    /// Reinstall the kernel's packages, since a file differs from its package.
     Reinstall,
     /// Use another build of the kernel, since its package is wrong.
     OtherBuild,
@@ -33,7 +33,7 @@ pub enum Remedy {
 impl Remedy {
     /// Returns the sentence for a run in this situation.
     pub fn after(&self, situation: Situation) -> String {
-        let is_built = situation != Situation::Looked;
+        let is_built = situation != Situation::Verified;
         let again = if is_built {
             "run the same command again"
         } else {
@@ -41,7 +41,7 @@ impl Remedy {
         };
         match self {
             Self::Rebuild if is_built => {
-                "dracut built this initramfs just now: run again with -v, and look for the cause in dracut's messages and in /etc/dracut.conf.d".to_owned()
+                "dracut has just built this initramfs: run again with -v, and look for the cause in dracut's messages and in /etc/dracut.conf.d".to_owned()
             }
             Self::Rebuild => again.to_owned(),
             Self::RebuildOr(other) if is_built => (*other).to_owned(),
@@ -73,7 +73,7 @@ impl From<String> for Remedy {
 mod tests {
     use super::*;
 
-    const ALL: [Situation; 3] = [Situation::Looked, Situation::Rebuilt, Situation::Replaced];
+    const ALL: [Situation; 3] = [Situation::Verified, Situation::Rebuilt, Situation::Replaced];
 
     #[test]
     fn a_remedy_is_not_what_was_just_done() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut's modules as their `module-setup.sh` describes them: the drivers that each installs, and the
-//! modules that it cannot be without.
+//! Facts about dracut's modules from their `module-setup.sh`: the drivers that they install, and the modules that they
+//! require.
 //!
-//! Text in, names out. The file is a shell script; only literal words are understood.
+//! The file is a shell script; only literal words are parsed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +15,18 @@ const WITH_VALUE: [&str; 7] = ["-s", "-S", "-p", "-P", "-n", "-N", "-m"];
 #[derive(Debug, Clone, Default)]
 pub struct Setups(BTreeMap<String, Setup>);
 
-/// What the script of one module says.
+/// Facts from the script of a module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Setup {
     drivers: BTreeSet<ModuleName>,
-    /// Directories of drivers, relative to `kernel`, all of which it installs.
+    /// Directories of drivers, relative to `kernel`, that it installs completely.
     dirs: BTreeSet<String>,
-    /// Directories of which it installs what has certain symbols.
+    /// Directories of which it installs the drivers with certain symbols.
     filtered_dirs: BTreeSet<String>,
     depends: BTreeSet<String>,
-    /// Files of `etc` inside that it writes or replaces.
+    /// Files in the image's `etc` that it writes or replaces.
     writes: BTreeSet<String>,
-    /// Names of files inside that it changes.
+    /// Names of files in the image that it changes.
     edits: BTreeSet<String>,
     /// Whether it names ostree's prepare-root.conf.
     has_prepare_root: bool,
@@ -38,8 +38,8 @@ impl Setups {
         self.0.insert(module.to_owned(), Setup::parse(script));
     }
 
-    /// Whether one of `modules` installs the driver at `path`, relative to the kernel's directory.
-    /// `filtered`: also where it may be that it does not.
+    /// Returns whether one of `modules` installs the driver at `path`, relative to the kernel's directory. With
+    /// `filtered`, a possible installation counts, too.
     pub(super) fn installs<'a>(
         &self,
         modules: impl IntoIterator<Item = &'a String>,
@@ -61,18 +61,18 @@ impl Setups {
         })
     }
 
-    /// Whether the module ostree takes no `prepare-root.conf` along: ostree before 2023 reads none.
+    /// Returns whether the module ostree does not install `prepare-root.conf`, which ostree before 2023 does not read.
     pub(super) fn is_without_prepare_root(&self) -> bool {
         let ostree = self.0.get("ostree");
         ostree.is_some_and(|setup| !setup.has_prepare_root)
     }
 
-    /// Whether one of the modules writes the file `path` inside, so that it is no copy.
+    /// Returns whether a module writes the file `path` in the image, so that it is not a copy.
     pub(super) fn writes(&self, path: &str) -> bool {
         self.0.values().any(|setup| setup.writes.contains(path))
     }
 
-    /// Whether one of the modules changes the file at `path` after dracut has copied it.
+    /// Returns whether a module changes the file at `path` after dracut has copied it.
     pub(super) fn edits(&self, path: &[u8]) -> bool {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
         let Ok(name) = std::str::from_utf8(name) else {
@@ -82,7 +82,7 @@ impl Setups {
         setups.any(|setup| setup.edits.contains(name))
     }
 
-    /// Whether a module cannot be included without one of `omitted`.
+    /// Returns whether a module requires one of `omitted`.
     pub(super) fn depends_on(&self, module: &str, omitted: &BTreeSet<String>) -> bool {
         let mut seen = BTreeSet::from([module]);
         let mut todo = vec![module];
@@ -109,7 +109,7 @@ impl Setup {
             ..Self::default()
         };
         let script = script.replace("\\\n", " ");
-        // Such a path may be in a variable: `> "${initdir}${I18N_CONF}"`.
+        // The path can be in a variable: `> "${initdir}${I18N_CONF}"`.
         let unquoted = script.replace(['"', '{', '}'], "");
         let by_variable = unquoted.contains("initdir$");
         let mut depends: Option<Vec<&str>> = None;
@@ -148,9 +148,10 @@ impl Setup {
             } else if word.contains(['$', '`', '(', '{']) || word.starts_with('-') {
             } else if let Some(dir) = word.strip_prefix('=') {
                 let dir = dir.trim_end_matches(['/', ';']).to_owned();
-                match filtered {
-                    true => self.filtered_dirs.insert(dir),
-                    false => self.dirs.insert(dir),
+                if filtered {
+                    self.filtered_dirs.insert(dir)
+                } else {
+                    self.dirs.insert(dir)
                 };
             } else {
                 let name = word.trim_end_matches(';');
@@ -160,8 +161,8 @@ impl Setup {
     }
 }
 
-/// The names of the files that a script addresses as files of the image: the last part of words with `$initdir`, or
-/// what a loop puts there.
+/// Returns the names of files in the image that a script uses: the last component of words with `$initdir`, or the
+/// values that a loop inserts there.
 fn edited(script: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut loops: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -195,8 +196,8 @@ fn edited(script: &str) -> BTreeSet<String> {
     names
 }
 
-/// The modules that a function without a condition prints; none where it has one, since what it prints
-/// is not known then.
+/// Returns the modules that a function without conditions prints. With a condition the output is unknown, and the
+/// result is empty.
 fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
     let mut depends = BTreeSet::new();
     for line in lines {
@@ -209,7 +210,7 @@ fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
     depends
 }
 
-/// The paths below `/etc` in a line of shell, without the slash.
+/// Returns the paths below `/etc` in a line of shell, without the slash.
 fn paths_of_etc(line: &str) -> impl Iterator<Item = String> {
     let line = line.replace(['"', '\''], "");
     let starts: Vec<_> = line.match_indices("/etc/").map(|(at, _)| at + 1).collect();
@@ -223,7 +224,7 @@ fn paths_of_etc(line: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The words of a line of shell, without their quotes.
+/// Returns the words of a line of shell without their quotes.
 fn words(line: &str) -> Vec<String> {
     let unquoted = |word: &str| word.replace(['"', '\''], "");
     line.split_whitespace().map(unquoted).collect()

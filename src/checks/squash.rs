@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut's squash modules: all but a loader is in a file system image, and `/init` is a script that
-//! mounts it, lays an overlay over it and goes on there. What is in it is not seen; whether it comes
-//! to that is.
+//! dracut's squash modules: a file system image contains all files except a loader, and the script `/init` mounts it
+//! with an overlay and switches to it. The image is not read; the check is whether the loader can mount it.
 
 use super::able::Able;
 use super::{Finding, Remedy, show};
 use crate::boot::program;
 use crate::initramfs::{Foreign, Inventory, RootImage};
 
-/// What the loader runs (dracut's `init-squash.sh`).
+/// The programs of the loader (dracut's `init-squash.sh`).
 const PROGRAMS: [&[u8]; 4] = [b"mount", b"modprobe", b"mkdir", b"switch_root"];
 
-const REMEDY: Remedy = Remedy::RebuildOr(
-    "leave dracut's squash modules out with omit_dracutmodules in /etc/dracut.conf.d",
-);
+const REMEDY: Remedy =
+    Remedy::RebuildOr("omit dracut's squash modules with omit_dracutmodules in /etc/dracut.conf.d");
 
-/// Drivers without which the image cannot be mounted.
+/// Returns findings about drivers that are required to mount the image.
 pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
     let filesystem = match root.format {
         Foreign::Erofs => "erofs",
@@ -34,14 +32,14 @@ pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
     missing.map(finding).collect()
 }
 
-/// Why `/init` comes to no end of its work: the image is cut off, or a program is not there.
+/// Returns findings that keep `/init` from mounting the image: it is truncated, or a program is missing.
 pub(super) fn without_end(inventory: &Inventory) -> Vec<Finding> {
     let Some(root) = inventory.root_image() else {
         return Vec::new();
     };
     let cut = (root.length > root.size).then(|| {
         let path = format!("{} in the initramfs", root.path);
-        let expected = format!("the {} bytes that it says it has", root.length);
+        let expected = format!("{} bytes, according to its superblock", root.length);
         Finding::new(path, format!("{} bytes", root.size), expected, REMEDY)
     });
     let missing = PROGRAMS
@@ -63,7 +61,7 @@ mod tests {
     const INIT: &str = "initramfs-init";
     const ROOT: &str = "initramfs-root-drivers";
 
-    /// A squashfs of 100 bytes by its superblock.
+    /// Returns a squashfs of 100 bytes according to its superblock.
     fn squashfs() -> Vec<u8> {
         let mut squashfs = b"hsqs".to_vec();
         squashfs.resize(40, 0);
@@ -72,7 +70,7 @@ mod tests {
         squashfs
     }
 
-    /// A bench with what dracut's squash modules leave outside.
+    /// Returns a bench with the files outside of dracut's squash image.
     fn squashed() -> Bench {
         let mut bench = Bench::good();
         for name in ["modprobe", "mkdir", "switch_root"] {
@@ -91,12 +89,12 @@ mod tests {
         bench.put("root.squashfs", &squashfs());
         assert!(matches!(bench.answer(OSTREE), Answer::Found(_)));
         bench.put("squashfs-root.img", &squashfs());
-        let expected = "what matters is in an image inside the image, squashfs-root.img";
+        let expected = "most files are in an image inside the initramfs, squashfs-root.img";
         let not_applicable = Answer::NotApplicable(expected.into());
         for check in [OSTREE, "initramfs-wrappers", ROOT] {
             assert_eq!(bench.answer(check), not_applicable, "{check}");
         }
-        // What mounts it is seen.
+        // The loader is outside of the image.
         for check in ["initramfs-init", "initramfs-kver", "initramfs-modules"] {
             assert_eq!(bench.findings(check), [""; 0], "{check}");
         }
@@ -108,8 +106,7 @@ mod tests {
     fn a_root_image_that_cannot_be_mounted() {
         let mut bench = squashed();
         bench.put("squashfs-root.img", &squashfs()[..99]);
-        let expected =
-            "fatal squashfs-root.img in the initramfs: 99 bytes; the 100 bytes that it says it has";
+        let expected = "fatal squashfs-root.img in the initramfs: 99 bytes; 100 bytes, according to its superblock";
         assert_eq!(bench.findings(INIT), [expected]);
         bench.put("squashfs-root.img", &squashfs());
         bench.inside.remove("usr/bin/switch_root");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What checks look at, as values that somebody else read.
+//! The facts that checks examine.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,19 +16,19 @@ use crate::kernel::packing::Packing;
 use crate::kernel::vmlinuz::Release;
 use crate::package::rpmdb::Rpmdb;
 
-/// Everything that checks may look at.
+/// All facts for the checks.
 pub struct Subject<'a> {
-    /// The kernel that is meant to boot.
+    /// The kernel to boot.
     pub kver: &'a Kver,
-    /// The tree around it; `None` for a lone image.
+    /// The tree around it; `None` if only an image is verified.
     pub tree: Option<&'a Tree>,
     /// Its initramfs.
     pub image: &'a Image,
-    /// What the base had, where that is known.
+    /// The facts of the base, if known.
     pub base: Option<&'a Baseline>,
-    /// What the user says that the root needs.
+    /// The user's requirements.
     pub wanted: &'a Wanted,
-    /// The boot, followed through the initramfs when the first check asks.
+    /// The trace of the boot, created when the first check needs it.
     trace: OnceLock<Trace<'a>>,
 }
 
@@ -37,24 +37,24 @@ pub struct Subject<'a> {
 pub struct Lacking {
     /// Its path.
     pub module: String,
-    /// A symbol that it needs and no one has.
+    /// A symbol that it requires and that does not exist.
     pub symbol: String,
 }
 
-/// The modules that depmod says cannot be loaded.
+/// The modules that cannot be loaded, according to depmod.
 #[derive(Debug, Clone, Default)]
 pub struct AllLacking {
     /// The first of them.
     pub first: Vec<Lacking>,
-    /// How many there are beside the first ones.
+    /// The number of the others.
     pub more: usize,
 }
 
 impl AllLacking {
-    /// At most this many are kept: a kernel has thousands of modules.
+    /// Upper bound of stored modules; a kernel has thousands.
     const KEPT: usize = 20;
 
-    /// Adds one.
+    /// Adds a module.
     pub fn push(&mut self, lacking: Lacking) {
         if self.first.len() < Self::KEPT {
             self.first.push(lacking);
@@ -64,190 +64,188 @@ impl AllLacking {
     }
 }
 
-/// Why `vmlinuz` does not tell what it is.
+/// The release of `vmlinuz` cannot be read.
 #[derive(Debug, Clone)]
 pub struct NoRelease {
-    /// In words.
+    /// The reason.
     pub why: String,
-    /// Whether it is broken, and not only unknown.
+    /// Whether the file is damaged, not just of an unknown format.
     pub damaged: bool,
 }
 
-/// The tree, as far as checks look at it.
+/// The facts about the tree.
 #[derive(Debug)]
 pub struct Tree {
     /// Directories of `usr/lib/modules` that hold a regular `vmlinuz`.
     pub kernels: Vec<String>,
-    /// Where `vmlinuz` points, if it is a link.
+    /// The target of `vmlinuz`, if it is a link.
     pub vmlinuz_link: Option<String>,
-    /// Directories without one that an old kernel left: no package owns them.
+    /// Directories without a `vmlinuz` that an old kernel left and no package owns.
     pub stale_dirs: Vec<String>,
-    /// Modules that depmod says cannot be loaded.
+    /// Modules that cannot be loaded, according to depmod.
     pub lacking: AllLacking,
-    /// What `vmlinuz` says that it is, or why it cannot be told.
+    /// The release of `vmlinuz`, or why it cannot be read.
     pub release: Result<Release, NoRelease>,
     /// The rpmdb.
     pub rpmdb: Database,
-    /// What would be booted instead.
+    /// Files that would be booted instead.
     pub shadows: Vec<Shadow>,
-    /// The file that is, or will be, `initramfs.img`.
+    /// The file that is, or will become, `initramfs.img`.
     pub initramfs: Option<ImageFile>,
-    /// Bytes of what ostree copies to `/boot` beside the initramfs: `vmlinuz`, and `devicetree` or `dtb`.
+    /// Bytes of the files that ostree copies to `/boot` besides the initramfs: `vmlinuz`, and `devicetree` or `dtb`.
     pub beside_initramfs: u64,
-    /// Kernels in `usr/lib/ostree-boot` and `boot`, where ostree looks when there is no
-    /// `initramfs.img`.
+    /// Kernels in `usr/lib/ostree-boot` and `boot`, which ostree uses if there is no `initramfs.img`.
     pub legacy: Vec<String>,
     /// Other leftovers: saved programs, wrappers.
     pub leftovers: Vec<String>,
     /// The modules on disk, relative to the kernel's directory.
     pub modules: Vec<Vec<u8>>,
-    /// The lists beside the modules.
+    /// The lists of modules.
     pub lists: Lists,
     /// The kernel's configuration.
     pub config: Read<String>,
-    /// How modules on disk are compressed; for each way, the path of one relative to the kernel's
-    /// directory, and how many there are. Empty if the kernel leaves decoding to kmod.
+    /// The compression formats of modules on disk, each with the path of a module relative to the kernel's directory
+    /// and their number. Empty if kmod decodes all modules.
     pub packings: BTreeMap<Packing, (Vec<u8>, usize)>,
     /// `.vmlinuz.hmac`.
     pub hmac: Hmac,
     /// Whether `vmlinuz` is signed.
     pub signed: Result<bool, String>,
-    /// The kernel's files beside those of its packages.
+    /// The comparison of the kernel's files with their packages.
     pub kernel_files: KernelFiles,
-    /// Out-of-tree modules, relative to the kernel's directory, and their vermagic.
+    /// Out-of-tree modules, relative to the kernel's directory, with their vermagic.
     pub kmods: Vec<Kmod>,
-    /// What dracut's configuration leaves out.
+    /// The names that dracut's configuration omits.
     pub omitted: Omitted,
     /// dracut's configuration in the tree.
     pub conf: DracutConf,
-    /// Files on disk that it asks for.
+    /// Files on disk that the configuration adds.
     pub items: BTreeSet<String>,
     /// Facts from the module-setup.sh of dracut's modules on disk.
     pub setups: Setups,
-    /// File systems that the tree names as its root's.
+    /// File systems that the tree names for its root.
     pub root_filesystems: BTreeSet<String>,
-    /// Arguments of the kernel that the tree brings, each after the path of the file that has it.
+    /// Kernel arguments of the tree, each with the path of its file.
     pub kernel_arguments: Vec<(String, String)>,
-    /// Configuration that dracut copies: the paths of [`copies`](super::copies), and the files of
+    /// Configuration files that dracut copies: the paths of [`copies`](super::copies), and the files in
     /// [`COPIED_DIRS`](super::COPIED_DIRS).
     pub files: BTreeMap<String, Vec<u8>>,
     /// dracut's modules on disk.
     pub dracut_modules: BTreeSet<String>,
     /// The os-release file that ostree reads.
     pub os_release: OsRelease,
-    /// Whether systemd or dracut are in the tree, of which the files of an initramfs are copies.
+    /// Whether the tree has systemd or dracut, whose files are copied into an initramfs.
     pub has_sources: bool,
-    /// Version of dracut in the tree.
+    /// The version of dracut in the tree.
     pub dracut_version: Option<String>,
-    /// Paths of links in the initramfs that lead to no file there, where the tree has a regular file.
+    /// Paths of links in the initramfs that lead to no file there, but are regular files in the tree.
     pub under_links: BTreeSet<Vec<u8>>,
-    /// systemd's units on disk, and those that dracut's modules bring.
+    /// systemd's units on disk, and units in dracut's modules.
     pub units: BTreeSet<String>,
-    /// Firmware that the base's initramfs had and this one lacks, with a driver inside that asks
-    /// for it.
+    /// Firmware that the base's initramfs has and this one lacks, with an included driver that requests it.
     pub firmware_of: BTreeMap<Vec<u8>, ModuleName>,
 }
 
-/// A file that was read; `Ok(None)` where there is none.
+/// The result of reading a file; `Ok(None)` if it does not exist.
 pub type Read<T> = Result<Option<T>, String>;
 
-/// A module's path and the vermagic that it tells, or why it tells none.
+/// A module's path, and its vermagic or why it cannot be read.
 pub type Kmod = (Vec<u8>, Result<Vec<u8>, String>);
 
-/// What the files beside the modules say.
+/// The lists of a kernel's modules.
 #[derive(Debug)]
 pub struct Lists {
     /// `modules.dep`.
     pub dep: Read<ModulesDep>,
     /// `modules.builtin`.
     pub builtin: Read<ModuleList>,
-    /// `modules.order`: what the kernel was built with.
+    /// `modules.order`: the modules that the kernel was built with.
     pub order: Read<ModuleList>,
     /// `modules.softdep`.
     pub softdep: Read<Softdeps>,
     /// `modules.alias`.
     pub alias: Read<Aliases>,
-    /// The aliases of what is built in, from `modules.builtin.modinfo`.
+    /// The aliases of built-in modules, from `modules.builtin.modinfo`.
     pub builtin_alias: Read<Aliases>,
 }
 
 /// The rpmdb of the tree.
 #[derive(Debug, Clone)]
 pub enum Database {
-    /// There is none, or one of a format that is not read here; why.
+    /// There is none, or its format is not supported, with the reason.
     Unread(String),
-    /// It could not be read; why.
+    /// It could not be read, with the reason.
     Failed(String),
-    /// Its packages.
+    /// The packages.
     Read(Arc<Rpmdb>),
 }
 
 impl Database {
-    /// The packages.
+    /// Returns the packages.
     ///
     /// # Errors
-    /// The answer that a check gives without them.
+    /// The answer of a check that needs them.
     pub(super) fn packages(&self) -> Result<&Rpmdb, Answer> {
         match self {
             Self::Unread(why) => Err(Answer::NotApplicable(why.clone())),
-            Self::Failed(why) => Err(Answer::CouldNotLook(why.clone())),
+            Self::Failed(why) => Err(Answer::CouldNotRun(why.clone())),
             Self::Read(rpmdb) => Ok(rpmdb),
         }
     }
 }
 
-/// A file that would be booted in place of `vmlinuz`.
+/// A file that would be booted instead of `vmlinuz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shadow {
     /// Its path, relative to the root.
     pub path: String,
-    /// What boots it.
+    /// The programs that boot it.
     pub boots: BootedBy,
 }
 
-/// What boots a file in place of `vmlinuz`.
+/// The programs that boot a file instead of `vmlinuz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootedBy {
     /// bootc with any backend, or systemd-boot.
     All,
-    /// composefs-rs only, that is, bootc with its composefs backend.
+    /// Only composefs-rs, that is, bootc with its composefs backend.
     ComposefsRs,
 }
 
-/// The file that is the initramfs.
+/// The file of the initramfs.
 #[derive(Debug, Clone)]
 pub struct ImageFile {
-    /// Its place, relative to the root.
+    /// The path, relative to the root.
     pub path: String,
     /// Whether it is a regular file.
     pub is_file: bool,
-    /// Permission bits.
+    /// The permission bits.
     pub mode: u32,
-    /// Size in bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// The initramfs, read.
+/// The content of the initramfs.
 pub enum Image {
     /// There is none.
     Missing,
-    /// It could not be opened, so nothing is known of it; why.
+    /// It could not be opened, with the reason.
     Closed(String),
-    /// It cannot be read as the kernel would; why and where.
+    /// The kernel could not unpack it, with the reason and the place.
     Unreadable(String),
-    /// It can.
+    /// It was read.
     Read {
-        /// What is in it.
+        /// The unpacked names and files.
         inventory: Box<Inventory>,
-        /// What it is made of.
+        /// The segments.
         segments: Vec<Segment>,
-        /// What was learnt from whole files.
+        /// Facts from whole files.
         facts: Box<Facts>,
     },
 }
 
 impl Tree {
-    /// The packages that own a path in `usr/lib/modules`, as " (of NEVRA)"; nothing where that is not known.
+    /// Returns the packages that own a path in `usr/lib/modules`, as " (of NEVRA)"; empty if unknown.
     pub(super) fn of_package(&self, path: &str) -> String {
         let Database::Read(rpmdb) = &self.rpmdb else {
             return String::new();
@@ -260,14 +258,14 @@ impl Tree {
         }
     }
 
-    /// One of its [`files`](Self::files).
+    /// Returns one of its [`files`](Self::files).
     pub(super) fn file(&self, path: &str) -> Option<&[u8]> {
         self.files.get(path).map(Vec::as_slice)
     }
 }
 
 impl<'a> Subject<'a> {
-    /// Returns a subject of which nothing was looked at yet.
+    /// Returns a subject without cached results.
     pub fn new(
         kver: &'a Kver,
         tree: Option<&'a Tree>,
@@ -285,7 +283,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The boot, followed through the initramfs.
+    /// Returns the trace of the boot.
     ///
     /// # Errors
     /// As [`unpacked`](Self::unpacked).
@@ -298,58 +296,57 @@ impl<'a> Subject<'a> {
             return Err(Answer::NotApplicable("there is no initramfs".into()));
         };
         Ok(self.trace.get_or_init(|| {
-            // Where a part of it is missing, `initramfs-ostree` reports that.
+            // If a part of it is missing, the check `initramfs-ostree` reports it.
             let is_whole = image::ostree(self).is_ok_and(|findings| findings.is_empty());
-            let setup = match image::uses_bootc(self, inventory) {
-                true => RootSetup::Bootc,
-                false => RootSetup::Ostree,
+            let setup = if image::uses_bootc(self, inventory) {
+                RootSetup::Bootc
+            } else {
+                RootSetup::Ostree
             };
             Trace::new(inventory, facts, is_whole.then_some(setup))
         }))
     }
 
-    /// The tree.
+    /// Returns the tree.
     ///
     /// # Errors
-    /// The answer that a check gives without one.
+    /// The answer of a check that needs the tree.
     pub(super) fn tree(&self) -> Result<&Tree, Answer> {
         self.tree
-            .ok_or_else(|| Answer::NotApplicable("a lone image has no tree around it".into()))
+            .ok_or_else(|| Answer::NotApplicable("there is no tree, only an initramfs".into()))
     }
 
-    /// The contents of the initramfs, for what must hold of all that the kernel unpacks, whether or
-    /// not the rest is in an image inside.
+    /// Returns the unpacked initramfs. The remaining files may be in an image inside it.
     ///
     /// # Errors
-    /// The answer that a check gives when there is nothing to look into; the checks
-    /// `initramfs-present` and `initramfs-readable` say what is wrong.
+    /// The answer of a check that needs it. The checks `initramfs-present` and `initramfs-readable` report the reason.
     pub(super) fn unpacked(&self) -> Result<&Inventory, Answer> {
         match self.image {
             Image::Read { inventory, .. } => Ok(inventory),
             Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
-            Image::Closed(why) => Err(Answer::CouldNotLook(why.clone())),
+            Image::Closed(why) => Err(Answer::CouldNotRun(why.clone())),
             Image::Unreadable(_) => {
                 Err(Answer::NotApplicable("the initramfs cannot be read".into()))
             }
         }
     }
 
-    /// The contents of the initramfs, where all of it can be seen.
+    /// Returns the unpacked initramfs, if it contains all files.
     ///
     /// # Errors
-    /// As [`unpacked`](Self::unpacked), or that the rest is in an image inside.
+    /// As [`unpacked`](Self::unpacked), or that the remaining files are in an image inside it.
     pub(super) fn inventory(&self) -> Result<&Inventory, Answer> {
         let inventory = self.unpacked()?;
         match inventory.root_image() {
             None => Ok(inventory),
             Some(root) => Err(Answer::NotApplicable(format!(
-                "what matters is in an image inside the image, {}",
+                "most files are in an image inside the initramfs, {}",
                 root.path
             ))),
         }
     }
 
-    /// What was learnt from whole files of the initramfs.
+    /// Returns the facts from whole files.
     ///
     /// # Errors
     /// As [`unpacked`](Self::unpacked).
@@ -361,8 +358,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What the user told dracut to leave out: its configuration in the tree, and the arguments
-    /// that the image notes.
+    /// Returns the names that the user told dracut to omit: in the tree's configuration, and in the arguments that the
+    /// image notes.
     pub(super) fn omitted(&self) -> Cow<'_, Omitted> {
         let conf = self.tree.map(|tree| &tree.omitted);
         let arguments = match self.image {

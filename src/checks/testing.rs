@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A small tree and a small initramfs that every check finds good, to be broken by tests.
+//! A small tree and initramfs for which all checks answer good, to be broken by tests.
 
 mod elf;
 
@@ -27,27 +27,27 @@ pub(super) const K: &str = "6.9.4-200.fc40.x86_64";
 
 /// A tree and an image, as bytes.
 pub(super) struct Bench {
-    /// Files and links inside, by path.
+    /// Files and links in the image, by path.
     pub(super) inside: BTreeMap<String, Item>,
     /// `usr/lib/modules/K` of the tree.
     pub(super) disk: BTreeMap<String, Vec<u8>>,
     /// Other files of the tree, by path: their modes and bytes.
     pub(super) sources: BTreeMap<String, (u32, Vec<u8>)>,
-    /// Whether there is a tree at all.
+    /// Whether there is no tree.
     pub(super) alone: bool,
-    /// Whether the image is no archive.
+    /// Whether the image is not an archive.
     pub(super) unreadable: bool,
-    /// What the base had.
+    /// The baseline.
     pub(super) base: Option<Baseline>,
-    /// How the image is compressed.
+    /// The compression of the image.
     pub(super) compression: Option<Compression>,
-    /// What the user asks for.
+    /// The user's requirements.
     pub(super) wanted: Wanted,
-    /// What is changed in the tree beside its files.
+    /// A change of the tree's facts.
     pub(super) change: fn(&mut Tree),
 }
 
-/// The disk of a bench, as the reader asks for it.
+/// The disk of a bench for the reader.
 struct Disk<'b>(&'b Bench);
 
 impl OnDisk for Disk<'_> {
@@ -103,7 +103,7 @@ const LISTS: [(&str, &str); 5] = [
     ),
 ];
 
-/// The units that no boot does without, and what they say.
+/// The units that every boot requires, with their texts.
 pub(super) const UNITS: [(&str, &str); 9] = [
     (
         "initrd.target",
@@ -144,7 +144,7 @@ pub(super) const UNITS: [(&str, &str); 9] = [
     ),
 ];
 
-/// Programs of those units, and of systemd itself.
+/// The programs of those units, and of systemd itself.
 const PROGRAMS: [&str; 6] = [
     "usr/sbin/modprobe",
     "usr/bin/mount",
@@ -154,7 +154,7 @@ const PROGRAMS: [&str; 6] = [
     "usr/lib/systemd/system-generators/systemd-fstab-generator",
 ];
 
-/// udev's rules, likewise.
+/// The rules of udev that every boot requires.
 const RULES: [(&str, &str); 3] = [
     (
         "60-persistent-storage",
@@ -243,7 +243,7 @@ impl Bench {
         self.inside.insert(path.into(), link(path, target));
     }
 
-    /// Removes a module from the image, and from `modules.dep` inside.
+    /// Removes a module from the image, and from the included `modules.dep`.
     pub(super) fn remove_module(&mut self, path: &str) {
         self.inside.remove(&module_path(path)).unwrap();
         let list = module_path("modules.dep");
@@ -253,13 +253,13 @@ impl Bench {
         self.put_dep(&lines);
     }
 
-    /// `modules.dep` inside, and its index.
+    /// Writes the included `modules.dep` with its index.
     pub(super) fn put_dep(&mut self, text: &str) {
         self.put(&module_path("modules.dep"), text.as_bytes());
         self.put(&module_path("modules.dep.bin"), &index::dep(text));
     }
 
-    /// What the image as it is now would be as a base.
+    /// Returns the baseline of the current image.
     pub(super) fn baseline(&self) -> Baseline {
         match self.image() {
             Image::Read { inventory, .. } => Baseline::of(&inventory, 1 << 20),
@@ -374,7 +374,7 @@ impl Bench {
         }
     }
 
-    /// The answer of one check.
+    /// Returns the answer of a check.
     pub(super) fn answer(&self, check: &str) -> Answer {
         self.answer_with(check, self.change)
     }
@@ -394,12 +394,12 @@ impl Bench {
         answers.find(|(it, _)| it.name == check).unwrap().1
     }
 
-    /// The findings of one check, as `SEVERITY PATH: FOUND; EXPECTED`.
+    /// Returns the findings of a check, as `SEVERITY PATH: FOUND; EXPECTED`.
     pub(super) fn findings(&self, check: &str) -> Vec<String> {
         self.findings_with(check, self.change)
     }
 
-    /// The same for a tree with this change.
+    /// Returns the findings for a tree with this change.
     pub(super) fn findings_with(&self, check: &str, change: impl FnOnce(&mut Tree)) -> Vec<String> {
         let entry = CHECKS.iter().find(|it| it.name == check).unwrap();
         let severity = |milder: Option<Severity>| milder.unwrap_or(entry.severity).as_str();
@@ -422,12 +422,12 @@ impl Bench {
     }
 }
 
-/// The package that owns `vmlinuz`.
+/// Returns the package that owns `vmlinuz`.
 pub(super) fn core() -> Record {
     owner("kernel-core", K, &[("kernel-uname-r", K)])
 }
 
-/// A package that owns the `vmlinuz` of a kernel.
+/// Returns a package that owns the `vmlinuz` of a kernel.
 pub(super) fn owner(name: &str, kver: &str, provides: &[(&str, &str)]) -> Record {
     let provides = provides.iter();
     let vmlinuz = PackageFile {
@@ -454,7 +454,7 @@ pub(super) fn owner(name: &str, kver: &str, provides: &[(&str, &str)]) -> Record
     }
 }
 
-/// An rpmdb with these packages.
+/// Returns an rpmdb with these packages.
 pub(super) fn rpmdb(records: Vec<Record>) -> Database {
     let mut reading = Reading::new(Scope::Kernels);
     for record in records {
@@ -467,7 +467,7 @@ fn said(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// Where a module is inside.
+/// Returns the path of a module in the image.
 pub(super) fn module_path(path: &str) -> String {
     format!("usr/lib/modules/{K}/{path}")
 }

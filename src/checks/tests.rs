@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken kernels, trees and images for the checks that compare with a base or with what the user
-//! asks for, and the good ones that they must not catch.
+//! Broken kernels, trees and images for the checks that compare with a base or with the user's requirements, and good
+//! ones that they must accept.
 
 use super::testing::{Bench, K, ko, module_path};
 use super::{Answer, CHECKS, Hmac, Lacking, Omitted, OsRelease, RootDevice, Severity, Tree};
@@ -18,7 +18,7 @@ fn any(found: &[String], expected: &str) -> bool {
     found.iter().any(|it| it.contains(expected))
 }
 
-/// A bench whose base is the good one.
+/// Returns a bench whose base is the good image.
 fn based() -> Bench {
     let mut bench = Bench::good();
     bench.base = Some(bench.baseline());
@@ -43,7 +43,7 @@ fn the_registry_is_in_order() {
 fn every_check_finds_the_good_one_good() {
     let bench = based();
     for check in CHECKS {
-        // The bench has no ostree inside.
+        // The bench has no ostree in the image.
         if check.name == "initramfs-ostree" {
             continue;
         }
@@ -62,7 +62,7 @@ fn drivers_that_the_base_had() {
         any(&found, "virtio_blk in the initramfs: not inside"),
         "{found:?}"
     );
-    // Built in now, left out, or no longer in the kernel.
+    // Built in now, omitted, or no longer in the kernel.
     bench.change = |tree| tree.omitted.read_arguments("--omit-drivers virtio-blk");
     let found = bench.findings(ROOT);
     assert!(
@@ -84,12 +84,12 @@ fn drivers_that_the_base_had() {
         !found.iter().any(|it| it.contains("in the base")),
         "{found:?}"
     );
-    // In modules.order and not on disk: a sub-package.
+    // In modules.order, but not on disk: in a sub-package.
     bench.change = |_| ();
     bench.disk.remove(BLK);
     let found = bench.findings(ROOT);
-    assert!(any(&found, "that is not on disk"), "{found:?}");
-    // Built in before, a module now.
+    assert!(any(&found, "but not on disk"), "{found:?}");
+    // Built in before, now a module.
     let mut bench = Bench::good();
     let mut base = bench.baseline();
     base.builtin
@@ -129,7 +129,7 @@ fn drivers_that_a_root_needs() {
         assert!(found.contains(expected), "{expected}: {found}");
     }
     assert!(!found.contains("virtio_scsi"), "{found}");
-    // Nothing that a root could be on, or be.
+    // No driver for any disk or file system.
     let mut bench = Bench::good();
     bench.remove_module(BLK);
     bench.remove_module("kernel/fs/ext4/ext4.ko");
@@ -195,7 +195,7 @@ fn modules_of_dracut_that_have_another_name_now() {
     bench.base = Some(bench.baseline());
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // No other module is there, or the old one could be.
+    // No new module is included, or the old one is still on disk.
     bench.put(MODULES, b"base\n");
     assert_eq!(bench.findings(CHECK).len(), 1);
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");
@@ -204,7 +204,7 @@ fn modules_of_dracut_that_have_another_name_now() {
         &bench.findings(CHECK),
         "fatal dracut's module systemd-pcrphase"
     ));
-    // What it was there for is lost.
+    // The programs of the old module are missing.
     bench.change = |_| ();
     bench.inside.remove(UNIT);
     assert_eq!(bench.findings(CHECK).len(), 2);
@@ -249,12 +249,12 @@ fn firmware_and_size() {
     };
     let found = bench.findings("initramfs-firmware");
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].contains("virtio_blk asks for it"), "{found:?}");
+    assert!(found[0].contains("virtio_blk requests it"), "{found:?}");
     type Size = (fn(&mut Tree), usize);
     let sizes: [Size; 4] = [
         (|tree| size(tree, 1 << 20), 0),
         (|tree| size(tree, 3 << 20), 1),
-        // Another compressor.
+        // Another compression.
         (|tree| size(tree, 1 << 18), 0),
         (|tree| size(tree, 3 << 19), 0),
     ];
@@ -268,7 +268,7 @@ fn firmware_and_size() {
     bench.inside.remove("usr/lib/firmware/big.bin");
     let found = bench.findings("initramfs-size");
     assert!(any(&found, "unpacked; about the"), "{found:?}");
-    // Fedora CoreOS has a budget, and no other system has it.
+    // Only Fedora CoreOS has a budget.
     bench.base = None;
     bench.change = |tree| size(tree, 200 << 20);
     assert_eq!(bench.findings("initramfs-size"), [""; 0]);
@@ -296,10 +296,10 @@ fn a_capped_list_says_how_many_more() {
         }
     };
     let found = bench.findings("modules-depmod");
-    assert!(any(&found, ": 20 more of"), "{found:#?}");
-    assert!(any(&found, ": 10 more of"), "{found:#?}");
+    assert!(any(&found, ": 20 more like"), "{found:#?}");
+    assert!(any(&found, ": 10 more like"), "{found:#?}");
     assert_eq!(found.len(), 10 + 1 + 20 + 1);
-    assert!(any(&bench.findings("leftovers"), ": 20 more of"));
+    assert!(any(&bench.findings("leftovers"), ": 20 more like"));
 }
 
 fn size(tree: &mut Tree, size: u64) {
@@ -371,7 +371,7 @@ fn the_kernel_and_its_files() {
         (
             "kernel-hmac",
             |tree| tree.hmac = hmac("00", "  vmlinuz", "00"),
-            "\"  vmlinuz-6.9.4-200.fc40.x86_64\", as ostree calls it",
+            "\"  vmlinuz-6.9.4-200.fc40.x86_64\", the kernel's name in ostree's directory",
         ),
         (
             "kernel-hmac",
@@ -436,18 +436,18 @@ fn names_that_other_programs_fall_for() {
     let mut bench = Bench::good();
     assert_eq!(bench.findings(CHECK), [""; 0]);
     for name in ["/etc/passwd", "../up", "lost/file"] {
-        // The bench makes directories of what has a slash; these are under other keys.
+        // The bench creates directories for paths with slashes, so these have other keys.
         let key = name.replace('/', "|");
         bench.inside.insert(key, file(name, b""));
     }
     let found = bench.findings(CHECK);
-    // etc is not there either.
+    // The directory etc does not exist either.
     assert_eq!(found.len(), 4, "{found:#?}");
     assert!(found.iter().all(|it| it.starts_with("warning ")));
     for said in [
         "a slash",
         "a .. component",
-        "drops: its directory was never created",
+        "drops: its directory does not exist",
     ] {
         assert!(any(&found, said), "{said}: {found:#?}");
     }
@@ -499,7 +499,7 @@ fn modules_that_weak_modules_linked() {
         &format!("/{target}"),
     );
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // Nor is its vermagic another kernel's by mistake.
+    // Another kernel's vermagic is accepted for such a link only.
     bench.alone = true;
     let list = module_path("modules.dep");
     let own = String::from_utf8(bench.inside[&list].data.clone()).unwrap();
@@ -509,14 +509,14 @@ fn modules_that_weak_modules_linked() {
     assert_eq!(bench.findings(CHECK).len(), 1);
 }
 
-/// The remedies of a check's findings after `verify`, after `rebuild` and after `replace`.
+/// Returns the remedies of a check's findings after `verify`, after `rebuild` and after `replace`.
 fn remedies(bench: &Bench, check: &str) -> [Vec<String>; 3] {
-    use super::Situation::{Looked, Rebuilt, Replaced};
+    use super::Situation::{Rebuilt, Replaced, Verified};
     let Answer::Found(findings) = bench.answer(check) else {
         panic!("{check}: nothing is found");
     };
     let remedy = |situation| move |it: &super::Finding| it.remedy.after(situation);
-    [Looked, Rebuilt, Replaced].map(|it| findings.iter().map(remedy(it)).collect())
+    [Verified, Rebuilt, Replaced].map(|it| findings.iter().map(remedy(it)).collect())
 }
 
 #[test]
@@ -536,7 +536,7 @@ fn a_link_of_weak_modules_that_leads_nowhere_is_removed_first() {
             [again],
         ]
     );
-    // A link elsewhere is not of weak-modules: another run of dracut makes it anew.
+    // A link elsewhere is not of weak-modules; dracut creates it again.
     let mut bench = Bench::good();
     bench.link(&module_path("extra/zfs.ko"), "../gone.ko");
     assert_eq!(
@@ -581,11 +581,11 @@ fn one_kernel_and_this_one() {
     bench.change = |tree| tree.kernels = vec!["6.1.0".into()];
     assert!(any(
         &bench.findings(CHECK),
-        "a vmlinuz of 6.1.0 and none of 6.9.4"
+        "a vmlinuz of 6.1.0, but none of 6.9.4"
     ));
 }
 
-/// `verify --against` is refused where no selected check compares.
+/// `verify --against` is refused if no selected check compares.
 #[test]
 fn checks_that_compare_are_marked() {
     let mut bench = Bench::good();

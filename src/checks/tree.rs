@@ -22,11 +22,11 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 remedy(),
             )]);
         }
-        Err(why) => return Err(Answer::CouldNotLook(format!("{path}: {why}"))),
+        Err(why) => return Err(Answer::CouldNotRun(format!("{path}: {why}"))),
     };
     let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
     let with_line: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
-    // depmod lists one of the files of a name: extra/ and updates/ override the kernel's own.
+    // depmod lists one of several files with the same name: extra/ and updates/ override the kernel's own.
     let is_overridden = |module: &[u8]| {
         ModuleName::of_path(module).is_some_and(|name| dep.path_of(&name).is_some())
     };
@@ -38,31 +38,30 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Finding::new(
             module,
             "no line in modules.dep",
-            "one, or modprobe does not find it",
+            "one; otherwise modprobe does not find it",
             remedy(),
         )
     });
     let without_file = with_line.difference(&on_disk).map(|module| {
-        let found = format!("a line for {}, which is not there", show(module));
-        Finding::new(&path, found, "lines of modules on disk only", remedy())
+        let found = format!("a line for {}, which does not exist", show(module));
+        Finding::new(&path, found, "only lines of modules on disk", remedy())
     });
-    // Whether the module is ever wanted is not known: Fedora's own have all that they need.
+    // A warning, since it is not known whether the module is ever loaded. Fedora's own modules are complete.
     let lacking = tree.lacking.first.iter().map(|Lacking { module, symbol }| {
-        // depmod prints the path below /lib or /usr/lib.
+        // depmod prints the path with its prefix /lib or /usr/lib.
         let at = module.find("lib/modules/").unwrap_or(0);
         let owner = tree.of_package(&format!("usr/{}", &module[at..]));
-        let found = format!("it needs the symbol {symbol}, which no one has{owner}");
+        let found = format!("it needs the symbol {symbol}, which does not exist{owner}");
         let expected =
-            "all that it needs in the kernel or in another module, or it cannot be loaded";
-        let remedy =
-            "install the sub-package that is missing, or the kmod that was built for this kernel";
+            "every symbol in the kernel or in another module; otherwise it cannot be loaded";
+        let remedy = "install the missing sub-package, or the kmod that was built for this kernel";
         Finding::new(module, found, expected, remedy).only(Severity::Warning)
     });
     let mut findings = listed(without_line.collect());
     findings.extend(listed(without_file.collect()));
     findings.extend(lacking);
     if let (Some(last), more @ 1..) = (findings.last().cloned(), tree.lacking.more) {
-        let found = format!("{more} more of the kind before");
+        let found = format!("{more} more like the one above");
         findings.push(Finding { found, ..last });
     }
     Ok(findings)
@@ -73,16 +72,16 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let stale = tree.stale_dirs.iter().map(|dir| {
         let path = format!("{MODULES}/{dir}");
         let remedy = "run ostree-kernel rebuild, which removes it";
-        let found = "the directory of a kernel, without vmlinuz and of no package";
-        Finding::new(path, found, "nothing of an old kernel", remedy)
+        let found = "a kernel's directory without vmlinuz that no package owns";
+        Finding::new(path, found, "no files of an old kernel", remedy)
     });
-    // clean keeps what a package brings.
+    // `clean` keeps files that a package owns.
     let packages = tree.rpmdb.packages().ok();
     let is_owned = |path: &&String| packages.is_some_and(|rpmdb| rpmdb.owns_content(path));
     let legacy = tree.legacy.iter().filter(|path| !is_owned(path));
     let others = legacy.chain(&tree.leftovers).map(|path| {
         let remedy = Remedy::RebuildOr("remove it in an earlier RUN line");
-        Finding::new(path, "a leftover", "nothing there", remedy)
+        Finding::new(path, "a leftover", "no such file", remedy)
     });
     let mut findings = listed(stale.collect());
     findings.extend(listed(others.collect()));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Units: what systemd starts from `initrd.target` to the switch to the real root.
+//! Checks systemd's units: the jobs from `initrd.target` to the switch to the real root.
 //!
-//! A fault is fatal if a unit without which the root is not reached has it, else a warning.
+//! A fault is fatal in a unit that is required to reach the root, otherwise it is a warning.
 
 mod fstab;
 
@@ -34,7 +34,7 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             if !is_of_others(fault, inventory) && said.insert(at) {
                 let finding = fatal(boot, at, fault, goal);
                 let mut before = findings.iter();
-                // One drop-in may hold for many units.
+                // One drop-in can apply to many units.
                 if !before
                     .any(|it: &Finding| (&it.path, &it.found) == (&finding.path, &finding.found))
                 {
@@ -43,8 +43,8 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             }
         }
         if !is_explained && boot.is_partial {
-            let why = "a unit is too large, or the units are more than is followed";
-            return Err(Answer::CouldNotLook(why.into()));
+            let why = "a unit is too large, or there are too many units";
+            return Err(Answer::CouldNotRun(why.into()));
         }
         if !is_explained {
             findings.push(never(boot, goal));
@@ -60,7 +60,8 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Programs that cannot run are found by `initramfs-init`, a missing release file by `initramfs-ostree`.
+/// Returns whether another check reports the fault: `initramfs-init` programs that cannot run, `initramfs-ostree` a
+/// missing release file.
 fn is_of_others(fault: &Fault, inventory: &Inventory) -> bool {
     match fault {
         Fault::Program(..) => true,
@@ -75,7 +76,7 @@ fn place(path: &[u8]) -> String {
     format!("{} in the initramfs", show(path))
 }
 
-/// The place of a unit: its file, or where it would be.
+/// Returns the place of a unit: its file, or where it should be.
 fn place_of(boot: &Boot, job: usize) -> String {
     let unit = &boot.jobs[job].unit;
     match unit.path.as_slice() {
@@ -95,18 +96,18 @@ fn fatal(boot: &Boot, job: usize, fault: &Fault, goal: &Goal) -> Finding {
         Fault::Program(_, why) => (place_of(boot, job), why.to_string()),
     };
     let expected = format!(
-        "{}, without which the boot does not come to {}",
+        "{}, which the boot needs to reach {}",
         reason(boot, job),
         goal.what
     );
     Finding::new(path, found, expected, REMEDY)
 }
 
-/// Says what leads to a job.
+/// Describes why a job is started.
 fn reason(boot: &Boot, job: usize) -> String {
     let name = show(&boot.jobs[job].unit.name);
     match boot.jobs[job].from {
-        None => format!("{name}, with which systemd begins"),
+        None => format!("{name}, which systemd starts first"),
         Some((from, kind)) => {
             let verb = match kind {
                 Dependency::Requires => "requires",
@@ -118,10 +119,10 @@ fn reason(boot: &Boot, job: usize) -> String {
     }
 }
 
-/// Nothing leads to a goal: its unit is refused, or a text is cut, or a link is gone.
+/// Returns a finding about a goal that no unit reaches: its unit is refused, a text is truncated, or a link is missing.
 fn never(boot: &Boot, goal: &Goal) -> Finding {
-    let expected = format!("a boot that comes to {}", goal.what);
-    // Of a unit that is refused for its text nothing is known.
+    let expected = format!("a boot that reaches {}", goal.what);
+    // The dependencies of a refused unit are not known.
     let bad = boot
         .jobs
         .iter()
@@ -141,7 +142,7 @@ fn never(boot: &Boot, goal: &Goal) -> Finding {
         }
         (None, None) => (
             place(goal.unit.as_bytes()),
-            "a unit that nothing from initrd.target on starts".to_owned(),
+            "a unit that no unit from initrd.target on starts".to_owned(),
         ),
     };
     Finding::new(path, found, expected, REMEDY)
@@ -151,7 +152,7 @@ fn refused(why: &str) -> String {
     format!("a unit that systemd refuses: {why}")
 }
 
-/// Jobs that wait for each other. systemd removes one that is only wanted, and does not say which.
+/// Returns findings about ordering cycles. systemd removes a job that is only wanted, and does not document which.
 fn cycles(booted: &Booted) -> Vec<Finding> {
     let boot = &booted.boot;
     let finding = |cycle: &Cycle| {
@@ -162,19 +163,20 @@ fn cycles(booted: &Booted) -> Vec<Finding> {
             removable => removable.iter().any(|it| booted.needed.contains(it)),
         };
         let first = cycle.jobs.first().copied().unwrap_or_default();
-        let found = format!("units that wait for each other: {}", names.join(", "));
-        let expected = "an order in After= and Before= without a circle";
+        let found = format!("an ordering cycle of units: {}", names.join(", "));
+        let expected = "After= and Before= without a cycle";
         let finding = Finding::new(place_of(boot, first), found, expected, REMEDY);
-        match is_fatal {
-            true => finding,
-            false => finding.only(Severity::Warning),
+        if is_fatal {
+            finding
+        } else {
+            finding.only(Severity::Warning)
         }
     };
     listed(boot.cycles().iter().map(finding).collect())
 }
 
-/// Devices that a needed unit requires. Those that udev's rules name by a disk's or mapping's own name may
-/// be there.
+/// Returns findings about devices that a required unit needs. Devices that udev's rules name after a disk or a mapping
+/// may exist.
 fn devices(booted: &Booted) -> Vec<Finding> {
     const NAMED: [&[u8]; 2] = [b"dev-disk-by", b"dev-mapper-"];
     let boot = &booted.boot;
@@ -184,18 +186,19 @@ fn devices(booted: &Booted) -> Vec<Finding> {
         if !name.ends_with(b".device") {
             continue;
         }
-        let found = "a device that the boot waits for, and that other machines do not have";
+        let found = "a device that the boot waits for, and that other machines lack";
         let finding = Finding::new(place(name), found, reason(boot, at), REMEDY);
-        findings.push(match NAMED.iter().any(|start| name.starts_with(start)) {
-            true => finding.only(Severity::Warning),
-            false => finding,
+        findings.push(if NAMED.iter().any(|start| name.starts_with(start)) {
+            finding.only(Severity::Warning)
+        } else {
+            finding
         });
     }
     listed(findings)
 }
 
-/// Units that systemd refuses or does not find, and lines that it ignores, where the root is reached all
-/// the same.
+/// Returns findings about units that systemd refuses or does not find, and about lines that it ignores, if the root is
+/// reached nevertheless.
 fn warnings(booted: &Booted, said: &BTreeSet<usize>) -> Vec<Finding> {
     let boot = &booted.boot;
     let mut findings = Vec::new();
@@ -219,7 +222,7 @@ fn warnings(booted: &Booted, said: &BTreeSet<usize>) -> Vec<Finding> {
             ),
             _ => continue,
         };
-        let expected = format!("a whole unit: {}", reason(boot, at));
+        let expected = format!("a valid unit: {}", reason(boot, at));
         findings.push(Finding::new(path, found, expected, REMEDY).only(Severity::Warning));
     }
     findings

@@ -46,7 +46,7 @@ pub fn outcome(answers: &Answers) -> Outcome {
         _ => false,
     };
     let is_unknown = |(check, answer): &(&Check, Answer)| {
-        check.severity == Severity::Fatal && matches!(answer, Answer::CouldNotLook(_))
+        check.severity == Severity::Fatal && matches!(answer, Answer::CouldNotRun(_))
     };
     let ran = |(_, answer): &(&Check, Answer)| matches!(answer, Answer::Good | Answer::Found(_));
     if answers.iter().any(is_fatal) {

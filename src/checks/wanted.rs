@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the user says that the root needs, and what every root needs: tables of drivers and
-//! programs.
+//! Drivers and programs that the user's requirements and every root need, as tables.
 
 use clap::ValueEnum;
 
-/// What the root lies on.
+/// Device type of the root filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
     /// virtio disk of a virtual machine.
@@ -37,7 +36,7 @@ pub enum RootDevice {
     Raid,
 }
 
-/// One of these drivers, or one of these programs, has to be there.
+/// A requirement for one of these drivers or one of these programs.
 pub(super) struct Need {
     pub(super) drivers: &'static [&'static str],
     pub(super) programs: &'static [&'static str],
@@ -54,12 +53,12 @@ const fn program(programs: &'static [&'static str]) -> Need {
 }
 
 impl RootDevice {
-    /// All of them.
+    /// Returns all device types.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         Self::value_variants().iter().copied()
     }
 
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Virtio => "virtio",
@@ -79,7 +78,7 @@ impl RootDevice {
         }
     }
 
-    /// Each of them has to be met.
+    /// Returns the requirements, all of which must be met.
     pub(super) fn needs(self) -> &'static [Need] {
         const SD: Need = driver(&["sd_mod"]);
         const DM: Need = driver(&["dm_mod"]);
@@ -152,10 +151,10 @@ impl RootDevice {
     }
 }
 
-/// What the user asks for.
+/// The user's requirements.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// What the root lies on.
+    /// The device types of the root.
     pub devices: Vec<RootDevice>,
     /// Its file systems.
     pub filesystems: Vec<String>,
@@ -163,7 +162,7 @@ pub struct Wanted {
     pub drivers: Vec<String>,
 }
 
-/// One of these has to be there in any image: something to find a root on.
+/// The drivers of which every image must have one, to find a root.
 pub(super) const ANY_DEVICE: Need = driver(&[
     "virtio_blk",
     "virtio_scsi",
@@ -180,7 +179,7 @@ pub(super) const ANY_DEVICE: Need = driver(&[
     "rbd",
 ]);
 
-/// And one of these: something that the root is.
+/// The file systems of which every image must have one, to mount a root.
 pub(super) const ANY_FILESYSTEM: Need = driver(&[
     "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "ext3", "ext2", "virtiofs", "9p", "nfs",
 ]);

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The text of `--help` after the options, which the man pages have as sections. A line without indentation begins a
-//! section, a line with two spaces begins an entry, and a line with more spaces continues it.
+//! The text of `--help` after the options; the man pages contain it as sections. A line without indentation starts a
+//! section, a line with two spaces starts an entry, and a line with more spaces continues the entry.
 
-/// How the programs of `replace` and `rebuild` are confined: the same text in both.
+/// The confinement of programs, the same text for `replace` and `rebuild`.
 macro_rules! confinement {
     () => {
         "\
   --root DIR
-      Each program gets namespaces of its own for processes (with a /proc that
-      shows these only), mounts, System V IPC and the host name; /dev, /sys and
-      the network are the host's. It is root of the host all the same: work on
-      trees that you trust, or in a virtual machine. Inside a container that
-      masks /proc, programs see that container's /proc.
+      Each program runs in its own namespaces for processes (with a matching
+      /proc), mounts, System V IPC and the host name. It shares /dev, /sys and
+      the network with the host, and is root of the host: use this option with
+      trusted trees only, or in a virtual machine. Inside a container that
+      masks /proc, programs see the /proc of that container.
   no_new_privs
-      Set for all but package managers: under SELinux rpm starts scriptlets in
-      a domain of their own, which the kernel would refuse.
+      Set for all programs except package managers: under SELinux, rpm starts
+      scriptlets in another domain, which this flag forbids.
   the end of a program
-      When it ends, runs longer than --timeout, prints more than 64 MiB, or
-      ostree-kernel is stopped or killed, everything that it has started is
-      killed, daemons too."
+      All processes of a program, daemons included, are killed when the program
+      ends, exceeds --timeout or prints more than 64 MiB, and when ostree-kernel
+      is stopped or killed."
     };
 }
 
@@ -51,17 +51,18 @@ Environment:
   SSL_CERT_FILE, SSL_CERT_DIR
       The certificates to verify https with, instead of the system's.
   NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM
-      Whether to use colours if --color is auto.
+      Decide the use of colours if --color is auto.
   GITHUB_ACTIONS
       If true, command lines are folded, and findings become annotations.
   container, SOURCE_DATE_EPOCH
-      Passed to child processes, which get nothing else of the environment.
+      Passed to child processes. With the proxies, these are all variables that
+      they inherit.
 
 Files:
   /usr/lib/modules/KVER
       The kernel's directory, with vmlinuz and initramfs.img.
   /usr/share/ostree-kernel/report.json
-      What the last run did and found. Its format: report.schema.json.
+      Actions and findings of the last run, in the format report.schema.json.
   /var/cache/ostree-kernel
       Downloads. Mount a cache there to keep them for the next build.
   /run/ostree-kernel/log
@@ -97,8 +98,8 @@ Exit status:
 
 Where packages come from:
   FILE.rpm, DIRECTORY
-      A directory may hold more than a kernel. The packages that the base image
-      has, and those that these require, are used; the others are left out.
+      A directory may contain other packages too. Only the packages that the
+      base image has, and their requirements, are used.
   URL (http, https, file)
       Downloads run in parallel and are retried and resumed.
   --from REPO NAME
@@ -111,28 +112,28 @@ Where packages come from:
 
 Which packages change:
   Replaced
-      Each package of the base's kernel is replaced by the package of the same
-      role, in one transaction: newer or older, or of another flavour
-      (kernel-core by kernel-rt-core). kmods for the new kernel are installed.
+      Each package of the base's kernel is replaced with the package of the
+      same role, in one transaction: newer or older, or of another flavour
+      (kernel-core with kernel-rt-core). kmods for the new kernel are installed.
   Removed
-      A package or kmod without a replacement, and a package that requires the
-      old kernel, is refused by name. --remove NAME removes it.
+      Packages and kmods without a replacement, and packages that require the
+      old kernel, cause an error. --remove NAME allows the removal of one.
 
 After an interruption:
   --timeout, SIGINT, SIGTERM
-      The running program is killed with its descendants, and what kept the
-      inner dracut run from happening is undone.
+      The running program is killed with all its processes, and the files that
+      disabled the inner dracut runs are restored.
   The same command again
-      It continues and ends with the same tree, or it names the packages that
-      are half installed: then build the layer again. If the work was done, it
-      changes nothing.
+      It continues and creates the same tree, or it names the packages that are
+      only partly installed: then build the layer again. If the work is done
+      already, it changes nothing.
 
 What is executed:
   programs of the tree
       rpm, rpm-ostree or dnf (and the scriptlets of the packages), depmod,
-      dracut, ostree; with --dry-run only what reads. Each runs inside the tree
-      as its root directory, with a fixed PATH, an environment of known
-      variables, umask 022, no open file of the caller, and standard input null.
+      dracut, ostree; none with --dry-run. Each runs with the tree as its root
+      directory, a fixed PATH, an environment of known variables, umask 022, no
+      open files of the caller, and /dev/null as standard input.
 ",
     confinement!()
 );
@@ -154,9 +155,9 @@ Exit status:
 
 What is executed:
   programs of the tree
-      rpm, depmod, dracut, rpm-ostree and ostree. Each runs inside the tree as
-      its root directory, with a fixed PATH, an environment of known variables,
-      umask 022, no open file of the caller, and standard input null.
+      rpm, depmod, dracut, rpm-ostree and ostree. Each runs with the tree as its
+      root directory, a fixed PATH, an environment of known variables, umask
+      022, no open files of the caller, and /dev/null as standard input.
 ",
     confinement!()
 );
@@ -168,22 +169,22 @@ Examples:
     RUN ostree-kernel verify --fatal-warnings
   Verify a mounted image:
     ostree-kernel verify --root \"$(podman image mount IMAGE)\"
-  Verify one initramfs, and what it lost since an earlier one:
+  Verify one initramfs, and compare it with an earlier one:
     ostree-kernel verify --initramfs new.img --against old.img
-  The same as that of a certain kernel:
+  Verify one initramfs for the kernel release KVER:
     ostree-kernel verify --initramfs new.img --kver KVER
 
 Exit status:
   0  no fatal findings
-  1  a fatal check could not look, or no check ran
+  1  a fatal check could not run, or no check ran
   2  the command line is wrong
   3  refused; the file of --report cannot be written
   4  fatal findings
 
 What is executed:
   nothing
-      No program is started, neither of the tree nor of the host. Files of the
-      tree are read, and links in it do not lead out of it.";
+      No program of the tree or of the host is started. Only files of the tree
+      are read, and links in it cannot lead out of it.";
 
 /// For `status`.
 pub const STATUS: &str = "\
@@ -198,13 +199,13 @@ Exit status:
 
 What is executed:
   nothing
-      No program is started, neither of the tree nor of the host. Files of the
-      tree are read, and links in it do not lead out of it.";
+      No program of the tree or of the host is started. Only files of the tree
+      are read, and links in it cannot lead out of it.";
 
 /// For `inspect`.
 pub const INSPECT: &str = "\
 Examples:
-  Show what takes the space, and the arguments of dracut:
+  Show the sizes of the content, and the arguments of dracut:
     ostree-kernel inspect /usr/lib/modules/KVER/initramfs.img
   Print a file inside it:
     ostree-kernel inspect initramfs.img --cat etc/fstab

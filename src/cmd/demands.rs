@@ -5,7 +5,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::checks::{CHECKS, RootDevice, Wanted};
 
-/// What is asked of the initramfs beside what every one needs.
+/// Requirements on the initramfs beyond those of every boot.
 #[derive(Debug, Default, clap::Args)]
 pub struct Demands {
     /// Require drivers for a root on this device type; may be repeated
@@ -14,7 +14,7 @@ pub struct Demands {
     /// Require drivers for a root with this file system; may be repeated
     #[arg(long, value_name = "NAME")]
     pub root_fs: Vec<String>,
-    /// Require this driver, inside or built in; may be repeated
+    /// Require this driver, in the initramfs or built in; may be repeated
     #[arg(long, value_name = "NAME")]
     pub require_driver: Vec<String>,
     /// Skip this check (recorded in the report); may be repeated
@@ -23,7 +23,7 @@ pub struct Demands {
 }
 
 impl Demands {
-    /// As the checks take them.
+    /// Returns the requirements for the checks.
     pub(super) fn wanted(&self) -> Wanted {
         Wanted {
             devices: self.root_device.clone(),
@@ -32,13 +32,13 @@ impl Demands {
         }
     }
 
-    /// Whether nothing is asked for that an earlier run may not have looked for.
-    pub(super) fn is_nothing(&self) -> bool {
+    /// Returns whether there is no requirement. An earlier run may not have checked for one.
+    pub(super) fn is_empty(&self) -> bool {
         self.root_device.is_empty() && self.root_fs.is_empty() && self.require_driver.is_empty()
     }
 }
 
-/// The names of the checks.
+/// Returns the names of the checks.
 pub(super) fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(CHECKS.iter().map(|check| check.name))
 }

@@ -24,7 +24,7 @@ use crate::steps::verify::{Disk, open_image};
 use crate::sys::root::Root;
 
 /// Shows the content of an initramfs: segments, kernel, dracut's modules and
-/// arguments, and what takes the space. Changes and extracts nothing.
+/// arguments, and the largest files and directories. Changes and extracts nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Initramfs file; with --root, a path in that tree
@@ -36,19 +36,19 @@ pub struct Args {
     /// List the kernel modules with size, name and path
     #[arg(long, group = "what")]
     pub modules: bool,
-    /// List the origin of all files: the tree (--root), a module of dracut, dracut's own writing, or none
+    /// List the origin of each file: the tree (--root), a dracut module, dracut itself, or unknown
     #[arg(long, group = "what")]
     pub origins: bool,
-    /// List the files that a boot executes, loads or reads before the root is mounted, each with the file that leads to it
+    /// List the files that a boot uses before the root is mounted, each with the file that leads to it
     #[arg(long, group = "what")]
     pub graph: bool,
-    /// Show the chain of files by which a boot comes from PID 1 to the file PATH
+    /// Show the chain of files from PID 1 to the file PATH
     #[arg(long, group = "what", value_name = "PATH")]
     pub why: Option<OsString>,
     /// Print the content of the file PATH; links are followed inside the image
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
-    /// Show what OTHER adds, removes and changes
+    /// Show the differences to the initramfs OTHER
     #[arg(long, group = "what", value_name = "OTHER")]
     pub diff: Option<PathBuf>,
 }
@@ -71,9 +71,10 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         why(&image, path.as_bytes(), global.format)?;
         return Ok(Outcome::Passed);
     }
-    let root = match args.origins {
-        true => Some(Root::open(&global.root)?),
-        false => None,
+    let root = if args.origins {
+        Some(Root::open(&global.root)?)
+    } else {
+        None
     };
     let mut content = match (&root, args.graph) {
         (Some(root), _) => image.read_with(&mut Bodies::new(Some(&mut Disk::new(root)))),
@@ -152,7 +153,7 @@ impl Image {
         }
     }
 
-    /// The same, and `bodies` looks at programs and kernel modules.
+    /// As [`read_names`](Self::read_names), with `bodies` for the facts about programs and kernel modules.
     fn read_with(&self, bodies: &mut Bodies) -> Content {
         let limits = Limits::default();
         let mut inventory = Inventory::new(&limits);
@@ -199,7 +200,7 @@ fn show(args: &Args, image: &Image, content: &Content, format: Format) -> Result
     .context("printing the result")
 }
 
-/// Shows what was read before the damage; the listings cover that part.
+/// Prints the part of the image that was read before the error.
 fn show_broken(
     args: &Args,
     content: &Content,
@@ -264,7 +265,7 @@ fn list_json(args: &Args, content: &Content, json: &mut Value) -> Result<()> {
     Ok(())
 }
 
-/// Returns the files that a boot of the image comes to.
+/// Returns the files that a boot of the image uses.
 fn graph_of(content: &Content) -> Graph<'_> {
     let (inventory, facts) = (&content.inventory, &content.facts);
     let has = |path: &[u8]| inventory.resolve(path).is_ok();
@@ -281,7 +282,7 @@ fn graph_of(content: &Content) -> Graph<'_> {
     graph
 }
 
-/// Shows how a boot comes to the file at `path`. A link is a file of its own here.
+/// Shows why a boot uses the file at `path`. A link is a file of its own here.
 fn why(image: &Image, path: &[u8], format: Format) -> Result<()> {
     let content = image.whole(image.read_with(&mut Bodies::new(None)))?;
     let (path, _) = content
@@ -380,7 +381,7 @@ fn not_a_file(kind: Kind) -> &'static str {
     }
 }
 
-/// Returns an error that names what is missing, and where files of that name are.
+/// Returns an error that names the missing path, and files of the same name elsewhere in the image.
 fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::Error {
     let name = path.rsplit(|&byte| byte == b'/').find(|it| !it.is_empty());
     let named = |found: &[u8]| found.rsplit(|&byte| byte == b'/').next() == name;
@@ -421,7 +422,7 @@ impl Visitor for Copy<'_> {
             return Ok(());
         }
         loop {
-            // The reader reports errors of the body.
+            // Errors of the body are reported by `read_into`.
             let ready = body.fill_buf()?;
             let count = ready.len();
             let written = self.out.write_all(ready);

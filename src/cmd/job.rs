@@ -50,7 +50,7 @@ pub struct Ending {
     /// Install the initramfs, but clean no caches and do not commit
     #[arg(long)]
     pub no_commit: bool,
-    /// What is asked of the initramfs.
+    /// Requirements on the initramfs.
     #[command(flatten)]
     pub demands: Demands,
     /// Do not add the dracut modules that the base's initramfs has
@@ -85,7 +85,7 @@ impl Ending {
         stop::listen().context("installing the signal handlers")
     }
 
-    /// Refuses what is asked for and is not there, once it is known which packages come.
+    /// Refuses requests that cannot be met, once the incoming packages are known.
     pub(super) fn admit(
         &self,
         root: &Root,
@@ -205,7 +205,7 @@ impl Job<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Returns what this run did before the checks.
+    /// Returns the situation in which remedies are read.
     fn situation(&self) -> Situation {
         match self.command {
             "rebuild" => Situation::Rebuilt,
@@ -279,16 +279,19 @@ pub(super) fn step<T>(
     let shown = console::step(name);
     let done = run();
     drop(shown);
-    let done = done.map_err(|error| match error.is::<Stopped>() {
-        true => error.context(format!("{name} is unfinished: {}", unfinished(name))),
-        false => error,
+    let done = done.map_err(|error| {
+        if error.is::<Stopped>() {
+            error.context(format!("{name} is unfinished: {}", unfinished(name)))
+        } else {
+            error
+        }
     })?;
     let seconds = start.elapsed().as_secs_f64();
     tracing::info!("{name:<9}{seconds:5.1}s  {}", say(&done));
     Ok(done)
 }
 
-/// Returns the state that an interrupted step leaves.
+/// Describes the state that an interrupted step leaves.
 fn unfinished(name: &str) -> &'static str {
     match name {
         "survey" | "resolve" => "nothing was changed",

@@ -65,7 +65,8 @@ pub fn print(text: &str) -> io::Result<()> {
     print_with(|out| out.write_all(plain(text).as_bytes()))
 }
 
-/// Prints what `write` writes, without escaping it and without holding it in memory. What fits the buffer is one write.
+/// Prints what `write` writes, unescaped and without holding it in memory. Output that fits the buffer is a single
+/// write.
 ///
 /// # Errors
 /// As [`print`], or the error of `write`.

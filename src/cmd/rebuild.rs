@@ -9,7 +9,7 @@ use super::job::{Ending, Job, step};
 use super::page::Global;
 use crate::report::Outcome;
 use crate::site::workspace::Workspace;
-use crate::steps::survey::{self, May, asked};
+use crate::steps::survey::{self, Permission, asked};
 use crate::steps::{locate, unwrap, verify};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
@@ -34,11 +34,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     args.ending.begin(&exec)?;
     let host = step(
         "survey",
-        || survey::admitted(&exec, May::Ask),
+        || survey::admitted(&exec, Permission::StartPrograms),
         |host| host.summary(),
     )?;
     let kver = host.kernel()?;
-    asked::compressor(&exec, May::Ask, &args.ending.for_dracut())?;
+    asked::compressor(&exec, Permission::StartPrograms, &args.ending.for_dracut())?;
     args.ending.admit(&root, &host, &kver, &[])?;
     for warning in host.oddities.warnings() {
         tracing::warn!("{warning}");

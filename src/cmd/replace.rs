@@ -19,7 +19,7 @@ use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::site::done;
 use crate::site::journal::Journal;
 use crate::site::workspace::Workspace;
-use crate::steps::survey::{self, May, asked};
+use crate::steps::survey::{self, Permission, asked};
 use crate::steps::verify::{self, Reading};
 use crate::steps::{commit, locate, resolve, transact, unwrap};
 use crate::sys::exec::Exec;
@@ -29,7 +29,7 @@ use crate::tools::depmod;
 
 /// Replaces the kernel with that of the RPMs in one transaction without
 /// cliwrap, runs depmod and dracut once, verifies the initramfs, cleans caches
-/// and commits the container. Or fails, and says what to do.
+/// and commits the container. A failure is reported with its remedy.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Options of the sources.
@@ -65,9 +65,10 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     args.ending.begin(&exec)?;
-    let may = match args.dry_run {
-        true => May::Look,
-        false => May::Ask,
+    let may = if args.dry_run {
+        Permission::ReadFiles
+    } else {
+        Permission::StartPrograms
     };
     let survey = || survey::admitted(&exec, may);
     let host = step("survey", survey, |host| host.summary())?;
@@ -98,11 +99,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let journal = begin(&exec, &host, &plan, base)?;
     workspace.log(&exec)?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
-    // `unwrap` repaired leftovers of a killed run, which may have hidden facts from the first survey.
+    // Leftovers of a killed run, which `unwrap` has repaired, may have hidden facts from the first survey.
     let (host, plan) = if host.leftovers.is_empty() {
         (host, plan)
     } else {
-        let host = survey::admitted(&exec, May::Ask)?;
+        let host = survey::admitted(&exec, Permission::StartPrograms)?;
         let plan = plan::plan(&host, plan.set, &wishes)?;
         (host, plan)
     };
@@ -147,9 +148,10 @@ impl Args {
 }
 
 fn announce(plan: &Plan) {
-    let backend = match plan.settled {
-        true => "already installed".to_owned(),
-        false => format!("with {}", plan.backend),
+    let backend = if plan.settled {
+        "already installed".to_owned()
+    } else {
+        format!("with {}", plan.backend)
     };
     tracing::info!("plan           {} -> {} {backend}", plan.old, plan.set.kver);
     for nevra in &plan.set.unused {
@@ -163,13 +165,13 @@ fn announce(plan: &Plan) {
     }
 }
 
-/// Returns the report of an earlier run as [`done`] does, from the headers of the sources alone. An error here is
-/// reported by the steps that follow.
+/// Returns the report of an earlier run as [`done`] does, but reads only the headers of the sources. Errors are
+/// ignored, since the steps that follow report them.
 fn done_by_headers(exec: &Exec, host: &Host, args: &Args) -> Option<Value> {
     if args.dry_run {
         return None;
     }
-    let sources = resolve::glance(exec.root(), &args.request()).ok()??;
+    let sources = resolve::read_headers(exec.root(), &args.request()).ok()??;
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, host, &wishes).ok()?;
     let plan = plan::plan(host, set, &wishes).ok()?;
@@ -182,7 +184,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     if !plan.settled
         || ending.no_inherit
         || ending.prove
-        || !ending.demands.is_nothing()
+        || !ending.demands.is_empty()
         || unfinished()?.is_some()
     {
         return Ok(None);
@@ -210,7 +212,7 @@ fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal
         let before = &journal.before;
         tracing::info!("continuing an interrupted run: the kernel {before} is already replaced");
         for command in &journal.commands {
-            exec.has_run(command.clone());
+            exec.record(command.clone());
         }
         return Ok(journal);
     }
@@ -221,7 +223,7 @@ fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal
     let journal = Journal {
         before: plan.old.clone(),
         after: plan.set.kver.clone(),
-        commands: transact::recipe(plan),
+        commands: transact::command_lines(plan),
         changes: plan.leaving.changes.clone(),
         base,
     };
@@ -231,8 +233,8 @@ fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal
     Ok(journal)
 }
 
-/// Refuses to continue after a transaction that was killed before it had installed all packages of its plan. A meta package
-/// may be missing although the kernel is complete.
+/// Refuses to continue after a transaction that was killed before it had installed all packages of its plan. A meta
+/// package may be missing although the kernel is complete.
 fn refuse_missing(journal: &Journal, host: &Host) -> Result<(), Refusal> {
     let planned = journal.changes.iter().filter_map(|it| it.after.as_ref());
     let (there, missing): (Vec<_>, Vec<_>) =
@@ -284,7 +286,10 @@ fn dry_run(
         commands.extend(commit::commands(exec, plan.kind)?);
     }
     let commands = commands.iter().map(ToString::to_string);
-    let commands: Vec<_> = transact::recipe(plan).into_iter().chain(commands).collect();
+    let commands: Vec<_> = transact::command_lines(plan)
+        .into_iter()
+        .chain(commands)
+        .collect();
     let json = serde_json::json!({
         "schema": SCHEMA, "command": "replace", "outcome": "planned",
         "root": exec.root().path(), "backend": plan.backend,

@@ -18,8 +18,8 @@ use crate::text::plain;
 #[error("writing the report: {0}")]
 pub struct ReportNotWritten(io::Error);
 
-/// Checks that the file of `--report` can be written, so that a run does not find out after its work. Leaves no file
-/// where there was none.
+/// Checks that the file of `--report` can be written, so that a run does not fail after its work. Does not leave a new
+/// file.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -30,11 +30,11 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     };
     match fs_err::metadata(file) {
         Ok(meta) if meta.is_dir() => return Err(refused("it is a directory".to_owned())),
-        // Opening a pipe that nobody reads yet would wait, and closing it again would end its reader.
+        // Opening a pipe without a reader blocks, and closing it again would end a later reader.
         Ok(meta) if !meta.is_file() => return Ok(()),
         _ => {}
     }
-    // A file that was not there, or the target of a link that leads nowhere.
+    // The file does not exist, or is a dangling link.
     let is_new = fs_err::metadata(file).is_err();
     let opened = OpenOptions::new().write(true).create(true).open(file);
     opened.map_err(|error| refused(error.to_string()))?;
@@ -45,7 +45,7 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Prints a report in the format asked for, and writes it to `file`.
+/// Prints a report in the chosen format, and writes it to `file`.
 pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> {
     let json = serde_json::to_string_pretty(report).context("writing the report")? + "\n";
     let text = match global.format {
@@ -63,7 +63,7 @@ pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> 
         console::write(&plain(&github::annotations(report, global.quiet)));
     }
     match deliver(&text, &json, file) {
-        // The exit status is that of the result.
+        // The exit status follows the outcome.
         Err(error) if report.outcome.is_bad() => {
             tracing::error!("{error:#}");
             Ok(())

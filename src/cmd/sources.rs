@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The options of `replace` that name the packages and say whom to trust.
+//! The options of `replace` that name the packages and the trusted keys.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ pub fn summary(sources: &[Source]) -> String {
     format!("{} packages, {signed} with a good signature", sources.len())
 }
 
-/// Returns the command line of this run, with the digests of what was downloaded from URLs.
+/// Returns the command line of this run, with digests appended to the URLs.
 pub fn pinned_command(sources: &[Source]) -> String {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.first().is_some_and(|word| word == "kernel") {

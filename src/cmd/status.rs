@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ostree-kernel status`: what the survey sees.
+//! `ostree-kernel status`: prints what the survey found.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::kernel::MODULES;
 use crate::plan::Host;
 use crate::report::{Outcome, SCHEMA};
 use crate::site::kernels;
-use crate::steps::survey::{self, May};
+use crate::steps::survey::{self, Permission};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -29,7 +29,7 @@ pub struct Args {
 /// When the tree cannot be read.
 pub fn run(_: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
-    let host = survey::survey(&Exec::new(&root), May::Look)?;
+    let host = survey::survey(&Exec::new(&root), Permission::ReadFiles)?;
     let text = match global.format {
         Format::Human => human(&root, &host)?,
         Format::Json => json(&root, &host)?,
@@ -50,9 +50,10 @@ fn human(root: &Root, host: &Host) -> Result<String> {
     }
     let or = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
     let has_kernel = host.kernels().next().is_some();
-    let not_a_root = match has_kernel {
-        true => None,
-        false => kernels::not_a_root(root)?,
+    let not_a_root = if has_kernel {
+        None
+    } else {
+        kernels::not_a_root(root)?
     };
     let kind = not_a_root.unwrap_or_else(|| host.kind.to_string());
     let mut lines = vec![

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ostree-kernel verify`: whether the tree would boot.
+//! `ostree-kernel verify`: checks whether the tree would boot.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,28 +15,28 @@ use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
 use crate::plan::ModuleDir;
-use crate::report::{COULD_NOT_LOOK, KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool};
+use crate::report::{COULD_NOT_RUN, KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool};
 use crate::site::{kernels, owner};
 use crate::steps::verify::{self, Verdict};
 use crate::sys::root::Root;
 
-/// Checks whether a tree or an initramfs would boot. Prints what is wrong,
-/// where, what was expected and what to do. Changes nothing.
+/// Checks whether a tree or an initramfs would boot. Prints each problem with
+/// its path, the expected state and the remedy. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Arguments that no option takes; always an error.
     #[arg(value_name = "ARGUMENT", hide = true)]
     pub stray: Vec<OsString>,
-    /// Verify this initramfs alone, without a tree
+    /// Verify only this initramfs, without a tree
     #[arg(long, value_name = "FILE")]
     pub initramfs: Option<PathBuf>,
     /// Kernel release to verify [default: the only one in the tree or in FILE]
     #[arg(long, value_name = "KVER")]
     pub kver: Option<Kver>,
-    /// Report what this earlier initramfs has and the new one lost
+    /// Report losses compared with this earlier initramfs
     #[arg(long, value_name = "IMAGE")]
     pub against: Option<PathBuf>,
-    /// What is asked of the initramfs.
+    /// Requirements on the initramfs.
     #[command(flatten)]
     pub demands: Demands,
     /// Run only this check; may be repeated
@@ -77,11 +77,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         Some(file) => verify::look_alone(file, args.kver.as_ref(), &options)?,
         None => verify_tree(args, global, &options)?,
     };
-    let (checks, findings) = checks(&verdict.answers, Situation::Looked);
+    let (checks, findings) = checks(&verdict.answers, Situation::Verified);
     let mut outcome = outcome(&verdict.answers);
     if args.fatal_warnings {
         let warned = findings.iter().any(|it| it.severity == Severity::Warning);
-        let unknown = checks.iter().any(|it| it.answer == COULD_NOT_LOOK);
+        let unknown = checks.iter().any(|it| it.answer == COULD_NOT_RUN);
         outcome = match outcome {
             _ if warned => Outcome::Rejected,
             Outcome::Passed if unknown => Outcome::Unknown,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Learns from whole files while they stream by: whether a file is the one of the tree, what depmod says of a kernel
-//! module, and what an ELF file needs.
+//! Learns facts from whole files during streaming: whether a file equals the tree's, which errors depmod reports about
+//! a kernel module, which libraries an ELF file needs.
 //!
-//! It must not judge, and names no file system: the tree's files come through [`OnDisk`]. Its
-//! invariant: it holds one file at a time, within the budgets of `unpack` and of `elf`, and of each a few facts, of all files
-//! together no more than [`SAID_MAX`] bytes; and it unpacks no more than [`UNPACKED_MAX`].
+//! Must not judge, and accesses the tree's files only through [`OnDisk`]. Invariant: it holds one file at a time,
+//! within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts about all files together, and
+//! unpacks at most [`UNPACKED_MAX`] bytes.
 
 use std::io::{self, BufRead, Read};
 
@@ -15,50 +15,49 @@ use super::facts::Facts;
 use super::origin::{self, DracutFiles, Loaded};
 use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 
-/// How module files may end, as compressed by one distribution or another.
+/// The suffixes of module files; distributions use different compressions.
 const SUFFIXES: [&[u8]; 4] = [b"", b".xz", b".zst", b".gz"];
 
-/// Bytes that are compared at a time.
+/// Bytes per comparison.
 const STEP: usize = 64 << 10;
 
-/// Bytes of one module's dependencies and vermagic; real ones have some hundreds.
+/// Upper bound of a module's dependencies and vermagic (bytes); real ones have some hundreds.
 const FIELDS_MAX: usize = 64 << 10;
 
-/// Bytes of names and version strings that are kept of all files; of generic images it is about
-/// 0.3 MiB.
+/// Upper bound of names and version strings of all files (bytes); a generic image has about 0.3 MiB.
 const SAID_MAX: u64 = 8 << 20;
 
-/// Bytes of the symbols that are kept of all files; of generic images it is about 2 MiB. Those of further files are not
-/// known.
+/// Upper bound of the kept symbols of all files (bytes); generic images have about 2 MiB. The symbols of further files
+/// are not known.
 const SYMBOLS_MAX: usize = 16 << 20;
 
-/// Names the budget in an error.
-const SAID: &str = "what its modules and programs say is";
+/// The name of the budget in an error.
+const SAID: &str = "the facts about its modules and programs have";
 
-/// Bytes that all modules may unpack to, together. As many as an image itself may have: those of a
-/// whole kernel are about 0.5 GiB.
+/// Upper bound of all unpacked modules together (bytes), the same as for a whole image. Those of a whole kernel have
+/// about 0.5 GiB.
 const UNPACKED_MAX: u64 = 2 << 30;
 
-/// Where the tree's modules are.
+/// The directory of the tree's modules.
 const MODULES: &[u8] = b"usr/lib/modules/";
 
-/// A [`Visitor`] that looks at kernel modules, at depmod's lists and at ELF files.
+/// A [`Visitor`] that reads kernel modules, depmod's lists and ELF files.
 pub struct Bodies<'d> {
     disk: Option<&'d mut dyn OnDisk>,
-    /// The files of dracut's modules, once they are needed.
+    /// The files of dracut's modules, listed on first use.
     dracut: Option<DracutFiles>,
     facts: Facts,
     buffer: Vec<u8>,
-    /// A file that is held.
+    /// The current file.
     held: Vec<u8>,
     compared: Vec<u8>,
     unpacker: Unpacker,
-    /// What is left of [`SAID_MAX`].
+    /// The rest of [`SAID_MAX`].
     left: u64,
 }
 
 impl<'d> Bodies<'d> {
-    /// Compares modules with those of `disk`, where there is one.
+    /// Creates a visitor that compares files with those of `disk`, if there is a tree.
     pub fn new(disk: Option<&'d mut dyn OnDisk>) -> Self {
         Self {
             disk,
@@ -109,7 +108,7 @@ impl<'d> Bodies<'d> {
             Ok(None) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(error),
         };
-        // What was equal is gone from the body, and is still on disk.
+        // The equal bytes are consumed from the body, so they are read from disk again.
         let inside = match equal {
             0 => self.unpacker.told(path, body)?,
             _ => match reopen() {
@@ -129,13 +128,13 @@ impl<'d> Bodies<'d> {
         })
     }
 
-    /// Counts what is kept of one file.
+    /// Charges the facts about one file to the budget.
     fn keep(&mut self, said: usize) -> io::Result<()> {
         spend(&mut self.left, said, SAID_MAX, SAID)
     }
 }
 
-/// Takes from what is left of a budget.
+/// Charges bytes to a budget.
 fn spend(left: &mut u64, bytes: usize, budget: u64, what: &str) -> io::Result<()> {
     let rest = left.checked_sub(bytes as u64).ok_or_else(|| {
         let what = format!("{what} more than {budget} bytes");
@@ -165,7 +164,7 @@ impl Visitor for Bodies<'_> {
             learn(facts, entry, body, buffer, left, true)?;
             return Ok(());
         };
-        // A further name of a file may come later, with the data.
+        // The data of a hard link can come with a later entry.
         if entry.size == 0 && entry.nlink > 1 {
             return Ok(());
         }
@@ -175,7 +174,7 @@ impl Visitor for Bodies<'_> {
         };
         let room = (&mut self.held, &mut self.compared);
         let (facts, buffer, left) = (&mut self.facts, &mut self.buffer, &mut self.left);
-        // A library of another build is not the tree's, and need not be compared by its symbols.
+        // A library of another build differs from the tree's, so its symbols need not be compared.
         let learn = |body: &mut dyn BufRead| learn(facts, entry, body, buffer, left, false);
         let origin = origin::of(entry, body, *disk, dracut, room, learn)?;
         self.keep(origin.said())?;
@@ -184,7 +183,7 @@ impl Visitor for Bodies<'_> {
     }
 }
 
-/// Reads what a file says that is no module. Returns what the comparison needs to know of an ELF file.
+/// Learns facts from a file that is not a module. Returns the facts that the comparison needs about an ELF file.
 fn learn(
     facts: &mut Facts,
     entry: &Entry,
@@ -215,14 +214,14 @@ fn learn(
     Ok(loaded)
 }
 
-/// A module's path relative to `usr/lib/modules`.
+/// Returns a module's path relative to `usr/lib/modules`.
 fn module_path(path: &[u8]) -> Option<&[u8]> {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     let below = below.strip_prefix(b"lib/modules/")?;
     ModuleName::is_of_path(below).then_some(below)
 }
 
-/// The tree's file for a module, perhaps compressed in another way.
+/// Opens the tree's file of a module, which can have another compression.
 fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenFile)>> {
     let mut open = |path: &[u8]| disk.open(&[MODULES, path].concat());
     if let Some(file) = open(path)? {
@@ -244,14 +243,14 @@ fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenF
     Ok(None)
 }
 
-/// How far two files are equal.
+/// The result of comparing two files.
 enum Prefix {
     Whole,
     Until(u64),
     Unread(String),
 }
 
-/// Compares `body` with `file`; errors are those of `body`.
+/// Compares `body` with `file`. The outer error is that of `body`.
 fn same(body: &mut dyn BufRead, mut file: impl Read, buffer: &mut [u8]) -> io::Result<Prefix> {
     let mut equal = 0;
     loop {
@@ -272,23 +271,23 @@ fn same(body: &mut dyn BufRead, mut file: impl Read, buffer: &mut [u8]) -> io::R
     }
 }
 
-/// Unpacks modules, one at a time.
+/// Decompresses modules, one at a time.
 struct Unpacker {
     bytes: Vec<u8>,
-    /// What is left of [`UNPACKED_MAX`].
+    /// The rest of [`UNPACKED_MAX`].
     left: u64,
 }
 
 impl Unpacker {
-    /// What the module in `data` says. The outer error is that of the budget; one of the image's
-    /// own shows in the rest of it.
+    /// Returns the facts about the module in `data`. The outer error is that of the budget. Reading the rest of the
+    /// image reports errors of the image itself.
     fn told(&mut self, path: &[u8], data: impl BufRead) -> io::Result<Told> {
         let unpacked = unpack(path, data, &mut self.bytes);
         let what = "its modules unpack to";
         spend(&mut self.left, self.bytes.len(), UNPACKED_MAX, what)?;
         Ok(match unpacked {
             Ok(()) => facts(&self.bytes),
-            Err(error) => Err(format!("it does not unpack: {error}")),
+            Err(error) => Err(format!("it cannot be decompressed: {error}")),
         })
     }
 }
@@ -302,7 +301,7 @@ fn facts(module: &[u8]) -> Told {
         .sum();
     if told > FIELDS_MAX {
         return Err(format!(
-            "its dependencies and vermagic have {told} bytes, at most {FIELDS_MAX} are read"
+            "its dependencies and vermagic have {told} bytes, the limit is {FIELDS_MAX}"
         ));
     }
     let mut depends = modinfo.depends();
@@ -359,7 +358,7 @@ mod tests {
             ))
         };
         assert_eq!(said(60_000).unwrap().depends.len(), 1);
-        let expected = "its dependencies and vermagic have 70007 bytes, at most 65536 are read";
+        let expected = "its dependencies and vermagic have 70007 bytes, the limit is 65536";
         assert_eq!(said(70_000).unwrap_err(), expected);
     }
 }

@@ -7,16 +7,16 @@ use crate::kernel::modules::ModuleName;
 
 /// The tree that an image was made from.
 pub trait OnDisk {
-    /// Opens the file at `path`, relative to the root; `None` when it is not there.
+    /// Opens the file at `path`, relative to the root; `None` if it does not exist.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it exists and cannot be read.
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>>;
 
-    /// The files of dracut's modules: paths relative to the root, and sizes in bytes.
+    /// Returns the files of dracut's modules: paths relative to the root, and sizes in bytes.
     ///
     /// # Errors
-    /// When a directory is there and cannot be listed.
+    /// When a directory exists and cannot be listed.
     fn dracut_files(&mut self) -> io::Result<Vec<(Vec<u8>, u64)>>;
 }
 
@@ -24,41 +24,41 @@ pub trait OnDisk {
 pub struct OpenFile {
     /// Its bytes.
     pub data: Box<dyn Read>,
-    /// How many there are.
+    /// The number of bytes.
     pub size: u64,
     /// Its permission bits.
     pub mode: u32,
 }
 
-/// What a module says about itself, as far as checks look at it.
+/// Facts about a module, for the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleFacts {
-    /// What must be equal to the kernel's.
+    /// The vermagic, which must equal the kernel's.
     pub vermagic: Option<Vec<u8>>,
-    /// What it cannot be loaded without, sorted.
+    /// The modules that it requires, sorted.
     pub depends: Vec<ModuleName>,
 }
 
-/// Facts, or why the file does not tell them.
+/// The facts, or why they cannot be read.
 pub type Told = Result<ModuleFacts, String>;
 
-/// A module inside, beside the tree's.
+/// The comparison of a module in the image with the tree's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
-    /// The same bytes.
+    /// Equal bytes.
     Same,
-    /// The tree has none at this path.
+    /// The tree has no module at this path.
     NotOnDisk,
-    /// The tree's cannot be read; why.
+    /// The tree's module cannot be read, with the reason.
     Unread(String),
-    /// Other bytes.
+    /// Different bytes.
     Differs {
-        /// Whether it may be the same module all the same: stripped of its symbols, as dracut
-        /// does with plain ones, or compressed in another way.
+        /// Whether it can be the same module nevertheless: stripped of its symbols, as dracut does with uncompressed
+        /// modules, or with another compression.
         maybe_same: bool,
-        /// What the one inside says.
+        /// The module in the image.
         inside: Told,
-        /// What the tree's says.
+        /// The module in the tree.
         on_disk: Told,
     },
     /// There is no tree to compare with.
@@ -66,7 +66,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// Bytes of all that the modules say.
+    /// Returns the size of the facts (bytes).
     pub(super) fn said(&self) -> usize {
         let size = |told: &Told| {
             told.as_ref().map_or(0, |facts| {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which compression a segment has, and a decoder that stops where the segment ends.
+//! Detects the compression of a segment, and decodes it up to its end.
 //!
-//! It must not know what is inside. Its invariant: a decoder takes exactly one member (frame,
-//! stream) from the source, as the kernel's does, so that what follows is the next segment; lz4's
-//! legacy format has no end of its own and is read as the kernel reads it (see `lz4.rs`).
+//! Must not interpret the content. Invariant: a decoder consumes exactly one member (frame, stream) of the source, as
+//! the kernel's does, so that the next segment follows. lz4's legacy format has no end marker and is read as the kernel
+//! reads it (see `lz4.rs`).
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -16,7 +16,7 @@ use super::lzop::Lzop;
 use super::source::Source;
 use crate::kernel::packing::{self, Packing};
 
-/// Bytes that the xz and lzma decoders need besides the dictionary: 64 KiB, and some to spare.
+/// Memory that the xz and lzma decoders need besides the dictionary: 64 KiB, and a reserve.
 const DECODER_STATE: u64 = 128 << 10;
 
 /// A decoder over a borrowed source.
@@ -30,8 +30,8 @@ pub(super) enum Decoder<'s> {
 }
 
 impl<'s> Decoder<'s> {
-    /// Starts to decode the segment at `at`, where `source` stands. The window that the segment
-    /// asks for is looked at before any memory is spent on it.
+    /// Creates a decoder for the segment at `at`, the position of `source`. The segment's window size is checked before
+    /// memory is allocated.
     pub(super) fn new(
         source: &'s mut Source,
         at: Place,
@@ -86,7 +86,7 @@ impl<'s> Decoder<'s> {
         })
     }
 
-    /// Bytes of the file that were consumed so far.
+    /// Returns the number of consumed bytes of the file.
     pub(super) fn offset(&self) -> u64 {
         match self {
             Self::Zstd(decoder) => decoder.get_ref().offset(),
@@ -98,7 +98,7 @@ impl<'s> Decoder<'s> {
         }
     }
 
-    /// Fills `buf` as far as the segment reaches; a short count is its end.
+    /// Fills `buf`; fewer bytes mean the end of the segment.
     pub(super) fn fill(
         &mut self,
         buf: &mut [u8],
@@ -139,8 +139,7 @@ impl<'s> Decoder<'s> {
         }
     }
 
-    /// Says what a decoder's error means: the input failed, the file is too short, a limit, or
-    /// corrupt data.
+    /// Classifies a decoder's error: failed input, a truncated file, a limit, or corrupt data.
     fn explain(&mut self, error: &io::Error, at: Place, limits: &Limits) -> ReadError {
         let found = self.offset();
         if let Some(source) = self.source_mut().take_fault() {
@@ -172,8 +171,8 @@ fn window_exceeded(at: Place, limits: &Limits) -> ReadError {
     }
 }
 
-/// The file ends inside of a compressed segment. The place is given in bytes of the file, since
-/// how far the content reaches is not known on the decoder's side.
+/// Returns the error for a file that ends in a compressed segment. The place is in bytes of the file, since the decoder
+/// does not know its position in the content.
 fn truncated(at: Place, found: u64) -> ReadError {
     let end = Place {
         compression: Compression::None,
@@ -194,8 +193,7 @@ fn input_failed(source: &mut Source, error: io::Error) -> ReadError {
     }
 }
 
-/// Reads the window size from a zstd frame header (RFC 8878, 3.1.1.1) before the decoder would
-/// allocate it.
+/// Checks the window size in a zstd frame header (RFC 8878, 3.1.1.1) before the decoder allocates it.
 fn check_zstd_window(source: &mut Source, at: Place, limits: &Limits) -> Result<(), ReadError> {
     let header = match source.peek(18) {
         Ok(header) => header.to_vec(),
@@ -211,7 +209,7 @@ fn check_zstd_window(source: &mut Source, at: Place, limits: &Limits) -> Result<
         let base = 1_u64 << (10 + (byte >> 3));
         base + base / 8 * u64::from(byte & 7)
     } else {
-        // A single segment: the window is the content.
+        // A single segment: the window is as large as the content.
         let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
         let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
         let field = header.iter().skip(5 + dictionary).take(length);
@@ -226,7 +224,7 @@ fn check_zstd_window(source: &mut Source, at: Place, limits: &Limits) -> Result<
     Ok(())
 }
 
-/// Refuses what no kernel's xz decoder has (`lib/xz`): integrity checks, and filters.
+/// Refuses integrity checks and filters that no kernel's xz decoder (`lib/xz`) supports.
 fn check_xz_headers(source: &mut Source, at: Place) -> Result<(), ReadError> {
     let packing = match source.peek(packing::HEAD) {
         Ok(start) => Packing::of(start),
@@ -241,8 +239,8 @@ fn check_xz_headers(source: &mut Source, at: Place) -> Result<(), ReadError> {
     }
 }
 
-/// Refuses the optional header fields that the kernel's gunzip does not pass over: it knows the
-/// file name only (`lib/decompress_inflate.c`).
+/// Refuses optional header fields that the kernel's gunzip does not skip. It skips only the file name
+/// (`lib/decompress_inflate.c`).
 fn check_gzip_flags(source: &mut Source, at: Place) -> Result<(), ReadError> {
     let flags = match source.peek(4) {
         Ok(header) => header.get(3).copied().unwrap_or(0),
@@ -255,7 +253,7 @@ fn check_gzip_flags(source: &mut Source, at: Place) -> Result<(), ReadError> {
     Err(ReadError::KernelCannot { at, what })
 }
 
-/// Consumes the NULs that `source` stands before.
+/// Consumes NULs.
 pub(super) fn skip_nuls(source: &mut Source) -> Result<(), ReadError> {
     loop {
         let chunk = match source.fill_buf() {

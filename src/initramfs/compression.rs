@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-/// How a segment is compressed.
+/// The compression of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Compression {
-    /// Not at all: a raw newc archive.
+    /// None: a newc archive.
     None,
     /// One zstd frame.
     Zstd,
@@ -26,9 +26,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The name as the kernel's configuration spells it, in lower case: `zstd` belongs to
-    /// `CONFIG_RD_ZSTD`. The exceptions are `none`, which needs no option, and `lzop`
-    /// (`CONFIG_RD_LZO`).
+    /// Returns the name in the kernel's configuration, in lower case: `zstd` for `CONFIG_RD_ZSTD`. Exceptions are
+    /// `none`, which needs no option, and `lzop` (`CONFIG_RD_LZO`).
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -42,7 +41,7 @@ impl Compression {
         }
     }
 
-    /// Tells a compressed segment by its first bytes; `None` when they start none.
+    /// Detects the compression by the first bytes; `None` if they are unknown.
     pub(super) fn detect(start: &[u8]) -> Option<Self> {
         const MAGICS: [(&[u8], Compression); 7] = [
             (b"\x28\xb5\x2f\xfd", Compression::Zstd),

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! newc archives: headers, names, data and the trailer.
+//! Parses newc archives: headers, names, data and the trailer.
 //!
-//! It must not keep data. Its invariants: a size in a header is only ever counted down against
-//! bytes that arrive; after an entry the cursor stands where the kernel looks for the next one,
-//! whatever the visitor did with the data.
+//! Must not keep data. Invariants: a size in a header is only counted down while bytes arrive; after an entry the
+//! cursor is where the kernel expects the next one, however much data the visitor has read.
 
 use std::io::{self, BufRead, Read};
 
@@ -13,7 +12,7 @@ use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX, Visitor};
 use super::error::{Place, ReadError};
 use super::limits::Limits;
 
-/// Bytes of a newc header.
+/// Size of a newc header (bytes).
 const HEADER: usize = 110;
 /// The data of one entry.
 struct Body<'c, 'p> {
@@ -74,7 +73,7 @@ impl Read for Body<'_, '_> {
 }
 
 impl Body<'_, '_> {
-    /// Reads what the visitor left.
+    /// Reads the data that the visitor has not read.
     fn drain(mut self) -> Result<Option<u32>, ReadError> {
         while self.left > 0 {
             match self.fill_buf().map(<[u8]>::len) {
@@ -92,7 +91,7 @@ impl Body<'_, '_> {
     }
 }
 
-/// How far an image has been read, across its segments.
+/// Counters of an image, across its segments.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) entries: u64,
@@ -101,8 +100,8 @@ pub(super) struct Progress {
     pub(super) name_bytes: u64,
 }
 
-/// Shows the archive that `cursor` stands before, trailer included, to `visitor`. The caller has
-/// seen that there is a `0` and that it is aligned.
+/// Passes the archive at the position of `cursor` to `visitor`, and reads its trailer. The caller has checked that the
+/// next byte is a `0` and is aligned.
 pub(super) fn archive(
     cursor: &mut Cursor<'_>,
     limits: &Limits,
@@ -161,7 +160,7 @@ pub(super) fn archive(
     }
 }
 
-/// An entry whose name is still to be read, and that name's length.
+/// An entry whose name is not read yet, and the length of the name.
 struct Headed(Entry, u32);
 
 fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError> {
@@ -172,8 +171,8 @@ fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError>
     let summed = match &bytes[..6] {
         b"070701" => false,
         b"070702" => true,
-        b"070707" => return Err(bad("the odc format, where the kernel reads only newc")),
-        _ => return Err(bad("no newc magic")),
+        b"070707" => return Err(bad("the odc format; the kernel supports only newc")),
+        _ => return Err(bad("not a newc magic number")),
     };
     let mut fields = [0_u32; 13];
     for (field, digits) in fields.iter_mut().zip(bytes[6..].chunks_exact(8)) {
@@ -216,7 +215,7 @@ fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError>
     Ok(Headed(entry, namesize))
 }
 
-/// Reads the name and its padding into `entry`; says whether it is the trailer's.
+/// Reads the name and its padding into `entry`. Returns whether it is the trailer's.
 fn name(
     cursor: &mut Cursor<'_>,
     limits: &Limits,
@@ -226,7 +225,7 @@ fn name(
     let namesize = u64::from(*namesize);
     let mut bytes = vec![0; namesize.min(PATH_MAX) as usize];
     cursor.exact(&mut bytes, "a name", limits)?;
-    // The name starts 110 bytes after a multiple of four and is padded to the next one.
+    // The name starts 110 bytes after a multiple of four and is padded to the next multiple.
     let rest = namesize - bytes.len() as u64 + (2_u64.wrapping_sub(namesize) & 3);
     cursor.skip(rest, "the padding of a name", limits)?;
     if namesize > PATH_MAX {
@@ -264,7 +263,7 @@ fn name(
     Ok(false)
 }
 
-/// A path without empty and `.` components.
+/// Returns a path without empty and `.` components.
 pub(super) fn normal(path: &[u8]) -> Vec<u8> {
     let mut normal = Vec::with_capacity(path.len());
     for part in path.split(|&byte| byte == b'/') {
@@ -279,7 +278,7 @@ pub(super) fn normal(path: &[u8]) -> Vec<u8> {
     normal
 }
 
-/// Bytes after data of `size` bytes up to the next multiple of four, with the data.
+/// Rounds a size up to a multiple of four.
 fn padded(size: u32) -> u64 {
     (u64::from(size) + 3) & !3
 }
@@ -290,7 +289,7 @@ fn data(
     entry: &Entry,
     visitor: &mut dyn Visitor,
 ) -> Result<(), ReadError> {
-    // The kernel looks at sums of regular files only.
+    // The kernel verifies the checksums of regular files only.
     let expected = entry.checksum.filter(|_| entry.kind() == Kind::File);
     let left = u64::from(entry.size);
     let mut body = Body {

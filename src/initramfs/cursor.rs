@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Content with a position in it.
+//! A position in content.
 //!
-//! It must not interpret bytes. Its invariant: what is taken was there, and is within the bytes
-//! that the limits leave.
+//! Must not interpret bytes. Invariant: consumed bytes exist, and are within the limits.
 
 use super::error::{Place, ReadError, hex};
 use super::limits::Limits;
 use super::pipe::Pull;
 
-/// Content with a position, within the bytes that the limits leave.
+/// Content with a position, limited to an allowance of bytes.
 pub(super) struct Cursor<'p> {
     pull: &'p mut dyn Pull,
     at: Place,
@@ -16,7 +15,7 @@ pub(super) struct Cursor<'p> {
 }
 
 impl<'p> Cursor<'p> {
-    /// Starts at `at`.
+    /// Creates a cursor at `at`.
     pub(super) fn new(pull: &'p mut dyn Pull, at: Place) -> Self {
         Self {
             pull,
@@ -25,7 +24,7 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Lets no more than `bytes` be read.
+    /// Limits the number of bytes.
     pub(super) fn allow(mut self, bytes: u64) -> Self {
         self.allowance = bytes;
         self
@@ -35,7 +34,7 @@ impl<'p> Cursor<'p> {
         self.at
     }
 
-    /// What is there; empty only at the end.
+    /// Returns the next bytes; empty only at the end.
     pub(super) fn chunk(&mut self, limits: &Limits) -> Result<&[u8], ReadError> {
         let at = self.at;
         let chunk = self.pull.chunk()?;
@@ -55,7 +54,7 @@ impl<'p> Cursor<'p> {
         self.at.decoded += count as u64;
     }
 
-    /// Fills `buf`, or says within `what` the data ended.
+    /// Fills `buf`. If the data end before, the error names `what`.
     pub(super) fn exact(
         &mut self,
         buf: &mut [u8],
@@ -76,7 +75,7 @@ impl<'p> Cursor<'p> {
         Ok(())
     }
 
-    /// Skips `count` bytes, or says within `what` the data ended.
+    /// Skips `count` bytes. If the data end before, the error names `what`.
     pub(super) fn skip(
         &mut self,
         mut count: u64,
@@ -94,7 +93,7 @@ impl<'p> Cursor<'p> {
         Ok(())
     }
 
-    /// Skips NULs; says whether anything is left.
+    /// Skips NULs. Returns whether any bytes are left.
     pub(super) fn skip_nuls(&mut self, limits: &Limits) -> Result<bool, ReadError> {
         loop {
             let chunk = self.chunk(limits)?;
@@ -107,12 +106,12 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Shows what was seen last once more; neither reads nor fails.
+    /// Returns the last chunk again; neither reads nor fails.
     pub(super) fn again(&mut self) -> &[u8] {
         self.pull.chunk().unwrap_or_default()
     }
 
-    /// The error for bytes that are neither header nor padding.
+    /// Returns the error for bytes that are neither header nor padding.
     pub(super) fn junk(&mut self, limits: &Limits) -> ReadError {
         let at = self.at;
         match self.chunk(limits) {

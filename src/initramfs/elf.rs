@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an ELF file tells the dynamic linker: its interpreter, its name, the libraries and symbols that it needs, and where
-//! it looks for libraries.
+//! Parses the parts of an ELF file that the dynamic linker reads: interpreter, soname, needed libraries and symbols,
+//! and search paths.
 //!
-//! It must not look for anything. Its invariants: no offset, size or count is believed, each access
-//! is checked against the bytes that are there; of a file that streams by, the first [`HEAD`] bytes
-//! and the dynamic section are held, nothing else.
+//! Must not search for files. Invariants: every offset, size and count is checked against the existing bytes; of a
+//! streamed file only the first [`HEAD`] bytes and the dynamic section are held in memory.
 
 mod notes;
 mod symbols;
@@ -16,52 +15,51 @@ use symbols::Dynamic;
 pub use notes::Opened;
 pub use symbols::{Required, Symbols, hash};
 
-/// Bytes of the start of a file that are held. The strings of the dynamic section lie before the
-/// code; in the largest programs of real images that is within the first megabyte.
+/// Bytes from the start of a file that are held. The strings of the dynamic section precede the code; in the largest
+/// programs of real images they are within the first megabyte.
 const HEAD: usize = 8 << 20;
-/// The largest dynamic section, in bytes; real ones have about 600.
+/// Upper bound of a dynamic section (bytes); real ones have about 600.
 const DYNAMIC_MAX: u64 = 64 << 10;
-/// The most program headers that are read; real files have about a dozen.
+/// Upper bound of program headers; real files have about a dozen.
 const HEADERS_MAX: u64 = 512;
-/// The longest string (a path or a list of paths), in bytes.
+/// Upper bound of a string, a path or a list of paths (bytes).
 const STRING_MAX: usize = 16 << 10;
-/// The most libraries that one file may need; the record is some hundreds.
+/// Upper bound of a file's needed libraries; the largest known number is some hundreds.
 const NEEDED_MAX: usize = 4096;
-/// Bytes of all strings of one file, since they may share theirs in it; the record is some
-/// thousands.
+/// Upper bound of all strings of a file, which can overlap in it (bytes); the largest known sum is some thousands.
 const STRINGS_MAX: usize = 128 << 10;
 
-/// The largest segment of notes, in bytes; libsystemd-shared's has some thousands.
+/// Upper bound of a segment of notes (bytes); libsystemd-shared's has some thousands.
 const NOTES_MAX: u64 = 64 << 10;
-/// The most segments of notes that are read; real files have two or three.
+/// Upper bound of segments of notes; real files have two or three.
 const SEGMENTS_MAX: usize = 8;
 
-/// Why an ELF file does not tell what it needs.
+/// An ELF file cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
     /// Neither 32 nor 64 bits, or neither byte order.
     #[error("an ELF file of an unknown class or byte order")]
     Class,
-    /// A header points outside, or the file was cut.
+    /// A header points outside the file, or the file is truncated.
     #[error("an ELF file without {what} at {offset:#x}")]
     Truncated {
-        /// What should be there.
+        /// The missing part.
         what: &'static str,
-        /// Where, in bytes from the start.
+        /// Its offset in bytes.
         offset: u64,
     },
-    /// More of something than is looked at.
+    /// A limit is exceeded.
     #[error("an ELF file with more than {limit} {what}")]
     TooMany {
-        /// Of what.
+        /// The limited items.
         what: &'static str,
         /// The limit.
         limit: u64,
     },
 }
 
-/// Which machine a file is for: class (32 or 64 bits), byte order and machine number. Files of two
-/// machines do not see each other.
+/// The machine of a file: class (32 or 64 bits), byte order and number. The dynamic linker ignores libraries of another
+/// machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Machine {
     /// Whether it has 64 bits.
@@ -72,37 +70,37 @@ pub struct Machine {
     pub number: u16,
 }
 
-/// What an ELF file says to the dynamic linker.
+/// The facts of an ELF file for the dynamic linker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elf {
-    /// Whom it is for.
+    /// Its machine.
     pub machine: Machine,
-    /// The dynamic linker that it asks the kernel for; programs have one.
+    /// The path of the dynamic linker; only programs have one.
     pub interpreter: Option<Vec<u8>>,
-    /// The name by which others ask for it.
+    /// The name by which other files require it.
     pub soname: Option<Vec<u8>>,
-    /// The names it asks for, in order.
+    /// The names of required libraries, in order.
     pub needed: Vec<Vec<u8>>,
-    /// Where it looks, and where what it loads looks, without a [`runpath`](Self::runpath).
+    /// The search path of it and of its libraries, used without a [`runpath`](Self::runpath).
     pub rpath: Option<Vec<u8>>,
-    /// Where it looks.
+    /// The search path of it alone.
     pub runpath: Option<Vec<u8>>,
-    /// What it says that it opens at run time.
+    /// The libraries that it opens at run time, according to its notes.
     pub opened: Vec<Opened>,
     /// The versions of symbols that its libraries must define.
     pub required: Vec<Required>,
     /// The versions of symbols that it defines.
     pub versions: Vec<Vec<u8>>,
-    /// Its symbols, where they were asked for and can be read.
+    /// Its symbols, if they were requested and can be read.
     pub symbols: Option<Symbols>,
-    /// The build-id of its linker or packager; empty if it has none.
+    /// The build-id; empty if there is none.
     pub build_id: Vec<u8>,
-    /// Where the last segment that is loaded ends in the file. `strip` changes nothing before that but the
-    /// header's fields about sections.
+    /// The end of the last loaded segment in the file. Before it, `strip` changes only the header's fields about
+    /// sections.
     pub loaded_end: u64,
 }
 
-/// Reads the ELF file of `size` bytes that streams by as `body`, through `buffer`; its symbols only where
+/// Reads the ELF file of `size` bytes from the stream `body`, with `buffer` as scratch space; its symbols only if
 /// `with_symbols` is set. The outer error is that of `body`.
 pub(super) fn read(
     body: &mut dyn BufRead,
@@ -114,7 +112,7 @@ pub(super) fn read(
         let file = File::new(bytes, size)?;
         file.elf(late, with_symbols)
     };
-    // Most files are there as a whole, and need not be held.
+    // Most files are in the stream's buffer completely, so they need not be copied.
     let ready = body.fill_buf()?;
     if ready.len() as u64 == size {
         return Ok(parse(ready, &[]));
@@ -139,7 +137,7 @@ pub(super) fn read(
         late.extend_from_slice(begun.unwrap_or_default());
         let left = dynamic.size - late.len() as u64;
         (&mut *body).take(left).read_to_end(&mut late)?;
-        // Half a section would pass for one that ends there.
+        // A truncated section could be mistaken for a complete one.
         if (late.len() as u64) < dynamic.size {
             late.clear();
         }
@@ -147,7 +145,7 @@ pub(super) fn read(
     Ok(parse(buffer, &late))
 }
 
-/// Fills `buffer` from `body`, up to `most` bytes. `Read::read_to_end` would first fill it with zeros.
+/// Fills `buffer` from `body`, up to `most` bytes. `Read::read_to_end` would zero the buffer first.
 pub(super) fn take(body: &mut dyn BufRead, most: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
     while buffer.len() < most {
         let ready = body.fill_buf()?;
@@ -162,7 +160,7 @@ pub(super) fn take(body: &mut dyn BufRead, most: usize, buffer: &mut Vec<u8>) ->
 }
 
 impl Elf {
-    /// Bytes of all that it says.
+    /// Returns the size of the facts (bytes).
     pub(super) fn said(&self) -> usize {
         let texts = [&self.interpreter, &self.soname, &self.rpath, &self.runpath];
         let texts = texts.into_iter().flatten().chain(&self.needed);
@@ -173,10 +171,10 @@ impl Elf {
         texts.map(Vec::len).chain(versions).sum::<usize>() + opened + self.build_id.len()
     }
 
-    /// Reads the bytes of a whole file.
+    /// Parses a whole file.
     ///
     /// # Errors
-    /// When the bytes are no ELF file, or end before something that a header promises.
+    /// When the bytes are not an ELF file, or end before a part that a header references.
     pub fn parse(bytes: &[u8]) -> Result<Self, ElfError> {
         File::new(bytes, bytes.len() as u64)?.elf(&[], true)
     }
@@ -196,9 +194,9 @@ struct Header {
 }
 
 struct File<'a> {
-    /// The start of it, or all.
+    /// The start of the file, or all of it.
     bytes: &'a [u8],
-    /// How long all of it is.
+    /// The size of the whole file.
     size: u64,
     machine: Machine,
 }
@@ -222,11 +220,11 @@ impl<'a> File<'a> {
         Ok(file)
     }
 
-    /// `late` is the dynamic section, where it lies behind what is held.
+    /// Parses the file. `late` is the dynamic section if it is after the held bytes.
     fn elf(&self, late: &[u8], with_symbols: bool) -> Result<Elf, ElfError> {
         let headers = self.headers()?;
         let elf = self.linking(late, &headers, with_symbols)?;
-        // What a file that was cut lacks may be nothing but the end of one of these.
+        // A truncated file may lack only the end of a segment.
         let is_cut =
             |it: &&Header| it.kind == LOAD && it.offset.saturating_add(it.size) > self.size;
         match headers.iter().find(is_cut) {
@@ -238,7 +236,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// What it says to the dynamic linker.
+    /// Parses the facts for the dynamic linker.
     fn linking(
         &self,
         late: &[u8],
@@ -285,7 +283,7 @@ impl<'a> File<'a> {
         Ok(elf)
     }
 
-    /// The segments of notes, as far as they are held.
+    /// Returns the held segments of notes.
     fn notes(&self, headers: &[Header]) -> impl Iterator<Item = &'a [u8]> {
         let notes = headers.iter().filter(|header| header.kind == NOTE);
         let notes = notes.filter(|header| header.size <= NOTES_MAX);
@@ -364,7 +362,7 @@ impl<'a> File<'a> {
         let one = |n: u64| {
             let at = start.saturating_add(n * size);
             let least = if self.machine.wide { 56 } else { 32 };
-            // One check for all the fields, so that the sums below cannot overflow.
+            // One check for all fields, so that the additions below cannot overflow.
             self.slice(what, at, least)?;
             let (offset, address, file_size, long) = if self.machine.wide {
                 (8, 16, 32, 8)
@@ -403,7 +401,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The bytes from `offset` to the next NUL.
+    /// Returns the bytes from `offset` to the next NUL.
     fn string(&self, what: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let rest = self.bytes.get(start..).unwrap_or_default();

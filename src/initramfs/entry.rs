@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An entry of an archive as a value, and who is shown it.
+//! An entry of an archive, and the trait of its visitors.
 //!
-//! It must not read. Its invariant: a name is bytes, and what is unusual about it is said.
+//! Must not read. Invariant: a name is bytes, and unusual properties of it are recorded.
 
 use std::fmt;
 use std::io::{self, BufRead};
 
-/// Longest path that the kernel unpacks, its NUL included (`PATH_MAX`).
+/// The kernel's upper bound of a path with its NUL (`PATH_MAX`).
 pub(super) const PATH_MAX: u64 = 4096;
 
-/// What an entry is, from the type bits of its mode.
+/// The type of an entry, from its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A regular file.
@@ -26,21 +26,21 @@ pub enum Kind {
     Fifo,
     /// A socket.
     Socket,
-    /// Type bits that mean nothing; the kernel makes nothing of such an entry.
+    /// Unknown type bits; the kernel ignores such an entry.
     Unknown,
 }
 
-/// What is unusual about the name of an entry.
+/// An unusual property of an entry's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameProblem {
-    /// It starts with `/`. The kernel unpacks it into the same place; other programs may not.
+    /// It starts with `/`. The kernel unpacks it to the same path; other programs may not.
     Absolute,
     /// It has a `..` component. The kernel resolves it inside its root.
     Traversal,
-    /// It has no bytes. The kernel makes nothing of it.
+    /// It is empty. The kernel ignores the entry.
     Empty,
-    /// It is longer than `PATH_MAX` (4096 bytes with its NUL): the kernel skips the entry.
-    /// [`Entry::path`] holds what the first 4096 bytes say.
+    /// It is longer than `PATH_MAX` (4096 bytes with its NUL), and the kernel skips the entry. [`Entry::path`] contains
+    /// the first 4096 bytes.
     TooLong,
 }
 
@@ -67,41 +67,41 @@ pub struct Device {
 /// One entry of an archive, without its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The path, without leading `/` and `./`, without empty and `.` components; empty for the
-    /// root itself. `..` stays.
+    /// The path without a leading `/` or `./` and without empty and `.` components; empty for the root itself. `..` is
+    /// kept.
     pub path: Vec<u8>,
-    /// What is unusual about the name as it was written.
+    /// Unusual properties of the original name.
     pub problems: Vec<NameProblem>,
     /// Type and permission bits, as in `st_mode`.
     pub mode: u32,
-    /// Owner.
+    /// The owner.
     pub uid: u32,
-    /// Group.
+    /// The group.
     pub gid: u32,
-    /// Inode number; with [`dev`](Self::dev) it tells which entries of one archive are one file.
+    /// The inode number. Entries of an archive with the same number and [`dev`](Self::dev) are hard links of one file.
     pub ino: u32,
-    /// Number of links, 2 or more for a file that has several names.
+    /// The number of links, 2 or more for a file with several names.
     pub nlink: u32,
-    /// Time of modification, seconds since 1970.
+    /// The modification time in seconds since 1970.
     pub mtime: u32,
-    /// Bytes of data in the archive. For a file with several names any of them may carry it.
+    /// The number of data bytes in the archive. For a file with several names, the data can be at any of them.
     pub size: u32,
-    /// The device that the file was on when it was archived.
+    /// The device of the file when it was archived.
     pub dev: Device,
-    /// The device that a device node stands for.
+    /// The device number of a device node.
     pub rdev: Device,
-    /// The sum of the data, for `070702` archives; it is verified by the reader.
+    /// The checksum of the data in `070702` archives, which the reader verifies.
     pub checksum: Option<u32>,
-    /// Number of the segment in the file, from 0.
+    /// The number of the segment in the file, from 0.
     pub segment: u32,
-    /// Number of the archive in the whole file, from 0; hard links do not reach across archives.
+    /// The number of the archive in the whole file, from 0. Hard links do not cross archives.
     pub archive: u32,
-    /// Number of the entry in the whole file, from 0.
+    /// The number of the entry in the whole file, from 0.
     pub index: u64,
 }
 
 impl Entry {
-    /// What the entry is.
+    /// Returns the type of the entry.
     pub fn kind(&self) -> Kind {
         match self.mode & 0o170_000 {
             0o100_000 => Kind::File,
@@ -116,14 +116,14 @@ impl Entry {
     }
 }
 
-/// Is shown every entry of an image, in order.
+/// A receiver of the entries of an image, in order.
 pub trait Visitor {
-    /// Looks at `entry`. `body` gives its data (for a symbolic link: the target) and ends with it;
-    /// what is not read is skipped. [`BufRead::fill_buf`] shows the data without a copy.
+    /// Receives an entry. `body` reads its data (for a symbolic link: the target); unread data are skipped.
+    /// [`BufRead::fill_buf`] returns the data without a copy.
     ///
     /// # Errors
     ///
-    /// Any error ends the reading, which then fails with [`ReadError::Visitor`](super::ReadError::Visitor). An error of
-    /// `body` should be passed on; the reader knows its own.
+    /// Any error ends the reading, which fails with [`ReadError::Visitor`](super::ReadError::Visitor). An error of
+    /// `body` should be passed on; the reader replaces it by its own.
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()>;
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why an image could not be read, and where in it.
+//! Errors from reading an image, with their places.
 //!
-//! It must not decide anything. Its invariant: every variant that the content of a file can cause
-//! carries an offset.
+//! Must not decide anything. Invariant: every variant that the content of a file can cause contains an offset.
 
 use std::{fmt, io};
 
@@ -11,13 +10,13 @@ use super::compression::Compression;
 /// A place in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Number of the segment in the file, counted from 0.
+    /// The number of the segment in the file, from 0.
     pub segment: u32,
-    /// Where the segment starts: bytes from the start of the file.
+    /// The offset of the segment in the file.
     pub offset: u64,
-    /// How the segment is compressed.
+    /// The compression of the segment.
     pub compression: Compression,
-    /// Bytes from the start of what the segment unpacks to.
+    /// The offset in the decompressed segment.
     pub decoded: u64,
 }
 
@@ -42,14 +41,14 @@ impl fmt::Display for Place {
         } else {
             write!(
                 f,
-                "byte {} of what the {} segment at byte {} of the file unpacks to",
+                "byte {} of the decompressed {} segment at byte {} of the file",
                 self.decoded, self.compression, self.offset
             )
         }
     }
 }
 
-/// Something that is known by its first bytes, and that the kernel does not unpack.
+/// A file format with a known magic number that the kernel does not unpack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Foreign {
@@ -61,9 +60,9 @@ pub enum Foreign {
     Erofs,
     /// An ELF file.
     Elf,
-    /// The frame format of today's `lz4` program; the kernel knows only the legacy one (`lz4 -l`).
+    /// The frame format of the current `lz4` program; the kernel supports only the legacy one (`lz4 -l`).
     Lz4Frame,
-    /// A zstd frame to skip, as `pzstd` writes them; the kernel takes none.
+    /// A skippable zstd frame, as `pzstd` writes it; the kernel does not support it.
     ZstdSkippable,
     /// The portable ASCII cpio format of `cpio -H odc`.
     CpioOdc,
@@ -76,114 +75,112 @@ impl fmt::Display for Foreign {
             Self::Squashfs => "a squashfs image",
             Self::Erofs => "an erofs image",
             Self::Elf => "an ELF file",
-            Self::Lz4Frame => {
-                "an lz4 frame, where the kernel reads only the legacy format (lz4 -l)"
-            }
-            Self::ZstdSkippable => "a skippable zstd frame, which the kernel does not know",
-            Self::CpioOdc => "a cpio archive of the odc kind, where the kernel reads only newc",
+            Self::Lz4Frame => "an lz4 frame; the kernel supports only the legacy format (lz4 -l)",
+            Self::ZstdSkippable => "a skippable zstd frame, which the kernel does not support",
+            Self::CpioOdc => "a cpio archive in the odc format; the kernel supports only newc",
         })
     }
 }
 
-/// Why an image could not be read to its end.
+/// An image could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The input itself failed; it says nothing about the image.
+    /// The input failed, independent of the image's content.
     #[error("reading at byte {offset} of the file")]
     Io {
-        /// Bytes read before the failure.
+        /// The number of bytes read before the failure.
         offset: u64,
-        /// What the input said.
+        /// The input's error.
         source: io::Error,
     },
-    /// There is no segment in the file: it has no bytes, or only NULs.
+    /// The file has no segment: it is empty, or consists of NULs.
     #[error("nothing to unpack: {length} bytes, all of them padding")]
     Empty {
-        /// Length of the file in bytes.
+        /// The length of the file in bytes.
         length: u64,
     },
-    /// The file, or what follows its last segment, is of a known kind that is no initramfs.
+    /// The file, or the part after its last segment, has another format.
     #[error("not an initramfs at {at}: {what}")]
     Foreign {
-        /// Where it starts.
+        /// The start of that part.
         at: Place,
-        /// What it is.
+        /// Its format.
         what: Foreign,
     },
-    /// A compression that the kernel knows and this reader does not.
+    /// A compression that the kernel supports and this reader does not.
     #[error("the {compression} segment at byte {} of the file: not supported by this program", at.offset)]
     Unsupported {
-        /// Where the segment starts.
+        /// The start of the segment.
         at: Place,
-        /// Which one.
+        /// The compression.
         compression: Compression,
     },
-    /// A segment that decoders in general read, and the kernel's does not.
+    /// A segment that the kernel's decoder does not support, although other decoders do.
     #[error("the kernel cannot unpack the {} segment at byte {} of the file: {what}", at.compression, at.offset)]
     KernelCannot {
-        /// Where the segment starts.
+        /// The start of the segment.
         at: Place,
-        /// What it uses, and how to do without.
+        /// The unsupported feature and the remedy.
         what: &'static str,
     },
     /// Bytes that belong to no segment, no archive and no padding.
     #[error("junk at {at}: {bytes}")]
     Junk {
-        /// Where it starts.
+        /// The start of the junk.
         at: Place,
         /// The first bytes, at most 16, in hex.
         bytes: String,
     },
-    /// A newc header that does not start at a multiple of four bytes; the kernel does not take it.
+    /// A newc header whose offset is not a multiple of four; the kernel does not accept it.
     #[error("broken padding: an archive at {at}, which is not a multiple of 4")]
     Misaligned {
-        /// Where the header starts.
+        /// The start of the header.
         at: Place,
     },
     /// The data ended early.
     #[error("truncated at {at}, within {what}")]
     Truncated {
-        /// Where the data ended.
+        /// The end of the data.
         at: Place,
-        /// What was being read.
+        /// The incomplete part.
         what: &'static str,
     },
-    /// The data ended between two entries, with no `TRAILER!!!` before. The kernel takes such an
-    /// image; an image whose writer did not finish looks like this.
+    /// The data end after an entry, without `TRAILER!!!`. The kernel accepts such an image, but it is probably
+    /// incomplete.
     #[error("missing trailer: the archive ends at {at}")]
     MissingTrailer {
-        /// Where the trailer should be.
+        /// The expected place of the trailer.
         at: Place,
     },
-    /// A decoder refused a segment.
+    /// A decoder failed.
     #[error("the {} segment at byte {} of the file is corrupt at byte {found}: {reason}", at.compression, at.offset)]
     Corrupt {
-        /// Where the segment starts.
+        /// The start of the segment.
         at: Place,
-        /// Bytes of the file that the decoder had been given.
+        /// The offset in the file that the decoder has reached.
         found: u64,
-        /// What the decoder said.
+        /// The decoder's error.
         reason: String,
     },
-    /// A header that is not one.
+    /// A malformed header.
     #[error("bad cpio header at {at}: {what}")]
     Header {
-        /// Where the header starts.
+        /// The start of the header.
         at: Place,
-        /// What is wrong with it.
+        /// The error.
         what: &'static str,
     },
-    /// A file of a `070702` archive does not have the sum that its header says.
-    #[error("bad checksum of `{}` at {at}: {found:#010x}, the header says {expected:#010x}", path.escape_ascii())]
+    /// A file in a `070702` archive has another checksum than its header.
+    #[error("bad checksum of `{}` at {at}: {found:#010x}, expected {expected:#010x}", path.escape_ascii())]
     Checksum {
-        /// Where the file's data ends.
+        /// The end of the file's data.
         at: Place,
         /// Its path.
         path: Vec<u8>,
-        /// Sum of the bytes.
+        /// The computed checksum.
         found: u32,
-        /// Sum in the header.
+        /// The checksum in the header.
         expected: u32,
     },
     /// A field of [`Limits`](super::Limits) was exceeded.
@@ -193,20 +190,20 @@ pub enum ReadError {
         name: &'static str,
         /// The field's value.
         value: u64,
-        /// Where.
+        /// The place.
         at: Place,
     },
     /// The visitor returned an error of its own.
-    #[error("looking at `{}`", path.escape_ascii())]
+    #[error("reading `{}`", path.escape_ascii())]
     Visitor {
         /// The entry's path.
         path: Vec<u8>,
-        /// What the visitor said.
+        /// The visitor's error.
         source: io::Error,
     },
 }
 
-/// The first bytes of `data`, at most 16, in hex.
+/// Formats the first bytes of `data`, at most 16, in hex.
 pub(super) fn hex(data: &[u8]) -> String {
     let digits: Vec<String> = data
         .iter()

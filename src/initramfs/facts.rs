@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What was learnt from whole files, for the files that are there in the end.
+//! Facts from whole files, for the files that remain after unpacking.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,46 +11,46 @@ use super::node::Node;
 use super::origin::Origin;
 use crate::kernel::modules::{ModuleName, ModulesDep};
 
-/// What [`Bodies`](super::Bodies) has learnt, by [`Entry::index`].
+/// The facts that [`Bodies`](super::Bodies) has learnt, by [`Entry::index`].
 #[derive(Debug, Default)]
 pub struct Facts {
     pub(super) modules: HashMap<u64, (Vec<u8>, Comparison)>,
     pub(super) elves: HashMap<u64, Result<Elf, ElfError>>,
-    /// Bytes of all symbols that are kept.
+    /// Bytes of all kept symbols.
     pub(super) symbols: usize,
     pub(super) lists: Lists,
     pub(super) origins: HashMap<u64, Origin>,
 }
 
 impl Facts {
-    /// How the module `node` compares, and the path (relative to `usr/lib/modules`) of what it was
-    /// compared with: another one's, where one file has several names.
+    /// Returns the comparison of the module `node`, and the path (relative to `usr/lib/modules`) that was compared. For
+    /// a file with several names it can be the path of another name.
     pub fn module(&self, inventory: &Inventory, node: &Node) -> Option<(&[u8], &Comparison)> {
         let (path, comparison) = self.modules.get(&inventory.content(node)?.entry)?;
         Some((path, comparison))
     }
 
-    /// Where the file `node` comes from; `None` for modules (see [`module`](Self::module)), and where there is no tree.
+    /// Returns the origin of the file `node`; `None` for modules (see [`module`](Self::module)), and without a tree.
     pub fn origin(&self, inventory: &Inventory, node: &Node) -> Option<&Origin> {
         self.origins.get(&inventory.content(node)?.entry)
     }
 
-    /// What the ELF file `node` says; `None` where it is no ELF file.
+    /// Returns the facts of the ELF file `node`; `None` if it is not an ELF file.
     pub fn elf(&self, inventory: &Inventory, node: &Node) -> Option<&Result<Elf, ElfError>> {
         self.elves.get(&inventory.content(node)?.entry)
     }
 
-    /// What all whole ELF files say.
+    /// Returns the facts of all parsed ELF files.
     pub fn elves(&self) -> impl Iterator<Item = &Elf> {
         self.elves.values().filter_map(|elf| elf.as_ref().ok())
     }
 
-    /// What the `modules.dep` or `modules.dep.bin` in `node` says; `None` where it is no such file.
+    /// Returns the content of the `modules.dep` or `modules.dep.bin` in `node`; `None` if it is not such a file.
     pub fn dep(&self, inventory: &Inventory, node: &Node) -> Option<&List<ModulesDep>> {
         self.lists.deps.get(&inventory.content(node)?.entry)
     }
 
-    /// The modules that the `modules.alias.bin` in `node` leads to; `None` where it is no such file.
+    /// Returns the modules in the `modules.alias.bin` of `node`; `None` if it is not such a file.
     pub fn aliased(
         &self,
         inventory: &Inventory,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The whole file: which segment comes next, and where it ends.
+//! Splits a file into segments.
 //!
-//! It must not look into archives. Its invariant: every byte of the file is padding, or belongs to
-//! one of the segments it returns, or is named in the error.
+//! Must not parse archives. Invariant: every byte of the file is padding, or belongs to a returned segment, or is named
+//! in the error.
 
 use std::io::Read;
 
@@ -18,15 +18,15 @@ use super::segment::{Observer, Segment};
 use super::source::{LOOK_AHEAD, Source, reading};
 use crate::kernel::packing::Packing;
 
-/// Reads an initramfs from `input` to its end and shows every entry to `visitor`, in order. What
-/// is accepted is said in the [module's documentation](super). Returns the segments in the order
-/// of the file. It streams: `input` is read once, forwards, and no segment is held whole. Large
-/// compressed segments are decoded on a second thread, and large inputs are read on another.
+/// Reads an initramfs from `input` to its end and passes every entry to `visitor`, in order. The [module's
+/// documentation](super) describes the accepted format. Returns the segments in the order of the file. `input` is read
+/// once, as a stream, and no segment is held in memory completely. Large compressed segments are decoded on a second
+/// thread, and large inputs are read on another.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the image, or with `input`, ends the reading at once; the visitor
-/// has then seen a part of the entries and must not be believed.
+/// Any error of the image or of `input` ends the reading immediately. The visitor has then received only a part of the
+/// entries.
 pub fn read(
     input: impl Read + Send,
     limits: &Limits,
@@ -37,8 +37,8 @@ pub fn read(
     Ok(segments)
 }
 
-/// As [`read`], but each segment is appended to `segments` (which should be empty) when its end is
-/// reached, so that of a damaged image those before the damage are known.
+/// Like [`read`], but appends each segment to `segments` (which should be empty) when its end is reached, so that the
+/// segments before an error are known.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ fn all(
     Ok(())
 }
 
-/// Reads the one segment that `source` stands before.
+/// Reads the segment at the position of `source`.
 fn one(
     source: &mut Source,
     at: Place,
@@ -133,7 +133,7 @@ fn one(
     Ok(observer.segment(at, source.offset() - at.offset, decoded, archives))
 }
 
-/// Reads what a compressed segment unpacks to; returns how many bytes that is.
+/// Reads the content of a compressed segment; returns its size in bytes.
 fn content(
     pull: &mut dyn Pull,
     at: Place,
@@ -159,7 +159,7 @@ fn content(
     Ok(cursor.place().decoded)
 }
 
-/// Tells what the segment at `at` is by its first bytes.
+/// Returns the compression of the segment at `at`, by its first bytes.
 fn recognise(start: &[u8], at: Place) -> Result<Compression, ReadError> {
     if let Some(compression) = Compression::detect(start) {
         return Ok(compression);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the checks keep of an image: every name, and a little of every file.
+//! The inventory of an image: every name, and selected data of files.
 //!
-//! It must not judge. Its invariant: of a file's data it keeps [`Content::HEAD`] bytes (of one file
-//! [`Content::HEAD_EROFS`]), and all of it only for the files and within the budget that [`Keep`] names.
+//! Must not judge. Invariant: of a file's data it keeps [`Content::HEAD`] bytes (of dracut's erofs image
+//! [`Content::HEAD_EROFS`]), and all data only of the files and within the budget of [`Keep`].
 
 use std::io::{self, BufRead, Read};
 
@@ -16,16 +16,16 @@ use super::tree::{Dropped, Reason, Tree};
 /// What dracut's squash-erofs calls its image.
 pub(super) const EROFS_ROOT: &str = "erofs-root.img";
 
-/// Which files an [`Inventory`] keeps whole, and what else it makes of data.
+/// The files that an [`Inventory`] keeps completely, and whether it computes digests.
 #[derive(Debug, Clone)]
 pub struct Keep {
-    /// Whether a file is wanted, by its path (without links in it) and its size.
+    /// Returns whether to keep a file, by its path (without links) and its size.
     pub wanted: fn(&[u8], u32) -> bool,
-    /// Bytes of the largest file to keep. 4 MiB: `modules.builtin` and units have some ten thousand.
+    /// Upper bound of a kept file (bytes). 4 MiB: `modules.builtin` and units have some ten thousand bytes.
     pub file_bytes: u32,
-    /// Bytes of all kept files together. 12 MiB: generic images have about 2 MiB of them.
+    /// Upper bound of all kept files (bytes). 12 MiB: generic images have about 2 MiB of them.
     pub total_bytes: u64,
-    /// Whether to take the SHA-256 of every file; it costs more time than decoding.
+    /// Whether to compute the SHA-256 of every file, which takes longer than decoding.
     pub digests: bool,
 }
 
@@ -40,11 +40,11 @@ impl Default for Keep {
     }
 }
 
-/// dracut's own notes, release files, module lists, the dynamic linker's configuration and cache,
-/// units and their generators, udev rules, dracut's scripts and hooks, a shell's `/init`, modprobe's and ostree's configuration, what is
-/// small in `etc`.
+/// Returns whether the checks need a file: dracut's notes, release files, module lists, the dynamic linker's
+/// configuration and cache, units and their generators, udev rules, dracut's scripts and hooks, a shell script `/init`,
+/// modprobe's and ostree's configuration, small files in `etc`.
 fn wanted_by_checks(path: &[u8], size: u32) -> bool {
-    /// Configuration is smaller; an index of hardware in `etc/udev` has 10 MiB.
+    /// Upper bound of configuration in `etc` (bytes); udev's index of hardware there has 10 MiB.
     const ETC_MAX: u32 = 64 << 10;
     const NAMES: [&[u8]; 12] = [
         b"modules.txt",
@@ -82,7 +82,7 @@ fn memfind(haystack: &[u8], needle: &[u8]) -> bool {
         .any(|window| window == needle)
 }
 
-/// A [`Visitor`] that keeps what an image would unpack to.
+/// A [`Visitor`] that records the result of unpacking an image.
 #[derive(Debug)]
 pub struct Inventory {
     pub(super) tree: Tree,
@@ -94,13 +94,12 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// An empty inventory that keeps what the checks need and follows as many links as `limits`
-    /// say.
+    /// Creates an inventory that keeps the files for the checks, and follows at most `limits.link_depth` links.
     pub fn new(limits: &Limits) -> Self {
         Self::keeping(limits, Keep::default())
     }
 
-    /// An empty inventory that keeps what `keep` says.
+    /// Creates an inventory that keeps the files of `keep`.
     pub fn keeping(limits: &Limits, keep: Keep) -> Self {
         Self {
             tree: Tree::default(),
@@ -112,9 +111,8 @@ impl Inventory {
         }
     }
 
-    /// A visitor that fills this inventory and shows every entry to `other` too, with the whole
-    /// data. `other` can key what it finds by [`Entry::index`], which is [`Content::entry`] of the
-    /// file that is there in the end.
+    /// Returns a visitor that fills this inventory and passes every entry to `other`, too, with all data. `other` can
+    /// use [`Entry::index`] as a key; it equals [`Content::entry`] of the file that remains after unpacking.
     pub fn with<'a>(&'a mut self, other: &'a mut dyn Visitor) -> With<'a> {
         With {
             inventory: self,
@@ -130,7 +128,7 @@ impl Inventory {
         });
     }
 
-    /// Records `entry`; shows the data to `other` on the way.
+    /// Records `entry`, and passes the data on to `other`.
     fn record(
         &mut self,
         entry: &Entry,
@@ -156,7 +154,7 @@ impl Inventory {
             if let Some(other) = other {
                 other.entry(entry, &mut target.as_slice())?;
             }
-            // The kernel hands the target over as a string.
+            // The kernel treats the target as a NUL-terminated string.
             target.truncate(
                 target
                     .iter()
@@ -200,7 +198,7 @@ impl Visitor for Inventory {
     }
 }
 
-/// An inventory and another visitor, side by side; see [`Inventory::with`].
+/// An inventory with another visitor; see [`Inventory::with`].
 pub struct With<'a> {
     inventory: &'a mut Inventory,
     other: &'a mut dyn Visitor,
@@ -212,15 +210,16 @@ impl Visitor for With<'_> {
     }
 }
 
-/// How many of the first bytes are kept: of an erofs image those up to its superblock's end.
+/// Returns the number of first bytes to keep; for an erofs image they include the superblock.
 fn head_of(entry: &Entry) -> usize {
-    match entry.path == EROFS_ROOT.as_bytes() {
-        true => Content::HEAD_EROFS,
-        false => Content::HEAD,
+    if entry.path == EROFS_ROOT.as_bytes() {
+        Content::HEAD_EROFS
+    } else {
+        Content::HEAD
     }
 }
 
-/// Takes the head of the data, or all of it with `keep`, and shows all of it to `other`.
+/// Keeps the first bytes, or with `keep` all data, and passes all data to `other`.
 fn capture(
     entry: &Entry,
     keep: bool,
@@ -260,7 +259,7 @@ fn capture(
     Ok(content)
 }
 
-/// Hashes what is consumed.
+/// A reader that hashes the consumed bytes.
 struct Hashed<'b> {
     inner: &'b mut dyn BufRead,
     hasher: Sha256,

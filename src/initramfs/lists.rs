@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod's lists of the modules inside, read while they stream by: afterwards all would wait for that.
+//! Parses depmod's lists during streaming, so that parsing overlaps decompression.
 //!
-//! It must not judge. Its invariant: it holds one file at a time, of at most [`FILE_MAX`] bytes, and reads no more than
-//! [`ALL_MAX`] bytes of all.
+//! Must not judge. Invariant: it holds one file of at most [`FILE_MAX`] bytes at a time, and reads at most [`ALL_MAX`]
+//! bytes in total.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -11,16 +11,16 @@ use std::io::{self, BufRead};
 use super::entry::Entry;
 use crate::kernel::modules::{ModuleName, ModulesDep, aliased};
 
-/// Bytes of the largest list; `modules.alias.bin` of a whole kernel has 1.5 MiB.
+/// Upper bound of a list (bytes); `modules.alias.bin` of a whole kernel has 1.5 MiB.
 const FILE_MAX: u64 = 4 << 20;
 
-/// Bytes of all lists together. Those of a whole kernel have about 3 MiB.
+/// Upper bound of all lists (bytes); those of a whole kernel have about 3 MiB.
 const ALL_MAX: u64 = 8 << 20;
 
-/// A list, or why it is none.
+/// A list, or why it cannot be parsed.
 pub type List<T> = Result<T, String>;
 
-/// What depmod wrote about the modules inside, by [`Entry::index`].
+/// depmod's lists in the image, by [`Entry::index`].
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     pub(super) deps: HashMap<u64, List<ModulesDep>>,
@@ -29,7 +29,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Reads the file, if it is a list of depmod's, through `buffer`.
+    /// Parses the file if it is a list of depmod. `buffer` is scratch space.
     pub(super) fn read(
         &mut self,
         entry: &Entry,
@@ -64,7 +64,7 @@ impl Lists {
         let size = u64::from(entry.size);
         if size > FILE_MAX || self.spent + size > ALL_MAX {
             return Ok(Err(format!(
-                "it has {size} bytes; at most {FILE_MAX} are read, and {ALL_MAX} of all such lists"
+                "it has {size} bytes; the limit is {FILE_MAX}, and {ALL_MAX} for all such lists"
             )));
         }
         self.spent += size;
@@ -129,7 +129,7 @@ mod tests {
         assert!(with(1, 60_000).is_ok());
         for (before, bytes) in [(0, FILE_MAX + 1), (2, 1)] {
             let error = with(before, bytes).unwrap_err();
-            let expected = "bytes; at most 4194304 are read, and 8388608 of all such lists";
+            let expected = "bytes; the limit is 4194304, and 8388608 for all such lists";
             assert!(error.ends_with(expected), "{error}");
         }
     }

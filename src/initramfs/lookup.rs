@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Questions to an inventory: what is where, through the links inside the image.
+//! Queries of an inventory: paths and links inside the image.
 //!
-//! It must not change anything. Its invariant: no answer leaves the image, and no question takes
-//! more links than the limit.
+//! Must not change anything. Invariant: no result is outside the image, and no query follows more links than the limit.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -14,7 +13,7 @@ use super::node::{Content, Node};
 use super::tree::Dropped;
 use super::walk::{ResolveError, walk};
 
-/// An image inside the image, whose content this reader does not see.
+/// A file system image inside the image, which this reader does not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InnerImage {
     /// Its path.
@@ -23,7 +22,7 @@ pub struct InnerImage {
     pub format: Foreign,
 }
 
-/// The image inside the image that `/init` mounts and goes on in.
+/// The file system image that `/init` mounts as its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootImage {
     /// Its path.
@@ -32,17 +31,17 @@ pub struct RootImage {
     pub format: Foreign,
     /// Bytes of the file.
     pub size: u64,
-    /// Bytes that it has by its superblock.
+    /// Bytes of the file system according to its superblock.
     pub length: u64,
 }
 
 impl Inventory {
-    /// What has exactly this path, links not followed.
+    /// Returns the node with exactly this path; links are not followed.
     pub fn node(&self, path: &[u8]) -> Option<&Node> {
         self.tree.nodes.get(path)
     }
 
-    /// Every path (without leading `/`, without links in it) and what it is, sorted by bytes.
+    /// Returns every path (without leading `/`, without links) with its node, sorted by bytes.
     pub fn nodes(&self) -> impl Iterator<Item = (&[u8], &Node)> {
         self.tree
             .nodes
@@ -50,17 +49,17 @@ impl Inventory {
             .map(|(path, node)| (path.as_slice(), node))
     }
 
-    /// Follows `path` and every link in it, as a program in the initramfs would; returns the path
-    /// without links and what is there. Absolute and relative paths both start at the root.
+    /// Resolves `path` as a program in the initramfs would; returns the path without links and its node. Absolute and
+    /// relative paths both start at the root.
     ///
     /// # Errors
     ///
-    /// When a name is missing, no directory, or too many links are on the way.
+    /// When a component does not exist or is not a directory, or when there are too many links.
     pub fn resolve(&self, path: &[u8]) -> Result<(&[u8], &Node), ResolveError> {
         self.find(path, true)
     }
 
-    /// As [`resolve`](Self::resolve), but the last name is not followed if it is a link.
+    /// Like [`resolve`](Self::resolve), but does not follow the last component.
     ///
     /// # Errors
     ///
@@ -80,18 +79,18 @@ impl Inventory {
         }
     }
 
-    /// The content of `node`, if it is a file.
+    /// Returns the content of `node` if it is a file.
     pub fn content(&self, node: &Node) -> Option<&Content> {
         self.tree.contents.get(node.content?)
     }
 
-    /// The whole content of the file that `path` leads to, if it was kept.
+    /// Returns the whole content of the file that `path` leads to, if it was kept.
     pub fn data(&self, path: &[u8]) -> Option<&[u8]> {
         let (_, node) = self.resolve(path).ok()?;
         self.content(node)?.data.as_deref()
     }
 
-    /// The names in the directory that `path` leads to, sorted; none when it leads to no directory.
+    /// Returns the names in the directory that `path` leads to, sorted; none if it is not a directory.
     pub fn children(&self, path: &[u8]) -> Vec<(&[u8], &Node)> {
         let Ok(mut prefix) = walk(&self.tree.nodes, path, true, self.link_depth) else {
             return Vec::new();
@@ -117,31 +116,30 @@ impl Inventory {
                 children.push((name, node));
                 from = Bound::Excluded(found.clone());
             } else {
-                // Below a child: go on behind everything that starts with its name and a slash.
-                let mut behind = found[..prefix.len() + length].to_vec();
-                behind.push(b'/' + 1);
-                from = Bound::Included(behind);
+                // Below a child: continue after all paths that start with its name and a slash.
+                let mut after = found[..prefix.len() + length].to_vec();
+                after.push(b'/' + 1);
+                from = Bound::Included(after);
             }
         }
         children
     }
 
-    /// Entries that the kernel makes nothing of.
+    /// Returns entries that the kernel ignores.
     pub fn dropped(&self) -> &[Dropped] {
         &self.dropped
     }
 
-    /// Paths whose name as written was unusual, and how.
+    /// Returns paths with unusual names, and the problems.
     pub fn name_problems(&self) -> &[(Vec<u8>, NameProblem)] {
         &self.problems
     }
 
-    /// Returns the kvers whose directories are in `usr/lib/modules` (or `lib/modules`, if that is
-    /// another place), sorted.
+    /// Returns the kvers of the directories in `usr/lib/modules` (and in `lib/modules` if that is another directory),
+    /// sorted.
     ///
-    /// A directory is a kernel's if it holds modules, or lists of modules as the kernel's build and
-    /// depmod write them (`modules.dep`, `modules.builtin` and so on). dracut adds others: its
-    /// module `modsign` puts keys into `usr/lib/modules/keys`.
+    /// A directory is a kernel's if it holds modules or lists of modules (`modules.dep`, `modules.builtin` and so on).
+    /// dracut adds others: its module `modsign` puts keys into `usr/lib/modules/keys`.
     pub fn kernel_versions(&self) -> Vec<&[u8]> {
         let mut found = BTreeSet::new();
         for mut place in self.module_places() {
@@ -159,7 +157,7 @@ impl Inventory {
         found.into_iter().collect()
     }
 
-    /// The directories that hold a directory for each kver, without links in them.
+    /// Returns the parent directories of the kernels' directories, without links.
     fn module_places(&self) -> Vec<Vec<u8>> {
         let mut places = Vec::new();
         for path in [b"usr/lib/modules".as_slice(), b"lib/modules"] {
@@ -172,8 +170,8 @@ impl Inventory {
         places
     }
 
-    /// Paths of all kernel modules (`*.ko`, also compressed) below the places that hold a
-    /// directory for each kver, sorted, without links in them.
+    /// Returns the paths of all kernel modules (`*.ko`, also compressed) below these directories, sorted, without
+    /// links.
     pub fn kernel_modules(&self) -> Vec<&[u8]> {
         let mut modules = Vec::new();
         for mut place in self.module_places() {
@@ -189,8 +187,8 @@ impl Inventory {
         modules
     }
 
-    /// The names that dracut writes into `modules.txt`: the dracut modules in the image, in
-    /// dracut's order. `None` when the file is not there.
+    /// Returns the names in dracut's `modules.txt`: the dracut modules in the image, in dracut's order. `None` if the
+    /// file does not exist.
     pub fn dracut_modules(&self) -> Option<Vec<String>> {
         let text = self.dracut_file("modules.txt")?;
         Some(
@@ -202,13 +200,12 @@ impl Inventory {
         )
     }
 
-    /// dracut's arguments as it notes them in `build-parameter.txt`, quoted as it quotes them.
-    /// `None` when the file is not there.
+    /// Returns dracut's arguments from `build-parameter.txt`, quoted by dracut. `None` if the file does not exist.
     pub fn dracut_arguments(&self) -> Option<String> {
         Some(self.dracut_file("build-parameter.txt")?.trim().to_owned())
     }
 
-    /// dracut's version, from the name of the empty file `dracut-VERSION` that it leaves.
+    /// Returns dracut's version, from the name of its empty file `dracut-VERSION`.
     pub fn dracut_version(&self) -> Option<String> {
         self.dracut_places().find_map(|place| {
             let children = self.children(place);
@@ -236,8 +233,8 @@ impl Inventory {
         })
     }
 
-    /// The file system image into which dracut's squash modules put all but what mounts it. dracut
-    /// up to 049 called it `squash/root.img`, up to 103 `squash-root.img`.
+    /// Returns the file system image with most of the files, if dracut's squash modules were used. dracut up to 049
+    /// called it `squash/root.img`, up to 103 `squash-root.img`.
     pub fn root_image(&self) -> Option<RootImage> {
         const PLACES: [(&str, Foreign); 4] = [
             ("squashfs-root.img", Foreign::Squashfs),
@@ -260,7 +257,7 @@ impl Inventory {
         })
     }
 
-    /// File system images inside the image, whatever they are for.
+    /// Returns all file system images inside the image.
     pub fn inner_images(&self) -> Vec<InnerImage> {
         let format = |path: &[u8], node: &Node| {
             let content = self.content(node)?;
@@ -280,14 +277,14 @@ impl Inventory {
     }
 }
 
-/// Bytes that a squashfs has by its superblock (`fs/squashfs/squashfs_fs.h`).
+/// Returns the size of a squashfs according to its superblock (`fs/squashfs/squashfs_fs.h`).
 fn squashfs_length(head: &[u8]) -> Option<u64> {
     const SUPERBLOCK: u64 = 96;
     head.strip_prefix(b"hsqs")?;
     Some(head.get(40..48).map_or(SUPERBLOCK, little_endian))
 }
 
-/// Bytes that an erofs has by its superblock (`fs/erofs/erofs_fs.h`).
+/// Returns the size of an erofs according to its superblock (`fs/erofs/erofs_fs.h`).
 fn erofs_length(head: &[u8]) -> Option<u64> {
     let superblock = head.get(1024..)?;
     superblock.strip_prefix(b"\xe2\xe1\xf5\xe0")?;

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! lz4's legacy frame: a magic, then blocks, each with its length before it, each unpacking to at
-//! most 8 MiB.
+//! lz4's legacy frame: a magic number, then blocks, each preceded by its length and unpacking to at most 8 MiB.
 //!
-//! The format has no end mark. As the kernel (`lib/decompress_unlz4.c`) does: the magic may come
-//! again between blocks (concatenated frames), a length of zero, that is four NULs, ends the
-//! segment, and so does the end of the file. What is cut off between two blocks can therefore only
-//! be noticed by the archive inside, which then has no trailer.
+//! The format has no end marker. As in the kernel (`lib/decompress_unlz4.c`), the magic number can be repeated between
+//! blocks (concatenated frames), and a length of zero, that is four NULs, or the end of the file ends the segment. If
+//! the data are truncated between two blocks, only the archive inside shows it, by its missing trailer.
 //!
-//! It must not know what is inside. Its invariant: it holds one block and its compressed form.
+//! Must not interpret the content. Invariant: it holds one block and its compressed form.
 
 use std::io::{self, BufRead, Read};
 
 use super::source::Source;
 
 const MAGIC: u32 = 0x184c_2102;
-/// Bytes that one block can unpack to.
+/// Upper bound of a decoded block (bytes).
 const BLOCK: usize = 8 << 20;
-/// Bytes that a block of incompressible data takes (`LZ4_compressBound`).
+/// Upper bound of an encoded block (`LZ4_compressBound`).
 const BLOCK_BOUND: u32 = (BLOCK + BLOCK / 255 + 16) as u32;
 
-/// A reader of what one lz4 segment unpacks to.
+/// A reader of the content of an lz4 segment.
 pub(super) struct Lz4Legacy<'s> {
     source: &'s mut Source,
     packed: Vec<u8>,
@@ -30,7 +28,7 @@ pub(super) struct Lz4Legacy<'s> {
 }
 
 impl<'s> Lz4Legacy<'s> {
-    /// `source` stands before the magic.
+    /// Creates a reader. `source` is at the magic number.
     pub(super) fn new(source: &'s mut Source) -> Self {
         Self {
             source,
@@ -50,12 +48,12 @@ impl<'s> Lz4Legacy<'s> {
         self.source
     }
 
-    /// Unpacks the next block; false at the end of the segment.
+    /// Decodes the next block; `false` at the end of the segment.
     fn next_block(&mut self) -> io::Result<bool> {
         let length = loop {
             let word = match *self.source.peek(4)? {
                 [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
-                // Fewer than four bytes: the kernel takes this for the end, too.
+                // The kernel treats fewer than four bytes as the end, too.
                 _ => return Ok(false),
             };
             match word {
@@ -68,7 +66,7 @@ impl<'s> Lz4Legacy<'s> {
         if length > BLOCK_BOUND {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("a block of {length} bytes, where {BLOCK_BOUND} is the most"),
+                format!("a block of {length} bytes, the limit is {BLOCK_BOUND}"),
             ));
         }
         self.packed.clear();

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! lzop's format: a header, then blocks, each with its sizes and a checksum before it, and a size of
-//! zero at the end.
+//! lzop's format: a header, then blocks, each preceded by its sizes and a checksum, and a size of zero at the end.
 //!
-//! It is read as the kernel reads it (`lib/decompress_unlzo.c`): the header's flags are not looked
-//! at, a block has one checksum, which is not compared, and unpacks to at most 256 KiB.
+//! It is read as in the kernel (`lib/decompress_unlzo.c`): most of the header's flags are ignored, and a block has one
+//! checksum, which is not verified, and unpacks to at most 256 KiB.
 //!
-//! It must not know what is inside. Its invariant: it holds one block and its compressed form.
+//! Must not interpret the content. Invariant: it holds one block and its compressed form.
 
 use std::io::{self, BufRead, Read};
 
 use super::source::Source;
 
-/// Bytes of the magic number.
+/// Size of the magic number (bytes).
 const MAGIC: usize = 9;
-/// Bytes that one block can unpack to (`LZO_BLOCK_SIZE`).
+/// Upper bound of a decoded block (`LZO_BLOCK_SIZE`).
 const BLOCK: u32 = 256 << 10;
-/// The flag of a header that has a filter's number in it.
+/// The flag of a header that contains the number of a filter.
 const HAS_FILTER: u32 = 0x800;
-/// The version from which the header has a level and the upper half of a time.
+/// The first version whose header has a level and the upper half of a time.
 const LATER: u16 = 0x0940;
 
-/// A reader of what one lzop segment unpacks to.
+/// A reader of the content of an lzop segment.
 pub(super) struct Lzop<'s> {
     source: &'s mut Source,
     packed: Vec<u8>,
@@ -31,7 +30,7 @@ pub(super) struct Lzop<'s> {
 }
 
 impl<'s> Lzop<'s> {
-    /// `source` stands before the magic number.
+    /// Creates a reader. `source` is at the magic number.
     pub(super) fn new(source: &'s mut Source) -> Self {
         Self {
             source,
@@ -51,7 +50,7 @@ impl<'s> Lzop<'s> {
         self.source
     }
 
-    /// Passes over the header.
+    /// Skips the header.
     fn header(&mut self) -> io::Result<()> {
         self.skip(MAGIC)?;
         let version = self.bytes::<2>().map(u16::from_be_bytes)?;
@@ -61,13 +60,13 @@ impl<'s> Lzop<'s> {
         if self.word()? & HAS_FILTER != 0 {
             self.skip(4)?;
         }
-        // The mode and the time, of the file that was packed.
+        // The mode and the time of the compressed file.
         self.skip(if is_later { 12 } else { 8 })?;
         let [name] = self.bytes()?;
         self.skip(usize::from(name) + 4)
     }
 
-    /// Unpacks the next block; false at the end of the segment.
+    /// Decodes the next block; `false` at the end of the segment.
     fn next_block(&mut self) -> io::Result<bool> {
         let size = self.word()?;
         if size == 0 {
@@ -76,9 +75,8 @@ impl<'s> Lzop<'s> {
         let packed = self.word()?;
         self.skip(4)?;
         if size > BLOCK || packed == 0 || packed > size {
-            let what = format!(
-                "a block of {packed} bytes that unpacks to {size}, where {BLOCK} is the most"
-            );
+            let what =
+                format!("a block of {packed} bytes that unpacks to {size}, the limit is {BLOCK}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         self.packed.resize(packed as usize, 0);
@@ -97,7 +95,7 @@ impl<'s> Lzop<'s> {
                 Err(io::Error::new(io::ErrorKind::InvalidData, what))
             }
             Err(error) => {
-                let what = format!("a block does not unpack: {error:?}");
+                let what = format!("a block cannot be decompressed: {error:?}");
                 Err(io::Error::new(io::ErrorKind::InvalidData, what))
             }
         }
@@ -116,9 +114,10 @@ impl<'s> Lzop<'s> {
     fn skip(&mut self, count: usize) -> io::Result<()> {
         let there = self.source.peek(count)?.len();
         self.source.consume(there);
-        match there < count {
-            true => Err(io::ErrorKind::UnexpectedEof.into()),
-            false => Ok(()),
+        if there < count {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        } else {
+            Ok(())
         }
     }
 }

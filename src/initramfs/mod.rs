@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads an initramfs as the Linux kernel does: bytes in, values out.
+//! Parses an initramfs as the Linux kernel does.
 //!
-//! The kernel's rules are those of `init/initramfs.c` (`unpack_to_rootfs`); where this room is
-//! stricter, the item says so. The strictness is on purpose: what the kernel forgives in silence
-//! (a raw archive that is cut off, an archive without a trailer) is a damaged image all the same.
+//! The rules are those of `init/initramfs.c` (`unpack_to_rootfs`). Where this room is stricter, the item's
+//! documentation says so: a truncated archive or one without a trailer is a damaged image, even though the kernel
+//! accepts it silently.
 //!
-//! What is accepted at the top level of the file, in any number and any order:
-//! - NUL bytes, any number of them, anywhere between segments (also before the first and after the
-//!   last);
-//! - a raw newc archive (`070701`, or `070702` with its checksum), which must start at a multiple
-//!   of four bytes from the start of the file;
-//! - a compressed segment at any offset, told by its magic. Its content is, again, NULs and newc
-//!   archives (at multiples of four bytes from the start of the content), and nothing else.
+//! The top level of the file may contain, in any number and order:
+//! - NUL bytes between segments, before the first and after the last;
+//! - newc archives (`070701`, or `070702` with checksums), whose offset in the file must be a multiple of four;
+//! - compressed segments at any offset, detected by their magic numbers. Their content must consist of NULs and newc
+//!   archives at offsets that are multiples of four.
 //!
-//! The map: [`read`] (`image.rs`) drives a stream of bytes (`source.rs`),
-//! which is read ahead on a thread of its own; `compress.rs`, `lz4.rs` and
-//! `lzop.rs` decode a segment on a thread of their own, `pipe.rs` hands the content over; `cpio.rs` parses it
-//! and calls the [`Visitor`]. [`Inventory`] is the visitor that the checks use; it unpacks into a
-//! tree of names (`tree.rs`) as the kernel would into its root file system, and answers questions
-//! about it (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`, `lists.rs`, `facts.rs`) looks at whole files while they stream by.
+//! [`read`] (`image.rs`) reads a stream of bytes (`source.rs`), which another thread reads ahead. `compress.rs`,
+//! `lz4.rs` and `lzop.rs` decode a segment on a third thread, whose output `pipe.rs` transfers. `cpio.rs` parses it and
+//! calls the [`Visitor`]. [`Inventory`] is the visitor for the checks: it builds a tree of names (`tree.rs`) as the
+//! kernel unpacks into its root file system, and answers queries (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`,
+//! `lists.rs`, `facts.rs`) learns facts from whole files during streaming.
 //!
-//! This room must not name a process, the environment, a file system or a log. Its invariant:
-//! no input makes it panic, or makes it hold more than the window that the limits allow, a few
-//! megabytes of buffers and the small files that an inventory keeps.
+//! This room must not access processes, the environment, a file system or a log. Invariant: no input causes a panic, or
+//! uses more memory than the allowed window, a few megabytes of buffers and the small files that an inventory keeps.
 
 mod bodies;
 mod comparison;

@@ -3,8 +3,7 @@
 
 use super::entry::{Device, Entry, Kind};
 
-/// Directories that every kernel has in its root before it unpacks an image
-/// (`usr/default_cpio_list`).
+/// Directories that every kernel creates before it unpacks an image (`usr/default_cpio_list`).
 pub(super) const BUILT_IN: [&[u8]; 2] = [b"dev", b"root"];
 
 /// A name in the unpacked image.
@@ -18,21 +17,21 @@ pub struct Node {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Time of modification, seconds since 1970.
+    /// The modification time in seconds since 1970.
     pub mtime: u32,
-    /// Inode number in the archive.
+    /// The inode number in the archive.
     pub ino: u32,
-    /// Number of links as the archive says, not as counted.
+    /// The number of links in the archive's header.
     pub nlink: u32,
-    /// What a device node stands for; 0, 0 otherwise.
+    /// The number of a device node; otherwise 0, 0.
     pub rdev: Device,
-    /// Where a symbolic link points, as it was written; empty otherwise.
+    /// The target of a symbolic link, unresolved; otherwise empty.
     pub target: Vec<u8>,
-    /// Number of the segment of the last entry that made or changed this name.
+    /// The number of the segment of the last entry that created or changed this name.
     pub segment: u32,
-    /// Number of that entry in the whole file.
+    /// The number of that entry in the whole file.
     pub entry: u64,
-    /// The content, for files; names of one file share it.
+    /// The index of a file's content, which hard links share.
     pub(super) content: Option<usize>,
 }
 
@@ -64,29 +63,29 @@ impl Node {
 pub struct Content {
     /// Bytes of the file.
     pub size: u32,
-    /// The first bytes of it, at most [`Content::HEAD`], or [`Content::HEAD_EROFS`].
+    /// The first bytes, at most [`Content::HEAD`] or [`Content::HEAD_EROFS`].
     pub head: Vec<u8>,
-    /// All of it, for the few small files that are kept.
+    /// All bytes, if the file is kept.
     pub data: Option<Vec<u8>>,
-    /// SHA-256 of all of it, where the inventory was asked for digests.
+    /// SHA-256 of all bytes, if the inventory computes digests.
     pub sha256: Option<[u8; 32]>,
-    /// Number in the whole file of the entry that carried the data.
+    /// The number in the whole file of the entry with the data.
     pub entry: u64,
 }
 
 impl Content {
-    /// Bytes kept of every file: as many as the kernel looks at to tell what a program is.
+    /// Bytes that are kept of every file: as many as the kernel reads to detect the format of a program.
     pub const HEAD: usize = 256;
-    /// Bytes kept of dracut's erofs image: its superblock lies 1024 bytes behind its start.
+    /// Bytes that are kept of dracut's erofs image, whose superblock is at offset 1024.
     pub const HEAD_EROFS: usize = 1152;
 
-    /// Whether this starts as an ELF file does.
+    /// Returns whether this is an ELF file, by its magic number.
     pub fn is_elf(&self) -> bool {
         self.head.starts_with(b"\x7fELF")
     }
 
-    /// What stands between `#!` and the end of the first line, without space around it: the
-    /// interpreter, and perhaps one argument. `None` when this is no script.
+    /// Returns the rest of the first line after `#!`, without surrounding space: the interpreter, and possibly one
+    /// argument. `None` if this is not a script.
     pub fn interpreter(&self) -> Option<&[u8]> {
         let line = self.head.strip_prefix(b"#!")?;
         let end = line

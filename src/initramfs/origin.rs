@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the files of an image with the files of the tree that they were copied from.
 //!
-//! It must not judge. Its invariant: it holds one file at a time, of at most [`SMALL`] bytes; larger ones are
-//! compared while they stream by.
+//! Must not judge. Invariant: it holds one file of at most [`SMALL`] bytes at a time; larger files are compared during
+//! streaming.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,34 +12,34 @@ use super::comparison::OnDisk;
 use super::elf::{self, Elf, ElfError};
 use super::entry::Entry;
 
-/// The largest file (bytes) that is held, so that it can be compared with the files of dracut's modules. The largest
-/// of those, in dracut 110, has 90 KiB.
+/// Upper bound of a file that is held to be compared with files of dracut's modules (bytes). The largest of those has
+/// 90 KiB in dracut 110.
 const SMALL: u32 = 256 << 10;
 
-/// Bytes that are compared at a time.
+/// Bytes per comparison.
 const STEP: usize = 64 << 10;
 
-/// The most files of dracut's modules that one file is compared with.
+/// Upper bound of dracut's files that a file is compared with.
 const CANDIDATES_MAX: usize = 16;
 
-/// Bytes of an ELF header.
+/// Size of an ELF header (bytes).
 const ELF_HEADER: usize = 64;
 
-/// Where a file of an image comes from.
+/// The origin of a file in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A file of the tree: its bytes are the same, or an ELF file was stripped.
+    /// A copy of a file of the tree: the bytes are the same, or an ELF file was stripped.
     Copy(Source),
-    /// A file of the tree that has other bytes.
+    /// Different from the file of the tree.
     Differs(Source, Difference),
-    /// The tree's file of that path cannot be read; why.
+    /// The tree's file with that path cannot be read, with the reason.
     Unread(String),
-    /// The tree has no file that it could be a copy of.
+    /// The tree has no corresponding file.
     Unknown,
 }
 
 impl Origin {
-    /// Bytes of the names in it.
+    /// Returns the size of the names (bytes).
     pub(super) fn said(&self) -> usize {
         match self {
             Self::Copy(source) | Self::Differs(source, _) => {
@@ -54,7 +54,7 @@ impl Origin {
 /// A file of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its path, relative to the root; `None` if it is that of the entry.
+    /// Its path relative to the root; `None` if it is the entry's path.
     pub path: Option<Vec<u8>>,
     /// Its permission bits.
     pub mode: u32,
@@ -63,13 +63,13 @@ pub struct Source {
 /// A difference between a file and its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
-    /// It ends after that many bytes, which are the source's.
+    /// It is truncated to this number of bytes.
     Cut(u64),
-    /// It is an ELF file of another build, by its build-id.
+    /// It is an ELF file of another build, according to its build-id.
     OtherBuild,
-    /// It is an ELF file, and the source is none.
+    /// It is an ELF file, and the source is not.
     OnlyElf,
-    /// The first byte that differs is at that offset.
+    /// The offset of the first different byte.
     Bytes(u64),
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Difference {
         match self {
             Self::Cut(bytes) => write!(f, "only the first {bytes} bytes"),
             Self::OtherBuild => f.write_str("an ELF file of another build"),
-            Self::OnlyElf => f.write_str("an ELF file, where the tree has another file"),
+            Self::OnlyElf => f.write_str("an ELF file, but the tree's file is not one"),
             Self::Bytes(at) => write!(f, "other bytes, from offset {at} on"),
         }
     }
@@ -93,7 +93,7 @@ pub(super) struct DracutFiles {
 }
 
 impl DracutFiles {
-    /// Takes paths relative to the root, and sizes in bytes.
+    /// Creates it from paths relative to the root and sizes in bytes.
     pub(super) fn new(files: Vec<(Vec<u8>, u64)>) -> Self {
         let mut by_size: HashMap<_, Vec<_>> = HashMap::new();
         let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
@@ -108,7 +108,7 @@ impl DracutFiles {
         }
     }
 
-    /// The paths of the files of that size.
+    /// Returns the paths of the files with that size.
     fn of_size(&self, size: u64) -> impl Iterator<Item = &[u8]> {
         let numbers = self.by_size.get(&size).into_iter().flatten();
         numbers
@@ -116,7 +116,7 @@ impl DracutFiles {
             .map(|&number| self.files[number].0.as_slice())
     }
 
-    /// The path of the only file with the name of `path`. A hook has its order before its name.
+    /// Returns the path of the only file with the name of `path`. A hook's name starts with its order.
     fn named(&self, path: &[u8]) -> Option<&[u8]> {
         let name = name(path);
         let mut digits = name.iter().take_while(|byte| byte.is_ascii_digit());
@@ -138,8 +138,8 @@ fn name(path: &[u8]) -> Vec<u8> {
     name.unwrap_or(path).to_vec()
 }
 
-/// Returns the origin of the file `entry`. Shows `body` to `learn` on the way, whole or in part; `held` and `buffer` are
-/// room to work in.
+/// Returns the origin of the file `entry`. Passes `body`, or a part of it, to `learn`; `held` and `buffer` are scratch
+/// space.
 ///
 /// # Errors
 /// Those of `body` and of `learn`.
@@ -164,9 +164,10 @@ pub(super) fn of(
         Ok(Some(there)) => there,
         Ok(None) => {
             learn(body)?;
-            return Ok(match is_small {
-                true => of_dracut(entry, held, disk, dracut, buffer),
-                false => Origin::Unknown,
+            return Ok(if is_small {
+                of_dracut(entry, held, disk, dracut, buffer)
+            } else {
+                Origin::Unknown
             });
         }
         Err(error) => {
@@ -213,7 +214,7 @@ fn of_elf(
     }
 }
 
-/// The file of a dracut module that `held` is a copy of, by its bytes, or was meant to be, by its name.
+/// Returns the file of a dracut module that `held` is a copy of, by its bytes, or should be, by its name.
 fn of_dracut(
     entry: &Entry,
     held: &[u8],
@@ -249,15 +250,15 @@ fn of_dracut(
     }
 }
 
-/// Shows a body, and compares what is consumed of it with a file of the tree.
+/// A reader that compares the consumed bytes with a file of the tree.
 struct Beside<'b> {
     inner: &'b mut dyn BufRead,
     there: Box<dyn Read>,
     buffer: &'b mut [u8],
     at: u64,
-    /// The bytes of the first [`ELF_HEADER`] ones that differ, a bit for each.
+    /// The different bytes among the first [`ELF_HEADER`] ones, one bit each.
     header: u64,
-    /// The first byte after those that differs, or has no counterpart.
+    /// The offset of the first later byte that is different or has no counterpart.
     differs: Option<u64>,
     error: Option<io::Error>,
 }
@@ -275,7 +276,7 @@ impl<'b> Beside<'b> {
         }
     }
 
-    /// Consumes the rest.
+    /// Consumes the remaining bytes.
     fn drain(&mut self) -> io::Result<()> {
         loop {
             let count = self.inner.fill_buf()?.len();
@@ -318,7 +319,7 @@ impl<'b> Beside<'b> {
         }
     }
 
-    /// Returns the difference between the file, of `size` bytes, and the tree's, of `there` bytes.
+    /// Returns the difference between the file of `size` bytes and the tree's file of `there` bytes.
     fn end(self, size: u64, there: u64, elf: Option<&Loaded>) -> io::Result<Option<Difference>> {
         if let Some(error) = self.error {
             return Err(error);
@@ -355,7 +356,7 @@ impl Read for Beside<'_> {
     }
 }
 
-/// Fills `buffer`, as far as there are bytes.
+/// Fills `buffer` until the end of the file.
 fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < buffer.len() {
@@ -369,16 +370,17 @@ fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
-/// The bytes of an ELF header that `strip` changes, a bit for each: `e_shoff`, `e_shnum`, `e_shstrndx`.
+/// Returns the bytes of an ELF header that `strip` changes, one bit each: `e_shoff`, `e_shnum`, `e_shstrndx`.
 fn sections(wide: bool) -> u64 {
     let bits = |from: u64, to: u64| (1_u64 << to).wrapping_sub(1) & !((1 << from) - 1);
-    match wide {
-        true => bits(40, 48) | !((1 << 60) - 1),
-        false => bits(32, 36) | bits(48, 52),
+    if wide {
+        bits(40, 48) | !((1 << 60) - 1)
+    } else {
+        bits(32, 36) | bits(48, 52)
     }
 }
 
-/// The facts about an ELF file that its comparison needs.
+/// The facts about an ELF file for its comparison.
 pub(super) struct Loaded {
     wide: bool,
     end: u64,

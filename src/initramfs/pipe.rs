@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hands over what a segment unpacks to: straight from the file, or from a decoder on a thread of
-//! its own through a ring of a few buffers.
+//! Transfers the content of a segment: directly from the file, or from a decoder on another thread through a ring of
+//! buffers.
 //!
-//! It must not know what is inside. Its invariant: at most [`RING`] buffers of [`PIECE`] bytes
-//! exist, and a decoder whose reader has gone stops at the next buffer.
+//! Must not interpret the content. Invariant: there are at most [`RING`] buffers of [`PIECE`] bytes, and a decoder
+//! whose reader is dropped stops at the next buffer.
 
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -13,18 +13,18 @@ use super::error::{Place, ReadError};
 use super::limits::{Limits, RATIO_FLOOR};
 use super::source::Source;
 
-/// Bytes of one buffer. Handing one over wakes a thread, which on two busy processors stops the decoder.
+/// Size of a buffer. Each transfer wakes up a thread, which interrupts the decoder if both processors are busy.
 const PIECE: usize = 512 << 10;
-/// Buffers in the ring. The decoder is faster where modules lie, which whoever reads compares one by one, and slower
-/// where programs lie; so many let it go on meanwhile. It takes the one that came back last: while it is the slower of
-/// the two, a few are in use, and those are in the processor's cache.
+/// Number of buffers in the ring. The decoder is faster than the reader on modules, which the reader compares one by
+/// one, and slower on programs; the buffers let it continue. It reuses the last returned buffer, so that a slow decoder
+/// uses few buffers, which stay in the processor's cache.
 const RING: usize = 20;
 
-/// Content, a piece at a time.
+/// A source of content in chunks.
 pub(super) trait Pull {
-    /// What is there and not yet taken; empty only at the end.
+    /// Returns the available bytes that are not consumed yet; empty only at the end.
     fn chunk(&mut self) -> Result<&[u8], ReadError>;
-    /// Takes `count` bytes of the last chunk.
+    /// Consumes `count` bytes of the last chunk.
     fn take(&mut self, count: usize);
 }
 
@@ -32,7 +32,7 @@ impl Pull for Source {
     fn chunk(&mut self) -> Result<&[u8], ReadError> {
         let offset = self.offset();
         match self.fill_buf() {
-            // The borrow checker does not let a failed borrow go here, so ask again.
+            // The borrow checker rejects returning this borrow, so call it again.
             Ok(_) => {}
             Err(error) => {
                 let source = self.take_fault().unwrap_or(error);
@@ -48,13 +48,13 @@ impl Pull for Source {
     }
 }
 
-/// One buffer of content, with the bytes of the file that had been read for all up to here.
+/// A buffer of content, with the offset in the file that the decoder has reached.
 struct Piece {
     bytes: Vec<u8>,
     offset: u64,
 }
 
-/// The reading end of the ring.
+/// The reader's end of the ring.
 struct Ring<'l> {
     full: Receiver<Result<Piece, ReadError>>,
     empty: Sender<Vec<u8>>,
@@ -75,7 +75,7 @@ impl Ring<'_> {
         let piece = piece?;
         let packed = piece.offset.saturating_sub(self.at.offset).max(1);
         let spent = std::mem::replace(&mut self.piece, piece.bytes);
-        // A decoder that has ended needs no more buffers.
+        // A decoder that has finished needs no more buffers.
         let _ = self.empty.send(spent);
         self.taken = 0;
         self.unpacked = self.unpacked.saturating_add(self.piece.len() as u64);
@@ -107,8 +107,8 @@ impl Pull for Ring<'_> {
     }
 }
 
-/// Decodes the segment at `at`, where `source` stands, on a second thread, while `parse` reads its
-/// content on this one. Afterwards `source` stands behind the segment, if `parse` read to the end.
+/// Decodes the segment at `at`, the position of `source`, on a second thread, while `parse` reads the content on this
+/// one. Afterwards `source` is at the end of the segment, if `parse` has read to the end.
 pub(super) fn decode<T>(
     source: &mut Source,
     at: Place,
@@ -116,7 +116,7 @@ pub(super) fn decode<T>(
     parse: impl FnOnce(&mut dyn Pull) -> Result<T, ReadError>,
 ) -> Result<T, ReadError> {
     let mut decoder = Decoder::new(source, at, limits)?;
-    // The first piece is decoded here: small segments end with it and need no thread.
+    // The first buffer is decoded here: small segments end with it and need no thread.
     let mut first = vec![0; PIECE];
     let filled = decoder.fill(&mut first, at, limits)?;
     let ended = filled < first.len();
@@ -136,7 +136,7 @@ pub(super) fn decode<T>(
         at,
         limits,
     };
-    // The channel is empty and its other end is here: this cannot fail or block.
+    // The channel is empty and the receiver exists, so this neither fails nor blocks.
     let _ = full_in.send(Ok(piece));
     if ended {
         drop(full_in);
@@ -147,13 +147,13 @@ pub(super) fn decode<T>(
     }
     std::thread::scope(|scope| {
         scope.spawn(move || feed(decoder, at, limits, &empty_out, &full_in));
-        // The ring must go before the scope waits: a decoder that nobody reads ends by that.
+        // The ring must be dropped before the scope waits, so that an unread decoder ends.
         let mut ring = ring;
         parse(&mut ring)
     })
 }
 
-/// The decoder's side: fills buffers until the segment, or whoever reads it, ends.
+/// The decoder's end of the ring: fills buffers until the segment ends or the reader is dropped.
 fn feed(
     mut decoder: Decoder<'_>,
     at: Place,

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The segment that rpm-ostree appends to every initramfs it builds.
+//! The segment that rpm-ostree appends to every initramfs that it builds.
 //!
-//! Libraries in FIPS mode ask for random bytes before anything is mounted on `/dev`, so the image
-//! carries `dev/random` and `dev/urandom` as device nodes. It must not read anything. Its
-//! invariant: the bytes depend on nothing but the length of the image they are appended to.
+//! Libraries in FIPS mode need random bytes before anything is mounted on `/dev`, so the image contains `dev/random`
+//! and `dev/urandom` as device nodes. Invariant: the bytes depend only on the length of the image.
 
 use std::io::Write;
 
-/// A gzip'd newc archive with the character devices `dev/random` (1, 8) and `dev/urandom` (1, 9),
-/// mode 0666, owned by root, time 0. Always the same bytes.
+/// Returns a newc archive, compressed with gzip, with the character devices `dev/random` (1, 8) and `dev/urandom` (1,
+/// 9), mode 0666, owned by root, time 0. The bytes are always the same.
 pub fn random_segment() -> Vec<u8> {
     let mut archive = Vec::new();
     for (ino, path, mode, nlink, rdev) in [
@@ -32,9 +31,8 @@ pub fn random_segment() -> Vec<u8> {
     gzip.finish().unwrap_or_default()
 }
 
-/// What to append to an image of `image_len` bytes: four to seven NULs, up to a multiple of four
-/// (four at least, since lz4's legacy format needs them to see its end), and then
-/// [`random_segment`].
+/// Returns the bytes to append to an image of `image_len` bytes: four to seven NULs, up to a multiple of four, and
+/// [`random_segment`]. There are at least four NULs, since they end a segment in lz4's legacy format.
 pub fn random_tail(image_len: u64) -> Vec<u8> {
     let padding = 4 + (image_len.wrapping_neg() & 3) as usize;
     let mut tail = vec![0; padding];
@@ -42,8 +40,7 @@ pub fn random_tail(image_len: u64) -> Vec<u8> {
     tail
 }
 
-/// Appends a `070701` header with `fields` (inode to minor device number), the name and its
-/// padding.
+/// Appends a `070701` header with `fields` (inode to minor device number), the name and its padding.
 fn newc_header(archive: &mut Vec<u8>, fields: [u32; 11], name: &str) {
     archive.extend_from_slice(b"070701");
     let namesize = name.len() as u32 + 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a segment is, as a value, and a guess of what it is there for.
+//! A segment as a value, with its probable purpose.
 //!
-//! It must not read. Its invariant: a guess is made from names only.
+//! Must not read. Invariant: the purpose is derived from names only.
 
 use std::io::{self, BufRead};
 
@@ -10,41 +10,41 @@ use super::entry::{Entry, Kind, Visitor};
 use super::error::Place;
 use crate::kernel::packing::Xz;
 
-/// What a segment seems to be there for.
+/// The probable purpose of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SegmentKind {
-    /// Uncompressed, with nothing but what the kernel looks for before it unpacks anything:
-    /// microcode (`kernel/x86/microcode`) or ACPI tables (`kernel/firmware/acpi`).
+    /// Uncompressed, with only the files that the kernel reads before it unpacks the image: microcode
+    /// (`kernel/x86/microcode`) or ACPI tables (`kernel/firmware/acpi`).
     Early,
-    /// The segment that rpm-ostree appends: nothing but `dev/random` and `dev/urandom`.
+    /// rpm-ostree's appended segment: only `dev/random` and `dev/urandom`.
     RandomTail,
     /// Anything else.
     Main,
 }
 
-/// One segment of the file.
+/// A segment of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it starts: bytes from the start of the file, padding before it not counted.
+    /// The offset in the file, after the padding.
     pub offset: u64,
-    /// Bytes in the file, padding after it not counted.
+    /// Bytes in the file without the padding after it.
     pub length: u64,
-    /// How it is compressed.
+    /// The compression.
     pub compression: Compression,
-    /// What its headers say, if it is compressed with xz.
+    /// The properties of an xz segment.
     pub xz: Option<Xz>,
-    /// Bytes that it unpacks to; for a raw archive the same as `length`.
+    /// Bytes after decompression; for an uncompressed archive the same as `length`.
     pub decoded: u64,
-    /// Entries in it, trailers not counted.
+    /// The number of entries without trailers.
     pub entries: u64,
-    /// Archives in it; 1 for a raw segment.
+    /// The number of archives; 1 for an uncompressed segment.
     pub archives: u32,
-    /// What it seems to be there for.
+    /// The probable purpose.
     pub kind: SegmentKind,
 }
 
-/// Passes entries on, and remembers what a segment's names say about it.
+/// A visitor that counts the entries of a segment by purpose and passes them on.
 pub(super) struct Observer<'v> {
     visitor: &'v mut dyn Visitor,
     entries: u64,
@@ -64,7 +64,7 @@ impl<'v> Observer<'v> {
         }
     }
 
-    /// The segment that ended, which started at `at`.
+    /// Returns the finished segment, which started at `at`.
     pub(super) fn segment(&self, at: Place, length: u64, decoded: u64, archives: u32) -> Segment {
         let others = self.entries - self.directories;
         let kind = if others > 0 && others == self.early && at.compression == Compression::None {

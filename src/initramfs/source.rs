@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The file as a stream that can be looked ahead into, and that knows how far it has been read. It is read on a thread
-//! of its own: a digest that is made on the way does not hold up the decoder.
+//! The file as a stream with a look-ahead and a position. Another thread reads it, so that computing a digest does not
+//! delay the decoder.
 //!
-//! It must not interpret bytes. Its invariants: what a decoder does not consume is still there for whoever reads next;
-//! an error of the input comes behind all bytes before it, and is kept apart from what decoders make of it; at most
-//! [`RING`] pieces of [`PIECE`] bytes exist, and an input that fits into one of them starts no thread.
+//! Must not interpret bytes. Invariants: bytes that a decoder does not consume remain for the next reader; an error of
+//! the input follows all bytes before it, and is kept separate from errors of decoders; there are at most [`RING`]
+//! buffers of [`PIECE`] bytes, and an input that fits into one starts no thread.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-/// How far [`Source::peek`] can look ahead, in bytes.
+/// Upper bound of [`Source::peek`] (bytes).
 pub(super) const LOOK_AHEAD: usize = 4096;
-/// Bytes of one piece. zstd copies those of its blocks, of at most 128 KiB, that lie across two pieces.
+/// Size of a buffer. zstd copies blocks (at most 128 KiB) that are split between two buffers.
 const PIECE: usize = 512 << 10;
-/// Pieces in the ring.
+/// Number of buffers in the ring.
 const RING: usize = 4;
 
-/// A part of the input, behind room for [`LOOK_AHEAD`] bytes of the part before, and how the input ended behind it, if
-/// it did.
+/// A part of the input after [`LOOK_AHEAD`] bytes of space for the previous part, and the end of the input if it was
+/// reached.
 struct Piece {
     bytes: Vec<u8>,
     end: Option<io::Result<()>>,
@@ -52,7 +52,7 @@ pub(super) struct Source {
     fault: Option<io::Error>,
 }
 
-/// Lets `then` read from `input`, from byte 0 on.
+/// Calls `then` with a stream of `input`, from its first byte.
 pub(super) fn reading<T>(mut input: impl Read + Send, then: impl FnOnce(&mut Source) -> T) -> T {
     let mut source = Source {
         piece: Piece::read(&mut input, Vec::new()),
@@ -72,13 +72,13 @@ pub(super) fn reading<T>(mut input: impl Read + Send, then: impl FnOnce(&mut Sou
     source.ring = Some((full, empty));
     std::thread::scope(|scope| {
         scope.spawn(move || feed(input, &empty_out, &full_in));
-        // The ring must go before the scope waits: a thread that nobody reads from ends by that.
+        // The ring must be dropped before the scope waits, so that an unread thread ends.
         let mut source = source;
         then(&mut source)
     })
 }
 
-/// The input's side: fills pieces until the input, or whoever reads it, ends.
+/// The input's end of the ring: fills buffers until the input ends or the reader is dropped.
 fn feed(mut input: impl Read, empty: &Receiver<Vec<u8>>, full: &SyncSender<Piece>) {
     while let Ok(bytes) = empty.recv() {
         let piece = Piece::read(&mut input, bytes);
@@ -90,18 +90,18 @@ fn feed(mut input: impl Read, empty: &Receiver<Vec<u8>>, full: &SyncSender<Piece
 }
 
 impl Source {
-    /// Bytes consumed so far.
+    /// Returns the number of consumed bytes.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The error of the input, if that is what ended the last read.
+    /// Returns the error of the input, if it caused the last failure.
     pub(super) fn take_fault(&mut self) -> Option<io::Error> {
         self.fault.take()
     }
 
-    /// The next `wanted` bytes (at most [`LOOK_AHEAD`]) without consuming them; fewer only at the
-    /// end of the input.
+    /// Returns the next `wanted` bytes (at most [`LOOK_AHEAD`]) without consuming them; fewer only at the end of the
+    /// input.
     pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
         let wanted = wanted.min(LOOK_AHEAD);
         while self.left().len() < wanted && !self.ended() {
@@ -119,7 +119,7 @@ impl Source {
         matches!(self.piece.end, Some(Ok(())))
     }
 
-    /// Goes on to the next piece, with what is left of this one, which must be less than [`LOOK_AHEAD`], before it.
+    /// Gets the next buffer, and copies the rest of the current one, less than [`LOOK_AHEAD`] bytes, before it.
     fn refill(&mut self) -> io::Result<()> {
         let end = self.piece.end.replace(Ok(()));
         if let Some(Err(error)) = end {
@@ -134,7 +134,7 @@ impl Source {
             next.bytes[start..LOOK_AHEAD].copy_from_slice(self.left());
             self.start = start;
             let spent = mem::replace(&mut self.piece, next);
-            // Behind the end no more pieces are needed.
+            // After the end no more buffers are needed.
             let _ = empty.send(spent.bytes);
         }
         Ok(())
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use crate::initramfs::testing::Trickle;
 
-    /// Gives bytes, and fails behind them.
+    /// A reader that fails at its end.
     struct Breaks<'b>(Trickle<'b>);
 
     impl Read for Breaks<'_> {

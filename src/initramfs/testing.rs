@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the tests of this room share: a newc writer, compressors, a slow input, a visitor.
+//! Helpers of the tests in this room: a newc writer, compressors, a slow input, a visitor.
 
 use std::io::{self, BufRead, Read, Write};
 
 use super::compression::Compression;
 use super::entry::{Entry, Visitor};
 
-/// Gives a few bytes at a time.
+/// A reader that returns a few bytes at a time.
 pub(crate) struct Trickle<'b> {
     bytes: &'b [u8],
     step: usize,
@@ -27,7 +27,7 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// An entry to write.
+/// An entry of a test archive.
 #[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) name: Vec<u8>,
@@ -36,7 +36,7 @@ pub(crate) struct Item {
     pub(crate) nlink: u32,
     pub(crate) rdev: (u32, u32),
     pub(crate) data: Vec<u8>,
-    /// NULs after the name, beyond the one that ends it.
+    /// The number of NULs after the name besides the terminating one.
     pub(crate) name_padding: usize,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn hard(name: &str, ino: u32, data: &[u8]) -> Item {
     }
 }
 
-/// Items without a trailer.
+/// Returns an archive without a trailer.
 pub(crate) fn open_archive(items: &[Item], magic: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for item in items {
@@ -108,14 +108,14 @@ pub(crate) fn open_archive(items: &[Item], magic: &str) -> Vec<u8> {
     out
 }
 
-/// A whole archive.
+/// Returns a complete archive.
 pub(crate) fn archive(items: &[Item]) -> Vec<u8> {
     let mut items = items.to_vec();
     items.push(item("TRAILER!!!", 0, b""));
     open_archive(&items, "070701")
 }
 
-/// All compressions that are decoded.
+/// All supported compressions.
 pub(crate) const PACKED: [Compression; 7] = [
     Compression::Zstd,
     Compression::Gzip,
@@ -173,7 +173,7 @@ pub(crate) fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
             encoder.write_all(data).unwrap();
             encoder.finish().unwrap()
         }
-        // As lzop writes data that do not compress.
+        // lzop stores incompressible data like this.
         Compression::Lzop => {
             let mut out = b"\x89LZO\0\r\n\x1a\n\x10\x40\x20\xa0\x09\x40\x03\x09".to_vec();
             out.extend_from_slice(&[3, 0, 0, 1]);
@@ -190,7 +190,7 @@ pub(crate) fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Collects names and data.
+/// A visitor that collects names and data.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub(crate) struct Collect(pub(crate) Vec<(String, Vec<u8>)>);
 
@@ -204,7 +204,7 @@ impl Visitor for Collect {
     }
 }
 
-/// Reads nothing of any data.
+/// A visitor that reads no data.
 pub(crate) struct Idle;
 
 impl Visitor for Idle {

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The root file system that the kernel would have after unpacking, as names and nodes.
+//! The root file system after unpacking, as names and nodes.
 //!
-//! The rules are those of `do_name` and `do_symlink` in `init/initramfs.c`, with the VFS behind
-//! them: names are resolved through links that are there already, something of another type in the
-//! way is removed unless it is a directory with something in it, a file whose directory was never
-//! created is dropped in silence. It must not read data. Its invariant: every key is a path without
-//! links in it, and the directory of each key is a key too, or is the root, or is one of
-//! `BUILT_IN`.
+//! The rules are those of `do_name` and `do_symlink` in `init/initramfs.c` and of the VFS: names are resolved through
+//! existing links; an existing entry of another type is removed unless it is a non-empty directory; a file whose
+//! directory does not exist is silently dropped. Must not read data. Invariant: every key is a path without links, and
+//! its directory is a key, too, or the root, or one of `BUILT_IN`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,58 +13,58 @@ use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX};
 use super::node::{BUILT_IN, Content, Node};
 use super::walk::{ResolveError, walk};
 
-/// Why the kernel makes nothing of an entry.
+/// The reason why the kernel ignores an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The directory it belongs into was never created.
+    /// Its directory does not exist.
     NoParent,
-    /// What should be its directory is a link that leads nowhere, or in a circle.
+    /// Its directory is a dangling link or a loop of links.
     ParentLink,
     /// The name is longer than `PATH_MAX`.
     NameTooLong,
-    /// There is no name.
+    /// The name is empty.
     NameEmpty,
     /// The target of a symbolic link is longer than `PATH_MAX`.
     TargetTooLong,
-    /// Data on something that is neither a file nor a symbolic link.
+    /// Data of an entry that is neither a file nor a symbolic link.
     Data,
-    /// A directory with something in it is in the way.
+    /// A non-empty directory has the same name.
     Occupied,
-    /// A further name of a file whose first name was not made, or is gone.
+    /// A hard link to a file that was dropped or removed.
     LinkSource,
-    /// The type bits mean nothing.
+    /// The type is unknown.
     Type,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoParent => "its directory was never created",
-            Self::ParentLink => "a link in its path leads nowhere",
+            Self::NoParent => "its directory does not exist",
+            Self::ParentLink => "a link in its path dangles",
             Self::NameTooLong => "the name is too long",
-            Self::NameEmpty => "there is no name",
+            Self::NameEmpty => "the name is empty",
             Self::TargetTooLong => "the target of the link is too long",
-            Self::Data => "data on something that has none",
-            Self::Occupied => "a directory is in the way",
-            Self::LinkSource => "the file that it links to is not there",
-            Self::Type => "of no known type",
+            Self::Data => "data of an entry that must not have any",
+            Self::Occupied => "a non-empty directory has the same name",
+            Self::LinkSource => "the linked file does not exist",
+            Self::Type => "unknown type",
         })
     }
 }
 
-/// An entry that the kernel makes nothing of, without a word.
+/// An entry that the kernel silently ignores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
     /// The entry's path.
     pub path: Vec<u8>,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Number of its segment in the file, from 0.
+    /// The number of its segment in the file, from 0.
     pub segment: u32,
 }
 
-/// Names of one archive that are one file: archive, device, inode, type.
+/// The key of hard links in one archive: archive, device, inode, type.
 type LinkKey = (u32, Device, u32, Kind);
 
 /// The names, their nodes and the contents.
@@ -76,12 +74,12 @@ pub(super) struct Tree {
     pub(super) contents: Vec<Content>,
     links: HashMap<LinkKey, Vec<u8>>,
     archive: u32,
-    /// The last directory that was looked up, as written and as found.
+    /// The last directory that was looked up, and its resolved path.
     parent: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Tree {
-    /// The path that `entry` will have, or why it will have none.
+    /// Returns the path at which `entry` will be unpacked, or why it is ignored.
     pub(super) fn locate(&mut self, entry: &Entry, link_depth: u32) -> Result<Vec<u8>, Reason> {
         if entry.problems.contains(&NameProblem::TooLong) {
             return Err(Reason::NameTooLong);
@@ -135,8 +133,7 @@ impl Tree {
         }
     }
 
-    /// Makes the name `path` as `entry` says. `content` is what the entry's data is, for files;
-    /// `target` for symbolic links.
+    /// Creates the name `path`. `content` is the entry's data, for files; `target` is that of a symbolic link.
     pub(super) fn make(
         &mut self,
         path: Vec<u8>,
@@ -152,7 +149,7 @@ impl Tree {
             Kind::Directory | Kind::Symlink => None,
             _ => self.link_source(&path, entry),
         };
-        // Links and symbolic links replace whatever is there, the others what is of another type.
+        // Hard links and symbolic links replace any entry, others only entries of another type.
         let replaces = linked.is_some() || kind == Kind::Symlink;
         let old = self.nodes.get(&path).map(|node| node.kind);
         if old.is_some_and(|old| replaces || old != kind) {
@@ -164,15 +161,14 @@ impl Tree {
             if source.kind != kind {
                 return Err(Reason::LinkSource);
             }
-            // One inode: owner and mode are those of the last name (not so for device nodes).
+            // Names of one inode have the owner and mode of the last entry (except device nodes).
             node.content = source.content;
             node.rdev = source.rdev;
             if let (Some(slot), true) = (source.content, entry.size > 0) {
                 self.contents[slot] = content;
             }
         } else if let Some(there) = self.nodes.get(&path) {
-            // Of the same kind: a file is emptied and written anew for all its names, a device
-            // node stays what it was.
+            // Of the same type: a file's content is replaced for all its names, a device node is unchanged.
             node.content = there.content;
             node.rdev = there.rdev;
             if let Some(slot) = there.content {
@@ -186,7 +182,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The first name of the file that `entry` is a further name of. Registers `path` otherwise.
+    /// Returns the first name of the file that `entry` is a hard link to. Registers `path` if it is the first.
     fn link_source(&mut self, path: &[u8], entry: &Entry) -> Option<Vec<u8>> {
         if entry.archive != self.archive {
             self.links.clear();
@@ -203,7 +199,7 @@ impl Tree {
         None
     }
 
-    /// Notes the first name of a file although it was dropped: its further names are then lost.
+    /// Registers the first name of a dropped file, so that its hard links are dropped, too.
     pub(super) fn lose(&mut self, entry: &Entry) {
         if !matches!(
             entry.kind(),

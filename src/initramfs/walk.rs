@@ -6,49 +6,48 @@ use std::collections::BTreeMap;
 use super::entry::Kind;
 use super::node::{BUILT_IN, Node};
 
-/// Why a path leads nowhere in an image.
+/// A path cannot be resolved in an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// A name on the way is not there.
+    /// A component does not exist.
     #[error("`{}` is not in the image", missing.escape_ascii())]
     NotFound {
-        /// The name that is missing, without links in it.
+        /// The path that does not exist, without links.
         missing: Vec<u8>,
-        /// Whether a link on the way led to it.
+        /// Whether a link led to it.
         through_link: bool,
     },
-    /// A name on the way is no directory.
+    /// A component is not a directory.
     #[error("`{}` is not a directory", path.escape_ascii())]
     NotADirectory {
-        /// That name, without links in it.
+        /// Its path, without links.
         path: Vec<u8>,
     },
-    /// More than a limit allows.
+    /// A limit is exceeded.
     #[error(
         "limit {name} = {value} exceeded at `{}` (entry {entry} of the file, in segment {segment})",
         path.escape_ascii()
     )]
     Limit {
-        /// [`Limits::link_depth`](super::Limits::link_depth), or `path_steps` where few links lead
-        /// a long way round.
+        /// [`Limits::link_depth`](super::Limits::link_depth), or `path_steps` if few links have long targets.
         name: &'static str,
         /// Its value.
         value: u32,
         /// The link where it was exceeded, without links in its path.
         path: Vec<u8>,
-        /// Number of that link's entry in the whole file.
+        /// The number of that link's entry in the whole file.
         entry: u64,
-        /// Number of the segment that the entry is in, from 0.
+        /// The number of the entry's segment, from 0.
         segment: u32,
     },
 }
 
-/// Names looked up to resolve one path, however few links are on the way: a circle of detours must
-/// not cost more than a path of the greatest length.
+/// Upper bound of names that are looked up for one path, so that a circle of detours takes no longer than a path of
+/// maximum length.
 const STEPS: u32 = 2048;
 
-/// Follows `path` from the root through `nodes`. The last name is followed too, if it is a link
-/// and `follow` is set. The result is a key of `nodes`, or the root, or a built-in directory.
+/// Resolves `path` from the root in `nodes`. With `follow`, the last component is followed, too. The result is a key of
+/// `nodes`, the root, or a built-in directory.
 pub(super) fn walk(
     nodes: &BTreeMap<Vec<u8>, Node>,
     path: &[u8],
@@ -80,7 +79,7 @@ pub(super) fn walk(
         if steps > STEPS {
             return Err(match last {
                 Some(link) => limit("path_steps", STEPS, link),
-                // Longer than any path can be.
+                // The path is longer than the maximum length.
                 None => ResolveError::NotFound {
                     missing: here,
                     through_link: false,

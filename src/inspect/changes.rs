@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A difference as people read it: the two images side by side, then `+`, `-` and `~` lines.
+//! Formats a difference for people: the two images in columns, then lines with `+`, `-` and `~`.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use super::diff::{Changed, Changes, Diff, Item, Side};
 use super::name::Shown;
 use super::text;
 
-/// Writes it. `names` are what the user calls the two images.
+/// Writes the difference. `names` are the user's names of the two images.
 ///
 /// # Errors
 /// Those of `out`.
@@ -23,7 +23,7 @@ pub fn write_diff(names: (&str, &str), diff: &Diff, out: &mut dyn Write) -> io::
         modules.gone.iter().try_for_each(|it| line('-', it, out))?;
         modules.added.iter().try_for_each(|it| line('+', it, out))?;
     }
-    // Every module of another kernel has other bytes: that is no news.
+    // Modules of different kernels always differ in their bytes, so that is not shown.
     write_changes(
         "kernel modules",
         &diff.kernel_modules,
@@ -79,11 +79,11 @@ fn write_sides(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<(
         };
         row(label, old.to_string(), new.to_string(), note)?;
     }
-    write_marks(before, after, out)
+    write_texts(before, after, out)
 }
 
-/// What is a text and not a number, where it differs.
-fn write_marks(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the differing properties that are texts, not numbers.
+fn write_texts(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<()> {
     let version = |side: &Side| side.dracut_version.clone().unwrap_or_default();
     let arguments = |side: &Side| side.dracut_arguments.clone().unwrap_or_default();
     for (label, old, new) in [
@@ -109,8 +109,8 @@ fn write_marks(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-/// The lines of one sort of names. With `bytes` unset, names of which only the bytes differ are
-/// counted and not shown.
+/// Writes the lines of one group of names. Without `bytes`, names that differ only in their bytes are counted, not
+/// shown.
 fn write_changes(
     title: &str,
     changes: &Changes,

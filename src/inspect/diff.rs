@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What differs between two images: kernel modules, units, other files, dracut's modules, sizes.
+//! Compares two images: kernel modules, units, other files, dracut's modules, sizes.
 //!
-//! Names are compared with the kver taken out of them, kernel modules by their names, so that two
-//! images of two kernels can be compared. Times are not compared. Its invariant: every name of
-//! either image is in one of the lists or counted in `same`.
+//! Paths are compared without the kver, kernel modules by name, so that images of different kernels can be compared.
+//! Times are not compared. Invariant: every name of either image is in one of the lists or counted in `same`.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +18,7 @@ use super::summary::Summary;
 use crate::initramfs::{Inventory, Kind, Node};
 use crate::kernel::modules::ModuleName;
 
-/// What stands for the kver in a path.
+/// The placeholder of the kver in a path.
 const KVER: &[u8] = b"KVER";
 
 /// One of the two images.
@@ -27,21 +26,21 @@ const KVER: &[u8] = b"KVER";
 pub struct Side {
     /// Bytes of the file.
     pub bytes: u64,
-    /// Bytes of all files in it.
+    /// Bytes of all unpacked files.
     pub unpacked: u64,
     /// The compressors of its segments, in order.
     pub compression: Vec<&'static str>,
     /// The kernels that it has modules for.
     pub kvers: Vec<String>,
-    /// How many kernel modules, units and other names it has.
+    /// Number of kernel modules.
     pub kernel_modules: usize,
     /// Bytes of its kernel modules.
     pub kernel_modules_bytes: u64,
-    /// How many units, links that start them and drop-ins.
+    /// Number of units, links that enable them and drop-ins.
     pub units: usize,
-    /// How many other names.
+    /// Number of other names.
     pub files: usize,
-    /// How many modules of dracut's.
+    /// Number of dracut's modules.
     pub dracut_modules: usize,
     /// dracut's version.
     pub dracut_version: Option<String>,
@@ -49,48 +48,48 @@ pub struct Side {
     pub dracut_arguments: Option<String>,
 }
 
-/// A name that only one image has.
+/// A name in only one of the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// The path.
     #[serde(flatten)]
     pub name: Name,
-    /// The path as it is in the image.
+    /// The path with the kver of its image.
     #[serde(skip)]
     pub raw: Vec<u8>,
     /// Bytes of the file.
     pub bytes: u64,
 }
 
-/// A name that both images have, and not alike.
+/// A name that both images have with differences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Changed {
-    /// The path; in the second image, where the kver in it differs.
+    /// The path; if its kver differs, that of the second image.
     #[serde(flatten)]
     pub name: Name,
-    /// The path as it is in the second image.
+    /// The path in the second image.
     #[serde(skip)]
     pub raw: Vec<u8>,
     /// Bytes in the first image.
     pub bytes_before: u64,
     /// Bytes in the second.
     pub bytes: u64,
-    /// Whether data, or the target of a link, differs.
+    /// Whether the data or the target of a link differs.
     pub content: bool,
-    /// What else differs: `mode 0755 -> 0644`.
+    /// Other differences: `mode 0755 -> 0644`.
     pub what: Vec<String>,
 }
 
-/// Names of one sort.
+/// The differences in one group of names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
     /// Only in the second image.
     pub added: Vec<Item>,
     /// Only in the first.
     pub gone: Vec<Item>,
-    /// In both, and not alike.
+    /// In both, with differences.
     pub changed: Vec<Changed>,
-    /// How many are alike in both.
+    /// Number of names without differences.
     pub same: usize,
 }
 
@@ -103,7 +102,7 @@ pub struct Names {
     pub gone: Vec<String>,
 }
 
-/// What differs on the way from the first image to the second.
+/// The differences from the first image to the second.
 #[derive(Debug, Serialize)]
 pub struct Diff {
     /// The first image.
@@ -114,7 +113,7 @@ pub struct Diff {
     pub dracut_modules: Names,
     /// Kernel modules, by name.
     pub kernel_modules: Changes,
-    /// Units of systemd, the links that start them, and drop-ins.
+    /// systemd's units, the links that enable them, and drop-ins.
     pub units: Changes,
     /// All other names.
     pub files: Changes,
@@ -128,10 +127,10 @@ struct Named<'i> {
     node: &'i Node,
 }
 
-/// Names by what they are compared by.
+/// Names by their key for the comparison.
 type Nodes<'i> = BTreeMap<Vec<u8>, Named<'i>>;
 
-/// The names of an image.
+/// The names of an image, by group.
 #[derive(Default)]
 struct Sorted<'i> {
     modules: Nodes<'i>,
@@ -139,8 +138,7 @@ struct Sorted<'i> {
     files: Nodes<'i>,
 }
 
-/// Compares. The inventories must have been made with digests; of files without, sizes are
-/// compared.
+/// Compares two images. The inventories should have digests; files without are compared by size.
 pub fn diff(before: (&Summary, &Inventory), after: (&Summary, &Inventory)) -> Diff {
     let (old, new) = (Sorted::of(before.1), Sorted::of(after.1));
     let inventories = (before.1, after.1);
@@ -155,14 +153,14 @@ pub fn diff(before: (&Summary, &Inventory), after: (&Summary, &Inventory)) -> Di
 }
 
 impl Diff {
-    /// Whether the images unpack to the same (times aside).
+    /// Returns whether the images unpack to the same names and contents, ignoring times.
     pub fn is_empty(&self) -> bool {
         [&self.kernel_modules, &self.units, &self.files]
             .iter()
             .all(|it| it.added.is_empty() && it.gone.is_empty() && it.changed.is_empty())
     }
 
-    /// Whether the images are of one kernel.
+    /// Returns whether both images are for the same kernel.
     pub fn same_kernel(&self) -> bool {
         self.before.kvers == self.after.kvers
     }
@@ -183,7 +181,7 @@ impl<'i> Sorted<'i> {
             let (into, key) = match module {
                 Some(module) if kver.is_some() => {
                     let name = module.as_bytes().to_vec();
-                    // Two modules of one name are told apart by their paths.
+                    // Two modules with the same name are distinguished by their paths.
                     let taken = sorted.modules.contains_key(&name);
                     let key = if taken { stem.clone() } else { name };
                     (&mut sorted.modules, key)
@@ -198,7 +196,7 @@ impl<'i> Sorted<'i> {
     }
 }
 
-/// The path with a stand-in for each component that is the kver.
+/// Replaces each component that is the kver by the placeholder.
 fn without(path: &[u8], kver: Option<&[u8]>) -> Vec<u8> {
     let Some(kver) = kver else {
         return path.to_vec();
@@ -270,7 +268,7 @@ fn changes(inventories: (&Inventory, &Inventory), old: &Nodes, new: &Nodes) -> C
     changes
 }
 
-/// What differs between two names that stand for each other.
+/// Returns the differences between two nodes of the same name.
 fn changed(
     inventories: (&Inventory, &Inventory),
     before: &Named,

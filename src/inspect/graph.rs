@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lists the files that a boot comes to, and the way to one of them.
+//! Lists the files that a boot uses, and the path to one of them.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use super::json::Name;
 use super::name::Shown;
 use crate::boot::{Graph, Step};
 
-/// One file that a boot comes to, for programs.
+/// One file that a boot uses, for programs.
 #[derive(Debug, Serialize)]
 pub struct GraphEntry {
     /// Its path, without a leading `/`.
@@ -18,18 +18,18 @@ pub struct GraphEntry {
     /// The file that leads to it; absent for a file that the kernel uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Name>,
-    /// How that file leads to it, in words.
+    /// The reason, in words.
     pub why: String,
-    /// Whether the root is known not to be reached without it.
+    /// Whether it is known to be required to reach the root.
     pub needed: bool,
 }
 
-/// Returns all files that a boot comes to; each comes after the one that leads to it.
+/// Returns all files that a boot uses; each follows the one that leads to it.
 pub fn graph(graph: &Graph) -> Vec<GraphEntry> {
     graph.steps().iter().map(|it| entry(graph, it)).collect()
 }
 
-/// Returns the files from PID 1 to the one at `path`, which has no link in it; empty where a boot does not come to it.
+/// Returns the files from PID 1 to the one at `path`, which contains no link; empty if a boot does not use it.
 pub fn way(graph: &Graph, path: &[u8]) -> Vec<GraphEntry> {
     let way = graph.way_to(path).into_iter();
     way.map(|it| entry(graph, it)).collect()
@@ -51,7 +51,7 @@ fn from<'a>(graph: &Graph<'a>, step: &Step) -> Option<&'a [u8]> {
         .map(|it| it.path)
 }
 
-/// Writes a line for every file that a boot comes to: whether it is needed, its path, and the reason.
+/// Writes a line for every file that a boot uses: whether it is needed, its path, and the reason.
 ///
 /// # Errors
 /// Those of `out`.

@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 
-/// A path in an image. Where it is not UTF-8, `path` has stand-ins (U+FFFD) and `path_hex` has the
-/// bytes.
+/// A path in an image. If it is not UTF-8, `path` contains replacement characters (U+FFFD) and `path_hex` the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Name {
     /// The path.
@@ -15,7 +14,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// The name of these bytes.
+    /// Returns the name of these bytes.
     pub fn new(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(path) => Self {

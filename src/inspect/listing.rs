@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every name of an image as `ls -l` writes it, and its kernel modules.
+//! Lists the names of an image as `ls -l` does, and its kernel modules.
 //!
-//! It shows what the image unpacks to: the last copy of a path, sizes of hard links at every name.
+//! Lists the unpacked files: the last copy of a path, and the size of a hard link at every name.
 
 use std::io::{self, Write};
 
@@ -13,37 +13,37 @@ use super::text;
 use crate::initramfs::{Inventory, Kind, Node};
 use crate::kernel::modules::ModuleName;
 
-/// One name, for programs.
+/// A name in the JSON listing.
 #[derive(Debug, Serialize)]
 pub struct FileEntry {
-    /// Its path, without a leading `/`; empty for the root itself.
+    /// The path without a leading `/`; empty for the root itself.
     #[serde(flatten)]
     pub name: Name,
     /// `file`, `directory`, `symlink`, `char-device`, `block-device`, `fifo`, `socket`.
     pub kind: &'static str,
     /// The permission bits, in octal: `0755`.
     pub mode: String,
-    /// Owner.
+    /// The owner.
     pub uid: u32,
-    /// Group.
+    /// The group.
     pub gid: u32,
-    /// Number of links, as the archive says.
+    /// The number of links in the archive's header.
     pub nlink: u32,
-    /// Bytes; for links those of the target.
+    /// Bytes; for links, those of the target.
     pub size: u64,
     /// Seconds since 1970.
     pub mtime: u32,
-    /// Where a symbolic link points.
+    /// The target of a symbolic link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Name>,
-    /// Major and minor number of a device node.
+    /// The major and minor number of a device node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<[u32; 2]>,
-    /// Number of the segment that it came from, from 0.
+    /// The number of its segment, from 0.
     pub segment: u32,
 }
 
-/// One kernel module, for programs.
+/// A kernel module in the JSON listing.
 #[derive(Debug, Serialize)]
 pub struct ModuleEntry {
     /// The module's name, as `lsmod` shows it.
@@ -51,11 +51,11 @@ pub struct ModuleEntry {
     /// Its path.
     #[serde(flatten)]
     pub name: Name,
-    /// Bytes of the file in the image.
+    /// Bytes of the file in the image, which can be compressed.
     pub size: u64,
 }
 
-/// Bytes of the node: of a file its content, of a link its target.
+/// Returns the bytes of a node: the content of a file, or the target of a link.
 pub(super) fn size(inventory: &Inventory, node: &Node) -> u64 {
     match inventory.content(node) {
         Some(content) => content.size.into(),
@@ -67,7 +67,7 @@ fn is_device(node: &Node) -> bool {
     matches!(node.kind, Kind::CharDevice | Kind::BlockDevice)
 }
 
-/// What a node is, as a word.
+/// Returns the word for a type of node.
 pub(super) fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "file",
@@ -81,7 +81,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
     }
 }
 
-/// Every name, for programs, sorted by its bytes.
+/// Returns every name for JSON, sorted by its bytes.
 pub fn files(inventory: &Inventory) -> Vec<FileEntry> {
     let entry = |(path, node): (&[u8], &Node)| FileEntry {
         name: Name::new(path),
@@ -99,7 +99,7 @@ pub fn files(inventory: &Inventory) -> Vec<FileEntry> {
     inventory.nodes().map(entry).collect()
 }
 
-/// Every kernel module, for programs, sorted by path.
+/// Returns every kernel module for JSON, sorted by path.
 pub fn modules(inventory: &Inventory) -> Vec<ModuleEntry> {
     let paths = inventory.kernel_modules().into_iter();
     paths
@@ -113,7 +113,7 @@ pub fn modules(inventory: &Inventory) -> Vec<ModuleEntry> {
         .collect()
 }
 
-/// Writes a line for every name: mode, links, owner, group, size or device, time (UTC), path.
+/// Writes a line per name: mode, links, owner, group, size or device, time (UTC), path.
 ///
 /// # Errors
 /// Those of `out`.
@@ -155,7 +155,7 @@ fn write_line(
     writeln!(out)
 }
 
-/// Writes a line for every kernel module: size in bytes, name, path.
+/// Writes a line per kernel module: size in bytes, name, path.
 ///
 /// # Errors
 /// Those of `out`.

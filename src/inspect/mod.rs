@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What people and programs want to read of an image: a summary, a listing, a difference.
+//! Output about an image for people and programs: a summary, a listing, a difference.
 //!
-//! It must not read files or print. Its invariant: a name from an image is written through
-//! [`Shown`] or [`json::Name`] only, so that none of it reaches a terminal as a control character.
+//! Must not read files or print. Invariant: a name from an image is written through [`Shown`] or [`json::Name`] only,
+//! so that no control character of it reaches a terminal.
 //!
-//! The map: `summary.rs` (segments, kernel, dracut, what takes the space, told by `space.rs`),
-//! `listing.rs` (names as `ls -l` writes them, kernel modules), `origins.rs` (where files come
-//! from), `graph.rs` (the files that a boot comes to), `diff.rs` (two images; written by
-//! `changes.rs`), `json.rs` (names in JSON), `name.rs` and `text.rs` (names, sizes, dates and
-//! columns for people).
+//! `summary.rs` (segments, kernel, dracut), `space.rs` (which files are large), `listing.rs` (names as in `ls -l`,
+//! kernel modules), `origins.rs` (origins of files), `graph.rs` (the files that a boot uses), `diff.rs` (compares two
+//! images), `changes.rs` (formats the difference), `json.rs` (names in JSON), `name.rs` and `text.rs` (names, sizes,
+//! dates and columns for people).
 
 mod changes;
 mod diff;

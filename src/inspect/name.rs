@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A name from an image, fit for a terminal.
+//! Formats a name from an image for a terminal.
 //!
-//! Its invariant: what it writes is printable UTF-8 on one line, and an ordinary name is written as
-//! it is.
+//! Invariant: the output is printable UTF-8 on one line, and an ordinary name is unchanged.
 
 use std::fmt::{self, Write};
 
-/// Shows a name. One that is printable UTF-8 is written as it is, backslashes too (units have
-/// `\x2d` in their names). Any other is written as a shell would take it: `$'esc\x1b[31m'`; one
-/// without bytes is `''`.
+/// Formats a name. Printable UTF-8 is unchanged, including backslashes (units have `\x2d` in their names). Other names
+/// are quoted for a shell: `$'esc\x1b[31m'`; an empty name is `''`.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a>(pub &'a [u8]);
 
@@ -45,8 +43,8 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// Whether a terminal shows the character and does nothing else: no control character, no mark
-/// that turns the direction of writing, nothing invisible.
+/// Returns whether the character is visible and has no other effect on a terminal: no control character, no mark that
+/// changes the writing direction.
 pub(super) fn is_printable(char: char) -> bool {
     matches!(char, '\\' | '\'' | '"') || char.escape_debug().len() == 1
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lists where the files of an image come from.
+//! Lists the origins of the files in an image.
 
 use std::io::{self, Write};
 
@@ -9,8 +9,7 @@ use super::json::Name;
 use super::name::Shown;
 use crate::initramfs::{Comparison, Facts, Inventory, Kind, Node, Origin};
 
-/// Files that dracut, and programs that it runs, write anew in every image. A path that ends in `/` or `.` stands for
-/// all that begin so.
+/// Files that dracut, or a program that it runs, writes for every image. A path with a final `/` or `.` is a prefix.
 const GENERATED: [&str; 20] = [
     "early_cpio",
     "etc/cmdline.d/",
@@ -34,19 +33,19 @@ const GENERATED: [&str; 20] = [
     "usr/lib/os-release",
 ];
 
-/// Where a file comes from.
+/// The origin of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provenance {
-    /// A copy of the tree's file of that path.
+    /// A copy of the file with the same path in the tree.
     Tree,
     /// A copy of a file of a dracut module.
     Dracut,
-    /// Not equal to the file that it should be a copy of.
+    /// Different from the file that it should be a copy of.
     Differs,
     /// Written by dracut or by a program that dracut runs.
     Generated,
-    /// In neither the tree nor dracut's modules.
+    /// Neither in the tree nor in dracut's modules.
     Addition,
     /// Its counterpart in the tree cannot be read.
     Unread,
@@ -65,18 +64,18 @@ impl Provenance {
     }
 }
 
-/// One file, for programs.
+/// A file in the JSON listing.
 #[derive(Debug, Serialize)]
 pub struct OriginEntry {
-    /// Its path, without a leading `/`.
+    /// The path without a leading `/`.
     #[serde(flatten)]
     pub name: Name,
-    /// Where it comes from.
+    /// The origin.
     pub origin: Provenance,
-    /// The file that it was compared with, relative to the root, if that has another path.
+    /// The file that it was compared with, relative to the root, if its path differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Name>,
-    /// The difference, or why its counterpart cannot be read.
+    /// The difference, or the reason why the counterpart cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -140,12 +139,12 @@ fn is_generated(path: &[u8]) -> bool {
     }
     GENERATED.iter().any(|known| {
         let rest = path.strip_prefix(known.as_bytes());
-        // `etc/passwd-` is the copy that shadow's programs leave.
+        // `etc/passwd-` is a backup that shadow's programs write.
         rest.is_some_and(|rest| rest.is_empty() || rest == b"-" || known.ends_with(['/', '-']))
     })
 }
 
-/// Writes a line for every regular file: its origin, its path, and its source where that has another path.
+/// Writes a line per regular file: its origin, its path, and its source if that has another path.
 ///
 /// # Errors
 /// Those of `out`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What takes the space in an image: kinds of files, directories, files.
+//! Sums up the space in an image: by kind of file, by directory, by file.
 //!
-//! Its invariant: the content of a file with several names counts once, under the first of them.
+//! Invariant: the content of a file with several names counts once, under the first name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::json::Name;
 use crate::initramfs::{Content, Inventory, Kind};
 
-/// How many directories and files are named.
+/// Number of directories and files that are listed.
 const NAMED: usize = 10;
 
 /// A kind of files.
@@ -18,42 +18,42 @@ const NAMED: usize = 10;
 pub struct Share {
     /// `kernel modules`, `firmware`, `libraries`, …
     pub kind: &'static str,
-    /// How many files.
+    /// The number of files.
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
 }
 
-/// A directory or file, and its bytes.
+/// A directory or file with its size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sized {
     /// The path.
     #[serde(flatten)]
     pub name: Name,
-    /// The path as it is in the image.
+    /// The path with its original bytes.
     #[serde(skip)]
     pub raw: Vec<u8>,
-    /// Bytes; of a directory, of all files below it.
+    /// Bytes; for a directory, those of all files below it.
     pub bytes: u64,
 }
 
-/// What takes the space.
+/// The space in an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Space {
     /// Bytes of all files.
     pub bytes: u64,
-    /// Number of files, further names not counted.
+    /// The number of files; hard links count once.
     pub files: usize,
-    /// By kind, the largest first.
+    /// The kinds of files, the largest first.
     pub kinds: Vec<Share>,
-    /// The largest directories, without those that are little more than one that is in them.
+    /// The largest directories, except those that consist mostly of one subdirectory.
     pub directories: Vec<Sized>,
     /// The largest files.
     pub largest: Vec<Sized>,
 }
 
 impl Space {
-    /// Adds up.
+    /// Sums up the files of an image.
     pub fn of(inventory: &Inventory) -> Self {
         let modules: BTreeSet<_> = inventory.kernel_modules().into_iter().collect();
         let inner: BTreeSet<_> = inventory
@@ -99,19 +99,19 @@ impl Space {
         space
             .kinds
             .sort_by_key(|share| std::cmp::Reverse(share.bytes));
-        space.directories = telling(&directories, space.bytes);
+        space.directories = largest_directories(&directories, space.bytes);
         space.largest = named(largest, 0);
         space
     }
 }
 
-/// The directories above a path, without the root.
+/// Returns the directories above a path, without the root.
 fn above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
     slashes.map(|(at, _)| &path[..at])
 }
 
-/// What a file is, by its name and its first bytes.
+/// Returns the kind of a file, by its path and its first bytes.
 fn kind(path: &[u8], content: &Content) -> &'static str {
     let below = |places: &[&[u8]]| places.iter().any(|place| path.starts_with(place));
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
@@ -132,9 +132,9 @@ fn kind(path: &[u8], content: &Content) -> &'static str {
     }
 }
 
-/// The largest directories. One of which nine tenths are in one directory below it says nothing
-/// that this one does not say, and is left out; so is what is below a hundredth of the whole.
-fn telling(directories: &BTreeMap<&[u8], u64>, whole: u64) -> Vec<Sized> {
+/// Returns the largest directories. A directory is left out if nine tenths of it are in one subdirectory, or if it is
+/// smaller than a hundredth of the image.
+fn largest_directories(directories: &BTreeMap<&[u8], u64>, whole: u64) -> Vec<Sized> {
     let mut largest_below: BTreeMap<&[u8], u64> = BTreeMap::new();
     for (&path, &bytes) in directories {
         if let Some(parent) = above(path).last() {
@@ -150,7 +150,7 @@ fn telling(directories: &BTreeMap<&[u8], u64>, whole: u64) -> Vec<Sized> {
     named(sizes.filter(says_more).collect(), whole / 100)
 }
 
-/// The first few by size, those below `least` and empty ones left out.
+/// Returns the largest items of at least `least` bytes.
 fn named(mut sizes: Vec<(&[u8], u64)>, least: u64) -> Vec<Sized> {
     sizes.retain(|&(_, bytes)| bytes >= least.max(1));
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));

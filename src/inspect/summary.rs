@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An image on one page: segments, kernel, dracut, what takes the space, what is odd.
+//! A summary of an image: segments, kernel, dracut, space, oddities.
 
 use std::io::{self, Write};
 
@@ -11,70 +11,70 @@ use super::space::{Sized, Space};
 use super::text;
 use crate::initramfs::{Inventory, NameProblem, Segment, SegmentKind};
 
-/// How many oddities are shown to people; programs get all of them.
+/// Number of oddities that are shown to people; JSON has all of them.
 const ODDITIES: usize = 5;
 
 /// One segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SegmentEntry {
-    /// Where it starts in the file.
+    /// The offset in the file.
     pub offset: u64,
     /// Bytes in the file.
     pub bytes: u64,
     /// `none`, `zstd`, `gzip`, …
     pub compression: &'static str,
-    /// Bytes that it unpacks to.
+    /// Bytes after decompression.
     pub unpacked: u64,
-    /// Entries in it, trailers not counted.
+    /// The number of entries without trailers.
     pub entries: u64,
-    /// Archives in it.
+    /// The number of archives.
     pub archives: u32,
     /// `early` (microcode, ACPI tables), `random-tail` (rpm-ostree's), `main`.
     pub kind: &'static str,
 }
 
-/// What dracut wrote into the image about itself.
+/// dracut's notes in the image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Dracut {
     /// Its version.
     pub version: Option<String>,
-    /// Its modules, in its order.
+    /// Its modules, in their order.
     pub modules: Vec<String>,
-    /// Its arguments, quoted as it quotes them.
+    /// Its arguments, quoted by dracut.
     pub arguments: Option<String>,
 }
 
-/// The page.
+/// The summary.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// Bytes of the file.
     pub bytes: u64,
-    /// In the order of the file.
+    /// The segments, in the order of the file.
     pub segments: Vec<SegmentEntry>,
     /// The kernels that it has modules for.
     pub kvers: Vec<String>,
-    /// `null` where there are no notes of dracut's.
+    /// dracut's notes; `null` if there are none.
     pub dracut: Option<Dracut>,
-    /// Names that it unpacks to, directories and links included.
+    /// The number of unpacked names, including directories and links.
     pub names: usize,
-    /// What takes the space.
+    /// The space by kind, directory and file.
     pub space: Space,
-    /// File system images inside, whose content is not seen.
+    /// File system images inside, which are not read.
     pub inner_images: Vec<Name>,
-    /// What the kernel, or another program, may take differently than it was meant.
+    /// Names with unexpected effects.
     pub oddities: Vec<Oddity>,
 }
 
-/// A name that the kernel makes nothing of, or that is unusual.
+/// A name that the kernel ignores, or that is unusual.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Oddity {
     /// The path.
     #[serde(flatten)]
     pub name: Name,
-    /// The path as it is in the image.
+    /// The path with its original bytes.
     #[serde(skip)]
     raw: Vec<u8>,
-    /// What about it.
+    /// The problem.
     pub what: String,
 }
 
@@ -97,7 +97,7 @@ impl From<&Segment> for SegmentEntry {
 }
 
 impl Dracut {
-    /// Its notes, if there are any.
+    /// Returns dracut's notes, if there are any.
     pub fn of(inventory: &Inventory) -> Option<Self> {
         let version = inventory.dracut_version();
         let modules = inventory.dracut_modules();
@@ -114,7 +114,7 @@ impl Dracut {
 }
 
 impl Summary {
-    /// Of the file of `bytes` bytes.
+    /// Returns the summary of a file of `bytes` bytes.
     pub fn new(bytes: u64, segments: &[Segment], inventory: &Inventory) -> Self {
         let inner = inventory.inner_images();
         let kvers = inventory.kernel_versions();
@@ -147,13 +147,13 @@ fn oddities(inventory: &Inventory) -> Vec<Oddity> {
     let problems = inventory.name_problems().iter();
     let names = problems.filter_map(|(path, problem)| match problem {
         NameProblem::Absolute | NameProblem::Traversal => Some(oddity(path, problem.to_string())),
-        // These are dropped, and said above.
+        // These are dropped, so they are listed above.
         NameProblem::Empty | NameProblem::TooLong => None,
     });
     dropped.chain(names).collect()
 }
 
-/// Writes the table of the segments; nothing where there are none.
+/// Writes the table of the segments, if there are any.
 ///
 /// # Errors
 /// Those of `out`.
@@ -184,7 +184,7 @@ pub fn write_segments(segments: &[SegmentEntry], out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-/// Writes the page for people.
+/// Writes the summary for people.
 ///
 /// # Errors
 /// Those of `out`.
@@ -209,11 +209,11 @@ pub fn write_summary(name: &str, summary: &Summary, out: &mut dyn Write) -> io::
     let modules = format!("{}, {}", text::count(count, "module"), text::size(bytes));
     labelled("", [modules.as_str()], out)?;
     match &summary.dracut {
-        None => labelled("dracut", ["left no notes in this image"], out)?,
+        None => labelled("dracut", ["no notes in this image"], out)?,
         Some(dracut) => write_dracut(dracut, out)?,
     }
     for image in &summary.inner_images {
-        let text = format!("{} (its files are not seen)", shown(&image.path));
+        let text = format!("{} (its files are not read)", shown(&image.path));
         labelled("image inside", [text.as_str()], out)?;
     }
     write_space(space, out)?;
@@ -242,7 +242,7 @@ fn shown(text: impl AsRef<str>) -> String {
     Shown(text.as_ref().as_bytes()).to_string()
 }
 
-/// A label and the lines that belong to it; nothing without lines.
+/// Writes a label and its lines; nothing without lines.
 fn labelled<'a>(
     label: &str,
     lines: impl IntoIterator<Item = &'a str>,
@@ -260,7 +260,7 @@ fn write_space(space: &Space, out: &mut dyn Write) -> io::Result<()> {
     if space.kinds.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nWhat takes the space, unpacked:")?;
+    writeln!(out, "\nSpace, unpacked:")?;
     for share in &space.kinds {
         writeln!(
             out,
@@ -290,13 +290,13 @@ fn write_oddities(oddities: &[Oddity], out: &mut dyn Write) -> io::Result<()> {
     if oddities.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nWhat is odd:")?;
+    writeln!(out, "\nOddities:")?;
     for oddity in oddities.iter().take(ODDITIES) {
         writeln!(out, "  {}: {}", Shown(&oddity.raw), oddity.what)?;
     }
     match oddities.len().saturating_sub(ODDITIES) {
         0 => Ok(()),
-        more => writeln!(out, "  and {more} more; --format json has them all"),
+        more => writeln!(out, "  and {more} more; --format json lists all"),
     }
 }
 
@@ -348,7 +348,7 @@ mod tests {
             "its arguments   --force --add 'ostree'\n",
             "kernel modules                1 file\n",
             "usr/lib/modules/6.1/\n",
-            "$'lost/\\x1b': dropped by the kernel: its directory was never created\n",
+            "$'lost/\\x1b': dropped by the kernel: its directory does not exist\n",
         ] {
             assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the tests of this room share.
+//! Helpers of the tests in this room.
 
 use crate::initramfs::{Inventory, Keep, Limits, Segment, read};
 

@@ -3,7 +3,7 @@
 
 use crate::initramfs::Kind;
 
-/// Bytes, rounded: `512 B`, `12.0 KiB`, `28.5 MiB`.
+/// Formats bytes, rounded: `512 B`, `12.0 KiB`, `28.5 MiB`.
 pub(super) fn size(bytes: u64) -> String {
     let mut unit = "B";
     let mut value = bytes as f64;
@@ -20,7 +20,7 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// How much more or less: `+1.5 KiB`, `-3 B`, `=`.
+/// Formats a difference: `+1.5 KiB`, `-3 B`, `=`.
 pub(super) fn growth(before: u64, after: u64) -> String {
     match before.cmp(&after) {
         std::cmp::Ordering::Less => format!("+{}", size(after - before)),
@@ -29,13 +29,13 @@ pub(super) fn growth(before: u64, after: u64) -> String {
     }
 }
 
-/// `part` of `whole` in percent, as `12 %`.
+/// Formats `part` of `whole` in percent: `12 %`.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     let share = part as f64 * 100.0 / whole.max(1) as f64;
     format!("{share:.0} %")
 }
 
-/// `1 file`, `2 files`.
+/// Formats a count with its noun: `1 file`, `2 files`.
 pub(super) fn count(number: usize, one: &str) -> String {
     match (number, one.strip_suffix("entry")) {
         (1, _) => format!("1 {one}"),
@@ -44,7 +44,7 @@ pub(super) fn count(number: usize, one: &str) -> String {
     }
 }
 
-/// Type and permissions as `ls -l` writes them.
+/// Formats type and permissions as `ls -l` does.
 pub(super) fn mode(kind: Kind, mode: u32) -> String {
     let mut text = String::with_capacity(10);
     text.push(match kind {
@@ -57,7 +57,7 @@ pub(super) fn mode(kind: Kind, mode: u32) -> String {
         Kind::Socket => 's',
         Kind::Unknown => '?',
     });
-    // Shift of the three bits, the bit that stands in the place of `x`, its letter.
+    // The shift of the three bits, the special bit that replaces `x`, and its letter.
     for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
         let bits = mode >> shift;
         text.push(if bits & 4 == 0 { '-' } else { 'r' });
@@ -72,11 +72,11 @@ pub(super) fn mode(kind: Kind, mode: u32) -> String {
     text
 }
 
-/// Date and time in UTC: `2023-11-14 22:13`.
+/// Formats date and time in UTC: `2023-11-14 22:13`.
 pub(super) fn date(seconds: u32) -> String {
     let minutes = seconds / 60;
     let (minute, hour) = (minutes % 60, minutes / 60 % 24);
-    // Years from March on, in cycles of 400; days since 0000-03-01.
+    // Years start in March, in cycles of 400 years; days since 0000-03-01.
     let days = seconds / 86_400 + 719_468;
     let (cycle, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -92,10 +92,10 @@ pub(super) fn date(seconds: u32) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
-/// Columns of the text beside the labels, up to column 80.
+/// Width of the text after the labels, up to column 80.
 const WIDTH: usize = 64;
 
-/// Breaks words into lines of at most [`WIDTH`] characters; a longer word has a line of its own.
+/// Wraps words into lines of at most [`WIDTH`] characters; a longer word has its own line.
 pub(super) fn wrap<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {

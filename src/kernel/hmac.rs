@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `.vmlinuz.hmac`, by which a system in FIPS mode checks its kernel early in the boot.
+//! `.vmlinuz.hmac`, with which a system in FIPS mode verifies its kernel early in the boot.
 //!
-//! ostree puts the kernel and this file into one directory, as `vmlinuz-KVER` and
-//! `.vmlinuz-KVER.hmac` (`ostree-sysroot-deploy.c`). There dracut's `fips.sh` runs `sha512hmac -c`,
-//! which takes the name in the file as it is (libkcapi's `kcapi-hasher.c`): two characters after
-//! the digest, and for a file of the directory.
+//! ostree installs the kernel and this file into one directory, as `vmlinuz-KVER` and `.vmlinuz-KVER.hmac`
+//! (`ostree-sysroot-deploy.c`). There dracut's `fips.sh` runs `sha512hmac -c`, which uses the name in the file
+//! literally (libkcapi's `kcapi-hasher.c`): after the digest it skips two characters, and the rest is a path relative
+//! to that directory.
 
 use std::io::{self, Read, Seek};
 
@@ -13,41 +13,40 @@ use sha2::Sha512;
 
 use super::kver::Kver;
 
-/// The largest `.vmlinuz.hmac` that is read (bytes): a line.
+/// Upper bound of `.vmlinuz.hmac` (bytes); it is one line.
 pub const HMAC_MAX: u64 = 4096;
 
 /// The key of libkcapi's and hmaccalc's `sha512hmac`.
 const KEY: &[u8] = b"FIPS-FTW-RHEL2009";
 
-/// Bytes that are read at a time.
+/// Bytes per read.
 const STEP: usize = 64 << 10;
 
-/// The digest, and what follows it: two separators and a name. Either may be empty.
+/// Splits a line into the digest and the rest: two separators and a name. Either can be empty.
 pub fn parts(line: &str) -> (&str, &str) {
     let line = line.trim_ascii_end();
     let is_blank = |it: char| it.is_ascii_whitespace();
     line.split_at(line.find(is_blank).unwrap_or(line.len()))
 }
 
-/// The name of the kernel, where ostree puts it.
+/// Returns the kernel's file name in ostree's directory.
 pub fn name(kver: &Kver) -> String {
     format!("vmlinuz-{kver}")
 }
 
-/// Whether what follows the digest names the kernel, where ostree puts it.
+/// Returns whether the text after the digest is the kernel's file name in ostree's directory.
 pub fn is_named(rest: &str, kver: &Kver) -> bool {
     let found = rest.strip_prefix("  ").or(rest.strip_prefix(" *"));
     found == Some(&name(kver))
 }
 
-/// Returns the line that `sha512hmac` writes for the kernel, where ostree puts it.
+/// Returns the line of `sha512hmac` for the kernel in ostree's directory.
 pub fn line(digest: &str, kver: &Kver) -> String {
     format!("{digest}  {}\n", name(kver))
 }
 
-/// The line with the right name, where it names the kernel by a path or as it is called in its own
-/// directory; `None` where there is nothing to change, or the file is not the one line that
-/// `sha512hmac` writes.
+/// Returns the line with the right file name, if it has a path of the kernel or its name in its own directory. `None`
+/// if the name is right, or the file does not consist of one line of `sha512hmac`.
 pub fn renamed(text: &str, kver: &Kver) -> Option<String> {
     let (digest, rest) = parts(text);
     let path = rest.trim_start_matches([' ', '*']);

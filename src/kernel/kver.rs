@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's release string, `uname -r`, the name of its directory in `/usr/lib/modules`.
+//! The kernel's release string: the output of `uname -r`, and the name of its directory in `/usr/lib/modules`.
 //!
-//! It is found, in an RPM header or in a directory, and never computed from version, release and
-//! architecture: `6.12.117+deb12-cloud-amd64` and `6.9.4-200.fc40.x86_64+rt` cannot be.
+//! It is read from an RPM header or a directory, never computed from version, release and architecture, which is
+//! impossible for `6.12.117+deb12-cloud-amd64` and `6.9.4-200.fc40.x86_64+rt`.
 
 use std::fmt;
 
-/// A release string that is safe as one path component.
+/// A release string that is safe as one component of a path.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(try_from = "String")]
 pub struct Kver(String);
 
-/// The longest release string that the kernel can have (bytes): `__NEW_UTS_LEN`.
+/// The kernel's own limit of a release string (bytes): `__NEW_UTS_LEN`.
 const MAX: usize = 64;
 
-/// Why a string is no kver.
+/// A string is not a kernel release.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{0:?} is not a kernel release string (expected 1 to {MAX} printable characters, no '/', no space)"
@@ -24,11 +24,11 @@ const MAX: usize = 64;
 pub struct NotAKver(String);
 
 impl Kver {
-    /// Takes a release string from outside.
+    /// Checks a release string.
     ///
     /// # Errors
-    /// When it is empty, longer than 64 bytes, starts with a dash or a dot, or holds a slash, a
-    /// space or a character that does not print.
+    /// When it is empty, longer than 64 bytes, starts with a dash or a dot, or contains a slash, a space or an
+    /// unprintable character.
     pub fn new(text: &str) -> Result<Self, NotAKver> {
         let printable = text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
         let safe = !text.starts_with(['-', '.']);
@@ -38,12 +38,12 @@ impl Kver {
         Ok(Self(text.to_owned()))
     }
 
-    /// The string.
+    /// Returns the string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its directory, relative to the root.
+    /// Returns the kernel's directory, relative to the root.
     pub fn dir(&self) -> String {
         format!("{}/{}", super::MODULES, self.0)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a kernel is, as values: its release string, its image, its modules.
+//! A kernel as values: its release string, its image, its modules.
 
 pub mod hmac;
 pub mod kver;
@@ -9,5 +9,5 @@ pub mod packing;
 pub(crate) mod testing;
 pub mod vmlinuz;
 
-/// Where kernels and their modules live, relative to the root.
+/// The directory of kernels and their modules, relative to the root.
 pub const MODULES: &str = "usr/lib/modules";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the files beside the modules say: `modules.dep`, `.builtin`, `.order`, `.softdep`,
-//! `.alias`, and what a module says about itself.
+//! Parses the files next to the modules (`modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`) and the modinfo of
+//! a module.
 //!
-//! Bytes in, values out. Names and paths are bytes: nothing here opens a file, and no input, a
-//! hostile one either, makes it panic or costs more than its own length.
+//! Names and paths are bytes. Nothing here opens a file. Hostile input causes no panic, and needs time and memory in
+//! proportion to its length only.
 
 mod alias;
 mod conf;
@@ -26,13 +26,13 @@ pub use index::{IndexError, aliased};
 pub use modinfo::{Modinfo, ModinfoError};
 pub use packed::{MAX_UNPACKED, unpack, without_signature};
 
-/// The longest line that is taken, in bytes; depmod's longest are a few thousand.
+/// Upper bound of a line (bytes); depmod's longest lines have a few thousand.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// How a module's file name ends, with and without compression.
+/// The suffixes of a module's file, with and without compression.
 const SUFFIXES: [&[u8]; 4] = [b".ko", b".ko.xz", b".ko.zst", b".ko.gz"];
 
-/// A module's name as the kernel writes it: `-` is `_`, no directory, no suffix.
+/// A module's name in the kernel's form: `_` instead of `-`, without directory and suffix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
 pub struct ModuleName(Vec<u8>);
@@ -49,7 +49,7 @@ impl From<String> for ModuleName {
     }
 }
 
-/// A line that is not what its file holds.
+/// A malformed line.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{file}, line {line}: found \"{}\", expected {expected}", .found.escape_ascii())]
 pub struct ParseError {
@@ -57,59 +57,58 @@ pub struct ParseError {
     pub file: &'static str,
     /// The number of the line, from 1.
     pub line: usize,
-    /// What the line should be.
+    /// The expected form.
     pub expected: &'static str,
-    /// The line, cut at 80 bytes.
+    /// The line, truncated to 80 bytes.
     pub found: Vec<u8>,
 }
 
-/// `modules.dep`: each module of the tree and what must be loaded before it.
+/// `modules.dep`: the dependencies of each module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModulesDep {
     needs: HashMap<Vec<u8>, Needs>,
     paths: HashMap<ModuleName, Vec<u8>>,
 }
 
-/// The paths that a module needs, all levels of them, as its line in `modules.dep` has them.
+/// The paths of a module's direct and indirect dependencies, as in `modules.dep`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs(Vec<u8>);
 
 impl Needs {
-    /// The paths.
+    /// Returns the paths.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         words(&self.0)
     }
 }
 
-/// `modules.builtin` or `modules.order`: paths of modules, in the order of the file.
+/// `modules.builtin` or `modules.order`: paths of modules in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModuleList {
     paths: Vec<Vec<u8>>,
     names: HashSet<ModuleName>,
 }
 
-/// Modules that another one would like to have around it. A target may be an alias, and may
-/// exist nowhere.
+/// The soft dependencies of a module. A target can be an alias, and need not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Softdep {
-    /// Wanted before it.
+    /// To be loaded before it.
     pub pre: Vec<ModuleName>,
-    /// Wanted after it.
+    /// To be loaded after it.
     pub post: Vec<ModuleName>,
 }
 
-/// `modules.softdep`, collected by module.
+/// `modules.softdep`, by module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Softdeps(BTreeMap<ModuleName, Softdep>);
 
 impl ModuleName {
-    /// The name, from how a user or a softdep writes it; `None` if it is empty.
+    /// Returns the name in the kernel's form; `None` if it is empty.
     pub fn new(name: &[u8]) -> Option<Self> {
         let kernel = |&byte: &u8| if byte == b'-' { b'_' } else { byte };
         (!name.is_empty()).then(|| Self(name.iter().map(kernel).collect()))
     }
 
-    /// The name of the module in the file `path`; `None` if its suffix is not that of a module.
+    /// Returns the name of the module in the file `path`; `None` if the suffix is not a module's.
     pub fn of_path(path: &[u8]) -> Option<Self> {
         let file = path.rsplit(|&byte| byte == b'/').next()?;
         SUFFIXES
@@ -118,7 +117,7 @@ impl ModuleName {
             .and_then(Self::new)
     }
 
-    /// Whether the file `path` has a name.
+    /// Returns whether the file `path` is a module.
     pub fn is_of_path(path: &[u8]) -> bool {
         SUFFIXES.iter().any(|suffix| {
             let stem = path.strip_suffix(*suffix);
@@ -126,7 +125,7 @@ impl ModuleName {
         })
     }
 
-    /// The name.
+    /// Returns the bytes of the name.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -139,10 +138,9 @@ impl fmt::Display for ModuleName {
 }
 
 impl ModulesDep {
-    /// Reads `PATH: PATH…` lines. Paths are relative to the directory of the file.
+    /// Parses `PATH: PATH…` lines. Paths are relative to the directory of the file.
     ///
-    /// Fails on a line without a colon, on a path that is no module's, and on a second line for
-    /// the same path.
+    /// Fails on a line without a colon, on a path that is not a module's, and on a second line for the same path.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut dep = Self::default();
         for line in lines("modules.dep", bytes) {
@@ -153,7 +151,7 @@ impl ModulesDep {
         Ok(dep)
     }
 
-    /// Takes one line, and returns the name of its module; what was expected, where it is none.
+    /// Adds one line and returns the name of its module, or the expected form if the line is malformed.
     fn add(&mut self, line: &[u8]) -> Result<ModuleName, &'static str> {
         let (path, rest) = line
             .iter()
@@ -173,41 +171,41 @@ impl ModulesDep {
         Ok(name)
     }
 
-    /// What the module at `path` needs; `None` without a line.
+    /// Returns the dependencies of the module at `path`; `None` if it has no line.
     pub fn needs(&self, path: &[u8]) -> Option<&Needs> {
         self.needs.get(path)
     }
 
-    /// The path of the module of that name; the first one where there are more.
+    /// Returns the path of the module of that name; of several, the first.
     pub fn path_of(&self, name: &ModuleName) -> Option<&[u8]> {
         self.paths.get(name).map(Vec::as_slice)
     }
 
-    /// Every path and what it needs, in no order.
+    /// Returns every path with its dependencies, unordered.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Needs)> {
         self.needs
             .iter()
             .map(|(path, needs)| (path.as_slice(), needs))
     }
 
-    /// How many modules have a line.
+    /// Returns the number of modules.
     pub fn len(&self) -> usize {
         self.needs.len()
     }
 
-    /// Whether no module has a line.
+    /// Returns whether there are no modules.
     pub fn is_empty(&self) -> bool {
         self.needs.is_empty()
     }
 }
 
 impl ModuleList {
-    /// Reads `modules.builtin`, one path a line. Fails on a path that is no module's.
+    /// Parses `modules.builtin`, one path per line. Fails on a path that is not a module's.
     pub fn parse_builtin(bytes: &[u8]) -> Result<Self, ParseError> {
         Self::parse("modules.builtin", bytes)
     }
 
-    /// Reads `modules.order`, one path a line. Fails on a path that is no module's.
+    /// Parses `modules.order`, one path per line. Fails on a path that is not a module's.
     pub fn parse_order(bytes: &[u8]) -> Result<Self, ParseError> {
         Self::parse("modules.order", bytes)
     }
@@ -224,20 +222,20 @@ impl ModuleList {
         Ok(list)
     }
 
-    /// Whether a module of that name is in the list.
+    /// Returns whether the list contains a module of that name.
     pub fn contains(&self, name: &ModuleName) -> bool {
         self.names.contains(name)
     }
 
-    /// The paths, in the order of the file.
+    /// Returns the paths in the order of the file.
     pub fn paths(&self) -> &[Vec<u8>] {
         &self.paths
     }
 }
 
 impl Softdep {
-    /// Reads `pre: NAME… post: NAME…`, as in `modules.softdep` and in a module. Words before the
-    /// first of the two mean nothing, as in kmod.
+    /// Parses `pre: NAME… post: NAME…`, as in `modules.softdep` and in a module. Words before the first keyword are
+    /// ignored, as in kmod.
     pub fn parse(value: &[u8]) -> Self {
         let mut softdep = Self::default();
         let mut into = None;
@@ -262,8 +260,8 @@ impl Softdep {
 }
 
 impl Softdeps {
-    /// Reads `softdep NAME pre: NAME… post: NAME…` lines; a module may have many. Comments are
-    /// skipped. Fails on any other line.
+    /// Parses `softdep NAME pre: NAME… post: NAME…` lines; a module can have several. Comments are skipped. Fails on
+    /// any other line.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut all = BTreeMap::<_, Softdep>::new();
         for line in lines("modules.softdep", bytes) {
@@ -278,12 +276,12 @@ impl Softdeps {
         Ok(Self(all))
     }
 
-    /// What that module would like to have around it.
+    /// Returns the soft dependencies of that module.
     pub fn get(&self, name: &ModuleName) -> Option<&Softdep> {
         self.0.get(name)
     }
 
-    /// Every module with softdeps, sorted by name.
+    /// Returns every module with soft dependencies, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ModuleName, &Softdep)> {
         self.0.iter()
     }
@@ -331,7 +329,7 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| !word.is_empty())
 }
 
-/// What follows a keyword and the space after it.
+/// Returns the text after a keyword and a space.
 fn keyword<'a>(keyword: &[u8], text: &'a [u8]) -> Option<&'a [u8]> {
     let rest = text.strip_prefix(keyword)?;
     rest.first()?

@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a file is compressed, and whether the kernel's own decoders read it.
+//! Detects the compression of a file, and whether the kernel's own decoders support it.
 //!
-//! The decoders of `lib/xz` and `kernel/module/decompress.c` read less than the programs do: `xz`
-//! writes a CRC64 by default, and the kernel has none.
+//! The decoders in `lib/xz` and `kernel/module/decompress.c` support fewer features than the programs: `xz` writes a
+//! CRC64 by default, which the kernel does not support.
 //!
-//! Bytes in, values out. Only the first bytes of a file are looked at, and no size in them is
-//! believed.
+//! Only the first bytes of a file are read, and sizes in them are not trusted.
 
 use std::fmt;
 
-/// How many bytes of a file [`Packing::of`] reads at most: the header of an xz stream and the
-/// longest header of a block.
+/// Number of bytes that [`Packing::of`] needs at most: the header of an xz stream and the longest header of a block.
 pub const HEAD: usize = 12 + 1024;
 
-/// The compression of a file and those properties of it that the kernel may not support.
+/// The compression of a file, with the properties that a kernel may not support.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Packing {
-    /// None that the kernel knows of.
+    /// No compression that the kernel supports.
     None,
-    /// gzip, and whether the header has fields other than a file name.
+    /// gzip.
     Gzip {
-        /// Whether it has.
+        /// Whether the header has fields other than a file name.
         fields: bool,
     },
     /// xz.
@@ -29,13 +27,12 @@ pub enum Packing {
     Zstd,
 }
 
-/// What the headers of an xz file say.
+/// The properties of an xz file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Xz {
     /// The number of the integrity check.
     pub check: u8,
-    /// The filters of the first block, in the order of the encoder; empty if the file has no
-    /// block, or ends before the filters do.
+    /// The filters of the first block, in the order of the encoder; empty if the file has no block or is truncated.
     pub filters: Vec<Filter>,
 }
 
@@ -44,11 +41,11 @@ pub struct Xz {
 pub struct Filter {
     /// Its number.
     pub id: u64,
-    /// How many bytes of properties it has.
+    /// The size of its properties (bytes).
     pub properties: u64,
 }
 
-/// Branch filters, their names in `xz`, and the options of the kernel's configuration for them.
+/// Branch filters, their names in `xz`, and the kernel's configuration options for them.
 const BRANCHES: [(u64, &str, &str); 8] = [
     (4, "x86", "CONFIG_XZ_DEC_X86"),
     (5, "powerpc", "CONFIG_XZ_DEC_POWERPC"),
@@ -64,11 +61,11 @@ const DELTA: u64 = 3;
 const LZMA2: u64 = 0x21;
 
 impl Packing {
-    /// Reads the start of a file: [`HEAD`] bytes of it, or all.
+    /// Detects the compression from the first [`HEAD`] bytes of a file.
     pub fn of(start: &[u8]) -> Self {
         match start {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            // The kernel passes over the file name (8), and text (1) means nothing.
+            // The kernel skips the file name (8), and the text flag (1) has no effect.
             [0x1f, 0x8b, 8, flags, ..] => Self::Gzip {
                 fields: flags & !0x09 != 0,
             },
@@ -77,7 +74,7 @@ impl Packing {
         }
     }
 
-    /// The name of the compression, as in `CONFIG_MODULE_COMPRESS_*`.
+    /// Returns the name of the compression, as in `CONFIG_MODULE_COMPRESS_*`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::None => "none",
@@ -89,7 +86,7 @@ impl Packing {
 }
 
 impl Xz {
-    /// Reads what follows the magic number: the flags of the stream and the header of a block.
+    /// Parses the bytes after the magic number: the flags of the stream and the header of a block.
     fn of(rest: &[u8]) -> Self {
         Self {
             check: rest.get(1).map_or(0, |flags| flags & 0x0f),
@@ -97,18 +94,18 @@ impl Xz {
         }
     }
 
-    /// Returns why the kernel's decoder does not read the file, whatever its configuration.
+    /// Returns why no configuration of the kernel's decoder supports the file.
     pub fn never_decoded(&self) -> Option<&'static str> {
         match self.check {
             0 | 1 => {}
             4 => {
                 return Some(
-                    "its integrity check is CRC64, where only none and CRC32 work (xz --check=crc32)",
+                    "its integrity check is CRC64; the kernel supports only none and CRC32 (xz --check=crc32)",
                 );
             }
             10 => {
                 return Some(
-                    "its integrity check is SHA-256, where only none and CRC32 work (xz --check=crc32)",
+                    "its integrity check is SHA-256; the kernel supports only none and CRC32 (xz --check=crc32)",
                 );
             }
             _ => return Some("its integrity check has a reserved number"),
@@ -125,7 +122,7 @@ impl Xz {
         }
     }
 
-    /// Returns why a kernel with this configuration does not read the file.
+    /// Returns why a kernel with this configuration cannot decode the file.
     pub fn why_not(&self, config: &Config) -> Option<String> {
         if let Some(why) = self.never_decoded() {
             return Some(why.to_owned());
@@ -137,17 +134,17 @@ impl Xz {
 }
 
 impl Filter {
-    /// The name of a branch filter and the kernel's option for it.
+    /// Returns the name of a branch filter and the kernel's option for it.
     fn branch(self) -> Option<(&'static str, &'static str)> {
         let mut branches = BRANCHES.into_iter();
         branches.find_map(|(id, name, option)| (id == self.id).then_some((name, option)))
     }
 }
 
-/// Reads the filters in the header of a block; `None` where there is no block, or not all of it.
+/// Parses the filters in the header of a block; `None` if there is no block, or if it is truncated.
 fn filters(header: &[u8]) -> Option<Vec<Filter>> {
     let (&size, rest) = header.split_first()?;
-    // Zero starts the index, which stands after the last block. The header ends with a CRC32.
+    // Zero starts the index, which follows the last block. The header ends with a CRC32.
     let length = usize::from(size) * 4;
     let mut rest = rest.get(..length.checked_sub(1)?)?;
     let flags = byte(&mut rest)?;
@@ -172,7 +169,7 @@ fn byte(rest: &mut &[u8]) -> Option<u8> {
     Some(first)
 }
 
-/// Reads a number of up to nine bytes, seven bits in each.
+/// Parses a number of up to nine bytes with seven bits each.
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
@@ -190,7 +187,7 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
 pub struct Config<'a>(pub &'a str);
 
 impl Config<'_> {
-    /// Whether `option` is `y`.
+    /// Returns whether `option` is `y`.
     pub fn is_on(&self, option: &str) -> bool {
         self.0.lines().any(|line| {
             let value = line.strip_prefix(option);
@@ -198,7 +195,7 @@ impl Config<'_> {
         })
     }
 
-    /// The compression of modules that the kernel decodes itself; `None` if it leaves all to kmod.
+    /// Returns the compression of modules that the kernel decodes itself; `None` if kmod decodes all.
     pub fn module_decoder(&self) -> Option<&'static str> {
         if !self.is_on("CONFIG_MODULE_DECOMPRESS") {
             return None;
@@ -207,9 +204,8 @@ impl Config<'_> {
         names.find(|name| self.is_on(&format!("CONFIG_MODULE_COMPRESS_{}", name.to_uppercase())))
     }
 
-    /// Returns why the kernel does not load a module that is compressed like this, where kmod
-    /// passes the compressed file on: kmod does so for the one compression in
-    /// `/sys/module/compression`, and decodes the others itself.
+    /// Returns why the kernel cannot load a module with this compression, if kmod passes the compressed file to it.
+    /// kmod does so for the compression in `/sys/module/compression`, and decodes others itself.
     pub fn why_not_loaded(&self, packing: &Packing) -> Option<String> {
         if self.module_decoder() != Some(packing.name()) {
             return None;
@@ -282,7 +278,7 @@ mod tests {
         assert!(sparc.ends_with("CONFIG_XZ_DEC_SPARC is not set"), "{sparc}");
         let two = "it uses more than one filter before LZMA2";
         assert_eq!(why(Filters::new().x86().arm()).unwrap(), two);
-        // `xz --delta` and `xz --x86=start=4096`, by the format's description.
+        // `xz --delta` and `xz --x86=start=4096`, by the specification of the format.
         let of = |id, properties| Xz {
             check: 1,
             filters: vec![
@@ -314,7 +310,7 @@ mod tests {
             let expected = end >= 20;
             assert_eq!(xz.never_decoded().is_some(), expected, "{end}: {xz:?}");
         }
-        // A header that says more than there is, and one whose numbers do not end.
+        // A header that is longer than the data, and one whose numbers do not end.
         let long = [b"\xfd7zXZ\0\0\x01....\xff\x03".as_slice(), &[0xff; 2000]].concat();
         assert_eq!(
             Packing::of(&long),
@@ -336,7 +332,7 @@ mod tests {
         let why = |config: &str, packing| Config(config).why_not_loaded(packing);
         assert!(why(config, &crc64).unwrap().contains("CRC64"));
         assert_eq!(why(config, &odd), None);
-        // kmod decodes all others.
+        // kmod decodes all other formats.
         for config in [
             "# CONFIG_MODULE_DECOMPRESS is not set\nCONFIG_MODULE_COMPRESS_XZ=y\n",
             "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_ZSTD=y\n",

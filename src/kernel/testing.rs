@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the tests of several rooms share: a kernel module, and the seeds of the fuzz targets, which are made by the tests of
-//! the rooms that the targets attack.
+//! Helpers of the tests in several rooms: a kernel module, and the seeds of the fuzz targets, which the tests of the
+//! attacked rooms generate.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use std::path::Path;
 #[path = "../../tests/it/index.rs"]
 pub(crate) mod index;
 
-/// Asserts that `fuzz/seeds/TARGET` holds these files. `make seeds` writes them; what a fuzzer
-/// found lies beside them.
+/// Asserts that `fuzz/seeds/TARGET` contains these files. `make seeds` writes them. Inputs found by a fuzzer are in the
+/// same directory.
 pub(crate) fn seeds(target: &str, seeds: &[(&str, Vec<u8>)]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/seeds")
@@ -28,7 +28,7 @@ pub(crate) fn seeds(target: &str, seeds: &[(&str, Vec<u8>)]) {
     }
 }
 
-/// An ELF file with a section of names and `.modinfo` behind it.
+/// Returns an ELF file with a section of names and `.modinfo` after it.
 pub(crate) fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
     let number = |value: u64, size: usize| -> Vec<u8> {
         let bytes = value.to_le_bytes()[..size].to_vec();
@@ -75,7 +75,7 @@ pub(crate) fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
     file
 }
 
-/// What a module says about itself.
+/// The modinfo of a test module.
 pub(crate) const INFO: &[u8] =
     b"license=GPL\0alias=fs-x\0alias=y\0depends=dm-mod,jbd2\0softdep=pre: crc32c\0\
     softdep=post: z\0intree=Y\0name=x-y\0noise\0\0vermagic=6.9.4-200.fc40.x86_64 SMP mod_unload \0";

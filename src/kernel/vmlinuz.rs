@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a kernel image says about itself: its release string, its architecture, whether it is
-//! signed. The directory's name and the package's are promises; this is what boots.
+//! Reads facts about a kernel image: its release string, its architecture, whether it is signed. The names of the
+//! directory and of the package can differ from the kernel that boots.
 //!
-//! Bytes in, values out: it opens nothing and runs nothing. No size or offset from a header is
-//! believed before the bytes arrive, and a reader is streamed, so an image of 90 MB costs a
-//! decoder's window.
+//! Sizes and offsets in a header are checked against the data. A reader is streamed, so an image of 90 MB needs only
+//! the window of a decoder in memory.
 
 mod contents;
 mod error;
@@ -27,27 +26,27 @@ use payload::Codec;
 use pe::Pe;
 pub use unsigned::{Signature, signature_from};
 
-/// The most bytes that are decoded, or searched, for a banner.
+/// Upper bound of bytes that are decoded, or searched for a banner.
 pub const MAX_DECODED: u64 = 256 << 20;
 
-/// The longest release string a kernel can have, in bytes (`__NEW_UTS_LEN`).
+/// The kernel's own limit of a release string (bytes): `__NEW_UTS_LEN`.
 const MAX_RELEASE: usize = 64;
 
-/// How a signature that is appended to an image ends (ppc64le, s390x), as with modules.
+/// The end of a signature that is appended to an image (ppc64le, s390x), as to modules.
 const APPENDED_SIGNATURE: &[u8] = b"~Module signature appended~\n";
 
-/// What a kernel image says about itself.
+/// Facts about a kernel image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
-    /// The release string, `uname -r`: 1 to 64 printable characters, a digit first, no `/`.
+    /// The release string, `uname -r`: 1 to 64 printable characters, starting with a digit, without `/`.
     pub kver: String,
-    /// The architecture it runs on.
+    /// Its architecture.
     pub arch: Arch,
-    /// How the image is packed.
+    /// Its format.
     pub format: Format,
 }
 
-/// An architecture, as far as kernel images tell them apart.
+/// An architecture of kernel images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// 32-bit x86.
@@ -64,38 +63,37 @@ pub enum Arch {
     S390x,
 }
 
-/// How a kernel image is packed.
+/// The format of a kernel image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// x86: a setup part that names the release, and a compressed kernel.
+    /// x86: a setup part with the release, and a compressed kernel.
     BzImage,
-    /// arm64, riscv64: the kernel as it lies in memory.
+    /// arm64, riscv64: the kernel as it is in memory.
     Image,
-    /// The same, in gzip.
+    /// The same, compressed with gzip.
     ImageGzip,
     /// An EFI program that decompresses an [`Format::Image`].
     Zboot,
-    /// s390x: a boot part that names the release, and a compressed kernel.
+    /// s390x: a boot part with the release, and a compressed kernel.
     S390,
-    /// `vmlinux`: what the linker made.
+    /// `vmlinux`: the linker's output.
     Elf,
-    /// An ELF wrapper with a gzip'd `vmlinux` in it, of PowerPC.
+    /// PowerPC: an ELF wrapper around a `vmlinux` compressed with gzip.
     ElfWrapper,
-    /// A unified kernel image: an EFI program with a kernel in its section `.linux`.
+    /// A unified kernel image: an EFI program with a kernel in the section `.linux`.
     Uki,
 }
 
 type Result<T> = std::result::Result<T, VmlinuzError>;
 
-/// Finds the release string in a kernel image that lies in memory. Fails as [`release_from`] does.
+/// Finds the release string in a kernel image in memory. Fails as [`release_from`] does.
 pub fn release(image: &[u8]) -> Result<Release> {
     release_from(&mut Cursor::new(image))
 }
 
-/// Finds the release string in a kernel image, wherever the reader stands now.
+/// Finds the release string in a kernel image. The position of the reader does not matter.
 ///
-/// Fails with [`VmlinuzError::Unknown`] for what is no kernel image of the kinds in [`Format`],
-/// and with the others for one that is broken.
+/// Fails with [`VmlinuzError::Unknown`] if it is not in a known [`Format`], and with another error if it is damaged.
 pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     let mut image = Image::new(reader).map_err(VmlinuzError::Io)?;
     let pe = Pe::of(&mut image)?;
@@ -113,19 +111,19 @@ pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     })
 }
 
-/// Whether the image carries a signature: a Secure Boot one (a certificate table of a PE file that
-/// lies in the file) or, as on ppc64le and s390x, an appended one. Who signed is not looked at.
+/// Returns whether the image has a signature: a Secure Boot signature (a certificate table inside the PE file) or, on
+/// ppc64le and s390x, an appended one. The signer is not checked.
 pub fn is_signed(image: &[u8]) -> bool {
-    // Reading memory does not fail.
+    // Reading from memory does not fail.
     is_signed_from(&mut Cursor::new(image)).unwrap_or(false)
 }
 
-/// As [`is_signed`], for a reader. Fails only if the reader does.
+/// Like [`is_signed`], for a reader. Fails only if the reader fails.
 pub fn is_signed_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
     signature_from(reader).map(|signature| signature.is_some())
 }
 
-/// Whether the image is a unified kernel image. Fails only if the reader does.
+/// Returns whether the image is a unified kernel image. Fails only if the reader fails.
 pub fn is_uki_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
     match Pe::of(&mut Image::new(reader)?) {
         Err(VmlinuzError::Io(error)) => Err(error),
@@ -134,7 +132,7 @@ pub fn is_uki_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
     }
 }
 
-/// An image of any kind but a UKI.
+/// Reads an image of any format except a UKI.
 fn plain<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     let begins = |image: &mut Image<'_, R>, offset, magic: &[u8]| {
         image.begins(offset, magic).map_err(VmlinuzError::Io)
@@ -165,14 +163,14 @@ fn plain<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     Ok(Release { kver, arch, format })
 }
 
-/// The setup header points to `RELEASE (who@where) #1 …`; see the kernel's `x86/boot.rst`.
+/// Reads a bzImage, whose setup header points to `RELEASE (who@where) #1 …`; see the kernel's `x86/boot.rst`.
 fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     let pointer = u16::from_le_bytes(image.bytes("the pointer to the release", 0x20e)?);
     let flags = u16::from_le_bytes(image.bytes("the load flags", 0x236)?);
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
     let kver = release_at(image, 0x200 + u64::from(pointer))?;
-    // The setup part has so many sectors behind the first (none means four), the kernel so many
-    // times 16 bytes.
+    // The size of the setup part is in sectors after the first one (zero means four), the size of the kernel in units
+    // of 16 bytes.
     let [sectors] = image.bytes("the size of the setup part", 0x1f1)?;
     let paragraphs = u32::from_le_bytes(image.bytes("the size of the kernel", 0x1f4)?);
     let sectors = if sectors == 0 { 4 } else { sectors };
@@ -190,7 +188,7 @@ fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     Ok(Release { kver, arch, format })
 }
 
-/// The parameter area at 0x10400 points to `RELEASE (who@where) #1 …`; addresses are offsets.
+/// Reads an s390x image, whose parameter area at 0x10400 points to `RELEASE (who@where) #1 …`; addresses are offsets.
 fn s390<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     let pointer = u64::from_be_bytes(image.bytes("the pointer to the release", 0x10428)?);
     Ok(Release {
@@ -207,7 +205,7 @@ struct Payload {
     size: u64,
 }
 
-/// See the kernel's `drivers/firmware/efi/libstub/zboot-header.S`.
+/// Finds the compressed kernel; see the kernel's `drivers/firmware/efi/libstub/zboot-header.S`.
 fn zboot_payload<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Payload> {
     let offset = u32::from_le_bytes(image.bytes("the payload's offset", 8)?);
     let size = u32::from_le_bytes(image.bytes("the payload's size", 12)?);
@@ -248,7 +246,7 @@ fn image_gzip<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
         let first = head[..head.len().min(16)].to_vec();
         let arch = scan::image_arch(&head).ok_or(VmlinuzError::Unknown { first })?;
         let kver = scan::banner(kernel.by_ref())?;
-        // Its sum is at its end.
+        // The checksum is at the end.
         let mut rest = kernel.take(MAX_DECODED);
         io::copy(&mut rest, &mut io::sink()).map_err(VmlinuzError::Io)?;
         Ok((arch, kver))
@@ -257,8 +255,8 @@ fn image_gzip<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     Ok(Release { kver, arch, format })
 }
 
-/// `vmlinux`, or a wrapper of PowerPC: the wrapper does not say `Linux version`, so what is tried
-/// then are the places where gzip data could begin.
+/// Reads a `vmlinux` or a PowerPC wrapper. A wrapper does not contain `Linux version`, so possible starts of gzip data
+/// are tried then.
 fn elf<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     const MAX_TRIES: usize = 16;
     let arch = elf_arch(image)?;
@@ -297,7 +295,7 @@ fn elf_arch<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Arch> {
         (3, true, _) => Ok(Arch::X86),
         (62, true, _) => Ok(Arch::X86_64),
         (183, true, _) => Ok(Arch::Aarch64),
-        // A wrapper may be 32-bit code around a 64-bit kernel.
+        // A wrapper can be 32-bit code around a 64-bit kernel.
         (20 | 21, true, _) => Ok(Arch::Ppc64le),
         (22, false, 2) => Ok(Arch::S390x),
         (243, true, 2) => Ok(Arch::Riscv64),
@@ -308,8 +306,8 @@ fn elf_arch<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Arch> {
     }
 }
 
-/// Decodes a part of the image for `look`, which may stop early. What the decoder says about the
-/// data becomes [`VmlinuzError::Decode`].
+/// Decodes a part of the image for `look`, which need not read it to its end. Errors of the decoder become
+/// [`VmlinuzError::Decode`].
 fn decoded<R: Read + Seek, T>(
     image: &mut Image<'_, R>,
     codec: Codec,
@@ -330,7 +328,7 @@ fn decoded<R: Read + Seek, T>(
     })
 }
 
-/// The release string at `offset`, ended by a space.
+/// Returns the release string at `offset`, which ends at a space.
 fn release_at<R: Read + Seek>(image: &mut Image<'_, R>, offset: u64) -> Result<String> {
     let mut found = Vec::new();
     let size = image.size();
@@ -353,7 +351,7 @@ fn release_at<R: Read + Seek>(image: &mut Image<'_, R>, offset: u64) -> Result<S
 }
 
 impl Arch {
-    /// The name that `uname -m` and RPM give it (`i686` for 32-bit x86).
+    /// Returns the name in `uname -m` and RPM (`i686` for 32-bit x86).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::X86 => "i686",

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What packages provide, require and obsolete, and when one meets the other: rpm's own rule
-//! (`rpmdsCompare` of lib/rpmds.c).
+//! Capabilities that packages provide, require and obsolete, and rpm's rule for when one meets another (`rpmdsCompare`
+//! of lib/rpmds.c).
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use rpm_version::Evr;
 
-/// The relation to a version; none of the three where no version is named.
+/// The relation to a version; all false without a version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Op {
     /// `<`
@@ -26,7 +26,7 @@ impl Op {
         greater: false,
     };
 
-    /// Reads `<`, `<=`, `=`, `>=`, `>`, or nothing.
+    /// Parses `<`, `<=`, `=`, `>=`, `>`, or nothing.
     pub fn of(text: &str) -> Self {
         Self {
             less: text.contains('<'),
@@ -38,8 +38,8 @@ impl Op {
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (is, sign) in [(self.less, "<"), (self.greater, ">"), (self.equal, "=")] {
-            f.write_str(if is { sign } else { "" })?;
+        for (is_set, sign) in [(self.less, "<"), (self.greater, ">"), (self.equal, "=")] {
+            f.write_str(if is_set { sign } else { "" })?;
         }
         Ok(())
     }
@@ -50,14 +50,14 @@ impl fmt::Display for Op {
 pub struct Capability {
     /// `kernel-core-uname-r`, `/bin/sh`, `systemd`.
     pub name: String,
-    /// How its version stands to `version`.
+    /// The relation of its version to `version`.
     pub op: Op,
-    /// The version, empty where none is named.
+    /// The version; empty if there is none.
     pub version: String,
 }
 
 impl Capability {
-    /// `NAME = VERSION`.
+    /// Returns `NAME = VERSION`.
     pub fn equal(name: impl Into<String>, version: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -66,14 +66,14 @@ impl Capability {
         }
     }
 
-    /// Whether it ends with `uname-r`: then its version is a kver, and it ties a package to that
+    /// Returns whether the name ends with `uname-r`. Then the version is a kver, and the package belongs to that
     /// kernel.
     pub fn is_uname_r(&self) -> bool {
         self.name.ends_with("uname-r")
     }
 
-    /// Whether who provides this has what `wanted` asks for: of one name, and versions that
-    /// overlap.
+    /// Returns whether a package with this capability meets the requirement `wanted`: the names are equal, and the
+    /// ranges of versions overlap.
     pub fn meets(&self, wanted: &Self) -> bool {
         if self.name != wanted.name {
             return false;
@@ -92,7 +92,7 @@ impl Capability {
     }
 }
 
-/// As rpm compares `EPOCH:VERSION-RELEASE`: a release counts where both have one.
+/// Compares `EPOCH:VERSION-RELEASE` as rpm does: the release counts only if both have one.
 fn compare(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (Evr::parse(a), Evr::parse(b));
     if a.release().is_empty() || b.release().is_empty() {
@@ -105,9 +105,10 @@ fn compare(a: &str, b: &str) -> Ordering {
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, op, version } = self;
-        match *op == Op::default() {
-            true => f.write_str(name),
-            false => write!(f, "{name} {op} {version}"),
+        if *op == Op::default() {
+            f.write_str(name)
+        } else {
+            write!(f, "{name} {op} {version}")
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files of a package: which kernel they are, and where.
+//! Finds the kernel and its modules in the file list of a package.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::PackageError;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
 
-/// `RPMFILE_GHOST`: the package owns the name, and brings nothing.
+/// `RPMFILE_GHOST`: the package owns the name, but has no content for it.
 const GHOST: u32 = 1 << 6;
 
 /// The file list of a package.
@@ -23,10 +23,10 @@ struct File {
 }
 
 impl Files {
-    /// Reads it.
+    /// Reads the file list.
     ///
     /// # Errors
-    /// When the header's lists do not fit each other.
+    /// When the lists in the header do not match.
     pub fn of(metadata: &PackageMetadata) -> Result<Self, rpm::Error> {
         let header = &metadata.header;
         let modes = header.get_entry_data_as_u16_array(IndexTag::RPMTAG_FILEMODES);
@@ -43,15 +43,15 @@ impl Files {
         Ok(Self(paths.into_iter().enumerate().map(file).collect()))
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no files.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The K of `lib/modules/K/vmlinuz`. A link is none: ostree copies it as it is.
+    /// Returns the kver of `lib/modules/KVER/vmlinuz`. A link does not count, since ostree copies it as a link.
     ///
     /// # Errors
-    /// Several, or a name that no kernel has.
+    /// When there are several, or a name is not a kver.
     pub fn vmlinuz(&self) -> Result<Option<Kver>, PackageError> {
         let mut found: Option<Kver> = None;
         for (path, file) in self.in_lib_modules() {
@@ -67,7 +67,7 @@ impl Files {
         Ok(found)
     }
 
-    /// A link in the place of the kernel in `lib/modules`.
+    /// Returns a link at the path of a kernel in `lib/modules`.
     pub fn vmlinuz_link(&self) -> Option<String> {
         let mut links = self.in_lib_modules().filter(|(_, file)| file.is_link);
         let is_kernel = |path: &str| {
@@ -79,7 +79,7 @@ impl Files {
         })
     }
 
-    /// A kernel image that the package brings in `/boot`.
+    /// Returns a kernel image of the package in `/boot`.
     pub fn in_boot(&self) -> Option<String> {
         let real = self.0.iter().filter(|file| !file.is_ghost);
         let mut paths = real.filter_map(|file| file.path.to_str());
@@ -92,7 +92,7 @@ impl Files {
         paths.find(is_image).map(str::to_owned)
     }
 
-    /// The kernel modules: the directory in `lib/modules`, and the name.
+    /// Returns the kernel modules: the directory in `lib/modules` and the name.
     pub fn modules(&self) -> BTreeSet<(String, ModuleName)> {
         let module = |(path, _): (&str, &File)| {
             let (dir, file) = path.split_once('/')?;
@@ -101,14 +101,14 @@ impl Files {
         self.in_lib_modules().filter_map(module).collect()
     }
 
-    /// The directories of the files, relative to the root.
+    /// Returns the directories of the files, relative to the root.
     pub fn dirs(&self) -> BTreeSet<PathBuf> {
         let dirs = self.0.iter().filter_map(|file| file.path.parent());
         dirs.map(|dir| dir.strip_prefix("/").unwrap_or(dir).to_owned())
             .collect()
     }
 
-    /// What is in `lib/modules`, relative to it, whichever way `/lib` is spelled.
+    /// Returns the files in `lib/modules`, relative to it, with either spelling of `/lib`.
     fn in_lib_modules(&self) -> impl Iterator<Item = (&str, &File)> {
         self.0.iter().filter_map(|file| {
             let path = file.path.to_str()?.trim_start_matches('/');

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An RPM package, as its header tells it: bytes in, values out.
+//! Parses the header of an RPM package.
 //!
-//! Nothing here comes from a file name, and nothing from the part of the file that neither a digest
-//! nor a signature covers. The framing of both headers is checked before the `rpm` crate sees a
-//! byte of them, because it indexes and allocates by the numbers it finds there.
+//! The result depends neither on the file name nor on bytes that no digest or signature covers. The framing of both
+//! headers is checked before the `rpm` crate parses them, since the crate indexes and allocates by the numbers in them.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -19,87 +18,87 @@ use super::signature::{Keyring, Signature};
 use crate::kernel::kver::{self, Kver};
 use crate::kernel::modules::ModuleName;
 
-/// The lead and both headers may have this many bytes each. The header of Fedora's largest kernel
-/// package is about 2 MiB; rpm itself stops at 256 MiB.
+/// Upper bound of the lead and of each header (bytes). The header of Fedora's largest kernel package has about 2 MiB;
+/// rpm's own limit is 256 MiB.
 pub const HEADER_MAX: u32 = 64 * 1024 * 1024;
 
-/// Entries in one header's index: rpm's own `HEADER_TAGS_MAX`.
+/// Upper bound of the entries in a header's index: rpm's own `HEADER_TAGS_MAX`.
 pub(super) const TAGS_MAX: u32 = 0xffff;
 
-/// One package, its header parsed, its digests checked.
+/// A package with a parsed header and checked digests.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// Its name, epoch, version, release and architecture.
     pub nevra: Nevra,
-    /// What it provides.
+    /// Its provided capabilities.
     pub provides: Vec<Capability>,
-    /// What it requires.
+    /// Its requirements.
     pub requires: Vec<Capability>,
-    /// What goes when it comes.
+    /// The packages that it obsoletes.
     pub obsoletes: Vec<Capability>,
-    /// The source package that it was built from, empty where none is named.
+    /// The source package that it was built from; empty if there is none.
     pub source: String,
-    /// The kver K when this package owns `lib/modules/K/vmlinuz`.
+    /// The kver, if the package owns `lib/modules/KVER/vmlinuz`.
     pub vmlinuz: Option<Kver>,
-    /// The kernel image that it brings in `/boot` where it brings none in `lib/modules`: its path.
+    /// The path of its kernel image in `/boot`, if it has none in `lib/modules`.
     pub in_boot: Option<String>,
-    /// A link in the place of `lib/modules/K/vmlinuz`: its path.
+    /// The path of a link `lib/modules/KVER/vmlinuz`.
     pub vmlinuz_link: Option<String>,
-    /// The kernel modules that it owns: the directory in `lib/modules`, and the name.
+    /// The kernel modules that it owns: the directory in `lib/modules` and the name.
     pub modules: BTreeSet<(String, ModuleName)>,
     /// The directories of its files, relative to the root.
     pub dirs: BTreeSet<PathBuf>,
-    /// Whether it has files at all; a meta package has none.
+    /// Whether it has files; a meta package has none.
     pub has_files: bool,
-    /// SHA-256 of the header (hexadecimal), as the rpmdb keeps it in `SHA256HEADER`.
+    /// SHA-256 of the header (hexadecimal), as the rpmdb stores it in `SHA256HEADER`.
     pub header_sha256: String,
-    /// What its signature came to.
+    /// The result of the signature check.
     pub signature: Signature,
 }
 
-/// Why a file is not a package that can be used.
+/// A file is not a usable package.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
-    /// It does not start as an RPM does.
+    /// It does not start with RPM's magic number.
     #[error("not an RPM file: it starts with {0}, expected edabeedb")]
     NotRpm(String),
-    /// It is what a web server says to people.
+    /// It is a web page.
     #[error(
-        "a web page, not an RPM file: it starts with \"{0}\"; an address that wants a login, or a proxy, answers so"
+        "a web page, not an RPM file: it starts with \"{0}\". Servers that require a login, and proxies, reply with such a page"
     )]
     WebPage(String),
-    /// The file ends early, or could not be read.
-    #[error("reading the package's headers: {0}")]
+    /// The file is truncated, or cannot be read.
+    #[error("reading the package's headers")]
     Read(#[from] std::io::Error),
-    /// The numbers in a header cannot be.
+    /// The numbers in a header are inconsistent.
     #[error("the {header} header is damaged: {what}")]
     Framing {
         /// `signature` or `main`.
         header: &'static str,
-        /// What cannot be.
+        /// The inconsistency.
         what: String,
     },
-    /// The crate that reads headers refused this one.
+    /// The `rpm` crate rejected the header.
     #[error("the package's header cannot be read: {0}")]
     Header(String),
-    /// A digest does not match what it covers.
+    /// A digest does not match.
     #[error(
         "the {digest} does not match: the package says {expected}, the bytes give {actual}; the file is damaged or was tampered with"
     )]
     Digest {
-        /// Which one.
+        /// The digest.
         digest: &'static str,
-        /// In the header.
+        /// The digest in the header.
         expected: String,
-        /// Computed.
+        /// The computed digest.
         actual: String,
     },
-    /// A digest that must be there is not.
+    /// A required digest is missing.
     #[error(
-        "the package carries no SHA-256 digest of its {0}, so nothing says whether it is whole; expected a package built with rpm 4.14 or newer"
+        "the package has no SHA-256 digest of its {0}, so its integrity cannot be checked; expected a package built with rpm 4.14 or newer"
     )]
     NoDigest(&'static str),
-    /// It calls itself what no package is called.
+    /// Its name is invalid.
     #[error(
         "its header names the package {0:?}; expected letters, digits and ._+-~^ only: it was not made by rpmbuild"
     )]
@@ -110,35 +109,35 @@ pub enum PackageError {
     /// It owns the kernels of two releases.
     #[error("it owns more than one lib/modules/*/vmlinuz ({0} and {1})")]
     TwoKernels(Kver, Kver),
-    /// The directory in `lib/modules` that holds `vmlinuz` has a name that cannot be.
+    /// The directory of `vmlinuz` is not named like a kernel release.
     #[error(transparent)]
     Kver(#[from] kver::NotAKver),
-    /// A key file holds no key.
+    /// A key file contains no key.
     #[error("no usable OpenPGP public key in it: {0}")]
     Key(String),
-    /// A crypto policy that cannot be read.
+    /// A crypto policy cannot be parsed.
     #[error("not a crypto policy of rpm-sequoia: {0}")]
     Policy(String),
 }
 
 impl Package {
-    /// Reads a package to its end: headers into memory (at most [`HEADER_MAX`] each), the payload
-    /// only through its digest.
+    /// Reads a package to its end: the headers into memory (at most [`HEADER_MAX`] each), the payload only for its
+    /// digest.
     ///
     /// # Errors
-    /// See [`PackageError`]; a bad or missing digest of header or payload is one, a bad signature
-    /// is not (it is a value, for the plan to judge).
+    /// See [`PackageError`]. A wrong or missing digest of the header or payload is an error. A bad signature is not; it
+    /// is a value that the plan judges.
     pub fn parse(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
         let metadata = metadata(&mut input)?;
         check_payload_digest(&metadata, input)?;
         Self::of_metadata(&metadata, keys)
     }
 
-    /// Reads the headers only: enough to know which package it is, not to install it.
+    /// Reads the headers only. That identifies the package, but does not suffice to install it.
     ///
     /// # Errors
-    /// As [`Package::parse`], but for the payload.
-    pub fn glance(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
+    /// As [`Package::parse`], except for the payload.
+    pub fn read_header(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
         Self::of_metadata(&metadata(&mut input)?, keys)
     }
 
@@ -169,16 +168,15 @@ impl Package {
         })
     }
 
-    /// Whether it provides `name = version`.
+    /// Returns whether it provides `name = version`.
     pub fn provides(&self, name: &str, version: &str) -> bool {
         self.provides
             .iter()
             .any(|cap| cap.name == name && cap.version == version)
     }
 
-    /// Whether it belongs to the kernel K: it owns its `vmlinuz` or modules of it, or provides or
-    /// requires a `…uname-r = K`, as every sub-package of Fedora's and CentOS's kernels and every
-    /// kmod does.
+    /// Returns whether it belongs to a kernel: it owns its `vmlinuz` or modules of it, or provides or requires
+    /// `…uname-r = KVER`, as every sub-package of Fedora's and CentOS's kernels and every kmod does.
     pub fn belongs_to(&self, kver: &Kver) -> bool {
         self.vmlinuz.as_ref() == Some(kver)
             || self.modules.iter().any(|(dir, _)| dir == kver.as_str())
@@ -190,7 +188,7 @@ impl Package {
     }
 }
 
-/// The source package; a package that was not built from one says `(none)`.
+/// Returns the source package; empty for a package that was not built from one (`(none)`).
 fn source(metadata: &PackageMetadata) -> String {
     let name = metadata.get_source_rpm().unwrap_or_default();
     let is_one = name.ends_with("src.rpm");
@@ -201,12 +199,12 @@ fn source(metadata: &PackageMetadata) -> String {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Returns lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     hex::encode(bytes)
 }
 
-/// The headers, whose digests are right.
+/// Reads the headers and checks their digests.
 fn metadata(input: &mut impl Read) -> Result<PackageMetadata, PackageError> {
     let head = read_head(input)?;
     let metadata = PackageMetadata::parse(&mut head.as_slice()).map_err(in_header)?;
@@ -243,7 +241,7 @@ fn capabilities(from: Vec<rpm::Dependency>) -> Vec<Capability> {
         .collect()
 }
 
-/// The lead and both headers, as bytes, with every number in them checked.
+/// Reads the lead and both headers, and checks every number in them.
 fn read_head(input: &mut impl Read) -> Result<Vec<u8>, PackageError> {
     let mut head = vec![0; 96];
     let got = read_full(input, &mut head)?;
@@ -280,7 +278,7 @@ fn read_header(
         let found = hex(&head[start..start + 3]);
         return Err(framing(format!("it starts with {found}, expected 8eade8")));
     }
-    // rpm reads no other version, and the signature does not cover the reserved bytes.
+    // rpm accepts no other version, and the signature does not cover the reserved bytes.
     if head[start + 3..start + 8] != [1, 0, 0, 0, 0] {
         let found = hex(&head[start + 3..start + 8]);
         return Err(framing(format!(
@@ -291,20 +289,18 @@ fn read_header(
     let data = be32(head, start + 12);
     if entries > TAGS_MAX {
         return Err(framing(format!(
-            "{entries} entries, at most {TAGS_MAX} are read"
+            "{entries} entries, the limit is {TAGS_MAX}"
         )));
     }
     if data > HEADER_MAX {
-        return Err(framing(format!(
-            "{data} bytes, at most {HEADER_MAX} are read"
-        )));
+        return Err(framing(format!("{data} bytes, the limit is {HEADER_MAX}")));
     }
     read_more(input, head, u64::from(entries) * 16 + u64::from(data))?;
     check_entries(&head[start + 16..], entries as usize).map_err(framing)
 }
 
-/// Every entry lies inside the data, and all of them together are not larger than it: the crate
-/// copies each, so entries that overlap would multiply a small file.
+/// Checks that every entry is inside the data, and that their total size is not larger than it. The crate copies each
+/// entry, so overlapping ones would multiply a small file.
 pub(super) fn check_entries(header: &[u8], entries: usize) -> Result<(), String> {
     let (index, data) = header.split_at(entries * 16);
     let mut total = 0;
@@ -318,7 +314,7 @@ pub(super) fn check_entries(header: &[u8], entries: usize) -> Result<(), String>
         };
         let rest = data.get(offset..).ok_or_else(reaches)?;
         let size = match kind {
-            // Strings end with a NUL each.
+            // Each string ends with a NUL.
             6 | 8 | 9 => strings(rest, count).ok_or_else(reaches)?,
             0 => 0,
             3 => 2 * count as usize,
@@ -340,7 +336,7 @@ pub(super) fn check_entries(header: &[u8], entries: usize) -> Result<(), String>
     Ok(())
 }
 
-/// How many bytes `count` strings take.
+/// Returns the bytes of `count` strings.
 fn strings(bytes: &[u8], count: u32) -> Option<usize> {
     let mut size = 0;
     for _ in 0..count {
@@ -362,7 +358,7 @@ fn read_more(input: &mut impl Read, head: &mut Vec<u8>, count: u64) -> Result<()
         return Err(PackageError::Read(std::io::Error::new(
             std::io::ErrorKind::UnexpectedEof,
             format!(
-                "the file ends {} bytes early; it was not copied or downloaded to its end",
+                "the file is truncated by {} bytes; copy or download it again",
                 count - got as u64
             ),
         )));
@@ -432,7 +428,7 @@ mod tests {
 
     const LEAD: [u8; 4] = [0xed, 0xab, 0xee, 0xdb];
 
-    /// A header with these entries (tag, type, offset, count) and this data.
+    /// Returns a header with these entries (tag, type, offset, count) and this data.
     fn header(entries: &[[u32; 4]], data: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0];
         bytes.extend((entries.len() as u32).to_be_bytes());
@@ -452,9 +448,8 @@ mod tests {
     }
 
     fn error(bytes: &[u8]) -> String {
-        Package::parse(bytes, &Keyring::default())
-            .unwrap_err()
-            .to_string()
+        let error = Package::parse(bytes, &Keyring::default()).unwrap_err();
+        format!("{:#}", anyhow::Error::from(error))
     }
 
     #[test]
@@ -464,7 +459,7 @@ mod tests {
         assert!(error(b"").contains("not an RPM file"));
         let empty = header(&[], b"");
         assert!(error(&file(b"not a header: 16 b", b"")).contains("signature header is damaged"));
-        assert!(error(&file(&empty, b"")).contains("ends 16 bytes early"));
+        assert!(error(&file(&empty, b"")).contains("truncated by 16 bytes"));
         assert!(error(&file(&empty, &empty)).contains("SHA-256 digest of its header"));
     }
 
@@ -492,7 +487,7 @@ mod tests {
 
         let mut lying = empty.clone();
         lying[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert!(error(&file(&empty, &lying)).contains("entries, at most"));
+        assert!(error(&file(&empty, &lying)).contains("entries, the limit is"));
         let mut lying = empty.clone();
         lying[12..16].copy_from_slice(&u32::MAX.to_be_bytes());
         assert!(error(&file(&empty, &lying)).contains("bytes, at most"));
@@ -531,7 +526,7 @@ mod tests {
         let package = builder.build().unwrap();
         let mut whole = Vec::new();
         package.write(&mut whole).unwrap();
-        // The target completes a bare header to a package with an empty payload.
+        // The fuzz target completes a header to a package with an empty payload.
         let mut bare = package.metadata.header_bytes().unwrap();
         let own = package.metadata.header;
         let own = own

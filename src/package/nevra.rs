@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Nevra {
     /// `kernel-core`.
     pub name: String,
-    /// 0 where there is none.
+    /// 0 if there is none.
     pub epoch: u32,
     /// `6.9.4`.
     pub version: String,
@@ -20,7 +20,8 @@ pub struct Nevra {
 }
 
 impl Nevra {
-    /// Whether it can be shown, and be an argument, as it is: rpmbuild allows nothing else.
+    /// Returns whether it can be printed and passed as an argument without quoting. rpmbuild allows no other
+    /// characters.
     pub(super) fn is_plain(&self) -> bool {
         let parts = [&self.name, &self.version, &self.release, &self.arch];
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+-~^".contains(c);
@@ -54,8 +55,7 @@ impl From<Nevra> for String {
 impl TryFrom<String> for Nevra {
     type Error = String;
 
-    /// Reads what [`fmt::Display`] writes: neither version nor release has a dash, nor the
-    /// architecture a dot.
+    /// Parses the output of [`fmt::Display`]. Version and release contain no dash, the architecture contains no dot.
     fn try_from(text: String) -> Result<Self, String> {
         let parse = || {
             let (rest, arch) = text.rsplit_once('.')?;
@@ -70,7 +70,7 @@ impl TryFrom<String> for Nevra {
                 arch: arch.to_owned(),
             })
         };
-        parse().ok_or_else(|| format!("{text:?} is no NAME-EPOCH:VERSION-RELEASE.ARCH"))
+        parse().ok_or_else(|| format!("{text:?} is not NAME-EPOCH:VERSION-RELEASE.ARCH"))
     }
 }
 

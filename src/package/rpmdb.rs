@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The packages of an rpmdb: header blobs in, values out.
+//! Parses the header blobs of an rpmdb into packages.
 //!
-//! A blob is a header without its eight magic bytes: the two counts, the index, the data. rpm has
-//! merged the signature's tags and those of the installation into it. Nothing in it is trusted: the
-//! framing is checked as that of a package file, and what is kept of all blobs is bounded.
+//! A blob is a header without its magic number: the two counts, the index, the data. rpm has merged the tags of the
+//! signature and of the installation into it. Blobs are not trusted: their framing is checked like that of a package
+//! file, and the size of all stored facts is bounded.
 
 mod blob;
 #[cfg(test)]
@@ -18,25 +18,25 @@ use crate::kernel::modules::ModuleName;
 
 pub use blob::{GHOST, is_installed, kept_path};
 
-/// The largest blob that is read (bytes).
+/// Upper bound of a blob (bytes).
 pub const BLOB_MAX: u32 = HEADER_MAX;
 
-/// The most packages that are read; a large desktop image has 3,000.
+/// Upper bound of the number of packages; a large desktop image has 3,000.
 const PACKAGES_MAX: usize = 100_000;
 
-/// The most that is kept of all packages (bytes); a large desktop image needs 20 MiB.
+/// Upper bound of the facts about all packages (bytes); a large desktop image needs 20 MiB.
 const KEPT_MAX: usize = 128 << 20;
 
-/// The most that is kept of one package's files (bytes); a kernel's need 1 MiB.
+/// Upper bound of the facts about one package's files (bytes); a kernel needs 1 MiB.
 pub const FILES_MAX: usize = 16 << 20;
 
-/// What a file takes beside its path and the target of a link (bytes).
+/// Estimated size of a file without its path and the target of a link (bytes).
 const FILE_SIZE: usize = 192;
 
-/// What is kept of an rpmdb.
+/// The packages to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Packages that own files in the places of kernels, or provide or require a `…uname-r`.
+    /// Packages that own files in directories of kernels, or provide or require a `…uname-r`.
     Kernels,
     /// Every package.
     All,
@@ -47,27 +47,27 @@ pub enum Scope {
 pub struct Record {
     /// Its name, epoch, version, release and architecture (`(none)` for a key).
     pub nevra: Nevra,
-    /// What it provides.
+    /// Its provided capabilities.
     pub provides: Vec<Capability>,
-    /// What it requires.
+    /// Its requirements.
     pub requires: Vec<Capability>,
-    /// SHA-256 of its header (hexadecimal), where rpm noted it.
+    /// SHA-256 of its header (hexadecimal), if rpm has stored it.
     pub header_sha256: Option<String>,
-    /// Whether it has files at all; a meta package has none.
+    /// Whether it has files; a meta package has none.
     pub has_files: bool,
-    /// Its installed files in `usr/lib/modules`, `boot` and `usr/lib/ostree-boot`, by path relative
-    /// to the root; `lib/…` is filed as `usr/lib/…`.
+    /// Its installed files in `usr/lib/modules`, `boot` and `usr/lib/ostree-boot`, by path relative to the root;
+    /// `lib/…` is stored as `usr/lib/…`.
     pub files: BTreeMap<String, PackageFile>,
 }
 
 /// A file, directory or link of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageFile {
-    /// The whole mode, with the type.
+    /// The mode including the file type.
     pub mode: u16,
-    /// The digest of a regular file, where it has one.
+    /// The digest of a regular file, if it has one.
     pub digest: Option<FileDigest>,
-    /// Whether it is a `%ghost`: the package owns the name, and brings no content.
+    /// Whether it is a `%ghost`: the package owns the name, but has no content for it.
     pub is_ghost: bool,
     /// The target of a link.
     pub target: String,
@@ -76,44 +76,44 @@ pub struct PackageFile {
 /// The digest of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileDigest {
-    /// The algorithm as a number of OpenPGP: 1 is MD5, 8 is SHA-256, 10 is SHA-512.
+    /// The algorithm by its number in OpenPGP: 1 is MD5, 8 is SHA-256, 10 is SHA-512.
     pub algorithm: u32,
     /// Lower-case hexadecimal.
     pub hex: String,
 }
 
 impl FileDigest {
-    /// SHA-256 in OpenPGP: what packages have had since 2009.
+    /// SHA-256 in OpenPGP, the algorithm of packages since 2009.
     pub const SHA256: u32 = 8;
 }
 
 impl PackageFile {
-    /// Whether it is a regular file.
+    /// Returns whether it is a regular file.
     pub fn is_file(&self) -> bool {
         self.mode & 0o170_000 == 0o100_000
     }
 
-    /// Whether it is a directory.
+    /// Returns whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.mode & 0o170_000 == 0o040_000
     }
 }
 
-/// Why a blob, or a whole rpmdb, cannot be used.
+/// A blob or a whole rpmdb cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RpmdbError {
-    /// The numbers in a header do not fit it.
+    /// The numbers in a header are inconsistent.
     #[error("a package's header in the rpmdb is damaged: {0}")]
     Framing(String),
-    /// A tag has another type or count than it must have.
+    /// A tag has a wrong type or count.
     #[error("a package's header in the rpmdb is damaged: tag {tag} {what}")]
     Tag {
         /// The tag's number.
         tag: u32,
-        /// What is wrong with it.
+        /// The error.
         what: &'static str,
     },
-    /// More than is read.
+    /// A limit is exceeded.
     #[error("the rpmdb holds more than {0}")]
     TooMuch(String),
 }
@@ -125,23 +125,23 @@ pub struct Rpmdb {
 }
 
 impl Rpmdb {
-    /// The packages.
+    /// Returns the packages.
     pub fn packages(&self) -> &[Record] {
         &self.records
     }
 
-    /// Moves the packages out.
+    /// Returns the packages by value.
     pub fn into_packages(self) -> Vec<Record> {
         self.records
     }
 
-    /// The package of that name; of several the newest by their sorting.
+    /// Returns the package of that name; of several, the last one in the order of NEVRAs.
     pub fn package(&self, name: &str) -> Option<&Record> {
         self.records.iter().rfind(|it| it.nevra.name == name)
     }
 
-    /// The packages that own a path (relative to the root), and what they say of it. Only paths in
-    /// `usr/lib/modules`, `boot` and `usr/lib/ostree-boot` are known.
+    /// Returns the packages that own a path (relative to the root), with its facts. Only paths in `usr/lib/modules`,
+    /// `boot` and `usr/lib/ostree-boot` are known.
     pub fn owners_of<'a>(
         &'a self,
         path: &'a str,
@@ -150,13 +150,13 @@ impl Rpmdb {
         owners.filter_map(move |it| Some((it, it.files.get(path)?)))
     }
 
-    /// Whether a package brings the content of a path (relative to the root) that `owners_of` knows:
-    /// a `%ghost` is written by scripts, as the copies of a kernel in `/boot` are.
+    /// Returns whether a package has the content of a path (relative to the root) that `owners_of` knows. Scripts write
+    /// the content of a `%ghost`, for example the copies of a kernel in `/boot`.
     pub fn owns_content(&self, path: &str) -> bool {
         self.owners_of(path).any(|(_, file)| !file.is_ghost)
     }
 
-    /// Whether a package owns that directory (relative to the root) or anything in it.
+    /// Returns whether a package owns that directory (relative to the root) or a file in it.
     pub fn owns_in(&self, dir: &str) -> bool {
         let below = format!("{dir}/");
         self.records.iter().any(|it| {
@@ -169,7 +169,7 @@ impl Rpmdb {
     }
 }
 
-/// Takes blobs one by one.
+/// Collects packages from blobs.
 #[derive(Debug)]
 pub struct Reading {
     scope: Scope,
@@ -179,7 +179,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Nothing is read yet.
+    /// Creates an empty collection.
     pub fn new(scope: Scope) -> Self {
         Self {
             scope,
@@ -189,19 +189,19 @@ impl Reading {
         }
     }
 
-    /// Takes the next blob.
+    /// Parses the next blob.
     ///
     /// # Errors
-    /// When it is damaged, or more than is read.
+    /// When it is damaged, or a limit is exceeded.
     pub fn take(&mut self, blob: &[u8]) -> Result<(), RpmdbError> {
         let record = Record::parse(blob)?;
         self.add(record)
     }
 
-    /// Takes a package that something else has read.
+    /// Adds a package that was parsed elsewhere.
     ///
     /// # Errors
-    /// When it is more than is read.
+    /// When a limit is exceeded.
     pub fn add(&mut self, record: Record) -> Result<(), RpmdbError> {
         self.seen += 1;
         if self.seen > PACKAGES_MAX {
@@ -218,7 +218,7 @@ impl Reading {
         Ok(())
     }
 
-    /// All that was taken.
+    /// Returns the packages.
     pub fn finish(self) -> Rpmdb {
         let mut records = self.records;
         records.sort_by(|a, b| a.nevra.cmp(&b.nevra));
@@ -227,14 +227,14 @@ impl Reading {
 }
 
 impl Record {
-    /// Whether it has to do with a kernel: it owns files where kernels are, or provides or requires
-    /// a `…uname-r`.
+    /// Returns whether it belongs to a kernel: it owns files in directories of kernels, or provides or requires a
+    /// `…uname-r`.
     pub fn is_of_a_kernel(&self) -> bool {
         let mut all = self.provides.iter().chain(&self.requires);
         !self.files.is_empty() || all.any(Capability::is_uname_r)
     }
 
-    /// The kernels whose `vmlinuz` it owns: names of directories in `usr/lib/modules`.
+    /// Returns the kernels whose `vmlinuz` it owns: names of directories in `usr/lib/modules`.
     pub fn kernels(&self) -> impl Iterator<Item = &str> {
         let real = self.files.iter().filter(|(_, file)| !file.is_ghost);
         real.filter_map(|(path, _)| {
@@ -244,7 +244,7 @@ impl Record {
         })
     }
 
-    /// The kernel modules that it owns: the directory in `usr/lib/modules`, and the name.
+    /// Returns the kernel modules that it owns: the directory in `usr/lib/modules` and the name.
     pub fn modules(&self) -> impl Iterator<Item = (&str, ModuleName)> {
         let real = self.files.iter().filter(|(_, file)| !file.is_ghost);
         real.filter_map(|(path, _)| {
@@ -253,7 +253,7 @@ impl Record {
         })
     }
 
-    /// About how much memory it takes (bytes).
+    /// Returns its approximate size in memory (bytes).
     fn size(&self) -> usize {
         let caps = self.provides.iter().chain(&self.requires);
         let caps = caps.map(|cap| cap.name.len() + cap.version.len() + 64);

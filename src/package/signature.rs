@@ -163,8 +163,8 @@ impl Keyring {
                 why: format!("{error:#}"),
             });
         }
-        // Key files often hold a key's newest self-signature only, so a key that was not valid by
-        // what is left of its history is judged as it is now.
+        // Key files often have only the newest self-signature of a key. If the key was not valid at the time of the
+        // signature by the available ones, it is judged by the present time.
         let valid = cert
             .with_policy(rules, made)
             .or_else(|error| cert.with_policy(rules, now).map_err(|_| error));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which packages come along with a kernel although it does not require them: those whose modules the
-//! base has on disk, and those of its build that the base has (kernel-tools, kernel-headers).
+//! Finds packages that are installed with a kernel although it does not require them: packages with modules that the
+//! base has on disk, and packages of its build that the base has (kernel-tools, kernel-headers).
 
 use super::set::{Sides, Source};
 use crate::kernel::kver::Kver;
@@ -8,10 +8,10 @@ use crate::kernel::modules::ModuleName;
 use crate::package::capability::Capability;
 use crate::package::{Nevra, Package};
 
-/// How many names of modules a warning has.
+/// Number of module names in a warning.
 const NAMES: usize = 5;
 
-/// The modules of K that a package owns.
+/// Returns the package's modules for the kernel `kver`.
 pub(super) fn modules<'a>(
     package: &'a Package,
     kver: &'a Kver,
@@ -21,7 +21,7 @@ pub(super) fn modules<'a>(
     of_kernel.map(|(_, name)| name)
 }
 
-/// Whether it owns a module that the base has on disk, and that no taken package brings.
+/// Returns whether the package owns a module that the base has on disk and no taken package brings.
 pub(super) fn is_missed(package: &Package, taken: &[Source], sides: &Sides) -> bool {
     let comes = |name: &ModuleName| {
         let built = (sides.kver.to_string(), name.clone());
@@ -32,8 +32,8 @@ pub(super) fn is_missed(package: &Package, taken: &[Source], sides: &Sides) -> b
     modules.any(|name| sides.host.modules.contains(name) && !comes(name))
 }
 
-/// What is left out of the kernel's own modules: the base has none of them.
-pub(super) fn left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
+/// Returns warnings about packages with modules of the kernel that are left out because the base has none of them.
+pub(super) fn warn_left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
     let warning = |source: &Source| {
         let names: Vec<_> = modules(&source.package, kver)
             .map(ToString::to_string)
@@ -55,20 +55,20 @@ pub(super) fn left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
     rest.iter().filter_map(warning).collect()
 }
 
-/// Takes packages that are tied to no kernel, and were built with this one, where the base has a
-/// package of that name, and where all requirements are met afterwards.
+/// Takes packages that belong to no kernel and were built with this one, if the base has a package of that name and all
+/// requirements are met afterwards.
 pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     let host = sides.host;
     let is_there = |nevra: &Nevra| host.installed().any(|it| it.nevra == *nevra);
-    // Of a kernel that is installed they were taken before, and are there in the same version.
+    // If the kernel is installed already, an earlier run took its companions, and they have the same version.
     let mut cores = taken.iter().map(|source| &source.package);
-    let is_settled = cores.any(|it| it.vmlinuz.is_some() && is_there(&it.nevra));
+    let is_installed = cores.any(|it| it.vmlinuz.is_some() && is_there(&it.nevra));
     let is_companion = |source: &Source| {
         let package = &source.package;
         let mut installed = host.installed();
         !package.belongs_to(sides.kver)
             && installed.any(|it| it.nevra.name == package.nevra.name)
-            && is_settled == is_there(&package.nevra)
+            && is_installed == is_there(&package.nevra)
     };
     let mut chosen: Vec<Source> = rest.extract_if(.., |it| is_companion(it)).collect();
     while let Some(at) = unfit(&chosen, taken, sides) {
@@ -77,8 +77,8 @@ pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides:
     taken.append(&mut chosen);
 }
 
-/// A companion that cannot come: it requires what will not be there, or another package requires the
-/// one in whose place it would come.
+/// Returns a companion that cannot be taken: it requires something that will be missing, or another package requires
+/// the package that it would replace.
 fn unfit(chosen: &[Source], taken: &[Source], sides: &Sides) -> Option<usize> {
     let host = sides.host;
     let coming = || chosen.iter().chain(taken).map(|source| &source.package);
@@ -96,7 +96,7 @@ fn unfit(chosen: &[Source], taken: &[Source], sides: &Sides) -> Option<usize> {
         let come = coming().flat_map(|it| &it.provides);
         stay.chain(come).any(|cap| cap.meets(wanted))
     };
-    // Of a name that no package of the image provides nothing is known: files are such names.
+    // Names that no package of the image provides, such as files, are not checked.
     let lacks = |wanted: &Capability| was_met(wanted) && !is_met(wanted);
     let needed: Vec<_> = stays
         .iter()

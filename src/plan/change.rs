@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::package::Nevra;
 
-/// A package of the base, and the one that stands for it.
+/// A package of the base and its replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// What goes; none where the package is new.
+    /// The package that is removed; `None` if the package is new.
     pub before: Option<Nevra>,
-    /// What comes for it; none where nothing does.
+    /// The package that is installed; `None` if nothing replaces the old one.
     pub after: Option<Nevra>,
 }
 
-/// A line for each change: the name, the version before, the version after, with its name where
-/// that is another. Nothing for no changes.
+/// Formats a line per change: the name, the version before and the version after, with the new name if it differs.
+/// Empty if there are no changes.
 pub fn table(changes: &[Change]) -> String {
     if changes.is_empty() {
         return String::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the survey saw, as values.
+//! Facts from the survey, as values.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,11 +11,11 @@ use crate::kernel::modules::ModuleName;
 use crate::package::Nevra;
 use crate::package::capability::Capability;
 
-/// What kind of tree this is.
+/// The kind of tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// rpm-ostree's own test for a container image with an ostree repository says yes.
+    /// A container image with an ostree repository, by rpm-ostree's own test.
     OstreeContainer,
     /// A container image or root without one.
     Container,
@@ -58,16 +58,16 @@ impl fmt::Display for Backend {
     }
 }
 
-/// rpm-ostree's version: the year and the release in it. The order is the order in time.
+/// rpm-ostree's version: a year and a number. The order is chronological.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RpmOstreeVersion(pub u32, pub u32);
 
 impl RpmOstreeVersion {
-    /// From here on `kernel-install` is wrapped during a container transaction.
+    /// The first version that wraps `kernel-install` during a container transaction.
     pub const WRAPS_KERNEL_INSTALL: Self = Self(2024, 6);
-    /// From here on it is not wrapped where `usr/lib/kernel/install.conf` says `layout=ostree`.
+    /// The first version that does not wrap it if `usr/lib/kernel/install.conf` has `layout=ostree`.
     pub const HONOURS_LAYOUT: Self = Self(2025, 1);
-    /// From here on `/etc/kernel` and the drop-ins count too.
+    /// The first version that also reads `/etc/kernel` and the drop-ins.
     pub const HONOURS_DROP_INS: Self = Self(2026, 1);
 }
 
@@ -77,20 +77,19 @@ impl fmt::Display for RpmOstreeVersion {
     }
 }
 
-/// cliwrap: rpm-ostree's shell wrappers in the place of real programs.
+/// The state of cliwrap: rpm-ostree's shell wrappers of programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cliwrap {
-    /// Wrappers whose original waits in `usr/libexec/rpm-ostree/wrapped`: (wrapper, original).
+    /// Wrappers whose original is in `usr/libexec/rpm-ostree/wrapped`: (wrapper, original).
     pub wrapped: Vec<(String, String)>,
-    /// Wrappers that rpm-ostree created where there was no program.
+    /// Wrappers that rpm-ostree created where no program existed.
     pub created: Vec<String>,
-    /// Wrappers whose original is gone: it is itself a wrapper, which runs itself for ever, or it
-    /// is not there.
+    /// Wrappers whose original is lost: it does not exist, or is itself a wrapper, which runs itself forever.
     pub lost: Vec<String>,
 }
 
 impl Cliwrap {
-    /// Whether any wrapper is there.
+    /// Returns whether there is any wrapper.
     pub fn is_on(&self) -> bool {
         !(self.wrapped.is_empty() && self.created.is_empty() && self.lost.is_empty())
     }
@@ -103,27 +102,27 @@ pub struct ModuleDir {
     pub name: String,
     /// Whether it holds a regular `vmlinuz`.
     pub has_vmlinuz: bool,
-    /// Out-of-tree modules in it, where it holds none: built before their kernel came.
+    /// Out-of-tree modules in it, if it has no `vmlinuz`: modules that were built before their kernel was installed.
     pub kmods: BTreeSet<ModuleName>,
 }
 
-/// An earlier run of `replace`, by its report.
+/// An earlier run of `replace`, from its report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
     /// The kernel that it installed.
     pub kver: String,
-    /// All packages of its sources, taken or left out: NEVRAs.
+    /// The NEVRAs of all packages of its sources, taken or left out.
     pub sources: BTreeSet<String>,
 }
 
-/// An out-of-tree module of the kernel that is there: `modules.order` does not list it.
+/// An out-of-tree module of the installed kernel: `modules.order` does not list it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kmod {
     /// Its name.
     pub name: ModuleName,
     /// The file, relative to the root.
     pub path: String,
-    /// The packages that own it, by name.
+    /// The names of the packages that own it.
     pub owners: Vec<String>,
 }
 
@@ -132,29 +131,28 @@ pub struct Kmod {
 pub struct Installed {
     /// Its name, epoch, version, release and architecture.
     pub nevra: Nevra,
-    /// What it provides that has to do with a kernel: by name a `…uname-r`, or what a package with
-    /// one of those provides.
+    /// Its capabilities that concern a kernel: those named `…uname-r`, and those of packages that have one of these.
     pub provides: Vec<Capability>,
-    /// What it requires, likewise.
+    /// Its requirements of the same kind.
     pub requires: Vec<Capability>,
-    /// SHA-256 of its header, where rpm keeps it.
+    /// SHA-256 of its header, if rpm keeps it.
     pub header_sha256: Option<String>,
-    /// Whether it has files at all; a meta package has none.
+    /// Whether it has files; a meta package has none.
     pub has_files: bool,
     /// The kernels whose `vmlinuz` it owns: names of directories in `usr/lib/modules`.
     pub kernels: BTreeSet<String>,
-    /// The kernel modules that it owns: the directory in `usr/lib/modules`, and the name.
+    /// The kernel modules that it owns: the directory in `usr/lib/modules` and the module's name.
     pub modules: BTreeSet<(String, ModuleName)>,
 }
 
 impl Installed {
-    /// Whether it is tied to the kernel K: by a `…uname-r = K`, or as the owner of its `vmlinuz`
-    /// (the package of the kernel's own `make binrpm-pkg` provides no `…uname-r`).
+    /// Returns whether it belongs to this kernel: by a capability `…uname-r = KVER`, or as the owner of its `vmlinuz`.
+    /// Packages of the kernel's own `make binrpm-pkg` provide no `…uname-r`.
     pub fn belongs_to(&self, kver: &str) -> bool {
         self.uname_rs().any(|cap| cap.version == kver) || self.kernels.contains(kver)
     }
 
-    /// Whether it belongs to any kernel.
+    /// Returns whether it belongs to any kernel.
     pub fn is_of_a_kernel(&self) -> bool {
         self.uname_rs().next().is_some() || !self.kernels.is_empty()
     }
@@ -165,54 +163,54 @@ impl Installed {
     }
 }
 
-/// What the survey saw.
+/// The facts that the survey found.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// The kind of tree.
     pub kind: Kind,
-    /// The backends whose programs are here, the preferred one first.
+    /// The available backends, the preferred one first.
     pub backends: Vec<Backend>,
-    /// Whether rpm-ostree is here.
+    /// Whether rpm-ostree is installed.
     pub has_rpm_ostree: bool,
-    /// Its version, where that is known.
+    /// Its version, if known.
     pub rpm_ostree: Option<RpmOstreeVersion>,
     /// cliwrap's state.
     pub cliwrap: Cliwrap,
-    /// Whether kernel-install's layout is `ostree` where the rpm-ostree of this image reads it.
+    /// Whether kernel-install's layout is `ostree` in a file that this version of rpm-ostree reads.
     pub layout_ostree: bool,
     /// The directories of `usr/lib/modules`.
     pub module_dirs: Vec<ModuleDir>,
-    /// The rpmdb that was not read, as "/PATH is FORMAT": only the image's own rpm reads it, and this
-    /// command starts no program of the image.
+    /// An rpmdb that was not read, as "/PATH has the format FORMAT": only the image's rpm can read it, and this command
+    /// starts no program of the image.
     pub foreign_rpmdb: Option<String>,
-    /// Installed packages that provide or require a `…uname-r`: kernels, their sub-packages, kmods.
+    /// Installed packages that belong to a kernel: kernels, their sub-packages, kmods.
     pub packages: Vec<Installed>,
     /// All other installed packages.
     pub others: Vec<Installed>,
-    /// The modules of the kernel that are on disk, whoever brought them.
+    /// All modules of the kernel on disk, of any package or none.
     pub modules: BTreeSet<ModuleName>,
-    /// Those of them that are out-of-tree.
+    /// The out-of-tree modules among them.
     pub kmods: Vec<Kmod>,
-    /// The run of this program that installed the kernel, where its report is in the tree.
+    /// The run of this program that installed the kernel, if its report is in the tree.
     pub earlier: Option<Earlier>,
-    /// Files of the image that hold packages back from dnf.
+    /// Files of the image that exclude packages from dnf's transactions.
     pub holds_back: Vec<Exclusion>,
-    /// Whether dnf 4's plugin versionlock is there.
+    /// Whether dnf 4's plugin versionlock is installed.
     pub versionlock: bool,
-    /// Whether there is a program weak-modules, which links modules of one kernel to another.
+    /// Whether the program weak-modules is installed, which links modules of one kernel into the directory of another.
     pub weak_modules: bool,
-    /// UKIs that would be booted in place of a `vmlinuz`.
+    /// UKIs that would be booted instead of a `vmlinuz`.
     pub ukis: Vec<String>,
-    /// Programs needed for every job that are not in the tree.
+    /// Required programs that the tree lacks.
     pub missing_programs: Vec<&'static str>,
-    /// What a killed transaction left: `*.rpmostreesave`, `systemctl.backup`.
+    /// Files that a killed transaction left: `*.rpmostreesave`, `systemctl.backup`.
     pub leftovers: Vec<String>,
-    /// Other things to refuse or to mention.
+    /// Other facts to refuse or to warn about.
     pub oddities: Oddities,
 }
 
 impl Host {
-    /// In one line.
+    /// Returns a summary in one line.
     pub fn summary(&self) -> String {
         let kernels: Vec<_> = self.kernels().map(|dir| dir.name.as_str()).collect();
         let cliwrap = if self.cliwrap.is_on() {
@@ -223,15 +221,15 @@ impl Host {
         format!("{}{cliwrap}, kernel {}", self.kind, kernels.join(", "))
     }
 
-    /// The kernels: directories that hold a `vmlinuz`.
+    /// Returns the kernels: directories that hold a `vmlinuz`.
     pub fn kernels(&self) -> impl Iterator<Item = &ModuleDir> {
         self.module_dirs.iter().filter(|dir| dir.has_vmlinuz)
     }
 
-    /// The one kernel there is.
+    /// Returns the only kernel.
     ///
     /// # Errors
-    /// None, or several.
+    /// When there is none, or several.
     pub fn kernel(&self) -> Result<Kver, Refusal> {
         let names: Vec<_> = self.kernels().map(|dir| dir.name.clone()).collect();
         match names.as_slice() {
@@ -244,29 +242,29 @@ impl Host {
         }
     }
 
-    /// What removes the kernel of that directory.
+    /// Returns a command that removes the kernel of that directory.
     fn removal(&self, name: &str) -> String {
         let packages = self.of_kernel(name);
         let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
         match Kver::new(name) {
             _ if !packages.is_empty() => format!("rpm -e {}", packages.join(" ")),
             Ok(kver) => format!("rm -r /{}", kver.dir()),
-            // Nothing of its name is to be pasted.
+            // An unchecked name must not be part of a command that is pasted into a shell.
             Err(_) => "remove its directory".to_owned(),
         }
     }
 
-    /// All installed packages.
+    /// Returns all installed packages.
     pub fn installed(&self) -> impl Iterator<Item = &Installed> {
         self.packages.iter().chain(&self.others)
     }
 
-    /// Installed packages of the kernel K.
+    /// Returns the installed packages of a kernel.
     pub fn packages_of<'a>(&'a self, kver: &'a Kver) -> impl Iterator<Item = &'a Installed> {
         self.of_kernel(kver.as_str())
     }
 
-    /// Those that are tied to it, and those of the same build as its `vmlinuz` that own modules of it.
+    /// Returns the packages that belong to a kernel, and packages of the same build that own modules of it.
     fn of_kernel<'a>(&'a self, kver: &'a str) -> impl Iterator<Item = &'a Installed> {
         let build = |it: &'a Installed| (&it.nevra.version, &it.nevra.release);
         let owner = self.installed().find(|it| it.kernels.contains(kver));
@@ -277,8 +275,8 @@ impl Host {
         })
     }
 
-    /// The installed package that owns `vmlinuz` of K; where no owner is known, the one that provides
-    /// `kernel-uname-r` (as kernel-uki-virt does, too, which holds no `vmlinuz`).
+    /// Returns the installed package that owns the `vmlinuz` of a kernel. If no package owns it, returns the one that
+    /// provides `kernel-uname-r`, except kernel-uki-virt, which holds no `vmlinuz`.
     pub fn core_of<'a>(&'a self, kver: &'a Kver) -> Option<&'a Installed> {
         let owns = |it: &&Installed| it.kernels.contains(kver.as_str());
         let provides = |it: &&Installed| {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Installed packages as the plan needs them: with those capabilities only that tie a package to a
-//! kernel.
+//! Reduces installed packages to the capabilities that concern a kernel.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +7,7 @@ use super::Installed;
 use crate::package::capability::Capability;
 use crate::package::rpmdb::{Record, Rpmdb};
 
-/// The packages of an rpmdb.
+/// Converts the packages of an rpmdb.
 pub fn installed(rpmdb: Rpmdb) -> Vec<Installed> {
     let names = names_of_kernels(rpmdb.packages());
     let keep = |caps: Vec<Capability>| {
@@ -31,8 +30,8 @@ pub fn installed(rpmdb: Rpmdb) -> Vec<Installed> {
     rpmdb.into_packages().into_iter().map(installed).collect()
 }
 
-/// Returns the names by which the exchange of a kernel may reach a package: the capabilities of kernel packages and of
-/// packages of their build (kernel-tools), those of packages that require one of these, and so on.
+/// Returns the names of capabilities through which the replacement of a kernel can affect a package: those of kernel
+/// packages and of packages of their build (kernel-tools), those of packages that require one of these, and so on.
 fn names_of_kernels(records: &[Record]) -> BTreeSet<String> {
     let build = |it: &Record| (it.nevra.version.clone(), it.nevra.release.clone());
     let owners = records.iter().filter(|it| it.kernels().next().is_some());
@@ -109,7 +108,7 @@ mod tests {
         let [bash, dash, package] = packages.as_slice() else {
             panic!("{packages:?}");
         };
-        // Of the others that is kept which ties them to a kernel.
+        // Only capabilities that concern a kernel are kept.
         let requires = |it: &Installed| {
             assert!(!it.is_of_a_kernel());
             let texts = it.requires.iter().map(ToString::to_string);

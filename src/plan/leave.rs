@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What goes with the old kernel, and whether it may.
+//! Decides which packages are removed with the old kernel, and whether the user allows it.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,23 @@ use crate::kernel::modules::ModuleName;
 use crate::package::capability::Capability;
 use crate::package::{Nevra, Package};
 
-/// What goes, what of it must be named to the backend, and what must not go.
+/// The packages that are removed or stay.
 #[derive(Debug, Clone, Default)]
 pub struct Leaving {
-    /// The base's packages that go, those that are replaced among them.
+    /// The base's packages that are removed or replaced.
     pub gone: Vec<Nevra>,
-    /// Those of them that no package of the same name replaces.
+    /// Those that no package of the same name replaces. The backend must be told to remove them.
     pub remove: Vec<Nevra>,
     /// All other packages of the base.
     pub stays: Vec<Nevra>,
-    /// Each package that goes or comes, beside what stands for it.
+    /// Each removed or installed package with its counterpart.
     pub changes: Vec<Change>,
-    /// Out-of-tree modules that the user lets go.
+    /// Out-of-tree modules whose removal the user allows.
     pub kmods: BTreeSet<ModuleName>,
 }
 
 impl Leaving {
-    /// Nothing goes: these packages are installed again.
+    /// Nothing is removed: these packages are installed again.
     pub(super) fn nothing(host: &Host, again: &[Nevra]) -> Self {
         let is_again = |nevra: &&Nevra| again.contains(nevra);
         let change = |nevra: &Nevra| Change {
@@ -42,10 +42,10 @@ impl Leaving {
     }
 }
 
-/// Computes it from what the packages provide, require and obsolete.
+/// Decides it by the provides, requires and obsoletes of the packages.
 ///
 /// # Errors
-/// A [`Refusal`] where something would go that the user has not named.
+/// A [`Refusal`] if a package would be removed that the user has not named.
 pub(super) fn leave(
     host: &Host,
     old: &Kver,
@@ -64,7 +64,7 @@ pub(super) fn leave(
     if let Some(unknown) = wishes.remove.iter().find(|name| !is_there(name)) {
         return Err(Refusal::NothingToRemove(unknown.clone()));
     }
-    // Without files it is only a list of what it requires, and that goes.
+    // A package without files is only a list of requirements, which are removed with it.
     let lost = replaced
         .iter()
         .filter(|it| it.has_files && !may_go(it) && counterpart(it, host, old, set).is_none());
@@ -75,7 +75,7 @@ pub(super) fn leave(
             names,
         });
     }
-    // A meta package of the same build (kernel-devel-matched).
+    // A meta package of the same build, for example kernel-devel-matched.
     let core = host.core_of(old).map(|it| &it.nevra);
     let is_meta = |it: &Installed| {
         let is_of_build =
@@ -111,8 +111,8 @@ pub(super) fn leave(
     })
 }
 
-/// Packages that require something of the old kernel that nothing provides after it, each with
-/// that; and those that require something of these.
+/// Returns the packages whose requirements nothing provides without the old kernel, each with that requirement, and the
+/// packages that require these.
 fn dependants<'a>(
     host: &'a Host,
     replaced: &[&Installed],
@@ -152,18 +152,20 @@ fn dependants<'a>(
 
 fn changes(host: &Host, old: &Kver, set: &KernelSet, gone: &[&Installed]) -> Vec<Change> {
     let packages = || set.sources.iter().map(|source| &source.package);
-    let stands_for = |it: &&Installed| Change {
+    let change = |it: &&Installed| Change {
         before: Some(it.nevra.clone()),
         after: counterpart(it, host, old, set).map(|package| package.nevra.clone()),
     };
-    let mut changes: Vec<_> = gone.iter().map(stands_for).collect();
-    let (was, is) = (
+    let mut changes: Vec<_> = gone.iter().map(change).collect();
+    let (old_flavour, new_flavour) = (
         Flavour::of_base(host, old),
         Flavour::of_set(packages(), &set.kver),
     );
     let is_new = |package: &&Package| {
-        let role = is.role(&package.nevra.name);
-        !gone.iter().any(|it| was.role(&it.nevra.name) == role)
+        let role = new_flavour.role(&package.nevra.name);
+        !gone
+            .iter()
+            .any(|it| old_flavour.role(&it.nevra.name) == role)
     };
     let namesake = |package: &Package| {
         let mut stays = host
@@ -178,10 +180,10 @@ fn changes(host: &Host, old: &Kver, set: &KernelSet, gone: &[&Installed]) -> Vec
     changes
 }
 
-/// The out-of-tree modules that the user lets go.
+/// Returns the out-of-tree modules whose removal the user allows.
 ///
-/// Where a program weak-modules is, it may link the modules of packages that stay to the new
-/// kernel; the check `kmods` says whether it has.
+/// The program weak-modules, if installed, may link modules of remaining packages to the new kernel. The check `kmods`
+/// verifies whether it did.
 fn kmods(
     host: &Host,
     old: &Kver,
@@ -189,7 +191,7 @@ fn kmods(
     gone: &[&Installed],
     wishes: &Wishes,
 ) -> Result<BTreeSet<ModuleName>, Refusal> {
-    let (mut let_go, mut missing) = (BTreeSet::new(), Vec::new());
+    let (mut allowed, mut missing) = (BTreeSet::new(), Vec::new());
     for kmod in &host.kmods {
         let built = (set.kver.to_string(), kmod.name.clone());
         let comes = set
@@ -203,13 +205,13 @@ fn kmods(
             continue;
         }
         if !kmod.owners.is_empty() && kmod.owners.iter().all(is_asked) {
-            let_go.insert(kmod.name.clone());
+            allowed.insert(kmod.name.clone());
         } else if kmod.owners.is_empty() || !host.weak_modules || kmod.owners.iter().any(goes) {
             missing.push(kmod.clone());
         }
     }
     if missing.is_empty() {
-        return Ok(let_go);
+        return Ok(allowed);
     }
     Err(Refusal::NoKmods {
         old: old.clone(),

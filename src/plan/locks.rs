@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an image tells dnf to leave as it is: `exclude=`, version locks, protected packages. The files
-//! of a run were named one by one, so all of it is overridden, and the run says so.
+//! Exclusions that an image configures for dnf: `exclude=`, version locks, protected packages. The user names the files
+//! of a run one by one, so all exclusions are overridden, with a warning.
 
-/// A file of the image that holds packages back.
+/// A file of the image that excludes packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exclusion {
     /// The file, relative to the root.
@@ -19,7 +19,7 @@ impl Exclusion {
         let mut is_in_value = false;
         for line in text.lines() {
             let value = match line.split_once('=') {
-                // A value goes on in lines that are indented.
+                // Indented lines continue a value.
                 _ if line.starts_with([' ', '\t']) && is_in_value => line,
                 Some((key, value)) => {
                     is_in_value = KEYS.contains(&key.trim());
@@ -38,8 +38,8 @@ impl Exclusion {
         Self::some(file, patterns)
     }
 
-    /// Reads the plain list of dnf 4's plugin versionlock, or of protected packages: a pattern a line.
-    /// One that starts with `!` excludes.
+    /// Reads a list of dnf 4's plugin versionlock or of protected packages: one pattern per line. A pattern that starts
+    /// with `!` excludes.
     pub fn of_list(file: &str, text: &str) -> Option<Self> {
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -62,7 +62,7 @@ impl Exclusion {
         (!patterns.is_empty()).then_some(Self { file, patterns })
     }
 
-    /// Whether it has to do with a package of that name.
+    /// Returns whether a pattern matches a package of that name.
     pub fn concerns(&self, name: &str) -> bool {
         self.patterns.iter().any(|pattern| {
             let versioned = pattern.strip_prefix(name);
@@ -72,12 +72,12 @@ impl Exclusion {
     }
 }
 
-/// Whether that may follow `NAME-` in a NEVRA: `0:6.9.4-200.fc40.*`, `6.9*`.
+/// Returns whether the text can follow `NAME-` in a NEVRA: `0:6.9.4-200.fc40.*`, `6.9*`.
 fn is_version(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit() || c == '*')
 }
 
-/// Matches a name with a pattern of `*` and `?`. One with brackets matches: it is not read.
+/// Matches a name against a pattern of `*` and `?`. A pattern with brackets is not parsed and always matches.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n, mut star) = (0, 0, None);
     if pattern.contains(&b'[') {
@@ -136,7 +136,7 @@ mod tests {
             ("*core", "kernel-core", true),
             ("k*l-*e", "kernel-core", true),
             ("kernel", "kernel-core", false),
-            // As of `kernel-6.9.4`.
+            // The pattern of `kernel-6.9.4`.
             ("kernel-*", "kernel", true),
             ("kernel-?ore", "kernel-core", true),
             ("kernel-[cd]ore", "kernel-core", true),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is there, what is wanted, and what follows: values to a [`Plan`] or a [`Refusal`].
+//! Turns facts and the user's requests into a [`Plan`] or a [`Refusal`].
 //!
-//! Pure. Every refusal that can be known is made here, while the tree is untouched.
+//! Pure. Everything that can be refused from facts alone is refused here, before the tree changes.
 
 mod along;
 pub mod change;
@@ -36,7 +36,7 @@ use self::locks::Exclusion;
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 
-/// What the user asked for beyond the sources.
+/// The user's options besides the sources.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     /// `--backend`.
@@ -51,23 +51,23 @@ pub struct Wishes {
     pub allow_unsigned: bool,
     /// `--no-repos`.
     pub no_repos: bool,
-    /// The command line with the digests of the bytes that were just fetched, as a shell takes it.
+    /// The command line with the digests of the downloaded files, quoted for a shell.
     pub pinned_command: String,
 }
 
-/// How inner dracut runs are held off during the transaction. Measured with rpm-ostree 2025.6.
+/// How inner dracut runs are kept from building an initramfs during the transaction. Tested with rpm-ostree 2025.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// `KERNEL_INSTALL_BYPASS=1`: systemd's own kernel-install runs, and does nothing.
     Bypass,
-    /// The same, after `layout=ostree` was written where this rpm-ostree reads it, for the time of
-    /// the transaction: with another layout it would run its own kernel-install.
+    /// The same, with `layout=ostree` written temporarily to a file that this rpm-ostree reads. With another layout it
+    /// would run its own kernel-install.
     BypassWithLayout {
         /// The file, relative to the root.
         file: &'static str,
     },
-    /// A program in dracut's place that only creates its output file; module directories without
-    /// `vmlinuz`, which this rpm-ostree would delete, are moved aside.
+    /// A script instead of dracut that only creates its output file. Module directories without `vmlinuz`, which this
+    /// rpm-ostree would delete, are moved away temporarily.
     Shim,
 }
 
@@ -76,7 +76,7 @@ impl Hold {
         if backend != Backend::RpmOstree {
             return Self::Bypass;
         }
-        // Where nothing says which it is, it is new enough.
+        // An unknown version is assumed to be new enough.
         let version = host
             .rpm_ostree
             .unwrap_or(RpmOstreeVersion::HONOURS_DROP_INS);
@@ -98,39 +98,38 @@ impl Hold {
     }
 }
 
-/// All that `replace` will do, decided.
+/// All decisions of `replace`.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The kernel that is there now.
+    /// The installed kernel.
     pub old: Kver,
-    /// The kernel that comes.
+    /// The new kernel.
     pub set: KernelSet,
-    /// What goes with the old kernel; nothing where the packages are there already.
+    /// The packages that are removed; none if the new packages are installed already.
     pub leaving: Leaving,
-    /// Whether the packages are there already: a transaction is not needed.
+    /// Whether the packages are installed already, so that no transaction is needed.
     pub settled: bool,
-    /// Packages that are there in the same version, but of another build: only these are installed
-    /// again.
+    /// Packages that are installed in the same version from another build. Only these are installed again.
     pub again: Vec<Nevra>,
     /// Whether the image's repositories are hidden from rpm-ostree during the transaction.
     pub no_repos: bool,
-    /// Whether dnf 4's plugin versionlock is to be left out.
+    /// Whether to disable dnf 4's plugin versionlock.
     pub versionlock: bool,
-    /// The program that does it.
+    /// The program that replaces the packages.
     pub backend: Backend,
-    /// How dracut is held off meanwhile.
+    /// How inner dracut runs are prevented.
     pub hold: Hold,
-    /// cliwrap's wrappers to be undone.
+    /// cliwrap's wrappers to remove.
     pub cliwrap: Cliwrap,
-    /// Leftovers of a killed transaction to be healed.
+    /// Leftovers of a killed transaction to repair.
     pub leftovers: Vec<String>,
-    /// The kind of tree, which decides how it is committed.
+    /// The kind of tree, which decides how to commit.
     pub kind: Kind,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
-/// What no job can be done on, whatever the sources are.
+/// Refuses a tree that no command can work on, whatever the sources are.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -161,7 +160,7 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
     host.kernel().map(|_| ())
 }
 
-/// Decides.
+/// Makes the plan.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -221,7 +220,7 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     })
 }
 
-/// What of the image's configuration would hold packages of the set back.
+/// Returns warnings about exclusions of the image that would keep packages of the set back.
 fn overridden(host: &Host, set: &KernelSet) -> Vec<String> {
     let warning = |exclusion: &Exclusion| {
         let names = set.sources.iter().map(|it| it.package.nevra.name.as_str());
@@ -256,12 +255,12 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
     Err(Refusal::Backend(asked, why))
 }
 
-/// How much of the set is installed.
+/// The part of the set that is installed.
 #[derive(Debug, PartialEq, Eq)]
 enum There {
     No,
     All,
-    /// All, but for these, which are there in the same version and from another build.
+    /// All of it, except these packages, which are installed in the same version from another build.
     OtherBuild(Vec<Nevra>),
 }
 
@@ -290,15 +289,16 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
             missing,
         });
     }
-    Ok(match other_build.is_empty() {
-        true => There::All,
-        false => There::OtherBuild(other_build),
+    Ok(if other_build.is_empty() {
+        There::All
+    } else {
+        There::OtherBuild(other_build)
     })
 }
 
-/// Refuses packages of another kernel that lie beside those that were to replace them: a transaction
-/// was cut short after the new ones came. The directory of that kernel is gone, or the tree would have
-/// two kernels.
+/// Refuses a tree with packages of another kernel besides those that were to replace them. A transaction was
+/// interrupted after it had installed the new packages. The old kernel's directory is gone, otherwise the tree would
+/// have two kernels.
 fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
     let provided = |it: &Installed, exact: Option<&str>| -> Vec<String> {
         let caps = it.provides.iter().filter(|cap| match exact {
@@ -317,14 +317,15 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
         versions.iter().any(|it| kernels.contains(it))
     });
     let old: Vec<_> = old.map(|it| it.nevra.to_string()).collect();
-    match old.is_empty() {
-        true => Ok(()),
-        false => Err(Refusal::OldPackages(kver.clone(), old)),
+    if old.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::OldPackages(kver.clone(), old))
     }
 }
 
 impl fmt::Display for Plan {
-    /// What `--dry-run` prints, but for the command lines, which the steps know.
+    /// Writes the output of `--dry-run` except the command lines, which the steps know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "kernel   {} -> {}", self.old, self.set.kver)?;
         writeln!(f, "backend  {} ({})", self.backend, self.kind)?;

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Leftovers of other build scripts, and settings of the base, that a job must refuse or mention.
+//! Traces of other build scripts, and settings of the base, to refuse or to warn about.
 
 use super::Refusal;
 
-/// What the survey found of these: paths relative to the root, each with what it is.
+/// The oddities that the survey found: paths relative to the root, each with a description.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Directories for temporary files that are no directories.
+    /// Paths of directories for temporary files that are something else.
     pub no_directories: Vec<(String, String)>,
-    /// A file in dracut's place that is not dracut.
+    /// A file under dracut's name that is not dracut.
     pub dracut: Option<(String, String)>,
-    /// Plug-ins of kernel-install for the initramfs that were switched off.
+    /// kernel-install's plug-ins for the initramfs that were disabled.
     pub plugins: Vec<(String, String)>,
-    /// The treefile, if it composes the base without an initramfs.
+    /// The treefile, if it builds the base without an initramfs.
     pub no_initramfs: Option<String>,
 }
 
 impl Oddities {
-    /// Refuses those that a job would fail on, later and with a worse message.
+    /// Refuses oddities on which a step would fail later, with a worse message.
     ///
     /// # Errors
     /// A [`Refusal`].
@@ -31,7 +31,7 @@ impl Oddities {
         }
     }
 
-    /// Sentences on the others.
+    /// Returns warnings about the others.
     pub fn warnings(&self) -> Vec<String> {
         let plugin = |(path, what): &(String, String)| {
             format!(
@@ -40,7 +40,7 @@ impl Oddities {
         };
         let treefile = self.no_initramfs.iter().map(|path| {
             format!(
-                "/{path} composes this base without an initramfs (no-initramfs). One is built now, and the system will boot with it"
+                "/{path} builds this base without an initramfs (no-initramfs). One is built now, and the system will boot with it"
             )
         });
         self.plugins.iter().map(plugin).chain(treefile).collect()

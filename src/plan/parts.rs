@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which part of a kernel a package is, and which package of the set stands for which of the base.
+//! Assigns packages to parts of a kernel, and packages of the set to those of the base that they replace.
 
 use super::{Host, Installed, KernelSet};
 use crate::kernel::kver::Kver;
 use crate::package::Package;
 use crate::package::capability::Capability;
 
-/// What a package is to its kernel, whatever the flavour and the release.
+/// The part of a kernel that a package is, independent of flavour and release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
-    /// It owns `vmlinuz`.
+    /// The owner of `vmlinuz`.
     Core,
-    /// A sub-package: what its name has behind the flavour's (`-modules`; nothing for the meta
-    /// package).
+    /// A sub-package: the rest of its name after the flavour (`-modules`; empty for the meta package).
     Part(String),
-    /// A package of out-of-tree modules: its name, without the kver that akmods puts behind it.
+    /// A package of out-of-tree modules: its name without the kver that akmods appends.
     Kmod(String),
 }
 
@@ -26,7 +25,7 @@ pub(super) struct Flavour {
 }
 
 impl Flavour {
-    /// The base's.
+    /// Returns the flavour of the base.
     pub fn of_base(host: &Host, old: &Kver) -> Self {
         Self {
             kver: old.to_string(),
@@ -36,7 +35,7 @@ impl Flavour {
         }
     }
 
-    /// That of packages, one of which owns the `vmlinuz` of K.
+    /// Returns the flavour of packages, one of which owns the `vmlinuz` of `kver`.
     pub fn of_set<'a>(mut packages: impl Iterator<Item = &'a Package>, kver: &Kver) -> Self {
         let core = packages.find(|package| package.vmlinuz.as_ref() == Some(kver));
         Self {
@@ -45,13 +44,13 @@ impl Flavour {
         }
     }
 
-    /// Whether it is no part of the kernel by its name: where it belongs to it all the same, it
-    /// holds out-of-tree modules.
+    /// Returns whether the name is not that of a part of the kernel. If such a package belongs to the kernel, it holds
+    /// out-of-tree modules.
     pub fn is_kmod(&self, package: &Package) -> bool {
         matches!(self.role(&package.nevra.name), Role::Kmod(_))
     }
 
-    /// The role of the package with that name.
+    /// Returns the role of the package with that name.
     pub fn role(&self, name: &str) -> Role {
         if name == self.core {
             return Role::Core;
@@ -68,11 +67,10 @@ impl Flavour {
     }
 }
 
-/// The package of the set that stands for an installed one: of the same role; or one that says so,
-/// by providing or obsoleting its name; or one that brings most of its modules (a kernel may be one
-/// package, and where modules are differs between distributions); or, for what the base's core itself
-/// requires and the set's core does without (kernel-modules-core is such a part since Fedora 38), the
-/// core.
+/// Returns the package of the set that replaces an installed one. It has the same role; or it provides or obsoletes the
+/// name; or it brings most of the modules (a kernel can be one package, and distributions divide modules differently);
+/// or it is the set's core, for a package that the base's core requires and the set's core does not
+/// (kernel-modules-core exists since Fedora 38).
 pub(super) fn counterpart<'a>(
     installed: &Installed,
     host: &Host,
@@ -80,14 +78,14 @@ pub(super) fn counterpart<'a>(
     set: &'a KernelSet,
 ) -> Option<&'a Package> {
     let packages = || set.sources.iter().map(|source| &source.package);
-    let (was, is) = (
+    let (old_flavour, new_flavour) = (
         Flavour::of_base(host, old),
         Flavour::of_set(packages(), &set.kver),
     );
     let name = &installed.nevra.name;
-    let role = was.role(name);
-    let of_role = packages().find(|package| is.role(&package.nevra.name) == role);
-    let says_so = || {
+    let role = old_flavour.role(name);
+    let of_role = packages().find(|package| new_flavour.role(&package.nevra.name) == role);
+    let of_capability = || {
         packages().find(|package| {
             let mut caps = package.provides.iter().chain(&package.obsoletes);
             caps.any(|cap| cap.name == *name)
@@ -99,12 +97,12 @@ pub(super) fn counterpart<'a>(
     };
     let of_modules = || packages().find(|package| brings_most(package, &set.kver, installed, old));
     of_role
-        .or_else(says_so)
+        .or_else(of_capability)
         .or_else(of_modules)
         .or_else(of_core)
 }
 
-/// Whether a package of the kernel K brings more than half of an installed package's modules.
+/// Returns whether a package of the kernel `kver` brings more than half of an installed package's modules.
 fn brings_most(package: &Package, kver: &Kver, installed: &Installed, old: &Kver) -> bool {
     let names = installed.modules.iter();
     let names = names.filter(|(dir, _)| dir == old.as_str());
@@ -116,7 +114,7 @@ fn brings_most(package: &Package, kver: &Kver, installed: &Installed, old: &Kver
     2 * brought > all
 }
 
-/// Whether the base's core requires it, itself or by what it requires.
+/// Returns whether the base's core requires the package, directly or indirectly.
 fn is_part_of_core(installed: &Installed, host: &Host, old: &Kver) -> bool {
     let Some(core) = host.core_of(old) else {
         return false;
@@ -124,7 +122,7 @@ fn is_part_of_core(installed: &Installed, host: &Host, old: &Kver) -> bool {
     let mut parts = vec![core];
     let mut at = 0;
     while let Some(part) = parts.get(at) {
-        // What they provide themselves, others may provide, too: kernel-uki-virt does.
+        // Requirements that the parts meet themselves are skipped: kernel-uki-virt provides them, too.
         let has = |wanted: &Capability| {
             let mut caps = parts.iter().flat_map(|part| &part.provides);
             caps.any(|cap| cap.meets(wanted))

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SHA-256 digests that the user vouches for: `SOURCE#sha256=HEX`, and a file of `sha256sum`.
+//! SHA-256 digests that the user requires: `SOURCE#sha256=HEX`, and a file of `sha256sum`.
 
 use std::collections::BTreeMap;
 
 use super::Refusal;
 
-/// What stands between a source and its digest.
+/// The separator between a source and its digest.
 pub const MARK: &str = "#sha256=";
 
-/// Takes `#sha256=HEX` off a source.
+/// Splits `#sha256=HEX` off a source.
 ///
 /// # Errors
-/// A digest that is none; another fragment of a URL, which would look like a check and be none.
+/// When the digest is malformed, or a URL has another fragment, which would look like a digest and check nothing.
 pub fn split(source: &str) -> Result<(&str, Option<String>), Refusal> {
     let refuse = |why: &str| {
         Err(Refusal::BadFile {
@@ -26,20 +26,18 @@ pub fn split(source: &str) -> Result<(&str, Option<String>), Refusal> {
             Some(digest) => Ok((source, Some(digest))),
             None => refuse(&format!("\"{hex}\" is not a SHA-256")),
         },
-        None if source.contains("://") && source.contains('#') => {
-            refuse("what stands behind # is not understood")
-        }
+        None if source.contains("://") && source.contains('#') => refuse("unknown text after #"),
         None => Ok((source, None)),
     }
 }
 
-/// A SHA-256 in hexadecimal, in lower case.
+/// Parses a SHA-256 in hexadecimal, and returns it in lower case.
 fn digest(hex: &str) -> Option<String> {
     let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hex.then(|| hex.to_ascii_lowercase())
 }
 
-/// The digests of a file that `sha256sum` wrote, by file name.
+/// The digests in a file of `sha256sum`, by file name.
 #[derive(Debug)]
 pub struct Sums {
     file: String,
@@ -47,11 +45,11 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Reads the lines: `HEX  NAME`, `HEX *NAME`, `SHA256 (NAME) = HEX`. Directories before a name
-    /// do not count: who downloads a package has it in another one.
+    /// Parses the lines: `HEX  NAME`, `HEX *NAME`, `SHA256 (NAME) = HEX`. Directories in a name are ignored, since a
+    /// downloaded package is usually in another one.
     ///
     /// # Errors
-    /// A line that is none of these; two digests for one name.
+    /// When a line has another form, or a name has two digests.
     pub fn parse(file: &str, text: &str) -> Result<Self, Refusal> {
         let mut digests = BTreeMap::new();
         for (number, line) in text.lines().enumerate() {
@@ -79,10 +77,10 @@ impl Sums {
         })
     }
 
-    /// The digest of the source whose file is called `name`.
+    /// Returns the digest of the source with the file name `name`.
     ///
     /// # Errors
-    /// A source without a line.
+    /// When no line has the name.
     pub fn of(&self, source: &str, name: &str) -> Result<&str, Refusal> {
         let digest = self.digests.get(name).map(String::as_str);
         digest.ok_or_else(|| Refusal::BadFile {
@@ -95,7 +93,7 @@ impl Sums {
     }
 }
 
-/// Digest and name of one line.
+/// Parses the digest and the name of one line.
 fn sum(line: &str) -> Option<(String, String)> {
     if let Some((name, hex)) = line
         .strip_prefix("SHA256 (")
@@ -103,7 +101,7 @@ fn sum(line: &str) -> Option<(String, String)> {
     {
         return Some((digest(hex)?, name.to_owned()));
     }
-    // A name with a line break or a backslash in it is escaped, and the line says so.
+    // sha256sum escapes a name with a line break or a backslash, and marks the line with a backslash.
     let (line, is_escaped) = match line.strip_prefix('\\') {
         Some(line) => (line, true),
         None => (line, false),

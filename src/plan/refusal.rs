@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why nothing was done. Each refusal says what was found, what was expected and what to type.
+//! Reasons to stop before anything changes. Each refusal names what was found, what was expected and what to type.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use super::{Backend, Kmod};
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 
-/// What to type where a user may not do what is needed. A mounted image of rootless podman or buildah is
-/// the user's own, and in its user name space every command works.
+/// The remedy for missing permissions. An image that rootless podman or buildah has mounted belongs to the user, and in
+/// the user namespace every command works.
 pub const AS_ROOT: &str = "Run as root; or, with an image that you have mounted with podman or buildah as yourself, in podman unshare or buildah unshare";
 
-/// Why nothing was done.
+/// A reason to stop before anything changes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
     /// `replace` on a running system.
@@ -19,25 +19,25 @@ pub enum Refusal {
         "this is a booted ostree host, and its /usr is read-only; ostree-kernel works in a container build. On this host type: rpm-ostree override replace FILE…"
     )]
     BootedHost,
-    /// `replace` on a running system that is no ostree host.
+    /// `replace` on a running system without ostree.
     #[error(
         "this is a running system, not a container build: replacing its kernel and emptying its /run, /tmp and /var/cache would harm it. Run ostree-kernel in a RUN line of a Containerfile, or on a mounted image with --root DIR"
     )]
     RunningSystem,
-    /// cliwrap destroyed a program.
+    /// A program that cliwrap destroyed.
     #[error(
         "{} is an rpm-ostree wrapper whose real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
     )]
     LostPrograms(Vec<String>),
-    /// Programs that every job needs.
+    /// Required programs are missing.
     #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and this command needs it. Install its package in an earlier RUN line", .0.join(", "))]
     MissingPrograms(Vec<String>),
-    /// A directory for temporary files that is none.
+    /// The path of a directory for temporary files is something else.
     #[error(
         "/{0} is {1}, and dracut and rpm write there. Make it a directory in an earlier RUN line: rm /{0} && mkdir -m 1777 /{0}"
     )]
     NoDirectory(String, String),
-    /// A file in dracut's place.
+    /// A file under dracut's name that is not dracut.
     #[error(
         "/{0} is {1}, not dracut: probably a build script replaced it to skip dracut. Reinstall the package dracut in an earlier RUN line, then run the same command again"
     )]
@@ -53,25 +53,25 @@ pub enum Refusal {
         "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image; if a transaction was killed here, build the layer again"
     )]
     NoKernel,
-    /// Two kernels, each with what removes it.
+    /// Several kernels, each with the command that removes it.
     #[error("usr/lib/modules holds {} kernels; expected one, since ostree boots whichever it reads first. If a transaction was killed here, build the layer again; else remove all but one in an earlier RUN line. Type:{}", .0.len(), removals(.0))]
     SeveralKernels(Vec<(String, String)>),
-    /// A directory name that is no release string.
+    /// A directory name that is not a kernel release.
     #[error("usr/lib/modules: {0}")]
     BadKernelDir(String),
-    /// An rpmdb that `--dry-run` does not read.
+    /// An rpmdb that `--dry-run` cannot read.
     #[error(
-        "the rpmdb was not read: {0}, which only the image's own rpm reads, and --dry-run starts no program of the image. Run replace without --dry-run on a copy of the image"
+        "the rpmdb was not read: {0}, which only the image's own rpm can read, and --dry-run starts no program of the image. Run replace without --dry-run on a copy of the image"
     )]
     ForeignRpmdb(String),
-    /// Both kernels' packages are installed.
+    /// Packages of both kernels are installed.
     #[error(
-        "the packages of {} are installed, and beside them those of a kernel that is not there: {}. A transaction was cut short. Build the layer again, or remove them by rpm -e in an earlier RUN line", .0, .1.join(", ")
+        "besides the packages of {}, packages of a kernel without a vmlinuz are installed: {}. A transaction was interrupted. Build the layer again, or remove them with rpm -e in an earlier RUN line", .0, .1.join(", ")
     )]
     OldPackages(Kver, Vec<String>),
     /// `--dry-run` with a repository.
     #[error(
-        "--from {0} asks dnf of the image for the packages, and --dry-run starts no program of the image. Download the packages first and name the files, or run replace without --dry-run on a copy of the image"
+        "--from {0} downloads packages with the image's dnf, and --dry-run starts no program of the image. Download the packages first and name the files, or run replace without --dry-run on a copy of the image"
     )]
     FromInDryRun(String),
     /// No package belongs to the old kernel.
@@ -79,14 +79,14 @@ pub enum Refusal {
         "no installed package belongs to the kernel {0}: the rpmdb and usr/lib/modules disagree. Start from a base image whose kernel was installed as packages; if a transaction was killed here, build the layer again"
     )]
     NoPackages(Kver),
-    /// The backend asked for is not here.
+    /// The requested backend is not available.
     #[error(
-        "the backend {0} cannot be used here: {1}. Leave --backend out to have it chosen, or use another base image"
+        "the backend {0} cannot be used here: {1}. Omit --backend to detect one, or use another base image"
     )]
     Backend(Backend, String),
-    /// There is none.
+    /// No backend is available.
     #[error(
-        "nothing here can replace packages: found neither rpm-ostree in an ostree container nor dnf5 nor dnf. Use a base image that has one of them"
+        "no program to replace packages: found neither rpm-ostree in an ostree container nor dnf5 nor dnf. Use a base image that has one of them"
     )]
     NoBackend,
     /// `--from` without dnf.
@@ -94,12 +94,12 @@ pub enum Refusal {
         "there is neither dnf5 nor dnf in this image, and --from {0} downloads with one of them; rpm-ostree cannot take a kernel from a repository here. Download the RPMs in a stage of an image that has dnf (`dnf download --repo={0} --resolve --destdir=/rpms kernel`), mount them with `RUN --mount=type=bind,from=STAGE,source=/rpms,target=/rpms`, and give that directory"
     )]
     NoDnf(String),
-    /// Not one RPM.
+    /// A directory without RPMs.
     #[error(
-        "{0}: a directory without any *.rpm file; expected kernel-core and its sub-packages. Where it is mounted, compare the mount's source= with the build context and its .dockerignore"
+        "{0}: a directory without any *.rpm file; expected kernel-core and its sub-packages. If it is mounted, compare the mount's source= with the build context and its .dockerignore"
     )]
     NoRpms(String),
-    /// A file is not what it should be.
+    /// A file that cannot be used.
     #[error("{file}: {why}")]
     BadFile {
         /// As the user named it.
@@ -107,7 +107,7 @@ pub enum Refusal {
         /// The reason, with what was expected.
         why: String,
     },
-    /// A download did not come.
+    /// A download failed.
     #[error("downloading {url}: {why}")]
     Download {
         /// The URL.
@@ -118,40 +118,40 @@ pub enum Refusal {
     /// No package of the sources is a kernel.
     #[error("none of the packages is a kernel: expected one that owns lib/modules/*/vmlinuz, found {}. Add the RPM of the kernel itself (kernel-core, kernel-rt-core, …)", .0.join(", "))]
     NoKernelPackage(Vec<String>),
-    /// A kernel package of an older shape.
+    /// A kernel package with its kernel in `/boot` only.
     #[error(
         "{package} brings its kernel as {path} only; expected /usr/lib/modules/KVER/vmlinuz, a regular file: ostree boots nothing else. Packages of the kernel's own `make binrpm-pkg` have it there since Linux 6.9; build it with such a version, or with a spec that installs it there"
     )]
     KernelInBoot {
         /// The package.
         package: String,
-        /// Where its kernel lies.
+        /// The path of its kernel.
         path: String,
     },
-    /// A kernel package with a link in the place of its kernel, as Azure Linux's.
+    /// A kernel package with a link instead of a kernel in `/usr/lib/modules`, as in Azure Linux.
     #[error(
-        "{package} has {link} as a link{}; expected a regular file: ostree copies the link, which leads nowhere then. Build the package with the kernel itself in /usr/lib/modules, and the link or a copy in /boot", to_boot(.path.as_deref())
+        "{package} has {link} as a link{}; expected a regular file: ostree copies the link, which then dangles. Build the package with the kernel itself in /usr/lib/modules, and the link or a copy in /boot", to_boot(.path.as_deref())
     )]
     KernelIsLink {
         /// The package.
         package: String,
         /// The link.
         link: String,
-        /// The kernel that it brings in `/boot`.
+        /// Its kernel in `/boot`.
         path: Option<String>,
     },
-    /// Several kernels among the sources; whether each is the one that is installed.
+    /// Several kernels among the sources; the flag says whether it is installed.
     #[error("the sources hold {} kernels; expected one. Choose one, or give the packages of one build only:{}", .0.len(), choices(.0))]
     SeveralKernelPackages(Vec<(Nevra, Kver, bool)>),
-    /// Another build.
-    #[error("the packages are not of one build: the kernel is {core}, and of another build: {}. Give all packages of one build", .others.join(", "))]
+    /// Packages of several builds.
+    #[error("the packages are not of one build: the kernel is {core}; of another build are {}. Give all packages of one build", .others.join(", "))]
     MixedBuilds {
         /// The kver of the package that owns `vmlinuz`.
         core: String,
         /// The others.
         others: Vec<String>,
     },
-    /// Another architecture.
+    /// Packages of another architecture.
     #[error(
         "{package} is for {found}, and the image is {expected}. Take the {expected} packages of the same build"
     )]
@@ -160,73 +160,73 @@ pub enum Refusal {
         package: String,
         /// Its architecture.
         found: String,
-        /// The image's.
+        /// The image's architecture.
         expected: String,
     },
     /// A requirement that nothing meets.
-    #[error("the set of packages is not complete: {}. Add the missing RPMs of the same build", .0.join("; "))]
+    #[error("the set of packages is incomplete: {}. Add the missing RPMs of the same build", .0.join("; "))]
     Incomplete(Vec<String>),
-    /// Sub-packages without a counterpart.
-    #[error("the base has {}, and the sources have no counterpart of {kver}. Add the missing RPMs, or allow the removal: {}", .names.join(", "), removes(.names.iter()))]
+    /// Sub-packages of the base without a counterpart in the sources.
+    #[error("the base has {}, and the sources have no such packages of {kver}. Add the missing RPMs, or allow the removal: {}", .names.join(", "), removes(.names.iter()))]
     NoCounterpart {
         /// The new kernel.
         kver: Kver,
         /// The sub-packages.
         names: Vec<String>,
     },
-    /// `--remove` of something else.
+    /// `--remove` of a package that is not removed.
     #[error(
         "--remove {0}: no package of that name belongs to the base's kernel or requires it. Type: ostree-kernel status"
     )]
     NothingToRemove(String),
-    /// Packages that would go with the old kernel.
+    /// Packages that would be removed with the old kernel.
     #[error("these packages require the old kernel, and would be removed with it: {}. Add their builds for the new kernel to the sources, or allow the removal: {}", dependants(.0), removes(.0.iter().map(|(name, _)| name)))]
     Dependants(Vec<(String, String)>),
-    /// Out-of-tree modules that nothing brings.
+    /// Out-of-tree modules that no package brings for the new kernel.
     #[error("the base has out-of-tree modules for {old}, and nothing brings them for {kver}: {}. Add the RPMs of their build for {kver} to the sources{}", modules(.kmods), way_out(.kmods))]
     NoKmods {
-        /// The kernel that is there.
+        /// The installed kernel.
         old: Kver,
         /// The new kernel.
         kver: Kver,
         /// The modules.
         kmods: Vec<Kmod>,
     },
-    /// Some packages of the set are there, and some are not.
+    /// The set is partly installed.
     #[error(
-        "of the kernel {kver} these packages are installed: {}; and these are not: {}. If a transaction was killed here, build the layer again; else install them in a RUN line of their own", .there.join(", "), .missing.join(", ")
+        "the kernel {kver} is incomplete. Installed: {}. Not installed: {}. If a transaction was killed here, build the layer again; else install them in a RUN line of their own", .there.join(", "), .missing.join(", ")
     )]
     HalfInstalled {
         /// The kernel of the set.
         kver: Kver,
-        /// Packages that have come.
+        /// The installed packages.
         there: Vec<String>,
-        /// Packages that have not.
+        /// The missing packages.
         missing: Vec<String>,
     },
-    /// The same version, built again, and rpm-ostree.
+    /// Another build of the installed version, with rpm-ostree as the backend.
     #[error(
-        "{} is installed already, from another build of the same version and release, and rpm-ostree replaces no package by one of the same version. Build the kernel with another release{}", .names.join(", "), or_dnf(*.dnf)
+        "{} is installed already, from another build of the same version and release, and rpm-ostree does not replace a package with one of the same version. Build the kernel with another release{}", .names.join(", "), or_dnf(*.dnf)
     )]
     SameVersion {
         /// The packages.
         names: Vec<String>,
-        /// A backend of the image that can do it.
+        /// A backend of the image that can replace it.
         dnf: Option<Backend>,
     },
-    /// `--kver`.
+    /// The sources do not have the kernel of `--kver`.
     #[error(
-        "--kver says {expected}, and {package} holds the kernel {found}. Correct --kver, or give the other RPMs"
+        "--kver requires {expected}, but {package} holds the kernel {found}. Correct --kver, or give the other RPMs"
     )]
     OtherKver {
         /// The option as the user typed it.
         expected: Kver,
-        /// What the header says.
+        /// The kernel of the package.
         found: Kver,
-        /// Which package.
+        /// The package.
         package: String,
     },
-    /// A signature that cannot be accepted.
+    /// A signature that is not accepted.
     #[error("{file}: {why}")]
     Signature {
         /// As the user named it.
@@ -236,7 +236,7 @@ pub enum Refusal {
     },
     /// Unsigned packages from the network.
     #[error(
-        "{} came over the network and are not signed. To accept them, pin their digests. This trusts the bytes of this download (trust on first use); other bytes are refused from then on. Type:\n\n  {command}\n", .names.join(", ")
+        "downloaded packages are not signed: {}. To accept them, pin their digests. This trusts the bytes of this download (trust on first use); other bytes are refused from then on. Type:\n\n  {command}\n", .names.join(", ")
     )]
     Unsigned {
         /// The packages.
@@ -244,24 +244,24 @@ pub enum Refusal {
         /// The command line with all digests.
         command: String,
     },
-    /// Unsigned packages that dnf downloaded.
-    #[error("{} came from a repository and are not signed. Accept them unverified with --allow-unsigned, or pin them with --sha256sums FILE", .0.join(", "))]
+    /// Unsigned packages from a repository.
+    #[error("packages of the repository are not signed: {}. Accept them unverified with --allow-unsigned, or pin them with --sha256sums FILE", .0.join(", "))]
     UnsignedInRepository(Vec<String>),
-    /// Bytes that are not the pinned ones.
+    /// A file with another digest than the required one.
     #[error(
-        "{file}: its sha256 is {found}, and {expected} was asked for: the file was changed or tampered with. Compare it with the publisher's digest, and correct the digest only if you trust the file"
+        "{file}: its sha256 is {found}, expected {expected}: the file was changed or tampered with. Compare it with the publisher's digest, and correct the digest only if you trust the file"
     )]
     Pin {
         /// As the user named it.
         file: String,
-        /// What the bytes give.
+        /// Its digest.
         found: String,
-        /// What the user wrote.
+        /// The required digest.
         expected: String,
     },
     /// A compressor that cannot be used.
     #[error(
-        "the compressor \"{command}\" cannot be used: {why}. dracut would take another one, or fail after the packages are replaced. Correct --compress{}", compressors(.there)
+        "the compressor \"{command}\" cannot be used: {why}. dracut would use another one, or fail after the packages are replaced. Correct --compress{}", compressors(.there)
     )]
     NoCompressor {
         /// The option as the user typed it.
@@ -271,24 +271,24 @@ pub enum Refusal {
         /// Compressors that the image has.
         there: Vec<String>,
     },
-    /// Modules of dracut that are not there.
+    /// Modules of dracut that do not exist.
     #[error(
         "the image has no dracut module {} in /usr/lib/dracut/modules.d, and dracut would fail. Correct the name after --add, or install the package that has the module in an earlier RUN line", .0.join(", ")
     )]
     NoDracutModule(Vec<String>),
-    /// A file for `--include` that is not there.
+    /// A file for `--include` that does not exist.
     #[error(
-        "--include {0}: no such file or directory in the image. Correct the path, or copy the file in an earlier line"
+        "--include {0}: no such file or directory in the image. Correct the path, or copy the file in an earlier line of the Containerfile"
     )]
     NotThere(String),
     /// Drivers that no kernel has.
     #[error(
-        "no driver is called {}: neither the packages of {kver} nor the kernel that is there have such a module, and none of that name is built in there. Correct the name, or remove the option", .names.join(", ")
+        "no such driver: {}. Neither the packages of {kver} nor the installed kernel have such a module, and it is not built in. Correct the name, or remove the option", .names.join(", ")
     )]
     NoDriver {
         /// The drivers.
         names: Vec<String>,
-        /// The kernel that is to have them.
+        /// The kernel.
         kver: Kver,
     },
     /// Programs cannot run inside the root.
@@ -297,10 +297,10 @@ pub enum Refusal {
         as_root = AS_ROOT
     )]
     CannotEnter(String, String),
-    /// The private directory of a run cannot be made.
+    /// The private directory of a run cannot be created.
     #[error("{0}; replace and rebuild write there first, with --dry-run too. {as_root}", as_root = AS_ROOT)]
     CannotWrite(String),
-    /// `--report`.
+    /// The file of `--report` cannot be written.
     #[error(
         "--report {file} cannot be written: {why}. Nothing was started; give a path in a directory that exists and that you may write to"
     )]
@@ -317,13 +317,13 @@ pub enum Refusal {
     Locked(String),
 }
 
-/// A line for each kernel, with what removes it.
+/// Formats a line per kernel with the command that removes it.
 fn removals(kernels: &[(String, String)]) -> String {
     let line = |(name, removal): &(String, String)| format!("\n  {removal}  (removes {name})");
     kernels.iter().map(line).collect()
 }
 
-/// A line for each kernel, with what chooses it.
+/// Formats a line per kernel with the option that chooses it.
 fn choices(kernels: &[(Nevra, Kver, bool)]) -> String {
     let line = |(nevra, kver, is_there): &(Nevra, Kver, bool)| {
         let there = if *is_there { ", installed now" } else { "" };

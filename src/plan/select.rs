@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which of the packages that the user named are the kernel: chosen by what is installed and by
-//! what they require.
+//! Selects the packages of the kernel from the sources, by the installed packages and by their requirements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +10,7 @@ use crate::kernel::kver::Kver;
 use crate::package::capability::Capability;
 use crate::package::{Nevra, Package};
 
-/// Chooses, and sees that the set is of one build, of the image's architecture, and complete.
+/// Selects the packages. The set is complete, of one build and of the image's architecture.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -24,9 +23,9 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
     let sides = Sides {
         host,
         old: &old,
-        was: Flavour::of_base(host, &old),
+        old_flavour: Flavour::of_base(host, &old),
         kver: &kver,
-        is: Flavour::of_set(sources.iter().map(|source| &source.package), &kver),
+        new_flavour: Flavour::of_set(sources.iter().map(|source| &source.package), &kver),
         build: core.map_or_else(Default::default, |it| {
             let Nevra {
                 version, release, ..
@@ -41,7 +40,7 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
     refuse_mixed(&of_build, &others, &sides)?;
     let (mut taken, mut rest): (Vec<_>, Vec<_>) = of_build.into_iter().partition(|source| {
         let package = &source.package;
-        let is_kmod = package.belongs_to(&kver) && sides.is.is_kmod(package);
+        let is_kmod = package.belongs_to(&kver) && sides.new_flavour.is_kmod(package);
         let is_wanted = source.named && along::modules(package, &kver).next().is_some();
         package.vmlinuz.is_some() || is_kmod || is_wanted || sides.is_installed(package)
     });
@@ -50,7 +49,7 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
     refuse_arch(&taken, host, &old)?;
     refuse_incomplete(&taken)?;
     taken.sort_by(|a, b| a.package.nevra.cmp(&b.package.nevra));
-    let warnings = along::left_out(&rest, &kver);
+    let warnings = along::warn_left_out(&rest, &kver);
     let unused = rest.into_iter().chain(others);
     let mut unused: Vec<_> = unused.map(|source| source.package.nevra).collect();
     unused.sort();
@@ -62,7 +61,7 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
     })
 }
 
-/// Takes what a taken package requires, and what brings modules that the base has on disk.
+/// Takes packages that a taken package requires, and packages with modules that the base has on disk.
 fn complete(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     loop {
         let is_needed = |source: &Source| {
@@ -75,8 +74,8 @@ fn complete(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     }
 }
 
-/// The kernels among the sources: each kver with the package that owns its `vmlinuz`, whatever that
-/// provides (ELRepo's and the kernel's own packages provide no `kernel-uname-r`).
+/// Returns the kernels among the sources: each kver with the package that owns its `vmlinuz`. The provides are not
+/// considered, since ELRepo's and the kernel's own packages do not provide `kernel-uname-r`.
 fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     let mut kernels: Vec<(Kver, Nevra)> = Vec::new();
     for source in sources {
@@ -89,8 +88,8 @@ fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     kernels
 }
 
-/// The one kernel among the sources, or the one that is asked for, or the one that an earlier run of
-/// this program installed from the same sources.
+/// Chooses a kernel of the sources: the only one, the requested one, or the one that an earlier run installed from the
+/// same sources.
 fn choose(
     kernels: &[(Kver, Nevra)],
     sources: &[Source],
@@ -136,7 +135,7 @@ fn in_boot(source: &Source) -> Option<Refusal> {
     }
 }
 
-/// The kernel that an earlier run installed from these sources, if it is still as they have it.
+/// Returns the kernel that an earlier run installed from these sources, if it is unchanged.
 fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
     let earlier = host.earlier.as_ref()?;
     let nevras: BTreeSet<_> = sources
@@ -153,9 +152,8 @@ fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
     (nevras == earlier.sources && is_core).then(|| core.vmlinuz.clone())?
 }
 
-/// A named package must have to do with a kernel of the sources: be tied to one of them, or to none
-/// and be built with it or have the name of a part. Whether it is taken is another question: `DIR/*.rpm`
-/// names kernel-devel, too.
+/// Refuses a named package that has no relation to a kernel of the sources: it must belong to one, or have been built
+/// with one, or have the name of a part. Such a package need not be taken: `DIR/*.rpm` names kernel-devel, too.
 fn refuse_strangers(
     sources: &[Source],
     sides: &Sides,
@@ -185,7 +183,7 @@ fn refuse_strangers(
     }
 }
 
-/// A package that the base's kernel has too, but of another build, was meant to belong.
+/// Refuses packages of another build that the base's kernel has, too: the user meant them to be installed.
 fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result<(), Refusal> {
     let has = |name: &str| {
         let mut names = of_build.iter().map(|source| &source.package.nevra.name);
@@ -194,7 +192,7 @@ fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result
     let strays: Vec<_> = others
         .iter()
         .map(|source| &source.package)
-        .filter(|package| !sides.is.is_kmod(package) && sides.is_installed(package))
+        .filter(|package| !sides.new_flavour.is_kmod(package) && sides.is_installed(package))
         .filter(|package| !has(&package.nevra.name))
         .map(|package| package.nevra.to_string())
         .collect();
@@ -207,7 +205,7 @@ fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result
     })
 }
 
-/// The `…uname-r` of one exact kernel that a package requires.
+/// Returns the required capabilities `…uname-r` of one exact kernel.
 fn uname_rs(package: &Package) -> impl Iterator<Item = &Capability> {
     package
         .requires
@@ -264,7 +262,7 @@ fn refuse_incomplete(taken: &[Source]) -> Result<(), Refusal> {
     }
     let line = |(wanted, by): (String, Vec<&str>)| {
         format!(
-            "nothing provides {wanted}, which {} require(s)",
+            "nothing provides {wanted}, which is required by {}",
             by.join(", ")
         )
     };

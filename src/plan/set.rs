@@ -6,51 +6,51 @@ use super::parts::Flavour;
 use crate::kernel::kver::Kver;
 use crate::package::{Nevra, Package};
 
-/// One RPM: its header, and the file that was checked.
+/// One RPM: its header, and the checked file.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What its header says.
+    /// Its header.
     pub package: Package,
     /// The checked copy, relative to the root.
     pub path: String,
     /// SHA-256 of the whole file (hexadecimal).
     pub sha256: String,
-    /// As the user named it.
+    /// The name as the user typed it.
     pub origin: String,
-    /// Where its bytes come from.
+    /// The origin of its bytes.
     pub from: Origin,
-    /// Whether they are those that the user named by their digest.
+    /// Whether the user gave their digest.
     pub pinned: bool,
-    /// Whether it was named itself, rather than found in a directory.
+    /// Whether the user named the file itself, not its directory.
     pub named: bool,
 }
 
-/// Where the bytes of a package come from.
+/// The origin of a package's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The network.
     Url,
-    /// A repository of the image, by dnf.
+    /// A repository of the image, through dnf.
     Repository,
-    /// A file, which somebody has put there.
+    /// A local file.
     File,
 }
 
 /// A complete kernel of one build.
 #[derive(Debug, Clone)]
 pub struct KernelSet {
-    /// What `uname -r` will say.
+    /// The value of `uname -r`.
     pub kver: Kver,
     /// Its packages, sorted by name.
     pub sources: Vec<Source>,
-    /// Packages of the directories that are not taken.
+    /// Packages of the sources that are not taken.
     pub unused: Vec<Nevra>,
-    /// What the user should know of those.
+    /// Warnings about those.
     pub warnings: Vec<String>,
 }
 
 impl KernelSet {
-    /// The package that owns `vmlinuz`.
+    /// Returns the package that owns `vmlinuz`.
     pub fn core(&self) -> Option<&Package> {
         self.sources
             .iter()
@@ -59,31 +59,31 @@ impl KernelSet {
     }
 }
 
-/// The names of the base's kernel and of the one that comes.
+/// The old and the new kernel.
 pub(super) struct Sides<'a> {
     pub host: &'a Host,
     pub old: &'a Kver,
-    pub was: Flavour,
+    pub old_flavour: Flavour,
     pub kver: &'a Kver,
-    pub is: Flavour,
-    /// The version, release and source package of the one that comes.
+    pub new_flavour: Flavour,
+    /// The version, release and source package of the new kernel.
     pub build: (String, String, String),
 }
 
 impl Sides<'_> {
-    /// Whether the base's kernel has a package of the same role.
+    /// Returns whether the base's kernel has a package of the same role.
     pub fn is_installed(&self, package: &Package) -> bool {
-        let role = self.is.role(&package.nevra.name);
+        let role = self.new_flavour.role(&package.nevra.name);
         let mut installed = self.host.packages_of(self.old);
-        installed.any(|it| self.was.role(&it.nevra.name) == role)
+        installed.any(|it| self.old_flavour.role(&it.nevra.name) == role)
     }
 
-    /// Whether the name is that of a part of either kernel.
+    /// Returns whether the name is that of a part of either kernel.
     pub fn is_part(&self, package: &Package) -> bool {
-        !self.is.is_kmod(package) || !self.was.is_kmod(package)
+        !self.new_flavour.is_kmod(package) || !self.old_flavour.is_kmod(package)
     }
 
-    /// Whether it was built with the kernel, or for it.
+    /// Returns whether it was built with the kernel, or for it.
     pub fn is_of_build(&self, package: &Package) -> bool {
         if package.belongs_to(self.kver) {
             return true;
@@ -95,7 +95,7 @@ impl Sides<'_> {
     }
 }
 
-/// The kernels that a package is tied to, by a `…uname-r`, or by modules that it owns.
+/// Returns the kernels that a package belongs to, by a capability `…uname-r` or by the modules that it owns.
 pub(super) fn ties(package: &Package) -> impl Iterator<Item = &str> {
     let caps = package.provides.iter().chain(&package.requires);
     let caps = caps.filter(|cap| cap.is_uname_r() && !cap.version.is_empty());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every refusal that values alone can give, and the ways that are none.
+//! Every refusal that follows from values alone, and similar inputs that are accepted.
 
 mod leaving;
 mod shapes;
@@ -18,7 +18,7 @@ use crate::package::{Nevra, Package};
 const OLD: &str = "6.9.3-200.fc40.x86_64";
 const NEW: &str = "6.12.117+deb12-cloud-amd64";
 
-/// The sub-packages of Fedora's kernel, and what each provides and requires with `…uname-r`.
+/// The sub-packages of Fedora's kernel, with their provided and required `…uname-r`.
 const PARTS: [(&str, &[&str], &[&str]); 5] = [
     (
         "kernel",
@@ -170,7 +170,7 @@ fn what_is_installed_is_replaced_and_nothing_more() {
 
 #[test]
 fn a_package_that_another_requires_comes_although_the_base_lacks_it() {
-    // The base is from before the split of kernel-modules-core.
+    // The base is older than the split of kernel-modules-core.
     let mut host = host();
     host.packages
         .retain(|it| it.nevra.name != "kernel-modules-core");
@@ -325,7 +325,7 @@ fn the_same_packages_again_need_no_transaction_half_of_them_or_another_build_is_
     host.packages[1].header_sha256 = Some("another build of the same version".into());
     let other = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
     assert!(matches!(&other, Refusal::SameVersion { dnf: None, .. }));
-    // dnf can install one again; nothing else of the kernel is touched.
+    // dnf can install one package again without changing the others.
     host.backends.push(Backend::Dnf5);
     let other = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
     assert!(other.to_string().ends_with("--backend dnf5"), "{other}");
@@ -371,7 +371,7 @@ fn signatures_are_judged_by_where_the_bytes_come_from() {
         };
         decide(sources, &host(), &wishes).map(|plan| plan.warnings.len())
     };
-    // With how many warnings it is accepted.
+    // The number is the number of warnings with which the package is accepted.
     for (signature, from, pinned, option, warnings) in [
         (good(), Url, false, "", 0),
         (good(), Url, false, "require", 0),
@@ -408,7 +408,7 @@ fn signatures_are_judged_by_where_the_bytes_come_from() {
         assert!(matches!(refused, Err(Refusal::Signature { .. })), "{case}");
     }
     let refused = |signature| verdict(signature, File, false, "").unwrap_err().to_string();
-    // Bytes that may be an attacker's are never recommended for pinning.
+    // The message must not recommend to pin bytes that may be an attacker's.
     for (signature, is_pinned) in [(weak(), true), (revoked(), false), (bad(), false)] {
         let text = refused(signature);
         assert_eq!(text.contains("#sha256="), is_pinned, "{text}");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Decides which packages are accepted, by their signatures, by where their bytes come from, and by
-//! what the user vouches for.
+//! Decides which packages are accepted: by their signatures, by the origin of their bytes, and by the digests and
+//! options that the user gave.
 
 use super::{Origin, Refusal, Source, Wishes, pin};
 use crate::package::signature::{Distrust, Signature};
 
 /// Accepts good signatures, bytes that the user pinned, and local unsigned files (with a warning).
-/// A bad signature is refused whatever the options are. Returns the warnings.
+/// Refuses a bad signature with any options. Returns the warnings.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -23,7 +23,7 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
             ),
             Signature::UnknownKey(key) if !vouched => format!(
                 "{name} is signed with the key {key}, which is neither in /etc/pki/rpm-gpg of the image nor given with --gpg-key. Give the file of that key with --gpg-key FILE, or pin the bytes{}",
-                how(source)
+                pin_syntax(source)
             ),
             Signature::Untrusted(why) if !vouched => format!(
                 "{name} is signed, and rpm would not trust the signature: {why}. {}{}",
@@ -40,19 +40,19 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
             Signature::UnknownKey(key) => {
                 warnings.push(format!(
                     "{name} is signed with the unknown key {key}{}",
-                    but(source)
+                    pin_note(source)
                 ));
                 continue;
             }
             Signature::Untrusted(why) => {
                 warnings.push(format!(
                     "rpm would not trust the signature of {name}: {why}{}",
-                    but(source)
+                    pin_note(source)
                 ));
                 continue;
             }
             Signature::None => {
-                warnings.push(format!("{name} is not signed{}", but(source)));
+                warnings.push(format!("{name} is not signed{}", pin_note(source)));
                 continue;
             }
         };
@@ -77,19 +77,19 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
     })
 }
 
-/// Pinning is no advice where the key may be in the wrong hands: these bytes may be the attacker's.
+/// Returns the advice to pin the bytes. There is none if the key is revoked: the bytes may be an attacker's.
 fn or_pin(source: &Source, why: &Distrust) -> String {
     match why {
         Distrust::Revoked { .. } => String::new(),
         _ => format!(
             "; or pin the bytes, if you know their digest from elsewhere{}",
-            how(source)
+            pin_syntax(source)
         ),
     }
 }
 
-/// How the bytes of a source are pinned.
-fn how(source: &Source) -> String {
+/// Returns the syntax that pins the bytes of a source.
+fn pin_syntax(source: &Source) -> String {
     match source.from {
         Origin::Repository => " with --sha256sums FILE".to_owned(),
         Origin::Url | Origin::File => {
@@ -98,7 +98,7 @@ fn how(source: &Source) -> String {
     }
 }
 
-fn but(source: &Source) -> &'static str {
+fn pin_note(source: &Source) -> &'static str {
     if source.pinned {
         "; its sha256 is the one that was given"
     } else {

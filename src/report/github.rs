@@ -2,7 +2,7 @@
 //! Findings as annotations of GitHub's runner.
 
 use super::human::is_shown;
-use super::{COULD_NOT_LOOK, FindingReport, Outcome, Report};
+use super::{COULD_NOT_RUN, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 
 /// Returns the findings as commands of GitHub's runner, which reads them from standard error.
@@ -34,13 +34,9 @@ pub fn annotations(report: &Report, quiet: bool) -> String {
         Outcome::Unknown => "error",
         _ => "warning",
     };
-    for check in report
-        .checks
-        .iter()
-        .filter(|it| it.answer == COULD_NOT_LOOK)
-    {
+    for check in report.checks.iter().filter(|it| it.answer == COULD_NOT_RUN) {
         let why = data(check.why.as_deref().unwrap_or_default());
-        text += &format!("::{level} title={}::could not look: {why}\n", check.check);
+        text += &format!("::{level} title={}::could not run: {why}\n", check.check);
     }
     text
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{COULD_NOT_LOOK, FindingReport, Outcome, Report};
+use super::{COULD_NOT_RUN, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 use crate::plan::change;
 use crate::text::{GREEN, RED, YELLOW, one_line, painted};
@@ -19,7 +19,7 @@ pub struct Wishes {
     pub has_colours: bool,
 }
 
-/// Returns whether a finding is shown: notes with `-v` only, and with `-q` warnings only where nothing is fatal.
+/// Returns a filter for the findings to show: notes only with `-v`; with `-q`, warnings only if nothing is fatal.
 pub(super) fn is_shown(
     report: &Report,
     quiet: bool,
@@ -34,8 +34,8 @@ pub(super) fn is_shown(
     }
 }
 
-/// Returns the changed packages, the checks that did not run, the findings, and last the verdict. With `-q` a good
-/// result is empty.
+/// Returns the changed packages, the checks that did not run, the findings, and at the end the verdict. With `-q` a
+/// good result is empty.
 pub fn human(report: &Report, wishes: &Wishes) -> String {
     if wishes.quiet && !report.outcome.is_bad() {
         return String::new();
@@ -56,7 +56,7 @@ pub fn human(report: &Report, wishes: &Wishes) -> String {
     }
     let shown = is_shown(report, wishes.quiet, wishes.verbose);
     let shown: Vec<_> = report.findings.iter().filter(|it| shown(it)).collect();
-    // The worst is nearest to the verdict, where a log is read first.
+    // The worst findings are printed last, next to the verdict.
     for (severity, colour) in [
         (Severity::Note, ""),
         (Severity::Warning, YELLOW),
@@ -67,9 +67,9 @@ pub fn human(report: &Report, wishes: &Wishes) -> String {
             colour => paint(severity.as_str(), colour),
         };
         if severity == Severity::Fatal {
-            for (why, checks) in by_reason(report, &[COULD_NOT_LOOK]) {
+            for (why, checks) in by_reason(report, &[COULD_NOT_RUN]) {
                 text += &paint("unknown", YELLOW);
-                text += &format!(" {checks}: could not look: {}\n", one_line(why));
+                text += &format!(" {checks}: could not run: {}\n", one_line(why));
             }
         }
         let findings = shown.iter().filter(|it| it.severity == severity);
@@ -84,8 +84,8 @@ pub fn human(report: &Report, wishes: &Wishes) -> String {
     text + &paint(&verdict, colour) + "\n"
 }
 
-/// Returns findings of one severity: what was found, what was expected and what to do, a line each. Findings with the
-/// same remedy are together, and the remedy is said once.
+/// Formats findings of one severity: found, expected and remedy, a line each. Findings with the same remedy are
+/// grouped, and the remedy is printed once.
 fn blocks(word: &str, findings: &[&FindingReport]) -> String {
     let mut text = String::new();
     let mut remedies: Vec<&str> = Vec::new();
@@ -157,12 +157,12 @@ fn verdict(report: &Report) -> String {
             let fatal = counted(fatal, "fatal finding");
             format!("not fit to boot: {fatal}{warned}, {ran}{unfinished}")
         }
-        Outcome::Unknown => match answers(&[COULD_NOT_LOOK]) {
+        Outcome::Unknown => match answers(&[COULD_NOT_RUN]) {
             0 => format!(
                 "unknown: {ran}, so nothing was verified; select checks that apply (verify --list){unfinished}"
             ),
             count => format!(
-                "unknown: {} could not look, {ran}{warned}{unfinished}",
+                "unknown: {} could not run, {ran}{warned}{unfinished}",
                 counted(count, "check")
             ),
         },
@@ -170,7 +170,7 @@ fn verdict(report: &Report) -> String {
     format!("{kernel}: {verdict}")
 }
 
-/// `1 warning`, `2 warnings`.
+/// Returns a count with its noun: `1 warning`, `2 warnings`.
 fn counted(count: usize, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
@@ -178,7 +178,7 @@ fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-/// Returns the checks with one of these answers, by the reason for it.
+/// Returns the checks with one of these answers, grouped by the reason.
 fn by_reason<'a>(report: &'a Report, answers: &[&str]) -> BTreeMap<&'a str, String> {
     let mut checks = BTreeMap::<_, Vec<_>>::new();
     for check in &report.checks {

@@ -93,7 +93,7 @@ pub struct Before {
 pub struct After {
     /// `uname -r`.
     pub kver: String,
-    /// The package that owns `vmlinuz`.
+    /// Returns the package that owns `vmlinuz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
     /// SHA-256 of `vmlinuz`.
@@ -102,7 +102,7 @@ pub struct After {
     /// SHA-256 of the initramfs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initramfs_sha256: Option<String>,
-    /// Its size in bytes.
+    /// The size in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initramfs_size: Option<u64>,
 }
@@ -133,7 +133,7 @@ pub struct DracutReport {
 pub struct CheckReport {
     /// The check's name.
     pub check: &'static str,
-    /// `good`, `found`, `could-not-look`, `not-applicable`, `skipped`.
+    /// `good`, `found`, `could-not-run`, `not-applicable`, `skipped`.
     pub answer: &'static str,
     /// Why it could not run, does not apply or was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,7 +153,7 @@ pub struct FindingReport {
     pub found: String,
     /// What was expected.
     pub expected: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -166,7 +166,7 @@ pub struct Labels {
 }
 
 /// The answer of a check that could not run.
-pub const COULD_NOT_LOOK: &str = "could-not-look";
+pub const COULD_NOT_RUN: &str = "could-not-run";
 
 /// Returns the checks' part of a report, with remedies for a run in this situation.
 pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec<FindingReport>) {
@@ -177,7 +177,7 @@ pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec
             Answer::Good => ("good", None),
             Answer::NotApplicable(why) => ("not-applicable", Some(why.clone())),
             Answer::Skipped => ("skipped", Some("excluded with --skip".to_owned())),
-            Answer::CouldNotLook(why) => (COULD_NOT_LOOK, Some(why.clone())),
+            Answer::CouldNotRun(why) => (COULD_NOT_RUN, Some(why.clone())),
             Answer::Found(found) => {
                 findings.extend(found.iter().map(|finding| FindingReport {
                     check: check.name,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether an earlier run has done the work: by its report, and the digests of the two files that
-//! are booted. Nothing is changed.
+//! Detects that an earlier run did the work, by its report and the digests of the two files that are booted. Changes
+//! nothing.
 
 use std::collections::BTreeSet;
 
@@ -15,22 +15,22 @@ use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 use crate::tools::dracut;
 
-/// The largest report that is read (bytes); they have some ten KiB.
+/// Upper bound of a report (bytes); typical ones have about ten KiB.
 const REPORT_MAX: u64 = 4 << 20;
 
-/// What is asked for.
+/// The request of this run.
 pub struct Asked<'a> {
     /// The kernel.
     pub set: &'a KernelSet,
-    /// What the user put after `--`.
+    /// The user's arguments for dracut.
     pub dracut: &'a [String],
-    /// Checks that need not have looked.
+    /// Checks that this run skips.
     pub skip: &'a [String],
     /// The commands that clean the tree after the commit.
     pub cleaning: &'a [Cmd],
 }
 
-/// The report of the run that did what is asked for, if the tree is still as it left it.
+/// Returns the report of a run that did what is requested, if the tree has not changed since.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -44,7 +44,7 @@ pub fn report(root: &Root, asked: &Asked) -> Result<Option<Value>> {
     let is_it = report["schema"] == SCHEMA
         && text("/outcome") == Some("committed")
         && text("/kernel/after/kver") == Some(kver.as_str())
-        && brought(&report, asked.set)
+        && has_installed(&report, asked.set)
         && skipped(&report).all(|check| asked.skip.iter().any(|it| it == check))
         && commands(&report, asked);
     let files = [
@@ -59,9 +59,9 @@ pub fn report(root: &Root, asked: &Asked) -> Result<Option<Value>> {
     Ok(Some(report))
 }
 
-/// Whether the run brought the packages of the set. Those that are tied to no kernel (kernel-tools) may
-/// have been there before it.
-fn brought(report: &Value, set: &KernelSet) -> bool {
+/// Returns whether the run installed the packages of the set. Packages that belong to no kernel (kernel-tools) may have
+/// been installed before it.
+fn has_installed(report: &Value, set: &KernelSet) -> bool {
     let packages: BTreeSet<_> = packages(report).collect();
     let sources = set.sources.iter().map(|it| &it.package);
     let all: BTreeSet<_> = sources.clone().map(|it| it.nevra.to_string()).collect();
@@ -69,7 +69,7 @@ fn brought(report: &Value, set: &KernelSet) -> bool {
     packages.is_subset(&all) && own.all(|it| packages.contains(&it.nevra.to_string()))
 }
 
-/// The checks that the earlier run did not let look.
+/// Returns the checks that the earlier run skipped.
 fn skipped(report: &Value) -> impl Iterator<Item = &str> {
     let checks = report["checks"].as_array().into_iter().flatten();
     let skipped = checks.filter(|check| check["answer"] == "skipped");
@@ -81,7 +81,7 @@ fn packages(report: &Value) -> impl Iterator<Item = String> {
     packages.map(|package| package["nevra"].as_str().unwrap_or_default().to_owned())
 }
 
-/// The run that the report in the tree is of, if it replaced the kernel.
+/// Returns the run that the report in the tree describes, if it replaced the kernel.
 ///
 /// # Errors
 /// When the report cannot be read.
@@ -100,7 +100,7 @@ pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
     }))
 }
 
-/// Whether dracut got the same arguments of the user's, and the tree was cleaned.
+/// Returns whether dracut got the same arguments from the user, and the tree was cleaned.
 fn commands(report: &Value, asked: &Asked) -> bool {
     let ran = report["commands"].as_array().into_iter().flatten();
     let ran: Vec<_> = ran.filter_map(Value::as_str).collect();

@@ -7,9 +7,9 @@ use crate::kernel::hmac::{self, HMAC_MAX};
 use crate::kernel::kver::Kver;
 use crate::sys::root::{self, Root};
 
-/// Writes the HMAC of `vmlinuz` anew, if the kernel was changed after it was packed: signed, say.
-/// It is a checksum and no signature. If dracut's module `fips` compares it (`is_read`), nothing is
-/// written, and the verification fails. Returns what the user should know.
+/// Rewrites the HMAC of `vmlinuz` if the kernel was changed after packaging, for example signed. The HMAC is a
+/// checksum, not a signature. If dracut's module `fips` compares it (`is_read`), it is not rewritten, and the
+/// verification fails. Returns a warning for the user.
 ///
 /// # Errors
 /// When a file cannot be read or written.

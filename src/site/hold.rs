@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Holds inner dracut runs off during the transaction: what rpm-ostree, kernel-install or a
-//! scriptlet would build is thrown away, and costs as much as everything else together. And holds
-//! dracut's messages off other logs than the one that is read.
+//! Keeps inner dracut runs from happening during the transaction. The initramfs that rpm-ostree, kernel-install or a
+//! scriptlet would build is discarded anyway, and takes as long as everything else together. Also keeps dracut's
+//! messages out of logs that nobody reads.
 //!
-//! What is put in place can be told from the tree alone, so letting go, undoing after a failure and
-//! healing after a kill are the same function.
+//! All files of a hold are recognisable in the tree, so one function, [`heal`], releases it, undoes it after a failure
+//! and repairs the tree after a kill.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::plan::{Hold, ModuleDir};
 use crate::sys::root::{self, Root};
 use crate::tools::cliwrap::WRAPPED;
 
-/// The program in dracut's place: it makes the file that it was asked for, and nothing else.
+/// The script that replaces dracut: it creates an empty output file and does nothing else.
 const SHIM: &[u8] = b"#!/bin/sh
 # Put here by ostree-kernel for the time of one transaction; the real dracut runs after it.
 while [ $# -gt 1 ]; do
@@ -24,46 +24,46 @@ while [ $# -gt 1 ]; do
 done
 ";
 
-/// Our file that says `layout=ostree`, wherever it lies.
+/// Our file with `layout=ostree`.
 const LAYOUT: &[u8] =
     b"# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
 
-/// Where [`LAYOUT`] may lie.
+/// The paths where [`LAYOUT`] can be.
 const LAYOUT_FILES: [&str; 2] = [
     "usr/lib/kernel/install.conf",
     "etc/kernel/install.conf.d/zz-ostree-kernel.conf",
 ];
 
-/// Beside a file of somebody else's that we replaced.
+/// The suffix of a file that [`LAYOUT`] replaced.
 const SAVED: &str = ".ostree-kernel-saved";
 
-/// Where rpm-ostree finds repositories, and how their files end. It fetches the metadata of all that are
-/// enabled, although nothing is needed from them, and fails where one cannot be reached.
+/// rpm-ostree's repositories, and the suffix of their files. rpm-ostree fetches the metadata of all enabled ones, even
+/// if it needs no package from them, and fails if one cannot be reached.
 const REPOSITORIES: &str = "etc/yum.repos.d";
 const REPOSITORY: &str = ".repo";
 
-/// Where module directories wait that rpm-ostree would delete.
+/// The directory for module directories that rpm-ostree would delete.
 const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
 
-/// Our configuration of dracut. Fedora's has `sysloglvl=5`: without a syslog dracut then formats
-/// every debug message for `/dev/kmsg`, which takes nearly as long as all the rest.
+/// Our configuration of dracut. Fedora's sets `sysloglvl=5`: without a syslog, dracut then formats every debug message
+/// for `/dev/kmsg`, which nearly doubles its run time.
 const QUIET: &[u8] = b"# Put here by ostree-kernel for the time of one dracut run.
 sysloglvl=0
 kmsgloglvl=0
 fileloglvl=0
 ";
 
-/// Where it lies: dracut reads configuration in the order of names, whatever their directories.
+/// The path of [`QUIET`]. dracut reads its configuration in the order of file names, across directories.
 const QUIET_FILE: &str = "usr/lib/dracut/dracut.conf.d/zzz-ostree-kernel.conf";
 
-/// While this lives, dracut prints to standard error only.
+/// A guard. While it exists, dracut logs to standard error only.
 pub struct Quiet(Root);
 
-/// Puts [`QUIET`] in place, where dracut has a directory for it.
+/// Installs [`QUIET`] if dracut's configuration directory exists.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn quieten(root: &Root) -> Result<Quiet, root::Error> {
+pub fn quiet_dracut(root: &Root) -> Result<Quiet, root::Error> {
     let quiet = Quiet(root.clone());
     if let Some((dir, _)) = QUIET_FILE.rsplit_once('/')
         && root.is_dir(dir)?
@@ -76,25 +76,25 @@ pub fn quieten(root: &Root) -> Result<Quiet, root::Error> {
 impl Drop for Quiet {
     fn drop(&mut self) {
         if let Err(error) = self.0.remove_file(QUIET_FILE) {
-            tracing::error!("removing our configuration of dracut: {error:#}");
+            tracing::error!("removing the temporary configuration of dracut: {error:#}");
         }
     }
 }
 
-/// While this lives, inner runs are held off.
+/// A guard. While it exists, inner dracut runs do nothing.
 pub struct Held {
     root: Root,
-    let_go: bool,
+    is_released: bool,
 }
 
-/// Puts in place what the plan says.
+/// Installs the hold that the plan names.
 ///
 /// # Errors
-/// When a file cannot be written; what was put in place by then is undone.
+/// When a file cannot be written; the files written by then are removed.
 pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir], no_repos: bool) -> Result<Held> {
     let held = Held {
         root: root.clone(),
-        let_go: false,
+        is_released: false,
     };
     if no_repos {
         for file in repositories(root, REPOSITORY)? {
@@ -125,7 +125,7 @@ pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir], no_repos: bool) -> Resu
     Ok(held)
 }
 
-/// Whether there are repositories that rpm-ostree may ask.
+/// Returns whether there are repositories that rpm-ostree may read.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -133,8 +133,8 @@ pub fn has_repositories(root: &Root) -> Result<bool, root::Error> {
     Ok(!repositories(root, REPOSITORY)?.is_empty())
 }
 
-/// The files in the directory of repositories that end so. A rename of each, since overlayfs cannot
-/// rename a directory of a lower layer.
+/// Returns the files in the directory of repositories with this suffix. They are renamed one by one, since overlayfs
+/// cannot rename a directory of a lower layer.
 fn repositories(root: &Root, suffix: &str) -> Result<Vec<String>, root::Error> {
     if !root.is_dir(REPOSITORIES)? {
         return Ok(Vec::new());
@@ -148,47 +148,47 @@ fn repositories(root: &Root, suffix: &str) -> Result<Vec<String>, root::Error> {
 }
 
 impl Held {
-    /// Puts everything back.
+    /// Undoes the hold.
     ///
     /// # Errors
-    /// When something cannot be put back.
-    pub fn let_go(mut self) -> Result<()> {
-        self.let_go = true;
-        heal(&self.root).context("putting back what held dracut off")
+    /// When a file cannot be restored.
+    pub fn release(mut self) -> Result<()> {
+        self.is_released = true;
+        heal(&self.root).context("restoring the files of the transaction's hold")
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.let_go
+        if !self.is_released
             && let Err(error) = heal(&self.root)
         {
-            tracing::error!("putting back what held dracut off: {error:#}");
+            tracing::error!("restoring the files of the transaction's hold: {error:#}");
         }
     }
 }
 
-/// Undoes whatever a hold has put in place, of this run or of one that was killed.
+/// Undoes any hold in the tree, of this run or of one that was killed.
 ///
 /// # Errors
-/// When something cannot be put back.
+/// When a file cannot be restored.
 pub fn heal(root: &Root) -> Result<(), root::Error> {
     let conf = "usr/lib/dracut/dracut.conf.d";
     for dir in ["usr/lib/kernel", "etc/kernel/install.conf.d", WRAPPED, conf] {
         root.remove_temporaries(dir)?;
     }
-    if is(root, QUIET_FILE, QUIET)? {
+    if has_content(root, QUIET_FILE, QUIET)? {
         root.remove_file(QUIET_FILE)?;
     }
     for file in LAYOUT_FILES {
-        if is(root, file, LAYOUT)? {
+        if has_content(root, file, LAYOUT)? {
             root.remove_file(file)?;
-            // usr/lib/kernel holds rpm-ostree's own plug-in; these may have been made for us.
+            // usr/lib/kernel holds rpm-ostree's plug-in; these directories may have been created by `hold`.
             remove_if_empty(root, "etc/kernel/install.conf.d")?;
             remove_if_empty(root, "etc/kernel")?;
         }
         let saved = format!("{file}{SAVED}");
-        // The transaction may have written the file anew; then that is the newer one.
+        // If the transaction wrote the file anew, the new one stays.
         if root.lstat(&saved)?.is_some() {
             match root.lstat(file)? {
                 None => root.rename(saved, file)?,
@@ -204,7 +204,7 @@ pub fn heal(root: &Root) -> Result<(), root::Error> {
         }
     }
     let shim = format!("{WRAPPED}/dracut");
-    if is(root, &shim, SHIM)? {
+    if has_content(root, &shim, SHIM)? {
         root.remove_file(&shim)?;
         remove_if_empty(root, WRAPPED)?;
     }
@@ -228,8 +228,8 @@ fn remove_if_empty(root: &Root, dir: &str) -> Result<(), root::Error> {
     Ok(())
 }
 
-/// Moves what is in `from` to `to`, file by file: overlayfs cannot rename a directory of a lower
-/// layer, and the transaction may have made `to`, whose files are the newer ones.
+/// Moves the content of `from` to `to`, file by file. overlayfs cannot rename a directory of a lower layer, and the
+/// transaction may have created `to`, whose files are newer and stay.
 fn merge(root: &Root, from: &Path, to: &Path) -> Result<(), root::Error> {
     let mode = root.lstat(from)?.map_or(0o755, |meta| meta.mode);
     root.create_dir_all(to, mode)?;
@@ -245,14 +245,14 @@ fn merge(root: &Root, from: &Path, to: &Path) -> Result<(), root::Error> {
     Ok(())
 }
 
-/// What a killed run left of its hold.
+/// Returns the files that a killed run left of its hold.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn leftovers(root: &Root) -> Result<Vec<String>, root::Error> {
     let mut found = Vec::new();
     for file in LAYOUT_FILES {
-        if is(root, file, LAYOUT)? {
+        if has_content(root, file, LAYOUT)? {
             found.push(file.to_owned());
         }
         let saved = format!("{file}{SAVED}");
@@ -262,10 +262,10 @@ pub fn leftovers(root: &Root) -> Result<Vec<String>, root::Error> {
     }
     found.extend(repositories(root, SAVED)?);
     let shim = format!("{WRAPPED}/dracut");
-    if is(root, &shim, SHIM)? {
+    if has_content(root, &shim, SHIM)? {
         found.push(shim);
     }
-    if is(root, QUIET_FILE, QUIET)? {
+    if has_content(root, QUIET_FILE, QUIET)? {
         found.push(QUIET_FILE.to_owned());
     }
     if root.is_dir(ASIDE)? {
@@ -274,7 +274,7 @@ pub fn leftovers(root: &Root) -> Result<Vec<String>, root::Error> {
     Ok(found)
 }
 
-fn is(root: &Root, path: &str, content: &[u8]) -> Result<bool, root::Error> {
+fn has_content(root: &Root, path: &str, content: &[u8]) -> Result<bool, root::Error> {
     let same_size = root
         .lstat(path)?
         .is_some_and(|meta| meta.kind == root::Kind::File && meta.size == content.len() as u64);

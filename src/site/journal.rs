@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a run that was killed after its transaction leaves for the next one: the base is gone by
-//! then, and the tree cannot tell what it was.
+//! The journal for the next run, if this one is killed after its transaction. The base is replaced by then, and its
+//! facts are not in the tree any more.
 
 use std::io::Write;
 
@@ -12,32 +12,32 @@ use crate::kernel::kver::Kver;
 use crate::plan::Change;
 use crate::sys::root::Root;
 
-/// Where it lies, relative to the root. It goes when the work is done.
+/// The path of the journal, relative to the root. It is removed when the work is done.
 const PATH: &str = "run/ostree-kernel/journal.json";
 
-/// Where it is written first.
+/// The path while it is written.
 const UNFINISHED: &str = "run/ostree-kernel/journal.json.new";
 
-/// The largest journal that is read (bytes); it holds the names of some thousand modules.
+/// Upper bound of a journal (bytes); it holds the names of some thousand modules.
 const MAX: u64 = 16 << 20;
 
-/// A transaction that was begun.
+/// A transaction that has begun.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
     /// The kernel before it.
     pub before: Kver,
-    /// The kernel that it brings.
+    /// The kernel that it installs.
     pub after: Kver,
-    /// Its command lines; none where the packages were there already.
+    /// Its command lines; empty if the packages were installed already.
     pub commands: Vec<String>,
-    /// What the base's initramfs had.
+    /// The facts of the base's initramfs.
     pub base: Option<Baseline>,
     /// The packages before and after.
     pub changes: Vec<Change>,
 }
 
 impl Journal {
-    /// Writes it down, whole or not at all; a crash of the machine may lose it.
+    /// Writes the journal atomically, without a sync: a crash of the machine may lose it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -48,10 +48,10 @@ impl Journal {
         Ok(root.rename(UNFINISHED, PATH)?)
     }
 
-    /// The journal of a run that did not end, if it brought this kernel.
+    /// Returns the journal of an unfinished run that installs this kernel.
     ///
     /// # Errors
-    /// When it cannot be read; one that is not whole is none.
+    /// When it cannot be read. One that cannot be parsed counts as missing.
     pub fn of(root: &Root, kver: &Kver) -> Result<Option<Self>> {
         let Some(json) = root.read(PATH, MAX)? else {
             return Ok(None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where kernels are in a tree: what several steps look at.
+//! Finds kernels in a tree, for several steps.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -12,21 +12,20 @@ use crate::package::rpmdb::Rpmdb;
 use crate::plan::ModuleDir;
 use crate::sys::root::{self, Root};
 
-/// Where bootc and systemd-boot take a UKI from.
+/// The directory of UKIs for bootc and systemd-boot.
 const EFI_LINUX: &str = "boot/EFI/Linux";
 
-/// Where images keep what goes to the EFI system partition.
+/// The directory of files for the EFI system partition.
 const USR_EFI_LINUX: &str = "usr/lib/efi/Linux";
 
-/// Type 1 entries of the Boot Loader Specification.
+/// The directory of Type 1 entries of the Boot Loader Specification.
 const ENTRIES: &str = "boot/loader/entries";
 
-/// Where kernels of older layouts are. ostree boots one of these when the new directory has no
-/// initramfs.
+/// The directories of kernels in older layouts. ostree boots a kernel from there if the new directory has no initramfs.
 pub const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
 
-/// Names of kernels and of what goes with them there. Boot loaders and their directories (`efi`,
-/// `grub2`, `loader`) are somebody else's.
+/// Prefixes of a kernel's files in these directories. Boot loaders and their directories (`efi`, `grub2`, `loader`) are
+/// not a kernel's.
 const KERNEL_FILES: [&str; 7] = [
     "vmlinuz-",
     "initramfs-",
@@ -37,20 +36,21 @@ const KERNEL_FILES: [&str; 7] = [
     "config-",
 ];
 
-/// The directories of `usr/lib/modules`, sorted by name.
+/// Returns the directories of `usr/lib/modules`, sorted by name.
 ///
 /// # Errors
 /// When they cannot be read.
 pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
     let mut dirs = Vec::new();
     for (name, kind) in root.list(MODULES)? {
-        // ostree takes real directories only, and a vmlinuz that is, or leads to, a regular file.
+        // ostree accepts only real directories, and a vmlinuz that is a regular file or a link to one.
         if kind == root::Kind::Dir {
             let name = name.to_string_lossy().into_owned();
             let has_vmlinuz = root.is_file(format!("{MODULES}/{name}/vmlinuz"))?;
-            let kmods = match has_vmlinuz {
-                true => Vec::new(),
-                false => kmods(root, &name)?,
+            let kmods = if has_vmlinuz {
+                Vec::new()
+            } else {
+                kmods(root, &name)?
             };
             dirs.push(ModuleDir {
                 name,
@@ -62,17 +62,17 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
     Ok(dirs)
 }
 
-/// Directories of `usr/lib/modules` that are left of a kernel.
+/// Directories of `usr/lib/modules` that a kernel left.
 pub struct LeftoverDirs {
-    /// Those that nobody owns.
+    /// Directories that no package owns.
     pub stale: Vec<String>,
-    /// Those that a package owns, or files in them: they are not to be removed.
+    /// Directories that a package owns, or whose files it owns. They must not be removed.
     pub owned: Vec<String>,
 }
 
-/// Finds the directories of `usr/lib/modules` that are left of a kernel: without `vmlinuz`, and with what
-/// a kernel's directory holds, or of the kernel that was replaced (`before`). Others, such as `keys` with
-/// an administrator's keys, are not of a kernel.
+/// Finds the directories of `usr/lib/modules` that a kernel left: without a `vmlinuz`, and either with the files of a
+/// kernel's directory or of the replaced kernel (`before`). Others, such as `keys` with an administrator's keys, belong
+/// to no kernel.
 ///
 /// # Errors
 /// When they cannot be read.
@@ -92,16 +92,17 @@ pub fn leftover_dirs(
         {
             continue;
         }
-        match rpmdb.is_some_and(|it| it.owns_in(&path)) {
-            true => owned.push(dir.name),
-            false => stale.push(dir.name),
+        if rpmdb.is_some_and(|it| it.owns_in(&path)) {
+            owned.push(dir.name)
+        } else {
+            stale.push(dir.name)
         }
     }
     Ok(LeftoverDirs { stale, owned })
 }
 
-/// Whether a directory holds what a kernel's does: modules, lists of modules, an initramfs, or the
-/// directory of the modules itself.
+/// Returns whether a directory holds files of a kernel: modules, lists of modules, an initramfs, or the directory
+/// `kernel`.
 fn is_of_a_kernel(root: &Root, path: &str) -> Result<bool, root::Error> {
     let is_list = |path: &[u8]| path.starts_with(b"modules.") || path == b"initramfs.img";
     let files = root.files(path)?.into_iter();
@@ -110,10 +111,10 @@ fn is_of_a_kernel(root: &Root, path: &str) -> Result<bool, root::Error> {
         || files.any(|path| is_list(&path) || ModuleName::is_of_path(&path)))
 }
 
-/// The largest `modules.order` that is read (bytes); Fedora's has 0.3 MiB.
+/// Upper bound of `modules.order` (bytes); Fedora's has 0.3 MiB.
 const ORDER_MAX: u64 = 64 << 20;
 
-/// The modules in a directory of `usr/lib/modules`: the name, and the file relative to the root.
+/// Returns the modules in a directory of `usr/lib/modules`: the name, and the path relative to the root.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -126,9 +127,8 @@ pub fn modules(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root
     Ok(root.files(&dir)?.into_iter().filter_map(module).collect())
 }
 
-/// The out-of-tree modules in a directory of `usr/lib/modules`, and their files: what the list of
-/// modules that the kernel was built with lacks, wherever it lies. Where the kernel itself is not there
-/// yet, these are all.
+/// Returns the out-of-tree modules in a directory of `usr/lib/modules`, and their paths. A module is out-of-tree if the
+/// kernel's `modules.order` does not list it. Without an installed kernel all modules are.
 ///
 /// # Errors
 /// When a directory or the list cannot be read.
@@ -147,12 +147,12 @@ pub fn kmods(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root::
     Ok(kmods)
 }
 
-/// Finds what would be booted in place of a `vmlinuz`. `of_kernel` has the files of one directory of
-/// `usr/lib/modules`, if they are known.
+/// Finds files that are booted instead of a `vmlinuz`. `of_kernel` is a directory of `usr/lib/modules` with its files,
+/// if they are known.
 ///
-/// bootc's ostree backend and systemd-boot take `*.efi` in a directory of their own. composefs-rs
-/// (`bootloader.rs`), which bootc's composefs backend uses, takes Type 1 entries first, then every
-/// `*.efi` at any depth of two places, and `vmlinuz` last.
+/// bootc's ostree backend and systemd-boot use `*.efi` in a directory of their own. composefs-rs (`bootloader.rs`),
+/// which bootc's composefs backend uses, prefers Type 1 entries, then every `*.efi` at any depth of two directories,
+/// and uses `vmlinuz` last.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -196,21 +196,21 @@ pub fn shadows(
     Ok(found)
 }
 
-/// Adds the `*.efi` among `files`, which are relative to `dir`. `is_uki` says which every consumer
-/// boots.
+/// Adds the `*.efi` among `files`, which are relative to `dir`. `is_uki` returns whether every consumer boots a file.
 fn efi(dir: &str, files: &[PathBuf], is_uki: impl Fn(&str) -> bool, found: &mut Vec<Shadow>) {
     let names = files.iter().map(|path| path.to_string_lossy());
     let efi = names.filter(|name| name.ends_with(".efi"));
     found.extend(efi.map(|name| Shadow {
-        boots: match is_uki(&name) {
-            true => BootedBy::All,
-            false => BootedBy::ComposefsRs,
+        boots: if is_uki(&name) {
+            BootedBy::All
+        } else {
+            BootedBy::ComposefsRs
         },
         path: format!("{dir}/{name}"),
     }));
 }
 
-/// Kernel files in `boot` and `usr/lib/ostree-boot`.
+/// Returns the kernel files in `boot` and `usr/lib/ostree-boot`.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -228,14 +228,14 @@ pub fn legacy(root: &Root) -> Result<Vec<String>, root::Error> {
     Ok(found)
 }
 
-/// What the root of every operating system has; of each, one of the paths.
+/// The paths of every operating system's root; one path of each group must exist.
 const OF_A_ROOT: [&[&str]; 3] = [
     &["usr/lib/modules"],
     &["usr/lib/os-release", "etc/os-release"],
     &["usr/bin"],
 ];
 
-/// Returns which paths keep a directory from being the root of an operating system; none where it can be one.
+/// Returns the missing paths that the root of an operating system has; empty if the directory can be a root.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -253,11 +253,11 @@ pub fn lacks(root: &Root) -> Result<Vec<&'static str>, root::Error> {
     Ok(missing)
 }
 
-/// Why a tree has no kernel.
+/// The message for a tree without a kernel.
 pub const NO_KERNEL: &str = "no directory in usr/lib/modules holds a vmlinuz";
 
-/// Returns what keeps a directory from being the root of an operating system, and a root in it, if there is one; `None`
-/// where the directory can be a root.
+/// Explains why a directory is not the root of an operating system, and names a root below it; `None` if it can be a
+/// root.
 ///
 /// # Errors
 /// When the directory cannot be read.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The rpmdb of a tree, wherever it lies and of whichever format it is.
+//! Reads the rpmdb of a tree, in any place and format.
 //!
-//! SQLite's is read here, and no program of the tree is started. The older formats, ndb and Berkeley
-//! DB, are read by the image's own rpm, for the commands that start programs of the image anyway.
+//! SQLite is read here, without starting a program of the tree. The older formats, ndb and Berkeley DB, are read by the
+//! image's own rpm, and only for commands that start programs of the image anyway.
 
 use std::fmt;
 use std::io::Read;
@@ -17,10 +17,10 @@ use crate::sys::root::{self, Root};
 use crate::sys::sqlite::{self, Column};
 use crate::tools::{cliwrap, rpm};
 
-/// Where rpmdbs are, relative to the root; often links to one another.
+/// The directories of rpmdbs, relative to the root; often links to one another.
 const DIRS: [&str; 3] = ["usr/share/rpm", "usr/lib/sysimage/rpm", "var/lib/rpm"];
 
-/// Where SQLite's rpmdb has its packages.
+/// The column of the packages in a SQLite rpmdb.
 const PACKAGES: Column = Column {
     table: "Packages",
     name: "blob",
@@ -30,9 +30,9 @@ const PACKAGES: Column = Column {
 /// A format that only rpm itself reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `Packages.db`, as openSUSE has it.
+    /// `Packages.db`, as in openSUSE.
     Ndb,
-    /// `Packages`, as RHEL 8 has it.
+    /// `Packages`, as in RHEL 8.
     BerkeleyDb,
 }
 
@@ -45,18 +45,18 @@ impl fmt::Display for Format {
     }
 }
 
-/// What was found without starting a program.
+/// The result of a search that starts no program.
 #[derive(Debug)]
 pub enum Found {
     /// No rpmdb.
     Nothing,
-    /// One that only rpm itself reads; its path, relative to the root.
+    /// A format that only rpm reads, and the path relative to the root.
     Foreign(Format, String),
-    /// Its packages.
+    /// The packages.
     Packages(Rpmdb),
 }
 
-/// Looks for the rpmdb, and reads it if it is SQLite's.
+/// Looks for the rpmdb, and reads it if it is SQLite.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -75,8 +75,8 @@ pub fn look(root: &Root, scope: Scope) -> Result<Found> {
     Ok(Found::Nothing)
 }
 
-/// The packages, for a command that starts programs of the image: its rpm is asked if the format is
-/// not SQLite's. None where there is no rpmdb.
+/// Returns the packages, for a command that starts programs of the image: other formats than SQLite are read by the
+/// image's rpm. Without an rpmdb there are none.
 ///
 /// # Errors
 /// When it cannot be read, or rpm fails.
@@ -87,18 +87,18 @@ pub fn packages(exec: &Exec, scope: Scope) -> Result<Rpmdb> {
         Found::Foreign(format, path) => {
             let program = cliwrap::real(exec.root(), "rpm")?;
             rpm::packages(exec, &program, scope)
-                .with_context(|| format!("asking rpm about /{path}, which is {format}"))
+                .with_context(|| format!("reading /{path} ({format}) with rpm"))
         }
     }
 }
 
-/// The rpmdb, for checks. No program is started.
+/// Reads the rpmdb for the checks. Starts no program.
 pub fn for_checks(root: &Root) -> checks::Database {
     match look(root, Scope::Kernels) {
         Ok(Found::Packages(rpmdb)) => checks::Database::Read(Arc::new(rpmdb)),
         Ok(Found::Nothing) => checks::Database::Unread("there is no rpmdb in the tree".into()),
         Ok(Found::Foreign(format, path)) => checks::Database::Unread(format!(
-            "/{path} is {format}, which only the image's rpm reads, and verify starts no program of the image"
+            "/{path} has the format {format}, which only the image's rpm can read; verify starts no program of the image"
         )),
         Err(error) => checks::Database::Failed(format!("{error:#}")),
     }
@@ -110,7 +110,7 @@ fn read(root: &Root, path: &str, scope: Scope) -> Result<Rpmdb> {
     Ok(reading.finish())
 }
 
-/// The format and the path of an older rpmdb in `dir`, by its magic number.
+/// Detects the format of an older rpmdb in `dir` by its magic number; returns it with the path.
 fn foreign(root: &Root, dir: &str) -> Result<Option<(Format, String)>, root::Error> {
     let start = |path: &str| {
         let mut start = Vec::new();
@@ -123,7 +123,7 @@ fn foreign(root: &Root, dir: &str) -> Result<Option<(Format, String)>, root::Err
         return Ok(Some((Format::Ndb, ndb)));
     }
     let bdb = format!("{dir}/Packages");
-    // A hash or a tree, in the byte order of the machine that wrote it.
+    // The magic numbers of a hash and of a B-tree, in the byte order of the machine that wrote the file.
     let is_bdb = |start: Vec<u8>| {
         let magic = start.get(12..16).unwrap_or_default();
         [0x0006_1561_u32, 0x0005_3162]

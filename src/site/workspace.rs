@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The private places of one run inside the tree, and the lock that keeps a second run out.
+//! The private directories of one run inside the tree, and the lock against a second run.
 //!
-//! Packages are copied to `/run`, which no commit keeps. Temporary files of programs go beside the
-//! modules, on the same file system: a rename from another one fails with "Invalid cross-device
-//! link" (blue-build/cli#119).
+//! Packages are copied to `/run`, which no commit keeps. Temporary files of programs are created near the modules, on
+//! the same file system: a rename across file systems fails with "Invalid cross-device link" (blue-build/cli#119).
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +17,7 @@ use crate::sys::root::{self, Root};
 
 const RUN: &str = "run/ostree-kernel";
 const LOCK: &str = "run/ostree-kernel/lock";
-/// All that programs print in this run, relative to the root; it stays when the run fails.
+/// The log of all programs of this run, relative to the root. It is kept if the run fails.
 const LOG: &str = "run/ostree-kernel/log";
 
 const PACKAGES: &str = "run/ostree-kernel/packages";
@@ -27,17 +26,17 @@ const DOWNLOADS: &str = "run/ostree-kernel/downloads";
 /// The directory for temporary files of programs, relative to the root.
 pub const TMP: &str = "usr/lib/.ostree-kernel";
 
-/// The places of this run; they vanish with it.
+/// The private directories of this run. They are removed on drop.
 pub struct Workspace {
     root: Root,
     lock: Option<Flock<File>>,
 }
 
 impl Workspace {
-    /// Takes the lock of the tree, and empties what a killed run left.
+    /// Locks the tree and empties the directories of a killed run.
     ///
     /// # Errors
-    /// [`Refusal::Locked`] when another run holds it; [`Refusal::CannotWrite`] when the user may not.
+    /// [`Refusal::Locked`] if another run holds the lock; [`Refusal::CannotWrite`] if the user may not write.
     pub fn open(root: &Root) -> Result<Self> {
         let lock = Self::lock(root)?;
         root.remove_tree(PACKAGES)?;
@@ -51,9 +50,12 @@ impl Workspace {
 
     fn lock(root: &Root) -> Result<Flock<File>> {
         loop {
-            let file = Self::lock_file(root).map_err(|error| match error.is_denied() {
-                true => Refusal::CannotWrite(error.to_string()).into(),
-                false => anyhow::Error::from(error),
+            let file = Self::lock_file(root).map_err(|error| {
+                if error.is_denied() {
+                    Refusal::CannotWrite(error.to_string()).into()
+                } else {
+                    anyhow::Error::from(error)
+                }
             })?;
             let file = file.context("opening the lock of the tree")?;
             if let Some(lock) = Self::take(root, file)? {
@@ -70,7 +72,7 @@ impl Workspace {
         root.open_file(LOCK)
     }
 
-    /// `None` where a run that has ended in the meantime removed the file: who locks it keeps nobody out.
+    /// Locks the file. `None` if a run that has just ended removed it: a lock on an unlinked inode excludes nobody.
     fn take(root: &Root, file: File) -> Result<Option<Flock<File>>> {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
@@ -79,10 +81,10 @@ impl Workspace {
         Ok(root.stat(LOCK)?.is_some_and(is_held).then_some(lock))
     }
 
-    /// Begins the log of all that programs print from now on.
+    /// Starts the log of all programs.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn log(&self, exec: &Exec) -> Result<()> {
         self.root.remove_file(LOG)?;
         exec.log_to(LOG, self.root.create_file(LOG, 0o600)?);
@@ -94,15 +96,15 @@ impl Workspace {
         PACKAGES
     }
 
-    /// The directory for downloads where there is no cache, relative to the root.
+    /// The directory for downloads without a cache, relative to the root.
     pub fn downloads(&self) -> &'static str {
         DOWNLOADS
     }
 
-    /// A fresh [`TMP`].
+    /// Creates an empty [`TMP`].
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn tmp(&self) -> Result<&'static str> {
         self.root.remove_tree(TMP)?;
         self.root.create_dir_all(TMP, 0o700)?;
@@ -118,7 +120,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes what is large.
+    /// Removes the large files.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -128,7 +130,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes everything that was made, so that a commit finds nothing of us.
+    /// Removes all files of the run, so that the commit does not contain them.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -136,7 +138,7 @@ impl Workspace {
         self.empty()?;
         self.root.remove_tree(DOWNLOADS)?;
         self.root.remove_file(LOG)?;
-        // The lock goes last: from then on the directory may be the next run's.
+        // The lock is removed last: after that the directory can belong to the next run.
         match self.root.remove_tree(RUN) {
             Err(error) if error.errno() == Some(Errno::ENOTEMPTY) => {}
             done => _ = done?,
@@ -147,7 +149,7 @@ impl Workspace {
 }
 
 impl Workspace {
-    /// After a failure: what helps to understand it stays.
+    /// Cleans up after a failure, but keeps the log.
     fn leave(&mut self) -> Result<()> {
         let is_empty =
             |path| -> Result<bool> { Ok(self.root.lstat(path)?.is_none_or(|meta| meta.size == 0)) };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Removes what the old kernel left, and puts right what the new one's packages say of a place where
-//! ostree does not put it, before the verification: what is verified is what is committed.
+//! Removes leftovers of the old kernel and corrects files that packages place differently than ostree does. It runs
+//! before the verification, so that the verified tree is the committed tree.
 
 use std::fmt;
 use std::path::Path;
@@ -14,16 +14,16 @@ use crate::site::hmac_file;
 use crate::site::kernels::{LEGACY_DIRS, leftover_dirs, legacy};
 use crate::sys::root::{self, Root};
 
-/// The largest file of a kernel that is copied into its place (bytes).
+/// Upper bound of a kernel file that is copied (bytes).
 const FILE_MAX: u64 = 512 << 20;
 
-/// A tree that holds one kernel and nothing of another.
+/// A tree that holds one kernel and no files of another.
 pub struct Clean {
-    /// That kernel.
+    /// The kernel.
     pub kernel: Kernel,
-    /// What was removed, relative to the root.
+    /// The removed paths, relative to the root.
     pub removed: Vec<String>,
-    /// Files of the kernel that were links and are files now, relative to the root.
+    /// Files of the kernel that were links and are regular files now, relative to the root.
     pub copied: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Clean {
     }
 }
 
-/// Removes them; `before` is the kernel that was replaced.
+/// Cleans the tree; `before` is the replaced kernel.
 ///
 /// # Errors
 /// When something cannot be removed or copied.
@@ -76,9 +76,8 @@ pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean
     })
 }
 
-/// Copies the kernel's files into its directory that are links there: ostree copies the link
-/// `vmlinuz` itself, which then dangles, and files in `/boot` would be removed below. Returns the
-/// links that were replaced.
+/// Replaces links in the kernel's directory by copies of their targets, and returns the paths. ostree copies the link
+/// `vmlinuz` itself, which then dangles, and targets in `/boot` are removed by [`clean`].
 fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     let dir = kver.dir();
     let mut copied = Vec::new();
@@ -102,8 +101,8 @@ fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     Ok(copied)
 }
 
-/// Whether a link in the kernel's directory has to be a file: `vmlinuz`, and what leads to a file
-/// that would be removed. The initramfs is built anew.
+/// Returns whether a link in the kernel's directory must become a file: `vmlinuz`, or a link to a file that [`clean`]
+/// removes. The initramfs is built anew.
 fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
     if name == "initramfs.img" || !root.is_file(path)? {
         return Ok(false);
@@ -117,9 +116,9 @@ fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
         }))
 }
 
-/// Packages name the kernel in `.vmlinuz.hmac` by its place in `/boot`, and ostree puts both into a
-/// directory of its own: in FIPS mode the boot ends there. rpm-ostree does the same for what it
-/// composes, not in a container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
+/// Rewrites the kernel's name in `.vmlinuz.hmac`. Packages write its path in `/boot`; ostree installs both files into a
+/// directory of its own, and a boot in FIPS mode fails. rpm-ostree does the same when it composes, but not in a
+/// container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
 fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Error> {
     let path = format!("{}/.vmlinuz.hmac", kver.dir());
     let Some((meta, text)) = hmac_file::read(root, &path)? else {
@@ -127,7 +126,7 @@ fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Erro
     };
     if let Some(line) = hmac::renamed(&text, kver) {
         tracing::info!(
-            "/{path}: names {} now, as ostree does; it said {}",
+            "/{path}: names {} now, as ostree does; its earlier content: {}",
             hmac::name(kver),
             text.trim_end()
         );

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The initramfs into its place, the report into the image, the caches away, and nothing else.
+//! Installs the initramfs, writes the report into the image and cleans caches.
 
 use anyhow::{Context, Result, bail};
 
@@ -12,16 +12,16 @@ use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::Root;
 use crate::tools::{ostree, rpm_ostree};
 
-/// What `ostree container commit` empties, and we where there is no such command.
+/// The directories that `ostree container commit` empties. They are emptied here if that command is missing.
 const CACHES: [&str; 4] = ["run", "tmp", "var/tmp", "var/cache"];
 
-/// ostree's own verb for it, which rpm-ostree or bootc provides.
+/// The program of `ostree container`, which rpm-ostree or bootc provides.
 const OSTREE_CONTAINER: &str = "usr/libexec/libostree/ext/ostree-container";
 
-/// What a program that fails here leaves, and what to do.
-const UNCLEANED: &str = "The new initramfs is verified and in place, and caches are not cleaned yet: correct what it says, then run the same line again";
+/// The state after a program failed here, and the remedy.
+const UNCLEANED: &str = "The new initramfs is verified and in place, and caches are not cleaned yet: correct the reported error, then run the same line again";
 
-/// The command lines, in order: those whose programs are in the tree.
+/// Returns the command lines whose programs are in the tree, in order.
 ///
 /// # Errors
 /// When the tree cannot be read.
@@ -39,8 +39,8 @@ pub fn commands(exec: &Exec, kind: Kind) -> Result<Vec<Cmd>> {
     Ok(commands)
 }
 
-/// Renames the verified candidate to `initramfs.img`, writes the report, and cleans as a layer
-/// wants to be cleaned; with `no_commit` it does not clean.
+/// Renames the verified candidate to `initramfs.img`, writes the report and cleans caches; with `no_commit` it does not
+/// clean.
 ///
 /// # Errors
 /// When the file is not the one that was verified, a file cannot be written or a program fails.
@@ -93,7 +93,7 @@ fn install(exec: &Exec, verified: &Verified) -> Result<()> {
     let place = format!("{dir}/initramfs.img");
     root.rename(&verified.candidate.path, &place)?;
     root.sync_dir(&dir)?;
-    let purpose = "reading back what was installed";
+    let purpose = "reading the installed initramfs back";
     let meta = root.lstat(&place)?.context(purpose)?;
     let file = root.open_file(&place)?.context(purpose)?;
     let read_back = Digesting::new(file).finish().context(purpose)?;

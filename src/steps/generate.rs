@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs depmod, then the real dracut, once. Exit status 0 is not trusted: the log is searched for lines that mean a loss.
+//! Runs depmod, then the real dracut, once. Exit status 0 is not trusted: the log is searched for lines that mean a
+//! loss.
 
 mod difference;
-mod heard;
+mod log;
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -11,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context, Result, bail};
 
 use self::difference::difference;
-use self::heard::Heard;
+use self::log::DracutLog;
 use super::clean::Clean;
 use super::locate::Kernel;
 use crate::checks::{AllLacking, Baseline, Lacking};
@@ -27,28 +28,28 @@ use crate::sys::root::{self, Root};
 use crate::tools::dracut::Notes;
 use crate::tools::{cliwrap, depmod, dracut};
 
-/// Limit of the different lines of depmod that are kept about files that it cannot read.
+/// Number of distinct lines that are kept of depmod's errors about unreadable files.
 const FAILURES_KEPT: usize = 5;
 
-/// An initramfs beside its place, not yet in it. It vanishes unless it is committed.
+/// An initramfs that is not installed yet. Its file is removed on drop; after the commit there is none under its name.
 pub struct Candidate {
     /// The kernel that it is for.
     pub kernel: Kernel,
-    /// Where it lies, relative to the root.
+    /// The file, relative to the root.
     pub path: String,
-    /// What dracut's log says of it.
+    /// Facts from dracut's log.
     pub notes: Notes,
-    /// Modules that depmod says cannot be loaded.
+    /// Modules that cannot be loaded, according to depmod.
     pub lacking: AllLacking,
-    /// What the user should know if `.vmlinuz.hmac` was written anew.
+    /// The warning of [`renew_hmac`].
     pub renewed: Option<String>,
     root: Root,
-    /// Writing it to the disk goes on while it is verified.
+    /// The thread that syncs the file to the disk, during the verification.
     syncing: Option<JoinHandle<Result<(), root::Error>>>,
 }
 
 impl Candidate {
-    /// One whose file is not there yet.
+    /// Returns a candidate without a file.
     fn new(root: &Root, kernel: &Kernel) -> Self {
         Self {
             path: candidate_path(&kernel.kver),
@@ -61,14 +62,14 @@ impl Candidate {
         }
     }
 
-    /// What the user should know of how it was made.
+    /// Returns warnings about the build.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = heard::warnings(&self.notes);
+        let mut warnings = log::warnings(&self.notes);
         warnings.extend(self.renewed.clone());
         warnings
     }
 
-    /// Waits until it is on the disk.
+    /// Waits until the file is on the disk.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -76,7 +77,7 @@ impl Candidate {
         match self.syncing.take().map(JoinHandle::join) {
             None => Ok(()),
             Some(Ok(synced)) => Ok(synced?),
-            Some(Err(_)) => bail!("the thread that writes the initramfs to the disk has panicked"),
+            Some(Err(_)) => bail!("the thread that syncs the initramfs has panicked"),
         }
     }
 }
@@ -89,24 +90,24 @@ impl Drop for Candidate {
     }
 }
 
-/// Where the candidate of a kernel lies until it is committed.
+/// Returns the path of a kernel's candidate until it is committed.
 fn candidate_path(kver: &Kver) -> String {
     format!("{}/.initramfs.img.ostree-kernel", kver.dir())
 }
 
-/// What is asked of dracut.
+/// The request to dracut.
 #[derive(Debug, Clone, Default)]
 pub struct Wants {
     /// dracut's modules that the base's initramfs has.
     pub inherited: Vec<String>,
-    /// What the user put after `--`.
+    /// The user's arguments.
     pub extra: Vec<String>,
     /// Drivers that the base's initramfs has, or its kernel has built in.
     had: BTreeSet<ModuleName>,
 }
 
 impl Wants {
-    /// Carries over those of the base's modules that are still on disk and that nobody leaves out.
+    /// Inherits the base's dracut modules that are still on disk and not omitted.
     ///
     /// # Errors
     /// When dracut's modules or its configuration cannot be read.
@@ -126,15 +127,15 @@ impl Wants {
         })
     }
 
-    /// The command lines. `program` is dracut's.
-    /// `with_map`: as [`depmod::all`].
+    /// Returns the command lines of depmod and dracut. `program` is dracut's path; `with_map` is that of
+    /// [`depmod::all`].
     pub fn commands(&self, program: &str, kver: &Kver, with_map: bool) -> [Cmd; 2] {
         let dracut = self.dracut(program, kver);
         [depmod::all(kver, with_map), dracut]
     }
 
     fn dracut(&self, program: &str, kver: &Kver) -> Cmd {
-        dracut::build(&dracut::Options {
+        dracut::build(&dracut::Request {
             program,
             kver,
             tmpdir: &format!("/{TMP}"),
@@ -145,11 +146,11 @@ impl Wants {
     }
 }
 
-/// Builds the initramfs. dracut does its work once. If it stops before that because a module of the base can no longer be
-/// added, it is started again without that module, which is removed from `wants`.
+/// Builds the initramfs with one run of dracut. If dracut stops early because it cannot add a module of the base, it
+/// runs again without that module, which is removed from `wants`.
 ///
 /// # Errors
-/// When depmod or dracut fails, or dracut prints that something was lost, or made no file.
+/// When depmod or dracut fails, or dracut reports a loss or writes no file.
 pub fn generate(
     exec: &Exec,
     workspace: &Workspace,
@@ -170,7 +171,7 @@ pub fn generate(
     Ok(candidate)
 }
 
-/// Runs depmod and dracut, and fills in what their logs say.
+/// Runs depmod and dracut, and records facts from their logs.
 fn make(
     exec: &Exec,
     workspace: &Workspace,
@@ -182,17 +183,17 @@ fn make(
     candidate.lacking = depmod.lacking;
     candidate.notes = build(exec, workspace, kver, wants).inspect_err(|_| {
         for line in &depmod.failures {
-            tracing::warn!("{}", heard::of_depmod(line));
+            tracing::warn!("{}", log::of_depmod(line));
         }
     })?;
     candidate.notes.depmod = depmod.failures;
     Ok(())
 }
 
-/// Builds the candidate a second time, by the same command lines, and compares.
+/// Builds the candidate a second time with the same command lines, and compares.
 ///
 /// # Errors
-/// When the second build fails; inside, what differs where it is not the same.
+/// When the second build fails. The inner `Err` describes the differences.
 pub fn prove(
     exec: &Exec,
     workspace: &Workspace,
@@ -203,12 +204,12 @@ pub fn prove(
     let root = exec.root();
     let mut second = Candidate::new(root, &first.kernel);
     let kver = &first.kernel.kver;
-    // dracut writes its arguments into the image: the second file must have the first one's name.
+    // dracut writes its arguments into the image, so both builds need the same file name.
     first.path = format!("{}-first", candidate_path(kver));
     root.rename(&second.path, &first.path)?;
     make(exec, workspace, &mut second, wants)
         .with_context(|| format!("generating the initramfs for {kver} a second time"))?;
-    // It was not asked any more for what the first one refused.
+    // The second build did not request the modules that the first one could not add.
     let refused = [&first.notes.refused[..], &second.notes.refused];
     second.notes.refused = refused.concat();
     let names = ("the first build", "the second build");
@@ -218,21 +219,21 @@ pub fn prove(
     })
 }
 
-/// Facts from depmod's lines.
+/// Facts from depmod's log.
 #[derive(Default)]
 struct DepmodLog {
     /// Modules that cannot be loaded.
     lacking: AllLacking,
-    /// The first different lines about files that it cannot read.
+    /// The first distinct errors about unreadable files.
     failures: Vec<String>,
 }
 
-/// The work before dracut runs.
+/// Prepares the tree for dracut and runs depmod.
 fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog> {
     let root = exec.root();
     workspace.remove_tmp()?;
     for (name, _) in root.list(kver.dir())? {
-        // A depmod that was killed left it.
+        // A depmod that was killed leaves its temporary files.
         if depmod::is_temporary(&name.to_string_lossy()) {
             root.remove_file(format!("{}/{}", kver.dir(), name.to_string_lossy()))?;
         }
@@ -241,12 +242,12 @@ fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog>
     run_depmod(exec, kver)
 }
 
-/// One dracut run into the candidate's place. Returns what its log says of it.
+/// Runs dracut once. Returns facts from its log.
 fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let root = exec.root();
     let path = candidate_path(kver);
     workspace.tmp()?;
-    let quiet = hold::quieten(root)?;
+    let quiet = hold::quiet_dracut(root)?;
     let notes = run_dracut(exec, kver, wants)?;
     drop(quiet);
     workspace.remove_tmp()?;
@@ -286,44 +287,44 @@ fn run_depmod(exec: &Exec, kver: &Kver) -> Result<DepmodLog> {
     Ok(log)
 }
 
-/// dracut, again where it cannot add a module of the base.
+/// Runs dracut, and again if it cannot add a module of the base.
 fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let program = cliwrap::real(exec.root(), "dracut")?;
     let mut notes = Notes::default();
     loop {
-        let mut heard = Heard::default();
+        let mut log = DracutLog::default();
         let mut progress = dracut::Progress::default();
         let mut listen = |line: &str| {
-            if let Some(doing) = progress.read(line) {
-                console::doing(&doing);
+            if let Some(activity) = progress.read(line) {
+                console::activity(&activity);
             }
-            heard.listen(line);
+            log.read(line);
         };
         let ran = exec.run(&wants.dracut(&program, kver), &mut listen);
-        heard.explain(exec.root(), &wants.had)?;
+        log.explain(exec.root(), &wants.had)?;
         let had = wants.inherited.len();
         wants
             .inherited
-            .retain(|module| Some(module) != heard.refused.as_ref());
-        match heard.refused.take() {
+            .retain(|module| Some(module) != log.refused.as_ref());
+        match log.refused.take() {
             Some(module) if ran.is_err() && wants.inherited.len() < had => {
                 tracing::info!("dracut starts again without its module {module}");
                 notes.refused.push(module);
             }
             _ => {
-                ran.map_err(|error| advise(error, heard.advice()))?;
-                heard.judge(kver)?;
-                notes.compression = heard.compression;
+                ran.map_err(|error| advise(error, log.advice()))?;
+                log.judge(kver)?;
+                notes.compression = log.compression;
                 notes.has_fips = progress.has_fips;
-                notes.absent = heard.absent;
+                notes.absent = log.absent;
                 return Ok(notes);
             }
         }
     }
 }
 
-/// The small segment with /dev/random and /dev/urandom, as rpm-ostree appends it: FIPS libraries
-/// need them before devtmpfs is there, and dracut in a container cannot make them.
+/// Appends a segment with /dev/random and /dev/urandom, as rpm-ostree does. FIPS libraries need them before devtmpfs is
+/// mounted, and dracut cannot create devices in a container.
 fn append_random(root: &Root, path: &str, size: u64) -> Result<()> {
     let mut file = root.append_to(path)?;
     file.write_all(&initramfs::random_tail(size))

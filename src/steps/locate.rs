@@ -18,11 +18,11 @@ use crate::sys::exec::Exec;
 /// The one kernel of the tree.
 #[derive(Clone)]
 pub struct Kernel {
-    /// What `uname -r` will say; its directory is there and holds a regular `vmlinuz`.
+    /// The value of `uname -r`. Its directory exists and holds a regular `vmlinuz`.
     pub kver: Kver,
-    /// The package that owns `vmlinuz`; after `replace` there is one.
+    /// The package that owns `vmlinuz`; after `replace` always present.
     pub package: Option<String>,
-    /// The rpmdb as it is now.
+    /// The current rpmdb.
     pub rpmdb: Arc<Rpmdb>,
 }
 
@@ -35,8 +35,8 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// Exactly one directory with a `vmlinuz`, its name the promised kver; and, with a plan, a package owns
-/// it, and the rpmdb holds each package of the plan and none that it replaces.
+/// Requires exactly one directory with a `vmlinuz`, named after the promised kver. With a plan, also requires that a
+/// package owns it, and that the rpmdb holds every package of the plan and none that it replaces.
 ///
 /// # Errors
 /// When the tree holds another kernel, whatever the exit status of the transaction was.
@@ -66,7 +66,7 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
                 "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not agree. Build the layer again"
             );
         }
-        is_whole(exec, rpmdb.packages(), plan)?;
+        require_complete(exec, rpmdb.packages(), plan)?;
     }
     Ok(Kernel {
         kver: promised.clone(),
@@ -75,9 +75,9 @@ pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> 
     })
 }
 
-/// A transaction that stopped half-way has a `vmlinuz`, too; and dnf removes what depends on a
-/// package that it is told to remove.
-fn is_whole(exec: &Exec, installed: &[Record], plan: &Plan) -> Result<()> {
+/// Requires that the transaction is complete. An interrupted one can leave a `vmlinuz`, too, and dnf removes packages
+/// that depend on a removed one.
+fn require_complete(exec: &Exec, installed: &[Record], plan: &Plan) -> Result<()> {
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {
             let digest = it.header_sha256.as_ref();

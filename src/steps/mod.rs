@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The steps of a job, each a verb and a file.
+//! The steps of a command; each is a verb and a file.
 //!
-//! Each takes what the one before it gives, so the order cannot be written wrongly: dracut cannot
-//! run without a located kernel in a clean tree, and nothing can be committed that was not verified.
+//! Each step takes the result of the one before it, so the compiler enforces the order: dracut cannot run without a
+//! located kernel in a clean tree, and an unverified initramfs cannot be committed.
 
 pub mod clean;
 pub mod commit;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sources to checked packages: fetched or copied into the private directory of this run, and
-//! looked at on the way. The bytes that are checked are the bytes that are installed.
+//! Turns sources into checked packages. Each is fetched or copied into the private directory of this run and parsed
+//! while it is copied: the bytes that are checked are the bytes that are installed.
 
 mod inputs;
 
@@ -26,7 +26,7 @@ use crate::sys::fetch::{self, Fetcher, Limits};
 use crate::sys::root::Root;
 use crate::sys::stop::{self, Stopped};
 
-/// Packages that are fetched or read at once.
+/// Number of packages that are fetched or read in parallel.
 const AT_ONCE: usize = 4;
 
 /// Upper bound of a key file or a policy; a distribution's keyring has some hundred KiB.
@@ -39,15 +39,15 @@ const POLICIES: [&str; 3] = [
     "etc/crypto-policies/back-ends/sequoia.config",
 ];
 
-/// Where an image keeps the keys that it trusts, relative to the root.
+/// The directory of trusted keys in an image, relative to the root.
 const KEYS: &str = "etc/pki/rpm-gpg";
 
-/// What the user says of the sources.
+/// The user's description of the sources.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// Files, directories and URLs, with their pins; with `from`, package specs of dnf.
+    /// Files, directories and URLs, with their pins; with `from`, package specs for dnf.
     pub sources: &'a [String],
-    /// `--from`: a repository that is set up in the image.
+    /// `--from`: a repository that the image configures.
     pub from: Option<&'a str>,
     /// `--sha256sums`.
     pub sums: Option<&'a Path>,
@@ -62,8 +62,7 @@ pub struct Request<'a> {
 /// Fetches, copies and reads all packages that the sources name.
 ///
 /// # Errors
-/// A [`Refusal`] for what is wrong with a source; the tree is untouched but for the private
-/// directory.
+/// A [`Refusal`] for a source that cannot be used. Only the private directory has changed then.
 pub fn resolve(
     exec: &Exec,
     host: &Host,
@@ -80,15 +79,15 @@ pub fn resolve(
             Fetcher::new(request.cache, root, workspace.downloads(), limits)
         })
         .transpose()?;
-    let taking = Taking {
+    let resolver = Resolver {
         root,
         workspace,
         keys: &keys,
         fetcher,
     };
     let mut found: Vec<Source> = Vec::new();
-    for mut source in taking.all(&inputs)? {
-        if !is_known(&mut found, &source) {
+    for mut source in resolver.all(&inputs)? {
+        if !merge_known(&mut found, &source) {
             source.path = renamed(root, workspace, source.path, &source.package)?;
             found.push(source);
         }
@@ -96,8 +95,8 @@ pub fn resolve(
     Ok(found)
 }
 
-/// A package that is named and found in a directory, too, is one package.
-fn is_known(found: &mut [Source], source: &Source) -> bool {
+/// Merges a package that was found twice, for example by name and in a directory. Returns whether it was.
+fn merge_known(found: &mut [Source], source: &Source) -> bool {
     let is_same = |other: &&mut Source| other.package.header_sha256 == source.package.header_sha256;
     let Some(other) = found.iter_mut().find(is_same) else {
         return false;
@@ -107,12 +106,12 @@ fn is_known(found: &mut [Source], source: &Source) -> bool {
     true
 }
 
-/// What the headers say, where all sources are files that nobody has pinned: enough to know whether
-/// they are installed. Nothing is copied, no payload is read, and nothing of this may be installed.
+/// Reads the headers only, if all sources are files without a pin. That suffices to know whether they are installed.
+/// Copies nothing and reads no payload; these packages must not be installed.
 ///
 /// # Errors
 /// As [`resolve`].
-pub fn glance(root: &Root, request: &Request) -> Result<Option<Vec<Source>>> {
+pub fn read_headers(root: &Root, request: &Request) -> Result<Option<Vec<Source>>> {
     if request.from.is_some() || request.sums.is_some() {
         return Ok(None);
     }
@@ -122,7 +121,7 @@ pub fn glance(root: &Root, request: &Request) -> Result<Option<Vec<Source>>> {
         let (Bytes::File(path), None) = (&input.bytes, &input.pin) else {
             return Ok(None);
         };
-        let package = match Package::glance(open(path)?, &keys) {
+        let package = match Package::read_header(open(path)?, &keys) {
             Err(PackageError::Source(_)) if !input.named => continue,
             package => package?,
         };
@@ -135,24 +134,25 @@ pub fn glance(root: &Root, request: &Request) -> Result<Option<Vec<Source>>> {
             pinned: false,
             named: input.named,
         };
-        if !is_known(&mut found, &source) {
+        if !merge_known(&mut found, &source) {
             found.push(source);
         }
     }
     Ok(Some(found))
 }
 
-/// What all threads share.
-struct Taking<'a> {
+/// The state that the threads share.
+struct Resolver<'a> {
     root: &'a Root,
     workspace: &'a Workspace,
     keys: &'a Keyring,
-    /// There where something is to be fetched.
+    /// `None` if all packages are local.
     fetcher: Option<Fetcher>,
 }
 
-impl Taking<'_> {
-    /// Takes every input, several at once, in their order; after an error no further one is begun.
+impl Resolver<'_> {
+    /// Resolves all inputs in parallel, and returns the packages in their order. After an error no further input is
+    /// begun.
     fn all(&self, inputs: &[Input]) -> Result<Vec<Source>> {
         let next = Mutex::new(inputs.iter().enumerate());
         let failed = AtomicBool::new(false);
@@ -179,7 +179,7 @@ impl Taking<'_> {
         each.collect()
     }
 
-    /// Fetches or copies one package, and reads it on the way; `None` for one that is left out.
+    /// Fetches or copies one package and parses it on the way; `None` for a source package in a directory.
     fn take(&self, index: usize, input: &Input) -> Result<Option<Source>> {
         stop::check()?;
         match (&input.bytes, &self.fetcher) {
@@ -192,15 +192,15 @@ impl Taking<'_> {
                 self.read(
                     index,
                     input,
-                    file.context("reading what dnf has downloaded")?,
+                    file.context("reading a package that dnf downloaded")?,
                 )
             }
             (Bytes::Url, Some(fetcher)) => self.fetch(index, input, fetcher),
-            (Bytes::Url, None) => bail!("nothing to fetch {} with", input.name),
+            (Bytes::Url, None) => bail!("no fetcher for {}", input.name),
         }
     }
 
-    /// What comes from the cache and is not as it was is fetched again; what is no good is not kept.
+    /// Fetches one package. A damaged file in the cache is fetched again; a file that cannot be parsed is not kept.
     fn fetch(&self, index: usize, input: &Input, fetcher: &Fetcher) -> Result<Option<Source>> {
         let mut anew = false;
         loop {
@@ -223,7 +223,7 @@ impl Taking<'_> {
         }
     }
 
-    /// Copies one package into the private directory, and reads it on the way.
+    /// Copies one package into the private directory and parses it on the way.
     fn read(&self, index: usize, input: &Input, file: File) -> Result<Option<Source>> {
         let path = format!("{}/{index:03}.rpm", self.workspace.packages());
         self.root.remove_file(&path)?;
@@ -264,7 +264,7 @@ impl Taking<'_> {
     }
 }
 
-/// Tidies the cache directory where it was used. Only a run that is not refused may do so.
+/// Tidies the cache directory if it was used. A refused run must not call it.
 pub fn tidy(request: &Request, sources: &[Source]) {
     let is_used = sources.iter().any(|source| source.from == Origin::Url);
     if is_used && let Err(error) = fetch::tidy(request.cache) {
@@ -272,7 +272,7 @@ pub fn tidy(request: &Request, sources: &[Source]) {
     }
 }
 
-/// Copies what is read through it.
+/// A reader that copies everything to a file.
 struct Copying<R> {
     input: Digesting<R>,
     output: File,
@@ -287,7 +287,7 @@ impl<R: Read> Read for Copying<R> {
 }
 
 fn open(path: &Path) -> Result<File> {
-    // A fifo would be waited for.
+    // Opening a FIFO blocks.
     if !fs_err::metadata(path)?.is_file() {
         bail!("not a regular file; expected an RPM file");
     }
@@ -304,7 +304,7 @@ fn unusable(input: &Input, error: anyhow::Error) -> anyhow::Error {
     };
     if error.chain().any(is_full) {
         return error.context(format!(
-            "taking {}: no room for it in /run of the tree or in the cache directory. Make room there, then run again",
+            "storing {}: no space left in /run of the tree or in the cache directory. Free space there, then run again",
             input.name
         ));
     }
@@ -322,8 +322,8 @@ fn unusable(input: &Input, error: anyhow::Error) -> anyhow::Error {
     .into()
 }
 
-/// Gives the copy the package's own name, so that the log of the transaction can be read; where that
-/// is too long or taken, it keeps its number.
+/// Renames the copy to the package's own name, for a readable log of the transaction. If the name is too long or taken,
+/// the copy keeps its number.
 fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) -> Result<String> {
     let nevra = &package.nevra;
     let name = format!(
@@ -338,7 +338,7 @@ fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) 
     Ok(new)
 }
 
-/// Reads the keys of the image and those that the user gives, and the policy that judges them.
+/// Reads the keys of the image and of the user, and the crypto policy.
 fn keyring(root: &Root, given: &[PathBuf]) -> Result<Keyring> {
     let mut keys = Keyring::new(policy(root)?);
     for (name, _) in root.list(KEYS)? {
@@ -376,7 +376,7 @@ fn log_skipped(file: &str, skipped: &[String]) {
     }
 }
 
-/// Reads the crypto policy of the image, as its rpm would.
+/// Reads the crypto policy of the image, as its rpm does.
 fn policy(root: &Root) -> Result<Policy> {
     let now = SystemTime::now();
     for path in POLICIES {

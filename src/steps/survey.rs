@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is there, before anything changes.
+//! Surveys the tree before anything changes.
 
 pub mod asked;
 mod oddities;
@@ -19,47 +19,50 @@ use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm_ostree};
 
-/// What a survey may do.
+/// Permission of a survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum May {
-    /// Look at files. No program of the image is started.
-    Look,
-    /// Also ask programs of the image, where files do not say it.
-    Ask,
+pub enum Permission {
+    /// Read files only. No program of the image is started.
+    ReadFiles,
+    /// Also start programs of the image for facts that no file has.
+    StartPrograms,
 }
 
-/// Looks, and refuses what no job can be done on.
+/// Surveys the tree, and refuses one that cannot be worked on.
 ///
 /// # Errors
 /// As [`survey`]; also what [`plan::admit`] refuses.
-pub fn admitted(exec: &Exec, may: May) -> Result<Host> {
-    let host = survey(exec, may)?;
+pub fn admitted(exec: &Exec, permission: Permission) -> Result<Host> {
+    let host = survey(exec, permission)?;
     plan::admit(&host)?;
     Ok(host)
 }
 
-/// Looks at the tree.
+/// Surveys the tree.
 ///
 /// # Errors
-/// A [`Refusal`], or a file or program that cannot be asked.
-pub fn survey(exec: &Exec, may: May) -> Result<Host> {
+/// A [`Refusal`], or an error of a file or program.
+pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
     let root = exec.root();
-    if may == May::Ask {
+    if permission == Permission::StartPrograms {
         exec.probe().map_err(|why| {
             Refusal::CannotEnter(root.path().display().to_string(), format!("{why:#}"))
         })?;
     }
     let cliwrap = cliwrap::survey(root)?;
     let kind = ostree::kind(root, std::env::var_os("container").is_some())?;
-    // Asking a program that cliwrap has destroyed would never end.
-    let may = match cliwrap.lost.is_empty() {
-        true => may,
-        false => May::Look,
+    // A program that cliwrap has destroyed calls itself forever.
+    let permission = if cliwrap.lost.is_empty() {
+        permission
+    } else {
+        Permission::ReadFiles
     };
-    let (rpmdb, foreign_rpmdb) = packages(exec, may)?;
+    let (rpmdb, foreign_rpmdb) = packages(exec, permission)?;
     let has_rpm_ostree = exec.find("rpm-ostree").is_some();
     let rpm_ostree = match rpm_ostree::version(&rpmdb) {
-        None if may == May::Ask && has_rpm_ostree => Some(rpm_ostree::ask_version(exec)?),
+        None if permission == Permission::StartPrograms && has_rpm_ostree => {
+            Some(rpm_ostree::query_version(exec)?)
+        }
         version => version.filter(|_| has_rpm_ostree),
     };
     let mut backends = Vec::new();
@@ -67,7 +70,7 @@ pub fn survey(exec: &Exec, may: May) -> Result<Host> {
         backends.push(Backend::RpmOstree);
     }
     for dnf in [Backend::Dnf5, Backend::Dnf] {
-        // A wrapper of that name is not dnf.
+        // cliwrap creates wrappers for programs that do not exist.
         let wrapper = format!("usr/bin/{dnf}");
         if exec.find(&dnf.to_string()).is_some() && !cliwrap.created.contains(&wrapper) {
             backends.push(dnf);
@@ -104,7 +107,7 @@ pub fn survey(exec: &Exec, may: May) -> Result<Host> {
     })
 }
 
-/// The UKIs that are booted in place of a `vmlinuz`; all of them where there is no `vmlinuz`.
+/// Returns the UKIs that are booted instead of a `vmlinuz`; all UKIs if there is no `vmlinuz`.
 fn ukis(root: &Root, dirs: &[ModuleDir]) -> Result<Vec<String>, root::Error> {
     let has_kernel = dirs.iter().any(|dir| dir.has_vmlinuz);
     let shadows = shadows(root, None)?.into_iter();
@@ -113,24 +116,24 @@ fn ukis(root: &Root, dirs: &[ModuleDir]) -> Result<Vec<String>, root::Error> {
     Ok(ukis.map(|it| it.path).collect())
 }
 
-/// The installed packages; and the rpmdb that was not read, in words.
-fn packages(exec: &Exec, may: May) -> Result<(Rpmdb, Option<String>)> {
-    if may == May::Ask {
+/// Returns the installed packages, and a description of an rpmdb that was not read.
+fn packages(exec: &Exec, permission: Permission) -> Result<(Rpmdb, Option<String>)> {
+    if permission == Permission::StartPrograms {
         return Ok((owner::packages(exec, Scope::All)?, None));
     }
     Ok(
         match owner::look(exec.root(), Scope::All).context("reading the rpmdb")? {
             Found::Packages(rpmdb) => (rpmdb, None),
             Found::Nothing => (Rpmdb::default(), None),
-            Found::Foreign(format, path) => {
-                (Rpmdb::default(), Some(format!("/{path} is {format}")))
-            }
+            Found::Foreign(format, path) => (
+                Rpmdb::default(),
+                Some(format!("/{path} has the format {format}")),
+            ),
         },
     )
 }
 
-/// The modules of the kernels that are there; and those that are out-of-tree, with the packages that own
-/// them.
+/// Returns the modules of the installed kernels, and the out-of-tree ones among them with the packages that own them.
 fn modules(root: &Root, rpmdb: &Rpmdb) -> Result<(BTreeSet<ModuleName>, Vec<Kmod>)> {
     let (mut modules, mut kmods) = (BTreeSet::new(), Vec::new());
     for dir in module_dirs(root)?.into_iter().filter(|dir| dir.has_vmlinuz) {
@@ -138,7 +141,7 @@ fn modules(root: &Root, rpmdb: &Rpmdb) -> Result<(BTreeSet<ModuleName>, Vec<Kmod
         modules.extend(names.map(|(name, _)| name));
         kmods.extend(kernels::kmods(root, &dir.name)?);
     }
-    // A link there is made by weak-modules, and belongs to nobody.
+    // weak-modules creates links there, which no package owns.
     kmods.retain(|(_, path)| !path.contains("/weak-updates/"));
     let kmods = kmods.into_iter().map(|(name, path)| {
         let owners = rpmdb.owners_of(&path).map(|(it, _)| it.nevra.name.clone());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! cliwrap off, and what killed runs left healed: the first step that changes the tree.
+//! Turns cliwrap off and repairs leftovers of killed runs. This is the first step that changes the tree.
 
 use anyhow::{Context, Result};
 
@@ -8,16 +8,16 @@ use crate::site::hold;
 use crate::sys::root::Root;
 use crate::tools::{cliwrap, rpm_ostree};
 
-/// Every program of the tree is itself again.
+/// Proof that no program of the tree is wrapped.
 pub struct Unwrapped(pub(super) ());
 
-/// Puts originals back and removes wrappers.
+/// Restores the original programs and removes wrappers.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.
 pub fn unwrap(root: &Root, host: &Host) -> Result<Unwrapped> {
-    hold::heal(root).context("healing what a killed run left")?;
-    rpm_ostree::heal(root).context("healing what a killed transaction left")?;
+    hold::heal(root).context("restoring files after a killed run")?;
+    rpm_ostree::heal(root).context("restoring files after a killed transaction")?;
     cliwrap::undo(root, &host.cliwrap).context("turning cliwrap off")?;
     if host.cliwrap.is_on() {
         let (restored, removed) = (host.cliwrap.wrapped.len(), host.cliwrap.created.len());

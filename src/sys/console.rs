@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Standard error: the lines of the log; on a terminal a live line below them that says which step is
-//! under way, and bars of downloads; on GitHub's runner what a step logs, folded.
+//! Standard error: the log; on a terminal a live line below it for the current step, and progress bars of downloads; on
+//! GitHub's runner a folded group per step.
 //!
-//! Its invariant: all that is written there while a step runs passes here, so that the live line and
-//! the log cannot garble each other.
+//! Invariant: everything that is written to standard error during a step passes through here, so that the live line and
+//! the log do not overwrite each other.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -16,19 +16,19 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::text::plain;
 
-/// As the line that a step leaves in the log, whose time is final.
+/// Same layout as the log line of a finished step.
 const LIVE_LINE: &str = "{prefix:9}{seconds:>6}  {wide_msg}";
 
-/// How often the time in it is drawn.
+/// Refresh interval of the time in the live line.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Standard error is one for the whole process.
+/// The process has only one standard error.
 static CONSOLE: OnceLock<Console> = OnceLock::new();
 
 struct Console {
-    /// Where there is a terminal that shows it.
+    /// The progress display; `None` if standard error is not a terminal.
     live: Option<MultiProgress>,
-    /// Whether GitHub's runner reads along, and folds what lies between two of its marks.
+    /// Whether GitHub's runner reads the log and folds the lines between two marks.
     folds: bool,
     step: Mutex<Option<Current>>,
 }
@@ -39,7 +39,7 @@ struct Current {
     is_folded: bool,
 }
 
-/// Begins. Without it nothing is live and nothing folded. `quiet`: warnings and errors only.
+/// Opens the console. Without it there is no live line and no folding. `quiet`: only warnings and errors.
 pub fn open(quiet: bool) {
     let is_shown = io::stderr().is_terminal() && !quiet;
     let folds = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
@@ -50,12 +50,12 @@ pub fn open(quiet: bool) {
     });
 }
 
-/// Whether GitHub's runner reads what is written.
+/// Returns whether GitHub's runner reads the log.
 pub fn is_read_by_github() -> bool {
     CONSOLE.get().is_some_and(|console| console.folds)
 }
 
-/// Writes text that ends a line, above what is live. A terminal that has gone away is not our failure.
+/// Writes text that ends with a line break above the live line. Errors are ignored: the terminal may be closed.
 pub fn write(text: &str) {
     let write = || {
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -66,10 +66,10 @@ pub fn write(text: &str) {
     }
 }
 
-/// A step under way; it ends with the value.
+/// A guard. While it exists, the step is the current one.
 pub struct Step(());
 
-/// Begins a step.
+/// Starts a step.
 pub fn step(name: &str) -> Step {
     if let Some(console) = CONSOLE.get() {
         *console.step() = Some(Current {
@@ -81,8 +81,8 @@ pub fn step(name: &str) -> Step {
     Step(())
 }
 
-/// Says beside the step what it is at; a log does not have this.
-pub fn doing(what: &str) {
+/// Shows the current activity in the live line. It is not logged.
+pub fn activity(what: &str) {
     if let Some(console) = CONSOLE.get()
         && let Some(Current {
             line: Some(line), ..
@@ -92,7 +92,7 @@ pub fn doing(what: &str) {
     }
 }
 
-/// A bar below the live line, where there is one.
+/// Adds a progress bar below the live line, on a terminal.
 pub fn bar() -> Option<ProgressBar> {
     let live = CONSOLE.get()?.live.as_ref()?;
     Some(live.add(ProgressBar::no_length()))
@@ -118,14 +118,15 @@ impl Console {
         self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The mark that comes before a line: what a step is at is folded, what is wrong with it is not.
+    /// Returns the mark before a line: details of a step are folded, warnings and errors are not.
     fn mark(&self, is_detail: bool) -> String {
         match &mut *self.step() {
             Some(step) if self.folds && is_detail != step.is_folded => {
                 step.is_folded = is_detail;
-                match is_detail {
-                    true => format!("::group::{}\n", step.name),
-                    false => "::endgroup::\n".to_owned(),
+                if is_detail {
+                    format!("::group::{}\n", step.name)
+                } else {
+                    "::endgroup::\n".to_owned()
                 }
             }
             _ => String::new(),
@@ -147,10 +148,10 @@ fn live_line(live: &MultiProgress, name: &str) -> ProgressBar {
     line
 }
 
-/// What the log is written with.
+/// Creates the writers of the log.
 pub struct Log;
 
-/// Writes one line of the log.
+/// Writes a line of the log.
 pub struct LogLine {
     is_detail: bool,
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-/// Passes bytes through, and remembers their digest and number.
+/// A reader that computes the SHA-256 and the size of the bytes that pass through it.
 pub struct Digesting<R> {
     input: R,
     sha256: Sha256,
@@ -22,7 +22,7 @@ impl<R: Read> Digesting<R> {
         }
     }
 
-    /// Reads what is left, and gives SHA-256 (hexadecimal) and number of all bytes.
+    /// Reads the rest, and returns the SHA-256 (hexadecimal) and the number of all bytes.
     ///
     /// # Errors
     /// When reading fails.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Starts programs, and is the only place that does.
+//! Starts programs. No other module does.
 //!
-//! Programs are argument vectors, never a shell. They run inside the root with `/` as their working
-//! directory, are found on the root's own `PATH`, read nothing (standard input is `/dev/null`), and
-//! get an environment that is built here rather than inherited: no `DRACUT_*`, `KERNEL_INSTALL_*`,
-//! `RPMOSTREE_*` or `LD_*` leaks in from our caller, no open file and no umask either.
+//! Programs are argument vectors, never a shell. They run inside the root with `/` as the working directory, are found
+//! on the root's own `PATH`, and have `/dev/null` as standard input. Their environment is built here, not inherited: no
+//! `DRACUT_*`, `KERNEL_INSTALL_*`, `RPMOSTREE_*` or `LD_*` of the caller, no open file and no umask.
 //!
-//! Each has a [`supervisor`], which outlives it by the moment that it takes to kill what the program left. Time and output
-//! are bounded while it runs.
+//! Each program has a [`supervisor`], which kills the processes that the program leaves. Run time and output are
+//! bounded.
 
 mod child;
 mod cmd;
@@ -34,13 +33,13 @@ use self::lines::Tail;
 use super::root::{self, Root};
 use super::{console, stop};
 
-/// Where programs are looked for inside the root: the directories of the operating system only.
+/// The `PATH` inside the root: only directories of the operating system.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How long a program may run unless [`Exec::limit_to`] says otherwise.
+/// The default timeout of a program; see [`Exec::limit_to`].
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// How a program failed.
+/// A program failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{program} {how}{}{}", self.output(), self.advice())]
 pub struct Failed {
@@ -48,11 +47,11 @@ pub struct Failed {
     pub program: String,
     /// "exited with status 1", "was killed by signal 9 (SIGKILL)".
     pub how: String,
-    /// The last lines that it printed.
+    /// The last lines of its output.
     pub tail: Vec<String>,
-    /// Where all of its output is, for a program of [`Exec::run`].
+    /// A sentence that says where its whole output is, for a program of [`Exec::run`].
     pub log: Option<String>,
-    /// What is left, and what the user may do.
+    /// The state after the failure, and the remedy.
     pub advice: Option<String>,
 }
 
@@ -74,13 +73,13 @@ impl Failed {
     }
 }
 
-/// Lines of a program in a message.
+/// Formats lines of a program for a message.
 pub fn quoted(lines: &[String]) -> String {
     let lines = lines.iter();
     lines.fold(String::new(), |text, line| text + "\n    | " + line)
 }
 
-/// Adds to the error of a failed program what the user may do; another error stays what it is.
+/// Adds the remedy to the error of a failed program; other errors are returned unchanged.
 pub fn advise(error: anyhow::Error, advice: impl Into<String>) -> anyhow::Error {
     match error.downcast::<Failed>() {
         Ok(failed) => {
@@ -95,7 +94,7 @@ pub fn advise(error: anyhow::Error, advice: impl Into<String>) -> anyhow::Error 
     }
 }
 
-/// A program that is not there.
+/// A program does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("{program} is not in {} (looked in {PATH})", .root.display())]
 pub struct NotFound {
@@ -104,16 +103,16 @@ pub struct NotFound {
     root: PathBuf,
 }
 
-/// The file that the output of programs goes to.
+/// The log file of programs.
 struct Log {
-    /// As users find it; none where it goes with the container of a failed build.
+    /// The path for the user; `None` if the file is lost with the container of a failed build.
     name: Option<String>,
     file: File,
-    /// How many bytes still go there.
-    room: usize,
+    /// The number of bytes that may still be written.
+    remaining: usize,
 }
 
-/// Runs programs inside one root and remembers what it ran.
+/// Runs programs inside one root and records them.
 pub struct Exec {
     root: Root,
     ran: RefCell<Vec<String>>,
@@ -124,7 +123,7 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// Programs will run inside `root`.
+    /// Returns a runner for the programs in `root`.
     pub fn new(root: &Root) -> Self {
         Self {
             root: root.clone(),
@@ -136,46 +135,45 @@ impl Exec {
         }
     }
 
-    /// No program may run longer than this.
+    /// Sets the timeout of programs.
     pub fn limit_to(&self, limit: Duration) {
         self.limit.set(limit);
     }
 
-    /// Writes the output of programs to `file` from now on, which is `path` below the root, up to a bound.
+    /// Logs the output of programs to `file`, whose path below the root is `path`, up to a size limit.
     pub fn log_to(&self, path: &str, file: File) {
         let name = self.root.host_path(path).display().to_string();
         self.log.replace(Some(Log {
             name: (!self.root.is_host()).then_some(name),
             file,
-            room: OUTPUT_MAX,
+            remaining: OUTPUT_MAX,
         }));
     }
 
-    /// The root that programs run in.
+    /// Returns the root.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// The command lines of [`run`](Self::run), in order, as a shell would take them.
+    /// Returns the command lines of [`run`](Self::run), in order, quoted for a shell.
     pub fn ran(&self) -> Vec<String> {
         self.ran.borrow().clone()
     }
 
-    /// Takes a command line for one of those: of an earlier run that this one goes on with.
-    pub fn has_run(&self, command: String) {
+    /// Records a command line of an earlier run that this run continues.
+    pub fn record(&self, command: String) {
         self.ran.borrow_mut().push(command);
     }
 
-    /// The last lines of what the last program of [`run`](Self::run) printed, for the message of
-    /// one who finds that it did not do what it should have.
+    /// Returns the last lines of the last program of [`run`](Self::run), for a message about its result.
     pub fn last_lines(&self) -> String {
         match self.last.borrow().as_slice() {
             [] => String::new(),
-            lines => format!(". The end of it:{}", quoted(lines)),
+            lines => format!(". Its last lines:{}", quoted(lines)),
         }
     }
 
-    /// How long programs have run, all together.
+    /// Returns the total run time of all programs.
     pub fn waited(&self) -> Duration {
         self.waited.get()
     }
@@ -191,16 +189,16 @@ impl Exec {
             .find(is_program)
     }
 
-    /// Whether there is such a program: an absolute path is taken as it is.
+    /// Returns whether a program exists; an absolute path is not checked.
     pub fn has(&self, program: &str) -> bool {
         program.starts_with('/') || self.find(program).is_some()
     }
 
-    /// Whether children can be started inside the root at all. For `/` always; for another root
-    /// this needs the privilege to change the root directory.
+    /// Checks that programs can be started inside the root. For a root other than `/` this needs the privilege to
+    /// change the root directory.
     ///
     /// # Errors
-    /// Says which privilege is missing.
+    /// Names the missing privilege.
     pub fn probe(&self) -> Result<()> {
         if self.root.is_host() {
             return Ok(());
@@ -215,12 +213,12 @@ impl Exec {
         Ok(())
     }
 
-    /// Runs a program that changes something, and waits. Each line that it prints, on either
-    /// stream, is handed to `line` as it comes. The command line is shown in the log before.
+    /// Runs a program that changes the tree, and waits for it. Passes each line of its output, of both streams, to
+    /// `line` immediately. Logs the command line first.
     ///
     /// # Errors
-    /// [`Failed`] when it does not exit with 0, or not in time; [`NotFound`] when it is not there;
-    /// [`stop::Stopped`] when we are to stop.
+    /// [`Failed`] if it does not exit with 0 in time; [`NotFound`] if it does not exist; [`stop::Stopped`] after a
+    /// signal.
     ///
     /// # Streams
     /// stdin is null; stdout and stderr go to `line`.
@@ -228,8 +226,8 @@ impl Exec {
         stop::check()?;
         let shown = cmd.to_string();
         tracing::info!("$ {shown}");
-        console::doing(cmd.name());
-        self.note(&format!("$ {shown}"));
+        console::activity(cmd.name());
+        self.log(&format!("$ {shown}"));
         let (reader, writer) = io::pipe().context("making a pipe")?;
         let mut command = self.command(cmd)?;
         command
@@ -241,37 +239,43 @@ impl Exec {
             if let Printed::Line(text) = printed {
                 tail.push(&text);
                 tracing::debug!("{}: {text}", cmd.name());
-                self.note(&text);
+                self.log(&text);
                 line(&text);
             }
         })?;
         self.last.replace(tail.0.clone());
-        self.judge(cmd, end, tail, Some(self.whereabouts()))?
+        self.judge(cmd, end, tail, Some(self.log_hint()))?
             .map_or(Ok(()), |failed| Err(failed.into()))
     }
 
-    /// Where all output is. The container of a failed build is gone, and its files with it.
-    fn whereabouts(&self) -> String {
+    /// Returns a sentence on where the whole output is. The container of a failed build is deleted with its files.
+    fn log_hint(&self) -> String {
         let log = self.log.borrow();
         match log.as_ref().and_then(|log| log.name.as_ref()) {
-            Some(name) => format!("all that it printed is in {name}, and -v shows it"),
-            None => "-v shows all that it printed".to_owned(),
+            Some(name) => format!("its whole output is in {name}; -v prints it"),
+            None => "-v prints its whole output".to_owned(),
         }
     }
 
-    /// Writes a line to the log of this run; nothing after the line for which there is no room.
-    fn note(&self, line: &str) {
-        let Some(Log { file, room, .. }) = &mut *self.log.borrow_mut() else {
+    /// Writes a line to the log of this run, until the limit is reached.
+    fn log(&self, line: &str) {
+        let Some(Log {
+            file, remaining, ..
+        }) = &mut *self.log.borrow_mut()
+        else {
             return;
         };
-        let written = match room.checked_sub(line.len() + 1) {
+        let written = match remaining.checked_sub(line.len() + 1) {
             Some(rest) => {
-                *room = rest;
+                *remaining = rest;
                 writeln!(file, "{line}")
             }
-            None if *room > 0 => {
-                *room = 0;
-                writeln!(file, "(the rest is cut: the log has {OUTPUT_MAX} bytes)")
+            None if *remaining > 0 => {
+                *remaining = 0;
+                writeln!(
+                    file,
+                    "(truncated: the log is limited to {OUTPUT_MAX} bytes)"
+                )
             }
             None => Ok(()),
         };
@@ -280,26 +284,26 @@ impl Exec {
         }
     }
 
-    /// Runs a program that only answers a question, and returns what it printed on stdout.
+    /// Runs a program that changes nothing, and returns its standard output.
     ///
     /// # Errors
     /// As [`run`](Self::run).
     ///
     /// # Streams
     /// stdin is null; stdout is returned; the end of stderr enters the error.
-    pub fn ask(&self, cmd: &Cmd) -> Result<Vec<u8>> {
-        let (answer, failed) = self.ask_whatever(cmd)?;
+    pub fn query(&self, cmd: &Cmd) -> Result<Vec<u8>> {
+        let (answer, failed) = self.query_any_status(cmd)?;
         match failed {
             None => Ok(answer),
             Some(failed) => Err(failed.into()),
         }
     }
 
-    /// As [`ask`](Self::ask), for a program whose exit status is a part of its answer.
+    /// Like [`query`](Self::query), for a program that may fail.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn ask_whatever(&self, cmd: &Cmd) -> Result<(Vec<u8>, Option<Failed>)> {
+    pub fn query_any_status(&self, cmd: &Cmd) -> Result<(Vec<u8>, Option<Failed>)> {
         tracing::trace!("$ {cmd}");
         let (stdout, answers) = io::pipe().context("making a pipe")?;
         let (stderr, errors) = io::pipe().context("making a pipe")?;
@@ -336,10 +340,10 @@ impl Exec {
         tail: Tail,
         log: Option<String>,
     ) -> Result<Option<Failed>> {
-        const ENDED: &str = "and was ended with every process that it had started";
+        const ENDED: &str = "and was killed with all its processes";
         let (how, advice) = match end {
             End::Exited(status) if status.success() => return Ok(None),
-            End::Exited(status) => (how_it_ended(status), None),
+            End::Exited(status) => (describe_status(status), None),
             End::TooLong => (
                 format!(
                     "did not finish within {} s, {ENDED}",
@@ -350,7 +354,7 @@ impl Exec {
             End::TooMuch => (
                 format!("printed more than {} MiB, {ENDED}", OUTPUT_MAX >> 20),
                 Some(
-                    "Find out why it prints so much: a loop, or a configuration that asks for debugging",
+                    "Find out why it prints so much: an endless loop, or a configuration that enables debugging",
                 ),
             ),
             End::Stopped(stopped) => {
@@ -383,8 +387,8 @@ impl Exec {
         Ok(command)
     }
 
-    /// The supervisor of a program, which the caller names. It is our own binary, found by the kernel's link to it: its
-    /// file may have been replaced since we started.
+    /// Returns the supervisor of a program, which the caller appends. It is our own executable, started through the
+    /// kernel's link, since its file can have been replaced.
     fn supervisor(&self, cmd: &Cmd) -> Result<Command> {
         let root = fs_err::canonicalize(self.root.path())?;
         let mut command = clean_command(Path::new("/proc/self/exe"));
@@ -395,7 +399,7 @@ impl Exec {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is the place that starts programs"
+    reason = "the only place that starts programs"
 )]
 fn program_command(program: &Path) -> Command {
     Command::new(program)
@@ -410,8 +414,8 @@ fn clean_command(program: &Path) -> Command {
     command
 }
 
-/// A status that is not success, in words.
-fn how_it_ended(status: ExitStatus) -> String {
+/// Describes an unsuccessful exit status.
+fn describe_status(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),
         (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The network: http and https, and nothing else. Downloads that survive what networks do, and a
-//! cache of them.
+//! The network: HTTP and HTTPS downloads with retries, resumption and a cache.
 //!
-//! Nothing that is fetched is trusted: who takes a file out of the cache copies and checks it.
+//! Downloaded files are not trusted: the caller copies and verifies them.
 
 mod cache;
 mod download;
@@ -23,19 +22,19 @@ use self::download::Download;
 use self::request::Client;
 use super::root::Root;
 
-/// What ends a download.
+/// Limits of a download.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Nothing, or less than 1 KiB a second, for this long: the server has stalled.
+    /// The timeout of a stalled server: no data, or less than 1 KiB a second, for this long.
     pub stall: Duration,
-    /// How long to wait before each further attempt.
+    /// The pause before each retry.
     pub pauses: Vec<Duration>,
-    /// The largest file (bytes).
+    /// Upper bound of a file (bytes).
     pub size: u64,
 }
 
 impl Limits {
-    /// Those of every run, and a size.
+    /// Returns the default limits with this size.
     pub fn new(size: u64) -> Self {
         Self {
             stall: Duration::from_secs(30),
@@ -45,48 +44,47 @@ impl Limits {
     }
 }
 
-/// Whether this is a URL that can be fetched.
+/// Returns whether this is a URL that can be fetched.
 pub fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-/// Fetches files; threads share it.
+/// Fetches files. Threads share it.
 pub struct Fetcher {
     client: Client,
     cache: Cache,
     limits: Limits,
 }
 
-/// A file that has been fetched.
+/// A fetched file.
 pub struct Fetched {
     /// Its bytes.
     pub file: File,
-    /// Their SHA-256 (hexadecimal), as they came.
+    /// Their SHA-256 (hexadecimal).
     pub sha256: String,
-    /// Whether no byte of it came over the network this time.
+    /// Whether it was taken from the cache without a download.
     pub from_cache: bool,
 }
 
 impl Fetcher {
-    /// Keeps what it fetches in `dir`; where that cannot be written, in the directory `private` of
-    /// `root`, which is the caller's to remove.
+    /// Caches files in `dir`. If that is not writable, stores them in the directory `private` of `root`, which the
+    /// caller removes.
     ///
     /// # Errors
-    /// When neither can be made.
+    /// When neither directory can be created.
     pub fn new(dir: &Path, root: &Root, private: &str, limits: Limits) -> Result<Self> {
         Ok(Self {
             client: Client::new(limits.stall),
-            cache: Cache::open(dir, root, private).context("making a place for downloads")?,
+            cache: Cache::open(dir, root, private).context("creating the cache directory")?,
             limits,
         })
     }
 
-    /// Fetches a URL. With `pin`, a file of that SHA-256 in the cache is taken without asking
-    /// anybody; a file that came from the URL before is taken when the server says that it is
-    /// unchanged, unless `anew`.
+    /// Fetches a URL. With `pin`, a cached file of that SHA-256 is used without a request. A cached file of the URL is
+    /// used if the server replies with HTTP 304, unless `anew` is set.
     ///
     /// # Errors
-    /// When the server does not give the file, in several attempts where that may help.
+    /// When the download fails, after several attempts if a retry can help.
     pub fn fetch(&self, url: &str, pin: Option<&str>, anew: bool) -> Result<Fetched> {
         let name = url.rsplit('/').next().unwrap_or(url);
         if let Some(pin) = pin.filter(|_| !anew)
@@ -112,7 +110,7 @@ impl Fetcher {
         match download.run(known.as_ref().map(|(entry, _)| entry))? {
             Some(fetched) => Ok(fetched),
             None => {
-                let (entry, file) = known.context("the server says \"unchanged\" of nothing")?;
+                let (entry, file) = known.context("unexpected HTTP 304 without a cached file")?;
                 tracing::info!("from the cache: {name} (unchanged on the server)");
                 Ok(Fetched {
                     file,
@@ -123,7 +121,7 @@ impl Fetcher {
         }
     }
 
-    /// Removes a file that this run has put into the cache: its bytes are not what they should be.
+    /// Removes a file from the cache whose bytes are wrong.
     ///
     /// # Errors
     /// When it cannot be removed.

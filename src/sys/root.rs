@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The only door to the tree.
+//! The only access to the tree.
 //!
-//! Every path is relative to the root (a leading `/` is tolerated) and every link is resolved
-//! inside it, so that an image cannot lead us out of itself. This module must not start programs,
-//! log, or know what a kernel is.
+//! Every path is relative to the root (a leading `/` is allowed) and every link is resolved inside it, so that no path
+//! leads out of an image. This module must not start programs, log, or know what a kernel is.
 //!
-//! Invariant: nothing is opened, changed or removed that does not lie below the opened root.
-//! Operations that create, replace or remove an entry resolve its directory and never follow the
-//! entry itself.
+//! Invariant: only files below the opened root are opened, changed or removed. Operations that create, replace or
+//! remove an entry resolve its directory and never follow the entry itself.
 
 mod error;
 mod remove;
@@ -38,9 +36,9 @@ use resolve::Resolver;
 /// The result of an operation on the tree.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A directory that stands for `/`: the host's own, or an image's that lies in a directory.
+/// A directory that is treated as `/`: the host's own, or that of an image.
 ///
-/// Clones share one file descriptor; they go on working when the directory is renamed.
+/// Clones share one file descriptor, which stays valid if the directory is renamed.
 #[derive(Clone, Debug)]
 pub struct Root(Arc<Inner>);
 
@@ -51,7 +49,7 @@ struct Inner {
     resolver: Resolver,
 }
 
-/// What an entry of a directory is.
+/// The type of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A regular file.
@@ -70,16 +68,16 @@ pub enum Kind {
     Socket,
 }
 
-/// What the filesystem knows about one entry.
+/// The metadata of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// What it is.
+    /// The type.
     pub kind: Kind,
-    /// The permission bits, with set-id and sticky: `mode & 0o7777`.
+    /// The permission bits including set-id and sticky: `mode & 0o7777`.
     pub mode: u32,
-    /// The length in bytes; of a link, the length of its target.
+    /// The length in bytes; for a link, the length of its target.
     pub size: u64,
-    /// The number of the device that holds it.
+    /// The device number of the file system.
     pub dev: u64,
     /// The inode number, unique on its device.
     pub ino: u64,
@@ -87,18 +85,18 @@ pub struct Meta {
     pub uid: u32,
     /// The numeric group.
     pub gid: u32,
-    /// How many names it has.
+    /// The number of hard links.
     pub nlink: u64,
-    /// When its contents changed, in whole seconds since 1970.
+    /// The modification time in seconds since 1970.
     pub mtime: i64,
-    /// The device that a device node stands for.
+    /// The device number of a device node.
     pub rdev: u64,
 }
 
 impl Root {
-    /// Opens the directory that will stand for `/`. Links in `dir` itself are followed as usual.
+    /// Opens the directory that is treated as `/`. Links in `dir` itself are followed as usual.
     ///
-    /// Fails if it is absent, not a directory, or may not be read.
+    /// Fails if it does not exist, is not a directory, or cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
         Self::open_with(dir, Resolver::probe)
     }
@@ -113,24 +111,24 @@ impl Root {
         Ok(Self(Arc::new(Inner { fd, path, resolver })))
     }
 
-    /// The root's own place on the host: absolute, with no links in it.
+    /// Returns the root's absolute path on the host, without links.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// Whether this is the `/` of the running system.
+    /// Returns whether this is the `/` of the running system.
     pub fn is_host(&self) -> bool {
         self.0.path == Path::new("/")
     }
 
-    /// The root joined with `path`, for messages and for arguments of programs that run outside
-    /// the root. Never to be opened by us: links in it are not resolved inside the root.
+    /// Returns the root joined with `path`, for messages and for arguments of programs outside the root. The result
+    /// must not be opened: links in it are not resolved inside the root.
     pub fn host_path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.0.path.join(resolve::inside(path.as_ref()))
     }
 
-    /// What `path` is, links followed inside the root. `None` if it is absent, if a directory on
-    /// the way is not one, or if a link dangles. A loop of links is an error.
+    /// Returns the metadata of `path`, following links inside the root. `None` if it does not exist, if a component is
+    /// not a directory, or if a link dangles. A loop of links is an error.
     pub fn stat(&self, path: impl AsRef<Path>) -> Result<Option<Meta>> {
         let path = path.as_ref();
         let found = self
@@ -140,7 +138,7 @@ impl Root {
         self.or_absent("looking at", path, found)
     }
 
-    /// As [`Root::stat`], but where the last component is a link, about the link itself.
+    /// Like [`Root::stat`], but does not follow the last component.
     pub fn lstat(&self, path: impl AsRef<Path>) -> Result<Option<Meta>> {
         let path = path.as_ref();
         if path.file_name().is_none() {
@@ -153,17 +151,17 @@ impl Root {
         self.or_absent_cause("looking at", path, found)
     }
 
-    /// Whether `path` leads to a regular file. Fails as [`Root::stat`] does.
+    /// Returns whether `path` leads to a regular file. Fails like [`Root::stat`].
     pub fn is_file(&self, path: impl AsRef<Path>) -> Result<bool> {
         Ok(self.stat(path)?.is_some_and(|m| m.kind == Kind::File))
     }
 
-    /// Whether `path` leads to a directory. Fails as [`Root::stat`] does.
+    /// Returns whether `path` leads to a directory. Fails like [`Root::stat`].
     pub fn is_dir(&self, path: impl AsRef<Path>) -> Result<bool> {
         Ok(self.stat(path)?.is_some_and(|m| m.kind == Kind::Dir))
     }
 
-    /// The target of the link `path`, as it is written there. `None` if it is absent or no link.
+    /// Returns the target of the link `path`, unresolved. `None` if it does not exist or is not a link.
     pub fn read_link(&self, path: impl AsRef<Path>) -> Result<Option<PathBuf>> {
         let path = path.as_ref();
         let found = self
@@ -177,15 +175,14 @@ impl Root {
         }
     }
 
-    /// Opens the regular file that `path` leads to, for reading. `None` where [`Root::stat`] says
-    /// so. Anything that is not a regular file is an error that says what it is; it is not opened,
-    /// so a fifo cannot hang us.
+    /// Opens the regular file that `path` leads to for reading. `None` as in [`Root::stat`]. Other types are an error
+    /// that names the type, and are not opened, since opening a FIFO can block.
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<Option<File>> {
         self.open_for("opening", path.as_ref())
     }
 
-    /// The contents of the regular file that `path` leads to, at most `limit` bytes of it: a
-    /// longer file is [`Cause::TooLarge`]. Otherwise as [`Root::open_file`].
+    /// Reads the regular file that `path` leads to. A file longer than `limit` is [`Cause::TooLarge`]. Otherwise like
+    /// [`Root::open_file`].
     pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> Result<Option<Vec<u8>>> {
         const READING: &str = "reading";
         let path = path.as_ref();
@@ -202,8 +199,8 @@ impl Root {
         Ok(Some(bytes))
     }
 
-    /// Whether `a` and `b` lie on one device, so that a rename between them can work. Meant for
-    /// directories: overlayfs may show a file with the device of its layer. Fails if one is absent.
+    /// Returns whether `a` and `b` are on one device, so that a rename can work. Both should be directories: overlayfs
+    /// can report the device of the layer for a file. Fails if one does not exist.
     pub fn same_filesystem(&self, a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
         let device = |path: &Path| {
             let stat = self.resolve(path, OFlag::O_PATH).and_then(fstat);
@@ -213,9 +210,9 @@ impl Root {
         Ok(device(a.as_ref())? == device(b.as_ref())?)
     }
 
-    /// Whether something is mounted at `path` (the last component is not followed if a link). The
-    /// root itself counts as one; an absent path does not. Where both `openat2` and
-    /// `/proc` are missing, only a directory on another device than its parent is seen.
+    /// Returns whether `path` is a mount point (a link as the last component is not followed). The root itself is one;
+    /// a path that does not exist is not. Without `openat2` and `/proc`, only a directory on another device than its
+    /// parent is detected.
     pub fn is_mount_point(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let found = self
@@ -244,7 +241,7 @@ impl Root {
         let Some(fd) = self.or_absent(action, path, self.resolve(path, flags))? else {
             return Ok(None);
         };
-        // It may have been replaced between the look and the opening.
+        // The file can have been replaced since the call of `stat`.
         let now = Meta::from(fstat(&fd).map_err(|e| self.error(action, path, e))?);
         if now.kind != Kind::File {
             return refuse(now.kind);
@@ -252,7 +249,7 @@ impl Root {
         Ok(Some(File::from(fd)))
     }
 
-    /// Opens the directory that `path` leads to, for opening many files in it. `None` where [`Root::stat`] says so.
+    /// Opens the directory that `path` leads to, for opening many files in it. `None` as in [`Root::stat`].
     pub fn open_place(&self, path: impl Into<PathBuf>) -> Result<Option<Place>> {
         let path = path.into();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
@@ -268,7 +265,7 @@ impl Root {
         self.0.resolver.open(self.0.fd.as_fd(), path, flags)
     }
 
-    /// The opened directory of `path` and the name in it, for operations on the entry itself.
+    /// Returns the opened directory of `path` and the name in it, for operations on the entry itself.
     fn entry(&self, path: &Path) -> std::result::Result<(OwnedFd, OsString), Cause> {
         let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Cause::NoName);
@@ -313,7 +310,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// As [`Root::open_file`] of `name` in this directory, which is not looked for again; also what the file is.
+    /// Opens the file `name` in this directory like [`Root::open_file`], and returns its metadata.
     pub fn open_file(&self, name: &OsStr) -> Result<Option<(File, Meta)>> {
         const OPENING: &str = "opening";
         let path = || self.path.join(name);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads one column of one table of an SQLite file in the tree, and leaves no trace.
+//! Reads one column of a table in an SQLite file of the tree, without changing the tree.
 //!
-//! An rpmdb is in WAL mode. SQLite creates `-shm` and `-wal` beside such a file even for a reader,
-//! which changes the tree and fails on a read-only mount. So the file is opened as immutable, or,
-//! where its `-wal` holds data, file and `-wal` are merged in memory and SQLite gets the result.
+//! An rpmdb is in WAL mode. SQLite creates `-shm` and `-wal` next to such a file even for reading, which changes the
+//! tree and fails on a read-only mount. So the file is opened as immutable. If its `-wal` contains data, file and
+//! `-wal` are merged in memory, and SQLite opens the result.
 //!
-//! The file is hostile: no view, trigger, extension or function of its schema is run, and sizes and
-//! time are bounded.
+//! The file may be hostile: no view, trigger, extension or function of its schema is executed, and sizes and time are
+//! bounded.
 
 mod wal;
 
@@ -26,16 +26,16 @@ use rusqlite::{Connection, OpenFlags};
 use self::wal::Wal;
 use super::root::Root;
 
-/// The largest file that is read where it lies (bytes).
+/// Upper bound of a file that is read in place (bytes).
 const FILE_MAX: u64 = 4 << 30;
 
-/// The largest file that is copied into memory (bytes), since its `-wal` holds data.
+/// Upper bound of a file that is copied into memory because its `-wal` contains data (bytes).
 const MEMORY_MAX: u64 = 1 << 30;
 
-/// How long reading may take. A large rpmdb takes a second.
+/// The timeout. A large rpmdb takes a second.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Instructions of SQLite's machine between two looks at the clock.
+/// Number of SQLite's virtual machine instructions between checks of the timeout.
 const STEPS: i32 = 10_000;
 
 /// One column of blobs.
@@ -45,14 +45,14 @@ pub struct Column {
     pub table: &'static str,
     /// The column.
     pub name: &'static str,
-    /// The largest value (bytes).
+    /// Upper bound of a value (bytes).
     pub max: u32,
 }
 
-/// Hands each value of `column` in the file at `path` (relative to the root) to `value`.
+/// Passes each value of `column` in the file at `path` (relative to the root) to `value`.
 ///
 /// # Errors
-/// When the file cannot be read, holds no such table or an unfinished transaction, or `value` fails.
+/// When the file cannot be read, has no such table or an unfinished transaction, or `value` fails.
 pub fn each(
     root: &Root,
     path: &str,
@@ -75,7 +75,7 @@ pub fn each(
     read().with_context(|| format!("reading /{path} as an SQLite file"))
 }
 
-/// A rollback journal with content means that the file is not to be read without it.
+/// Fails if there is a rollback journal with content, without which the file is inconsistent.
 fn refuse_journal(root: &Root, path: &str) -> Result<()> {
     let journal = root.open_file(format!("{path}-journal"))?;
     let mut first = [0];
@@ -90,12 +90,12 @@ fn refuse_journal(root: &Root, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Opens the file where it lies. SQLite takes a name, not a descriptor: the kernel's own name for
-/// what was opened inside the root, if it still leads to the same file.
+/// Opens the file in place. SQLite needs a name, not a descriptor: this uses the kernel's name of the opened file, if
+/// it still leads to the same file.
 fn in_place(file: File) -> Result<Connection> {
     let meta = file.metadata()?;
     if meta.len() > FILE_MAX {
-        bail!("it has {} bytes, at most {FILE_MAX} are read", meta.len());
+        bail!("it has {} bytes, the limit is {FILE_MAX}", meta.len());
     }
     let name = fs_err::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let Ok(name) = name else {
@@ -117,14 +117,14 @@ fn in_place(file: File) -> Result<Connection> {
     )?)
 }
 
-/// Reads the file, with the pages of its `-wal` in their places, into memory.
+/// Reads the file into memory and applies the pages of its `-wal`.
 fn in_memory(mut file: File, wal: Option<Wal>) -> Result<Connection> {
     let size = match &wal {
         Some(wal) => wal.size(),
         None => file.metadata()?.len(),
     };
     if size > MEMORY_MAX {
-        bail!("it has {size} bytes, at most {MEMORY_MAX} are read into memory");
+        bail!("it has {size} bytes, the limit in memory is {MEMORY_MAX}");
     }
     let mut image = Vec::new();
     file.seek(SeekFrom::Start(0))?;
@@ -132,7 +132,7 @@ fn in_memory(mut file: File, wal: Option<Wal>) -> Result<Connection> {
     if let Some(wal) = wal {
         wal.apply(&mut image)?;
     }
-    // Both versions of the format: an image in memory can have no -wal.
+    // Write and read version 1: a database in memory cannot have a -wal.
     if let Some(versions) = image.get_mut(18..20) {
         versions.fill(1);
     }
@@ -142,7 +142,7 @@ fn in_memory(mut file: File, wal: Option<Wal>) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Takes away all that a reader of one table does not need.
+/// Disables everything that reading a table does not need.
 fn restrict(connection: &Connection, column: Column) -> rusqlite::Result<()> {
     for (config, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -168,7 +168,7 @@ fn rows(
     value: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let Column { table, name, .. } = column;
-    // A virtual table would run code.
+    // A virtual table would execute code.
     let is_plain =
         "SELECT count(*) FROM sqlite_schema WHERE name = ?1 AND type = 'table' AND rootpage > 0";
     let count: i64 = connection.query_row(is_plain, [table], |row| row.get(0))?;
@@ -179,7 +179,7 @@ fn rows(
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let bytes = row.get_ref(0)?.as_blob();
-        value(bytes.with_context(|| format!("{table}.{name} is no blob"))?)?;
+        value(bytes.with_context(|| format!("{table}.{name} is not a blob"))?)?;
     }
     Ok(())
 }

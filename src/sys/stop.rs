@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGINT, SIGTERM and SIGHUP: noted when they come, acted upon where a job can stop.
+//! SIGINT, SIGTERM and SIGHUP: recorded when they arrive, checked where a run can stop.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,45 +9,45 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-/// How often who waits asks whether to go on waiting.
+/// Poll interval of interruptible waits.
 pub const TICK: Duration = Duration::from_millis(50);
 
-/// The last of these signals that came; 0 for none. Signals are a matter of the whole process.
-static CAME: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+/// The last of these signals; 0 for none. Signals concern the whole process.
+static RECEIVED: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// Somebody wants us to stop.
+/// A signal asked the process to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped by {0}")]
 pub struct Stopped(pub Signal);
 
-/// From now on these signals are noted, and do not end the process by themselves.
+/// Installs the signal handlers. The signals no longer terminate the process.
 ///
 /// # Errors
-/// When the system refuses.
+/// When the system call fails.
 pub fn listen() -> io::Result<()> {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let number = signal as i32;
-        signal_hook::flag::register_usize(number, CAME.clone(), number as usize)?;
+        signal_hook::flag::register_usize(number, RECEIVED.clone(), number as usize)?;
     }
     Ok(())
 }
 
-/// Whether to go on.
+/// Returns whether the run may continue.
 ///
 /// # Errors
-/// [`Stopped`] when one of the signals came.
+/// [`Stopped`] after one of the signals.
 pub fn check() -> Result<(), Stopped> {
-    let number = CAME.load(Ordering::Relaxed);
+    let number = RECEIVED.load(Ordering::Relaxed);
     match i32::try_from(number).map(Signal::try_from) {
         Ok(Ok(signal)) => Err(Stopped(signal)),
         _ => Ok(()),
     }
 }
 
-/// Waits for that long.
+/// Sleeps for that time.
 ///
 /// # Errors
-/// [`Stopped`], at once, when one of the signals came.
+/// [`Stopped`], immediately, after one of the signals.
 pub fn sleep(time: Duration) -> Result<(), Stopped> {
     let start = Instant::now();
     loop {

@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! cliwrap: the shell scripts that `rpm-ostree cliwrap install-to-root` puts in the place of
-//! programs.
+//! cliwrap: the shell scripts that `rpm-ostree cliwrap install-to-root` installs instead of programs.
 //!
-//! It is undone, never done. A wrapped dracut waits 5 seconds, drops its privileges and builds
-//! nothing; a wrapper whose original was overwritten by a second `install-to-root` (rpm-ostree
-//! before 2024.4) runs itself for ever. Source: rpm-ostree `rust/src/cliwrap.rs`;
-//! coreos/fedora-coreos-tracker#1679, okd-project/okd#1908.
+//! It is undone, never installed. A wrapped dracut waits 5 seconds, drops its privileges and builds nothing. A wrapper
+//! whose original was overwritten by a second `install-to-root` (rpm-ostree before 2024.4) runs itself forever. Source:
+//! rpm-ostree `rust/src/cliwrap.rs`; coreos/fedora-coreos-tracker#1679, okd-project/okd#1908.
 
 use crate::plan::Cliwrap;
 use crate::sys::root::{self, Root};
 
-/// Where the originals wait.
+/// The directory of the originals.
 pub const WRAPPED: &str = "usr/libexec/rpm-ostree/wrapped";
 
-/// A wrapper is a few hundred bytes; a real program that is a script (dracut: 90 KiB) is not read.
+/// Upper bound of a wrapper (bytes). Wrappers have a few hundred bytes; a program that is a script (dracut: 90 KiB) is
+/// larger and is not read.
 const WRAPPER_MAX: u64 = 4096;
 
-/// What rpm-ostree wraps, and creates where it is absent (`yum`, `dnf`).
+/// The programs that rpm-ostree wraps. It creates wrappers for `yum` and `dnf` even if there is no such program.
 const NAMES: [&str; 6] = ["rpm", "dracut", "grubby", "kernel-install", "yum", "dnf"];
 
-/// Where programs are. `usr/sbin` may be a link to `usr/bin`.
+/// The directories of programs. `usr/sbin` can be a link to `usr/bin`.
 const BINS: [&str; 2] = ["usr/bin", "usr/sbin"];
 
-/// Whether the file is one of rpm-ostree's wrapper scripts.
+/// Returns whether the file is a wrapper script of rpm-ostree.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -38,7 +37,7 @@ pub fn is_wrapper(root: &Root, path: &str) -> Result<bool, root::Error> {
     Ok(text.starts_with(b"#!") && text.windows(mark.len()).any(|window| window == mark))
 }
 
-/// Looks at every program that cliwrap touches.
+/// Examines every program that cliwrap wraps.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -57,9 +56,9 @@ pub fn survey(root: &Root) -> Result<Cliwrap, root::Error> {
         }
         match wrapper {
             Some(wrapper) if is_there && !has_loop => cliwrap.wrapped.push((wrapper, original)),
-            // A killed transaction left it, and its original beside it: `rpm_ostree::heal`.
+            // A killed transaction left the wrapper next to its original; `rpm_ostree::heal` restores it.
             Some(wrapper) if root.lstat(format!("{wrapper}.rpmostreesave"))?.is_some() => {}
-            // rpm-ostree creates yum and dnf where there is none; the others were programs once.
+            // rpm-ostree creates wrappers for yum and dnf without a program; the others had one.
             Some(wrapper) if name == "yum" || name == "dnf" => cliwrap.created.push(wrapper),
             Some(wrapper) => cliwrap.lost.push(wrapper),
             None => {}
@@ -68,8 +67,8 @@ pub fn survey(root: &Root) -> Result<Cliwrap, root::Error> {
     Ok(cliwrap)
 }
 
-/// The real program of that name: the original, where a wrapper or nothing stands in its place. An
-/// original that a package has overtaken since is older than the program.
+/// Returns the real program of that name: the original, if its path holds a wrapper or nothing. If a package has
+/// installed the program again, the original is older and is not used.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -87,8 +86,7 @@ pub fn real(root: &Root, name: &str) -> Result<String, root::Error> {
     Ok(name.to_owned())
 }
 
-/// Puts every original back, removes the wrappers that have none, and the directory when nothing of
-/// ours or theirs is left in it.
+/// Restores every original, removes wrappers without an original, and removes the directory if it is empty.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.
@@ -99,7 +97,7 @@ pub fn undo(root: &Root, cliwrap: &Cliwrap) -> Result<(), root::Error> {
     for wrapper in &cliwrap.created {
         root.remove_file(wrapper)?;
     }
-    // What is left is a wrapper, or older than the program that a package has put in its place.
+    // The remaining files are wrappers, or older than a program that a package has installed.
     for name in NAMES {
         root.remove_file(format!("{WRAPPED}/{name}"))?;
     }

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod writes `modules.dep` and its kin. It runs before dracut, which otherwise finds no
-//! modules.dep (coreos/rpm-ostree#5578).
+//! depmod writes `modules.dep` and the other lists. It runs before dracut, which needs `modules.dep`
+//! (coreos/rpm-ostree#5578).
 
 use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
-/// The smallest `System.map` (bytes) that is taken for one: a kernel's has some MiB, Debian's stub a line.
+/// Lower bound of a real `System.map` (bytes). A kernel's has some MiB, Debian's placeholder a line.
 const MAP_MIN: u64 = 64 << 10;
 
-/// `depmod -a K`. With the kernel's `System.map` it says which symbols no one has that a module needs, as
-/// Fedora's kernel is built.
+/// Returns `depmod -a KVER`. With the kernel's `System.map` depmod reports missing symbols, as in the build of Fedora's
+/// kernel.
 pub fn all(kver: &Kver, with_map: bool) -> Cmd {
     let cmd = Cmd::new("depmod").arg("-a");
-    let cmd = match with_map {
-        true => cmd.args(["-e", "-F"]).arg(format!("/{}", map(kver))),
-        false => cmd,
+    let cmd = if with_map {
+        cmd.args(["-e", "-F"]).arg(format!("/{}", map(kver)))
+    } else {
+        cmd
     };
     cmd.arg(kver.as_str())
 }
 
-/// Whether the kernel has a `System.map` that names its symbols.
+/// Returns whether the kernel has a `System.map` with its symbols.
 ///
 /// # Errors
 /// When the tree cannot be read.
@@ -33,7 +34,7 @@ fn map(kver: &Kver) -> String {
     format!("{}/System.map", kver.dir())
 }
 
-/// The module and the symbol of a line that says that the module cannot be loaded: `depmod: WARNING: MODULE
+/// Returns the module and the symbol of a line that reports a module that cannot be loaded: `depmod: WARNING: MODULE
 /// needs unknown symbol SYMBOL` (kmod, tools/depmod.c).
 pub fn unknown_symbol(line: &str) -> Option<(&str, &str)> {
     let (before, symbol) = line.split_once(" needs unknown symbol ")?;
@@ -43,15 +44,15 @@ pub fn unknown_symbol(line: &str) -> Option<(&str, &str)> {
     Some((module, symbol))
 }
 
-/// Whether a line says that a file could not be read: its modules and aliases are then in no list, and depmod exits with
-/// 0 (`depmod: ERROR: zstd: Failed to determine decompression size`).
+/// Returns whether a line reports an unreadable file. No list contains its modules and aliases then, and depmod exits
+/// with 0 (`depmod: ERROR: zstd: Failed to determine decompression size`).
 pub fn is_failure(line: &str) -> bool {
     ["depmod: ERROR: ", "depmod: FATAL: ", "could not open "]
         .iter()
         .any(|phrase| line.contains(phrase))
 }
 
-/// Whether depmod calls a file so until it is whole: `modules.dep.PID.MICROSECONDS.SECONDS`. One that
+/// Returns whether the name is that of depmod's temporary file: `modules.dep.PID.MICROSECONDS.SECONDS`. A depmod that
 /// is killed leaves it (kmod, tools/depmod.c).
 pub fn is_temporary(name: &str) -> bool {
     let mut parts = name.rsplit('.');

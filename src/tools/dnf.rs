@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dnf 4 and dnf5, where there is no ostree repository.
+//! dnf 4 and dnf5, for trees without an ostree repository.
 
 use crate::package::Nevra;
 use crate::plan::Backend;
@@ -7,55 +7,53 @@ use crate::plan::locks::Exclusion;
 use crate::sys::exec::{Cmd, quote};
 use crate::sys::root::{self, Root};
 
-/// The directory of dnf 4's plugin versionlock's files, relative to the root.
+/// The configuration directory of dnf 4's plugins, relative to the root.
 const PLUGINS: &str = "etc/dnf/plugins";
 
-/// The largest file of dnf's configuration that is read (bytes).
+/// Upper bound of a configuration file of dnf (bytes).
 const CONF_MAX: u64 = 1 << 20;
 
-/// Which dnf, and what is in the image beside it.
+/// The version of dnf, and its plugins.
 #[derive(Debug, Clone, Copy)]
-pub struct How {
+pub struct Setup {
     /// dnf or dnf5.
     pub backend: Backend,
-    /// Whether dnf 4's plugin versionlock is there.
+    /// Whether dnf 4's plugin versionlock is installed.
     pub versionlock: bool,
 }
 
-/// One transaction that installs the files, each in the place of the package of its name.
+/// Returns a transaction that installs the files; each replaces the package of its name.
 ///
-/// A kernel is "installonly" to dnf and would be kept beside the new one; an empty list makes it an
-/// ordinary package. dnf refuses to remove the kernel whose release the build host runs
-/// (rpm-software-management/libdnf#1703). Nothing else may go (no `--allowerasing`): dnf fails where
-/// it would have to.
-pub fn install(how: &How, files: &[String], tmpdir: &str) -> Cmd {
-    transaction(how, tmpdir).arg("install").args(files)
+/// dnf treats a kernel as "installonly" and would keep the old one; with an empty list it is an ordinary package. dnf
+/// refuses to remove the kernel whose release the build host runs (rpm-software-management/libdnf#1703). No other
+/// package may be removed (no `--allowerasing`): dnf fails if it would have to.
+pub fn install(setup: &Setup, files: &[String], tmpdir: &str) -> Cmd {
+    transaction(setup, tmpdir).arg("install").args(files)
 }
 
-/// One transaction that installs files whose packages are there in the same version, from another
-/// build: `install` finds nothing to do.
-pub fn reinstall(how: &How, files: &[String], tmpdir: &str) -> Cmd {
-    transaction(how, tmpdir).arg("reinstall").args(files)
+/// Returns a transaction for packages that are installed in the same version from another build, for which `install`
+/// does nothing.
+pub fn reinstall(setup: &Setup, files: &[String], tmpdir: &str) -> Cmd {
+    transaction(setup, tmpdir).arg("reinstall").args(files)
 }
 
-/// One transaction of dnf5 that installs the files and removes packages.
-pub fn exchange(how: &How, files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
-    transaction(how, tmpdir)
+/// Returns a transaction of dnf5 that installs the files and removes packages.
+pub fn exchange(setup: &Setup, files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
+    transaction(setup, tmpdir)
         .args(["do", "--action=install"])
         .args(files)
         .arg("--action=remove")
         .args(remove.iter().map(ToString::to_string))
 }
 
-/// The same for dnf 4, whose `swap` takes one package each: `shell` reads the two from a file, and
-/// carries them out as one transaction at its end. (With a line `run` its exit status would be 0
-/// whatever comes.)
-pub fn run_script(how: &How, script: &str, tmpdir: &str) -> Cmd {
-    transaction(how, tmpdir).args(["shell", script])
+/// Returns the same transaction for dnf 4, whose `swap` accepts only one package each. `shell` reads the two lines from
+/// a file and runs them as one transaction at its end. With a line `run` its exit status would always be 0.
+pub fn run_script(setup: &Setup, script: &str, tmpdir: &str) -> Cmd {
+    transaction(setup, tmpdir).args(["shell", script])
 }
 
-/// What [`run_script`] reads. dnf forgets what it is to remove when it adds files after that, so
-/// they come first; it takes the lines apart as a shell does.
+/// Returns the script for [`run_script`]. dnf forgets the packages to remove when files are added later, so the files
+/// come first. dnf splits the lines as a shell does.
 pub fn script(files: &[String], remove: &[Nevra]) -> String {
     let quoted = |word: &str| quote(word.as_ref());
     let files: Vec<_> = files.iter().map(|file| quoted(file)).collect();
@@ -63,14 +61,14 @@ pub fn script(files: &[String], remove: &[Nevra]) -> String {
     format!("install {}\nremove {}\n", files.join(" "), remove.join(" "))
 }
 
-/// What the removed packages had required stays: they may be what the new ones require, too.
-fn transaction(how: &How, tmpdir: &str) -> Cmd {
-    let backend = how.backend;
+/// Packages that only the removed ones required stay, since the new ones may require them, too.
+fn transaction(setup: &Setup, tmpdir: &str) -> Cmd {
+    let backend = setup.backend;
     Cmd::new(backend.to_string())
         .privileged()
         .arg("-y")
-        .args(on_its_own(backend))
-        .args(unlocked(how))
+        .args(without_repositories(backend))
+        .args(unlocked(setup))
         .args([
             "--setopt=installonlypkgs=",
             "--setopt=protected_packages=",
@@ -81,10 +79,10 @@ fn transaction(how: &How, tmpdir: &str) -> Cmd {
         .env("KERNEL_INSTALL_BYPASS", "1")
 }
 
-/// No repository is asked: the set is complete, and a build must not depend on what a mirror holds
-/// today. The signatures were checked before. In an image without repositories dnf5 (5.4) fails on
-/// options that are about all of them ("No matching repositories for *"), `--nogpgcheck` too.
-fn on_its_own(backend: Backend) -> [&'static str; 2] {
+/// Disables all repositories: the set is complete, and a build must not depend on the current content of a mirror. The
+/// signatures are verified already. In an image without repositories dnf5 (5.4) fails on options for all of them ("No
+/// matching repositories for *"), including `--nogpgcheck`.
+fn without_repositories(backend: Backend) -> [&'static str; 2] {
     match backend {
         Backend::Dnf5 => [
             "--setopt=reposdir=/dev/null",
@@ -94,27 +92,27 @@ fn on_its_own(backend: Backend) -> [&'static str; 2] {
     }
 }
 
-/// The image's excludes and version locks do not hold what was named back: dnf filters local files by
-/// them, too, and says only that they are filtered.
-fn unlocked(how: &How) -> Vec<&'static str> {
-    match how.backend {
+/// Overrides the image's excludes and version locks: dnf applies them to local files, too, and reports only that the
+/// files are filtered.
+fn unlocked(setup: &Setup) -> Vec<&'static str> {
+    match setup.backend {
         Backend::Dnf5 => vec!["--setopt=disable_excludes=*"],
-        Backend::Dnf | Backend::RpmOstree if how.versionlock => {
+        Backend::Dnf | Backend::RpmOstree if setup.versionlock => {
             vec!["--disableexcludes=all", "--disableplugin=versionlock"]
         }
         Backend::Dnf | Backend::RpmOstree => vec!["--disableexcludes=all"],
     }
 }
 
-/// Whether dnf 4's plugin versionlock is in the tree. dnf warns of a plugin to disable that is not.
+/// Returns whether dnf 4's plugin versionlock is installed. dnf warns about disabling a plugin that is not.
 ///
 /// # Errors
-/// When it cannot be looked up.
+/// When the tree cannot be read.
 pub fn has_versionlock(root: &Root) -> Result<bool, root::Error> {
     root.is_file(format!("{PLUGINS}/versionlock.conf"))
 }
 
-/// What the tree's configuration tells dnf and dnf5 to leave as it is.
+/// Returns the exclusions that the tree configures for dnf and dnf5.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -147,13 +145,13 @@ pub fn exclusions(root: &Root) -> Result<Vec<Exclusion>, root::Error> {
     Ok(found)
 }
 
-/// Downloads packages, and what they require and the image lacks, into `dir`. Only `repo` is looked
-/// into, enabled or not. dnf verifies nothing of what it downloads.
-pub fn download(program: &str, how: &How, repo: &str, specs: &[String], dir: &str) -> Cmd {
+/// Returns a command that downloads packages, and their requirements that the image lacks, into `dir`. Only `repo` is
+/// used, enabled or not. dnf does not verify the downloaded packages.
+pub fn download(program: &str, setup: &Setup, repo: &str, specs: &[String], dir: &str) -> Cmd {
     Cmd::new(program)
         .args(["-y", "download", "--resolve"])
         .arg(format!("--repo={repo}"))
         .arg(format!("--destdir={dir}"))
-        .args(unlocked(how))
+        .args(unlocked(setup))
         .args(specs)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut: the one run that builds the initramfs, and what its log lines mean.
+//! dracut: the command line that builds the initramfs, its configuration, and the meaning of its log lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
@@ -9,10 +9,10 @@ use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
-/// Where dracut's modules are, relative to the root.
+/// The directory of dracut's modules, relative to the root.
 pub const MODULES_D: &str = "usr/lib/dracut/modules.d";
 
-/// Where dracut's configuration is, the first one first; in an image that is not deployed `etc` may be in `usr`.
+/// The directories of dracut's configuration, by precedence. In an image that is not deployed `etc` can be in `usr`.
 const CONF_DIRS: [&str; 4] = [
     "etc/dracut.conf.d",
     "usr/etc/dracut.conf.d",
@@ -20,36 +20,35 @@ const CONF_DIRS: [&str; 4] = [
     "usr/lib/dracut/dracut.conf.d",
 ];
 
-/// The largest file of configuration that is read (bytes).
+/// Upper bound of a configuration file (bytes).
 const CONF_MAX: u64 = 1 << 20;
 
-/// The log level that dracut is made to print at, whatever a dracut.conf or the user says (one with
-/// `stdloglvl=0` would empty the log that we read): 3 and one `-v` give 4, "info".
+/// The log level of dracut, which overrides dracut.conf and the user's arguments (`stdloglvl=0` would empty the log
+/// that is parsed): 3 and one `-v` give 4, "info".
 pub const STDLOG: &str = "3";
 
-/// What dracut is asked for.
+/// The request to dracut.
 #[derive(Debug, Clone)]
-pub struct Options<'a> {
+pub struct Request<'a> {
     /// The program: a name, or an absolute path inside the root.
     pub program: &'a str,
-    /// Which kernel.
+    /// The kernel.
     pub kver: &'a Kver,
-    /// Its directory for temporary files, absolute inside the root, on the file system of the modules.
+    /// The directory for temporary files, absolute inside the root, on the file system of the modules.
     pub tmpdir: &'a str,
-    /// dracut's modules to add, beside `ostree`: those of the base.
+    /// The base's dracut modules to add, besides `ostree`.
     pub inherited: &'a [String],
-    /// What the user put after `--`.
+    /// The user's arguments.
     pub extra: &'a [String],
-    /// Where the initramfs goes, absolute inside the root.
+    /// The initramfs, absolute inside the root.
     pub output: &'a str,
 }
 
-/// The command line. Its options are all that dracut 049 to 112 have; `--add` adds up.
+/// Returns the command line. dracut 049 to 112 have all of its options; several `--add` are merged.
 ///
-/// `DRACUT_NO_XATTR`: copying extended attributes fails in containers, and dracut-ng 104 to 109
-/// drops the file then (dracut-ng#1561). `--no-hostonly`: Fedora's configuration and dracut-ng 109
-/// say the opposite.
-pub fn build(options: &Options) -> Cmd {
+/// `DRACUT_NO_XATTR`: copying extended attributes fails in containers, and dracut-ng 104 to 109 omits the file then
+/// (dracut-ng#1561). `--no-hostonly`: Fedora's configuration and dracut-ng 109 default to the opposite.
+pub fn build(options: &Request) -> Cmd {
     let cmd = Cmd::new(options.program)
         .args([
             "--no-hostonly",
@@ -69,10 +68,10 @@ pub fn build(options: &Options) -> Cmd {
         .env("TMPDIR", options.tmpdir)
 }
 
-/// Programs that dracut compresses with.
+/// Programs that dracut uses for compression.
 pub const COMPRESSORS: [&str; 6] = ["zstd", "xz", "gzip", "lz4", "bzip2", "lzop"];
 
-/// The programs that dracut takes for the name of a compression; any other name is a program's.
+/// Returns the programs that dracut accepts for the name of a compression; any other name is that of a program.
 pub fn programs_of(name: &str) -> Vec<&str> {
     match name {
         "gzip" => vec!["pigz", "gzip"],
@@ -82,10 +81,10 @@ pub fn programs_of(name: &str) -> Vec<&str> {
     }
 }
 
-/// Names that arguments for dracut ask for.
+/// The names in arguments for dracut.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// The command that compresses; the last one counts.
+    /// The compression command; the last one wins.
     pub compressor: Option<String>,
     /// dracut's modules.
     pub modules: Vec<String>,
@@ -96,7 +95,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads them.
+    /// Parses the arguments.
     pub fn of(args: &[String]) -> Self {
         let mut asked = Self::default();
         let mut args = args.iter().map(String::as_str);
@@ -129,22 +128,22 @@ impl Asked {
     }
 }
 
-/// dracut's modules on disk, by name.
+/// Returns the names of dracut's modules on disk.
 ///
 /// # Errors
 /// When the directory cannot be read.
 pub fn modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let names = root.list(MODULES_D)?.into_iter();
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
-    // Two digits for the order come before the name.
+    // Two digits for the order precede the name.
     let plain = |name: String| name.get(2..).unwrap_or_default().to_owned();
     Ok(names.map(plain).collect())
 }
 
-/// What dracut's configuration says. Of several files of one name dracut reads the first one.
+/// Reads dracut's configuration. Of several files with the same name dracut reads the first one.
 ///
 /// # Errors
-/// When a file of it cannot be read.
+/// When a file cannot be read.
 pub fn conf(root: &Root) -> Result<DracutConf, root::Error> {
     let mut conf = DracutConf::default();
     for (_, text) in configuration(root)? {
@@ -153,8 +152,8 @@ pub fn conf(root: &Root) -> Result<DracutConf, root::Error> {
     Ok(conf)
 }
 
-/// The files of the configuration in the order in which dracut reads them, with their text. Of two drop-ins with the same
-/// name, the one in the first directory of `CONF_DIRS` is read.
+/// The files of the configuration in the order in which dracut reads them, with their text. Of two drop-ins with the
+/// same name, the one in the first directory of `CONF_DIRS` is read.
 fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut files = BTreeMap::new();
     for dir in CONF_DIRS {
@@ -167,7 +166,7 @@ fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     }
     let mut found = Vec::new();
     for file in iter::once("etc/dracut.conf".to_owned()).chain(files.into_values()) {
-        // Only what leads to a file is read; `/dev/null` switches one off.
+        // dracut reads only regular files; a link to `/dev/null` disables a file.
         if root.is_file(&file)?
             && let Some(text) = root.read(&file, CONF_MAX)?
         {
@@ -177,10 +176,10 @@ fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(found)
 }
 
-/// The files of the configuration that ask for a driver.
+/// Returns the configuration files that request a driver.
 ///
 /// # Errors
-/// When one of them cannot be read.
+/// When a file cannot be read.
 pub fn asking_for_driver(root: &Root, driver: &str) -> Result<Vec<String>, root::Error> {
     let asks = |line: &str| {
         let (name, value) = line.split_once('=').unwrap_or_default();
@@ -193,14 +192,14 @@ pub fn asking_for_driver(root: &Root, driver: &str) -> Result<Vec<String>, root:
     Ok(files.map(|(file, _)| file).collect())
 }
 
-/// The kernel module that a line of dracut-install says is not there: neither a file nor built in. It stops there, and
-/// dracut prints `FAILED: … -m MODULE…` next.
+/// Returns the kernel module that a line of dracut-install reports as missing: neither a file nor built in.
+/// dracut-install stops there, and dracut prints `FAILED: … -m MODULE…` next.
 pub fn absent_module(line: &str) -> Option<&str> {
     let (_, named) = line.split_once("Failed to find module '")?;
     named.split_once('\'').map(|(name, _)| name)
 }
 
-/// The modules that a line `FAILED: …dracut-install … -m MODULE…` was about.
+/// Returns the modules in a line `FAILED: …dracut-install … -m MODULE…`.
 pub fn failed_modules(line: &str) -> Vec<&str> {
     let words = line.split_once("FAILED:").map(|(_, command)| command);
     let mut words = words.unwrap_or_default().split_whitespace();
@@ -208,7 +207,7 @@ pub fn failed_modules(line: &str) -> Vec<&str> {
     words.collect()
 }
 
-/// What dracut's configuration leaves out.
+/// Returns the names that dracut's configuration omits.
 ///
 /// # Errors
 /// As [`conf`].
@@ -216,7 +215,7 @@ pub fn omitted(root: &Root) -> Result<Omitted, root::Error> {
     Ok(conf(root)?.omitted)
 }
 
-/// What dracut's modules on disk say about themselves.
+/// Reads the setup scripts of dracut's modules.
 ///
 /// # Errors
 /// When a script cannot be read.
@@ -235,7 +234,7 @@ pub fn setups(root: &Root) -> Result<Setups, root::Error> {
     Ok(setups)
 }
 
-/// The module that a line of the log says cannot be added. dracut stops there, before any work.
+/// Returns the dracut module that a line of the log reports as unavailable. dracut stops there, before any work.
 ///
 /// 106: `Module 'x' cannot be installed.` (or `found`); 059: `dracut module 'x' cannot be found or
 /// installed.`
@@ -245,17 +244,16 @@ pub fn refused_module(line: &str) -> Option<&str> {
     rest.starts_with(" cannot be ").then_some(name)
 }
 
-/// How far dracut is.
+/// The progress of dracut.
 #[derive(Debug, Default)]
 pub struct Progress {
     modules: usize,
-    /// Whether it includes its module `fips`.
+    /// Whether dracut includes its module `fips`.
     pub has_fips: bool,
 }
 
 impl Progress {
-    /// What a line of the log says that dracut is at, for people; `None` where it says nothing of
-    /// that.
+    /// Reads a line of the log, and returns the current activity for people, if the line names one.
     ///
     /// 059 prints `dracut: *** Including module: x ***`, 106 `dracut[I]: …`.
     pub fn read(&mut self, line: &str) -> Option<String> {
@@ -285,29 +283,29 @@ pub struct Notes {
     pub depmod: Vec<String>,
 }
 
-/// What a line of the log means.
+/// The meaning of a line of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// Something that was meant to be in the initramfs is not.
+    /// The initramfs lacks something that was requested.
     Loss,
-    /// The kernel cannot read an initramfs, so none is made.
+    /// The kernel does not support an initramfs, so dracut creates none.
     NoInitramfs,
-    /// The initramfs is whole, and not compressed as it was asked for.
+    /// The initramfs is complete, but compressed differently than requested.
     OtherCompression,
-    /// It looks bad and is not, or it is plain progress.
+    /// Progress, or a harmless message.
     Nothing,
 }
 
-/// Phrases of lines that look like a loss and are not: the log facility, links that dangle in every
-/// image, and libraries that no program needs (the check `initramfs-init` knows those that one does).
+/// Phrases of harmless lines that look like a loss: the log facility, links that dangle in every image, and libraries.
+/// The check `initramfs-init` reports a missing library that a program needs.
 const HARMLESS: [&str; 3] = [
     "No '/dev/log' or 'logger' included",
     "/etc/mtab",
     "ERROR: could not locate dependency",
 ];
 
-/// Phrases of lines that mean a loss, dracut's exit status 0 notwithstanding.
-/// Sources: layering-examples#57, rpm-ostree#4451, dracut-ng#1561, anaconda#6876.
+/// Phrases of lines that mean a loss although dracut exits with 0. Sources: layering-examples#57, rpm-ostree#4451,
+/// dracut-ng#1561, anaconda#6876.
 const LOSS: [&str; 7] = [
     "dracut-install: ERROR: ",
     "FAILED:",
@@ -318,23 +316,23 @@ const LOSS: [&str; 7] = [
     "No space left on device",
 ];
 
-/// What becomes of an `--include` that cannot be done.
+/// Endings of lines about an `--include` that failed.
 const NOT_INCLUDED: [&str; 2] = [
     " doesn't exist",
     " is neither a directory nor a regular file",
 ];
 
-/// From 103 on; printed to standard output, whatever the log level.
+/// Printed since 103, to standard output at any log level.
 const NO_INITRAMFS: &str = "doesn't support initramfs, skipping generation";
 
-/// A compressor that was asked for and is not there, or that the kernel cannot unpack: dracut takes
-/// its default. The second is that of 055 to 102, of zstd.
+/// Printed if the requested compressor is missing, or if the kernel cannot decompress its format: dracut uses its
+/// default. The second phrase is printed by 055 to 102, for zstd.
 const OTHER_COMPRESSION: [&str; 2] = ["falling back to default", "Kernel has no zstd support"];
 
-/// Judges one line of dracut's log.
+/// Returns the meaning of one line.
 pub fn meaning(line: &str) -> Meaning {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| line.contains(phrase));
-    // /root is a link into /var, which is empty in an image; the initramfs makes its own.
+    // /root is a link into /var, which is empty in an image; the initramfs has its own directory.
     let is_about_root = line.trim_end().ends_with(" /root") || line.contains("'/root'");
     if line.contains(NO_INITRAMFS) {
         Meaning::NoInitramfs
@@ -347,7 +345,7 @@ pub fn meaning(line: &str) -> Meaning {
     }
 }
 
-/// From 060 on dracut writes its log level into the line.
+/// Returns whether a line reports that an `--include` failed. Since 060 the line contains dracut's log level.
 fn is_not_included(line: &str) -> bool {
     let is_error = line.starts_with("dracut[E]: /") || line.starts_with("dracut: /");
     is_error
@@ -462,12 +460,12 @@ mod tests {
             "dracut[I]: dracut module 'mksh' will not be installed, because command 'mksh' could not be found!",
             "dracut[E]: No '/dev/log' or 'logger' included for syslog logging",
             "dracut-install: ERROR: installing '/root'",
-            // Stock Fedora 40 prints it, and boots (dracut-ng#329).
+            // Fedora 40 prints it in an image that boots (dracut-ng#329).
             "dracut[E]: Module 'systemd-pcrphase' depends on 'tpm2-tss', which can't be installed",
             "dracut[E]: FAILED: /usr/lib/dracut/dracut-install -D /var/tmp/dracut.x/initramfs -H /root",
             "dracut[I]: Turning off host-only mode: '/run' is not mounted!",
             "dracut: Turning off host-only mode: '/run' is not mounted!",
-            // A container cannot make device nodes; ours are in the segment that is appended.
+            // A container cannot create device nodes; the appended segment has them.
             "mknod: /var/tmp/dracut.x/initramfs/dev/null: Operation not permitted",
             "mknod: '/var/tmp/dracut.x/initramfs/dev/random': Operation not permitted",
             "dracut: Cannot create /dev/random",

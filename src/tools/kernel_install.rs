@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! kernel-install's layout: whether `install.conf` says `layout=ostree`, where this rpm-ostree reads
-//! it.
+//! kernel-install's layout: whether the `install.conf` that this rpm-ostree reads has `layout=ostree`.
 
 use crate::plan::RpmOstreeVersion;
 use crate::sys::root::{self, Root};
 
-/// The files are a few lines.
+/// Upper bound of a file (bytes); they have a few lines.
 const CONF_MAX: u64 = 64 * 1024;
 
-/// The one file that rpm-ostree 2025.1 to 2025.x reads.
+/// The only file that rpm-ostree 2025.1 to 2025.x reads.
 const VENDOR: &str = "usr/lib/kernel/install.conf";
 
-/// Where the newest looks, the first that names a layout deciding: in each the file, and its
-/// drop-ins, which override it.
+/// The directories that the newest release reads; the first one that sets a layout wins. In each, drop-ins override the
+/// file.
 const LEVELS: [&str; 2] = ["etc/kernel", "usr/lib/kernel"];
 
-/// Whether the layout is `ostree`. Before 2026.1 rpm-ostree reads the vendor's file only (measured
-/// with 2025.6). Source: rpm-ostree `rust/src/kernel_install.rs`.
+/// Returns whether the layout is `ostree`. rpm-ostree before 2026.1 reads the vendor's file only (tested with 2025.6).
+/// Source: rpm-ostree `rust/src/kernel_install.rs`.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -30,7 +29,7 @@ pub fn layout_is_ostree(
     for level in LEVELS {
         let mut layout = first_layout(root, &format!("{level}/install.conf"))?;
         let drop_ins = format!("{level}/install.conf.d");
-        // In the order of their names, the last one deciding.
+        // In the order of their names; the last one wins.
         for (name, _) in root.list(&drop_ins)? {
             let name = name.to_string_lossy();
             if name.ends_with(".conf") {
@@ -48,7 +47,7 @@ fn first_layout(root: &Root, path: &str) -> Result<Option<Vec<u8>>, root::Error>
     Ok(layouts(root, path)?.into_iter().next())
 }
 
-/// Every layout that a file names.
+/// Returns every layout that a file sets.
 fn layouts(root: &Root, path: &str) -> Result<Vec<Vec<u8>>, root::Error> {
     if !root.is_file(path)? {
         return Ok(Vec::new());
@@ -109,7 +108,7 @@ mod tests {
             (&[(VENDOR, OSTREE), (LOCAL, bls)], false),
             (&[(VENDOR_D, OSTREE), (LOCAL, bls)], false),
             (&[(VENDOR, OSTREE), (LOCAL_D, bls)], false),
-            // A file that names none leaves the others their say.
+            // A file without a layout does not override the others.
             (
                 &[(VENDOR, OSTREE), (LOCAL, "initrd_generator=none\n")],
                 true,
@@ -129,7 +128,7 @@ mod tests {
         for (files, expected) in table {
             assert_eq!(is_ostree(files, None), expected, "{files:?}");
         }
-        // The older ones look for the line, the newer ones for the first that names one.
+        // Older releases search for the line, newer ones for the first file that sets a layout.
         let both = [(VENDOR, "layout=bls\n  layout=ostree \n")];
         assert!(is_ostree(&both, Some(RpmOstreeVersion(2025, 6))));
         assert!(!is_ostree(&both, Some(RpmOstreeVersion(2026, 1))));

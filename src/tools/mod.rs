@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One file per program: options to an argument vector, output to values. A tool imports no tool.
+//! One file per program: from options to a command line, from output to values. A tool imports no tool.
 
 pub mod cliwrap;
 pub mod depmod;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ostree: whether this is an ostree container, and its commit.
+//! ostree: detects an ostree container, and commits it.
 
 use crate::plan::Kind;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
-/// An ostree repository's configuration is a few lines.
+/// Upper bound of an ostree repository's configuration (bytes); it has a few lines.
 const CONFIG_MAX: u64 = 64 * 1024;
 
-/// rpm-ostree's own test (ostree-ext `container_utils.rs`): the mode of the repository, and a sign
-/// of a container. `container` says whether the caller's variable of that name is set; children get
-/// it too, and none of the others that the test looks at.
+/// Returns the kind of tree by rpm-ostree's own test (ostree-ext `container_utils.rs`): the mode of the repository and
+/// a mark of a container. `container` is whether the caller has the environment variable of that name; programs get it,
+/// too, and no other variable that the test reads.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -32,14 +32,14 @@ pub fn kind(root: &Root, container: bool) -> Result<Kind, root::Error> {
     } else if booted {
         Kind::OstreeHost
     } else if !marked && root.is_host() && root.is_dir("run/systemd/system")? {
-        // sd_booted(3) says yes, and nothing says container: somebody's machine.
+        // sd_booted(3) holds and there is no mark of a container: a running machine.
         Kind::RunningSystem
     } else {
         Kind::Container
     })
 }
 
-/// `mode` of the group `[core]`.
+/// Returns `mode` in the group `[core]`.
 fn core_mode(text: &[u8]) -> Option<&[u8]> {
     let mut in_core = false;
     for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
@@ -55,8 +55,7 @@ fn core_mode(text: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// `ostree container commit`: empties `/run`, `/tmp`, `/var/tmp` and `/var/cache`, and checks
-/// nothing.
+/// Returns `ostree container commit`, which empties `/run`, `/tmp`, `/var/tmp` and `/var/cache`, and verifies nothing.
 pub fn container_commit() -> Cmd {
     Cmd::new("ostree").args(["container", "commit"])
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! rpm: the packages of an rpmdb that only it reads (ndb, Berkeley DB). It is never asked to change
-//! anything.
+//! rpm: reads the packages of an rpmdb in a format that only it reads (ndb, Berkeley DB). It never changes anything.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,7 +14,7 @@ use crate::package::rpmdb::{
 };
 use crate::sys::exec::{Cmd, Exec};
 
-/// A package with its header's digest, and a line for each capability and file.
+/// The query format: a package with its header's digest, then a line for each capability and file.
 const FORMAT: &str = concat!(
     r"N\t%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%{SHA256HEADER}\t%{FILEDIGESTALGO}\n",
     r"[P\t%{PROVIDENAME}\t%{PROVIDEFLAGS:depflags}\t%{PROVIDEVERSION}\n]",
@@ -23,24 +22,24 @@ const FORMAT: &str = concat!(
     r"[F\t%{FILESTATES}\t%{FILEMODES}\t%{FILEFLAGS}\t%{FILEDIGESTS}\t%{FILELINKTOS}\t%{FILENAMES}\n]"
 );
 
-/// What rpm prints in place of the lines of an array that is not there.
+/// The text that rpm prints for a missing array.
 const NONE: &str = "(none)";
 
-/// The installed packages; `program` is the real rpm.
+/// Returns the installed packages; `program` is the real rpm.
 ///
 /// # Errors
-/// When rpm fails, or prints what it should not.
+/// When rpm fails, or prints an unexpected line.
 pub fn packages(exec: &Exec, program: &str, scope: Scope) -> Result<Rpmdb> {
     let cmd = Cmd::new(program).args(["-qa", "--qf", FORMAT]);
-    parse(&String::from_utf8_lossy(&exec.ask(&cmd)?), scope)
+    parse(&String::from_utf8_lossy(&exec.query(&cmd)?), scope)
 }
 
-/// Reads packages in the format [`FORMAT`].
+/// Parses packages in the format [`FORMAT`].
 fn parse(text: &str, scope: Scope) -> Result<Rpmdb> {
     let mut reading = Reading::new(scope);
     let mut last: Option<(Record, u32)> = None;
     for line in text.lines().filter(|line| *line != NONE) {
-        let unexpected = || format!("rpm printed a line that was not expected: {line:?}");
+        let unexpected = || format!("rpm printed an unexpected line: {line:?}");
         let fields: Vec<_> = line.split('\t').collect();
         match (fields.as_slice(), &mut last) {
             (["N", nevra @ .., digest, algorithm], _) => {
@@ -54,7 +53,7 @@ fn parse(text: &str, scope: Scope) -> Result<Rpmdb> {
                     has_files: false,
                     files: BTreeMap::new(),
                 };
-                // Where there is no number, digests are MD5.
+                // Without an algorithm digests are MD5.
                 let algorithm = algorithm.parse().unwrap_or(1);
                 if let Some((done, _)) = last.replace((record, algorithm)) {
                     reading.add(done)?;
@@ -97,7 +96,7 @@ fn parse_nevra(fields: &[&str]) -> Option<Nevra> {
     })
 }
 
-/// A capability; rpm's own features are none.
+/// Parses a capability; the inner `None` is a feature of rpm itself.
 fn capability(fields: &[&str]) -> Option<Option<Capability>> {
     let [name, op, version] = fields else {
         return None;
@@ -109,7 +108,7 @@ fn capability(fields: &[&str]) -> Option<Option<Capability>> {
     }))
 }
 
-/// A file under the name that it is kept by, if it is kept.
+/// Parses a file and returns it with its stored path; the inner `None` is a file that is not stored.
 fn parse_file(fields: &[&str], algorithm: u32) -> Option<Option<(String, PackageFile)>> {
     let [state, mode, flags, digest, target, path] = fields else {
         return None;
@@ -131,8 +130,8 @@ fn parse_file(fields: &[&str], algorithm: u32) -> Option<Option<(String, Package
     Some(Some((path, file)))
 }
 
-/// Whether rpm calls a file so while it unpacks a package: the name, `;`, and the transaction's number
-/// as eight digits. It renames all files of a package when all are there.
+/// Returns whether the name is that of a file during unpacking: the name, `;`, and the transaction's number as eight
+/// digits. rpm renames all files of a package after the last one is unpacked.
 pub fn is_unpacked(name: &OsStr) -> bool {
     let name = name.as_bytes();
     let Some(at) = name.iter().rposition(|byte| *byte == b';') else {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! rpm-ostree in a container build: its version, its transaction, its cache, and what it leaves
-//! behind.
+//! rpm-ostree in a container build: its version, its transaction, its cache and its leftovers.
 
 use std::io::Read;
 
@@ -12,24 +11,26 @@ use crate::plan::RpmOstreeVersion;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::{self, Root};
 
-/// The version of the package rpm-ostree.
+/// Returns the version of the package rpm-ostree.
 pub fn version(rpmdb: &Rpmdb) -> Option<RpmOstreeVersion> {
     numbers(&rpmdb.package("rpm-ostree")?.nevra.version)
 }
 
-/// The version that the program itself names: for an rpm-ostree that is not of a package.
+/// Returns the version that the program prints, for an rpm-ostree that no package owns.
 ///
 /// # Errors
-/// When it does not say a version.
-pub fn ask_version(exec: &Exec) -> Result<RpmOstreeVersion> {
-    let text = exec.ask(&Cmd::new("rpm-ostree").arg("--version"))?;
+/// When it prints no version.
+pub fn query_version(exec: &Exec) -> Result<RpmOstreeVersion> {
+    let text = exec.query(&Cmd::new("rpm-ostree").arg("--version"))?;
     let text = String::from_utf8_lossy(&text);
     parse_version(&text).with_context(|| {
-        format!("`rpm-ostree --version` names no version; expected `Version: 'YYYY.N'` in: {text}")
+        format!(
+            "`rpm-ostree --version` printed no version; expected `Version: 'YYYY.N'` in: {text}"
+        )
     })
 }
 
-/// Reads ` Version: '2025.6'`.
+/// Parses ` Version: '2025.6'`.
 fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
     let line = text
         .lines()
@@ -37,7 +38,7 @@ fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
     numbers(line.trim().trim_matches('\''))
 }
 
-/// Reads `2025.6`, whatever follows it.
+/// Parses `2025.6` and ignores the rest.
 fn numbers(text: &str) -> Option<RpmOstreeVersion> {
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some(RpmOstreeVersion(
@@ -46,15 +47,13 @@ fn numbers(text: &str) -> Option<RpmOstreeVersion> {
     ))
 }
 
-/// One transaction that brings local files and removes packages. Its exit status proves nothing in
-/// either direction. `KERNEL_INSTALL_BYPASS` is for systemd's kernel-install, where that is what
-/// runs.
+/// Returns a transaction that installs local files and removes packages. Its exit status proves nothing in either
+/// direction. `KERNEL_INSTALL_BYPASS` disables systemd's kernel-install, if rpm-ostree runs it.
 ///
-/// In a container the files need not replace packages of their names: rpm-ostree marks each for
-/// installation and locks all packages but those of these names and of `--remove`
-/// (`rpmostree_context_prepare` in src/libpriv/rpmostree-core.cxx), so that one flavour of the
-/// kernel can be exchanged for another. `override remove NAME… --install ./x.rpm` cannot do that:
-/// it looks for repositories only.
+/// In a container the files can have other names than the packages that they replace: rpm-ostree marks each file for
+/// installation and locks all packages except those of these names and of `--remove` (`rpmostree_context_prepare` in
+/// src/libpriv/rpmostree-core.cxx). So one flavour of the kernel can replace another. `override remove NAME… --install
+/// ./x.rpm` cannot do that: it searches repositories only.
 pub fn override_replace(files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
     Cmd::new("rpm-ostree")
         .privileged()
@@ -65,21 +64,21 @@ pub fn override_replace(files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd
         .env("KERNEL_INSTALL_BYPASS", "1")
 }
 
-/// Removes rpm-ostree's package cache; `-m` is the only option that it takes in a container.
+/// Returns the command that removes rpm-ostree's package cache. In a container only the option `-m` is allowed.
 pub fn cleanup() -> Cmd {
     Cmd::new("rpm-ostree").args(["cleanup", "-m"])
 }
 
-/// A wrapper is a few hundred bytes.
+/// Upper bound of a wrapper (bytes); they have a few hundred.
 const WRAPPER_MAX: u64 = 4096;
 
-/// How the name of a program ends that rpm-ostree has moved aside for the time of a transaction (rust/src/core.rs).
+/// The suffix of a program that rpm-ostree has moved away during a transaction (rust/src/core.rs).
 const SAVED: &str = ".rpmostreesave";
 
-/// The same of releases before 2024.6, which moved `systemctl` only. Others use this suffix, too.
+/// The name before 2024.6, which moved only `systemctl`. Other programs use this suffix, too.
 const SAVED_SYSTEMCTL: &str = "systemctl.backup";
 
-/// Where programs are that scriptlets call.
+/// The directories of programs that scriptlets call.
 const BINS: [&str; 5] = [
     "usr/bin",
     "usr/sbin",
@@ -88,14 +87,14 @@ const BINS: [&str; 5] = [
     "usr/libexec",
 ];
 
-/// What a killed transaction left: (the saved file, the program's place).
+/// Returns the files that a killed transaction left: (the saved file, the program's path).
 ///
 /// # Errors
 /// When a directory cannot be read.
 pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut found = Vec::new();
     for bin in BINS {
-        // usr/sbin is a link to usr/bin on newer bases: each file is named once.
+        // usr/sbin is a link to usr/bin on newer bases; each file is listed once.
         if root
             .lstat(bin)?
             .is_none_or(|meta| meta.kind != root::Kind::Dir)
@@ -118,23 +117,23 @@ pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(found)
 }
 
-/// Puts saved programs back where a wrapper, the beginning of one or nothing stands in their place, and removes the rest.
+/// Restores saved programs whose path holds a wrapper, a partial wrapper or nothing, and removes the other saved files.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.
 pub fn heal(root: &Root) -> Result<(), root::Error> {
     for (saved, place) in leftovers(root)? {
-        let stand_in = |path: &str| {
+        let is_wrapper = |path: &str| {
             Ok::<_, root::Error>(is_script(root, path)? && names_rpm_ostree(root, path)?)
         };
         let place_is_free = root.stat(&place)?.is_none_or(|meta| meta.size == 0)
-            || stand_in(&place)?
+            || is_wrapper(&place)?
             || (is_script(root, &place)? && !is_script(root, &saved)?);
-        if place_is_free && !stand_in(&saved)? {
-            tracing::info!("restoring /{place} from /{saved}, where a transaction left it");
+        if place_is_free && !is_wrapper(&saved)? {
+            tracing::info!("restoring /{place} from /{saved}, which a killed transaction left");
             root.rename(&saved, &place)?;
         } else {
-            tracing::info!("removing /{saved}, left by a transaction");
+            tracing::info!("removing /{saved}, which a killed transaction left");
             root.remove_file(&saved)?;
         }
     }
@@ -149,8 +148,8 @@ fn is_script(root: &Root, path: &str) -> Result<bool, root::Error> {
     Ok(file.take(2).read_to_end(&mut start).is_ok() && start == b"#!")
 }
 
-/// Whether a small file names rpm-ostree, as its stand-ins do in one spelling or the other. A
-/// program may be a script, too (kernel-install of RHEL 9).
+/// Returns whether a small file contains rpm-ostree's name, as its wrappers do in either spelling. A program can be a
+/// script, too (kernel-install of RHEL 9).
 fn names_rpm_ostree(root: &Root, path: &str) -> Result<bool, root::Error> {
     if root.stat(path)?.is_none_or(|meta| meta.size > WRAPPER_MAX) {
         return Ok(false);

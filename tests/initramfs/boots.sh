@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# `bed boot-corpus`: the cases of boots.tsv by QEMU, beside what `verify` says of them.
+# `bed boot-corpus`: boots the cases of boots.tsv in QEMU, and compares with the results of `verify`.
 #
 #   whole     a boot from the disk of a replaced image, with the case's kernel and initramfs, up to the first program of the
 #             deployment: BOOT-OK, or not
-#   kernel    no disk: the kernel unpacks all of it and its /init starts, or not
+#   kernel    no disk: the kernel unpacks the whole image and its /init starts, or not
 
-# _case_field NAME COLUMN: of the list that the corpus wrote.
+# _case_field NAME COLUMN: a field of the list that the corpus wrote.
 _case_field() {
     awk -F'\t' -v name="$1" -v column="$2" '
         NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
         NR > 1 && $1 == name { print $at[column] }' "$BOOTS/cases/list.tsv"
 }
 
-# _boots_field NAME COLUMN: 2 is how, 3 is why the answers differ, if they do.
+# _boots_field NAME COLUMN: 2 is the kind of the boot, 3 the reason why the results may differ.
 _boots_field() { awk -F'\t' -v name="$1" -v column="$2" '$1 == name { print $column }' "$INITRAMFS/boots.tsv"; }
 
 # _corpus_disks: the disks of two replaced images, under names that no other bed removes.
@@ -27,7 +27,7 @@ _corpus_disks() {
     done
 }
 
-# _qemu_until REGEX ARG…: until a line of the console fits, it ends, or it took too long.
+# _qemu_until REGEX ARG…: waits for a matching line of the console, the end of QEMU, or the time limit.
 _qemu_until() {
     local end=$1 pid rc=0
     shift
@@ -41,7 +41,7 @@ _qemu_until() {
     ((rc != 124)) || echo "nothing more within $LIMIT s" >>"$CONSOLE"
 }
 
-# The line of the console that says most about a failure.
+# The console's most informative line about a failure.
 _last_word() {
     local lines known
     lines=$(tr -d '\r' <"$CONSOLE" | sed -E 's/\x1b(\[[0-9;?!]*[a-zA-Z]|c)//g; s/^.*\[ *[0-9]+\.[0-9]+\] //' |
@@ -51,7 +51,7 @@ _last_word() {
     grep -aE -m 1 "$known" <<<"$lines" || tail -n 1 <<<"$lines"
 }
 
-# Whether the deployment comes up.
+# Checks that the deployment starts.
 _boots_whole() {
     local dir=$1 vmlinuz=$2 initrd=$3 append
     append="$(_entry "$dir" options) init=/usr/lib/bed/marker systemd.show_status=error panic=-1 $STEADY"
@@ -61,7 +61,7 @@ _boots_whole() {
     grep -qa '^BOOT-OK .* root=deployment ' "$CONSOLE"
 }
 
-# A failure means something only where the disk's own initramfs comes up, and in good time; that sets the LIMIT of the others.
+# A failure is meaningful only if the disk's own initramfs boots in time; this sets the LIMIT of the others.
 _control() {
     local dir=$BOOTS/disks/trixie start=$SECONDS
     LIMIT=$((2 * ${BED_BOOT_TIMEOUT:-300}))
@@ -71,7 +71,7 @@ _control() {
     LIMIT=$((4 * (SECONDS - start) + 20))
 }
 
-# Whether the kernel unpacks the image, and what is in it starts.
+# Checks that the kernel unpacks the image and starts its /init.
 _boots_kernel() {
     local vmlinuz=$2 initrd=$3 started='systemd\[1\]: |Loading, please wait' failed='Initramfs unpacking failed'
     _qemu_until "$failed|Failed to execute /init|Kernel panic|$started" -kernel "$vmlinuz" -initrd "$initrd" \
@@ -79,7 +79,7 @@ _boots_kernel() {
     grep -qaE "$started" "$CONSOLE" && ! grep -qa "$failed" "$CONSOLE"
 }
 
-# _compare NAME: its line of the table, which begins with what it is.
+# _compare NAME: its line of the table, which starts with the result.
 _compare() {
     local name=$1 how why found kver tree suite=trixie vmlinuz says does is=disagrees start
     local -A ok=([whole]='it boots' [kernel]='the kernel starts it') bad=([whole]='the boot fails' [kernel]='the kernel does not')
@@ -107,7 +107,7 @@ _compare() {
     printf '%s\t%s: verify says %s, %s [%s s]\n' "$is" "$name" "$says" "$does" "$(since "$start")"
 }
 
-# _tell NAME TABLE: its line, into the table and for a person.
+# _tell NAME TABLE: writes its line to the table and to the terminal.
 _tell() {
     _compare "$1" | tee -a "$2" | sed -E 's/^(agrees|explained)\t//; s/^disagrees\t/DISAGREES: /'
 }
@@ -126,18 +126,18 @@ bed_boot_corpus() {
     for name in "${names[@]}"; do
         [[ $(_boots_field "$name" 2) ]] || die "boot-corpus: $INITRAMFS/boots.tsv does not name $name"
     done
-    # (in a process of its own, which gives the lock back)
+    # (in a process of its own, which releases the lock)
     (_corpus_disks) >&2
     rm -rf "$BOOTS/cases"
     CORPUS_OUT=$BOOTS/cases CORPUS_CASES=$(IFS=, && echo "${names[*]}") run_logged corpus-write.log \
         cargo test --locked --manifest-path "$TOP/Cargo.toml" --test it corpus_write -- --ignored
     _control
-    # Side by side, each gets one processor, and more time.
+    # In parallel, each gets one processor and more time.
     if ((jobs > 1)); then SMP=1 LIMIT=$((2 * LIMIT)); fi
     table=$BOOTS/table
     : >"$table"
     for name in "${names[@]}"; do
-        # (sid may be out of reach, and its cases with it)
+        # (sid can be unreachable, and then its cases are missing)
         if [[ ! -e $BOOTS/cases/$name ]]; then say "boot-corpus: $name was not made" && continue; fi
         while (($(jobs -rp | wc -l) >= jobs)); do wait -n; done
         _tell "$name" "$table" &

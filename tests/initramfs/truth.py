@@ -396,7 +396,7 @@ def main():
     suites = [Suite(*it.split("=", 1), options.tool) for it in options.suites]
     seconds = []
     for suite in suites:
-        # A failure means something only where the image itself comes up.
+        # A failure is meaningful only if the unchanged image boots.
         plain = options.store / f"{suite.name}.plain"
         plain.write_bytes(suite.plain)
         boots, last, took = boot(suite, plain, options.store, math.inf)

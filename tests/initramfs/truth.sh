@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# `bed truth`: random single mutations, what `verify` says of them, and real boots. The classes are in truth.py.
+# `bed truth`: random single mutations, the results of `verify`, and real boots. truth.py defines the classes.
 
 _truth_suite() { # _truth_suite TREE DIRECTORY
     local tree=$1 dir=$2
@@ -19,12 +19,12 @@ _truth_suites() {
     done
 }
 
-# truth NUMBER [SEED]: the seed is the first eight hexadecimal digits of the commit that is judged.
+# truth NUMBER [SEED]: the seed is the first eight hexadecimal digits of the tested commit.
 bed_truth() {
     local number=${1:?truth NUMBER [SEED]} seed=${2-}
     seed=${seed:-$(git -C "$TOP" rev-parse --short=8 HEAD)}
     BOOTS=$BED/boots
-    # (in a process of its own, which gives the lock back)
+    # (in a process of its own, which releases the lock)
     (_truth_suites) >&2
     mkdir -p "$BED/truth"
     /usr/bin/python3 "$INITRAMFS/truth.py" --tool "$OSTREE_KERNEL" --store "$BED/truth" --seed "$seed" --number "$number" \

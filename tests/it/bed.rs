@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The root in a temporary directory, and a run of the program on it.
 //!
-//! Every run has stubs on the caller's PATH that leave a mark, a hostile environment and something
-//! to read on standard input; what must hold of every run is asserted in [`Bed::run`].
+//! Each run gets a caller's PATH whose stubs leave a mark, a hostile environment and data on standard input.
+//! [`Bed::run`] asserts the conditions that every run must fulfil.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -29,10 +29,10 @@ const APPLETS: [&str; 21] = [
     "readlink", "rm", "sed", "setsid", "sh", "sleep", "sort", "touch", "wc",
 ];
 
-/// Programs that rpm-ostree wraps during a transaction; nobody runs them here.
+/// Programs that rpm-ostree wraps during a transaction; no test runs them.
 pub const PROGRAMS: [&str; 4] = ["systemctl", "useradd", "groupadd", "usermod"];
 
-/// Variables of the caller that no child may get.
+/// Variables of the caller that no child process may inherit.
 const HOSTILE: [(&str, &str); 13] = [
     ("DRACUT_BINDIR", "/hostile"),
     ("DRACUT_RUNTIMEDIR", "/hostile"),
@@ -49,7 +49,7 @@ const HOSTILE: [(&str, &str); 13] = [
     ("TMPDIR", "/hostile"),
 ];
 
-/// A run that takes longer hangs.
+/// The time after which a run counts as hanging.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A root with the base's kernel, the new one's RPMs, and stubs.
@@ -58,7 +58,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// An ostree container with that rpm-ostree; kernel-install's layout is ostree.
+    /// Creates an ostree container with this version of rpm-ostree; kernel-install's layout is ostree.
     pub fn rpm_ostree(version: &str) -> Self {
         let bed = Self::bare(OLD, NEW);
         bed.stub("rpm-ostree");
@@ -76,19 +76,19 @@ impl Bed {
         bed
     }
 
-    /// The one that most tests take.
+    /// Creates the root that most tests use.
     pub fn new() -> Self {
         Self::rpm_ostree("2025.6")
     }
 
-    /// A container without an ostree repository, with `dnf` or `dnf5`.
+    /// Creates a container without an ostree repository, with `dnf` or `dnf5`.
     pub fn dnf(name: &str) -> Self {
         let bed = Self::bare(OLD, NEW);
         bed.stub_as("dnf", name);
         bed
     }
 
-    /// A root that can replace `old` by `new`, but for a backend.
+    /// Creates a root that can replace `old` with `new`, but has no backend.
     fn bare(old: Build, new: Build) -> Self {
         need_root();
         let dir = TempDir::with_prefix("ostree-kernel-it-").unwrap();
@@ -190,8 +190,8 @@ impl Bed {
         fs_err::set_permissions(self.path(&format!("{dir}/initramfs.img")), mode).unwrap();
     }
 
-    /// Puts the packages of `new` into the directory [`Bed::rpms`], and prepares that the backend's
-    /// transaction brings them and that dracut makes their initramfs.
+    /// Puts the packages of `new` into the directory [`Bed::rpms`], and prepares the stubs: the backend's transaction
+    /// installs these packages, and dracut builds their initramfs.
     pub fn offer(&self, new: Build, packages: &[Pkg]) {
         for dir in [self.rpms(), self.path("stub/come")] {
             let _ = fs_err::remove_dir_all(&dir);
@@ -212,34 +212,34 @@ impl Bed {
         file
     }
 
-    /// The root.
+    /// Returns the root.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 
-    /// A path below the root.
+    /// Returns a path below the root.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root().join(path)
     }
 
-    /// A directory beside the root.
+    /// Creates a directory next to the root.
     pub fn beside(&self, name: &str) -> PathBuf {
         let dir = self.dir.path().join(name);
         fs_err::create_dir_all(&dir).unwrap();
         dir
     }
 
-    /// The directory of RPMs, beside the root.
+    /// Returns the directory of RPMs, next to the root.
     pub fn rpms(&self) -> PathBuf {
         self.dir.path().join("rpms")
     }
 
-    /// The same, as an argument.
+    /// Returns the directory of RPMs as an argument.
     pub fn source(&self) -> String {
         self.rpms().to_str().unwrap().to_owned()
     }
 
-    /// Writes a file below the root, and the directories above it.
+    /// Writes a file below the root, and creates its directories.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
@@ -262,22 +262,22 @@ impl Bed {
         }
     }
 
-    /// Removes a file below the root, where there is one.
+    /// Removes a file below the root, if it exists.
     pub fn remove_if_there(&self, path: &str) {
         let _ = fs_err::remove_file(self.path(path));
     }
 
-    /// Tells a stub how to behave from now on.
+    /// Sets the behaviour of a stub.
     pub fn behave(&self, program: &str, how: &str) {
         self.write(&format!("stub/do/{program}"), how);
     }
 
-    /// What dracut makes from now on.
+    /// Sets the initramfs that dracut builds.
     pub fn dracut_makes(&self, build: Build, fault: Fault) {
         self.write("stub/initramfs.img", build.initramfs(fault));
     }
 
-    /// A cliwrapped base, as `rpm-ostree cliwrap install-to-root` makes it.
+    /// Turns the root into a cliwrapped base, as `rpm-ostree cliwrap install-to-root` does.
     pub fn cliwrap(&self) {
         for name in ["rpm", "dracut"] {
             let original = format!("usr/libexec/rpm-ostree/wrapped/{name}");
@@ -288,7 +288,7 @@ impl Bed {
         self.wrapper("usr/bin/yum");
     }
 
-    /// One of rpm-ostree's wrappers. Running it leaves a mark.
+    /// Writes one of rpm-ostree's wrappers. It leaves a mark when it runs.
     pub fn wrapper(&self, path: &str) {
         self.program(
             path,
@@ -306,7 +306,7 @@ impl Bed {
         executable(&path);
     }
 
-    /// A directory for PATH whose programs leave a mark.
+    /// Creates a directory for PATH whose programs leave a mark.
     fn hostile_path(&self) -> PathBuf {
         let dir = self.beside("hostile");
         let mark = self.path("stub/mark");
@@ -334,7 +334,7 @@ impl Bed {
         dir
     }
 
-    /// Runs `ostree-kernel --root ROOT ARGS`, and asserts what must hold whatever came of it.
+    /// Runs `ostree-kernel --root ROOT ARGS`, and asserts the conditions that every run must fulfil.
     #[track_caller]
     pub fn run<S: AsRef<str>>(&self, args: &[S]) -> Ran {
         let mut all = vec![
@@ -345,20 +345,20 @@ impl Bed {
         self.run_exactly(&all, |_| {})
     }
 
-    /// As [`Bed::run`], with exactly these arguments, and a last word on the command.
+    /// As [`Bed::run`], with exactly these arguments, and a last change of the command.
     #[track_caller]
     pub fn run_exactly(&self, args: &[String], change: impl FnOnce(&mut Command)) -> Ran {
         let program = Path::new(env!("CARGO_BIN_EXE_ostree-kernel"));
         self.run_program(program, args, None, change)
     }
 
-    /// As [`Bed::run`], and sends it a signal at that moment.
+    /// As [`Bed::run`], and sends a signal after this time.
     #[track_caller]
     pub fn run_and_kill<S: AsRef<str>>(&self, args: &[S], signal: Signal, after: Duration) -> Ran {
         self.run_and_signal(args, signal, &|| std::thread::sleep(after))
     }
 
-    /// As [`Bed::run`], and sends it a signal when `moment` returns.
+    /// As [`Bed::run`], and sends a signal when `moment` returns.
     #[track_caller]
     pub fn run_and_signal<S: AsRef<str>>(
         &self,
@@ -372,7 +372,7 @@ impl Bed {
         self.run_program(program, &all, Some((signal, moment)), |_| {})
     }
 
-    /// Waits until a stub runs whose command line starts so.
+    /// Waits until a stub runs whose command line starts with `start`.
     pub fn wait_for(&self, start: &str) {
         let begun = || {
             let log = fs_err::read_to_string(self.path("stub/order.log")).unwrap_or_default();
@@ -381,7 +381,7 @@ impl Bed {
         wait_until(start, begun);
     }
 
-    /// Waits for the supervisors of what a killed program had started: they end after that.
+    /// Waits for the supervisors of a killed program's children, which end after it.
     fn wait_for_orphans(&self) {
         let root = self.root().display().to_string();
         let is_one = |line: &[u8]| {
@@ -395,12 +395,12 @@ impl Bed {
         });
     }
 
-    /// Puts the root on a file system of that size (bytes), until the guard goes.
+    /// Mounts a file system of `size` bytes for the root, until the guard is dropped.
     pub fn on_a_small_disk(&self, size: u64) -> SmallDisk {
         self.small_disk("", size)
     }
 
-    /// Puts a directory of the root on a file system of that size (bytes), until the guard goes.
+    /// Mounts a file system of `size` bytes for a directory of the root, until the guard is dropped.
     pub fn small_disk(&self, dir: &str, size: u64) -> SmallDisk {
         let (small, root) = (self.beside("small"), self.path(dir));
         fs_err::create_dir_all(&root).unwrap();
@@ -426,12 +426,13 @@ impl Bed {
         SmallDisk(root)
     }
 
-    /// A copy of the program outside of the root, which anybody may run.
+    /// Returns a copy of the program outside of the root, which every user may run.
     pub fn copy_of_program(&self) -> PathBuf {
         let mode = std::fs::Permissions::from_mode(0o755);
         fs_err::set_permissions(self.dir.path(), mode).unwrap();
         let copy = self.beside("bin").join("ostree-kernel");
-        // Not by us: a child that another test starts meanwhile would hold it open for writing, and it were busy.
+        // Not copied by this process: a child of another test would inherit the file, open for writing, and it could
+        // not be executed (ETXTBSY).
         #[expect(clippy::disallowed_methods, reason = "a writer with no other children")]
         let copied = Command::new("cp")
             .args([
@@ -464,7 +465,7 @@ impl Bed {
             let _ = fs_err::remove_file(self.path(&format!("stub/{log}")));
         }
         let mut args = args.to_vec();
-        // This machine's own cache is not for tests.
+        // Tests must not use the cache of this machine.
         if let Some(at) = args.iter().position(|arg| arg == "replace")
             && !args.iter().any(|arg| arg.starts_with("--cache-dir"))
         {
@@ -553,7 +554,7 @@ fn executable(path: &Path) {
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Waits until something holds; what does not come is a failure.
+/// Waits until a condition holds; fails after a time limit.
 pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -562,19 +563,19 @@ pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// The command lines of all processes, as `/proc` has them.
+/// Returns the command lines of all processes, from `/proc`.
 pub fn commands() -> Vec<Vec<u8>> {
     let processes = fs_err::read_dir("/proc").unwrap().flatten();
     let lines = processes.map(|it| fs_err::read(it.path().join("cmdline")).unwrap_or_default());
     lines.collect()
 }
 
-/// Waits for the end, with both streams; no status where it hangs.
+/// Waits for the end, and reads both streams; no status if it hangs.
 pub fn wait(child: Child) -> (Option<i32>, String, String) {
     wait_and(child, &|_| {})
 }
 
-/// As [`wait`]; `meanwhile` is done again and again.
+/// As [`wait`]; calls `meanwhile` repeatedly.
 fn wait_and(mut child: Child, meanwhile: &dyn Fn(&mut Child)) -> (Option<i32>, String, String) {
     let drain = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The step `clean`: files of the kernel that are links become files, since ostree copies `vmlinuz` itself.
+//! The step `clean`: links to files of the kernel become files, since ostree copies `vmlinuz` itself.
 
 use std::os::unix::fs::symlink;
 
@@ -8,7 +8,7 @@ use crate::image::Fault;
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
 
-/// Moves a file of the base's kernel to `place`, and leaves a link with that target.
+/// Moves a file of the base's kernel to `place`, and leaves a link with this target.
 fn link_out(bed: &Bed, name: &str, place: &str, target: &str) {
     let path = bed.path(&format!("usr/lib/modules/{}/{name}", OLD.kver));
     bed.write(place, fs_err::read(&path).unwrap());
@@ -16,7 +16,7 @@ fn link_out(bed: &Bed, name: &str, place: &str, target: &str) {
     symlink(target, &path).unwrap();
 }
 
-/// A base whose initramfs the next `rebuild` makes again.
+/// Returns a base whose initramfs the next `rebuild` builds again.
 fn base() -> Bed {
     let bed = Bed::new();
     bed.write("stub/kver", OLD.kver);

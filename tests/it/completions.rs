@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The completions of bash, zsh and fish are made from the same definitions as `--help`, and the committed ones
-//! are current. `make man` writes them again.
+//! The completions of bash, zsh and fish are generated from the definitions of `--help`, and the committed ones
+//! are current. `make man` writes them.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,9 @@ fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("completions")
 }
 
-/// clap_complete 4.6.11 calls the commands of a program with a dash in its name by two names, and so finds none. For
-/// fish it takes an option before the command that lacks its value yet for the end of all completions.
+/// Generates completions. clap_complete 4.6.11 uses two names for the commands of a program with a dash in its name,
+/// and so finds none. For fish it stops all completions after an option before the command whose value is still
+/// missing.
 fn completions(shell: Shell) -> String {
     let mut text = Vec::new();
     let mut definition = ostree_kernel::cli::definition();

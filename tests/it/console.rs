@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the log is like on a terminal, in a build log and on GitHub's runner.
+//! The log on a terminal, in a build log and on GitHub's runner.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ use crate::server::{Server, head};
 const ROWS: NonZeroU16 = NonZeroU16::new(200).unwrap();
 const COLUMNS: NonZeroU16 = NonZeroU16::new(100).unwrap();
 
-/// Runs with a terminal as standard error; returns what was written to it. When `awaited` has come,
-/// the stub that waits for that goes on.
+/// Runs with a terminal as standard error; returns the bytes written to it. After `awaited` is written, the waiting
+/// stub continues.
 #[track_caller]
 fn on_a_terminal(
     bed: &Bed,
@@ -46,7 +46,7 @@ fn on_a_terminal(
 
 fn read_all(mut terminal: File, awaited: Option<&str>, go_on: PathBuf) -> String {
     let (mut all, mut some) = (Vec::new(), [0; 4096]);
-    // Reading a terminal that nobody writes to any more is an error.
+    // Reading a terminal without a writer is an error.
     while let Ok(count @ 1..) = terminal.read(&mut some) {
         all.extend_from_slice(&some[..count]);
         if awaited.is_some_and(|text| String::from_utf8_lossy(&all).contains(text)) {
@@ -69,18 +69,18 @@ fn with_env(bed: &Bed, args: &[&str], env: &[(&str, &str)]) -> Ran {
     })
 }
 
-/// What a terminal shows in the end.
+/// Returns the final text of a terminal.
 fn screen(written: &str) -> String {
     let mut terminal = vt100::Parser::new(ROWS, COLUMNS, 0);
     terminal.process(written.as_bytes());
     terminal.screen().contents().trim_end().to_owned()
 }
 
-/// Times differ from run to run.
+/// Masks times, which differ between runs.
 fn masked(text: &str) -> String {
     let masked = text.replace(|char: char| char.is_ascii_digit(), "0");
     let lines = masked.lines().map(str::trim_end);
-    // `10.0s` is a column wider on the left than `0.0s`.
+    // `10.0s` has one more column on the left than `0.0s`.
     lines
         .map(|line| line.replace(" 00.0s", "  0.0s") + "\n")
         .collect()
@@ -161,7 +161,7 @@ fn where_nobody_looks_nothing_is_live() {
 fn the_log_says_as_much_as_is_asked() {
     let says = |args: &[&str]| {
         let bed = Bed::new();
-        // Only rpm reads such a rpmdb.
+        // Only rpm can read such an rpmdb.
         bed.write("usr/share/rpm/Packages.db", "RpmP");
         let source = bed.source();
         let args: Vec<_> = args.iter().copied().chain([source.as_str()]).collect();
@@ -255,7 +255,7 @@ fn github_folds_what_steps_log_and_not_what_is_wrong() {
     );
     ran.complains(&["::group::transact\n$ ", "::group::generate\n$ depmod"]);
 
-    // A warning in the middle of a step is seen.
+    // A warning during a step is visible.
     let bed = Bed::new();
     bed.behave("rpm-ostree", " fail-after ");
     let ran = with_env(

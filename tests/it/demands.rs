@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `--skip`, `--root-fs` and `--root-device` of `replace` and `rebuild`: the same as of `verify`.
+//! `--skip`, `--root-fs` and `--root-device` of `replace` and `rebuild` have the same meaning as in `verify`.
 
 use serde_json::Value;
 
@@ -8,14 +8,14 @@ use crate::image::Fault;
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
 
-/// The entry of a check in a report.
+/// Returns the entry of a check in a report.
 fn entry(report: &Value, check: &str) -> Value {
     let checks = report["checks"].as_array().unwrap();
     let found = checks.iter().find(|it| it["check"] == check);
     found.unwrap().clone()
 }
 
-/// The base with its own kernel's initramfs to be built again, or with the new kernel to come.
+/// Runs a command on a base whose own initramfs is built again, or whose kernel is replaced.
 fn run(command: &str, options: &[&str]) -> Ran {
     let bed = Bed::new();
     let source = bed.source();
@@ -83,11 +83,11 @@ fn what_cannot_come_to_be_is_refused_first() {
             (&["--", "--lzo"], "there is no program lzo in the image"),
             (
                 &["--require-driver", "nonesuch"],
-                "no driver is called nonesuch",
+                "no such driver: nonesuch",
             ),
             (
                 &["--", "--add-drivers", "overlay btrfz"],
-                "no driver is called btrfz",
+                "no such driver: btrfz",
             ),
             (
                 &["--", "--add", "nonesuch"],

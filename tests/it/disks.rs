@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! File systems that are full: for the copies of packages, for the journal, for what is downloaded,
-//! for the report. Whoever finds the root itself full is in `fault.rs`.
+//! Full file systems: for the copies of packages, the journal, downloads and the report. `fault.rs` tests a full root.
 
 use crate::bed::Bed;
 use crate::kernels::{NEW, OLD};
@@ -8,7 +7,7 @@ use crate::server::Server;
 
 const FULL: &str = "No space left on device";
 
-/// The smallest file system that there is.
+/// The size of the smallest possible file system.
 const PAGE: u64 = 4096;
 
 fn initramfs(kver: &str) -> String {
@@ -22,9 +21,9 @@ fn packages_do_not_fit() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(1).untouched().in_order(&[]).complains(&[
         FULL,
-        "error: taking ",
-        ".rpm: no room for it in /run of the tree or in the cache directory",
-        "Make room there",
+        "error: storing ",
+        ".rpm: no space left in /run of the tree or in the cache directory",
+        "Free space there",
     ]);
     drop(disk);
     bed.run(&["replace", &bed.source()]).ends_with(0);
@@ -56,7 +55,7 @@ fn what_is_downloaded_does_not_fit() {
     let ran = bed.run(&["replace", &cache, &server.url("kernel-core.rpm")]);
     ran.ends_with(1).changes(&[]).in_order(&[]).complains(&[
         FULL,
-        "kernel-core.rpm: no room for it in /run of the tree or in the cache directory",
+        "kernel-core.rpm: no space left in /run of the tree or in the cache directory",
     ]);
     ran.require(
         !ran.stderr.contains("Check the address"),

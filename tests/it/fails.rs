@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every step, failing: nothing after it ran, and what was put in place is gone again.
+//! Failures of every step: no later step ran, and temporary files are removed.
 
 use crate::bed::{Bed, PROGRAMS};
 use crate::image::Fault;
@@ -13,7 +13,7 @@ const DRACUT: &str = "dracut --no-hostonly --kver 6.9.4-200.fc40.x86_64";
 const OLD_DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
 const NEW_DIR: &str = "usr/lib/modules/6.9.4-200.fc40.x86_64";
 
-/// A base on which everything has to be put back: cliwrapped, no layout.
+/// Returns a base with everything to be restored: cliwrapped, without a layout.
 fn wrapped(version: &str) -> Bed {
     let bed = Bed::rpm_ostree(version);
     bed.cliwrap();
@@ -21,7 +21,7 @@ fn wrapped(version: &str) -> Bed {
     bed
 }
 
-/// What turning cliwrap off changes.
+/// The changes of turning cliwrap off.
 const UNWRAPPED: [&str; 4] = [
     "~usr/bin/dracut",
     "~usr/bin/rpm",
@@ -35,9 +35,9 @@ fn a_transaction_that_changes_nothing() {
         (
             "fail-before",
             &[
-                "error: replacing the kernel by 6.9.4-200.fc40.x86_64: rpm-ostree exited with status 1",
+                "error: replacing the kernel with 6.9.4-200.fc40.x86_64: rpm-ostree exited with status 1",
                 "Could not depsolve transaction",
-                "\nThe kernel 6.1.7-100.fc40.x86_64 is still in place: correct what it says, then run the same line again\n",
+                "\nThe kernel 6.1.7-100.fc40.x86_64 is still in place: correct the reported error, then run the same line again\n",
             ],
         ),
         ("killed", &["rpm-ostree was killed by signal 9 (SIGKILL)"]),
@@ -45,7 +45,7 @@ fn a_transaction_that_changes_nothing() {
             "nothing",
             &[
                 "error: usr/lib/modules holds 6.1.7-100.fc40.x86_64, expected 6.9.4-200.fc40.x86_64 only",
-                "Run again with -v to read what it printed. The end of it:\n    | No packages in transaction.\n",
+                "Run again with -v to read what it printed. Its last lines:\n    | No packages in transaction.\n",
             ],
         ),
         ("silent", &["Run again with -v to read what it printed\n"]),
@@ -70,7 +70,7 @@ fn dnf_that_changes_nothing() {
             (
                 "fail-before",
                 format!(
-                    "replacing the kernel by {}: {name} exited with status 1",
+                    "replacing the kernel with {}: {name} exited with status 1",
                     NEW.kver
                 ),
             ),
@@ -97,7 +97,7 @@ fn an_exit_status_proves_nothing() {
         let ran = bed.run(&["replace", &bed.source()]);
         ran.ends_with(0).prints(&["no fatal findings"]).complains(&[
             &format!("warning: {backend} exited with status 1"),
-            "warning: the new kernel is in place nevertheless, and the run continues: the tree is verified, not the exit status",
+            "warning: the new kernel is installed nevertheless, so the run continues; the tree will be verified",
         ]);
         let order = ran.order();
         ran.require(order[2..4] == [DEPMOD, order[3]], "it went on");
@@ -162,7 +162,7 @@ fn a_wrapper_that_was_not_finished_is_no_program() {
 
 #[test]
 fn what_a_killed_run_left_is_healed() {
-    // As a run with 2024.8 and one with 2025.6 leave it, killed during their transactions.
+    // Left by runs with 2024.8 and 2025.6 that were killed during their transactions.
     let bed = Bed::new();
     bed.behave("rpm-ostree", "nothing");
     let layout = "# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
@@ -299,8 +299,7 @@ fn what_is_cleaned_and_what_is_kept() {
     bed.write("boot/efi/EFI/fedora/shim.efi", "somebody else's");
     bed.write("boot/loader/entries/x.conf", "somebody else's");
     bed.write("usr/lib/modules/5.19.0-nobody/kernel/stale.ko", "stale");
-    // An administrator's keys, of which dracut's module modsign takes a copy, and what RHEL's
-    // kernel-abi-stablelists owns.
+    // An administrator's keys, which dracut's module modsign copies, and files of RHEL's kernel-abi-stablelists.
     bed.write("usr/lib/modules/keys/my.der", "key");
     bed.write("usr/lib/modules/kabi-rhel90/kabi_stablelist_x86_64", "list");
     bed.write("usr/lib/modules/notes/README", "of the administrator");
@@ -317,7 +316,7 @@ fn what_is_cleaned_and_what_is_kept() {
         "keeping /usr/lib/modules/6.9.0-kmods: a package owns files in it",
         "keeping /usr/lib/modules/6.8.0-lists: a package owns files in it",
     ]);
-    // No kernel's directories, which nobody would remove.
+    // These directories do not belong to kernels and must not be removed.
     for name in ["keys", "kabi-rhel90", "notes"] {
         let kept = format!("keeping /usr/lib/modules/{name}");
         ran.require(!ran.stderr.contains(&kept), "a line without use");
@@ -338,7 +337,7 @@ fn what_is_cleaned_and_what_is_kept() {
     ran.changes(&changes);
 }
 
-/// What a run changes that ends after its transaction and before its commit.
+/// The changes of a run that ends after its transaction and before its commit.
 const UP_TO_GENERATE: [&str; 3] = [
     "-usr/lib/modules/6.1.7-100.fc40.x86_64",
     "+usr/lib/modules/6.9.4-200.fc40.x86_64",
@@ -360,7 +359,7 @@ fn generate_fails() {
             "dracut",
             "not-included",
             &[
-                "dracut exited with status 0, and printed that something is lost:",
+                "dracut exited with status 0, but reported missing parts:",
                 "/etc/mine doesn't exist",
             ],
         ),
@@ -369,7 +368,7 @@ fn generate_fails() {
             "harmful fail",
             &[
                 "dracut exited with status 1",
-                "\nBefore that it printed that something is lost:\n    | dracut[E]: FAILED: ",
+                "\nBefore that it reported missing parts:\n    | dracut[E]: FAILED: ",
                 "-a mount.nfs\nInstall what is missing in an earlier RUN line",
             ],
         ),
@@ -378,7 +377,7 @@ fn generate_fails() {
             "full fail",
             &[
                 "dracut exited with status 1",
-                "No space left on device\nMake room on the file system of /usr/lib",
+                "No space left on device\nFree space on the file system of /usr/lib",
             ],
         ),
         (
@@ -400,7 +399,7 @@ fn generate_fails() {
             "dracut",
             "harmful",
             &[
-                "dracut exited with status 0, and printed that something is lost:",
+                "dracut exited with status 0, but reported missing parts:",
                 "-a mount.nfs",
                 "omit_dracutmodules",
             ],
@@ -460,9 +459,9 @@ fn generate_fails() {
 fn a_driver_that_nothing_has_is_a_warning_and_a_cause_is_shown() {
     let bed = Bed::new();
     bed.behave("dracut", "no-driver");
-    // Nobody asks for it by its name: something wants it.
+    // Nothing requests it by its name: another module needs it.
     bed.run(&["replace", &bed.source()]).ends_with(1).complains(&[
-        "printed that something is lost:\n    | dracut-install: Failed to find module 'nvidia_peermem'\n    | dracut[E]: FAILED: ",
+        "reported missing parts:\n    | dracut-install: Failed to find module 'nvidia_peermem'\n    | dracut[E]: FAILED: ",
     ]);
     let bed = Bed::new();
     bed.behave("dracut", "no-driver");
@@ -523,7 +522,7 @@ fn verify_rejects() {
                     crate::image::vmlinuz("6.9.4-200.x86_64"),
                 );
             },
-            "fatal kernel-release: usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: found a kernel that calls itself 6.9.4-200.x86_64",
+            "fatal kernel-release: usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: found a kernel of the release 6.9.4-200.x86_64",
         ),
     ];
     for (name, prepare, says) in table {
@@ -664,7 +663,7 @@ fn an_rpmdb_that_cannot_be_read_has_not_said_no() {
     bed.behave("rpm", "fail");
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(1).untouched().complains(&[
-        "asking rpm about /usr/share/rpm/Packages.db, which is ndb: rpm exited with status 1. It printed:",
+        "reading /usr/share/rpm/Packages.db (ndb) with rpm: rpm exited with status 1. It printed:",
         "cannot open Packages database",
     ]);
 }

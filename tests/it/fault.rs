@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Everything that can break, in turn: each program that `replace` starts fails, is killed, hangs or
-//! finds the disk full; and `replace` itself is killed, between any two of them and at any moment.
+//! Every possible fault: each program that `replace` starts fails, is killed, hangs or fills the disk; and `replace`
+//! itself is killed, between any two programs and at any time.
 //!
 //! `cargo test --test it fault -- --nocapture` prints the table.
 
@@ -16,13 +16,13 @@ use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
 use crate::tree::Tree;
 
-/// Runs at once.
+/// The number of parallel runs.
 const AT_ONCE: usize = 4;
 
-/// How often `replace` is killed at a moment of no particular meaning, on each base.
+/// The number of times that `replace` is killed at an arbitrary time, on each base.
 const MOMENTS: u32 = 40;
 
-/// The root of a run on a small disk is about 3 MiB.
+/// Bytes of the small disk. The root of a run needs about 3 MiB.
 const SMALL_DISK: u64 = 12 << 20;
 
 /// A base.
@@ -43,7 +43,7 @@ const BASES: [Base; 4] = [
     ("dnf", || Bed::dnf("dnf")),
 ];
 
-/// What a run without a fault comes to, and which programs it starts.
+/// The result of a run without a fault, and the programs that it starts.
 struct Good {
     tree: Tree,
     programs: Vec<String>,
@@ -64,14 +64,14 @@ fn good((_, base): Base) -> Good {
     }
 }
 
-/// What is true however a run ends.
+/// Asserts the conditions that hold after every run.
 fn is_honest(ran: &Ran) {
     for build in [OLD, NEW] {
         let found = ran
             .after
             .file(&format!("usr/lib/modules/{}/initramfs.img", build.kver));
         let whole = build.initramfs(crate::image::Fault::None);
-        // rpm-ostree renames what its inner dracut made, and a placeholder makes an empty file.
+        // rpm-ostree renames the file of its inner dracut, and a placeholder creates an empty file.
         let killed = ran.status.is_none();
         let is_whole = found.is_none_or(|it| it.starts_with(&whole) || killed && it.is_empty());
         ran.require(is_whole, "half an initramfs is in place");
@@ -81,7 +81,7 @@ fn is_honest(ran: &Ran) {
     }
 }
 
-/// The next run comes to the same, or refuses and says that the layer is to be built again. Returns
+/// Asserts that the next run has the same result, or is refused with the advice to build the layer again. Returns
 /// which.
 fn goes_on(bed: &Bed, good: &Good) -> &'static str {
     let _ = fs_err::remove_file(bed.path("stub/fault"));
@@ -97,7 +97,7 @@ fn goes_on(bed: &Bed, good: &Good) -> &'static str {
     "same tree"
 }
 
-/// Does all jobs, some at once.
+/// Does all jobs, several in parallel.
 fn all<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     let jobs = Mutex::new(jobs.into_iter());
     thread::scope(|scope| {
@@ -113,7 +113,7 @@ fn all<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     });
 }
 
-/// How a program is struck, as the stubs know it.
+/// The faults of a program, by their names in the stubs.
 const FAULTS: [&str; 4] = ["fails", "killed", "hangs", "fills"];
 
 #[test]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Downloads from servers that are slow, broken or hostile, and the cache of what came.
+//! Downloads from slow, broken and hostile servers, and the cache of downloads.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use crate::server::{Request, Server, answer, head};
 
-/// What is downloaded: more than fits into a socket's buffers.
+/// Returns the downloaded bytes: more than the buffers of a socket.
 fn content() -> Vec<u8> {
     static CONTENT: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..700_000_u32).flat_map(u32::to_le_bytes).collect());
     CONTENT.clone()
 }
 
-/// A place for a cache.
+/// A directory for a cache.
 struct Place {
     dir: TempDir,
     stall: Duration,
@@ -51,7 +51,7 @@ impl Place {
         Fetcher::new(&self.cache(), &root, "run/private", limits).unwrap()
     }
 
-    /// The bytes, and whether they came from the cache.
+    /// Returns the bytes, and whether they came from the cache.
     fn fetch(&self, server: &Server) -> anyhow::Result<(Vec<u8>, bool)> {
         let mut fetched = self.fetcher().fetch(&server.url("a.rpm"), None, false)?;
         let mut bytes = Vec::new();
@@ -81,7 +81,7 @@ impl Place {
         assert_eq!(self.names(), [""; 0], "{error}");
     }
 
-    /// What lies in the cache.
+    /// Returns the names in the cache.
     fn names(&self) -> Vec<String> {
         let entries = fs_err::read_dir(self.cache()).unwrap();
         let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
@@ -89,7 +89,7 @@ impl Place {
     }
 }
 
-/// Sends the first half and hangs up.
+/// Sends the first half and closes the connection.
 fn cut(stream: &mut TcpStream, headers: &str) {
     let content = content();
     head(stream, 200, headers, content.len());
@@ -101,7 +101,7 @@ fn range_start(request: &Request) -> Option<usize> {
     range.strip_suffix('-')?.parse().ok()
 }
 
-/// Sends what the range asks for.
+/// Sends the requested range.
 fn rest(stream: &mut TcpStream, request: &Request) {
     let (content, start) = (content(), range_start(request).unwrap());
     let (last, all) = (content.len() - 1, content.len());
@@ -126,7 +126,7 @@ fn what_will_not_pass_is_not() {
     let server = Server::scripted(|_, _, stream| answer(stream, 404, "", b""));
     Place::new().fails(&server, &["status 404"], 1);
     let server = Server::scripted(|_, _, stream| answer(stream, 500, "", b""));
-    Place::new().fails(&server, &["given up after 5 attempts", "status 500"], 5);
+    Place::new().fails(&server, &["giving up after 5 attempts", "status 500"], 5);
 }
 
 #[test]
@@ -150,13 +150,13 @@ fn a_cut_download_goes_on_where_it_stopped() {
 
 #[test]
 fn a_download_that_cannot_go_on_starts_over() {
-    // The server ignores the range, or the file is another one by now.
+    // The server ignores the range, or the file has changed.
     let server = Server::scripted(|number, _, stream| match number {
         0 => cut(stream, "ETag: \"one\"\r\n"),
         _ => answer(stream, 200, "ETag: \"two\"\r\n", b"two"),
     });
     Place::new().gets(&server, b"two", false);
-    // It gives another part than it was asked for.
+    // The server sends another range than the requested one.
     let server = Server::scripted(|number, _, stream| match number {
         0 => cut(stream, "ETag: \"one\"\r\n"),
         1 => answer(stream, 206, "Content-Range: bytes 7-9/10\r\n", b"789"),
@@ -169,7 +169,7 @@ fn a_download_that_cannot_go_on_starts_over() {
         _ => answer(stream, 200, "", &content()),
     });
     Place::new().gets(&server, &content(), false);
-    // Nothing says that the bytes are still the same.
+    // No header proves that the bytes are unchanged.
     for headers in ["", "ETag: W/\"weak\"\r\n"] {
         let server = Server::scripted(move |number, _, stream| match number {
             0 => cut(stream, headers),
@@ -198,36 +198,28 @@ fn redirects_stay_in_http() {
     let server = Server::scripted(|_, _, stream| answer(stream, 302, "Location: /\r\n", b""));
     Place::new().fails(&server, &["more than 10 redirects"], 11);
     let server = Server::scripted(|_, _, stream| answer(stream, 302, "", b""));
-    Place::new().fails(&server, &["a redirect to nowhere"], 1);
+    Place::new().fails(&server, &["a redirect without a Location header"], 1);
 }
 
 #[test]
 fn what_stalls_ends() {
     let place = || Place::with_stall(Duration::from_millis(300));
-    // Nothing at all, half an answer, and a byte now and then.
+    // No response, half a response, and single bytes with pauses.
     let silent = Server::scripted(|_, _, _| std::thread::sleep(Duration::from_secs(20)));
-    place().fails(&silent, &["does not answer in time"], 5);
+    place().fails(&silent, &["does not respond in time"], 5);
     let half = Server::scripted(|_, _, stream| {
         head(stream, 200, "", 1_000_000);
         let _ = stream.write_all(b"half");
         std::thread::sleep(Duration::from_secs(20));
     });
-    place().fails(
-        &half,
-        &["nothing worth mentioning has arrived for 0.3 s"],
-        5,
-    );
+    place().fails(&half, &["the download has stalled for 0.3 s"], 5);
     let trickle = Server::scripted(|_, _, stream| {
         head(stream, 200, "ETag: \"one\"\r\n", 1_000_000);
         while stream.write_all(b"x").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
         }
     });
-    place().fails(
-        &trickle,
-        &["nothing worth mentioning has arrived for 0.3 s"],
-        5,
-    );
+    place().fails(&trickle, &["the download has stalled for 0.3 s"], 5);
 }
 
 #[test]
@@ -236,7 +228,7 @@ fn what_never_ends_ends() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         while stream.write_all(&[0; 65536]).is_ok() {}
     });
-    let says = "larger than 3.8 MiB, which is what --max-size allows";
+    let says = "larger than 3.8 MiB, the limit of --max-size";
     Place::new().fails(&endless, &[says], 1);
     let huge = Server::scripted(|_, _, stream| head(stream, 200, "", 5_000_000));
     Place::new().fails(&huge, &[says], 1);
@@ -248,7 +240,7 @@ fn the_cache_notices_a_changed_file() {
         ("ETag", "if-none-match"),
         ("Last-Modified", "if-modified-since"),
     ] {
-        // The third request finds the file changed.
+        // At the third request the file has changed.
         let server = Server::scripted(move |number, request, stream| {
             let (now, body) = match number {
                 0 | 1 => ("\"one\"", content()),
@@ -290,7 +282,7 @@ fn the_cache_notices_a_changed_file() {
         place.gets(&server, b"two", true);
         assert_eq!(server.requests().len(), 5);
     }
-    // Nothing says that it is unchanged: it is fetched.
+    // Without a validator the file is downloaded again.
     let server = Server::scripted(|_, _, stream| answer(stream, 200, "", b"one"));
     let place = Place::new();
     place.gets(&server, b"one", false);
@@ -306,7 +298,7 @@ fn a_pinned_file_is_taken_without_asking() {
     let again = place.fetcher().fetch(&url, Some(&first.sha256), false);
     assert!(again.unwrap().from_cache);
     assert_eq!(server.requests().len(), 1);
-    // Another pin is no reason to believe the cache, and its bytes may be anywhere.
+    // With another pin the cache is not used, and the bytes may come from any server.
     let other = "0".repeat(64);
     let fetched = place.fetcher().fetch(&url, Some(&other), false).unwrap();
     assert!(!fetched.from_cache);

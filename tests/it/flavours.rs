@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What goes with the old kernel: another flavour, kmods, what depends on it. The stubs remove what
-//! the real programs would, and nothing else.
+//! Packages that are removed with the old kernel: another flavour, kmods, packages that require it. The stubs remove
+//! the same packages as the real programs.
 
 use crate::bed::Bed;
 use crate::kernels::{Build, NEW, OLD, Pkg};
@@ -23,7 +23,7 @@ const GONE: &str = "kernel-6.1.7-100.fc40.x86_64 kernel-core-6.1.7-100.fc40.x86_
 const DNF: &str = "--setopt=installonlypkgs= --setopt=protected_packages= --setopt=protect_running_kernel=False \
     --setopt=clean_requirements_on_remove=False";
 
-/// The packages that are installed afterwards.
+/// Returns the packages that are installed after the run.
 fn installed(ran: &Ran) -> Vec<&str> {
     let paths = ran.after.paths();
     let names = paths.filter_map(|path| path.strip_prefix("usr/share/rpm/"));
@@ -33,7 +33,7 @@ fn installed(ran: &Ran) -> Vec<&str> {
     names
 }
 
-/// A kmod package of that name for a kernel.
+/// Returns a kmod package with this name for a kernel.
 fn kmod(name: &str, build: Build) -> Pkg {
     let path = format!("/usr/lib/modules/{}/extra/zfs.ko", build.kver);
     Pkg {
@@ -45,7 +45,7 @@ fn kmod(name: &str, build: Build) -> Pkg {
     }
 }
 
-/// A package of the userland.
+/// Returns a package of the userland.
 fn userland(name: &str, wanted: &[(&str, &str)]) -> Pkg {
     let requires = wanted.iter();
     Pkg {
@@ -88,7 +88,7 @@ fn one_transaction_exchanges_flavours() {
         dry.prints(&[
             "  kernel-modules-core  6.1.7-100.fc40  kernel-rt-modules-core 6.9.4-200.fc40\n",
         ]);
-        // As a shell takes it.
+        // Quoted for a shell.
         let quoted = transaction.replace("--disablerepo=*", "'--disablerepo=*'");
         let excludes = "--setopt=disable_excludes=*";
         dry.prints(&[&quoted.replace(excludes, &format!("'{excludes}'"))]);
@@ -171,7 +171,7 @@ fn kmods_of_the_base_come_with_the_kernel_or_the_run_is_refused() {
             assert!(names.contains(&of(NEW).name.as_str()), "{names:?}");
             assert_eq!(names.len(), 5);
         }
-        // Without it, if that is wanted.
+        // Without it, if that is requested.
         let bed = Bed::new();
         of(OLD).install(&bed.root());
         let ran = bed.run(&["replace", "--remove", &of(OLD).name, &bed.source()]);
@@ -182,7 +182,7 @@ fn kmods_of_the_base_come_with_the_kernel_or_the_run_is_refused() {
 
 #[test]
 fn modules_without_a_package_are_refused_with_the_line_that_removes_them() {
-    // dkms; VirtualBox; NVIDIA's installer; a packager's own directory; a module that somebody copied.
+    // dkms; VirtualBox; NVIDIA's installer; a packager's own directory; a copied module.
     let places = [
         "updates/dkms",
         "misc",
@@ -201,15 +201,15 @@ fn modules_without_a_package_are_refused_with_the_line_that_removes_them() {
         bed
     });
     let bed = &mut beds[0];
-    // What the kernel was built with is no kmod, wherever it lies (kernel-modules-extra of RHEL 9).
+    // A module of the kernel's own build is not a kmod, in any directory (kernel-modules-extra of RHEL 9).
     let order = format!("usr/lib/modules/{}/modules.order", OLD.kver);
     let built = fs_err::read_to_string(bed.path(&order)).unwrap();
     bed.write(&order, built + "kernel/drivers/gpu/nvidia.ko\n");
     bed.run(&["replace", &bed.source()]).ends_with(0);
 }
 
-/// The files of RHCOS's extensions image: kernel-rt without its meta package, the base's own kernel, and a
-/// part that brings what the base has in another package.
+/// Prepares the files of RHCOS's extensions image: kernel-rt without its meta package, the base's own kernel, and a
+/// sub-package with files that the base has in another package.
 fn extensions() -> Bed {
     let bed = Bed::new();
     let kvm = |build: Build| {
@@ -252,7 +252,7 @@ fn kernel_rt_of_the_extensions_of_rhcos() {
     let expected =
         ["-core", "-kvm", "-modules", "-modules-core"].map(|it| format!("kernel-rt{it}"));
     assert_eq!(installed(&ran), expected);
-    // From then on it is clear which one is meant.
+    // From then on the kernel is unambiguous.
     for args in [vec!["replace"], vec!["replace", "--kver", RT.kver]] {
         let source = bed.source();
         let args: Vec<&str> = args.into_iter().chain([source.as_str()]).collect();
@@ -263,7 +263,7 @@ fn kernel_rt_of_the_extensions_of_rhcos() {
 
 #[test]
 fn a_kernel_in_one_package_comes_and_goes() {
-    // As the kernel's own `make binrpm-pkg` makes it.
+    // Built by the kernel's own `make binrpm-pkg`.
     let own = |build: Build| Pkg {
         files: build
             .packages()
@@ -279,7 +279,7 @@ fn a_kernel_in_one_package_comes_and_goes() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
     assert_eq!(installed(&ran), ["kernel"]);
-    // And back to a kernel of many.
+    // Back to a kernel of several packages.
     bed.offer(RT, &RT.packages());
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The smallest vmlinuz, module and initramfs that have everything that is looked at.
+//! The smallest vmlinuz, module and initramfs that pass all checks.
 
 use std::io::Write;
 
 use crate::index;
 
-/// A bzImage whose header says `release`, with a compressed kernel that says the same.
+/// Returns a bzImage whose header and compressed kernel have the release `release`.
 pub fn vmlinuz(release: &str) -> Vec<u8> {
     let mut image = vec![0; 0x300];
     image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
@@ -14,7 +14,7 @@ pub fn vmlinuz(release: &str) -> Vec<u8> {
     image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
     image[0x236..0x238].copy_from_slice(&1_u16.to_le_bytes());
     image.extend_from_slice(format!("{release} (mock@build) #1 SMP\0").as_bytes());
-    // The compressed kernel stands after the setup part of two sectors.
+    // The compressed kernel follows the setup part of two sectors.
     image.resize(0x400, 0);
     image[0x1f1] = 1;
     let kernel = format!("Linux version {release} (mock@build) #1 SMP\n");
@@ -25,7 +25,7 @@ pub fn vmlinuz(release: &str) -> Vec<u8> {
     image
 }
 
-/// A 64-bit ELF file with these sections, whose names follow the empty first one.
+/// Returns a 64-bit ELF file with these sections, whose names follow the empty first one.
 fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut names = b"\0".to_vec();
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -67,19 +67,19 @@ fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     file
 }
 
-/// A program that needs no library.
+/// Returns a program that needs no library.
 pub fn program() -> Vec<u8> {
     elf(2, &[])
 }
 
-/// A module of the kernel `kver` that needs no other.
+/// Returns a module of the kernel `kver` without dependencies.
 pub fn module(kver: &str, name: &str) -> Vec<u8> {
     let info =
         format!("license=GPL\0depends=\0intree=Y\0name={name}\0vermagic={kver} SMP mod_unload \0");
     elf(1, &[(".modinfo", info.as_bytes())])
 }
 
-/// What an initramfs may lack or have wrong.
+/// The defect of an initramfs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     None,
@@ -91,10 +91,10 @@ pub enum Fault {
     Truncated,
 }
 
-/// dracut's modules of every image.
+/// The dracut modules of every image.
 const MODULES: &[u8] = b"base\nmultipath\nnvmf\nostree\n";
 
-/// A newc archive as dracut makes it for an ostree image of the kernel `kver`.
+/// Returns a newc archive as dracut creates it for an ostree image of the kernel `kver`.
 pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec<u8> {
     const DIR: u32 = 0o040_755;
     const FILE: u32 = 0o100_755;
@@ -145,7 +145,7 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
     bytes
 }
 
-/// Writes the items, every directory before what is in it.
+/// Writes the items, every directory before its content.
 pub fn archive(items: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut seen = std::collections::BTreeSet::new();

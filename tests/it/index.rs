@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod's index files as the tests need them: `modules.dep.bin` and `modules.alias.bin` of a text. The unit tests use this
-//! file, too.
+//! Writes depmod's index files for tests: `modules.dep.bin` and `modules.alias.bin` of a text. The unit tests use
+//! this file, too.
 
-/// `modules.dep.bin` of `modules.dep`.
+/// Returns `modules.dep.bin` of `modules.dep`.
 pub fn dep(text: &str) -> Vec<u8> {
     index(text.lines().map(|line| {
         let path = line.split(':').next().unwrap();
@@ -12,7 +12,7 @@ pub fn dep(text: &str) -> Vec<u8> {
     }))
 }
 
-/// `modules.alias.bin` of `modules.alias`.
+/// Returns `modules.alias.bin` of `modules.alias`.
 pub fn alias(text: &str) -> Vec<u8> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("alias "));
     index(lines.map(|line| {
@@ -32,7 +32,7 @@ fn index(entries: impl Iterator<Item = (String, String)>) -> Vec<u8> {
     out
 }
 
-/// Writes a node behind its children; returns what refers to it. A prefix is used where it can be.
+/// Writes a node after its children; returns the reference to it. Uses a prefix if possible.
 fn node(out: &mut Vec<u8>, entries: &[(String, String)], depth: usize) -> u32 {
     let (first, last) = match entries {
         [] => return u32::try_from(out.len()).unwrap(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Nothing of the caller reaches a program, and nothing outside the root is touched.
+//! Programs inherit nothing from the caller, and no file outside the root is changed.
 //!
-//! What [`Bed::run`] asserts of every run (no program of the caller's PATH, standard input unread,
-//! no hostile variable) is shown here to be able to fail.
+//! [`Bed::run`] asserts this for every run (no program of the caller's PATH, standard input unread, no hostile
+//! variable); these tests show that the assertions can fail.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -52,7 +52,7 @@ fn the_environment_is_made_here() {
             .envs(passed);
     });
     ran.ends_with(0);
-    // The last ones are the shell's own.
+    // The last ones are set by the shell itself.
     let known = [
         "PATH",
         "HOME",
@@ -105,7 +105,7 @@ fn the_environment_is_made_here() {
     );
 }
 
-/// Makes the directory `outside` hold what could be taken for anything that we look for.
+/// Puts files into the directory `outside` that look like those of the program.
 fn lure(outside: &Path) {
     for path in [
         "6.1.7-100.fc40.x86_64/vmlinuz",
@@ -121,7 +121,7 @@ fn lure(outside: &Path) {
         fs_err::create_dir_all(outside.join(path).parent().unwrap()).unwrap();
         fs_err::write(outside.join(path), "precious").unwrap();
     }
-    // A wrapper and our own shim are what we remove.
+    // The program removes wrappers and its own shim.
     fs_err::write(outside.join("yum"), "#!/bin/sh\n# rpm-ostree cliwrap\n").unwrap();
     let layout = "# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
     fs_err::write(outside.join("zz-ostree-kernel.conf"), layout).unwrap();
@@ -153,7 +153,7 @@ fn links_do_not_lead_out() {
     for dir in dirs {
         for way in ["absolute", "absolute, and there inside too", "relative"] {
             println!("/{dir} is a link out, {way}");
-            // Without ostree's commit the emptying is ours.
+            // Without ostree's commit, this program empties the directories.
             let is_emptied = matches!(dir, "run" | "tmp" | "var/cache" | "var/tmp");
             let bed = if is_emptied {
                 Bed::dnf("dnf")
@@ -239,7 +239,7 @@ fn files_that_are_links_are_not_written_through() {
 
 #[test]
 fn the_old_kernel_may_be_a_link() {
-    // ostree takes no directory that is a link; neither is it a kernel for us.
+    // ostree ignores a directory that is a link, and so does this program.
     let bed = Bed::new();
     let dir = format!("usr/lib/modules/{}", OLD.kver);
     fs_err::rename(bed.path(&dir), bed.path("usr/lib/kernel-elsewhere")).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernels as packages: one description gives the RPM, the entry of the rpmdb and the files.
+//! Kernels as packages: one description defines the RPM, the entry of the rpmdb and the files.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::image;
 
-/// As much of a kernel's configuration as anybody looks at.
+/// The part of a kernel's configuration that checks read.
 const CONFIG: &[u8] = b"CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\nCONFIG_OVERLAY_FS=m\n";
 
 /// One build of a kernel.
@@ -32,7 +32,7 @@ pub const OLD: Build = Build {
     name: "kernel",
 };
 
-/// The kernel that comes.
+/// The new kernel.
 pub const NEW: Build = Build {
     kver: "6.9.4-200.fc40.x86_64",
     version: "6.9.4",
@@ -47,14 +47,14 @@ pub struct Pkg {
     pub version: String,
     pub release: String,
     pub arch: String,
-    /// Absolute path and content.
+    /// Absolute paths and contents.
     pub files: Vec<(String, Vec<u8>)>,
     pub provides: Vec<(String, String)>,
     pub requires: Vec<(String, String)>,
 }
 
 impl Build {
-    /// The modules, relative to the kernel's directory.
+    /// Returns the modules, with paths relative to the kernel's directory.
     pub fn modules(&self) -> Vec<(String, Vec<u8>)> {
         [
             ("kernel/fs/overlayfs", "overlay"),
@@ -64,12 +64,12 @@ impl Build {
         .to_vec()
     }
 
-    /// The initramfs that dracut would make.
+    /// Returns the initramfs that dracut would build.
     pub fn initramfs(&self, fault: image::Fault) -> Vec<u8> {
         image::initramfs(self.kver, &self.modules(), fault)
     }
 
-    /// `kernel`, `-core`, `-modules`, `-modules-core`, as Fedora splits it.
+    /// Returns `kernel`, `-core`, `-modules`, `-modules-core`, as Fedora splits it.
     pub fn packages(&self) -> Vec<Pkg> {
         let kver = self.kver;
         let dir = format!("/usr/lib/modules/{kver}");
@@ -141,7 +141,7 @@ impl Build {
 }
 
 impl Pkg {
-    /// `NAME-VERSION-RELEASE.ARCH`.
+    /// Returns `NAME-VERSION-RELEASE.ARCH`.
     pub fn nevra(&self) -> String {
         let Self {
             name,
@@ -153,14 +153,14 @@ impl Pkg {
         format!("{name}-{version}-{release}.{arch}")
     }
 
-    /// The RPM file, always the same bytes.
+    /// Returns the RPM file, reproducibly.
     pub fn rpm(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.build().write(&mut bytes).unwrap();
         bytes
     }
 
-    /// As the builder gives it, unsigned.
+    /// Returns the package of the builder, unsigned.
     pub fn build(&self) -> rpm::Package {
         let config = BuildConfig::v4()
             .compression(CompressionType::None)
@@ -182,7 +182,7 @@ impl Pkg {
         builder.build().unwrap()
     }
 
-    /// Puts it below `root`: its files, and the two texts from which the rpmdb is made.
+    /// Installs it below `root`: its files, and the two texts from which the rpmdb is written.
     pub fn install(&self, root: &Path) {
         let header = self.build().metadata.header_bytes().unwrap();
         let Self {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! OpenPGP keys made here, with every property that a test needs, and packages signed by them.
+//! OpenPGP keys with every property that a test needs, and packages signed by them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,10 +27,10 @@ pub enum Kind {
     Rsa(usize),
 }
 
-/// Changes a signature before it is made.
+/// Changes a signature before it is created.
 pub type Change<'a> = &'a dyn Fn(SignatureBuilder) -> SignatureBuilder;
 
-/// A key to sign with.
+/// A signing key.
 #[derive(Clone)]
 pub struct Key {
     pub cert: Cert,
@@ -47,7 +47,7 @@ fn generate<R: KeyRole>(kind: Kind, created: SystemTime) -> Packed<SecretParts, 
     key.into()
 }
 
-/// A signature builder with a date and a modern hash.
+/// Returns a signature builder with a date and a modern hash.
 fn builder(kind: SignatureType, at: SystemTime) -> SignatureBuilder {
     SignatureBuilder::new(kind)
         .set_hash_algo(HashAlgorithm::SHA512)
@@ -56,7 +56,7 @@ fn builder(kind: SignatureType, at: SystemTime) -> SignatureBuilder {
 }
 
 impl Key {
-    /// A key made on 2023-11-14, for signing and certifying, that never expires.
+    /// Creates a key of 2023-11-14, for signing and certifying, that never expires.
     pub fn new() -> Self {
         Self::made(
             Kind::Ed25519,
@@ -68,7 +68,7 @@ impl Key {
         Self::with(kind, created, &|it| it)
     }
 
-    /// A key whose self-signature is changed.
+    /// Creates a key with a changed self-signature.
     pub fn with(kind: Kind, created: SystemTime, change: Change) -> Self {
         let primary = generate::<PrimaryRole>(kind, created);
         let user = UserID::from("A test <test@example.invalid>");
@@ -93,7 +93,7 @@ impl Key {
         }
     }
 
-    /// Adds a subkey that signs from now on; without `back` it has not agreed to that.
+    /// Adds a subkey that signs from now on; without `back` it has no back-signature.
     pub fn subkey(mut self, created: SystemTime, back: bool, change: Change) -> Self {
         let sub = generate::<SubordinateRole>(Kind::Ed25519, created);
         let mut binding = builder(SignatureType::SubkeyBinding, created)
@@ -150,7 +150,7 @@ impl Key {
         self
     }
 
-    /// Its public half, as `gpg --armor --export` writes it.
+    /// Returns its public half, as `gpg --armor --export` writes it.
     pub fn public(&self) -> Vec<u8> {
         self.cert.armored().to_vec().unwrap()
     }
@@ -160,7 +160,7 @@ impl Key {
         self.cert.to_vec().unwrap()
     }
 
-    /// The fingerprint of the signing key, as reports name it.
+    /// Returns the fingerprint of the signing key, as reports name it.
     pub fn fingerprint(&self) -> String {
         self.signer().public().fingerprint().to_hex().to_lowercase()
     }
@@ -172,13 +172,13 @@ impl Key {
         }
     }
 
-    /// Signs what a package's signature covers.
+    /// Signs the bytes that a package's signature covers.
     pub fn sign(&self, package: &rpm::Package) -> Vec<u8> {
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         self.sign_with(package, at, &|it| it)
     }
 
-    /// The same at another time, with a changed signature.
+    /// The same with another time and a changed signature.
     pub fn sign_with(&self, package: &rpm::Package, at: SystemTime, change: Change) -> Vec<u8> {
         let header = package.metadata.header_bytes().unwrap();
         let signature = change(builder(SignatureType::Binary, at))
@@ -210,7 +210,7 @@ impl Key {
         bytes_of(openpgp::packet::Signature::from(signature).into())
     }
 
-    /// The RPM file of a package that it has signed.
+    /// Returns the RPM file of a package that it has signed.
     pub fn rpm(&self, package: &Pkg) -> Vec<u8> {
         let built = package.build();
         let signature = self.sign(&built);
@@ -224,7 +224,7 @@ fn bytes_of(packet: Packet) -> Vec<u8> {
     bytes
 }
 
-/// The RPM file of a package with these signatures in its signature header.
+/// Returns the RPM file of a package with these signatures in its signature header.
 pub fn signed(package: &rpm::Package, signatures: &[Vec<u8>]) -> Vec<u8> {
     let mut whole = Vec::new();
     package.write(&mut whole).unwrap();
@@ -247,7 +247,7 @@ pub fn signed(package: &rpm::Package, signatures: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// A header of these entries (tag, type, count, data) and the region tag that rpm asks for.
+/// Returns a header of these entries (tag, type, count, data) and the region tag that rpm requires.
 fn signature_header(entries: &[(u32, u32, u32, Vec<u8>)]) -> Vec<u8> {
     let count = entries.len() as u32 + 1;
     let mut data = Vec::new();

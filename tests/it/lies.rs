@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names that are not what they seem: of RPM files, in their headers, in URLs.
+//! Misleading names: of RPM files, in their headers, in URLs.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::bed::Bed;
 use crate::kernels::{NEW, Pkg};
 use crate::server::{Server, answer};
 
-/// Names of files that a shell, a program or a log would stumble over.
+/// File names that a shell, a program or a log could misinterpret.
 const NAMES: [&[u8]; 4] = [
     b"-rf.rpm",
     b"--root=x $(touch mark) `touch mark` .rpm",
@@ -54,7 +54,7 @@ fn a_file_name_in_a_message_stays_on_its_line() {
     }
 }
 
-/// kernel-modules with a `lie` in its header, whose digests are right.
+/// Returns kernel-modules with a `lie` in its header and correct digests.
 fn lying(field: fn(&mut Pkg) -> &mut String, lie: &str) -> Vec<u8> {
     let mut package = NEW.packages().remove(2);
     let honest = "Z".repeat(lie.len());
@@ -74,7 +74,7 @@ fn lying(field: fn(&mut Pkg) -> &mut String, lie: &str) -> Vec<u8> {
     bytes
 }
 
-/// The bytes with `to` wherever `from` was, which is as long.
+/// Returns the bytes with each `from` replaced by `to`, of the same length.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut at = 0;
@@ -109,7 +109,7 @@ fn a_header_that_lies_about_its_name_is_refused() {
     for (field, lie, says) in table {
         println!("{lie:?}");
         let bed = Bed::new();
-        // The file says that it is kernel-modules.
+        // By its header the file is kernel-modules.
         let file = bed
             .rpms()
             .join(format!("{}.rpm", NEW.packages()[2].nevra()));
@@ -124,7 +124,7 @@ fn a_header_that_lies_about_its_name_is_refused() {
 
 #[test]
 fn the_header_is_believed_and_not_the_file() {
-    // kernel-modules is called kernel-core, and the other way round.
+    // kernel-modules has the file name of kernel-core, and vice versa.
     let bed = Bed::new();
     let packages = NEW.packages();
     for (is, called) in [(1, 2), (2, 1)] {
@@ -132,7 +132,7 @@ fn the_header_is_believed_and_not_the_file() {
         fs_err::write(file, packages[is].rpm()).unwrap();
     }
     bed.run(&["replace", &bed.source()]).ends_with(0);
-    // What is called kernel-modules belongs to no kernel: a sub-package is missing.
+    // The package named kernel-modules belongs to no kernel, so a sub-package is missing.
     let bed = Bed::new();
     let file = bed.rpms().join(format!("{}.rpm", packages[2].nevra()));
     let other = Pkg {
@@ -176,5 +176,5 @@ fn a_url_that_never_ends() {
     let ran = bed.run(&["replace", "--max-size=3M", &server.url("kernel-core.rpm")]);
     ran.ends_with(3)
         .untouched()
-        .complains(&["larger than 3.0 MiB, which is what --max-size allows"]);
+        .complains(&["larger than 3.0 MiB, the limit of --max-size"]);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `status` and `verify`: they look, and change nothing.
+//! `status` and `verify` change nothing.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -76,7 +76,7 @@ fn verify_of_a_good_tree() {
             &["kernel", "verify"],
         ] {
             if args[0] == "kernel" {
-                // Only the first argument of all may be that.
+                // Only the first argument may be that.
                 bed.run(args).ends_with(2).untouched();
                 continue;
             }
@@ -109,7 +109,7 @@ fn verify_of_a_good_tree() {
     }
 }
 
-/// Puts something in the place of the rpmdb that is none.
+/// Replaces the rpmdb with another file.
 fn damage_rpmdb(bed: &Bed) {
     crate::rpmdb::write(&bed.root());
     bed.write("usr/share/rpm/rpmdb.sqlite", "an rpmdb that somebody cut");
@@ -130,12 +130,12 @@ fn verify_finds() {
         (
             4,
             "fatal kernel-release",
-            "a kernel that calls itself 6.9.4-200.fc40.x86_64",
+            "a kernel of the release 6.9.4-200.fc40.x86_64",
             |bed| {
                 bed.write(&format!("{DIR}/vmlinuz"), image::vmlinuz(NEW.kver));
             },
         ),
-        (1, "unknown kernel-release", "could not look", |bed| {
+        (1, "unknown kernel-release", "could not run", |bed| {
             bed.write(&format!("{DIR}/vmlinuz"), "hello")
         }),
         (0, "warning kernel-rpmdb", "no package owns it", |bed| {
@@ -149,7 +149,7 @@ fn verify_finds() {
                 "N\ttwin\t0\t1\t1\tx86_64\t(none)\n",
             );
         }),
-        (1, "unknown kernel-rpmdb", "could not look", damage_rpmdb),
+        (1, "unknown kernel-rpmdb", "could not run", damage_rpmdb),
         (
             0,
             "skipped kernel-rpmdb",
@@ -159,7 +159,7 @@ fn verify_finds() {
         (
             0,
             "skipped kernel-rpmdb",
-            "/usr/share/rpm/Packages.db is ndb, which only the image's rpm reads",
+            "/usr/share/rpm/Packages.db has the format ndb, which only the image's rpm can read",
             |bed| bed.write("usr/share/rpm/Packages.db", "RpmP"),
         ),
         (4, "fatal initramfs-present", "no such file", |bed| {
@@ -263,7 +263,7 @@ fn verify_lists_its_checks() {
     );
 }
 
-/// Runs `verify ARGS` on no tree.
+/// Runs `verify ARGS` without a tree.
 fn verify_alone(bed: &Bed, args: &[&str]) -> Ran {
     let all = ["verify"].iter().chain(args).map(|it| (*it).to_owned());
     bed.run_exactly(&all.collect::<Vec<_>>(), |_| {})
@@ -285,7 +285,7 @@ fn inspect_shows_where_files_come_from() {
         "generated  usr/lib/dracut/modules.txt\n",
         "tree       usr/lib/systemd/system/ostree-prepare-root.service\n",
         "addition   usr/sbin/multipathd\n",
-        "differs    usr/sbin/nvme: an ELF file, where the tree has another file\n",
+        "differs    usr/sbin/nvme: an ELF file, but the tree's file is not one\n",
     ]);
 }
 
@@ -309,11 +309,11 @@ fn verify_of_a_file() {
         verify_alone(&bed, &args)
     };
     of(&good, &[]).ends_with(0).prints(&[
-        "a lone image has no tree around it",
+        "there is no tree, only an initramfs",
         "initramfs 0.0 MiB, 7 of ",
         " checks ran, no fatal findings\n",
     ]);
-    // The kernel is read from the file, and --kver judges another one.
+    // The kernel release comes from the file; with --kver another one is verified.
     let ran = verify_alone(&bed, &["--initramfs", &good]);
     ran.ends_with(0).prints(&[OLD.kver, "no fatal findings"]);
     let ran = verify_alone(&bed, &["--initramfs", &good, "--kver", NEW.kver]);
@@ -388,13 +388,13 @@ fn verify_with_some_checks() {
         "rejected by --fatal-warnings: 1 warning, ",
     ]);
     run(&["--fatal-warnings", "--skip", "leftovers"]).ends_with(0);
-    // What is fatal and what could not look: the first wins.
+    // Fatal findings take precedence over checks that could not run.
     damage_rpmdb(&bed);
     run(&[])
         .ends_with(1)
-        .prints(&[": unknown: 1 check could not look, "]);
+        .prints(&[": unknown: 1 check could not run, "]);
     run(&["--require-driver", "nonesuch"]).ends_with(4);
-    // A warning that could not look is as bad as the others.
+    // With --fatal-warnings, a warning check that could not run counts as well.
     bed.write(&format!("{DIR}/vmlinuz"), "hello");
     let only = [
         "--only",
@@ -440,7 +440,7 @@ fn quiet_prints_what_is_wrong_and_what_was_asked_for() {
         ran.require(is_silent, "nothing is printed");
     };
     is_silent(quiet(&["verify"]).ends_with(0));
-    // A warning is no error.
+    // A warning is not an error.
     bed.write("boot/vmlinuz-5", "");
     is_silent(quiet(&["verify"]).ends_with(0));
     quiet(&["verify", "--fatal-warnings"])
@@ -538,7 +538,7 @@ fn a_report_that_cannot_be_written_is_refused_first() {
         args.extend(["--format", "json"]);
         bed.run(&args).ends_with(3).json();
     }
-    // What cannot be known before the work does not swallow the result.
+    // An error of the report file, unknown before the work, does not suppress the result.
     for (spoil, status) in [(false, 1), (true, 4)] {
         let bed = Bed::new();
         if spoil {
@@ -569,7 +569,7 @@ fn the_result_is_one_write() {
         &["replace", &source],
         &["verify", "--format", "json"],
     ] {
-        // A socket of packets gives each write by itself.
+        // A packet socket receives each write separately.
         let (ours, theirs) = nix::sys::socket::socketpair(
             nix::sys::socket::AddressFamily::Unix,
             nix::sys::socket::SockType::SeqPacket,

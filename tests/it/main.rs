@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The real program on a root in a temporary directory, with stub programs inside it.
+//! The real program on a root in a temporary directory, with stub programs in it.
 //!
 //! Each test asserts four things: the exit status, the order of programs run, the tree afterwards
 //! and what the user reads. What must hold after every run whatever came of it (`bed::Bed::run`)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The man pages are made from the same definitions as `--help`, and the committed ones are current.
-//! `make man` writes them again.
+//! The man pages are generated from the definitions of `--help`, and the committed ones are current. `make man`
+//! writes them.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use ostree_kernel::checks::CHECKS;
 use roff::{Roff, bold, italic, roman};
 
-/// Pages of other programs that a reader may want next.
+/// Related pages of other programs.
 const SEE_ALSO: [(&str, &str); 8] = [
     ("ostree-kernel-pitfalls", "7"),
     ("ostree-kernel-verdict", "7"),
@@ -21,7 +21,7 @@ const SEE_ALSO: [(&str, &str); 8] = [
     ("depmod", "8"),
 ];
 
-/// How roff is told what an apostrophe is, once for a page.
+/// The definition of an apostrophe in roff, once for a page.
 const APOSTROPHES: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// Returns whether a command has a page: `help` and `version` have none.
@@ -29,7 +29,7 @@ fn has_page(command: &Command) -> bool {
     command.get_after_long_help().is_some()
 }
 
-/// Every page: its file name and its text.
+/// Returns every page: its file name and its text.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let without_page = |command: Command| command.hide(true);
     let mut overview = ostree_kernel::cli::definition()
@@ -45,7 +45,7 @@ fn pages() -> Vec<(String, Vec<u8>)> {
         .filter(|command| has_page(command))
         .map(|command| {
             let usage = format!("{program} {}", command.get_name());
-            // clap takes names that live for ever; a test may leak a few.
+            // clap accepts only static names; a test may leak a few.
             command
                 .clone()
                 .name(name_of(command).leak() as &'static str)
@@ -82,12 +82,12 @@ fn page(mut command: Command, others: Vec<&str>) -> Vec<u8> {
     }
     text.extend(sections(&after.expect("every command has examples")));
     text.extend(see_also(&others));
-    // Each renderer says it again.
+    // Each renderer repeats it.
     let text = String::from_utf8(text).unwrap().replace(APOSTROPHES, "");
     (APOSTROPHES.to_owned() + &text).into_bytes()
 }
 
-/// No date: equal sources give equal pages, and an empty argument is lost by clap_mangen.
+/// Returns the title without a date: equal sources give equal pages, and clap_mangen drops an empty argument.
 fn title(name: &str) -> Vec<u8> {
     let version = env!("CARGO_PKG_VERSION");
     let title =
@@ -95,7 +95,7 @@ fn title(name: &str) -> Vec<u8> {
     title.into_bytes()
 }
 
-/// What clap says, with the program in bold.
+/// Returns clap's synopsis, with the program in bold.
 fn synopsis(usage: &str) -> Vec<u8> {
     let usage = usage.trim_start_matches("Usage: ");
     let end = usage.find(['[', '<']).unwrap_or(usage.len());
@@ -106,7 +106,7 @@ fn synopsis(usage: &str) -> Vec<u8> {
     roff.render().into_bytes()
 }
 
-/// The table of `verify --list`, with the public issue of each check.
+/// Returns the table of `verify --list`, with the public issue of each check.
 fn checks() -> Vec<u8> {
     let mut roff = Roff::new();
     roff.control("SH", ["CHECKS"]);
@@ -121,7 +121,8 @@ fn checks() -> Vec<u8> {
     roff.render().into_bytes()
 }
 
-/// What is below the options of `--help`: a heading at the margin, entries after two spaces, what goes on after more.
+/// Returns the sections after the options of `--help`: a heading at the margin, entries after two spaces, continuation
+/// lines after more.
 fn sections(help: &str) -> Vec<u8> {
     let mut roff = Roff::new();
     let mut examples = false;
@@ -217,7 +218,7 @@ fn examples_are_understood() {
     for command in commands {
         let help = command.get_after_long_help().unwrap().to_string();
         let examples = help.split("Exit status:").next().unwrap();
-        // A command line that goes on, and what a shell makes of it.
+        // Joins continued command lines, and removes quotes as a shell does.
         let examples = examples.replace("\\\n", " ").replace(['\'', '"'], "");
         for line in examples.lines().filter(|line| line.starts_with("    ")) {
             let Some(at) = line.find(" ostree-kernel ") else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The rules of modprobe's configuration, with the real kmod as the judge: what `modprobe -b -n -v` would
-//! load, `verify --require-driver` finds loadable, and nothing else.
+//! The rules of modprobe's configuration, with the real kmod as the reference: `verify --require-driver` finds the
+//! drivers loadable that `modprobe -b -n -v` would load, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ use crate::{image, index};
 
 const K: &str = "6.12.0-1.test.x86_64";
 
-/// Drivers and all that each needs, as `modules.dep` has it. The names are of no module that the machine
-/// may have loaded: modprobe skips those.
+/// Drivers with their dependencies, as in `modules.dep`. No module has these names, since modprobe skips modules that
+/// the machine has loaded.
 const DRIVERS: [(&str, &[&str]); 6] = [
     ("zz_a", &[]),
     ("zz_b", &["zz_a"]),
@@ -25,7 +25,7 @@ const DRIVERS: [(&str, &[&str]); 6] = [
     ("zz_f", &["zz_e", "zz_d", "zz_a"]),
 ];
 
-/// An alias that zz_d serves, and one of a module that is built in.
+/// An alias that zz_d serves, and an alias of a built-in module.
 const ALIASES: &str = "alias crypto-zz zz_d\n";
 const BUILTIN: &str = "zz_builtin";
 
@@ -33,13 +33,13 @@ fn path(name: &str) -> String {
     format!("kernel/zz/{name}.ko")
 }
 
-/// A tree whose initramfs holds the same files for modprobe.
+/// A tree whose initramfs has the same files for modprobe.
 struct Case {
     dir: TempDir,
 }
 
 impl Case {
-    /// With these files of modprobe's configuration, and this `modules.softdep`.
+    /// Creates a case with these files of modprobe's configuration and this `modules.softdep`.
     fn new(files: &[(&str, &str)], softdep: &str) -> Self {
         let dir = TempDir::with_prefix("ostree-kernel-modprobe-").unwrap();
         let root = dir.path();
@@ -83,7 +83,7 @@ impl Case {
         Self { dir }
     }
 
-    /// The drivers that modprobe would load with all that they need.
+    /// Returns the drivers that modprobe would load with all their dependencies.
     fn by_kmod(&self, modprobe: &Path) -> BTreeSet<String> {
         let root = self.dir.path();
         let loads = |name: &str, needs: &[&str]| {
@@ -113,7 +113,7 @@ impl Case {
         drivers.map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    /// The drivers that `verify` finds loadable.
+    /// Returns the drivers that `verify` finds loadable.
     fn by_verify(&self) -> BTreeSet<String> {
         let mut command = command(Path::new(env!("CARGO_BIN_EXE_ostree-kernel")));
         command
@@ -147,7 +147,7 @@ fn command(program: &Path) -> Command {
     command
 }
 
-/// The machine's modprobe.
+/// Returns the machine's modprobe.
 fn modprobe() -> Option<PathBuf> {
     let places = ["/usr/sbin/modprobe", "/sbin/modprobe"];
     let found = places.iter().map(PathBuf::from).find(|path| path.exists());

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What packages say of the program: licences of what is linked in, the version, the oldest compiler.
+//! The program's packaging: licences of linked code, the version, the oldest compiler.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A file of the repository.
+/// Reads a file of the repository.
 fn read(name: &str) -> String {
     fs_err::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// What cargo prints, without the network.
+/// Returns the output of cargo, without the network.
 fn cargo(args: &[&str]) -> String {
     #[expect(clippy::disallowed_methods, reason = "cargo knows what is linked")]
     let output = std::process::Command::new(env!("CARGO"))
@@ -23,7 +23,7 @@ fn cargo(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// An expression with its alternatives in order, so that equal ones are equal.
+/// Sorts the alternatives of a licence expression, so that equal ones are equal.
 fn normal(expression: &str) -> String {
     let expression = expression
         .trim_matches(['(', ')', ' '])

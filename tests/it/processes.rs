@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a program is given, and that nothing which it starts outlives it.
+//! The environment of programs, and that no process outlives the program that started it.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -38,13 +38,13 @@ fn a_daemon_ends_with_the_program_that_started_it() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
     leaves_no_daemon(&ran);
-    // It ends by a failure, by the limit on time, and by a signal to us, too.
+    // The program ends by a failure, by the time limit, and by a signal to ostree-kernel.
     bed.behave("dracut", "daemon fail");
     leaves_no_daemon(bed.run(&["rebuild"]).ends_with(1));
     bed.behave("dracut", "daemon hangs");
     let ran = bed.run(&["rebuild", "--timeout=1"]);
     leaves_no_daemon(ran.ends_with(1).complains(&[
-        "dracut did not finish within 1 s, and was ended with every process that it had started; it printed nothing\n",
+        "dracut did not finish within 1 s, and was killed with all its processes; it printed nothing\n",
         "To allow more time, run again with --timeout SECONDS",
     ]));
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
@@ -73,7 +73,7 @@ fn a_program_sees_itself_only() {
     };
     for program in ["rpm-ostree", "depmod", "dracut", "ostree"] {
         let count = processes(program);
-        // Process 1, the program, and what the question takes, for each call of the program.
+        // Process 1, the program, and the processes of the query, for each call of the program.
         ran.require(
             (2..=16).contains(&count),
             &format!("{program} sees {count}"),
@@ -83,7 +83,7 @@ fn a_program_sees_itself_only() {
         let line = format!("{program}: NoNewPrivs:\t{value}");
         ran.require(state.contains(&line), &format!("expected: {line}"));
     }
-    // The first call is for its version, the second the transaction, in which scriptlets run.
+    // The first call is for its version, the second is the transaction, in which scriptlets run.
     let of = |line: &&str| line.starts_with("rpm-ostree: NoNewPrivs:");
     let found: Vec<_> = state.lines().filter(of).collect();
     let privileged = "rpm-ostree: NoNewPrivs:\t0";
@@ -130,7 +130,7 @@ fn a_flood_ends_the_program() {
         let start = Instant::now();
         let ran = bed.run(args);
         ran.ends_with(1).complains(&[
-            &format!("{program} printed more than 64 MiB, and was ended with every process"),
+            &format!("{program} printed more than 64 MiB, and was killed with all its processes"),
             "Find out why it prints so much",
         ]);
         println!("{how}: {:?}", start.elapsed());
@@ -142,7 +142,7 @@ fn a_flood_ends_the_program() {
     }
 }
 
-/// A supervisor in `/`, as in a container build, its leash, and the program `sh -c SCRIPT`.
+/// Starts a supervisor in `/`, as in a container build, with its leash and the program `sh -c SCRIPT`.
 fn supervisor(script: &str) -> (Command, UnixStream) {
     #[expect(clippy::disallowed_methods, reason = "the program as it calls itself")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
@@ -155,7 +155,7 @@ fn supervisor(script: &str) -> (Command, UnixStream) {
     (command, ours)
 }
 
-/// Whether a process has this as a word of its command line.
+/// Returns whether a process has this word in its command line.
 fn runs(word: &str) -> bool {
     let word = format!("\0{word}\0");
     commands()
@@ -172,7 +172,7 @@ fn a_supervisor_in_a_container_kills_what_is_left() {
     assert_eq!(i32::from_ne_bytes(raw), 7 << 8, "{ended:?}");
     assert!(!runs("5354"), "the daemon lives on");
 
-    // It is given up: that is how we end it, and what it sees when we are killed.
+    // The leash is closed, which happens when ostree-kernel ends the supervisor or is killed.
     let (mut command, leash) = supervisor("setsid sleep 5355 & setsid sleep 5356 & sleep 5357");
     let mut child = command.spawn().unwrap();
     drop(command);

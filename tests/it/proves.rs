@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Equal inputs give equal trees, and `rebuild --prove` holds dracut to it.
+//! Equal inputs give equal trees, and `rebuild --prove` checks that dracut is reproducible.
 
 use crate::bed::Bed;
 use crate::image::Fault;
@@ -21,7 +21,7 @@ fn two_runs_come_to_the_same_tree() {
     }
 }
 
-/// A base whose dracut makes the initramfs of the installed kernel.
+/// Returns a base whose dracut builds the initramfs of the installed kernel.
 fn bed() -> Bed {
     let bed = Bed::new();
     bed.write("stub/kver", OLD.kver);

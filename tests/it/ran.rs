@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What came of a run, and what a test may say about it. Whatever fails explains itself.
+//! The result of a run, and assertions about it. A failed assertion prints the whole run.
 
 use crate::schema;
 use crate::tree::Tree;
 
-/// What came of a run.
+/// The result of a run.
 pub struct Ran {
     pub command: String,
     pub status: Option<i32>,
@@ -12,7 +12,7 @@ pub struct Ran {
     pub stderr: String,
     /// Every stub that ran, with its arguments.
     pub ran: Vec<String>,
-    /// What was in place while the packages changed.
+    /// The files in place during the transaction.
     pub seen: Vec<String>,
     /// `program: NAME=VALUE` of every stub that ran.
     pub env: Vec<String>,
@@ -31,7 +31,7 @@ impl Ran {
         self
     }
 
-    /// The programs that changed something, in order, each with as many words as are expected of it.
+    /// Asserts the programs that changed something, in order, each with as many words as are expected.
     #[track_caller]
     pub fn in_order(&self, expected: &[&str]) -> &Self {
         let order = self.order();
@@ -43,7 +43,7 @@ impl Ran {
         self
     }
 
-    /// What became of the tree, as [`Tree::changes`] says it.
+    /// Asserts the changes of the tree, as [`Tree::changes`] lists them.
     #[track_caller]
     pub fn changes(&self, expected: &[&str]) -> &Self {
         let mut found = self.before.changes(&self.after);
@@ -53,14 +53,14 @@ impl Ran {
         self
     }
 
-    /// What a failed run leaves in /run for who has to understand it, and for the next run.
+    /// Returns whether a failed run may leave the file in /run, for the user and for the next run.
     fn may_stay(&self, path: &str) -> bool {
         let kept = ["", "/log", "/journal.json", "/journal.json.new"]
             .map(|name| format!("run/ostree-kernel{name}"));
         !matches!(self.status, Some(0 | 3)) && kept.iter().any(|it| it == path)
     }
 
-    /// The tree is the same in everything, times too.
+    /// Asserts that the tree is unchanged, including times.
     #[track_caller]
     pub fn untouched(&self) -> &Self {
         self.changes(&[]);
@@ -68,7 +68,7 @@ impl Ran {
         self
     }
 
-    /// What the user reads on stderr.
+    /// Asserts texts on stderr.
     #[track_caller]
     pub fn complains(&self, expected: &[&str]) -> &Self {
         for text in expected {
@@ -80,7 +80,7 @@ impl Ran {
         self
     }
 
-    /// What the user reads on stdout.
+    /// Asserts texts on stdout.
     #[track_caller]
     pub fn prints(&self, expected: &[&str]) -> &Self {
         for text in expected {
@@ -92,13 +92,13 @@ impl Ran {
         self
     }
 
-    /// The programs that ran, but for the version of an rpm-ostree that is of no package.
+    /// Returns the programs that ran, except the version query of an rpm-ostree that no package owns.
     pub fn order(&self) -> Vec<&str> {
         let ran = self.ran.iter().map(String::as_str);
         ran.filter(|line| *line != "rpm-ostree --version").collect()
     }
 
-    /// stdout as JSON.
+    /// Parses stdout as JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         let json = serde_json::from_str(&self.stdout);
@@ -106,7 +106,7 @@ impl Ran {
         self.documented(json)
     }
 
-    /// The report in the image, as it lies there.
+    /// Returns the report in the image.
     #[track_caller]
     pub fn report(&self) -> serde_json::Value {
         let bytes = self.after.file("usr/share/ostree-kernel/report.json");
@@ -125,12 +125,12 @@ impl Ran {
         json
     }
 
-    /// What holds of every run.
+    /// Asserts the conditions that every run must fulfil.
     #[track_caller]
     pub fn house_rules(&self, stdin: &[String]) {
         self.require(!self.stderr.contains("panicked at"), "it panicked");
         if self.status.is_none() {
-            // It was killed, and could not tidy up; the next run does.
+            // It was killed and could not clean up; the next run does.
             return;
         }
         for line in stdin {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The good ways.
+//! Successful runs.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use crate::kernels::{Build, NEW, OLD};
 use crate::ran::Ran;
 use crate::server::Server;
 
-/// What every good run with rpm-ostree changes.
+/// The changes of every successful run with rpm-ostree.
 const CHANGES: [&str; 4] = [
     "-usr/lib/modules/6.1.7-100.fc40.x86_64",
     "+usr/lib/modules/6.9.4-200.fc40.x86_64",
@@ -35,7 +35,7 @@ const CLEANUP: &str = "rpm-ostree cleanup -m";
 
 const COMMIT: &str = "ostree container commit";
 
-/// What holds of every run that succeeds.
+/// Asserts the conditions that every successful run must fulfil.
 #[track_caller]
 fn succeeds(ran: &Ran, order: &[&str], build: Build) {
     ran.ends_with(0).in_order(order);
@@ -179,14 +179,14 @@ fn an_hmac_names_the_kernel_relatively() {
     let at = |kver: &str| format!("usr/lib/modules/{kver}/.vmlinuz.hmac");
     let digest = |kver: &str| hmac_of(&crate::image::vmlinuz(kver));
     let line = |kver: &str, path: &str| format!("{}  {path}vmlinuz-{kver}\n", digest(kver));
-    // As Fedora packed it for years, and as third parties do.
+    // As Fedora and third parties packaged it for years.
     let short = format!("{}  vmlinuz\n", digest(NEW.kver));
     for packed in [line(NEW.kver, "/boot/"), short] {
         let bed = Bed::new();
         bed.write(&format!("stub/come/{}", at(NEW.kver)), &packed);
         let ran = bed.run(&["replace", &bed.source()]);
         ran.ends_with(0).complains(&[&format!(
-            "/{}: names vmlinuz-{} now, as ostree does; it said {}",
+            "/{}: names vmlinuz-{} now, as ostree does; its earlier content: {}",
             at(NEW.kver),
             NEW.kver,
             packed.trim_end()
@@ -198,8 +198,8 @@ fn an_hmac_names_the_kernel_relatively() {
         );
     }
 
-    // The digest of another kernel, as of a kernel that was signed after packing: nothing reads the file without dracut's
-    // module fips, and it is written anew.
+    // The digest of another kernel, for example of one that was signed after packaging: without dracut's module fips
+    // nothing reads the file, and it is written again.
     let bed = Bed::new();
     bed.write(
         &format!("stub/come/{}", at(NEW.kver)),
@@ -213,7 +213,7 @@ fn an_hmac_names_the_kernel_relatively() {
         "the HMAC of vmlinuz",
     );
 
-    // A right line is left alone; one that cannot be understood is written anew.
+    // A correct line is kept; an invalid one is written again.
     for text in [line(OLD.kver, ""), "/boot/\n/boot/\n".to_owned()] {
         let bed = Bed::new();
         bed.write("stub/kver", OLD.kver);
@@ -231,7 +231,7 @@ fn an_hmac_names_the_kernel_relatively() {
     }
 }
 
-/// As sha512hmac computes it.
+/// Computes an HMAC as sha512hmac does.
 fn hmac_of(data: &[u8]) -> String {
     use sha2::{Digest, Sha512};
     let pad = |byte: u8| {
@@ -251,7 +251,7 @@ fn another_compression_is_said_and_stays_in_the_report() {
     let bed = Bed::new();
     bed.behave("dracut", "other-compression");
     let ran = bed.run(&["replace", &bed.source()]);
-    let says = "dracut did not compress as it was asked to: dracut[E]: Cannot execute compression command 'lzop -9', falling back to default";
+    let says = "dracut did not use the requested compression: dracut[E]: Cannot execute compression command 'lzop -9', falling back to default";
     ran.ends_with(0).complains(&[&format!("warning: {says}")]);
     let warnings = ran.report()["warnings"].to_string();
     ran.require(warnings.contains(says), "the report has it");
@@ -267,9 +267,9 @@ fn a_module_that_lacks_a_symbol_is_found() {
     let depmod = format!("depmod -a -e -F /usr/lib/modules/{kver}/System.map {kver}");
     let map = format!("usr/lib/modules/{kver}/System.map");
     let says = format!(
-        "warning modules-depmod: /lib/modules/{kver}/extra/x.ko: found it needs the symbol y, which no one has"
+        "warning modules-depmod: /lib/modules/{kver}/extra/x.ko: found it needs the symbol y, which does not exist"
     );
-    // Debian's has a line, which says nothing of symbols.
+    // Debian's System.map has a single line without symbols.
     bed.write(
         &map,
         "ffffffffffffffff B The real System.map is in another package\n",
@@ -389,7 +389,7 @@ fn another_build_of_the_same_version_is_installed_again() {
         ran.prints(&["  kernel-core  6.1.7-100.fc40  6.1.7-100.fc40\n"]);
         let again = bed.run(&["replace", &bed.source()]);
         again.ends_with(0).in_order(&[]).untouched();
-        // A transaction that does nothing is noticed.
+        // A transaction that changes nothing is detected.
         let bed = Bed::dnf(name);
         signed(&bed);
         bed.behave(name, "nothing");
@@ -403,7 +403,7 @@ fn another_build_of_the_same_version_is_installed_again() {
     ran.ends_with(3).in_order(&[]).untouched();
     ran.complains(&[
         "kernel-core-6.1.7-100.fc40.x86_64 is installed already, from another build",
-        "rpm-ostree replaces no package by one of the same version",
+        "rpm-ostree does not replace a package with one of the same version",
     ]);
 }
 
@@ -433,7 +433,7 @@ fn repositories_are_hidden_from_rpm_ostree() {
         let text = fs_err::read_to_string(bed.path(repo)).unwrap();
         ran.require(text == "[fedora]\nenabled=1\n", "it is back");
     }
-    // A run that was killed itself is healed by the next one, and seen by others.
+    // A killed run is repaired by the next one, and other commands report it.
     let bed = bed();
     let saved = format!("{repo}.ostree-kernel-saved");
     fs_err::rename(bed.path(repo), bed.path(&saved)).unwrap();
@@ -441,7 +441,7 @@ fn repositories_are_hidden_from_rpm_ostree() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
     ran.require(sees(&ran) && ran.after.file(&saved).is_none(), "it is back");
-    // What may help is said.
+    // The message contains a remedy.
     let bed = Bed::new();
     bed.write(repo, "[fedora]\nenabled=1\n");
     bed.behave("rpm-ostree", "fail-before");
@@ -585,7 +585,7 @@ fn the_first_argument_may_be_kernel() {
 #[test]
 fn dracut_writes_to_the_log_that_is_read_and_to_no_other() {
     let bed = Bed::new();
-    // As Fedora's.
+    // As in Fedora.
     bed.write("usr/lib/dracut/dracut.conf.d/01-dist.conf", "sysloglvl=5\n");
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
@@ -698,7 +698,8 @@ fn a_dry_run_says_what_a_run_does() {
             .map(|it| format!("\n  {}", it.as_str().unwrap()))
             .collect();
         dry.prints(&[&format!("commands, in order:{lines}\n")]);
-        // And they are what ran, but for variables, quotes and what a transaction runs itself.
+        // The printed commands are those that ran, except variables, quotes and programs that a transaction starts
+        // itself.
         let ran = real
             .order()
             .into_iter()
@@ -823,7 +824,7 @@ fn the_report_is_stable() {
         "four packages",
     );
     for check in at("/checks").as_array().unwrap() {
-        // The kernel of the test brings no .vmlinuz.hmac, and its /init is not systemd.
+        // The test's kernel has no .vmlinuz.hmac, and its /init is not systemd.
         let expected = match check["check"].as_str() {
             Some("kernel-hmac" | "initramfs-units") => "not-applicable",
             _ => "good",
@@ -899,7 +900,7 @@ fn dracut_modules_of_the_base_are_carried_over() {
         "--add ostree",
     );
 
-    // dracut stops before any work, and says for which module.
+    // dracut stops before any work, and names the module.
     let bed = bed_with(&everything);
     bed.behave("dracut", "refuses-base refuses-nvmf");
     let ran = bed.run(&["replace", &bed.source()]);
@@ -915,7 +916,7 @@ fn dracut_modules_of_the_base_are_carried_over() {
         .complains(&["module nvmf, which cannot be added now"]);
     ran.require(attempts == expected, "dracut starts again without it");
 
-    // One that nobody asked for is no reason to start again.
+    // A module that the user did not request does not cause a second run.
     let bed = bed_with(&everything);
     bed.behave("dracut", "refuses-ostree");
     let ran = bed.run(&["replace", &bed.source()]);
@@ -942,7 +943,7 @@ fn a_second_run_finds_the_work_done() {
         expected["outcome"] = "unchanged".into();
         json.require(json.json() == expected, "the report of the first run");
 
-        // Other arguments for dracut are another initramfs, and so is another file in its place.
+        // Other arguments for dracut, or a changed file, lead to another initramfs.
         let other = replace(&["--", "--zstd"]);
         let order = other.ends_with(0).order();
         other.require(order.starts_with(&[DEPMOD]), "no transaction");

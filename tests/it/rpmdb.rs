@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The rpmdb of a root as rpm writes it: SQLite, in WAL mode, with a header blob for each package.
 //!
-//! The stubs are shell scripts, and keep a package as two texts, `usr/share/rpm/NAME.pkg` and
-//! `NAME.files`. The file `rpmdb.sqlite` beside them is written from these before each run, and when
-//! a stub asks for it in the middle of one.
+//! The stubs are shell scripts, and store a package as two texts, `usr/share/rpm/NAME.pkg` and `NAME.files`. The file
+//! `rpmdb.sqlite` next to them is written from these before each run, and when a stub requests it during a run.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,13 +11,13 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// Where it lies.
+/// Its directory.
 pub const DIR: &str = "usr/share/rpm";
 
-/// A stub creates this file, and waits until it is gone.
+/// A stub creates this file, and waits until it is removed.
 const ASK: &str = "stub/rpmdb.ask";
 
-/// The texts that the file was last written from.
+/// The texts from which the file was last written.
 const WRITTEN: &str = "stub/rpmdb.written";
 
 /// A value of a tag: type, number of items, bytes.
@@ -47,7 +46,7 @@ impl Value {
     }
 }
 
-/// A header as it is in an rpmdb.
+/// Returns a header as in an rpmdb.
 fn blob(tags: Vec<(u32, Value)>) -> Vec<u8> {
     let (mut index, mut data) = (Vec::new(), Vec::new());
     let count = tags.len() as u32;
@@ -67,7 +66,7 @@ fn blob(tags: Vec<(u32, Value)>) -> Vec<u8> {
     [counts.concat(), index, data].concat()
 }
 
-/// The header of a package, by its two texts.
+/// Returns the header of a package, from its two texts.
 fn header(package: &str, files: &str) -> Vec<u8> {
     let mut tags = Vec::new();
     let mut caps: [[Vec<&str>; 3]; 2] = Default::default();
@@ -113,7 +112,7 @@ fn header(package: &str, files: &str) -> Vec<u8> {
     blob(tags)
 }
 
-/// What a header says of files: lines of a path and, after a tab, its SHA-256.
+/// Returns the tags about files, from lines of a path and, after a tab, its SHA-256.
 fn of_files(files: &str) -> Vec<(u32, Value)> {
     let files: Vec<_> = files
         .lines()
@@ -144,7 +143,7 @@ fn of_files(files: &str) -> Vec<(u32, Value)> {
     ]
 }
 
-/// Writes blobs as rpm does; `logged` keeps them in the log, as a killed rpm leaves them.
+/// Writes blobs as rpm does; `logged` leaves them in the write-ahead log, as a killed rpm does.
 pub fn write_blobs(dir: &Path, blobs: &[Vec<u8>], logged: bool) {
     let made = tempfile::tempdir().unwrap();
     let file = made.path().join("rpmdb.sqlite");
@@ -176,7 +175,7 @@ pub fn write_blobs(dir: &Path, blobs: &[Vec<u8>], logged: bool) {
     }
 }
 
-/// The blobs of the packages below `root`.
+/// Returns the blobs of the packages below `root`.
 pub fn blobs(root: &Path) -> Vec<Vec<u8>> {
     texts(root)
         .iter()
@@ -184,7 +183,7 @@ pub fn blobs(root: &Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The texts of all packages, by name.
+/// Returns the texts of all packages, by name.
 fn texts(root: &Path) -> Vec<(String, String)> {
     let Ok(entries) = fs_err::read_dir(root.join(DIR)) else {
         return Vec::new();
@@ -201,7 +200,7 @@ fn texts(root: &Path) -> Vec<(String, String)> {
     texts.collect()
 }
 
-/// Writes the file if the texts are others than the last time, or a stub asks for it.
+/// Writes the file if the texts have changed, or a stub requests it.
 pub fn write(root: &Path) {
     let dir = root.join(DIR);
     let texts = format!("{:?}", texts(root));
@@ -214,7 +213,7 @@ pub fn write(root: &Path) {
     let _ = fs_err::write(written, texts);
 }
 
-/// Answers the stubs until `done`.
+/// Serves requests of the stubs until `done`.
 pub fn serve(root: &Path, done: &AtomicBool) {
     let ask = root.join(ASK);
     while !done.load(Ordering::Relaxed) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `--format json` prints is what `packaging/report.schema.json` documents. Every run of every
-//! test that looks at JSON is held against it: a field without a description there is an error.
+//! The output of `--format json` matches `packaging/report.schema.json`. The output of every test that parses JSON is
+//! compared with it: a field without a description is an error.
 //!
-//! This knows as much of JSON Schema as that file uses.
+//! Implements the part of JSON Schema that the file uses.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn schema() -> Value {
     serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap()
 }
 
-/// What `found` has that the schema does not say; empty where all is well.
+/// Returns the parts of `found` that the schema does not describe; empty if there are none.
 pub fn undocumented(found: &Value) -> Vec<String> {
     let root = schema();
     let documents = root["anyOf"].as_array().unwrap().iter();
@@ -115,7 +115,7 @@ fn a_field_that_is_not_documented_is_found() {
     }
 }
 
-/// What the other tests do not look at as JSON; `Ran::json` holds it against the schema.
+/// Output that the other tests do not parse as JSON; `Ran::json` compares it with the schema.
 #[test]
 fn every_document_is_documented() {
     let bed = Bed::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Web servers on 127.0.0.1, well-behaved and otherwise.
+//! Web servers on 127.0.0.1, well-behaved and others.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,23 +11,23 @@ pub struct Server {
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-/// What somebody asked for.
+/// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// As the request line has it.
+    /// The path, from the request line.
     pub path: String,
-    /// In lower case, with their values.
+    /// Names in lower case, with their values.
     pub headers: Vec<(String, String)>,
 }
 
 impl Request {
-    /// The value of a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The next one on a connection.
+    /// Reads the next request of a connection.
     pub fn read(stream: &TcpStream) -> std::io::Result<Self> {
         let mut lines = BufReader::new(stream).lines();
         let first = lines.next().transpose()?.unwrap_or_default();
@@ -45,7 +45,7 @@ impl Request {
 }
 
 impl Server {
-    /// Answers with `status`, and with what `body` makes of the path asked for.
+    /// Answers with `status`, and with the body that `body` returns for the path.
     pub fn start(
         status: u16,
         content_type: &'static str,
@@ -57,8 +57,7 @@ impl Server {
         })
     }
 
-    /// Leaves the answer to `script`, which gets the number of the request, from 0 on. The
-    /// connection ends with it.
+    /// Lets `script` write the response; it gets the number of the request, from 0. The connection then ends.
     pub fn scripted(
         script: impl Fn(usize, &Request, &mut TcpStream) + Send + Sync + 'static,
     ) -> Self {
@@ -71,7 +70,7 @@ impl Server {
                 let mut stream = stream.unwrap();
                 let (noted, script) = (Arc::clone(&noted), Arc::clone(&script));
                 std::thread::spawn(move || {
-                    // A client that goes away early is not our failure.
+                    // A client that disconnects early is not a failure of the test.
                     let Ok(request) = Request::read(&stream) else {
                         return;
                     };
@@ -87,17 +86,17 @@ impl Server {
         Self { port, requests }
     }
 
-    /// The URL of a path.
+    /// Returns the URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
 
-    /// What was asked for until now.
+    /// Returns the requests so far.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// A URL where nobody listens.
+    /// Returns a URL with a closed port.
     pub fn closed() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -105,14 +104,13 @@ impl Server {
     }
 }
 
-/// A whole answer; `headers` end with a line break each. A client that has gone away is not our
-/// failure.
+/// Sends a whole response; each header in `headers` ends with a line break. Ignores a disconnected client.
 pub fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) {
     head(stream, status, headers, body.len());
     let _ = stream.write_all(body);
 }
 
-/// The part of an answer before a body of `size` bytes.
+/// Sends the part of a response before a body of `size` bytes.
 pub fn head(stream: &mut TcpStream, status: u16, headers: &str, size: usize) {
     let text = format!(
         "HTTP/1.1 {status} Told\r\n{headers}Content-Length: {size}\r\nConnection: close\r\n\r\n"

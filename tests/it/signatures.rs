@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Signatures and keys of every kind, and what rpm 6.1 says of the same files.
+//! Signatures and keys of every kind, and the answers of rpm 6.1 for the same files.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ struct Row {
     keys: Vec<u8>,
     rpm: Vec<u8>,
     ours: Ours,
-    /// The word that `rpmkeys -Kv` ends the line of the signature with.
+    /// The word with which `rpmkeys -Kv` ends the line of the signature.
     rpms: &'static str,
 }
 
@@ -57,7 +57,7 @@ fn other() -> Pkg {
 
 const NONE: Change = &|it| it;
 
-/// Dates: a key, a signature one year ago, and what lies between and after.
+/// Dates: of a key, of a signature one year ago, and of events between and after.
 struct Dates {
     key: SystemTime,
     before: SystemTime,
@@ -77,13 +77,13 @@ fn dates() -> Dates {
     }
 }
 
-/// An RSA key of 2048 bits, which takes seconds to make.
+/// Returns an RSA key of 2048 bits, which takes seconds to generate.
 fn rsa() -> Key {
     static KEY: LazyLock<Key> = LazyLock::new(|| Key::made(Kind::Rsa(2048), dates().key));
     KEY.clone()
 }
 
-/// One package, signed by `key` on an ordinary day.
+/// Returns a package signed by `key` on an ordinary day.
 fn row(name: &'static str, key: &Key, ours: Ours, rpms: &'static str) -> Row {
     let signature = key.sign_with(&subject().build(), dates().made, NONE);
     raw(name, key.public(), signature, ours, rpms)
@@ -105,7 +105,7 @@ fn raw(
     }
 }
 
-/// Keys in force, and keys that are revoked or expired.
+/// Valid keys, and keys that are revoked or expired.
 fn lives() -> Vec<Row> {
     let at = dates();
     let key = || Key::made(Kind::Ed25519, at.key);
@@ -205,7 +205,7 @@ fn lives() -> Vec<Row> {
         ),
         row("key-expired-since", &lasting(500), Good, "OK"),
         row("key-expires-later", &lasting(900), Good, "OK"),
-        // The key's lifetime was extended, and the file holds the newest self-signature only.
+        // The key's lifetime was extended, and the file has only the newest self-signature.
         row("prolonged", &renewed(900), Good, "OK"),
         row(
             "prolonged-and-expired",
@@ -213,7 +213,7 @@ fn lives() -> Vec<Row> {
             Untrusted("does not show"),
             "NOTTRUSTED",
         ),
-        // The subkey never agreed to belong to this key; and keys that are not meant for signing.
+        // The subkey has no back-signature; and keys that are not meant for signing.
         row(
             "subkey-without-back-signature",
             &key().subkey(at.key, false, NONE),
@@ -241,7 +241,7 @@ fn lives() -> Vec<Row> {
     ]
 }
 
-/// Signatures of an ordinary key: their dates, their shape, their bytes.
+/// Signatures of an ordinary key: dates, formats, bytes.
 fn packets() -> Vec<Row> {
     let at = dates();
     let key = Key::made(Kind::Ed25519, at.key);
@@ -419,7 +419,7 @@ fn files() -> Vec<Row> {
             Untrusted("revoked since"),
             "NOTTRUSTED",
         ),
-        // rpm keeps the block that was imported last, and forgets the revocation.
+        // rpm keeps the block that was imported last, and loses the revocation.
         of(
             "revocation-in-first-block",
             &[revoked.public(), key.public()],
@@ -429,7 +429,7 @@ fn files() -> Vec<Row> {
     ]
 }
 
-/// An armored key of an algorithm that nothing supports.
+/// Returns an armored key of an unsupported algorithm.
 fn broken(key: &Key) -> Vec<u8> {
     let mut bytes = key.binary();
     // Packet header (tag and length), version, four bytes of date, algorithm.
@@ -451,7 +451,7 @@ fn judge(rpm: &[u8], keys: &Keyring) -> Signature {
     Package::parse(rpm, keys).unwrap().signature
 }
 
-/// With SIGNATURE_MATRIX=DIR the files are written there, for `bed matrix-sid` to ask rpm.
+/// With SIGNATURE_MATRIX=DIR, writes the files there, so that `bed matrix-sid` can run rpm on them.
 #[test]
 fn every_kind_of_signature_is_judged_as_rpm_judges_it() {
     let rows = [lives(), packets(), algorithms(), files()];
@@ -524,7 +524,7 @@ fn one_good_signature_is_enough_and_a_bad_one_spoils_it() {
     }
 }
 
-/// The signature as one of an algorithm that nothing supports, over the same header.
+/// Returns the signature as one of an unsupported algorithm, over the same header.
 fn of_unknown_algorithm(mut signature: Vec<u8>, header: &[u8]) -> Vec<u8> {
     // The packet's header, then version, type, public-key algorithm, hash, and two areas.
     let body = signature.iter().position(|byte| *byte == 4).unwrap();
@@ -543,7 +543,7 @@ fn of_unknown_algorithm(mut signature: Vec<u8>, header: &[u8]) -> Vec<u8> {
     signature
 }
 
-/// As two keys with one ID: the signature names both, and either may have made it.
+/// Two keys with one ID: the signature names both, and either may have created it.
 #[test]
 fn every_key_that_a_signature_names_is_tried() {
     let (one, two) = (Key::new(), Key::new());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whom packages are taken from: signatures, keys, pins.
+//! Trust in the sources of packages: signatures, keys, pins.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -69,7 +69,7 @@ fn a_key_file_without_a_key_is_refused() {
     }
 }
 
-/// A server that has the packages of NEW, unsigned, and their URLs.
+/// Returns a server with the unsigned packages of NEW, and their URLs.
 fn served() -> (Server, Vec<String>) {
     let files: Vec<_> = NEW
         .packages()
@@ -103,7 +103,7 @@ fn what_a_refusal_says_to_type_works() {
         .lines()
         .find_map(|line| line.strip_prefix("  ostree-kernel "))
         .expect("the refusal has a command");
-    // Nothing in it but the pins needs quoting.
+    // Only the pins need quotes.
     let words: Vec<_> = command
         .split(' ')
         .map(|word| word.trim_matches('\'').to_owned())
@@ -125,7 +125,7 @@ fn pins_are_compared_with_the_bytes() {
     let ran = bed.run(&["replace", &bed.source(), &format!("{core}#sha256={zeros}")]);
     ran.ends_with(3).untouched().complains(&[
         &format!("{core}: its sha256 is "),
-        &format!("and {zeros} was asked for"),
+        &format!("expected {zeros}"),
     ]);
     let ran = bed.run(&["replace", &format!("{}#sha256={zeros}", bed.source())]);
     ran.ends_with(3)
@@ -158,7 +158,7 @@ fn a_file_of_sha256sum_pins_every_source() {
     let ran = bed.run(&args);
     ran.ends_with(3)
         .untouched()
-        .complains(&["its sha256 is", "was asked for"]);
+        .complains(&["its sha256 is", "expected "]);
 
     fs_err::write(&file, lines.concat()).unwrap();
     let args = ["replace", "--sha256sums", &sums].map(str::to_owned);
@@ -235,7 +235,7 @@ fn naming_every_file_of_a_directory_is_naming_the_directory() {
             && report["left_out"].as_array().unwrap().len() == 3,
         "four are taken",
     );
-    // One that is named beside its directory is wanted.
+    // A package that is named in addition to its directory is requested.
     let bed2 = Bed::new();
     let internal = core.replace("kernel-core", "kernel-modules-internal");
     let ran = bed2.run(&["replace", &internal, &bed.source()]);
@@ -325,8 +325,8 @@ fn quiet_is_quiet() {
     );
 }
 
-/// A base with that dnf and a repository that has NEW, signed by a key of the image, and something
-/// else that dnf downloads with it.
+/// Prepares a base with this dnf and a repository with NEW, signed by a key of the image, and another package that dnf
+/// downloads with it.
 fn repository(bed: &Bed) {
     let key = Key::new();
     bed.write("etc/pki/rpm-gpg/RPM-GPG-KEY-test", key.public());
@@ -384,7 +384,7 @@ fn an_unsigned_repository_is_not_taken_unasked() {
     ran.ends_with(3)
         .untouched()
         .in_order(&["dnf -y download"])
-        .complains(&["came from a repository", "--sha256sums FILE"]);
+        .complains(&["packages of the repository", "--sha256sums FILE"]);
     let ran = bed.run(&[&args[..], &["--allow-unsigned"]].concat());
     ran.ends_with(0);
 }
@@ -460,7 +460,7 @@ fn a_refused_run_removes_nothing_from_the_cache_directory() {
     };
     let half = old(&format!("{}.0.part", "0".repeat(64)));
     let film = old("film.mkv.part");
-    // Unsigned packages of the network are refused; pinned they are taken.
+    // Unsigned packages from the network are refused; with pins they are accepted.
     let files: Vec<_> = NEW
         .packages()
         .iter()

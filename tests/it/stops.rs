@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGTERM while somebody else is waited for: a server, dnf. Nothing was changed by then, and nothing
-//! is.
+//! SIGTERM during a wait for a server or for dnf. Nothing was changed before, and nothing is changed.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -13,7 +12,7 @@ use crate::kernels::OLD;
 use crate::ran::Ran;
 use crate::server::{Server, answer, head};
 
-/// Longer than a run may take: whoever waits for a server that does not answer is ended as hanging.
+/// Longer than the time limit of a run: a run that waits for a silent server is ended as hanging.
 const FOR_EVER: Duration = Duration::from_secs(600);
 
 #[track_caller]
@@ -30,7 +29,7 @@ fn downloads_end_at_once() {
         ("no answer", |_| std::thread::sleep(FOR_EVER)),
         ("half an answer", |stream| {
             head(stream, 200, "", 1_000_000);
-            // Enough every second for a download that has not stalled.
+            // Fast enough that the download does not count as stalled.
             while stream.write_all(&[0; 4096]).is_ok() {
                 std::thread::sleep(Duration::from_millis(250));
             }

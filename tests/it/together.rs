@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs at the same time: two on one tree, and two that share a cache.
+//! Parallel runs: two on one tree, and two that share a cache.
 
 use std::process::Command;
 use std::sync::Barrier;
@@ -12,7 +12,7 @@ use crate::kernels::NEW;
 use crate::server::{Server, answer};
 use crate::tree::Tree;
 
-/// The second run, while the first is at work: it is refused, and disturbs nothing.
+/// Asserts that a second run is refused during the first one, and disturbs nothing.
 fn is_refused(bed: &Bed, args: &[&str]) {
     let before = Tree::read(&bed.root());
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
@@ -51,7 +51,7 @@ fn of_two_runs_on_one_tree_the_second_is_refused() {
 
 #[test]
 fn builds_that_share_a_cache_do_not_wait_for_each_other() {
-    // A file is given only when both builds have asked for it.
+    // A file is served only after both builds have requested it.
     let files = NEW.packages();
     let files: Vec<_> = files
         .iter()

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An ordinary user looks at an image before it is shipped: what may be seen is, and the rest is said
-//! in a sentence.
+//! An ordinary user verifies an image before it is shipped: readable files are verified, and the others are reported.
 
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::process::CommandExt;
@@ -14,7 +13,7 @@ const USER: u32 = 54_321;
 const DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
 const WHAT_TO_TYPE: &str = "Run as root; or, with an image that you have mounted with podman or buildah as yourself, in podman unshare or buildah unshare";
 
-/// Runs as somebody who owns nothing here.
+/// Runs as a user without permissions here.
 #[track_caller]
 fn as_user(bed: &Bed, args: &[&str]) -> Ran {
     let program = bed.copy_of_program();
@@ -40,9 +39,9 @@ fn what_verify_may_not_see_is_unknown_and_not_broken() {
     let ran = as_user(&bed, &args);
     ran.ends_with(1).in_order(&[]).untouched().prints(&[
         "unknown initramfs-readable, initramfs-compression, initramfs-kver, initramfs-modules,",
-        &format!("could not look: opening /{DIR}/initramfs.img in "),
+        &format!("could not run: opening /{DIR}/initramfs.img in "),
         &format!("Permission denied. {WHAT_TO_TYPE}\n"),
-        " could not look, ",
+        " could not run, ",
     ]);
     ran.require(!ran.stdout.contains("fatal initramfs"), "nothing was found");
     let json = as_user(&bed, &[&args[..], &["--format", "json"]].concat()).json();
@@ -51,7 +50,7 @@ fn what_verify_may_not_see_is_unknown_and_not_broken() {
 
     set_mode(&bed, &format!("{DIR}/vmlinuz"), 0o600);
     as_user(&bed, &args).ends_with(1).untouched().prints(&[
-        "unknown kernel-release: could not look: usr/lib/modules/",
+        "unknown kernel-release: could not run: usr/lib/modules/",
         &format!(
             "vmlinuz in {}: Permission denied. {WHAT_TO_TYPE}\n",
             root.display()
@@ -140,7 +139,7 @@ fn jobs_are_refused_before_they_begin() {
         .prints(&["kernel-core-6.1.7-100.fc40.x86_64"]);
 }
 
-/// Runs as root of a user name space of an ordinary user; `None` where this machine has none of these.
+/// Runs as root of a user namespace of an ordinary user; `None` if this machine does not allow it.
 #[track_caller]
 fn in_a_name_space(bed: &Bed, args: &[&str]) -> Option<Ran> {
     let unshare = |args: &[&str]| {

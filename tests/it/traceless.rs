@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Commands that only look start no program of the tree, and leave no trace in it.
+//! Read-only commands start no program of the tree, and leave no trace in it.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::bed::Bed;
 use crate::kernels::OLD;
 use crate::rpmdb;
 
-/// Every command that looks; each succeeds on a good tree.
+/// Returns every read-only command; each succeeds on a good tree.
 fn looking(bed: &Bed) -> [Vec<String>; 4] {
     let image = format!("/usr/lib/modules/{}/initramfs.img", OLD.kver);
     let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
@@ -24,7 +24,7 @@ fn looking(bed: &Bed) -> [Vec<String>; 4] {
 #[test]
 fn no_program_of_the_tree_is_started() {
     for bed in [Bed::new(), Bed::dnf("dnf5")] {
-        // Whatever is started leaves a mark, which no run may have.
+        // A started program leaves a mark, which no run may have.
         for name in [
             "rpm",
             "rpm-ostree",
@@ -60,7 +60,7 @@ fn a_log_with_data_is_read_and_left_as_it_is() {
     for command in looking(&bed) {
         bed.run(&command).ends_with(0).in_order(&[]).untouched();
     }
-    // Without the log the packages are not there.
+    // Without the log the packages are missing.
     fs_err::remove_file(dir.join("rpmdb.sqlite-wal")).unwrap();
     bed.run(&["verify"])
         .ends_with(0)
@@ -97,7 +97,7 @@ impl Drop for Mounted<'_> {
 fn an_rpmdb_of_another_format_is_for_rpm_and_for_jobs() {
     let bed = Bed::new();
     bed.write("usr/share/rpm/Packages.db", "RpmP");
-    let found = "/usr/share/rpm/Packages.db is ndb";
+    let found = "/usr/share/rpm/Packages.db has the format ndb";
     bed.run(&["status"])
         .ends_with(0)
         .in_order(&[])
@@ -111,7 +111,7 @@ fn an_rpmdb_of_another_format_is_for_rpm_and_for_jobs() {
     ran.ends_with(0);
     let order = ran.order();
     let questions = order.iter().filter(|line| line.starts_with("rpm -qa --qf"));
-    // The survey, and the kernel that is located.
+    // The survey, and the search for the kernel.
     ran.require(questions.count() == 2, "rpm is asked twice");
 }
 
@@ -136,7 +136,7 @@ fn packages_that_stayed_are_seen() {
     bed.run(&["replace", &bed.source()])
         .ends_with(3)
         .in_order(&[])
-        .complains(&["kernel-old-5.0-1.x86_64", "A transaction was cut short"]);
+        .complains(&["kernel-old-5.0-1.x86_64", "A transaction was interrupted"]);
     bed.run(&["verify"]).ends_with(0).prints(&[
         "warning kernel-rpmdb: usr/lib/modules/5.0/vmlinuz",
         "kernel-old-5.0-1.x86_64 is installed",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is in a tree, and what is different in another.
+//! The content of a tree, and the differences to another.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-/// Every entry but the stubs' own (`/stub`).
+/// Every entry except the stubs' own (`/stub`).
 #[derive(PartialEq, Eq)]
 pub struct Tree(BTreeMap<String, Entry>);
 
@@ -19,12 +19,12 @@ struct Entry {
     mode: u32,
     owner: (u32, u32),
     mtime: (i64, i64),
-    /// Of a file the bytes, of a link the target.
+    /// The bytes of a file, or the target of a link.
     content: Vec<u8>,
 }
 
 impl Tree {
-    /// Reads it. The time of `/run` itself is left out: it may be written to, if nothing stays.
+    /// Reads a tree. The time of `/run` itself is left out: temporary files may have changed it.
     pub fn read(root: &Path) -> Self {
         let listing = WalkDir::new(root)
             .min_depth(1)
@@ -63,23 +63,23 @@ impl Tree {
         Self(entries)
     }
 
-    /// The bytes of a file.
+    /// Returns the bytes of a file.
     pub fn file(&self, path: &str) -> Option<&[u8]> {
         let entry = self.0.get(path).filter(|entry| entry.kind == 'f');
         entry.map(|entry| entry.content.as_slice())
     }
 
-    /// The permission bits of an entry.
+    /// Returns the permission bits of an entry.
     pub fn mode(&self, path: &str) -> Option<u32> {
         self.0.get(path).map(|entry| entry.mode)
     }
 
-    /// All paths.
+    /// Returns all paths.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// What differs in another tree, but for times and the logs of failed runs.
+    /// Returns the differences to another tree, except times and the logs of failed runs.
     pub fn differs(&self, other: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for path in self.0.keys().chain(other.0.keys()) {
@@ -96,8 +96,8 @@ impl Tree {
         lines
     }
 
-    /// What became of it, a line each: `+new`, `-gone`, `~changed`; of a directory that came or went
-    /// only the top, of the rpmdb only that it changed. Times of directories do not count.
+    /// Returns the changes, one per line: `+new`, `-removed`, `~changed`. Of an added or removed directory only the top
+    /// is listed, of the rpmdb only that it changed. Times of directories do not count.
     pub fn changes(&self, after: &Self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for path in self.0.keys().chain(after.0.keys()) {
@@ -107,9 +107,10 @@ impl Tree {
                 (None, _) => format!("+{path}"),
                 (_, None) => format!("-{path}"),
             };
-            let line = match line[1..].starts_with("usr/share/rpm/") {
-                true => "~usr/share/rpm".to_owned(),
-                false => line,
+            let line = if line[1..].starts_with("usr/share/rpm/") {
+                "~usr/share/rpm".to_owned()
+            } else {
+                line
             };
             let (sign, path) = line.split_at(1);
             let is_below = |other: &String| {

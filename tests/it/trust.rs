@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `replace` does with signatures that rpm would not trust: the refusal, its reason, its remedy.
+//! `replace` with signatures that rpm would not trust: the refusal, its reason, its remedy.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use crate::keys::{Change, DAY, Key, Kind, signed};
 
 const NONE: Change = &|it| it;
 
-/// Signs all packages of the bed's sources, each by `sign`.
+/// Signs all packages of the bed's sources with `sign`.
 fn sign_with(bed: &Bed, sign: impl Fn(&rpm::Package) -> Vec<u8>) {
     for package in NEW.packages() {
         let built = package.build();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The invariants of `src/lib.rs`, read off the source.
+//! Checks the invariants of `src/lib.rs` in the source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use walkdir::WalkDir;
 
-/// Lines in a file, tests not counted.
+/// The maximum number of lines in a file, without tests.
 const LINES_MAX: usize = 450;
 
-/// Rooms without any effect.
+/// Rooms without side effects.
 const PURE: [&str; 9] = [
     "report",
     "checks",
@@ -24,15 +24,15 @@ const PURE: [&str; 9] = [
 
 /// A file of `src`.
 struct Source {
-    /// Below `src`.
+    /// The path below `src`.
     path: String,
     text: String,
-    /// Its lines, without those of tests and without comments; with their numbers.
+    /// Its lines, without tests and comments; with their numbers.
     code: Vec<(usize, String)>,
 }
 
 impl Source {
-    /// The folder or file of `src` that it belongs to.
+    /// Returns the folder or file of `src` that it belongs to.
     fn room(&self) -> &str {
         let room = self.path.split('/').next().unwrap();
         room.trim_end_matches(".rs")
@@ -43,7 +43,7 @@ impl Source {
     }
 }
 
-/// Every file of `src`; those of tests have no code.
+/// Returns every file of `src`; those of tests have no code.
 fn sources() -> Vec<Source> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = WalkDir::new(&src)
@@ -75,7 +75,7 @@ fn sources() -> Vec<Source> {
 fn code(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        // The tests of a file are its end.
+        // The tests of a file are at its end.
         if line.starts_with("mod tests {") {
             break;
         }
@@ -92,7 +92,7 @@ fn none(found: &[String], rule: &str) {
     assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
 }
 
-/// The rooms from the top down, as the map in `lib.rs` has them; on one line from the left.
+/// Returns the rooms from the top down, as in the map in `lib.rs`; those on one line from the left.
 fn rooms() -> Vec<String> {
     let sources = sources();
     let lib = sources.iter().find(|it| it.path == "lib.rs").unwrap();

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sourced by every stub: notes who was called, with what, and says how it should behave. The tests
-# write /stub/do/PROGRAM; everything in /stub is outside of what they compare.
+# Sourced by every stub: records the program and its arguments, and selects its behaviour. The tests write
+# /stub/do/PROGRAM; /stub is not part of compared trees.
 
 me=${0##*/}
 echo "$me${*:+ $*}" >>/stub/order.log
@@ -9,19 +9,19 @@ echo "$me: $(readlink /proc/self/fd/0) $(pwd)" >>/stub/stdin.log
 behaviour=$(cat "/stub/do/$me" 2>/dev/null)
 kver=$(cat /stub/kver)
 
-# Whether this program should behave so.
+# Returns whether this program should behave in this way.
 is() {
     case " $behaviour " in *" $1 "*) return 0 ;; esac
     return 1
 }
 
-# Has ostree-kernel killed, which is outside of this PID namespace: the test does it.
+# Requests that the test kills ostree-kernel, which is outside of this PID namespace.
 kill_caller() {
     : >/stub/kill
     sleep 600
 }
 
-# A fault of tests/it/fault.rs, "NUMBER HOW": it strikes the program that is called as that number.
+# A fault of tests/it/fault.rs, "NUMBER HOW": it affects the program call with that number.
 strike() {
     case "$1" in
     fails) die 1 "stub $me: struck by a fault" ;;
@@ -38,7 +38,7 @@ die() {
     exit "$1"
 }
 
-# Whether this rpm-ostree would read layout=ostree: the vendor's file only before 2026.1; then /etc before
+# Returns whether this rpm-ostree would read layout=ostree: only from the vendor's file before 2026.1; then /etc before
 # /usr/lib, and in each the last drop-in before the file.
 layout_is_ostree() {
     if [ "$(rpm_ostree_version)" -lt 202601 ]; then
@@ -62,7 +62,7 @@ rpm_ostree_version() {
     echo $((${version%%.*} * 100 + ${version#*.}))
 }
 
-# What is in place while the packages change.
+# Records the state during the transaction.
 look_around() {
     {
         layout_is_ostree && echo "layout=ostree"
@@ -77,10 +77,10 @@ look_around() {
     } >/stub/seen.log
 }
 
-# One that was killed while it exchanged packages left them there.
+# A stub that was killed during the exchange of packages left them there.
 [ ! -e /stub/texts ] || mv /stub/texts /stub/come/usr/share/rpm
 
-# The installed package that is called so: NAME, or NAME-VERSION-RELEASE.ARCH.
+# Prints the installed package with this name: NAME, or NAME-VERSION-RELEASE.ARCH.
 name_of() {
     tab=$(printf '\t')
     for entry in /usr/share/rpm/*.pkg; do
@@ -89,7 +89,7 @@ name_of() {
     done
 }
 
-# Packages that stay when NAME… go, and require of a kernel what nothing provides then.
+# Prints packages that remain without NAME…, and whose requirements on a kernel nothing provides then.
 dependants() {
     going=" $* "
     for entry in /stub/come/usr/share/rpm/*.pkg; do going="$going$(name_in "$entry") "; done
@@ -115,8 +115,7 @@ is_provided() {
     return 1
 }
 
-# NAME… go with their files, as do packages that one of the same name replaces, and the new ones come.
-# Directories and what no package owns stay.
+# Removes NAME… and replaced packages with their files, and adds the new ones. Directories and unowned files remain.
 exchange_packages() {
     for entry in /stub/come/usr/share/rpm/*.pkg; do set -- "$@" "$(name_in "$entry")"; done
     is takes-more && set -- "$@" bystander
@@ -126,7 +125,7 @@ exchange_packages() {
         rm -f "/usr/share/rpm/$name.files" "/usr/share/rpm/$name.pkg"
     done
     is lose-vmlinuz && rm -f "/stub/come/usr/lib/modules/$kver/vmlinuz"
-    # As rpm does it: first the files, then what the rpmdb says of them.
+    # As rpm does: first the files, then the rpmdb.
     mv /stub/come/usr/share/rpm /stub/texts
     cp -a /stub/come/. /
     cp -a /stub/texts/. /usr/share/rpm/
@@ -148,7 +147,7 @@ if [ "${fault%% *}" = "$(wc -l </stub/order.log)" ]; then
     strike "${fault#* }"
 fi
 
-# What the test wants to know of a process.
+# Records the properties of a process for the test.
 if [ -e /stub/look ]; then
     {
         grep -E 'NoNewPrivs|Umask' /proc/self/status
@@ -157,7 +156,7 @@ if [ -e /stub/look ]; then
     } | sed "s/^/$me: /" >>/stub/state.log
 fi
 
-# A daemon: in a session of its own, and it holds the output open.
+# A daemon: in its own session, with the output kept open.
 is daemon && setsid sleep 5353 &
 is asks-caller && kill -9 $PPID
 is flood && dd if=/dev/zero bs=64k

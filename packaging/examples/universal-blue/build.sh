@@ -3,5 +3,5 @@ set -euo pipefail
 
 /tmp/tool/ostree-kernel replace /tmp/kernel-rpms
 
-# Kmods for this kernel, themes, services … What changes dracut.conf.d comes before the line above,
-# or is followed by: /tmp/tool/ostree-kernel rebuild
+# Kmods for this kernel, themes, services … Change dracut.conf.d before the line above, or run after the change:
+# /tmp/tool/ostree-kernel rebuild

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Builds the boot graph: units first, then names in texts, then directories of which programs use files.
+//! Builds the boot graph: units first, then names in texts, then directories whose files programs use.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,13 +12,13 @@ use super::super::udev::Rules;
 use super::{BY_SYSTEMD, EXECUTOR, Graph, Step, Why, within};
 use crate::initramfs::{Facts, Inventory, Kind, Machine, Node};
 
-/// Files of systemd, udev and ostree, some of which those programs execute by names in their code.
+/// Files of systemd, udev and ostree; these programs execute some of them by names in their code.
 const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
 
-/// Programs that the kernel or the programs of [`OWN`] execute, wherever they lie.
+/// Programs that the kernel or the programs of [`OWN`] execute, in any directory.
 const NAMES: [&[u8]; 3] = [b"init", b"mount", b"modprobe"];
 
-/// Follows a boot. `booted` are the units, where `/init` is systemd.
+/// Follows a boot. `booted` contains the units, if `/init` is systemd.
 pub(super) fn walk<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,
@@ -44,11 +44,11 @@ struct Walk<'a> {
     inventory: &'a Inventory,
     facts: &'a Facts,
     graph: Graph<'a>,
-    /// Steps that are needed, and then the others, whose own edges are not followed yet.
+    /// Steps whose edges are not followed yet, the needed ones first.
     todo: VecDeque<usize>,
     late: VecDeque<usize>,
     loaders: HashMap<Machine, Loader<'a>>,
-    /// Paths by their last part, as long as nothing has named them.
+    /// Paths by their last component.
     names: HashMap<&'a [u8], Vec<&'a [u8]>>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
         self.follow();
     }
 
-    /// Adds the file that `path` leads to, and the links on the way; returns its step. The step that comes first stays.
+    /// Adds the file that `path` leads to, and the links on the path; returns its step. An existing step is kept.
     fn visit(
         &mut self,
         path: &[u8],
@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        // A link that leads nowhere is a step, too.
+        // A dangling link is a step, too.
         match file {
             Some(file) => Some(self.add(file, from, why, is_needed)),
             None => from.filter(|_| why == Why::Link),
@@ -121,7 +121,7 @@ impl<'a> Walk<'a> {
         at
     }
 
-    /// Follows the edges of files until there is nothing new.
+    /// Follows the edges of files until no new file is found.
     fn follow(&mut self) {
         while let Some(at) = self.todo.pop_front().or_else(|| self.late.pop_front()) {
             self.expand(at);
@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
             return;
         };
         self.interpreters(at, node, is_needed);
-        // The libraries of a library are those of the program that is linked with it.
+        // The libraries of a library are found with the program that loads it.
         if !matches!(why, Why::Library | Why::Linker) {
             self.libraries(at, path, node, is_needed);
         }
@@ -193,10 +193,14 @@ impl<'a> Walk<'a> {
         let opened: Vec<_> = loaded.objects.iter().zip(&steps).collect();
         for (it, step) in opened {
             for opened in &it.object.elf.opened {
-                for soname in &opened.soname {
-                    for file in self.names.remove(soname.as_bytes()).unwrap_or_default() {
-                        self.visit(file, *step, Why::Opens, false);
-                    }
+                let sonames = opened.soname.iter();
+                let files: Vec<&[u8]> = sonames
+                    .filter_map(|soname| self.names.get(soname.as_bytes()))
+                    .flatten()
+                    .copied()
+                    .collect();
+                for file in files {
+                    self.visit(file, *step, Why::Opens, false);
                 }
             }
         }
@@ -207,7 +211,7 @@ impl<'a> Walk<'a> {
             self.visit(path, init, Why::Executes, true);
         }
         self.visit(b"etc/initrd-release", init, Why::Reads, true);
-        // What a needed unit leads to comes first, so that it counts as needed.
+        // The files of needed units come first, so that they count as needed.
         let jobs = booted.boot.jobs.iter().enumerate();
         let (needed, others): (Vec<_>, Vec<_>) =
             jobs.partition(|(at, _)| booted.needed.contains(at));
@@ -242,7 +246,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds files that rules, hooks and units name, and what those name in turn.
+    /// Adds files that rules, hooks and units name, and the files that those name in turn.
     fn by_names(&mut self, init: Option<usize>, rules: &Rules) {
         let udevd = self.step_of(b"systemd-udevd").or(init);
         let mut starters: Vec<&'a [u8]> = Vec::new();
@@ -287,14 +291,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds the files whose last part is a word of the texts.
+    /// Adds the files whose last component is a word of the texts.
     fn words_of<'t>(&mut self, texts: impl Iterator<Item = &'t [u8]>, from: Option<usize>) {
         let is_part =
             |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;
         for text in texts {
             for word in text.split(|byte| !is_part(byte)) {
-                // Many words name the same files.
-                for file in self.names.remove(word).unwrap_or_default() {
+                let files = self.names.get(word).cloned().unwrap_or_default();
+                for file in files {
                     self.visit(file, from, Why::Names, false);
                 }
             }
@@ -334,14 +338,14 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The links on the way of a path, in the order in which they are followed, by their own paths.
+/// Returns the links on a path, in the order in which they are followed, by their own paths.
 fn links<'a>(inventory: &'a Inventory, path: &[u8]) -> Vec<&'a [u8]> {
     const MAX: usize = 40;
     let mut links: Vec<&[u8]> = Vec::new();
     let mut todo = vec![path.to_vec()];
     while let Some(path) = todo.pop() {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let ends = ends.map(|(at, _)| at).take(MAX).chain([path.len()]);
+        let ends = ends.map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             let Ok((link, node)) = inventory.resolve_link(&path[..end]) else {
                 continue;
@@ -349,9 +353,10 @@ fn links<'a>(inventory: &'a Inventory, path: &[u8]) -> Vec<&'a [u8]> {
             if node.kind == Kind::Symlink && links.len() < MAX && !links.contains(&link) {
                 links.push(link);
                 let dir = &link[..link.len() - basename(link).len()];
-                todo.push(match node.target.starts_with(b"/") {
-                    true => node.target.clone(),
-                    false => [dir, &node.target].concat(),
+                todo.push(if node.target.starts_with(b"/") {
+                    node.target.clone()
+                } else {
+                    [dir, &node.target].concat()
                 });
             }
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Segments and modules that a kernel can decode, and those that it cannot.
+//! Segments and modules that a kernel can or cannot decode.
 
 use std::io::Read;
 
@@ -34,7 +34,7 @@ fn decoding(tree: &mut Tree) {
     tree.config = Ok(Some(config.to_owned()));
 }
 
-/// A bench with the module ext4 packed.
+/// Returns a bench whose module ext4 is compressed.
 fn packed(check: Check) -> Bench {
     let mut bench = Bench::good();
     let module = xz(&ko(K, "jbd2,mbcache", 0), check);
@@ -55,7 +55,7 @@ fn modules_that_the_kernel_decodes() {
         module_path(EXT4)
     );
     assert!(found[0].starts_with(&start), "{found:?}");
-    // kmod decodes it, since the kernel decodes nothing or another compression.
+    // kmod decodes it, since the kernel decodes no modules, or only those with another compression.
     for change in [(|_| ()) as fn(&mut Tree), |tree| {
         decoding(tree);
         let config = tree.config.clone().unwrap().unwrap();
@@ -85,7 +85,7 @@ fn modules_that_are_not_the_kernels_own_do_not_stop_the_boot() {
     let found = bench.findings(CHECK);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("warning "), "{found:?}");
-    // Nor do those that are on disk only.
+    // The same holds for modules on disk only.
     let mut bench = packed(Check::Crc32);
     bench.change = |tree| {
         decoding(tree);

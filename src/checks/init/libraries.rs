@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that the dynamic linker cannot start: a library, a version of symbols or a symbol is missing.
+//! Finds programs that the dynamic linker cannot start: a library, a version of symbols or a symbol is missing.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,15 +8,15 @@ use super::{REMEDY, is_data};
 use crate::boot::{CannotRun, Graph, Loader, Unbound, run};
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Node};
 
-/// An ELF file inside.
+/// An ELF file of the initramfs.
 struct File<'a> {
     path: &'a [u8],
     entry: u64,
     elf: &'a Elf,
 }
 
-/// Libraries that programs ask for and that are not there: warnings where a boot comes to no program that asks for them, notes where
-/// no program does.
+/// Libraries that programs ask for and that are not there: warnings where a boot comes to no program that asks for
+/// them, notes where no program does.
 pub(super) fn unmet(
     inventory: &Inventory,
     facts: &Facts,
@@ -25,11 +25,13 @@ pub(super) fn unmet(
 ) -> Vec<Finding> {
     let loader = Loader::new(inventory, facts, machine);
     let (programs, others) = files(inventory, facts, machine);
-    let of_used =
-        |finding: Finding, programs: &[&[u8]]| match programs.iter().any(|it| graph.has(it)) {
-            true => finding,
-            false => finding.only(Severity::Warning),
-        };
+    let of_used = |finding: Finding, programs: &[&[u8]]| {
+        if programs.iter().any(|it| graph.has(it)) {
+            finding
+        } else {
+            finding.only(Severity::Warning)
+        }
+    };
     let mut reached = HashSet::new();
     let mut missing = BTreeMap::<_, (_, Vec<&[u8]>)>::new();
     let mut unbound = BTreeMap::<Vec<u8>, (Unbound, Vec<u8>, Vec<&[u8]>)>::new();
@@ -48,12 +50,12 @@ pub(super) fn unmet(
         }
         let loaded = loader.load(program.path, program.entry, program.elf);
         reached.extend(loaded.objects.iter().map(|it| it.object.entry));
-        if let Some((fault, asked_by)) = loader.unbound(&loaded) {
+        if let Some((fault, asked_by)) = loaded.unbound() {
             let place = match &fault {
                 Unbound::Version { library, .. } => library.clone(),
                 Unbound::Symbol { object, .. } => object.clone(),
             };
-            // One library of another build is one finding.
+            // A library of another build is reported once.
             let known = unbound.entry(place);
             let (_, _, programs) = known.or_insert_with(|| (fault, asked_by.to_vec(), Vec::new()));
             programs.push(program.path);
@@ -121,7 +123,7 @@ pub(super) fn unmet(
     findings
 }
 
-/// `usr/bin/x`, or `usr/bin/x and 3 other programs`.
+/// Formats programs: `usr/bin/x`, or `usr/bin/x and 3 other programs`.
 fn some(programs: &[&[u8]]) -> String {
     let first = programs.first().map(|path| show(path)).unwrap_or_default();
     match programs.len() {
@@ -131,7 +133,7 @@ fn some(programs: &[&[u8]]) -> String {
     }
 }
 
-/// The programs and the other ELF files of this machine: not modules, not firmware.
+/// Returns the programs and the other ELF files of this machine, without modules and firmware.
 fn files<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,

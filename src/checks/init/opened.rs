@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Libraries that programs open by `dlopen`: nothing asks for them when the program starts, and the
-//! feature that they bring is silently absent without them.
+//! Finds missing libraries that programs open by `dlopen`. A program starts without them, but silently lacks a feature.
 //!
-//! Programs list them in notes (systemd since 256, kmod since 34). Most are optional; they matter if
-//! a note says `required`, or if dracut lists the module that is there for the feature.
+//! Programs list them in notes (systemd since 256, kmod since 34). Most are optional. A library is required if a note
+//! says `required`, or if dracut lists the module that installs it.
 
 use std::collections::BTreeSet;
 
 use super::super::{Finding, Remedy, Severity};
 use crate::initramfs::{Facts, Inventory, Opened};
 
-/// A module of dracut that installs libraries to be opened.
+/// A module of dracut that installs libraries for `dlopen`.
 struct Promise {
     module: &'static str,
     /// The feature in the notes of programs.
     feature: &'static str,
-    /// How the library's name begins, for programs without notes.
+    /// The prefix of the library's name, for programs without notes.
     library: &'static str,
 }
 
@@ -35,7 +34,7 @@ const PROMISES: [Promise; 4] = [
         feature: "p11-kit",
         library: "libp11-kit.so.",
     },
-    // plymouth loads a plug-in for graphics and for text.
+    // plymouth loads plug-ins for graphics and for text.
     Promise {
         module: "plymouth",
         feature: "",
@@ -47,7 +46,7 @@ const REMEDY: Remedy = Remedy::ThenRebuild(
     "install the package that has it, or leave the module out with omit_dracutmodules in /etc/dracut.conf.d",
 );
 
-/// Libraries that are opened at run time and are not inside.
+/// Returns findings about missing libraries that are opened at run time.
 pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     let opened: Vec<&Opened> = facts.elves().flat_map(|elf| &elf.opened).collect();
     let names: BTreeSet<&[u8]> = inventory
@@ -87,24 +86,24 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     };
     let missing = missing.into_iter().map(finding);
     let mut findings: Vec<_> = missing.map(|it| it.only(Severity::Warning)).collect();
-    // udev loads no driver without it.
+    // udev loads no driver without libkmod.
     let kmod = opened
         .iter()
         .find(|it| it.feature == "kmod" && !is_there(it));
     if let Some(kmod) = kmod.filter(|_| !inventory.kernel_modules().is_empty()) {
-        let expected = "inside, since udev loads modules by it".to_owned();
+        let expected = "inside, since udev loads modules with it".to_owned();
         findings.push(finding((kmod.soname.join(" or "), expected)));
     }
     findings
 }
 
-/// The name of a file that may be a library.
+/// Returns the name of a file that can be a library.
 fn name(path: &[u8]) -> Option<&[u8]> {
     let name = path.rsplit(|&byte| byte == b'/').next()?;
     name.windows(3).any(|it| it == b".so").then_some(name)
 }
 
-/// Whether a library lies in a directory of libraries and its name begins so.
+/// Returns whether there is a library in a directory of libraries whose name starts with `start`.
 fn has(inventory: &Inventory, start: &str) -> bool {
     let start = [b"/", start.as_bytes()].concat();
     inventory.nodes().any(|(path, _)| {

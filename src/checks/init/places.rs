@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Directories and links that the kernel, systemd, kmod and dracut take for granted.
+//! Checks directories and links that the kernel, systemd, kmod and dracut require.
 
 use super::super::{Finding, Remedy, Severity, show};
 use crate::boot::{CannotRun, run};
 use crate::initramfs::{Facts, Inventory, Kind};
 use crate::kernel::kver::Kver;
 
-const REMEDY: Remedy =
-    Remedy::RebuildOr("remove the entry that is named: it is not of dracut's making");
+const REMEDY: Remedy = Remedy::RebuildOr("remove the named entry; dracut did not create it");
 
-/// Directories on which file systems are mounted. systemd makes those that are not there.
+/// Mount points. systemd creates missing ones.
 const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "sysroot"];
 
-/// The program by which the kernel asks for a file system's driver (`CONFIG_MODPROBE_PATH`).
+/// The program with which the kernel loads a file system's driver (`CONFIG_MODPROBE_PATH`).
 const MODPROBE: &[u8] = b"/sbin/modprobe";
 
-/// Returns findings about directories that a boot takes for granted.
+/// Returns findings about directories that a boot requires.
 pub(super) fn wrong(inventory: &Inventory, facts: &Facts, kver: &Kver) -> Vec<Finding> {
     let mut findings: Vec<_> = MOUNT_POINTS
         .into_iter()
@@ -31,8 +30,8 @@ fn mount_point(inventory: &Inventory, path: &str) -> Option<Finding> {
     let found = match (node.kind, inventory.resolve(path.as_bytes())) {
         (Kind::Directory, _) => return None,
         (Kind::Symlink, Ok((_, node))) if node.kind == Kind::Directory => return None,
-        (Kind::Symlink, _) => format!("a link to {}, which is no directory", show(&node.target)),
-        _ => "something else than a directory".to_owned(),
+        (Kind::Symlink, _) => format!("a link to {}, which is not a directory", show(&node.target)),
+        _ => "not a directory".to_owned(),
     };
     let expected = "a directory, since a file system is mounted there";
     Some(Finding::new(
@@ -43,7 +42,7 @@ fn mount_point(inventory: &Inventory, path: &str) -> Option<Finding> {
     ))
 }
 
-/// kmod looks for modules in `/lib/modules`, whatever its distribution calls that directory.
+/// kmod looks for modules in `/lib/modules`, whatever the distribution's directory is.
 fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     let path = kver.dir();
     let (real, _) = inventory.resolve(path.as_bytes()).ok()?;
@@ -53,12 +52,12 @@ fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
         Ok(_) => "a directory of its own",
         Err(_) => "no such directory, or a link that does not lead to it",
     };
-    let expected = format!("what /{path} is, since kmod and dracut look there");
+    let expected = format!("the same directory as /{path}, since kmod and dracut look there");
     let place = format!("{below} in the initramfs");
     Some(Finding::new(place, found, expected, REMEDY))
 }
 
-/// The kernel starts modprobe itself for the file system of a mount.
+/// The kernel starts modprobe for the file system of a mount.
 fn modprobe(inventory: &Inventory, facts: &Facts) -> Option<Finding> {
     let is_fs = |path: &&[u8]| path.windows(11).any(|it| it == b"/kernel/fs/");
     let modules = inventory.kernel_modules();
@@ -68,12 +67,12 @@ fn modprobe(inventory: &Inventory, facts: &Facts) -> Option<Finding> {
         return None;
     }
     let expected = format!(
-        "a program, since the kernel loads {} by it",
+        "a program, since the kernel loads {} with it",
         show(filesystem)
     );
     let remedy = Remedy::ThenRebuild("install the package that has it (kmod)");
     let place = "sbin/modprobe in the initramfs";
-    // The first file systems may be built in, and udev loads modules by libkmod.
+    // The first file systems can be built in, and udev loads modules through libkmod.
     let finding = Finding::new(place, why.to_string(), expected, remedy);
     Some(finding.only(Severity::Warning))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that modules of dracut are there for. dracut lists a module although it could not install
-//! what the module asks for, and ends with 0.
+//! Checks that dracut's modules have their programs. dracut lists a module although it could not install a program of
+//! it, and exits with 0.
 
 use super::super::{Finding, Remedy, Severity};
 use crate::boot::program;
 use crate::initramfs::Inventory;
 
-/// A module of dracut, and its programs: one of them has to be there.
+/// Modules of dracut with their programs, of which one is required.
 const PROMISED: [(&str, &[&str]); 10] = [
     ("clevis", &["clevis"]),
     (
@@ -31,7 +31,7 @@ const REMEDY: Remedy = Remedy::ThenRebuild(
     "install the package that has it, or leave the module out with omit_dracutmodules in /etc/dracut.conf.d",
 );
 
-/// Modules of dracut of which no program is there.
+/// Returns findings about dracut's modules without any of their programs.
 pub(super) fn not_kept(inventory: &Inventory) -> Vec<Finding> {
     let modules = inventory.dracut_modules().unwrap_or_default();
     let empty = PROMISED.into_iter().filter(|(module, programs)| {
@@ -43,7 +43,7 @@ pub(super) fn not_kept(inventory: &Inventory) -> Vec<Finding> {
         let path = format!("{} in the initramfs", programs.join(" or "));
         let expected = format!("inside, since dracut's module {module} is");
         let finding = Finding::new(path, "no such program", expected, REMEDY);
-        // Debian has systemd-cryptsetup in a package of its own, and dracut's module does without.
+        // Debian has systemd-cryptsetup in a separate package, and dracut's module works without it.
         match module {
             "crypt" => finding.only(Severity::Warning),
             _ => finding,

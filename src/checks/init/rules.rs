@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! udev's rules: whether the events of a boot come to those that load drivers, name disks and tell systemd
-//! of them.
+//! Checks udev's rules: the events of a boot must reach the rules that load drivers, name disks and notify systemd of
+//! disks.
 
 use super::super::{Finding, Remedy, Severity, listed, show};
 use crate::boot::{Event, Rule, Rules};
 
 const REMEDY: Remedy = Remedy::RebuildOr(
-    "remove the file or link in /etc/udev/rules.d that replaces udev's own, and see that dracut installs the whole one",
+    "remove the file or link in /etc/udev/rules.d that replaces udev's own, and check that dracut installs the complete one",
 );
 
 /// A partition of a disk.
@@ -16,18 +16,18 @@ const DISK: Event = Event {
     kind: Some("partition"),
 };
 
-/// A device of a bus, for which a driver is to be loaded.
+/// A device on a bus, whose driver must be loaded.
 const BUS: Event = Event {
     subsystem: Some("pci"),
     kernel: None,
     kind: None,
 };
 
-/// A rule that no boot does without.
+/// A rule that every boot requires.
 struct Goal {
     event: Event,
     is_rule: fn(&Rule) -> bool,
-    /// The file of systemd that has it.
+    /// systemd's file with the rule.
     file: &'static str,
     what: &'static str,
 }
@@ -37,31 +37,31 @@ const GOALS: [Goal; 5] = [
         event: BUS,
         is_rule: loads_drivers,
         file: "80-drivers.rules",
-        what: "RUN{builtin}+=\"kmod load\", by which drivers are loaded",
+        what: "RUN{builtin}+=\"kmod load\", which loads drivers",
     },
     Goal {
         event: DISK,
         is_rule: probes,
         file: "60-persistent-storage.rules",
-        what: "IMPORT{builtin}=\"blkid\", by which UUIDs and labels are read",
+        what: "IMPORT{builtin}=\"blkid\", which reads UUIDs and labels",
     },
     Goal {
         event: DISK,
         is_rule: |rule| links(rule, b"disk/by-uuid/"),
         file: "60-persistent-storage.rules",
-        what: "SYMLINK+=\"disk/by-uuid/…\", by which root=UUID=… is found",
+        what: "SYMLINK+=\"disk/by-uuid/…\", which root=UUID=… requires",
     },
     Goal {
         event: DISK,
         is_rule: |rule| links(rule, b"disk/by-label/"),
         file: "60-persistent-storage.rules",
-        what: "SYMLINK+=\"disk/by-label/…\", by which root=LABEL=… is found",
+        what: "SYMLINK+=\"disk/by-label/…\", which root=LABEL=… requires",
     },
     Goal {
         event: DISK,
         is_rule: |rule| has(rule, b"TAG", |value| value == b"systemd"),
         file: "99-systemd.rules",
-        what: "TAG+=\"systemd\" for block devices, by which systemd sees disks",
+        what: "TAG+=\"systemd\" for block devices, which makes disks visible to systemd",
     },
 ];
 
@@ -95,7 +95,7 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|it| it == word)
 }
 
-/// Rules that no boot does without and that no event comes to, and lines that udev ignores.
+/// Returns findings about required rules that no event reaches, and about lines that udev ignores.
 pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for goal in GOALS.iter().filter(|_| !rules.is_partial) {
@@ -103,12 +103,12 @@ pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
             continue;
         }
         let place = format!("usr/lib/udev/rules.d/{} in the initramfs", goal.file);
-        // One file that is gone or masked is one finding.
+        // One missing or masked file is one finding.
         if findings.iter().any(|it| it.path == place) {
             continue;
         }
-        let expected = format!("{}, there or in another file of rules", goal.what);
-        let found = "no rule that the events of a boot come to";
+        let expected = format!("{}, in this or another rules file", goal.what);
+        let found = "no such rule that the events of a boot reach";
         findings.push(Finding::new(place, found, expected, REMEDY));
     }
     let rejected = rules.rejected.iter().map(|it| {

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Scripts whose interpreter is not there, empty programs, and links that start units that are not
-//! there.
+//! Finds scripts without an interpreter, empty programs, and links that enable missing units.
 //!
-//! A file matters if something names it: a unit that a boot can start, a udev rule, a dracut hook,
-//! `/init`. systemd runs generators unnamed; a boot may do without.
+//! A file matters if something names it: a unit that a boot can start, a udev rule, a dracut hook, `/init`. systemd
+//! runs all generators, but a boot may succeed without them.
 
 use super::super::{Finding, Remedy, Severity, show};
 use crate::boot::{CannotRun, Graph, has_unit, run};
 use crate::initramfs::{Facts, Inventory, Kind, Node};
 
-/// Units that `initramfs-ostree` looks at.
+/// Units that the check `initramfs-ostree` covers.
 const OTHERS: [&[u8]; 2] = [b"ostree-prepare-root.service", b"bootc-root-setup.service"];
 
-/// Scripts that cannot run, and empty files in the place of programs.
+/// Returns findings about scripts that cannot run, and about empty programs.
 pub(super) fn that_cannot_run(
     inventory: &Inventory,
     facts: &Facts,
@@ -24,10 +23,10 @@ pub(super) fn that_cannot_run(
         .filter_map(|(path, node)| Some((path, broken(inventory, facts, path, node)?)));
     let finding = |(path, broken): (&[u8], Broken)| {
         let is_named = graph.names(path);
-        // Nothing names those.
+        // systemd runs generators without a name in any file.
         let is_generator = within(path, b"systemd/system-generators/");
         let (found, expected) = match broken {
-            // What nothing runs may be empty.
+            // An empty file that nothing runs is harmless.
             Broken::Empty if !is_named && !is_generator => return None,
             Broken::Empty => ("an empty file".to_owned(), "a program or a script"),
             Broken::Without(why) => (why, "an interpreter that is inside"),
@@ -43,15 +42,15 @@ pub(super) fn that_cannot_run(
     broken.filter_map(finding).collect()
 }
 
-/// Why an executable file cannot run.
+/// The defect of an executable file.
 enum Broken {
-    /// It has no bytes.
+    /// It is empty.
     Empty,
-    /// It is a script whose interpreter cannot run; why.
+    /// It is a script whose interpreter cannot run, with the reason.
     Without(String),
 }
 
-/// What is wrong with an executable file. What is not executable is sourced, or is no program.
+/// Returns the defect of an executable file. Other files are sourced, or are not programs.
 fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Option<Broken> {
     let content = inventory.content(node)?;
     if node.mode & 0o111 == 0 {
@@ -73,7 +72,7 @@ fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Opt
     }))
 }
 
-/// Returns the program that `env` in a `#!` line starts.
+/// Returns the program that `env` starts in a `#!` line.
 fn of_env(line: &[u8]) -> Option<&[u8]> {
     let mut words = line
         .split(u8::is_ascii_whitespace)
@@ -81,11 +80,11 @@ fn of_env(line: &[u8]) -> Option<&[u8]> {
     if !words.next()?.ends_with(b"/env") {
         return None;
     }
-    // Options of env, and variables that it sets, come first.
+    // Options of env and variable assignments come first.
     words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))
 }
 
-/// Returns the fault of the program that a script `/init` executes last, in place of itself.
+/// Returns a finding about the program that a script `/init` finally executes with `exec`.
 pub(super) fn last_act_of_init(
     inventory: &Inventory,
     facts: &Facts,
@@ -106,7 +105,7 @@ pub(super) fn last_act_of_init(
     }
     let why = run(inventory, facts, program).err()?;
     let place = format!("{} in the initramfs", show(program).trim_start_matches('/'));
-    let expected = format!("a program, since {} ends in it", show(path));
+    let expected = format!("a program, since {} executes it at its end", show(path));
     Some(Finding::new(
         place,
         why.to_string(),
@@ -119,7 +118,7 @@ fn within(path: &[u8], part: &[u8]) -> bool {
     path.windows(part.len()).any(|it| it == part)
 }
 
-/// Links in `*.wants` whose unit is nowhere; those in `*.requires` are with the units.
+/// Returns findings about links in `*.wants` to missing units. Links in `*.requires` are checked with the units.
 pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, node) in inventory.nodes() {

@@ -6,7 +6,7 @@ use crate::initramfs::testing::item;
 
 const CHECK: &str = "initramfs-init";
 
-/// A drop-in by which a boot starts more units.
+/// A drop-in with which a boot starts more units.
 const REACHING: &str = "usr/lib/systemd/system/initrd.target.d/site.conf";
 
 fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
@@ -17,7 +17,7 @@ fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
     bench.findings(CHECK)
 }
 
-/// Only what is fatal.
+/// Returns only the fatal findings.
 fn fatal(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
     let mut found = findings(break_it);
     found.retain(|it| it.starts_with("fatal "));
@@ -107,7 +107,7 @@ fn a_missing_library() {
         found[0].contains("the dynamic linker that usr/bin/true and 1 other program"),
         "{found:?}"
     );
-    // One that needs one that is not there.
+    // A library that requires a missing one.
     let found = fatal(|bench| {
         library(
             bench,
@@ -118,7 +118,7 @@ fn a_missing_library() {
     });
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("usr/bin/a cannot start without it (usr/lib64/libx.so.1"));
-    // For another machine it is not there either.
+    // A library for another machine counts as missing.
     let found = fatal(|bench| {
         let other = Dynamic::library("libx.so.1", &[]).machine(3);
         library(bench, "usr/lib64/libx.so.1", &other);
@@ -154,7 +154,7 @@ fn where_libraries_are_found() {
     }
     let bad = with("usr/lib/priv/libp.so.1", |it| it);
     assert_eq!(fatal(bad).len(), 1);
-    // Without a cache the linker does not look where ldconfig would have.
+    // Without a cache the linker does not look in ldconfig's directories.
     let bad = fatal(|bench| {
         bench.put("etc/ld.so.conf", b"/opt/lib\n");
         let path = "opt/lib/libp.so.1";
@@ -167,7 +167,7 @@ fn where_libraries_are_found() {
 #[test]
 fn what_loading_order_decides() {
     let parts = |bench: &mut Bench, shared_first: bool| {
-        // `libcore` needs `libshared`, which only the program's RUNPATH finds.
+        // `libcore` requires `libshared`, which only the program's RUNPATH finds.
         let priv_dir = "usr/lib/systemd";
         library(
             bench,
@@ -277,7 +277,7 @@ fn notes_and_warnings() {
 fn torn_programs() {
     let whole = Dynamic::program(&["libc.so.6"]).runpath("/x").elf();
     for end in 0..whole.len() {
-        // Any answer will do.
+        // The result does not matter.
         let _ = crate::initramfs::Elf::parse(&whole[..end]);
     }
     for at in 0..whole.len().min(400) {
@@ -295,12 +295,12 @@ fn seeds_are_current() {
     crate::kernel::testing::seeds("elf", &seeds);
 }
 
-/// A unit that runs what is there.
+/// A unit whose program exists.
 const RUNS: &[u8] = b"[Service]\nExecStart=/usr/bin/true\n";
 
 #[test]
 fn programs_that_are_not_whole() {
-    // The end of what is loaded is missing, and nothing that is looked at otherwise.
+    // Only the end of the last loaded segment is missing, which nothing else reads.
     let cut = |length: u64| {
         let mut elf = Dynamic::program(&["libc.so.6"]).elf();
         let size = elf.len() as u64 + length;
@@ -318,7 +318,7 @@ fn programs_that_are_not_whole() {
     );
     let firmware = |bench: &mut Bench| bench.put("usr/lib/firmware/x/modem.mdt", &cut(1));
     assert_eq!(findings(firmware), [""; 0]);
-    // Of a library, the program that needs it tells.
+    // A truncated library is reported by the programs that need it.
     let found = findings(|bench| {
         bench.put("usr/lib64/libx.so.1", &cut(1));
         program(bench, "usr/bin/a", &["libx.so.1"]);
@@ -363,8 +363,14 @@ fn scripts_that_env_starts_and_generators() {
         assert_eq!(findings(with(line, there)), [""; 0], "{line}");
     }
     for (line, expected) in [
-        ("#!/usr/bin/env bash\n", "a script for bash, which is not"),
-        ("#!/bin/bash\n", "a script for /bin/bash, which is not"),
+        (
+            "#!/usr/bin/env bash\n",
+            "a script for bash, which the image does not have",
+        ),
+        (
+            "#!/bin/bash\n",
+            "a script for /bin/bash, which the image does not have",
+        ),
     ] {
         let found = findings(with(line, "usr/bin/python3"));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -430,7 +436,7 @@ fn programs_that_no_boot_does_without() {
         let found = fatal(|bench| bench.put(&format!("usr/lib64/systemd/{library}"), b"x"));
         assert_eq!(found.len(), wrong, "{library}: {found:?}");
     }
-    // Where something else is the first program, it knows what it needs.
+    // If another program is /init, its requirements are not known.
     let other = findings(|bench| {
         program(bench, "usr/bin/busybox", &["libc.so.6"]);
         bench.link("init", "usr/bin/busybox");
@@ -470,7 +476,7 @@ fn units_that_are_started_and_cannot() {
         found[0].starts_with("warning usr/bin/gone in the initramfs"),
         "{found:?}"
     );
-    // Nothing starts it.
+    // No unit starts it.
     let idle = findings(|bench| bench.put("usr/lib/systemd/system/a.service", bad));
     assert_eq!(idle, [""; 0]);
 }
@@ -493,14 +499,14 @@ fn rules_that_no_boot_does_without() {
             bench.put("dev/null", b"");
             bench.link("etc/udev/rules.d/80-drivers.rules", "/dev/null");
         }),
-        // The rest of the file is cut off.
+        // The rest of the file is truncated.
         (STORAGE, |bench| {
             bench.put(
                 STORAGE,
                 b"IMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/$env{ID_FS_UUI",
             );
         }),
-        // Only for another kind of device.
+        // Only for another type of device.
         (STORAGE, |bench| {
             bench.inside.remove(STORAGE);
             let rule = b"KERNEL!=\"dm-*\", GOTO=\"x\"\nIMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/a disk/by-label/b\"\nLABEL=\"x\"\n";
@@ -524,7 +530,7 @@ fn rules_that_no_boot_does_without() {
             "{found:?}"
         );
     }
-    // Other files may do it, and an administrator's copy.
+    // Another file can contain the rule, for example an administrator's copy.
     for good in [
         (|bench| {
             bench.inside.remove(DRIVERS);
@@ -560,7 +566,7 @@ fn rules_that_no_boot_does_without() {
 fn directories_that_are_taken_for_granted() {
     type Break = fn(&mut Bench);
     let cases: [(&str, Break); 5] = [
-        ("proc in the initramfs: something else", |it| {
+        ("proc in the initramfs: not a directory", |it| {
             it.put("proc", b"x")
         }),
         ("run in the initramfs: a link to gone", |it| {
@@ -583,7 +589,7 @@ fn directories_that_are_taken_for_granted() {
             "{expected}: {found:#?}"
         );
     }
-    // systemd makes what is not there, and a link to a directory is one.
+    // systemd creates missing mount points, and a link to a directory is accepted.
     let good = |it: &mut Bench| {
         it.put("var/run/x", b"");
         it.link("run", "var/run");
@@ -605,7 +611,7 @@ fn programs_that_nothing_starts() {
         found.iter().all(|it| it.starts_with("warning ")),
         "{found:#?}"
     );
-    // A dracut script names it, by a link.
+    // A dracut script names it through a link.
     let found = fatal(|bench| {
         program(bench, "usr/bin/idle", &["libgone.so.1"]);
         bench.link("usr/bin/tool", "idle");

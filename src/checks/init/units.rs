@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Units that systemd cannot start, for they are not there or what they run is not, and other files
-//! without which it brings no root up.
+//! Finds units that systemd cannot start because they or their programs are missing, and other files that systemd
+//! requires to mount the root.
 //!
-//! Some of them no boot does without. Others fail in real images that boot: the programs of those
-//! are warnings where a link starts the unit, and nothing where none does.
+//! Some units are required by every boot. Others fail in real images that boot: their programs are warnings if a link
+//! enables the unit, otherwise there is no finding.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use super::super::{Finding, Remedy, Severity, show};
 use crate::boot::{BY_SYSTEMD, Booted, CannotRun, EXECUTOR, Fault, run};
 use crate::initramfs::{Facts, Inventory};
 
-/// The first version of systemd that has [`EXECUTOR`]. dracut that is older does not know it.
+/// The first version of systemd that has [`EXECUTOR`]. Older dracut does not install it.
 const EXECUTOR_SINCE: u32 = 255;
 
 const REMEDY: Remedy = Remedy::Rebuild;
 
-/// Programs that a boot needs and that cannot run. Nothing is said where `/init` is not systemd.
+/// Returns findings about required programs that cannot run. Empty if `/init` is not systemd.
 pub(super) fn that_cannot_start(
     inventory: &Inventory,
     facts: &Facts,
@@ -25,18 +25,18 @@ pub(super) fn that_cannot_start(
     let mut findings = missing(inventory, facts);
     let mut said = BTreeSet::new();
     let jobs = booted.boot.jobs.iter().enumerate();
-    // Fatal findings come first: a later one of the same path is left out.
+    // Fatal findings come first, since later ones of the same path are skipped.
     let (needed, others): (Vec<_>, Vec<_>) = jobs.partition(|(at, _)| booted.needed.contains(at));
     for (at, job) in needed.into_iter().chain(others) {
         let is_needed = booted.needed.contains(&at);
-        let counts = is_needed || (booted.boot.comes_to(at) && !job.unit.is_conditional());
+        let counts = is_needed || (booted.boot.is_reached(at) && !job.unit.is_conditional());
         let Some(Fault::Program(number, why)) = job.fault.as_ref().filter(|_| counts) else {
             continue;
         };
         let Some(command) = job.unit.commands.get(*number) else {
             continue;
         };
-        // A script without its interpreter is found with the scripts, a linker with the libraries.
+        // Scripts without interpreters are reported with the scripts, dynamic linkers with the libraries.
         let is_other = matches!(why, CannotRun::Interpreter { .. } | CannotRun::Empty);
         let program = command.program.as_deref().unwrap_or_default();
         if is_other || (command.may_fail && !is_needed) || !said.insert(program) {
@@ -45,15 +45,16 @@ pub(super) fn that_cannot_start(
         let place = format!("{} in the initramfs", show(program).trim_start_matches('/'));
         let expected = format!("inside, since {} runs it", show(&job.unit.path));
         let finding = Finding::new(place, why.to_string(), expected, REMEDY);
-        findings.push(match is_needed {
-            true => finding,
-            false => finding.only(Severity::Warning),
+        findings.push(if is_needed {
+            finding
+        } else {
+            finding.only(Severity::Warning)
         });
     }
     findings
 }
 
-/// Programs that systemd runs by itself and that cannot run.
+/// Returns findings about programs that systemd itself runs and that cannot run.
 fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     let finding = |path: &str, found: &str, expected: &str| {
         let place = format!("{path} in the initramfs");
@@ -70,7 +71,7 @@ fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     programs.collect()
 }
 
-/// systemd's version, by the name of its own library.
+/// Returns systemd's version, from the name of its own library.
 fn version(inventory: &Inventory) -> Option<u32> {
     const LIBRARY: &[u8] = b"/libsystemd-shared-";
     inventory.nodes().find_map(|(path, _)| {

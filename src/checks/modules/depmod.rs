@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What depmod wrote beside the modules inside: what udev and modprobe find them by.
+//! Checks depmod's lists of the included modules, which udev and modprobe read.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,7 +8,7 @@ use crate::checks::{Answer, Finding, Subject, show};
 use crate::initramfs::{Facts, Inventory, List, Node};
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Needs};
 
-/// Who loads modules through libkmod: kmod itself, and udevd beside systemd. busybox reads the texts.
+/// Programs that load modules through libkmod: kmod itself, and udevd with systemd. busybox reads the text files.
 const READERS: [&[u8]; 5] = [
     b"usr/bin/kmod",
     b"usr/sbin/kmod",
@@ -17,17 +17,17 @@ const READERS: [&[u8]; 5] = [
     b"usr/lib/systemd/systemd",
 ];
 
-/// Whether a program inside reads the indexes in place of the texts.
+/// Returns whether an included program reads the indexes instead of the text files.
 pub(super) fn reads_indexes(inventory: &Inventory) -> bool {
     let mut readers = READERS.iter();
     readers.any(|path| inventory.resolve(path).is_ok())
 }
 
-/// How [`Facts`] are asked for a list.
+/// A query of a list in [`Facts`].
 type Learnt<T> = for<'f> fn(&'f Facts, &Inventory, &Node) -> Option<&'f List<T>>;
 
-/// A list of depmod's inside, with its place. One that is missing or damaged is a finding: modprobe of busybox reads the
-/// text, libkmod the index beside it.
+/// Returns an included list of depmod, with its place. A missing or damaged list is a finding: busybox's modprobe reads
+/// the text file, libkmod the index.
 pub(super) fn own<'s, T>(
     subject: &'s Subject,
     name: &str,
@@ -43,14 +43,14 @@ pub(super) fn own<'s, T>(
     let why = match found() {
         Some(Some(Ok(own))) => return Ok((place, own)),
         Some(Some(Err(why))) => why.clone(),
-        Some(None) => format!("{name} is no file, or empty"),
+        Some(None) => format!("{name} is not a file, or is empty"),
         None => "no such file".to_owned(),
     };
-    let expected = "depmod's output, or modprobe and udev find nothing";
+    let expected = "depmod's output; otherwise modprobe and udev find no modules";
     Err(Finding::new(place, why, expected, REBUILD))
 }
 
-/// Whether the line of a module in a list inside says what the tree's says.
+/// Returns a finding if the line of a module in an included list differs from the tree's.
 pub(super) fn own_line(
     relative: &[u8],
     needs: &Needs,
@@ -78,7 +78,7 @@ pub(super) fn own_line(
         return Some(Finding::new(
             path,
             found,
-            "one, or modprobe does not find it",
+            "one; otherwise modprobe does not find it",
             REBUILD,
         ));
     };
@@ -95,7 +95,7 @@ pub(super) fn own_line(
     })
 }
 
-/// Whether udev finds the modules inside by the devices that they serve, as it does on disk.
+/// Returns findings about included modules that udev does not find by their devices, although it does on disk.
 pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>, Answer> {
     if !inside.by_index {
         return Ok(Vec::new());
@@ -108,7 +108,7 @@ pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>
         return Ok(Vec::new());
     };
     let of_tree = tree.lists.alias.as_ref();
-    let of_tree = of_tree.map_err(|why| Answer::CouldNotLook(why.clone()))?;
+    let of_tree = of_tree.map_err(|why| Answer::CouldNotRun(why.clone()))?;
     let without: HashSet<_> = inside.names.difference(own).collect();
     let served = of_tree.iter().flat_map(Aliases::iter);
     let lost: BTreeSet<_> = served
@@ -116,7 +116,7 @@ pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>
         .filter(|name| without.contains(name))
         .collect();
     let finding = |name: &ModuleName| {
-        let expected = "those of the tree's modules.alias, or udev does not load it";
+        let expected = "those of the tree's modules.alias; otherwise udev does not load it";
         Finding::new(&path, format!("no alias of {name}"), expected, REBUILD)
     };
     Ok(lost.into_iter().map(finding).collect())

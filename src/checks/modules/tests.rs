@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken modules, and what is no fault.
+//! Broken modules, and similar ones that are not broken.
 
 use crate::checks::testing::{Bench, K, ko, module_path};
 use crate::initramfs::Compression;
@@ -20,12 +20,12 @@ fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
 #[test]
 fn what_is_good() {
     assert_eq!(findings(|_| ()), [""; 0]);
-    // Stripped: other bytes, the same module.
+    // Stripped: other bytes, but the same module.
     let stripped = |bench: &mut Bench| {
         bench.disk.insert(BLK.into(), ko(K, "", 64));
     };
     assert_eq!(findings(stripped), [""; 0]);
-    // On disk in another compression.
+    // On disk with another compression.
     for (suffix, compression) in [
         (".xz", Compression::Xz),
         (".zst", Compression::Zstd),
@@ -38,7 +38,7 @@ fn what_is_good() {
         };
         assert_eq!(findings(packed), [""; 0], "{suffix}");
     }
-    // And inside not at all, with another module that it needs.
+    // Not inside, like another module that it needs.
     let unpacked = |bench: &mut Bench| {
         for path in [EXT4, "kernel/fs/jbd2/jbd2.ko"] {
             let module = bench.disk.remove(path).unwrap();
@@ -52,7 +52,7 @@ fn what_is_good() {
         bench.disk.insert("modules.dep".into(), text.into_bytes());
     };
     assert_eq!(findings(unpacked), [""; 0]);
-    // A second name of one file, and a link to it, as weak-modules makes them.
+    // A hard link and a link to a module, as weak-modules creates them.
     let linked = |bench: &mut Bench| {
         bench.put("usr/lib/modules/old/extra/virtio_blk.ko", &ko(K, "", 0));
         bench.inside.remove(&module_path(BLK));
@@ -153,7 +153,7 @@ fn what_is_broken() {
                 bench.put(&module_path("modules.dep"), b"no colon\n");
             },
         ),
-        ("leads nowhere", |bench| {
+        ("a dangling link", |bench| {
             bench.inside.remove(&module_path(BLK));
             bench.link(&module_path(BLK), "gone.ko");
         }),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Small ELF files, made by hand: dynamic ones and kernel modules.
+//! Small ELF files for tests: dynamic ones and kernel modules.
 
 /// The dynamic linker of the bench.
 pub(in crate::checks) const LINKER: &str = "usr/lib64/ld-linux-x86-64.so.2";
@@ -65,7 +65,7 @@ impl Dynamic {
         self
     }
 
-    /// One segment at address 0x10000, with interpreter, strings and dynamic section.
+    /// Returns a file with one segment at address 0x10000, with interpreter, strings and dynamic section.
     pub(in crate::checks) fn elf(&self) -> Vec<u8> {
         const BASE: u64 = 0x10000;
         let mut strings = vec![0];
@@ -171,7 +171,7 @@ impl Dynamic {
 
 type Table = (u64, Option<(u64, usize)>, Vec<u8>);
 
-/// An ELF file with a section `.modinfo`, `padding` bytes longer than it needs to be.
+/// Returns an ELF file with a section `.modinfo`, and `padding` additional bytes.
 pub(in crate::checks) fn ko(kver: &str, depends: &str, padding: usize) -> Vec<u8> {
     let modinfo = format!("license=GPL\0depends={depends}\0vermagic={kver} SMP mod_unload \0");
     let names = b"\0.modinfo\0.shstrtab\0";

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `etc/fstab` of the initramfs: systemd-fstab-generator makes a mount of each line, which `local-fs.target` requires
-//! (`fstab-generator.c`, v257), and a boot that misses such a device ends in the emergency shell.
+//! Checks `etc/fstab` of the initramfs: systemd-fstab-generator creates a mount for each line, which `local-fs.target`
+//! requires (`fstab-generator.c`, v257). A boot without such a device ends in the emergency shell.
 
 use super::super::{Finding, Severity, listed};
 use super::REMEDY;
 use crate::initramfs::Inventory;
 
-/// The options of a line whose device may be missing, or that is not mounted at all.
+/// Options of lines whose device may be missing, or that are not mounted.
 const OPTIONAL: [&str; 3] = ["nofail", "noauto", "x-systemd.automount"];
 
-/// Devices that a line of `etc/fstab` requires. Those that are named by their content may be there.
+/// Returns findings about devices that `etc/fstab` requires. Devices that are named by their content may exist.
 pub(super) fn devices(inventory: &Inventory) -> Vec<Finding> {
     let text = inventory.data(b"etc/fstab").unwrap_or_default();
     let text = String::from_utf8_lossy(text);
@@ -32,9 +32,10 @@ pub(super) fn devices(inventory: &Inventory) -> Vec<Finding> {
         );
         let expected = "no line, or one with the option nofail: the emergency shell follows where the device is missing";
         let finding = Finding::new("etc/fstab in the initramfs", found, expected, REMEDY);
-        Some(match is_named {
-            true => finding.only(Severity::Warning),
-            false => finding,
+        Some(if is_named {
+            finding.only(Severity::Warning)
+        } else {
+            finding
         })
     };
     listed(text.lines().filter_map(finding).collect())

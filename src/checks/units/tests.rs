@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Boots that come to the real root, and boots that do not.
+//! Boots that reach the real root, and boots that do not.
 
 use crate::checks::Answer;
 use crate::checks::testing::Bench;
@@ -114,14 +114,17 @@ fn what_keeps_the_root_away() {
         ("dev-gone.device in the initramfs: a device", |it| {
             want(it, "initrd.target.requires/dev-gone.device")
         }),
-        ("wait for each other: initrd.target, basic.target", |it| {
-            etc(
-                it,
-                "initrd.target.d/a.conf",
-                "[Unit]\nBefore=basic.target\nAfter=basic.target\n",
-            );
-        }),
-        ("a unit that nothing from initrd.target on starts", |it| {
+        (
+            "an ordering cycle of units: initrd.target, basic.target",
+            |it| {
+                etc(
+                    it,
+                    "initrd.target.d/a.conf",
+                    "[Unit]\nBefore=basic.target\nAfter=basic.target\n",
+                );
+            },
+        ),
+        ("a unit that no unit from initrd.target on starts", |it| {
             unit(it, "initrd.target", "[Unit]\nRequires=basic.target\n")
         }),
     ];
@@ -136,9 +139,9 @@ fn what_keeps_the_root_away() {
 #[test]
 fn what_does_not() {
     let cases: [(&str, Break); 9] = [
-        // A unit that is only wanted.
+        // A unit that is wanted, but not required.
         ("", |it| it.link(&format!("{ETC}/a.service"), "/dev/null")),
-        // A later directory is hidden, a drop-in may be masked.
+        // A file in a later directory is hidden; a drop-in can be masked.
         ("", |it| {
             unit(
                 it,
@@ -154,7 +157,7 @@ fn what_does_not() {
             let text = "[Service]\nExecStart=\nExecStart=/usr/lib/systemd/systemd-udevd \\\n  -d\n";
             etc(it, "systemd-udevd.service.d/a.conf", text);
         }),
-        // Another name of a unit.
+        // An alias of a unit.
         ("", |it| {
             it.link(
                 &format!("{ETC}/other.target"),
@@ -163,14 +166,14 @@ fn what_does_not() {
             let text = "[Unit]\nRequires=other.target\nAfter=other.target\n";
             etc(it, "initrd-parse-etc.service.d/a.conf", text);
         }),
-        // Conditions that hold, that are reset, or that are known at run time.
+        // Conditions that hold, are reset, or are only known at run time.
         ("", |it| {
             let text = "[Unit]\nConditionPathExists=/usr/gone\nConditionPathExists=\n\
                         ConditionPathExists=|/usr/gone\nConditionPathExists=|/usr/bin/true\n\
                         ConditionKernelCommandLine=x\nConditionPathExists=/run/x\n";
             etc(it, "initrd-switch-root.service.d/a.conf", text);
         }),
-        // Mounts, slices and devices are made by others.
+        // Other units create mounts, slices and devices.
         ("", |it| {
             let text = "[Unit]\nRequires=sysroot.mount x.slice\n[Service]\nSlice=x.slice\n";
             etc(it, "initrd-cleanup.service.d/a.conf", text);
@@ -185,7 +188,7 @@ fn what_does_not() {
             },
         ),
         (
-            "warning usr/lib/systemd/system/initrd.target in the initramfs: units that wait for each other: initrd.target, a.service",
+            "warning usr/lib/systemd/system/initrd.target in the initramfs: an ordering cycle of units: initrd.target, a.service",
             |it| {
                 let text = "[Unit]\nAfter=initrd.target\n[Service]\nExecStart=/usr/bin/true\n";
                 unit(it, "a.service", text);
@@ -224,7 +227,7 @@ fn what_does_not() {
 
 #[test]
 fn hostile_units() {
-    // More edges than are followed, links that lead to each other, names that are too long.
+    // More edges than the limit, links in a loop, names that are too long.
     let mut bench = Bench::good();
     let names: String = (0..20_000).map(|n| format!(" u{n}.service")).collect();
     for n in 0..5 {
@@ -237,7 +240,7 @@ fn hostile_units() {
     let all = "[Unit]\nWants=m0.target m1.target m2.target m3.target m4.target\n";
     etc(&mut bench, "initrd.target.d/a.conf", all);
     let answer = bench.answer("initramfs-units");
-    assert!(matches!(answer, Answer::CouldNotLook(_)), "{answer:?}");
+    assert!(matches!(answer, Answer::CouldNotRun(_)), "{answer:?}");
     let found = findings(|it| {
         it.link(&format!("{ETC}/a.service"), "b.service");
         it.link(&format!("{ETC}/b.service"), "a.service");

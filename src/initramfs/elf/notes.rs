@@ -1,50 +1,50 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The notes of an ELF file: its build-id, and the libraries that it opens by `dlopen`, as far as it lists
-//! them in notes of the type `FDO_DLOPEN_METADATA` (systemd since 256, kmod since 34), each a JSON array.
+//! Parses the notes of an ELF file: its build-id, and the libraries that it opens by `dlopen` according to notes of the
+//! type `FDO_DLOPEN_METADATA` (systemd since 256, kmod since 34), each a JSON array.
 //!
-//! Nothing in them is believed: what is not as described is passed over.
+//! Malformed notes are skipped.
 
 use serde::Deserialize;
 
-/// The number of the type, and the owner of the notes.
+/// The type and the owner of these notes.
 const DLOPEN: u64 = 0x407c_0c0a;
 const OWNER: &[u8] = b"FDO\0";
 
-/// The type and the owner of the note with the build-id (`NT_GNU_BUILD_ID` of elf.h).
+/// The type and the owner of the build-id (`NT_GNU_BUILD_ID` of elf.h).
 const BUILD_ID: (u64, &[u8]) = (3, b"GNU\0");
 
-/// The longest build-id (bytes); real ones have 20.
+/// Upper bound of a build-id (bytes); real ones have 20.
 const BUILD_ID_MAX: usize = 64;
 
-/// The most notes that are read of one file; libsystemd-shared has about 40.
+/// Upper bound of notes per file; libsystemd-shared has about 40.
 const NOTES_MAX: usize = 256;
 
-/// The longest note (bytes); real ones have about 150.
+/// Upper bound of a note (bytes); real ones have about 150.
 const NOTE_MAX: usize = 4096;
 
 /// A library that a file opens at run time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Opened {
-    /// What it is for, such as `fido2`.
+    /// The feature that uses it, for example `fido2`.
     #[serde(default)]
     pub feature: String,
     /// `required`, `recommended` or `suggested`.
     #[serde(default)]
     pub priority: String,
-    /// The names by which it is opened; one of them is enough.
+    /// Its alternative names; one is sufficient.
     #[serde(default)]
     pub soname: Vec<String>,
 }
 
 impl Opened {
-    /// Bytes of all that it says.
+    /// Returns the size of the facts (bytes).
     pub(super) fn said(&self) -> usize {
         let names = self.soname.iter().map(String::len);
         self.feature.len() + self.priority.len() + names.sum::<usize>()
     }
 }
 
-/// Reads the libraries in a segment of notes; `number` reads a number of the file.
+/// Parses the libraries in a segment of notes; `number` decodes a number of the file.
 pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened> {
     let mut found = Vec::new();
     for note in all(notes, number) {
@@ -58,14 +58,14 @@ pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened>
     found
 }
 
-/// Reads the build-id in a segment of notes.
+/// Parses the build-id in a segment of notes.
 pub(super) fn build_id(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Option<Vec<u8>> {
     let mut notes = all(notes, number);
     let note = notes.find(|note| (note.kind, note.owner) == BUILD_ID)?;
     (note.text.len() <= BUILD_ID_MAX).then(|| note.text.to_vec())
 }
 
-/// The notes of a segment.
+/// Returns the notes of a segment.
 fn all<'a>(mut notes: &'a [u8], number: impl Fn(&[u8]) -> u64) -> impl Iterator<Item = Note<'a>> {
     let next = move || {
         let found = note(notes, &number)?;
@@ -75,7 +75,7 @@ fn all<'a>(mut notes: &'a [u8], number: impl Fn(&[u8]) -> u64) -> impl Iterator<
     std::iter::from_fn(next).take(NOTES_MAX)
 }
 
-/// A note, and what follows it.
+/// A note, and the bytes after it.
 struct Note<'a> {
     kind: u64,
     owner: &'a [u8],
@@ -83,7 +83,7 @@ struct Note<'a> {
     rest: &'a [u8],
 }
 
-/// Reads the first note.
+/// Parses the first note.
 fn note<'a>(notes: &'a [u8], number: &impl Fn(&[u8]) -> u64) -> Option<Note<'a>> {
     let word = |at: usize| usize::try_from(number(notes.get(at..at + 4)?)).ok();
     let (owner, text) = (word(0)?, word(4)?);

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The symbols of an ELF file and their versions, as the dynamic linker binds them (glibc 2.41: `elf/dl-version.c`,
-//! `elf/dl-lookup.c`; the layout is that of elf.h).
+//! Parses the symbols of an ELF file and their versions, as the dynamic linker binds them (glibc 2.41:
+//! `elf/dl-version.c`, `elf/dl-lookup.c`; the layout is that of elf.h).
 
 use super::{ElfError, File, Header};
 
-/// Bytes of the versions of one file: their names, and [`RECORD`] for each; libc has about 2,000.
-const VERSIONS_MAX: u64 = 64 << 10;
-/// Bytes that a record of a version counts for.
-const RECORD: u64 = 16;
-/// The most symbols that are read of one file; libcrypto has about 6,000.
+/// Upper bound of records of versions in one file; libc has about 50.
+const VERSIONS_MAX: u64 = 4096;
+/// Upper bound of symbols in one file; libcrypto has about 6,000.
 const SYMBOLS_MAX: u64 = 1 << 15;
-/// Bytes of the names of all symbols of one file, since they may share theirs in it; libcrypto has about 150,000.
+/// Upper bound of the names of undefined symbols in one file (bytes); libsystemd-core has about 60,000.
 const NAMES_MAX: usize = 1 << 20;
 
 /// Tags of the dynamic section.
@@ -30,7 +28,7 @@ const WHAT: &str = "the symbol versions";
 /// A version of symbols that a library must define.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Required {
-    /// The library, as it is named among those that are needed.
+    /// The library's name, as in the list of needed libraries.
     pub library: Vec<u8>,
     /// The version.
     pub version: Vec<u8>,
@@ -43,33 +41,33 @@ pub struct Required {
 pub struct Symbols {
     /// Names that another object must define, each with a NUL after it; read by `undefined()`.
     undefined: Vec<u8>,
-    /// Hashes of the names that it defines; see [`hash`].
+    /// Hashes of the names of defined symbols; see [`hash`].
     pub defined: Vec<u64>,
-    /// Whether all of them are bound before the program starts, and not when they are first used.
+    /// Whether all are bound before the program starts, instead of at their first use.
     pub binds_now: bool,
 }
 
 impl Symbols {
-    /// Bytes that they take.
+    /// Returns the size of the names and hashes in bytes.
     pub(in super::super) fn size(&self) -> usize {
         self.undefined.len() + 8 * self.defined.len()
     }
 
-    /// The names that another object must define.
+    /// Returns the names that another object must define.
     pub fn undefined(&self) -> impl Iterator<Item = &[u8]> {
         let names = self.undefined.split(|&byte| byte == 0);
         names.filter(|name| !name.is_empty())
     }
 }
 
-/// FNV-1a, by which names of symbols are compared.
+/// Computes the FNV-1a hash of a name. Names of symbols are compared by it.
 pub fn hash(name: &[u8]) -> u64 {
     name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
 }
 
-/// The entries of a dynamic section, and the place of its strings in the file.
+/// The entries of a dynamic section, and the offset of its strings in the file.
 pub(super) struct Dynamic<'f> {
     pub(super) entries: &'f [(u64, u64)],
     pub(super) strings: u64,
@@ -84,13 +82,13 @@ impl Dynamic<'_> {
             .map(|&(_, value)| value)
     }
 
-    /// The place in the file of what lies at the address that an entry gives.
+    /// Returns the file offset of the address in an entry.
     fn place(&self, tag: u64) -> Option<u64> {
         offset(self.headers, self.value(tag)?)
     }
 }
 
-/// Returns the place in the file of an address.
+/// Returns the file offset of an address.
 pub(super) fn offset(headers: &[Header], address: u64) -> Option<u64> {
     let mut loads = headers.iter().filter(|header| header.kind == super::LOAD);
     loads.find_map(|load| {
@@ -100,7 +98,7 @@ pub(super) fn offset(headers: &[Header], address: u64) -> Option<u64> {
 }
 
 impl File<'_> {
-    /// The versions that libraries must define.
+    /// Returns the versions that libraries must define.
     pub(super) fn required(&self, dynamic: &Dynamic) -> Result<Vec<Required>, ElfError> {
         let mut found = Vec::new();
         let (Some(mut at), Some(count)) =
@@ -111,13 +109,17 @@ impl File<'_> {
         let mut left = VERSIONS_MAX;
         for _ in 0..count {
             let next = self.version_record(at, 12, &mut left)?;
-            let library = self.version_name(dynamic, at + 4, &mut left)?;
+            let library = self.string(
+                WHAT,
+                dynamic.strings.saturating_add(self.word(WHAT, at + 4, 4)?),
+            )?;
             let mut aux = at.saturating_add(self.word(WHAT, at + 8, 4)?);
             for _ in 0..self.word(WHAT, at + 2, 2)? {
-                spend(&mut left, RECORD + library.len() as u64)?;
+                spend(&mut left)?;
+                let name = self.word(WHAT, aux.saturating_add(8), 4)?;
                 found.push(Required {
                     library: library.clone(),
-                    version: self.version_name(dynamic, aux.saturating_add(8), &mut left)?,
+                    version: self.string(WHAT, dynamic.strings.saturating_add(name))?,
                     is_weak: self.word(WHAT, aux.saturating_add(4), 2)? & 2 != 0,
                 });
                 aux = aux.saturating_add(self.word(WHAT, aux.saturating_add(12), 4)?);
@@ -130,7 +132,7 @@ impl File<'_> {
         Ok(found)
     }
 
-    /// The versions that it defines.
+    /// Returns the versions that it defines.
     pub(super) fn versions(&self, dynamic: &Dynamic) -> Result<Vec<Vec<u8>>, ElfError> {
         let mut found = Vec::new();
         let (Some(mut at), Some(count)) = (
@@ -142,9 +144,10 @@ impl File<'_> {
         let mut left = VERSIONS_MAX;
         for _ in 0..count {
             let next = self.version_record(at, 16, &mut left)?;
-            // The first name is that of the version; the others are those of the versions before it.
+            // The first name is the version; the others are the versions before it.
             let aux = at.saturating_add(self.word(WHAT, at + 12, 4)?);
-            found.push(self.version_name(dynamic, aux, &mut left)?);
+            let name = self.word(WHAT, aux, 4)?;
+            found.push(self.string(WHAT, dynamic.strings.saturating_add(name))?);
             match next {
                 0 => break,
                 next => at = at.saturating_add(next),
@@ -153,22 +156,9 @@ impl File<'_> {
         Ok(found)
     }
 
-    /// The name whose place among the strings is the number at `at`.
-    fn version_name(
-        &self,
-        dynamic: &Dynamic,
-        at: u64,
-        left: &mut u64,
-    ) -> Result<Vec<u8>, ElfError> {
-        let place = dynamic.strings.saturating_add(self.word(WHAT, at, 4)?);
-        let name = self.string(WHAT, place)?;
-        spend(left, name.len() as u64)?;
-        Ok(name)
-    }
-
-    /// Checks the record at `at`, and returns the distance of the next one, which is the number at `next` in it.
+    /// Checks the record at `at`, and returns the distance to the next one, stored at `next` in it.
     fn version_record(&self, at: u64, next: u64, left: &mut u64) -> Result<u64, ElfError> {
-        spend(left, RECORD)?;
+        spend(left)?;
         // One check for all the fields, so that the sums of the callers cannot overflow.
         self.slice(WHAT, at, next + 4)?;
         if self.word(WHAT, at, 2)? != 1 {
@@ -180,7 +170,7 @@ impl File<'_> {
         self.word(WHAT, at + next, 4)
     }
 
-    /// The global symbols; `None` where the file does not say how many there are, or more than the limits.
+    /// Returns the global symbols; `None` if their number is unknown or exceeds the limits.
     pub(super) fn symbols(&self, dynamic: &Dynamic) -> Option<Symbols> {
         let table = dynamic.place(SYMBOLS)?;
         let count = self.symbol_count(dynamic)?;
@@ -198,7 +188,6 @@ impl File<'_> {
             (16, 12, 14)
         };
         let what = "the symbols";
-        let mut left = NAMES_MAX;
         let table = self.slice(what, table, count * size).ok()?;
         for entry in table.chunks_exact(size as usize).skip(1) {
             let name = self.number(&entry[..4]);
@@ -210,18 +199,20 @@ impl File<'_> {
                 continue;
             }
             let name = self.string(what, dynamic.strings.checked_add(name)?).ok()?;
-            left = left.checked_sub(name.len() + 1)?;
             if is_defined {
                 symbols.defined.push(hash(&name));
             } else {
                 symbols.undefined.extend_from_slice(&name);
                 symbols.undefined.push(0);
             }
+            if symbols.undefined.len() > NAMES_MAX {
+                return None;
+            }
         }
         Some(symbols)
     }
 
-    /// The number of symbols, by the table of their hashes: no entry of the dynamic section has it.
+    /// Returns the number of symbols, from their hash table: no entry of the dynamic section has it.
     fn symbol_count(&self, dynamic: &Dynamic) -> Option<u64> {
         const S390X: u16 = 22;
         let what = "the hashes of the symbols";
@@ -254,10 +245,10 @@ impl File<'_> {
     }
 }
 
-fn spend(left: &mut u64, bytes: u64) -> Result<(), ElfError> {
-    let (what, limit) = ("bytes of symbol versions", VERSIONS_MAX);
+fn spend(left: &mut u64) -> Result<(), ElfError> {
+    let (what, limit) = ("symbol versions", VERSIONS_MAX);
     *left = left
-        .checked_sub(bytes)
+        .checked_sub(1)
         .ok_or(ElfError::TooMany { what, limit })?;
     Ok(())
 }

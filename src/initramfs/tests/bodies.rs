@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files that would have the reader keep more than it is given.
+//! Files whose facts would exceed the budgets.
 
 use super::super::testing::*;
 use super::super::*;
 use crate::kernel::testing::module;
 
-/// What is wrong with an image of these files.
+/// Returns the error of an image with these files.
 fn error(items: &[Item]) -> String {
     let image = pack(Compression::Zstd, &archive(items));
     let limits = Limits {
@@ -19,7 +19,7 @@ fn error(items: &[Item]) -> String {
     }
 }
 
-/// An ELF file that asks `count` times for the one library whose name has `length` bytes.
+/// Returns an ELF file that requires `count` times a library whose name has `length` bytes.
 fn greedy(count: usize, length: usize) -> Vec<u8> {
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
     elf.resize(64, 0);
@@ -52,7 +52,7 @@ fn greedy(count: usize, length: usize) -> Vec<u8> {
 fn one_elf_file_has_names_within_a_budget() {
     let names = |elf: &[u8]| Elf::parse(elf).map(|elf| elf.needed.concat().len());
     assert_eq!(names(&greedy(4, 1000)), Ok(4000));
-    // 512 names that share their bytes: 20 KB of file would become 6 MB.
+    // 512 names that share their bytes: 20 KB of the file would become 6 MB.
     let what = "bytes of names";
     let limit = 128 << 10;
     assert_eq!(
@@ -63,7 +63,7 @@ fn one_elf_file_has_names_within_a_budget() {
 
 #[test]
 fn all_files_together_say_a_bounded_amount() {
-    let budget = "what its modules and programs say is more than 8388608 bytes";
+    let budget = "the facts about its modules and programs have more than 8388608 bytes";
     let elf = greedy(1000, 100);
     let programs: Vec<Item> = (0..100).map(|i| file(&format!("p{i}"), &elf)).collect();
     assert_eq!(error(&programs), budget);

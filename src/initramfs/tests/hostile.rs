@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images that lie: every end is an error that says where, or a reading within the limits.
+//! Hostile images: each results in an error with its place, or in a reading within the limits.
 
 use super::super::testing::*;
 use super::super::*;
@@ -8,7 +8,7 @@ fn outcome(image: &[u8], limits: &Limits) -> Result<Vec<Segment>, ReadError> {
     read(image, limits, &mut Inventory::new(limits))
 }
 
-/// The field of the first header that starts after `digits` digits, overwritten.
+/// Overwrites a field of the first header.
 fn with_field(field: usize, text: &[u8; 8]) -> Vec<u8> {
     let mut image = archive(&[file("a", b"data"), file("b", b"")]);
     image[6 + field * 8..14 + field * 8].copy_from_slice(text);
@@ -140,7 +140,7 @@ fn a_zstd_window_is_refused_before_it_is_allocated() {
         );
         assert_eq!(limit, refused, "{error}");
     }
-    // A single segment is its own window.
+    // The window of a single segment is its content.
     let image = b"\x28\xb5\x2f\xfd\xe0\xff\xff\xff\xff\xff\xff\xff\x7f\x01\0\0";
     let error = outcome(image, &Limits::default()).unwrap_err();
     assert!(
@@ -234,7 +234,7 @@ fn lz4_blocks_that_lie() {
     for (length, expected) in [
         (
             u32::MAX,
-            "a block of 4294967295 bytes, where 8421520 is the most",
+            "a block of 4294967295 bytes, the limit is 8421520",
         ),
         (8_421_521, "a block of 8421521 bytes"),
         (8_421_520, "truncated at byte"),

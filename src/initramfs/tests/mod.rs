@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The reader under test, from the outside: good images, broken ones, and the tree they give.
+//! Tests of the reader: good images, damaged ones, and the resulting tree.
 
 mod bodies;
 mod hostile;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is accepted, and what each refusal says.
+//! Accepted images, and the errors of rejected ones.
 
 use super::super::testing::*;
 use super::super::*;
@@ -57,7 +57,7 @@ fn every_compression_with_anything_around_it() {
                     archives: 1,
                     kind: SegmentKind::Main,
                 };
-                // Of lz4, the kernel takes whole words of NULs for the end.
+                // The kernel treats four NULs as the end of an lz4 segment.
                 assert_eq!(segments[1], expected, "{compression} {padding} {step}");
                 assert_eq!(segments[0].kind, SegmentKind::Early);
                 assert_eq!(segments[0].length, raw.len() as u64);
@@ -85,7 +85,7 @@ fn a_large_segment_goes_through_the_ring() {
     };
     let noise: Vec<u8> = (0..600_000).map(|_| noise()).collect();
     for compression in PACKED {
-        // More pieces than the ring has, where that is quick.
+        // More buffers than the ring has, for fast compressions.
         let quick = matches!(compression, Compression::Zstd | Compression::Lz4);
         let items: Vec<Item> = (0..if quick { 5 } else { 1 })
             .map(|i| file(&format!("f{i}"), &noise[i * 7..]))
@@ -145,10 +145,10 @@ fn lz4_frames_may_be_concatenated() {
     let mut image = pack(Compression::Lz4, left);
     image.extend_from_slice(&pack(Compression::Lz4, right));
     assert_eq!(names(&image).unwrap().1, SMALL);
-    // Cut off between two blocks: only the archive can tell.
+    // Truncated between two blocks: only the archive shows it.
     let cut = pack(Compression::Lz4, left);
     assert!(
-        error(&cut).starts_with("truncated at byte 200 of what the lz4"),
+        error(&cut).starts_with("truncated at byte 200 of the decompressed lz4"),
         "{}",
         error(&cut)
     );
@@ -173,7 +173,7 @@ fn members_are_segments_and_no_archive_reaches_over_two() {
         assert_eq!(places, [(0, length), (length, length)], "{compression}");
         // The kernel: "junk at the end of compressed archive".
         let split = [pack(compression, left), pack(compression, right)].concat();
-        let expected = format!("truncated at byte 200 of what the {compression}");
+        let expected = format!("truncated at byte 200 of the decompressed {compression}");
         assert!(error(&split).starts_with(&expected), "{}", error(&split));
     }
 }
@@ -182,7 +182,7 @@ fn members_are_segments_and_no_archive_reaches_over_two() {
 fn lzma_of_any_dictionary_and_of_a_known_size() {
     let main = archive(&small());
     let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
-    // 96 KiB: the header begins 5d 00 80.
+    // 96 KiB: the header starts with 5d 00 80.
     options.dict_size(96 << 10);
     let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
     let mut packed = Vec::new();
@@ -282,13 +282,16 @@ fn refusals_say_what_and_where() {
         (
             packed_junk,
             format!(
-                "junk at byte {} of what the gzip segment at byte 0",
+                "junk at byte {} of the decompressed gzip segment at byte 0",
                 end + 4
             ),
         ),
         (
             unaligned,
-            format!("broken padding: an archive at byte {} of what", end + 2),
+            format!(
+                "broken padding: an archive at byte {} of the decompressed",
+                end + 2
+            ),
         ),
         (
             xz64,
@@ -386,7 +389,7 @@ fn what_lzop_packed_is_read() {
     for at in 0..image.len() {
         let mut changed = image.clone();
         changed[at] ^= 0x55;
-        // Any answer will do.
+        // The result does not matter.
         let _ = read(changed.as_slice(), &Limits::default(), &mut Idle);
     }
 }

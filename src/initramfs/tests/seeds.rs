@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Small images of every kind, from which the fuzzer starts.
+//! Small images of every kind as seeds for the fuzzer.
 
 use super::super::testing::*;
 use super::super::*;
 use crate::kernel::testing::{INFO, module, seeds};
 
-/// What dracut puts into an image, as little of it as has every kind of entry.
+/// Returns a small dracut-like set of files with every type of entry.
 fn items(module: &[u8]) -> Vec<Item> {
     vec![
         dir("usr"),
@@ -30,7 +30,7 @@ fn items(module: &[u8]) -> Vec<Item> {
 
 #[test]
 fn seeds_are_current() {
-    // The tree of the targets has this module at every path.
+    // The tree of the fuzz targets has this module at every path.
     let module = &module(true, false, INFO);
     let main = archive(&items(module));
     let mut early = archive(&[file("early_cpio", b"1")]);
@@ -59,10 +59,10 @@ fn seeds_are_current() {
         ("early-main-random", whole(main.clone())),
     ];
     let mut segments = Vec::new();
-    // The target `segment` knows the magics of the first six.
+    // The target `segment` knows the magic numbers of the first six.
     for (which, &compression) in (0..).zip(&PACKED[..6]) {
         images.push((compression.name(), whole(pack(compression, &main))));
-        // The first byte stands for a magic of this length.
+        // The first byte selects a magic number of this length.
         let magic = [4, 3, 7, 3, 4, 3][usize::from(which)];
         let packed = pack(compression, &small);
         let segment = [&[which], &packed[magic..]].concat();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tree that an image gives: what wins, what is dropped, where links lead.
+//! The unpacked tree: overwritten files, dropped entries, targets of links.
 
 use std::io::{self, BufRead};
 
@@ -69,14 +69,14 @@ fn hard_links_share_content() {
         assert_eq!(head(&inventory, "b"), b"data");
         assert!(inventory.dropped().is_empty());
     }
-    // A trailer ends what an inode number means; a further name overwrites the one content.
+    // A trailer ends the scope of inode numbers; another name overwrites the common content.
     let inventory = inventory_of(&[
         archive(&[hard("a", 7, b"1"), hard("b", 7, b""), file("b", b"2")]),
         archive(&[hard("c", 7, b"3")]),
     ]);
     assert_eq!(head(&inventory, "a"), b"2");
     assert_eq!(head(&inventory, "c"), b"3");
-    // The first name was dropped, so the second cannot be a link to it.
+    // The first name was dropped, so the second cannot be linked to it.
     let inventory = inventory_of(&[archive(&[hard("no/a", 7, b"1"), hard("b", 7, b"")])]);
     let expected = [
         ("no/a".to_owned(), Reason::NoParent),
@@ -267,7 +267,7 @@ fn a_root_image_is_where_dracut_puts_it() {
     assert_eq!(found(&squashfs, "erofs-root.img"), None);
     assert_eq!(found(&squashfs, "root.squashfs"), None);
     assert_eq!(found(&squashfs, "usr/squashfs-root.img"), None);
-    // No shift is too wide.
+    // A shift by too many bits must not panic.
     erofs[1024 + 12] = 255;
     assert_eq!(found(&erofs, "erofs-root.img"), None);
     assert_eq!(found(&erofs[..1050], "erofs-root.img"), None);
@@ -338,7 +338,7 @@ fn a_kernels_directory_holds_modules_or_their_lists() {
         file("usr/lib/modules/6.1/misc/a.ko.zst", b""),
         dir("usr/lib/modules/6.2"),
         file("usr/lib/modules/6.2/modules.builtin", b""),
-        // As dracut's modsign and its users put things there.
+        // As dracut's modsign and its users create files there.
         dir("usr/lib/modules/keys"),
         file("usr/lib/modules/keys/my.der", b""),
         dir("usr/lib/modules/keys/modules.d"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tests of the comparison and of how it is written.
+//! Tests of the comparison and of its output.
 
 use super::*;
 use crate::initramfs::testing::{Item as Entry, archive, dir, file, item, link};

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `modules.alias`: from what a device or a user asks for to the modules that serve it.
+//! `modules.alias`: from aliases of devices and users to modules.
 //!
-//! Patterns are those of fnmatch: `*`, `?`, `[a-f0-9]`, `[!x]`. Matching takes at most the product
-//! of the two lengths, whatever the pattern.
+//! Patterns are those of fnmatch: `*`, `?`, `[a-f0-9]`, `[!x]`. Matching takes time proportional to at most the product
+//! of both lengths.
 
 use std::collections::BTreeMap;
 
 use super::{ModuleName, ParseError, keyword, lines, words};
 
-/// `modules.alias`: the patterns (normalised) and their modules, by what each pattern begins with before it is special. A
-/// kernel has some ten thousand patterns, and only few begin as an alias does.
+/// `modules.alias`: the patterns (normalised) and their modules, by the literal prefix of each pattern. A kernel has
+/// some ten thousand patterns, and only few have the prefix of a given alias.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aliases(BTreeMap<Vec<u8>, Vec<(Vec<u8>, ModuleName)>>);
 
 impl Aliases {
-    /// Reads `alias PATTERN MODULE` lines. Comments are skipped. Fails on any other line.
+    /// Parses `alias PATTERN MODULE` lines. Comments are skipped. Fails on any other line.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut aliases = Self::default();
         for line in lines("modules.alias", bytes) {
             let line = line?;
             let wrong = || line.error("alias PATTERN MODULE");
-            // A pattern may hold spaces, as DMI strings do; a module's name does not.
+            // A pattern can contain spaces, as DMI strings do; a module's name cannot.
             let rest = keyword(b"alias", line.text).ok_or_else(wrong)?;
             let name = words(rest).last().ok_or_else(wrong)?;
             let pattern = rest[..rest.len() - name.len()].trim_ascii_end();
@@ -34,8 +34,8 @@ impl Aliases {
         Ok(aliases)
     }
 
-    /// Reads the `MODULE.alias=PATTERN` fields of `modules.builtin.modinfo`, each ended by a NUL.
-    /// Other fields, and patterns whose brackets do not close, mean nothing here.
+    /// Parses the `MODULE.alias=PATTERN` fields of `modules.builtin.modinfo`, each with a final NUL. Other fields, and
+    /// patterns with an unclosed bracket, are ignored.
     pub fn parse_builtin(bytes: &[u8]) -> Self {
         let fields = bytes.split(|&byte| byte == 0).filter_map(|field| {
             let dot = field.iter().position(|&byte| byte == b'.')?;
@@ -55,7 +55,7 @@ impl Aliases {
         self.0.entry(head).or_default().push((pattern, name));
     }
 
-    /// The modules that serve `alias`, with repetitions; none where a bracket in it does not close.
+    /// Returns the modules of `alias`, possibly repeated; none if it has an unclosed bracket.
     pub fn resolve(&self, alias: &[u8]) -> Vec<&ModuleName> {
         let Some(alias) = normalise(alias) else {
             return Vec::new();
@@ -68,15 +68,15 @@ impl Aliases {
             .collect()
     }
 
-    /// Every pattern (normalised) and its module.
+    /// Returns every pattern (normalised) with its module.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &ModuleName)> {
         let aliases = self.0.values().flatten();
         aliases.map(|(pattern, name)| (pattern.as_slice(), name))
     }
 }
 
-/// `-` becomes `_`, but not between brackets, where it is a range. `None` if a bracket does not
-/// close: depmod writes no such pattern, and kmod finds nothing for such an alias.
+/// Replaces `-` by `_`, except in brackets, where it is a range. `None` if a bracket is not closed: depmod writes no
+/// such pattern, and kmod finds no module for such an alias.
 fn normalise(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = text.to_vec();
     let mut at = 0;
@@ -92,8 +92,8 @@ fn normalise(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Whether the whole of `text` matches. On a mismatch the last star takes one byte more; stars
-/// before it never need another look.
+/// Returns whether the whole `text` matches. After a mismatch the last star consumes one byte more; earlier stars need
+/// not be reconsidered.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
@@ -119,7 +119,7 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// How much of the pattern's start matches this byte; `None` if it does not.
+/// Returns the length of the pattern's first element if it matches this byte.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match *pattern.first()? {
         b'?' => Some(1),
@@ -132,8 +132,8 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// What is between the brackets that `pattern` begins with, and the length with the brackets.
-/// A `]` in the first place belongs to the set; without an end it is no set.
+/// Returns the content of the bracket at the start of `pattern`, and its length with the brackets. A `]` in the first
+/// position belongs to the set. `None` if the bracket is not closed.
 fn set(pattern: &[u8]) -> Option<(&[u8], usize)> {
     let inner = pattern.strip_prefix(b"[")?;
     let first = match inner.first()? {

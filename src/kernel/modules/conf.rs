@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! modprobe's configuration, `modprobe.d(5)`, as libkmod reads it (`libkmod/libkmod-config.c`).
 //!
-//! Of several lines for one module the first counts, as in libkmod. A line that libkmod cannot parse is
-//! skipped.
+//! Of several lines for a module the first one wins, as in libkmod. Lines that libkmod cannot parse are skipped.
 
 use super::alias::matches;
 use super::{ModuleName, Softdep};
@@ -13,13 +12,13 @@ pub struct Conf {
     blacklist: Vec<Line<()>>,
     install: Vec<Line<Vec<u8>>>,
     aliases: Vec<Line<Vec<u8>>>,
-    /// The patterns of `remove` lines, which libkmod takes for names of modules.
+    /// The patterns of `remove` lines, which libkmod treats as names of modules.
     removed: Vec<Vec<u8>>,
     softdeps: Vec<Line<Softdep>>,
     files: Vec<String>,
 }
 
-/// A pattern for module names, what its line says, and the index of the file that it stands in.
+/// A pattern for module names, the value of its line, and the index of its file.
 #[derive(Clone, Debug)]
 struct Line<T> {
     pattern: Vec<u8>,
@@ -34,8 +33,8 @@ impl<T> Line<T> {
 }
 
 impl Conf {
-    /// Adds the lines of the file called `file`. libkmod reads files in the order of their names,
-    /// and among them the `modules.softdep` that depmod wrote.
+    /// Adds the lines of the file `file`. libkmod reads files in the order of their names; depmod's `modules.softdep`
+    /// is among them.
     pub fn add(&mut self, file: &str, text: &[u8]) {
         self.files.push(file.to_owned());
         for line in unwrapped(text) {
@@ -43,7 +42,7 @@ impl Conf {
         }
     }
 
-    /// Returns `None` for a line that is skipped.
+    /// Adds a line. Returns `None` if it is skipped.
     fn add_line(&mut self, line: &[u8]) -> Option<()> {
         if line.starts_with(b"#") {
             return None;
@@ -79,34 +78,34 @@ impl Conf {
         Some(())
     }
 
-    /// The file that blacklists a module. A blacklist line is a name, not a pattern.
+    /// Returns the file that blacklists a module. The argument of a blacklist line is a name, not a pattern.
     pub fn blacklisted_by(&self, name: &ModuleName) -> Option<&str> {
         let mut lines = self.blacklist.iter();
         let line = lines.find(|line| line.pattern == name.as_bytes())?;
         Some(&self.files[line.file])
     }
 
-    /// The command that modprobe runs in place of loading a module, and the file that it stands in.
+    /// Returns the command that modprobe runs instead of loading a module, and its file.
     pub fn install(&self, name: &ModuleName) -> Option<(&[u8], &str)> {
         let line = self.install.iter().find(|line| line.fits(name))?;
         Some((&line.value, &self.files[line.file]))
     }
 
-    /// The softdeps of a module.
+    /// Returns the soft dependencies of a module.
     pub fn softdep(&self, name: &ModuleName) -> Option<&Softdep> {
         let line = self.softdeps.iter().find(|line| line.fits(name))?;
         Some(&line.value)
     }
 
-    /// The file of an alias line by which `asked` leads to other modules, and not to `name`.
-    pub fn led_away(&self, asked: &[u8], name: &ModuleName) -> Option<&str> {
+    /// Returns the file of an alias line by which `asked` loads other modules than `name`.
+    pub fn redirected_by(&self, asked: &[u8], name: &ModuleName) -> Option<&str> {
         let mut lines = self.aliases.iter().filter(|it| matches(&it.pattern, asked));
         let first = lines.clone().next()?;
         let leads_there = lines.any(|line| line.value == name.as_bytes());
         (!leads_there).then_some(&self.files[first.file])
     }
 
-    /// Whether a line gives a meaning to a name that may be no module's: an alias, a command.
+    /// Returns whether a line defines a name that need not be a module: an alias or a command.
     pub fn knows(&self, name: &ModuleName) -> bool {
         let mut installs = self.install.iter();
         let mut aliases = self.aliases.iter();
@@ -116,7 +115,7 @@ impl Conf {
     }
 }
 
-/// The lines, joined where a backslash ends one. Other backslashes are dropped.
+/// Splits text into lines, and joins lines that end in a backslash. Other backslashes are dropped.
 fn unwrapped(text: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = vec![Vec::new()];
     let mut bytes = text.iter().copied();
@@ -132,7 +131,7 @@ fn unwrapped(text: &[u8]) -> Vec<Vec<u8>> {
     lines
 }
 
-/// The first word, and what follows the one byte after it.
+/// Returns the first word, and the text after the byte that ends it.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = text.iter().position(|byte| !is_space(byte))?;
@@ -142,7 +141,7 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], text.get(end + 1..).unwrap_or_default()))
 }
 
-/// A name with `_` for `-` outside of brackets; `None` where a bracket has no partner.
+/// Replaces `-` by `_` outside of brackets; `None` if a bracket is not paired.
 fn underscores(name: &[u8]) -> Option<Vec<u8>> {
     let mut plain = name.to_vec();
     let mut at = 0;
@@ -209,8 +208,11 @@ mod tests {
         assert!(softdep.post.is_empty() && conf.softdep(&name("none")).is_none());
         assert!(conf.knows(&name("fs-erofs")) && conf.knows(&name("r")));
         assert!(!conf.knows(&name("lonely")));
-        assert_eq!(conf.led_away(b"fs_erofs", &name("erofs")), Some("x.conf"));
-        assert_eq!(conf.led_away(b"fs_erofs", &name("off")), None);
-        assert_eq!(conf.led_away(b"erofs", &name("erofs")), None);
+        assert_eq!(
+            conf.redirected_by(b"fs_erofs", &name("erofs")),
+            Some("x.conf")
+        );
+        assert_eq!(conf.redirected_by(b"fs_erofs", &name("off")), None);
+        assert_eq!(conf.redirected_by(b"erofs", &name("erofs")), None);
     }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A section of an ELF file by its name: 32 and 64 bits, either byte order.
+//! Finds a section of an ELF file by name: 32 and 64 bits, both byte orders.
 //!
-//! No offset, size or count is believed; each access is checked against the bytes that are there.
+//! Every offset, size and count is checked against the length of the file.
 
 use super::ModinfoError;
 
-/// The type of a section that takes no room in the file.
+/// The type of a section without data in the file.
 const NOBITS: u32 = 8;
 
-/// In `e_shstrndx`: the index stands in the first section header.
+/// The value of `e_shstrndx` if the index is in the first section header.
 const XINDEX: u64 = 0xffff;
 
-/// The bytes of the first section called `name`; `None` if there is none.
+/// Returns the bytes of the first section called `name`; `None` if there is none.
 pub(super) fn section<'a>(file: &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]>, ModinfoError> {
     let elf = Elf::new(file)?;
     let (shoff, size, count, index) = if elf.wide {
@@ -37,7 +37,7 @@ pub(super) fn section<'a>(file: &'a [u8], name: &[u8]) -> Result<Option<&'a [u8]
         elf.header(at.unwrap_or(u64::MAX))
     };
     let names = elf.contents(&header(names)?)?;
-    // Entries of size 0 are all the same one: count what the file can hold, not what it claims.
+    // Entries of size 0 would all be the same one, so the count is limited to what fits into the file.
     let count = count.min(file.len() as u64 / entry.max(1));
     for n in 1..count {
         let header = header(n)?;
@@ -58,7 +58,7 @@ struct Elf<'a> {
     big: bool,
 }
 
-/// The parts of a section header that are used here.
+/// The used fields of a section header.
 struct Header {
     name: u64,
     kind: u32,
@@ -93,7 +93,7 @@ impl<'a> Elf<'a> {
             })
     }
 
-    /// A number of 2, 4 or 8 bytes.
+    /// Reads a number of 2, 4 or 8 bytes.
     fn word(&self, offset: u64, size: u64) -> Result<u64, ModinfoError> {
         let bytes = self.bytes("an ELF header", offset, size)?;
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
@@ -105,7 +105,7 @@ impl<'a> Elf<'a> {
     }
 
     fn header(&self, at: u64) -> Result<Header, ModinfoError> {
-        // One check for all the fields, so that the sums below cannot overflow.
+        // One check for all fields, so that the additions below cannot overflow.
         self.bytes("a section header", at, if self.wide { 64 } else { 40 })?;
         let (offset, size, link, long) = if self.wide {
             (24, 32, 40, 8)

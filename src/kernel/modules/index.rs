@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod's indexes, `modules.dep.bin` and `modules.alias.bin`. They, and not the text beside them, are what libkmod reads, and so
-//! udev and modprobe: an initramfs without them loads no module, whatever its `modules.dep` says.
+//! depmod's indexes, `modules.dep.bin` and `modules.alias.bin`. libkmod, and so udev and modprobe, read them instead of
+//! the text files: an initramfs without them loads no module, whatever its `modules.dep` contains.
 //!
-//! A trie whose nodes are found by their offset (kmod, `libkmod/libkmod-index.c`). A hostile one costs no more than its
-//! length: no byte is read twice.
+//! An index is a trie whose nodes are referenced by offset (kmod, `libkmod/libkmod-index.c`). No byte is read twice, so
+//! a hostile index takes time in proportion to its length.
 
 use std::collections::HashSet;
 
@@ -14,29 +14,29 @@ const MAGIC: u32 = 0xB007_F457;
 /// The major version, in the upper half of a number.
 const VERSION: u32 = 2;
 
-/// What a reference to a node says that the node has; the rest of it is the node's offset.
+/// The flags in a reference to a node; the other bits are the node's offset.
 const HAS_PREFIX: u32 = 0x8000_0000;
 const HAS_VALUES: u32 = 0x4000_0000;
 const HAS_CHILDREN: u32 = 0x2000_0000;
 const OFFSET: u32 = 0x0FFF_FFFF;
 
-/// An index that libkmod would not read as depmod writes it.
+/// A malformed index.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{file}, byte {offset}: {what}")]
 pub struct IndexError {
     /// The name of the file, such as `modules.dep.bin`.
     pub file: &'static str,
-    /// Where in it.
+    /// The offset in the file.
     pub offset: usize,
-    /// What is wrong there.
+    /// The error.
     pub what: &'static str,
 }
 
 impl ModulesDep {
-    /// Reads `modules.dep.bin`: under the name of each module its line of `modules.dep`.
+    /// Parses `modules.dep.bin`. The value of each module's name is its line of `modules.dep`.
     ///
     /// # Errors
-    /// When it is no index, or a value is no such line or stands under another name.
+    /// When it is not an index, or a value is not such a line or has another name.
     pub fn parse_index(bytes: &[u8]) -> Result<Self, IndexError> {
         let mut dep = Self::default();
         Index::of("modules.dep.bin", bytes).each(|key, line| {
@@ -51,12 +51,12 @@ impl ModulesDep {
     }
 }
 
-/// The modules that `modules.alias.bin` leads to.
+/// Returns the modules in `modules.alias.bin`.
 ///
 /// # Errors
-/// When it is no index, or a value is empty.
+/// When it is not an index, or a value is empty.
 pub fn aliased(bytes: &[u8]) -> Result<HashSet<ModuleName>, IndexError> {
-    // Some modules serve thousands of aliases.
+    // Some modules have thousands of aliases.
     let mut names = HashSet::new();
     Index::of("modules.alias.bin", bytes).each(|_, module| match module {
         b"" => Err("the name of a module"),
@@ -68,16 +68,16 @@ pub fn aliased(bytes: &[u8]) -> Result<HashSet<ModuleName>, IndexError> {
     Ok(names.into_iter().filter_map(ModuleName::new).collect())
 }
 
-/// An index that is being read.
+/// A parser of an index.
 struct Index<'a> {
     file: &'static str,
     bytes: &'a [u8],
     at: usize,
-    /// Bytes that have not been read yet.
+    /// The number of bytes that are not read yet.
     left: usize,
 }
 
-/// A node to be read, and its key as far as its parent says it.
+/// A node to read, and the key of its parent.
 struct Next {
     reference: u32,
     parent_key: usize,
@@ -94,7 +94,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Hands over every key and value; `entry` says what else it expected.
+    /// Passes every key and value to `entry`, which returns the expected form if a value is malformed.
     fn each(
         mut self,
         mut entry: impl FnMut(&[u8], &'a [u8]) -> Result<(), &'static str>,
@@ -119,7 +119,7 @@ impl<'a> Index<'a> {
                 let (first, last) = (self.byte()?, self.byte()?);
                 for branch in first..=last {
                     let reference = self.number()?;
-                    // No key goes on with this byte.
+                    // No key continues with this byte.
                     if reference != 0 {
                         nodes.push(Next {
                             reference,
@@ -144,10 +144,10 @@ impl<'a> Index<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], IndexError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let Some(taken) = rest.get(..count) else {
-            return self.wrong(self.at, "it is cut off here");
+            return self.wrong(self.at, "it is truncated here");
         };
         let Some(left) = self.left.checked_sub(count) else {
-            return self.wrong(self.at, "a part of it is used twice");
+            return self.wrong(self.at, "a part of it is referenced twice");
         };
         self.left = left;
         self.at += count;
@@ -163,7 +163,7 @@ impl<'a> Index<'a> {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    /// As far as a NUL.
+    /// Reads up to a NUL.
     fn text(&mut self) -> Result<&'a [u8], IndexError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let length = rest.iter().position(|&byte| byte == 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bytes of a module whose file is compressed.
+//! Decompresses modules.
 //!
 //! Memory is bounded by [`MAX_UNPACKED`] and by a decoder's window, not by what a header claims.
 
@@ -8,18 +8,18 @@ use std::io::{self, BufRead, Read};
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::Stream;
 
-/// The largest module that is unpacked, in bytes; the largest in-tree one (amdgpu) has about 20 MB
-/// without its debug information.
+/// Upper bound of an uncompressed module (bytes); the largest in-tree one (amdgpu) has about 20 MB without debug
+/// information.
 pub const MAX_UNPACKED: u64 = 32 << 20;
 
-/// The largest window of a decoder: 2^26 bytes, what `xz -9` uses.
+/// Upper bound of a decoder's window: 2^26 bytes, the size that `xz -9` uses.
 const MAX_WINDOW_LOG: u32 = 26;
 
-/// Puts the module in `data`, which lies in a file called `path`, in the place of what `into` holds:
-/// the path's suffix tells the compression. After an error `into` holds what was unpacked before it.
+/// Decompresses the module `data` from a file called `path`, whose suffix determines the format, and replaces the
+/// content of `into`. After an error `into` contains the bytes before it.
 ///
 /// # Errors
-/// When the data do not decode, or to more than [`MAX_UNPACKED`] bytes.
+/// When the data cannot be decoded, or have more than [`MAX_UNPACKED`] bytes.
 pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result<()> {
     if path.ends_with(b".xz") {
         let stream = Stream::new_stream_decoder((1 << MAX_WINDOW_LOG) + (16 << 20), 0)?;
@@ -38,7 +38,7 @@ pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result
 /// The end of a module's signature (`MODULE_SIG_STRING`).
 const SIGNATURE_END: &[u8] = b"~Module signature appended~\n";
 
-/// Returns an unpacked module without the signature that is appended to it; `None` where there is none.
+/// Returns an uncompressed module without its appended signature; `None` if it has none.
 pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
     // A `struct module_signature` of 12 bytes; its last field is the size of the signature.
     let head = module.strip_suffix(SIGNATURE_END)?;

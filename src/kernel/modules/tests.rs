@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables; the ELF files are made here.
+//! Tables of inputs; the ELF files are generated here.
 
 use super::*;
 use crate::kernel::testing::{INFO, index, module};
@@ -244,7 +244,7 @@ fn modinfo_errors() {
     for (file, expected) in [
         (
             b"\xfd7zXZ\0rest".to_vec(),
-            "it begins with \"\\xfd7zXZ\\x00re\", expected an uncompressed ELF file",
+            "it starts with \"\\xfd7zXZ\\x00re\", expected an uncompressed ELF file",
         ),
         (
             b"\x7fELF\x02\x01".to_vec(),
@@ -287,7 +287,7 @@ fn no_broken_module_panics() {
                 let _ = Modinfo::of_module(&broken);
             }
         }
-        // Every field that is an offset, a size or a count, at its largest.
+        // Every offset, size and count with its largest value.
         for at in 0..whole.len().saturating_sub(8) {
             let mut broken = whole.clone();
             broken[at..at + 8].fill(0xff);
@@ -331,7 +331,7 @@ fn a_damaged_index_is_an_error() {
             }
         }
     }
-    // Every child of a node is that node.
+    // Every child of a node is the node itself.
     let mut endless = [0xB007_F457_u32, 2 << 16, 0x2000_000C]
         .map(u32::to_be_bytes)
         .concat();
@@ -340,7 +340,7 @@ fn a_damaged_index_is_an_error() {
     let error = ModulesDep::parse_index(&endless).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "modules.dep.bin, byte 12: a part of it is used twice"
+        "modules.dep.bin, byte 12: a part of it is referenced twice"
     );
     let under_another_name = index::dep("kernel/a.ko:\n");
     let at = under_another_name
@@ -360,7 +360,7 @@ fn seeds_are_current() {
     std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(&plain[..], 6), &mut xz).unwrap();
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut gz, &plain).unwrap();
-    // The first byte says how it is packed.
+    // The first byte selects the compression.
     let modules = [
         ("plain", 0, plain.clone()),
         ("narrow-big-endian", 0, module(false, true, INFO)),

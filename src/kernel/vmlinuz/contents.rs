@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel inside an image, decoded to its end. A header's release string says nothing about the compressed kernel
-//! after it: those bytes may be damaged, or another kernel's.
+//! Decodes the kernel inside an image completely. The release string in a header does not prove anything about the
+//! compressed kernel after it, which can be damaged or another kernel.
 
 use std::io::{self, Read, Seek};
 
@@ -9,14 +9,14 @@ use super::payload::{self, Codec};
 use super::pe::Pe;
 use super::{Format, MAX_DECODED, Release, Result, VmlinuzError, decoded, scan};
 
-/// Limit of the places that are tried as the start of compressed data where the header does not name it.
+/// Number of offsets that are tried as the start of compressed data if the header does not contain it.
 const MAX_TRIES: usize = 16;
 
 /// Returns the release string in the banner of the kernel inside the image, whose [`Release`] was read before. `None`
-/// where the place of the kernel is not known.
+/// if the offset of the kernel is not known.
 ///
-/// Fails with [`VmlinuzError::Compression`] where the kernel cannot be decoded here, and with the others where it is
-/// damaged.
+/// Fails with [`VmlinuzError::Compression`] if the compression is not supported, and with another error if the kernel
+/// is damaged.
 pub fn inner_release_from<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
@@ -42,15 +42,16 @@ fn inner<R: Read + Seek>(image: &mut Image<'_, R>, release: &Release) -> Result<
             whole(image, data.codec, data.offset, data.size).map(|(kver, _)| Some(kver))
         }
         Format::S390 | Format::ElfWrapper => searched(image),
-        // Of these the kernel itself was read, to the end of its checksum.
+        // For these formats, `release` has read the kernel itself, to the end of its checksum.
         Format::Image | Format::ImageGzip | Format::Elf => Ok(Some(release.kver.clone())),
         Format::Uki => Ok(None),
     }
 }
 
-/// Since boot protocol 2.08 the header says where the compressed kernel is; see the kernel's `x86/boot.rst`.
+/// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains its offset; see the kernel's
+/// `x86/boot.rst`.
 fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
-    /// The kernel's build writes the decoded size after the data. gzip has it there by itself.
+    /// The kernel's build appends the decoded size to the data; gzip data contain it themselves.
     const SIZE: u64 = 4;
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
     if protocol < 0x208 {
@@ -89,11 +90,11 @@ fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
     Ok(Some(kver))
 }
 
-/// Tries the places where compressed data could begin. Other data may begin as compressed ones do, so that only data
-/// that yield a banner say anything.
+/// Tries possible starts of compressed data. Other data can contain the magic number, so a match counts only if the
+/// decoded data contain a banner.
 fn searched<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
     let size = image.size();
-    // The three bytes that lzma data begin with are everywhere.
+    // The magic number of lzma has only three bytes, which occur everywhere.
     for codec in Codec::ALL.into_iter().filter(|it| *it != Codec::Lzma) {
         let magic = codec.magic();
         let starts = scan::starts(image.stream("the kernel", 0, size)?, magic, MAX_TRIES)?;
@@ -109,7 +110,7 @@ fn searched<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> 
     Ok(None)
 }
 
-/// Decodes to the end. Returns the release string, and how many bytes there are.
+/// Decodes to the end. Returns the release string and the number of bytes.
 fn whole<R: Read + Seek>(
     image: &mut Image<'_, R>,
     codec: Codec,
@@ -128,7 +129,7 @@ fn whole<R: Read + Seek>(
     })
 }
 
-/// Counts the bytes that are read.
+/// A reader that counts bytes.
 struct Counted<R> {
     input: R,
     count: u64,
@@ -152,7 +153,7 @@ mod tests {
     };
     use super::*;
 
-    /// A bzImage for this release with a compressed kernel in it.
+    /// Returns a bzImage of this release with a compressed kernel.
     fn bzimage_of(payload: &[u8]) -> Vec<u8> {
         let mut image = bzimage(&format!("{KVER} (mock@build) #1 SMP"));
         put(&mut image, 0x1f1, &[1]);
@@ -168,7 +169,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// As the program does, and the kernel's build by it.
+    /// Compresses like the program zstd, which the kernel's build uses.
     fn zstd_checked(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
         encoder.include_checksum(true).unwrap();
@@ -186,7 +187,7 @@ mod tests {
         inner_release_from(&mut Cursor::new(image), &release)
     }
 
-    /// A kernel, of bytes that do not all compress to nothing.
+    /// Returns a kernel of bytes that do not compress well.
     fn kernel(kver: &str) -> Vec<u8> {
         let mut state = 1_u32;
         let noise = (0..40_000).map(|_| {
@@ -260,7 +261,7 @@ mod tests {
                 for byte in &mut flipped[at..at + 64] {
                     *byte ^= 0x55;
                 }
-                // lz4 and lzma have no checksum; their sizes tell most changes.
+                // lz4 and lzma have no checksum, but most changes make the sizes wrong.
                 let found = inner(&bzimage_of(&flipped));
                 let has_checksum = !["lz4", "lzma"].contains(&name);
                 assert!(

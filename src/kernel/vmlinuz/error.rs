@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a kernel image does not tell what it is.
+//! Errors from reading a kernel image.
 
 use std::{fmt, io};
 
 use super::MAX_DECODED;
 
-/// Why an image does not tell its release.
+/// The release of an image cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum VmlinuzError {
     /// The reader failed.
     #[error("{0}")]
     Io(#[source] io::Error),
-    /// A header points outside, or the image was cut.
+    /// A header points outside the image, or the image is truncated.
     #[error("the image has {size} bytes, expected {what} at {offset:#x}")]
     Truncated {
-        /// What should be there.
+        /// The missing part.
         what: &'static str,
-        /// Where, in bytes from the start.
+        /// Its offset in bytes.
         offset: u64,
-        /// How long the image is, in bytes.
+        /// The length of the image in bytes.
         size: u64,
     },
-    /// None of the known kinds.
+    /// No known format.
     #[error(
-        "it begins with {}, expected a kernel image (x86 bzImage, arm64 or riscv64 Image, EFI \
+        "it starts with {}, expected a kernel image (x86 bzImage, arm64 or riscv64 Image, EFI \
          zboot, s390x image, ELF vmlinux, UKI)",
         Hex(.first)
     )]
@@ -31,53 +31,53 @@ pub enum VmlinuzError {
         /// The first bytes, up to 16.
         first: Vec<u8>,
     },
-    /// A machine number that is none of [`Arch`].
+    /// A machine number without an [`Arch`].
     #[error("it is for machine {number:#x} ({table}), expected a known architecture")]
     Machine {
         /// The number.
         number: u16,
-        /// The table that the number is from: `PE` or `ELF`.
+        /// The table of the number: `PE` or `ELF`.
         table: &'static str,
     },
-    /// There is something else where the release string should be.
-    #[error("at {offset:#x} stands {:?}, expected a release string", String::from_utf8_lossy(.found))]
+    /// The release string is malformed.
+    #[error("found {:?} at {offset:#x}, expected a release string", String::from_utf8_lossy(.found))]
     NotARelease {
-        /// Where, in bytes from the start.
+        /// Its offset in bytes.
         offset: u64,
-        /// What is there, cut at 64 bytes.
+        /// The bytes, truncated to 64.
         found: Vec<u8>,
     },
-    /// The kernel does not say `Linux version X (`.
+    /// The kernel does not contain `Linux version X (`.
     #[error("{searched} bytes of the kernel were searched, expected \"Linux version X (\"")]
     NoBanner {
-        /// How many bytes (decoded) there were.
+        /// The number of (decoded) bytes.
         searched: u64,
     },
-    /// A compression that we cannot undo.
+    /// An unsupported compression.
     #[error(
         "the kernel in it is compressed with {name:?}, expected gzip, zstd, xz, lzma, lz4 or bzip2"
     )]
     Compression {
-        /// The name the image gives.
+        /// The name in the image.
         name: String,
     },
-    /// The compressed kernel is broken.
+    /// The compressed kernel is damaged.
     #[error("the {codec} data at {offset:#x} do not decode: {cause}")]
     Decode {
         /// The compression.
         codec: &'static str,
-        /// Where the data begin, in bytes from the start of the image.
+        /// The offset of the data in bytes.
         offset: u64,
-        /// What the decoder says.
+        /// The decoder's error.
         cause: io::Error,
     },
-    /// More than [`MAX_DECODED`] bytes without an answer.
+    /// No result within [`MAX_DECODED`] bytes.
     #[error("the kernel is larger than {MAX_DECODED} bytes")]
     TooLarge,
 }
 
 impl VmlinuzError {
-    /// Whether the image is broken, rather than of a kind that is not known here.
+    /// Returns whether the image is damaged, not just of an unknown format.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Truncated { .. } | Self::NotARelease { .. } | Self::Decode { .. } => true,
@@ -87,7 +87,7 @@ impl VmlinuzError {
     }
 }
 
-/// Shows bytes as `4d 5a 90 00`.
+/// Formats bytes as `4d 5a 90 00`.
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Bounds-checked access to an image, or to a part of one, through a reader that can seek.
+//! Bounds-checked access to an image, or to a part of one, through a seekable reader.
 
 use std::io::{self, Read, Seek, SeekFrom, Take};
 
 use super::{Result, VmlinuzError, scan};
 
-/// An image, or a part of one; offsets count from its start.
+/// An image, or a part of one; offsets are relative to its start.
 pub(super) struct Image<'a, R> {
     reader: &'a mut R,
     base: u64,
@@ -13,19 +13,19 @@ pub(super) struct Image<'a, R> {
 }
 
 impl<'a, R: Read + Seek> Image<'a, R> {
-    /// The whole of what the reader has.
+    /// Returns the whole content of the reader.
     pub(super) fn new(reader: &'a mut R) -> io::Result<Self> {
         let size = reader.seek(SeekFrom::End(0))?;
         let base = 0;
         Ok(Self { reader, base, size })
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// A part as an image of its own.
+    /// Returns a part as an image of its own.
     pub(super) fn part(
         &mut self,
         what: &'static str,
@@ -40,7 +40,7 @@ impl<'a, R: Read + Seek> Image<'a, R> {
         })
     }
 
-    /// `N` bytes at `offset`; `what` they are is for the error.
+    /// Reads `N` bytes at `offset`; `what` describes them in an error.
     pub(super) fn bytes<const N: usize>(
         &mut self,
         what: &'static str,
@@ -53,7 +53,7 @@ impl<'a, R: Read + Seek> Image<'a, R> {
         Ok(bytes)
     }
 
-    /// The bytes from `offset` on, `size` of them.
+    /// Returns `size` bytes from `offset` as a stream.
     pub(super) fn stream(
         &mut self,
         what: &'static str,
@@ -67,7 +67,7 @@ impl<'a, R: Read + Seek> Image<'a, R> {
         Ok(self.reader.by_ref().take(size))
     }
 
-    /// Whether these bytes stand at `offset`; not if the image is too short.
+    /// Returns whether these bytes are at `offset`; `false` if the image is too short.
     pub(super) fn begins(&mut self, offset: u64, magic: &[u8]) -> io::Result<bool> {
         if offset.saturating_add(magic.len() as u64) > self.size {
             return Ok(false);
@@ -78,7 +78,7 @@ impl<'a, R: Read + Seek> Image<'a, R> {
         Ok(found == magic)
     }
 
-    /// The first bytes, up to [`scan::HEAD`].
+    /// Returns the first bytes, up to [`scan::HEAD`].
     pub(super) fn head(&mut self) -> io::Result<Vec<u8>> {
         self.reader.seek(SeekFrom::Start(self.base))?;
         let mut head = Vec::new();

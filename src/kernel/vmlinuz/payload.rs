@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Undoing the compression of a kernel inside an image.
+//! Decompresses the kernel inside an image.
 //!
-//! Memory is bounded by the window of the format, [`MAX_WINDOW_LOG`], not by what a header claims.
+//! Memory is bounded by the window of the format, [`MAX_WINDOW_LOG`], not by sizes in a header.
 
 use std::fmt::Display;
 use std::io::{self, Read};
@@ -11,13 +11,13 @@ use liblzma::stream::Stream;
 
 use super::{Result, VmlinuzError};
 
-/// The largest window of a decoder: 2^27 bytes, 128 MiB, what `zstd --ultra -22` uses.
+/// Upper bound of a decoder's window: 2^27 bytes, 128 MiB, the size that `zstd --ultra -22` uses.
 const MAX_WINDOW_LOG: u32 = 27;
 
-/// The most memory an xz or lzma decoder may use: the window and what it needs beside it.
+/// Upper bound of the memory of an xz or lzma decoder: the window and its other state.
 const MAX_LZMA_MEMORY: u64 = (1 << MAX_WINDOW_LOG) + (32 << 20);
 
-/// A compression of kernels that we can undo.
+/// A supported compression of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
     Bzip2,
@@ -28,11 +28,11 @@ pub(super) enum Codec {
     Zstd,
 }
 
-/// Bytes that [`Codec::by_magic`] looks at.
+/// Number of bytes that [`Codec::by_magic`] needs.
 pub(super) const MAGIC: usize = 6;
 
 impl Codec {
-    /// All of them.
+    /// All compressions.
     pub(super) const ALL: [Self; 6] = [
         Self::Gzip,
         Self::Xz,
@@ -42,33 +42,34 @@ impl Codec {
         Self::Lzma,
     ];
 
-    /// The first bytes of data that are compressed like this.
+    /// Returns the first bytes of data with this compression.
     pub(super) fn magic(self) -> &'static [u8] {
         match self {
             Self::Bzip2 => b"BZh",
             Self::Gzip => &[0x1f, 0x8b, 0x08],
             Self::Lz4 => &Lz4Legacy::<&[u8]>::MAGIC,
-            // Properties that the kernel's build uses, and the low half of a window of at least 64 KiB.
+            // The properties that the kernel's build uses, and the low half of a window of at least 64 KiB.
             Self::Lzma => &[0x5d, 0, 0],
             Self::Xz => b"\xfd7zXZ\0",
             Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
         }
     }
 
-    /// Returns the compression of data that begin like this.
+    /// Returns the compression of data that start with these bytes.
     pub(super) fn by_magic(start: &[u8; MAGIC]) -> Result<Self> {
         let mut all = Self::ALL.into_iter();
         all.find(|codec| start.starts_with(codec.magic()))
             .ok_or_else(|| VmlinuzError::Compression {
-                name: match start.starts_with(b"\x89LZO") {
-                    true => "lzo".to_owned(),
-                    false => format!("unknown ({})", start.escape_ascii()),
+                name: if start.starts_with(b"\x89LZO") {
+                    "lzo".to_owned()
+                } else {
+                    format!("unknown ({})", start.escape_ascii())
                 },
             })
     }
 
-    /// What the header of an EFI zboot image names: the names are the kernel's make rules, such as
-    /// `zstd22` and `xzkern`.
+    /// Returns the compression that the header of an EFI zboot image names. The names are those of the kernel's make
+    /// rules, for example `zstd22` and `xzkern`.
     pub(super) fn by_name(name: &[u8]) -> Result<Self> {
         match name {
             b"gzip" => Ok(Self::Gzip),
@@ -93,8 +94,8 @@ impl Codec {
         }
     }
 
-    /// The decoded bytes. What follows the compressed data is not an error: the kernel's build
-    /// appends the size to most formats.
+    /// Returns the decoded bytes. Bytes after the compressed data are not an error: the kernel's build appends the size
+    /// to most formats.
     pub(super) fn decode<'a>(self, data: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Bzip2 => Box::new(bzip2::read::BzDecoder::new(data)),
@@ -117,21 +118,21 @@ impl Codec {
     }
 }
 
-/// The legacy frame of lz4 (`lz4 -l`): a magic number, then blocks, each its length and its data.
+/// A decoder of lz4's legacy frame (`lz4 -l`): a magic number, then blocks, each with its length and its data.
 struct Lz4Legacy<R> {
     data: R,
     block: Vec<u8>,
     plain: Vec<u8>,
-    /// How much of `plain` is decoded, and how much of that was handed out.
+    /// The number of decoded bytes in `plain`, and the number of those already returned.
     filled: usize,
     given: usize,
 }
 
 impl<R: Read> Lz4Legacy<R> {
     const MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
-    /// A block decodes to at most this.
+    /// Upper bound of a decoded block.
     const PLAIN: usize = 8 << 20;
-    /// The most that a block of data that do not compress can take.
+    /// Upper bound of an encoded block.
     const BLOCK: usize = Self::PLAIN + Self::PLAIN / 255 + 16;
 
     fn new(mut data: R) -> io::Result<Self> {
@@ -149,7 +150,7 @@ impl<R: Read> Lz4Legacy<R> {
         })
     }
 
-    /// Decodes the next block; at the end of the data none is left.
+    /// Decodes the next block, if there is one.
     fn next_block(&mut self) -> io::Result<()> {
         (self.filled, self.given) = (0, 0);
         let mut length = [0; 4];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! As much of the PE format as kernels and UKIs need: machine, sections, certificate table.
+//! Parses the parts of the PE format that kernels and UKIs need: machine, sections, certificate table.
 
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -7,26 +7,26 @@ use std::ops::Range;
 use super::image::Image;
 use super::{Arch, Result, VmlinuzError};
 
-/// The most sections that are read; UKIs have about a dozen, or a few dozens with profiles.
+/// Upper bound of sections; UKIs have about a dozen, or a few dozens with profiles.
 const MAX_SECTIONS: u16 = 256;
 
-/// What the headers of a PE file say.
+/// The headers of a PE file.
 pub(super) struct Pe {
     machine: u16,
-    /// Nothing if the table is empty.
+    /// `None` if the table is empty.
     pub(super) certificates: Option<Certificates>,
     sections: Vec<Section>,
 }
 
-/// The certificate table, and the fields that change with it.
+/// The certificate table, and the fields that change when a file is signed.
 pub(super) struct Certificates {
-    /// Where it is, in bytes from the start.
+    /// The offset in bytes.
     pub(super) offset: u64,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(super) size: u64,
-    /// The header's field that names its place.
+    /// The field of the header with its offset and size.
     pub(super) entry: Range<u64>,
-    /// The checksum of the file.
+    /// The field with the checksum of the file.
     pub(super) checksum: Range<u64>,
 }
 
@@ -37,7 +37,7 @@ struct Section {
 }
 
 impl Pe {
-    /// Reads the headers. `None` if it is no PE file, also if what says so lies outside the image.
+    /// Parses the headers. `None` if it is not a PE file, or if the PE header is outside the image.
     pub(super) fn of<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<Self>> {
         let begins = |image: &mut Image<'_, R>, offset, magic: &[u8]| {
             image.begins(offset, magic).map_err(VmlinuzError::Io)
@@ -65,12 +65,12 @@ impl Pe {
         }))
     }
 
-    /// Offset and size in the file, in bytes, of every section.
+    /// Returns the offset and size (bytes) of every section in the file.
     pub(super) fn sections(&self) -> impl Iterator<Item = (u64, u64)> {
         self.sections.iter().map(|it| (it.offset, it.size))
     }
 
-    /// Offset and size in the file, in bytes, of the first section of that name.
+    /// Returns the offset and size (bytes) of the first section of that name.
     pub(super) fn section(&self, name: &[u8]) -> Option<(u64, u64)> {
         let matches = |found: &[u8; 8]| {
             let (start, rest) = found.split_at(name.len().min(8));
@@ -80,7 +80,7 @@ impl Pe {
         Some((section.offset, section.size))
     }
 
-    /// The architecture that the machine number means.
+    /// Returns the architecture of the machine number.
     pub(super) fn arch(&self) -> Result<Arch> {
         match self.machine {
             0x014c => Ok(Arch::X86),
@@ -100,7 +100,7 @@ impl Section {
         let mut name = [0; 8];
         name.copy_from_slice(&header[..8]);
         let [virtual_size, raw_size, offset] = [8, 16, 20].map(|n| u32_at(header, n));
-        // The file part is padded; the size in memory is the true one where it is smaller.
+        // Data in the file are padded; a smaller size in memory is the true one.
         let size = match virtual_size {
             0 => raw_size,
             size => size.min(raw_size),
@@ -113,7 +113,7 @@ impl Section {
     }
 }
 
-/// The fifth data directory of the optional header.
+/// Reads the fifth data directory of the optional header.
 fn certificates<R: Read + Seek>(
     image: &mut Image<'_, R>,
     optional: u64,

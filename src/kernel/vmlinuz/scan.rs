@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finding things in a kernel that streams by.
-//!
-//! Memory is one buffer, whatever the kernel's size; what lies across two reads is not missed.
+//! Searches a kernel while it is streamed.
 
 use std::io::{self, Read};
 
 use super::{Arch, MAX_DECODED, MAX_RELEASE, Result, VmlinuzError};
 
-/// Bytes that [`image_arch`] needs.
+/// Number of bytes that [`image_arch`] needs.
 pub(super) const HEAD: usize = 0x40;
 
-/// What the kernel prints first, followed by release and builder: `linux_banner`.
+/// The kernel's first message, followed by release and builder: `linux_banner`.
 const BANNER: &[u8] = b"Linux version ";
 
-/// Bytes that are looked at together.
+/// Bytes of the buffer.
 const BUFFER: usize = 256 * 1024;
 
-/// The architecture of an uncompressed `Image` with this head.
+/// Returns the architecture of an uncompressed `Image` with this head.
 pub(super) fn image_arch(head: &[u8]) -> Option<Arch> {
     match head.get(0x38..0x3c)? {
         b"ARM\x64" => Some(Arch::Aarch64),
@@ -25,7 +23,7 @@ pub(super) fn image_arch(head: &[u8]) -> Option<Arch> {
     }
 }
 
-/// The release string that `text` begins with; what follows it is a space.
+/// Returns the release string at the start of `text`, which must end at a space.
 pub(super) fn release(text: &[u8]) -> Option<String> {
     let text = &text[..text.len().min(MAX_RELEASE + 1)];
     let end = text.iter().position(|&byte| byte == b' ')?;
@@ -37,7 +35,7 @@ pub(super) fn release(text: &[u8]) -> Option<String> {
     String::from_utf8(found.to_vec()).ok()
 }
 
-/// The release string of the first banner. The stream is read no further.
+/// Returns the release string of the first banner. The rest of the stream is not read.
 pub(super) fn banner(stream: impl Read) -> Result<String> {
     const LONGEST: usize = BANNER.len() + MAX_RELEASE + 2;
     let mut kver = None;
@@ -48,7 +46,7 @@ pub(super) fn banner(stream: impl Read) -> Result<String> {
     kver.ok_or(VmlinuzError::NoBanner { searched })
 }
 
-/// Where these bytes are, at most `limit` places.
+/// Returns the first `limit` offsets of these bytes.
 pub(super) fn starts(stream: impl Read, magic: &[u8], limit: usize) -> Result<Vec<u64>> {
     let mut starts = Vec::new();
     windows(stream, magic.len(), |window, offset| {
@@ -62,7 +60,7 @@ pub(super) fn starts(stream: impl Read, magic: &[u8], limit: usize) -> Result<Ve
     Ok(starts)
 }
 
-/// `Linux version RELEASE (`, so that no format string is taken for a banner.
+/// Parses `Linux version RELEASE (`; the form excludes format strings.
 fn banner_at(text: &[u8]) -> Option<String> {
     let rest = text.strip_prefix(BANNER)?;
     let kver = release(rest)?;
@@ -83,8 +81,8 @@ fn positions<'a>(window: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usi
     })
 }
 
-/// Shows the stream to `look`, piece by piece with the offset of the piece, until it says stop.
-/// A piece begins with the last `longest - 1` bytes of the one before. Returns the bytes read.
+/// Passes the stream in pieces with their offsets to `look`, until that returns `true`. A piece starts with the last
+/// `longest - 1` bytes of the previous one, so that a match across two reads is found. Returns the number of bytes.
 fn windows(
     mut stream: impl Read,
     longest: usize,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images are made here, in the smallest form that has every field that is read.
+//! Images are generated here, in the smallest form that has every field that is read.
 
 use std::io::Write;
 
@@ -54,7 +54,7 @@ pub(super) fn elf(machine: u16, text: &[u8]) -> Vec<u8> {
     image
 }
 
-/// The PE headers from 0x40 on, with a certificate table and sections behind them.
+/// Returns the PE headers from 0x40 on, followed by a certificate table and sections.
 pub(super) fn pe(machine: u16, certificates: (u32, u32), sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut image = b"MZ".to_vec();
     put(&mut image, 0x3c, &0x40_u32.to_le_bytes());
@@ -131,7 +131,7 @@ pub(super) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// One image of every kind, with what it must say.
+/// Returns one image of every format, with its expected facts.
 fn every_kind() -> Vec<(&'static str, Vec<u8>, Arch, Format)> {
     let text = banner(KVER);
     let kernel = arm64(&text);
@@ -246,7 +246,7 @@ fn what_is_cut_is_damaged() {
         (&x86[..x86.len() - 1], "expected the kernel at 0x400"),
         (&efi[..efi.len() - 8], "expected a section at "),
         (&gzipped, "the gzip data at 0x0 do not decode"),
-        (&[], "begins with nothing"),
+        (&[], "starts with nothing"),
     ] {
         let error = release(image).unwrap_err();
         assert!(
@@ -334,11 +334,11 @@ fn errors_say_what_was_found_and_expected() {
     for (image, expected) in [
         (
             Vec::new(),
-            "it begins with nothing, expected a kernel image",
+            "it starts with nothing, expected a kernel image",
         ),
         (
             b"#!/bin/sh\n".to_vec(),
-            "it begins with 23 21 2f 62 69 6e 2f 73 68 0a, expected",
+            "it starts with 23 21 2f 62 69 6e 2f 73 68 0a, expected",
         ),
         (
             bzimage("")[..0x300].to_vec(),
@@ -402,7 +402,7 @@ fn windows_above_128_mib_are_refused() {
     assert!(matches!(error, VmlinuzError::Decode { .. }), "{error}");
 }
 
-/// An image with a signature of four bytes after it.
+/// Returns an image followed by a signature of four bytes.
 pub(super) fn signed_behind(image: &[u8]) -> Vec<u8> {
     let head = [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 4];
     [image, &[1; 4], &head, APPENDED_SIGNATURE].concat()
@@ -430,7 +430,7 @@ fn signatures() {
     ] {
         assert_eq!(is_signed(&image), signed, "{name}");
     }
-    // A table that the optional header is too short for, or does not count.
+    // The optional header is too short for the table, or its count excludes the table.
     let mut short = with((at(&plain), 64), 64);
     put(&mut short, 0x54, &144_u16.to_le_bytes());
     assert!(!is_signed(&short));

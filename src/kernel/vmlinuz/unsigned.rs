@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The image as it was before it was signed, so that its digest can be compared with the package's.
+//! Reconstructs an image as it was before it was signed, to compare its digest with the package's.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -8,24 +8,24 @@ use super::image::Image;
 use super::pe::Pe;
 use super::{APPENDED_SIGNATURE, VmlinuzError};
 
-/// Programs that sign a PE file fill it up to a multiple of 8 bytes first.
+/// Padding that signing adds to a PE file at most: to a multiple of 8 bytes.
 const PADDING: usize = 7;
 
-/// Bytes that are read at a time.
+/// Bytes per read.
 const STEP: usize = 64 << 10;
 
 /// The changes that a signature makes to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// Fields that are zero without it.
+    /// Fields that are zero without the signature.
     blank: Vec<Range<u64>>,
-    /// Where it begins, in bytes from the start: everything from there on belongs to it.
+    /// The offset in bytes from which on everything belongs to the signature.
     start: u64,
-    /// Number of bytes before it that may be padding.
+    /// The number of bytes before the signature that can be padding.
     padding: usize,
 }
 
-/// Returns what the image's signature has changed; `None` where it is not signed. Fails only if the reader does.
+/// Returns the changes of the image's signature; `None` if it is not signed. Fails only if the reader fails.
 pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<Signature>> {
     let mut image = Image::new(reader)?;
     let size = image.size();
@@ -49,7 +49,8 @@ pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<Signa
     }))
 }
 
-/// A `struct module_signature` of 12 bytes before the magic text; its last field is the size of the signature.
+/// Reads an appended signature: a `struct module_signature` of 12 bytes before the magic text, whose last field is the
+/// size of the signature.
 fn appended<R: Read + Seek>(image: &mut Image<'_, R>, tail: u64) -> Option<Signature> {
     let size = image
         .bytes("the signature's size", tail.checked_sub(4)?)
@@ -63,8 +64,8 @@ fn appended<R: Read + Seek>(image: &mut Image<'_, R>, tail: u64) -> Option<Signa
 }
 
 impl Signature {
-    /// Passes the image as it was before it was signed to `update`, then the endings that it may have had to `end`: a
-    /// program that signs may have added zeros. `update` takes all but the ending.
+    /// Passes the unsigned image without its ending to `update`, then the possible endings to `end`. There are several,
+    /// since signing may have added zeros.
     ///
     /// # Errors
     /// When reading fails, or the image ends before the signature.
@@ -106,7 +107,7 @@ mod tests {
     use super::super::tests::{KVER, pe, put, s390, signed_behind};
     use super::*;
 
-    /// All that the image may have been before it was signed.
+    /// Returns the possible unsigned images.
     fn before(image: &[u8]) -> Vec<Vec<u8>> {
         let mut reader = Cursor::new(image);
         let signature = signature_from(&mut reader).unwrap().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One header blob of an rpmdb: its framing, its tags, its files.
+//! Parses a header blob of an rpmdb: its framing, its tags, its files.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,27 @@ use super::super::header::{TAGS_MAX, be32, check_entries};
 use super::super::nevra::Nevra;
 use super::{BLOB_MAX, FILE_SIZE, FILES_MAX, FileDigest, PackageFile, Record, RpmdbError};
 
-/// The longest path: PATH_MAX of Linux.
+/// Upper bound of a path: PATH_MAX of Linux.
 const PATH_MAX: usize = 4096;
 
-/// Directories whose files are kept, relative to the root: all places of kernels. An image has some
-/// hundred thousand files elsewhere.
+/// Directories whose files are stored, relative to the root: all directories of kernels. An image has some hundred
+/// thousand files elsewhere.
 const PLACES: [&str; 3] = ["usr/lib/modules", "boot", "usr/lib/ostree-boot"];
 
 impl Record {
-    /// Reads a blob.
+    /// Parses a blob.
     ///
     /// # Errors
-    /// When it is damaged. A tag that is absent is not damage: keys have hardly any.
+    /// When it is damaged. A missing tag is not damage: keys have only a few.
     pub fn parse(blob: &[u8]) -> Result<Self, RpmdbError> {
         let header = Header::of(blob)?;
         let text = |tag| Ok(header.strings(tag)?.next().map(text).unwrap_or_default());
-        let or_none = |text: String| match text.is_empty() {
-            true => "(none)".to_owned(),
-            false => text,
+        let or_none = |text: String| {
+            if text.is_empty() {
+                "(none)".to_owned()
+            } else {
+                text
+            }
         };
         Ok(Self {
             nevra: Nevra {
@@ -53,7 +56,7 @@ mod tag {
     pub const RELEASE: u32 = 1002;
     pub const EPOCH: u32 = 1003;
     pub const ARCH: u32 = 1022;
-    /// Before rpm 4: whole paths.
+    /// Whole paths, before rpm 4.
     pub const OLDFILENAMES: u32 = 1027;
     pub const FILESTATES: u32 = 1029;
     pub const FILEMODES: u32 = 1030;
@@ -73,13 +76,13 @@ mod tag {
 /// `RPMFILE_GHOST`.
 pub const GHOST: u32 = 1 << 6;
 
-/// Whether a file with that state is on disk and the package's own. It is not if it was replaced, not
-/// installed, or of the wrong colour; `rpm -qf` leaves those out, too.
+/// Returns whether a file with that state is installed by the package: not replaced, not skipped, and of the right
+/// colour. `rpm -qf` lists the same files.
 pub fn is_installed(state: u32) -> bool {
     !matches!(state, 1 | 2 | 4)
 }
 
-/// A header whose entries lie inside it.
+/// A header whose entries are inside its data.
 struct Header<'a> {
     index: &'a [u8],
     data: &'a [u8],
@@ -124,24 +127,24 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// The strings of a tag, without their NUL; none where it is absent.
+    /// Returns the strings of a tag without their NUL; none if it is missing.
     fn strings(&self, tag: u32) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, RpmdbError> {
         let (data, count): (&[u8], usize) = match self.entry(tag) {
             Some(entry) if matches!(entry.kind, 6 | 8 | 9) => (entry.data, entry.count),
-            Some(_) => return Err(wrong(tag, "is no text")),
+            Some(_) => return Err(wrong(tag, "is not text")),
             None => (&[], 0),
         };
         Ok(data.split(|byte| *byte == 0).take(count))
     }
 
-    /// The numbers of a tag; none where it is absent.
+    /// Returns the numbers of a tag; none if it is missing.
     fn numbers(&self, tag: u32) -> Result<impl Iterator<Item = u32> + use<'a>, RpmdbError> {
         let (data, count, size): (&[u8], usize, usize) = match self.entry(tag) {
             Some(entry) => match entry.kind {
                 1 | 2 | 7 => (entry.data, entry.count, 1),
                 3 => (entry.data, entry.count, 2),
                 4 => (entry.data, entry.count, 4),
-                _ => return Err(wrong(tag, "is no number")),
+                _ => return Err(wrong(tag, "is not a number")),
             },
             None => (&[], 0, 1),
         };
@@ -176,7 +179,7 @@ impl<'a> Header<'a> {
         Ok(capabilities)
     }
 
-    /// The installed files in [`PLACES`].
+    /// Returns the installed files in [`PLACES`].
     fn files(&self) -> Result<BTreeMap<String, PackageFile>, RpmdbError> {
         let mut files = BTreeMap::new();
         let dirs: Vec<_> = self.strings(tag::DIRNAMES)?.map(filed).collect();
@@ -185,9 +188,10 @@ impl<'a> Header<'a> {
             return Ok(files);
         }
         let mut dir_of = self.numbers(tag::DIRINDEXES)?;
-        let names = match is_old {
-            true => self.strings(tag::OLDFILENAMES)?,
-            false => self.strings(tag::BASENAMES)?,
+        let names = if is_old {
+            self.strings(tag::OLDFILENAMES)?
+        } else {
+            self.strings(tag::BASENAMES)?
         };
         let algorithm = self.numbers(tag::FILEDIGESTALGO)?.next().unwrap_or(1);
         let mut states = self.numbers(tag::FILESTATES)?;
@@ -252,12 +256,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The name under which a package's path is kept, relative to the root; `None` for a path that is not.
+/// Returns the path under which a file is stored, relative to the root; `None` if it is not stored.
 pub fn kept_path(path: &str) -> Option<String> {
     Some(filed(path.as_bytes())).filter(|path| is_kept(path))
 }
 
-/// A path relative to the root. `/lib` is a link to `usr/lib`, and packages use either name.
+/// Normalizes a path relative to the root. `/lib` is a link to `usr/lib`, and packages use both names.
 fn filed(path: &[u8]) -> String {
     let path = text(path);
     let path = path.trim_start_matches('/');
@@ -267,7 +271,7 @@ fn filed(path: &[u8]) -> String {
     }
 }
 
-/// Whether a path is one of [`PLACES`], or in it.
+/// Returns whether a path is in [`PLACES`].
 fn is_kept(path: &str) -> bool {
     PLACES.iter().any(|place| {
         let rest = path.strip_prefix(place);
@@ -275,7 +279,7 @@ fn is_kept(path: &str) -> bool {
     })
 }
 
-/// Whether a directory, which ends with a slash, may hold such a path.
+/// Returns whether a directory, given with a final slash, can contain such a path.
 fn may_hold(dir: &str) -> bool {
     is_kept(dir) || PLACES.iter().any(|place| place.starts_with(dir))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Blobs as rpm writes them, and as nobody should.
+//! Blobs as rpm writes them, and hostile ones.
 
 use super::{FileDigest, PackageFile, Reading, Record, Rpmdb, RpmdbError, Scope};
 use crate::package::hex;
 
 const KVER: &str = "6.9.4-200.fc40.x86_64";
 
-/// The header of a kernel package as an rpmdb holds it.
+/// Returns the header of a kernel package as in an rpmdb.
 fn built() -> Vec<u8> {
     let config = rpm::BuildConfig::v4()
         .compression(rpm::CompressionType::None)
@@ -34,7 +34,7 @@ enum Value<'a> {
     Numbers(u32, &'a [u32]),
 }
 
-/// A blob with these tags.
+/// Returns a blob with these tags.
 fn blob(tags: &[(u32, Value)]) -> Vec<u8> {
     let (mut index, mut data) = (Vec::new(), Vec::new());
     for (tag, value) in tags {
@@ -72,7 +72,7 @@ fn blob(tags: &[(u32, Value)]) -> Vec<u8> {
     [counts, index, data].concat()
 }
 
-/// A package with files in one directory: name, state, flags.
+/// Returns a package with files in one directory: name, state, flags.
 fn with_files(name: &str, dir: &str, files: &[(&str, u32, u32)]) -> Vec<u8> {
     let names: Vec<_> = files.iter().map(|it| it.0).collect();
     let states: Vec<_> = files.iter().map(|it| it.1).collect();
@@ -116,7 +116,7 @@ fn a_package_is_what_the_builder_was_told() {
         .iter()
         .filter(|it| it.name.contains("rpmlib"));
     assert_eq!(own.count(), 0);
-    // The file that says /lib is filed with the others, the documentation is not kept.
+    // The file in /lib is stored with the others; the documentation is not stored.
     let paths: Vec<_> = record.files.keys().cloned().collect();
     let dir = format!("usr/lib/modules/{KVER}");
     assert_eq!(
@@ -231,8 +231,11 @@ fn numbers_in_a_blob_are_not_believed() {
     let dir: &[&str] = &["/boot/"];
     let error = |tags: &[(u32, Value)]| Record::parse(&blob(tags)).unwrap_err().to_string();
     for (tags, expected) in [
-        (vec![(1000, Value::Numbers(4, &[1]))], "tag 1000 is no text"),
-        (vec![(1003, Value::Text("1"))], "tag 1003 is no number"),
+        (
+            vec![(1000, Value::Numbers(4, &[1]))],
+            "tag 1000 is not text",
+        ),
+        (vec![(1003, Value::Text("1"))], "tag 1003 is not a number"),
         (
             vec![
                 (1116, Value::Numbers(4, &[7])),
@@ -259,7 +262,7 @@ fn numbers_in_a_blob_are_not_believed() {
 
 #[test]
 fn what_is_kept_is_bounded() {
-    // One long directory and many names: a path for each would be a thousand times the blob.
+    // One long directory and many names: their paths would take a thousand times the blob.
     let dir = format!("/boot/{}/", "d".repeat(4000));
     let names = vec!["x1"; 70_000];
     let zeros = vec![0; 70_000];

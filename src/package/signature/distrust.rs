@@ -63,7 +63,7 @@ impl Distrust {
         }
     }
 
-    /// Returns what the user can do.
+    /// Returns the remedy.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Future { .. } => "Set the clock of the build host, then run again",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What goes with the old kernel, across flavours and the split of kernel-modules-core; kmods, and
-//! what else depends on it.
+//! Packages that are removed with the old kernel, across flavours and the split of kernel-modules-core; kmods; and
+//! other packages that depend on the kernel.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::kernel::modules::ModuleName;
 use crate::plan::{Kmod, Plan, change};
 
-/// The set as packages of another flavour.
+/// Renames the packages of the set to another flavour.
 fn flavoured(sources: Vec<Source>, flavour: &str) -> Vec<Source> {
     let rename = |name: &str| match name.strip_prefix("kernel-uname-r") {
         Some(_) => name.to_owned(),
@@ -25,7 +25,7 @@ fn flavoured(sources: Vec<Source>, flavour: &str) -> Vec<Source> {
     sources.into_iter().map(rename_all).collect()
 }
 
-/// The set as Fedora before 38 has it: no kernel-modules-core.
+/// Returns the set as in Fedora before 38, without kernel-modules-core.
 fn presplit() -> Vec<Source> {
     let mut sources = sources();
     sources.remove(3);
@@ -36,7 +36,7 @@ fn presplit() -> Vec<Source> {
     sources
 }
 
-/// kmod-NAME for a kernel: its name, and what it owns.
+/// Returns the package kmod-NAME for a kernel.
 fn kmod(name: &str, kver: &str) -> Source {
     let mut source = source(2, kver);
     let package = &mut source.package;
@@ -50,7 +50,7 @@ fn kmod(name: &str, kver: &str) -> Source {
     source
 }
 
-/// A base with that kmod.
+/// Returns a base with that kmod.
 fn with_kmod(name: &str) -> Host {
     let mut host = host();
     let package = kmod(name, OLD).package;
@@ -157,8 +157,7 @@ fn kernel_uki_virt_is_no_kernel() {
             modules: BTreeSet::new(),
         },
     );
-    // As a package of the base it is a part like any other; in the sources it is none that is
-    // wanted.
+    // In the base it is an ordinary part; in the sources it is not taken.
     let refused = decide(sources(), &host, &Wishes::default()).unwrap_err();
     assert!(
         matches!(&refused, Refusal::NoCounterpart { names, .. } if names == &["kernel-uki-virt"])
@@ -180,7 +179,7 @@ fn what_was_split_off_the_core_goes_back_into_it() {
     let table = change::table(&plan.leaving.changes);
     let line = "  kernel-modules-core  6.9.3-200  kernel-core 6.12.117-200\n";
     assert!(table.contains(line), "{table}");
-    // kernel-modules is no part of the core: nothing of the core requires it.
+    // kernel-modules is not part of the core: no package of the core requires it.
     let mut without = presplit();
     without.retain(|it| !["kernel", "kernel-modules"].contains(&it.package.nevra.name.as_str()));
     let refused = decide(without, &host(), &removing(&["kernel"])).unwrap_err();
@@ -195,9 +194,10 @@ fn a_package_that_obsoletes_or_provides_another_stands_for_it() {
         let mut sources = sources();
         sources.remove(4);
         let caps = vec![Capability::equal("kernel-modules-partner", NEW)];
-        match obsoletes {
-            true => sources[2].package.obsoletes = caps,
-            false => sources[2].package.provides.extend(caps),
+        if obsoletes {
+            sources[2].package.obsoletes = caps
+        } else {
+            sources[2].package.provides.extend(caps)
         }
         let mut host = host();
         let mut partner = host.packages[2].clone();
@@ -223,7 +223,7 @@ fn kmods_come_with_their_kernel_whether_their_names_have_its_kver_or_not() {
     let old = format!("kmod-zfs-{OLD}");
     let plan = decide(with(&[akmod(NEW)]), &with_kmod(&old), &Wishes::default()).unwrap();
     assert_eq!(removed(&plan), [old.as_str()]);
-    // One for another kernel is none for this, and one that the base lacks comes along.
+    // A kmod for another kernel is ignored; a kmod that the base lacks is installed.
     let more = with(&[kmod("kmod-new", NEW), akmod("6.13.0")]);
     let plan = decide(more, &host(), &Wishes::default()).unwrap();
     assert!(taken(&plan).contains(&"kmod-new"));
@@ -255,7 +255,7 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
         Err(refused @ Refusal::NoKmods { .. }) => Some(refused.to_string()),
         Err(other) => panic!("{other}"),
     };
-    // Built on the machine, and of no package.
+    // Built on the machine, owned by no package.
     let mut host = with_kmod("kmod-zfs");
     host.packages.pop();
     host.kmods[0].owners.clear();
@@ -267,7 +267,7 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
     ] {
         assert!(text.contains(expected), "{text}");
     }
-    // It is there already, for the kernel that comes.
+    // The module for the new kernel is installed already.
     host.module_dirs.push(ModuleDir {
         name: NEW.into(),
         has_vmlinuz: false,
@@ -275,18 +275,17 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
     });
     assert_eq!(missed(&host, sources()), None);
     host.module_dirs.pop();
-    // The kernel has it by now.
+    // The new kernel includes the module.
     let mut in_tree = sources();
     let built = (NEW.to_owned(), host.kmods[0].name.clone());
     in_tree[2].package.modules.insert(built);
     assert_eq!(missed(&host, in_tree), None);
-    // A package that is not tied to one kernel: weak-modules may link it, the check kmods will
-    // tell.
+    // A package that belongs to no kernel: weak-modules may link its module, which the check kmods verifies.
     host.kmods[0].owners = vec!["kmod-of-a-vendor".into()];
     assert!(missed(&host, sources()).is_some());
     host.weak_modules = true;
     assert_eq!(missed(&host, sources()), None);
-    // The set's build of the package lacks the module.
+    // The package of the set lacks the module.
     let mut hollow = kmod("kmod-zfs", NEW);
     hollow.package.modules.clear();
     let text = missed(&with_kmod("kmod-zfs"), [sources(), vec![hollow]].concat()).unwrap();
@@ -296,7 +295,7 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
     );
 }
 
-/// A package of the userland that requires something.
+/// Returns a package outside the kernel with a requirement.
 fn other(name: &str, wanted: &str) -> Installed {
     let mut words = wanted.split(' ');
     let mut word = || words.next().unwrap_or_default();
@@ -361,7 +360,7 @@ fn packages_that_depend_on_the_old_kernel_go_only_if_they_are_named() {
         .map(|it| it.name.as_str())
         .collect();
     assert_eq!(stays, ["any-kernel", "broken-before", "unrelated"]);
-    // Another flavour does not provide the names.
+    // Another flavour does not provide these names.
     let rt = flavoured(super::sources(), "kernel-rt");
     let refused = decide(rt, &host, &Wishes::default()).unwrap_err();
     assert!(matches!(&refused, Refusal::Dependants(names) if names[0].0 == "any-kernel"));

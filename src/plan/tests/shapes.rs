@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernels as their distributors split them: RHCOS's extensions, ELRepo, the kernel's own `make
-//! binrpm-pkg`, CachyOS; and what is built with a kernel beside it.
+//! Kernels as distributors split them: RHCOS's extensions, ELRepo, the kernel's own `make binrpm-pkg`, CachyOS; and
+//! packages that are built with a kernel.
 
 use super::*;
 use crate::kernel::modules::ModuleName;
@@ -9,8 +9,8 @@ use crate::plan::{Earlier, Plan, locks::Exclusion};
 const EL: &str = "5.14.0-427.el9.x86_64";
 const RT: &str = "5.14.0-427.el9.x86_64+rt";
 
-/// A package: its name, `provides` and `requires` as "NAME = VERSION" or a bare name that ends with
-/// `uname-r` and gets the kver; the modules that it owns.
+/// Returns a package. `provides` and `requires` are "NAME = VERSION", or a name that ends with `uname-r` and gets the
+/// kver. The last argument is the list of its modules.
 fn package(
     name: &str,
     kver: &str,
@@ -48,7 +48,7 @@ fn package(
     }
 }
 
-/// With `vmlinuz`.
+/// Returns a package with `vmlinuz`.
 fn core(name: &str, kver: &str, provides: &[&str], requires: &[&str]) -> Package {
     Package {
         vmlinuz: Some(Kver::new(kver).unwrap()),
@@ -56,7 +56,7 @@ fn core(name: &str, kver: &str, provides: &[&str], requires: &[&str]) -> Package
     }
 }
 
-/// Without files.
+/// Returns a package without files.
 fn meta(name: &str, kver: &str, requires: &[&str]) -> Package {
     Package {
         has_files: false,
@@ -64,7 +64,7 @@ fn meta(name: &str, kver: &str, requires: &[&str]) -> Package {
     }
 }
 
-/// As `kernel.spec` of RHEL splits it, without the meta package.
+/// Returns the packages as `kernel.spec` of RHEL splits them, without the meta package.
 fn rhel(flavour: &str, kver: &str) -> Vec<Package> {
     let name = |part: &str| format!("{flavour}{part}");
     let uname = |part: &str| format!("{flavour}{part}-uname-r");
@@ -123,7 +123,7 @@ fn named(packages: impl IntoIterator<Item = Package>) -> Vec<Source> {
     files
 }
 
-/// As the rpmdb has it.
+/// Returns the package as the rpmdb has it.
 fn installed(package: &Package) -> Installed {
     Installed {
         nevra: package.nevra.clone(),
@@ -136,7 +136,7 @@ fn installed(package: &Package) -> Installed {
     }
 }
 
-/// An image with these packages, whose kernel is `kver`; the modules on disk are theirs.
+/// Returns an image with these packages, whose kernel is `kver`, and their modules on disk.
 fn base(kver: &str, packages: &[Package]) -> Host {
     let (of_kernel, others) = packages
         .iter()
@@ -176,7 +176,7 @@ fn removed(plan: &Plan) -> Vec<&str> {
         .collect()
 }
 
-/// RHCOS: `kernel` with all its parts but `-devel`, and kvm in `-modules-core`.
+/// Returns RHCOS: `kernel` with all its parts except `-devel`, and kvm in `-modules-core`.
 fn rhcos() -> (Host, Vec<Package>) {
     let mut packages = rhel("kernel", EL);
     packages.pop();
@@ -191,7 +191,7 @@ fn rhcos() -> (Host, Vec<Package>) {
     (base(EL, &packages), packages)
 }
 
-/// The extensions image: `kernel-rt` without its meta package, the base's own kernel, and others.
+/// Returns the extensions image: `kernel-rt` without its meta package, the base's own kernel, and others.
 fn extensions() -> Vec<Package> {
     let mut packages = rhel("kernel-rt", RT);
     packages.push(package(
@@ -226,7 +226,7 @@ fn the_extensions_of_rhcos() {
     ] {
         assert!(text.contains(expected), "{text}");
     }
-    // Every one of them named, as a shell expands DIR/*.rpm, but for the stranger.
+    // The shell expands DIR/*.rpm to all of them; one package has no relation to the kernel.
     let mut all = named(extensions());
     let last = all.pop().unwrap();
     for sources in [files(extensions()), all.clone()] {
@@ -248,7 +248,7 @@ fn the_extensions_of_rhcos() {
     all.push(last);
     let refused = decide(all, &host, &with_kver(RT)).unwrap_err();
     assert!(matches!(&refused, Refusal::BadFile { why, .. } if why.contains("usbguard")));
-    // From a directory the modules that the base has none of stay outside, and it is said.
+    // Packages from a directory are left out, with a warning, if the base has none of their modules.
     let plan = decide(files(extensions()), &host, &with_kver(RT)).unwrap();
     assert_eq!(names(&plan).len(), 5);
     let [warning] = plan.warnings.as_slice() else {
@@ -285,7 +285,7 @@ fn a_run_that_was_done_from_these_sources_chooses_again() {
     let plan = again(&host).unwrap();
     assert!(plan.settled);
     assert_eq!(plan.set.kver.as_str(), RT);
-    // Other sources, or another kernel in the tree since then.
+    // Other sources, or another kernel in the tree.
     let more = files(
         extensions()
             .into_iter()
@@ -305,7 +305,7 @@ fn a_run_that_was_done_from_these_sources_chooses_again() {
     ));
 }
 
-/// ELRepo's: no `kernel-uname-r`.
+/// Returns ELRepo's packages, without `kernel-uname-r`.
 fn elrepo(kver: &str) -> Vec<Package> {
     let uname = "kernel-ml-uname-r";
     vec![
@@ -359,7 +359,7 @@ fn elrepo_and_back() {
         ]
     );
     assert_eq!(removed(&plan).len(), 5);
-    // A base that has it.
+    // A base with ELRepo's kernel.
     let host = base(ML, &elrepo(ML)[..4]);
     let plan = decide(files(packages), &host, &Wishes::default()).unwrap();
     assert_eq!(
@@ -373,7 +373,7 @@ fn elrepo_and_back() {
         ]
     );
     assert_eq!(removed(&plan).len(), 4);
-    // Signed anew, and again ELRepo's.
+    // The same packages with another signature.
     let plan = decide(
         files(elrepo("6.17.0-1.el9.elrepo.x86_64")),
         &host,
@@ -382,7 +382,7 @@ fn elrepo_and_back() {
     assert_eq!(names(&plan.unwrap()).len(), 4);
 }
 
-/// The kernel's own `make binrpm-pkg`.
+/// Returns the packages of the kernel's own `make binrpm-pkg`.
 fn own(kver: &str) -> Vec<Package> {
     let mut kernel = core("kernel", kver, &[], &[]);
     kernel.provides.push(Capability {
@@ -405,7 +405,7 @@ fn one_package_stands_for_all_parts() {
     for sources in [files(own(OWN)), named(own(OWN))] {
         let plan = decide(sources, &host, &Wishes::default()).unwrap();
         assert_eq!(names(&plan), ["kernel"]);
-        // `kernel` itself is replaced by the package of its name.
+        // `kernel` is replaced by the package of the same name.
         assert_eq!(
             removed(&plan),
             [
@@ -416,7 +416,7 @@ fn one_package_stands_for_all_parts() {
             ]
         );
     }
-    // kernel-devel is part of the base, and comes.
+    // kernel-devel is part of the base, so it is replaced.
     let devel = rhel("kernel", EL).pop().unwrap();
     let with_devel = base(EL, &[packages.clone(), vec![devel]].concat());
     let plan = decide(files(own(OWN)), &with_devel, &Wishes::default()).unwrap();
@@ -429,7 +429,7 @@ fn one_package_stands_for_all_parts() {
     assert!(
         matches!(refused, Err(Refusal::NoCounterpart { names, .. }) if names == ["kernel-devel"])
     );
-    // The other way: what brings the modules that the base has on disk comes along.
+    // In the other direction, the packages with modules that the base has on disk are taken.
     let host = base(OWN, &own(OWN)[..1]);
     let plan = decide(files(packages.clone()), &host, &Wishes::default()).unwrap();
     assert_eq!(
@@ -442,10 +442,10 @@ fn one_package_stands_for_all_parts() {
         ]
     );
     assert_eq!(removed(&plan), ["kernel"]);
-    // And to another of its kind.
+    // Between two kernels of this kind.
     let plan = decide(files(own("6.13.0")), &host, &Wishes::default()).unwrap();
     assert_eq!((names(&plan), removed(&plan).len()), (vec!["kernel"], 0));
-    // Without most of the modules it stands for nothing.
+    // A package without most of the modules replaces nothing.
     let mut hollow = own(OWN);
     hollow[0].modules.clear();
     let (host, _) = rhcos();
@@ -466,7 +466,7 @@ fn a_kernel_in_boot_only_has_a_sentence_of_its_own() {
         "{text}"
     );
     assert!(text.contains("since Linux 6.9"), "{text}");
-    // Azure Linux's: a link beside the modules.
+    // As in Azure Linux: a link next to the modules.
     let mut linked = own("6.6.1");
     linked[0].vmlinuz = None;
     linked[0].in_boot = Some("/boot/vmlinuz-6.6.1".into());
@@ -526,7 +526,7 @@ fn parts_come_along_by_the_modules_that_the_base_has() {
         "{:?}",
         plan.warnings
     );
-    // The base has the driver from another package, for which the part stands.
+    // The base has the driver in another package, which the part replaces.
     let kmod = package(
         "kmod-nvidia",
         EL,
@@ -588,7 +588,7 @@ fn every_file_of_a_build_may_be_named() {
         let plan = decide(sources, &other, &Wishes::default()).unwrap();
         assert_eq!(names(&plan), five);
     }
-    // What the base has of these comes along.
+    // Packages that the base has are taken.
     for name in ["kernel-headers", "kernel-devel", "perf"] {
         let mut packages = packages.clone();
         packages.push(package(name, EL, &[], &[], &[]));
@@ -637,13 +637,13 @@ fn companions_come_together_or_not_at_all() {
     );
     assert!(taken(std::slice::from_ref(&new)).is_empty());
     assert!(taken(&[libs]).is_empty());
-    // Of another build they are somebody else's.
+    // Packages of another build are not companions.
     let mut other = tools("6.8.0");
     other
         .iter_mut()
         .for_each(|it| it.source = "linux-tools.src.rpm".into());
     assert!(taken(&other).is_empty());
-    // The changes name what they replace.
+    // The changes contain the replaced packages.
     let plan = decide(set(&tools(K)), &host, &Wishes::default()).unwrap();
     let change = plan.leaving.changes.iter().find(|it| {
         it.after

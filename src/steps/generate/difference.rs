@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What differs between two builds that should be one.
+//! Describes the differences between two builds that should be identical.
 
 use std::fs::File;
 use std::io::Seek;
@@ -17,8 +17,8 @@ struct Build {
     inventory: Inventory,
 }
 
-/// What differs between two initramfs files, as `inspect --diff` says it with these names for them; `None` where the bytes
-/// are the same.
+/// Returns the differences between two initramfs files as `inspect --diff` prints them, with these names; `None` if the
+/// bytes are the same.
 ///
 /// # Errors
 /// When one of them cannot be read.
@@ -45,10 +45,10 @@ pub fn difference(
         (&two.summary, &two.inventory),
     );
     let mut text = Vec::new();
-    inspect::write_diff(names, &diff, &mut text).context("saying what differs")?;
+    inspect::write_diff(names, &diff, &mut text).context("writing the differences")?;
     let mut text = String::from_utf8_lossy(&text).into_owned();
     if diff.is_empty() {
-        text += &beneath(&one.inventory, &two.inventory);
+        text += &describe_bytes(&one.inventory, &two.inventory);
     }
     Ok(Some(text))
 }
@@ -70,8 +70,8 @@ fn look(mut file: File) -> Result<Build> {
     })
 }
 
-/// What differs where names and contents are the same: dates, order, or what the compressor made.
-fn beneath(one: &Inventory, two: &Inventory) -> String {
+/// Describes a difference between builds with the same names and contents: dates, order or compressed bytes.
+fn describe_bytes(one: &Inventory, two: &Inventory) -> String {
     let pairs = || one.nodes().zip(two.nodes());
     let dated: Vec<_> = pairs()
         .filter(|((_, a), (_, b))| a.mtime != b.mtime)

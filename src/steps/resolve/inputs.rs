@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the user names as sources, one by one: each package with its place and its pin.
+//! Lists the packages that the sources name, each with its place and its pin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -20,32 +20,32 @@ use crate::sys::fetch;
 use crate::sys::stop::Stopped;
 use crate::tools::{cliwrap, dnf};
 
-/// Where one package comes from.
+/// The origin of one package.
 pub struct Input {
-    /// As the user would name it, without the pin.
+    /// The name as the user would type it, without the pin.
     pub name: String,
     /// Named by the user, rather than found in a directory.
     pub named: bool,
     /// The SHA-256 that its bytes must have.
     pub pin: Option<String>,
-    /// How its bytes are had.
+    /// Where its bytes are.
     pub bytes: Bytes,
 }
 
-/// How bytes are had.
+/// Where the bytes of a package are.
 pub enum Bytes {
-    /// From the network.
+    /// On the network.
     Url,
-    /// From a file.
+    /// In a file.
     File(PathBuf),
-    /// From a file inside the root, which dnf has downloaded.
+    /// In a file inside the root, which dnf downloaded.
     Downloaded(String),
 }
 
-/// Every package that the request names, in its order.
+/// Returns every package that the request names, in order.
 ///
 /// # Errors
-/// A [`Refusal`] for what cannot be a source.
+/// A [`Refusal`] for an argument that cannot be a source.
 pub fn inputs(exec: &Exec, host: &Host, request: &Request, dir: &str) -> Result<Vec<Input>> {
     let mut inputs = match request.from {
         Some(repo) => from_repository(exec, host, repo, request.sources, dir)?,
@@ -57,7 +57,7 @@ pub fn inputs(exec: &Exec, host: &Host, request: &Request, dir: &str) -> Result<
     Ok(inputs)
 }
 
-/// What dnf downloads into `dir`: the packages asked for and what they require.
+/// Downloads the requested packages and their requirements into `dir` with dnf.
 fn from_repository(
     exec: &Exec,
     host: &Host,
@@ -78,21 +78,22 @@ fn from_repository(
     }
     exec.root().create_dir_all(dir, 0o700)?;
     let program = cliwrap::real(exec.root(), &dnf.to_string())?;
-    let how = dnf::How {
+    let setup = dnf::Setup {
         backend: dnf,
         versionlock: host.versionlock,
     };
-    let download = dnf::download(&program, &how, repo, specs, &format!("/{dir}"));
-    exec.run(&download, &mut console::doing).map_err(|error| {
-        if error.is::<Stopped>() {
-            return error;
-        }
-        let refusal = Refusal::Download {
-            url: format!("{} from the repository {repo}", specs.join(", ")),
-            why: format!("{error:#}"),
-        };
-        refusal.into()
-    })?;
+    let download = dnf::download(&program, &setup, repo, specs, &format!("/{dir}"));
+    exec.run(&download, &mut console::activity)
+        .map_err(|error| {
+            if error.is::<Stopped>() {
+                return error;
+            }
+            let refusal = Refusal::Download {
+                url: format!("{} from the repository {repo}", specs.join(", ")),
+                why: format!("{error:#}"),
+            };
+            refusal.into()
+        })?;
     let mut inputs = Vec::new();
     for (name, _) in exec.root().list(dir)? {
         let name = name.to_string_lossy().into_owned();
@@ -108,7 +109,7 @@ fn from_repository(
     Ok(inputs)
 }
 
-/// Files and URLs.
+/// Lists the packages of files, directories and URLs.
 pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for source in sources {
@@ -140,7 +141,7 @@ pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
         } else if pin.is_some() {
             return Err(Refusal::BadFile {
                 file: name.to_owned(),
-                why: format!("a directory has no digest; expected {} behind a file. For a directory there is --sha256sums FILE", pin::MARK),
+                why: format!("a directory has no digest; expected {} after a file name. For a directory use --sha256sums FILE", pin::MARK),
             }
             .into());
         } else {
@@ -151,8 +152,8 @@ pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// Takes `DIR/*.rpm`, which the shell expands, for `DIR`: where every RPM of a directory that holds
-/// several is named, none is named more than the others.
+/// Treats `DIR/*.rpm`, expanded by the shell, as `DIR`: if every RPM of a directory with several is named, none of them
+/// counts as named.
 fn as_directories(inputs: &mut [Input]) -> Result<()> {
     let mut named: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
     for input in inputs.iter().filter(|it| it.named && it.pin.is_none()) {
@@ -187,11 +188,11 @@ fn as_directories(inputs: &mut [Input]) -> Result<()> {
     Ok(())
 }
 
-/// What a source may be.
+/// The possible kinds of source.
 const EXPECTED: &str = "expected an RPM file, a directory of RPMs or an http(s) URL";
 
-/// Why a path is not there, by what it looks like: a directory that was not mounted, a pattern that the
-/// shell did not expand, the name of a package.
+/// Explains why a path does not exist, by its form: a directory that was not mounted, a pattern that the shell did not
+/// expand, or the name of a package.
 fn absent(name: &str, path: &Path) -> String {
     let is_rpm = path.extension().is_some_and(|extension| extension == "rpm");
     if !is_rpm && !name.contains('/') {
@@ -205,12 +206,13 @@ fn absent(name: &str, path: &Path) -> String {
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     if dir.is_dir() {
-        return match name.contains(['*', '?', '[']) {
-            true => format!(
-                "no file has a name of this pattern, so the shell left it as it is; {EXPECTED}. Name the directory: ostree-kernel replace {}",
+        return if name.contains(['*', '?', '[']) {
+            format!(
+                "no file matches this pattern, so the shell did not expand it; {EXPECTED}. Name the directory: ostree-kernel replace {}",
                 quote(dir.as_os_str())
-            ),
-            false => format!("No such file or directory; {EXPECTED}"),
+            )
+        } else {
+            format!("No such file or directory; {EXPECTED}")
         };
     }
     let target = shown(dir);
@@ -222,7 +224,7 @@ fn absent(name: &str, path: &Path) -> String {
     )
 }
 
-/// A path, or a `file:` URL, which is percent-encoded. URLs of other schemes are refused.
+/// Returns the path of a file or of a `file:` URL, which is percent-encoded. URLs of other schemes are refused.
 fn local(name: &str) -> Result<PathBuf, Refusal> {
     let Some(rest) = name.strip_prefix("file://") else {
         return match name.split_once("://") {
@@ -251,7 +253,7 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_allowed)
 }
 
-/// The RPMs in a directory, by name.
+/// Returns the RPMs in a directory, by name.
 fn inside(source: &str, path: &Path) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     let listing = WalkDir::new(path)
@@ -276,16 +278,17 @@ fn inside(source: &str, path: &Path) -> Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// A name that somebody else has given, as a message may have it: on one line, and printable.
+/// Returns a foreign name for a message: on one line and printable.
 fn shown(path: &Path) -> String {
     let name = path.display().to_string();
-    match name.chars().any(char::is_control) {
-        true => quote(path.as_os_str()),
-        false => name,
+    if name.chars().any(char::is_control) {
+        quote(path.as_os_str())
+    } else {
+        name
     }
 }
 
-/// Gives every input the digest that the file of `sha256sum` has for it.
+/// Adds the digests from a file of `sha256sum` to the inputs.
 fn pin_all(inputs: &mut [Input], file: &Path) -> Result<()> {
     let shown = file.display().to_string();
     let text = fs_err::read_to_string(file).map_err(|error| Refusal::BadFile {
@@ -309,7 +312,7 @@ fn pin_all(inputs: &mut [Input], file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The name of the file, as `sha256sum` would have seen it.
+/// Returns the file name as `sha256sum` would have seen it.
 fn file_name(input: &Input) -> String {
     match &input.bytes {
         Bytes::File(path) => path

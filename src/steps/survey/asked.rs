@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds requests of the user that the tree cannot fulfil. dracut would say so after the packages are replaced.
+//! Refuses requests that the tree cannot fulfil. dracut would fail only after the packages are replaced.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::May;
+use super::Permission;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{ModuleList, ModuleName};
 use crate::plan::{Host, Refusal, Source};
@@ -13,14 +13,14 @@ use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::Root;
 use crate::tools::dracut::{self, Asked};
 
-/// The largest `modules.builtin` that is read (bytes).
+/// Upper bound of `modules.builtin` (bytes).
 const LIST_MAX: u64 = 8 << 20;
 
-/// Refuses a compressor that is not in the image, or, if programs may be started, that fails on no data.
+/// Refuses a compressor that is not in the image or, if programs may be started, that fails on empty input.
 ///
 /// # Errors
-/// A [`Refusal`], or that the program cannot be started.
-pub fn compressor(exec: &Exec, may: May, args: &[String]) -> Result<()> {
+/// A [`Refusal`], or an error from starting the program.
+pub fn compressor(exec: &Exec, permission: Permission, args: &[String]) -> Result<()> {
     let Some(command) = Asked::of(args).compressor else {
         return Ok(());
     };
@@ -43,17 +43,17 @@ pub fn compressor(exec: &Exec, may: May, args: &[String]) -> Result<()> {
         return Err(refusal(format!("there is no program {name} in the image")).into());
     };
     let options: Vec<_> = words.collect();
-    if may == May::Look || options.is_empty() {
+    if permission == Permission::ReadFiles || options.is_empty() {
         return Ok(());
     }
-    let (_, failed) = exec.ask_whatever(&Cmd::new(program).args(options))?;
+    let (_, failed) = exec.query_any_status(&Cmd::new(program).args(options))?;
     match failed {
         Some(failed) => Err(refusal(failed.to_string()).into()),
         None => Ok(()),
     }
 }
 
-/// Refuses modules of dracut, files and drivers that neither the tree nor the packages that come have.
+/// Refuses dracut modules, files and drivers that neither the tree nor the incoming packages have.
 ///
 /// # Errors
 /// A [`Refusal`], or a directory that cannot be read.
@@ -101,8 +101,8 @@ fn missing(names: &[String], is_there: impl Fn(&str) -> bool) -> Option<Vec<Stri
     (!missing.is_empty()).then(|| missing.into_iter().cloned().collect())
 }
 
-/// The drivers of the kernel that is there, also those that are built in, and of the packages. `None` where the list of
-/// those that are built in is not there.
+/// Returns the drivers of the installed kernel, including built-in ones, and of the packages. `None` if the list of
+/// built-in drivers is missing.
 fn drivers_known(
     root: &Root,
     host: &Host,

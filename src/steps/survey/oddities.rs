@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What other build scripts leave in a tree: programs replaced by ones that do nothing, links that lead nowhere.
+//! Detects traces of other build scripts: programs that were replaced by ones that do nothing, dangling links.
 
 use anyhow::Result;
 
@@ -7,16 +7,16 @@ use crate::plan::Oddities;
 use crate::sys::root::{self, Kind, Root};
 use crate::tools::cliwrap;
 
-/// Directories that programs of a job write to.
+/// Directories that the steps write to.
 const TEMPORARY: [&str; 3] = ["tmp", "var/tmp", "run"];
 
-/// Where kernel-install finds plug-ins; one in the first directory overrides one of its name in the second.
+/// The directories of kernel-install's plug-ins. A plug-in in the first one overrides one of that name in the second.
 const PLUGINS: [&str; 2] = ["etc/kernel/install.d", "usr/lib/kernel/install.d"];
 
-/// How the names of the plug-ins end that make the initramfs, after the number that orders them.
+/// Suffixes of the plug-ins that build an initramfs, after the number that orders them.
 const BUILDERS: [&str; 2] = ["-rpmostree.install", "-dracut.install"];
 
-/// Where dracut is.
+/// The paths of dracut.
 const DRACUT: [&str; 2] = ["usr/bin/dracut", "usr/sbin/dracut"];
 
 /// A text that every version of dracut contains.
@@ -25,13 +25,13 @@ const DRACUT_NAME: &[u8] = b"dracut";
 /// The treefile of the base.
 const TREEFILE: &str = "usr/share/rpm-ostree/treefile.json";
 
-/// The largest treefile that is read (bytes).
+/// Upper bound of the treefile (bytes).
 const TREEFILE_MAX: u64 = 8 << 20;
 
-/// The largest file that is read to see whether it does nothing (bytes).
+/// Upper bound of a file that may be a script that does nothing (bytes).
 const SCRIPT_MAX: u64 = 4096;
 
-/// Looks for all of them.
+/// Looks for all oddities.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -54,7 +54,7 @@ pub(super) fn look(root: &Root) -> Result<Oddities> {
         {
             found.dracut = stand_in(root, path)?.map(|what| (path.to_owned(), what));
             if found.dracut.is_none() && is_other_program(root, path)? {
-                let what = "another program, which nowhere has the name dracut in it".to_owned();
+                let what = "another program: it does not contain the word dracut".to_owned();
                 found.dracut = Some((path.to_owned(), what));
             }
         }
@@ -78,11 +78,11 @@ pub(super) fn look(root: &Root) -> Result<Oddities> {
     Ok(found)
 }
 
-/// The largest program that is searched for its own name (bytes); dracut, a script, has 0.1 MiB.
+/// Upper bound of a program that is searched for its own name (bytes); dracut, a script, has 0.1 MiB.
 const PROGRAM_MAX: u64 = 8 << 20;
 
-/// Whether a file is another program under dracut's name: a copy of true or of busybox. dracut's own text, and every
-/// script that starts it, has its name in it.
+/// Returns whether a file is another program under dracut's name, for example a copy of true or of busybox. dracut, and
+/// every script that starts it, contains its name.
 fn is_other_program(root: &Root, path: &str) -> Result<bool> {
     let meta = root.stat(path)?.filter(|meta| meta.kind == Kind::File);
     if meta.is_none_or(|meta| meta.size > PROGRAM_MAX) {
@@ -93,24 +93,24 @@ fn is_other_program(root: &Root, path: &str) -> Result<bool> {
     Ok(!text.windows(DRACUT_NAME.len()).any(|it| it == DRACUT_NAME))
 }
 
-/// What a path is, for people.
+/// Describes what a path is.
 fn kind(root: &Root, path: &str) -> Result<String, root::Error> {
     Ok(match (root.read_link(path)?, root.stat(path)?) {
-        (Some(target), None) => format!("a link to {}, which is not there", target.display()),
+        (Some(target), None) => format!("a dangling link to {}", target.display()),
         (Some(target), Some(_)) => format!("a link to {}", target.display()),
         (None, Some(meta)) => meta.kind.to_string(),
         (None, None) => "not there".to_owned(),
     })
 }
 
-/// What stands in the place of a program; `None` where the program itself may be there, or nothing.
+/// Describes a file that replaces a program; `None` if it may be the program itself, or does not exist.
 fn stand_in(root: &Root, path: &str) -> Result<Option<String>> {
     if root.lstat(path)?.is_none() {
         return Ok(None);
     }
     let name = path.rsplit('/').next();
     if let Some(target) = root.read_link(path)? {
-        // A program under another name is another program: true, busybox, /dev/null.
+        // A link to a program of another name leads to another program: true, busybox, /dev/null.
         let same = |target: &str| name.is_some_and(|name| target.starts_with(name));
         if !target
             .file_name()
@@ -134,7 +134,7 @@ fn stand_in(root: &Root, path: &str) -> Result<Option<String>> {
     Ok(does_nothing.then(|| "a script that does nothing".to_owned()))
 }
 
-/// Whether a script comes to its end, or to an exit with 0, without having done anything.
+/// Returns whether a script exits with 0 without having done anything.
 fn does_nothing(text: &str) -> bool {
     if !text.starts_with("#!") {
         return false;
@@ -250,7 +250,7 @@ mod tests {
                 .admit()
                 .unwrap_err()
                 .to_string()
-                .contains("/tmp is a link to sysroot/tmp, which is not there")
+                .contains("/tmp is a dangling link to sysroot/tmp")
         );
         assert_eq!(found.warnings().len(), 3);
     }

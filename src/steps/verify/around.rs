@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What lies around the kernel: its configuration, out-of-tree modules, and what dracut would find
-//! on disk.
+//! Reads the tree around the kernel: its configuration, out-of-tree modules, and the files that dracut copies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -19,16 +18,16 @@ use crate::kernel::packing::{self, Packing};
 use crate::sys::root::{self, Place, Root};
 use crate::tools::dracut;
 
-/// The largest text that is read (bytes): a kernel's configuration has 0.3 MiB.
+/// Upper bound of a text file (bytes); a kernel's configuration has 0.3 MiB.
 const TEXT_MAX: u64 = 8 << 20;
 
-/// The kernel's configuration.
+/// Reads the kernel's configuration.
 pub(super) fn config(root: &Root, kver: &Kver) -> Result<Option<String>, String> {
     let config = text(root, &format!("{}/config", kver.dir()));
     config.map_err(|error| error.to_string())
 }
 
-/// The os-release file that ostree reads.
+/// Reads the os-release file that ostree reads.
 pub(super) fn os_release(root: &Root) -> OsRelease {
     const VENDOR: &str = "usr/lib/os-release";
     const ETC: &str = "etc/os-release";
@@ -47,9 +46,9 @@ pub(super) fn os_release(root: &Root) -> OsRelease {
     OsRelease::new(path, text)
 }
 
-/// Bytes of what ostree copies to `/boot` beside the initramfs (`ostree-sysroot-deploy.c`): a file `devicetree` wins over
-/// the directory `dtb`.
-pub(super) fn beside_initramfs(root: &Root, kver: &Kver) -> Result<u64, root::Error> {
+/// Returns the size of the files that ostree copies to `/boot` besides the initramfs (`ostree-sysroot-deploy.c`). A
+/// file `devicetree` takes precedence over the directory `dtb`.
+pub(super) fn boot_files_size(root: &Root, kver: &Kver) -> Result<u64, root::Error> {
     let size = |name: &str| {
         let meta = root.stat(format!("{}/{name}", kver.dir()))?;
         let file = meta.filter(|meta| meta.kind == root::Kind::File);
@@ -66,10 +65,10 @@ pub(super) fn beside_initramfs(root: &Root, kver: &Kver) -> Result<u64, root::Er
     Ok(size("vmlinuz")?.unwrap_or(0).saturating_add(trees))
 }
 
-/// The largest file of configuration that is compared (bytes).
+/// Upper bound of a configuration file that is compared (bytes).
 const COPY_MAX: u64 = 64 << 10;
 
-/// The tree's files that dracut copies; see [`checks::Tree::files`].
+/// Reads the tree's files that dracut copies; see [`checks::Tree::files`].
 pub(super) fn copied(
     root: &Root,
     inventory: &Inventory,
@@ -83,12 +82,12 @@ pub(super) fn copied(
     }
     let mut files = BTreeMap::new();
     for path in paths {
-        // Before deployment `etc` may be in `usr`.
+        // Before the deployment, `etc` can be in `usr`.
         for place in [path.clone(), format!("usr/{path}")] {
             let meta = root.stat(&place).ok().flatten();
             let is_small =
                 meta.is_some_and(|it| it.kind == root::Kind::File && it.size <= COPY_MAX);
-            // An ordinary user may not read all of them.
+            // An ordinary user cannot read all of them.
             if is_small && let Ok(Some(bytes)) = root.read(&place, COPY_MAX) {
                 files.insert(path, bytes);
                 break;
@@ -98,7 +97,7 @@ pub(super) fn copied(
     Ok(files)
 }
 
-/// Version of dracut in the tree, as it writes it into an image.
+/// Returns the tree's version of dracut, as dracut writes it into an image.
 pub(super) fn dracut_version(root: &Root) -> Option<String> {
     let text = text(root, "usr/lib/dracut/dracut-version.sh").ok()??;
     let mut lines = text.lines();
@@ -106,7 +105,7 @@ pub(super) fn dracut_version(root: &Root) -> Option<String> {
     Some(version.trim_matches(['"', '\'']).to_owned())
 }
 
-/// Links in the initramfs that lead to no file there, where the tree has a regular file.
+/// Returns links in the initramfs that lead to no file there, but are regular files in the tree.
 pub(super) fn under_links(root: &Root, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let links = inventory
         .nodes()
@@ -119,14 +118,13 @@ pub(super) fn under_links(root: &Root, inventory: &Inventory) -> BTreeSet<Vec<u8
     links.map(<[u8]>::to_vec).collect()
 }
 
-/// Those of the absolute paths that are there.
+/// Returns the absolute paths that exist in the tree.
 pub(super) fn on_disk(root: &Root, items: &BTreeSet<String>) -> BTreeSet<String> {
     let is_there = |path: &&String| root.stat(path.as_str()).is_ok_and(|it| it.is_some());
     items.iter().filter(is_there).cloned().collect()
 }
 
-/// File systems that the tree names as its root's: in fstab, in kernel arguments, in what bootc
-/// installs by.
+/// Returns the root file systems that the tree names: in fstab, in kernel arguments, in bootc's installation settings.
 pub(super) fn root_filesystems(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let mut names = BTreeSet::new();
     for fstab in ["etc/fstab", "usr/etc/fstab"] {
@@ -147,7 +145,7 @@ pub(super) fn root_filesystems(root: &Root) -> Result<BTreeSet<String>, root::Er
     Ok(names)
 }
 
-/// Arguments of the kernel that bootc takes from the tree (bootc `kargs.rs`), each with the file that has it.
+/// Returns the kernel arguments that bootc takes from the tree (bootc `kargs.rs`), each with the path of its file.
 pub(super) fn kernel_arguments(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut arguments = Vec::new();
     for (path, text) in bootc_files(root)? {
@@ -157,7 +155,7 @@ pub(super) fn kernel_arguments(root: &Root) -> Result<Vec<(String, String)>, roo
     Ok(arguments)
 }
 
-/// bootc's files with arguments of the kernel and file systems: path and text.
+/// Reads bootc's files with kernel arguments and file systems; returns paths and texts.
 fn bootc_files(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut files = Vec::new();
     for dir in [
@@ -177,14 +175,14 @@ fn bootc_files(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(files)
 }
 
-/// The words between quotes in a TOML file, comments left out.
+/// Returns the quoted words of a TOML file, without comments.
 fn quoted_words(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter(|it| !it.trim_start().starts_with('#'));
     let quoted = lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2));
     quoted.flat_map(str::split_whitespace)
 }
 
-/// The file system in a line `type = "xfs"` or `root-fs-type = "xfs"` of bootc's configuration.
+/// Parses a line `type = "xfs"` or `root-fs-type = "xfs"` of bootc's configuration.
 fn bootc_type(line: &str) -> Option<String> {
     let (key, value) = line.split_once('=')?;
     let is_type = ["type", "root-fs-type"].contains(&key.trim());
@@ -196,8 +194,8 @@ fn text(root: &Root, path: &str) -> Result<Option<String>, root::Error> {
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// How the modules are compressed, which are relative to the kernel's directory. Modules that cannot
-/// be read are left out: other checks report them.
+/// Returns the compression formats of the modules, with an example and a count. Paths are relative to the kernel's
+/// directory. Unreadable modules are left out, since other checks report them.
 pub(super) fn packings(
     root: &Root,
     kver: &Kver,
@@ -229,35 +227,35 @@ pub(super) fn packings(
     packings
 }
 
-/// Out-of-tree modules among `modules`, which are relative to the kernel's directory.
+/// Returns the out-of-tree modules among `modules`, which are relative to the kernel's directory.
 pub(super) fn kmods(
     root: &Root,
     kver: &Kver,
     modules: &[Vec<u8>],
     order: Option<&ModuleList>,
 ) -> Vec<Kmod> {
-    let told = |path: &Vec<u8>| {
+    let vermagic = |path: &Vec<u8>| {
         let modinfo = modinfo(root, &[kver.as_str().as_bytes(), path].join(&b'/'))?;
         let vermagic = modinfo.vermagic().map(<[u8]>::to_vec);
         vermagic.ok_or_else(|| "no vermagic".to_owned())
     };
     let kmods = modules.iter().filter(|path| is_foreign(path, order));
-    kmods.map(|path| (path.clone(), told(path))).collect()
+    kmods.map(|path| (path.clone(), vermagic(path))).collect()
 }
 
-/// What the module at `path`, relative to `usr/lib/modules`, says about itself.
+/// Reads the modinfo of the module at `path`, relative to `usr/lib/modules`.
 fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
     let place = Path::new(MODULES).join(OsStr::from_bytes(path));
     let bytes = root
         .read(place, MAX_UNPACKED)
         .map_err(|error| error.to_string())?
-        .ok_or("a link that leads nowhere")?;
+        .ok_or("a dangling link")?;
     let mut module = Vec::new();
     unpack(path, bytes.as_slice(), &mut module).map_err(|error| error.to_string())?;
     Modinfo::of_module(&module).map_err(|error| error.to_string())
 }
 
-/// systemd's units on disk, and what dracut's modules bring along.
+/// Returns systemd's units on disk and the units in dracut's modules.
 pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let mut dirs = vec![
         "usr/lib/systemd/system".to_owned(),
@@ -276,8 +274,8 @@ pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     Ok(units)
 }
 
-/// Firmware that the base's initramfs had and this one lacks, with a driver inside that asks for
-/// it. Modules are unpacked only where some is lacking.
+/// Returns firmware that the base's initramfs has and this one lacks, with an included driver that requests it. Modules
+/// are unpacked only if firmware is missing.
 pub(super) fn firmware_of(
     root: &Root,
     image: &Image,
@@ -327,7 +325,7 @@ mod tests {
             root.create_dir_all(parent, 0o755).unwrap();
             root.write(&path, &vec![0; size], 0o644).unwrap();
         };
-        let sum = || beside_initramfs(&root, &kver).unwrap();
+        let sum = || boot_files_size(&root, &kver).unwrap();
         assert_eq!(sum(), 0);
         put("vmlinuz", 100);
         assert_eq!(sum(), 100);
@@ -335,7 +333,7 @@ mod tests {
         put("dtb/b.dtb", 5);
         put("dtb.old/c.dtb", 1000);
         assert_eq!(sum(), 112);
-        // One device tree for all machines.
+        // A single device tree for all machines.
         put("devicetree", 20);
         assert_eq!(sum(), 120);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the base had: its initramfs, read before anything changes, or a file that the user names.
+//! Reads the baseline: the base's initramfs before anything changes, or a file that the user names.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,30 +15,30 @@ use crate::kernel::vmlinuz::is_signed_from;
 use crate::site::kernels;
 use crate::sys::root::Root;
 
-/// The base's initramfs, which is read while the job goes on.
-pub struct Reading(Known);
+/// The base's initramfs, which another thread reads.
+pub struct Reading(State);
 
-enum Known {
-    Soon(String, JoinHandle<Result<Baseline>>),
-    Now(Option<Baseline>),
+enum State {
+    Running(String, JoinHandle<Result<Baseline>>),
+    Finished(Option<Baseline>),
 }
 
 impl Drop for Reading {
-    /// Nothing is noted any more after this.
+    /// Waits for the thread, so that it logs nothing later.
     fn drop(&mut self) {
-        if let Known::Soon(_, reading) = std::mem::replace(&mut self.0, Known::Now(None)) {
+        if let State::Running(_, reading) = std::mem::replace(&mut self.0, State::Finished(None)) {
             let _ = reading.join();
         }
     }
 }
 
 impl Reading {
-    /// Waits for it. `None`, with a warning, where there is no initramfs or it cannot be read: then
-    /// there is nothing to keep.
+    /// Waits for the baseline. `None`, with a warning, if the initramfs is missing or unreadable; then there is nothing
+    /// to compare with.
     pub fn done(mut self) -> Option<Baseline> {
-        let (path, baseline) = match std::mem::replace(&mut self.0, Known::Now(None)) {
-            Known::Now(baseline) => return baseline,
-            Known::Soon(path, baseline) => (path, baseline),
+        let (path, baseline) = match std::mem::replace(&mut self.0, State::Finished(None)) {
+            State::Finished(baseline) => return baseline,
+            State::Running(path, baseline) => (path, baseline),
         };
         let panicked = |_| Err(anyhow!("the thread that reads it has panicked"));
         match baseline.join().unwrap_or_else(panicked) {
@@ -52,14 +52,14 @@ impl Reading {
 }
 
 impl From<Option<Baseline>> for Reading {
-    /// What an earlier run has read.
+    /// Wraps the baseline of an earlier run.
     fn from(baseline: Option<Baseline>) -> Self {
-        Self(Known::Now(baseline))
+        Self(State::Finished(baseline))
     }
 }
 
-/// What the kernel in the tree and its initramfs have. It is looked up before this returns; the
-/// initramfs is read behind our back.
+/// Reads the baseline of the kernel in the tree. Files of the tree are read before this returns, the initramfs on
+/// another thread.
 pub fn baseline(root: &Root, kver: &Kver) -> Reading {
     let path = format!("{}/initramfs.img", kver.dir());
     let found = look_up(root, kver, &path);
@@ -71,7 +71,7 @@ pub fn baseline(root: &Root, kver: &Kver) -> Reading {
             ..of_file(file)?
         })
     };
-    Reading(Known::Soon(path, thread::spawn(read)))
+    Reading(State::Running(path, thread::spawn(read)))
 }
 
 fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {
@@ -86,7 +86,7 @@ fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {
     Ok((file, before))
 }
 
-/// What a file has, which is not of the tree.
+/// Reads the baseline from a file outside the tree.
 ///
 /// # Errors
 /// When it cannot be read as an initramfs.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's files beside their packages' digests.
+//! Compares the kernel's files with the digests in their packages.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,10 +18,10 @@ use crate::package::rpmdb::{FileDigest, Rpmdb};
 use crate::sys::digest::Digesting;
 use crate::sys::root::{Place, Root};
 
-/// The most bytes of all modules that are read; a large kernel's have 0.6 GiB.
+/// Upper bound of all modules together (bytes); a large kernel's have 0.6 GiB.
 const TOTAL_MAX: u64 = 8 << 30;
 
-/// Reads what the check `kernel-files` looks at, and the digest of `vmlinuz`.
+/// Reads the facts for the check `kernel-files`, and the digest of `vmlinuz`.
 pub(super) fn look(
     root: &Root,
     kver: &Kver,
@@ -72,7 +72,7 @@ fn vmlinuz(mut file: File, kver: &Kver, packages: Option<&Rpmdb>) -> io::Result<
     Ok((compared, sha256))
 }
 
-/// The digests that the image may have had before it was signed.
+/// Returns the digests that the image can have had before it was signed.
 fn without_signatures(file: &mut File) -> io::Result<Vec<String>> {
     let Some(signature) = signature_from(file)? else {
         return Ok(Vec::new());
@@ -92,7 +92,7 @@ fn inner(file: &mut File) -> Inner {
     let of = |file: &mut File, release: &Release| match inner_release_from(file, release) {
         Ok(Some(kver)) => Inner::Release(kver),
         Ok(None) => Inner::Unknown(format!(
-            "where the kernel is inside the {} is not known",
+            "the offset of the kernel inside the {} is not known",
             release.format
         )),
         Err(error) if error.is_damage() => Inner::Damaged(error.to_string()),
@@ -101,7 +101,7 @@ fn inner(file: &mut File) -> Inner {
     };
     match vmlinuz::release_from(file) {
         Ok(release) => of(file, &release),
-        // `kernel-release` reports it.
+        // The check `kernel-release` reports it.
         Err(error) => Inner::Unknown(error.to_string()),
     }
 }
@@ -109,7 +109,7 @@ fn inner(file: &mut File) -> Inner {
 /// Compares modules with their packages' digests.
 struct Modules<'r> {
     root: &'r Root,
-    /// The directory of the last one, by its path.
+    /// The directory of the previous module, and its path.
     dir: Option<(String, Option<Place>)>,
     left: u64,
     buffer: Vec<u8>,
@@ -127,8 +127,8 @@ impl<'r> Modules<'r> {
         }
     }
 
-    /// Compares those of one kernel. One that is not on disk, or under the name of another compression, has nothing to
-    /// be compared with.
+    /// Compares the modules of one kernel. A module that is missing, or that has another compression suffix, is
+    /// skipped.
     fn all(&mut self, kver: &Kver, packages: &Rpmdb) -> Result<(), String> {
         let dir = format!("{}/", kver.dir());
         let mut digests: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -190,7 +190,7 @@ impl<'r> Modules<'r> {
         }
     }
 
-    /// Keeps what a module with other bytes is, unless it is the package's with a signature.
+    /// Records a module with other bytes, unless it is the package's module with a signature.
     fn other(&mut self, path: &str, below: &str, digests: &[&str]) -> Result<(), String> {
         let bytes = self.root.read(path, MAX_UNPACKED);
         let bytes = bytes

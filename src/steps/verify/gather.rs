@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tree around the kernel, as far as checks look at it.
+//! Reads the facts about the tree that the checks need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStringExt;
@@ -20,11 +20,11 @@ use crate::sys::nice;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dracut, rpm_ostree};
 
-/// The largest list beside the modules that is read (bytes); Fedora's are below 2 MiB.
+/// Upper bound of a list of modules (bytes); Fedora's are below 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the tree, but for what depends on the image; also SHA-256 of `vmlinuz`, where it is asked for. The kernel's
-/// files are read on a thread of their own, since that takes as long as all the rest.
+/// Reads the tree except the facts that depend on the image; also the SHA-256 of `vmlinuz`, if requested. The kernel's
+/// files are read on a thread of their own, since that takes as long as everything else.
 pub(super) fn tree(
     root: &Root,
     kver: &Kver,
@@ -38,7 +38,7 @@ pub(super) fn tree(
             Database::Unread(_) | Database::Failed(_) => None,
         };
         let files = scope.spawn(move || {
-            nice::stand_back();
+            nice::lower_priority();
             files::look(root, kver, packages.as_deref())
         });
         let panicked =
@@ -50,7 +50,7 @@ pub(super) fn tree(
     })
 }
 
-/// Reads the tree, but for the contents of the kernel's files.
+/// Reads the tree except the contents of the kernel's files.
 fn listed(
     root: &Root,
     kver: &Kver,
@@ -90,7 +90,7 @@ fn listed(
     };
     Ok(Tree {
         shadows,
-        beside_initramfs: around::beside_initramfs(root, kver)?,
+        beside_initramfs: around::boot_files_size(root, kver)?,
         legacy: legacy(root)?,
         leftovers: leftovers(root)?,
         config,
@@ -145,7 +145,7 @@ fn leftovers(root: &Root) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The modules among files.
+/// Returns the modules among files.
 fn only_modules(files: Vec<PathBuf>) -> Vec<Vec<u8>> {
     let paths = files
         .into_iter()
@@ -166,7 +166,7 @@ fn lists(root: &Root, kver: &Kver) -> Lists {
     }
 }
 
-/// A list beside the modules.
+/// Reads and parses a list of modules.
 fn list<T>(
     root: &Root,
     kver: &Kver,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The initramfs, read once: through a digest, into an inventory, beside the tree's modules.
+//! Reads the initramfs once: computes its digest, builds its inventory and compares its files with the tree.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -17,31 +17,31 @@ use crate::kernel::modules::ModuleName;
 use crate::sys::digest::Digesting;
 use crate::sys::root::{self, Place, Root};
 
-/// Where dracut and its modules are.
+/// The directory of dracut and its modules.
 const DRACUT: &str = "usr/lib/dracut";
 
-/// An image, and what its file is, where there is one.
-pub(super) struct Read {
+/// An image, and facts about its file if it exists.
+pub(super) struct ImageRead {
     pub(super) image: Image,
-    /// SHA-256, where it was asked for.
+    /// SHA-256, if requested.
     pub(super) sha256: Option<String>,
     /// Bytes.
     pub(super) size: Option<u64>,
 }
 
-/// The tree's files. In an image those of one directory follow each other.
+/// The tree's files. Keeps one directory open, since an image stores files of one directory together.
 pub struct Disk<'r> {
     root: &'r Root,
     dir: Option<(Vec<u8>, Option<Place>)>,
 }
 
 impl<'r> Disk<'r> {
-    /// The files of `root`.
+    /// Returns the files of `root`.
     pub fn new(root: &'r Root) -> Self {
         Self { root, dir: None }
     }
 
-    /// The directory `dir`, relative to the root.
+    /// Opens the directory `dir`, relative to the root.
     fn place(&mut self, dir: &[u8]) -> Result<Option<&Place>, root::Error> {
         if self.dir.as_ref().is_none_or(|(last, _)| last != dir) {
             let path = Path::new(OsStr::from_bytes(dir));
@@ -79,14 +79,14 @@ impl OnDisk for Disk<'_> {
     }
 }
 
-/// Drops `comparing` at the first file behind the modules, which in an image follow each other.
-struct Watched<'v> {
+/// A visitor that drops `comparing` at the first file after the modules, which an image stores together.
+struct ModulesDone<'v> {
     visitor: &'v mut dyn Visitor,
     comparing: Option<Sender<Infallible>>,
     has_modules: bool,
 }
 
-impl Visitor for Watched<'_> {
+impl Visitor for ModulesDone<'_> {
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
         let is_module = ModuleName::is_of_path(&entry.path);
         self.has_modules |= is_module;
@@ -97,8 +97,8 @@ impl Visitor for Watched<'_> {
     }
 }
 
-impl From<Image> for Read {
-    /// There is no file that could be opened.
+impl From<Image> for ImageRead {
+    /// Wraps an image without a readable file.
     fn from(image: Image) -> Self {
         Self {
             image,
@@ -108,14 +108,14 @@ impl From<Image> for Read {
     }
 }
 
-/// Reads an image of the tree to its end, and compares its modules with the tree's; `comparing` is dropped when that is
-/// done.
+/// Reads an image of the tree to its end and compares its modules with the tree's. `comparing` is dropped after the
+/// modules.
 pub(super) fn of_tree(
     root: &Root,
     path: &str,
     digest: bool,
     comparing: Sender<Infallible>,
-) -> Result<Read> {
+) -> Result<ImageRead> {
     let file = match root.open_file(path) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(Image::Missing.into()),
@@ -126,10 +126,10 @@ pub(super) fn of_tree(
     read(file, Some((&mut disk, comparing)), digest).with_context(|| format!("reading /{path}"))
 }
 
-/// Opens a file of the user's, which is not of a tree.
+/// Opens a file of the user, outside a tree.
 ///
 /// # Errors
-/// When it is no regular file: opening a fifo could wait for ever.
+/// When it is not a regular file: opening a FIFO can block forever.
 pub fn open(path: &Path) -> Result<File> {
     if fs_err::metadata(path).is_ok_and(|it| !it.is_file()) {
         bail!("opening {}: it is not a regular file", path.display());
@@ -137,40 +137,40 @@ pub fn open(path: &Path) -> Result<File> {
     Ok(fs_err::File::open(path)?.into_file())
 }
 
-/// Reads a file that is not of a tree.
-pub(super) fn alone(path: &Path, digest: bool) -> Result<Read> {
+/// Reads a file outside a tree.
+pub(super) fn alone(path: &Path, digest: bool) -> Result<ImageRead> {
     let file = open(path).context("opening the initramfs")?;
     read(file, None, digest).with_context(|| format!("reading {}", path.display()))
 }
 
-/// The tree's modules, and what is dropped once they have been compared.
+/// The tree's files, and the sender to drop after the modules are compared.
 type Beside<'r> = (&'r mut dyn OnDisk, Sender<Infallible>);
 
-fn read(file: File, disk: Option<Beside>, digest: bool) -> Result<Read> {
+fn read(file: File, disk: Option<Beside>, digest: bool) -> Result<ImageRead> {
     if !digest {
         let size = file.metadata()?.len();
-        return Ok(Read {
+        return Ok(ImageRead {
             size: Some(size),
-            ..understood(file, disk).into()
+            ..parse(file, disk).into()
         });
     }
     let mut input = Digesting::new(file);
-    let image = understood(&mut input, disk);
-    // An image that could not be understood has a digest all the same.
+    let image = parse(&mut input, disk);
+    // An image that cannot be parsed has a digest, too.
     let (sha256, size) = input.finish()?;
-    Ok(Read {
+    Ok(ImageRead {
         image,
         sha256: Some(sha256),
         size: Some(size),
     })
 }
 
-fn understood(input: impl io::Read + Send, disk: Option<Beside>) -> Image {
+fn parse(input: impl io::Read + Send, disk: Option<Beside>) -> Image {
     let (disk, comparing) = disk.unzip();
     let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);
     let mut bodies = Bodies::new(disk);
-    let mut watched = Watched {
+    let mut watched = ModulesDone {
         visitor: &mut inventory.with(&mut bodies),
         comparing,
         has_modules: false,

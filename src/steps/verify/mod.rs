@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads what the checks look at, and lets them look: at the tree as it will be, with the candidate
-//! standing for `initramfs.img`.
+//! Gathers the facts for the checks and runs them, on the tree as it will be, with the candidate as `initramfs.img`.
 
 mod around;
 mod base;
@@ -30,53 +29,51 @@ use crate::report::DracutReport;
 use crate::sys::nice;
 use crate::sys::root::{self, Root};
 
-/// What looking at one tree came to.
+/// The result of verifying one tree.
 pub struct Verdict {
     /// Every check and its answer.
     pub answers: Answers,
-    /// SHA-256 of `vmlinuz`, where it was asked for and could be read.
+    /// SHA-256 of `vmlinuz`, if requested and readable.
     pub vmlinuz_sha256: Option<String>,
-    /// SHA-256 of the initramfs, where it was asked for and could be read.
+    /// SHA-256 of the initramfs, if requested and readable.
     pub initramfs_sha256: Option<String>,
-    /// Bytes of the initramfs, where it could be read.
+    /// Bytes of the initramfs, if readable.
     pub initramfs_size: Option<u64>,
-    /// What dracut wrote into the image about itself.
+    /// dracut's version and modules in the image.
     pub dracut: Option<DracutReport>,
 }
 
 impl Verdict {
-    /// What it comes to.
+    /// Returns the outcome of the answers.
     pub fn outcome(&self) -> Outcome {
         verdict::outcome(&self.answers)
     }
 }
 
-/// What the user asks for, and what there is to compare with.
+/// Options of a verification.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// What the base had.
+    /// Facts of the base, to compare with.
     pub base: Option<Baseline>,
-    /// What the root needs.
+    /// Requirements of the root file system and of the user.
     pub wanted: Wanted,
-    /// Modules that depmod said cannot be loaded.
+    /// Modules that cannot be loaded, according to depmod.
     pub lacking: AllLacking,
-    /// Which checks look.
+    /// The checks to run; `None` for all.
     pub selection: Option<&'a Selection>,
-    /// Whether the verdict has digests. Only reports show them, and they cost as much as all checks together.
+    /// Whether to compute digests. Only reports show them, and they take as long as all checks together.
     pub digests: bool,
 }
 
-/// A candidate without a fatal finding, all fatal checks having looked. Nothing else can be
-/// committed.
+/// A candidate for which all fatal checks ran and none found anything. Only such a candidate can be committed.
 pub struct Verified {
     /// The candidate.
     pub candidate: Candidate,
-    /// What was looked at.
+    /// The result of its verification.
     pub verdict: Verdict,
 }
 
-/// Looks at the candidate in its place. The inner `Err` holds the verdict when it is not good
-/// enough, and the candidate is gone.
+/// Verifies the candidate. The inner `Err` holds the verdict if it is rejected; the candidate is removed.
 ///
 /// # Errors
 /// When something cannot be read at all.
@@ -94,15 +91,15 @@ pub fn verify(
     })
 }
 
-/// How long the tree waits for the modules of the image. It is about what that takes; an image may have them last.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// Upper bound on how long the tree reader yields while kernel modules are compared. An image may store them last.
+const MODULES_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Looks at the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs.
-/// The tree and the rpmdb are read meanwhile, on a low-priority thread: comparing modules keeps two processors busy, and
-/// decoding the rest leaves one free.
+/// Verifies the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs. Reads the tree and
+/// the rpmdb at the same time, on a low-priority thread, once the modules are compared: comparing them keeps two
+/// processors busy, decoding the rest of the image leaves one free.
 ///
 /// # Errors
-/// When something cannot be read at all; what a check cannot look at is an answer.
+/// When something cannot be read at all. If only one check lacks its facts, its answer says so.
 pub fn look(
     root: &Root,
     kver: &Kver,
@@ -113,8 +110,8 @@ pub fn look(
     let (around, read) = thread::scope(|scope| {
         let (comparing, compared) = mpsc::channel();
         let tree = scope.spawn(move || {
-            nice::stand_back();
-            let _ = compared.recv_timeout(PATIENCE);
+            nice::lower_priority();
+            let _ = compared.recv_timeout(MODULES_TIMEOUT);
             gather::tree(root, kver, initramfs, rpmdb(), options)
         });
         let read = image::of_tree(root, initramfs, options.digests, comparing);
@@ -141,10 +138,10 @@ pub fn look(
     })
 }
 
-/// Verifies one initramfs without a tree, as that of `kver`; without one, of the only kernel that it has modules of.
+/// Verifies one initramfs without a tree, for `kver` or, by default, for the only kernel that it has modules of.
 ///
 /// # Errors
-/// When the file cannot be opened or read, or when it does not tell the kernel.
+/// When the file cannot be opened or read, or when its kernel is not known.
 pub fn look_alone(file: &Path, kver: Option<&Kver>, options: &Options) -> Result<(Kver, Verdict)> {
     let read = image::alone(file, options.digests)?;
     let kver = match kver {
@@ -161,7 +158,7 @@ pub fn look_alone(file: &Path, kver: Option<&Kver>, options: &Options) -> Result
     Ok((kver, verdict))
 }
 
-/// Returns the kernel that an image has modules of.
+/// Returns the only kernel that an image has modules of.
 fn only_kver(file: &Path, image: &Image) -> Result<Kver> {
     let file = file.display();
     let inventory = match image {
@@ -186,11 +183,12 @@ fn only_kver(file: &Path, image: &Image) -> Result<Kver> {
     }
 }
 
-/// Why a check could not look, and what to type where that is a matter of the user.
+/// Returns the reason why a check could not run, with a remedy if permission is missing.
 fn why(error: &root::Error) -> String {
-    match error.is_denied() {
-        true => format!("{error}. {AS_ROOT}"),
-        false => error.to_string(),
+    if error.is_denied() {
+        format!("{error}. {AS_ROOT}")
+    } else {
+        error.to_string()
     }
 }
 

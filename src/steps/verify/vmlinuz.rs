@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `vmlinuz`: its release, its signature, its HMAC.
+//! Reads `vmlinuz`: its release, its signature, its HMAC.
 
 use std::fs::File;
 
@@ -9,20 +9,20 @@ use crate::kernel::kver::Kver;
 use crate::kernel::vmlinuz;
 use crate::sys::root::Root;
 
-/// The largest vmlinuz that is read (bytes).
+/// Upper bound of vmlinuz (bytes).
 const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
 
-/// What `vmlinuz` says.
+/// Facts about `vmlinuz`.
 pub(super) struct Vmlinuz {
-    /// What it says that it is, or why that cannot be told.
+    /// The release in its header, or the reason why it is not known.
     pub(super) release: Result<vmlinuz::Release, NoRelease>,
     /// Whether it is signed.
     pub(super) signed: Result<bool, String>,
-    /// What the file beside it says.
+    /// The HMAC file next to it.
     pub(super) hmac: Hmac,
 }
 
-/// Opens it, or returns why it cannot be read.
+/// Opens the file, or returns why it cannot be read.
 pub(super) fn open(root: &Root, kver: &Kver) -> Result<File, String> {
     let file = match root.open_file(format!("{}/vmlinuz", kver.dir())) {
         Ok(Some(file)) => file,
@@ -39,21 +39,21 @@ pub(super) fn open(root: &Root, kver: &Kver) -> Result<File, String> {
     }
 }
 
-/// Reads it.
+/// Reads the facts.
 pub(super) fn read(root: &Root, kver: &Kver) -> Vmlinuz {
     match open(root, kver) {
-        Ok(file) => told(root, kver, file),
+        Ok(file) => read_open(root, kver, file),
         Err(why) => unread(why),
     }
 }
 
-fn told(root: &Root, kver: &Kver, mut file: File) -> Vmlinuz {
+fn read_open(root: &Root, kver: &Kver, mut file: File) -> Vmlinuz {
     let release = vmlinuz::release_from(&mut file).map_err(|error| NoRelease {
         why: error.to_string(),
         damaged: error.is_damage(),
     });
     let signed = vmlinuz::is_signed_from(&mut file).map_err(|error| error.to_string());
-    let hmac = beside(root, kver, &mut file);
+    let hmac = read_hmac(root, kver, &mut file);
     Vmlinuz {
         release,
         signed,
@@ -72,7 +72,7 @@ fn unread(why: String) -> Vmlinuz {
     }
 }
 
-fn beside(root: &Root, kver: &Kver, kernel: &mut File) -> Hmac {
+fn read_hmac(root: &Root, kver: &Kver, kernel: &mut File) -> Hmac {
     let line = match root.read(format!("{}/.vmlinuz.hmac", kver.dir()), HMAC_MAX) {
         Ok(Some(line)) => line,
         Ok(None) => return Hmac::Missing,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A running program, seen from the process that waits for it: its output, its end, and the bounds of both.
+//! The parent's view of a running program: output, end, and their limits.
 
 use std::io::{self, BufReader, PipeReader, Read};
 use std::net::Shutdown;
@@ -19,21 +19,21 @@ use super::lines::each_line;
 use super::supervisor;
 use crate::sys::stop::{self, Stopped, TICK};
 
-/// How long a program that was asked to end may tidy up.
+/// Time between SIGTERM and the kill of the program.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long its supervisor may then take to kill it, before that is killed itself.
+/// Time that the supervisor has for that kill; then the supervisor itself is killed.
 const KILLING: Duration = Duration::from_secs(6);
 
-/// How long output may come after the supervisor has ended. All that could write it is dead by then, unless the
-/// supervisor was killed.
-const LINGER: Duration = Duration::from_secs(1);
+/// Time that output is read after the supervisor has ended. Its processes are dead by then, unless the supervisor was
+/// killed.
+const DRAIN: Duration = Duration::from_secs(1);
 
-/// A program that prints more than this is ended (bytes). dracut with `--debug` prints some 20 MiB; `rpm -qa` with all
-/// capabilities of a large image is about 8 MiB.
+/// Upper bound of a program's output (bytes). dracut with `--debug` prints about 20 MiB; `rpm -qa` with all
+/// capabilities of a large image about 8 MiB.
 pub(super) const OUTPUT_MAX: usize = 64 << 20;
 
-/// A line counts as at least this many bytes: empty ones cost time and memory, too.
+/// Minimal cost of a line (bytes), since empty lines take time and memory, too.
 const LINE_COST: usize = 64;
 
 /// A part of a program's output.
@@ -44,36 +44,36 @@ pub(super) enum Printed {
     Bytes(Vec<u8>),
 }
 
-/// How a program ended.
+/// The end of a program.
 pub(super) enum End {
-    /// By itself.
+    /// It exited.
     Exited(ExitStatus),
-    /// It ran longer than it may.
+    /// It exceeded the timeout.
     TooLong,
-    /// It printed more than it may.
+    /// It exceeded the limit of output.
     TooMuch,
-    /// We were to stop.
+    /// A signal stopped this process.
     Stopped(Stopped),
 }
 
-/// The reading end of a program's output, on a thread of its own.
+/// The sender of a thread that reads output.
 pub(super) struct Output {
     to: SyncSender<Printed>,
-    /// Bytes of all streams so far.
+    /// The number of bytes of all streams.
     count: Arc<AtomicUsize>,
 }
 
-/// How a stream is read.
+/// A function that reads a stream.
 pub(super) type Reading = fn(PipeReader, &Output) -> io::Result<()>;
 
-/// Line by line.
+/// Reads line by line.
 pub(super) fn lines(input: PipeReader, output: &Output) -> io::Result<()> {
     each_line(BufReader::new(input), &mut |line, bytes| {
         output.send(Printed::Line(line), bytes.max(LINE_COST));
     })
 }
 
-/// As it comes.
+/// Reads bytes as they arrive.
 pub(super) fn bytes(mut input: PipeReader, output: &Output) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -85,7 +85,7 @@ pub(super) fn bytes(mut input: PipeReader, output: &Output) -> io::Result<()> {
 }
 
 impl Output {
-    /// Counts it, and passes it on unless there is too much. The receiver is gone when the program was given up.
+    /// Counts the output and sends it, unless there is too much. The receiver is closed if the program was stopped.
     fn send(&self, printed: Printed, bytes: usize) {
         if self.count.fetch_add(bytes, Ordering::Relaxed) <= OUTPUT_MAX {
             let _ = self.to.send(printed);
@@ -93,8 +93,8 @@ impl Output {
     }
 }
 
-/// Runs `command`, a supervisor, in a process group of its own until its program has ended; or ends it after `limit`, when
-/// it prints too much, or when we are to stop. `pipes` are the read ends of what its output goes to.
+/// Runs `command`, a supervisor, in a process group of its own until its program has ended. Stops it after `limit`, if
+/// it prints too much, or after a signal. `pipes` are the read ends of its output.
 pub(super) fn drive(
     mut command: Command,
     pipes: Vec<(PipeReader, Reading)>,
@@ -103,7 +103,7 @@ pub(super) fn drive(
 ) -> io::Result<End> {
     let leash = supervisor::leash(&mut command)?;
     let child = command.process_group(0).spawn()?;
-    // The command holds the write ends; the readers see the end only once they are closed.
+    // The command holds the write ends, and the readers see the end only after they are closed.
     drop(command);
     let (to, receiver) = mpsc::sync_channel(256);
     let count = Arc::new(AtomicUsize::new(0));
@@ -114,7 +114,7 @@ pub(super) fn drive(
         };
         thread::spawn(move || {
             if let Err(error) = reading(pipe, &output) {
-                tracing::debug!("reading what a program prints: {error}");
+                tracing::debug!("reading the output of a program: {error}");
             }
         });
     }
@@ -125,14 +125,14 @@ pub(super) fn drive(
         count,
         limit,
     };
-    let given_up = running.listen(&receiver, printed)?;
+    let stopped = running.listen(&receiver, printed)?;
     let status = running.child.wait()?;
     let reported = supervisor::reported(running.leash).map(ExitStatus::from_raw);
     if reported.is_none() && !status.success() {
-        // Where the supervisor was killed, what it supervised is in its group still.
+        // The supervisor was killed; its program is still in the process group.
         end(&running.child, Signal::SIGKILL);
     }
-    Ok(given_up.unwrap_or(End::Exited(reported.unwrap_or(status))))
+    Ok(stopped.unwrap_or(End::Exited(reported.unwrap_or(status))))
 }
 
 struct Running {
@@ -143,7 +143,7 @@ struct Running {
 }
 
 impl Running {
-    /// Listens until the program has ended. Returns why it was given up, if it was.
+    /// Reads output until the program has ended. Returns why it was stopped, if it was.
     fn listen(
         &mut self,
         receiver: &Receiver<Printed>,
@@ -159,14 +159,14 @@ impl Running {
                     ended = ended.map(|_| Instant::now());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                // It may close its output and go on.
+                // A program can close its output and go on.
                 Err(RecvTimeoutError::Disconnected) if self.child.try_wait()?.is_some() => break,
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK / 50),
             }
             if ended.is_none() && self.child.try_wait()?.is_some() {
                 ended = Some(Instant::now());
             }
-            if ended.is_some_and(|since| since.elapsed() > LINGER) {
+            if ended.is_some_and(|since| since.elapsed() > DRAIN) {
                 break;
             }
             match &asked {
@@ -183,7 +183,7 @@ impl Running {
         Ok(asked.map(|(reason, _)| reason))
     }
 
-    /// Why the program is not to go on.
+    /// Returns a reason to stop the program.
     fn reason(&self, start: Instant) -> Option<End> {
         match stop::check() {
             Err(stopped) => Some(End::Stopped(stopped)),
@@ -193,7 +193,7 @@ impl Running {
         }
     }
 
-    /// Lets the supervisor kill all that runs below it, and kills it, too, where that takes too long.
+    /// Makes the supervisor kill its processes, and kills the supervisor if that takes too long.
     fn kill(&self, since_asked: Duration) -> io::Result<()> {
         if since_asked > GRACE + KILLING {
             end(&self.child, Signal::SIGKILL);

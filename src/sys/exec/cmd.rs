@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A command line, as a value.
+//! A command line as a value.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-/// The umask of programs, whatever that of our caller is: what they make in an image is for everybody to read.
+/// The umask of programs, independent of the caller's: files in an image must be readable by everybody.
 pub(super) const UMASK: u32 = 0o022;
 
-/// A command line: a program's name, its arguments and the variables that it gets on top.
+/// A command line: a program's name, its arguments and its additional variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cmd {
     pub(super) program: String,
@@ -18,8 +18,7 @@ pub struct Cmd {
 }
 
 impl Cmd {
-    /// A command that runs `program`: a name that is looked for on the root's `PATH`, or an
-    /// absolute path inside the root.
+    /// Returns a command that runs `program`: a name on the root's `PATH`, or an absolute path inside the root.
     pub fn new(program: impl Into<String>) -> Self {
         Self {
             program: program.into(),
@@ -29,8 +28,8 @@ impl Cmd {
         }
     }
 
-    /// Runs the program without `no_new_privs`, for package managers: under SELinux rpm starts scriptlets in a domain of
-    /// their own, which the kernel refuses to a process that has given up new privileges, and the scriptlet fails.
+    /// Runs the program without `no_new_privs`, for package managers. Under SELinux rpm starts scriptlets in another
+    /// domain, which the kernel denies to a process with `no_new_privs`, and the scriptlet fails.
     #[must_use]
     pub fn privileged(mut self) -> Self {
         self.is_privileged = true;
@@ -52,21 +51,21 @@ impl Cmd {
         self
     }
 
-    /// Sets a variable in the child's environment.
+    /// Adds an environment variable.
     #[must_use]
     pub fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name, value.as_ref().to_owned()));
         self
     }
 
-    /// The program's name without its directory.
+    /// Returns the program's name without its directory.
     pub fn name(&self) -> &str {
         self.program.rsplit('/').next().unwrap_or(&self.program)
     }
 }
 
 impl fmt::Display for Cmd {
-    /// The line that a shell would take: copy, paste, reproduce.
+    /// Formats the command line for a shell, so that it can be copied.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.env {
             write!(f, "{name}={} ", quote(value))?;
@@ -79,7 +78,7 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// Quotes one word as a POSIX shell would take it; bytes that do not print become `$'\ooo'`.
+/// Quotes a word for a POSIX shell; unprintable bytes become `$'\ooo'`.
 pub fn quote(word: &OsStr) -> String {
     let bytes = word.as_bytes();
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./=:,+@%^".contains(b);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The environment of programs: an allow-list, so that no variable that changes a program can leak in.
+//! The environment of child processes: an allow-list, so that no variable of the caller changes a program's behaviour.
 
 use std::ffi::OsString;
 
 use super::PATH;
 
-/// Variables of the caller that reach a child: proxies, the container marker that rpm-ostree looks
-/// at, and the reproducible-build clock. Everything else is dropped.
+/// The caller's variables that are passed on: proxies, the container marker that rpm-ostree reads, and the clock of
+/// reproducible builds.
 const PASSED: [&str; 11] = [
     "http_proxy",
     "https_proxy",
@@ -21,7 +21,7 @@ const PASSED: [&str; 11] = [
     "SOURCE_DATE_EPOCH",
 ];
 
-/// The environment of every program.
+/// Returns the environment of every program.
 pub(super) fn environment() -> Vec<(&'static str, OsString)> {
     let ours = [("PATH", PATH), ("HOME", "/"), ("LC_ALL", "C.UTF-8")];
     let ours = ours.map(|(name, value)| (name, value.into()));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lines that a program prints.
+//! Splits a program's output into lines.
 
 use std::io::{self, BufRead, Read};
 
-/// A line longer than this is cut (bytes).
+/// Longer lines are split (bytes).
 const LINE_MAX: u64 = 64 * 1024;
 
-/// How many of the last lines of a failed program are kept for the error.
+/// Number of last lines that are kept for the error of a failed program.
 const TAIL_LINES: usize = 20;
 
-/// The last lines, without empty ones.
+/// The last non-empty lines.
 #[derive(Default)]
 pub(super) struct Tail(pub(super) Vec<String>);
 
@@ -25,7 +25,7 @@ impl Tail {
     }
 }
 
-/// Hands each line to `line`, without its end and control characters, cut at [`LINE_MAX`], with the bytes that it took.
+/// Passes each line to `line`, without its end and control characters, split at [`LINE_MAX`], with its number of bytes.
 pub(super) fn each_line(
     mut input: impl BufRead,
     line: &mut dyn FnMut(String, usize),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The namespaces that programs below another root run in: no process of the host is seen or reached, nothing survives,
-//! and the host's file systems are not mounted.
+//! The namespaces of programs below another root: they cannot see or signal processes of the host, no process outlives
+//! them, and the host's file systems are not mounted.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use nix::unistd::{chdir, chroot, pivot_root};
 
 use crate::sys::root::{self, Root};
 
-/// What it takes.
+/// The required capabilities.
 const NEEDS: &str = "changing the root directory needs CAP_SYS_ADMIN and CAP_SYS_CHROOT";
 
 const NONE: Option<&str> = None;
 
-/// Makes namespaces of mounts, processes, System V IPC and host names for this process, or for its next child: the PID
-/// namespace begins with that.
+/// Creates mount, PID, System V IPC and host name namespaces for this process; the PID namespace starts with its next
+/// child.
 ///
 /// # Errors
 /// When the system does not allow it.
@@ -30,7 +30,7 @@ pub(super) fn unshare() -> Result<()> {
     nix::sched::unshare(flags).context(NEEDS)
 }
 
-/// Makes `root` the root directory, with the host's `/sys` and `/dev` and a `/proc` of this namespace.
+/// Makes `root` the root directory, with the host's `/sys` and `/dev` and a new `/proc` of this namespace.
 ///
 /// # Errors
 /// Names the step that failed.
@@ -38,7 +38,7 @@ pub(super) fn enter(root: &Path) -> Result<()> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NONE, "/", NONE, private, NONE).context(NEEDS)?;
     bind(root, root)?;
-    // Opened after the mount, below which the others go.
+    // Opened after the bind mount, since the other mounts go below it.
     let tree = Root::open(root)?;
     for dir in ["proc", "sys", "dev"] {
         let meta = tree.lstat(dir)?;
@@ -59,8 +59,8 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("mounting {} at {}", from.display(), to.display()))
 }
 
-/// Mounts a `/proc` that shows this PID namespace only. A container whose own `/proc` is masked may not make one
-/// (mount_too_revealing in fs/namespace.c of Linux); programs get the container's then.
+/// Mounts a `/proc` of this PID namespace. In a container whose own `/proc` is masked the kernel forbids it
+/// (mount_too_revealing in fs/namespace.c of Linux); programs get the container's `/proc` then.
 fn mount_proc(place: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     match mount(Some("proc"), place, Some("proc"), flags, NONE) {
@@ -69,12 +69,12 @@ fn mount_proc(place: &Path) -> Result<()> {
     }
 }
 
-/// Leaves nothing of the old root mounted, so that no second chroot leads back to it.
+/// Changes the root and unmounts the old one, so that a second chroot cannot return to it.
 fn change(root: &Path) -> nix::Result<()> {
     chdir(root)?;
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        // The old root is no mount, as in an initramfs or a chroot.
+        // The old root is not a mount point, as in an initramfs or a chroot.
         Err(Errno::EINVAL) => chroot(".")?,
         Err(errno) => return Err(errno),
     }

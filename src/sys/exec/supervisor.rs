@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The supervisor: our own binary, as the process that starts one program and ends everything that the program leaves.
+//! The supervisor: our own executable in a process that starts one program and kills the processes that the program
+//! leaves.
 //!
-//! Below another root there are two of them. The first makes the namespaces; the second is process 1 of the new PID
-//! namespace, and the kernel kills the namespace with it. In `/` there is one, and it is a subreaper (prctl(2)): orphans
-//! become its children, and it kills them.
+//! Below another root there are two of them. The first creates the namespaces. The second is process 1 of the new PID
+//! namespace; when it ends, the kernel kills all processes of the namespace. In `/` there is one, and it is a subreaper
+//! (prctl(2)): orphans become its children, and it kills them.
 //!
-//! Standard input is the leash, a socket to the process that wants the program. The supervisor sends the program's wait
-//! status there. When the other end closes, that process is gone or gives the program up, and everything is killed. What
-//! a child needs between fork and exec would be unsafe code in a process with threads; a process of its own needs none.
+//! Standard input is the leash, a socket to the parent process. The supervisor sends the program's wait status through
+//! it. If the other end closes, the parent has exited or stops the program, and all processes are killed. The
+//! alternative, code between fork and exec, would be unsafe in a process with threads.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
@@ -31,25 +32,25 @@ use nix::unistd::Pid;
 use super::cmd::{Cmd, UMASK};
 use super::{namespace, program_command};
 
-/// The first argument that makes our own binary a supervisor.
+/// The first argument that makes this executable a supervisor.
 pub(super) const SUPERVISE: &str = "__supervise";
 
 /// The first argument of process 1 in a new PID namespace.
 const INIT: &str = "__init";
 
-/// The argument that stands for [`Cmd::privileged`].
+/// The argument for [`Cmd::privileged`].
 const PRIVILEGED: &str = "privileged";
 
-/// In place of a program: whether one could be started.
+/// Passed instead of a program, to check that one could be started.
 pub(super) const PROBE: &str = "--probe";
 
-/// How long orphans in `/` are killed; one that is stuck in the kernel does not go.
+/// Time that orphans in `/` are killed repeatedly. A process in an uninterruptible system call does not die.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// The poll interval of that.
+/// Poll interval of the kills.
 const SWEEP_TICK: Duration = Duration::from_millis(2);
 
-/// What a supervisor is told on its command line: ROOT UMASK PRIVILEGES PROGRAM [ARGUMENT…].
+/// The command line of a supervisor: ROOT UMASK PRIVILEGES PROGRAM [ARGUMENT…].
 struct Order<'a> {
     root: &'a Path,
     umask: Mode,
@@ -58,7 +59,7 @@ struct Order<'a> {
     args: &'a [OsString],
 }
 
-/// The arguments of a supervisor, but for the program and its own.
+/// Returns the arguments of a supervisor before the program.
 pub(super) fn arguments(root: &Path, cmd: &Cmd) -> [OsString; 4] {
     let privileges = if cmd.is_privileged {
         PRIVILEGED
@@ -73,12 +74,12 @@ pub(super) fn arguments(root: &Path, cmd: &Cmd) -> [OsString; 4] {
     ]
 }
 
-/// Supervises, if the command line of this process says so.
+/// Runs the supervisor, if the command line of this process requests it.
 ///
 /// # Errors
-/// Names the step that failed; the program was not started then.
+/// Names the step that failed; the program was not started.
 pub fn run(args: &[OsString]) -> Option<Result<()>> {
-    let [_, stage, told @ ..] = args else {
+    let [_, stage, order @ ..] = args else {
         return None;
     };
     let stage: fn(&Order, &[OsString]) -> Result<()> = match stage.to_str() {
@@ -86,7 +87,7 @@ pub fn run(args: &[OsString]) -> Option<Result<()>> {
         Some(INIT) => init,
         _ => return None,
     };
-    Some(Order::read(told).and_then(|order| stage(&order, told)))
+    Some(Order::read(order).and_then(|parsed| stage(&parsed, order)))
 }
 
 impl<'a> Order<'a> {
@@ -112,21 +113,21 @@ impl<'a> Order<'a> {
     }
 }
 
-fn supervise(order: &Order, told: &[OsString]) -> Result<()> {
+fn supervise(order: &Order, args: &[OsString]) -> Result<()> {
     close_inherited()?;
-    hold_on(order)?;
+    require_parent(order)?;
     umask(order.umask);
-    // The program is asked to end, by a signal to its process group, and may take its time: we wait for it.
+    // These signals reach the whole process group. The supervisor ignores them and waits for the program to end.
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         signal_hook::flag::register(signal as i32, Arc::new(AtomicBool::new(false)))
-            .context("keeping signals off")?;
+            .context("ignoring signals")?;
     }
     if order.root != Path::new("/") {
         namespace::unshare()?;
         let mut first = program_command(Path::new("/proc/self/exe"));
-        let first = first.arg(INIT).args(told);
+        let first = first.arg(INIT).args(args);
         let mut first = first.spawn().context("starting process 1 of a namespace")?;
-        // What it has to say it has printed.
+        // Process 1 has printed its own error.
         let ended = first.wait().context("waiting for process 1")?;
         std::process::exit(ended.code().unwrap_or(126));
     }
@@ -140,20 +141,20 @@ fn supervise(order: &Order, told: &[OsString]) -> Result<()> {
 }
 
 fn init(order: &Order, _: &[OsString]) -> Result<()> {
-    hold_on(order)?;
+    require_parent(order)?;
     namespace::enter(order.root)?;
     if order.program == PROBE {
         return Ok(());
     }
-    // The kernel ends the rest with this process.
+    // The kernel kills the remaining processes with this one.
     report(watch(order)?)
 }
 
-/// Fails if the process that wants the program is gone.
-fn hold_on(order: &Order) -> Result<()> {
+/// Fails if the parent process has exited.
+fn require_parent(order: &Order) -> Result<()> {
     let stdin = io::stdin();
     let mut leash = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
-    poll(&mut leash, PollTimeout::ZERO).context("looking for the parent process")?;
+    poll(&mut leash, PollTimeout::ZERO).context("checking for the parent process")?;
     if is_gone(&leash[0]) {
         bail!(
             "not starting {}: the parent process has exited",
@@ -170,16 +171,16 @@ fn is_gone(leash: &PollFd) -> bool {
         .is_some_and(|events| events.intersects(gone))
 }
 
-/// Starts the program and waits for it. `None`: it was given up before its end.
+/// Starts the program and waits for it. `None` if it was stopped.
 fn watch(order: &Order) -> Result<Option<WaitStatus>> {
     let (mut wakes, wake) = UnixStream::pair().context("making a socket")?;
     wakes.set_nonblocking(true).context("making a socket")?;
     signal_hook::low_level::pipe::register(Signal::SIGCHLD as i32, wake)
         .context("listening for the end of programs")?;
     if !order.is_privileged {
-        nix::sys::prctl::set_no_new_privs().context("giving up new privileges")?;
+        nix::sys::prctl::set_no_new_privs().context("setting no_new_privs")?;
     }
-    // `spawn` gives SIGPIPE its default action back, which our own start took.
+    // `spawn` restores the default action of SIGPIPE, which Rust's runtime changes.
     let program = program_command(Path::new(order.program))
         .args(order.args)
         .stdin(Stdio::null())
@@ -202,12 +203,12 @@ fn watch(order: &Order) -> Result<Option<WaitStatus>> {
         if is_gone(&fds[1]) {
             return Ok(None);
         }
-        // Only that there were some matters.
+        // The bytes have no meaning; they only wake up the poll.
         while wakes.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
     }
 }
 
-/// Takes note of children that have ended, orphans among them. Returns how `program` did.
+/// Reaps ended children, including orphans. Returns the status of `program`.
 fn reap(program: Option<Pid>) -> Result<Option<WaitStatus>> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -219,7 +220,7 @@ fn reap(program: Option<Pid>) -> Result<Option<WaitStatus>> {
     }
 }
 
-/// Kills what the program has left; each that dies leaves us its own children.
+/// Kills the remaining processes. The children of a killed process become our children.
 fn sweep() {
     let start = Instant::now();
     while start.elapsed() < SWEEP {
@@ -235,11 +236,11 @@ fn sweep() {
     }
 }
 
-/// The children of this process; none where `/proc` does not tell.
+/// Returns the children of this process; empty if `/proc` is unreadable.
 fn children() -> Vec<Pid> {
     let me = std::process::id().to_string();
     let is_mine = |pid: &i32| {
-        // The name before the last parenthesis is the program's to choose.
+        // The program can choose any name, so the fields start after the last parenthesis.
         let stat = fs_err::read(format!("/proc/{pid}/stat")).unwrap_or_default();
         let stat = String::from_utf8_lossy(&stat);
         let after = stat.rsplit_once(')').map(|(_, after)| after);
@@ -252,7 +253,7 @@ fn children() -> Vec<Pid> {
         .collect()
 }
 
-/// The names in a directory of `/proc` that are numbers.
+/// Returns the numeric names in a directory of `/proc`.
 fn numbers(dir: &str) -> Vec<i32> {
     let names = fs_err::read_dir(dir).into_iter().flatten().flatten();
     names
@@ -260,11 +261,11 @@ fn numbers(dir: &str) -> Vec<i32> {
         .collect()
 }
 
-/// Closes every descriptor but the three standard ones: what our caller left open is not for programs.
+/// Closes every descriptor except the three standard ones, so that programs do not inherit the caller's files.
 fn close_inherited() -> Result<()> {
     for fd in numbers("/proc/self/fd").into_iter().filter(|fd| *fd > 2) {
         match nix::unistd::close(fd) {
-            // The directory's own is closed by now.
+            // The descriptor of the listed directory is closed already.
             Ok(()) | Err(Errno::EBADF) => {}
             Err(errno) => return Err(errno).context("closing inherited files"),
         }
@@ -272,7 +273,7 @@ fn close_inherited() -> Result<()> {
     Ok(())
 }
 
-/// Sends a wait status up the leash, as wait(2) encodes it.
+/// Sends a wait status through the leash, encoded as in wait(2).
 fn report(ended: Option<WaitStatus>) -> Result<()> {
     let raw: i32 = match ended {
         Some(WaitStatus::Exited(_, code)) => code << 8,
@@ -288,15 +289,14 @@ fn report(ended: Option<WaitStatus>) -> Result<()> {
     sent.context(REPORTING)
 }
 
-/// A supervisor's end of a leash, and ours.
+/// Creates a leash: attaches one end to a supervisor and returns the other.
 pub(super) fn leash(supervisor: &mut Command) -> io::Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
     supervisor.stdin(OwnedFd::from(theirs));
     Ok(ours)
 }
 
-/// The wait status that came up the leash of a supervisor that has ended; `None` where the program did not start, or was
-/// given up.
+/// Returns the wait status that an ended supervisor sent; `None` if the program did not start or was stopped.
 pub(super) fn reported(mut leash: UnixStream) -> Option<i32> {
     leash.set_nonblocking(true).ok()?;
     let mut raw = [0; 4];

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Downloaded files, kept.
+//! The cache of downloaded files.
 //!
-//! A file lies under its own SHA-256, and what a URL gave last under the SHA-256 of the URL with
-//! `.json`. Both appear by a rename, so builds that share the directory disturb nobody: there is no
-//! lock in it, and half a download has a name of its own.
+//! A file is stored under its own SHA-256; the last result of a URL is noted under the SHA-256 of the URL with the
+//! suffix `.json`. Both are created by a rename, and unfinished downloads have names of their own, so builds can share
+//! the directory without a lock.
 //!
-//! The directory may hold files of others. Only [`tidy`] removes what an earlier run has left: regular files with a name of
-//! our exact form, and only once the run is known to go on.
+//! The directory may contain other files. Only [`tidy`] removes files of earlier runs: regular files with exactly our
+//! form of name, and only after the run can no longer be refused.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,33 +18,33 @@ use sha2::{Digest, Sha256};
 
 use crate::sys::root::{Kind, Root};
 
-/// How the name of half a download ends.
+/// The suffix of an unfinished download.
 const PART: &str = ".part";
 
-/// How the name of a note on a URL ends.
+/// The suffix of a note on a URL.
 const NOTE: &str = ".json";
 
-/// A half download that nobody has written to for so long belongs to a killed run.
+/// An unfinished download that has not changed for this long belongs to a killed run.
 const PART_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Half downloads of one URL at the same time.
+/// Upper bound of unfinished downloads of one URL.
 const PARTS_MAX: u32 = 1000;
 
-/// What is noted of a URL is a few hundred bytes.
+/// Upper bound of a note (bytes); they have a few hundred.
 const ENTRY_MAX: u64 = 64 * 1024;
 
-/// What a URL gave.
+/// The note on a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Note {
     /// The URL.
     pub url: String,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// The server's name for these bytes.
+    /// The ETag of these bytes.
     pub etag: Option<String>,
-    /// When the server says that they changed.
+    /// The Last-Modified date of these bytes.
     pub last_modified: Option<String>,
-    /// Digests of what the URL gave before, whose files go when the cache is tidied.
+    /// Digests of earlier files of the URL, which [`tidy`] removes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<String>,
 }
@@ -56,7 +56,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The directory `dir`, or `private` in `root` where `dir` cannot be written.
+    /// Opens the directory `dir`, or `private` in `root` if `dir` is not writable.
     pub fn open(dir: &Path, root: &Root, private: &str) -> Result<Self> {
         match Self::shared(dir) {
             Ok(cache) => Ok(cache),
@@ -77,13 +77,13 @@ impl Cache {
             door: Root::open(dir)?,
             dir: String::new(),
         };
-        // Whether it can be written is known by doing it.
+        // The directory is writable if a file can be created.
         let (name, _) = cache.part("probe")?;
         cache.drop_part(&name)?;
         Ok(cache)
     }
 
-    /// A new file for half a download of `url`, and its name.
+    /// Creates a file for an unfinished download of `url`.
     pub fn part(&self, url: &str) -> Result<(String, File)> {
         let key = hex::encode(Sha256::digest(url));
         for number in 0..PARTS_MAX {
@@ -93,7 +93,7 @@ impl Cache {
             }
             match self.door.create_file(self.path(&name), 0o600) {
                 Ok(file) => return Ok((name, file)),
-                // Another build was faster.
+                // Another build has created it first.
                 Err(_) if self.door.lstat(self.path(&name))?.is_some() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -101,14 +101,14 @@ impl Cache {
         bail!("{PARTS_MAX} unfinished downloads of {url}; empty the cache directory")
     }
 
-    /// Removes half a download.
+    /// Removes an unfinished download.
     pub fn drop_part(&self, name: &str) -> Result<()> {
         self.door.remove_file(self.path(name))?;
         Ok(())
     }
 
-    /// Keeps a whole download. An older file of the same URL is noted as superseded.
-    pub fn keep(&self, part: &str, mut entry: Entry) -> Result<()> {
+    /// Stores a finished download. An older file of the same URL is noted as superseded.
+    pub fn keep(&self, part: &str, mut entry: Note) -> Result<()> {
         if let Some(old) = self.entry(&entry.url)? {
             entry.superseded = old.superseded;
             entry.superseded.push(old.sha256);
@@ -119,19 +119,19 @@ impl Cache {
         self.note(&entry)
     }
 
-    fn note(&self, entry: &Entry) -> Result<()> {
-        let json = serde_json::to_vec(entry).context("noting what was downloaded")?;
+    fn note(&self, entry: &Note) -> Result<()> {
+        let json = serde_json::to_vec(entry).context("writing the note on a download")?;
         let name = Self::note_name(&entry.url);
         Ok(self.door.write(self.path(&name), &json, 0o600)?)
     }
 
-    /// The file with this digest.
+    /// Opens the file with this digest.
     pub fn object(&self, sha256: &str) -> Result<Option<File>> {
         Ok(self.door.open_file(self.path(sha256))?)
     }
 
-    /// What the URL gave last, if the file is still there.
-    pub fn known(&self, url: &str) -> Result<Option<(Entry, File)>> {
+    /// Returns the note on a URL with its file, if the file still exists.
+    pub fn known(&self, url: &str) -> Result<Option<(Note, File)>> {
         let Some(entry) = self.entry(url)? else {
             return Ok(None);
         };
@@ -139,14 +139,14 @@ impl Cache {
         Ok(file.map(|file| (entry, file)))
     }
 
-    /// Removes the file with this digest, which this run has downloaded.
+    /// Removes the file with this digest.
     pub fn forget(&self, sha256: &str) -> Result<()> {
         self.door.remove_file(self.path(sha256))?;
         Ok(())
     }
 
-    /// A note that cannot be read is none.
-    fn entry(&self, url: &str) -> Result<Option<Entry>> {
+    /// Reads the note on a URL; one that cannot be parsed counts as missing.
+    fn entry(&self, url: &str) -> Result<Option<Note>> {
         let name = self.path(&Self::note_name(url));
         if !self.door.is_file(&name)? {
             return Ok(None);
@@ -157,8 +157,8 @@ impl Cache {
             .filter(|entry| entry.url == url))
     }
 
-    fn parse(bytes: &[u8]) -> Option<Entry> {
-        let mut entry: Entry = serde_json::from_slice(bytes).ok()?;
+    fn parse(bytes: &[u8]) -> Option<Note> {
+        let mut entry: Note = serde_json::from_slice(bytes).ok()?;
         entry.superseded.retain(|text| is_digest(text));
         is_digest(&entry.sha256).then_some(entry)
     }
@@ -174,7 +174,7 @@ impl Cache {
         }
     }
 
-    /// Removes a file of ours if it is old.
+    /// Removes an unfinished download if it is old.
     fn remove_if_old(&self, name: &str) -> Result<()> {
         let modified = self.door.lstat(name)?.map_or(0, |meta| meta.mtime);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -185,7 +185,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the files that a note says are superseded.
+    /// Removes the files that a note lists as superseded.
     fn remove_superseded(&self, note: &str) -> Result<()> {
         let bytes = self.door.read(note, ENTRY_MAX)?.unwrap_or_default();
         let Some(mut entry) = Self::parse(&bytes) else {
@@ -208,7 +208,7 @@ impl Cache {
     }
 }
 
-/// Removes from the cache directory `dir` what killed runs left, and files that others have superseded.
+/// Removes unfinished downloads of killed runs and superseded files from the cache directory `dir`.
 ///
 /// # Errors
 /// When the directory cannot be read, or a file cannot be removed.
@@ -230,7 +230,7 @@ pub fn tidy(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether half a download is called so: `SHA256.NUMBER.part`.
+/// Returns whether the name is that of an unfinished download: `SHA256.NUMBER.part`.
 fn is_part(name: &str) -> bool {
     let parts = name
         .strip_suffix(PART)
@@ -241,7 +241,7 @@ fn is_part(name: &str) -> bool {
     })
 }
 
-/// Whether it is a SHA-256 as we write it.
+/// Returns whether the text is a SHA-256 in lower case.
 fn is_digest(text: &str) -> bool {
     text.len() == 64
         && text

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One download, in as many attempts as it takes; each goes on where the one before it stopped, if
-//! the server says that the file is the same.
+//! One download with retries. Each attempt resumes the previous one if the server confirms that the file is unchanged.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -10,50 +9,50 @@ use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
 use ureq::http::Response;
 
-use super::cache::{Cache, Entry};
+use super::cache::{Cache, Note};
 use super::progress::{Bar, size};
-use super::request::{Client, Incoming, Trouble, header};
+use super::request::{Client, FetchError, Incoming, header};
 use super::{Fetched, Limits};
 use crate::sys::stop;
 
-/// Bytes a second below which a download has stalled.
+/// Speed below which a download has stalled (bytes per second).
 pub const SLOWEST: u64 = 1024;
 
-/// An attempt that brought so many bytes is not counted: what remains gets less each time.
+/// An attempt that received this many bytes resets the count of retries.
 const HEADWAY: u64 = 1024 * 1024;
 
-/// A server that asks for a longer pause (`Retry-After`) waits in vain.
+/// Upper bound of a server's `Retry-After`.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// What is to be downloaded, and with what.
+/// The parameters of a download.
 pub struct Download<'a> {
     pub client: &'a Client,
     pub cache: &'a Cache,
     pub limits: &'a Limits,
     pub url: &'a str,
-    /// As the log has it.
+    /// The name in the log.
     pub name: &'a str,
 }
 
-/// What has arrived.
+/// The received part of a file.
 struct Part {
     file: File,
     size: u64,
     sha256: Sha256,
-    /// What the server said of these bytes.
+    /// The validators that the server sent with these bytes.
     etag: Option<String>,
     last_modified: Option<String>,
 }
 
-/// How an attempt went that did not fail.
-enum Went {
+/// The result of a successful attempt.
+enum Received {
     Whole,
     Unchanged,
 }
 
 impl Download<'_> {
-    /// Downloads; `None` when the server says that what is `known` is still so.
-    pub fn run(&self, known: Option<&Entry>) -> Result<Option<Fetched>> {
+    /// Downloads the file; `None` if the server replies that the `known` file is unchanged.
+    pub fn run(&self, known: Option<&Note>) -> Result<Option<Fetched>> {
         let start = Instant::now();
         let (part_name, file) = self.cache.part(self.url)?;
         let mut part = Part {
@@ -63,10 +62,10 @@ impl Download<'_> {
             etag: None,
             last_modified: None,
         };
-        let went = self.attempts(&mut part, known);
-        let fetched = match went {
-            Ok(Went::Whole) => self.keep(&part_name, part),
-            Ok(Went::Unchanged) => {
+        let received = self.attempts(&mut part, known);
+        let fetched = match received {
+            Ok(Received::Whole) => self.keep(&part_name, part),
+            Ok(Received::Unchanged) => {
                 self.cache.drop_part(&part_name)?;
                 return Ok(None);
             }
@@ -80,7 +79,7 @@ impl Download<'_> {
                 Ok(Some(fetched))
             }
             Err(error) => {
-                // The first error is the one that matters.
+                // The first error matters.
                 let _ = self.cache.drop_part(&part_name);
                 Err(error)
             }
@@ -88,7 +87,7 @@ impl Download<'_> {
     }
 
     fn keep(&self, part_name: &str, mut part: Part) -> Result<(Fetched, u64)> {
-        let entry = Entry {
+        let entry = Note {
             url: self.url.to_owned(),
             sha256: hex::encode(part.sha256.finalize()),
             etag: part.etag,
@@ -97,7 +96,7 @@ impl Download<'_> {
         };
         let sha256 = entry.sha256.clone();
         self.cache.keep(part_name, entry)?;
-        part.file.rewind().context("reading what was downloaded")?;
+        part.file.rewind().context("reading the downloaded file")?;
         let fetched = Fetched {
             file: part.file,
             sha256,
@@ -106,32 +105,37 @@ impl Download<'_> {
         Ok((fetched, part.size))
     }
 
-    fn attempts(&self, part: &mut Part, known: Option<&Entry>) -> Result<Went> {
+    fn attempts(&self, part: &mut Part, known: Option<&Note>) -> Result<Received> {
         let bar = Bar::new(self.name);
         let mut pauses = self.limits.pauses.iter();
         loop {
             let before = part.size;
             match self.attempt(part, known, &bar) {
-                Ok(went) => return Ok(went),
-                Err(Trouble::Lasting(error)) => return Err(error),
-                Err(Trouble::Passing(error, asked)) => {
+                Ok(received) => return Ok(received),
+                Err(FetchError::Permanent(error)) => return Err(error),
+                Err(FetchError::Temporary(error, retry_after)) => {
                     if part.size >= before + HEADWAY {
                         pauses = self.limits.pauses.iter();
                     }
                     let Some(pause) = pauses.next() else {
                         let count = self.limits.pauses.len() + 1;
-                        return Err(error.context(format!("given up after {count} attempts")));
+                        return Err(error.context(format!("giving up after {count} attempts")));
                     };
-                    let pause = *pause.max(&asked.min(PAUSE_MAX));
+                    let pause = *pause.max(&retry_after.min(PAUSE_MAX));
                     let seconds = pause.as_secs_f64();
-                    tracing::info!("{}: {error:#}; again in {seconds:.1} s", self.name);
+                    tracing::info!("{}: {error:#}; retrying in {seconds:.1} s", self.name);
                     stop::sleep(pause)?;
                 }
             }
         }
     }
 
-    fn attempt(&self, part: &mut Part, known: Option<&Entry>, bar: &Bar) -> Result<Went, Trouble> {
+    fn attempt(
+        &self,
+        part: &mut Part,
+        known: Option<&Note>,
+        bar: &Bar,
+    ) -> Result<Received, FetchError> {
         let range = format!("bytes={}-", part.size);
         let mut headers = Vec::new();
         let validator = part.validator().map(str::to_owned);
@@ -147,11 +151,11 @@ impl Download<'_> {
         match head.status().as_u16() {
             200 => part.start_over(head)?,
             206 if continues(head, part.size) => {}
-            304 if known.is_some() => return Ok(Went::Unchanged),
+            304 if known.is_some() => return Ok(Received::Unchanged),
             206 | 416 => {
                 part.start_over(head)?;
-                return Err(Trouble::passing(anyhow!(
-                    "the server gave another part of the file than it was asked for"
+                return Err(FetchError::temporary(anyhow!(
+                    "the server sent another range of the file than requested"
                 )));
             }
             status => return Err(refused(head, status)),
@@ -161,23 +165,21 @@ impl Download<'_> {
         bar.begin(part.size, whole);
         self.receive(part, answer.body, bar)?;
         match whole {
-            Some(whole) if part.size < whole => Err(Trouble::passing(anyhow!(
+            Some(whole) if part.size < whole => Err(FetchError::temporary(anyhow!(
                 "the connection ended after {} of {whole} bytes",
                 part.size
             ))),
-            _ => Ok(Went::Whole),
+            _ => Ok(Received::Whole),
         }
     }
 
-    /// Reads a body to its end, in time.
-    fn receive(&self, part: &mut Part, mut body: Incoming, bar: &Bar) -> Result<(), Trouble> {
+    /// Reads a body to its end, with the timeout of a stall.
+    fn receive(&self, part: &mut Part, mut body: Incoming, bar: &Bar) -> Result<(), FetchError> {
         let (mut window, mut arrived) = (Instant::now(), 0);
         let stall = self.limits.stall;
         let stalled = || {
             let seconds = stall.as_secs_f64();
-            Trouble::passing(anyhow!(
-                "nothing worth mentioning has arrived for {seconds} s"
-            ))
+            FetchError::temporary(anyhow!("the download has stalled for {seconds} s"))
         };
         loop {
             let bytes = match body.next()? {
@@ -186,12 +188,14 @@ impl Download<'_> {
                 Some(Err(error)) if is_timeout(&error) => return Err(stalled()),
                 Some(Err(error)) => {
                     let what = format!("the connection broke after {} bytes", part.size);
-                    return Err(Trouble::passing(anyhow::Error::from(error).context(what)));
+                    return Err(FetchError::temporary(
+                        anyhow::Error::from(error).context(what),
+                    ));
                 }
             };
             let count = bytes.len() as u64;
             self.allow(part.size + count)?;
-            part.add(&bytes).map_err(Trouble::Lasting)?;
+            part.add(&bytes).map_err(FetchError::Permanent)?;
             bar.advance(count);
             arrived += count;
             if window.elapsed() >= stall {
@@ -203,33 +207,33 @@ impl Download<'_> {
         }
     }
 
-    fn allow(&self, bytes: u64) -> Result<(), Trouble> {
+    fn allow(&self, bytes: u64) -> Result<(), FetchError> {
         if bytes <= self.limits.size {
             return Ok(());
         }
-        Err(Trouble::Lasting(anyhow!(
-            "it is larger than {}, which is what --max-size allows",
+        Err(FetchError::Permanent(anyhow!(
+            "it is larger than {}, the limit of --max-size",
             size(self.limits.size)
         )))
     }
 }
 
 impl Part {
-    /// What tells the server which bytes we have: a weak name does not.
+    /// Returns the validator for a range request; a weak ETag is none.
     fn validator(&self) -> Option<&str> {
         let etag = self.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
         etag.or(self.last_modified.as_deref())
     }
 
-    /// Forgets what has arrived; the bytes of `response` are the first.
-    fn start_over(&mut self, response: &Response<()>) -> Result<(), Trouble> {
+    /// Discards the received bytes; the body of `response` starts at 0.
+    fn start_over(&mut self, response: &Response<()>) -> Result<(), FetchError> {
         let emptied = self
             .file
             .set_len(0)
             .and_then(|()| self.file.seek(SeekFrom::Start(0)));
         emptied
-            .context("starting a download over")
-            .map_err(Trouble::Lasting)?;
+            .context("restarting a download")
+            .map_err(FetchError::Permanent)?;
         let text = |name| header(response, name).map(str::to_owned);
         self.size = 0;
         self.sha256 = Sha256::new();
@@ -241,14 +245,14 @@ impl Part {
     fn add(&mut self, bytes: &[u8]) -> Result<()> {
         self.file
             .write_all(bytes)
-            .context("keeping what is downloaded")?;
+            .context("writing the downloaded file")?;
         self.sha256.update(bytes);
         self.size += bytes.len() as u64;
         Ok(())
     }
 }
 
-/// Whether a part of a file begins at `size`.
+/// Returns whether the response is the range of the file that starts at `size`.
 fn continues(response: &Response<()>, size: u64) -> bool {
     let range = header(response, "content-range").unwrap_or_default();
     let start = range
@@ -261,13 +265,13 @@ fn length(response: &Response<()>) -> Option<u64> {
     header(response, "content-length")?.parse().ok()
 }
 
-fn refused(response: &Response<()>, status: u16) -> Trouble {
+fn refused(response: &Response<()>, status: u16) -> FetchError {
     let error = anyhow!("the server answered with status {status}");
     if !matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) {
-        return Trouble::Lasting(error);
+        return FetchError::Permanent(error);
     }
     let seconds = header(response, "retry-after").and_then(|text| text.parse().ok());
-    Trouble::Passing(error, Duration::from_secs(seconds.unwrap_or(0)))
+    FetchError::Temporary(error, Duration::from_secs(seconds.unwrap_or(0)))
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How downloads are shown: a bar for each on a terminal.
+//! Progress bars of downloads on a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::sys::console;
 
-/// One download.
+/// The progress bar of one download.
 pub struct Bar(Option<ProgressBar>);
 
 impl Bar {
-    /// A bar for one file, where there is a terminal; it vanishes with the value.
+    /// Adds a bar on a terminal; it is removed on drop.
     pub fn new(name: &str) -> Self {
         let style = "{msg:40!} {bar:20} {bytes:>11} / {total_bytes:11} {bytes_per_sec}";
         let bar = console::bar();
@@ -20,7 +20,7 @@ impl Bar {
         Self(bar)
     }
 
-    /// So many bytes are there, of so many.
+    /// Sets the received bytes, and the length of the file if it is known.
     pub fn begin(&self, bytes: u64, whole: Option<u64>) {
         if let Some(bar) = &self.0 {
             bar.set_position(bytes);
@@ -31,7 +31,7 @@ impl Bar {
         }
     }
 
-    /// So many more.
+    /// Adds received bytes.
     pub fn advance(&self, bytes: u64) {
         if let Some(bar) = &self.0 {
             bar.inc(bytes);
@@ -47,7 +47,7 @@ impl Drop for Bar {
     }
 }
 
-/// `11.0 MiB`.
+/// Formats a size: `11.0 MiB`.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} bytes"),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which proxy a URL is asked for through: the variables of curl, by curl's rules.
+//! Chooses the proxy of a URL from environment variables, by curl's rules.
 
 use std::net::IpAddr;
 
-/// The proxy for `scheme://host/`, as `variable` names it.
+/// Returns the proxy for `scheme://host/`. `variable` reads the environment.
 ///
-/// `HTTP_PROXY` in capitals is not looked at, as in curl: a web server would let its visitors set it.
+/// Ignores `HTTP_PROXY` in capitals, as curl does, since a CGI client can set it.
 pub fn choose(
     scheme: &str,
     host: &str,
@@ -33,7 +33,7 @@ pub fn choose(
     }
 }
 
-/// `*`, a domain and all below it, an address, or a range of addresses.
+/// Returns whether the host is exempt by `*`, a domain with its subdomains, an address, or a range of addresses.
 fn is_exempt(entry: &str, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches([']', '.']);
     if entry == "*" {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One request and its redirects.
 //!
-//! The network is waited for by a thread that touches no file. Who no longer wants to wait, since we
-//! are to stop, leaves it behind: name servers, connections and silent servers cannot be hurried.
+//! A thread that touches no file waits for the network. After a signal the caller stops waiting and abandons the
+//! thread, since a blocking call to a name server or a silent server cannot be interrupted.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
@@ -19,76 +19,78 @@ use super::proxy;
 use super::resolver::{ResolveError, SystemResolver};
 use crate::sys::stop::{self, Stopped, TICK};
 
-/// How many bytes of a body are handed over at once.
+/// Size of a chunk of a body (bytes).
 const CHUNK: usize = 256 * 1024;
 
-/// How many chunks wait to be taken.
+/// Number of chunks that are read ahead.
 const CHUNKS_AHEAD: usize = 4;
 
-/// How many redirects are followed.
+/// Upper bound of redirects.
 const REDIRECTS_MAX: usize = 10;
 
-/// What went wrong, and whether another attempt may help.
-pub enum Trouble {
-    /// It may, after a pause of at least so long.
-    Passing(anyhow::Error, Duration),
-    /// It will not.
-    Lasting(anyhow::Error),
+/// An error of a request.
+pub enum FetchError {
+    /// A retry can help, after at least this pause.
+    Temporary(anyhow::Error, Duration),
+    /// A retry does not help.
+    Permanent(anyhow::Error),
 }
 
-impl Trouble {
-    /// An error of ureq: what the network did may pass, what the user typed will not.
+impl FetchError {
+    /// Classifies an error of ureq: errors of the network are temporary, errors in the user's input permanent.
     fn of(error: ureq::Error) -> Self {
         use ureq::Error;
         match error {
-            Error::Timeout(_) => Self::passing(anyhow!("the server does not answer in time")),
-            Error::ConnectProxyFailed(why) => Self::passing(anyhow!(
-                "the proxy gives no tunnel ({why}); many give one to https only: try the https URL"
+            Error::Timeout(_) => Self::temporary(anyhow!("the server does not respond in time")),
+            Error::ConnectProxyFailed(why) => Self::temporary(anyhow!(
+                "the proxy refused CONNECT ({why}); many proxies allow it only for HTTPS: try the https URL"
             )),
             Error::Io(_) | Error::ConnectionFailed | Error::Protocol(_) | Error::BodyStalled => {
-                Self::passing(error.into())
+                Self::temporary(error.into())
             }
             // A name server may be unreachable for a moment; as curl --retry, this does not tell that from a wrong name.
-            Error::Other(error) if error.is::<ResolveError>() => Self::passing(anyhow!("{error}")),
-            Error::Other(error) => Self::Lasting(anyhow!("{error}")),
-            error => Self::Lasting(error.into()),
+            Error::Other(error) if error.is::<ResolveError>() => {
+                Self::temporary(anyhow!("{error}"))
+            }
+            Error::Other(error) => Self::Permanent(anyhow!("{error}")),
+            error => Self::Permanent(error.into()),
         }
     }
 
-    /// Another attempt may help, at once.
-    pub fn passing(error: anyhow::Error) -> Self {
-        Self::Passing(error, Duration::ZERO)
+    /// Returns a temporary error without a pause.
+    pub fn temporary(error: anyhow::Error) -> Self {
+        Self::Temporary(error, Duration::ZERO)
     }
 }
 
-impl From<Stopped> for Trouble {
+impl From<Stopped> for FetchError {
     fn from(stopped: Stopped) -> Self {
-        Self::Lasting(stopped.into())
+        Self::Permanent(stopped.into())
     }
 }
 
-/// An answer, whose body is still to come.
-pub struct Answer {
+/// A response whose body is not read yet.
+pub struct Reply {
     /// Status and headers.
     pub head: Response<()>,
-    /// The rest.
+    /// The body.
     pub body: Incoming,
 }
 
-/// A body that is coming.
+/// A body that another thread reads.
 pub struct Incoming(Receiver<io::Result<Vec<u8>>>);
 
 impl Incoming {
-    /// What has come next; `None` at the end.
+    /// Returns the next chunk; `None` at the end.
     ///
     /// # Errors
-    /// [`Stopped`] when we are to stop. What the network did wrong is inside.
+    /// [`Stopped`] after a signal. An error of the network is inside the chunk.
     pub fn next(&mut self) -> Result<Option<io::Result<Vec<u8>>>, Stopped> {
         wait(&self.0)
     }
 }
 
-/// What the thread has to say next; `None` when it has ended.
+/// Waits for the thread's next value; `None` if it has ended.
 fn wait<T>(from: &Receiver<T>) -> Result<Option<T>, Stopped> {
     loop {
         stop::check()?;
@@ -100,7 +102,7 @@ fn wait<T>(from: &Receiver<T>) -> Result<Option<T>, Stopped> {
     }
 }
 
-/// Hands a body over until nobody takes it any more.
+/// Sends the chunks of a body until the receiver is closed.
 fn hand_over(mut body: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
         let mut chunk = vec![0; CHUNK];
@@ -119,12 +121,12 @@ fn hand_over(mut body: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
-/// Asks servers.
+/// An HTTP client.
 #[derive(Clone)]
 pub struct Client(Agent);
 
 impl Client {
-    /// `stall`: how long a server may be silent.
+    /// Creates a client; `stall` is the timeout of a silent server.
     pub fn new(stall: Duration) -> Self {
         let stall = Some(stall);
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
@@ -134,7 +136,7 @@ impl Client {
             .timeout_recv_response(stall)
             .timeout_per_read(stall)
             .http_status_as_error(false)
-            // Each hop is judged here, and has its own proxy.
+            // Redirects are followed by `follow`, since each hop has its own proxy.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!(
@@ -151,8 +153,8 @@ impl Client {
         ))
     }
 
-    /// The answer to a GET with these headers, of the place that redirects lead to.
-    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, Trouble> {
+    /// Sends a GET request with these headers, and follows redirects.
+    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, FetchError> {
         let (to, answer) = mpsc::sync_channel(1);
         let (chunks, body) = mpsc::sync_channel(CHUNKS_AHEAD);
         let (client, url) = (self.clone(), url.to_owned());
@@ -162,7 +164,7 @@ impl Client {
             let response = client.follow(&url, &headers);
             let (head, body) = match response.map(Response::into_parts) {
                 Ok((head, body)) => (Ok(Response::from_parts(head, ())), Some(body)),
-                Err(trouble) => (Err(trouble), None),
+                Err(error) => (Err(error), None),
             };
             if to.send(head).is_ok()
                 && let Some(body) = body
@@ -170,14 +172,19 @@ impl Client {
                 hand_over(body.into_reader(), &chunks);
             }
         });
-        let panicked = || Trouble::Lasting(anyhow!("the thread that asks the server has panicked"));
-        Ok(Answer {
+        let panicked =
+            || FetchError::Permanent(anyhow!("the thread that sends the request has panicked"));
+        Ok(Reply {
             head: wait(&answer)?.ok_or_else(panicked)??,
             body: Incoming(body),
         })
     }
 
-    fn follow(&self, url: &str, headers: &[(String, String)]) -> Result<Response<Body>, Trouble> {
+    fn follow(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+    ) -> Result<Response<Body>, FetchError> {
         let mut at = url.to_owned();
         for _ in 0..=REDIRECTS_MAX {
             let response = self.hop(&at, headers)?;
@@ -185,26 +192,28 @@ impl Client {
                 return Ok(response);
             }
             let Some(location) = header(&response, "location") else {
-                return Err(Trouble::Lasting(anyhow!("a redirect to nowhere")));
+                return Err(FetchError::Permanent(anyhow!(
+                    "a redirect without a Location header"
+                )));
             };
             let next = join(&at, location);
             if !super::is_url(&next) {
-                return Err(Trouble::Lasting(anyhow!(
+                return Err(FetchError::Permanent(anyhow!(
                     "the server redirects to {next}; only http and https are followed"
                 )));
             }
             tracing::debug!("{at} redirects to {next}");
             at = next;
         }
-        Err(Trouble::Lasting(anyhow!(
+        Err(FetchError::Permanent(anyhow!(
             "more than {REDIRECTS_MAX} redirects, the last to {at}"
         )))
     }
 
-    fn hop(&self, url: &str, headers: &[(String, String)]) -> Result<Response<Body>, Trouble> {
+    fn hop(&self, url: &str, headers: &[(String, String)]) -> Result<Response<Body>, FetchError> {
         let uri: Uri = url
             .parse()
-            .map_err(|error| Trouble::Lasting(anyhow!("not a URL: {error}")))?;
+            .map_err(|error| FetchError::Permanent(anyhow!("not a URL: {error}")))?;
         let variable = |name: &str| std::env::var(name).ok();
         let (scheme, host) = (uri.scheme_str(), uri.host());
         let proxy = proxy::choose(
@@ -217,28 +226,28 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        request.call().map_err(Trouble::of)
+        request.call().map_err(FetchError::of)
     }
 }
 
-fn through(proxy: &str) -> Result<Proxy, Trouble> {
+fn through(proxy: &str) -> Result<Proxy, FetchError> {
     let is_http = proxy.starts_with("http://") || proxy.starts_with("https://");
     if let Ok(found) = Proxy::new(proxy)
         && is_http
     {
         return Ok(found);
     }
-    Err(Trouble::Lasting(anyhow!(
+    Err(FetchError::Permanent(anyhow!(
         "the proxy {proxy} of the environment cannot be used; expected http://HOST:PORT"
     )))
 }
 
-/// A header of a response, where it is text.
+/// Returns a header of a response if it is text.
 pub fn header<'a, T>(response: &'a Response<T>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// Where a `Location` leads from `base`.
+/// Resolves a `Location` against `base`.
 fn join(base: &str, location: &str) -> String {
     let scheme = location.split_once(':').map(|(scheme, _)| scheme);
     if scheme.is_some_and(|scheme| !scheme.contains(['/', '?', '#'])) {

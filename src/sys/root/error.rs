@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What went wrong at the door: the action, the path as seen inside the tree, the root, the cause.
+//! Errors of access to the tree: the action, the path inside the tree, the root, the cause.
 //!
-//! The text is complete by itself, so the error has no `source()`: a chain printer would say the
-//! cause twice. It must not suggest a remedy, because the door does not know the purpose.
+//! The text contains the cause, so there is no `source()`, which would repeat it in a chain. It does not contain a
+//! remedy, because this module does not know the purpose of an operation.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use super::Kind;
 
-/// An operation on the tree that failed, for example
+/// A failed operation on the tree, for example
 /// `reading /usr/lib/os-release in /mnt/image: Permission denied`.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} {}{}: {cause}", .path.display(), InRoot(.root.as_deref()))]
@@ -23,30 +23,30 @@ pub struct Error {
     cause: Cause,
 }
 
-/// Why an operation on the tree failed.
+/// The cause of a failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// The kernel refused a call.
+    /// A system call failed.
     #[error("{}", .0.desc())]
     Os(Errno),
     /// Reading or writing the contents failed.
     #[error("{0}")]
     Io(io::Error),
-    /// The path is there, but is not what the operation works on.
+    /// The path has another type than the operation needs.
     #[error("it is {found}, not {wanted}")]
     WrongKind {
-        /// What is there.
+        /// The type of the path.
         found: Kind,
-        /// What the operation works on.
+        /// The required type.
         wanted: Kind,
     },
-    /// The contents are longer than the caller allows.
+    /// The file is longer than the caller allows.
     #[error("it is larger than the limit of {limit} bytes")]
     TooLarge {
-        /// The limit that was given, in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The directory holds more entries than [`super::MAX_ENTRIES`].
+    /// The directory has more entries than [`super::MAX_ENTRIES`].
     #[error("it holds more than {limit} entries")]
     TooMany {
         /// The limit, in entries.
@@ -58,10 +58,10 @@ pub enum Cause {
         /// The limit, in levels.
         limit: usize,
     },
-    /// Something is mounted there, and what is mounted is not ours to remove.
+    /// The path is a mount point, whose content must not be removed.
     #[error("it is a mount point")]
     MountPoint,
-    /// The path ends in no name (it is the root, or ends in `..`).
+    /// The path does not end in a name: it is the root, or ends in `..`.
     #[error("the path does not end in a name")]
     NoName,
 }
@@ -77,23 +77,22 @@ impl Error {
         }
     }
 
-    /// Why it failed, for callers that answer one cause differently from the others.
+    /// Returns the cause.
     pub fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    /// The path that the operation failed on, as seen inside the tree, with a leading `/`.
+    /// Returns the path inside the tree, with a leading `/`.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it is the user who may not do this, and another one might.
+    /// Returns whether permission was denied.
     pub fn is_denied(&self) -> bool {
         matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
     }
 
-    /// The error number, where the operating system refused; `ENOSPC` and `EROFS` are the ones
-    /// that callers explain.
+    /// Returns the error number of a failed system call. Callers explain `ENOSPC` and `EROFS`.
     pub fn errno(&self) -> Option<Errno> {
         match &self.cause {
             Cause::Os(errno) => Some(*errno),
@@ -118,7 +117,7 @@ impl From<io::Error> for Cause {
     }
 }
 
-/// Shows ` in ROOT` where the root is not the host's own.
+/// Formats ` in ROOT` if the root is not the host's own.
 struct InRoot<'a>(Option<&'a Path>);
 
 impl fmt::Display for InRoot<'_> {

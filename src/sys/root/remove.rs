@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Taking things out of the tree.
+//! Removal from the tree.
 //!
-//! Links are removed, never followed. What is mounted in the tree belongs to the build (bind and
-//! cache mounts of a `RUN` line), not to the image: it is never emptied and never unmounted.
+//! Links are removed, never followed. Mounted file systems (bind and cache mounts of a `RUN` line) belong to the build,
+//! not to the image: they are never emptied or unmounted.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,8 +19,7 @@ use super::write::{TEMP_PREFIX, TEMP_SUFFIX};
 use super::{Cause, Kind, Result, Root};
 
 impl Root {
-    /// Removes what killed runs have left of [`Root::write`] in a directory. Nobody else may be
-    /// writing there.
+    /// Removes temporary files of killed runs of [`Root::write`] in a directory. No other process may write there.
     pub fn remove_temporaries(&self, dir: impl AsRef<Path>) -> Result<()> {
         let dir = dir.as_ref();
         for (name, kind) in self.list(dir)? {
@@ -33,7 +32,7 @@ impl Root {
         Ok(())
     }
 
-    /// Removes the entry `path`, whatever it is but a directory. `false` if it was not there.
+    /// Removes the entry `path`, which must not be a directory. Returns `false` if it did not exist.
     pub fn remove_file(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let done = self.entry(path).and_then(|(dir, name)| {
@@ -42,17 +41,17 @@ impl Root {
         Ok(self.or_absent_cause("removing", path, done)?.is_some())
     }
 
-    /// Removes `path` and everything below it. `false` if it was not there.
+    /// Removes `path` and everything below it. Returns `false` if it did not exist.
     ///
-    /// A mount point at or below `path` is an error that names it, and what is mounted there is
-    /// untouched; entries met before it are gone by then.
+    /// A mount point at or below `path` is an error that names it, and its content is not changed. Entries before it
+    /// are removed by then.
     pub fn remove_tree(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let mut sweep = Sweep::new(self, false);
         let done = self
             .entry(path)
             .and_then(|(dir, name)| sweep.remove(&dir, &name, None, 0));
-        // `at` begins with the entry's own name, once its directory is found.
+        // Once the directory is found, `at` starts with the entry's own name.
         let seen = match path.parent() {
             Some(dir) if sweep.at.file_name().is_some() => dir.join(&sweep.at),
             _ => path.to_path_buf(),
@@ -60,11 +59,10 @@ impl Root {
         Ok(self.or_absent_cause("removing", &seen, done)?.is_some())
     }
 
-    /// Empties the directory `path` but keeps it; an absent one is empty already.
+    /// Empties the directory `path`; one that does not exist counts as empty.
     ///
-    /// With `keep_other_devices` mount points in it are left alone, with the directories that lead
-    /// to them, as `ostree container commit` does; they are returned, relative to `path`. Without
-    /// it the first one is an error, as in [`Root::remove_tree`].
+    /// With `keep_other_devices`, mount points in it and their parent directories are kept, as by `ostree container
+    /// commit`, and returned relative to `path`. Without it, a mount point is an error as in [`Root::remove_tree`].
     pub fn remove_contents(
         &self,
         path: impl AsRef<Path>,
@@ -82,7 +80,7 @@ impl Root {
     }
 }
 
-/// One removal: where it is, and the mount points it left alone.
+/// A removal: the current path, and the mount points that were kept.
 struct Sweep {
     resolver: Resolver,
     keep_mounts: bool,
@@ -100,7 +98,7 @@ impl Sweep {
         }
     }
 
-    /// Removes what is in the directory. After an error `at` is the place where it happened.
+    /// Removes the content of the directory. After an error `at` is the path where it occurred.
     fn empty(&mut self, fd: OwnedFd, depth: usize) -> std::result::Result<(), Cause> {
         if depth > MAX_DEPTH {
             return Err(Cause::TooDeep { limit: MAX_DEPTH });
@@ -143,7 +141,7 @@ impl Sweep {
             flag = UnlinkatFlags::RemoveDir;
         }
         match unlinkat(dir, name, flag) {
-            // A mount that the resolver could not see.
+            // A mount point that the resolver could not detect.
             Err(Errno::EBUSY) => return self.meet_mount(),
             done => done?,
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From a path to a file descriptor, without ever leaving the root.
+//! Resolves a path to a file descriptor inside the root.
 //!
-//! Two ways with one meaning: `openat2` with `RESOLVE_IN_ROOT`, and, where a sandbox's seccomp
-//! profile refuses that call, a walk component by component. Absolute links start again at the
-//! root and `..` stops there. This file must not open anything by a path that starts outside.
+//! There are two implementations of one behaviour: `openat2` with `RESOLVE_IN_ROOT`, and a walk component by component
+//! for kernels and seccomp profiles that refuse that call. Absolute links start at the root, and `..` stops there. This
+//! file must not open anything by a path that starts outside.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -15,24 +15,23 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 
-/// Links followed in one resolution before it is taken for a loop, as in the kernel.
+/// Upper bound of links in one resolution, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// Attempts at a resolution that raced with a rename (`EAGAIN`).
+/// Retries of a resolution that raced with a rename (`EAGAIN`).
 const MAX_RACES: usize = 64;
 
-/// How paths are resolved under one opened root.
+/// The implementation for one opened root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resolver {
-    /// The kernel does it.
+    /// `openat2`.
     Openat2,
-    /// We do it, because the kernel or a sandbox refuses `openat2`.
+    /// The walk, because the kernel or a sandbox refuses `openat2`.
     Walk,
 }
 
 impl Resolver {
-    /// Finds out whether `openat2` works here. Opening the root itself can fail for no other
-    /// reason than a refusal of the call.
+    /// Detects whether `openat2` works. Opening the root itself fails only if the call is refused.
     pub(super) fn probe(root: BorrowedFd<'_>) -> Self {
         match open_in_root(root, Path::new("."), OFlag::O_PATH) {
             Ok(_) => Self::Openat2,
@@ -40,8 +39,8 @@ impl Resolver {
         }
     }
 
-    /// Opens `path` with links resolved inside `root`, the last one too unless `flags` has
-    /// `O_NOFOLLOW`. `O_CLOEXEC` is always added; `flags` must not create.
+    /// Opens `path`, resolving links inside `root`, also the last one unless `flags` has `O_NOFOLLOW`. `O_CLOEXEC` is
+    /// always added; `flags` must not create a file.
     pub(super) fn open(
         self,
         root: BorrowedFd<'_>,
@@ -55,10 +54,9 @@ impl Resolver {
         }
     }
 
-    /// Whether something is mounted on the entry `name` of `dir`. The walk asks `/proc` for mount
-    /// numbers; without it, it has only device numbers, and only those of directories (overlayfs
-    /// may give a file the number of its layer): then a bind mount of the same filesystem stays
-    /// unseen.
+    /// Returns whether the entry `name` of `dir` is a mount point. The walk compares mount IDs from `/proc`. Without
+    /// `/proc` it compares device numbers of directories only (overlayfs can report the number of the layer for a
+    /// file), and does not detect a bind mount of the same file system.
     pub(super) fn is_mount(self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Errno> {
         if self == Self::Openat2 {
             let how = OpenHow::new()
@@ -80,14 +78,14 @@ impl Resolver {
     }
 }
 
-/// The line of `/proc` that names the mount a descriptor lies on; `None` without `/proc`.
+/// Returns the line of `/proc` with the mount ID of a descriptor; `None` without `/proc`.
 fn mount_number(fd: BorrowedFd<'_>) -> Option<String> {
     let info = fs_err::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     let line = info.lines().find(|line| line.starts_with("mnt_id:"))?;
     Some(line.to_string())
 }
 
-/// The path with its leading `/` and its `.` taken away; `.` for the root itself.
+/// Returns the path without its leading `/` and `.` components; `.` for the root itself.
 pub(super) fn inside(path: &Path) -> PathBuf {
     let kept: PathBuf = path
         .components()
@@ -100,7 +98,7 @@ pub(super) fn inside(path: &Path) -> PathBuf {
     }
 }
 
-/// The type bits of a mode.
+/// Returns the file type bits of a mode.
 pub(super) fn file_type(mode: nix::libc::mode_t) -> SFlag {
     SFlag::from_bits_truncate(mode) & SFlag::S_IFMT
 }
@@ -121,7 +119,7 @@ fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Result<Owned
 fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Result<OwnedFd, Errno> {
     let follow_last = !flags.contains(OFlag::O_NOFOLLOW);
     let mut todo = parts(path.as_os_str());
-    // The directories from the root (not in the list) to here: `..` is a pop, and stops.
+    // The directories from the root (not included) to the current one. `..` pops one, and stops at the root.
     let mut dirs: Vec<OwnedFd> = Vec::new();
     let mut links = 0;
     while let Some(name) = todo.pop_front() {
@@ -160,7 +158,7 @@ fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Result<OwnedFd, Errn
     )
 }
 
-/// Opens one entry; a link put in its place since we looked is not followed.
+/// Opens one entry. If it was replaced by a link meanwhile, the link is not followed.
 fn open_entry(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     openat(
         dir,
@@ -170,7 +168,7 @@ fn open_entry(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlag) -> Result<OwnedFd
     )
 }
 
-/// The parts of a path or link target. A trailing slash becomes `.`, which wants a directory.
+/// Splits a path or link target. A trailing slash becomes `.`, which requires a directory.
 fn parts(path: &OsStr) -> VecDeque<OsString> {
     path.as_bytes()
         .split(|&byte| byte == b'/')

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every test runs twice: with `openat2` and with the walk. `outside` lies beside the root and
-//! must come out of every test as it went in.
+//! Every test runs twice: with `openat2` and with the walk. `outside` is next to the root, and no test may change it.
 
 use std::ffi::OsStr;
 use std::io::{self, Cursor, Write};
@@ -16,7 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A root `tree` and a bystander `outside` in one temporary directory.
+/// A root `tree` and a file `outside` in one temporary directory.
 struct Bed {
     dir: TempDir,
     root: Root,
@@ -34,7 +33,7 @@ impl Bed {
         Self { dir, root }
     }
 
-    /// A place in the tree, as the host sees it.
+    /// Returns a path of the tree on the host.
     fn at(&self, path: &str) -> PathBuf {
         self.dir.path().join("tree").join(path)
     }
@@ -93,7 +92,7 @@ fn said<T: std::fmt::Debug>(result: Result<T>) -> String {
 
 #[test]
 fn this_kernel_has_openat2() {
-    // Else the tests below would not test both ways.
+    // Otherwise the tests below would not test both implementations.
     let bed = Bed::new(Resolver::Walk);
     assert_eq!(Resolver::probe(bed.root.0.fd.as_fd()), Resolver::Openat2);
 }
@@ -349,7 +348,7 @@ fn too_deep_is_an_error() {
 
 #[test]
 fn modes_are_exact_under_any_umask() {
-    // The other tests run at the same time, with a umask of their own from here on.
+    // The other tests run in parallel, with this umask from here on.
     unshare(CloneFlags::CLONE_FS).unwrap();
     with_both(|bed| {
         for mask in [0o077, 0o022, 0] {
@@ -549,7 +548,7 @@ fn devices_and_mounts() {
 
 #[test]
 fn what_is_mounted_survives() {
-    // A mount namespace for this thread alone. Not everybody may have one.
+    // A mount namespace for this thread alone, which not every user can create.
     if unshare(CloneFlags::CLONE_NEWNS).is_err() {
         return;
     }

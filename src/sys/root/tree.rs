@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Looking at directories: one level, and whole subtrees.
+//! Lists directories and walks subtrees.
 //!
-//! By file descriptor all the way down, so it works without `/proc` and cannot be led astray by a
-//! link put in the place of a directory. Answers are sorted: the order of readdir is chance.
+//! Works on file descriptors only, without `/proc`, so that a link cannot replace a directory on the way. Results are
+//! sorted, since the order of readdir is arbitrary.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,25 +16,24 @@ use nix::sys::stat::{Mode, fstat, fstatat};
 
 use super::{Cause, Kind, Meta, Result, Root};
 
-/// The most entries that one directory, or one walked subtree, may hold.
+/// Upper bound of entries in one directory or one walked subtree.
 pub const MAX_ENTRIES: usize = 1 << 20;
 
-/// The deepest nesting of directories that is walked or removed.
+/// Upper bound of the depth of directories that are walked or removed.
 pub const MAX_DEPTH: usize = 128;
 
 /// One entry found by [`Root::walk`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walked {
-    /// Where it is, relative to the walked directory; never empty.
+    /// The path relative to the walked directory; never empty.
     pub path: PathBuf,
-    /// What it is; of a link, the link itself.
+    /// The metadata; for a link, those of the link itself.
     pub meta: Meta,
 }
 
 impl Root {
-    /// The names in the directory `path` and what they are (links not followed), sorted by name.
-    /// Empty if the directory is absent. The directory may be reached through links. Fails if
-    /// `path` is there and not a directory.
+    /// Returns the names in the directory `path` with their types (links not followed), sorted by name. Empty if the
+    /// directory does not exist. `path` itself can be a link. Fails if `path` is not a directory.
     pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(OsString, Kind)>> {
         const LISTING: &str = "listing";
         let path = path.as_ref();
@@ -47,8 +46,8 @@ impl Root {
         Ok(list)
     }
 
-    /// Everything below the directory `path`, sorted by path: links are not followed, mounts are
-    /// entered ([`Meta::dev`] tells). Empty if the directory is absent.
+    /// Returns everything below the directory `path`, sorted by path. Links are not followed, mounts are entered (see
+    /// [`Meta::dev`]). Empty if the directory does not exist.
     ///
     /// Fails with [`Cause::TooMany`] beyond [`MAX_ENTRIES`] and with [`Cause::TooDeep`] beyond
     /// [`MAX_DEPTH`].
@@ -60,7 +59,7 @@ impl Root {
         Ok(walked.collect())
     }
 
-    /// Everything below `path`, and what `look` says of it besides what it is.
+    /// Returns everything below `path` with the result of `look`.
     fn descend_from<T>(
         &self,
         path: &Path,
@@ -75,8 +74,8 @@ impl Root {
         Ok(found)
     }
 
-    /// What is below the directory `path` and no directory, sorted by path; otherwise as [`Root::walk`]. Entries are not
-    /// looked at where readdir says what they are.
+    /// Returns everything below the directory `path` that is not a directory, sorted by path; otherwise like
+    /// [`Root::walk`]. Entries are examined only if readdir does not return their types.
     pub fn files(&self, path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
         let found = self.descend_from(path.as_ref(), |dir, name, said| {
             Ok(kind(dir, name, said)?.map(|kind| (kind, kind)))
@@ -85,7 +84,7 @@ impl Root {
         Ok(files.map(|(path, _)| path).collect())
     }
 
-    /// Opens the directory that `path` leads to, for reading; `None` if it is absent.
+    /// Opens the directory that `path` leads to for reading; `None` if it does not exist.
     pub(super) fn open_dir(&self, action: &'static str, path: &Path) -> Result<Option<OwnedFd>> {
         let Some(fd) = self.or_absent(action, path, self.resolve(path, OFlag::O_PATH))? else {
             return Ok(None);
@@ -102,7 +101,7 @@ impl Root {
     }
 }
 
-/// Opens the directory `name` of `dir` for reading; a link is not followed.
+/// Opens the directory `name` in `dir` for reading; a link is not followed.
 pub(super) fn subdir(dir: BorrowedFd<'_>, name: &OsStr) -> std::result::Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(dir, name, flags, Mode::empty())
@@ -133,7 +132,7 @@ impl Entries {
         Ok(Self { dir, names })
     }
 
-    /// The names with what they are; entries that vanish meanwhile are left out.
+    /// Returns the names with their types, without entries that were removed meanwhile.
     fn kinds(self) -> std::result::Result<Vec<(OsString, Kind)>, Cause> {
         let mut list = Vec::with_capacity(self.names.len());
         for (name, said) in self.names {
@@ -144,7 +143,7 @@ impl Entries {
     }
 }
 
-/// The entry `name` of `dir`, a link not followed; `None` if it has vanished.
+/// Returns the metadata of the entry `name`, not following a link; `None` if it was removed meanwhile.
 fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
     match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(Meta::from(stat))),
@@ -153,7 +152,7 @@ fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
     }
 }
 
-/// What the entry `name` is: what readdir `said`, if it did; `None` if it has vanished.
+/// Returns the type of an entry: `said` by readdir, or looked up; `None` if it was removed meanwhile.
 fn kind(dir: &Dir, name: &OsStr, said: Option<Kind>) -> std::result::Result<Option<Kind>, Cause> {
     match said {
         Some(kind) => Ok(Some(kind)),
@@ -161,11 +160,11 @@ fn kind(dir: &Dir, name: &OsStr, said: Option<Kind>) -> std::result::Result<Opti
     }
 }
 
-/// What an entry of a directory is, and what else is to be known of it; `None` if it has vanished.
+/// The type of an entry with other facts; `None` if it was removed meanwhile.
 type Seen<T> = std::result::Result<Option<(Kind, T)>, Cause>;
 
-/// Adds what is below `fd` to `found`, sorted. `look` is told what readdir said of an entry. After an error `at` is the
-/// place where it happened.
+/// Adds everything below `fd` to `found`, sorted. `look` gets the type from readdir. After an error `at` is the path
+/// where it occurred.
 fn descend<T>(
     fd: OwnedFd,
     look: &impl Fn(&Dir, &OsStr, Option<Kind>) -> Seen<T>,

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Putting things into the tree.
+//! Writes to the tree.
 //!
-//! Modes are exact whatever the umask, and never wider on the way there. A file that is replaced
-//! is whole at every moment: the new one is written beside it, synced, and renamed. A link in the
-//! last place is replaced or refused, never written through.
+//! Modes are exact, independent of the umask, and never wider meanwhile. A file is replaced atomically: the new one is
+//! written next to it, synced and renamed. A link as the last component is replaced or refused, never followed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,18 +21,18 @@ use sha2::{Digest, Sha256};
 use super::tree::subdir;
 use super::{Cause, Kind, Result, Root};
 
-/// How the names of our temporary files begin; one that is left over comes from a killed run.
+/// The prefix of our temporary files. Remaining ones are from a killed run.
 pub(super) const TEMP_PREFIX: &str = ".ostree-kernel-";
 
-/// How they end.
+/// The suffix of our temporary files.
 pub(super) const TEMP_SUFFIX: &str = ".tmp";
 
-/// Bytes moved at once by [`Root::copy_in`].
+/// Bytes per read of [`Root::copy_in`].
 const COPY_BUFFER: usize = 128 * 1024;
 
 impl Root {
-    /// Creates the file `path` for reading and writing, with exactly `mode`. Its directory must be
-    /// there; anything that is there under its name already, a link too, is an error (`EEXIST`).
+    /// Creates the file `path` for reading and writing, with exactly `mode`. Its directory must exist. An existing
+    /// entry, even a link, is an error (`EEXIST`).
     pub fn create_file(&self, path: impl AsRef<Path>, mode: u32) -> Result<File> {
         let path = path.as_ref();
         let made = self
@@ -42,8 +41,7 @@ impl Root {
         made.map_err(|cause| self.error("creating", path, cause))
     }
 
-    /// Opens the regular file `path`, which is there, for writing at its end. A link as its last component is not
-    /// followed.
+    /// Opens the existing regular file `path` for appending. A link as the last component is not followed.
     pub fn append_to(&self, path: impl AsRef<Path>) -> Result<File> {
         let path = path.as_ref();
         let opened = self.entry(path).and_then(|(dir, name)| {
@@ -58,8 +56,8 @@ impl Root {
         opened.map_err(|cause| self.error("appending to", path, cause))
     }
 
-    /// Makes `path` a file of these bytes and this mode, replacing what is there, a link too, in
-    /// one atomic step; afterwards it is on the disk. On failure the old file is as it was.
+    /// Writes a file with this mode, atomically replacing an existing entry, even a link, and syncs it. After a failure
+    /// the old file is unchanged.
     pub fn write(&self, path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
         let path = path.as_ref();
         let done = self.entry(path).and_then(|(dir, name)| {
@@ -73,7 +71,7 @@ impl Root {
                 Ok(())
             })();
             if replaced.is_err() {
-                // The first error is the one that matters.
+                // The first error matters.
                 let _ = unlinkat(&dir, temp, UnlinkatFlags::NoRemoveDir);
             }
             replaced.and_then(|()| sync_directory(dir.as_fd()))
@@ -81,9 +79,9 @@ impl Root {
         done.map_err(|cause| self.error("writing", path, cause))
     }
 
-    /// Creates the file `path` as [`Root::create_file`] does and fills it from `reader`, at most
-    /// `limit` bytes: more is [`Cause::TooLarge`]. Returns how many bytes there were and their
-    /// SHA-256. On failure the file is gone again. Not synced: see [`Root::sync_file`].
+    /// Creates the file `path` like [`Root::create_file`] and copies at most `limit` bytes of `reader`; more is
+    /// [`Cause::TooLarge`]. Returns their number and their SHA-256. After a failure the file is removed. Not synced:
+    /// see [`Root::sync_file`].
     pub fn copy_in(
         &self,
         reader: &mut dyn Read,
@@ -100,7 +98,7 @@ impl Root {
                 Ok(copied)
             });
             if copied.is_err() {
-                // The first error is the one that matters.
+                // The first error matters.
                 let _ = unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
             }
             copied
@@ -108,8 +106,8 @@ impl Root {
         done.map_err(|cause| self.error("copying into", path, cause))
     }
 
-    /// Renames the entry `from` to `to`, replacing what is there. Links are renamed and replaced,
-    /// not followed. Not synced: see [`Root::sync_dir`].
+    /// Renames the entry `from` to `to`, replacing an existing entry. Links are not followed. Not synced: see
+    /// [`Root::sync_dir`].
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (from_dir, from_name) = self
@@ -122,8 +120,8 @@ impl Root {
         done.map_err(|cause| self.error("renaming a file to", to, cause))
     }
 
-    /// Makes `path` a directory, with those that lead to it. New ones get exactly `mode`; those
-    /// that are there keep theirs. Fails where something is in the way, a dangling link too.
+    /// Creates the directory `path` with its parents. New ones get exactly `mode`; existing ones keep theirs. Fails if
+    /// a component is something else, even a dangling link.
     pub fn create_dir_all(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let mut at = PathBuf::new();
         for part in super::resolve::inside(path.as_ref()).components() {
@@ -144,22 +142,22 @@ impl Root {
         Ok(())
     }
 
-    /// Gives the file or directory that `path` leads to exactly the permission bits `mode`. It
-    /// must be readable to us. Fails if it is absent or neither a file nor a directory.
+    /// Sets the permission bits of the file or directory that `path` leads to. It must be readable. Fails if it does
+    /// not exist or has another type.
     pub fn set_mode(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let path = path.as_ref();
         let fd = self.open_present("setting the mode of", path)?;
         fchmod(fd, bits(mode)).map_err(|e| self.error("setting the mode of", path, e))
     }
 
-    /// Waits until the contents and the mode of the file `path` are on the disk.
+    /// Syncs the contents and the mode of the file `path` to the disk.
     pub fn sync_file(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let fd = self.open_present("syncing", path)?;
         fsync(fd).map_err(|e| self.error("syncing", path, e))
     }
 
-    /// Waits until the names in the directory `path` are on the disk.
+    /// Syncs the names in the directory `path` to the disk.
     pub fn sync_dir(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
@@ -168,7 +166,7 @@ impl Root {
             .map_err(|cause| self.error("syncing", path, cause))
     }
 
-    /// Creates the link `path`, whose text is `target` as given. What is there already is an error.
+    /// Creates the link `path` with the target `target`. An existing entry is an error.
     pub fn symlink(&self, target: impl AsRef<Path>, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let done = self
@@ -177,8 +175,7 @@ impl Root {
         done.map_err(|cause| self.error("creating the link", path, cause))
     }
 
-    /// Opens the file or directory that `path` leads to; absence is an error, unlike in
-    /// [`Root::open_file`].
+    /// Opens the file or directory that `path` leads to. Unlike in [`Root::open_file`], it must exist.
     fn open_present(&self, action: &'static str, path: &Path) -> Result<OwnedFd> {
         let fail = |cause: Cause| self.error(action, path, cause);
         match self.stat(path)?.map(|meta| meta.kind) {
@@ -195,7 +192,7 @@ impl Root {
     }
 }
 
-/// Creates one file. Until the mode is set it has `mode` less the umask: never more.
+/// Creates a file. Before its mode is set, it has `mode` without the bits of the umask.
 fn create(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> std::result::Result<File, Cause> {
     let flags =
         OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -204,8 +201,7 @@ fn create(dir: BorrowedFd<'_>, name: &OsStr, mode: u32) -> std::result::Result<F
     Ok(File::from(fd))
 }
 
-/// Creates a file under a name of its own in this process; one that a killed run left there under
-/// the same name is removed first.
+/// Creates a file under a name that is unique in this process. A file of that name from a killed run is removed first.
 fn create_temp(dir: BorrowedFd<'_>, mode: u32) -> std::result::Result<(String, File), Cause> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -218,7 +214,7 @@ fn create_temp(dir: BorrowedFd<'_>, mode: u32) -> std::result::Result<(String, F
     Ok((name, file))
 }
 
-/// Writing takes the set-id bits away from a writer without privileges: set them once more.
+/// Sets the set-id bits again, which a write by an unprivileged process clears.
 fn restore_mode(file: &File, mode: u32) -> std::result::Result<(), Cause> {
     if mode & 0o6000 != 0 {
         fchmod(file, bits(mode))?;
@@ -257,10 +253,10 @@ fn pour(
     }
 }
 
-/// Syncs a directory given as any kind of descriptor.
+/// Syncs a directory, given by any kind of descriptor.
 fn sync_directory(dir: BorrowedFd<'_>) -> std::result::Result<(), Cause> {
     match fsync(subdir(dir, OsStr::new("."))?) {
-        // The filesystem has no such thing for directories.
+        // The file system does not support it for directories.
         Err(Errno::EINVAL) => Ok(()),
         done => Ok(done?),
     }

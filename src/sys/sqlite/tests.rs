@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files that SQLite has written, in every state that it leaves them in, and hostile ones.
+//! Files written by SQLite in all of its states, and hostile files.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const COLUMN: Column = Column {
     max: 1 << 20,
 };
 
-/// Opens a database in WAL mode with rpm's table, whose log is never written back.
+/// Opens a database in WAL mode with rpm's table and without checkpoints.
 fn open(dir: &Path) -> Connection {
     let connection = Connection::open(dir.join("db")).unwrap();
     let setup = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
@@ -42,7 +42,7 @@ fn error(dir: &Path) -> String {
     format!("{:#}", read(dir).unwrap_err())
 }
 
-/// Copies what is there while the writer still has it open, as a killed one leaves it.
+/// Copies the files while a writer has them open, as a killed writer leaves them.
 fn killed(dir: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     for name in ["db", "db-wal"] {
@@ -99,7 +99,7 @@ fn a_log_counts_up_to_its_last_commit() {
     );
     assert_eq!(read(without_one.path()).unwrap(), [two]);
     assert_eq!(names(without_one.path()), ["db", "db-wal"]);
-    // SQLite itself says the same of each cut; so far as it is there, the log counts.
+    // SQLite itself reads the same from each truncated log.
     let log = fs_err::read(without_one.path().join("db-wal")).unwrap();
     for cut in [0, 31, 32, 100, size as usize, log.len() - 1, log.len()] {
         let torn = killed(dir.path());
@@ -165,7 +165,7 @@ fn a_hostile_schema_runs_nothing() {
             "CREATE TABLE Packages (a, blob BLOB AS (zeroblob(1000000000)))",
             "too big",
         ),
-        ("CREATE TABLE Packages (blob)", "no blob"),
+        ("CREATE TABLE Packages (blob)", "not a blob"),
         ("CREATE TABLE Packages (hnum)", "no such column"),
     ] {
         let dir = tempfile::tempdir().unwrap();

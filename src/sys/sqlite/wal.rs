@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The write-ahead log beside an SQLite file: which of its pages count, as SQLite's own recovery
-//! decides it (`walIndexRecover`; <https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+//! The write-ahead log of an SQLite file: selects the valid pages as SQLite's own recovery does (`walIndexRecover`;
+//! <https://sqlite.org/fileformat2.html#the_write_ahead_log>).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,21 +21,21 @@ const VERSION: u32 = 3_007_000;
 pub(super) struct Wal {
     file: File,
     page_size: usize,
-    /// Pages of the database after the last commit.
+    /// Number of pages in the database after the last commit.
     pages: u32,
-    /// Where the newest committed copy of a page is in the log.
+    /// The offset of the newest committed copy of a page in the log.
     frames: BTreeMap<u32, u64>,
 }
 
 impl Wal {
-    /// Reads it. `None` where it holds nothing that was committed, and SQLite would pass it over.
+    /// Reads the log. `None` if it has no committed transaction; SQLite ignores it then.
     ///
     /// # Errors
-    /// When it cannot be read, or holds more than `max` bytes.
+    /// When it cannot be read, or is larger than `max` bytes.
     pub(super) fn read(file: File, max: u64) -> Result<Option<Self>> {
         let size = file.metadata()?.len();
         if size > max {
-            bail!("it has {size} bytes, at most {max} are read");
+            bail!("it has {size} bytes, the limit is {max}");
         }
         let mut input = BufReader::new(&file);
         let mut header = [0; HEADER];
@@ -44,7 +44,7 @@ impl Wal {
         }
         let page_size = be32(&header, 8) as usize;
         let is_page_size = page_size.is_power_of_two() && (512..=65536).contains(&page_size);
-        // The last bit is the byte order of the sums.
+        // The last bit is the byte order of the checksums.
         if be32(&header, 0) & !1 != 0x377f_0682 || !is_page_size {
             return Ok(None);
         }
@@ -87,18 +87,18 @@ impl Wal {
         }))
     }
 
-    /// Bytes of the database with it.
+    /// Returns the size of the merged database (bytes).
     pub(super) fn size(&self) -> u64 {
         u64::from(self.pages) * self.page_size as u64
     }
 
-    /// Puts its pages into `image`, which has at most [`size`](Self::size) bytes.
+    /// Copies the pages into `image`, which has at most [`size`](Self::size) bytes.
     ///
     /// # Errors
-    /// When it cannot be read, or its pages are of another size than the database's.
+    /// When the log cannot be read, or its page size differs from the database's.
     pub(super) fn apply(mut self, image: &mut Vec<u8>) -> Result<()> {
         if let Some(size) = image.get(16..18) {
-            // 65536 does not fit, and is written as 1.
+            // 65536 does not fit and is written as 1.
             let size = match u16::from_be_bytes([size[0], size[1]]) {
                 1 => 65536,
                 other => usize::from(other),
@@ -113,7 +113,7 @@ impl Wal {
         image.resize(usize::try_from(self.size())?, 0);
         for (number, at) in std::mem::take(&mut self.frames) {
             let start = (number as usize - 1) * self.page_size;
-            // A page past the end was cut off by a later commit.
+            // A later commit truncated the database before this page.
             let Some(page) = image.get_mut(start..start + self.page_size) else {
                 continue;
             };
@@ -126,7 +126,7 @@ impl Wal {
     }
 }
 
-/// The sums of the log: each goes on from the one before.
+/// The cumulative checksum of the log.
 struct Sum {
     is_big: bool,
     words: (u32, u32),
@@ -136,9 +136,12 @@ impl Sum {
     /// Adds bytes, a multiple of eight.
     fn add(&mut self, bytes: &[u8]) {
         for pair in bytes.chunks_exact(8) {
-            let word = |at: usize| match self.is_big {
-                true => be32(pair, at),
-                false => be32(pair, at).swap_bytes(),
+            let word = |at: usize| {
+                if self.is_big {
+                    be32(pair, at)
+                } else {
+                    be32(pair, at).swap_bytes()
+                }
             };
             let (first, second) = (word(0), word(4));
             self.words.0 = self.words.0.wrapping_add(first).wrapping_add(self.words.1);

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What a case's `assert` may say. Each prints what is wrong and ends the case.
-#   TREE: the tree after the build, OUT: what was mounted at /bed (said: what the line under test printed), LOG: the
+# Functions for a case's `assert`. Each prints the error and ends the case.
+#   TREE: the tree after the build, OUT: the directory mounted at /bed (said: the output of the line under test), LOG: the
 #   build's log, STATUS, BUILT, BUILD_TIME
 
 fail() {
@@ -14,11 +14,11 @@ assert_status() { [[ " $* " == *" $STATUS "* ]] || fail "exit status $STATUS, ex
 
 assert_built() { [[ $BUILT ]] || fail "the build failed with status $STATUS"; }
 
-# A build that fails leaves no image: what users see.
+# A failed build leaves no image.
 assert_not_built() { [[ ! $BUILT ]] || fail "the build went through"; }
 
-# said REGEX: the lines that the RUN line under test printed. They are read from a file that the line itself wrote
-# (base/sh), and not from buildah's output.
+# said REGEX: the matching output of the RUN line under test, from a file that the line itself wrote (base/sh), not from
+# buildah's output.
 said() { grep -E -- "$1" "$OUT/said" || true; }
 
 assert_log() { [[ $(said "$1") ]] || fail "no line was printed like: $1"; }
@@ -29,14 +29,14 @@ assert_no_log() {
     [[ -z $lines ]] || fail "was printed: $(head -n 3 <<<"$lines")"
 }
 
-# Plain lines: no control character but line ends, neither ASCII's nor those of UTF-8's U+0080 to U+009F.
+# Plain lines: no control characters except line ends, neither ASCII's nor U+0080 to U+009F in UTF-8.
 assert_plain_log() {
     local lines
     lines=$(LC_ALL=C grep -naP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' "$OUT/said" | head -n 3 | cat -v) || true
     [[ -z $lines ]] || fail "control characters in the log: $lines"
 }
 
-# The tree after is the tree before, to the last mtime.
+# The tree is unchanged, including all mtimes.
 assert_tree_same() {
     [[ $BUILT ]] || fail "no tree to compare: the build failed"
     manifest "$TREE" >"$OUT/manifest.after"
@@ -45,11 +45,10 @@ assert_tree_same() {
         fail "the tree has changed: $(diff "$OUT/manifest.before" "$OUT/manifest.after" | head -n 20)"
 }
 
-# One directory with a vmlinuz, no other directory, and it is the new kernel's (or the one given), of kernel-core
-# (or the package given).
+# Exactly one directory, with the vmlinuz of the new kernel (or the given one), of kernel-core (or the given package).
 assert_one_kernel() {
     local want=${1:-$(kver_of new)} core=${2:-kernel-core} have
-    # (the base `odd` has two directories of other purposes)
+    # (the base `odd` has two directories without kernels)
     have=$(find "$TREE/usr/lib/modules" -mindepth 1 -maxdepth 1 ! -name keys ! -name 'kabi-*' -printf '%f\n' | sort | paste -sd ' ')
     [[ $have == "$want" ]] || fail "usr/lib/modules has '$have', expected '$want'"
     [[ -f $TREE/usr/lib/modules/$want/vmlinuz && ! -L $TREE/usr/lib/modules/$want/vmlinuz ]] || fail "no vmlinuz for $want"
@@ -59,7 +58,7 @@ assert_one_kernel() {
     [[ $(chroot "$TREE" /usr/lib/bed/real/rpm -q "$core" | wc -l) == 1 ]] || fail "more than one $core in the rpmdb"
 }
 
-# The initramfs as it must be: there, 0600, of this kernel, with what ostree needs, with real programs.
+# The initramfs exists, has mode 0600, is for this kernel, and contains ostree's files and real programs.
 assert_initramfs() {
     local k=${1:-$(kver_of new)} img d
     img=$TREE/usr/lib/modules/$k/initramfs.img
@@ -75,7 +74,7 @@ assert_initramfs() {
     [[ -s $TREE/usr/lib/modules/$k/modules.dep ]] || fail "no modules.dep for $k"
 }
 
-# Nothing of the work stays behind.
+# No temporary files remain.
 assert_clean() {
     local left
     left=$(find "$TREE/boot" "$TREE/tmp" "$TREE/var/tmp" -mindepth 1 2>/dev/null
@@ -92,7 +91,7 @@ assert_report() {
     jq -e "$1" "$(report)" >/dev/null || fail "the report does not hold: $1 ($(jq -c . "$(report)" | cut -c1-600))"
 }
 
-# assert_order PREFIX…: the programs ran in this order (others may have run between them).
+# assert_order PREFIX…: the programs ran in this order; others may have run between them.
 assert_order() {
     local want line
     local -a lines
@@ -108,7 +107,7 @@ assert_order() {
     done
 }
 
-# assert_ran N PREFIX: so many times, and no other number.
+# assert_ran N PREFIX: exactly N times.
 assert_ran() {
     local n
     n=$(awk -v p="$2" 'index($0, p) == 1' "$OUT/order.log" | wc -l)
@@ -118,7 +117,7 @@ assert_ran() {
 assert_file() { [[ -e $TREE/$1 || -L $TREE/$1 ]] || fail "no /$1"; }
 assert_no_file() { [[ ! -e $TREE/$1 && ! -L $TREE/$1 ]] || fail "/$1 is there"; }
 
-# assert_refused REGEX: status 3, the reason in the log, and nothing has changed.
+# assert_refused REGEX: status 3, the reason in the log, and no change.
 assert_refused() {
     assert_status 3
     assert_log "$1"
@@ -128,14 +127,14 @@ assert_refused() {
     assert_tree_same
 }
 
-# assert_installed NAME…: of kernels and kmods the rpmdb has these, and no others.
+# assert_installed NAME…: the rpmdb has exactly these kernels and kmods.
 assert_installed() {
     local have
     have=$(chroot "$TREE" /usr/lib/bed/real/rpm -qa --qf '%{NAME}\n' | grep -E '^k(ernel|mod)' | LC_ALL=C sort | paste -sd ' ')
     [[ $have == "$*" ]] || fail "the rpmdb has '$have', expected '$*'"
 }
 
-# assert_replaced BACKEND [CORE [PACKAGES]]: all that a success means. CORE owns vmlinuz, so many PACKAGES came.
+# assert_replaced BACKEND [CORE [PACKAGES]]: all conditions of a success. CORE owns vmlinuz; PACKAGES is the number of new packages.
 assert_replaced() {
     local k core=${2:-kernel-core} packages=${3:-5}
     k=$(kver_of new)
@@ -160,7 +159,7 @@ assert_replaced() {
     assert_report ".labels[\"ostree.linux\"] == \"$k\""
 }
 
-# The work was given up: nothing of it is final.
+# The work was abandoned: nothing is committed.
 assert_not_committed() {
     assert_ran 0 'ostree-container container commit'
     assert_ran 0 'rpm-ostree cleanup'

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# `bed boot`: an image as an ostree deployment on a disk, and a real boot of it in QEMU (TCG: no KVM needed).
+# `bed boot`: turns an image into an ostree deployment on a disk, and boots it in QEMU (TCG: no KVM needed).
 
 # Where QEMU is starved of time, the kernel's test of its timer fails, which says nothing of an image.
 STEADY=no_timer_check
@@ -19,7 +19,7 @@ with_image() {
 disk_of() { printf '%s/disks/%s' "$BED" "$(b inspect --type image --format '{{.FromImageID}}' "$1" | cut -c1-16)"; }
 
 _disk_from_tree() {
-    # (errexit does not reach here: what matters is tested)
+    # (errexit has no effect here: important results are tested)
     local tree=$1 dir=$2 w=$2/work uuid size
     rm -rf "$w"
     mkdir -p "$w"/{upper,overlay,tree,sysroot}
@@ -56,7 +56,7 @@ _disk_from_tree() {
     fi
     [[ -s $dir/vmlinuz ]] || return
     umount "$w/tree"
-    # The deployment is immutable for everyone else.
+    # The deployment is immutable for all other users.
     chattr -R -i "$s" 2>/dev/null || true
     rm -rf "$w"
     touch "$dir/done"
@@ -69,7 +69,7 @@ make_disk() {
     local image=$1 dir
     dir=$(disk_of "$image")
     if [[ ! -e $dir/done ]]; then
-        # (the deployment of a disk that was not finished is immutable)
+        # (the deployment on an unfinished disk is immutable)
         [[ ! -e $dir ]] || chattr -R -i "$dir" 2>/dev/null || true
         rm -rf "$dir"
         mkdir -p "$dir"
@@ -79,7 +79,7 @@ make_disk() {
         }
         [[ -e $dir/done ]] || die "no disk came of $image (log: $LOGS/disk.log)"
     fi
-    # Disks are big: keep the last six.
+    # Disks are large: keep the last six.
     find "$BED/disks" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | tail -n +7 | cut -d' ' -f2- | xargs -r rm -rf
     printf '%s\n' "$dir"
 }

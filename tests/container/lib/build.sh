@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# `bed build CASE`: a container build from the case's Containerfile, and the case's assertions on what came of it.
+# `bed build CASE`: a container build from the case's Containerfile, and the case's assertions on its result.
 
 CASES=$HERE/cases
-# Seconds: a build that hangs is ended, and its status is `timeout`.
+# Seconds: a build that hangs is killed, and its status is `timeout`.
 BUILD_TIMEOUT=${BED_BUILD_TIMEOUT:-300}
 
-# The tool as an image, as users take it: COPY --from=localhost/ostree-kernel / /
+# The tool as an image, for COPY --from=localhost/ostree-kernel / /
 tool_image() {
     [[ -x $TOOL ]] || die "no tool at $TOOL (build it, or set OSTREE_KERNEL)"
     local key c m
@@ -16,7 +16,7 @@ tool_image() {
     c=$(b from scratch)
     m=$(b mount "$c")
     mkdir -p "$m/usr/bin"
-    # (with its line tables a debug build has 90 MB, which each case would copy)
+    # (with its line tables a debug build has 90 MB, and each case copies it)
     strip -o "$m/usr/bin/ostree-kernel" "$TOOL"
     chmod 0755 "$m/usr/bin/ostree-kernel"
     mkdir -p "$m/usr/libexec/libostree/ext"
@@ -27,9 +27,9 @@ tool_image() {
     mark_fresh tool "$key"
 }
 
-# manifest TREE [TIMES]: every name with what can be known of it, times too unless TIMES is empty. Left out: mount
-# points of the build, what the kernel and buildah make (/run, /dev, …), and what exit status 3 allows to change (/run,
-# the cache directory).
+# manifest TREE [TIMES]: every name with its properties, with times unless TIMES is empty. Left out: mount points of the build,
+# directories of the kernel and buildah (/run, /dev, …), and those that may change with exit status 3 (/run, the cache
+# directory).
 manifest() {
     local tree=$1 times=${2-%T@ }
     (
@@ -42,8 +42,8 @@ manifest() {
     )
 }
 
-# contents TREE: what two builds of the same must have in common: all but times, logs and the bytes of the rpmdb, of which
-# the packages and the states of their files count.
+# contents TREE: the properties that must be equal after two builds of the same: all except times, logs and the bytes of the
+# rpmdb, of which the packages and the states of their files count.
 contents() {
     manifest "$1" '' | grep -vE '(^|  )\./(usr/share/rpm|var/log)/'
     chroot "$1" /usr/lib/bed/real/rpm -qa --qf '%{NEVRA} %{SHA256HEADER}\n[%{=NEVRA} %{FILENAMES} %{FILESTATES}\n]' | LC_ALL=C sort
@@ -51,7 +51,7 @@ contents() {
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# up PORT: waits until somebody listens there.
+# up PORT: waits until a server listens there.
 up() {
     for _ in {1..50}; do
         (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
@@ -60,7 +60,7 @@ up() {
     die "the server on port $1 did not come up"
 }
 
-# serve DIR: an http server on 127.0.0.1 for the time of the case; sets SERVER_URL.
+# serve DIR: starts an http server on 127.0.0.1 for the duration of the case; sets SERVER_URL.
 serve() {
     local port
     port=$(free_port)
@@ -81,7 +81,7 @@ stop_servers() {
 _bud() { # _bud TAG LOG ARG…
     local tag=$1 log=$2
     shift 2
-    # --layers: the stage before the line under test is made once and stays to be compared with.
+    # --layers: the stage before the line under test is built once and kept for the comparison.
     # --format docker: OCI images have no SHELL.
     timeout "$BUILD_TIMEOUT" buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay \
         bud --format docker --isolation chroot --network host --pull-never --layers "${caching[@]}" --force-rm \
@@ -122,7 +122,7 @@ run_case() {
     # shellcheck disable=SC2153
     RPM_SET=$RPMS/$rpms
     volumes=(--volume "$RPM_SET:/rpms:ro") caching=()
-    # The stage before the line under test, its tree kept under its own name. A recipe is built as it is.
+    # The stage before the line under test, with its tree under its own name. A recipe is built unchanged.
     if [[ $CONTAINERFILE != "$CASES"/* ]]; then
         # It has no BED_RUN.
         volumes=() caching=(--no-cache)
@@ -137,7 +137,7 @@ run_case() {
     fi
     rm -f "$OUT/order.log" "$OUT/status" "$OUT/said"
     start=$(now)
-    # Never from the cache: the line under test has effects outside the tree.
+    # Without the build cache: the line under test has effects outside the tree.
     _bud "$IMAGE" "$LOG" --build-arg "BED_RUN=$(now)" || rc=$?
     # shellcheck disable=SC2034  # asserts use it
     BUILD_TIME=$(since "$start")
@@ -145,7 +145,7 @@ run_case() {
     BUILT=1
     if ((rc)); then
         BUILT=
-        # buildah says the status of the program that failed.
+        # buildah prints the status of the failed program.
         STATUS=$(sed -nE 's/.*exit status ([0-9]+)$/\1/p' "$LOG" | tail -n 1)
         STATUS=${STATUS:-$rc}
         if awk -v t="$BUILD_TIME" -v m="$BUILD_TIMEOUT" 'BEGIN { exit !(t >= m) }'; then STATUS=timeout; fi
@@ -186,9 +186,9 @@ bed_build() {
 
 _all_cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name assert -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
 
-# Those of `make check`: `pending` says why a case cannot pass yet, `long` which other case covers it.
+# The cases of `make check`: `pending` contains why a case cannot pass yet, `long` which other case covers it.
 cases() { cases_without pending long; }
-# cases_without REASON…: without those that have a file of such a name, those on the base that moves, and those of the static
+# cases_without REASON…: the cases without a file of such a name, except those on sid, which changes, and those of the static
 # program, which takes minutes to build.
 cases_without() {
     local name reason

@@ -2,7 +2,7 @@
 # The cases whose images `bed boot-shapes` boots.
 BOOTED='shape-(fedora|centos|rhel|ublue|cachyos|surface|ml|mono|azure|rhcos|zstd)|odd-(dnf|full)'
 
-# `bed check`, `bed boot-matrix`, `bed demo`: everything, the boots, and the show.
+# `bed check`, `bed boot-matrix`, `bed demo`: all cases, the boots, and the demonstration.
 
 # _one CASE: one line for `bed check`.
 _one() {
@@ -43,7 +43,7 @@ bed_check() {
         _one "$name" &
     done
     wait || true
-    # Images of earlier runs have lost their names by now.
+    # Images of earlier runs have lost their names.
     b image prune -f >/dev/null 2>&1 || b rmi --prune >/dev/null 2>&1 || true
     passed=$(find "$BED/check" -name '*.result' | wc -l)
     failed=$((${#names[@]} - passed))
@@ -65,7 +65,7 @@ bed_products() {
     return "$rc"
 }
 
-# matrix-sid [CASE…]: dnf5, rpm 6 and the newest dracut. sid moves: not part of `check`.
+# matrix-sid [CASE…]: dnf5, rpm 6 and the newest dracut. sid changes, so it is not part of `check`.
 bed_matrix_sid() {
     local names=("$@")
     if ((${#names[@]} == 0)); then
@@ -84,7 +84,7 @@ _versions() {
     done
 }
 
-# The image of a case, built now if it is not there.
+# The image of a case, built now if it does not exist.
 image_of() {
     local case=$1
     b inspect --type image "localhost/case-$case" >/dev/null 2>&1 || bed_build "$case" >&2
@@ -93,7 +93,7 @@ image_of() {
 
 _copy_initramfs() { cp "$1/usr/lib/modules/$2/initramfs.img" "$3"; }
 
-# boot-matrix: what the tool made boots the new kernel, on each base; the same with the base's initramfs does not.
+# boot-matrix: the tool's image boots the new kernel, on each base; with the base's initramfs it does not.
 bed_boot_matrix() {
     local suite rc=0 image old=$BED/old-initramfs
     local -A case_of=([trixie]=layout [bookworm]=dnf [odd]=odd)
@@ -102,7 +102,7 @@ bed_boot_matrix() {
         image=$(image_of "${case_of[$suite]}")
         printf '%s, replaced: ' "$suite"
         bed_boot "$image" --kver "$(kver_of new)" || rc=1
-        # (the driver that is lost is the same)
+        # (the lost driver is the same)
         [[ $suite != odd ]] || continue
         with_image "localhost/bed-$suite" _copy_initramfs "$(kver_of old)" "$old-$suite.img"
         printf '%s, the new kernel with the old initramfs: ' "$suite"
@@ -111,7 +111,7 @@ bed_boot_matrix() {
     return "$rc"
 }
 
-# boot-shapes [CASE…]: images of the cases whose kernels or bases are unlike those of boot-matrix.
+# boot-shapes [CASE…]: images of the cases whose kernels or bases differ from those of boot-matrix.
 bed_boot_shapes() {
     local name image rc=0 names=("$@")
     ((${#names[@]})) || mapfile -t names < <(cases_without pending | grep -xE "$BOOTED")
@@ -149,7 +149,7 @@ bed_demo() {
     b bud --isolation chroot --network host --pull-never --no-cache --volume "$RPMS/new:/rpms:ro" \
         -t "$image" -f "$HERE/demo/Containerfile" "$ctx" >"$log" 2>&1 </dev/null || rc=$?
     build_time=$(since "$start")
-    # dracut's own thousands of lines stay in the log.
+    # dracut's thousands of lines stay in the log.
     grep -vE '^dracut(\[[A-Z]\])?:? |^dracut\[|^Creating (group|user) ' "$log" | sed 's/^/    /'
     ((rc == 0)) || die "the build failed with status $rc (log: $log)"
     printf '\n== After\n\n'

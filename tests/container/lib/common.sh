@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What every part of the bed uses: places, messages, logs, the cache.
+# Shared by all parts of the bed: paths, messages, logs, the cache.
 
 # shellcheck disable=SC2034  # used by the other parts
 {
@@ -35,7 +35,7 @@ run_logged() {
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
 
-# key_of ITEM…: one hash over files (their content) and strings (themselves).
+# key_of ITEM…: one hash of files (their content) and strings (themselves).
 key_of() {
     local i
     for i in "$@"; do
@@ -49,7 +49,7 @@ key_of() {
     done | sha256sum | cut -c1-16
 }
 
-# is_fresh NAME KEY: was the product NAME made by the recipe KEY? mark_fresh says so.
+# is_fresh NAME KEY: was the product NAME built from the recipe KEY? mark_fresh records it.
 is_fresh() { [[ $(cat "$BED/keys/$1" 2>/dev/null) == "$2" ]]; }
 mark_fresh() {
     mkdir -p "$BED/keys"

@@ -3,7 +3,7 @@
 
 HOST_PACKAGES=(busybox-static mmdebstrap rpm ostree libostree-dev libzstd-dev libssl-dev pkg-config buildah cpio zstd lz4 xz-utils
     createrepo-c sbsigntool e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev musl-tools openssl)
-# bookworm's own qemu-system is refused beside the backports' qemu-utils that some machines carry.
+# apt refuses bookworm's own qemu-system with the backports' qemu-utils, which some machines have.
 QEMU_PACKAGES=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
 # The same on Fedora and CentOS Stream (with EPEL). Nobody has run the bed there yet.
 FEDORA_PACKAGES=(busybox mmdebstrap rpm-build ostree ostree-devel libzstd-devel openssl-devel pkgconf-pkg-config buildah cpio zstd lz4 xz

@@ -3,7 +3,7 @@
 
 EXAMPLES=$TOP/packaging/examples
 
-# recipe DIR BASE [ARG…]: the case builds that recipe on BASE; more arguments are for buildah bud.
+# recipe DIR BASE [ARG…]: the case builds that recipe on BASE; other arguments are for buildah bud.
 recipe() {
     local dir=$EXAMPLES/$1 base=$2
     shift 2
@@ -14,7 +14,7 @@ recipe() {
     extra=(--build-arg "BASE=$base" --build-arg TOOL=localhost/ostree-kernel "$@")
 }
 
-# on TAG BASE: an image of BASE with what the Containerfile on standard input says; its context is target/bed/out/CASE/on.
+# on TAG BASE: an image of BASE changed by the Containerfile on standard input; its context is target/bed/out/CASE/on.
 on() {
     mkdir -p "$OUT/on"
     cp "$HERE/examples/bootc" "$OUT/on/"
@@ -22,7 +22,7 @@ on() {
     run_logged "examples.log" b bud --isolation chroot --pull-never --layers -t "$1" -f "$OUT/on/Containerfile" "$OUT/on"
 }
 
-# dnf_repository CONTEXT: the set "new" as a repository at SERVER_URL, in CONTEXT dnf's plugin that downloads and bed.repo, not enabled.
+# dnf_repository CONTEXT: serves the set "new" as a repository at SERVER_URL; CONTEXT gets dnf's download plugin and bed.repo, not enabled.
 dnf_repository() {
     local deb debs=$BED/dnf-plugins
     if ! compgen -G "$debs/*.deb" >/dev/null; then

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# `bed kills`: the real `replace`, killed at many moments, killed between the end of rpm's transaction and rpm-ostree's
-# undo of its wrappers, and on disks that are too small. Then it runs again on the tree that is left. It must come to
-# the tree of an undisturbed run, or say with status 3 that the layer is to be built again.
+# `bed kills`: the real `replace`, killed at many times, killed between the end of rpm's transaction and rpm-ostree's
+# undo of its wrappers, and on disks that are too small. Then it runs again on the remaining tree. It must create the tree
+# of an undisturbed run, or exit with status 3 and the advice to build the layer again.
 
 KILLS=$BED/kills
 
-# Compression takes most of a run's time, and is nobody's business here.
+# Compression takes most of a run's time, and does not matter here.
 _kills_add() {
     mkdir -p "$KILLS/add/usr/bin" "$KILLS/add/usr/lib/dracut/dracut.conf.d"
     cp "$TOOL" "$KILLS/add/usr/bin/ostree-kernel"
     echo 'compress="cat"' >"$KILLS/add/usr/lib/dracut/dracut.conf.d/90-kills.conf"
 }
 
-# _fresh BASE [SIZE]: a new tree at $KILLS/tree, what is written to it on a disk of SIZE.
+# _fresh BASE [SIZE]: a new tree at $KILLS/tree; its changes are on a disk of SIZE.
 _fresh() {
     _gone
     mkdir -p "$KILLS"/{disk,tree}
@@ -28,8 +28,8 @@ _gone() {
     done
 }
 
-# _replace LOG [SECONDS]: the line under test in the tree, in process and mount namespaces of its own; after SECONDS all of
-# its processes are killed at once. Ends with its status, or 137.
+# _replace LOG [SECONDS]: the line under test in the tree, in its own process and mount namespaces; after SECONDS all of its
+# processes are killed at once. Ends with its status, or 137.
 _replace() {
     local log=$1 rc=0
     # shellcheck disable=SC2016
@@ -39,7 +39,7 @@ _replace() {
         mount --bind "$rpms" "$r/rpms"
         exec env -i container=oci PATH=/usr/sbin:/usr/bin chroot "$r" ostree-kernel replace /rpms' \
         - "$KILLS/tree" "$RPMS/new" >"$log" 2>&1 </dev/null || rc=$?
-    # Who is killed needs a moment to be gone.
+    # A killed process needs a moment to end.
     while find /proc/[0-9]*/root -prune -lname "$KILLS/tree*" 2>/dev/null | grep -q .; do sleep 0.1; done
     return "$rc"
 }
@@ -54,16 +54,16 @@ _replace_in_window() {
         if [[ -e $tree/usr/bin/systemctl.rpmostreesave && ! -e $tree/usr/lib/modules/$(kver_of old)/vmlinuz ]]; then break; fi
         sleep 0.1
     done
-    # The %posttrans scripts have ended by now, and the window is open.
+    # The %posttrans scripts have ended, and the window is open.
     sleep 2
-    # All of its processes are in the namespace of the one whose root is the tree and that unshare started.
+    # All of its processes are in the namespace of the process that unshare started with the tree as its root.
     pkill -KILL --parent "$(pgrep --parent $! -x timeout)" || true
     wait $! || rc=$?
     rm -f "$conf"
     return "$rc"
 }
 
-# _where LOG: the step that was under way when the log ended.
+# _where LOG: the step that was running when the log ended.
 _where() {
     local last
     last=$(grep -oE '^(survey|resolve|transact|locate|clean|generate|verify|commit) ' "$1" | tail -n 1) || true
@@ -79,7 +79,7 @@ _where() {
     esac
 }
 
-# _again WHAT: the same line on the tree that is left. Prints one line of the table.
+# _again WHAT: the same line on the remaining tree. Prints one line of the table.
 _again() {
     local rc=0 what
     _replace "$KILLS/again.log" || rc=$?
@@ -95,7 +95,7 @@ _again() {
             ;;
         3)
             grep -qE '^error: .*uild the layer again' "$KILLS/again.log" || rc=
-            what="refused: $(grep -oE 'of the kernel .* (packages are installed|hold).*|no directory.*vmlinuz|holds [0-9] kernels' "$KILLS/again.log" | cut -c1-60)"
+            what="refused: $(grep -oE 'the kernel .* is incomplete.*|packages of a kernel without a vmlinuz.*|no directory.*vmlinuz|holds [0-9] kernels' "$KILLS/again.log" | cut -c1-60)"
             refused=$((refused + 1))
             ;;
     esac
@@ -106,11 +106,11 @@ _again() {
     printf '%-44s then %s\n' "$1" "$what"
 }
 
-# No half initramfs where the new one belongs.
+# The path of the new initramfs never holds a partial one.
 _not_half() {
     local img
     img=$KILLS/tree/usr/lib/modules/$(kver_of new)/initramfs.img
-    # An inner run's placeholder is empty, and no run takes it for an image.
+    # The placeholder of an inner run is empty, and no run uses it as an image.
     [[ ! -s $img ]] || cmp -s "$img" "$KILLS/initramfs.img" || die "kills: $1: half an initramfs is in place"
 }
 
@@ -133,12 +133,12 @@ _kills() {
     took=$(since "$start")
     contents "$KILLS/tree" >"$KILLS/wanted"
     cp "$KILLS/tree/usr/lib/modules/$(kver_of new)/initramfs.img" "$KILLS/"
-    # When the transaction was under way, by the times of the steps.
+    # The time of the transaction, from the durations of the steps.
     from=$(awk '/^(survey|resolve) / { s += $2 } END { print s + 0.1 }' "$KILLS/undisturbed.log")
     to=$(awk '/^(survey|resolve|transact) / { s += $2 } END { print s }' "$KILLS/undisturbed.log")
     printf 'undisturbed: %s s, the transaction from %s to %s s, %s MiB written\n' "$took" "$from" "$to" $((peak / 1024))
     for ((i = 0; i < count; i++)); do
-        # Half of them during the transaction, the others all over.
+        # Half of them during the transaction, the others at any time.
         moment=$(awk -v i="$i" -v n="$count" -v t="$took" -v from="$from" -v to="$to" 'BEGIN {
             print (i % 2) ? from + (to - from) * i / n : t * (i + 0.5) / n }')
         while :; do
@@ -147,7 +147,7 @@ _kills() {
             _replace "$KILLS/killed.log" "$moment" || rc=$?
             ((rc == 137)) && break
             ((rc == 0)) || die "kills: the run ended with $rc before it was killed after $moment s (log: $KILLS/killed.log)"
-            # The machine was busier when the time was taken.
+            # The machine had more load when the time was measured.
             moment=$(awk -v m="$moment" 'BEGIN { print m * 0.7 }')
         done
         _not_half "killed after $moment s"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The tool as users get it: the static program in an image of its own, and the RPM.
+# The tool as users install it: the static program in its own image, and the RPM.
 
 STATIC=${OSTREE_KERNEL_STATIC:-$TOP/target/x86_64-unknown-linux-musl/dist/ostree-kernel}
 
@@ -16,7 +16,7 @@ static_image() {
     mark_fresh static "$key"
 }
 
-# It needs nothing of the image that it is brought into, and is small.
+# It needs no file of the target image, and is small.
 assert_static() {
     local size
     size=$(stat -c %s "$STATIC")
@@ -28,7 +28,7 @@ assert_static() {
     ! grep -qaE 'gai\.conf|libnss_' "$STATIC" || fail "the static program resolves names with glibc"
 }
 
-# rpm_package FILE: $RPM, or an RPM of the tool under test by the same spec.
+# rpm_package FILE: $RPM, or an RPM of the tool under test from the same spec.
 rpm_package() {
     if [[ ${RPM:-} ]]; then
         cp "$RPM" "$1"
@@ -38,13 +38,13 @@ rpm_package() {
         --define "_topdir $OUT/rpmbuild" --define "_rpmdir ${1%/*}" --define "_rpmfilename ${1##*/}" packaging/ostree-kernel.spec)
 }
 
-# names NAME: a name server on 127.53.53.1 that knows NAME, which is 127.0.0.1, until the case ends.
+# names NAME: a name server on 127.53.53.1 that resolves NAME to 127.0.0.1, until the case ends.
 names() {
     python3 "$HERE/lib/names.py" 127.53.53.1 "$1" 127.0.0.1 >"$OUT/names.log" 2>&1 </dev/null 9>&- &
     SERVERS+=("$!")
 }
 
-# serve_tls DIR NAME: an https server that has a certificate for NAME, of the authority $OUT/ca.pem; sets TLS_PORT.
+# serve_tls DIR NAME: an https server with a certificate for NAME, of the authority $OUT/ca.pem; sets TLS_PORT.
 serve_tls() {
     local dir=$OUT/tls
     mkdir -p "$dir"

@@ -10,7 +10,7 @@ signature_matrix() {
     with_image localhost/bed-sid _ask_rpmkeys "$dir"
 }
 
-# _ask_rpmkeys ROOT DIR: one line for each row; fails if rpm's answer is another one.
+# _ask_rpmkeys ROOT DIR: prints one line for each row; fails if rpm's answer differs.
 _ask_rpmkeys() {
     local root=$1 dir=$2 row wanted ours found wrong=0 count=0
     for row in "$dir"/*/; do

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A newc archive as a list of entries that can be changed. It knows only what honest programs
-//! write, and nothing of the reader that it is made to test.
+//! A newc archive as a list of entries that can be changed. It implements only what regular programs write, and
+//! shares no code with the reader that it tests.
 
 use std::io::Write;
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub struct Archive {
 
 #[derive(Clone)]
 struct Entry {
-    /// Inode to the name's size and the checksum, in the order of the header.
+    /// The fields from the inode to the name's size and the checksum, in the order of the header.
     fields: [u32; 13],
     name: Vec<u8>,
     data: Data,
@@ -40,7 +40,7 @@ const SIZE: usize = 6;
 const NAME_SIZE: usize = 11;
 
 impl Archive {
-    /// The archives in `bytes`, as one: the newest dracut writes two.
+    /// Reads the archives in `bytes` as one: the newest dracut writes two.
     pub fn read(bytes: Arc<Vec<u8>>) -> Self {
         let mut entries = Vec::new();
         let mut at = 0;
@@ -62,7 +62,7 @@ impl Archive {
                 }
                 continue;
             }
-            // dracut's cpio pads names with NULs where it aligns data.
+            // dracut's cpio pads names with NULs to align data.
             let used = name
                 .iter()
                 .position(|&byte| byte == 0)
@@ -76,7 +76,7 @@ impl Archive {
         }
     }
 
-    /// An archive without entries.
+    /// Returns an archive without entries.
     pub fn empty() -> Self {
         Self {
             bytes: Arc::default(),
@@ -84,7 +84,7 @@ impl Archive {
         }
     }
 
-    /// The bytes of the archive, its trailer included.
+    /// Returns the bytes of the archive, including its trailer.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = self.without_trailer();
         let mut fields = [0; 13];
@@ -93,7 +93,7 @@ impl Archive {
         out
     }
 
-    /// The bytes of an archive whose writer did not finish.
+    /// Returns the bytes of an archive whose writer did not finish.
     pub fn without_trailer(&self) -> Vec<u8> {
         self.with_magic(b"070701")
     }
@@ -106,7 +106,7 @@ impl Archive {
         out
     }
 
-    /// As `cpio -H crc` writes it: each file has the sum of its bytes.
+    /// Returns the bytes that `cpio -H crc` writes: each file has the sum of its bytes.
     pub fn with_sums(&self) -> Vec<u8> {
         let mut summed = self.clone();
         for entry in &mut summed.entries {
@@ -140,13 +140,13 @@ impl Archive {
             .unwrap_or_else(|| panic!("{path} is not in the archive"))
     }
 
-    /// The names of the entries that are UTF-8.
+    /// Returns the names of the entries that are UTF-8.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let names = self.entries.iter().map(|entry| entry.name.as_slice());
         names.filter_map(|name| std::str::from_utf8(name).ok())
     }
 
-    /// The data of an entry.
+    /// Returns the data of an entry.
     #[track_caller]
     pub fn get(&self, path: &str) -> &[u8] {
         self.data(&self.entries[self.find(path)])
@@ -159,7 +159,7 @@ impl Archive {
         self.entries.remove(at);
     }
 
-    /// Removes all entries of these names; there must be one.
+    /// Removes all entries with these names; there must be at least one.
     #[track_caller]
     pub fn remove_all(&mut self, fits: impl Fn(&str) -> bool) {
         let before = self.entries.len();
@@ -168,7 +168,7 @@ impl Archive {
         assert!(self.entries.len() < before, "nothing to remove");
     }
 
-    /// Gives an entry other data.
+    /// Replaces the data of an entry.
     #[track_caller]
     pub fn replace(&mut self, path: &str, data: impl Into<Vec<u8>>) {
         let at = self.find(path);
@@ -177,14 +177,14 @@ impl Archive {
         self.entries[at].data = Data::New(data);
     }
 
-    /// Gives an entry another mode.
+    /// Replaces the mode of an entry.
     #[track_caller]
     pub fn set_mode(&mut self, path: &str, mode: u32) {
         let at = self.find(path);
         self.entries[at].fields[MODE] = mode;
     }
 
-    /// Gives the entries other names.
+    /// Renames the entries.
     pub fn rename_all(&mut self, from: &str, to: &str) {
         for entry in &mut self.entries {
             let name = String::from_utf8_lossy(&entry.name);
@@ -194,7 +194,7 @@ impl Archive {
         }
     }
 
-    /// Adds an entry at the end, in place of one that has its name, and the directories above it.
+    /// Adds an entry at the end, and its directories; replaces an entry with the same name.
     pub fn put(&mut self, path: &str, mode: u32, data: impl Into<Vec<u8>>) {
         if let Some(at) = self.position(path) {
             self.entries.remove(at);
@@ -207,7 +207,7 @@ impl Archive {
         self.append(path, mode, data);
     }
 
-    /// Adds an entry at the end, whatever is there.
+    /// Adds an entry at the end, without replacing another one.
     pub fn append(&mut self, path: &str, mode: u32, data: impl Into<Vec<u8>>) {
         let data = data.into();
         let mut fields = [0; 13];

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A case: a good image with its tree, or what was broken in one.
+//! A case: a good image with its tree, or a broken one.
 
 use super::draft::Draft;
 use super::products::Base;
 
-/// What a case is.
+/// The kind of a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// It boots.
     Good,
     /// It does not.
     Broken,
-    /// It does not, for bytes that were cut off, flipped or lie about a size.
+    /// It does not, because of truncated or flipped bytes or wrong sizes.
     Damaged,
 }
 
@@ -21,9 +21,9 @@ type Change = Box<dyn Fn(&mut Draft) + Send + Sync>;
 pub struct Case {
     pub kind: Kind,
     pub name: String,
-    /// What it is made from.
+    /// The good image that it changes.
     pub base: Base,
-    /// The public issue, the CVE or the failed boot that it comes from; of a good one, what is special.
+    /// The public issue, the CVE or the failed boot that it comes from; for a good one, its special feature.
     pub comes_of: &'static str,
     /// The fatal checks that find it: exactly these.
     pub expected: Vec<&'static str>,

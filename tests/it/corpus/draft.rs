@@ -21,24 +21,24 @@ enum Image {
     None,
 }
 
-/// What a case changes.
+/// A tree and an image that a case changes.
 pub struct Draft<'p> {
     pub products: &'p Products,
     pub base: Base,
-    /// The kernel that is looked at.
+    /// The verified kernel.
     pub kver: String,
-    /// More arguments for `verify`.
+    /// Additional arguments for `verify`.
     pub args: Vec<String>,
     layer: Layer,
     image: Image,
 }
 
 impl<'p> Draft<'p> {
-    /// A copy of a good one.
+    /// Copies a good one.
     pub fn new(place: &Place, products: &'p Products, base: Base) -> Self {
         let tree = base.has_tree().then(|| products.tree(base));
         let layer = place.layer(tree.as_deref());
-        // The products keep little of a tree.
+        // The products contain only a part of a tree.
         if base.has_tree() && !layer.root().join("usr/lib/os-release").exists() {
             fs_err::write(layer.root().join("usr/lib/os-release"), "ID=debian\n").unwrap();
         }
@@ -60,7 +60,7 @@ impl<'p> Draft<'p> {
         self.root().join(path)
     }
 
-    /// The directory of the kernel's modules, relative to the root, and a path in it.
+    /// Returns the directory of the kernel's modules, relative to the root, joined with `path`.
     pub fn of_kernel(&self, path: &str) -> String {
         format!("usr/lib/modules/{}/{path}", self.kver)
     }
@@ -100,7 +100,7 @@ impl<'p> Draft<'p> {
         symlink(target, path).unwrap();
     }
 
-    /// Replaces text in a file; it must be there.
+    /// Replaces text in a file that contains it.
     #[track_caller]
     pub fn edit(&self, path: &str, from: &str, to: &str) {
         let text = self.text(path);
@@ -108,7 +108,7 @@ impl<'p> Draft<'p> {
         self.write(path, text.replace(from, to));
     }
 
-    /// Keeps the lines of a file that fit; some must not.
+    /// Keeps the matching lines of a file; some lines must not match.
     #[track_caller]
     pub fn keep_lines(&self, path: &str, fits: impl Fn(&str) -> bool) {
         let text = self.text(path);
@@ -120,7 +120,7 @@ impl<'p> Draft<'p> {
         self.write(path, kept.join("\n") + "\n");
     }
 
-    /// The modules of the kernel on disk.
+    /// Returns the kernel's modules on disk.
     pub fn modules(&self) -> Vec<String> {
         let root = self.root();
         let files = WalkDir::new(root.join(self.of_kernel("")))
@@ -153,7 +153,7 @@ impl<'p> Draft<'p> {
             .extend(["--against".into(), image.to_str().unwrap().into()]);
     }
 
-    /// The archive in the image, to be changed.
+    /// Returns the archive in the image, to be changed.
     pub fn archive(&mut self) -> &mut Archive {
         if let Image::Product(_) = self.image {
             let archive = Archive::read(self.products.archive(self.base));
@@ -165,7 +165,7 @@ impl<'p> Draft<'p> {
         }
     }
 
-    /// `modules.dep` inside, and its index.
+    /// Replaces `modules.dep` and its index in the image.
     pub fn put_dep(&mut self, text: &str) {
         let list = self.of_kernel("modules.dep");
         let archive = self.archive();
@@ -173,7 +173,7 @@ impl<'p> Draft<'p> {
         archive.replace(&list, text);
     }
 
-    /// The bytes of the image, to be changed.
+    /// Returns the bytes of the image, to be changed.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         let bytes = match &self.image {
             Image::Product(file) => Some(fs_err::read(file).unwrap()),
@@ -194,7 +194,7 @@ impl<'p> Draft<'p> {
         self.image = Image::Bytes(bytes);
     }
 
-    /// Takes the image that a compressor made of the same archive: `gz`, `xz` …; `cpio` for none.
+    /// Uses the image that a compressor created from the same archive: `gz`, `xz` …; `cpio` for none.
     pub fn compressed(&mut self, how: &str) {
         let name = self.base.name();
         let file = match how {
@@ -204,7 +204,7 @@ impl<'p> Draft<'p> {
         self.image = Image::Product(self.products.path("images").join(file));
     }
 
-    /// Takes the image of another base.
+    /// Uses the image of another base.
     pub fn image_of(&mut self, base: Base) {
         self.image = Image::Product(self.products.image(base));
     }
@@ -213,7 +213,7 @@ impl<'p> Draft<'p> {
         self.image = Image::None;
     }
 
-    /// Where the image is, once [`finish`](Self::finish) put it there.
+    /// Returns the path of the image after [`finish`](Self::finish).
     pub fn image_path(&self) -> PathBuf {
         if self.base.has_tree() {
             self.path(&self.of_kernel("initramfs.img"))
@@ -222,7 +222,7 @@ impl<'p> Draft<'p> {
         }
     }
 
-    /// Puts the image into its place.
+    /// Writes the image to its path.
     pub fn finish(&self) {
         let place = self.image_path();
         match &self.image {
@@ -234,7 +234,7 @@ impl<'p> Draft<'p> {
     }
 }
 
-/// Writes a file that nobody else may read.
+/// Writes a file that no other user may read.
 fn private(path: &Path, bytes: &[u8]) {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs_err::OpenOptions::new();
@@ -243,7 +243,7 @@ fn private(path: &Path, bytes: &[u8]) {
     options.open(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// As dracut would, but fast.
+/// Compresses as dracut does, but fast.
 pub fn pack(archive: &[u8]) -> Vec<u8> {
     zstd::encode_all(archive, -10).unwrap()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trees of other architectures, made from Debian's packages by `bed foreign`: every check that applies looks, and finds
-//! only what is broken.
+//! Trees of other architectures, created from Debian's packages by `bed foreign`: every applicable check runs, and
+//! finds only the broken part.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ impl Foreign<'_> {
             .join(path)
     }
 
-    /// A file of the kernel's directory in the tree of another architecture.
+    /// Returns a file of the kernel's directory in the tree of another architecture.
     fn of_another(&self, name: &str) -> Vec<u8> {
         let others = ARCHITECTURES.into_iter().filter(|it| *it != self.arch);
         let mut trees = others.map(|it| self.dir.join(it)).filter(|it| it.is_dir());
@@ -65,7 +65,7 @@ impl Foreign<'_> {
         fs_err::write(path, pack(&archive.to_bytes())).unwrap();
     }
 
-    /// The module, which may be compressed.
+    /// Returns the path of the module, which may be compressed.
     fn module(&self, name: &str) -> PathBuf {
         let all = walkdir::WalkDir::new(self.of_kernel("kernel")).into_iter();
         let mut all = all.map(|it| it.unwrap().into_path());
@@ -76,7 +76,7 @@ impl Foreign<'_> {
         all.find(is_it).expect("the module")
     }
 
-    /// Exit status, checks with a fatal finding, checks that could not look.
+    /// Returns the exit status, the checks with a fatal finding, the checks that could not run, and the output.
     fn verify(&self) -> (Option<i32>, BTreeSet<String>, BTreeSet<String>, String) {
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
         let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
@@ -92,7 +92,7 @@ impl Foreign<'_> {
                 .collect()
         };
         let fatal = names("findings", "severity", "fatal");
-        let unknown = names("checks", "answer", "could-not-look");
+        let unknown = names("checks", "answer", "could-not-run");
         (status, fatal, unknown, stdout + &stderr)
     }
 }
@@ -156,7 +156,7 @@ fn trees_of_other_architectures() {
             foreign.verify()
         };
         let (status, fatal, unknown, said) = judge(|_| ());
-        println!("good {arch}: {fatal:?}, could not look: {unknown:?}");
+        println!("good {arch}: {fatal:?}, could not run: {unknown:?}");
         assert_eq!((status, unknown.len()), (Some(0), 0), "{arch}: {said}");
         for (name, check, change) in BROKEN {
             if ARCHITECTURES.iter().filter(|it| there(it)).count() < 2 && name.contains("another") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images that boot, and that nothing fatal may be found in.
+//! Images that boot, without fatal findings.
 
 use std::io::Read;
 
@@ -26,7 +26,7 @@ pub fn append_random(draft: &mut Draft) {
     bytes.extend(random_tail(bytes.len() as u64));
 }
 
-/// The archive that the kernel reads before anything else.
+/// Returns an archive for the segment that the kernel reads first.
 pub fn early() -> Vec<u8> {
     let mut early = Archive::empty();
     early.put("early_cpio", FILE, "1\n");
@@ -53,7 +53,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// As their programs made them.
+/// Images as their programs created them.
 fn real() -> Vec<Case> {
     vec![
         good("trixie-base", Base::TrixieOld, "dracut 106, full", |_| {}),
@@ -127,7 +127,7 @@ fn real() -> Vec<Case> {
     ]
 }
 
-/// Every compression, with and without what may stand before and after.
+/// Every compression, with and without the segments that may precede and follow.
 fn compressions() -> Vec<Case> {
     let mut cases = Vec::new();
     for how in ["zst", "gz", "xz", "lzma", "lz4", "bz2", "cpio"] {
@@ -164,7 +164,7 @@ fn compressions() -> Vec<Case> {
     cases
 }
 
-/// Images that look wrong at first sight.
+/// Images with content that only looks wrong.
 fn contents() -> Vec<Case> {
     vec![
         good(
@@ -274,7 +274,7 @@ fn contents() -> Vec<Case> {
             |draft| {
                 let path = draft.of_kernel("vmlinuz");
                 let mut vmlinuz = draft.read(&path);
-                // The boot sector's message, which firmware without EFI would show.
+                // The boot sector's message, which only firmware without EFI shows.
                 vmlinuz[0x1f0] ^= 1;
                 sign(&mut vmlinuz);
                 draft.write(&path, vmlinuz);
@@ -487,7 +487,7 @@ fn sign(vmlinuz: &mut Vec<u8>) {
     vmlinuz.resize(vmlinuz.len() + 504, 7);
 }
 
-/// Packs a module with `xz` as it comes: with a CRC64.
+/// Compresses a module with the defaults of `xz`: with a CRC64.
 pub fn crc64(draft: &mut Draft, module: &str) {
     let path = draft.of_kernel(module);
     let packed = draft.read(&path);
@@ -503,7 +503,7 @@ pub fn crc64(draft: &mut Draft, module: &str) {
     draft.archive().replace(&path, packed);
 }
 
-/// Lets the kernel's configuration say that it decodes modules of this compression.
+/// Enables the decoding of modules with this compression in the kernel's configuration.
 pub fn decodes_modules(draft: &Draft, compression: &str) {
     let path = draft.of_kernel("config");
     let text = draft.text(&path);
@@ -513,8 +513,8 @@ pub fn decodes_modules(draft: &Draft, compression: &str) {
     draft.write(&path, text + &more);
 }
 
-/// The same kernel under the name of a realtime variant: a name of the same length, so that it can
-/// be put into every file.
+/// Renames the kernel to a realtime variant with a name of the same length, so that every file can be changed in
+/// place.
 fn rt(draft: &mut Draft) {
     let old = draft.kver.clone();
     let version = old.find(['-', '+']).unwrap();
@@ -540,13 +540,13 @@ fn rt(draft: &mut Draft) {
     });
     draft.write(&vmlinuz, bytes);
     draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
-    // The rpmdb knows the kernel by its other name.
+    // The rpmdb contains the kernel under its other name.
     draft.remove("usr/bin/rpm");
     let bytes = draft.archive().to_bytes();
     draft.set_bytes(pack(&renamed(bytes)));
 }
 
-/// Changes the kernel inside a bzImage, whose compression was lz4 and is zstd then.
+/// Changes the kernel inside a bzImage; replaces its lz4 compression with zstd.
 fn repack(vmlinuz: &mut [u8], change: impl FnOnce(&mut [u8])) {
     const BLOCK: usize = 8 << 20;
     let word = |bytes: &[u8], at: usize| {
@@ -574,8 +574,7 @@ fn repack(vmlinuz: &mut [u8], change: impl FnOnce(&mut [u8])) {
     vmlinuz[0x24c..0x250].copy_from_slice(&(packed.len() as u32).to_le_bytes());
 }
 
-/// Replaces `old` by `new`, of the same length. As Horspool does: it looks at every twentieth byte,
-/// for there are 200 MB.
+/// Replaces `old` with `new`, of the same length, by Horspool's algorithm: it reads every twentieth byte of 200 MB.
 fn replace_all(bytes: &mut [u8], old: &[u8], new: &[u8]) {
     let last = old.len() - 1;
     let mut steps = [old.len(); 256];

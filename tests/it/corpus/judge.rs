@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The real program on a case, and whether it says what it should.
+//! Runs the real program on a case, and compares the result with the expected one.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -13,20 +13,20 @@ use crate::bed::wait;
 /// The check that finds files that differ from their source.
 const PROJECTION: &str = "initramfs-projection";
 
-/// What is wrong where a broken one passes.
+/// The error of a broken case without a fatal finding.
 pub const PASSED: &str = "nothing fatal is found";
 
-/// What came of a case.
+/// The result of a case.
 pub struct Judged {
     /// The checks with a fatal finding.
     pub found: BTreeSet<String>,
-    /// What is wrong with the answer; `None` where it is as expected.
+    /// The error in the answer; `None` if it is as expected.
     pub wrong: Option<String>,
-    /// The report, or what was printed in place of one.
+    /// The report, or the output if there is no report.
     pub said: String,
 }
 
-/// Makes the case and verifies it, without the check `skip`.
+/// Creates the case and verifies it, without the check `skip`.
 pub fn judge(place: &Place, products: &Products, case: &Case, skip: Option<&str>) -> Judged {
     let mut draft = Draft::new(place, products, case.base);
     (case.change)(&mut draft);
@@ -39,7 +39,7 @@ pub fn judge(place: &Place, products: &Products, case: &Case, skip: Option<&str>
         .filter_map(|it| Some(it["check"].as_str()?.to_owned()))
         .collect();
     let expected: BTreeSet<String> = case.expected.iter().map(|it| (*it).to_owned()).collect();
-    // A change of a file inside is also a difference to its source, where the tree has that.
+    // A change of a file in the image is also a difference to its source, if the tree has the source.
     let mut others = found.clone();
     if !expected.contains(PROJECTION) {
         others.remove(PROJECTION);
@@ -87,7 +87,7 @@ fn verify(draft: &Draft, skip: Option<&str>) -> (Option<i32>, String, String) {
     wait(command.spawn().unwrap())
 }
 
-/// The lines of a report about what is fatal, for a person.
+/// Returns the fatal findings of a report, for people.
 pub fn findings(said: &str) -> String {
     let report: serde_json::Value = serde_json::from_str(said).unwrap_or_default();
     let Some(findings) = report["findings"].as_array() else {
@@ -101,7 +101,7 @@ pub fn findings(said: &str) -> String {
         )
     };
     let unknown = report["checks"].as_array().into_iter().flatten();
-    let unknown = unknown.filter(|it| it["answer"] == "could-not-look");
+    let unknown = unknown.filter(|it| it["answer"] == "could-not-run");
     fatal
         .map(line)
         .chain(unknown.map(|it| format!("    {it}\n")))

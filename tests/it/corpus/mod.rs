@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The corpus: real images that boot, and what breaks them. `verify` passes every good one and
-//! finds in every broken one exactly what is broken.
+//! The corpus: real images that boot, and broken ones. `verify` passes every good image and finds exactly the
+//! defect of every broken one.
 
 mod archive;
 mod broken;
@@ -24,12 +24,12 @@ use judge::{Judged, PASSED, findings, judge};
 use place::Place;
 use products::Products;
 
-/// How many there have to be.
+/// The minimum number of good images.
 const GOOD: usize = 20;
 const BROKEN: usize = 120;
-/// At most so many of them with cut off, flipped or lying bytes.
+/// The maximum number of broken images with truncated, flipped or wrong bytes.
 const DAMAGED: usize = 30;
-/// For each fatal check.
+/// The minimum number of broken images for each fatal check.
 const EACH: usize = 3;
 
 fn fatal_checks() -> impl Iterator<Item = &'static str> {
@@ -39,7 +39,7 @@ fn fatal_checks() -> impl Iterator<Item = &'static str> {
     fatal.map(|check| check.name)
 }
 
-/// The cases of which the products are there.
+/// Returns the cases whose products exist.
 fn cases(products: &Products) -> Vec<Case> {
     let mut cases = good::cases();
     cases.extend(broken::cases());
@@ -50,21 +50,24 @@ fn cases(products: &Products) -> Vec<Case> {
     cases
 }
 
-/// Those that `CORPUS_CASES` names, whole or by a part of several names, or all.
+/// Returns the cases that `CORPUS_CASES` names, by their names or a part of several names, or all.
 fn selected(products: &Products) -> Vec<Case> {
     let mut cases = cases(products);
     if let Ok(only) = std::env::var("CORPUS_CASES") {
         let names: BTreeSet<_> = cases.iter().map(|case| case.name.clone()).collect();
-        let fits = |name: &str, part: &str| match names.contains(part) {
-            true => name == part,
-            false => name.contains(part),
+        let fits = |name: &str, part: &str| {
+            if names.contains(part) {
+                name == part
+            } else {
+                name.contains(part)
+            }
         };
         cases.retain(|case| only.split(',').any(|part| fits(&case.name, part)));
     }
     cases
 }
 
-/// Judges the cases, on all processors; the answers are in their order.
+/// Judges the cases on all processors; returns the answers in their order.
 fn judge_all(products: &Products, cases: &[&Case], skip: Option<&str>) -> Vec<Judged> {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -108,7 +111,7 @@ fn corpus() {
     };
     let cases = selected(&products);
     let judged = judge_all(&products, &cases.iter().collect::<Vec<_>>(), None);
-    // The last lines of the output, since a log of CI may be cut in the middle.
+    // The last lines of the output, since CI may truncate a log in the middle.
     let mut wrong = Vec::new();
     for (case, judged) in cases.iter().zip(&judged) {
         let found = list(&judged.found);
@@ -160,7 +163,7 @@ fn corpus() {
     }
 }
 
-/// `make mutants`: a verifier without one of its fatal checks lets something out.
+/// `make mutants`: a verifier without one of its fatal checks passes a broken image.
 #[test]
 #[ignore = "another run of most cases; make mutants"]
 fn corpus_mutants() {
@@ -170,7 +173,7 @@ fn corpus_mutants() {
     let cases = cases(&products);
     let mut survived = Vec::new();
     for check in fatal_checks() {
-        // The other cases do not know the check, and their answers stay.
+        // The answers of the other cases do not depend on the check.
         let cases: Vec<_> = cases
             .iter()
             .filter(|case| case.expected.contains(&check))

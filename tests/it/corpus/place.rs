@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where a worker changes trees: in memory, over the products, which nobody writes.
+//! The place in which a worker changes trees: in memory, over the products, which are read-only.
 //!
-//! Its mounts are in a namespace of the worker's thread, so that they go with it.
+//! Its mounts are in a namespace of the worker's thread, and vanish with it.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub struct Layer {
 }
 
 impl Place {
-    /// For the thread that calls this.
+    /// Creates the directory for the calling thread.
     pub fn new() -> Self {
         const NONE: Option<&str> = None;
         let dir = TempDir::with_prefix("ostree-kernel-corpus-").unwrap();
@@ -40,7 +40,7 @@ impl Place {
         Self(dir)
     }
 
-    /// A copy of `tree`, or an empty one.
+    /// Returns a copy of `tree`, or an empty tree.
     pub fn layer(&self, tree: Option<&Path>) -> Layer {
         let dir = self.0.path().join("layer");
         for name in ["upper", "work", "root"] {
@@ -79,12 +79,12 @@ impl Drop for Place {
 }
 
 impl Layer {
-    /// The tree.
+    /// Returns the tree.
     pub fn root(&self) -> PathBuf {
         self.dir.join("root")
     }
 
-    /// A directory beside it.
+    /// Returns a directory next to it.
     pub fn beside(&self) -> &Path {
         &self.dir
     }

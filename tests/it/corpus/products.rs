@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `bed corpus` made: the real images and their trees.
+//! The products of `bed corpus`: the real images and their trees.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,29 +11,29 @@ use crate::privilege::{is_root_of_the_machine, say};
 /// A real image and its tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Base {
-    /// dracut 106, the old kernel, as the bed's base image has it.
+    /// dracut 106, the old kernel, as in the bed's base image.
     TrixieOld,
     /// dracut 106, the new kernel.
     TrixieNew,
-    /// dracut 106 with `--omit`, in the same tree: what most cases change.
+    /// dracut 106 with `--omit`, in the same tree; most cases change this one.
     TrixieSlim,
-    /// The same image, in a tree with all files that are inside.
+    /// The same image, in a tree with all files that it contains.
     TrixieWhole,
     /// dracut 106; modules neither compressed nor signed.
     TrixiePlain,
-    /// dracut 106 and bootc's root set-up on a base without ostree.
+    /// dracut 106 and bootc's setup of the root, on a base without ostree.
     TrixieBootc,
-    /// dracut 059, the old kernel, as the bed's base image has it.
+    /// dracut 059, the old kernel, as in the bed's base image.
     BookwormOld,
     /// dracut 059, the new kernel, with `omit_dracutmodules`.
     BookwormOmit,
-    /// The same image, in a tree with all files that are inside.
+    /// The same image, in a tree with all files that it contains.
     BookwormWhole,
     /// dracut 059 with its squash module, in the same tree.
     BookwormSquash,
     /// The newest dracut of Debian.
     Sid,
-    /// The same image, in a tree with all files that are inside.
+    /// The same image, in a tree with all files that it contains.
     SidWhole,
     /// The same with its squash-squashfs module.
     SidSquash,
@@ -44,7 +44,7 @@ pub enum Base {
 }
 
 impl Base {
-    /// Its name.
+    /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::TrixieOld => "trixie-old",
@@ -62,7 +62,7 @@ impl Base {
         }
     }
 
-    /// The file of its image.
+    /// Returns the file of its image.
     pub fn image(self) -> String {
         let name = self.name();
         match self {
@@ -72,7 +72,7 @@ impl Base {
         }
     }
 
-    /// Whether there is a tree around the image.
+    /// Returns whether the image has a tree.
     pub fn has_tree(self) -> bool {
         self != Self::InitramfsTools
     }
@@ -81,7 +81,7 @@ impl Base {
 /// The directory of products.
 pub struct Products {
     dir: PathBuf,
-    /// The names of the two kernels.
+    /// The kernel releases of the two kernels.
     pub old: String,
     pub new: String,
     archives: Mutex<HashMap<Base, Arc<Vec<u8>>>>,
@@ -127,7 +127,7 @@ impl Products {
         self.path("trees").join(whole)
     }
 
-    /// Whether it was made: sid may be out of reach.
+    /// Returns whether the product exists: sid may be unreachable.
     pub fn has(&self, base: Base) -> bool {
         self.image(base).exists()
     }
@@ -139,7 +139,7 @@ impl Products {
         }
     }
 
-    /// The archive in the image of a base, unpacked.
+    /// Returns the unpacked archive of the image of a base.
     pub fn archive(&self, base: Base) -> Arc<Vec<u8>> {
         let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
         let archive = archives.entry(base).or_insert_with(|| {

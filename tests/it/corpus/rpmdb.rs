@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Other packages in the rpmdb of a tree; and rpmdbs that lack the kernel, which boots all the same.
+//! Other packages in the rpmdb of a tree, and rpmdbs without the kernel, which boots nevertheless.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub fn edit(draft: &Draft, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
     let mut blobs: Vec<Vec<u8>> = blobs.map(Result::unwrap).collect();
     drop(statement);
     change(&mut blobs);
-    // The other tables are rpm's indexes, which nobody reads here.
+    // The other tables are rpm's indexes, which are not read here.
     let clear = "PRAGMA foreign_keys = OFF; DELETE FROM Packages;";
     connection.execute_batch(clear).unwrap();
     for blob in blobs {

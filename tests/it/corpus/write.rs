@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writes cases into a directory, for who wants to boot them:
+//! Writes cases into a directory, to boot them:
 //! `CORPUS_OUT=DIR [CORPUS_CASES=NAME,…] cargo test --test it corpus_write -- --ignored`.
 //!
-//! `DIR/list.tsv` has a line for each, `-` where there is nothing, and what `verify` says of it; `DIR/NAME/` has its
-//! `initramfs.img`, and what differs from the good tree: files in `tree/`, names that are gone in `removed`.
+//! `DIR/list.tsv` has a line for each case, with `-` for an empty field, and the result of `verify`; `DIR/NAME/` has
+//! its `initramfs.img` and the differences to the good tree: files in `tree/`, removed names in `removed`.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +40,7 @@ fn corpus_write() {
     println!("{} cases in {}", lines.len() - 1, out.display());
 }
 
-/// Writes one case, and has it verified; returns its line of the list.
+/// Writes one case and verifies it; returns its line of the list.
 fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String {
     let mut draft = Draft::new(place, products, case.base);
     (case.change)(&mut draft);
@@ -82,13 +82,14 @@ fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String 
 }
 
 fn or_none(there: bool, what: impl ToString) -> String {
-    match there {
-        true => what.to_string(),
-        false => "-".to_owned(),
+    if there {
+        what.to_string()
+    } else {
+        "-".to_owned()
     }
 }
 
-/// What a name is, as far as a change shows in it.
+/// The properties of a name in which a change is visible.
 #[derive(PartialEq)]
 struct Seen {
     mode: u32,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Bytes that were cut off, flipped, or lie about a size.
+//! Truncated and flipped bytes, and wrong sizes.
 
 use crate::corpus::archive::{Archive, FILE};
 use crate::corpus::case::{Case, Kind};
@@ -80,7 +80,7 @@ fn flipped() -> Vec<Case> {
     cases
 }
 
-/// Writes hexadecimal digits over a field of the first header.
+/// Overwrites a field of the first header with hexadecimal digits.
 fn field(draft: &mut Draft, number: usize, digits: &[u8; 8]) {
     draft.compressed("cpio");
     let at = 6 + number * 8;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Drivers without which the root does not come up, and what else the base had and this one lost.
+//! Missing drivers for the root, and other losses compared with the base.
 
 use super::broken;
 use super::modules::forget_inside;
@@ -59,7 +59,7 @@ fn lost() -> Vec<Case> {
     cases
 }
 
-/// Removes modules from the disk and from the image, as if their package had been forgotten.
+/// Removes modules from the disk and from the image, as if their package were missing.
 pub fn never_installed(draft: &mut Draft, modules: &[&str]) {
     draft.against(TrixieOld);
     forget_inside(draft, modules);
@@ -186,7 +186,7 @@ fn wanted() -> Vec<Case> {
     ]
 }
 
-/// Drivers that are inside, and that modprobe does not load.
+/// Drivers in the image that modprobe does not load.
 fn blocked() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, conf, filesystem, comes_of) in [
@@ -242,7 +242,7 @@ fn blocked() -> Vec<Case> {
         &[ROOT],
         |draft| forget_inside(draft, &["overlay"]),
     ));
-    // btrfs goes with a kernel of another vendor; the user says that the root is on it.
+    // A kernel of another vendor has no btrfs; the user requires it for the root.
     cases.push(broken(
         "root-fs-of-no-kernel",
         TrixieSlim,
@@ -283,7 +283,7 @@ fn regression() -> Vec<Case> {
             },
         ));
     }
-    // Without some of them no system boots, whatever the base had.
+    // Without some of them no system boots, independent of the base.
     const UNITS: &str = "initramfs-units";
     for (unit, comes_of, expected) in [
         (

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images that the kernel cannot unpack although no byte of them is damaged, and bombs.
+//! Images that the kernel cannot unpack although no byte is damaged, and decompression bombs.
 
 use std::io::Write;
 
@@ -29,7 +29,7 @@ fn unreadable(
     broken(name, TrixieSlim, comes_of, &[READABLE], change)
 }
 
-/// Adds an archive at the end, raw.
+/// Appends an uncompressed archive.
 fn append(draft: &mut Draft, archive: &[u8]) {
     let bytes = draft.bytes();
     bytes.resize(bytes.len().next_multiple_of(4), 0);
@@ -80,7 +80,7 @@ fn archives() -> Vec<Case> {
     ]
 }
 
-/// Another file in the image's place.
+/// Other files in place of the image.
 fn foreign() -> Vec<Case> {
     vec![
         unreadable("an-error-page", "coreos/rpm-ostree#1901", |draft| {
@@ -112,7 +112,7 @@ fn foreign() -> Vec<Case> {
     ]
 }
 
-/// Frames that the programs write and the kernel does not read.
+/// Frames that compressors write and the kernel does not read.
 fn frames() -> Vec<Case> {
     const METHOD: &str =
         "boot: Initramfs unpacking failed: invalid magic at start of compressed archive";
@@ -159,7 +159,7 @@ fn xz(data: &[u8], filters: &mut Filters) -> Vec<u8> {
     xz.finish().unwrap()
 }
 
-/// A part of the archive that is quickly compressed.
+/// Returns a part of the archive that compresses fast.
 fn small(draft: &mut Draft) -> Vec<u8> {
     let archive = draft.archive();
     archive.remove_all(|name| !name.starts_with("etc"));
@@ -194,7 +194,7 @@ fn bombs() -> Vec<Case> {
             "bomb-window",
             "boot: ZSTD-compressed data is probably corrupt: Window too large",
             |draft| {
-                // A frame header that asks for a window of 2 GiB.
+                // A frame header that requests a window of 2 GiB.
                 draft.set_bytes([vec![0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3], vec![0; 64]].concat());
             },
         ),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken kernels and what ostree would boot in their place.
+//! Broken kernels, and other kernels that ostree would boot.
 
 use super::broken;
 use crate::corpus::case::Case;
@@ -29,7 +29,7 @@ pub fn cases() -> Vec<Case> {
     rooms.into_iter().flatten().collect()
 }
 
-/// Puts another kernel's vmlinuz into a directory of its own.
+/// Adds the vmlinuz of another kernel, in its own directory.
 fn another(draft: &Draft, kver: &str) {
     let old = &draft.products.old;
     let vmlinuz = format!("usr/lib/modules/{old}/vmlinuz");
@@ -129,14 +129,14 @@ fn several() -> Vec<Case> {
     ]
 }
 
-/// Changes bytes of the compressed kernel, and nothing of what a header says. lz4 has no checksum; to it these are a
-/// length that no block has.
+/// Changes bytes of the compressed kernel, but no header. lz4 has no checksum; for lz4 these bytes are an impossible
+/// length of a block.
 fn flip(vmlinuz: &mut [u8]) {
     let middle = vmlinuz.len() / 2;
     vmlinuz[middle..middle + (64 << 10)].fill(0xff);
 }
 
-/// Gives the kernel's directory another name, and looks at that one.
+/// Renames the kernel's directory, and verifies the new name.
 fn rename(draft: &mut Draft, kver: String) {
     let old = draft.of_kernel("");
     draft.kver = kver;
@@ -194,7 +194,7 @@ fn release() -> Vec<Case> {
                 let path = draft.of_kernel("vmlinuz");
                 let vmlinuz = draft.read(&path);
                 draft.write(&path, &vmlinuz[..vmlinuz.len() / 2]);
-                // Kernels of others have none.
+                // Kernels of other vendors have none.
                 draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
             },
         ),
@@ -265,12 +265,12 @@ fn release() -> Vec<Case> {
 }
 
 fn rpmdb() -> Vec<Case> {
-    /// The blob of the package that owns `vmlinuz`.
+    /// Returns the blob of the package that owns `vmlinuz`.
     fn core(blobs: &[Vec<u8>]) -> Vec<u8> {
         let is_core = |blob: &&Vec<u8>| blob.windows(9).any(|it| it == b"\0vmlinuz\0");
         blobs.iter().find(is_core).expect("an owner").clone()
     }
-    /// Puts `to` in the place of each `from`, which is as long.
+    /// Replaces each `from` with `to`, of the same length.
     fn put(blob: &mut [u8], from: &[u8], to: &[u8]) {
         assert_eq!(from.len(), to.len());
         for at in 0..=blob.len() - from.len() {
@@ -326,7 +326,7 @@ fn words(draft: &Draft, digest: impl Fn(&str) -> String, name: &str) {
     draft.write(&path, format!("{}  {name}\n", digest(old)));
 }
 
-/// Adds dracut's module `fips` to the list inside: it compares `.vmlinuz.hmac` with the kernel.
+/// Adds dracut's module `fips` to the list in the image: it compares `.vmlinuz.hmac` with the kernel.
 fn fips(draft: &mut Draft) {
     const LIST: &str = "usr/lib/dracut/modules.txt";
     let archive = draft.archive();
@@ -478,7 +478,7 @@ fn present() -> Vec<Case> {
     ]
 }
 
-/// What ostree takes, or follows, in place of an initramfs that is not there.
+/// Files that ostree uses or follows if there is no initramfs.
 fn elsewhere() -> Vec<Case> {
     vec![
         broken(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What breaks an image or its tree.
+//! Broken images and trees.
 
 mod damage;
 mod drivers;

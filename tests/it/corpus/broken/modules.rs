@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Modules that are not this kernel's, not whole, or not to be found.
+//! Modules that are damaged, missing, or of another kernel.
 
 use super::broken;
 use crate::corpus::archive::FILE;
@@ -34,7 +34,7 @@ pub fn cases() -> Vec<Case> {
     rooms.into_iter().flatten().collect()
 }
 
-/// Modules that are not their package's: dracut took them along as they are.
+/// Modules that differ from their package: dracut copies them unchanged.
 fn packaged() -> Vec<Case> {
     fn put(draft: &mut Draft, module: &str, data: Vec<u8>) {
         let path = draft.of_kernel(module);
@@ -147,7 +147,7 @@ fn kver() -> Vec<Case> {
     ]
 }
 
-/// Modules that kmod passes on packed, and that the kernel does not decode.
+/// Compressed modules that kmod loads without decompression, and that the kernel cannot decode.
 fn packed() -> Vec<Case> {
     const STATUS: &str = "boot: decompression failed with status 6";
     let mut cases = Vec::new();
@@ -165,7 +165,7 @@ fn packed() -> Vec<Case> {
     cases
 }
 
-/// Removes modules from the image and from its own `modules.dep`, as if dracut had not seen them.
+/// Removes modules from the image and from its own `modules.dep`, as if dracut had not found them.
 pub fn forget_inside(draft: &mut Draft, names: &[&str]) {
     let list = draft.of_kernel("modules.dep");
     let archive = draft.archive();
@@ -206,7 +206,7 @@ fn dependencies() -> Vec<Case> {
     cases
 }
 
-/// Replaces a module inside.
+/// Replaces a module in the image.
 fn replace(draft: &mut Draft, module: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {
     let path = draft.of_kernel(module);
     let archive = draft.archive();
@@ -277,7 +277,7 @@ fn bodies() -> Vec<Case> {
     ]
 }
 
-/// Modules that are not compressed, and of which dracut may have stripped what is not loaded.
+/// Uncompressed modules, which dracut may have stripped.
 fn plain() -> Vec<Case> {
     vec![
         broken(
@@ -308,7 +308,7 @@ fn plain() -> Vec<Case> {
     ]
 }
 
-/// `modules.dep` inside.
+/// `modules.dep` in the image.
 fn own_dep() -> Vec<Case> {
     const LATE: &str = "coreos/rpm-ostree#5578";
     let change = |draft: &mut Draft, change: &dyn Fn(String) -> String| {
@@ -389,7 +389,7 @@ fn own_dep() -> Vec<Case> {
     ]
 }
 
-/// What udev and modprobe read inside.
+/// The indexes in the image that udev and modprobe read.
 fn own_indexes() -> Vec<Case> {
     let of = |name: &str, comes_of, list: &'static str, change: fn(&str, Vec<u8>) -> Vec<u8>| {
         broken(name, TrixieSlim, comes_of, &[MODULES], move |draft| {
@@ -490,7 +490,7 @@ fn depmod() -> Vec<Case> {
     ]
 }
 
-/// Adds a module that is not the kernel's own, with its line in `modules.dep`.
+/// Adds an out-of-tree module, with its line in `modules.dep`.
 fn kmod(draft: &Draft, path: &str, module: &[u8]) {
     draft.write(&draft.of_kernel(path), module);
     let list = draft.of_kernel("modules.dep");

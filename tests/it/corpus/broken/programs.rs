@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that cannot start: no /init, a library, a linker, an interpreter that is not inside.
+//! Programs that cannot start: no /init, or no library, linker or interpreter in the image.
 
 use super::broken;
 use crate::corpus::archive::{FILE, LINK, PROGRAM};
@@ -58,10 +58,10 @@ fn first() -> Vec<Case> {
     ]
 }
 
-/// The link by which a boot starts the unit of a case.
+/// The link that enables the unit of a case.
 const WANTED: &str = "usr/lib/systemd/system/initrd.target.wants/site-setup.service";
 
-/// /init is there and is no program of this machine.
+/// /init exists and is not a program of this machine.
 fn no_program() -> Vec<Case> {
     let base = TrixieSlim;
     vec![
@@ -126,7 +126,7 @@ fn no_program() -> Vec<Case> {
     ]
 }
 
-/// What programs that extract fall for, and the kernel does as told: the last name wins.
+/// Entries that confuse extracting programs; in the kernel the last entry of a name is used.
 fn clobbered(path: &'static str, name: &'static str) -> Case {
     let cve = if path.starts_with('/') {
         "CVE-2023-7207"
@@ -138,7 +138,7 @@ fn clobbered(path: &'static str, name: &'static str) -> Case {
     })
 }
 
-/// Names that reach what they should not.
+/// Names that reach outside of their place.
 fn clobbering() -> Vec<Case> {
     vec![
         clobbered("usr/lib/systemd/../systemd/systemd", "traversal-over-init"),
@@ -279,7 +279,7 @@ fn scripts() -> Vec<Case> {
     ]
 }
 
-/// Programs that are there and not whole, as a full disk leaves them.
+/// Truncated programs, as a full disk leaves them.
 fn torn() -> Vec<Case> {
     const FULL: &str = "coreos/fedora-coreos-tracker#1247";
     const UDEVADM: &str = "usr/bin/udevadm";
@@ -312,7 +312,7 @@ fn torn() -> Vec<Case> {
     ]
 }
 
-/// What modules of dracut are there for; dracut says FAILED, and ends with 0.
+/// Programs that dracut modules must install; dracut prints FAILED and exits with 0.
 fn promised() -> Vec<Case> {
     const FAILED: &str = "coreos/layering-examples#57";
     let gone = |name: &str, path: &'static str| {
@@ -338,7 +338,7 @@ fn promised() -> Vec<Case> {
     ]
 }
 
-/// systemd's units, and what they run: no base is there to compare with.
+/// systemd's units and their programs, without a base to compare with.
 fn units() -> Vec<Case> {
     let base = TrixieSlim;
     let gone = |name: &str, path: &'static str, comes_of| {

@@ -66,20 +66,20 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Keeps the first half of a file.
+/// Truncates a file to its first half.
 fn cut(draft: &mut Draft, path: &str) {
     let data = draft.archive().get(path).to_vec();
     draft.archive().replace(path, &data[..data.len() / 2]);
 }
 
-/// The path of the file inside whose path has that part.
+/// Returns the path of the file in the image whose path contains `part`.
 fn find(draft: &mut Draft, part: &str) -> String {
     let path = draft.archive().paths().find(|path| path.contains(part));
     path.unwrap_or_else(|| panic!("no {part} inside"))
         .to_owned()
 }
 
-/// Differences that matter to no boot.
+/// Differences that do not affect a boot.
 pub fn good() -> Vec<Case> {
     let good = |name, base, special, change: fn(&mut Draft)| {
         Case::new(

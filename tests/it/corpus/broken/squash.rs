@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut's squash modules: the image inside, and what is to mount it.
+//! dracut's squash modules: the inner image, and the programs that mount it.
 
 use super::broken;
 use super::modules::forget_inside;
@@ -36,7 +36,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// As a full disk leaves it.
+/// Truncates a file, as a full disk leaves it.
 fn cut(name: &str, base: Base, path: &'static str) -> Case {
     const FULL: &str = "coreos/fedora-coreos-tracker#1247";
     let change = move |draft: &mut Draft| {

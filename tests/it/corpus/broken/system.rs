@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an ostree system needs of its initramfs, and wrappers in the place of programs.
+//! The requirements of an ostree system on its initramfs, and wrappers in place of programs.
 
 use super::broken;
 use crate::corpus::archive::PROGRAM;
@@ -12,7 +12,7 @@ const WRAPPERS: &str = "initramfs-wrappers";
 const PREPARE: &str = "usr/lib/ostree/ostree-prepare-root";
 const UNITS: &str = "usr/lib/systemd/system";
 
-/// As rpm-ostree puts it in a program's place.
+/// A wrapper that rpm-ostree writes in place of a program.
 const WRAPPER: &str = "#!/usr/bin/sh\n# Wrapper created by rpm-ostree to override the program\nexec /usr/bin/rpm-ostree cliwrap $0 \"$@\"\n";
 
 pub fn cases() -> Vec<Case> {
@@ -227,7 +227,7 @@ fn os_release() -> Vec<Case> {
     ]
 }
 
-/// The tree's prepare-root.conf came after the initramfs.
+/// The tree's prepare-root.conf is newer than the initramfs.
 fn intent() -> Vec<Case> {
     const CONF: &str = "ostree/prepare-root.conf";
     const ON: &str = "[composefs]\nenabled = yes\n";

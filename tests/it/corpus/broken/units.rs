@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Units that systemd starts from initrd.target to the real root, and that are masked, overridden, cut, or wait
-//! for each other, and programs that are not executable.
+//! Units from initrd.target to the real root that are masked, overridden, truncated, or in an ordering cycle, and
+//! programs that are not executable.
 
 use super::broken;
 use crate::corpus::archive::{FILE, PROGRAM};
@@ -13,7 +13,7 @@ const ETC: &str = "etc/systemd/system";
 const CHECK: &str = "initramfs-units";
 const INIT: &str = "initramfs-init";
 
-/// The boots of the campaign of mutations from which this check comes.
+/// The boots of the mutation campaign from which this check comes.
 const BOOTED: &str = "boot: passed every check and did not come up";
 
 pub fn cases() -> Vec<Case> {
@@ -224,7 +224,7 @@ fn modes() -> Vec<Case> {
     cases
 }
 
-/// udev's rules that are masked, cut, or skipped.
+/// udev's rules that are masked, truncated or skipped.
 fn rules() -> Vec<Case> {
     const RULES: &str = "usr/lib/udev/rules.d";
     let of = |name: &str, base, change: fn(&mut Draft)| broken(name, base, BOOTED, &[INIT], change);
@@ -299,7 +299,7 @@ fn scripts() -> Vec<Case> {
     ]
 }
 
-/// Directories and links that are taken for granted.
+/// Directories and links that every boot needs.
 fn places() -> Vec<Case> {
     let of = |name: &str, change: fn(&mut Draft)| broken(name, TrixieSlim, BOOTED, &[INIT], change);
     vec![

@@ -1,3 +1,3 @@
 #!/bin/sh
-# What has to happen before the root is switched to.
+# Commands to run before the switch to the real root.
 echo "hello from the initramfs" >/dev/kmsg

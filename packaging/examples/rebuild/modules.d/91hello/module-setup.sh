@@ -1,6 +1,6 @@
 #!/bin/bash
 
-# Only where it is asked for: dracut.conf.d does.
+# Included only on request, by dracut.conf.d.
 check() {
     return 255
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What dracut's log says.
+//! Facts from dracut's log.
 
 use std::collections::BTreeSet;
 
@@ -11,27 +11,27 @@ use crate::sys::exec::quoted;
 use crate::sys::root::Root;
 use crate::tools::dracut::{self, Meaning, Notes};
 
-/// How many lines of one meaning are kept.
+/// Number of lines that are kept per meaning.
 const KEPT: usize = 20;
 
-/// What was heard of one run.
+/// The log of one run of dracut.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct DracutLog {
     losses: Vec<String>,
     no_initramfs: bool,
-    /// Lines that say that it is not compressed as it was asked for.
+    /// Lines about a compressor other than the requested one.
     pub(super) compression: Vec<String>,
-    /// The module that cannot be added.
+    /// The dracut module that cannot be added.
     pub(super) refused: Option<String>,
-    /// Drivers that are asked for, and that neither the base's initramfs nor the kernel has.
+    /// Warnings about configured drivers that neither the base's initramfs nor the kernel has.
     pub(super) absent: Vec<String>,
-    /// The last line, if dracut-install printed it: it says why dracut prints FAILED next.
+    /// The last line if dracut-install printed it: the cause of the FAILED line that follows.
     cause: Option<String>,
 }
 
-impl Heard {
-    /// Takes in a line.
-    pub(super) fn listen(&mut self, line: &str) {
+impl DracutLog {
+    /// Reads a line of the log.
+    pub(super) fn read(&mut self, line: &str) {
         let cause = self.cause.take();
         match dracut::meaning(line) {
             Meaning::Loss if self.losses.len() < KEPT => {
@@ -52,8 +52,8 @@ impl Heard {
         }
     }
 
-    /// Looks for who asks for the drivers that are not there. One that neither the kernel nor the base's initramfs has is
-    /// no loss: stock builds live with it (nvidia_peermem, hv_utils).
+    /// Finds the configuration that requests missing drivers. A driver that neither the kernel nor the base's initramfs
+    /// has is not a loss: stock images are built that way (nvidia_peermem, hv_utils).
     ///
     /// # Errors
     /// When dracut's configuration cannot be read.
@@ -98,7 +98,7 @@ impl Heard {
         Ok(())
     }
 
-    /// Whether all that was meant to be in the initramfs is, as far as the log says.
+    /// Returns an error if the log shows that the initramfs is incomplete.
     pub(super) fn judge(&self, kver: &Kver) -> Result<()> {
         if self.no_initramfs {
             bail!(
@@ -108,7 +108,7 @@ impl Heard {
         }
         if !self.losses.is_empty() {
             bail!(
-                "dracut exited with status 0, and printed that something is lost:{}\n{}",
+                "dracut exited with status 0, but reported missing parts:{}\n{}",
                 quoted(&self.losses),
                 self.remedy()
             );
@@ -116,45 +116,44 @@ impl Heard {
         Ok(())
     }
 
-    /// What a dracut that failed had printed of losses before its last lines, and what to do.
+    /// Returns the losses that a failed dracut printed before its last lines, and the remedy.
     pub(super) fn advice(&self) -> String {
         match self.losses.as_slice() {
-            [] => "Correct what it says, then run the same line again".to_owned(),
+            [] => "Correct the reported error, then run the same line again".to_owned(),
             losses => format!(
-                "Before that it printed that something is lost:{}\n{}",
+                "Before that it reported missing parts:{}\n{}",
                 quoted(losses),
                 self.remedy()
             ),
         }
     }
 
-    /// What to do about losses.
+    /// Returns the remedy for losses.
     fn remedy(&self) -> &'static str {
         let mut losses = self.losses.iter();
-        match losses.any(|line| line.contains("No space left")) {
-            true => "Make room on the file system of /usr/lib, where dracut works, then run again",
-            false => {
-                "Install what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)"
-            }
+        if losses.any(|line| line.contains("No space left")) {
+            "Free space on the file system of /usr/lib, where dracut writes, then run again"
+        } else {
+            "Install what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)"
         }
     }
 }
 
-/// What the user should know, although the initramfs is whole.
+/// Returns warnings about an initramfs that is complete.
 pub(super) fn warnings(notes: &Notes) -> Vec<String> {
     let refused = notes.refused.iter().map(|module| {
         format!("the base's initramfs has dracut's module {module}, which cannot be added now")
     });
     let compression = notes.compression.iter();
     let compression =
-        compression.map(|line| format!("dracut did not compress as it was asked to: {line}"));
+        compression.map(|line| format!("dracut did not use the requested compression: {line}"));
     let absent = notes.absent.iter().cloned();
     let depmod = notes.depmod.iter().map(|line| of_depmod(line));
-    let heard = refused.chain(compression).chain(absent);
-    heard.chain(depmod).collect()
+    let warnings = refused.chain(compression).chain(absent);
+    warnings.chain(depmod).collect()
 }
 
-/// The sentence on a line of depmod about a file that it cannot read.
+/// Returns the warning about depmod's error.
 pub(super) fn of_depmod(line: &str) -> String {
-    format!("depmod could not read a file, so that its lists may lack a module: {line}")
+    format!("depmod could not read a file, so its lists may lack a module: {line}")
 }
