@@ -490,7 +490,7 @@ mod tests {
         assert!(error(&file(&empty, &lying)).contains("entries, the limit is"));
         let mut lying = empty.clone();
         lying[12..16].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert!(error(&file(&empty, &lying)).contains("bytes, at most"));
+        assert!(error(&file(&empty, &lying)).contains("bytes, the limit is"));
     }
 
     #[test]

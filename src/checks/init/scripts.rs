@@ -67,7 +67,7 @@ fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Opt
     let why = run(inventory, facts, name).err()?;
     let said = format!("a script for {}, ", show(name));
     Some(Broken::Without(match why {
-        CannotRun::Missing => said + "which is not inside",
+        CannotRun::Missing => said + "which the image does not have",
         why => format!("{said}which is {why}"),
     }))
 }
@@ -137,7 +137,10 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
             continue;
         }
         let place = format!("{} in the initramfs", show(path));
-        let found = format!("a link to {}, which is not inside", show(&node.target));
+        let found = format!(
+            "a link to {}, which the image does not have",
+            show(&node.target)
+        );
         let remedy = "install the unit with install_items in /etc/dracut.conf.d, or remove the link's dracut module";
         let finding = Finding::new(place, found, "a unit that is inside", remedy);
         findings.push(finding.only(Severity::Warning));
