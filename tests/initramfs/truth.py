@@ -58,6 +58,19 @@ class Archive:
             if name == "TRAILER!!!":
                 break
             self.entries[name] = [fields, data[start : start + fields[6]]]
+        self.separate_names()
+
+    def separate_names(self):
+        """Makes a file of its own of each name of a file: the data belongs to the last one, which a mutation may remove."""
+        files = {}
+        for fields, data in self.entries.values():
+            if stat.S_ISREG(fields[1]) and fields[4] > 1:
+                file = (fields[0], fields[7], fields[8])
+                files[file] = data or files.get(file, b"")
+        for number, (name, (fields, _)) in enumerate(self.entries.items()):
+            data = files.get((fields[0], fields[7], fields[8]))
+            if data is not None and stat.S_ISREG(fields[1]):
+                self.entries[name] = [[number + 2_000_000, fields[1], fields[2], fields[3], 1, *fields[5:]], data]
 
     def put(self, path, mode, data):
         fields = [len(self.entries) + 1_000_000, mode, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
