@@ -12,7 +12,7 @@
 //! main, cli      the command line, the log, the exit status
 //! cmd/           replace rebuild verify status inspect: arguments, order of the steps, printed result
 //! steps/         survey resolve unwrap transact locate clean generate verify commit
-//! site/          what a run keeps in the tree, and what several steps know of it: workspace journal hold done kernels owner
+//! site/          files that a run keeps in the tree, and facts for several steps: workspace journal hold done kernels owner
 //! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
 //! report/        pure: what a run found and did, as JSON, text and annotations
 //! checks/ plan/  pure: from facts to findings, to a plan or to a refusal

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the initramfs and its kernel can do: which drivers are inside, built in or on disk, and which are blocked.
+//! The abilities of the initramfs and its kernel: drivers inside, built in and on disk, and drivers that configuration blocks.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

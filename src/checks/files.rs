@@ -13,7 +13,7 @@ pub struct KernelFiles {
     pub vmlinuz: Vmlinuz,
     /// Modules with other bytes than their package's.
     pub modules: Vec<OtherModule>,
-    /// Why not all modules could be compared.
+    /// The reason for which not all modules could be compared.
     pub unread: Option<String>,
 }
 

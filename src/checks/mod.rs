@@ -123,9 +123,9 @@ pub enum Answer {
 pub struct Finding {
     /// The file: relative to the root, or inside the initramfs.
     pub path: String,
-    /// What was found.
+    /// The state that was found.
     pub found: String,
-    /// What was expected.
+    /// The state that was expected.
     pub expected: String,
     /// The remedy.
     pub remedy: Remedy,

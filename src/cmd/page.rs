@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How results are printed: the options of every command, their format, colours.
+//! The printing of results: the options of every command, formats, colours.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a segment is compressed.
+//! Compression formats of a segment.
 
 use std::fmt;
 

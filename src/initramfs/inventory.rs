@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::node::Content;
 use super::tree::{Dropped, Reason, Tree};
 
-/// What dracut's squash-erofs calls its image.
+/// The name of the image that dracut's module squash-erofs writes.
 pub(super) const EROFS_ROOT: &str = "erofs-root.img";
 
 /// The files that an [`Inventory`] keeps completely, and whether it computes digests.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a name of the unpacked image stands for.
+//! A file, directory, link or device of the unpacked image.
 
 use super::entry::{Device, Entry, Kind};
 
@@ -9,7 +9,7 @@ pub(super) const BUILT_IN: [&[u8]; 2] = [b"dev", b"root"];
 /// A name in the unpacked image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
     /// Type and permission bits, as in `st_mode`.
     pub mode: u32,

@@ -55,7 +55,7 @@ pub struct Wishes {
     pub pinned_command: String,
 }
 
-/// How inner dracut runs are kept from building an initramfs during the transaction. Tested with rpm-ostree 2025.6.
+/// The way in which inner dracut runs are kept from building an initramfs during the transaction. Tested with rpm-ostree 2025.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// `KERNEL_INSTALL_BYPASS=1`: systemd's own kernel-install runs, and does nothing.
@@ -117,7 +117,7 @@ pub struct Plan {
     pub versionlock: bool,
     /// The program that replaces the packages.
     pub backend: Backend,
-    /// How inner dracut runs are prevented.
+    /// The way in which inner dracut runs are prevented.
     pub hold: Hold,
     /// cliwrap's wrappers to remove.
     pub cliwrap: Cliwrap,

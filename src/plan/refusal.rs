@@ -231,7 +231,7 @@ pub enum Refusal {
     Signature {
         /// As the user named it.
         file: String,
-        /// What was found, what was expected and what to type.
+        /// The state that was found, the expected one and the command to type.
         why: String,
     },
     /// Unsigned packages from the network.

@@ -8,7 +8,7 @@ use crate::checks::Severity;
 use crate::plan::change;
 use crate::text::{GREEN, RED, YELLOW, one_line, painted};
 
-/// How much is shown, and in colours or not.
+/// The level of detail, and the use of colours.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes {
     /// `-q`.

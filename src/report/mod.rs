@@ -135,7 +135,7 @@ pub struct CheckReport {
     pub check: &'static str,
     /// `good`, `found`, `could-not-run`, `not-applicable`, `skipped`.
     pub answer: &'static str,
-    /// Why it could not run, does not apply or was skipped.
+    /// The reason for which it could not run, does not apply or was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -149,9 +149,9 @@ pub struct FindingReport {
     pub severity: Severity,
     /// The file, relative to the root or inside the initramfs.
     pub path: String,
-    /// What was found.
+    /// The state that was found.
     pub found: String,
-    /// What was expected.
+    /// The state that was expected.
     pub expected: String,
     /// The remedy.
     pub remedy: String,

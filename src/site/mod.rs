@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a run keeps in the tree, and what several steps know of it.
+//! Files that a run keeps in the tree (workspace, journal, hold), and facts about the tree that several steps need.
 
 pub mod done;
 pub mod hmac_file;

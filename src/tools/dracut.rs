@@ -268,7 +268,7 @@ impl Progress {
     }
 }
 
-/// What dracut's log says about the initramfs that the initramfs itself does not show.
+/// Facts about the initramfs in dracut's log that the initramfs itself does not show.
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
     /// dracut modules of the base that can no longer be added.

@@ -120,7 +120,7 @@ fn rooms() -> Vec<String> {
 /// A module of `src`, as the names on the way to it.
 type Module = Vec<String>;
 
-/// What a file imports or names: the paths of `use` items, groups expanded, and paths in the code.
+/// The imports and names of a file: the paths of `use` items, groups expanded, and paths in the code.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let mut rest = code;

@@ -28,11 +28,11 @@ pub struct Input {
     pub named: bool,
     /// The SHA-256 that its bytes must have.
     pub pin: Option<String>,
-    /// Where its bytes are.
+    /// The place of its bytes.
     pub bytes: Bytes,
 }
 
-/// Where the bytes of a package are.
+/// The place of a package's bytes.
 pub enum Bytes {
     /// On the network.
     Url,

@@ -13,7 +13,7 @@ use ureq::unversioned::transport::NextTimeout;
 /// Precedes the reason in the standard library's error.
 const STD_PREFIX: &str = "failed to lookup address information: ";
 
-/// Why a host name has no address.
+/// The reason for which a host name has no address.
 #[derive(Debug, thiserror::Error)]
 #[error("could not resolve host {host}: {reason}")]
 pub struct ResolveError {
