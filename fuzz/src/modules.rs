@@ -80,7 +80,7 @@ pub fn lists(bytes: &[u8]) {
     resolved(&within(most, || Aliases::parse_builtin(bytes)));
     let inside = |error: IndexError| {
         assert!(
-            error.offset <= bytes.len() || error.what.contains("cut off"),
+            error.offset <= bytes.len() || error.what.contains("truncated"),
             "{error}"
         )
     };
