@@ -143,10 +143,14 @@ impl<'a> Graph<'a> {
 
     /// Returns whether something names the file, so that it is not only in a directory of such files.
     pub fn names(&self, path: &[u8]) -> bool {
-        let way = self.way_to(path);
-        let mut why = way.iter().rev().map(|step| step.why);
-        why.find(|why| *why != Why::Link)
-            .is_some_and(|why| why != Why::Directory)
+        let mut at = self.by_path.get(path).copied();
+        while let Some(step) = at.map(|at| &self.steps[at]) {
+            if step.why != Why::Link {
+                return step.why != Why::Directory;
+            }
+            at = step.from;
+        }
+        false
     }
 
     /// Returns the steps from PID 1 to the file at this path; empty if a boot does not use it.

@@ -5,7 +5,7 @@
 //! requiring object and of its parents (unless it has a RUNPATH), RUNPATH of the requiring object, `ld.so.cache`, the
 //! default directories with `glibc-hwcaps`. Must not judge missing libraries.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use super::ld_cache::cache;
@@ -15,7 +15,10 @@ use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 /// Upper bound of objects that a program loads; systemd loads about 30.
 const OBJECTS_MAX: usize = 2048;
 
-/// A missing library.
+/// Symbols that are compared for all programs together; those of a generic image have about 2 million.
+const SYMBOLS_MAX: usize = 64 << 20;
+
+/// A library that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
     /// The required name.
@@ -87,6 +90,8 @@ pub struct Loader<'a> {
     cache: Option<HashMap<Vec<u8>, Vec<Vec<u8>>>>,
     default_dirs: Vec<Vec<u8>>,
     known: RefCell<HashMap<Vec<u8>, Option<Object<'a>>>>,
+    /// What is left of [`SYMBOLS_MAX`].
+    symbols_left: Cell<usize>,
 }
 
 /// The directory of libraries and Debian's triplet, by machine number.
@@ -100,18 +105,6 @@ const MACHINES: [(u16, &str, &str); 6] = [
 ];
 
 impl Loaded<'_> {
-    /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
-    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the
-    /// object that requires it. A missing library is another fault.
-    pub fn unbound(&self) -> Option<(Unbound, &[u8])> {
-        if !self.missing.is_empty() {
-            return None;
-        }
-        let mut objects = self.objects.iter().map(|it| it.object);
-        let version = objects.find_map(|it| Some((self.without_version(&it)?, it.path)));
-        version.or_else(|| self.undefined())
-    }
-
     fn without_version(&self, object: &Object) -> Option<Unbound> {
         let mut required = object.elf.required.iter().filter(|it| !it.is_weak);
         required.find_map(|required| {
@@ -127,25 +120,6 @@ impl Loaded<'_> {
                 library: library.path.to_vec(),
                 version: required.version.clone(),
             })
-        })
-    }
-
-    /// Returns the first undefined symbol of an object that is bound at once; `None` if the symbols of an object are
-    /// unknown.
-    fn undefined(&self) -> Option<(Unbound, &[u8])> {
-        let symbols = self.objects.iter().map(|it| it.object.elf.symbols.as_ref());
-        let symbols = symbols.collect::<Option<Vec<&Symbols>>>()?;
-        let defined = symbols.iter().flat_map(|it| it.defined.iter().copied());
-        let defined: HashSet<u64> = defined.collect();
-        let mut all = self.objects.iter().zip(symbols);
-        all.find_map(|(it, symbols)| {
-            let mut undefined = symbols.undefined().filter(|_| symbols.binds_now);
-            let symbol = undefined.find(|name| !defined.contains(&symbol_hash(name)))?;
-            let fault = Unbound::Symbol {
-                object: it.object.path.to_vec(),
-                symbol: symbol.to_vec(),
-            };
-            Some((fault, it.object.path))
         })
     }
 }
@@ -170,6 +144,7 @@ impl<'a> Loader<'a> {
             cache,
             default_dirs,
             known: RefCell::default(),
+            symbols_left: Cell::new(SYMBOLS_MAX),
         }
     }
 
@@ -226,7 +201,44 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Finds `name` for the object number `asking`; returns it with its directory.
+    /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
+    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the object
+    /// that asks. A missing library is another fault.
+    pub fn unbound(&self, loaded: &Loaded<'a>) -> Option<(Unbound, &'a [u8])> {
+        if !loaded.missing.is_empty() {
+            return None;
+        }
+        let mut objects = loaded.objects.iter().map(|it| it.object);
+        let version = objects.find_map(|it| Some((loaded.without_version(&it)?, it.path)));
+        version.or_else(|| self.undefined(loaded))
+    }
+
+    /// The first undefined symbol of an object that is bound at once; none where the symbols of an object are not known, or
+    /// more symbols were compared than the limit.
+    fn undefined(&self, loaded: &Loaded<'a>) -> Option<(Unbound, &'a [u8])> {
+        let symbols = loaded
+            .objects
+            .iter()
+            .map(|it| it.object.elf.symbols.as_ref());
+        let symbols = symbols.collect::<Option<Vec<&Symbols>>>()?;
+        let count = symbols.iter().map(|it| it.defined.len()).sum();
+        let left = self.symbols_left.get().checked_sub(count)?;
+        self.symbols_left.set(left);
+        let defined = symbols.iter().flat_map(|it| it.defined.iter().copied());
+        let defined: HashSet<u64> = defined.collect();
+        let mut all = loaded.objects.iter().zip(symbols);
+        all.find_map(|(it, symbols)| {
+            let mut undefined = symbols.undefined().filter(|_| symbols.binds_now);
+            let symbol = undefined.find(|name| !defined.contains(&symbol_hash(name)))?;
+            let fault = Unbound::Symbol {
+                object: it.object.path.to_vec(),
+                symbol: symbol.to_vec(),
+            };
+            Some((fault, it.object.path))
+        })
+    }
+
+    /// Finds `name` for the object number `asking`; also the directory where it was found.
     fn find(&self, name: &[u8], asking: usize, links: &[Link]) -> Option<(Object<'a>, Vec<u8>)> {
         let link = &links[asking];
         if name.contains(&b'/') {

@@ -48,7 +48,7 @@ struct Walk<'a> {
     todo: VecDeque<usize>,
     late: VecDeque<usize>,
     loaders: HashMap<Machine, Loader<'a>>,
-    /// Paths by their last component.
+    /// Paths by their last part, as long as nothing has named them.
     names: HashMap<&'a [u8], Vec<&'a [u8]>>,
 }
 
@@ -193,14 +193,10 @@ impl<'a> Walk<'a> {
         let opened: Vec<_> = loaded.objects.iter().zip(&steps).collect();
         for (it, step) in opened {
             for opened in &it.object.elf.opened {
-                let sonames = opened.soname.iter();
-                let files: Vec<&[u8]> = sonames
-                    .filter_map(|soname| self.names.get(soname.as_bytes()))
-                    .flatten()
-                    .copied()
-                    .collect();
-                for file in files {
-                    self.visit(file, *step, Why::Opens, false);
+                for soname in &opened.soname {
+                    for file in self.names.remove(soname.as_bytes()).unwrap_or_default() {
+                        self.visit(file, *step, Why::Opens, false);
+                    }
                 }
             }
         }
@@ -297,8 +293,8 @@ impl<'a> Walk<'a> {
             |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;
         for text in texts {
             for word in text.split(|byte| !is_part(byte)) {
-                let files = self.names.get(word).cloned().unwrap_or_default();
-                for file in files {
+                // Many words name the same files.
+                for file in self.names.remove(word).unwrap_or_default() {
                     self.visit(file, from, Why::Names, false);
                 }
             }
@@ -345,7 +341,7 @@ fn links<'a>(inventory: &'a Inventory, path: &[u8]) -> Vec<&'a [u8]> {
     let mut todo = vec![path.to_vec()];
     while let Some(path) = todo.pop() {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let ends = ends.map(|(at, _)| at).chain([path.len()]);
+        let ends = ends.map(|(at, _)| at).take(MAX).chain([path.len()]);
         for end in ends {
             let Ok((link, node)) = inventory.resolve_link(&path[..end]) else {
                 continue;

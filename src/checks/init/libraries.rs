@@ -50,7 +50,7 @@ pub(super) fn unmet(
         }
         let loaded = loader.load(program.path, program.entry, program.elf);
         reached.extend(loaded.objects.iter().map(|it| it.object.entry));
-        if let Some((fault, asked_by)) = loaded.unbound() {
+        if let Some((fault, asked_by)) = loader.unbound(&loaded) {
             let place = match &fault {
                 Unbound::Version { library, .. } => library.clone(),
                 Unbound::Symbol { object, .. } => object.clone(),

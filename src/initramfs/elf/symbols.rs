@@ -4,11 +4,13 @@
 
 use super::{ElfError, File, Header};
 
-/// Upper bound of records of versions in one file; libc has about 50.
-const VERSIONS_MAX: u64 = 4096;
-/// Upper bound of symbols in one file; libcrypto has about 6,000.
+/// Bytes of the versions of one file: their names, and [`RECORD`] for each; libc has about 2,000.
+const VERSIONS_MAX: u64 = 64 << 10;
+/// Bytes that a record of a version counts for.
+const RECORD: u64 = 16;
+/// The most symbols that are read of one file; libcrypto has about 6,000.
 const SYMBOLS_MAX: u64 = 1 << 15;
-/// Upper bound of the names of undefined symbols in one file (bytes); libsystemd-core has about 60,000.
+/// Bytes of the names of all symbols of one file, since they may share theirs in it; libcrypto has about 150,000.
 const NAMES_MAX: usize = 1 << 20;
 
 /// Tags of the dynamic section.
@@ -109,17 +111,13 @@ impl File<'_> {
         let mut left = VERSIONS_MAX;
         for _ in 0..count {
             let next = self.version_record(at, 12, &mut left)?;
-            let library = self.string(
-                WHAT,
-                dynamic.strings.saturating_add(self.word(WHAT, at + 4, 4)?),
-            )?;
+            let library = self.version_name(dynamic, at + 4, &mut left)?;
             let mut aux = at.saturating_add(self.word(WHAT, at + 8, 4)?);
             for _ in 0..self.word(WHAT, at + 2, 2)? {
-                spend(&mut left)?;
-                let name = self.word(WHAT, aux.saturating_add(8), 4)?;
+                spend(&mut left, RECORD + library.len() as u64)?;
                 found.push(Required {
                     library: library.clone(),
-                    version: self.string(WHAT, dynamic.strings.saturating_add(name))?,
+                    version: self.version_name(dynamic, aux.saturating_add(8), &mut left)?,
                     is_weak: self.word(WHAT, aux.saturating_add(4), 2)? & 2 != 0,
                 });
                 aux = aux.saturating_add(self.word(WHAT, aux.saturating_add(12), 4)?);
@@ -146,8 +144,7 @@ impl File<'_> {
             let next = self.version_record(at, 16, &mut left)?;
             // The first name is the version; the others are the versions before it.
             let aux = at.saturating_add(self.word(WHAT, at + 12, 4)?);
-            let name = self.word(WHAT, aux, 4)?;
-            found.push(self.string(WHAT, dynamic.strings.saturating_add(name))?);
+            found.push(self.version_name(dynamic, aux, &mut left)?);
             match next {
                 0 => break,
                 next => at = at.saturating_add(next),
@@ -156,9 +153,22 @@ impl File<'_> {
         Ok(found)
     }
 
-    /// Checks the record at `at`, and returns the distance to the next one, stored at `next` in it.
+    /// The name whose place among the strings is the number at `at`.
+    fn version_name(
+        &self,
+        dynamic: &Dynamic,
+        at: u64,
+        left: &mut u64,
+    ) -> Result<Vec<u8>, ElfError> {
+        let place = dynamic.strings.saturating_add(self.word(WHAT, at, 4)?);
+        let name = self.string(WHAT, place)?;
+        spend(left, name.len() as u64)?;
+        Ok(name)
+    }
+
+    /// Checks the record at `at`, and returns the distance of the next one, which is the number at `next` in it.
     fn version_record(&self, at: u64, next: u64, left: &mut u64) -> Result<u64, ElfError> {
-        spend(left)?;
+        spend(left, RECORD)?;
         // One check for all the fields, so that the sums of the callers cannot overflow.
         self.slice(WHAT, at, next + 4)?;
         if self.word(WHAT, at, 2)? != 1 {
@@ -188,6 +198,7 @@ impl File<'_> {
             (16, 12, 14)
         };
         let what = "the symbols";
+        let mut left = NAMES_MAX;
         let table = self.slice(what, table, count * size).ok()?;
         for entry in table.chunks_exact(size as usize).skip(1) {
             let name = self.number(&entry[..4]);
@@ -199,14 +210,12 @@ impl File<'_> {
                 continue;
             }
             let name = self.string(what, dynamic.strings.checked_add(name)?).ok()?;
+            left = left.checked_sub(name.len() + 1)?;
             if is_defined {
                 symbols.defined.push(hash(&name));
             } else {
                 symbols.undefined.extend_from_slice(&name);
                 symbols.undefined.push(0);
-            }
-            if symbols.undefined.len() > NAMES_MAX {
-                return None;
             }
         }
         Some(symbols)
@@ -245,10 +254,10 @@ impl File<'_> {
     }
 }
 
-fn spend(left: &mut u64) -> Result<(), ElfError> {
-    let (what, limit) = ("symbol versions", VERSIONS_MAX);
+fn spend(left: &mut u64, bytes: u64) -> Result<(), ElfError> {
+    let (what, limit) = ("bytes of symbol versions", VERSIONS_MAX);
     *left = left
-        .checked_sub(1)
+        .checked_sub(bytes)
         .ok_or(ElfError::TooMany { what, limit })?;
     Ok(())
 }
