@@ -21,7 +21,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cmd::page::{Format, Global, print};
+use crate::cmd::page::{Global, OutputFormat, print};
 use crate::cmd::{self, result::ReportNotWritten};
 use crate::plan::{AS_ROOT, Refusal};
 use crate::report::{Outcome, SCHEMA, tool};
@@ -198,7 +198,7 @@ fn report_error(cli: &Cli, error: &str, refusal: Option<&Refusal>) -> Result<()>
         "schema": SCHEMA, "tool": tool(), "outcome": outcome, "error": error,
     });
     let text = format!("{report:#}\n");
-    if cli.global.format == Format::Json {
+    if cli.global.format == OutputFormat::Json {
         print(&text)?;
     }
     let cannot_write = matches!(refusal, Some(Refusal::Report { .. }));

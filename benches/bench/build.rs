@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::Place;
+use super::Bench;
 use super::look::{at_most, mebibytes};
 use super::measure::{Cost, Samples, command, said};
 use super::table::Table;
@@ -65,7 +65,7 @@ struct Runs {
 }
 
 /// Builds everything in turn.
-pub fn beside_by_hand(place: &Place) -> Result<String> {
+pub fn beside_by_hand(place: &Bench) -> Result<String> {
     let builds = builds(place)?;
     let mut runs: Vec<Runs> = builds.iter().map(|_| Runs::default()).collect();
     for _ in 0..ROUNDS {
@@ -123,7 +123,7 @@ pub fn beside_by_hand(place: &Place) -> Result<String> {
     ))
 }
 
-fn builds(place: &Place) -> Result<[Build; 6]> {
+fn builds(place: &Bench) -> Result<[Build; 6]> {
     let kver = fs_err::read_to_string(place.bed.join("kernels/new.kver"))?;
     let kver = kver.trim();
     let by_hand = format!(
@@ -142,7 +142,7 @@ fn builds(place: &Place) -> Result<[Build; 6]> {
 }
 
 /// Counts the runs of dracut, and compares the result with the manual build.
-pub fn one_dracut_run(place: &Place) -> Result<String> {
+pub fn one_dracut_run(place: &Bench) -> Result<String> {
     let mut table = Table::new(&["backend and layout", "dracut runs", "`replace`"]);
     for [name, what, base, setup] in LAYOUTS {
         let build = Build {
@@ -169,7 +169,7 @@ pub fn one_dracut_run(place: &Place) -> Result<String> {
     ))
 }
 
-fn run(place: &Place, build: &Build, runs: &mut Runs) -> Result<()> {
+fn run(place: &Bench, build: &Build, runs: &mut Runs) -> Result<()> {
     let status = command(place.top.join("tests/container/bed"))
         .args([
             "bench-build",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Place;
+use super::Bench;
 use super::measure::{Contender, Cost, Samples, alternate, said};
 use super::table::Table;
 
@@ -29,7 +29,7 @@ fn line(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
     words.iter().map(|word| word.as_ref().to_owned()).collect()
 }
 
-fn verify(place: &Place, tree: &str) -> Vec<OsString> {
+fn verify(place: &Bench, tree: &str) -> Vec<OsString> {
     line(&[&place.tool, &"verify", &"-q", &"--root", &place.tree(tree)])
 }
 
@@ -78,7 +78,7 @@ fn verdict(reached: bool) -> &'static str {
 }
 
 /// Returns all programs that read an image, each with the result that it provides.
-fn lookers(place: &Place) -> Vec<(Contender, &'static str)> {
+fn lookers(place: &Bench) -> Vec<(Contender, &'static str)> {
     let (ours, kver) = (&place.tool, &place.kver);
     let (tree, image) = (place.tree("tree"), place.image("tree"));
     let tools = place.bench.join("tools");
@@ -150,7 +150,7 @@ fn lookers(place: &Place) -> Vec<(Contender, &'static str)> {
 }
 
 /// Compares all programs on one image.
-pub fn beside_others(place: &Place) -> Result<String> {
+pub fn beside_others(place: &Bench) -> Result<String> {
     let (contenders, knows): (Vec<_>, Vec<_>) = lookers(place).into_iter().unzip();
     let samples = alternate(&contenders, ROUNDS)?;
     let fastest = |name: &str| {
@@ -200,7 +200,7 @@ pub fn beside_others(place: &Place) -> Result<String> {
 }
 
 /// Describes the content, according to `inspect`.
-fn about(place: &Place, tree: &str) -> Result<String> {
+fn about(place: &Bench, tree: &str) -> Result<String> {
     let (tool, image) = (place.tool.to_string_lossy(), place.image(tree));
     let summary = said(&tool, &["inspect", &image.to_string_lossy()])?;
     let size = summary
@@ -219,7 +219,7 @@ fn about(place: &Place, tree: &str) -> Result<String> {
 }
 
 /// Measures the cost for larger images and more modules.
-pub fn growth(place: &Place) -> Result<String> {
+pub fn growth(place: &Bench) -> Result<String> {
     let mut text = String::from(
         "## How cost grows\n\n\
          `tree` is the image above. The others are made of it: large ones repeat its programs and libraries, or its modules,\n\
@@ -282,7 +282,7 @@ fn window(image: &Path) -> Result<f64> {
 }
 
 /// Measures the cost of an empty run, and the size of the program.
-pub fn start_and_size(place: &Place) -> Result<String> {
+pub fn start_and_size(place: &Bench) -> Result<String> {
     let contenders = [
         Contender::new("true", ["true"]),
         Contender::new(

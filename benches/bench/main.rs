@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use measure::said;
 
 /// The directories of a run.
-pub struct Place {
+pub struct Bench {
     /// The products of the test bed.
     pub bed: PathBuf,
     /// The products of `bed bench-setup`.
@@ -34,7 +34,7 @@ pub struct Place {
     pub kver: String,
 }
 
-impl Place {
+impl Bench {
     fn find() -> Result<Self> {
         let top = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let target = top.join(env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()));
@@ -74,7 +74,7 @@ fn main() -> Result<()> {
 }
 
 fn all() -> Result<()> {
-    let place = Place::find()?;
+    let place = Bench::find()?;
     let before = load()?;
     let sections = [
         look::beside_others(&place)?,

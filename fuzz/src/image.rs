@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, Read};
 
 use ostree_kernel::initramfs::{
-    Bodies, Compression, Entry, Inventory, Limits, OnDisk, OpenFile, Place, ReadError, Segment,
+    Bodies, Compression, Entry, Inventory, Limits, OnDisk, OpenFile, Position, ReadError, Segment,
     Visitor, random_tail, read, read_into,
 };
 
@@ -31,9 +31,9 @@ fn limits() -> Limits {
 /// The module at every path of the tree that ends in `.ko`; seeds contain it, too.
 const MODULE: &[u8] = include_bytes!("../seeds/module/plain");
 
-struct Tree;
+struct ModuleFiles;
 
-impl OnDisk for Tree {
+impl OnDisk for ModuleFiles {
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
         // The first byte of the seeds of `module` is not a part of the module.
         let module = &MODULE[1..];
@@ -135,7 +135,7 @@ pub fn segment(bytes: &[u8]) {
 
 fn reading(input: impl Read + Send, image: &[u8]) -> Reading {
     let limits = limits();
-    let mut tree = Tree;
+    let mut tree = ModuleFiles;
     let mut bodies = Bodies::new(Some(&mut tree));
     let mut inventory = Inventory::new(&limits);
     let mut segments = Vec::new();
@@ -221,7 +221,7 @@ fn questions(inventory: &Inventory) {
 /// and neither visitor returns errors, so these two errors are wrong.
 fn said(error: &ReadError, image: &[u8]) -> String {
     let length = image.len() as u64;
-    let place = |at: &Place| {
+    let place = |at: &Position| {
         let end = match at.compression {
             Compression::None => at.offset + at.decoded,
             _ => at.offset,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Header blobs of an rpmdb.
 
-use ostree_kernel::package::rpmdb::{FILES_MAX, Reading, Record, Scope};
+use ostree_kernel::package::rpmdb::{FILES_MAX, Record, RpmdbReader, Scope};
 
 use crate::memory::within;
 
@@ -10,7 +10,7 @@ pub fn rpmdb(bytes: &[u8]) {
     // Paths repeat their directory, up to a bound; strings are copied once each.
     let most = (1 << 20) + 2 * FILES_MAX + 64 * bytes.len();
     let record = within(most, || Record::parse(bytes));
-    let mut reading = Reading::new(Scope::All);
+    let mut reading = RpmdbReader::new(Scope::All);
     let taken = reading.take(bytes);
     let rpmdb = reading.finish();
     match record {

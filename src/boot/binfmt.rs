@@ -3,7 +3,7 @@
 //! `fs/binfmt_elf.c`, v6.12).
 
 use super::show;
-use crate::initramfs::{Facts, Inventory, Kind, Node};
+use crate::initramfs::{EntryType, Facts, Inventory, Node};
 
 /// Bytes of a file in which the kernel looks for the end of a `#!` line (`BINPRM_BUF_SIZE`).
 const LINE: usize = 256;
@@ -38,7 +38,7 @@ pub enum CannotRun {
     Empty,
     /// The file is neither ELF nor a `#!` script.
     #[error("neither an ELF program nor a script with `#!`")]
-    Format,
+    KernelFormat,
     /// The kernel cannot start the script's interpreter.
     #[error("a script for {}, {why}", show_name(interpreter))]
     Interpreter {
@@ -64,7 +64,7 @@ fn show_name(name: &[u8]) -> String {
 pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &'a Node)> {
     let file = |path: &[u8]| {
         let (path, node) = inventory.resolve(path).ok()?;
-        (node.kind == Kind::File).then_some((path, node))
+        (node.kind == EntryType::File).then_some((path, node))
     };
     if name.contains(&b'/') {
         return file(name);
@@ -117,7 +117,7 @@ pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), Cann
 
 /// Returns the interpreter that the kernel starts instead of `node`; `None` if it starts the file itself.
 fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<u8>>, CannotRun> {
-    if node.kind != Kind::File {
+    if node.kind != EntryType::File {
         return Err(CannotRun::NotAFile);
     }
     if node.mode & 0o111 == 0 {
@@ -131,14 +131,14 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
         return interpreter(line, content.size as usize).map(|it| Some(it.to_vec()));
     }
     if !content.is_elf() {
-        return Err(CannotRun::Format);
+        return Err(CannotRun::KernelFormat);
     }
     // The kernel opens the dynamic linker as a program, so the linker needs the `x` too. The check of the
     // libraries reports a missing linker.
     if let Some(Ok(elf)) = facts.elf(inventory, node)
         && let Some(linker) = &elf.interpreter
         && let Ok((_, node)) = inventory.resolve(linker)
-        && node.kind == Kind::File
+        && node.kind == EntryType::File
         && node.mode & 0o111 == 0
     {
         let why = format!("which is {}", CannotRun::Mode(node.mode & 0o7777));
@@ -160,8 +160,8 @@ fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
     let length = line.iter().position(|byte| is_blank(byte) || *byte == 0);
     match length {
         None if !is_whole => Err(CannotRun::Long),
-        Some(0) => Err(CannotRun::Format),
-        _ if line.is_empty() => Err(CannotRun::Format),
+        Some(0) => Err(CannotRun::KernelFormat),
+        _ if line.is_empty() => Err(CannotRun::KernelFormat),
         length => Ok(&line[..length.unwrap_or(line.len())]),
     }
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use super::names::basename;
 use super::names::expand;
-use crate::initramfs::{Content, Inventory, Kind, Node};
+use crate::initramfs::{Content, EntryType, Inventory, Node};
 
 /// Directories that are mount points or get their content at run time.
 const VOLATILE: [&[u8]; 8] = [
@@ -130,16 +130,16 @@ impl<'a> Conditions<'a> {
         let node_is = |fits: &dyn Fn(&Node) -> bool| node.is_some_and(fits);
         let is_true = match condition.kind.as_slice() {
             b"PathExists" => node.is_some(),
-            b"PathIsDirectory" => node_is(&|node| node.kind == Kind::Directory),
+            b"PathIsDirectory" => node_is(&|node| node.kind == EntryType::Directory),
             b"PathIsSymbolicLink" => {
                 let link = inventory.resolve_link(path);
-                link.is_ok_and(|(_, node)| node.kind == Kind::Symlink)
+                link.is_ok_and(|(_, node)| node.kind == EntryType::Symlink)
             }
             b"FileNotEmpty" => {
                 node_is(&|node| inventory.content(node).is_some_and(|it| it.size > 0))
             }
             b"FileIsExecutable" => {
-                node_is(&|node| node.kind == Kind::File && node.mode & 0o111 != 0)
+                node_is(&|node| node.kind == EntryType::File && node.mode & 0o111 != 0)
             }
             b"DirectoryNotEmpty" => !inventory.children(path).is_empty(),
             _ => return None,

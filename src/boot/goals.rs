@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 
 use super::transaction::{Boot, Reach};
-use super::unit::Command;
+use super::unit::UnitCommand;
 use crate::initramfs::{Facts, Inventory};
 
 /// A command that every boot must run.
 #[derive(Debug)]
 pub struct Goal {
-    is_command: fn(&Command) -> bool,
+    is_command: fn(&UnitCommand) -> bool,
     /// The unit with the command in systemd, ostree or bootc.
     pub unit: &'static str,
     /// Its name and purpose, as a part of a message.
@@ -18,7 +18,7 @@ pub struct Goal {
 }
 
 const SWITCH_ROOT: Goal = Goal {
-    is_command: Command::switches_root,
+    is_command: UnitCommand::switches_root,
     unit: "initrd-switch-root.service",
     what: "the switch to the real root (systemctl switch-root)",
 };

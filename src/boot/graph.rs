@@ -14,7 +14,7 @@ use std::fmt;
 use super::goals::Booted;
 use super::udev::Rules;
 use super::unit::Dependency;
-use crate::initramfs::{Facts, Inventory, Kind};
+use crate::initramfs::{EntryType, Facts, Inventory};
 
 /// Programs that systemd itself executes: to mount the root, and to create that mount from `root=` of the kernel's
 /// command line.
@@ -48,7 +48,7 @@ pub enum Why {
     /// A drop-in of a unit.
     DropIn,
     /// A command of a unit; the setting.
-    Command(&'static str),
+    UnitCommand(&'static str),
     /// A program that systemd itself executes.
     Executes,
     /// A file that a program reads.
@@ -74,7 +74,7 @@ impl fmt::Display for Why {
             Self::Unit(Dependency::Requires) => "requires it",
             Self::Unit(_) => "wants it",
             Self::DropIn => "is extended by it",
-            Self::Command(key) => return write!(f, "executes it ({key}=)"),
+            Self::UnitCommand(key) => return write!(f, "executes it ({key}=)"),
             Self::Executes => "executes it",
             Self::Reads => "reads it",
             Self::Starts => "may start it: a generator, a rule or a script names it",
@@ -86,7 +86,7 @@ impl fmt::Display for Why {
 
 /// A file of the graph.
 #[derive(Debug)]
-pub struct Step<'a> {
+pub struct GraphFile<'a> {
     /// Its path, without links.
     pub path: &'a [u8],
     /// The step before it.
@@ -100,7 +100,7 @@ pub struct Step<'a> {
 /// The files that a boot uses.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
-    steps: Vec<Step<'a>>,
+    steps: Vec<GraphFile<'a>>,
     by_path: HashMap<&'a [u8], usize>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Returns all steps; each follows the one that leads to it.
-    pub fn steps(&self) -> &[Step<'a>] {
+    pub fn steps(&self) -> &[GraphFile<'a>] {
         &self.steps
     }
 
@@ -124,9 +124,9 @@ impl<'a> Graph<'a> {
     pub fn add_kernel_files(&mut self, inventory: &'a Inventory) {
         for (path, node) in inventory.nodes() {
             let is_data = within(path, b"lib/modules/") || within(path, b"lib/firmware/");
-            if is_data && node.kind != Kind::Directory && !self.has(path) {
+            if is_data && node.kind != EntryType::Directory && !self.has(path) {
                 self.by_path.insert(path, self.steps.len());
-                self.steps.push(Step {
+                self.steps.push(GraphFile {
                     path,
                     from: None,
                     why: Why::Kernel,
@@ -154,7 +154,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Returns the steps from PID 1 to the file at this path; empty if a boot does not use it.
-    pub fn way_to(&self, path: &[u8]) -> Vec<&Step<'a>> {
+    pub fn way_to(&self, path: &[u8]) -> Vec<&GraphFile<'a>> {
         let mut way = Vec::new();
         let mut at = self.by_path.get(path).copied();
         while let Some(step) = at.map(|at| &self.steps[at]) {

@@ -23,14 +23,14 @@ mod units;
 
 pub use binfmt::{CannotRun, program, run, said};
 pub use goals::{Booted, Goal, RootSetup};
-pub use graph::{BY_SYSTEMD, EXECUTOR, Graph, Step, Why};
+pub use graph::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
 pub use keyfile::{KeyFile, KeyFileError};
 pub use loader::{Loaded, Loader, Loading, Missing, Object, Unbound};
 pub use order::Cycle;
 pub use startable::has_unit;
-pub use transaction::{Boot, Fault, Job, Reach};
+pub use transaction::{Boot, Fault, Reach, StartJob};
 pub use udev::{Event, Rule, Rules, Token};
-pub use unit::{Command, Dependency, Load, Unit};
+pub use unit::{Dependency, Load, Unit, UnitCommand};
 pub use units::Units;
 
 use crate::initramfs::{Facts, Inventory};

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::names::template;
-use crate::initramfs::{Inventory, Kind};
+use crate::initramfs::{EntryType, Inventory};
 
 /// The directories of units; of files with the same name the first one is used.
 const UNITS: [&[u8]; 4] = [
@@ -77,7 +77,9 @@ pub(super) fn units<'a>(
                 todo.extend(beside(end).into_iter().map(|(name, _)| name.to_vec()));
             }
             for (_, node) in beside(b".d") {
-                let content = inventory.content(node).filter(|_| node.kind == Kind::File);
+                let content = inventory
+                    .content(node)
+                    .filter(|_| node.kind == EntryType::File);
                 let text = content.and_then(|content| content.data.as_deref());
                 todo.extend(started(text.unwrap_or_default()));
             }

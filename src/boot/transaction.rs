@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::binfmt::{CannotRun, run};
 use super::condition::Conditions;
 use super::names::type_of;
-use super::unit::{Command, Dependency, Load, Unit};
+use super::unit::{Dependency, Load, Unit, UnitCommand};
 use super::units::Units;
 use crate::initramfs::{Facts, Inventory};
 
@@ -64,7 +64,7 @@ enum State {
 
 /// A unit that a boot starts.
 #[derive(Debug)]
-pub struct Job {
+pub struct StartJob {
     /// The unit.
     pub unit: Unit,
     /// The first job that starts it, and the kind of the dependency.
@@ -87,7 +87,7 @@ pub enum Reach {
     Never,
 }
 
-impl Job {
+impl StartJob {
     /// Returns its dependencies, as jobs.
     pub(super) fn edges(&self) -> &[(Dependency, usize)] {
         &self.edges
@@ -98,7 +98,7 @@ impl Job {
 #[derive(Debug)]
 pub struct Boot {
     /// The jobs; the first one is that of `initrd.target`.
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<StartJob>,
     /// The jobs that systemd reaches, each with the job before it.
     strict: HashMap<usize, Option<usize>>,
     /// Whether a limit was exceeded or a text was not kept: then no unit is reported as missing.
@@ -176,7 +176,7 @@ impl Boot {
             .filter(|(kind, _)| !is_order(*kind));
         todo.extend(starts.map(|(kind, name)| (name.clone(), Some((at, *kind)))));
         self.is_partial |= unit.load == Load::Unread;
-        self.jobs.push(Job {
+        self.jobs.push(StartJob {
             unit,
             from,
             fault: None,
@@ -217,7 +217,7 @@ impl Boot {
     /// Returns whether `by` waits for `at`: a target waits for the units that it starts.
     fn is_after(&self, by: usize, at: usize) -> bool {
         let (by, at) = (&self.jobs[by], &self.jobs[at]);
-        let is_named = |job: &Job, kind, other: &Unit| {
+        let is_named = |job: &StartJob, kind, other: &Unit| {
             let mut all = job.unit.dependencies.iter();
             all.any(|(it, name)| *it == kind && *name == other.name)
         };
@@ -260,8 +260,8 @@ impl Boot {
     }
 
     /// Returns whether a boot runs a command that `is_goal` accepts.
-    pub fn reach(&self, is_goal: &dyn Fn(&Command) -> bool) -> Reach {
-        let runs = |job: &Job| {
+    pub fn reach(&self, is_goal: &dyn Fn(&UnitCommand) -> bool) -> Reach {
+        let runs = |job: &StartJob| {
             let broken = match &job.fault {
                 Some(Fault::Program(number, _)) => Some(*number),
                 _ => None,
@@ -269,7 +269,7 @@ impl Boot {
             let mut commands = job.unit.commands.iter().enumerate();
             job.state == State::Runs && commands.any(|(at, it)| broken != Some(at) && is_goal(it))
         };
-        let wants = |job: &Job| job.unit.commands.iter().any(is_goal);
+        let wants = |job: &StartJob| job.unit.commands.iter().any(is_goal);
         let order = 0..self.jobs.len();
         let mut strict = order.clone().filter(|at| self.strict.contains_key(at));
         if let Some(at) = strict.find(|&at| runs(&self.jobs[at])) {
@@ -352,7 +352,7 @@ fn fault(
     if let Some(it) = conditions.false_one(&unit.asserts) {
         return Some(Fault::Assert(it.text.clone(), it.path.clone()));
     }
-    let cannot = |command: &Command| {
+    let cannot = |command: &UnitCommand| {
         let program = command.program.as_ref()?;
         run(inventory, facts, program).err()
     };

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::show;
-use crate::initramfs::{Inventory, Kind, ResolveError};
+use crate::initramfs::{EntryType, Inventory, ResolveError};
 
 /// The directories of rules, the first one first.
 const DIRS: [&[u8]; 4] = [
@@ -224,7 +224,7 @@ impl Rules {
         let mut left = TOKENS_MAX;
         for path in paths.into_values() {
             let node = inventory.resolve(&path).ok().map(|(_, node)| node);
-            let node = node.filter(|node| node.kind == Kind::File);
+            let node = node.filter(|node| node.kind == EntryType::File);
             let Some(content) = node.and_then(|node| inventory.content(node)) else {
                 continue;
             };

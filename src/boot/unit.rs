@@ -40,7 +40,7 @@ pub enum Load {
 
 /// A command that a service runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Command {
+pub struct UnitCommand {
     /// The setting.
     pub key: &'static str,
     /// The program; `None` if it is known only at run time.
@@ -69,7 +69,7 @@ pub struct Unit {
     pub(super) conditions: Vec<Condition>,
     pub(super) asserts: Vec<Condition>,
     /// The commands that start it.
-    pub commands: Vec<Command>,
+    pub commands: Vec<UnitCommand>,
     /// A file whose empty assignment removed all commands of the files before it.
     pub reset: Option<Vec<u8>>,
     known: HashSet<(Dependency, Vec<u8>)>,
@@ -301,7 +301,7 @@ fn commands(
     value: &[u8],
     unit: &[u8],
     path: &[u8],
-) -> Result<Vec<Command>, String> {
+) -> Result<Vec<UnitCommand>, String> {
     let words: Vec<_> = value
         .split(u8::is_ascii_whitespace)
         .filter(|it| !it.is_empty())
@@ -329,7 +329,7 @@ fn commands(
         }
         // With `@`, the word after the program is its name.
         let skip = usize::from(prefix.contains(&b'@'));
-        Some(Ok(Command {
+        Some(Ok(UnitCommand {
             key,
             program,
             arguments: arguments.iter().skip(skip).map(|it| it.to_vec()).collect(),
@@ -341,7 +341,7 @@ fn commands(
 }
 
 /// Returns the units that a call of systemctl starts.
-fn started_by(command: &Command) -> Vec<Vec<u8>> {
+fn started_by(command: &UnitCommand) -> Vec<Vec<u8>> {
     let mut words = systemctl(command);
     let starts = ["start", "isolate", "restart"].map(str::as_bytes);
     let verb = words.next();
@@ -359,14 +359,14 @@ fn started_by(command: &Command) -> Vec<Vec<u8>> {
 }
 
 /// Returns the words of a call of systemctl that are not options; none for another program.
-fn systemctl(command: &Command) -> impl Iterator<Item = &[u8]> {
+fn systemctl(command: &UnitCommand) -> impl Iterator<Item = &[u8]> {
     let program = command.program.as_deref().unwrap_or_default();
     let is_systemctl = super::names::basename(program) == b"systemctl";
     let words = command.arguments.iter().map(Vec::as_slice);
     words.filter(move |word| is_systemctl && !word.starts_with(b"-"))
 }
 
-impl Command {
+impl UnitCommand {
     /// Returns whether it makes systemd switch to the real root.
     pub fn switches_root(&self) -> bool {
         systemctl(self).next() == Some(b"switch-root")

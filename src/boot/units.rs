@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::names::{basename, is_unit, of_drop_ins, template, type_of};
 use super::unit::{Dependency, Load, Unit};
 use super::unit_file;
-use crate::initramfs::{Inventory, Kind, Node, ResolveError};
+use crate::initramfs::{EntryType, Inventory, Node, ResolveError};
 
 /// The directories of units, the first one first.
 const DIRS: [&[u8]; 6] = [
@@ -31,7 +31,7 @@ const ALIASES_MAX: usize = 16;
 
 /// The location of a unit.
 #[derive(Debug, Clone)]
-enum Place {
+enum Location {
     /// A file; its path without links.
     File(Vec<u8>),
     /// A link to a unit with another name.
@@ -44,7 +44,7 @@ enum Place {
 pub struct Units<'a> {
     inventory: &'a Inventory,
     /// The first location of each name.
-    places: HashMap<Vec<u8>, Place>,
+    places: HashMap<Vec<u8>, Location>,
     /// Files in later directories that the first location hides.
     hidden: HashMap<Vec<u8>, Vec<u8>>,
     /// The aliases of a name.
@@ -91,64 +91,64 @@ impl<'a> Units<'a> {
             return;
         };
         if self.places.contains_key(name) {
-            if let Place::File(path) = place {
+            if let Location::File(path) = place {
                 self.hidden.entry(name.to_vec()).or_insert(path);
             }
             return;
         }
-        if let Place::Alias(other) = &place {
+        if let Location::Alias(other) = &place {
             let aliases = self.aliases.entry(other.clone()).or_default();
             aliases.push(name.to_vec());
         }
         self.places.insert(name.to_vec(), place);
     }
 
-    fn place(&self, name: &[u8], path: &[u8], node: &Node, dirs: &[&[u8]]) -> Option<Place> {
+    fn place(&self, name: &[u8], path: &[u8], node: &Node, dirs: &[&[u8]]) -> Option<Location> {
         let (real, target) = match self.inventory.resolve(path) {
             Ok(leads) => leads,
             Err(ResolveError::NotFound { missing, .. }) if missing == b"dev/null" => {
-                return Some(Place::Mask(path.to_vec()));
+                return Some(Location::Mask(path.to_vec()));
             }
             // systemd treats the name of a missing target as an alias.
             Err(_) => {
                 let other = basename(&node.target);
                 let is_alias = is_unit(other) && other != name && type_of(other) == type_of(name);
-                return is_alias.then(|| Place::Alias(other.to_vec()));
+                return is_alias.then(|| Location::Alias(other.to_vec()));
             }
         };
         if self.is_null(target) {
-            return Some(Place::Mask(path.to_vec()));
+            return Some(Location::Mask(path.to_vec()));
         }
-        if target.kind != Kind::File {
+        if target.kind != EntryType::File {
             return None;
         }
         let other = basename(real);
         let is_listed = real != other && dirs.contains(&&real[..real.len() - other.len() - 1]);
         Some(if is_listed && other != name && is_unit(other) {
-            Place::Alias(other.to_vec())
+            Location::Alias(other.to_vec())
         } else {
-            Place::File(real.to_vec())
+            Location::File(real.to_vec())
         })
     }
 
     /// Returns whether systemd treats a file as a mask.
     fn is_null(&self, node: &Node) -> bool {
         match node.kind {
-            Kind::CharDevice | Kind::BlockDevice => true,
-            Kind::File => self.inventory.content(node).is_none_or(|it| it.size == 0),
+            EntryType::CharDevice | EntryType::BlockDevice => true,
+            EntryType::File => self.inventory.content(node).is_none_or(|it| it.size == 0),
             _ => false,
         }
     }
 
     /// Returns the name of the unit after its aliases are resolved.
-    fn id(&self, name: &[u8]) -> (Vec<u8>, Option<&Place>) {
+    fn id(&self, name: &[u8]) -> (Vec<u8>, Option<&Location>) {
         let mut id = name.to_vec();
         for _ in 0..ALIASES_MAX {
             let template = template(&id);
             let place = self.places.get(&id);
             let place = place.or_else(|| self.places.get(template.as_ref()?));
             match place {
-                Some(Place::Alias(other)) => {
+                Some(Location::Alias(other)) => {
                     let instance = super::names::instance(&id);
                     let open = !instance.is_empty() && super::names::stem(other).ends_with(b"@");
                     id = if open {
@@ -169,15 +169,15 @@ impl<'a> Units<'a> {
         let (id, place) = self.id(name);
         let mut unit = Unit::new(&id);
         match place {
-            Some(Place::File(path)) => self.read(&mut unit, path, true),
-            Some(Place::Mask(path)) => {
+            Some(Location::File(path)) => self.read(&mut unit, path, true),
+            Some(Location::Mask(path)) => {
                 unit.load = Load::Masked(path.clone());
                 // The hidden file shows what the boot loses.
                 if let Some(hidden) = self.hidden.get(&id) {
                     self.read(&mut unit, hidden, true);
                 }
             }
-            Some(Place::Alias(_)) | None => unit.load = Load::NotFound,
+            Some(Location::Alias(_)) | None => unit.load = Load::NotFound,
         }
         let names = self.names(&id);
         for (_, path) in self.beside(&names, b".d") {
@@ -192,7 +192,7 @@ impl<'a> Units<'a> {
         ] {
             for (entry, path) in self.beside(&names, end) {
                 let is_link = self.inventory.resolve_link(&path);
-                let is_link = is_link.is_ok_and(|(_, node)| node.kind == Kind::Symlink);
+                let is_link = is_link.is_ok_and(|(_, node)| node.kind == EntryType::Symlink);
                 if is_link && is_unit(&entry) && !self.is_mask(&path) {
                     unit.add(kind, &entry);
                 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The abilities of the initramfs and its kernel: drivers inside, built in and on disk, and drivers that configuration blocks.
+//! The abilities of the initramfs and its kernel: included, built-in, available and blocked drivers.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use super::blocked::Modprobe;
 use super::modules::{builtin, list};
 use super::wanted::Need;
 use super::{Answer, Remedy, Subject};
-use crate::initramfs::{Inventory, Kind};
+use crate::initramfs::{EntryType, Inventory};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
 pub(super) const ADD: Remedy = Remedy::RebuildOr("name it in add_drivers in /etc/dracut.conf.d");
@@ -88,7 +88,7 @@ impl<'a> Able<'a> {
         drivers.any(|driver| self.has_named(driver))
             || programs.any(|path| {
                 let found = inventory.resolve(path.as_bytes());
-                found.is_ok_and(|(_, node)| node.kind == Kind::File)
+                found.is_ok_and(|(_, node)| node.kind == EntryType::File)
             })
     }
 

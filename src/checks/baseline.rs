@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::initramfs::{Inventory, Kind};
+use crate::initramfs::{EntryType, Inventory};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
 /// Facts about an earlier initramfs and its kernel.
@@ -124,7 +124,7 @@ pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
     ] {
         for (name, node) in inventory.children(dir.as_bytes()) {
             let name = String::from_utf8_lossy(name);
-            if node.kind != Kind::Directory && KINDS.iter().any(|kind| name.ends_with(kind)) {
+            if node.kind != EntryType::Directory && KINDS.iter().any(|kind| name.ends_with(kind)) {
                 units.insert(name.into_owned());
             }
         }
@@ -136,7 +136,7 @@ pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
 pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
     let dirs = ["usr/bin", "usr/sbin", "usr/lib/systemd"].iter();
     let files = dirs.flat_map(|dir| inventory.children(dir.as_bytes()));
-    let programs = files.filter(|(_, node)| node.kind != Kind::Directory);
+    let programs = files.filter(|(_, node)| node.kind != EntryType::Directory);
     programs
         .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
         .collect()
@@ -147,7 +147,7 @@ fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let files = inventory.nodes().filter_map(|(path, node)| {
         let below = path.strip_prefix(b"usr/").unwrap_or(path);
         let below = below.strip_prefix(b"lib/firmware/")?;
-        (node.kind != Kind::Directory).then(|| plain_firmware(below).to_vec())
+        (node.kind != EntryType::Directory).then(|| plain_firmware(below).to_vec())
     });
     files.collect()
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Finding, Image, Remedy, Severity, Subject, Tree, show};
+use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, TreeFacts, show};
 use crate::initramfs::{Compression, Inventory, Segment};
 use crate::kernel::modules::ModuleName;
 use crate::kernel::packing::{Config, Packing};
@@ -15,13 +15,13 @@ type Group = (Vec<u8>, usize);
 
 pub fn compression(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let (segments, inventory) = match subject.image {
-        Image::Read {
+        Initramfs::Read {
             segments,
             inventory,
             ..
         } => (segments, inventory),
-        Image::Closed(why) => return Err(Answer::CouldNotRun(why.clone())),
-        Image::Missing | Image::Unreadable(_) => {
+        Initramfs::Closed(why) => return Err(Answer::CouldNotRun(why.clone())),
+        Initramfs::Missing | Initramfs::Unreadable(_) => {
             let why = "there is no initramfs to read".to_owned();
             return Err(Answer::NotApplicable(why));
         }
@@ -66,7 +66,12 @@ fn undecoded(segment: &Segment, config: &Config) -> Option<Finding> {
 
 /// Returns findings about modules that kmod passes on compressed and that the kernel cannot decode: fatal for the
 /// kernel's own modules in the initramfs.
-fn modules(subject: &Subject, tree: &Tree, inventory: &Inventory, config: &Config) -> Vec<Finding> {
+fn modules(
+    subject: &Subject,
+    tree: &TreeFacts,
+    inventory: &Inventory,
+    config: &Config,
+) -> Vec<Finding> {
     let (own, others) = inside(tree, inventory);
     let mut findings = Vec::new();
     for (groups, milder) in [(&own, None), (&others, Some(Severity::Warning))] {
@@ -114,7 +119,7 @@ fn unloaded(
 type Groups = BTreeMap<Packing, Group>;
 
 /// Returns the compressed modules in the initramfs: the kernel's own, and others.
-fn inside(tree: &Tree, inventory: &Inventory) -> (Groups, Groups) {
+fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
     let (mut own, mut others) = (Groups::new(), Groups::new());
     let order = tree.lists.order.as_ref().ok().and_then(Option::as_ref);
     for path in inventory.kernel_modules() {

@@ -10,7 +10,7 @@ use crate::initramfs::Comparison;
 #[derive(Debug, Clone)]
 pub struct KernelFiles {
     /// `vmlinuz`.
-    pub vmlinuz: Vmlinuz,
+    pub vmlinuz: VmlinuzState,
     /// Modules with other bytes than their package's.
     pub modules: Vec<OtherModule>,
     /// The reason for which not all modules could be compared.
@@ -21,7 +21,7 @@ impl Default for KernelFiles {
     /// Returns the state before the comparison.
     fn default() -> Self {
         Self {
-            vmlinuz: Vmlinuz::Unread("vmlinuz was not compared".to_owned()),
+            vmlinuz: VmlinuzState::Unread("vmlinuz was not compared".to_owned()),
             modules: Vec::new(),
             unread: None,
         }
@@ -30,7 +30,7 @@ impl Default for KernelFiles {
 
 /// The comparison of `vmlinuz` with its package.
 #[derive(Debug, Clone)]
-pub enum Vmlinuz {
+pub enum VmlinuzState {
     /// It was not compared, with the reason.
     Unread(String),
     /// It equals the package's file.
@@ -42,15 +42,15 @@ pub enum Vmlinuz {
         /// The NEVRA of the package.
         package: String,
         /// The kernel inside.
-        inner: Inner,
+        inner: InnerKernel,
     },
     /// No package has a digest.
-    NoDigest(Inner),
+    NoDigest(InnerKernel),
 }
 
 /// The compressed kernel inside `vmlinuz`.
 #[derive(Debug, Clone)]
-pub enum Inner {
+pub enum InnerKernel {
     /// It decodes completely, and its banner contains this release string.
     Release(String),
     /// It cannot be decoded, or has no banner, with the reason.
@@ -93,7 +93,7 @@ pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     match (&files.unread, &files.vmlinuz) {
         (Some(why), _) if findings.is_empty() => Err(Answer::CouldNotRun(why.clone())),
-        (_, Vmlinuz::NoDigest(Inner::Unknown(why)) | Vmlinuz::Unread(why))
+        (_, VmlinuzState::NoDigest(InnerKernel::Unknown(why)) | VmlinuzState::Unread(why))
             if findings.is_empty() =>
         {
             Err(Answer::NotApplicable(why.clone()))
@@ -102,25 +102,25 @@ pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
 }
 
-fn vmlinuz(subject: &Subject, vmlinuz: &Vmlinuz) -> Option<Finding> {
+fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
     let path = format!("{}/vmlinuz", subject.kver.dir());
     let (package, inner) = match vmlinuz {
-        Vmlinuz::Unread(_) | Vmlinuz::Packaged | Vmlinuz::Signed => return None,
-        Vmlinuz::Differs { package, inner } => (Some(package), inner),
-        Vmlinuz::NoDigest(inner) => (None, inner),
+        VmlinuzState::Unread(_) | VmlinuzState::Packaged | VmlinuzState::Signed => return None,
+        VmlinuzState::Differs { package, inner } => (Some(package), inner),
+        VmlinuzState::NoDigest(inner) => (None, inner),
     };
     match inner {
-        Inner::Damaged(why) => {
+        InnerKernel::Damaged(why) => {
             let found = format!("a damaged kernel: {why}");
             let expected = "compressed data that can be decoded at boot";
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
-        Inner::Release(kver) if kver != subject.kver.as_str() => {
+        InnerKernel::Release(kver) if kver != subject.kver.as_str() => {
             let found = format!("another kernel inside, {kver}");
             let expected = format!("{}, as its header says", subject.kver);
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
-        Inner::Release(_) | Inner::Unknown(_) => {
+        InnerKernel::Release(_) | InnerKernel::Unknown(_) => {
             let found = format!("other bytes than those of {}", package?);
             let finding = Finding::new(path, found, "the package's file", Remedy::Reinstall);
             let is_signed = subject.tree?.signed == Ok(true);
@@ -226,18 +226,18 @@ fn same_inside<'s>(subject: &'s Subject) -> HashSet<&'s [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::Tree;
+    use crate::checks::TreeFacts;
     use crate::checks::testing::{Bench, K};
 
     const CHECK: &str = "kernel-files";
     const PACKAGE: &str = "kernel-core-6.9.4-200.fc40.x86_64";
 
-    fn differs(inner: Inner) -> Vmlinuz {
+    fn differs(inner: InnerKernel) -> VmlinuzState {
         let package = PACKAGE.to_owned();
-        Vmlinuz::Differs { package, inner }
+        VmlinuzState::Differs { package, inner }
     }
 
-    fn bench(change: fn(&mut Tree)) -> Bench {
+    fn bench(change: fn(&mut TreeFacts)) -> Bench {
         Bench {
             change,
             ..Bench::good()
@@ -246,15 +246,15 @@ mod tests {
 
     #[test]
     fn a_kernel_of_its_package_is_good() {
-        let good: [fn(&mut Tree); 4] = [
+        let good: [fn(&mut TreeFacts); 4] = [
             |_| (),
-            |tree| tree.kernel_files.vmlinuz = Vmlinuz::Signed,
+            |tree| tree.kernel_files.vmlinuz = VmlinuzState::Signed,
             |tree| {
-                tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Release(K.into()));
+                tree.kernel_files.vmlinuz = VmlinuzState::NoDigest(InnerKernel::Release(K.into()));
             },
             // The check `kernel-release` reports it.
             |tree| {
-                tree.kernel_files.vmlinuz = differs(Inner::Damaged("x".into()));
+                tree.kernel_files.vmlinuz = differs(InnerKernel::Damaged("x".into()));
                 tree.release.as_mut().unwrap().kver = "5.14".into();
             },
         ];
@@ -262,7 +262,7 @@ mod tests {
             assert_eq!(bench(change).findings(CHECK), [""; 0]);
         }
         let unknown = bench(|tree| {
-            tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Unknown("lzo".into()));
+            tree.kernel_files.vmlinuz = VmlinuzState::NoDigest(InnerKernel::Unknown("lzo".into()));
         });
         assert_eq!(unknown.answer(CHECK), Answer::NotApplicable("lzo".into()));
         let unread = bench(|tree| tree.kernel_files.unread = Some("denied".into()));
@@ -271,31 +271,37 @@ mod tests {
 
     #[test]
     fn another_kernel_or_a_damaged_one_is_fatal() {
-        type Case = (fn(&mut Tree), &'static str);
+        type Case = (fn(&mut TreeFacts), &'static str);
         let table: [Case; 6] = [
             (
-                |tree| tree.kernel_files.vmlinuz = differs(Inner::Damaged("CRC".into())),
+                |tree| tree.kernel_files.vmlinuz = differs(InnerKernel::Damaged("CRC".into())),
                 "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: a damaged kernel: CRC",
             ),
             (
-                |tree| tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Damaged("CRC".into())),
+                |tree| {
+                    tree.kernel_files.vmlinuz =
+                        VmlinuzState::NoDigest(InnerKernel::Damaged("CRC".into()))
+                },
                 "fatal ",
             ),
             (
-                |tree| tree.kernel_files.vmlinuz = Vmlinuz::NoDigest(Inner::Release("5.14".into())),
+                |tree| {
+                    tree.kernel_files.vmlinuz =
+                        VmlinuzState::NoDigest(InnerKernel::Release("5.14".into()))
+                },
                 "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: another kernel inside, 5.14",
             ),
             (
-                |tree| tree.kernel_files.vmlinuz = differs(Inner::Release("5.14".into())),
+                |tree| tree.kernel_files.vmlinuz = differs(InnerKernel::Release("5.14".into())),
                 "fatal ",
             ),
             (
-                |tree| tree.kernel_files.vmlinuz = differs(Inner::Release(K.into())),
+                |tree| tree.kernel_files.vmlinuz = differs(InnerKernel::Release(K.into())),
                 "note usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: other bytes than those of kernel-core-6.9.4-200.fc40.x86_64, and a signature",
             ),
             (
                 |tree| {
-                    tree.kernel_files.vmlinuz = differs(Inner::Unknown("lzo".into()));
+                    tree.kernel_files.vmlinuz = differs(InnerKernel::Unknown("lzo".into()));
                     tree.signed = Ok(false);
                 },
                 "warning ",
@@ -332,7 +338,7 @@ mod tests {
             let bench = Bench::good();
             let files = KernelFiles {
                 modules: vec![module(path, state); 12],
-                vmlinuz: Vmlinuz::Packaged,
+                vmlinuz: VmlinuzState::Packaged,
                 unread: None,
             };
             let found = bench.findings_with(CHECK, |tree| tree.kernel_files = files.clone());

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::prepare_root::PrepareRoot;
-use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};
-use crate::initramfs::{Inventory, Kind, NameProblem};
+use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, listed, show};
+use crate::initramfs::{EntryType, Inventory, NameProblem};
 use crate::kernel::kver::Kver;
 
 type Checked = Result<Vec<Finding>, Answer>;
@@ -48,10 +48,10 @@ const UNREADABLE: Remedy = Remedy::RebuildOr(
 
 pub fn readable(subject: &Subject) -> Checked {
     match subject.image {
-        Image::Read { inventory, .. } => Ok(odd_names(inventory)),
-        Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
-        Image::Closed(why) => Err(Answer::CouldNotRun(why.clone())),
-        Image::Unreadable(why) => Ok(vec![Finding::new(
+        Initramfs::Read { inventory, .. } => Ok(odd_names(inventory)),
+        Initramfs::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
+        Initramfs::Closed(why) => Err(Answer::CouldNotRun(why.clone())),
+        Initramfs::Unreadable(why) => Ok(vec![Finding::new(
             "initramfs.img",
             why,
             "archives that the kernel can unpack to their end",
@@ -119,7 +119,7 @@ fn is_for_weak_updates(inventory: &Inventory, other: &[u8], kver: &Kver) -> bool
         .collect();
     let mut inside = inventory
         .nodes()
-        .filter(|(path, node)| path.starts_with(&other) && node.kind != Kind::Directory);
+        .filter(|(path, node)| path.starts_with(&other) && node.kind != EntryType::Directory);
     !targets.is_empty() && inside.all(|(path, _)| targets.contains(path))
 }
 
@@ -243,7 +243,7 @@ fn is_there(inventory: &Inventory, path: &str) -> bool {
 
 fn is_file(inventory: &Inventory, path: &str) -> bool {
     let leads = inventory.resolve(path.as_bytes());
-    leads.is_ok_and(|(_, node)| node.kind == Kind::File)
+    leads.is_ok_and(|(_, node)| node.kind == EntryType::File)
 }
 
 fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {

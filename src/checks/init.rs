@@ -16,7 +16,7 @@ mod units;
 
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show, squash};
 use crate::boot::Graph;
-use crate::initramfs::{Elf, Facts, Inventory, Kind, Machine, Node};
+use crate::initramfs::{Elf, EntryType, Facts, Inventory, Machine, Node};
 use crate::kernel::vmlinuz::Arch;
 
 const REMEDY: Remedy = Remedy::RebuildOr("add the file with install_items in /etc/dracut.conf.d");
@@ -70,7 +70,7 @@ fn first(
     let (path, node) = inventory
         .resolve(b"init")
         .map_err(|error| wrong(error.to_string(), expected))?;
-    if node.kind != Kind::File || node.mode & 0o111 == 0 {
+    if node.kind != EntryType::File || node.mode & 0o111 == 0 {
         let found = format!("{}, which is not an executable file", show(path));
         return Err(wrong(found, expected));
     }

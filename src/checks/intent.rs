@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use super::able::Able;
 use super::image::uses_bootc;
 use super::prepare_root::{Composefs, PLACES, PrepareRoot};
-use super::{Answer, Finding, Remedy, Severity, Subject, Tree, listed, show};
-use crate::initramfs::{Inventory, Kind};
+use super::{Answer, Finding, Remedy, Severity, Subject, TreeFacts, listed, show};
+use crate::initramfs::{EntryType, Inventory};
 
 /// Directories that dracut copies completely.
 pub const COPIED_DIRS: [&str; 2] = ["usr/lib/modprobe.d/", "etc/modprobe.d/"];
@@ -51,7 +51,7 @@ pub fn intent(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 
 /// Returns findings about differences in the setup of the root. ostree creates the deployment by the tree's
 /// configuration, but its program in the initramfs mounts it by the configuration there.
-fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
+fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     if uses_bootc(subject, inventory) || tree.setups.is_without_prepare_root() {
         return Vec::new();
     }
@@ -85,7 +85,7 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &Tree) -> Vec<Fi
 }
 
 /// Returns findings about files of `etc` and of modprobe's configuration with other bytes than the tree's.
-fn differing(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
+fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in &tree.files {
         let is_own = OWN.contains(&path.as_str())
@@ -105,7 +105,7 @@ fn differing(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
 }
 
 /// Returns findings about files that were added to a directory after dracut had copied it.
-fn not_copied(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
+fn not_copied(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for dir in COPIED_DIRS {
         let files: Vec<_> = tree.files.keys().filter(|it| it.starts_with(dir)).collect();
@@ -130,7 +130,7 @@ fn not_copied(inventory: &Inventory, tree: &Tree) -> Vec<Finding> {
 fn asked_for(
     subject: &Subject,
     inventory: &Inventory,
-    tree: &Tree,
+    tree: &TreeFacts,
 ) -> Result<Vec<Finding>, Answer> {
     let able = Able::of(subject, inventory)?;
     let omitted = subject.omitted();
@@ -169,7 +169,7 @@ pub fn copies(inventory: &Inventory) -> Vec<String> {
             || COPIED_DIRS
                 .iter()
                 .any(|dir| path.starts_with(dir.as_bytes()));
-        node.kind == Kind::File && is_configuration
+        node.kind == EntryType::File && is_configuration
     });
     let mut paths: Vec<_> = nodes.map(|(path, _)| show(path)).collect();
     paths.extend(PLACES.iter().map(|&path| path.to_owned()));
@@ -192,7 +192,7 @@ mod tests {
         bench
     }
 
-    fn put(tree: &mut Tree, path: &str, text: &str) {
+    fn put(tree: &mut TreeFacts, path: &str, text: &str) {
         tree.files.insert(path.into(), text.as_bytes().to_vec());
     }
 
@@ -220,7 +220,7 @@ mod tests {
         bench.put(CONF, ON.as_bytes());
         // Only a comment, or the reverse difference.
         for change in [
-            (|tree| put(tree, CONF, "# x\n[composefs]\nenabled = yes\n")) as fn(&mut Tree),
+            (|tree| put(tree, CONF, "# x\n[composefs]\nenabled = yes\n")) as fn(&mut TreeFacts),
             |tree| put(tree, CONF, "[composefs]\nenabled = no\n"),
             |_| (),
         ] {

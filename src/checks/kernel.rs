@@ -179,12 +179,12 @@ pub fn uki_shadow(subject: &Subject) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::checks::testing::{Bench, K, core, owner, rpmdb};
-    use crate::checks::{Answer, Database, Tree};
+    use crate::checks::{Answer, Database, TreeFacts};
 
     #[test]
     fn one_package_owns_the_kernel() {
         assert_eq!(Bench::good().findings("kernel-rpmdb"), [""; 0]);
-        type Case = (fn(&mut Tree), &'static str, &'static str);
+        type Case = (fn(&mut TreeFacts), &'static str, &'static str);
         let table: [Case; 5] = [
             // The kernel boots: it was copied from elsewhere, or built in the image.
             (

@@ -48,7 +48,7 @@ pub use baseline::{Baseline, plain_firmware};
 pub use dracut_conf::DracutConf;
 pub use drivers::DRIVER_CHECK;
 pub use early::kinds as early_kinds;
-pub use files::{Inner, KernelFiles, ModuleState, OtherModule, Vmlinuz};
+pub use files::{InnerKernel, KernelFiles, ModuleState, OtherModule, VmlinuzState};
 pub use hmac::Hmac;
 pub use intent::{COPIED_DIRS, copies};
 pub use kmods::{is_foreign, is_out_of_tree};
@@ -58,8 +58,8 @@ pub use release::OsRelease;
 pub use remedy::{Remedy, Situation};
 pub use setups::Setups;
 pub use subject::{
-    AllLacking, BootedBy, Database, Image, ImageFile, Kmod, Lacking, Lists, NoRelease, Shadow,
-    Subject, Tree,
+    AllLacking, BootedBy, Database, ImageFile, Initramfs, KmodVermagic, Lacking, Lists, NoRelease,
+    Shadow, Subject, TreeFacts,
 };
 pub use wanted::{RootDevice, Wanted};
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use self::depmod::{aliases, own, own_line, reads_indexes};
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
-use crate::initramfs::{Comparison, Facts, Inventory, Kind, ModuleFacts, Told};
+use crate::initramfs::{Comparison, EntryType, Facts, Inventory, ModuleFacts, Told};
 use crate::kernel::modules::{
     Aliases, ModuleList, ModuleName, ModulesDep, Needs, ParseError, Softdeps,
 };
@@ -74,7 +74,7 @@ fn bodies(
             Finding::new(place, found, expected, remedy)
         };
         let node = match inventory.node(path) {
-            Some(node) if node.kind != Kind::Symlink => Some(node),
+            Some(node) if node.kind != EntryType::Symlink => Some(node),
             _ => inventory.resolve(path).ok().map(|(_, node)| node),
         };
         let known = node.and_then(|node| facts.module(inventory, node));
@@ -195,7 +195,7 @@ pub(super) fn list<'a, T: Clone>(
     subject: &'a Subject,
     inventory: &Inventory,
     name: &str,
-    of_tree: impl Fn(&'a super::Lists) -> &'a super::subject::Read<T>,
+    of_tree: impl Fn(&'a super::Lists) -> &'a super::subject::FileRead<T>,
     parse: impl Fn(&[u8]) -> Result<T, ParseError>,
 ) -> Result<Option<Cow<'a, T>>, Answer> {
     match subject.tree {

@@ -2,8 +2,8 @@
 //! Checks that the files of the initramfs equal those of the tree, from which dracut copies nearly all of them. A file
 //! with other bytes, or a program that is not executable, is damaged or of another build.
 
-use super::{Answer, Finding, Remedy, Severity, Subject, Tree, listed, show};
-use crate::initramfs::{Difference, Facts, Inventory, Kind, Node, Origin, Source};
+use super::{Answer, Finding, Remedy, Severity, Subject, TreeFacts, listed, show};
+use crate::initramfs::{Difference, EntryType, Facts, Inventory, Node, Origin, TreeFile};
 
 /// Files that `initramfs-intent` and `initramfs-modules` compare, or that a generator of dracut writes.
 const OTHERS: [&[u8]; 3] = [b"etc/", b"usr/lib/modules/", b"lib/modules/"];
@@ -73,8 +73,8 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 }
 
 /// Returns whether a program is no longer executable.
-fn lost_execution(node: &Node, source: &Source) -> bool {
-    node.kind == Kind::File && source.mode & 0o111 != 0 && node.mode & 0o111 == 0
+fn lost_execution(node: &Node, source: &TreeFile) -> bool {
+    node.kind == EntryType::File && source.mode & 0o111 != 0 && node.mode & 0o111 == 0
 }
 
 /// Returns whether the file is a library, whose mode does not matter because it is not executed.
@@ -83,7 +83,7 @@ fn is_library(inventory: &Inventory, facts: &Facts, node: &Node) -> bool {
     elf.is_some_and(|elf| elf.as_ref().is_ok_and(|elf| elf.interpreter.is_none()))
 }
 
-fn differing(path: &[u8], source: &Source, difference: Difference) -> Finding {
+fn differing(path: &[u8], source: &TreeFile, difference: Difference) -> Finding {
     let place = format!("{} in the initramfs", show(path));
     let of = source.path.as_deref().unwrap_or(path);
     let expected = format!("a copy of the tree's /{}", show(of));
@@ -99,7 +99,7 @@ struct Older {
 }
 
 impl Older {
-    fn of(tree: &Tree, inventory: &Inventory, facts: &Facts) -> Self {
+    fn of(tree: &TreeFacts, inventory: &Inventory, facts: &Facts) -> Self {
         let mut same = 0;
         let mut other = 0;
         for (_, node) in inventory.nodes() {
@@ -116,7 +116,7 @@ impl Older {
         }
     }
 
-    fn explains(&self, path: &[u8], source: &Source, difference: Difference) -> bool {
+    fn explains(&self, path: &[u8], source: &TreeFile, difference: Difference) -> bool {
         let is_dracut = source.path.as_deref().unwrap_or(path).starts_with(DRACUT);
         match difference {
             _ if is_dracut => self.dracut,

@@ -7,7 +7,7 @@ use super::able::Able;
 use super::baseline::{Baseline, programs, units, unpacked_size};
 use super::early;
 use super::lost::Lost;
-use super::{Answer, Finding, Image, Remedy, Severity, Subject, listed, show};
+use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::Inventory;
 
 const OMIT: Remedy = Remedy::ThenRebuild(
@@ -124,7 +124,7 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Some(Finding::new(path, "no such file", expected, remedy))
     });
     let mut findings = listed(gone.collect());
-    if let Image::Read { segments, .. } = subject.image {
+    if let Initramfs::Read { segments, .. } = subject.image {
         findings.extend(early::lost(&base.early, &early::kinds(inventory, segments)));
     }
     Ok(findings)

@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(bench.findings(CHECK), [""; 0]);
         for change in [
             (|tree| tree.os_release = OsRelease::new("etc/os-release", Err("no such file".into())))
-                as fn(&mut crate::checks::Tree),
+                as fn(&mut crate::checks::TreeFacts),
             |tree| tree.os_release = OsRelease::new("etc/os-release", Ok("NAME=x\n".into())),
             |tree| tree.os_release = OsRelease::new("etc/os-release", Ok("ID=\"x\n".into())),
             |tree| tree.os_release = OsRelease::new("etc/os-release", Ok(String::new())),

@@ -21,9 +21,9 @@ pub struct Subject<'a> {
     /// The kernel to boot.
     pub kver: &'a Kver,
     /// The tree around it; `None` if only an image is verified.
-    pub tree: Option<&'a Tree>,
+    pub tree: Option<&'a TreeFacts>,
     /// Its initramfs.
-    pub image: &'a Image,
+    pub image: &'a Initramfs,
     /// The facts of the base, if known.
     pub base: Option<&'a Baseline>,
     /// The user's requirements.
@@ -75,7 +75,7 @@ pub struct NoRelease {
 
 /// The facts about the tree.
 #[derive(Debug)]
-pub struct Tree {
+pub struct TreeFacts {
     /// Directories of `usr/lib/modules` that hold a regular `vmlinuz`.
     pub kernels: Vec<String>,
     /// The target of `vmlinuz`, if it is a link.
@@ -103,7 +103,7 @@ pub struct Tree {
     /// The lists of modules.
     pub lists: Lists,
     /// The kernel's configuration.
-    pub config: Read<String>,
+    pub config: FileRead<String>,
     /// The compression formats of modules on disk, each with the path of a module relative to the kernel's directory
     /// and their number. Empty if kmod decodes all modules.
     pub packings: BTreeMap<Packing, (Vec<u8>, usize)>,
@@ -114,7 +114,7 @@ pub struct Tree {
     /// The comparison of the kernel's files with their packages.
     pub kernel_files: KernelFiles,
     /// Out-of-tree modules, relative to the kernel's directory, with their vermagic.
-    pub kmods: Vec<Kmod>,
+    pub kmods: Vec<KmodVermagic>,
     /// The names that dracut's configuration omits.
     pub omitted: Omitted,
     /// dracut's configuration in the tree.
@@ -147,26 +147,26 @@ pub struct Tree {
 }
 
 /// The result of reading a file; `Ok(None)` if it does not exist.
-pub type Read<T> = Result<Option<T>, String>;
+pub type FileRead<T> = Result<Option<T>, String>;
 
 /// A module's path, and its vermagic or why it cannot be read.
-pub type Kmod = (Vec<u8>, Result<Vec<u8>, String>);
+pub type KmodVermagic = (Vec<u8>, Result<Vec<u8>, String>);
 
 /// The lists of a kernel's modules.
 #[derive(Debug)]
 pub struct Lists {
     /// `modules.dep`.
-    pub dep: Read<ModulesDep>,
+    pub dep: FileRead<ModulesDep>,
     /// `modules.builtin`.
-    pub builtin: Read<ModuleList>,
+    pub builtin: FileRead<ModuleList>,
     /// `modules.order`: the modules that the kernel was built with.
-    pub order: Read<ModuleList>,
+    pub order: FileRead<ModuleList>,
     /// `modules.softdep`.
-    pub softdep: Read<Softdeps>,
+    pub softdep: FileRead<Softdeps>,
     /// `modules.alias`.
-    pub alias: Read<Aliases>,
+    pub alias: FileRead<Aliases>,
     /// The aliases of built-in modules, from `modules.builtin.modinfo`.
-    pub builtin_alias: Read<Aliases>,
+    pub builtin_alias: FileRead<Aliases>,
 }
 
 /// The rpmdb of the tree.
@@ -226,7 +226,7 @@ pub struct ImageFile {
 }
 
 /// The content of the initramfs.
-pub enum Image {
+pub enum Initramfs {
     /// There is none.
     Missing,
     /// It could not be opened, with the reason.
@@ -244,7 +244,7 @@ pub enum Image {
     },
 }
 
-impl Tree {
+impl TreeFacts {
     /// Returns the packages that own a path in `usr/lib/modules`, as " (of NEVRA)"; empty if unknown.
     pub(super) fn of_package(&self, path: &str) -> String {
         let Database::Read(rpmdb) = &self.rpmdb else {
@@ -268,8 +268,8 @@ impl<'a> Subject<'a> {
     /// Returns a subject without cached results.
     pub fn new(
         kver: &'a Kver,
-        tree: Option<&'a Tree>,
-        image: &'a Image,
+        tree: Option<&'a TreeFacts>,
+        image: &'a Initramfs,
         base: Option<&'a Baseline>,
         wanted: &'a Wanted,
     ) -> Self {
@@ -289,7 +289,7 @@ impl<'a> Subject<'a> {
     /// As [`unpacked`](Self::unpacked).
     pub(super) fn trace(&self) -> Result<&Trace<'a>, Answer> {
         self.unpacked()?;
-        let Image::Read {
+        let Initramfs::Read {
             inventory, facts, ..
         } = self.image
         else {
@@ -311,7 +311,7 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// The answer of a check that needs the tree.
-    pub(super) fn tree(&self) -> Result<&Tree, Answer> {
+    pub(super) fn tree(&self) -> Result<&TreeFacts, Answer> {
         self.tree
             .ok_or_else(|| Answer::NotApplicable("there is no tree, only an initramfs".into()))
     }
@@ -322,10 +322,10 @@ impl<'a> Subject<'a> {
     /// The answer of a check that needs it. The checks `initramfs-present` and `initramfs-readable` report the reason.
     pub(super) fn unpacked(&self) -> Result<&Inventory, Answer> {
         match self.image {
-            Image::Read { inventory, .. } => Ok(inventory),
-            Image::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
-            Image::Closed(why) => Err(Answer::CouldNotRun(why.clone())),
-            Image::Unreadable(_) => {
+            Initramfs::Read { inventory, .. } => Ok(inventory),
+            Initramfs::Missing => Err(Answer::NotApplicable("there is no initramfs".into())),
+            Initramfs::Closed(why) => Err(Answer::CouldNotRun(why.clone())),
+            Initramfs::Unreadable(_) => {
                 Err(Answer::NotApplicable("the initramfs cannot be read".into()))
             }
         }
@@ -353,7 +353,7 @@ impl<'a> Subject<'a> {
     pub(super) fn facts(&self) -> Result<&Facts, Answer> {
         self.unpacked()?;
         match self.image {
-            Image::Read { facts, .. } => Ok(facts),
+            Initramfs::Read { facts, .. } => Ok(facts),
             _ => Err(Answer::NotApplicable("there is no initramfs".into())),
         }
     }
@@ -363,7 +363,7 @@ impl<'a> Subject<'a> {
     pub(super) fn omitted(&self) -> Cow<'_, Omitted> {
         let conf = self.tree.map(|tree| &tree.omitted);
         let arguments = match self.image {
-            Image::Read { inventory, .. } => inventory.dracut_arguments(),
+            Initramfs::Read { inventory, .. } => inventory.dracut_arguments(),
             _ => None,
         };
         let Some(arguments) = arguments else {

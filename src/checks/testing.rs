@@ -10,25 +10,25 @@ use std::sync::Arc;
 pub(super) use elf::{Dynamic, LINKER, ko};
 
 use super::{
-    Answer, Baseline, CHECKS, Database, Hmac, Image, ImageFile, KernelFiles, Lists, Omitted,
-    OsRelease, Selection, Severity, Subject, Tree, Vmlinuz, Wanted, run,
+    Answer, Baseline, CHECKS, Database, Hmac, ImageFile, Initramfs, KernelFiles, Lists, Omitted,
+    OsRelease, Selection, Severity, Subject, TreeFacts, VmlinuzState, Wanted, run,
 };
-use crate::initramfs::testing::{Item, archive, dir, item, link, pack};
+use crate::initramfs::testing::{TestEntry, archive, dir, item, link, pack};
 use crate::initramfs::{self, Bodies, Compression, Inventory, Limits, OnDisk, OpenFile};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
 use crate::kernel::testing::index;
-use crate::kernel::vmlinuz::{Arch, Format, Release};
+use crate::kernel::vmlinuz::{Arch, KernelFormat, Release};
 use crate::package::Nevra;
 use crate::package::capability::Capability;
-use crate::package::rpmdb::{PackageFile, Reading, Record, Scope};
+use crate::package::rpmdb::{PackageFile, Record, RpmdbReader, Scope};
 
 pub(super) const K: &str = "6.9.4-200.fc40.x86_64";
 
 /// A tree and an image, as bytes.
 pub(super) struct Bench {
     /// Files and links in the image, by path.
-    pub(super) inside: BTreeMap<String, Item>,
+    pub(super) inside: BTreeMap<String, TestEntry>,
     /// `usr/lib/modules/K` of the tree.
     pub(super) disk: BTreeMap<String, Vec<u8>>,
     /// Other files of the tree, by path: their modes and bytes.
@@ -44,7 +44,7 @@ pub(super) struct Bench {
     /// The user's requirements.
     pub(super) wanted: Wanted,
     /// A change of the tree's facts.
-    pub(super) change: fn(&mut Tree),
+    pub(super) change: fn(&mut TreeFacts),
 }
 
 /// The disk of a bench for the reader.
@@ -262,16 +262,16 @@ impl Bench {
     /// Returns the baseline of the current image.
     pub(super) fn baseline(&self) -> Baseline {
         match self.image() {
-            Image::Read { inventory, .. } => Baseline::of(&inventory, 1 << 20),
+            Initramfs::Read { inventory, .. } => Baseline::of(&inventory, 1 << 20),
             _ => panic!("no image"),
         }
     }
 
-    fn image(&self) -> Image {
+    fn image(&self) -> Initramfs {
         if self.unreadable {
-            return Image::Unreadable("no archive".into());
+            return Initramfs::Unreadable("no archive".into());
         }
-        let mut items: Vec<Item> = Vec::new();
+        let mut items: Vec<TestEntry> = Vec::new();
         let mut dirs = std::collections::BTreeSet::new();
         for path in self.inside.keys() {
             for (at, _) in path.match_indices('/') {
@@ -290,24 +290,24 @@ impl Bench {
         let mut bodies = Bodies::new((!self.alone).then_some(&mut disk));
         let segments =
             initramfs::read(bytes.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
-        Image::Read {
+        Initramfs::Read {
             facts: Box::new(bodies.take_facts()),
             inventory: Box::new(inventory),
             segments,
         }
     }
 
-    fn tree(&self) -> Tree {
+    fn tree(&self) -> TreeFacts {
         let text = |name: &str| self.disk.get(name).map(Vec::as_slice);
         let modules = self.disk.keys().filter(|path| path.ends_with(".ko"));
-        Tree {
+        TreeFacts {
             kernels: vec![K.into()],
             stale_dirs: vec![],
             lacking: super::AllLacking::default(),
             release: Ok(Release {
                 kver: K.into(),
                 arch: Arch::X86_64,
-                format: Format::BzImage,
+                format: KernelFormat::BzImage,
             }),
             rpmdb: rpmdb(vec![core()]),
             shadows: vec![],
@@ -352,7 +352,7 @@ impl Bench {
             hmac: Hmac::Missing,
             signed: Ok(true),
             kernel_files: KernelFiles {
-                vmlinuz: Vmlinuz::Packaged,
+                vmlinuz: VmlinuzState::Packaged,
                 modules: vec![],
                 unread: None,
             },
@@ -379,7 +379,7 @@ impl Bench {
         self.answer_with(check, self.change)
     }
 
-    fn answer_with(&self, check: &str, change: impl FnOnce(&mut Tree)) -> Answer {
+    fn answer_with(&self, check: &str, change: impl FnOnce(&mut TreeFacts)) -> Answer {
         let kver = Kver::new(K).unwrap();
         let (mut tree, image) = (self.tree(), self.image());
         change(&mut tree);
@@ -400,7 +400,11 @@ impl Bench {
     }
 
     /// Returns the findings for a tree with this change.
-    pub(super) fn findings_with(&self, check: &str, change: impl FnOnce(&mut Tree)) -> Vec<String> {
+    pub(super) fn findings_with(
+        &self,
+        check: &str,
+        change: impl FnOnce(&mut TreeFacts),
+    ) -> Vec<String> {
         let entry = CHECKS.iter().find(|it| it.name == check).unwrap();
         let severity = |milder: Option<Severity>| milder.unwrap_or(entry.severity).as_str();
         match self.answer_with(check, change) {
@@ -456,7 +460,7 @@ pub(super) fn owner(name: &str, kver: &str, provides: &[(&str, &str)]) -> Record
 
 /// Returns an rpmdb with these packages.
 pub(super) fn rpmdb(records: Vec<Record>) -> Database {
-    let mut reading = Reading::new(Scope::Kernels);
+    let mut reading = RpmdbReader::new(Scope::Kernels);
     for record in records {
         reading.add(record).unwrap();
     }

@@ -3,7 +3,7 @@
 //! ones that they must accept.
 
 use super::testing::{Bench, K, ko, module_path};
-use super::{Answer, CHECKS, Hmac, Lacking, Omitted, OsRelease, RootDevice, Severity, Tree};
+use super::{Answer, CHECKS, Hmac, Lacking, Omitted, OsRelease, RootDevice, Severity, TreeFacts};
 use crate::initramfs::testing::file;
 use crate::kernel::modules::{ModuleList, ModuleName};
 
@@ -250,7 +250,7 @@ fn firmware_and_size() {
     let found = bench.findings("initramfs-firmware");
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("virtio_blk requests it"), "{found:?}");
-    type Size = (fn(&mut Tree), usize);
+    type Size = (fn(&mut TreeFacts), usize);
     let sizes: [Size; 4] = [
         (|tree| size(tree, 1 << 20), 0),
         (|tree| size(tree, 3 << 20), 1),
@@ -302,7 +302,7 @@ fn a_capped_list_says_how_many_more() {
     assert!(any(&bench.findings("leftovers"), ": 20 more like"));
 }
 
-fn size(tree: &mut Tree, size: u64) {
+fn size(tree: &mut TreeFacts, size: u64) {
     if let Some(file) = &mut tree.initramfs {
         file.size = size;
     }
@@ -315,7 +315,7 @@ fn the_kernel_and_its_files() {
     base.signed = Some(true);
     base.kmods.insert(name("zfs"));
     bench.base = Some(base);
-    type Case = (&'static str, fn(&mut Tree), &'static str);
+    type Case = (&'static str, fn(&mut TreeFacts), &'static str);
     let cases: [Case; 14] = [
         ("kernel-signature", |_| (), ""),
         (
@@ -466,7 +466,7 @@ fn keys_are_no_kernel() {
 #[test]
 fn an_hmac_that_dracuts_fips_reads() {
     const CHECK: &str = "kernel-hmac";
-    let signed = |tree: &mut Tree| tree.hmac = hmac("00", &format!("  vmlinuz-{K}"), "11");
+    let signed = |tree: &mut TreeFacts| tree.hmac = hmac("00", &format!("  vmlinuz-{K}"), "11");
     let mut bench = Bench::good();
     bench.change = signed;
     let found = bench.findings(CHECK);
@@ -478,7 +478,7 @@ fn an_hmac_that_dracuts_fips_reads() {
         let mut bench = Bench::good();
         bench.put(path, data);
         assert_eq!(bench.findings(CHECK).len(), 1, "{path}");
-        for change in [signed, |tree: &mut Tree| tree.hmac = Hmac::Empty] {
+        for change in [signed, |tree: &mut TreeFacts| tree.hmac = Hmac::Empty] {
             bench.change = change;
             let found = bench.findings(CHECK);
             assert!(found[0].starts_with("fatal "), "{path}: {found:?}");

@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 
-use super::{Cli, Command, Format, definition};
+use super::{Cli, Command, OutputFormat, definition};
 use crate::checks::{CHECKS, DRIVER_CHECK};
 use crate::cmd;
 use crate::kernel::kver::Kver;
@@ -50,7 +50,7 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
         Command::Status(args) => args.tree.first().map(|tree| {
             format!("status takes no argument. To show the tree in a directory, type:\n\n  ostree-kernel status --root {}", tree.display())
         }),
-        Command::Inspect(args) if args.cat.is_some() && cli.global.format == Format::Json => {
+        Command::Inspect(args) if args.cat.is_some() && cli.global.format == OutputFormat::Json => {
             Some("--cat writes the file as it is, and --format json would have no effect. Type one of them".to_owned())
         }
         _ => None,

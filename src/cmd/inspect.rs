@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::page::{self, Format, Global};
+use super::page::{self, Global, OutputFormat};
 use crate::boot::{Graph, RootSetup, Trace};
 use crate::initramfs::{
-    Bodies, Entry, Facts, Inventory, Keep, Kind, Limits, ReadError, ResolveError, Segment, Visitor,
-    read_into,
+    Bodies, Entry, EntryType, Facts, Inventory, Keep, Limits, ReadError, ResolveError, Segment,
+    Visitor, read_into,
 };
 use crate::inspect::{self, SegmentEntry, Shown, Summary};
 use crate::report::{Outcome, SCHEMA, tool};
@@ -58,13 +58,13 @@ pub struct Args {
 /// # Errors
 /// When an image cannot be read to its end, or has no such file.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
-    let image = Image::open(&args.image, global)?;
+    let image = ImageInput::open(&args.image, global)?;
     if let Some(path) = &args.cat {
         cat(&image, path.as_bytes())?;
         return Ok(Outcome::Passed);
     }
     if let Some(other) = &args.diff {
-        diff(&image, &Image::open(other, global)?, global.format)?;
+        diff(&image, &ImageInput::open(other, global)?, global.format)?;
         return Ok(Outcome::Passed);
     }
     if let Some(path) = &args.why {
@@ -91,21 +91,21 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 }
 
 /// An opened image.
-struct Image {
+struct ImageInput {
     name: String,
     file: File,
     bytes: u64,
 }
 
 /// The part of an image that could be read; all of it if `failed` is `None`.
-struct Content {
+struct ReadPart {
     segments: Vec<Segment>,
     inventory: Inventory,
     facts: Facts,
     failed: Option<ReadError>,
 }
 
-impl Image {
+impl ImageInput {
     fn open(path: &Path, global: &Global) -> Result<Self> {
         let file = if global.root == Path::new("/") {
             open_image(path)?
@@ -132,7 +132,7 @@ impl Image {
     }
 
     /// Reads names and small files, to the end of the image or to the first error.
-    fn read_names(&self, digests: bool) -> Content {
+    fn read_names(&self, digests: bool) -> ReadPart {
         let keep = Keep {
             digests,
             ..Keep::default()
@@ -145,7 +145,7 @@ impl Image {
             &mut inventory,
             &mut segments,
         );
-        Content {
+        ReadPart {
             segments,
             inventory,
             facts: Facts::default(),
@@ -154,13 +154,13 @@ impl Image {
     }
 
     /// As [`read_names`](Self::read_names), with `bodies` for the facts about programs and kernel modules.
-    fn read_with(&self, bodies: &mut Bodies) -> Content {
+    fn read_with(&self, bodies: &mut Bodies) -> ReadPart {
         let limits = Limits::default();
         let mut inventory = Inventory::new(&limits);
         let mut segments = Vec::new();
         let visitor = &mut inventory.with(bodies);
         let read = read_into(&self.file, &limits, visitor, &mut segments);
-        Content {
+        ReadPart {
             segments,
             inventory,
             facts: bodies.take_facts(),
@@ -169,11 +169,11 @@ impl Image {
     }
 
     /// Reads names and small files of the whole image.
-    fn read(&self, digests: bool) -> Result<Content> {
+    fn read(&self, digests: bool) -> Result<ReadPart> {
         self.whole(self.read_names(digests))
     }
 
-    fn whole(&self, mut content: Content) -> Result<Content> {
+    fn whole(&self, mut content: ReadPart) -> Result<ReadPart> {
         match content.failed.take() {
             None => Ok(content),
             Some(error) => Err(self.unreadable(error)),
@@ -185,9 +185,9 @@ impl Image {
     }
 }
 
-fn show(args: &Args, image: &Image, content: &Content, format: Format) -> Result<()> {
+fn show(args: &Args, image: &ImageInput, content: &ReadPart, format: OutputFormat) -> Result<()> {
     let summary = Summary::new(image.bytes, &content.segments, &content.inventory);
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         let mut json = serde_json::to_value(&summary).context("writing the result")?;
         json["schema"] = json!(SCHEMA);
         list_json(args, content, &mut json)?;
@@ -203,12 +203,12 @@ fn show(args: &Args, image: &Image, content: &Content, format: Format) -> Result
 /// Prints the part of the image that was read before the error.
 fn show_broken(
     args: &Args,
-    content: &Content,
+    content: &ReadPart,
     error: anyhow::Error,
-    format: Format,
+    format: OutputFormat,
 ) -> Result<Outcome> {
     let segments: Vec<_> = content.segments.iter().map(SegmentEntry::from).collect();
-    if format == Format::Human {
+    if format == OutputFormat::Human {
         let shown = page::print_with(|out| match list(args, content, out) {
             Some(done) => done,
             None => inspect::write_segments(&segments, out),
@@ -227,7 +227,7 @@ fn show_broken(
 }
 
 /// Writes the requested listing, if there is one.
-fn list(args: &Args, content: &Content, out: &mut dyn Write) -> Option<io::Result<()>> {
+fn list(args: &Args, content: &ReadPart, out: &mut dyn Write) -> Option<io::Result<()>> {
     if args.files {
         return Some(inspect::write_files(&content.inventory, out));
     }
@@ -245,7 +245,7 @@ fn list(args: &Args, content: &Content, out: &mut dyn Write) -> Option<io::Resul
         .then(|| inspect::write_modules(&content.inventory, out))
 }
 
-fn list_json(args: &Args, content: &Content, json: &mut Value) -> Result<()> {
+fn list_json(args: &Args, content: &ReadPart, json: &mut Value) -> Result<()> {
     if args.files {
         let files = inspect::files(&content.inventory);
         json["files"] = serde_json::to_value(files).context("writing the result")?;
@@ -266,7 +266,7 @@ fn list_json(args: &Args, content: &Content, json: &mut Value) -> Result<()> {
 }
 
 /// Returns the files that a boot of the image uses.
-fn graph_of(content: &Content) -> Graph<'_> {
+fn graph_of(content: &ReadPart) -> Graph<'_> {
     let (inventory, facts) = (&content.inventory, &content.facts);
     let has = |path: &[u8]| inventory.resolve(path).is_ok();
     let setup = match (
@@ -283,7 +283,7 @@ fn graph_of(content: &Content) -> Graph<'_> {
 }
 
 /// Shows why a boot uses the file at `path`. A link is a file of its own here.
-fn why(image: &Image, path: &[u8], format: Format) -> Result<()> {
+fn why(image: &ImageInput, path: &[u8], format: OutputFormat) -> Result<()> {
     let content = image.whole(image.read_with(&mut Bodies::new(None)))?;
     let (path, _) = content
         .inventory
@@ -291,7 +291,7 @@ fn why(image: &Image, path: &[u8], format: Format) -> Result<()> {
         .map_err(|error| explain(&content.inventory, path, error))
         .with_context(|| format!("looking for {} in {}", Shown(path), image.name))?;
     let graph = graph_of(&content);
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         let way = inspect::way(&graph, path);
         return print_json(&json!({"schema": SCHEMA, "tool": tool(), "why": way}));
     }
@@ -302,15 +302,15 @@ fn print_json(json: &Value) -> Result<()> {
     page::print(&crate::text::ascii(&format!("{json:#}\n"))).context("printing the result")
 }
 
-fn diff(image: &Image, other: &Image, format: Format) -> Result<()> {
+fn diff(image: &ImageInput, other: &ImageInput, format: OutputFormat) -> Result<()> {
     let (before, after) = (image.read(true)?, other.read(true)?);
     let summary =
-        |image: &Image, it: &Content| Summary::new(image.bytes, &it.segments, &it.inventory);
+        |image: &ImageInput, it: &ReadPart| Summary::new(image.bytes, &it.segments, &it.inventory);
     let diff = inspect::diff(
         (&summary(image, &before), &before.inventory),
         (&summary(other, &after), &after.inventory),
     );
-    if format == Format::Json {
+    if format == OutputFormat::Json {
         let mut json = serde_json::to_value(&diff).context("writing the result")?;
         json["schema"] = json!(SCHEMA);
         return print_json(&json);
@@ -321,7 +321,7 @@ fn diff(image: &Image, other: &Image, format: Format) -> Result<()> {
 
 /// Writes one file of the image to standard output. The image is read twice: a later entry can replace an earlier one,
 /// so the entry with the data is known only at the end.
-fn cat(image: &Image, path: &[u8]) -> Result<()> {
+fn cat(image: &ImageInput, path: &[u8]) -> Result<()> {
     let content = image.read(false)?;
     let entry = find(&content.inventory, path)
         .with_context(|| format!("looking for {} in {}", Shown(path), image.name))?;
@@ -370,14 +370,14 @@ fn find(inventory: &Inventory, path: &[u8]) -> Result<u64> {
     }
 }
 
-fn not_a_file(kind: Kind) -> &'static str {
+fn not_a_file(kind: EntryType) -> &'static str {
     match kind {
-        Kind::Directory => "it is a directory",
-        Kind::CharDevice => "it is a character device",
-        Kind::BlockDevice => "it is a block device",
-        Kind::Fifo => "it is a named pipe",
-        Kind::Socket => "it is a socket",
-        Kind::File | Kind::Symlink | Kind::Unknown => "it is not a file",
+        EntryType::Directory => "it is a directory",
+        EntryType::CharDevice => "it is a character device",
+        EntryType::BlockDevice => "it is a block device",
+        EntryType::Fifo => "it is a named pipe",
+        EntryType::Socket => "it is a socket",
+        EntryType::File | EntryType::Symlink | EntryType::Unknown => "it is not a file",
     }
 }
 
@@ -385,7 +385,9 @@ fn not_a_file(kind: Kind) -> &'static str {
 fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::Error {
     let name = path.rsplit(|&byte| byte == b'/').find(|it| !it.is_empty());
     let named = |found: &[u8]| found.rsplit(|&byte| byte == b'/').next() == name;
-    let files = inventory.nodes().filter(|(_, it)| it.kind == Kind::File);
+    let files = inventory
+        .nodes()
+        .filter(|(_, it)| it.kind == EntryType::File);
     let places: Vec<_> = files
         .filter(|(found, _)| named(found))
         .take(3)

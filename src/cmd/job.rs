@@ -11,7 +11,7 @@ use super::page::Global;
 use super::result::publish;
 use crate::checks::{AllLacking, Baseline, Selection, Situation};
 use crate::kernel::kver::Kver;
-use crate::plan::{Backend, Change, Host, Kind, Source};
+use crate::plan::{Backend, Change, Host, Source, TreeKind};
 use crate::report::{
     After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, Report, SCHEMA,
     checks, tool,
@@ -31,7 +31,7 @@ use crate::sys::stop::{self, Stopped};
 pub(super) struct Job<'a> {
     pub(super) start: Instant,
     pub(super) command: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: TreeKind,
     pub(super) backend: Option<Backend>,
     pub(super) before: Option<Kver>,
     pub(super) packages: Vec<PackageReport>,
@@ -117,7 +117,7 @@ impl<'a> Job<'a> {
         command: &'static str,
         start: Instant,
         exec: &Exec,
-        kind: Kind,
+        kind: TreeKind,
         ending: &'a Ending,
     ) -> Result<Self> {
         Ok(Self {

@@ -18,7 +18,7 @@ pub struct Global {
     pub root: PathBuf,
     /// Format of the result on standard output
     #[arg(long, global = true, value_enum, default_value = "human")]
-    pub format: Format,
+    pub format: OutputFormat,
     /// Print the output of programs; -vv also prints queries
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -39,7 +39,7 @@ pub struct Global {
 
 /// The format of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// Text.
     Human,
     /// JSON, as /usr/share/ostree-kernel/report.schema.json describes it.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::job::{Ending, Job, step};
-use super::page::{Format, Global};
+use super::page::{Global, OutputFormat};
 use super::result::deliver;
 use super::sources::{self, Sources};
 use crate::kernel::kver::Kver;
@@ -130,7 +130,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 }
 
 impl Args {
-    fn request(&self) -> resolve::Request<'_> {
+    fn request(&self) -> resolve::SourceRequest<'_> {
         self.sources.request()
     }
 
@@ -194,7 +194,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     } else {
         commit::commands(exec, plan.kind)?
     };
-    let asked = done::Asked {
+    let asked = done::RunRequest {
         set: &plan.set,
         dracut: &ending.for_dracut(),
         skip: &ending.demands.skip,
@@ -255,9 +255,9 @@ fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<
     report["outcome"] = serde_json::json!(Outcome::Unchanged);
     let json = format!("{report:#}\n");
     let text = match global.format {
-        Format::Json => json.clone(),
-        Format::Human if global.quiet => String::new(),
-        Format::Human => format!(
+        OutputFormat::Json => json.clone(),
+        OutputFormat::Human if global.quiet => String::new(),
+        OutputFormat::Human => format!(
             "kernel {}: installed, built and verified by an earlier run; nothing was changed\n",
             report["kernel"]["after"]["kver"]
                 .as_str()
@@ -298,8 +298,10 @@ fn dry_run(
     });
     let json = format!("{json:#}\n");
     let text = match global.format {
-        Format::Human => format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  ")),
-        Format::Json => json.clone(),
+        OutputFormat::Human => {
+            format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  "))
+        }
+        OutputFormat::Json => json.clone(),
     };
     deliver(&plain(&text), &json, args.ending.report.as_deref())?;
     Ok(Outcome::Passed)

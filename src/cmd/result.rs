@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use fs_err::OpenOptions;
 
-use super::page::{self, Format, Global};
+use super::page::{self, Global, OutputFormat};
 use crate::plan::Refusal;
 use crate::report::{Report, github, human};
 use crate::sys::console;
@@ -49,10 +49,10 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
 pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> {
     let json = serde_json::to_string_pretty(report).context("writing the report")? + "\n";
     let text = match global.format {
-        Format::Json => plain(&json),
-        Format::Human => human::human(
+        OutputFormat::Json => plain(&json),
+        OutputFormat::Human => human::human(
             report,
-            &human::Wishes {
+            &human::Style {
                 quiet: global.quiet,
                 verbose: global.verbose,
                 has_colours: global.color.is_on(&io::stdout()),

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::package::signature::Signature;
 use crate::plan::pin;
-use crate::plan::{Origin, Source};
-use crate::steps::resolve::Request;
+use crate::plan::{PackageOrigin, Source};
+use crate::steps::resolve::SourceRequest;
 use crate::sys::exec::quote;
 
 /// Options of the sources.
@@ -49,8 +49,8 @@ pub struct Sources {
 
 impl Sources {
     /// Returns the request to [`crate::steps::resolve`].
-    pub fn request(&self) -> Request<'_> {
-        Request {
+    pub fn request(&self) -> SourceRequest<'_> {
+        SourceRequest {
             sources: &self.sources,
             from: self.from.as_deref(),
             sums: self.sha256sums.as_deref(),
@@ -75,7 +75,8 @@ pub fn pinned_command(sources: &[Source]) -> String {
         words.remove(0);
     }
     let pinned = words.into_iter().map(|mut word| {
-        let is_it = |source: &&Source| source.from == Origin::Url && word == source.origin.as_str();
+        let is_it =
+            |source: &&Source| source.from == PackageOrigin::Url && word == source.origin.as_str();
         if let Some(source) = sources.iter().find(is_it) {
             word.push(pin::MARK);
             word.push(&source.sha256);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::page::{self, Format, Global};
+use super::page::{self, Global, OutputFormat};
 use crate::kernel::MODULES;
 use crate::plan::Host;
 use crate::report::{Outcome, SCHEMA};
@@ -31,8 +31,8 @@ pub fn run(_: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let host = survey::survey(&Exec::new(&root), Permission::ReadFiles)?;
     let text = match global.format {
-        Format::Human => human(&root, &host)?,
-        Format::Json => json(&root, &host)?,
+        OutputFormat::Human => human(&root, &host)?,
+        OutputFormat::Json => json(&root, &host)?,
     };
     page::print(&text).context("printing the result")?;
     Ok(Outcome::Passed)

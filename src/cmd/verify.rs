@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::demands::{Demands, names};
 use super::job::after;
-use super::page::{self, Format, Global};
+use super::page::{self, Global, OutputFormat};
 use super::result::publish;
 use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, CHECKS, Check, Selection, Severity, Situation};
@@ -71,7 +71,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         wanted: args.demands.wanted(),
         lacking: AllLacking::default(),
         selection: Some(&selection),
-        digests: global.format == Format::Json || args.report.is_some(),
+        digests: global.format == OutputFormat::Json || args.report.is_some(),
     };
     let (kver, verdict) = match &args.initramfs {
         Some(file) => verify::look_alone(file, args.kver.as_ref(), &options)?,
@@ -169,7 +169,7 @@ struct ListedCheck {
     issue: &'static str,
 }
 
-fn list(format: Format) -> Result<String> {
+fn list(format: OutputFormat) -> Result<String> {
     let line = |check: &Check| {
         let severity = check.severity.as_str();
         format!(
@@ -177,7 +177,7 @@ fn list(format: Format) -> Result<String> {
             check.name, check.about, check.issue
         )
     };
-    if format == Format::Human {
+    if format == OutputFormat::Human {
         return Ok(CHECKS.iter().map(line).collect());
     }
     let listed = |check: &Check| ListedCheck {

@@ -10,9 +10,9 @@ use std::io::{self, BufRead, Read};
 
 use super::comparison::{Comparison, ModuleFacts, OnDisk, OpenFile, Told};
 use super::elf::{self, Elf, Symbols};
-use super::entry::{Entry, Kind, Visitor};
+use super::entry::{Entry, EntryType, Visitor};
 use super::facts::Facts;
-use super::origin::{self, DracutFiles, Loaded};
+use super::origin::{self, DracutFiles, ElfFacts};
 use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 
 /// The suffixes of module files; distributions use different compressions.
@@ -146,7 +146,7 @@ fn spend(left: &mut u64, bytes: usize, budget: u64, what: &str) -> io::Result<()
 
 impl Visitor for Bodies<'_> {
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
-        if entry.kind() != Kind::File {
+        if entry.kind() != EntryType::File {
             return Ok(());
         }
         if entry.size > 0
@@ -191,7 +191,7 @@ fn learn(
     buffer: &mut Vec<u8>,
     left: &mut u64,
     with_symbols: bool,
-) -> io::Result<Option<Loaded>> {
+) -> io::Result<Option<ElfFacts>> {
     if entry.size == 0 {
         return Ok(None);
     }
@@ -209,7 +209,7 @@ fn learn(
             elf.symbols = None;
         }
     }
-    let loaded = elf.as_ref().ok().map(Loaded::from);
+    let loaded = elf.as_ref().ok().map(ElfFacts::from);
     facts.elves.insert(entry.index, elf);
     Ok(loaded)
 }

@@ -9,11 +9,11 @@ use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use super::compression::Compression;
-use super::error::{Place, ReadError};
+use super::error::{Position, ReadError};
 use super::limits::Limits;
 use super::lz4::Lz4Legacy;
 use super::lzop::Lzop;
-use super::source::Source;
+use super::source::BufferedInput;
 use crate::kernel::packing::{self, Packing};
 
 /// Memory that the xz and lzma decoders need besides the dictionary: 64 KiB, and a reserve.
@@ -21,10 +21,10 @@ const DECODER_STATE: u64 = 128 << 10;
 
 /// A decoder over a borrowed source.
 pub(super) enum Decoder<'s> {
-    Zstd(Box<zstd::Decoder<'static, &'s mut Source>>),
-    Gzip(Box<flate2::bufread::GzDecoder<&'s mut Source>>),
-    Xz(Box<liblzma::bufread::XzDecoder<&'s mut Source>>),
-    Bzip2(Box<bzip2::bufread::BzDecoder<&'s mut Source>>),
+    Zstd(Box<zstd::Decoder<'static, &'s mut BufferedInput>>),
+    Gzip(Box<flate2::bufread::GzDecoder<&'s mut BufferedInput>>),
+    Xz(Box<liblzma::bufread::XzDecoder<&'s mut BufferedInput>>),
+    Bzip2(Box<bzip2::bufread::BzDecoder<&'s mut BufferedInput>>),
     Lz4(Lz4Legacy<'s>),
     Lzop(Lzop<'s>),
 }
@@ -33,8 +33,8 @@ impl<'s> Decoder<'s> {
     /// Creates a decoder for the segment at `at`, the position of `source`. The segment's window size is checked before
     /// memory is allocated.
     pub(super) fn new(
-        source: &'s mut Source,
-        at: Place,
+        source: &'s mut BufferedInput,
+        at: Position,
         limits: &Limits,
     ) -> Result<Self, ReadError> {
         let memory = limits.window.saturating_add(DECODER_STATE);
@@ -102,7 +102,7 @@ impl<'s> Decoder<'s> {
     pub(super) fn fill(
         &mut self,
         buf: &mut [u8],
-        at: Place,
+        at: Position,
         limits: &Limits,
     ) -> Result<usize, ReadError> {
         let mut filled = 0;
@@ -128,7 +128,7 @@ impl<'s> Decoder<'s> {
         }
     }
 
-    fn source_mut(&mut self) -> &mut Source {
+    fn source_mut(&mut self) -> &mut BufferedInput {
         match self {
             Self::Zstd(decoder) => decoder.get_mut(),
             Self::Gzip(decoder) => decoder.get_mut(),
@@ -140,7 +140,7 @@ impl<'s> Decoder<'s> {
     }
 
     /// Classifies a decoder's error: failed input, a truncated file, a limit, or corrupt data.
-    fn explain(&mut self, error: &io::Error, at: Place, limits: &Limits) -> ReadError {
+    fn explain(&mut self, error: &io::Error, at: Position, limits: &Limits) -> ReadError {
         let found = self.offset();
         if let Some(source) = self.source_mut().take_fault() {
             return ReadError::Io {
@@ -163,7 +163,7 @@ impl<'s> Decoder<'s> {
     }
 }
 
-fn window_exceeded(at: Place, limits: &Limits) -> ReadError {
+fn window_exceeded(at: Position, limits: &Limits) -> ReadError {
     ReadError::Limit {
         name: "window",
         value: limits.window,
@@ -173,8 +173,8 @@ fn window_exceeded(at: Place, limits: &Limits) -> ReadError {
 
 /// Returns the error for a file that ends in a compressed segment. The place is in bytes of the file, since the decoder
 /// does not know its position in the content.
-fn truncated(at: Place, found: u64) -> ReadError {
-    let end = Place {
+fn truncated(at: Position, found: u64) -> ReadError {
+    let end = Position {
         compression: Compression::None,
         decoded: found.saturating_sub(at.offset),
         ..at
@@ -185,7 +185,7 @@ fn truncated(at: Place, found: u64) -> ReadError {
     }
 }
 
-fn input_failed(source: &mut Source, error: io::Error) -> ReadError {
+fn input_failed(source: &mut BufferedInput, error: io::Error) -> ReadError {
     let offset = source.offset();
     ReadError::Io {
         offset,
@@ -194,7 +194,11 @@ fn input_failed(source: &mut Source, error: io::Error) -> ReadError {
 }
 
 /// Checks the window size in a zstd frame header (RFC 8878, 3.1.1.1) before the decoder allocates it.
-fn check_zstd_window(source: &mut Source, at: Place, limits: &Limits) -> Result<(), ReadError> {
+fn check_zstd_window(
+    source: &mut BufferedInput,
+    at: Position,
+    limits: &Limits,
+) -> Result<(), ReadError> {
     let header = match source.peek(18) {
         Ok(header) => header.to_vec(),
         Err(error) => return Err(input_failed(source, error)),
@@ -225,7 +229,7 @@ fn check_zstd_window(source: &mut Source, at: Place, limits: &Limits) -> Result<
 }
 
 /// Refuses integrity checks and filters that no kernel's xz decoder (`lib/xz`) supports.
-fn check_xz_headers(source: &mut Source, at: Place) -> Result<(), ReadError> {
+fn check_xz_headers(source: &mut BufferedInput, at: Position) -> Result<(), ReadError> {
     let packing = match source.peek(packing::HEAD) {
         Ok(start) => Packing::of(start),
         Err(error) => return Err(input_failed(source, error)),
@@ -241,7 +245,7 @@ fn check_xz_headers(source: &mut Source, at: Place) -> Result<(), ReadError> {
 
 /// Refuses optional header fields that the kernel's gunzip does not skip. It skips only the file name
 /// (`lib/decompress_inflate.c`).
-fn check_gzip_flags(source: &mut Source, at: Place) -> Result<(), ReadError> {
+fn check_gzip_flags(source: &mut BufferedInput, at: Position) -> Result<(), ReadError> {
     let flags = match source.peek(4) {
         Ok(header) => header.get(3).copied().unwrap_or(0),
         Err(error) => return Err(input_failed(source, error)),
@@ -254,7 +258,7 @@ fn check_gzip_flags(source: &mut Source, at: Place) -> Result<(), ReadError> {
 }
 
 /// Consumes NULs.
-pub(super) fn skip_nuls(source: &mut Source) -> Result<(), ReadError> {
+pub(super) fn skip_nuls(source: &mut BufferedInput) -> Result<(), ReadError> {
     loop {
         let chunk = match source.fill_buf() {
             Ok(chunk) => chunk,

@@ -8,8 +8,8 @@ use std::io::{self, BufRead, Read};
 
 use super::compression::Compression;
 use super::cursor::Cursor;
-use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX, Visitor};
-use super::error::{Place, ReadError};
+use super::entry::{Device, Entry, EntryType, NameProblem, PATH_MAX, Visitor};
+use super::error::{Position, ReadError};
 use super::limits::Limits;
 
 /// Size of a newc header (bytes).
@@ -93,7 +93,7 @@ impl Body<'_, '_> {
 
 /// Counters of an image, across its segments.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(super) struct Counters {
     pub(super) entries: u64,
     pub(super) archives: u32,
     /// Bytes of names and link targets.
@@ -105,7 +105,7 @@ pub(super) struct Progress {
 pub(super) fn archive(
     cursor: &mut Cursor<'_>,
     limits: &Limits,
-    progress: &mut Progress,
+    progress: &mut Counters,
     visitor: &mut dyn Visitor,
 ) -> Result<(), ReadError> {
     loop {
@@ -128,7 +128,7 @@ pub(super) fn archive(
         }
         progress.entries += 1;
         progress.name_bytes += u64::from(entry.1).min(PATH_MAX);
-        if entry.0.kind() == Kind::Symlink {
+        if entry.0.kind() == EntryType::Symlink {
             progress.name_bytes += u64::from(entry.0.size).min(PATH_MAX);
         }
         if progress.name_bytes > limits.name_bytes {
@@ -219,7 +219,7 @@ fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError>
 fn name(
     cursor: &mut Cursor<'_>,
     limits: &Limits,
-    at: Place,
+    at: Position,
     Headed(entry, namesize): &mut Headed,
 ) -> Result<bool, ReadError> {
     let namesize = u64::from(*namesize);
@@ -242,7 +242,7 @@ fn name(
         .unwrap_or(bytes.len());
     bytes.truncate(end);
     let kind = entry.kind();
-    let taken = kind == Kind::File || (entry.size == 0 && kind != Kind::Symlink);
+    let taken = kind == EntryType::File || (entry.size == 0 && kind != EntryType::Symlink);
     if bytes == b"TRAILER!!!" && namesize <= PATH_MAX && taken {
         return Ok(true);
     }
@@ -290,7 +290,7 @@ fn data(
     visitor: &mut dyn Visitor,
 ) -> Result<(), ReadError> {
     // The kernel verifies the checksums of regular files only.
-    let expected = entry.checksum.filter(|_| entry.kind() == Kind::File);
+    let expected = entry.checksum.filter(|_| entry.kind() == EntryType::File);
     let left = u64::from(entry.size);
     let mut body = Body {
         cursor,

@@ -3,20 +3,20 @@
 //!
 //! Must not interpret bytes. Invariant: consumed bytes exist, and are within the limits.
 
-use super::error::{Place, ReadError, hex};
+use super::error::{Position, ReadError, hex};
 use super::limits::Limits;
 use super::pipe::Pull;
 
 /// Content with a position, limited to an allowance of bytes.
 pub(super) struct Cursor<'p> {
     pull: &'p mut dyn Pull,
-    at: Place,
+    at: Position,
     allowance: u64,
 }
 
 impl<'p> Cursor<'p> {
     /// Creates a cursor at `at`.
-    pub(super) fn new(pull: &'p mut dyn Pull, at: Place) -> Self {
+    pub(super) fn new(pull: &'p mut dyn Pull, at: Position) -> Self {
         Self {
             pull,
             at,
@@ -30,7 +30,7 @@ impl<'p> Cursor<'p> {
         self
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Position {
         self.at
     }
 

@@ -11,7 +11,7 @@ pub(super) const PATH_MAX: u64 = 4096;
 
 /// The type of an entry, from its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum EntryType {
     /// A regular file.
     File,
     /// A directory.
@@ -102,16 +102,16 @@ pub struct Entry {
 
 impl Entry {
     /// Returns the type of the entry.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EntryType {
         match self.mode & 0o170_000 {
-            0o100_000 => Kind::File,
-            0o040_000 => Kind::Directory,
-            0o120_000 => Kind::Symlink,
-            0o020_000 => Kind::CharDevice,
-            0o060_000 => Kind::BlockDevice,
-            0o010_000 => Kind::Fifo,
-            0o140_000 => Kind::Socket,
-            _ => Kind::Unknown,
+            0o100_000 => EntryType::File,
+            0o040_000 => EntryType::Directory,
+            0o120_000 => EntryType::Symlink,
+            0o020_000 => EntryType::CharDevice,
+            0o060_000 => EntryType::BlockDevice,
+            0o010_000 => EntryType::Fifo,
+            0o140_000 => EntryType::Socket,
+            _ => EntryType::Unknown,
         }
     }
 }

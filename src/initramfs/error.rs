@@ -9,7 +9,7 @@ use super::compression::Compression;
 
 /// A place in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The number of the segment in the file, from 0.
     pub segment: u32,
     /// The offset of the segment in the file.
@@ -20,7 +20,7 @@ pub struct Place {
     pub decoded: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.compression == Compression::None {
             write!(
@@ -104,7 +104,7 @@ pub enum ReadError {
     #[error("not an initramfs at {at}: {what}")]
     Foreign {
         /// The start of that part.
-        at: Place,
+        at: Position,
         /// Its format.
         what: Foreign,
     },
@@ -112,7 +112,7 @@ pub enum ReadError {
     #[error("the {compression} segment at byte {} of the file: not supported by this program", at.offset)]
     Unsupported {
         /// The start of the segment.
-        at: Place,
+        at: Position,
         /// The compression.
         compression: Compression,
     },
@@ -120,7 +120,7 @@ pub enum ReadError {
     #[error("the kernel cannot unpack the {} segment at byte {} of the file: {what}", at.compression, at.offset)]
     KernelCannot {
         /// The start of the segment.
-        at: Place,
+        at: Position,
         /// The unsupported feature and the remedy.
         what: &'static str,
     },
@@ -128,7 +128,7 @@ pub enum ReadError {
     #[error("junk at {at}: {bytes}")]
     Junk {
         /// The start of the junk.
-        at: Place,
+        at: Position,
         /// The first bytes, at most 16, in hex.
         bytes: String,
     },
@@ -136,13 +136,13 @@ pub enum ReadError {
     #[error("broken padding: an archive at {at}, which is not a multiple of 4")]
     Misaligned {
         /// The start of the header.
-        at: Place,
+        at: Position,
     },
     /// The data ended early.
     #[error("truncated at {at}, within {what}")]
     Truncated {
         /// The end of the data.
-        at: Place,
+        at: Position,
         /// The incomplete part.
         what: &'static str,
     },
@@ -151,13 +151,13 @@ pub enum ReadError {
     #[error("missing trailer: the archive ends at {at}")]
     MissingTrailer {
         /// The expected place of the trailer.
-        at: Place,
+        at: Position,
     },
     /// A decoder failed.
     #[error("the {} segment at byte {} of the file is corrupt at byte {found}: {reason}", at.compression, at.offset)]
     Corrupt {
         /// The start of the segment.
-        at: Place,
+        at: Position,
         /// The offset in the file that the decoder has reached.
         found: u64,
         /// The decoder's error.
@@ -167,7 +167,7 @@ pub enum ReadError {
     #[error("bad cpio header at {at}: {what}")]
     Header {
         /// The start of the header.
-        at: Place,
+        at: Position,
         /// The error.
         what: &'static str,
     },
@@ -175,7 +175,7 @@ pub enum ReadError {
     #[error("bad checksum of `{}` at {at}: {found:#010x}, expected {expected:#010x}", path.escape_ascii())]
     Checksum {
         /// The end of the file's data.
-        at: Place,
+        at: Position,
         /// Its path.
         path: Vec<u8>,
         /// The computed checksum.
@@ -191,7 +191,7 @@ pub enum ReadError {
         /// The field's value.
         value: u64,
         /// The place.
-        at: Place,
+        at: Position,
     },
     /// The visitor returned an error of its own.
     #[error("reading `{}`", path.escape_ascii())]

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::comparison::Comparison;
 use super::elf::{Elf, ElfError};
 use super::inventory::Inventory;
-use super::lists::{List, Lists};
+use super::lists::{ImageLists, List};
 use super::node::Node;
 use super::origin::Origin;
 use crate::kernel::modules::{ModuleName, ModulesDep};
@@ -18,7 +18,7 @@ pub struct Facts {
     pub(super) elves: HashMap<u64, Result<Elf, ElfError>>,
     /// Bytes of all kept symbols.
     pub(super) symbols: usize,
-    pub(super) lists: Lists,
+    pub(super) lists: ImageLists,
     pub(super) origins: HashMap<u64, Origin>,
 }
 

@@ -8,14 +8,14 @@ use std::io::Read;
 
 use super::compress::skip_nuls;
 use super::compression::Compression;
-use super::cpio::{Progress, archive};
+use super::cpio::{Counters, archive};
 use super::cursor::Cursor;
 use super::entry::Visitor;
-use super::error::{Foreign, Place, ReadError, hex};
+use super::error::{Foreign, Position, ReadError, hex};
 use super::limits::Limits;
 use super::pipe::{Pull, decode};
 use super::segment::{Observer, Segment};
-use super::source::{LOOK_AHEAD, Source, reading};
+use super::source::{BufferedInput, LOOK_AHEAD, reading};
 use crate::kernel::packing::Packing;
 
 /// Reads an initramfs from `input` to its end and passes every entry to `visitor`, in order. The [module's
@@ -53,16 +53,16 @@ pub fn read_into(
 }
 
 fn all(
-    source: &mut Source,
+    source: &mut BufferedInput,
     limits: &Limits,
     visitor: &mut dyn Visitor,
     segments: &mut Vec<Segment>,
 ) -> Result<(), ReadError> {
-    let mut progress = Progress::default();
+    let mut progress = Counters::default();
     let mut decoded = 0_u64;
     loop {
         skip_nuls(source)?;
-        let at = Place {
+        let at = Position {
             segment: segments.len().try_into().unwrap_or(u32::MAX),
             offset: source.offset(),
             compression: Compression::None,
@@ -81,7 +81,7 @@ fn all(
         if start.is_empty() {
             break;
         }
-        let at = Place {
+        let at = Position {
             compression: recognise(start, at)?,
             ..at
         };
@@ -111,11 +111,11 @@ fn all(
 
 /// Reads the segment at the position of `source`.
 fn one(
-    source: &mut Source,
-    at: Place,
+    source: &mut BufferedInput,
+    at: Position,
     limits: &Limits,
     allowance: u64,
-    progress: &mut Progress,
+    progress: &mut Counters,
     visitor: &mut dyn Visitor,
 ) -> Result<Segment, ReadError> {
     let before = progress.archives;
@@ -136,10 +136,10 @@ fn one(
 /// Reads the content of a compressed segment; returns its size in bytes.
 fn content(
     pull: &mut dyn Pull,
-    at: Place,
+    at: Position,
     limits: &Limits,
     allowance: u64,
-    progress: &mut Progress,
+    progress: &mut Counters,
     visitor: &mut dyn Visitor,
 ) -> Result<u64, ReadError> {
     let before = progress.archives;
@@ -160,7 +160,7 @@ fn content(
 }
 
 /// Returns the compression of the segment at `at`, by its first bytes.
-fn recognise(start: &[u8], at: Place) -> Result<Compression, ReadError> {
+fn recognise(start: &[u8], at: Position) -> Result<Compression, ReadError> {
     if let Some(compression) = Compression::detect(start) {
         return Ok(compression);
     }

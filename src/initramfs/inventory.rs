@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read};
 
 use sha2::{Digest, Sha256};
 
-use super::entry::{Entry, Kind, NameProblem, PATH_MAX, Visitor};
+use super::entry::{Entry, EntryType, NameProblem, PATH_MAX, Visitor};
 use super::limits::Limits;
 use super::node::Content;
 use super::tree::{Dropped, Reason, Tree};
@@ -148,7 +148,7 @@ impl Inventory {
                 return other.map_or(Ok(()), |other| other.entry(entry, body));
             }
         };
-        if entry.kind() == Kind::Symlink {
+        if entry.kind() == EntryType::Symlink {
             let mut target = Vec::new();
             body.take(PATH_MAX).read_to_end(&mut target)?;
             if let Some(other) = other {
@@ -166,11 +166,11 @@ impl Inventory {
             }
             return Ok(());
         }
-        let keep = entry.kind() == Kind::File
+        let keep = entry.kind() == EntryType::File
             && entry.size <= self.keep.file_bytes
             && self.kept.saturating_add(entry.size.into()) <= self.keep.total_bytes
             && (self.keep.wanted)(&path, entry.size);
-        let content = if self.keep.digests && entry.kind() == Kind::File {
+        let content = if self.keep.digests && entry.kind() == EntryType::File {
             let mut hashed = Hashed {
                 inner: body,
                 hasher: Sha256::new(),

@@ -22,13 +22,13 @@ pub type List<T> = Result<T, String>;
 
 /// depmod's lists in the image, by [`Entry::index`].
 #[derive(Debug, Default)]
-pub(super) struct Lists {
+pub(super) struct ImageLists {
     pub(super) deps: HashMap<u64, List<ModulesDep>>,
     pub(super) aliased: HashMap<u64, List<HashSet<ModuleName>>>,
     spent: u64,
 }
 
-impl Lists {
+impl ImageLists {
     /// Parses the file if it is a list of depmod. `buffer` is scratch space.
     pub(super) fn read(
         &mut self,
@@ -77,12 +77,12 @@ impl Lists {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::initramfs::testing::{Item, archive, dir, file};
+    use crate::initramfs::testing::{TestEntry, archive, dir, file};
     use crate::initramfs::{Bodies, Facts, Inventory, Limits, read};
 
     const DEP: &str = "lib/modules/6.1/modules.dep";
 
-    fn learnt(lists: Vec<Item>) -> (Inventory, Facts) {
+    fn learnt(lists: Vec<TestEntry>) -> (Inventory, Facts) {
         let dirs = ["lib", "lib/modules", "lib/modules/6.1"].map(dir);
         let image = archive(&dirs.into_iter().chain(lists).collect::<Vec<_>>());
         let limits = Limits::default();

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use super::entry::{Kind, NameProblem};
+use super::entry::{EntryType, NameProblem};
 use super::error::Foreign;
 use super::inventory::{EROFS_ROOT, Inventory};
 use super::node::{Content, Node};
@@ -151,7 +151,7 @@ impl Inventory {
                 let slash = path.iter().position(|&byte| byte == b'/')?;
                 let is_list = path[slash + 1..].starts_with(b"modules.");
                 let is_of_kernel = is_list || is_module(path);
-                (is_of_kernel && node.kind != Kind::Directory).then_some(&path[..slash])
+                (is_of_kernel && node.kind != EntryType::Directory).then_some(&path[..slash])
             }));
         }
         found.into_iter().collect()
@@ -180,7 +180,7 @@ impl Inventory {
             let below = range.take_while(|(path, _)| path.starts_with(&place));
             modules.extend(
                 below
-                    .filter(|(path, node)| node.kind != Kind::Directory && is_module(path))
+                    .filter(|(path, node)| node.kind != EntryType::Directory && is_module(path))
                     .map(|(path, _)| path.as_slice()),
             );
         }
@@ -209,7 +209,9 @@ impl Inventory {
     pub fn dracut_version(&self) -> Option<String> {
         self.dracut_places().find_map(|place| {
             let children = self.children(place);
-            let mut names = children.iter().filter(|(_, node)| node.kind == Kind::File);
+            let mut names = children
+                .iter()
+                .filter(|(_, node)| node.kind == EntryType::File);
             names.find_map(|(name, _)| {
                 Some(String::from_utf8_lossy(name.strip_prefix(b"dracut-")?).into_owned())
             })

@@ -9,7 +9,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::source::Source;
+use super::source::BufferedInput;
 
 const MAGIC: u32 = 0x184c_2102;
 /// Upper bound of a decoded block (bytes).
@@ -19,7 +19,7 @@ const BLOCK_BOUND: u32 = (BLOCK + BLOCK / 255 + 16) as u32;
 
 /// A reader of the content of an lz4 segment.
 pub(super) struct Lz4Legacy<'s> {
-    source: &'s mut Source,
+    source: &'s mut BufferedInput,
     packed: Vec<u8>,
     block: Vec<u8>,
     start: usize,
@@ -29,7 +29,7 @@ pub(super) struct Lz4Legacy<'s> {
 
 impl<'s> Lz4Legacy<'s> {
     /// Creates a reader. `source` is at the magic number.
-    pub(super) fn new(source: &'s mut Source) -> Self {
+    pub(super) fn new(source: &'s mut BufferedInput) -> Self {
         Self {
             source,
             packed: Vec::new(),
@@ -40,11 +40,11 @@ impl<'s> Lz4Legacy<'s> {
         }
     }
 
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &BufferedInput {
         self.source
     }
 
-    pub(super) fn source_mut(&mut self) -> &mut Source {
+    pub(super) fn source_mut(&mut self) -> &mut BufferedInput {
         self.source
     }
 

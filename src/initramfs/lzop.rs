@@ -8,7 +8,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::source::Source;
+use super::source::BufferedInput;
 
 /// Size of the magic number (bytes).
 const MAGIC: usize = 9;
@@ -21,7 +21,7 @@ const LATER: u16 = 0x0940;
 
 /// A reader of the content of an lzop segment.
 pub(super) struct Lzop<'s> {
-    source: &'s mut Source,
+    source: &'s mut BufferedInput,
     packed: Vec<u8>,
     block: Vec<u8>,
     start: usize,
@@ -31,7 +31,7 @@ pub(super) struct Lzop<'s> {
 
 impl<'s> Lzop<'s> {
     /// Creates a reader. `source` is at the magic number.
-    pub(super) fn new(source: &'s mut Source) -> Self {
+    pub(super) fn new(source: &'s mut BufferedInput) -> Self {
         Self {
             source,
             packed: Vec::new(),
@@ -42,11 +42,11 @@ impl<'s> Lzop<'s> {
         }
     }
 
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &BufferedInput {
         self.source
     }
 
-    pub(super) fn source_mut(&mut self) -> &mut Source {
+    pub(super) fn source_mut(&mut self) -> &mut BufferedInput {
         self.source
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A file, directory, link or device of the unpacked image.
 
-use super::entry::{Device, Entry, Kind};
+use super::entry::{Device, Entry, EntryType};
 
 /// Directories that every kernel creates before it unpacks an image (`usr/default_cpio_list`).
 pub(super) const BUILT_IN: [&[u8]; 2] = [b"dev", b"root"];
@@ -10,7 +10,7 @@ pub(super) const BUILT_IN: [&[u8]; 2] = [b"dev", b"root"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its type.
-    pub kind: Kind,
+    pub kind: EntryType,
     /// Type and permission bits, as in `st_mode`.
     pub mode: u32,
     /// Owner.
@@ -45,7 +45,7 @@ impl Node {
             mtime: entry.mtime,
             ino: entry.ino,
             nlink: entry.nlink,
-            rdev: if matches!(entry.kind(), Kind::CharDevice | Kind::BlockDevice) {
+            rdev: if matches!(entry.kind(), EntryType::CharDevice | EntryType::BlockDevice) {
                 entry.rdev
             } else {
                 Device { major: 0, minor: 0 }

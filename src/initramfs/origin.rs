@@ -29,9 +29,9 @@ const ELF_HEADER: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A copy of a file of the tree: the bytes are the same, or an ELF file was stripped.
-    Copy(Source),
+    Copy(TreeFile),
     /// Different from the file of the tree.
-    Differs(Source, Difference),
+    Differs(TreeFile, Difference),
     /// The tree's file with that path cannot be read, with the reason.
     Unread(String),
     /// The tree has no corresponding file.
@@ -53,7 +53,7 @@ impl Origin {
 
 /// A file of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct TreeFile {
     /// Its path relative to the root; `None` if it is the entry's path.
     pub path: Option<Vec<u8>>,
     /// Its permission bits.
@@ -149,7 +149,7 @@ pub(super) fn of(
     disk: &mut dyn OnDisk,
     dracut: &DracutFiles,
     (held, buffer): (&mut Vec<u8>, &mut Vec<u8>),
-    learn: impl FnOnce(&mut dyn BufRead) -> io::Result<Option<Loaded>>,
+    learn: impl FnOnce(&mut dyn BufRead) -> io::Result<Option<ElfFacts>>,
 ) -> io::Result<Origin> {
     let size = u64::from(entry.size);
     let is_small = entry.size <= SMALL;
@@ -175,7 +175,7 @@ pub(super) fn of(
             return Ok(Origin::Unread(error.to_string()));
         }
     };
-    let source = Source {
+    let source = TreeFile {
         path: None,
         mode: there.mode,
     };
@@ -200,7 +200,7 @@ pub(super) fn of(
 
 /// Returns a more precise difference for an ELF file.
 fn of_elf(
-    elf: &Loaded,
+    elf: &ElfFacts,
     entry: &Entry,
     disk: &mut dyn OnDisk,
     buffer: &mut Vec<u8>,
@@ -229,7 +229,7 @@ fn of_dracut(
         let mut beside = Beside::new(&mut body, there.data, buffer);
         beside.drain().ok()?;
         let difference = beside.end(held.len() as u64, size, None).ok()?;
-        let source = Source {
+        let source = TreeFile {
             path: Some(path.to_vec()),
             mode,
         };
@@ -320,7 +320,7 @@ impl<'b> Beside<'b> {
     }
 
     /// Returns the difference between the file of `size` bytes and the tree's file of `there` bytes.
-    fn end(self, size: u64, there: u64, elf: Option<&Loaded>) -> io::Result<Option<Difference>> {
+    fn end(self, size: u64, there: u64, elf: Option<&ElfFacts>) -> io::Result<Option<Difference>> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -381,13 +381,13 @@ fn sections(wide: bool) -> u64 {
 }
 
 /// The facts about an ELF file for its comparison.
-pub(super) struct Loaded {
+pub(super) struct ElfFacts {
     wide: bool,
     end: u64,
     build_id: Vec<u8>,
 }
 
-impl From<&Elf> for Loaded {
+impl From<&Elf> for ElfFacts {
     fn from(elf: &Elf) -> Self {
         Self {
             wide: elf.machine.wide,

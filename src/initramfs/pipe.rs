@@ -9,9 +9,9 @@ use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::compress::Decoder;
-use super::error::{Place, ReadError};
+use super::error::{Position, ReadError};
 use super::limits::{Limits, RATIO_FLOOR};
-use super::source::Source;
+use super::source::BufferedInput;
 
 /// Size of a buffer. Each transfer wakes up a thread, which interrupts the decoder if both processors are busy.
 const PIECE: usize = 512 << 10;
@@ -28,7 +28,7 @@ pub(super) trait Pull {
     fn take(&mut self, count: usize);
 }
 
-impl Pull for Source {
+impl Pull for BufferedInput {
     fn chunk(&mut self) -> Result<&[u8], ReadError> {
         let offset = self.offset();
         match self.fill_buf() {
@@ -49,19 +49,19 @@ impl Pull for Source {
 }
 
 /// A buffer of content, with the offset in the file that the decoder has reached.
-struct Piece {
+struct Chunk {
     bytes: Vec<u8>,
     offset: u64,
 }
 
 /// The reader's end of the ring.
 struct Ring<'l> {
-    full: Receiver<Result<Piece, ReadError>>,
+    full: Receiver<Result<Chunk, ReadError>>,
     empty: Sender<Vec<u8>>,
     piece: Vec<u8>,
     taken: usize,
     unpacked: u64,
-    at: Place,
+    at: Position,
     limits: &'l Limits,
 }
 
@@ -80,7 +80,7 @@ impl Ring<'_> {
         self.taken = 0;
         self.unpacked = self.unpacked.saturating_add(self.piece.len() as u64);
         if self.unpacked > RATIO_FLOOR && self.unpacked / packed > self.limits.ratio {
-            let at = Place {
+            let at = Position {
                 decoded: self.unpacked,
                 ..self.at
             };
@@ -110,8 +110,8 @@ impl Pull for Ring<'_> {
 /// Decodes the segment at `at`, the position of `source`, on a second thread, while `parse` reads the content on this
 /// one. Afterwards `source` is at the end of the segment, if `parse` has read to the end.
 pub(super) fn decode<T>(
-    source: &mut Source,
-    at: Place,
+    source: &mut BufferedInput,
+    at: Position,
     limits: &Limits,
     parse: impl FnOnce(&mut dyn Pull) -> Result<T, ReadError>,
 ) -> Result<T, ReadError> {
@@ -123,7 +123,7 @@ pub(super) fn decode<T>(
     first.truncate(filled);
     let (full_in, full) = sync_channel(RING);
     let (empty, empty_out) = channel();
-    let piece = Piece {
+    let piece = Chunk {
         bytes: first,
         offset: decoder.offset(),
     };
@@ -156,10 +156,10 @@ pub(super) fn decode<T>(
 /// The decoder's end of the ring: fills buffers until the segment ends or the reader is dropped.
 fn feed(
     mut decoder: Decoder<'_>,
-    at: Place,
+    at: Position,
     limits: &Limits,
     empty: &Receiver<Vec<u8>>,
-    full: &SyncSender<Result<Piece, ReadError>>,
+    full: &SyncSender<Result<Chunk, ReadError>>,
 ) {
     let mut unused = Vec::new();
     loop {
@@ -172,7 +172,7 @@ fn feed(
         }
         let piece = decoder.fill(&mut bytes, at, limits).map(|filled| {
             bytes.truncate(filled);
-            Piece {
+            Chunk {
                 bytes,
                 offset: decoder.offset(),
             }

@@ -6,8 +6,8 @@
 use std::io::{self, BufRead};
 
 use super::compression::Compression;
-use super::entry::{Entry, Kind, Visitor};
-use super::error::Place;
+use super::entry::{Entry, EntryType, Visitor};
+use super::error::Position;
 use crate::kernel::packing::Xz;
 
 /// The probable purpose of a segment.
@@ -65,7 +65,13 @@ impl<'v> Observer<'v> {
     }
 
     /// Returns the finished segment, which started at `at`.
-    pub(super) fn segment(&self, at: Place, length: u64, decoded: u64, archives: u32) -> Segment {
+    pub(super) fn segment(
+        &self,
+        at: Position,
+        length: u64,
+        decoded: u64,
+        archives: u32,
+    ) -> Segment {
         let others = self.entries - self.directories;
         let kind = if others > 0 && others == self.early && at.compression == Compression::None {
             SegmentKind::Early
@@ -92,9 +98,11 @@ impl Visitor for Observer<'_> {
         self.entries += 1;
         let path = entry.path.as_slice();
         match entry.kind() {
-            Kind::Directory => self.directories += 1,
-            Kind::CharDevice if path == b"dev/random" || path == b"dev/urandom" => self.random += 1,
-            Kind::File
+            EntryType::Directory => self.directories += 1,
+            EntryType::CharDevice if path == b"dev/random" || path == b"dev/urandom" => {
+                self.random += 1
+            }
+            EntryType::File
                 if path == b"early_cpio"
                     || path.starts_with(b"kernel/x86/microcode/")
                     || path.starts_with(b"kernel/firmware/acpi/") =>

@@ -10,7 +10,7 @@ use std::io::{self, BufRead, ErrorKind, Read};
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-/// Upper bound of [`Source::peek`] (bytes).
+/// Upper bound of [`BufferedInput::peek`] (bytes).
 pub(super) const LOOK_AHEAD: usize = 4096;
 /// Size of a buffer. zstd copies blocks (at most 128 KiB) that are split between two buffers.
 const PIECE: usize = 512 << 10;
@@ -44,7 +44,7 @@ impl Piece {
 }
 
 /// A buffered input with a position.
-pub(super) struct Source {
+pub(super) struct BufferedInput {
     piece: Piece,
     start: usize,
     offset: u64,
@@ -53,8 +53,11 @@ pub(super) struct Source {
 }
 
 /// Calls `then` with a stream of `input`, from its first byte.
-pub(super) fn reading<T>(mut input: impl Read + Send, then: impl FnOnce(&mut Source) -> T) -> T {
-    let mut source = Source {
+pub(super) fn reading<T>(
+    mut input: impl Read + Send,
+    then: impl FnOnce(&mut BufferedInput) -> T,
+) -> T {
+    let mut source = BufferedInput {
         piece: Piece::read(&mut input, Vec::new()),
         start: LOOK_AHEAD,
         offset: 0,
@@ -89,7 +92,7 @@ fn feed(mut input: impl Read, empty: &Receiver<Vec<u8>>, full: &SyncSender<Piece
     }
 }
 
-impl Source {
+impl BufferedInput {
     /// Returns the number of consumed bytes.
     pub(super) fn offset(&self) -> u64 {
         self.offset
@@ -141,7 +144,7 @@ impl Source {
     }
 }
 
-impl BufRead for Source {
+impl BufRead for BufferedInput {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.left().is_empty() && !self.ended() {
             self.refill()?;
@@ -156,7 +159,7 @@ impl BufRead for Source {
     }
 }
 
-impl Read for Source {
+impl Read for BufferedInput {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let available = self.fill_buf()?;
         let count = available.len().min(buf.len());
@@ -211,7 +214,7 @@ mod tests {
     fn all_bytes_come_and_then_the_error() {
         for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 9 * PIECE + 5] {
             let bytes = some_bytes(length);
-            let read = |source: &mut Source| {
+            let read = |source: &mut BufferedInput| {
                 let mut read = Vec::new();
                 let end = source.read_to_end(&mut read).is_ok();
                 let fault = source.take_fault().map(|fault| fault.to_string());

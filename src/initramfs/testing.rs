@@ -29,7 +29,7 @@ impl Read for Trickle<'_> {
 
 /// An entry of a test archive.
 #[derive(Clone)]
-pub(crate) struct Item {
+pub(crate) struct TestEntry {
     pub(crate) name: Vec<u8>,
     pub(crate) mode: u32,
     pub(crate) ino: u32,
@@ -40,8 +40,8 @@ pub(crate) struct Item {
     pub(crate) name_padding: usize,
 }
 
-pub(crate) fn item(name: &str, mode: u32, data: &[u8]) -> Item {
-    Item {
+pub(crate) fn item(name: &str, mode: u32, data: &[u8]) -> TestEntry {
+    TestEntry {
         name: name.into(),
         mode,
         ino: 0,
@@ -52,20 +52,20 @@ pub(crate) fn item(name: &str, mode: u32, data: &[u8]) -> Item {
     }
 }
 
-pub(crate) fn dir(name: &str) -> Item {
+pub(crate) fn dir(name: &str) -> TestEntry {
     item(name, 0o040_755, b"")
 }
 
-pub(crate) fn file(name: &str, data: &[u8]) -> Item {
+pub(crate) fn file(name: &str, data: &[u8]) -> TestEntry {
     item(name, 0o100_644, data)
 }
 
-pub(crate) fn link(name: &str, target: &str) -> Item {
+pub(crate) fn link(name: &str, target: &str) -> TestEntry {
     item(name, 0o120_777, target.as_bytes())
 }
 
-pub(crate) fn hard(name: &str, ino: u32, data: &[u8]) -> Item {
-    Item {
+pub(crate) fn hard(name: &str, ino: u32, data: &[u8]) -> TestEntry {
+    TestEntry {
         ino,
         nlink: 2,
         ..file(name, data)
@@ -73,7 +73,7 @@ pub(crate) fn hard(name: &str, ino: u32, data: &[u8]) -> Item {
 }
 
 /// Returns an archive without a trailer.
-pub(crate) fn open_archive(items: &[Item], magic: &str) -> Vec<u8> {
+pub(crate) fn open_archive(items: &[TestEntry], magic: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for item in items {
         let sum = item
@@ -109,7 +109,7 @@ pub(crate) fn open_archive(items: &[Item], magic: &str) -> Vec<u8> {
 }
 
 /// Returns a complete archive.
-pub(crate) fn archive(items: &[Item]) -> Vec<u8> {
+pub(crate) fn archive(items: &[TestEntry]) -> Vec<u8> {
     let mut items = items.to_vec();
     items.push(item("TRAILER!!!", 0, b""));
     open_archive(&items, "070701")

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::entry::{Device, Entry, Kind, NameProblem, PATH_MAX};
+use super::entry::{Device, Entry, EntryType, NameProblem, PATH_MAX};
 use super::node::{BUILT_IN, Content, Node};
 use super::walk::{ResolveError, walk};
 
@@ -65,7 +65,7 @@ pub struct Dropped {
 }
 
 /// The key of hard links in one archive: archive, device, inode, type.
-type LinkKey = (u32, Device, u32, Kind);
+type LinkKey = (u32, Device, u32, EntryType);
 
 /// The names, their nodes and the contents.
 #[derive(Debug, Default)]
@@ -88,9 +88,11 @@ impl Tree {
             return Err(Reason::NameEmpty);
         }
         match entry.kind() {
-            Kind::Unknown => return Err(Reason::Type),
-            Kind::Symlink if u64::from(entry.size) > PATH_MAX => return Err(Reason::TargetTooLong),
-            Kind::File | Kind::Symlink => {}
+            EntryType::Unknown => return Err(Reason::Type),
+            EntryType::Symlink if u64::from(entry.size) > PATH_MAX => {
+                return Err(Reason::TargetTooLong);
+            }
+            EntryType::File | EntryType::Symlink => {}
             _ if entry.size > 0 => return Err(Reason::Data),
             _ => {}
         }
@@ -127,7 +129,7 @@ impl Tree {
         })?;
         let built_in = found.is_empty() || BUILT_IN.contains(&found.as_slice());
         match self.nodes.get(&found) {
-            Some(node) if node.kind == Kind::Directory => Ok(found),
+            Some(node) if node.kind == EntryType::Directory => Ok(found),
             None if built_in => Ok(found),
             _ => Err(Reason::NoParent),
         }
@@ -142,15 +144,15 @@ impl Tree {
         target: Vec<u8>,
     ) -> Result<(), Reason> {
         let kind = entry.kind();
-        if kind != Kind::File && kind != Kind::Directory {
+        if kind != EntryType::File && kind != EntryType::Directory {
             self.parent = None;
         }
         let linked = match kind {
-            Kind::Directory | Kind::Symlink => None,
+            EntryType::Directory | EntryType::Symlink => None,
             _ => self.link_source(&path, entry),
         };
         // Hard links and symbolic links replace any entry, others only entries of another type.
-        let replaces = linked.is_some() || kind == Kind::Symlink;
+        let replaces = linked.is_some() || kind == EntryType::Symlink;
         let old = self.nodes.get(&path).map(|node| node.kind);
         if old.is_some_and(|old| replaces || old != kind) {
             self.remove(&path)?;
@@ -174,7 +176,7 @@ impl Tree {
             if let Some(slot) = there.content {
                 self.contents[slot] = content;
             }
-        } else if kind == Kind::File {
+        } else if kind == EntryType::File {
             node.content = Some(self.contents.len());
             self.contents.push(content);
         }
@@ -203,7 +205,7 @@ impl Tree {
     pub(super) fn lose(&mut self, entry: &Entry) {
         if !matches!(
             entry.kind(),
-            Kind::Directory | Kind::Symlink | Kind::Unknown
+            EntryType::Directory | EntryType::Symlink | EntryType::Unknown
         ) {
             self.link_source(&entry.path, entry);
         }

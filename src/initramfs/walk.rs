@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::Kind;
+use super::entry::EntryType;
 use super::node::{BUILT_IN, Node};
 
 /// A path cannot be resolved in an image.
@@ -96,7 +96,7 @@ pub(super) fn walk(
         }
         here.extend_from_slice(&part);
         match nodes.get(&here) {
-            Some(node) if node.kind == Kind::Symlink && (follow || !todo.is_empty()) => {
+            Some(node) if node.kind == EntryType::Symlink && (follow || !todo.is_empty()) => {
                 links += 1;
                 if links > link_depth {
                     return Err(limit("link_depth", link_depth, (here, node)));
@@ -109,7 +109,7 @@ pub(super) fn walk(
                 });
                 todo.extend(parts(&node.target));
             }
-            Some(node) if node.kind != Kind::Directory && !todo.is_empty() => {
+            Some(node) if node.kind != EntryType::Directory && !todo.is_empty() => {
                 return Err(ResolveError::NotADirectory { path: here });
             }
             Some(_) => {}

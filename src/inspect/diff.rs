@@ -15,7 +15,7 @@ use super::json::Name;
 use super::listing::{size, word};
 use super::name::Shown;
 use super::summary::Summary;
-use crate::initramfs::{Inventory, Kind, Node};
+use crate::initramfs::{EntryType, Inventory, Node};
 use crate::kernel::modules::ModuleName;
 
 /// The placeholder of the kver in a path.
@@ -210,7 +210,7 @@ fn without(path: &[u8], kver: Option<&[u8]>) -> Vec<u8> {
 
 fn is_unit(path: &[u8], node: &Node) -> bool {
     const PART: &[u8] = b"/systemd/system/";
-    node.kind != Kind::Directory && path.windows(PART.len()).any(|part| part == PART)
+    node.kind != EntryType::Directory && path.windows(PART.len()).any(|part| part == PART)
 }
 
 fn side(summary: &Summary, inventory: &Inventory, sorted: &Sorted) -> Side {
@@ -300,7 +300,8 @@ fn changed(
             old.major, old.minor, new.major, new.minor
         ));
     }
-    if old.kind == Kind::Symlink && new.kind == Kind::Symlink && old.target != new.target {
+    if old.kind == EntryType::Symlink && new.kind == EntryType::Symlink && old.target != new.target
+    {
         what.push(format!(
             "target {} -> {}",
             Shown(&old.target),

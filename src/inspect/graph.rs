@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::json::Name;
 use super::name::Shown;
-use crate::boot::{Graph, Step};
+use crate::boot::{Graph, GraphFile};
 
 /// One file that a boot uses, for programs.
 #[derive(Debug, Serialize)]
@@ -35,7 +35,7 @@ pub fn way(graph: &Graph, path: &[u8]) -> Vec<GraphEntry> {
     way.map(|it| entry(graph, it)).collect()
 }
 
-fn entry(graph: &Graph, step: &Step) -> GraphEntry {
+fn entry(graph: &Graph, step: &GraphFile) -> GraphEntry {
     let from = from(graph, step);
     GraphEntry {
         name: Name::new(step.path),
@@ -45,7 +45,7 @@ fn entry(graph: &Graph, step: &Step) -> GraphEntry {
     }
 }
 
-fn from<'a>(graph: &Graph<'a>, step: &Step) -> Option<&'a [u8]> {
+fn from<'a>(graph: &Graph<'a>, step: &GraphFile) -> Option<&'a [u8]> {
     step.from
         .and_then(|at| graph.steps().get(at))
         .map(|it| it.path)
@@ -92,7 +92,7 @@ pub fn write_way(graph: &Graph, path: &[u8], out: &mut dyn Write) -> io::Result<
     }
 }
 
-fn write_reason(graph: &Graph, step: &Step, out: &mut dyn Write) -> io::Result<()> {
+fn write_reason(graph: &Graph, step: &GraphFile, out: &mut dyn Write) -> io::Result<()> {
     match from(graph, step) {
         None => write!(out, "{}", step.why),
         Some(from) => write!(out, "{} {}", Shown(from), step.why),

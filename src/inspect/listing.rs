@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::json::Name;
 use super::name::Shown;
 use super::text;
-use crate::initramfs::{Inventory, Kind, Node};
+use crate::initramfs::{EntryType, Inventory, Node};
 use crate::kernel::modules::ModuleName;
 
 /// A name in the JSON listing.
@@ -64,20 +64,20 @@ pub(super) fn size(inventory: &Inventory, node: &Node) -> u64 {
 }
 
 fn is_device(node: &Node) -> bool {
-    matches!(node.kind, Kind::CharDevice | Kind::BlockDevice)
+    matches!(node.kind, EntryType::CharDevice | EntryType::BlockDevice)
 }
 
 /// Returns the word for a type of node.
-pub(super) fn word(kind: Kind) -> &'static str {
+pub(super) fn word(kind: EntryType) -> &'static str {
     match kind {
-        Kind::File => "file",
-        Kind::Directory => "directory",
-        Kind::Symlink => "symlink",
-        Kind::CharDevice => "char-device",
-        Kind::BlockDevice => "block-device",
-        Kind::Fifo => "fifo",
-        Kind::Socket => "socket",
-        Kind::Unknown => "unknown",
+        EntryType::File => "file",
+        EntryType::Directory => "directory",
+        EntryType::Symlink => "symlink",
+        EntryType::CharDevice => "char-device",
+        EntryType::BlockDevice => "block-device",
+        EntryType::Fifo => "fifo",
+        EntryType::Socket => "socket",
+        EntryType::Unknown => "unknown",
     }
 }
 
@@ -92,7 +92,7 @@ pub fn files(inventory: &Inventory) -> Vec<FileEntry> {
         nlink: node.nlink,
         size: size(inventory, node),
         mtime: node.mtime,
-        target: (node.kind == Kind::Symlink).then(|| Name::new(&node.target)),
+        target: (node.kind == EntryType::Symlink).then(|| Name::new(&node.target)),
         device: is_device(node).then_some([node.rdev.major, node.rdev.minor]),
         segment: node.segment,
     };
@@ -149,7 +149,7 @@ fn write_line(
         text::date(node.mtime),
         Shown(path),
     )?;
-    if node.kind == Kind::Symlink {
+    if node.kind == EntryType::Symlink {
         write!(out, " -> {}", Shown(&node.target))?;
     }
     writeln!(out)
@@ -174,10 +174,10 @@ pub fn write_modules(inventory: &Inventory, out: &mut dyn Write) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::initramfs::testing::{Item, archive, dir, file, hard, item, link};
+    use crate::initramfs::testing::{TestEntry, archive, dir, file, hard, item, link};
     use crate::inspect::testing::inventory;
 
-    fn shown(items: &[Item]) -> String {
+    fn shown(items: &[TestEntry]) -> String {
         let mut out = Vec::new();
         write_files(&inventory(&archive(items)), &mut out).unwrap();
         String::from_utf8(out).unwrap()

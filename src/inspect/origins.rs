@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::json::Name;
 use super::name::Shown;
-use crate::initramfs::{Comparison, Facts, Inventory, Kind, Node, Origin};
+use crate::initramfs::{Comparison, EntryType, Facts, Inventory, Node, Origin};
 
 /// Files that dracut, or a program that it runs, writes for every image. A path with a final `/` or `.` is a prefix.
 const GENERATED: [&str; 20] = [
@@ -84,7 +84,7 @@ pub struct OriginEntry {
 pub fn origins(inventory: &Inventory, facts: &Facts) -> Vec<OriginEntry> {
     let files = inventory
         .nodes()
-        .filter(|(_, node)| node.kind == Kind::File);
+        .filter(|(_, node)| node.kind == EntryType::File);
     let entry = |(path, node)| {
         let (origin, source, detail) = origin(inventory, facts, path, node);
         let (name, source) = (Name::new(path), source.map(Name::new));
@@ -151,7 +151,7 @@ fn is_generated(path: &[u8]) -> bool {
 pub fn write_origins(inventory: &Inventory, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     for (path, node) in inventory
         .nodes()
-        .filter(|(_, node)| node.kind == Kind::File)
+        .filter(|(_, node)| node.kind == EntryType::File)
     {
         let (origin, source, detail) = origin(inventory, facts, path, node);
         write!(out, "{:<9}  {}", origin.word(), Shown(path))?;

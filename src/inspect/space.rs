@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::json::Name;
-use crate::initramfs::{Content, Inventory, Kind};
+use crate::initramfs::{Content, EntryType, Inventory};
 
 /// Number of directories and files that are listed.
 const NAMED: usize = 10;
@@ -70,7 +70,7 @@ impl Space {
             let Some(content) = inventory.content(node) else {
                 continue;
             };
-            if node.kind != Kind::File || !seen.insert(content.entry) {
+            if node.kind != EntryType::File || !seen.insert(content.entry) {
                 continue;
             }
             let bytes = u64::from(content.size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sizes, dates, modes and columns for people.
 
-use crate::initramfs::Kind;
+use crate::initramfs::EntryType;
 
 /// Formats bytes, rounded: `512 B`, `12.0 KiB`, `28.5 MiB`.
 pub(super) fn size(bytes: u64) -> String {
@@ -45,17 +45,17 @@ pub(super) fn count(number: usize, one: &str) -> String {
 }
 
 /// Formats type and permissions as `ls -l` does.
-pub(super) fn mode(kind: Kind, mode: u32) -> String {
+pub(super) fn mode(kind: EntryType, mode: u32) -> String {
     let mut text = String::with_capacity(10);
     text.push(match kind {
-        Kind::File => '-',
-        Kind::Directory => 'd',
-        Kind::Symlink => 'l',
-        Kind::CharDevice => 'c',
-        Kind::BlockDevice => 'b',
-        Kind::Fifo => 'p',
-        Kind::Socket => 's',
-        Kind::Unknown => '?',
+        EntryType::File => '-',
+        EntryType::Directory => 'd',
+        EntryType::Symlink => 'l',
+        EntryType::CharDevice => 'c',
+        EntryType::BlockDevice => 'b',
+        EntryType::Fifo => 'p',
+        EntryType::Socket => 's',
+        EntryType::Unknown => '?',
     });
     // The shift of the three bits, the special bit that replaces `x`, and its letter.
     for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
@@ -139,16 +139,16 @@ mod tests {
     #[test]
     fn modes() {
         for (kind, bits, expected) in [
-            (Kind::File, 0o644, "-rw-r--r--"),
-            (Kind::Directory, 0o1777, "drwxrwxrwt"),
-            (Kind::Directory, 0o1770, "drwxrwx--T"),
-            (Kind::File, 0o4755, "-rwsr-xr-x"),
-            (Kind::File, 0o6644, "-rwSr-Sr--"),
-            (Kind::Symlink, 0o777, "lrwxrwxrwx"),
-            (Kind::CharDevice, 0, "c---------"),
-            (Kind::BlockDevice, 0o660, "brw-rw----"),
-            (Kind::Fifo, 0o600, "prw-------"),
-            (Kind::Socket, 0o600, "srw-------"),
+            (EntryType::File, 0o644, "-rw-r--r--"),
+            (EntryType::Directory, 0o1777, "drwxrwxrwt"),
+            (EntryType::Directory, 0o1770, "drwxrwx--T"),
+            (EntryType::File, 0o4755, "-rwsr-xr-x"),
+            (EntryType::File, 0o6644, "-rwSr-Sr--"),
+            (EntryType::Symlink, 0o777, "lrwxrwxrwx"),
+            (EntryType::CharDevice, 0, "c---------"),
+            (EntryType::BlockDevice, 0o660, "brw-rw----"),
+            (EntryType::Fifo, 0o600, "prw-------"),
+            (EntryType::Socket, 0o600, "srw-------"),
         ] {
             assert_eq!(mode(kind, bits), expected);
         }

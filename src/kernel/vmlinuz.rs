@@ -21,10 +21,10 @@ use std::io::{self, Cursor, Read, Seek};
 
 pub use contents::inner_release_from;
 pub use error::VmlinuzError;
-use image::Image;
+use image::Region;
 use payload::Codec;
 use pe::Pe;
-pub use unsigned::{Signature, signature_from};
+pub use unsigned::{PeSignature, signature_from};
 
 /// Upper bound of bytes that are decoded, or searched for a banner.
 pub const MAX_DECODED: u64 = 256 << 20;
@@ -43,7 +43,7 @@ pub struct Release {
     /// Its architecture.
     pub arch: Arch,
     /// Its format.
-    pub format: Format,
+    pub format: KernelFormat,
 }
 
 /// An architecture of kernel images.
@@ -65,14 +65,14 @@ pub enum Arch {
 
 /// The format of a kernel image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
+pub enum KernelFormat {
     /// x86: a setup part with the release, and a compressed kernel.
     BzImage,
     /// arm64, riscv64: the kernel as it is in memory.
     Image,
     /// The same, compressed with gzip.
     ImageGzip,
-    /// An EFI program that decompresses an [`Format::Image`].
+    /// An EFI program that decompresses a [`KernelFormat::Image`].
     Zboot,
     /// s390x: a boot part with the release, and a compressed kernel.
     S390,
@@ -93,9 +93,9 @@ pub fn release(image: &[u8]) -> Result<Release> {
 
 /// Finds the release string in a kernel image. The position of the reader does not matter.
 ///
-/// Fails with [`VmlinuzError::Unknown`] if it is not in a known [`Format`], and with another error if it is damaged.
+/// Fails with [`VmlinuzError::Unknown`] if it is not in a known [`KernelFormat`], and with another error if it is damaged.
 pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
-    let mut image = Image::new(reader).map_err(VmlinuzError::Io)?;
+    let mut image = Region::new(reader).map_err(VmlinuzError::Io)?;
     let pe = Pe::of(&mut image)?;
     for (offset, size) in pe.iter().flat_map(Pe::sections) {
         image.part("a section", offset, size)?;
@@ -106,7 +106,7 @@ pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     };
     let mut inner = image.part("the section .linux", offset, size)?;
     Ok(Release {
-        format: Format::Uki,
+        format: KernelFormat::Uki,
         ..plain(&mut inner)?
     })
 }
@@ -125,7 +125,7 @@ pub fn is_signed_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
 
 /// Returns whether the image is a unified kernel image. Fails only if the reader fails.
 pub fn is_uki_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
-    match Pe::of(&mut Image::new(reader)?) {
+    match Pe::of(&mut Region::new(reader)?) {
         Err(VmlinuzError::Io(error)) => Err(error),
         Err(_) | Ok(None) => Ok(false),
         Ok(Some(pe)) => Ok(pe.section(b".linux").is_some()),
@@ -133,8 +133,8 @@ pub fn is_uki_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
 }
 
 /// Reads an image of any format except a UKI.
-fn plain<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
-    let begins = |image: &mut Image<'_, R>, offset, magic: &[u8]| {
+fn plain<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
+    let begins = |image: &mut Region<'_, R>, offset, magic: &[u8]| {
         image.begins(offset, magic).map_err(VmlinuzError::Io)
     };
     if begins(image, 0x202, b"HdrS")? {
@@ -159,12 +159,12 @@ fn plain<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     };
     let size = image.size();
     let kver = scan::banner(image.stream("the kernel", 0, size)?)?;
-    let format = Format::Image;
+    let format = KernelFormat::Image;
     Ok(Release { kver, arch, format })
 }
 
 /// Reads a bzImage, whose setup header points to `RELEASE (who@where) #1 …`; see the kernel's `x86/boot.rst`.
-fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     let pointer = u16::from_le_bytes(image.bytes("the pointer to the release", 0x20e)?);
     let flags = u16::from_le_bytes(image.bytes("the load flags", 0x236)?);
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
@@ -184,17 +184,17 @@ fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     } else {
         Arch::X86
     };
-    let format = Format::BzImage;
+    let format = KernelFormat::BzImage;
     Ok(Release { kver, arch, format })
 }
 
 /// Reads an s390x image, whose parameter area at 0x10400 points to `RELEASE (who@where) #1 …`; addresses are offsets.
-fn s390<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+fn s390<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     let pointer = u64::from_be_bytes(image.bytes("the pointer to the release", 0x10428)?);
     Ok(Release {
         kver: release_at(image, pointer)?,
         arch: Arch::S390x,
-        format: Format::S390,
+        format: KernelFormat::S390,
     })
 }
 
@@ -206,7 +206,7 @@ struct Payload {
 }
 
 /// Finds the compressed kernel; see the kernel's `drivers/firmware/efi/libstub/zboot-header.S`.
-fn zboot_payload<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Payload> {
+fn zboot_payload<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Payload> {
     let offset = u32::from_le_bytes(image.bytes("the payload's offset", 8)?);
     let size = u32::from_le_bytes(image.bytes("the payload's size", 12)?);
     let name: [u8; 32] = image.bytes("the compression's name", 24)?;
@@ -218,7 +218,7 @@ fn zboot_payload<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Payload> {
     })
 }
 
-fn zboot<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+fn zboot<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     let data = zboot_payload(image)?;
     let arch = match Pe::of(image)? {
         Some(pe) => pe.arch()?,
@@ -230,11 +230,11 @@ fn zboot<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
     let kver = decoded(image, data.codec, data.offset, data.size, |kernel| {
         scan::banner(kernel)
     })?;
-    let format = Format::Zboot;
+    let format = KernelFormat::Zboot;
     Ok(Release { kver, arch, format })
 }
 
-fn image_gzip<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+fn image_gzip<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     let size = image.size();
     let (arch, kver) = decoded(image, Codec::Gzip, 0, size, |mut kernel| {
         let mut head = Vec::new();
@@ -251,20 +251,20 @@ fn image_gzip<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
         io::copy(&mut rest, &mut io::sink()).map_err(VmlinuzError::Io)?;
         Ok((arch, kver))
     })?;
-    let format = Format::ImageGzip;
+    let format = KernelFormat::ImageGzip;
     Ok(Release { kver, arch, format })
 }
 
 /// Reads a `vmlinux` or a PowerPC wrapper. A wrapper does not contain `Linux version`, so possible starts of gzip data
 /// are tried then.
-fn elf<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
+fn elf<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     const MAX_TRIES: usize = 16;
     let arch = elf_arch(image)?;
     let size = image.size();
     let none = match scan::banner(image.stream("the kernel", 0, size)?) {
         Err(none @ VmlinuzError::NoBanner { .. }) => none,
         kver => {
-            let (kver, format) = (kver?, Format::Elf);
+            let (kver, format) = (kver?, KernelFormat::Elf);
             return Ok(Release { kver, arch, format });
         }
     };
@@ -277,14 +277,14 @@ fn elf<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Release> {
         if let Ok(kver) = decoded(image, Codec::Gzip, start, size - start, |kernel| {
             scan::banner(kernel)
         }) {
-            let format = Format::ElfWrapper;
+            let format = KernelFormat::ElfWrapper;
             return Ok(Release { kver, arch, format });
         }
     }
     Err(none)
 }
 
-fn elf_arch<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Arch> {
+fn elf_arch<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Arch> {
     let [class, order]: [u8; 2] = image.bytes("the ELF class", 4)?;
     let machine = image.bytes("the ELF machine", 18)?;
     let (little, number) = match order {
@@ -309,7 +309,7 @@ fn elf_arch<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Arch> {
 /// Decodes a part of the image for `look`, which need not read it to its end. Errors of the decoder become
 /// [`VmlinuzError::Decode`].
 fn decoded<R: Read + Seek, T>(
-    image: &mut Image<'_, R>,
+    image: &mut Region<'_, R>,
     codec: Codec,
     offset: u64,
     size: u64,
@@ -329,7 +329,7 @@ fn decoded<R: Read + Seek, T>(
 }
 
 /// Returns the release string at `offset`, which ends at a space.
-fn release_at<R: Read + Seek>(image: &mut Image<'_, R>, offset: u64) -> Result<String> {
+fn release_at<R: Read + Seek>(image: &mut Region<'_, R>, offset: u64) -> Result<String> {
     let mut found = Vec::new();
     let size = image.size();
     if offset >= size {
@@ -370,7 +370,7 @@ impl fmt::Display for Arch {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for KernelFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::BzImage => "bzImage",

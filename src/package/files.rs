@@ -14,9 +14,9 @@ use crate::kernel::modules::ModuleName;
 const GHOST: u32 = 1 << 6;
 
 /// The file list of a package.
-pub struct Files(Vec<File>);
+pub struct Files(Vec<ListedFile>);
 
-struct File {
+struct ListedFile {
     path: PathBuf,
     is_ghost: bool,
     is_link: bool,
@@ -33,7 +33,7 @@ impl Files {
         let flags = header.get_entry_data_as_u32_array(IndexTag::RPMTAG_FILEFLAGS);
         let (modes, flags) = (modes.unwrap_or_default(), flags.unwrap_or_default());
         let paths = metadata.get_file_paths()?;
-        let file = |(at, path): (usize, PathBuf)| File {
+        let file = |(at, path): (usize, PathBuf)| ListedFile {
             is_ghost: flags.get(at).is_some_and(|flags| flags & GHOST != 0),
             is_link: modes
                 .get(at)
@@ -94,7 +94,7 @@ impl Files {
 
     /// Returns the kernel modules: the directory in `lib/modules` and the name.
     pub fn modules(&self) -> BTreeSet<(String, ModuleName)> {
-        let module = |(path, _): (&str, &File)| {
+        let module = |(path, _): (&str, &ListedFile)| {
             let (dir, file) = path.split_once('/')?;
             Some((dir.to_owned(), ModuleName::of_path(file.as_bytes())?))
         };
@@ -109,7 +109,7 @@ impl Files {
     }
 
     /// Returns the files in `lib/modules`, relative to it, with either spelling of `/lib`.
-    fn in_lib_modules(&self) -> impl Iterator<Item = (&str, &File)> {
+    fn in_lib_modules(&self) -> impl Iterator<Item = (&str, &ListedFile)> {
         self.0.iter().filter_map(|file| {
             let path = file.path.to_str()?.trim_start_matches('/');
             let path = path.strip_prefix("usr/").unwrap_or(path);

@@ -171,14 +171,14 @@ impl Rpmdb {
 
 /// Collects packages from blobs.
 #[derive(Debug)]
-pub struct Reading {
+pub struct RpmdbReader {
     scope: Scope,
     records: Vec<Record>,
     seen: usize,
     kept: usize,
 }
 
-impl Reading {
+impl RpmdbReader {
     /// Creates an empty collection.
     pub fn new(scope: Scope) -> Self {
         Self {

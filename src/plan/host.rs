@@ -14,7 +14,7 @@ use crate::package::capability::Capability;
 /// The kind of tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum TreeKind {
     /// A container image with an ostree repository, by rpm-ostree's own test.
     OstreeContainer,
     /// A container image or root without one.
@@ -25,7 +25,7 @@ pub enum Kind {
     RunningSystem,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for TreeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OstreeContainer => "ostree container",
@@ -167,7 +167,7 @@ impl Installed {
 #[derive(Debug, Clone)]
 pub struct Host {
     /// The kind of tree.
-    pub kind: Kind,
+    pub kind: TreeKind,
     /// The available backends, the preferred one first.
     pub backends: Vec<Backend>,
     /// Whether rpm-ostree is installed.

@@ -62,7 +62,7 @@ mod tests {
     use super::installed;
     use crate::package::Nevra;
     use crate::package::capability::{Capability, Op};
-    use crate::package::rpmdb::{PackageFile, Reading, Record, Scope};
+    use crate::package::rpmdb::{PackageFile, Record, RpmdbReader, Scope};
     use crate::plan::Installed;
 
     fn capability(text: &str) -> Capability {
@@ -92,7 +92,7 @@ mod tests {
         let uname_r = |name: &str| format!("{name} = {kver}");
         let (core, own) = (uname_r("kernel-rt-core-uname-r"), uname_r("kernel-uname-r"));
         let modules = uname_r("kernel-rt-modules-core-uname-r");
-        let mut reading = Reading::new(Scope::All);
+        let mut reading = RpmdbReader::new(Scope::All);
         for it in [
             record("bash", &["bash = 5.2-1"], &["/bin/sh", "kernel >= 6"]),
             record("dash", &["dash = 5.2-1"], &["bash", "glibc"]),
@@ -137,7 +137,7 @@ mod tests {
         let libs = record("kernel-tools-libs", &[libs], &[]);
         let mut other = record("other", &["other = 5.1-1"], &["libc.so.6"]);
         other.nevra.version = "5.1".into();
-        let mut reading = Reading::new(Scope::All);
+        let mut reading = RpmdbReader::new(Scope::All);
         for it in [kernel, tools, libs, other] {
             reading.add(it).unwrap();
         }

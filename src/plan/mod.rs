@@ -23,14 +23,14 @@ use std::fmt;
 
 pub use change::Change;
 pub use host::{
-    Backend, Cliwrap, Earlier, Host, Installed, Kind, Kmod, ModuleDir, RpmOstreeVersion,
+    Backend, Cliwrap, Earlier, Host, Installed, Kmod, ModuleDir, RpmOstreeVersion, TreeKind,
 };
 pub use installed::installed;
 pub use leave::Leaving;
 pub use oddities::Oddities;
 pub use refusal::{AS_ROOT, Refusal};
 pub use select::select;
-pub use set::{KernelSet, Origin, Source};
+pub use set::{KernelSet, PackageOrigin, Source};
 
 use self::locks::Exclusion;
 use crate::kernel::kver::Kver;
@@ -124,7 +124,7 @@ pub struct Plan {
     /// Leftovers of a killed transaction to repair.
     pub leftovers: Vec<String>,
     /// The kind of tree, which decides how to commit.
-    pub kind: Kind,
+    pub kind: TreeKind,
     /// Warnings for the user.
     pub warnings: Vec<String>,
 }
@@ -135,9 +135,9 @@ pub struct Plan {
 /// A [`Refusal`].
 pub fn admit(host: &Host) -> Result<(), Refusal> {
     match host.kind {
-        Kind::OstreeHost => return Err(Refusal::BootedHost),
-        Kind::RunningSystem => return Err(Refusal::RunningSystem),
-        Kind::OstreeContainer | Kind::Container => {}
+        TreeKind::OstreeHost => return Err(Refusal::BootedHost),
+        TreeKind::RunningSystem => return Err(Refusal::RunningSystem),
+        TreeKind::OstreeContainer | TreeKind::Container => {}
     }
     if !host.cliwrap.lost.is_empty() {
         let lost = host.cliwrap.lost.iter().map(|path| format!("/{path}"));

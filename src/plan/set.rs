@@ -18,7 +18,7 @@ pub struct Source {
     /// The name as the user typed it.
     pub origin: String,
     /// The origin of its bytes.
-    pub from: Origin,
+    pub from: PackageOrigin,
     /// Whether the user gave their digest.
     pub pinned: bool,
     /// Whether the user named the file itself, not its directory.
@@ -27,7 +27,7 @@ pub struct Source {
 
 /// The origin of a package's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum PackageOrigin {
     /// The network.
     Url,
     /// A repository of the image, through dnf.

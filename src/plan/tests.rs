@@ -7,8 +7,8 @@ mod shapes;
 use std::collections::BTreeSet;
 
 use super::{
-    Backend, Cliwrap, Hold, Host, Installed, Kind, ModuleDir, Oddities, Origin, Refusal,
-    RpmOstreeVersion, Source, Wishes, admit, plan, select,
+    Backend, Cliwrap, Hold, Host, Installed, ModuleDir, Oddities, PackageOrigin, Refusal,
+    RpmOstreeVersion, Source, TreeKind, Wishes, admit, plan, select,
 };
 use crate::kernel::kver::Kver;
 use crate::package::capability::Capability;
@@ -76,7 +76,7 @@ fn host() -> Host {
         modules: BTreeSet::new(),
     };
     Host {
-        kind: Kind::OstreeContainer,
+        kind: TreeKind::OstreeContainer,
         backends: vec![Backend::RpmOstree],
         has_rpm_ostree: true,
         rpm_ostree: Some(RpmOstreeVersion(2025, 6)),
@@ -124,7 +124,7 @@ fn source(part: usize, kver: &str) -> Source {
         path: format!("run/{name}.rpm"),
         sha256: "00".into(),
         origin: format!("/rpms/{name}.rpm"),
-        from: Origin::File,
+        from: PackageOrigin::File,
         pinned: false,
         named: false,
     }
@@ -243,7 +243,7 @@ fn hosts_that_are_refused() {
         decide(sources(), &host, &Wishes::default()).unwrap_err()
     };
     assert_eq!(
-        refuse(|host| host.kind = Kind::OstreeHost),
+        refuse(|host| host.kind = TreeKind::OstreeHost),
         Refusal::BootedHost
     );
     assert!(matches!(
@@ -341,7 +341,7 @@ fn the_same_packages_again_need_no_transaction_half_of_them_or_another_build_is_
 
 #[test]
 fn signatures_are_judged_by_where_the_bytes_come_from() {
-    use Origin::{File, Repository, Url};
+    use PackageOrigin::{File, Repository, Url};
     let good = || Signature::Good("ff".into());
     let none = || Signature::None;
     let unknown = || Signature::UnknownKey("ff".into());

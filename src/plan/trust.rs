@@ -2,7 +2,7 @@
 //! Decides which packages are accepted: by their signatures, by the origin of their bytes, and by the digests and
 //! options that the user gave.
 
-use super::{Origin, Refusal, Source, Wishes, pin};
+use super::{PackageOrigin, Refusal, Source, Wishes, pin};
 use crate::package::signature::{Distrust, Signature};
 
 /// Accepts good signatures, bytes that the user pinned, and local unsigned files (with a warning).
@@ -33,7 +33,7 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
             Signature::None if wishes.require_signature => format!(
                 "{name} is not signed, and --require-signature was given. Give a signed package"
             ),
-            Signature::None if source.from != Origin::File && !vouched => {
+            Signature::None if source.from != PackageOrigin::File && !vouched => {
                 unsigned.push(source);
                 continue;
             }
@@ -64,7 +64,9 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
     if unsigned.is_empty() {
         return Ok(warnings);
     }
-    let is_url = unsigned.iter().all(|source| source.from == Origin::Url);
+    let is_url = unsigned
+        .iter()
+        .all(|source| source.from == PackageOrigin::Url);
     let names = unsigned.iter().map(|it| it.package.nevra.to_string());
     let names = names.collect();
     Err(if is_url {
@@ -91,8 +93,8 @@ fn or_pin(source: &Source, why: &Distrust) -> String {
 /// Returns the syntax that pins the bytes of a source.
 fn pin_syntax(source: &Source) -> String {
     match source.from {
-        Origin::Repository => " with --sha256sums FILE".to_owned(),
-        Origin::Url | Origin::File => {
+        PackageOrigin::Repository => " with --sha256sums FILE".to_owned(),
+        PackageOrigin::Url | PackageOrigin::File => {
             format!(": {}{}{}", source.origin, pin::MARK, source.sha256)
         }
     }

@@ -10,7 +10,7 @@ use crate::text::{GREEN, RED, YELLOW, one_line, painted};
 
 /// The level of detail, and the use of colours.
 #[derive(Debug, Clone, Copy)]
-pub struct Wishes {
+pub struct Style {
     /// `-q`.
     pub quiet: bool,
     /// The number of `-v`.
@@ -36,7 +36,7 @@ pub(super) fn is_shown(
 
 /// Returns the changed packages, the checks that did not run, the findings, and at the end the verdict. With `-q` a
 /// good result is empty.
-pub fn human(report: &Report, wishes: &Wishes) -> String {
+pub fn human(report: &Report, wishes: &Style) -> String {
     if wishes.quiet && !report.outcome.is_bad() {
         return String::new();
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::checks::verdict::severity;
 pub use crate::checks::verdict::{Answers, Outcome};
 use crate::checks::{Answer, Severity, Situation};
-use crate::plan::{Backend, Change, Kind};
+use crate::plan::{Backend, Change, TreeKind};
 
 /// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -65,7 +65,7 @@ pub struct Report {
 #[derive(Debug, Clone, Serialize)]
 pub struct HostReport {
     /// The kind of tree.
-    pub kind: Kind,
+    pub kind: TreeKind,
     /// The program that replaced the packages; absent in `rebuild`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<Backend>,

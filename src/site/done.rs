@@ -19,7 +19,7 @@ use crate::tools::dracut;
 const REPORT_MAX: u64 = 4 << 20;
 
 /// The request of this run.
-pub struct Asked<'a> {
+pub struct RunRequest<'a> {
     /// The kernel.
     pub set: &'a KernelSet,
     /// The user's arguments for dracut.
@@ -34,7 +34,7 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn report(root: &Root, asked: &Asked) -> Result<Option<Value>> {
+pub fn report(root: &Root, asked: &RunRequest) -> Result<Option<Value>> {
     let Some(json) = root.read(PATH, REPORT_MAX)? else {
         return Ok(None);
     };
@@ -101,7 +101,7 @@ pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
 }
 
 /// Returns whether dracut got the same arguments from the user, and the tree was cleaned.
-fn commands(report: &Value, asked: &Asked) -> bool {
+fn commands(report: &Value, asked: &RunRequest) -> bool {
     let ran = report["commands"].as_array().into_iter().flatten();
     let ran: Vec<_> = ran.filter_map(Value::as_str).collect();
     let extra: String = asked

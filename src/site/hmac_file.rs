@@ -39,7 +39,7 @@ pub fn renew(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> 
 /// When it cannot be read.
 pub fn read(root: &Root, path: &str) -> Result<Option<(root::Meta, String)>, root::Error> {
     let meta = root.lstat(path)?;
-    let is_line = |meta: &root::Meta| meta.kind == root::Kind::File && meta.size <= HMAC_MAX;
+    let is_line = |meta: &root::Meta| meta.kind == root::FileType::File && meta.size <= HMAC_MAX;
     let Some(meta) = meta.filter(is_line) else {
         return Ok(None);
     };

@@ -235,7 +235,7 @@ fn merge(root: &Root, from: &Path, to: &Path) -> Result<(), root::Error> {
     root.create_dir_all(to, mode)?;
     for (name, kind) in root.list(from)? {
         let (here, there) = (from.join(&name), to.join(&name));
-        if kind == root::Kind::Dir {
+        if kind == root::FileType::Dir {
             merge(root, &here, &there)?;
         } else if root.lstat(&there)?.is_none() {
             root.rename(&here, &there)?;
@@ -277,6 +277,6 @@ pub fn leftovers(root: &Root) -> Result<Vec<String>, root::Error> {
 fn has_content(root: &Root, path: &str, content: &[u8]) -> Result<bool, root::Error> {
     let same_size = root
         .lstat(path)?
-        .is_some_and(|meta| meta.kind == root::Kind::File && meta.size == content.len() as u64);
+        .is_some_and(|meta| meta.kind == root::FileType::File && meta.size == content.len() as u64);
     Ok(same_size && root.read(path, content.len() as u64)?.as_deref() == Some(content))
 }

@@ -44,7 +44,7 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
     let mut dirs = Vec::new();
     for (name, kind) in root.list(MODULES)? {
         // ostree accepts only real directories, and a vmlinuz that is a regular file or a link to one.
-        if kind == root::Kind::Dir {
+        if kind == root::FileType::Dir {
             let name = name.to_string_lossy().into_owned();
             let has_vmlinuz = root.is_file(format!("{MODULES}/{name}/vmlinuz"))?;
             let kmods = if has_vmlinuz {
@@ -163,7 +163,7 @@ pub fn shadows(
     let mut found = Vec::new();
     for (name, kind) in root.list(ENTRIES)? {
         let name = name.to_string_lossy();
-        if name.ends_with(".conf") && kind != root::Kind::Dir {
+        if name.ends_with(".conf") && kind != root::FileType::Dir {
             found.push(Shadow {
                 path: format!("{ENTRIES}/{name}"),
                 boots: BootedBy::ComposefsRs,
@@ -181,7 +181,7 @@ pub fn shadows(
     }
     for (name, kind) in root.list(MODULES)? {
         let name = name.to_string_lossy();
-        if kind != root::Kind::Dir {
+        if kind != root::FileType::Dir {
             continue;
         }
         let dir = format!("{MODULES}/{name}");
@@ -220,7 +220,7 @@ pub fn legacy(root: &Root) -> Result<Vec<String>, root::Error> {
         for (name, kind) in root.list(dir)? {
             let name = name.to_string_lossy();
             let is_kernel = KERNEL_FILES.iter().any(|start| name.starts_with(start));
-            if is_kernel && kind != root::Kind::Dir {
+            if is_kernel && kind != root::FileType::Dir {
                 found.push(format!("{dir}/{name}"));
             }
         }
@@ -272,7 +272,7 @@ pub fn not_a_root(root: &Root) -> Result<Option<String>, root::Error> {
     );
     for (name, kind) in root.list("")? {
         let name = name.to_string_lossy();
-        if kind == root::Kind::Dir && root.stat(format!("{name}/{MODULES}"))?.is_some() {
+        if kind == root::FileType::Dir && root.stat(format!("{name}/{MODULES}"))?.is_some() {
             let inside = root.path().join(&*name);
             text += &format!(". A root may be in it: type --root {}", inside.display());
             break;

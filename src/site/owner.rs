@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::checks;
-use crate::package::rpmdb::{BLOB_MAX, Reading, Rpmdb, Scope};
+use crate::package::rpmdb::{BLOB_MAX, Rpmdb, RpmdbReader, Scope};
 use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
 use crate::sys::sqlite::{self, Column};
@@ -29,14 +29,14 @@ const PACKAGES: Column = Column {
 
 /// A format that only rpm itself reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum DatabaseFormat {
     /// `Packages.db`, as in openSUSE.
     Ndb,
     /// `Packages`, as in RHEL 8.
     BerkeleyDb,
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for DatabaseFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ndb => "ndb",
@@ -47,11 +47,11 @@ impl fmt::Display for Format {
 
 /// The result of a search that starts no program.
 #[derive(Debug)]
-pub enum Found {
+pub enum OwnerSearch {
     /// No rpmdb.
     Nothing,
     /// A format that only rpm reads, and the path relative to the root.
-    Foreign(Format, String),
+    Foreign(DatabaseFormat, String),
     /// The packages.
     Packages(Rpmdb),
 }
@@ -60,19 +60,19 @@ pub enum Found {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn look(root: &Root, scope: Scope) -> Result<Found> {
+pub fn look(root: &Root, scope: Scope) -> Result<OwnerSearch> {
     for dir in DIRS {
         let path = format!("{dir}/rpmdb.sqlite");
         if root.is_file(&path)? {
-            return read(root, &path, scope).map(Found::Packages);
+            return read(root, &path, scope).map(OwnerSearch::Packages);
         }
     }
     for dir in DIRS {
         if let Some((format, path)) = foreign(root, dir)? {
-            return Ok(Found::Foreign(format, path));
+            return Ok(OwnerSearch::Foreign(format, path));
         }
     }
-    Ok(Found::Nothing)
+    Ok(OwnerSearch::Nothing)
 }
 
 /// Returns the packages, for a command that starts programs of the image: other formats than SQLite are read by the
@@ -82,9 +82,9 @@ pub fn look(root: &Root, scope: Scope) -> Result<Found> {
 /// When it cannot be read, or rpm fails.
 pub fn packages(exec: &Exec, scope: Scope) -> Result<Rpmdb> {
     match look(exec.root(), scope).context("reading the rpmdb")? {
-        Found::Packages(rpmdb) => Ok(rpmdb),
-        Found::Nothing => Ok(Rpmdb::default()),
-        Found::Foreign(format, path) => {
+        OwnerSearch::Packages(rpmdb) => Ok(rpmdb),
+        OwnerSearch::Nothing => Ok(Rpmdb::default()),
+        OwnerSearch::Foreign(format, path) => {
             let program = cliwrap::real(exec.root(), "rpm")?;
             rpm::packages(exec, &program, scope)
                 .with_context(|| format!("reading /{path} ({format}) with rpm"))
@@ -95,9 +95,11 @@ pub fn packages(exec: &Exec, scope: Scope) -> Result<Rpmdb> {
 /// Reads the rpmdb for the checks. Starts no program.
 pub fn for_checks(root: &Root) -> checks::Database {
     match look(root, Scope::Kernels) {
-        Ok(Found::Packages(rpmdb)) => checks::Database::Read(Arc::new(rpmdb)),
-        Ok(Found::Nothing) => checks::Database::Unread("there is no rpmdb in the tree".into()),
-        Ok(Found::Foreign(format, path)) => checks::Database::Unread(format!(
+        Ok(OwnerSearch::Packages(rpmdb)) => checks::Database::Read(Arc::new(rpmdb)),
+        Ok(OwnerSearch::Nothing) => {
+            checks::Database::Unread("there is no rpmdb in the tree".into())
+        }
+        Ok(OwnerSearch::Foreign(format, path)) => checks::Database::Unread(format!(
             "/{path} has the format {format}, which only the image's rpm can read; verify starts no program of the image"
         )),
         Err(error) => checks::Database::Failed(format!("{error:#}")),
@@ -105,13 +107,13 @@ pub fn for_checks(root: &Root) -> checks::Database {
 }
 
 fn read(root: &Root, path: &str, scope: Scope) -> Result<Rpmdb> {
-    let mut reading = Reading::new(scope);
+    let mut reading = RpmdbReader::new(scope);
     sqlite::each(root, path, PACKAGES, &mut |blob| Ok(reading.take(blob)?))?;
     Ok(reading.finish())
 }
 
 /// Detects the format of an older rpmdb in `dir` by its magic number; returns it with the path.
-fn foreign(root: &Root, dir: &str) -> Result<Option<(Format, String)>, root::Error> {
+fn foreign(root: &Root, dir: &str) -> Result<Option<(DatabaseFormat, String)>, root::Error> {
     let start = |path: &str| {
         let mut start = Vec::new();
         let file = root.open_file(path)?;
@@ -120,7 +122,7 @@ fn foreign(root: &Root, dir: &str) -> Result<Option<(Format, String)>, root::Err
     };
     let ndb = format!("{dir}/Packages.db");
     if root.is_file(&ndb)? && start(&ndb)?.is_some_and(|it| it.starts_with(b"RpmP")) {
-        return Ok(Some((Format::Ndb, ndb)));
+        return Ok(Some((DatabaseFormat::Ndb, ndb)));
     }
     let bdb = format!("{dir}/Packages");
     // The magic numbers of a hash and of a B-tree, in the byte order of the machine that wrote the file.
@@ -131,7 +133,7 @@ fn foreign(root: &Root, dir: &str) -> Result<Option<(Format, String)>, root::Err
             .any(|known| magic == known.to_be_bytes() || magic == known.to_le_bytes())
     };
     if root.is_file(&bdb)? && start(&bdb)?.is_some_and(is_bdb) {
-        return Ok(Some((Format::BerkeleyDb, bdb)));
+        return Ok(Some((DatabaseFormat::BerkeleyDb, bdb)));
     }
     Ok(None)
 }
@@ -191,12 +193,12 @@ mod tests {
         for (path, bytes, expected) in table {
             let (_dir, root) = tree(&[(path, &bytes)]);
             let found = match look(&root, Scope::All).unwrap() {
-                Found::Foreign(format, at) => {
+                OwnerSearch::Foreign(format, at) => {
                     assert_eq!(at, path);
                     format.to_string()
                 }
-                Found::Nothing => String::new(),
-                Found::Packages(_) => panic!("{path}"),
+                OwnerSearch::Nothing => String::new(),
+                OwnerSearch::Packages(_) => panic!("{path}"),
             };
             assert_eq!(found, expected, "{path}");
         }
@@ -208,7 +210,7 @@ mod tests {
             let (dir, root) = tree(&[("usr/share/rpm/Packages.db", b"RpmP")]);
             database(&dir.path().join(place));
             let found = look(&root, Scope::All).unwrap();
-            let Found::Packages(rpmdb) = found else {
+            let OwnerSearch::Packages(rpmdb) = found else {
                 panic!("{place}: {found:?}");
             };
             assert_eq!(rpmdb.packages().len(), 1, "{place}");
@@ -218,6 +220,6 @@ mod tests {
         fs_err::create_dir_all(dir.path().join("var/lib")).unwrap();
         std::os::unix::fs::symlink("/usr/elsewhere", dir.path().join("var/lib/rpm")).unwrap();
         let found = look(&root, Scope::All).unwrap();
-        assert!(matches!(found, Found::Packages(_)), "{found:?}");
+        assert!(matches!(found, OwnerSearch::Packages(_)), "{found:?}");
     }
 }

@@ -84,7 +84,7 @@ fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     for (name, kind) in root.list(&dir)? {
         let name = name.to_string_lossy();
         let path = format!("{dir}/{name}");
-        if kind != root::Kind::Symlink || !is_needed(root, &path, &name)? {
+        if kind != root::FileType::Symlink || !is_needed(root, &path, &name)? {
             continue;
         }
         let Some(mut file) = root.open_file(&path)? else {

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::verify::Verified;
-use crate::plan::Kind;
+use crate::plan::TreeKind;
 use crate::report::{self, Report};
 use crate::site::workspace::Workspace;
 use crate::sys::digest::Digesting;
@@ -25,9 +25,9 @@ const UNCLEANED: &str = "The new initramfs is verified and in place, and caches 
 ///
 /// # Errors
 /// When the tree cannot be read.
-pub fn commands(exec: &Exec, kind: Kind) -> Result<Vec<Cmd>> {
+pub fn commands(exec: &Exec, kind: TreeKind) -> Result<Vec<Cmd>> {
     let mut commands = Vec::new();
-    if kind != Kind::OstreeContainer {
+    if kind != TreeKind::OstreeContainer {
         return Ok(commands);
     }
     if exec.find("rpm-ostree").is_some() {
@@ -46,7 +46,7 @@ pub fn commands(exec: &Exec, kind: Kind) -> Result<Vec<Cmd>> {
 /// When the file is not the one that was verified, a file cannot be written or a program fails.
 pub fn commit(
     exec: &Exec,
-    kind: Kind,
+    kind: TreeKind,
     no_commit: bool,
     mut workspace: Workspace,
     mut verified: Verified,

@@ -135,7 +135,7 @@ impl Wants {
     }
 
     fn dracut(&self, program: &str, kver: &Kver) -> Cmd {
-        dracut::build(&dracut::Request {
+        dracut::build(&dracut::DracutRequest {
             program,
             kver,
             tmpdir: &format!("/{TMP}"),
@@ -252,7 +252,7 @@ fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> 
     drop(quiet);
     workspace.remove_tmp()?;
     match root.lstat(&path)? {
-        Some(meta) if meta.kind == root::Kind::File && meta.size > 0 => {
+        Some(meta) if meta.kind == root::FileType::File && meta.size > 0 => {
             root.set_mode(&path, 0o600)?;
             append_random(root, &path, meta.size)?;
             Ok(notes)

@@ -18,11 +18,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use self::inputs::{Bytes, Input};
 use crate::package::signature::{Keyring, Policy};
 use crate::package::{Package, PackageError};
-use crate::plan::{Host, Origin, Refusal, Source};
+use crate::plan::{Host, PackageOrigin, Refusal, Source};
 use crate::site::workspace::Workspace;
 use crate::sys::digest::Digesting;
 use crate::sys::exec::Exec;
-use crate::sys::fetch::{self, Fetcher, Limits};
+use crate::sys::fetch::{self, DownloadLimits, Fetcher};
 use crate::sys::root::Root;
 use crate::sys::stop::{self, Stopped};
 
@@ -44,7 +44,7 @@ const KEYS: &str = "etc/pki/rpm-gpg";
 
 /// The user's description of the sources.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct SourceRequest<'a> {
     /// Files, directories and URLs, with their pins; with `from`, package specs for dnf.
     pub sources: &'a [String],
     /// `--from`: a repository that the image configures.
@@ -67,7 +67,7 @@ pub fn resolve(
     exec: &Exec,
     host: &Host,
     workspace: &Workspace,
-    request: &Request,
+    request: &SourceRequest,
 ) -> Result<Vec<Source>> {
     let root = exec.root();
     let keys = keyring(root, request.keys)?;
@@ -75,11 +75,11 @@ pub fn resolve(
     let is_fetched = inputs.iter().any(|input| matches!(input.bytes, Bytes::Url));
     let fetcher = is_fetched
         .then(|| {
-            let limits = Limits::new(request.max_size);
+            let limits = DownloadLimits::new(request.max_size);
             Fetcher::new(request.cache, root, workspace.downloads(), limits)
         })
         .transpose()?;
-    let resolver = Resolver {
+    let resolver = SourceResolver {
         root,
         workspace,
         keys: &keys,
@@ -111,7 +111,7 @@ fn merge_known(found: &mut [Source], source: &Source) -> bool {
 ///
 /// # Errors
 /// As [`resolve`].
-pub fn read_headers(root: &Root, request: &Request) -> Result<Option<Vec<Source>>> {
+pub fn read_headers(root: &Root, request: &SourceRequest) -> Result<Option<Vec<Source>>> {
     if request.from.is_some() || request.sums.is_some() {
         return Ok(None);
     }
@@ -130,7 +130,7 @@ pub fn read_headers(root: &Root, request: &Request) -> Result<Option<Vec<Source>
             package,
             sha256: String::new(),
             origin: input.name,
-            from: Origin::File,
+            from: PackageOrigin::File,
             pinned: false,
             named: input.named,
         };
@@ -142,7 +142,7 @@ pub fn read_headers(root: &Root, request: &Request) -> Result<Option<Vec<Source>
 }
 
 /// The state that the threads share.
-struct Resolver<'a> {
+struct SourceResolver<'a> {
     root: &'a Root,
     workspace: &'a Workspace,
     keys: &'a Keyring,
@@ -150,7 +150,7 @@ struct Resolver<'a> {
     fetcher: Option<Fetcher>,
 }
 
-impl Resolver<'_> {
+impl SourceResolver<'_> {
     /// Resolves all inputs in parallel, and returns the packages in their order. After an error no further input is
     /// begun.
     fn all(&self, inputs: &[Input]) -> Result<Vec<Source>> {
@@ -253,9 +253,9 @@ impl Resolver<'_> {
             package,
             sha256,
             from: match input.bytes {
-                Bytes::Url => Origin::Url,
-                Bytes::File(_) => Origin::File,
-                Bytes::Downloaded(_) => Origin::Repository,
+                Bytes::Url => PackageOrigin::Url,
+                Bytes::File(_) => PackageOrigin::File,
+                Bytes::Downloaded(_) => PackageOrigin::Repository,
             },
             pinned: input.pin.is_some(),
             origin: input.name.clone(),
@@ -265,8 +265,10 @@ impl Resolver<'_> {
 }
 
 /// Tidies the cache directory if it was used. A refused run must not call it.
-pub fn tidy(request: &Request, sources: &[Source]) {
-    let is_used = sources.iter().any(|source| source.from == Origin::Url);
+pub fn tidy(request: &SourceRequest, sources: &[Source]) {
+    let is_used = sources
+        .iter()
+        .any(|source| source.from == PackageOrigin::Url);
     if is_used && let Err(error) = fetch::tidy(request.cache) {
         tracing::debug!("tidying the cache: {error:#}");
     }

@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use crate::checks::BootedBy;
 use crate::kernel::modules::ModuleName;
 use crate::package::rpmdb::{Rpmdb, Scope};
-use crate::plan::{self, Backend, Host, Installed, Kind, Kmod, ModuleDir, Refusal};
+use crate::plan::{self, Backend, Host, Installed, Kmod, ModuleDir, Refusal, TreeKind};
 use crate::site::done;
 use crate::site::kernels::{self, module_dirs, shadows};
-use crate::site::owner::{self, Found};
+use crate::site::owner::{self, OwnerSearch};
 use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm_ostree};
@@ -66,7 +66,7 @@ pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
         version => version.filter(|_| has_rpm_ostree),
     };
     let mut backends = Vec::new();
-    if kind == Kind::OstreeContainer && has_rpm_ostree {
+    if kind == TreeKind::OstreeContainer && has_rpm_ostree {
         backends.push(Backend::RpmOstree);
     }
     for dnf in [Backend::Dnf5, Backend::Dnf] {
@@ -123,9 +123,9 @@ fn packages(exec: &Exec, permission: Permission) -> Result<(Rpmdb, Option<String
     }
     Ok(
         match owner::look(exec.root(), Scope::All).context("reading the rpmdb")? {
-            Found::Packages(rpmdb) => (rpmdb, None),
-            Found::Nothing => (Rpmdb::default(), None),
-            Found::Foreign(format, path) => (
+            OwnerSearch::Packages(rpmdb) => (rpmdb, None),
+            OwnerSearch::Nothing => (Rpmdb::default(), None),
+            OwnerSearch::Foreign(format, path) => (
                 Rpmdb::default(),
                 Some(format!("/{path} has the format {format}")),
             ),

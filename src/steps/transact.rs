@@ -63,7 +63,7 @@ fn script(plan: &Plan) -> Option<String> {
 /// Returns the command line of the transaction. `tmpdir` is absolute inside the root.
 fn command(plan: &Plan, tmpdir: &str) -> Cmd {
     let (files, remove) = (files(plan), &plan.leaving.remove);
-    let setup = dnf::Setup {
+    let setup = dnf::DnfSetup {
         backend: plan.backend,
         versionlock: plan.versionlock,
     };

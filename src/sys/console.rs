@@ -67,10 +67,10 @@ pub fn write(text: &str) {
 }
 
 /// A guard. While it exists, the step is the current one.
-pub struct Step(());
+pub struct StepGuard(());
 
 /// Starts a step.
-pub fn step(name: &str) -> Step {
+pub fn step(name: &str) -> StepGuard {
     if let Some(console) = CONSOLE.get() {
         *console.step() = Some(Current {
             name: name.to_owned(),
@@ -78,7 +78,7 @@ pub fn step(name: &str) -> Step {
             is_folded: false,
         });
     }
-    Step(())
+    StepGuard(())
 }
 
 /// Shows the current activity in the live line. It is not logged.
@@ -98,7 +98,7 @@ pub fn bar() -> Option<ProgressBar> {
     Some(live.add(ProgressBar::no_length()))
 }
 
-impl Drop for Step {
+impl Drop for StepGuard {
     fn drop(&mut self) {
         let ended = CONSOLE.get().and_then(|console| console.step().take());
         if let Some(Current {

@@ -182,7 +182,7 @@ impl Exec {
     pub fn find(&self, program: &str) -> Option<PathBuf> {
         let is_program = |path: &PathBuf| {
             let meta = self.root.stat(path).ok().flatten();
-            meta.is_some_and(|it| it.kind == root::Kind::File && it.mode & 0o111 != 0)
+            meta.is_some_and(|it| it.kind == root::FileType::File && it.mode & 0o111 != 0)
         };
         PATH.split(':')
             .map(|dir| Path::new(dir).join(program))
@@ -311,7 +311,8 @@ impl Exec {
         command.stdout(answers).stderr(errors);
         let mut answer = Vec::new();
         let mut tail = Tail::default();
-        let pipes: Vec<(_, child::Reading)> = vec![(stdout, child::bytes), (stderr, child::lines)];
+        let pipes: Vec<(_, child::StreamReader)> =
+            vec![(stdout, child::bytes), (stderr, child::lines)];
         let end = self.drive(cmd, command, pipes, &mut |printed| match printed {
             Printed::Line(text) => tail.push(&text),
             Printed::Bytes(some) => answer.extend(some),
@@ -324,7 +325,7 @@ impl Exec {
         &self,
         cmd: &Cmd,
         command: Command,
-        pipes: Vec<(io::PipeReader, child::Reading)>,
+        pipes: Vec<(io::PipeReader, child::StreamReader)>,
         printed: &mut dyn FnMut(Printed),
     ) -> Result<End> {
         let start = Instant::now();

@@ -24,7 +24,7 @@ use super::root::Root;
 
 /// Limits of a download.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct DownloadLimits {
     /// The timeout of a stalled server: no data, or less than 1 KiB a second, for this long.
     pub stall: Duration,
     /// The pause before each retry.
@@ -33,7 +33,7 @@ pub struct Limits {
     pub size: u64,
 }
 
-impl Limits {
+impl DownloadLimits {
     /// Returns the default limits with this size.
     pub fn new(size: u64) -> Self {
         Self {
@@ -53,7 +53,7 @@ pub fn is_url(source: &str) -> bool {
 pub struct Fetcher {
     client: Client,
     cache: Cache,
-    limits: Limits,
+    limits: DownloadLimits,
 }
 
 /// A fetched file.
@@ -72,7 +72,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// When neither directory can be created.
-    pub fn new(dir: &Path, root: &Root, private: &str, limits: Limits) -> Result<Self> {
+    pub fn new(dir: &Path, root: &Root, private: &str, limits: DownloadLimits) -> Result<Self> {
         Ok(Self {
             client: Client::new(limits.stall),
             cache: Cache::open(dir, root, private).context("creating the cache directory")?,

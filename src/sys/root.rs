@@ -31,7 +31,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 pub use error::{Cause, Error};
 pub use tree::{MAX_DEPTH, MAX_ENTRIES, Walked};
 
-use resolve::Resolver;
+use resolve::PathResolver;
 
 /// The result of an operation on the tree.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -40,18 +40,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///
 /// Clones share one file descriptor, which stays valid if the directory is renamed.
 #[derive(Clone, Debug)]
-pub struct Root(Arc<Inner>);
+pub struct Root(Arc<OpenRoot>);
 
 #[derive(Debug)]
-struct Inner {
+struct OpenRoot {
     fd: OwnedFd,
     path: PathBuf,
-    resolver: Resolver,
+    resolver: PathResolver,
 }
 
 /// The type of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum FileType {
     /// A regular file.
     File,
     /// A directory.
@@ -72,7 +72,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// The type.
-    pub kind: Kind,
+    pub kind: FileType,
     /// The permission bits including set-id and sticky: `mode & 0o7777`.
     pub mode: u32,
     /// The length in bytes; for a link, the length of its target.
@@ -98,17 +98,17 @@ impl Root {
     ///
     /// Fails if it does not exist, is not a directory, or cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
-        Self::open_with(dir, Resolver::probe)
+        Self::open_with(dir, PathResolver::probe)
     }
 
-    fn open_with(dir: &Path, choose: impl Fn(BorrowedFd<'_>) -> Resolver) -> Result<Self> {
+    fn open_with(dir: &Path, choose: impl Fn(BorrowedFd<'_>) -> PathResolver) -> Result<Self> {
         let shown = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
         let fail = |cause| Error::new("opening the root", &shown, Path::new("/"), cause);
         let path = dir.canonicalize().map_err(|e| fail(e.into()))?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = open(&path, flags, Mode::empty()).map_err(|e| fail(e.into()))?;
         let resolver = choose(fd.as_fd());
-        Ok(Self(Arc::new(Inner { fd, path, resolver })))
+        Ok(Self(Arc::new(OpenRoot { fd, path, resolver })))
     }
 
     /// Returns the root's absolute path on the host, without links.
@@ -153,12 +153,12 @@ impl Root {
 
     /// Returns whether `path` leads to a regular file. Fails like [`Root::stat`].
     pub fn is_file(&self, path: impl AsRef<Path>) -> Result<bool> {
-        Ok(self.stat(path)?.is_some_and(|m| m.kind == Kind::File))
+        Ok(self.stat(path)?.is_some_and(|m| m.kind == FileType::File))
     }
 
     /// Returns whether `path` leads to a directory. Fails like [`Root::stat`].
     pub fn is_dir(&self, path: impl AsRef<Path>) -> Result<bool> {
-        Ok(self.stat(path)?.is_some_and(|m| m.kind == Kind::Dir))
+        Ok(self.stat(path)?.is_some_and(|m| m.kind == FileType::Dir))
     }
 
     /// Returns the target of the link `path`, unresolved. `None` if it does not exist or is not a link.
@@ -231,10 +231,10 @@ impl Root {
             return Ok(None);
         };
         let refuse = |found| {
-            let wanted = Kind::File;
+            let wanted = FileType::File;
             Err(self.error(action, path, Cause::WrongKind { found, wanted }))
         };
-        if meta.kind != Kind::File {
+        if meta.kind != FileType::File {
             return refuse(meta.kind);
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -243,18 +243,18 @@ impl Root {
         };
         // The file can have been replaced since the call of `stat`.
         let now = Meta::from(fstat(&fd).map_err(|e| self.error(action, path, e))?);
-        if now.kind != Kind::File {
+        if now.kind != FileType::File {
             return refuse(now.kind);
         }
         Ok(Some(File::from(fd)))
     }
 
     /// Opens the directory that `path` leads to, for opening many files in it. `None` as in [`Root::stat`].
-    pub fn open_place(&self, path: impl Into<PathBuf>) -> Result<Option<Place>> {
+    pub fn open_directory(&self, path: impl Into<PathBuf>) -> Result<Option<OpenDir>> {
         let path = path.into();
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let fd = self.or_absent("opening", &path, self.resolve(&path, flags))?;
-        Ok(fd.map(|fd| Place {
+        Ok(fd.map(|fd| OpenDir {
             root: self.clone(),
             path,
             fd,
@@ -303,13 +303,13 @@ impl Root {
 
 /// An opened directory of a root.
 #[derive(Debug)]
-pub struct Place {
+pub struct OpenDir {
     root: Root,
     path: PathBuf,
     fd: OwnedFd,
 }
 
-impl Place {
+impl OpenDir {
     /// Opens the file `name` in this directory like [`Root::open_file`], and returns its metadata.
     pub fn open_file(&self, name: &OsStr) -> Result<Option<(File, Meta)>> {
         const OPENING: &str = "opening";
@@ -320,7 +320,7 @@ impl Place {
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(fail(errno)),
         };
-        if found != Kind::File {
+        if found != FileType::File {
             let Some(file) = self.root.open_file(path())? else {
                 return Ok(None);
             };
@@ -331,9 +331,9 @@ impl Place {
         let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(fail)?;
         let now = Meta::from(fstat(&fd).map_err(fail)?);
         match now.kind {
-            Kind::File => Ok(Some((File::from(fd), now))),
+            FileType::File => Ok(Some((File::from(fd), now))),
             found => {
-                let wanted = Kind::File;
+                let wanted = FileType::File;
                 Err(self
                     .root
                     .error(OPENING, &path(), Cause::WrongKind { found, wanted }))
@@ -342,7 +342,7 @@ impl Place {
     }
 }
 
-impl Kind {
+impl FileType {
     fn from_mode(mode: nix::libc::mode_t) -> Self {
         match resolve::file_type(mode) {
             SFlag::S_IFDIR => Self::Dir,
@@ -356,7 +356,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FileType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::File => "a regular file",
@@ -377,7 +377,7 @@ impl From<FileStat> for Meta {
     )]
     fn from(stat: FileStat) -> Self {
         Self {
-            kind: Kind::from_mode(stat.st_mode),
+            kind: FileType::from_mode(stat.st_mode),
             mode: stat.st_mode & 0o7777,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             dev: stat.st_dev as u64,

@@ -28,7 +28,7 @@ const BINS: [&str; 2] = ["usr/bin", "usr/sbin"];
 pub fn is_wrapper(root: &Root, path: &str) -> Result<bool, root::Error> {
     let small = root
         .stat(path)?
-        .is_some_and(|meta| meta.kind == root::Kind::File && meta.size <= WRAPPER_MAX);
+        .is_some_and(|meta| meta.kind == root::FileType::File && meta.size <= WRAPPER_MAX);
     if !small {
         return Ok(false);
     }

@@ -27,7 +27,7 @@ pub fn all(kver: &Kver, with_map: bool) -> Cmd {
 /// When the tree cannot be read.
 pub fn has_map(root: &Root, kver: &Kver) -> Result<bool, root::Error> {
     let meta = root.stat(map(kver))?;
-    Ok(meta.is_some_and(|meta| meta.kind == root::Kind::File && meta.size >= MAP_MIN))
+    Ok(meta.is_some_and(|meta| meta.kind == root::FileType::File && meta.size >= MAP_MIN))
 }
 
 fn map(kver: &Kver) -> String {

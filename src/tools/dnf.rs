@@ -15,7 +15,7 @@ const CONF_MAX: u64 = 1 << 20;
 
 /// The version of dnf, and its plugins.
 #[derive(Debug, Clone, Copy)]
-pub struct Setup {
+pub struct DnfSetup {
     /// dnf or dnf5.
     pub backend: Backend,
     /// Whether dnf 4's plugin versionlock is installed.
@@ -27,18 +27,18 @@ pub struct Setup {
 /// dnf treats a kernel as "installonly" and would keep the old one; with an empty list it is an ordinary package. dnf
 /// refuses to remove the kernel whose release the build host runs (rpm-software-management/libdnf#1703). No other
 /// package may be removed (no `--allowerasing`): dnf fails if it would have to.
-pub fn install(setup: &Setup, files: &[String], tmpdir: &str) -> Cmd {
+pub fn install(setup: &DnfSetup, files: &[String], tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).arg("install").args(files)
 }
 
 /// Returns a transaction for packages that are installed in the same version from another build, for which `install`
 /// does nothing.
-pub fn reinstall(setup: &Setup, files: &[String], tmpdir: &str) -> Cmd {
+pub fn reinstall(setup: &DnfSetup, files: &[String], tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).arg("reinstall").args(files)
 }
 
 /// Returns a transaction of dnf5 that installs the files and removes packages.
-pub fn exchange(setup: &Setup, files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
+pub fn exchange(setup: &DnfSetup, files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir)
         .args(["do", "--action=install"])
         .args(files)
@@ -48,7 +48,7 @@ pub fn exchange(setup: &Setup, files: &[String], remove: &[Nevra], tmpdir: &str)
 
 /// Returns the same transaction for dnf 4, whose `swap` accepts only one package each. `shell` reads the two lines from
 /// a file and runs them as one transaction at its end. With a line `run` its exit status would always be 0.
-pub fn run_script(setup: &Setup, script: &str, tmpdir: &str) -> Cmd {
+pub fn run_script(setup: &DnfSetup, script: &str, tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).args(["shell", script])
 }
 
@@ -62,7 +62,7 @@ pub fn script(files: &[String], remove: &[Nevra]) -> String {
 }
 
 /// Packages that only the removed ones required stay, since the new ones may require them, too.
-fn transaction(setup: &Setup, tmpdir: &str) -> Cmd {
+fn transaction(setup: &DnfSetup, tmpdir: &str) -> Cmd {
     let backend = setup.backend;
     Cmd::new(backend.to_string())
         .privileged()
@@ -94,7 +94,7 @@ fn without_repositories(backend: Backend) -> [&'static str; 2] {
 
 /// Overrides the image's excludes and version locks: dnf applies them to local files, too, and reports only that the
 /// files are filtered.
-fn unlocked(setup: &Setup) -> Vec<&'static str> {
+fn unlocked(setup: &DnfSetup) -> Vec<&'static str> {
     match setup.backend {
         Backend::Dnf5 => vec!["--setopt=disable_excludes=*"],
         Backend::Dnf | Backend::RpmOstree if setup.versionlock => {
@@ -147,7 +147,7 @@ pub fn exclusions(root: &Root) -> Result<Vec<Exclusion>, root::Error> {
 
 /// Returns a command that downloads packages, and their requirements that the image lacks, into `dir`. Only `repo` is
 /// used, enabled or not. dnf does not verify the downloaded packages.
-pub fn download(program: &str, setup: &Setup, repo: &str, specs: &[String], dir: &str) -> Cmd {
+pub fn download(program: &str, setup: &DnfSetup, repo: &str, specs: &[String], dir: &str) -> Cmd {
     Cmd::new(program)
         .args(["-y", "download", "--resolve"])
         .arg(format!("--repo={repo}"))

@@ -29,7 +29,7 @@ pub const STDLOG: &str = "3";
 
 /// The request to dracut.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct DracutRequest<'a> {
     /// The program: a name, or an absolute path inside the root.
     pub program: &'a str,
     /// The kernel.
@@ -48,7 +48,7 @@ pub struct Request<'a> {
 ///
 /// `DRACUT_NO_XATTR`: copying extended attributes fails in containers, and dracut-ng 104 to 109 omits the file then
 /// (dracut-ng#1561). `--no-hostonly`: Fedora's configuration and dracut-ng 109 default to the opposite.
-pub fn build(options: &Request) -> Cmd {
+pub fn build(options: &DracutRequest) -> Cmd {
     let cmd = Cmd::new(options.program)
         .args([
             "--no-hostonly",
@@ -83,7 +83,7 @@ pub fn programs_of(name: &str) -> Vec<&str> {
 
 /// The names in arguments for dracut.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct ArgumentNames {
     /// The compression command; the last one wins.
     pub compressor: Option<String>,
     /// dracut's modules.
@@ -94,7 +94,7 @@ pub struct Asked {
     pub files: Vec<String>,
 }
 
-impl Asked {
+impl ArgumentNames {
     /// Parses the arguments.
     pub fn of(args: &[String]) -> Self {
         let mut asked = Self::default();
@@ -399,17 +399,21 @@ mod tests {
             "-v",
         ];
         let args = args.map(str::to_owned);
-        let asked = Asked::of(&args);
+        let asked = ArgumentNames::of(&args);
         assert_eq!(asked.compressor.as_deref(), Some("xz -9"));
         assert_eq!(asked.modules, ["a", "b", "c"]);
         assert_eq!(asked.drivers, ["d"]);
         assert_eq!(asked.files, ["/from"]);
         assert_eq!(
-            Asked::of(&["--compress".to_owned()]).compressor.as_deref(),
+            ArgumentNames::of(&["--compress".to_owned()])
+                .compressor
+                .as_deref(),
             Some("")
         );
         assert_eq!(
-            Asked::of(&["--lzo".to_owned()]).compressor.as_deref(),
+            ArgumentNames::of(&["--lzo".to_owned()])
+                .compressor
+                .as_deref(),
             Some("lzo")
         );
         assert_eq!(programs_of("lzo"), ["lzop"]);

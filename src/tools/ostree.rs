@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! ostree: detects an ostree container, and commits it.
 
-use crate::plan::Kind;
+use crate::plan::TreeKind;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
@@ -14,7 +14,7 @@ const CONFIG_MAX: u64 = 64 * 1024;
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn kind(root: &Root, container: bool) -> Result<Kind, root::Error> {
+pub fn kind(root: &Root, container: bool) -> Result<TreeKind, root::Error> {
     let booted = root.stat("run/ostree-booted")?.is_some();
     let marked = container
         || root.stat("run/.containerenv")?.is_some()
@@ -28,14 +28,14 @@ pub fn kind(root: &Root, container: bool) -> Result<Kind, root::Error> {
         }
     }
     Ok(if split_xattrs && in_container {
-        Kind::OstreeContainer
+        TreeKind::OstreeContainer
     } else if booted {
-        Kind::OstreeHost
+        TreeKind::OstreeHost
     } else if !marked && root.is_host() && root.is_dir("run/systemd/system")? {
         // sd_booted(3) holds and there is no mark of a container: a running machine.
-        Kind::RunningSystem
+        TreeKind::RunningSystem
     } else {
-        Kind::Container
+        TreeKind::Container
     })
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::package::Nevra;
 use crate::package::capability::{Capability, Op};
 use crate::package::rpmdb::{
-    FileDigest, GHOST, PackageFile, Reading, Record, Rpmdb, Scope, is_installed, kept_path,
+    FileDigest, GHOST, PackageFile, Record, Rpmdb, RpmdbReader, Scope, is_installed, kept_path,
 };
 use crate::sys::exec::{Cmd, Exec};
 
@@ -36,7 +36,7 @@ pub fn packages(exec: &Exec, program: &str, scope: Scope) -> Result<Rpmdb> {
 
 /// Parses packages in the format [`FORMAT`].
 fn parse(text: &str, scope: Scope) -> Result<Rpmdb> {
-    let mut reading = Reading::new(scope);
+    let mut reading = RpmdbReader::new(scope);
     let mut last: Option<(Record, u32)> = None;
     for line in text.lines().filter(|line| *line != NONE) {
         let unexpected = || format!("rpm printed an unexpected line: {line:?}");

@@ -97,12 +97,12 @@ pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
         // usr/sbin is a link to usr/bin on newer bases; each file is listed once.
         if root
             .lstat(bin)?
-            .is_none_or(|meta| meta.kind != root::Kind::Dir)
+            .is_none_or(|meta| meta.kind != root::FileType::Dir)
         {
             continue;
         }
         for (name, kind) in root.list(bin)? {
-            let is_program = matches!(kind, root::Kind::File | root::Kind::Symlink);
+            let is_program = matches!(kind, root::FileType::File | root::FileType::Symlink);
             let name = name.to_str().unwrap_or_default();
             let place = match name.strip_suffix(SAVED) {
                 Some(place) if !place.is_empty() => place,

@@ -21,7 +21,7 @@ use crate::kernels::{Build, NEW, OLD, Pkg};
 use crate::privilege::need_root;
 use crate::ran::Ran;
 use crate::rpmdb;
-use crate::tree::Tree;
+use crate::tree::Snapshot;
 
 /// The programs that the stubs, which are shell scripts, call.
 const APPLETS: [&str; 21] = [
@@ -473,7 +473,7 @@ impl Bed {
             args.insert(at + 1, cache);
         }
         rpmdb::write(&self.root());
-        let before = Tree::read(&self.root());
+        let before = Snapshot::read(&self.root());
         let (unread, mut typed) = std::io::pipe().unwrap();
         typed.write_all(b"yes\n").unwrap();
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
@@ -525,7 +525,7 @@ impl Bed {
             seen: log("seen.log"),
             env: log("env.log"),
             before,
-            after: Tree::read(&self.root()),
+            after: Snapshot::read(&self.root()),
         };
         ran.require(rest == "yes\n", "standard input was read");
         let mark = log("mark");

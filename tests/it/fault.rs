@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use crate::bed::Bed;
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
-use crate::tree::Tree;
+use crate::tree::Snapshot;
 
 /// The number of parallel runs.
 const AT_ONCE: usize = 4;
@@ -45,7 +45,7 @@ const BASES: [Base; 4] = [
 
 /// The result of a run without a fault, and the programs that it starts.
 struct Good {
-    tree: Tree,
+    tree: Snapshot,
     programs: Vec<String>,
     took: Duration,
 }

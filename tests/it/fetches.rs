@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use ostree_kernel::sys::fetch::{self, Fetcher, Limits};
+use ostree_kernel::sys::fetch::{self, DownloadLimits, Fetcher};
 use ostree_kernel::sys::root::Root;
 use tempfile::TempDir;
 
@@ -21,12 +21,12 @@ fn content() -> Vec<u8> {
 }
 
 /// A directory for a cache.
-struct Place {
+struct Downloads {
     dir: TempDir,
     stall: Duration,
 }
 
-impl Place {
+impl Downloads {
     fn new() -> Self {
         Self::with_stall(Duration::from_secs(20))
     }
@@ -42,7 +42,7 @@ impl Place {
     }
 
     fn fetcher(&self) -> Fetcher {
-        let limits = Limits {
+        let limits = DownloadLimits {
             stall: self.stall,
             pauses: vec![Duration::from_millis(20); 4],
             size: 4_000_000,
@@ -117,16 +117,16 @@ fn what_may_pass_is_tried_again() {
         2 => {}
         _ => answer(stream, 200, "", &content()),
     });
-    Place::new().gets(&server, &content(), false);
+    Downloads::new().gets(&server, &content(), false);
     assert_eq!(server.requests().len(), 4);
 }
 
 #[test]
 fn what_will_not_pass_is_not() {
     let server = Server::scripted(|_, _, stream| answer(stream, 404, "", b""));
-    Place::new().fails(&server, &["status 404"], 1);
+    Downloads::new().fails(&server, &["status 404"], 1);
     let server = Server::scripted(|_, _, stream| answer(stream, 500, "", b""));
-    Place::new().fails(&server, &["giving up after 5 attempts", "status 500"], 5);
+    Downloads::new().fails(&server, &["giving up after 5 attempts", "status 500"], 5);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_cut_download_goes_on_where_it_stopped() {
             0 => cut(stream, validator),
             _ => rest(stream, request),
         });
-        Place::new().gets(&server, &content(), false);
+        Downloads::new().gets(&server, &content(), false);
         let requests = server.requests();
         assert_eq!(requests.len(), 2);
         assert_eq!(range_start(&requests[1]), Some(content().len() / 2));
@@ -155,27 +155,27 @@ fn a_download_that_cannot_go_on_starts_over() {
         0 => cut(stream, "ETag: \"one\"\r\n"),
         _ => answer(stream, 200, "ETag: \"two\"\r\n", b"two"),
     });
-    Place::new().gets(&server, b"two", false);
+    Downloads::new().gets(&server, b"two", false);
     // The server sends another range than the requested one.
     let server = Server::scripted(|number, _, stream| match number {
         0 => cut(stream, "ETag: \"one\"\r\n"),
         1 => answer(stream, 206, "Content-Range: bytes 7-9/10\r\n", b"789"),
         _ => answer(stream, 200, "", &content()),
     });
-    Place::new().gets(&server, &content(), false);
+    Downloads::new().gets(&server, &content(), false);
     let server = Server::scripted(|number, _, stream| match number {
         0 => cut(stream, "ETag: \"one\"\r\n"),
         1 => answer(stream, 416, "", b""),
         _ => answer(stream, 200, "", &content()),
     });
-    Place::new().gets(&server, &content(), false);
+    Downloads::new().gets(&server, &content(), false);
     // No header proves that the bytes are unchanged.
     for headers in ["", "ETag: W/\"weak\"\r\n"] {
         let server = Server::scripted(move |number, _, stream| match number {
             0 => cut(stream, headers),
             _ => answer(stream, 200, "", &content()),
         });
-        Place::new().gets(&server, &content(), false);
+        Downloads::new().gets(&server, &content(), false);
         assert_eq!(range_start(&server.requests()[1]), None);
     }
 }
@@ -188,22 +188,22 @@ fn redirects_stay_in_http() {
         "/there/c.rpm" => answer(stream, 200, "", b"bytes"),
         path => panic!("{path}"),
     });
-    Place::new().gets(&server, b"bytes", false);
+    Downloads::new().gets(&server, b"bytes", false);
     for to in ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x"] {
         let headers = format!("Location: {to}\r\n");
         let server = Server::scripted(move |_, _, stream| answer(stream, 302, &headers, b""));
         let says = format!("redirects to {to}; only http and https are followed");
-        Place::new().fails(&server, &[&says], 1);
+        Downloads::new().fails(&server, &[&says], 1);
     }
     let server = Server::scripted(|_, _, stream| answer(stream, 302, "Location: /\r\n", b""));
-    Place::new().fails(&server, &["more than 10 redirects"], 11);
+    Downloads::new().fails(&server, &["more than 10 redirects"], 11);
     let server = Server::scripted(|_, _, stream| answer(stream, 302, "", b""));
-    Place::new().fails(&server, &["a redirect without a Location header"], 1);
+    Downloads::new().fails(&server, &["a redirect without a Location header"], 1);
 }
 
 #[test]
 fn what_stalls_ends() {
-    let place = || Place::with_stall(Duration::from_millis(300));
+    let place = || Downloads::with_stall(Duration::from_millis(300));
     // No response, half a response, and single bytes with pauses.
     let silent = Server::scripted(|_, _, _| std::thread::sleep(Duration::from_secs(20)));
     place().fails(&silent, &["does not respond in time"], 5);
@@ -229,9 +229,9 @@ fn what_never_ends_ends() {
         while stream.write_all(&[0; 65536]).is_ok() {}
     });
     let says = "larger than 3.8 MiB, the limit of --max-size";
-    Place::new().fails(&endless, &[says], 1);
+    Downloads::new().fails(&endless, &[says], 1);
     let huge = Server::scripted(|_, _, stream| head(stream, 200, "", 5_000_000));
-    Place::new().fails(&huge, &[says], 1);
+    Downloads::new().fails(&huge, &[says], 1);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn the_cache_notices_a_changed_file() {
                 answer(stream, 200, &headers, &body);
             }
         });
-        let place = Place::new();
+        let place = Downloads::new();
         place.gets(&server, &content(), false);
         place.gets(&server, &content(), true);
         place.gets(&server, b"two", false);
@@ -284,7 +284,7 @@ fn the_cache_notices_a_changed_file() {
     }
     // Without a validator the file is downloaded again.
     let server = Server::scripted(|_, _, stream| answer(stream, 200, "", b"one"));
-    let place = Place::new();
+    let place = Downloads::new();
     place.gets(&server, b"one", false);
     place.gets(&server, b"one", false);
 }
@@ -292,7 +292,7 @@ fn the_cache_notices_a_changed_file() {
 #[test]
 fn a_pinned_file_is_taken_without_asking() {
     let server = Server::scripted(|_, _, stream| answer(stream, 200, "", b"one"));
-    let place = Place::new();
+    let place = Downloads::new();
     let url = server.url("a.rpm");
     let first = place.fetcher().fetch(&url, None, false).unwrap();
     let again = place.fetcher().fetch(&url, Some(&first.sha256), false);
@@ -309,7 +309,7 @@ fn a_pinned_file_is_taken_without_asking() {
 fn builds_share_a_cache_at_once() {
     let server =
         Server::scripted(|_, _, stream| answer(stream, 200, "ETag: \"x\"\r\n", &content()));
-    let place = Place::new();
+    let place = Downloads::new();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| assert!(place.fetch(&server).unwrap().0 == content()));
@@ -321,7 +321,7 @@ fn builds_share_a_cache_at_once() {
 #[test]
 fn without_a_directory_that_can_be_written_it_works() {
     let server = Server::scripted(|_, _, stream| answer(stream, 200, "", b"one"));
-    let place = Place::new();
+    let place = Downloads::new();
     fs_err::write(place.cache(), "a file is in the way").unwrap();
     assert_eq!(place.fetch(&server).unwrap(), (b"one".to_vec(), false));
     assert!(place.dir.path().join("root/run/private").is_dir());
@@ -330,7 +330,7 @@ fn without_a_directory_that_can_be_written_it_works() {
 #[test]
 fn links_in_a_cache_lead_nowhere() {
     let server = Server::scripted(|_, _, stream| answer(stream, 200, "", b"one"));
-    let place = Place::new();
+    let place = Downloads::new();
     place.gets(&server, b"one", false);
     let secret = place.dir.path().join("secret");
     fs_err::write(&secret, "secret").unwrap();

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::bed::Bed;
 use crate::kernels::{NEW, OLD};
 use crate::server::Server;
-use crate::tree::Tree;
+use crate::tree::Snapshot;
 
 #[test]
 fn a_program_of_the_callers_path_would_leave_a_mark() {
@@ -183,9 +183,9 @@ fn links_do_not_lead_out() {
             }
             fs_err::create_dir_all(link.parent().unwrap()).unwrap();
             symlink(target, &link).unwrap();
-            let before = Tree::read(&outside);
+            let before = Snapshot::read(&outside);
             let ran = bed.run(&["replace", &bed.source()]);
-            let after = Tree::read(&outside);
+            let after = Snapshot::read(&outside);
             let changes = before.changes(&after);
             ran.require(before == after, &format!("outside the root: {changes:?}"));
             let status = ran.status.unwrap_or(-1);
@@ -215,9 +215,9 @@ fn files_that_are_links_are_not_written_through() {
         let link = bed.path(&file);
         fs_err::create_dir_all(link.parent().unwrap()).unwrap();
         symlink(outside.join("precious/file"), &link).unwrap();
-        let before = Tree::read(&outside);
+        let before = Snapshot::read(&outside);
         let ran = bed.run(&["replace", &bed.source()]);
-        let after = Tree::read(&outside);
+        let after = Snapshot::read(&outside);
         ran.require(
             before == after,
             &format!("outside the root: {:?}", before.changes(&after)),

@@ -22,7 +22,7 @@ pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The kind of a key.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum KeyType {
     Ed25519,
     Rsa(usize),
 }
@@ -38,10 +38,10 @@ pub struct Key {
     sub: Option<Packed<SecretParts, SubordinateRole>>,
 }
 
-fn generate<R: KeyRole>(kind: Kind, created: SystemTime) -> Packed<SecretParts, R> {
+fn generate<R: KeyRole>(kind: KeyType, created: SystemTime) -> Packed<SecretParts, R> {
     let mut key: Key4<SecretParts, R> = match kind {
-        Kind::Ed25519 => Key4::generate_ecc(true, Curve::Ed25519).unwrap(),
-        Kind::Rsa(bits) => Key4::generate_rsa(bits).unwrap(),
+        KeyType::Ed25519 => Key4::generate_ecc(true, Curve::Ed25519).unwrap(),
+        KeyType::Rsa(bits) => Key4::generate_rsa(bits).unwrap(),
     };
     key.set_creation_time(created).unwrap();
     key.into()
@@ -59,17 +59,17 @@ impl Key {
     /// Creates a key of 2023-11-14, for signing and certifying, that never expires.
     pub fn new() -> Self {
         Self::made(
-            Kind::Ed25519,
+            KeyType::Ed25519,
             UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         )
     }
 
-    pub fn made(kind: Kind, created: SystemTime) -> Self {
+    pub fn made(kind: KeyType, created: SystemTime) -> Self {
         Self::with(kind, created, &|it| it)
     }
 
     /// Creates a key with a changed self-signature.
-    pub fn with(kind: Kind, created: SystemTime, change: Change) -> Self {
+    pub fn with(kind: KeyType, created: SystemTime, change: Change) -> Self {
         let primary = generate::<PrimaryRole>(kind, created);
         let user = UserID::from("A test <test@example.invalid>");
         let flags = KeyFlags::empty().set_signing().set_certification();
@@ -95,7 +95,7 @@ impl Key {
 
     /// Adds a subkey that signs from now on; without `back` it has no back-signature.
     pub fn subkey(mut self, created: SystemTime, back: bool, change: Change) -> Self {
-        let sub = generate::<SubordinateRole>(Kind::Ed25519, created);
+        let sub = generate::<SubordinateRole>(KeyType::Ed25519, created);
         let mut binding = builder(SignatureType::SubkeyBinding, created)
             .set_key_flags(KeyFlags::empty().set_signing())
             .unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use ostree_kernel::sys::fetch::{Fetched, Fetcher, Limits};
+use ostree_kernel::sys::fetch::{DownloadLimits, Fetched, Fetcher};
 use ostree_kernel::sys::root::Root;
 use tempfile::TempDir;
 
@@ -17,10 +17,10 @@ use crate::server::{Server, answer};
 /// Fetches `url` with an empty cache, in one attempt and one more.
 fn fetch(url: &str, stall: Duration) -> anyhow::Result<Fetched> {
     let dir = TempDir::with_prefix("ostree-kernel-names-").unwrap();
-    let limits = Limits {
+    let limits = DownloadLimits {
         stall,
         pauses: vec![Duration::from_millis(20)],
-        ..Limits::new(1000)
+        ..DownloadLimits::new(1000)
     };
     let root = Root::open(dir.path()).unwrap();
     let fetcher = Fetcher::new(&dir.path().join("cache"), &root, "run/private", limits).unwrap();

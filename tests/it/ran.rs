@@ -2,7 +2,7 @@
 //! The result of a run, and assertions about it. A failed assertion prints the whole run.
 
 use crate::schema;
-use crate::tree::Tree;
+use crate::tree::Snapshot;
 
 /// The result of a run.
 pub struct Ran {
@@ -16,8 +16,8 @@ pub struct Ran {
     pub seen: Vec<String>,
     /// `program: NAME=VALUE` of every stub that ran.
     pub env: Vec<String>,
-    pub before: Tree,
-    pub after: Tree,
+    pub before: Snapshot,
+    pub after: Snapshot,
 }
 
 impl Ran {
@@ -43,7 +43,7 @@ impl Ran {
         self
     }
 
-    /// Asserts the changes of the tree, as [`Tree::changes`] lists them.
+    /// Asserts the changes of the tree, as [`Snapshot::changes`] lists them.
     #[track_caller]
     pub fn changes(&self, expected: &[&str]) -> &Self {
         let mut found = self.before.changes(&self.after);

@@ -12,7 +12,7 @@ use ostree_kernel::package::signature::{Keyring, Policy, Signature};
 use sequoia_openpgp as openpgp;
 
 use crate::kernels::{NEW, Pkg};
-use crate::keys::{Change, DAY, Key, Kind, signed};
+use crate::keys::{Change, DAY, Key, KeyType, signed};
 
 /// A key file, a package, and the expected answers of this program and of rpm.
 struct Row {
@@ -79,7 +79,7 @@ fn dates() -> Dates {
 
 /// Returns an RSA key of 2048 bits, which takes seconds to generate.
 fn rsa() -> Key {
-    static KEY: LazyLock<Key> = LazyLock::new(|| Key::made(Kind::Rsa(2048), dates().key));
+    static KEY: LazyLock<Key> = LazyLock::new(|| Key::made(KeyType::Rsa(2048), dates().key));
     KEY.clone()
 }
 
@@ -108,10 +108,10 @@ fn raw(
 /// Valid keys, and keys that are revoked or expired.
 fn lives() -> Vec<Row> {
     let at = dates();
-    let key = || Key::made(Kind::Ed25519, at.key);
+    let key = || Key::made(KeyType::Ed25519, at.key);
     let sub = || key().subkey(at.key, true, NONE);
     let lasting = |days: u32| {
-        Key::with(Kind::Ed25519, at.key, &move |it| {
+        Key::with(KeyType::Ed25519, at.key, &move |it| {
             it.set_key_validity_period(days * DAY).unwrap()
         })
     };
@@ -121,7 +121,7 @@ fn lives() -> Vec<Row> {
         })
     };
     let renewed = |days: u32| {
-        Key::with(Kind::Ed25519, at.key, &move |it| {
+        Key::with(KeyType::Ed25519, at.key, &move |it| {
             let it = it.set_signature_creation_time(at.after).unwrap();
             it.set_key_validity_period(days * DAY).unwrap()
         })
@@ -231,7 +231,7 @@ fn lives() -> Vec<Row> {
         ),
         row(
             "key-not-for-signing",
-            &Key::with(Kind::Ed25519, at.key, &|it| {
+            &Key::with(KeyType::Ed25519, at.key, &|it| {
                 it.set_key_flags(KeyFlags::empty().set_certification())
                     .unwrap()
             }),
@@ -244,7 +244,7 @@ fn lives() -> Vec<Row> {
 /// Signatures of an ordinary key: dates, formats, bytes.
 fn packets() -> Vec<Row> {
     let at = dates();
-    let key = Key::made(Kind::Ed25519, at.key);
+    let key = Key::made(KeyType::Ed25519, at.key);
     let (built, changed) = (subject().build(), other().build());
     let of = |name, signature, ours, rpms| raw(name, key.public(), signature, ours, rpms);
     let dated = |name, when, ours, rpms| of(name, key.sign_with(&built, when, NONE), ours, rpms);
@@ -304,14 +304,14 @@ fn packets() -> Vec<Row> {
 /// Algorithms.
 fn algorithms() -> Vec<Row> {
     let at = dates();
-    let key = Key::made(Kind::Ed25519, at.key);
+    let key = Key::made(KeyType::Ed25519, at.key);
     let rsa = rsa();
     let built = subject().build();
     let hashed = |hash| {
         let change = move |it: SignatureBuilder| it.set_hash_algo(hash);
         key.sign_with(&built, at.made, &change)
     };
-    let self_signed = |hash| Key::with(Kind::Ed25519, at.key, &move |it| it.set_hash_algo(hash));
+    let self_signed = |hash| Key::with(KeyType::Ed25519, at.key, &move |it| it.set_hash_algo(hash));
     let sub_sha1 = key
         .clone()
         .subkey(at.key, true, &|it| it.set_hash_algo(HashAlgorithm::SHA1));
@@ -353,7 +353,7 @@ fn algorithms() -> Vec<Row> {
         ),
         row(
             "rsa1024",
-            &Key::made(Kind::Rsa(1024), at.key),
+            &Key::made(KeyType::Rsa(1024), at.key),
             Untrusted("RSA1024"),
             "NOTTRUSTED",
         ),
@@ -386,8 +386,8 @@ fn algorithms() -> Vec<Row> {
 /// Key files.
 fn files() -> Vec<Row> {
     let at = dates();
-    let key = Key::made(Kind::Ed25519, at.key);
-    let stranger = Key::made(Kind::Ed25519, at.key);
+    let key = Key::made(KeyType::Ed25519, at.key);
+    let stranger = Key::made(KeyType::Ed25519, at.key);
     let revoked = key.clone().revoke(Reason::KeyCompromised, at.after);
     let of = |name, keys: &[Vec<u8>], ours, rpms| {
         let signature = key.sign_with(&subject().build(), at.made, NONE);
@@ -596,7 +596,7 @@ fn key_files_are_read_to_their_end() {
 #[test]
 fn a_configured_policy_replaces_the_standard_one() {
     let at = dates();
-    let key = Key::made(Kind::Ed25519, at.key);
+    let key = Key::made(KeyType::Ed25519, at.key);
     let built = subject().build();
     let change = |it: SignatureBuilder| it.set_hash_algo(HashAlgorithm::SHA1);
     let sha1 = signed(&built, &[key.sign_with(&built, at.made, &change)]);

@@ -10,11 +10,11 @@ use nix::sys::signal::Signal;
 use crate::bed::Bed;
 use crate::kernels::NEW;
 use crate::server::{Server, answer};
-use crate::tree::Tree;
+use crate::tree::Snapshot;
 
 /// Asserts that a second run is refused during the first one, and disturbs nothing.
 fn is_refused(bed: &Bed, args: &[&str]) {
-    let before = Tree::read(&bed.root());
+    let before = Snapshot::read(&bed.root());
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let ran = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"))
         .arg("--root")
@@ -28,7 +28,7 @@ fn is_refused(bed: &Bed, args: &[&str]) {
         stderr.contains("another ostree-kernel is running on this tree"),
         "{stderr}"
     );
-    let changes = before.changes(&Tree::read(&bed.root()));
+    let changes = before.changes(&Snapshot::read(&bed.root()));
     assert!(changes.is_empty(), "{changes:?}");
 }
 

@@ -11,10 +11,10 @@ use walkdir::WalkDir;
 
 /// Every entry except the stubs' own (`/stub`).
 #[derive(PartialEq, Eq)]
-pub struct Tree(BTreeMap<String, Entry>);
+pub struct Snapshot(BTreeMap<String, Node>);
 
 #[derive(PartialEq, Eq)]
-struct Entry {
+struct Node {
     kind: char,
     mode: u32,
     owner: (u32, u32),
@@ -23,7 +23,7 @@ struct Entry {
     content: Vec<u8>,
 }
 
-impl Tree {
+impl Snapshot {
     /// Reads a tree. The time of `/run` itself is left out: temporary files may have changed it.
     pub fn read(root: &Path) -> Self {
         let listing = WalkDir::new(root)
@@ -47,7 +47,7 @@ impl Tree {
             } else {
                 (if kind.is_fifo() { 'p' } else { '?' }, vec![])
             };
-            let entry = Entry {
+            let entry = Node {
                 kind,
                 mode: meta.mode() & 0o7777,
                 owner: (meta.uid(), meta.gid()),
@@ -125,7 +125,7 @@ impl Tree {
     }
 }
 
-impl Entry {
+impl Node {
     fn is_like(&self, other: &Self) -> bool {
         let same_time = self.kind == 'd' || self.mtime == other.mtime;
         same_time
@@ -134,10 +134,10 @@ impl Entry {
     }
 }
 
-impl fmt::Display for Tree {
+impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (path, entry) in &self.0 {
-            let Entry {
+            let Node {
                 kind,
                 mode,
                 owner: (uid, gid),

@@ -9,7 +9,7 @@ use sequoia_openpgp as openpgp;
 
 use crate::bed::Bed;
 use crate::kernels::NEW;
-use crate::keys::{Change, DAY, Key, Kind, signed};
+use crate::keys::{Change, DAY, Key, KeyType, signed};
 
 const NONE: Change = &|it| it;
 
@@ -25,7 +25,7 @@ fn sign_with(bed: &Bed, sign: impl Fn(&rpm::Package) -> Vec<u8>) {
 fn a_signature_that_rpm_would_not_trust_is_refused_with_its_reason() {
     let now = SystemTime::now();
     let made = now - 365 * DAY;
-    let key = Key::made(Kind::Ed25519, now - 800 * DAY);
+    let key = Key::made(KeyType::Ed25519, now - 800 * DAY);
     let revoked = key.clone().revoke(Reason::KeyCompromised, now - 10 * DAY);
     let sha1 = |it: SignatureBuilder| it.set_hash_algo(HashAlgorithm::SHA1);
     let pin = "#sha256=";

@@ -9,8 +9,8 @@ use super::super::loader::Loader;
 use super::super::names::basename;
 use super::super::startable;
 use super::super::udev::Rules;
-use super::{BY_SYSTEMD, EXECUTOR, Graph, Step, Why, within};
-use crate::initramfs::{Facts, Inventory, Kind, Machine, Node};
+use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why, within};
+use crate::initramfs::{EntryType, Facts, Inventory, Machine, Node};
 
 /// Files of systemd, udev and ostree; these programs execute some of them by names in their code.
 const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
@@ -55,7 +55,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn index(&mut self) {
         for (path, node) in self.inventory.nodes() {
-            if node.kind != Kind::Directory {
+            if node.kind != EntryType::Directory {
                 self.names.entry(basename(path)).or_default().push(path);
             }
         }
@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
             return at;
         }
         let at = self.graph.steps.len();
-        self.graph.steps.push(Step {
+        self.graph.steps.push(GraphFile {
             path,
             from,
             why,
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
     }
 
     fn expand(&mut self, at: usize) {
-        let Step {
+        let GraphFile {
             path,
             why,
             is_needed,
@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
                     if let Some((path, _)) = program(self.inventory, name) {
                         let is_needed = is_needed && !command.may_fail;
                         let spelled = if name.contains(&b'/') { name } else { path };
-                        self.visit(spelled, step, Why::Command(command.key), is_needed);
+                        self.visit(spelled, step, Why::UnitCommand(command.key), is_needed);
                     }
                 }
             }
@@ -307,7 +307,7 @@ impl<'a> Walk<'a> {
         let [systemd, udev, ostree] = OWN;
         for (path, node) in self.inventory.nodes() {
             let from = match node.kind {
-                Kind::Directory => continue,
+                EntryType::Directory => continue,
                 _ if within(path, systemd) || path.starts_with(b"etc/systemd/") => init,
                 _ if within(path, udev) || path.starts_with(b"etc/udev/") => udevd,
                 _ if within(path, b"modprobe.d/") => udevd,
@@ -346,7 +346,7 @@ fn links<'a>(inventory: &'a Inventory, path: &[u8]) -> Vec<&'a [u8]> {
             let Ok((link, node)) = inventory.resolve_link(&path[..end]) else {
                 continue;
             };
-            if node.kind == Kind::Symlink && links.len() < MAX && !links.contains(&link) {
+            if node.kind == EntryType::Symlink && links.len() < MAX && !links.contains(&link) {
                 links.push(link);
                 let dir = &link[..link.len() - basename(link).len()];
                 todo.push(if node.target.starts_with(b"/") {

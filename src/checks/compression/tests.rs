@@ -5,7 +5,7 @@ use std::io::Read;
 
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 
-use super::super::Tree;
+use super::super::TreeFacts;
 use super::super::testing::{Bench, K, ko, module_path};
 use super::undecoded;
 use crate::initramfs::testing::{Idle, archive, file};
@@ -29,7 +29,7 @@ fn packed_with(data: &[u8], check: Check, filters: &mut Filters) -> Vec<u8> {
     out
 }
 
-fn decoding(tree: &mut Tree) {
+fn decoding(tree: &mut TreeFacts) {
     let config = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\nCONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_XZ=y\n";
     tree.config = Ok(Some(config.to_owned()));
 }
@@ -56,7 +56,7 @@ fn modules_that_the_kernel_decodes() {
     );
     assert!(found[0].starts_with(&start), "{found:?}");
     // kmod decodes it, since the kernel decodes no modules, or only those with another compression.
-    for change in [(|_| ()) as fn(&mut Tree), |tree| {
+    for change in [(|_| ()) as fn(&mut TreeFacts), |tree| {
         decoding(tree);
         let config = tree.config.clone().unwrap().unwrap();
         tree.config = Ok(Some(config.replace("COMPRESS_XZ", "COMPRESS_ZSTD")));

@@ -9,7 +9,7 @@ use crate::boot::{CannotRun, Graph, Loader, Unbound, run};
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Node};
 
 /// An ELF file of the initramfs.
-struct File<'a> {
+struct ElfFile<'a> {
     path: &'a [u8],
     entry: u64,
     elf: &'a Elf,
@@ -138,7 +138,7 @@ fn files<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,
     machine: Machine,
-) -> (Vec<File<'a>>, Vec<File<'a>>) {
+) -> (Vec<ElfFile<'a>>, Vec<ElfFile<'a>>) {
     let mut seen = HashSet::new();
     let mut file = |(path, node): (&'a [u8], &'a Node)| {
         if is_data(path) {
@@ -147,7 +147,7 @@ fn files<'a>(
         let elf = facts.elf(inventory, node)?.as_ref().ok()?;
         let entry = inventory.content(node)?.entry;
         let wanted = elf.machine == machine && seen.insert(entry);
-        wanted.then_some(File { path, entry, elf })
+        wanted.then_some(ElfFile { path, entry, elf })
     };
     let files = inventory.nodes().filter_map(&mut file);
     files.partition(|file| file.elf.interpreter.is_some())

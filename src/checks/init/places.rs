@@ -3,7 +3,7 @@
 
 use super::super::{Finding, Remedy, Severity, show};
 use crate::boot::{CannotRun, run};
-use crate::initramfs::{Facts, Inventory, Kind};
+use crate::initramfs::{EntryType, Facts, Inventory};
 use crate::kernel::kver::Kver;
 
 const REMEDY: Remedy = Remedy::RebuildOr("remove the named entry; dracut did not create it");
@@ -28,9 +28,11 @@ pub(super) fn wrong(inventory: &Inventory, facts: &Facts, kver: &Kver) -> Vec<Fi
 fn mount_point(inventory: &Inventory, path: &str) -> Option<Finding> {
     let (_, node) = inventory.resolve_link(path.as_bytes()).ok()?;
     let found = match (node.kind, inventory.resolve(path.as_bytes())) {
-        (Kind::Directory, _) => return None,
-        (Kind::Symlink, Ok((_, node))) if node.kind == Kind::Directory => return None,
-        (Kind::Symlink, _) => format!("a link to {}, which is not a directory", show(&node.target)),
+        (EntryType::Directory, _) => return None,
+        (EntryType::Symlink, Ok((_, node))) if node.kind == EntryType::Directory => return None,
+        (EntryType::Symlink, _) => {
+            format!("a link to {}, which is not a directory", show(&node.target))
+        }
         _ => "not a directory".to_owned(),
     };
     let expected = "a directory, since a file system is mounted there";

@@ -24,7 +24,7 @@ const BUS: Event = Event {
 };
 
 /// A rule that every boot requires.
-struct Goal {
+struct RequiredRule {
     event: Event,
     is_rule: fn(&Rule) -> bool,
     /// systemd's file with the rule.
@@ -32,32 +32,32 @@ struct Goal {
     what: &'static str,
 }
 
-const GOALS: [Goal; 5] = [
-    Goal {
+const GOALS: [RequiredRule; 5] = [
+    RequiredRule {
         event: BUS,
         is_rule: loads_drivers,
         file: "80-drivers.rules",
         what: "RUN{builtin}+=\"kmod load\", which loads drivers",
     },
-    Goal {
+    RequiredRule {
         event: DISK,
         is_rule: probes,
         file: "60-persistent-storage.rules",
         what: "IMPORT{builtin}=\"blkid\", which reads UUIDs and labels",
     },
-    Goal {
+    RequiredRule {
         event: DISK,
         is_rule: |rule| links(rule, b"disk/by-uuid/"),
         file: "60-persistent-storage.rules",
         what: "SYMLINK+=\"disk/by-uuid/…\", which root=UUID=… requires",
     },
-    Goal {
+    RequiredRule {
         event: DISK,
         is_rule: |rule| links(rule, b"disk/by-label/"),
         file: "60-persistent-storage.rules",
         what: "SYMLINK+=\"disk/by-label/…\", which root=LABEL=… requires",
     },
-    Goal {
+    RequiredRule {
         event: DISK,
         is_rule: |rule| has(rule, b"TAG", |value| value == b"systemd"),
         file: "99-systemd.rules",

@@ -6,7 +6,7 @@
 
 use super::super::{Finding, Remedy, Severity, show};
 use crate::boot::{CannotRun, Graph, has_unit, run};
-use crate::initramfs::{Facts, Inventory, Kind, Node};
+use crate::initramfs::{EntryType, Facts, Inventory, Node};
 
 /// Units that the check `initramfs-ostree` covers.
 const OTHERS: [&[u8]; 2] = [b"ostree-prepare-root.service", b"bootc-root-setup.service"];
@@ -126,7 +126,7 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
         let (Some(unit), Some(dir)) = (parts.next(), parts.next()) else {
             continue;
         };
-        let is_link = node.kind == Kind::Symlink && within(path, b"systemd/system/");
+        let is_link = node.kind == EntryType::Symlink && within(path, b"systemd/system/");
         let wanted = dir.ends_with(b".wants");
         if !is_link
             || !wanted

@@ -6,7 +6,7 @@ use super::super::*;
 use crate::kernel::testing::module;
 
 /// Returns the error of an image with these files.
-fn error(items: &[Item]) -> String {
+fn error(items: &[TestEntry]) -> String {
     let image = pack(Compression::Zstd, &archive(items));
     let limits = Limits {
         ratio: u64::MAX,
@@ -65,11 +65,11 @@ fn one_elf_file_has_names_within_a_budget() {
 fn all_files_together_say_a_bounded_amount() {
     let budget = "the facts about its modules and programs have more than 8388608 bytes";
     let elf = greedy(1000, 100);
-    let programs: Vec<Item> = (0..100).map(|i| file(&format!("p{i}"), &elf)).collect();
+    let programs: Vec<TestEntry> = (0..100).map(|i| file(&format!("p{i}"), &elf)).collect();
     assert_eq!(error(&programs), budget);
     let long = format!("depends={}\0", "a".repeat(60 << 10));
     let module = module(true, false, long.as_bytes());
-    let modules: Vec<Item> = (0..140)
+    let modules: Vec<TestEntry> = (0..140)
         .map(|i| file(&format!("lib/modules/{i}.ko"), &module))
         .collect();
     assert_eq!(error(&modules), budget);

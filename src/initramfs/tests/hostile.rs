@@ -79,7 +79,7 @@ fn limits_have_names_and_places() {
         window: 1 << 16,
         ..Limits::default()
     };
-    let four: Vec<Item> = (0..4).map(|i| file(&format!("f{i}"), b"")).collect();
+    let four: Vec<TestEntry> = (0..4).map(|i| file(&format!("f{i}"), b"")).collect();
     let many = archive(&[]).repeat(3);
     let large = archive(&[file("a", &[7; 6000])]);
     let wide = {

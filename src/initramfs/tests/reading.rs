@@ -5,7 +5,7 @@ use super::super::testing::*;
 use super::super::*;
 use crate::kernel::packing::Packing;
 
-fn small() -> Vec<Item> {
+fn small() -> Vec<TestEntry> {
     vec![
         dir("."),
         dir("./usr"),
@@ -87,7 +87,7 @@ fn a_large_segment_goes_through_the_ring() {
     for compression in PACKED {
         // More buffers than the ring has, for fast compressions.
         let quick = matches!(compression, Compression::Zstd | Compression::Lz4);
-        let items: Vec<Item> = (0..if quick { 5 } else { 1 })
+        let items: Vec<TestEntry> = (0..if quick { 5 } else { 1 })
             .map(|i| file(&format!("f{i}"), &noise[i * 7..]))
             .collect();
         let main = archive(&items);
@@ -129,7 +129,7 @@ fn nuls_may_stand_between_entries() {
 
 #[test]
 fn names_padded_with_nuls() {
-    let items = [Item {
+    let items = [TestEntry {
         name_padding: 3970,
         ..file("aligned", b"data")
     }];

@@ -6,7 +6,7 @@ use super::super::*;
 use crate::kernel::testing::{INFO, module, seeds};
 
 /// Returns a small dracut-like set of files with every type of entry.
-fn items(module: &[u8]) -> Vec<Item> {
+fn items(module: &[u8]) -> Vec<TestEntry> {
     vec![
         dir("usr"),
         dir("usr/lib"),
@@ -20,7 +20,7 @@ fn items(module: &[u8]) -> Vec<Item> {
         file("usr/lib/modules/6.1/a.ko", module),
         hard("one", 7, b""),
         hard("two", 7, b"data"),
-        Item {
+        TestEntry {
             rdev: (5, 1),
             ..item("dev/console", 0o020_600, b"")
         },

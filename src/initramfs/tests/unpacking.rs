@@ -53,10 +53,10 @@ fn the_last_copy_wins() {
         ]),
     ]);
     assert_eq!(head(&inventory, "a"), b"two");
-    assert_eq!(inventory.node(b"b").unwrap().kind, Kind::File);
+    assert_eq!(inventory.node(b"b").unwrap().kind, EntryType::File);
     assert_eq!(head(&inventory, "c"), b"two");
-    assert_eq!(inventory.node(b"d").unwrap().kind, Kind::File);
-    assert_eq!(inventory.node(b"e").unwrap().kind, Kind::Directory);
+    assert_eq!(inventory.node(b"d").unwrap().kind, EntryType::File);
+    assert_eq!(inventory.node(b"e").unwrap().kind, EntryType::Directory);
     let occupied = ("e".to_owned(), Reason::Occupied);
     assert_eq!(reasons(&inventory), [occupied.clone(), occupied]);
 }

@@ -2,12 +2,12 @@
 //! Tests of the comparison and of its output.
 
 use super::*;
-use crate::initramfs::testing::{Item as Entry, archive, dir, file, item, link};
+use crate::initramfs::testing::{TestEntry, archive, dir, file, item, link};
 use crate::inspect::testing::read_image;
 use crate::inspect::write_diff;
 
-fn of(before: &[Entry], after: &[Entry]) -> Diff {
-    let read = |items: &[Entry]| {
+fn of(before: &[TestEntry], after: &[TestEntry]) -> Diff {
+    let read = |items: &[TestEntry]| {
         let bytes = archive(items);
         let (inventory, segments) = read_image(&bytes);
         let summary = Summary::new(bytes.len() as u64, &segments, &inventory);
@@ -23,7 +23,7 @@ fn text(diff: &Diff) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn base(kver: &str) -> Vec<Entry> {
+fn base(kver: &str) -> Vec<TestEntry> {
     let mut items = vec![dir("usr"), dir("usr/lib"), dir("usr/lib/modules")];
     items.push(dir(&format!("usr/lib/modules/{kver}")));
     items.push(dir("usr/lib/systemd"));
@@ -32,7 +32,7 @@ fn base(kver: &str) -> Vec<Entry> {
     items
 }
 
-fn with(kver: &str, more: &[Entry]) -> Vec<Entry> {
+fn with(kver: &str, more: &[TestEntry]) -> Vec<TestEntry> {
     [base(kver), more.to_vec()].concat()
 }
 

@@ -9,24 +9,24 @@ use super::{ModuleName, Softdep};
 /// The configuration, in the order of its lines.
 #[derive(Clone, Debug, Default)]
 pub struct Conf {
-    blacklist: Vec<Line<()>>,
-    install: Vec<Line<Vec<u8>>>,
-    aliases: Vec<Line<Vec<u8>>>,
+    blacklist: Vec<PatternLine<()>>,
+    install: Vec<PatternLine<Vec<u8>>>,
+    aliases: Vec<PatternLine<Vec<u8>>>,
     /// The patterns of `remove` lines, which libkmod treats as names of modules.
     removed: Vec<Vec<u8>>,
-    softdeps: Vec<Line<Softdep>>,
+    softdeps: Vec<PatternLine<Softdep>>,
     files: Vec<String>,
 }
 
 /// A pattern for module names, the value of its line, and the index of its file.
 #[derive(Clone, Debug)]
-struct Line<T> {
+struct PatternLine<T> {
     pattern: Vec<u8>,
     value: T,
     file: usize,
 }
 
-impl<T> Line<T> {
+impl<T> PatternLine<T> {
     fn fits(&self, name: &ModuleName) -> bool {
         matches(&self.pattern, name.as_bytes())
     }
@@ -52,23 +52,23 @@ impl Conf {
         let pattern = underscores(name)?;
         let file = self.files.len() - 1;
         match keyword {
-            b"blacklist" => self.blacklist.push(Line {
+            b"blacklist" => self.blacklist.push(PatternLine {
                 pattern,
                 value: (),
                 file,
             }),
-            b"install" if !rest.is_empty() => self.install.push(Line {
+            b"install" if !rest.is_empty() => self.install.push(PatternLine {
                 pattern,
                 value: rest.to_vec(),
                 file,
             }),
-            b"softdep" if !rest.is_empty() => self.softdeps.push(Line {
+            b"softdep" if !rest.is_empty() => self.softdeps.push(PatternLine {
                 pattern,
                 value: Softdep::parse(rest),
                 file,
             }),
             b"remove" if !rest.is_empty() => self.removed.push(pattern),
-            b"alias" => self.aliases.push(Line {
+            b"alias" => self.aliases.push(PatternLine {
                 pattern,
                 value: underscores(word(rest)?.0)?,
                 file,

@@ -4,10 +4,10 @@
 
 use std::io::{self, Read, Seek};
 
-use super::image::Image;
+use super::image::Region;
 use super::payload::{self, Codec};
 use super::pe::Pe;
-use super::{Format, MAX_DECODED, Release, Result, VmlinuzError, decoded, scan};
+use super::{KernelFormat, MAX_DECODED, Release, Result, VmlinuzError, decoded, scan};
 
 /// Number of offsets that are tried as the start of compressed data if the header does not contain it.
 const MAX_TRIES: usize = 16;
@@ -21,8 +21,8 @@ pub fn inner_release_from<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
 ) -> Result<Option<String>> {
-    let mut image = Image::new(reader).map_err(VmlinuzError::Io)?;
-    if release.format != Format::Uki {
+    let mut image = Region::new(reader).map_err(VmlinuzError::Io)?;
+    if release.format != KernelFormat::Uki {
         return inner(&mut image, release);
     }
     let section = Pe::of(&mut image)?.and_then(|pe| pe.section(b".linux"));
@@ -34,23 +34,25 @@ pub fn inner_release_from<R: Read + Seek>(
     inner(&mut linux, &release)
 }
 
-fn inner<R: Read + Seek>(image: &mut Image<'_, R>, release: &Release) -> Result<Option<String>> {
+fn inner<R: Read + Seek>(image: &mut Region<'_, R>, release: &Release) -> Result<Option<String>> {
     match release.format {
-        Format::BzImage => bzimage(image),
-        Format::Zboot => {
+        KernelFormat::BzImage => bzimage(image),
+        KernelFormat::Zboot => {
             let data = super::zboot_payload(image)?;
             whole(image, data.codec, data.offset, data.size).map(|(kver, _)| Some(kver))
         }
-        Format::S390 | Format::ElfWrapper => searched(image),
+        KernelFormat::S390 | KernelFormat::ElfWrapper => searched(image),
         // For these formats, `release` has read the kernel itself, to the end of its checksum.
-        Format::Image | Format::ImageGzip | Format::Elf => Ok(Some(release.kver.clone())),
-        Format::Uki => Ok(None),
+        KernelFormat::Image | KernelFormat::ImageGzip | KernelFormat::Elf => {
+            Ok(Some(release.kver.clone()))
+        }
+        KernelFormat::Uki => Ok(None),
     }
 }
 
 /// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains its offset; see the kernel's
 /// `x86/boot.rst`.
-fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
+fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<String>> {
     /// The kernel's build appends the decoded size to the data; gzip data contain it themselves.
     const SIZE: u64 = 4;
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
@@ -92,7 +94,7 @@ fn bzimage<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
 
 /// Tries possible starts of compressed data. Other data can contain the magic number, so a match counts only if the
 /// decoded data contain a banner.
-fn searched<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> {
+fn searched<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<String>> {
     let size = image.size();
     // The magic number of lzma has only three bytes, which occur everywhere.
     for codec in Codec::ALL.into_iter().filter(|it| *it != Codec::Lzma) {
@@ -112,7 +114,7 @@ fn searched<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<String>> 
 
 /// Decodes to the end. Returns the release string and the number of bytes.
 fn whole<R: Read + Seek>(
-    image: &mut Image<'_, R>,
+    image: &mut Region<'_, R>,
     codec: Codec,
     offset: u64,
     size: u64,

@@ -6,13 +6,13 @@ use std::io::{self, Read, Seek, SeekFrom, Take};
 use super::{Result, VmlinuzError, scan};
 
 /// An image, or a part of one; offsets are relative to its start.
-pub(super) struct Image<'a, R> {
+pub(super) struct Region<'a, R> {
     reader: &'a mut R,
     base: u64,
     size: u64,
 }
 
-impl<'a, R: Read + Seek> Image<'a, R> {
+impl<'a, R: Read + Seek> Region<'a, R> {
     /// Returns the whole content of the reader.
     pub(super) fn new(reader: &'a mut R) -> io::Result<Self> {
         let size = reader.seek(SeekFrom::End(0))?;
@@ -31,9 +31,9 @@ impl<'a, R: Read + Seek> Image<'a, R> {
         what: &'static str,
         offset: u64,
         size: u64,
-    ) -> Result<Image<'_, R>> {
+    ) -> Result<Region<'_, R>> {
         self.check(what, offset, size)?;
-        Ok(Image {
+        Ok(Region {
             reader: &mut *self.reader,
             base: self.base + offset,
             size,

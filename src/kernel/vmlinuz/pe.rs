@@ -4,7 +4,7 @@
 use std::io::{Read, Seek};
 use std::ops::Range;
 
-use super::image::Image;
+use super::image::Region;
 use super::{Arch, Result, VmlinuzError};
 
 /// Upper bound of sections; UKIs have about a dozen, or a few dozens with profiles.
@@ -38,8 +38,8 @@ struct Section {
 
 impl Pe {
     /// Parses the headers. `None` if it is not a PE file, or if the PE header is outside the image.
-    pub(super) fn of<R: Read + Seek>(image: &mut Image<'_, R>) -> Result<Option<Self>> {
-        let begins = |image: &mut Image<'_, R>, offset, magic: &[u8]| {
+    pub(super) fn of<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<Self>> {
+        let begins = |image: &mut Region<'_, R>, offset, magic: &[u8]| {
             image.begins(offset, magic).map_err(VmlinuzError::Io)
         };
         if !begins(image, 0, b"MZ")? || image.size() < 0x40 {
@@ -115,7 +115,7 @@ impl Section {
 
 /// Reads the fifth data directory of the optional header.
 fn certificates<R: Read + Seek>(
-    image: &mut Image<'_, R>,
+    image: &mut Region<'_, R>,
     optional: u64,
     optional_size: u16,
 ) -> Result<Option<Certificates>> {

@@ -132,7 +132,7 @@ pub(super) fn zstd(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Returns one image of every format, with its expected facts.
-fn every_kind() -> Vec<(&'static str, Vec<u8>, Arch, Format)> {
+fn every_kind() -> Vec<(&'static str, Vec<u8>, Arch, KernelFormat)> {
     let text = banner(KVER);
     let kernel = arm64(&text);
     let x86 = bzimage(&format!("{KVER} (mock@build) #1 SMP"));
@@ -145,44 +145,59 @@ fn every_kind() -> Vec<(&'static str, Vec<u8>, Arch, Format)> {
     put(&mut riscv, 0x38, b"RSC\x05");
     use Arch::{Aarch64, Ppc64le, Riscv64, S390x, X86_64};
     vec![
-        ("x86", x86.clone(), X86_64, Format::BzImage),
-        ("arm64", kernel.clone(), Aarch64, Format::Image),
-        ("riscv", riscv, Riscv64, Format::Image),
-        ("arm64-gzip", gzip(&kernel), Aarch64, Format::ImageGzip),
+        ("x86", x86.clone(), X86_64, KernelFormat::BzImage),
+        ("arm64", kernel.clone(), Aarch64, KernelFormat::Image),
+        ("riscv", riscv, Riscv64, KernelFormat::Image),
+        (
+            "arm64-gzip",
+            gzip(&kernel),
+            Aarch64,
+            KernelFormat::ImageGzip,
+        ),
         (
             "z-gzip",
             zboot("gzip", &gzip(&kernel)),
             Aarch64,
-            Format::Zboot,
+            KernelFormat::Zboot,
         ),
         (
             "z-zstd",
             zboot("zstd22", &zstd(&kernel)),
             Aarch64,
-            Format::Zboot,
+            KernelFormat::Zboot,
         ),
         (
             "z-xz",
             zboot("xzkern", &xz(&kernel)),
             Aarch64,
-            Format::Zboot,
+            KernelFormat::Zboot,
         ),
         (
             "z-lzma",
             zboot("lzma", &lzma(&kernel)),
             Aarch64,
-            Format::Zboot,
+            KernelFormat::Zboot,
         ),
-        ("z-lz4", zboot("lz4", &lz4(&kernel)), Aarch64, Format::Zboot),
-        ("s390x", z390, S390x, Format::S390),
-        ("ppc64le", vmlinux, Ppc64le, Format::Elf),
-        ("zImage", elf(20, &wrapped), Ppc64le, Format::ElfWrapper),
-        ("uki", uki(&x86), X86_64, Format::Uki),
+        (
+            "z-lz4",
+            zboot("lz4", &lz4(&kernel)),
+            Aarch64,
+            KernelFormat::Zboot,
+        ),
+        ("s390x", z390, S390x, KernelFormat::S390),
+        ("ppc64le", vmlinux, Ppc64le, KernelFormat::Elf),
+        (
+            "zImage",
+            elf(20, &wrapped),
+            Ppc64le,
+            KernelFormat::ElfWrapper,
+        ),
+        ("uki", uki(&x86), X86_64, KernelFormat::Uki),
         (
             "uki-arm64",
             uki(&zboot("zstd", &zstd(&kernel))),
             Aarch64,
-            Format::Uki,
+            KernelFormat::Uki,
         ),
     ]
 }
@@ -210,7 +225,7 @@ fn every_kind_tells_its_release() {
         };
         assert_eq!(release(&image).unwrap(), expected, "{name}");
         let is_uki = is_uki_from(&mut Cursor::new(&image)).unwrap();
-        assert_eq!(is_uki, format == Format::Uki, "{name}");
+        assert_eq!(is_uki, format == KernelFormat::Uki, "{name}");
     }
 }
 

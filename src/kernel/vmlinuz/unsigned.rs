@@ -4,7 +4,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::image::Image;
+use super::image::Region;
 use super::pe::Pe;
 use super::{APPENDED_SIGNATURE, VmlinuzError};
 
@@ -16,7 +16,7 @@ const STEP: usize = 64 << 10;
 
 /// The changes that a signature makes to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature {
+pub struct PeSignature {
     /// Fields that are zero without the signature.
     blank: Vec<Range<u64>>,
     /// The offset in bytes from which on everything belongs to the signature.
@@ -26,8 +26,8 @@ pub struct Signature {
 }
 
 /// Returns the changes of the image's signature; `None` if it is not signed. Fails only if the reader fails.
-pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<Signature>> {
-    let mut image = Image::new(reader)?;
+pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<PeSignature>> {
+    let mut image = Region::new(reader)?;
     let size = image.size();
     let tail = size.saturating_sub(APPENDED_SIGNATURE.len() as u64);
     if image.begins(tail, APPENDED_SIGNATURE)? {
@@ -42,7 +42,7 @@ pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<Signa
     let table = pe
         .certificates
         .filter(|it| it.size > 8 && it.offset.saturating_add(it.size) <= size);
-    Ok(table.map(|it| Signature {
+    Ok(table.map(|it| PeSignature {
         blank: vec![it.checksum, it.entry],
         start: it.offset,
         padding: PADDING,
@@ -51,19 +51,19 @@ pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<Signa
 
 /// Reads an appended signature: a `struct module_signature` of 12 bytes before the magic text, whose last field is the
 /// size of the signature.
-fn appended<R: Read + Seek>(image: &mut Image<'_, R>, tail: u64) -> Option<Signature> {
+fn appended<R: Read + Seek>(image: &mut Region<'_, R>, tail: u64) -> Option<PeSignature> {
     let size = image
         .bytes("the signature's size", tail.checked_sub(4)?)
         .ok()?;
     let before = 12 + u64::from(u32::from_be_bytes(size));
-    Some(Signature {
+    Some(PeSignature {
         blank: Vec::new(),
         start: tail.checked_sub(before)?,
         padding: 0,
     })
 }
 
-impl Signature {
+impl PeSignature {
     /// Passes the unsigned image without its ending to `update`, then the possible endings to `end`. There are several,
     /// since signing may have added zeros.
     ///

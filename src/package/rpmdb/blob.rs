@@ -89,7 +89,7 @@ struct Header<'a> {
 }
 
 /// One entry of the index.
-struct Entry<'a> {
+struct IndexEntry<'a> {
     kind: u32,
     count: usize,
     data: &'a [u8],
@@ -117,10 +117,10 @@ impl<'a> Header<'a> {
         Ok(Self { index, data })
     }
 
-    fn entry(&self, tag: u32) -> Option<Entry<'a>> {
+    fn entry(&self, tag: u32) -> Option<IndexEntry<'a>> {
         let mut entries = self.index.chunks_exact(16);
         let entry = entries.find(|entry| be32(entry, 0) == tag)?;
-        Some(Entry {
+        Some(IndexEntry {
             kind: be32(entry, 4),
             data: self.data.get(be32(entry, 8) as usize..)?,
             count: be32(entry, 12) as usize,

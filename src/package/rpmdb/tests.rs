@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Blobs as rpm writes them, and hostile ones.
 
-use super::{FileDigest, PackageFile, Reading, Record, Rpmdb, RpmdbError, Scope};
+use super::{FileDigest, PackageFile, Record, Rpmdb, RpmdbError, RpmdbReader, Scope};
 use crate::package::hex;
 
 const KVER: &str = "6.9.4-200.fc40.x86_64";
@@ -94,7 +94,7 @@ fn with_files(name: &str, dir: &str, files: &[(&str, u32, u32)]) -> Vec<u8> {
 }
 
 fn read(blobs: &[Vec<u8>], scope: Scope) -> Rpmdb {
-    let mut reading = Reading::new(scope);
+    let mut reading = RpmdbReader::new(scope);
     for blob in blobs {
         reading.take(blob).unwrap();
     }
@@ -274,7 +274,7 @@ fn what_is_kept_is_bounded() {
     let error = Record::parse(&blob).unwrap_err();
     assert!(matches!(error, RpmdbError::TooMuch(_)), "{error}");
     let small = Record::parse(&with_files("x", "/usr/", &[])).unwrap();
-    let mut reading = Reading::new(Scope::Kernels);
+    let mut reading = RpmdbReader::new(Scope::Kernels);
     let mut all = (0..=100_000).map(|_| reading.add(small.clone()));
     assert!(all.any(|it| it.is_err()), "packages are counted");
 }

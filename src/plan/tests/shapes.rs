@@ -106,7 +106,7 @@ fn file(package: Package) -> Source {
         path: format!("run/{}.rpm", package.nevra),
         sha256: "00".into(),
         origin: format!("/rpms/{}.rpm", package.nevra),
-        from: Origin::File,
+        from: PackageOrigin::File,
         pinned: false,
         named: false,
         package,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use percent_encoding::percent_decode_str;
 use walkdir::WalkDir;
 
-use super::Request;
+use super::SourceRequest;
 use crate::plan::pin::{self, Sums};
 use crate::plan::{Backend, Host, Refusal};
 use crate::sys::console;
@@ -46,7 +46,7 @@ pub enum Bytes {
 ///
 /// # Errors
 /// A [`Refusal`] for an argument that cannot be a source.
-pub fn inputs(exec: &Exec, host: &Host, request: &Request, dir: &str) -> Result<Vec<Input>> {
+pub fn inputs(exec: &Exec, host: &Host, request: &SourceRequest, dir: &str) -> Result<Vec<Input>> {
     let mut inputs = match request.from {
         Some(repo) => from_repository(exec, host, repo, request.sources, dir)?,
         None => from_sources(request.sources)?,
@@ -78,7 +78,7 @@ fn from_repository(
     }
     exec.root().create_dir_all(dir, 0o700)?;
     let program = cliwrap::real(exec.root(), &dnf.to_string())?;
-    let setup = dnf::Setup {
+    let setup = dnf::DnfSetup {
         backend: dnf,
         versionlock: host.versionlock,
     };

@@ -11,7 +11,7 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 use crate::plan::{Host, Refusal, Source};
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::Root;
-use crate::tools::dracut::{self, Asked};
+use crate::tools::dracut::{self, ArgumentNames};
 
 /// Upper bound of `modules.builtin` (bytes).
 const LIST_MAX: u64 = 8 << 20;
@@ -21,7 +21,7 @@ const LIST_MAX: u64 = 8 << 20;
 /// # Errors
 /// A [`Refusal`], or an error from starting the program.
 pub fn compressor(exec: &Exec, permission: Permission, args: &[String]) -> Result<()> {
-    let Some(command) = Asked::of(args).compressor else {
+    let Some(command) = ArgumentNames::of(args).compressor else {
         return Ok(());
     };
     let refusal = |why: String| {
@@ -65,7 +65,7 @@ pub fn names(
     args: &[String],
     drivers: &[String],
 ) -> Result<()> {
-    let asked = Asked::of(args);
+    let asked = ArgumentNames::of(args);
     let mut modules = dracut::modules(root)?;
     let dirs = sources.iter().flat_map(|it| &it.package.dirs);
     modules.extend(dirs.filter_map(|dir| {

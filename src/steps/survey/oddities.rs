@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use crate::plan::Oddities;
-use crate::sys::root::{self, Kind, Root};
+use crate::sys::root::{self, FileType, Root};
 use crate::tools::cliwrap;
 
 /// Directories that the steps write to.
@@ -84,7 +84,7 @@ const PROGRAM_MAX: u64 = 8 << 20;
 /// Returns whether a file is another program under dracut's name, for example a copy of true or of busybox. dracut, and
 /// every script that starts it, contains its name.
 fn is_other_program(root: &Root, path: &str) -> Result<bool> {
-    let meta = root.stat(path)?.filter(|meta| meta.kind == Kind::File);
+    let meta = root.stat(path)?.filter(|meta| meta.kind == FileType::File);
     if meta.is_none_or(|meta| meta.size > PROGRAM_MAX) {
         return Ok(false);
     }
@@ -120,7 +120,7 @@ fn stand_in(root: &Root, path: &str) -> Result<Option<String>> {
             return Ok(Some(kind(root, path)?));
         }
     }
-    let Some(meta) = root.stat(path)?.filter(|meta| meta.kind == Kind::File) else {
+    let Some(meta) = root.stat(path)?.filter(|meta| meta.kind == FileType::File) else {
         return Ok(Some(kind(root, path)?));
     };
     if meta.size == 0 {

@@ -9,13 +9,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::checks::{self, Baseline, Image, Kmod, OsRelease, is_foreign, plain_firmware};
-use crate::initramfs::{Inventory, Kind};
+use crate::checks::{
+    self, Baseline, Initramfs, KmodVermagic, OsRelease, is_foreign, plain_firmware,
+};
+use crate::initramfs::{EntryType, Inventory};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleList, ModuleName, unpack};
 use crate::kernel::packing::{self, Packing};
-use crate::sys::root::{self, Place, Root};
+use crate::sys::root::{self, OpenDir, Root};
 use crate::tools::dracut;
 
 /// Upper bound of a text file (bytes); a kernel's configuration has 0.3 MiB.
@@ -51,14 +53,14 @@ pub(super) fn os_release(root: &Root) -> OsRelease {
 pub(super) fn boot_files_size(root: &Root, kver: &Kver) -> Result<u64, root::Error> {
     let size = |name: &str| {
         let meta = root.stat(format!("{}/{name}", kver.dir()))?;
-        let file = meta.filter(|meta| meta.kind == root::Kind::File);
+        let file = meta.filter(|meta| meta.kind == root::FileType::File);
         Ok::<_, root::Error>(file.map(|meta| meta.size))
     };
     let trees = match size("devicetree")? {
         Some(size) => size,
         None => {
             let below = root.walk(format!("{}/dtb", kver.dir()))?.into_iter();
-            let files = below.filter(|it| it.meta.kind == root::Kind::File);
+            let files = below.filter(|it| it.meta.kind == root::FileType::File);
             files.map(|it| it.meta.size).sum()
         }
     };
@@ -68,7 +70,7 @@ pub(super) fn boot_files_size(root: &Root, kver: &Kver) -> Result<u64, root::Err
 /// Upper bound of a configuration file that is compared (bytes).
 const COPY_MAX: u64 = 64 << 10;
 
-/// Reads the tree's files that dracut copies; see [`checks::Tree::files`].
+/// Reads the tree's files that dracut copies; see [`checks::TreeFacts::files`].
 pub(super) fn copied(
     root: &Root,
     inventory: &Inventory,
@@ -86,7 +88,7 @@ pub(super) fn copied(
         for place in [path.clone(), format!("usr/{path}")] {
             let meta = root.stat(&place).ok().flatten();
             let is_small =
-                meta.is_some_and(|it| it.kind == root::Kind::File && it.size <= COPY_MAX);
+                meta.is_some_and(|it| it.kind == root::FileType::File && it.size <= COPY_MAX);
             // An ordinary user cannot read all of them.
             if is_small && let Ok(Some(bytes)) = root.read(&place, COPY_MAX) {
                 files.insert(path, bytes);
@@ -109,10 +111,10 @@ pub(super) fn dracut_version(root: &Root) -> Option<String> {
 pub(super) fn under_links(root: &Root, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let links = inventory
         .nodes()
-        .filter(|(path, node)| node.kind == Kind::Symlink && inventory.resolve(path).is_err());
+        .filter(|(path, node)| node.kind == EntryType::Symlink && inventory.resolve(path).is_err());
     let is_file = |path: &[u8]| {
         let meta = root.lstat(OsStr::from_bytes(path)).ok().flatten();
-        meta.is_some_and(|meta| meta.kind == root::Kind::File)
+        meta.is_some_and(|meta| meta.kind == root::FileType::File)
     };
     let links = links.map(|(path, _)| path).filter(|path| is_file(path));
     links.map(<[u8]>::to_vec).collect()
@@ -202,14 +204,14 @@ pub(super) fn packings(
     modules: &[Vec<u8>],
 ) -> BTreeMap<Packing, (Vec<u8>, usize)> {
     let mut packings = BTreeMap::new();
-    let mut dir: Option<(&[u8], Option<Place>)> = None;
+    let mut dir: Option<(&[u8], Option<OpenDir>)> = None;
     let mut head = vec![0; packing::HEAD];
     for path in modules {
         let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
         let (parent, name) = path.split_at(slash);
         if dir.as_ref().is_none_or(|(last, _)| *last != parent) {
             let place = Path::new(MODULES).join(kver.as_str());
-            let place = root.open_place(place.join(OsStr::from_bytes(parent)));
+            let place = root.open_directory(place.join(OsStr::from_bytes(parent)));
             dir = Some((parent, place.ok().flatten()));
         }
         let place = dir.as_ref().and_then(|(_, place)| place.as_ref());
@@ -233,7 +235,7 @@ pub(super) fn kmods(
     kver: &Kver,
     modules: &[Vec<u8>],
     order: Option<&ModuleList>,
-) -> Vec<Kmod> {
+) -> Vec<KmodVermagic> {
     let vermagic = |path: &Vec<u8>| {
         let modinfo = modinfo(root, &[kver.as_str().as_bytes(), path].join(&b'/'))?;
         let vermagic = modinfo.vermagic().map(<[u8]>::to_vec);
@@ -262,7 +264,7 @@ pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
         "etc/systemd/system".to_owned(),
     ];
     for (name, kind) in root.list(dracut::MODULES_D)? {
-        if kind == root::Kind::Dir {
+        if kind == root::FileType::Dir {
             dirs.push(format!("{}/{}", dracut::MODULES_D, name.to_string_lossy()));
         }
     }
@@ -278,10 +280,10 @@ pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
 /// are unpacked only if firmware is missing.
 pub(super) fn firmware_of(
     root: &Root,
-    image: &Image,
+    image: &Initramfs,
     base: &Baseline,
 ) -> BTreeMap<Vec<u8>, ModuleName> {
-    let Image::Read { inventory, .. } = image else {
+    let Initramfs::Read { inventory, .. } = image else {
         return BTreeMap::new();
     };
     let lost = base.lost_firmware(inventory);

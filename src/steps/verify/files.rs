@@ -9,14 +9,14 @@ use std::os::unix::ffi::OsStrExt;
 
 use sha2::{Digest, Sha256};
 
-use crate::checks::{Inner, KernelFiles, ModuleState, OtherModule, Vmlinuz};
+use crate::checks::{InnerKernel, KernelFiles, ModuleState, OtherModule, VmlinuzState};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleName, unpack, without_signature};
 use crate::kernel::vmlinuz::{self, Release, VmlinuzError, inner_release_from, signature_from};
 use crate::package::hex;
 use crate::package::rpmdb::{FileDigest, Rpmdb};
 use crate::sys::digest::Digesting;
-use crate::sys::root::{Place, Root};
+use crate::sys::root::{OpenDir, Root};
 
 /// Upper bound of all modules together (bytes); a large kernel's have 0.6 GiB.
 const TOTAL_MAX: u64 = 8 << 30;
@@ -30,9 +30,9 @@ pub(super) fn look(
     let (vmlinuz, sha256) = match super::vmlinuz::open(root, kver) {
         Ok(file) => match vmlinuz(file, kver, packages) {
             Ok((vmlinuz, sha256)) => (vmlinuz, Some(sha256)),
-            Err(error) => (Vmlinuz::Unread(error.to_string()), None),
+            Err(error) => (VmlinuzState::Unread(error.to_string()), None),
         },
-        Err(why) => (Vmlinuz::Unread(why), None),
+        Err(why) => (VmlinuzState::Unread(why), None),
     };
     let mut compared = Modules::new(root);
     let unread = packages.and_then(|packages| compared.all(kver, packages).err());
@@ -44,7 +44,11 @@ pub(super) fn look(
     (files, sha256)
 }
 
-fn vmlinuz(mut file: File, kver: &Kver, packages: Option<&Rpmdb>) -> io::Result<(Vmlinuz, String)> {
+fn vmlinuz(
+    mut file: File,
+    kver: &Kver,
+    packages: Option<&Rpmdb>,
+) -> io::Result<(VmlinuzState, String)> {
     file.rewind()?;
     let (sha256, _) = Digesting::new(&mut file).finish()?;
     let path = format!("{}/vmlinuz", kver.dir());
@@ -55,16 +59,16 @@ fn vmlinuz(mut file: File, kver: &Kver, packages: Option<&Rpmdb>) -> io::Result<
         .collect();
     let is_packaged = |sha256: &str| owners.iter().any(|(_, digest)| digest.hex == sha256);
     let compared = match owners.first() {
-        None => Vmlinuz::NoDigest(inner(&mut file)),
-        Some(_) if is_packaged(&sha256) => Vmlinuz::Packaged,
+        None => VmlinuzState::NoDigest(inner(&mut file)),
+        Some(_) if is_packaged(&sha256) => VmlinuzState::Packaged,
         Some(_)
             if without_signatures(&mut file)?
                 .iter()
                 .any(|it| is_packaged(it)) =>
         {
-            Vmlinuz::Signed
+            VmlinuzState::Signed
         }
-        Some((owner, _)) => Vmlinuz::Differs {
+        Some((owner, _)) => VmlinuzState::Differs {
             package: owner.nevra.to_string(),
             inner: inner(&mut file),
         },
@@ -88,21 +92,21 @@ fn without_signatures(file: &mut File) -> io::Result<Vec<String>> {
 }
 
 /// Decodes the kernel inside `vmlinuz`.
-fn inner(file: &mut File) -> Inner {
+fn inner(file: &mut File) -> InnerKernel {
     let of = |file: &mut File, release: &Release| match inner_release_from(file, release) {
-        Ok(Some(kver)) => Inner::Release(kver),
-        Ok(None) => Inner::Unknown(format!(
+        Ok(Some(kver)) => InnerKernel::Release(kver),
+        Ok(None) => InnerKernel::Unknown(format!(
             "the offset of the kernel inside the {} is not known",
             release.format
         )),
-        Err(error) if error.is_damage() => Inner::Damaged(error.to_string()),
-        Err(error @ VmlinuzError::NoBanner { .. }) => Inner::Damaged(error.to_string()),
-        Err(error) => Inner::Unknown(error.to_string()),
+        Err(error) if error.is_damage() => InnerKernel::Damaged(error.to_string()),
+        Err(error @ VmlinuzError::NoBanner { .. }) => InnerKernel::Damaged(error.to_string()),
+        Err(error) => InnerKernel::Unknown(error.to_string()),
     };
     match vmlinuz::release_from(file) {
         Ok(release) => of(file, &release),
         // The check `kernel-release` reports it.
-        Err(error) => Inner::Unknown(error.to_string()),
+        Err(error) => InnerKernel::Unknown(error.to_string()),
     }
 }
 
@@ -110,7 +114,7 @@ fn inner(file: &mut File) -> Inner {
 struct Modules<'r> {
     root: &'r Root,
     /// The directory of the previous module, and its path.
-    dir: Option<(String, Option<Place>)>,
+    dir: Option<(String, Option<OpenDir>)>,
     left: u64,
     buffer: Vec<u8>,
     others: Vec<OtherModule>,
@@ -163,7 +167,7 @@ impl<'r> Modules<'r> {
         if self.dir.as_ref().is_none_or(|(last, _)| last != dir) {
             let place = self
                 .root
-                .open_place(dir)
+                .open_directory(dir)
                 .map_err(|error| super::why(&error))?;
             self.dir = Some((dir.to_owned(), place));
         }

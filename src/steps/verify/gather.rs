@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 
 use super::around;
 use super::{Options, files, vmlinuz};
-use crate::checks::{Database, ImageFile, KernelFiles, Lists, Tree};
+use crate::checks::{Database, ImageFile, KernelFiles, Lists, TreeFacts};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
 use crate::kernel::packing::Config;
@@ -31,7 +31,7 @@ pub(super) fn tree(
     initramfs: &str,
     rpmdb: Database,
     options: &Options,
-) -> Result<(Tree, Option<String>)> {
+) -> Result<(TreeFacts, Option<String>)> {
     thread::scope(|scope| {
         let packages = match &rpmdb {
             Database::Read(rpmdb) => Some(rpmdb.clone()),
@@ -57,7 +57,7 @@ fn listed(
     initramfs: &str,
     rpmdb: Database,
     options: &Options,
-) -> Result<Tree> {
+) -> Result<TreeFacts> {
     let compared = options.base.is_some();
     let kernels = module_dirs(root)?.into_iter();
     let kernels = kernels.filter(|dir| dir.has_vmlinuz);
@@ -68,7 +68,7 @@ fn listed(
     let stale_dirs = leftover_dirs(root, kver, None, packages)?.stale;
     let initramfs = root.lstat(initramfs)?.map(|meta| ImageFile {
         path: initramfs.to_owned(),
-        is_file: meta.kind == root::Kind::File,
+        is_file: meta.kind == root::FileType::File,
         mode: meta.mode,
         size: meta.size,
     });
@@ -88,7 +88,7 @@ fn listed(
         }
         _ => BTreeMap::new(),
     };
-    Ok(Tree {
+    Ok(TreeFacts {
         shadows,
         beside_initramfs: around::boot_files_size(root, kver)?,
         legacy: legacy(root)?,

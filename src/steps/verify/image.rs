@@ -11,18 +11,20 @@ use std::sync::mpsc::Sender;
 
 use anyhow::{Context, Result, bail};
 
-use crate::checks::Image;
-use crate::initramfs::{self, Bodies, Entry, Inventory, Kind, Limits, OnDisk, OpenFile, Visitor};
+use crate::checks::Initramfs;
+use crate::initramfs::{
+    self, Bodies, Entry, EntryType, Inventory, Limits, OnDisk, OpenFile, Visitor,
+};
 use crate::kernel::modules::ModuleName;
 use crate::sys::digest::Digesting;
-use crate::sys::root::{self, Place, Root};
+use crate::sys::root::{self, OpenDir, Root};
 
 /// The directory of dracut and its modules.
 const DRACUT: &str = "usr/lib/dracut";
 
 /// An image, and facts about its file if it exists.
 pub(super) struct ImageRead {
-    pub(super) image: Image,
+    pub(super) image: Initramfs,
     /// SHA-256, if requested.
     pub(super) sha256: Option<String>,
     /// Bytes.
@@ -32,7 +34,7 @@ pub(super) struct ImageRead {
 /// The tree's files. Keeps one directory open, since an image stores files of one directory together.
 pub struct Disk<'r> {
     root: &'r Root,
-    dir: Option<(Vec<u8>, Option<Place>)>,
+    dir: Option<(Vec<u8>, Option<OpenDir>)>,
 }
 
 impl<'r> Disk<'r> {
@@ -42,10 +44,10 @@ impl<'r> Disk<'r> {
     }
 
     /// Opens the directory `dir`, relative to the root.
-    fn place(&mut self, dir: &[u8]) -> Result<Option<&Place>, root::Error> {
+    fn place(&mut self, dir: &[u8]) -> Result<Option<&OpenDir>, root::Error> {
         if self.dir.as_ref().is_none_or(|(last, _)| last != dir) {
             let path = Path::new(OsStr::from_bytes(dir));
-            self.dir = Some((dir.to_vec(), self.root.open_place(path)?));
+            self.dir = Some((dir.to_vec(), self.root.open_directory(path)?));
         }
         Ok(self.dir.as_ref().and_then(|(_, place)| place.as_ref()))
     }
@@ -70,7 +72,7 @@ impl OnDisk for Disk<'_> {
         let walked = self.root.walk(DRACUT).map_err(io::Error::other)?;
         let files = walked
             .into_iter()
-            .filter(|it| it.meta.kind == root::Kind::File);
+            .filter(|it| it.meta.kind == root::FileType::File);
         let files = files.map(|it| {
             let path = Path::new(DRACUT).join(it.path);
             (path.into_os_string().into_vec(), it.meta.size)
@@ -90,16 +92,16 @@ impl Visitor for ModulesDone<'_> {
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
         let is_module = ModuleName::is_of_path(&entry.path);
         self.has_modules |= is_module;
-        if self.has_modules && !is_module && entry.kind() == Kind::File {
+        if self.has_modules && !is_module && entry.kind() == EntryType::File {
             self.comparing = None;
         }
         self.visitor.entry(entry, body)
     }
 }
 
-impl From<Image> for ImageRead {
+impl From<Initramfs> for ImageRead {
     /// Wraps an image without a readable file.
-    fn from(image: Image) -> Self {
+    fn from(image: Initramfs) -> Self {
         Self {
             image,
             sha256: None,
@@ -118,9 +120,9 @@ pub(super) fn of_tree(
 ) -> Result<ImageRead> {
     let file = match root.open_file(path) {
         Ok(Some(file)) => file,
-        Ok(None) => return Ok(Image::Missing.into()),
-        Err(error) if error.is_denied() => return Ok(Image::Closed(super::why(&error)).into()),
-        Err(error) => return Ok(Image::Unreadable(error.to_string()).into()),
+        Ok(None) => return Ok(Initramfs::Missing.into()),
+        Err(error) if error.is_denied() => return Ok(Initramfs::Closed(super::why(&error)).into()),
+        Err(error) => return Ok(Initramfs::Unreadable(error.to_string()).into()),
     };
     let mut disk = Disk::new(root);
     read(file, Some((&mut disk, comparing)), digest).with_context(|| format!("reading /{path}"))
@@ -165,7 +167,7 @@ fn read(file: File, disk: Option<Beside>, digest: bool) -> Result<ImageRead> {
     })
 }
 
-fn parse(input: impl io::Read + Send, disk: Option<Beside>) -> Image {
+fn parse(input: impl io::Read + Send, disk: Option<Beside>) -> Initramfs {
     let (disk, comparing) = disk.unzip();
     let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);
@@ -176,11 +178,11 @@ fn parse(input: impl io::Read + Send, disk: Option<Beside>) -> Image {
         has_modules: false,
     };
     match initramfs::read(input, &limits, &mut watched) {
-        Ok(segments) => Image::Read {
+        Ok(segments) => Initramfs::Read {
             facts: Box::new(bodies.take_facts()),
             inventory: Box::new(inventory),
             segments,
         },
-        Err(error) => Image::Unreadable(format!("{:#}", anyhow::Error::new(error))),
+        Err(error) => Initramfs::Unreadable(format!("{:#}", anyhow::Error::new(error))),
     }
 }

@@ -21,7 +21,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::generate::Candidate;
 use crate::checks::verdict::{self, Answers, Outcome};
 use crate::checks::{
-    self, AllLacking, Baseline, Database, Image, Selection, Subject, Tree, Wanted,
+    self, AllLacking, Baseline, Database, Initramfs, Selection, Subject, TreeFacts, Wanted,
 };
 use crate::kernel::kver::Kver;
 use crate::plan::AS_ROOT;
@@ -124,7 +124,7 @@ pub fn look(
     if let Some(base) = &options.base {
         tree.firmware_of = around::firmware_of(root, &image, base);
     }
-    if let Image::Read { inventory, .. } = &image {
+    if let Initramfs::Read { inventory, .. } = &image {
         tree.files = around::copied(root, inventory)?;
         tree.under_links = around::under_links(root, inventory);
     }
@@ -159,14 +159,14 @@ pub fn look_alone(file: &Path, kver: Option<&Kver>, options: &Options) -> Result
 }
 
 /// Returns the only kernel that an image has modules of.
-fn only_kver(file: &Path, image: &Image) -> Result<Kver> {
+fn only_kver(file: &Path, image: &Initramfs) -> Result<Kver> {
     let file = file.display();
     let inventory = match image {
-        Image::Read { inventory, .. } => inventory,
-        Image::Unreadable(why) | Image::Closed(why) => {
+        Initramfs::Read { inventory, .. } => inventory,
+        Initramfs::Unreadable(why) | Initramfs::Closed(why) => {
             bail!("reading {file}: {why}. To verify what can be read, add --kver KVER")
         }
-        Image::Missing => bail!("reading {file}: no such file"),
+        Initramfs::Missing => bail!("reading {file}: no such file"),
     };
     let kvers = inventory.kernel_versions();
     let mut kvers = kvers.iter().map(|kver| String::from_utf8_lossy(kver));
@@ -192,13 +192,13 @@ fn why(error: &root::Error) -> String {
     }
 }
 
-fn answers(kver: &Kver, tree: Option<&Tree>, image: &Image, options: &Options) -> Answers {
+fn answers(kver: &Kver, tree: Option<&TreeFacts>, image: &Initramfs, options: &Options) -> Answers {
     let subject = Subject::new(kver, tree, image, options.base.as_ref(), &options.wanted);
     checks::run(&subject, options.selection.unwrap_or(&Selection::default()))
 }
 
-fn dracut(image: &Image) -> Option<DracutReport> {
-    let Image::Read { inventory, .. } = image else {
+fn dracut(image: &Initramfs) -> Option<DracutReport> {
+    let Initramfs::Read { inventory, .. } = image else {
         return None;
     };
     Some(DracutReport {

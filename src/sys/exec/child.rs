@@ -64,7 +64,7 @@ pub(super) struct Output {
 }
 
 /// A function that reads a stream.
-pub(super) type Reading = fn(PipeReader, &Output) -> io::Result<()>;
+pub(super) type StreamReader = fn(PipeReader, &Output) -> io::Result<()>;
 
 /// Reads line by line.
 pub(super) fn lines(input: PipeReader, output: &Output) -> io::Result<()> {
@@ -97,7 +97,7 @@ impl Output {
 /// it prints too much, or after a signal. `pipes` are the read ends of its output.
 pub(super) fn drive(
     mut command: Command,
-    pipes: Vec<(PipeReader, Reading)>,
+    pipes: Vec<(PipeReader, StreamReader)>,
     limit: Duration,
     printed: &mut dyn FnMut(Printed),
 ) -> io::Result<End> {

@@ -42,7 +42,7 @@ pub(super) fn enter(root: &Path) -> Result<()> {
     let tree = Root::open(root)?;
     for dir in ["proc", "sys", "dev"] {
         let meta = tree.lstat(dir)?;
-        if meta.is_some_and(|meta| meta.kind == root::Kind::Dir) {
+        if meta.is_some_and(|meta| meta.kind == root::FileType::Dir) {
             let place = root.join(dir);
             match dir {
                 "proc" => mount_proc(&place)?,

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::sys::root::{Kind, Root};
+use crate::sys::root::{FileType, Root};
 
 /// The suffix of an unfinished download.
 const PART: &str = ".part";
@@ -204,7 +204,7 @@ impl Cache {
 
     fn is_own_file(&self, name: &str) -> Result<bool> {
         let meta = self.door.lstat(name)?;
-        Ok(meta.is_some_and(|meta| meta.kind == Kind::File))
+        Ok(meta.is_some_and(|meta| meta.kind == FileType::File))
     }
 }
 
@@ -218,7 +218,7 @@ pub fn tidy(dir: &Path) -> Result<()> {
         dir: String::new(),
     };
     for (name, kind) in cache.door.list("")? {
-        let Some(name) = name.to_str().filter(|_| kind == Kind::File) else {
+        let Some(name) = name.to_str().filter(|_| kind == FileType::File) else {
             continue;
         };
         if is_part(name) {

@@ -12,7 +12,7 @@ use ureq::http::Response;
 use super::cache::{Cache, Note};
 use super::progress::{Bar, size};
 use super::request::{Client, FetchError, Incoming, header};
-use super::{Fetched, Limits};
+use super::{DownloadLimits, Fetched};
 use crate::sys::stop;
 
 /// Speed below which a download has stalled (bytes per second).
@@ -28,7 +28,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Download<'a> {
     pub client: &'a Client,
     pub cache: &'a Cache,
-    pub limits: &'a Limits,
+    pub limits: &'a DownloadLimits,
     pub url: &'a str,
     /// The name in the log.
     pub name: &'a str,

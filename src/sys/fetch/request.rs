@@ -16,7 +16,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Proxy};
 
 use super::proxy;
-use super::resolver::{ResolveError, SystemResolver};
+use super::resolver::{HostError, SystemResolver};
 use crate::sys::stop::{self, Stopped, TICK};
 
 /// Size of a chunk of a body (bytes).
@@ -49,9 +49,7 @@ impl FetchError {
                 Self::temporary(error.into())
             }
             // A name server may be unreachable for a moment; as curl --retry, this does not tell that from a wrong name.
-            Error::Other(error) if error.is::<ResolveError>() => {
-                Self::temporary(anyhow!("{error}"))
-            }
+            Error::Other(error) if error.is::<HostError>() => Self::temporary(anyhow!("{error}")),
             Error::Other(error) => Self::Permanent(anyhow!("{error}")),
             error => Self::Permanent(error.into()),
         }

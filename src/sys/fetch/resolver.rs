@@ -16,7 +16,7 @@ const STD_PREFIX: &str = "failed to lookup address information: ";
 /// The reason for which a host name has no address.
 #[derive(Debug, thiserror::Error)]
 #[error("could not resolve host {host}: {reason}")]
-pub struct ResolveError {
+pub struct HostError {
     host: String,
     reason: String,
 }
@@ -41,7 +41,7 @@ impl Resolver for SystemResolver {
                 error => return error,
             };
             let host = uri.host().unwrap_or_default().to_owned();
-            Error::Other(Box::new(ResolveError { host, reason }))
+            Error::Other(Box::new(HostError { host, reason }))
         })
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::Kind;
+use super::FileType;
 
 /// A failed operation on the tree, for example
 /// `reading /usr/lib/os-release in /mnt/image: Permission denied`.
@@ -36,9 +36,9 @@ pub enum Cause {
     #[error("it is {found}, not {wanted}")]
     WrongKind {
         /// The type of the path.
-        found: Kind,
+        found: FileType,
         /// The required type.
-        wanted: Kind,
+        wanted: FileType,
     },
     /// The file is longer than the caller allows.
     #[error("it is larger than the limit of {limit} bytes")]

@@ -13,10 +13,10 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::resolve::Resolver;
+use super::resolve::PathResolver;
 use super::tree::{Entries, MAX_DEPTH, subdir};
 use super::write::{TEMP_PREFIX, TEMP_SUFFIX};
-use super::{Cause, Kind, Result, Root};
+use super::{Cause, FileType, Result, Root};
 
 impl Root {
     /// Removes temporary files of killed runs of [`Root::write`] in a directory. No other process may write there.
@@ -25,7 +25,7 @@ impl Root {
         for (name, kind) in self.list(dir)? {
             let text = name.to_string_lossy();
             let is_ours = text.starts_with(TEMP_PREFIX) && text.ends_with(TEMP_SUFFIX);
-            if is_ours && kind == Kind::File {
+            if is_ours && kind == FileType::File {
                 self.remove_file(dir.join(name))?;
             }
         }
@@ -82,7 +82,7 @@ impl Root {
 
 /// A removal: the current path, and the mount points that were kept.
 struct Sweep {
-    resolver: Resolver,
+    resolver: PathResolver,
     keep_mounts: bool,
     at: PathBuf,
     kept: Vec<PathBuf>,
@@ -119,7 +119,7 @@ impl Sweep {
         &mut self,
         dir: &impl AsFd,
         name: &OsStr,
-        kind: Option<Kind>,
+        kind: Option<FileType>,
         depth: usize,
     ) -> std::result::Result<(), Cause> {
         self.at.push(name);
@@ -128,10 +128,10 @@ impl Sweep {
         }
         let kind = match kind {
             Some(kind) => kind,
-            None => Kind::from_mode(fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_mode),
+            None => FileType::from_mode(fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_mode),
         };
         let mut flag = UnlinkatFlags::NoRemoveDir;
-        if kind == Kind::Dir {
+        if kind == FileType::Dir {
             let kept = self.kept.len();
             self.empty(subdir(dir.as_fd(), name)?, depth + 1)?;
             if self.kept.len() > kept {

@@ -23,14 +23,14 @@ const MAX_RACES: usize = 64;
 
 /// The implementation for one opened root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resolver {
+pub(super) enum PathResolver {
     /// `openat2`.
     Openat2,
     /// The walk, because the kernel or a sandbox refuses `openat2`.
     Walk,
 }
 
-impl Resolver {
+impl PathResolver {
     /// Detects whether `openat2` works. Opening the root itself fails only if the call is refused.
     pub(super) fn probe(root: BorrowedFd<'_>) -> Self {
         match open_in_root(root, Path::new("."), OFlag::O_PATH) {

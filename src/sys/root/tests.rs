@@ -22,7 +22,7 @@ struct Bed {
 }
 
 impl Bed {
-    fn new(resolver: Resolver) -> Self {
+    fn new(resolver: PathResolver) -> Self {
         let dir = TempDir::new().unwrap();
         let tree = dir.path().join("tree");
         fs_err::create_dir(&tree).unwrap();
@@ -73,7 +73,7 @@ impl Bed {
 }
 
 fn with_both(test: impl Fn(&Bed)) {
-    for resolver in [Resolver::Openat2, Resolver::Walk] {
+    for resolver in [PathResolver::Openat2, PathResolver::Walk] {
         let bed = Bed::new(resolver);
         test(&bed);
         let secret = fs_err::read_to_string(bed.outside().join("secret")).unwrap();
@@ -93,8 +93,11 @@ fn said<T: std::fmt::Debug>(result: Result<T>) -> String {
 #[test]
 fn this_kernel_has_openat2() {
     // Otherwise the tests below would not test both implementations.
-    let bed = Bed::new(Resolver::Walk);
-    assert_eq!(Resolver::probe(bed.root.0.fd.as_fd()), Resolver::Openat2);
+    let bed = Bed::new(PathResolver::Walk);
+    assert_eq!(
+        PathResolver::probe(bed.root.0.fd.as_fd()),
+        PathResolver::Openat2
+    );
 }
 
 #[test]
@@ -150,7 +153,10 @@ fn loops_end() {
             assert_eq!(error.errno(), Some(Errno::ELOOP), "{path}");
             assert!(said(bed.root.read(path, 10)).contains("ymbolic link"));
         }
-        assert_eq!(bed.root.lstat("a").unwrap().unwrap().kind, Kind::Symlink);
+        assert_eq!(
+            bed.root.lstat("a").unwrap().unwrap().kind,
+            FileType::Symlink
+        );
     });
 }
 
@@ -174,22 +180,22 @@ fn stat_and_lstat() {
     with_both(|bed| {
         bed.file("d/f", "four").link("f", "d/l").link("gone", "d/x");
         let file = bed.root.stat("d/l").unwrap().unwrap();
-        assert_eq!((file.kind, file.size, file.nlink), (Kind::File, 4, 1));
+        assert_eq!((file.kind, file.size, file.nlink), (FileType::File, 4, 1));
         let host = fs_err::metadata(bed.at("d/f")).unwrap();
         assert_eq!((file.dev, file.ino), (host.dev(), host.ino()));
         assert_eq!((file.uid, file.gid), (host.uid(), host.gid()));
         assert_eq!(file.mode, host.mode() & 0o7777);
         for absent in ["d/x", "gone", "gone/f", "d/f/f", "d/l/f", ""] {
             let found = bed.root.stat(absent).unwrap().map(|m| m.kind);
-            let expected = absent.is_empty().then_some(Kind::Dir);
+            let expected = absent.is_empty().then_some(FileType::Dir);
             assert_eq!(found, expected, "{absent:?}");
         }
         for (path, kind) in [
-            ("d/l", Kind::Symlink),
-            ("d/x", Kind::Symlink),
-            ("d", Kind::Dir),
-            ("/", Kind::Dir),
-            ("d/..", Kind::Dir),
+            ("d/l", FileType::Symlink),
+            ("d/x", FileType::Symlink),
+            ("d", FileType::Dir),
+            ("/", FileType::Dir),
+            ("d/..", FileType::Dir),
         ] {
             let found = bed.root.lstat(path).unwrap().unwrap().kind;
             assert_eq!(found, kind, "{path}");
@@ -259,10 +265,10 @@ fn names_are_bytes_and_sorted() {
         bed.dir("b").file("a", "").link("gone", "c");
         let list = bed.root.list("/").unwrap();
         let expected = [
-            (OsString::from("a"), Kind::File),
-            ("b".into(), Kind::Dir),
-            ("c".into(), Kind::Symlink),
-            (odd.into(), Kind::File),
+            (OsString::from("a"), FileType::File),
+            ("b".into(), FileType::Dir),
+            ("c".into(), FileType::Symlink),
+            (odd.into(), FileType::File),
         ];
         assert_eq!(list, expected);
         assert!(bed.root.is_file(odd).unwrap());
@@ -285,12 +291,12 @@ fn walking() {
             .map(|w| (w.path.to_str().unwrap(), w.meta.kind))
             .collect();
         let expected = [
-            ("a", Kind::Dir),
-            ("a/one", Kind::File),
-            ("a.x", Kind::File),
-            ("b", Kind::Dir),
-            ("b/loop", Kind::Symlink),
-            ("b/two", Kind::File),
+            ("a", FileType::Dir),
+            ("a/one", FileType::File),
+            ("a.x", FileType::File),
+            ("b", FileType::Dir),
+            ("b/loop", FileType::Symlink),
+            ("b/two", FileType::File),
         ];
         assert_eq!(seen, expected);
         assert!(bed.root.walk("gone").unwrap().is_empty());
@@ -311,7 +317,7 @@ fn files_of_an_opened_directory() {
             .file("etc/y", "inside");
         bed.dir("usr/d/dir");
         mkfifo(&bed.at("usr/d/fifo"), Mode::S_IRWXU).unwrap();
-        let place = bed.root.open_place("d").unwrap().unwrap();
+        let place = bed.root.open_directory("d").unwrap().unwrap();
         let read = |name: &str| {
             let file = place.open_file(name.as_ref()).unwrap();
             file.map(|(file, meta)| {
@@ -327,8 +333,8 @@ fn files_of_an_opened_directory() {
             let error = said(place.open_file(name.as_ref()));
             assert!(error.contains(kind), "{error}");
         }
-        assert!(bed.root.open_place("gone").unwrap().is_none());
-        assert!(bed.root.open_place("usr/d/x").unwrap().is_none());
+        assert!(bed.root.open_directory("gone").unwrap().is_none());
+        assert!(bed.root.open_directory("usr/d/x").unwrap().is_none());
     });
 }
 
@@ -367,7 +373,7 @@ fn modes_are_exact_under_any_umask() {
             results.into_iter().for_each(|done| done.unwrap());
             for walked in bed.root.walk(&dir).unwrap() {
                 let name = walked.path.to_str().unwrap();
-                let wanted = if walked.meta.kind == Kind::Dir {
+                let wanted = if walked.meta.kind == FileType::Dir {
                     0o755
                 } else {
                     u32::from_str_radix(&name[1..], 8).unwrap()
@@ -402,7 +408,7 @@ fn write_replaces_a_link_and_nothing_else() {
         bed.root.write("l", b"new", 0o600).unwrap();
         bed.root.write("f", b"new", 0o644).unwrap();
         for path in ["l", "f"] {
-            assert_eq!(bed.root.lstat(path).unwrap().unwrap().kind, Kind::File);
+            assert_eq!(bed.root.lstat(path).unwrap().unwrap().kind, FileType::File);
             assert_eq!(bed.text(path).as_deref(), Some("new"));
         }
         assert_eq!(bed.names("/"), ["f", "l"]);
@@ -537,7 +543,7 @@ fn devices_and_mounts() {
         }
         assert!(bed.root.is_mount_point("/").unwrap());
     });
-    for resolver in [Resolver::Openat2, Resolver::Walk] {
+    for resolver in [PathResolver::Openat2, PathResolver::Walk] {
         let host = Root::open_with(Path::new("/"), |_| resolver).unwrap();
         assert!(host.is_host());
         assert!(host.is_mount_point("/proc").unwrap());
@@ -636,6 +642,6 @@ fn special_files_are_told_apart() {
     let device = fs_err::metadata("/dev/null").unwrap().file_type();
     assert!(device.is_char_device());
     let null = host.stat("/dev/null").unwrap().unwrap();
-    assert_eq!(null.kind, Kind::CharDevice);
+    assert_eq!(null.kind, FileType::CharDevice);
     assert!(said(host.read("/dev/null", 1)).contains("a character device"));
 }

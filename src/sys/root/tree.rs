@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat};
 
-use super::{Cause, Kind, Meta, Result, Root};
+use super::{Cause, FileType, Meta, Result, Root};
 
 /// Upper bound of entries in one directory or one walked subtree.
 pub const MAX_ENTRIES: usize = 1 << 20;
@@ -34,7 +34,7 @@ pub struct Walked {
 impl Root {
     /// Returns the names in the directory `path` with their types (links not followed), sorted by name. Empty if the
     /// directory does not exist. `path` itself can be a link. Fails if `path` is not a directory.
-    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(OsString, Kind)>> {
+    pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(OsString, FileType)>> {
         const LISTING: &str = "listing";
         let path = path.as_ref();
         let Some(fd) = self.open_dir(LISTING, path)? else {
@@ -63,7 +63,7 @@ impl Root {
     fn descend_from<T>(
         &self,
         path: &Path,
-        look: impl Fn(&Dir, &OsStr, Option<Kind>) -> Seen<T>,
+        look: impl Fn(&Dir, &OsStr, Option<FileType>) -> Seen<T>,
     ) -> Result<Vec<(PathBuf, T)>> {
         let mut found = Vec::new();
         if let Some(fd) = self.open_dir("walking", path)? {
@@ -80,7 +80,7 @@ impl Root {
         let found = self.descend_from(path.as_ref(), |dir, name, said| {
             Ok(kind(dir, name, said)?.map(|kind| (kind, kind)))
         })?;
-        let files = found.into_iter().filter(|(_, kind)| *kind != Kind::Dir);
+        let files = found.into_iter().filter(|(_, kind)| *kind != FileType::Dir);
         Ok(files.map(|(path, _)| path).collect())
     }
 
@@ -91,8 +91,8 @@ impl Root {
         };
         let fail = |cause: Cause| self.error(action, path, cause);
         let found = Meta::from(fstat(&fd).map_err(|e| fail(e.into()))?).kind;
-        if found != Kind::Dir {
-            let wanted = Kind::Dir;
+        if found != FileType::Dir {
+            let wanted = FileType::Dir;
             return Err(fail(Cause::WrongKind { found, wanted }));
         }
         Ok(Some(
@@ -110,7 +110,7 @@ pub(super) fn subdir(dir: BorrowedFd<'_>, name: &OsStr) -> std::result::Result<O
 /// An opened directory and the names in it, in the order of readdir.
 pub(super) struct Entries {
     pub(super) dir: Dir,
-    pub(super) names: Vec<(OsString, Option<Kind>)>,
+    pub(super) names: Vec<(OsString, Option<FileType>)>,
 }
 
 impl Entries {
@@ -126,14 +126,14 @@ impl Entries {
             if names.len() == MAX_ENTRIES {
                 return Err(Cause::TooMany { limit: MAX_ENTRIES });
             }
-            let kind = entry.file_type().map(Kind::from);
+            let kind = entry.file_type().map(FileType::from);
             names.push((OsStr::from_bytes(name).to_os_string(), kind));
         }
         Ok(Self { dir, names })
     }
 
     /// Returns the names with their types, without entries that were removed meanwhile.
-    fn kinds(self) -> std::result::Result<Vec<(OsString, Kind)>, Cause> {
+    fn kinds(self) -> std::result::Result<Vec<(OsString, FileType)>, Cause> {
         let mut list = Vec::with_capacity(self.names.len());
         for (name, said) in self.names {
             let kind = kind(&self.dir, &name, said)?;
@@ -153,7 +153,11 @@ fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
 }
 
 /// Returns the type of an entry: `said` by readdir, or looked up; `None` if it was removed meanwhile.
-fn kind(dir: &Dir, name: &OsStr, said: Option<Kind>) -> std::result::Result<Option<Kind>, Cause> {
+fn kind(
+    dir: &Dir,
+    name: &OsStr,
+    said: Option<FileType>,
+) -> std::result::Result<Option<FileType>, Cause> {
     match said {
         Some(kind) => Ok(Some(kind)),
         None => Ok(look(dir, name)?.map(|meta| meta.kind)),
@@ -161,13 +165,13 @@ fn kind(dir: &Dir, name: &OsStr, said: Option<Kind>) -> std::result::Result<Opti
 }
 
 /// The type of an entry with other facts; `None` if it was removed meanwhile.
-type Seen<T> = std::result::Result<Option<(Kind, T)>, Cause>;
+type Seen<T> = std::result::Result<Option<(FileType, T)>, Cause>;
 
 /// Adds everything below `fd` to `found`, sorted. `look` gets the type from readdir. After an error `at` is the path
 /// where it occurred.
 fn descend<T>(
     fd: OwnedFd,
-    look: &impl Fn(&Dir, &OsStr, Option<Kind>) -> Seen<T>,
+    look: &impl Fn(&Dir, &OsStr, Option<FileType>) -> Seen<T>,
     at: &mut PathBuf,
     depth: usize,
     found: &mut Vec<(PathBuf, T)>,
@@ -186,7 +190,7 @@ fn descend<T>(
         }
         at.push(&name);
         found.push((at.clone(), seen));
-        if kind == Kind::Dir {
+        if kind == FileType::Dir {
             match subdir(entries.dir.as_fd(), &name) {
                 Ok(fd) => descend(fd, look, at, depth + 1, found)?,
                 Err(Errno::ENOENT) => {}
@@ -198,7 +202,7 @@ fn descend<T>(
     Ok(())
 }
 
-impl From<Type> for Kind {
+impl From<Type> for FileType {
     fn from(kind: Type) -> Self {
         match kind {
             Type::Fifo => Self::Fifo,

@@ -19,7 +19,7 @@ use nix::unistd::{UnlinkatFlags, fsync, symlinkat, unlinkat};
 use sha2::{Digest, Sha256};
 
 use super::tree::subdir;
-use super::{Cause, Kind, Result, Root};
+use super::{Cause, FileType, Result, Root};
 
 /// The prefix of our temporary files. Remaining ones are from a killed run.
 pub(super) const TEMP_PREFIX: &str = ".ostree-kernel-";
@@ -127,9 +127,9 @@ impl Root {
         for part in super::resolve::inside(path.as_ref()).components() {
             at.push(part);
             match self.stat(&at)?.map(|meta| meta.kind) {
-                Some(Kind::Dir) => {}
+                Some(FileType::Dir) => {}
                 Some(found) => {
-                    let wanted = Kind::Dir;
+                    let wanted = FileType::Dir;
                     let cause = Cause::WrongKind { found, wanted };
                     return Err(self.error("creating the directory", &at, cause));
                 }
@@ -180,12 +180,12 @@ impl Root {
         let fail = |cause: Cause| self.error(action, path, cause);
         match self.stat(path)?.map(|meta| meta.kind) {
             None => Err(fail(Errno::ENOENT.into())),
-            Some(Kind::File | Kind::Dir) => {
+            Some(FileType::File | FileType::Dir) => {
                 let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
                 self.resolve(path, flags).map_err(|e| fail(e.into()))
             }
             Some(found) => {
-                let wanted = Kind::File;
+                let wanted = FileType::File;
                 Err(fail(Cause::WrongKind { found, wanted }))
             }
         }

@@ -16,11 +16,11 @@ pub const LINK: u32 = 0o120_777;
 #[derive(Clone)]
 pub struct Archive {
     bytes: Arc<Vec<u8>>,
-    entries: Vec<Entry>,
+    entries: Vec<Member>,
 }
 
 #[derive(Clone)]
-struct Entry {
+struct Member {
     /// The fields from the inode to the name's size and the checksum, in the order of the header.
     fields: [u32; 13],
     name: Vec<u8>,
@@ -67,7 +67,7 @@ impl Archive {
                 .iter()
                 .position(|&byte| byte == 0)
                 .unwrap_or(name.len());
-            entries.push(Entry {
+            entries.push(Member {
                 fields,
                 name: name[..used].to_vec(),
                 data: Data::Kept(data..end),
@@ -121,7 +121,7 @@ impl Archive {
         out
     }
 
-    fn data<'a>(&'a self, entry: &'a Entry) -> &'a [u8] {
+    fn data<'a>(&'a self, entry: &'a Member) -> &'a [u8] {
         match &entry.data {
             Data::Kept(range) => &self.bytes[range.clone()],
             Data::New(bytes) => bytes,
@@ -213,7 +213,7 @@ impl Archive {
         let mut fields = [0; 13];
         fields[INO] = 0x7000_0000 + self.entries.len() as u32;
         (fields[MODE], fields[NLINK], fields[SIZE]) = (mode, 1, data.len() as u32);
-        self.entries.push(Entry {
+        self.entries.push(Member {
             fields,
             name: path.into(),
             data: Data::New(data),

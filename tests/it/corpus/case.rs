@@ -6,7 +6,7 @@ use super::products::Base;
 
 /// The kind of a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum CaseKind {
     /// It boots.
     Good,
     /// It does not.
@@ -19,7 +19,7 @@ type Change = Box<dyn Fn(&mut Draft) + Send + Sync>;
 
 /// A case.
 pub struct Case {
-    pub kind: Kind,
+    pub kind: CaseKind,
     pub name: String,
     /// The good image that it changes.
     pub base: Base,
@@ -32,7 +32,7 @@ pub struct Case {
 
 impl Case {
     pub fn new(
-        kind: Kind,
+        kind: CaseKind,
         name: impl Into<String>,
         base: Base,
         comes_of: &'static str,

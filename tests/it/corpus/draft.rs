@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::archive::Archive;
-use super::place::{Layer, Place};
 use super::products::{Base, Products};
+use super::scratch::{Layer, Scratch};
 use crate::index;
 
 /// The image of a draft.
@@ -35,7 +35,7 @@ pub struct Draft<'p> {
 
 impl<'p> Draft<'p> {
     /// Copies a good one.
-    pub fn new(place: &Place, products: &'p Products, base: Base) -> Self {
+    pub fn new(place: &Scratch, products: &'p Products, base: Base) -> Self {
         let tree = base.has_tree().then(|| products.tree(base));
         let layer = place.layer(tree.as_deref());
         // The products contain only a part of a tree.

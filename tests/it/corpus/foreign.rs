@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::archive::Archive;
 use super::draft::pack;
-use super::place::Place;
 use super::products::of_the_bed;
+use super::scratch::Scratch;
 use crate::bed::wait;
 
 const ARCHITECTURES: [&str; 3] = ["aarch64", "s390x", "ppc64le"];
@@ -141,7 +141,7 @@ fn trees_of_other_architectures() {
         return;
     };
     let there = |arch: &&str| dir.join(arch).is_dir();
-    let place = Place::new();
+    let place = Scratch::new();
     for arch in ARCHITECTURES.into_iter().filter(there) {
         let tree = dir.join(arch);
         let judge = |change: Change| {

@@ -7,7 +7,7 @@ use ostree_kernel::initramfs::random_tail;
 
 use super::archive::{Archive, DIR, FILE, PROGRAM};
 use super::broken::{good_copies, never_installed};
-use super::case::{Case, Kind};
+use super::case::{Case, CaseKind};
 use super::draft::{Draft, pack};
 use super::products::Base;
 
@@ -17,7 +17,7 @@ fn good(
     special: &'static str,
     change: impl Fn(&mut Draft) + Send + Sync + 'static,
 ) -> Case {
-    Case::new(Kind::Good, name, base, special, &[], change)
+    Case::new(CaseKind::Good, name, base, special, &[], change)
 }
 
 /// The small gzip segment that rpm-ostree appends.

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use super::case::{Case, Kind};
+use super::case::{Case, CaseKind};
 use super::draft::Draft;
-use super::place::Place;
 use super::products::Products;
+use super::scratch::Scratch;
 use crate::bed::wait;
 
 /// The check that finds files that differ from their source.
@@ -27,7 +27,7 @@ pub struct Judged {
 }
 
 /// Creates the case and verifies it, without the check `skip`.
-pub fn judge(place: &Place, products: &Products, case: &Case, skip: Option<&str>) -> Judged {
+pub fn judge(place: &Scratch, products: &Products, case: &Case, skip: Option<&str>) -> Judged {
     let mut draft = Draft::new(place, products, case.base);
     (case.change)(&mut draft);
     draft.finish();
@@ -47,7 +47,7 @@ pub fn judge(place: &Place, products: &Products, case: &Case, skip: Option<&str>
     let wrong = match status {
         None => Some("it hangs".to_owned()),
         Some(0 | 4) if stderr.contains("panicked") => Some("it panicked".to_owned()),
-        Some(0) if case.kind == Kind::Good => None,
+        Some(0) if case.kind == CaseKind::Good => None,
         Some(0) => Some(PASSED.to_owned()),
         Some(4) if others == expected => None,
         Some(4) => Some("other checks find it".to_owned()),

@@ -9,9 +9,9 @@ mod draft;
 mod foreign;
 mod good;
 mod judge;
-mod place;
 mod products;
 mod rpmdb;
+mod scratch;
 mod write;
 
 use std::collections::BTreeSet;
@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ostree_kernel::checks::{CHECKS, Severity};
 
-use case::{Case, Kind};
+use case::{Case, CaseKind};
 use judge::{Judged, PASSED, findings, judge};
-use place::Place;
 use products::Products;
+use scratch::Scratch;
 
 /// The minimum number of good images.
 const GOOD: usize = 20;
@@ -71,7 +71,7 @@ fn selected(products: &Products) -> Vec<Case> {
 fn judge_all(products: &Products, cases: &[&Case], skip: Option<&str>) -> Vec<Judged> {
     let next = AtomicUsize::new(0);
     let work = || {
-        let place = Place::new();
+        let place = Scratch::new();
         let mut done = Vec::new();
         while let Some((at, case)) = {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -116,7 +116,7 @@ fn corpus() {
     for (case, judged) in cases.iter().zip(&judged) {
         let found = list(&judged.found);
         match case.kind {
-            Kind::Good => println!("good {}: {found}", case.name),
+            CaseKind::Good => println!("good {}: {found}", case.name),
             _ => {
                 let expected = list(&case.expected);
                 println!("broken {}: expected {expected}, found {found}", case.name);
@@ -133,9 +133,9 @@ fn corpus() {
         }
     }
     let count = |fits: &dyn Fn(&Case) -> bool| cases.iter().filter(|case| fits(case)).count();
-    let good = count(&|case| case.kind == Kind::Good);
+    let good = count(&|case| case.kind == CaseKind::Good);
     let broken = cases.len() - good;
-    let damaged = count(&|case| case.kind == Kind::Damaged);
+    let damaged = count(&|case| case.kind == CaseKind::Damaged);
     let few: Vec<_> = fatal_checks()
         .filter(|check| count(&|case| case.expected.contains(check)) < EACH)
         .collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::case::{Case, Kind};
+use super::case::{Case, CaseKind};
 use super::draft::Draft;
 use super::products::Base::{TrixieOld, TrixieSlim};
 
@@ -50,7 +50,7 @@ fn copy_files(from: &Path, to: &Path) {
 /// Kernels that no package owns.
 pub fn cases() -> Vec<Case> {
     let good = |name: &str, special, change: fn(&mut Draft)| {
-        Case::new(Kind::Good, name, TrixieSlim, special, &[], change)
+        Case::new(CaseKind::Good, name, TrixieSlim, special, &[], change)
     };
     vec![
         good(

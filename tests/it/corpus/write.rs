@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::case::{Case, Kind};
+use super::case::{Case, CaseKind};
 use super::draft::Draft;
 use super::judge::{PASSED, judge};
-use super::place::Place;
 use super::products::Products;
+use super::scratch::Scratch;
 use super::selected;
 
 const COLUMNS: &str = "name\tkind\texpected\tfound\tkver\timage\tgood tree\twhat it comes of";
@@ -28,7 +28,7 @@ fn corpus_write() {
     let Some(products) = Products::made() else {
         return;
     };
-    let place = Place::new();
+    let place = Scratch::new();
     let mut lines = vec![COLUMNS.to_owned()];
     for case in selected(&products) {
         let dir = out.join(&case.name);
@@ -41,7 +41,7 @@ fn corpus_write() {
 }
 
 /// Writes one case and verifies it; returns its line of the list.
-fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String {
+fn write(place: &Scratch, products: &Products, case: &Case, dir: &Path) -> String {
     let mut draft = Draft::new(place, products, case.base);
     (case.change)(&mut draft);
     if case.base.has_tree() {
@@ -64,9 +64,9 @@ fn write(place: &Place, products: &Products, case: &Case, dir: &Path) -> String 
         ),
     };
     let kind = match case.kind {
-        Kind::Good => "good",
-        Kind::Broken => "broken",
-        Kind::Damaged => "damaged",
+        CaseKind::Good => "good",
+        CaseKind::Broken => "broken",
+        CaseKind::Damaged => "damaged",
     };
     [
         case.name.clone(),

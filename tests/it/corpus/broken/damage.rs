@@ -2,7 +2,7 @@
 //! Truncated and flipped bytes, and wrong sizes.
 
 use crate::corpus::archive::{Archive, FILE};
-use crate::corpus::case::{Case, Kind};
+use crate::corpus::case::{Case, CaseKind};
 use crate::corpus::draft::Draft;
 use crate::corpus::good::{append_random, early};
 use crate::corpus::products::Base::TrixieSlim;
@@ -17,7 +17,7 @@ fn damaged(
     change: impl Fn(&mut Draft) + Send + Sync + 'static,
 ) -> Case {
     Case::new(
-        Kind::Damaged,
+        CaseKind::Damaged,
         name,
         TrixieSlim,
         comes_of,

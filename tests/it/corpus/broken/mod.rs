@@ -15,7 +15,7 @@ mod units;
 pub use drivers::never_installed;
 pub use projection::good as good_copies;
 
-use super::case::{Case, Kind};
+use super::case::{Case, CaseKind};
 use super::draft::Draft;
 use super::products::Base;
 
@@ -26,7 +26,7 @@ fn broken(
     expected: &[&'static str],
     change: impl Fn(&mut Draft) + Send + Sync + 'static,
 ) -> Case {
-    Case::new(Kind::Broken, name, base, comes_of, expected, change)
+    Case::new(CaseKind::Broken, name, base, comes_of, expected, change)
 }
 
 pub fn cases() -> Vec<Case> {

@@ -83,7 +83,7 @@ fn find(draft: &mut Draft, part: &str) -> String {
 pub fn good() -> Vec<Case> {
     let good = |name, base, special, change: fn(&mut Draft)| {
         Case::new(
-            crate::corpus::case::Kind::Good,
+            crate::corpus::case::CaseKind::Good,
             name,
             base,
             special,

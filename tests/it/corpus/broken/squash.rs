@@ -3,7 +3,7 @@
 
 use super::broken;
 use super::modules::forget_inside;
-use crate::corpus::case::{Case, Kind};
+use crate::corpus::case::{Case, CaseKind};
 use crate::corpus::draft::Draft;
 use crate::corpus::products::Base::{self, BookwormSquash, SidErofs, SidSquash};
 
@@ -45,5 +45,5 @@ fn cut(name: &str, base: Base, path: &'static str) -> Case {
         let half = image[..image.len() / 2].to_vec();
         archive.replace(path, half);
     };
-    Case::new(Kind::Damaged, name, base, FULL, &[INIT], change)
+    Case::new(CaseKind::Damaged, name, base, FULL, &[INIT], change)
 }

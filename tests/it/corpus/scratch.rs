@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::privilege::need_root;
 
 /// A worker's directory.
-pub struct Place(TempDir);
+pub struct Scratch(TempDir);
 
 /// A tree that can be changed.
 pub struct Layer {
@@ -20,7 +20,7 @@ pub struct Layer {
     mounted: bool,
 }
 
-impl Place {
+impl Scratch {
     /// Creates the directory for the calling thread.
     pub fn new() -> Self {
         const NONE: Option<&str> = None;
@@ -72,7 +72,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
     }
