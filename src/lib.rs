@@ -24,6 +24,7 @@
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
 //!                console (standard error), digest
 //! text           pure: what a terminal can show
+//! bytes          pure: byte strings of unknown encoding
 //! ```
 //!
 //! # Invariants
@@ -38,6 +39,7 @@
 //! `.clippy.toml` enforces a part of this, `tests/it/walls.rs` the rest.
 
 pub mod boot;
+pub mod bytes;
 pub mod checks;
 pub mod cli;
 pub mod cmd;

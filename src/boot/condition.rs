@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 
-use super::names::basename;
 use super::names::expand;
+use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Inventory, Node};
 
 /// Directories that are mount points or get their content at run time.
@@ -173,8 +173,4 @@ impl<'a> Conditions<'a> {
             data.is_some_and(|data| contains(data, name))
         })
     }
-}
-
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    !word.is_empty() && text.windows(word.len()).any(|it| it == word)
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::transaction::{Boot, Reach};
 use super::unit::UnitCommand;
 use crate::initramfs::{Facts, Inventory};
@@ -17,43 +19,87 @@ pub struct Goal {
     pub what: &'static str,
 }
 
-const SWITCH_ROOT: Goal = Goal {
-    is_command: UnitCommand::switches_root,
-    unit: "initrd-switch-root.service",
-    what: "the switch to the real root (systemctl switch-root)",
-};
+impl Goal {
+    const fn new(
+        is_command: fn(&UnitCommand) -> bool,
+        unit: &'static str,
+        what: &'static str,
+    ) -> Self {
+        Self {
+            is_command,
+            unit,
+            what,
+        }
+    }
+}
 
-const UDEVD: Goal = Goal {
-    is_command: |it| it.is_program(b"systemd-udevd"),
-    unit: "systemd-udevd.service",
-    what: "systemd-udevd, which loads drivers and names disks",
-};
+const SWITCH_ROOT: Goal = Goal::new(
+    UnitCommand::switches_root,
+    "initrd-switch-root.service",
+    "the switch to the real root (systemctl switch-root)",
+);
 
-const TRIGGER: Goal = Goal {
-    is_command: |it| it.is_program(b"udevadm") && it.has_argument(b"trigger"),
-    unit: "systemd-udev-trigger.service",
-    what: "udevadm trigger, which makes udev see the devices that are there already",
-};
+const UDEVD: Goal = Goal::new(
+    |it| it.is_program(b"systemd-udevd"),
+    "systemd-udevd.service",
+    "systemd-udevd, which loads drivers and names disks",
+);
 
-const OSTREE: Goal = Goal {
-    is_command: |it| it.is_program(b"ostree-prepare-root"),
-    unit: "ostree-prepare-root.service",
-    what: "ostree-prepare-root, which mounts the deployment",
-};
+const TRIGGER: Goal = Goal::new(
+    |it| it.is_program(b"udevadm") && it.has_argument(b"trigger"),
+    "systemd-udev-trigger.service",
+    "udevadm trigger, which makes udev see the devices that are there already",
+);
 
-const BOOTC: Goal = Goal {
-    is_command: |it| it.has_path(b"bootc/initramfs-setup"),
-    unit: "bootc-root-setup.service",
-    what: "bootc's set-up of the root",
-};
+const OSTREE: Goal = Goal::new(
+    |it| it.is_program(b"ostree-prepare-root"),
+    "ostree-prepare-root.service",
+    "ostree-prepare-root, which mounts the deployment",
+);
+
+const BOOTC: Goal = Goal::new(
+    |it| it.has_path(b"bootc/initramfs-setup"),
+    "bootc-root-setup.service",
+    "bootc's set-up of the root",
+);
 
 /// The program that sets up the root of a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RootSetup {
     /// ostree-prepare-root.
+    #[default]
     Ostree,
     /// bootc's own, with its composefs backend.
     Bootc,
+}
+
+impl RootSetup {
+    /// Returns the program in an initramfs; ostree's, if both are included.
+    pub fn of(inventory: &Inventory) -> Option<Self> {
+        let mut setups = [Self::Ostree, Self::Bootc].into_iter();
+        setups.find(|it| inventory.resolve(it.program().as_bytes()).is_ok())
+    }
+
+    /// Returns the path of the program. That of bootc is built from its `crates/initramfs`.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Ostree => "usr/lib/ostree/ostree-prepare-root",
+            Self::Bootc => "usr/lib/bootc/initramfs-setup",
+        }
+    }
+
+    /// Returns the name of its unit.
+    pub fn unit(self) -> &'static str {
+        self.goal().unit
+    }
+
+    fn goal(self) -> &'static Goal {
+        match self {
+            Self::Ostree => &OSTREE,
+            Self::Bootc => &BOOTC,
+        }
+    }
 }
 
 /// The units that a boot starts, and the required ones.
@@ -75,11 +121,9 @@ impl Booted {
             return None;
         }
         let boot = Boot::new(inventory, facts);
-        let setup = setup.map(|setup| match setup {
-            RootSetup::Ostree => &OSTREE,
-            RootSetup::Bootc => &BOOTC,
-        });
-        let goals = [&SWITCH_ROOT, &UDEVD, &TRIGGER].into_iter().chain(setup);
+        let goals = [&SWITCH_ROOT, &UDEVD, &TRIGGER]
+            .into_iter()
+            .chain(setup.map(RootSetup::goal));
         let mut needed = BTreeSet::new();
         let mut unmet = Vec::new();
         for goal in goals {

@@ -14,6 +14,7 @@ use std::fmt;
 use super::goals::Booted;
 use super::udev::Rules;
 use super::unit::Dependency;
+use crate::bytes::contains;
 use crate::initramfs::{EntryType, Facts, Inventory};
 
 /// Programs that systemd itself executes: to mount the root, and to create that mount from `root=` of the kernel's
@@ -48,7 +49,7 @@ pub enum Why {
     /// A drop-in of a unit.
     DropIn,
     /// A command of a unit; the setting.
-    UnitCommand(&'static str),
+    Command(&'static str),
     /// A program that systemd itself executes.
     Executes,
     /// A file that a program reads.
@@ -74,7 +75,7 @@ impl fmt::Display for Why {
             Self::Unit(Dependency::Requires) => "requires it",
             Self::Unit(_) => "wants it",
             Self::DropIn => "is extended by it",
-            Self::UnitCommand(key) => return write!(f, "executes it ({key}=)"),
+            Self::Command(key) => return write!(f, "executes it ({key}=)"),
             Self::Executes => "executes it",
             Self::Reads => "reads it",
             Self::Starts => "may start it: a generator, a rule or a script names it",
@@ -123,7 +124,7 @@ impl<'a> Graph<'a> {
     /// Adds modules and firmware, which the kernel uses if the hardware needs them.
     pub fn add_kernel_files(&mut self, inventory: &'a Inventory) {
         for (path, node) in inventory.nodes() {
-            let is_data = within(path, b"lib/modules/") || within(path, b"lib/firmware/");
+            let is_data = contains(path, b"lib/modules/") || contains(path, b"lib/firmware/");
             if is_data && node.kind != EntryType::Directory && !self.has(path) {
                 self.by_path.insert(path, self.steps.len());
                 self.steps.push(GraphFile {
@@ -164,8 +165,4 @@ impl<'a> Graph<'a> {
         way.reverse();
         way
     }
-}
-
-fn within(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|it| it == part)
 }

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use super::ld_cache::cache;
-use super::names::basename;
+use crate::bytes::basename;
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
 /// Upper bound of objects that a program loads; systemd loads about 30.

@@ -26,6 +26,7 @@ pub use goals::{Booted, Goal, RootSetup};
 pub use graph::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
 pub use keyfile::{KeyFile, KeyFileError};
 pub use loader::{Loaded, Loader, Loading, Missing, Object, Unbound};
+pub use names::{UNIT_DIRS, is_unit};
 pub use order::Cycle;
 pub use startable::has_unit;
 pub use transaction::{Boot, Fault, Reach, StartJob};

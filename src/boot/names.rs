@@ -4,8 +4,18 @@
 /// The longest name (`UNIT_NAME_MAX`).
 const NAME_MAX: usize = 255;
 
+/// The directories of units; of files with the same name the first one is used.
+pub const UNIT_DIRS: [&str; 6] = [
+    "etc/systemd/system.control",
+    "etc/systemd/system",
+    "etc/systemd/system.attached",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+
 /// Suffixes of units.
-const TYPES: [&[u8]; 11] = [
+pub(super) const TYPES: [&[u8]; 11] = [
     b".service",
     b".socket",
     b".target",
@@ -20,7 +30,7 @@ const TYPES: [&[u8]; 11] = [
 ];
 
 /// Returns whether systemd accepts `name` as the name of a unit.
-pub(super) fn is_unit(name: &[u8]) -> bool {
+pub fn is_unit(name: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.@-:\\".contains(byte);
     let stem = TYPES.iter().find_map(|it| name.strip_suffix(*it));
     name.len() <= NAME_MAX
@@ -93,11 +103,6 @@ pub(super) fn expand(text: &[u8], name: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(out)
-}
-
-/// Returns the last component of a path.
-pub(super) fn basename(path: &[u8]) -> &[u8] {
-    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -7,16 +7,9 @@
 
 use std::collections::HashSet;
 
-use super::names::template;
+use super::names::{TYPES, UNIT_DIRS, template};
+use crate::bytes::basename;
 use crate::initramfs::{EntryType, Inventory};
-
-/// The directories of units; of files with the same name the first one is used.
-const UNITS: [&[u8]; 4] = [
-    b"etc/systemd/system",
-    b"run/systemd/system",
-    b"usr/lib/systemd/system",
-    b"lib/systemd/system",
-];
 
 /// The units at which each boot begins, and those that dracut and systemd start by name.
 const ROOTS: [&[u8]; 4] = [
@@ -24,18 +17,6 @@ const ROOTS: [&[u8]; 4] = [
     b"initrd.target",
     b"initrd-switch-root.target",
     b"initrd-switch-root.service",
-];
-
-/// The suffixes of units.
-const KINDS: [&[u8]; 8] = [
-    b".service",
-    b".socket",
-    b".target",
-    b".mount",
-    b".path",
-    b".timer",
-    b".swap",
-    b".slice",
 ];
 
 /// Settings that start nothing.
@@ -63,7 +44,7 @@ pub(super) fn units<'a>(
         }
         // A link is another name of a unit.
         if let Some((path, text)) = text(inventory, &unit) {
-            todo.extend(path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec));
+            todo.push(basename(path).to_vec());
             todo.extend(started(text));
         }
         todo.extend(template(&unit));
@@ -71,8 +52,8 @@ pub(super) fn units<'a>(
         if let Some((stem, b".socket" | b".path" | b".timer")) = dot.map(|dot| unit.split_at(dot)) {
             todo.push([stem, b".service"].concat());
         }
-        for dir in UNITS {
-            let beside = |end: &[u8]| inventory.children(&[dir, b"/", &unit, end].concat());
+        for own in paths(&unit) {
+            let beside = |end: &[u8]| inventory.children(&[&own, end].concat());
             for end in [b".wants".as_slice(), b".requires", b".upholds"] {
                 todo.extend(beside(end).into_iter().map(|(name, _)| name.to_vec()));
             }
@@ -99,31 +80,36 @@ fn started(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 fn names(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-:\\".contains(byte);
     let words = text.split(move |byte| !is_part(byte));
-    let words = words.filter(|word| KINDS.iter().any(|kind| word.ends_with(kind)));
+    let words = words.filter(|word| TYPES.iter().any(|kind| word.ends_with(kind)));
     words.map(<[u8]>::to_vec)
 }
 
 /// Returns the files of a unit: its text and its drop-ins, by their paths.
 pub(super) fn texts<'a>(inventory: &'a Inventory, unit: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
-    let mut paths = Vec::new();
-    for dir in UNITS {
-        let own = [dir, b"/", unit].concat();
+    let mut files = Vec::new();
+    for own in paths(unit) {
         let drop_ins = [&own, b".d".as_slice()].concat();
         let children = inventory.children(&drop_ins).into_iter();
-        paths.extend(children.map(|(name, _)| [&drop_ins, b"/".as_slice(), name].concat()));
-        paths.push(own);
+        files.extend(children.map(|(name, _)| [&drop_ins, b"/".as_slice(), name].concat()));
+        files.push(own);
     }
     let text = |path: Vec<u8>| {
         let (path, node) = inventory.resolve(&path).ok()?;
         Some((path, inventory.content(node)?.data.as_deref()?))
     };
-    paths.into_iter().filter_map(text).collect()
+    files.into_iter().filter_map(text).collect()
+}
+
+/// Returns the paths at which systemd looks for a unit.
+fn paths(unit: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    UNIT_DIRS
+        .iter()
+        .map(move |dir| [dir.as_bytes(), b"/", unit].concat())
 }
 
 /// Returns the path and the text of a unit, if it has one.
 fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let mut paths = UNITS.iter().map(|dir| [*dir, b"/", unit].concat());
-    let place = paths.find(|path| inventory.resolve_link(path).is_ok())?;
+    let place = paths(unit).find(|path| inventory.resolve_link(path).is_ok())?;
     let (path, node) = inventory.resolve(&place).ok()?;
     let content = inventory.content(node).filter(|it| it.size > 0)?;
     Some((path, content.data.as_deref().unwrap_or_default()))
@@ -131,9 +117,6 @@ fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8]
 
 /// Returns whether the initramfs has a unit with that name, or its template, masked or not.
 pub fn has_unit(inventory: &Inventory, unit: &[u8]) -> bool {
-    let is_in = |name: &[u8]| {
-        let mut dirs = UNITS.iter();
-        dirs.any(|dir| inventory.resolve(&[*dir, b"/", name].concat()).is_ok())
-    };
+    let is_in = |name: &[u8]| paths(name).any(|path| inventory.resolve(&path).is_ok());
     is_in(unit) || template(unit).is_some_and(|name| is_in(&name))
 }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use super::condition::{Condition, Parsed};
 use super::names::{expand, is_unit, type_of};
 use super::unit_file::{Assignment, UnitFile};
+use crate::bytes::basename;
 
 /// A kind of reference from one unit to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -361,7 +362,7 @@ fn started_by(command: &UnitCommand) -> Vec<Vec<u8>> {
 /// Returns the words of a call of systemctl that are not options; none for another program.
 fn systemctl(command: &UnitCommand) -> impl Iterator<Item = &[u8]> {
     let program = command.program.as_deref().unwrap_or_default();
-    let is_systemctl = super::names::basename(program) == b"systemctl";
+    let is_systemctl = basename(program) == b"systemctl";
     let words = command.arguments.iter().map(Vec::as_slice);
     words.filter(move |word| is_systemctl && !word.starts_with(b"-"))
 }
@@ -375,7 +376,7 @@ impl UnitCommand {
     /// Returns whether it runs a program with this name.
     pub fn is_program(&self, name: &[u8]) -> bool {
         let program = self.program.as_deref().unwrap_or_default();
-        super::names::basename(program) == name
+        basename(program) == name
     }
 
     /// Returns whether it runs a program whose path ends with `end`.

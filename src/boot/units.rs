@@ -8,20 +8,11 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
-use super::names::{basename, is_unit, of_drop_ins, template, type_of};
+use super::names::{UNIT_DIRS, is_unit, of_drop_ins, template, type_of};
 use super::unit::{Dependency, Load, Unit};
 use super::unit_file;
+use crate::bytes::basename;
 use crate::initramfs::{EntryType, Inventory, Node, ResolveError};
-
-/// The directories of units, the first one first.
-const DIRS: [&[u8]; 6] = [
-    b"etc/systemd/system.control",
-    b"etc/systemd/system",
-    b"etc/systemd/system.attached",
-    b"usr/local/lib/systemd/system",
-    b"usr/lib/systemd/system",
-    b"lib/systemd/system",
-];
 
 /// The maximum number of dependencies of all units. Real images have about 1,000.
 const EDGES_MAX: usize = 1 << 16;
@@ -66,8 +57,8 @@ impl<'a> Units<'a> {
             edges_left: Cell::new(EDGES_MAX),
         };
         let mut dirs = Vec::new();
-        for dir in DIRS {
-            if let Ok((real, _)) = inventory.resolve(dir)
+        for dir in UNIT_DIRS {
+            if let Ok((real, _)) = inventory.resolve(dir.as_bytes())
                 && !dirs.contains(&real)
             {
                 dirs.push(real);

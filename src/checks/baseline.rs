@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot::{RootSetup, UNIT_DIRS, is_unit};
 use crate::initramfs::{EntryType, Inventory};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
@@ -38,8 +39,9 @@ pub struct Baseline {
     pub signed: Option<bool>,
     /// Out-of-tree modules of the kernel on disk.
     pub kmods: BTreeSet<ModuleName>,
-    /// Whether bootc's program sets up the root, not ostree's.
-    pub bootc_root: bool,
+    /// The program that sets up the root.
+    #[serde(default)]
+    pub root_setup: RootSetup,
     /// Early microcode and ACPI tables, which the kernel reads before it unpacks the initramfs.
     #[serde(default)]
     pub early: BTreeSet<String>,
@@ -65,7 +67,7 @@ impl Baseline {
             units: units(inventory),
             programs: programs(inventory),
             firmware: firmware(inventory),
-            bootc_root: super::image::is_bootc(inventory),
+            root_setup: RootSetup::of(inventory).unwrap_or_default(),
             ..Self::default()
         };
         for path in inventory.kernel_modules() {
@@ -113,19 +115,11 @@ pub(super) fn relative(path: &[u8]) -> Option<&[u8]> {
 
 /// Returns the names of units in all directories of units.
 pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
-    const KINDS: [&str; 6] = [
-        ".service", ".socket", ".target", ".mount", ".path", ".timer",
-    ];
     let mut units = BTreeSet::new();
-    for dir in [
-        "usr/lib/systemd/system",
-        "etc/systemd/system",
-        "lib/systemd/system",
-    ] {
+    for dir in UNIT_DIRS {
         for (name, node) in inventory.children(dir.as_bytes()) {
-            let name = String::from_utf8_lossy(name);
-            if node.kind != EntryType::Directory && KINDS.iter().any(|kind| name.ends_with(kind)) {
-                units.insert(name.into_owned());
+            if node.kind != EntryType::Directory && is_unit(name) {
+                units.insert(String::from_utf8_lossy(name).into_owned());
             }
         }
     }

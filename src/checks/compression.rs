@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, TreeFacts, show};
+use crate::bytes::basename;
 use crate::initramfs::{Compression, Inventory, Segment};
 use crate::kernel::modules::ModuleName;
 use crate::kernel::packing::{Config, Packing};
@@ -143,7 +144,7 @@ fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
 fn decodes_all(inventory: &Inventory) -> bool {
     const LIBRARY: &[u8] = b"libkmod.so.2.";
     inventory.nodes().any(|(path, _)| {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        let name = basename(path);
         let minor = name.strip_prefix(LIBRARY).and_then(|rest| rest.first());
         let is_whole = name.len() == LIBRARY.len() + 3;
         is_whole && minor.is_some_and(|minor| (b'0'..b'4').contains(minor))

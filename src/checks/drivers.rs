@@ -3,12 +3,13 @@
 //! every root requires, and all drivers of the base.
 
 use super::able::{ADD, Able};
-use super::image::uses_bootc;
+use super::image::root_setup;
 use super::lost::Lost;
 use super::prepare_root::{Composefs, PrepareRoot};
 use super::squash::without_driver;
 use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use super::{Answer, Finding, Remedy, Subject, listed};
+use crate::boot::RootSetup;
 use crate::initramfs::Inventory;
 
 /// The check that the options for the root and for drivers apply to.
@@ -126,7 +127,7 @@ fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
     let inside = |path: &str| inventory.data(path.as_bytes());
     let why = if PrepareRoot::read(inside).composefs == Composefs::On {
         "since prepare-root.conf inside enables composefs"
-    } else if uses_bootc(subject, inventory) {
+    } else if root_setup(subject, inventory) == RootSetup::Bootc {
         "since bootc sets up the root, with composefs"
     } else {
         return Vec::new();

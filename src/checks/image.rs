@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::prepare_root::PrepareRoot;
 use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, listed, show};
+use crate::boot::{RootSetup, UNIT_DIRS};
 use crate::initramfs::{EntryType, Inventory, NameProblem};
 use crate::kernel::kver::Kver;
 
@@ -123,26 +124,6 @@ fn is_for_weak_updates(inventory: &Inventory, other: &[u8], kver: &Kver) -> bool
     !targets.is_empty() && inside.all(|(path, _)| targets.contains(path))
 }
 
-/// A program that mounts the root of a deployment, with its unit.
-struct RootSetup {
-    program: &'static str,
-    unit: &'static str,
-}
-
-const OSTREE: RootSetup = RootSetup {
-    program: "usr/lib/ostree/ostree-prepare-root",
-    unit: "ostree-prepare-root.service",
-};
-
-/// The program of bootc's composefs backend (bootc `crates/initramfs`).
-const BOOTC: RootSetup = RootSetup {
-    program: "usr/lib/bootc/initramfs-setup",
-    unit: "bootc-root-setup.service",
-};
-
-/// The directories of units. ostree before 2026.1 creates its link in `etc`.
-const UNITS: [&str; 2] = ["usr/lib/systemd/system", "etc/systemd/system"];
-
 pub fn ostree(subject: &Subject) -> Checked {
     let inventory = subject.inventory()?;
     let is_of_dracut = inventory.dracut_modules().is_some() || inventory.dracut_version().is_some();
@@ -150,11 +131,8 @@ pub fn ostree(subject: &Subject) -> Checked {
         let why = "without a tree, an image that dracut did not make (as initramfs-tools does) is not for an ostree system";
         return Err(Answer::NotApplicable(why.into()));
     }
-    let setup = if uses_bootc(subject, inventory) {
-        BOOTC
-    } else {
-        OSTREE
-    };
+    let setup = root_setup(subject, inventory);
+    let (program_path, unit) = (setup.program(), setup.unit());
     const REMEDY: Remedy =
         Remedy::RebuildOr("install the package with ostree's dracut module (50ostree)");
     let finding = |path: &str, found: &str, expected: &str| {
@@ -162,21 +140,21 @@ pub fn ostree(subject: &Subject) -> Checked {
     };
     let mut findings = Vec::new();
     let program = "the program that mounts the deployment";
-    if !is_there(inventory, setup.program) {
-        findings.push(finding(setup.program, "no such file", program));
-    } else if !starts_with(inventory, setup.program, b"\x7fELF") {
-        findings.push(finding(setup.program, "not an ELF program", program));
+    if !is_there(inventory, program_path) {
+        findings.push(finding(program_path, "no such file", program));
+    } else if !starts_with(inventory, program_path, b"\x7fELF") {
+        findings.push(finding(program_path, "not an ELF program", program));
     }
-    let wants = format!("initrd-root-fs.target.wants/{}", setup.unit);
+    let wants = format!("initrd-root-fs.target.wants/{}", unit);
     for (name, expected) in [
-        (setup.unit, "its unit"),
+        (unit, "its unit"),
         (&wants, "the link that enables its unit"),
     ] {
         // A link to /dev/null masks the unit.
         let is_in = |dir: &&str| is_file(inventory, &format!("{dir}/{name}"));
-        if !UNITS.iter().any(is_in) {
+        if !UNIT_DIRS.iter().any(is_in) {
             findings.push(finding(
-                &format!("{}/{name}", UNITS[0]),
+                &format!("usr/lib/systemd/system/{name}"),
                 "no such file",
                 expected,
             ));
@@ -186,7 +164,7 @@ pub fn ostree(subject: &Subject) -> Checked {
         let expected = "the file by which systemd detects an initramfs";
         findings.push(finding("etc/initrd-release", "no such file", expected));
     }
-    if setup.program == OSTREE.program {
+    if setup == RootSetup::Ostree {
         findings.extend(configuration(inventory));
     }
     Ok(findings)
@@ -255,19 +233,10 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
         .is_some_and(|content| content.head.starts_with(start))
 }
 
-/// Returns whether bootc's program sets up the root, not ostree's.
-pub(super) fn is_bootc(inventory: &Inventory) -> bool {
-    !is_there(inventory, OSTREE.program) && is_there(inventory, BOOTC.program)
-}
-
-/// Returns whether bootc's program is included.
-pub(super) fn has_bootc(inventory: &Inventory) -> bool {
-    is_there(inventory, BOOTC.program)
-}
-
-/// Returns whether the base used bootc's program; without a base, whether this image does.
-pub(super) fn uses_bootc(subject: &Subject, inventory: &Inventory) -> bool {
-    subject
-        .base
-        .map_or_else(|| is_bootc(inventory), |base| base.bootc_root)
+/// Returns the program that sets up the root: that of the base; without a base, that of this image.
+pub(super) fn root_setup(subject: &Subject, inventory: &Inventory) -> RootSetup {
+    match subject.base {
+        Some(base) => base.root_setup,
+        None => RootSetup::of(inventory).unwrap_or_default(),
+    }
 }

@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 
 use super::able::Able;
-use super::image::uses_bootc;
+use super::image::root_setup;
 use super::prepare_root::{Composefs, PLACES, PrepareRoot};
 use super::{Answer, Finding, Remedy, Severity, Subject, TreeFacts, listed, show};
+use crate::boot::RootSetup;
 use crate::initramfs::{EntryType, Inventory};
 
 /// Directories that dracut copies completely.
@@ -52,7 +53,7 @@ pub fn intent(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 /// Returns findings about differences in the setup of the root. ostree creates the deployment by the tree's
 /// configuration, but its program in the initramfs mounts it by the configuration there.
 fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
-    if uses_bootc(subject, inventory) || tree.setups.is_without_prepare_root() {
+    if root_setup(subject, inventory) == RootSetup::Bootc || tree.setups.is_without_prepare_root() {
         return Vec::new();
     }
     let inside = PrepareRoot::read(|path| inventory.data(path.as_bytes()));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the kernel itself.
 
-use super::image::{has_bootc, is_bootc};
 use super::{Answer, BootedBy, Finding, Remedy, Severity, Shadow, Subject, listed};
+use crate::boot::RootSetup;
 use crate::package::rpmdb::{Record, Rpmdb};
 
 type Checked = Result<Vec<Finding>, Answer>;
@@ -146,8 +146,9 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
 /// backend if bootc's program sets up the root, and may be if the program is included besides ostree's.
 pub fn uki_shadow(subject: &Subject) -> Checked {
     let inventory = subject.unpacked().ok();
-    let is_only_bootc = inventory.is_some_and(is_bootc);
-    let may_be_bootc = inventory.is_some_and(has_bootc);
+    let is_only_bootc = inventory.and_then(RootSetup::of) == Some(RootSetup::Bootc);
+    let may_be_bootc =
+        inventory.is_some_and(|it| it.resolve(RootSetup::Bootc.program().as_bytes()).is_ok());
     let finding = |shadow: &Shadow| {
         let found = if shadow.path.ends_with(".efi") {
             "a unified kernel image or another EFI program"

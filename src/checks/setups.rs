@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bytes::basename;
 use crate::kernel::modules::ModuleName;
 
 /// Options of `dracut_instmods` that take a value.
@@ -74,7 +75,7 @@ impl Setups {
 
     /// Returns whether a module changes the file at `path` after dracut has copied it.
     pub(super) fn edits(&self, path: &[u8]) -> bool {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        let name = basename(path);
         let Ok(name) = std::str::from_utf8(name) else {
             return false;
         };

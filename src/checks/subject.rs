@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::{
     Answer, Baseline, DracutConf, Hmac, KernelFiles, Omitted, OsRelease, Setups, Wanted, image,
 };
-use crate::boot::{RootSetup, Trace};
+use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
@@ -298,11 +298,7 @@ impl<'a> Subject<'a> {
         Ok(self.trace.get_or_init(|| {
             // If a part of it is missing, the check `initramfs-ostree` reports it.
             let is_whole = image::ostree(self).is_ok_and(|findings| findings.is_empty());
-            let setup = if image::uses_bootc(self, inventory) {
-                RootSetup::Bootc
-            } else {
-                RootSetup::Ostree
-            };
+            let setup = image::root_setup(self, inventory);
             Trace::new(inventory, facts, is_whole.then_some(setup))
         }))
     }

@@ -4,6 +4,7 @@
 
 use super::testing::{Bench, K, ko, module_path};
 use super::{Answer, CHECKS, Hmac, Lacking, Omitted, OsRelease, RootDevice, Severity, TreeFacts};
+use crate::boot::RootSetup;
 use crate::initramfs::testing::file;
 use crate::kernel::modules::{ModuleList, ModuleName};
 
@@ -593,7 +594,7 @@ fn checks_that_compare_are_marked() {
     let mut base = bench.baseline();
     base.size = 1;
     base.signed = Some(true);
-    base.bootc_root = true;
+    base.root_setup = RootSetup::Bootc;
     base.dracut_modules.push("nvmf".into());
     base.kmods.insert(name("zfs"));
     base.drivers

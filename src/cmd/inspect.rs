@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::page::{self, Global, OutputFormat};
 use crate::boot::{Graph, RootSetup, Trace};
+use crate::bytes::basename;
 use crate::initramfs::{
     Bodies, Entry, EntryType, Facts, Inventory, Keep, Limits, ReadError, ResolveError, Segment,
     Visitor, read_into,
@@ -268,15 +269,7 @@ fn list_json(args: &Args, content: &ReadPart, json: &mut Value) -> Result<()> {
 /// Returns the files that a boot of the image uses.
 fn graph_of(content: &ReadPart) -> Graph<'_> {
     let (inventory, facts) = (&content.inventory, &content.facts);
-    let has = |path: &[u8]| inventory.resolve(path).is_ok();
-    let setup = match (
-        has(b"usr/lib/ostree/ostree-prepare-root"),
-        has(b"usr/lib/bootc/initramfs-setup"),
-    ) {
-        (true, _) => Some(RootSetup::Ostree),
-        (false, true) => Some(RootSetup::Bootc),
-        (false, false) => None,
-    };
+    let setup = RootSetup::of(inventory);
     let mut graph = Trace::new(inventory, facts, setup).graph;
     graph.add_kernel_files(inventory);
     graph
@@ -384,7 +377,7 @@ fn not_a_file(kind: EntryType) -> &'static str {
 /// Returns an error that names the missing path, and files of the same name elsewhere in the image.
 fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::Error {
     let name = path.rsplit(|&byte| byte == b'/').find(|it| !it.is_empty());
-    let named = |found: &[u8]| found.rsplit(|&byte| byte == b'/').next() == name;
+    let named = |found: &[u8]| Some(basename(found)) == name;
     let files = inventory
         .nodes()
         .filter(|(_, it)| it.kind == EntryType::File);

@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use super::entry::{Entry, EntryType, NameProblem, PATH_MAX, Visitor};
 use super::limits::Limits;
 use super::node::Content;
+use super::observed::Observed;
 use super::tree::{Dropped, Reason, Tree};
+use crate::bytes::{basename, contains};
 
 /// The name of the image that dracut's module squash-erofs writes.
 pub(super) const EROFS_ROOT: &str = "erofs-root.img";
@@ -71,15 +73,9 @@ fn wanted_by_checks(path: &[u8], size: u32) -> bool {
         b"/modprobe.d/",
         b"/modules-load.d/",
     ];
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    let name = basename(path);
     let is_etc = path.starts_with(b"etc/") && size <= ETC_MAX;
-    is_etc || NAMES.contains(&name) || PARTS.iter().any(|part| memfind(path, part))
-}
-
-fn memfind(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+    is_etc || NAMES.contains(&name) || PARTS.iter().any(|part| contains(path, part))
 }
 
 /// A [`Visitor`] that records the result of unpacking an image.
@@ -171,13 +167,11 @@ impl Inventory {
             && self.kept.saturating_add(entry.size.into()) <= self.keep.total_bytes
             && (self.keep.wanted)(&path, entry.size);
         let content = if self.keep.digests && entry.kind() == EntryType::File {
-            let mut hashed = Hashed {
-                inner: body,
-                hasher: Sha256::new(),
-            };
+            let mut hasher = Sha256::new();
+            let mut hashed = Observed::new(body, |bytes| hasher.update(bytes));
             let mut content = capture(entry, keep, &mut hashed, other)?;
-            io::copy(&mut hashed, &mut io::sink())?;
-            content.sha256 = Some(hashed.hasher.finalize().into());
+            hashed.drain()?;
+            content.sha256 = Some(hasher.finalize().into());
             content
         } else {
             capture(entry, keep, body, other)?
@@ -257,33 +251,4 @@ fn capture(
         content.data = Some(consumed);
     }
     Ok(content)
-}
-
-/// A reader that hashes the consumed bytes.
-struct Hashed<'b> {
-    inner: &'b mut dyn BufRead,
-    hasher: Sha256,
-}
-
-impl BufRead for Hashed<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        if let Ok(ready) = self.inner.fill_buf() {
-            self.hasher.update(&ready[..amount.min(ready.len())]);
-        }
-        self.inner.consume(amount);
-    }
-}
-
-impl Read for Hashed<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let ready = self.fill_buf()?;
-        let count = ready.len().min(buf.len());
-        buf[..count].copy_from_slice(&ready[..count]);
-        self.consume(count);
-        Ok(count)
-    }
 }

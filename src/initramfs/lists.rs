@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::io::{self, BufRead};
 
 use super::entry::Entry;
+use crate::bytes::basename;
 use crate::kernel::modules::{ModuleName, ModulesDep, aliased};
 
 /// Upper bound of a list (bytes); `modules.alias.bin` of a whole kernel has 1.5 MiB.
@@ -36,16 +37,16 @@ impl ImageLists {
         body: &mut dyn BufRead,
         buffer: &mut Vec<u8>,
     ) -> io::Result<()> {
-        match entry.path.rsplit(|&byte| byte == b'/').next() {
-            Some(b"modules.dep") => {
+        match basename(&entry.path) {
+            b"modules.dep" => {
                 let list = self.parsed(entry, body, buffer, ModulesDep::parse)?;
                 self.deps.insert(entry.index, list);
             }
-            Some(b"modules.dep.bin") => {
+            b"modules.dep.bin" => {
                 let list = self.parsed(entry, body, buffer, ModulesDep::parse_index)?;
                 self.deps.insert(entry.index, list);
             }
-            Some(b"modules.alias.bin") => {
+            b"modules.alias.bin" => {
                 let list = self.parsed(entry, body, buffer, aliased)?;
                 self.aliased.insert(entry.index, list);
             }

@@ -38,6 +38,7 @@ mod lookup;
 mod lz4;
 mod lzop;
 mod node;
+mod observed;
 mod origin;
 mod pipe;
 mod random;

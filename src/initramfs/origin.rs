@@ -11,6 +11,8 @@ use std::io::{self, BufRead, Read};
 use super::comparison::OnDisk;
 use super::elf::{self, Elf, ElfError};
 use super::entry::Entry;
+use super::observed::Observed;
+use crate::bytes::basename;
 
 /// Upper bound of a file that is held to be compared with files of dracut's modules (bytes). The largest of those has
 /// 90 KiB in dracut 110.
@@ -99,7 +101,10 @@ impl DracutFiles {
         let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
         for (number, (path, size)) in files.iter().enumerate() {
             by_size.entry(*size).or_default().push(number);
-            by_name.entry(name(path)).or_default().push(number);
+            by_name
+                .entry(basename(path).to_vec())
+                .or_default()
+                .push(number);
         }
         Self {
             by_size,
@@ -118,24 +123,19 @@ impl DracutFiles {
 
     /// Returns the path of the only file with the name of `path`. A hook's name starts with its order.
     fn named(&self, path: &[u8]) -> Option<&[u8]> {
-        let name = name(path);
+        let name = basename(path);
         let mut digits = name.iter().take_while(|byte| byte.is_ascii_digit());
         let order = digits.by_ref().count();
         let hook = match name.get(order) {
             Some(b'-') if order > 0 => name.get(order + 1..),
             _ => None,
         };
-        let numbers = self.by_name.get(&name).or_else(|| self.by_name.get(hook?));
+        let numbers = self.by_name.get(name).or_else(|| self.by_name.get(hook?));
         match numbers?.as_slice() {
             &[number] => Some(self.files[number].0.as_slice()),
             _ => None,
         }
     }
-}
-
-fn name(path: &[u8]) -> Vec<u8> {
-    let name = path.rsplit(|&byte| byte == b'/').next();
-    name.unwrap_or(path).to_vec()
 }
 
 /// Returns the origin of the file `entry`. Passes `body`, or a part of it, to `learn`; `held` and `buffer` are scratch
@@ -180,9 +180,10 @@ pub(super) fn of(
         mode: there.mode,
     };
     let there_size = there.size;
-    let mut beside = Beside::new(body, there.data, buffer);
-    let elf = learn(&mut beside)?;
-    beside.drain()?;
+    let mut beside = Beside::new(there.data, buffer);
+    let mut observed = Observed::new(body, |bytes| beside.compare(bytes));
+    let elf = learn(&mut observed)?;
+    observed.drain()?;
     let difference = match beside.end(size, there_size, elf.as_ref()) {
         Ok(None) => return Ok(Origin::Copy(source)),
         Ok(Some(difference)) => difference,
@@ -225,9 +226,8 @@ fn of_dracut(
     let mut compared = |path: &[u8]| {
         let there = disk.open(path).ok().flatten()?;
         let (size, mode) = (there.size, there.mode);
-        let mut body = held;
-        let mut beside = Beside::new(&mut body, there.data, buffer);
-        beside.drain().ok()?;
+        let mut beside = Beside::new(there.data, buffer);
+        beside.compare(held);
         let difference = beside.end(held.len() as u64, size, None).ok()?;
         let source = TreeFile {
             path: Some(path.to_vec()),
@@ -250,9 +250,8 @@ fn of_dracut(
     }
 }
 
-/// A reader that compares the consumed bytes with a file of the tree.
+/// A comparison of bytes with a file of the tree.
 struct Beside<'b> {
-    inner: &'b mut dyn BufRead,
     there: Box<dyn Read>,
     buffer: &'b mut [u8],
     at: u64,
@@ -264,9 +263,8 @@ struct Beside<'b> {
 }
 
 impl<'b> Beside<'b> {
-    fn new(inner: &'b mut dyn BufRead, there: Box<dyn Read>, buffer: &'b mut [u8]) -> Self {
+    fn new(there: Box<dyn Read>, buffer: &'b mut [u8]) -> Self {
         Self {
-            inner,
             there,
             buffer,
             at: 0,
@@ -276,23 +274,9 @@ impl<'b> Beside<'b> {
         }
     }
 
-    /// Consumes the remaining bytes.
-    fn drain(&mut self) -> io::Result<()> {
-        loop {
-            let count = self.inner.fill_buf()?.len();
-            if count == 0 {
-                return Ok(());
-            }
-            self.consume(count);
-        }
-    }
-
-    /// Compares the next `amount` bytes.
-    fn compare(&mut self, amount: usize) {
-        let Ok(ready) = self.inner.fill_buf() else {
-            return;
-        };
-        for inside in ready[..amount.min(ready.len())].chunks(self.buffer.len()) {
+    /// Compares the next bytes.
+    fn compare(&mut self, bytes: &[u8]) {
+        for inside in bytes.chunks(self.buffer.len()) {
             if self.differs.is_some() || self.error.is_some() {
                 return;
             }
@@ -332,27 +316,6 @@ impl<'b> Beside<'b> {
         };
         let is_cut = self.differs.is_none() && size < there && matters(&size);
         Ok(differs.or(is_cut.then_some(Difference::Cut(size))))
-    }
-}
-
-impl BufRead for Beside<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.inner.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.compare(amount);
-        self.inner.consume(amount);
-    }
-}
-
-impl Read for Beside<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let ready = self.fill_buf()?;
-        let count = ready.len().min(buf.len());
-        buf[..count].copy_from_slice(&ready[..count]);
-        self.consume(count);
-        Ok(count)
     }
 }
 

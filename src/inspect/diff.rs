@@ -15,6 +15,7 @@ use super::json::Name;
 use super::listing::{size, word};
 use super::name::Shown;
 use super::summary::Summary;
+use crate::bytes::contains;
 use crate::initramfs::{EntryType, Inventory, Node};
 use crate::kernel::modules::ModuleName;
 
@@ -210,7 +211,7 @@ fn without(path: &[u8], kver: Option<&[u8]>) -> Vec<u8> {
 
 fn is_unit(path: &[u8], node: &Node) -> bool {
     const PART: &[u8] = b"/systemd/system/";
-    node.kind != EntryType::Directory && path.windows(PART.len()).any(|part| part == PART)
+    node.kind != EntryType::Directory && contains(path, PART)
 }
 
 fn side(summary: &Summary, inventory: &Inventory, sorted: &Sorted) -> Side {

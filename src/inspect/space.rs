@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::json::Name;
+use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Inventory};
 
 /// Number of directories and files that are listed.
@@ -114,8 +115,8 @@ fn above(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Returns the kind of a file, by its path and its first bytes.
 fn kind(path: &[u8], content: &Content) -> &'static str {
     let below = |places: &[&[u8]]| places.iter().any(|place| path.starts_with(place));
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    let is_library = name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.");
+    let name = basename(path);
+    let is_library = name.ends_with(b".so") || contains(name, b".so.");
     if below(&[b"usr/lib/firmware/".as_slice(), b"lib/firmware/"]) {
         "firmware"
     } else if below(&[

@@ -20,6 +20,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::basename;
+
 pub use alias::Aliases;
 pub use conf::Conf;
 pub use index::{IndexError, aliased};
@@ -110,7 +112,7 @@ impl ModuleName {
 
     /// Returns the name of the module in the file `path`; `None` if the suffix is not a module's.
     pub fn of_path(path: &[u8]) -> Option<Self> {
-        let file = path.rsplit(|&byte| byte == b'/').next()?;
+        let file = basename(path);
         SUFFIXES
             .iter()
             .find_map(|suffix| file.strip_suffix(*suffix))

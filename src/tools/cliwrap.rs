@@ -5,6 +5,7 @@
 //! whose original was overwritten by a second `install-to-root` (rpm-ostree before 2024.4) runs itself forever. Source:
 //! rpm-ostree `rust/src/cliwrap.rs`; coreos/fedora-coreos-tracker#1679, okd-project/okd#1908.
 
+use crate::bytes::contains;
 use crate::plan::Cliwrap;
 use crate::sys::root::{self, Root};
 
@@ -34,7 +35,7 @@ pub fn is_wrapper(root: &Root, path: &str) -> Result<bool, root::Error> {
     }
     let text = root.read(path, WRAPPER_MAX)?.unwrap_or_default();
     let mark = b"rpm-ostree cliwrap";
-    Ok(text.starts_with(b"#!") && text.windows(mark.len()).any(|window| window == mark))
+    Ok(text.starts_with(b"#!") && contains(&text, mark))
 }
 
 /// Examines every program that cliwrap wraps.

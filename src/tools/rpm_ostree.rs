@@ -5,6 +5,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 
+use crate::bytes::contains;
 use crate::package::Nevra;
 use crate::package::rpmdb::Rpmdb;
 use crate::plan::RpmOstreeVersion;
@@ -155,7 +156,7 @@ fn names_rpm_ostree(root: &Root, path: &str) -> Result<bool, root::Error> {
         return Ok(false);
     }
     let text = root.read(path, WRAPPER_MAX)?.unwrap_or_default();
-    let names = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
+    let names = |mark: &[u8]| contains(&text, mark);
     Ok(names(b"rpm-ostree") || names(b"rpmostree"))
 }
 

@@ -105,11 +105,11 @@ fn files_without_which_the_root_is_not_reached() {
         (
             "usr/lib/ostree/ostree-prepare-root",
             true,
-            Why::UnitCommand("ExecStart"),
+            Why::Command("ExecStart"),
         ),
         ("bin", true, Why::Interpreter),
         ("usr/bin/sh", true, Why::Interpreter),
-        ("usr/bin/helper", false, Why::UnitCommand("ExecStart")),
+        ("usr/bin/helper", false, Why::Command("ExecStart")),
         ("usr/bin/blink", false, Why::Names),
     ] {
         let found = step(path);

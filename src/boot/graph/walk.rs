@@ -6,10 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use super::super::binfmt::program;
 use super::super::goals::Booted;
 use super::super::loader::Loader;
-use super::super::names::basename;
 use super::super::startable;
 use super::super::udev::Rules;
-use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why, within};
+use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
+use crate::bytes::{basename, contains};
 use crate::initramfs::{EntryType, Facts, Inventory, Machine, Node};
 
 /// Files of systemd, udev and ostree; these programs execute some of them by names in their code.
@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
                     if let Some((path, _)) = program(self.inventory, name) {
                         let is_needed = is_needed && !command.may_fail;
                         let spelled = if name.contains(&b'/') { name } else { path };
-                        self.visit(spelled, step, Why::UnitCommand(command.key), is_needed);
+                        self.visit(spelled, step, Why::Command(command.key), is_needed);
                     }
                 }
             }
@@ -259,17 +259,17 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let is_named =
-                within(path, b"dracut/hooks/") || within(path, b"/dracut-") || path == b"init";
+                contains(path, b"dracut/hooks/") || contains(path, b"/dracut-") || path == b"init";
             if is_named {
                 texts.push((path, data));
             }
-            if is_named || within(path, b"systemd/system-generators/") {
+            if is_named || contains(path, b"systemd/system-generators/") {
                 starters.push(data);
             }
         }
         let hooks = texts.iter().filter(|(path, _)| self.graph.has(path));
         let hooks = hooks
-            .filter(|(_, data)| within(data, b"source_hook") || within(data, b"source_all"))
+            .filter(|(_, data)| contains(data, b"source_hook") || contains(data, b"source_all"))
             .find_map(|(path, _)| self.graph.by_path.get(path).copied())
             .or(init);
         for (path, data) in texts {
@@ -308,11 +308,11 @@ impl<'a> Walk<'a> {
         for (path, node) in self.inventory.nodes() {
             let from = match node.kind {
                 EntryType::Directory => continue,
-                _ if within(path, systemd) || path.starts_with(b"etc/systemd/") => init,
-                _ if within(path, udev) || path.starts_with(b"etc/udev/") => udevd,
-                _ if within(path, b"modprobe.d/") => udevd,
-                _ if within(path, ostree) || path.starts_with(b"etc/ostree/") => prepare,
-                _ if within(path, b"dracut/hooks/") || path.ends_with(b"-lib.sh") => init,
+                _ if contains(path, systemd) || path.starts_with(b"etc/systemd/") => init,
+                _ if contains(path, udev) || path.starts_with(b"etc/udev/") => udevd,
+                _ if contains(path, b"modprobe.d/") => udevd,
+                _ if contains(path, ostree) || path.starts_with(b"etc/ostree/") => prepare,
+                _ if contains(path, b"dracut/hooks/") || path.ends_with(b"-lib.sh") => init,
                 _ if NAMES.contains(&basename(path)) => init,
                 _ => continue,
             };

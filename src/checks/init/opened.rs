@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{Finding, Remedy, Severity};
+use crate::bytes::{basename, contains};
 use crate::initramfs::{Facts, Inventory, Opened};
 
 /// A module of dracut that installs libraries for `dlopen`.
@@ -99,17 +100,16 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
 
 /// Returns the name of a file that can be a library.
 fn name(path: &[u8]) -> Option<&[u8]> {
-    let name = path.rsplit(|&byte| byte == b'/').next()?;
-    name.windows(3).any(|it| it == b".so").then_some(name)
+    let name = basename(path);
+    contains(name, b".so").then_some(name)
 }
 
 /// Returns whether there is a library in a directory of libraries whose name starts with `start`.
 fn has(inventory: &Inventory, start: &str) -> bool {
     let start = [b"/", start.as_bytes()].concat();
-    inventory.nodes().any(|(path, _)| {
-        let at = path.windows(start.len()).position(|it| it == start);
-        at.is_some() && name(path).is_some()
-    })
+    inventory
+        .nodes()
+        .any(|(path, _)| contains(path, &start) && name(path).is_some())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use super::super::{Finding, Remedy, Severity, listed, show};
 use crate::boot::{Event, Rule, Rules};
+use crate::bytes::contains;
 
 const REMEDY: Remedy = Remedy::RebuildOr(
     "remove the file or link in /etc/udev/rules.d that replaces udev's own, and check that dracut installs the complete one",
@@ -89,10 +90,6 @@ fn links(rule: &Rule, dir: &[u8]) -> bool {
             .split(u8::is_ascii_whitespace)
             .any(|link| link.starts_with(dir))
     })
-}
-
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|it| it == word)
 }
 
 /// Returns findings about required rules that no event reaches, and about lines that udev ignores.

@@ -5,11 +5,9 @@
 //! runs all generators, but a boot may succeed without them.
 
 use super::super::{Finding, Remedy, Severity, show};
-use crate::boot::{CannotRun, Graph, has_unit, run};
+use crate::boot::{CannotRun, Graph, RootSetup, has_unit, run};
+use crate::bytes::contains;
 use crate::initramfs::{EntryType, Facts, Inventory, Node};
-
-/// Units that the check `initramfs-ostree` covers.
-const OTHERS: [&[u8]; 2] = [b"ostree-prepare-root.service", b"bootc-root-setup.service"];
 
 /// Returns findings about scripts that cannot run, and about empty programs.
 pub(super) fn that_cannot_run(
@@ -24,7 +22,7 @@ pub(super) fn that_cannot_run(
     let finding = |(path, broken): (&[u8], Broken)| {
         let is_named = graph.names(path);
         // systemd runs generators without a name in any file.
-        let is_generator = within(path, b"systemd/system-generators/");
+        let is_generator = contains(path, b"systemd/system-generators/");
         let (found, expected) = match broken {
             // An empty file that nothing runs is harmless.
             Broken::Empty if !is_named && !is_generator => return None,
@@ -114,10 +112,6 @@ pub(super) fn last_act_of_init(
     ))
 }
 
-fn within(path: &[u8], part: &[u8]) -> bool {
-    path.windows(part.len()).any(|it| it == part)
-}
-
 /// Returns findings about links in `*.wants` to missing units. Links in `*.requires` are checked with the units.
 pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -126,11 +120,14 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
         let (Some(unit), Some(dir)) = (parts.next(), parts.next()) else {
             continue;
         };
-        let is_link = node.kind == EntryType::Symlink && within(path, b"systemd/system/");
+        let is_link = node.kind == EntryType::Symlink && contains(path, b"systemd/system/");
+        // The check `initramfs-ostree` covers these units.
+        let setups = [RootSetup::Ostree, RootSetup::Bootc];
+        let is_of_ostree = setups.iter().any(|it| it.unit().as_bytes() == unit);
         let wanted = dir.ends_with(b".wants");
         if !is_link
             || !wanted
-            || OTHERS.contains(&unit)
+            || is_of_ostree
             || inventory.resolve(path).is_ok()
             || has_unit(inventory, unit)
         {

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use crate::bytes::contains;
 use crate::plan::Oddities;
 use crate::sys::root::{self, FileType, Root};
 use crate::tools::cliwrap;
@@ -90,7 +91,7 @@ fn is_other_program(root: &Root, path: &str) -> Result<bool> {
     }
     let text = root.read(path, PROGRAM_MAX)?.unwrap_or_default();
     let text = text.to_ascii_lowercase();
-    Ok(!text.windows(DRACUT_NAME.len()).any(|it| it == DRACUT_NAME))
+    Ok(!contains(&text, DRACUT_NAME))
 }
 
 /// Describes what a path is.
