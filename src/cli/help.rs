@@ -115,6 +115,11 @@ Which packages change:
       Each package of the base's kernel is replaced with the package of the
       same role, in one transaction: newer or older, or of another flavour
       (kernel-core with kernel-rt-core). kmods for the new kernel are installed.
+  One kernel of several
+      A directory may hold the output of a whole build: kernel, kernel-rt,
+      kernel-debug. Taken is the kernel of the base's flavour that is not
+      installed yet, if there is exactly one. --flavour rt takes kernel-rt. Of
+      two versions none is taken; the error lists the options that choose one.
   Removed
       Packages and kmods without a replacement, and packages that require the
       old kernel, cause an error. --remove NAME allows the removal of one.

@@ -44,6 +44,10 @@ pub struct Args {
     /// Require this kernel release
     #[arg(long, value_name = "KVER", help_heading = "Plan")]
     pub kver: Option<Kver>,
+    /// Choose the kernel of this flavour, if the sources hold several: default, rt,
+    /// 64k, debug … [default: the flavour of the base's kernel]
+    #[arg(long, value_name = "NAME", help_heading = "Plan")]
+    pub flavour: Option<String>,
     /// Allow removing this package, which nothing in the sources replaces: a
     /// sub-package, a kmod, or a package that requires the kernel
     #[arg(long, value_name = "NAME", help_heading = "Plan")]
@@ -138,6 +142,7 @@ impl Args {
         Wishes {
             backend: self.backend,
             kver: self.kver.clone(),
+            flavour: self.flavour.clone(),
             remove: self.remove.clone(),
             require_signature: self.sources.require_signature,
             allow_unsigned: self.sources.allow_unsigned,

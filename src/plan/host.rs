@@ -193,6 +193,8 @@ pub struct Host {
     pub kmods: Vec<Kmod>,
     /// The run of this program that installed the kernel, if its report is in the tree.
     pub earlier: Option<Earlier>,
+    /// The kernel of a run that was killed after it had begun its transaction.
+    pub unfinished: Option<Kver>,
     /// Files of the image that exclude packages from dnf's transactions.
     pub holds_back: Vec<Exclusion>,
     /// Whether dnf 4's plugin versionlock is installed.

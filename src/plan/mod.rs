@@ -43,6 +43,8 @@ pub struct Wishes {
     pub backend: Option<Backend>,
     /// `--kver`.
     pub kver: Option<Kver>,
+    /// `--flavour`.
+    pub flavour: Option<String>,
     /// `--remove`.
     pub remove: Vec<String>,
     /// `--require-signature`.

@@ -44,6 +44,11 @@ impl Flavour {
         }
     }
 
+    /// Returns its short name as `--flavour` takes it; `None` if no package of the kernel is known.
+    pub fn short(&self) -> Option<&str> {
+        (!self.core.is_empty()).then(|| short(&self.core))
+    }
+
     /// Returns whether the name is not that of a part of the kernel. If such a package belongs to the kernel, it holds
     /// out-of-tree modules.
     pub fn is_kmod(&self, package: &Package) -> bool {
@@ -64,6 +69,20 @@ impl Flavour {
             Some(rest) if rest.is_empty() || rest.starts_with('-') => Role::Part(rest.to_owned()),
             _ => Role::Kmod(name.to_owned()),
         }
+    }
+}
+
+/// The short name of the flavour whose packages are named `kernel`, `kernel-core` …
+const DEFAULT: &str = "default";
+
+/// Returns the short name of a flavour by the name of the package that owns `vmlinuz`: `rt` for `kernel-rt-core`,
+/// `default` for `kernel-core` and for `kernel`.
+pub(super) fn short(core: &str) -> &str {
+    let flavour = core.strip_suffix("-core").unwrap_or(core);
+    match flavour.strip_prefix("kernel") {
+        Some("") => DEFAULT,
+        Some(rest) => rest.strip_prefix('-').unwrap_or(flavour),
+        None => flavour,
     }
 }
 

@@ -11,6 +11,17 @@ use crate::package::Nevra;
 /// the user namespace every command works.
 pub const AS_ROOT: &str = "Run as root; or, with an image that you have mounted with podman or buildah as yourself, in podman unshare or buildah unshare";
 
+/// A kernel of the sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The option that chooses it.
+    pub option: String,
+    /// The package that owns `vmlinuz`.
+    pub core: Nevra,
+    /// Whether it is the installed kernel.
+    pub is_there: bool,
+}
+
 /// A reason to stop before anything changes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
@@ -140,9 +151,17 @@ pub enum Refusal {
         /// Its kernel in `/boot`.
         path: Option<String>,
     },
-    /// Several kernels among the sources; the flag says whether it is installed.
+    /// Several kernels among the sources.
     #[error("the sources hold {} kernels; expected one. Choose one, or give the packages of one build only:{}", .0.len(), choices(.0))]
-    SeveralKernelPackages(Vec<(Nevra, Kver, bool)>),
+    SeveralKernelPackages(Vec<Choice>),
+    /// No kernel of the requested flavour among the sources.
+    #[error("--flavour {flavour}: the sources hold no kernel of this flavour. Correct the name, or give the packages of that kernel. The sources hold:{}", choices(.there))]
+    NoSuchFlavour {
+        /// The option as the user typed it.
+        flavour: String,
+        /// The kernels of the sources.
+        there: Vec<Choice>,
+    },
     /// Packages of several builds.
     #[error("the packages are not of one build: the kernel is {core}; of another build are {}. Give all packages of one build", .others.join(", "))]
     MixedBuilds {
@@ -324,10 +343,10 @@ fn removals(kernels: &[(String, String)]) -> String {
 }
 
 /// Formats a line per kernel with the option that chooses it.
-fn choices(kernels: &[(Nevra, Kver, bool)]) -> String {
-    let line = |(nevra, kver, is_there): &(Nevra, Kver, bool)| {
-        let there = if *is_there { ", installed now" } else { "" };
-        format!("\n  --kver {kver}  ({nevra}{there})")
+fn choices(kernels: &[Choice]) -> String {
+    let line = |it: &Choice| {
+        let there = if it.is_there { ", installed now" } else { "" };
+        format!("\n  {}  ({}{there})", it.option, it.core)
     };
     kernels.iter().map(line).collect()
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::parts::Flavour;
+use super::parts::{Flavour, short};
+use super::refusal::Choice;
 use super::set::{KernelSet, Sides, Source, ties};
 use super::{Host, Refusal, Wishes, along};
 use crate::kernel::kver::Kver;
@@ -88,38 +89,79 @@ fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     kernels
 }
 
-/// Chooses a kernel of the sources: the only one, the requested one, or the one that an earlier run installed from the
-/// same sources.
+/// Chooses a kernel of the sources: the requested one, the only one, the one that an earlier run installed from the same
+/// sources, or the only one of the flavour that is not installed. Of two versions none is preferred.
 fn choose(
     kernels: &[(Kver, Nevra)],
     sources: &[Source],
     host: &Host,
     wishes: &Wishes,
 ) -> Result<Kver, Refusal> {
-    let has = |wish: &&Kver| kernels.iter().any(|(kver, _)| kver == *wish);
-    if let Some(wish) = wishes.kver.as_ref().filter(has) {
-        return Ok(wish.clone());
+    if kernels.is_empty() {
+        let nevras = sources.iter().map(|it| it.package.nevra.to_string());
+        return Err(match sources.iter().find_map(in_boot) {
+            Some(refusal) => refusal,
+            None => Refusal::NoKernelPackage(nevras.collect()),
+        });
     }
-    let nevras = || sources.iter().map(|it| it.package.nevra.to_string());
-    match kernels {
-        [(kver, _)] => Ok(kver.clone()),
-        [] => match sources.iter().find_map(in_boot) {
-            Some(refusal) => Err(refusal),
-            None => Err(Refusal::NoKernelPackage(nevras().collect())),
-        },
-        _ => match earlier(sources, host) {
-            Some(kver) => Ok(kver),
-            None => Err(Refusal::SeveralKernelPackages(
-                kernels
-                    .iter()
-                    .map(|(kver, nevra)| {
-                        let is_there = host.kernels().any(|dir| dir.name == kver.as_str());
-                        (nevra.clone(), kver.clone(), is_there)
-                    })
-                    .collect(),
-            )),
-        },
+    let is_there = |kver: &Kver| host.kernels().any(|dir| dir.name == kver.as_str());
+    let is_of = |flavour: Option<&str>| {
+        let kernels = kernels.iter();
+        let kernels = kernels.filter(move |(_, core)| flavour == Some(short(&core.name)));
+        kernels.map(|(kver, _)| kver).collect::<Vec<_>>()
+    };
+    let asked = wishes.flavour.as_deref();
+    let fits = match asked {
+        Some(_) => is_of(asked),
+        None => kernels.iter().map(|(kver, _)| kver).collect(),
+    };
+    let fits_too = |kver: &Kver| fits.contains(&kver);
+    if let Some(kver) = wishes.kver.as_ref().filter(|kver| fits_too(kver)) {
+        return Ok(kver.clone());
     }
+    match fits.as_slice() {
+        [] => {
+            let flavour = asked.unwrap_or_default().to_owned();
+            let there = choices(kernels, is_there);
+            return Err(Refusal::NoSuchFlavour { flavour, there });
+        }
+        [kver] => return Ok((*kver).clone()),
+        _ => {}
+    }
+    let done = earlier(sources, host).or_else(|| unfinished(sources, host));
+    if let Some(kver) = done.filter(fits_too) {
+        return Ok(kver);
+    }
+    let base = host.kernel().ok();
+    let base = base.map(|kver| Flavour::of_base(host, &kver));
+    let mut new = is_of(asked.or(base.as_ref().and_then(Flavour::short)));
+    new.retain(|kver| !is_there(kver));
+    match new.as_slice() {
+        [kver] if wishes.kver.is_none() => Ok((*kver).clone()),
+        _ => {
+            let fits = kernels.iter().filter(|(kver, _)| fits_too(kver));
+            let fits: Vec<_> = fits.cloned().collect();
+            Err(Refusal::SeveralKernelPackages(choices(&fits, is_there)))
+        }
+    }
+}
+
+/// Returns the kernels with the options that choose them. A flavour with one kernel is chosen by its name, which stays
+/// the same when the sources get another version.
+fn choices(kernels: &[(Kver, Nevra)], is_there: impl Fn(&Kver) -> bool) -> Vec<Choice> {
+    let choice = |(kver, core): &(Kver, Nevra)| {
+        let flavour = short(&core.name);
+        let mut others = kernels.iter().filter(|(other, _)| other != kver);
+        Choice {
+            option: match others.any(|(_, other)| short(&other.name) == flavour) {
+                true => format!("--kver {kver}"),
+                false => format!("--flavour {flavour}"),
+            },
+            core: core.clone(),
+            is_there: is_there(kver),
+        }
+    };
+    kernels.iter().map(choice).collect()
 }
 
 fn in_boot(source: &Source) -> Option<Refusal> {
@@ -150,6 +192,13 @@ fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
         .installed()
         .any(|it| it.nevra == core.nevra && it.header_sha256.as_ref() == Some(&core.header_sha256));
     (nevras == earlier.sources && is_core).then(|| core.vmlinuz.clone())?
+}
+
+/// Returns the kernel of the sources that a run has installed which was killed afterwards.
+fn unfinished(sources: &[Source], host: &Host) -> Option<Kver> {
+    let kvers = sources.iter().filter_map(|it| it.package.vmlinuz.as_ref());
+    let mut kvers = kvers.filter(|kver| host.unfinished.as_ref() == Some(kver));
+    kvers.next().cloned()
 }
 
 /// Refuses a named package that has no relation to a kernel of the sources: it must belong to one, or have been built

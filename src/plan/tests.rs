@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every refusal that follows from values alone, and similar inputs that are accepted.
 
+mod flavours;
 mod leaving;
 mod shapes;
 
@@ -92,6 +93,7 @@ fn host() -> Host {
         modules: BTreeSet::new(),
         kmods: vec![],
         earlier: None,
+        unfinished: None,
         holds_back: vec![],
         versionlock: false,
         weak_modules: false,

@@ -51,12 +51,19 @@ impl Journal {
     /// Returns the journal of an unfinished run that installs this kernel.
     ///
     /// # Errors
-    /// When it cannot be read. One that cannot be parsed counts as missing.
+    /// When it cannot be read.
     pub fn of(root: &Root, kver: &Kver) -> Result<Option<Self>> {
+        Ok(Self::pending(root)?.filter(|journal| journal.after == *kver))
+    }
+
+    /// Returns the journal of an unfinished run.
+    ///
+    /// # Errors
+    /// When it cannot be read. One that cannot be parsed counts as missing.
+    pub fn pending(root: &Root) -> Result<Option<Self>> {
         let Some(json) = root.read(PATH, MAX)? else {
             return Ok(None);
         };
-        let journal = serde_json::from_slice::<Self>(&json);
-        Ok(journal.ok().filter(|journal| journal.after == *kver))
+        Ok(serde_json::from_slice(&json).ok())
     }
 }

@@ -13,6 +13,7 @@ use crate::kernel::modules::ModuleName;
 use crate::package::rpmdb::{Rpmdb, Scope};
 use crate::plan::{self, Backend, Host, Installed, Kmod, ModuleDir, Refusal, TreeKind};
 use crate::site::done;
+use crate::site::journal::Journal;
 use crate::site::kernels::{self, module_dirs, shadows};
 use crate::site::owner::{self, OwnerSearch};
 use crate::sys::exec::Exec;
@@ -90,6 +91,7 @@ pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
         kmods,
         foreign_rpmdb,
         earlier: done::earlier(root)?,
+        unfinished: Journal::pending(root)?.map(|journal| journal.after),
         holds_back: dnf::exclusions(root)?,
         versionlock: dnf::has_versionlock(root)?,
         weak_modules: exec.find("weak-modules").is_some(),

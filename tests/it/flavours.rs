@@ -244,16 +244,23 @@ fn kernel_rt_of_the_extensions_of_rhcos() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(3).in_order(&[]).untouched().complains(&[
         "the sources hold 2 kernels",
-        "--kver 6.1.7-100.fc40.x86_64  (kernel-core-6.1.7-100.fc40.x86_64, installed now)",
-        "--kver 6.9.4-200.fc40.x86_64+rt  (kernel-rt-core-6.9.4-200.fc40.x86_64)",
+        "--flavour default  (kernel-core-6.1.7-100.fc40.x86_64, installed now)",
+        "--flavour rt  (kernel-rt-core-6.9.4-200.fc40.x86_64)",
     ]);
-    let ran = bed.run(&["replace", "--kver", RT.kver, &bed.source()]);
+    let ran = bed.run(&["replace", "--flavour", "64k", &bed.source()]);
+    ran.ends_with(3).in_order(&[]).untouched();
+    ran.complains(&["--flavour 64k: the sources hold no kernel of this flavour"]);
+    let ran = bed.run(&["replace", "--flavour", "rt", &bed.source()]);
     ran.ends_with(0);
     let expected =
         ["-core", "-kvm", "-modules", "-modules-core"].map(|it| format!("kernel-rt{it}"));
     assert_eq!(installed(&ran), expected);
     // From then on the kernel is unambiguous.
-    for args in [vec!["replace"], vec!["replace", "--kver", RT.kver]] {
+    for args in [
+        vec!["replace"],
+        vec!["replace", "--kver", RT.kver],
+        vec!["replace", "--flavour", "rt"],
+    ] {
         let source = bed.source();
         let args: Vec<&str> = args.into_iter().chain([source.as_str()]).collect();
         let again = bed.run(&args);
