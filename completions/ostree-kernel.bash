@@ -134,7 +134,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --no-commit --root-device --root-fs --require-driver --skip --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --no-commit --root-device --root-fs --require-driver --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -154,6 +154,10 @@ _ostree__kernel() {
                     ;;
                 --skip)
                     COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    return 0
+                    ;;
+                --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --compress)
@@ -188,7 +192,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --remove --no-repos --no-commit --root-device --root-fs --require-driver --skip --no-inherit --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -222,6 +226,10 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --flavour)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --remove)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -240,6 +248,10 @@ _ostree__kernel() {
                     ;;
                 --skip)
                     COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    return 0
+                    ;;
+                --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --compress)

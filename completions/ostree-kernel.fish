@@ -50,6 +50,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 dnf5\t'dnf 5'
 dnf\t'dnf 4'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l kver -d 'Require this kernel release' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l flavour -d 'Choose the kernel of this flavour, if the sources hold several: default, rt, 64k, debug … [default: the flavour of the base\'s kernel]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l remove -d 'Allow removing this package, which nothing in the sources replaces: a sub-package, a kmod, or a package that requires the kernel' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine'
 nvme\t'NVMe'
@@ -94,6 +95,7 @@ modules-depmod\t''
 kmods\t''
 os-release\t''
 leftovers\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
@@ -106,6 +108,7 @@ never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Require a good signature, also of local and pinned packages'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l allow-unsigned -d 'Accept packages without a signature, or signed by an unknown or untrusted key'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its command lines, and change nothing'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-versionlock -d 'Leave dnf\'s version locks of the old kernel unchanged'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-repos -d 'Hide the image\'s repositories from rpm-ostree during the transaction'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
@@ -156,6 +159,7 @@ modules-depmod\t''
 kmods\t''
 os-release\t''
 leftovers\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r

@@ -115,6 +115,12 @@ Which packages change:
       Each package of the base's kernel is replaced with the package of the
       same role, in one transaction: newer or older, or of another flavour
       (kernel-core with kernel-rt-core). kmods for the new kernel are installed.
+  A first kernel
+      A tree without a kernel gets the kernel, its meta package and all its
+      packages with modules. The result is compared with the initramfs that a
+      removed kernel left, or with --against FILE.
+  Version locks
+      dnf's locks of replaced packages lock the new versions.
   One kernel of several
       A directory may hold the output of a whole build: kernel, kernel-rt,
       kernel-debug. Taken is the kernel of the base's flavour that is not

@@ -10,7 +10,9 @@ use super::demands::Demands;
 use super::page::Global;
 use super::result::publish;
 use crate::checks::{AllLacking, Baseline, Selection, Situation};
+use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
+use crate::package::Nevra;
 use crate::plan::{Backend, Change, Host, Source, TreeKind};
 use crate::report::{
     After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, Report, SCHEMA,
@@ -20,7 +22,7 @@ use crate::site::workspace::Workspace;
 use crate::steps::generate::Wants;
 use crate::steps::locate::Kernel;
 use crate::steps::survey::asked;
-use crate::steps::verify::{Options, Reading, Verdict};
+use crate::steps::verify::{self, Options, Reading, Verdict};
 use crate::steps::{clean, commit};
 use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec};
@@ -36,6 +38,10 @@ pub(super) struct Job<'a> {
     pub(super) before: Option<Kver>,
     pub(super) packages: Vec<PackageReport>,
     pub(super) changes: Vec<Change>,
+    /// Packages of the old kernel's build that stay.
+    pub(super) stays: Vec<Nevra>,
+    /// Whether version locks of replaced packages follow the new ones.
+    pub(super) moves_locks: bool,
     /// Packages of the sources that are not installed.
     pub(super) left_out: Vec<String>,
     pub(super) warnings: Vec<String>,
@@ -56,6 +62,9 @@ pub struct Ending {
     /// Do not add the dracut modules that the base's initramfs has
     #[arg(long)]
     pub no_inherit: bool,
+    /// Compare with this earlier initramfs instead of the base's
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
     /// Compress the initramfs with this command, for example 'zstd -9 -T0'
     /// [default: from dracut.conf]
     #[arg(long, value_name = "COMMAND")]
@@ -97,6 +106,32 @@ impl Ending {
         asked::names(root, host, kver, sources, &self.for_dracut(), drivers)
     }
 
+    /// Starts reading what the new initramfs is compared with: the file of `--against`, the base's initramfs, or the one
+    /// that a removed kernel left. `None` if there is none of them.
+    pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
+        let has_initramfs = |name: &&String| {
+            let path = format!("{MODULES}/{name}/initramfs.img");
+            root.is_file(path).unwrap_or(false)
+        };
+        let mut left = host.module_dirs.iter().map(|dir| &dir.name);
+        let kver = host.kernel().ok().or_else(|| {
+            let name = left.find(has_initramfs)?;
+            Kver::new(name).ok()
+        });
+        let of_tree = kver.map(|kver| verify::baseline(root, &kver));
+        let Some(file) = &self.against else {
+            return Ok(of_tree);
+        };
+        let named = verify::against(file)?;
+        let of_tree = of_tree.and_then(Reading::done).unwrap_or_default();
+        let base = Baseline {
+            signed: of_tree.signed,
+            kmods: of_tree.kmods,
+            ..named
+        };
+        Ok(Some(Some(base).into()))
+    }
+
     /// Returns the request to dracut.
     pub(super) fn wants(&self, root: &Root, base: Option<&Baseline>) -> Result<Wants> {
         let base = base.filter(|_| !self.no_inherit);
@@ -128,6 +163,8 @@ impl<'a> Job<'a> {
             before: None,
             packages: Vec::new(),
             changes: Vec::new(),
+            stays: Vec::new(),
+            moves_locks: false,
             left_out: Vec::new(),
             warnings: Vec::new(),
             commit: commit::commands(exec, kind)?,
@@ -160,9 +197,11 @@ impl Job<'_> {
         };
         let package = kernel.package.clone();
         let kver = kernel.kver.clone();
+        let replaced = self.moves_locks.then_some(self.changes.as_slice());
+        let replaced = replaced.unwrap_or_default();
         let clean = step(
             "clean",
-            || clean::clean(exec.root(), kernel, self.before.as_ref()),
+            || clean::clean(exec.root(), kernel, self.before.as_ref(), replaced),
             |clean| clean.to_string(),
         )?;
         let verified = self.build(exec, &workspace, &clean, &mut wants, &mut options)?;
@@ -244,6 +283,7 @@ impl Job<'_> {
             },
             packages: self.packages.clone(),
             changes: self.changes.clone(),
+            stays: self.stays.clone(),
             left_out: self.left_out.clone(),
             commands,
             dracut: verdict.dracut.clone(),

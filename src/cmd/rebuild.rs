@@ -10,7 +10,7 @@ use super::page::Global;
 use crate::report::Outcome;
 use crate::site::workspace::Workspace;
 use crate::steps::survey::{self, Permission, asked};
-use crate::steps::{locate, unwrap, verify};
+use crate::steps::{locate, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 
@@ -43,7 +43,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     for warning in host.oddities.warnings() {
         tracing::warn!("{warning}");
     }
-    let base = verify::baseline(&root, &kver);
+    let base = args.ending.baseline(&root, &host)?;
+    let base = base.unwrap_or_else(|| None.into());
     let workspace = Workspace::open(&root)?;
     workspace.log(&exec)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();

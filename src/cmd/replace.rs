@@ -20,7 +20,7 @@ use crate::site::done;
 use crate::site::journal::Journal;
 use crate::site::workspace::Workspace;
 use crate::steps::survey::{self, Permission, asked};
-use crate::steps::verify::{self, Reading};
+use crate::steps::verify::Reading;
 use crate::steps::{commit, locate, resolve, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
@@ -52,6 +52,9 @@ pub struct Args {
     /// sub-package, a kmod, or a package that requires the kernel
     #[arg(long, value_name = "NAME", help_heading = "Plan")]
     pub remove: Vec<String>,
+    /// Leave dnf's version locks of the old kernel unchanged
+    #[arg(long, help_heading = "Plan")]
+    pub no_versionlock: bool,
     /// Hide the image's repositories from rpm-ostree during the transaction
     #[arg(long, help_heading = "Plan")]
     pub no_repos: bool,
@@ -85,10 +88,15 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     }
     let workspace = Workspace::open(&root)?;
     // Reading the base's initramfs overlaps with fetching and checking packages.
-    let base = verify::baseline(&root, &host.kernel()?);
+    let base = args.ending.baseline(&root, &host)?;
+    let has_no_baseline = base.is_none();
+    let base = base.unwrap_or_else(|| None.into());
     let resolve = || resolve::resolve(&exec, &host, &workspace, &args.request());
     let sources = step("resolve", resolve, |sources| sources::summary(sources))?;
-    let wishes = args.wishes(&sources);
+    let wishes = Wishes {
+        has_no_baseline,
+        ..args.wishes(&sources)
+    };
     let set = plan::select(sources, &host, &wishes)?;
     args.ending.admit(&root, &host, &set.kver, &set.sources)?;
     let plan = plan::plan(&host, set, &wishes)?;
@@ -123,11 +131,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
         backend: Some(plan.backend),
-        before: Some(journal.before),
+        before: journal.before,
         packages: packages(&plan),
         changes: journal.changes,
+        stays: journal.stays,
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
+        moves_locks: !args.no_versionlock,
         ..Job::new("replace", start, &exec, plan.kind, &args.ending)?
     };
     job.finish(&exec, workspace, kernel, journal.base.into(), global)
@@ -147,6 +157,7 @@ impl Args {
             require_signature: self.sources.require_signature,
             allow_unsigned: self.sources.allow_unsigned,
             no_repos: self.no_repos,
+            has_no_baseline: false,
             pinned_command: sources::pinned_command(sources),
         }
     }
@@ -158,7 +169,8 @@ fn announce(plan: &Plan) {
     } else {
         format!("with {}", plan.backend)
     };
-    tracing::info!("plan           {} -> {} {backend}", plan.old, plan.set.kver);
+    let (old, new) = (plan.old_name(), &plan.set.kver);
+    tracing::info!("plan           {old} -> {new} {backend}");
     for nevra in &plan.set.unused {
         tracing::info!(
             "leaving out {nevra}: {} does not need it here",
@@ -190,6 +202,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
         || ending.no_inherit
         || ending.prove
         || !ending.demands.is_empty()
+        || ending.against.is_some()
         || unfinished()?.is_some()
     {
         return Ok(None);
@@ -214,8 +227,8 @@ fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal
     let root = exec.root();
     if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
         refuse_missing(&journal, host)?;
-        let before = &journal.before;
-        tracing::info!("continuing an interrupted run: the kernel {before} is already replaced");
+        let after = &journal.after;
+        tracing::info!("continuing an interrupted run: the kernel {after} is already installed");
         for command in &journal.commands {
             exec.record(command.clone());
         }
@@ -230,6 +243,7 @@ fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal
         after: plan.set.kver.clone(),
         commands: transact::command_lines(plan),
         changes: plan.leaving.changes.clone(),
+        stays: plan.leaving.behind.clone(),
         base,
     };
     journal
@@ -285,7 +299,11 @@ fn dry_run(
     let mut commands = Vec::new();
     let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
     // The new kernel has a System.map if the old one has.
-    let with_map = depmod::has_map(exec.root(), &plan.old)?;
+    let map = plan.old.as_ref();
+    let map = map
+        .map(|old| depmod::has_map(exec.root(), old))
+        .transpose()?;
+    let with_map = map.unwrap_or(false);
     commands.extend(wants.commands("dracut", kver, with_map));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);
@@ -299,7 +317,7 @@ fn dry_run(
         "schema": SCHEMA, "command": "replace", "outcome": "planned",
         "root": exec.root().path(), "backend": plan.backend,
         "kernel": {"before": {"kver": plan.old}, "after": {"kver": kver}},
-        "packages": packages(plan), "changes": plan.leaving.changes, "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
+        "packages": packages(plan), "changes": plan.leaving.changes, "stays": plan.leaving.behind, "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
     });
     let json = format!("{json:#}\n");
     let text = match global.format {

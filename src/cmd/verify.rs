@@ -100,6 +100,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         },
         packages: Vec::new(),
         changes: Vec::new(),
+        stays: Vec::new(),
         left_out: Vec::new(),
         commands: Vec::new(),
         dracut: verdict.dracut,

@@ -84,7 +84,7 @@ fn unfit(chosen: &[Source], taken: &[Source], sides: &Sides) -> Option<usize> {
     let coming = || chosen.iter().chain(taken).map(|source| &source.package);
     let goes = |nevra: &Nevra| {
         coming().any(|it| it.nevra.name == nevra.name)
-            || host.packages_of(sides.old).any(|it| it.nevra == *nevra)
+            || sides.old_packages().any(|it| it.nevra == *nevra)
     };
     let stays: Vec<_> = host.installed().filter(|it| !goes(&it.nevra)).collect();
     let was_met = |wanted: &Capability| {

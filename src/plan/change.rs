@@ -14,10 +14,10 @@ pub struct Change {
     pub after: Option<Nevra>,
 }
 
-/// Formats a line per change: the name, the version before and the version after, with the new name if it differs.
-/// Empty if there are no changes.
-pub fn table(changes: &[Change]) -> String {
-    if changes.is_empty() {
+/// Formats a line per change: the name, the version before and the version after, with the new name if it differs; then
+/// a line per package of the old build that stays. Empty if there are neither.
+pub fn table(changes: &[Change], stays: &[Nevra]) -> String {
+    if changes.is_empty() && stays.is_empty() {
         return String::new();
     }
     let evr = |it: &Nevra| match it.epoch {
@@ -38,6 +38,11 @@ pub fn table(changes: &[Change]) -> String {
     let head = ["package", "before", "after"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head)
         .chain(changes.iter().map(row))
+        .chain(
+            stays
+                .iter()
+                .map(|it| [it.name.clone(), evr(it), "stays".to_owned()]),
+        )
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let (first, second) = (width(0), width(1));

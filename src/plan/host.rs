@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Facts from the survey, as values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::locks::Exclusion;
@@ -220,7 +220,11 @@ impl Host {
         } else {
             ""
         };
-        format!("{}{cliwrap}, kernel {}", self.kind, kernels.join(", "))
+        let kernels = match kernels.as_slice() {
+            [] => "no kernel".to_owned(),
+            kernels => format!("kernel {}", kernels.join(", ")),
+        };
+        format!("{}{cliwrap}, {kernels}", self.kind)
     }
 
     /// Returns the kernels: directories that hold a `vmlinuz`.
@@ -242,6 +246,49 @@ impl Host {
                 Err(Refusal::SeveralKernels(names.iter().map(removal).collect()))
             }
         }
+    }
+
+    /// Returns the kernel that a new one replaces: the only one on disk, else the one that the rpmdb has although its
+    /// directory was removed. `None` if there is neither.
+    ///
+    /// # Errors
+    /// When there are several, or a run was killed during its transaction.
+    pub fn replaced(&self) -> Result<Option<Kver>, Refusal> {
+        if self.kernels().next().is_some() {
+            return self.kernel().map(Some);
+        }
+        if self.unfinished.is_some() {
+            return Err(Refusal::NoKernel);
+        }
+        let packages = self.installed().flat_map(|it| {
+            let caps = it.provides.iter();
+            let provided = caps.filter(|cap| cap.name == "kernel-uname-r");
+            let provided = provided.map(|cap| cap.version.clone());
+            provided.chain(it.kernels.iter().cloned())
+        });
+        let kernels: BTreeSet<_> = packages.collect();
+        match kernels.into_iter().collect::<Vec<_>>().as_slice() {
+            [] => Ok(None),
+            [one] => match Kver::new(one) {
+                Ok(kver) => Ok(Some(kver)),
+                Err(error) => Err(Refusal::BadKernelDir(error.to_string())),
+            },
+            _ => Err(Refusal::NoKernel),
+        }
+    }
+
+    /// Returns the architecture of most installed packages.
+    pub(super) fn arch(&self) -> Option<&str> {
+        let mut counts = BTreeMap::new();
+        // A key in the rpmdb (gpg-pubkey) has the architecture "(none)".
+        for it in self
+            .installed()
+            .filter(|it| it.has_files && it.nevra.arch != "noarch")
+        {
+            *counts.entry(it.nevra.arch.as_str()).or_insert(0) += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        most.map(|(arch, _)| arch)
     }
 
     /// Returns a command that removes the kernel of that directory.

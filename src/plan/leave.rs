@@ -21,6 +21,8 @@ pub struct Leaving {
     pub stays: Vec<Nevra>,
     /// Each removed or installed package with its counterpart.
     pub changes: Vec<Change>,
+    /// Packages of the old kernel's build that stay in their version.
+    pub behind: Vec<Nevra>,
     /// Out-of-tree modules whose removal the user allows.
     pub kmods: BTreeSet<ModuleName>,
 }
@@ -48,11 +50,15 @@ impl Leaving {
 /// A [`Refusal`] if a package would be removed that the user has not named.
 pub(super) fn leave(
     host: &Host,
-    old: &Kver,
+    old: Option<&Kver>,
     set: &KernelSet,
     wishes: &Wishes,
 ) -> Result<Leaving, Refusal> {
-    let replaced: Vec<_> = host.packages_of(old).collect();
+    let mut replaced: Vec<_> = old
+        .into_iter()
+        .flat_map(|it| host.packages_of(it))
+        .collect();
+    replaced.retain(|it| wishes.remove.contains(&it.nevra.name) || !may_stay(it, host, old, set));
     let dependants = dependants(host, &replaced, set);
     let gone: Vec<_> = replaced
         .iter()
@@ -67,7 +73,7 @@ pub(super) fn leave(
     // A package without files is only a list of requirements, which are removed with it.
     let lost = replaced
         .iter()
-        .filter(|it| it.has_files && !may_go(it) && counterpart(it, host, old, set).is_none());
+        .filter(|it| it.has_files && !may_go(it) && old_counterpart(it, host, old, set).is_none());
     let names: Vec<_> = lost.map(|it| it.nevra.name.clone()).collect();
     if !names.is_empty() {
         return Err(Refusal::NoCounterpart {
@@ -76,7 +82,7 @@ pub(super) fn leave(
         });
     }
     // A meta package of the same build, for example kernel-devel-matched.
-    let core = host.core_of(old).map(|it| &it.nevra);
+    let core = old.and_then(|old| host.core_of(old)).map(|it| &it.nevra);
     let is_meta = |it: &Installed| {
         let is_of_build =
             |core: &Nevra| core.version == it.nevra.version && core.release == it.nevra.release;
@@ -95,6 +101,7 @@ pub(super) fn leave(
     let goes = |it: &Installed| gone.iter().any(|gone| gone.nevra == it.nevra);
     Ok(Leaving {
         kmods: kmods(host, old, set, &gone, wishes)?,
+        behind: behind(host, core, &gone, set),
         changes: changes(host, old, set, &gone),
         remove: gone
             .iter()
@@ -109,6 +116,57 @@ pub(super) fn leave(
             .collect(),
         gone: gone.iter().map(|it| it.nevra.clone()).collect(),
     })
+}
+
+/// Returns the package of the set that replaces a package of the kernel `old`.
+fn old_counterpart<'a>(
+    it: &Installed,
+    host: &Host,
+    old: Option<&Kver>,
+    set: &'a KernelSet,
+) -> Option<&'a Package> {
+    old.and_then(|old| counterpart(it, host, old, set))
+}
+
+/// Returns whether a package of the kernel `old` can stay without a counterpart: it has neither the kernel nor modules
+/// (kernel-devel), so it does not change what is booted.
+fn may_stay(it: &Installed, host: &Host, old: Option<&Kver>, set: &KernelSet) -> bool {
+    let Some(old) = old else { return true };
+    let is_core = host.core_of(old).is_some_and(|core| core.nevra == it.nevra);
+    let mut requires = it.requires.iter();
+    // kernel-uki-virt has a kernel under another name.
+    let is_kernel = it.provides.iter().any(|cap| cap.name == "kernel-uname-r");
+    it.has_files
+        && !is_kernel
+        && !is_core
+        && it.kernels.is_empty()
+        && it.modules.is_empty()
+        && !requires.any(|cap| cap.is_uname_r())
+        && counterpart(it, host, old, set).is_none()
+}
+
+/// Returns the packages of the old kernel's build that stay.
+fn behind(host: &Host, core: Option<&Nevra>, gone: &[&Installed], set: &KernelSet) -> Vec<Nevra> {
+    let is_of_build = |it: &Nevra| {
+        core.is_some_and(|core| core.version == it.version && core.release == it.release)
+    };
+    let stays = |it: &Nevra| {
+        !gone.iter().any(|gone| gone.nevra == *it)
+            && !set
+                .sources
+                .iter()
+                .any(|source| source.package.nevra.name == it.name)
+    };
+    let installed = host
+        .installed()
+        .filter(|it| it.has_files)
+        .map(|it| &it.nevra);
+    let mut behind: Vec<_> = installed
+        .filter(|it| is_of_build(it) && stays(it))
+        .cloned()
+        .collect();
+    behind.sort();
+    behind
 }
 
 /// Returns the packages whose requirements nothing provides without the old kernel, each with that requirement, and the
@@ -150,22 +208,21 @@ fn dependants<'a>(
     }
 }
 
-fn changes(host: &Host, old: &Kver, set: &KernelSet, gone: &[&Installed]) -> Vec<Change> {
+fn changes(host: &Host, old: Option<&Kver>, set: &KernelSet, gone: &[&Installed]) -> Vec<Change> {
     let packages = || set.sources.iter().map(|source| &source.package);
     let change = |it: &&Installed| Change {
         before: Some(it.nevra.clone()),
-        after: counterpart(it, host, old, set).map(|package| package.nevra.clone()),
+        after: old_counterpart(it, host, old, set).map(|package| package.nevra.clone()),
     };
     let mut changes: Vec<_> = gone.iter().map(change).collect();
-    let (old_flavour, new_flavour) = (
-        Flavour::of_base(host, old),
-        Flavour::of_set(packages(), &set.kver),
-    );
+    let old_flavour = old.map(|old| Flavour::of_base(host, old));
+    let new_flavour = Flavour::of_set(packages(), &set.kver);
     let is_new = |package: &&Package| {
         let role = new_flavour.role(&package.nevra.name);
-        !gone
-            .iter()
-            .any(|it| old_flavour.role(&it.nevra.name) == role)
+        !gone.iter().any(|it| {
+            let flavour = old_flavour.as_ref();
+            flavour.is_some_and(|flavour| flavour.role(&it.nevra.name) == role)
+        })
     };
     let namesake = |package: &Package| {
         let mut stays = host
@@ -186,11 +243,14 @@ fn changes(host: &Host, old: &Kver, set: &KernelSet, gone: &[&Installed]) -> Vec
 /// verifies whether it did.
 fn kmods(
     host: &Host,
-    old: &Kver,
+    old: Option<&Kver>,
     set: &KernelSet,
     gone: &[&Installed],
     wishes: &Wishes,
 ) -> Result<BTreeSet<ModuleName>, Refusal> {
+    let Some(old) = old else {
+        return Ok(BTreeSet::new());
+    };
     let (mut allowed, mut missing) = (BTreeSet::new(), Vec::new());
     for kmod in &host.kmods {
         let built = (set.kver.to_string(), kmod.name.clone());

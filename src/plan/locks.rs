@@ -2,6 +2,8 @@
 //! Exclusions that an image configures for dnf: `exclude=`, version locks, protected packages. The user names the files
 //! of a run one by one, so all exclusions are overridden, with a warning.
 
+pub mod moved;
+
 /// A file of the image that excludes packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exclusion {

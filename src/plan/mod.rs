@@ -53,6 +53,8 @@ pub struct Wishes {
     pub allow_unsigned: bool,
     /// `--no-repos`.
     pub no_repos: bool,
+    /// Whether there is no earlier initramfs to compare with.
+    pub has_no_baseline: bool,
     /// The command line with the digests of the downloaded files, quoted for a shell.
     pub pinned_command: String,
 }
@@ -103,8 +105,8 @@ impl Hold {
 /// All decisions of `replace`.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The installed kernel.
-    pub old: Kver,
+    /// The installed kernel; `None` for a tree without one.
+    pub old: Option<Kver>,
     /// The new kernel.
     pub set: KernelSet,
     /// The packages that are removed; none if the new packages are installed already.
@@ -159,17 +161,22 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
     if let Some(format) = &host.foreign_rpmdb {
         return Err(Refusal::ForeignRpmdb(format.clone()));
     }
-    host.kernel().map(|_| ())
+    host.replaced().map(|_| ())
 }
+
+/// The warning about a tree without a kernel and an initramfs.
+const NO_BASELINE: &str = "the tree has no initramfs of an earlier kernel, so there is no baseline: a driver or dracut module that is missing by mistake is not found. Name what the root needs with --root-device, --root-fs and --require-driver, or an earlier initramfs with --against FILE";
 
 /// Makes the plan.
 ///
 /// # Errors
 /// A [`Refusal`].
 pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusal> {
-    let old = host.kernel()?;
-    if host.packages_of(&old).next().is_none() {
-        return Err(Refusal::NoPackages(old));
+    let old = host.replaced()?;
+    if let Some(old) = &old
+        && host.packages_of(old).next().is_none()
+    {
+        return Err(Refusal::NoPackages(old.clone()));
     }
     if let Some(expected) = wishes.kver.as_ref().filter(|kver| **kver != set.kver) {
         return Err(Refusal::OtherKver {
@@ -188,7 +195,7 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     let backend = choose_backend(host, wishes)?;
     let settled = there == There::All;
     let (leaving, again) = match there {
-        There::No => (leave::leave(host, &old, &set, wishes)?, Vec::new()),
+        There::No => (leave::leave(host, old.as_ref(), &set, wishes)?, Vec::new()),
         There::All => (Leaving::default(), Vec::new()),
         There::OtherBuild(names) if backend == Backend::RpmOstree => {
             let mut dnf = host.backends.iter().copied();
@@ -205,6 +212,9 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
         warnings.extend(overridden(host, &set));
     }
     warnings.extend(host.oddities.warnings());
+    if wishes.has_no_baseline {
+        warnings.push(NO_BASELINE.to_owned());
+    }
     Ok(Plan {
         leaving,
         settled,
@@ -262,7 +272,7 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
 enum There {
     No,
     All,
-    /// All of it, except these packages, which are installed in the same version from another build.
+    /// All of it, except these packages, which are installed in the same version from another build, or without files.
     OtherBuild(Vec<Nevra>),
 }
 
@@ -291,7 +301,12 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
             missing,
         });
     }
-    Ok(if other_build.is_empty() {
+    let is_on_disk = host.kernels().next().is_some();
+    Ok(if !is_on_disk {
+        // The kernel's directory was removed, and the rpmdb still has the packages.
+        let sources = set.sources.iter();
+        There::OtherBuild(sources.map(|it| it.package.nevra.clone()).collect())
+    } else if other_build.is_empty() {
         There::All
     } else {
         There::OtherBuild(other_build)
@@ -326,10 +341,17 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
     }
 }
 
+impl Plan {
+    /// Returns the installed kernel for a message.
+    pub fn old_name(&self) -> &str {
+        self.old.as_ref().map_or("none", Kver::as_str)
+    }
+}
+
 impl fmt::Display for Plan {
     /// Writes the output of `--dry-run` except the command lines, which the steps know.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "kernel   {} -> {}", self.old, self.set.kver)?;
+        writeln!(f, "kernel   {} -> {}", self.old_name(), self.set.kver)?;
         writeln!(f, "backend  {} ({})", self.backend, self.kind)?;
         writeln!(f)?;
         if self.settled {
@@ -338,7 +360,7 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {}", source.package.nevra)?;
             }
         }
-        f.write_str(&change::table(&self.leaving.changes))?;
+        f.write_str(&change::table(&self.leaving.changes, &self.leaving.behind))?;
         if !self.set.unused.is_empty() {
             writeln!(f, "packages of the sources that are not needed:")?;
             for nevra in &self.set.unused {
@@ -347,7 +369,7 @@ impl fmt::Display for Plan {
         }
         writeln!(f, "\nfiles that change besides the packages':")?;
         let (same, hold) = (
-            self.old == self.set.kver,
+            self.old.as_ref() == Some(&self.set.kver),
             (!self.settled).then_some(self.hold),
         );
         for (wrapper, original) in &self.cliwrap.wrapped {
@@ -376,11 +398,11 @@ impl fmt::Display for Plan {
             )?;
         }
         writeln!(f, "  {}/initramfs.img  written", self.set.kver.dir())?;
-        if !same {
+        if let Some(old) = self.old.as_ref().filter(|_| !same) {
             writeln!(
                 f,
                 "  {}  removed, if no package owns files in it",
-                self.old.dir()
+                old.dir()
             )?;
         }
         writeln!(

@@ -35,6 +35,15 @@ impl Flavour {
         }
     }
 
+    /// Returns the flavour of the base, which may have no kernel. Its packages have no part of that one's names.
+    pub fn of_old(host: &Host, old: Option<&Kver>) -> Self {
+        let none = || Self {
+            kver: String::new(),
+            core: String::new(),
+        };
+        old.map_or_else(none, |old| Self::of_base(host, old))
+    }
+
     /// Returns the flavour of packages, one of which owns the `vmlinuz` of `kver`.
     pub fn of_set<'a>(mut packages: impl Iterator<Item = &'a Package>, kver: &Kver) -> Self {
         let core = packages.find(|package| package.vmlinuz.as_ref() == Some(kver));

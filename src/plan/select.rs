@@ -18,13 +18,13 @@ use crate::package::{Nevra, Package};
 pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<KernelSet, Refusal> {
     let kernels = kernels(&sources);
     let kver = choose(&kernels, &sources, host, wishes)?;
-    let old = host.kernel()?;
+    let old = host.replaced()?;
     let mut packages = sources.iter().map(|source| &source.package);
     let core = packages.find(|it| it.vmlinuz.as_ref() == Some(&kver));
     let sides = Sides {
         host,
-        old: &old,
-        old_flavour: Flavour::of_base(host, &old),
+        old: old.as_ref(),
+        old_flavour: Flavour::of_old(host, old.as_ref()),
         kver: &kver,
         new_flavour: Flavour::of_set(sources.iter().map(|source| &source.package), &kver),
         build: core.map_or_else(Default::default, |it| {
@@ -43,11 +43,12 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
         let package = &source.package;
         let is_kmod = package.belongs_to(&kver) && sides.new_flavour.is_kmod(package);
         let is_wanted = source.named && along::modules(package, &kver).next().is_some();
-        package.vmlinuz.is_some() || is_kmod || is_wanted || sides.is_installed(package)
+        let is_of_kernel = sides.is_installed(package) || sides.is_of_first(package);
+        package.vmlinuz.is_some() || is_kmod || is_wanted || is_of_kernel
     });
     complete(&mut taken, &mut rest, &sides);
     along::companions(&mut taken, &mut rest, &sides);
-    refuse_arch(&taken, host, &old)?;
+    refuse_arch(&taken, host, old.as_ref())?;
     refuse_incomplete(&taken)?;
     taken.sort_by(|a, b| a.package.nevra.cmp(&b.package.nevra));
     let warnings = along::warn_left_out(&rest, &kver);
@@ -132,9 +133,8 @@ fn choose(
     if let Some(kver) = done.filter(fits_too) {
         return Ok(kver);
     }
-    let base = host.kernel().ok();
-    let base = base.map(|kver| Flavour::of_base(host, &kver));
-    let mut new = is_of(asked.or(base.as_ref().and_then(Flavour::short)));
+    let base = Flavour::of_old(host, host.replaced()?.as_ref());
+    let mut new = is_of(asked.or(base.short()));
     new.retain(|kver| !is_there(kver));
     match new.as_slice() {
         [kver] if wishes.kver.is_none() => Ok((*kver).clone()),
@@ -274,12 +274,11 @@ fn is_required(source: &Source, taken: &[Source]) -> bool {
         .any(|wanted| provides(&source.package, wanted))
 }
 
-fn refuse_arch(taken: &[Source], host: &Host, old: &Kver) -> Result<(), Refusal> {
-    let Some(expected) = host
-        .packages_of(old)
-        .map(|installed| installed.nevra.arch.as_str())
-        .find(|arch| *arch != "noarch")
-    else {
+fn refuse_arch(taken: &[Source], host: &Host, old: Option<&Kver>) -> Result<(), Refusal> {
+    let of_kernel = old.into_iter().flat_map(|old| host.packages_of(old));
+    let mut of_kernel = of_kernel.map(|installed| installed.nevra.arch.as_str());
+    let of_kernel = of_kernel.find(|arch| *arch != "noarch");
+    let Some(expected) = of_kernel.or_else(|| host.arch()) else {
         return Ok(());
     };
     for source in taken {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The packages that the user named, and the kernel that is chosen from them.
 
-use super::Host;
-use super::parts::Flavour;
+use super::parts::{Flavour, Role};
+use super::{Host, Installed};
 use crate::kernel::kver::Kver;
 use crate::package::{Nevra, Package};
 
@@ -62,7 +62,8 @@ impl KernelSet {
 /// The old and the new kernel.
 pub(super) struct Sides<'a> {
     pub host: &'a Host,
-    pub old: &'a Kver,
+    /// The old kernel; `None` for a tree without one.
+    pub old: Option<&'a Kver>,
     pub old_flavour: Flavour,
     pub kver: &'a Kver,
     pub new_flavour: Flavour,
@@ -74,8 +75,27 @@ impl Sides<'_> {
     /// Returns whether the base's kernel has a package of the same role.
     pub fn is_installed(&self, package: &Package) -> bool {
         let role = self.new_flavour.role(&package.nevra.name);
-        let mut installed = self.host.packages_of(self.old);
-        installed.any(|it| self.old_flavour.role(&it.nevra.name) == role)
+        self.old_packages()
+            .any(|it| self.old_flavour.role(&it.nevra.name) == role)
+    }
+
+    /// Returns the packages of the old kernel.
+    pub fn old_packages(&self) -> impl Iterator<Item = &Installed> {
+        let old = self.old.into_iter();
+        old.flat_map(|old| self.host.packages_of(old))
+    }
+
+    /// Returns whether a package belongs to a first kernel: it has modules of it, or is the meta package.
+    pub fn is_of_first(&self, package: &Package) -> bool {
+        let is_meta = || {
+            let role = self.new_flavour.role(&package.nevra.name);
+            !package.has_files && role == Role::Part(String::new())
+        };
+        let has_modules = || {
+            let mut modules = package.modules.iter();
+            modules.any(|(dir, _)| dir == self.kver.as_str())
+        };
+        self.old.is_none() && (has_modules() || is_meta())
     }
 
     /// Returns whether the name is that of a part of either kernel.

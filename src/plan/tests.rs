@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every refusal that follows from values alone, and similar inputs that are accepted.
 
+mod first;
 mod flavours;
 mod leaving;
 mod shapes;
@@ -263,7 +264,11 @@ fn hosts_that_are_refused() {
         }),
         Refusal::OnlyUki(ukis) if ukis == ["boot/x.efi"]
     ));
-    assert_eq!(refuse(|host| host.module_dirs.clear()), Refusal::NoKernel);
+    let killed = |host: &mut Host| {
+        host.module_dirs.clear();
+        host.unfinished = Some(Kver::new(NEW).unwrap());
+    };
+    assert_eq!(refuse(killed), Refusal::NoKernel);
     assert!(matches!(
         refuse(|host| host.module_dirs.push(ModuleDir {
             name: "6".into(),

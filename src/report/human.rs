@@ -49,7 +49,7 @@ pub fn human(report: &Report, wishes: &Style) -> String {
     };
     let mut text = String::new();
     if !wishes.quiet {
-        text += &change::table(&report.changes);
+        text += &change::table(&report.changes, &report.stays);
         for (why, checks) in by_reason(report, &["not-applicable", "skipped"]) {
             text += &format!("skipped {checks}: {}\n", one_line(why));
         }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::checks::verdict::severity;
 pub use crate::checks::verdict::{Answers, Outcome};
 use crate::checks::{Answer, Severity, Situation};
+use crate::package::Nevra;
 use crate::plan::{Backend, Change, TreeKind};
 
 /// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
@@ -41,6 +42,9 @@ pub struct Report {
     /// The kernel's packages before and after.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// Packages of the old kernel's build that stay in their version.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stays: Vec<Nevra>,
     /// Packages of the sources that were not installed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::Baseline;
 use crate::kernel::kver::Kver;
+use crate::package::Nevra;
 use crate::plan::Change;
 use crate::sys::root::Root;
 
@@ -24,8 +25,8 @@ const MAX: u64 = 16 << 20;
 /// A transaction that has begun.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
-    /// The kernel before it.
-    pub before: Kver,
+    /// The kernel before it; `None` if there was none.
+    pub before: Option<Kver>,
     /// The kernel that it installs.
     pub after: Kver,
     /// Its command lines; empty if the packages were installed already.
@@ -34,6 +35,9 @@ pub struct Journal {
     pub base: Option<Baseline>,
     /// The packages before and after.
     pub changes: Vec<Change>,
+    /// Packages of the old kernel's build that stay.
+    #[serde(default)]
+    pub stays: Vec<Nevra>,
 }
 
 impl Journal {

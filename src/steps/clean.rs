@@ -5,14 +5,16 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::locate::Kernel;
 use crate::kernel::kver::Kver;
 use crate::kernel::{MODULES, hmac};
+use crate::plan::Change;
 use crate::site::hmac_file;
 use crate::site::kernels::{LEGACY_DIRS, leftover_dirs, legacy};
 use crate::sys::root::{self, Root};
+use crate::tools::dnf;
 
 /// Upper bound of a kernel file that is copied (bytes).
 const FILE_MAX: u64 = 512 << 20;
@@ -25,6 +27,8 @@ pub struct Clean {
     pub removed: Vec<String>,
     /// Files of the kernel that were links and are regular files now, relative to the root.
     pub copied: Vec<String>,
+    /// Files with version locks that name the new kernel now, relative to the root.
+    pub relocked: Vec<String>,
 }
 
 impl fmt::Display for Clean {
@@ -32,6 +36,7 @@ impl fmt::Display for Clean {
         let done = [
             ("removed", &self.removed),
             ("made files of links:", &self.copied),
+            ("version locks follow the new kernel in", &self.relocked),
         ];
         let done = done.into_iter().filter(|(_, paths)| !paths.is_empty());
         let done: Vec<_> = done
@@ -44,12 +49,18 @@ impl fmt::Display for Clean {
     }
 }
 
-/// Cleans the tree; `before` is the replaced kernel.
+/// Cleans the tree; `before` is the replaced kernel, and version locks follow the changes of packages.
 ///
 /// # Errors
-/// When something cannot be removed or copied.
-pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean> {
+/// When something cannot be removed, copied or written.
+pub fn clean(
+    root: &Root,
+    kernel: Kernel,
+    before: Option<&Kver>,
+    changes: &[Change],
+) -> Result<Clean> {
     let copied = put_into_place(root, &kernel.kver)?;
+    let relocked = dnf::move_locks(root, changes).context("updating dnf's version locks")?;
     let (kept, mut removed): (Vec<_>, Vec<_>) = legacy(root)?
         .into_iter()
         .partition(|path| kernel.rpmdb.owns_content(path));
@@ -73,6 +84,7 @@ pub fn clean(root: &Root, kernel: Kernel, before: Option<&Kver>) -> Result<Clean
         kernel,
         removed,
         copied,
+        relocked,
     })
 }
 

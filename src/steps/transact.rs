@@ -148,10 +148,12 @@ fn state_and_remedy(root: &Root, plan: &Plan) -> Result<String> {
         }
         _ => "",
     };
-    Ok(if has(&plan.old)? && !has(&plan.set.kver)? {
+    let is_old_there = plan.old.as_ref().map(has).transpose()?;
+    Ok(if has(&plan.set.kver)? {
+        "Packages may be half replaced: build the layer again".to_owned()
+    } else if let (Some(old), Some(true)) = (&plan.old, is_old_there) {
         format!(
-            "The kernel {} is still in place: correct the reported error, then run the same line again{no_repos}",
-            plan.old
+            "The kernel {old} is still in place: correct the reported error, then run the same line again{no_repos}"
         )
     } else {
         "Packages may be half replaced: build the layer again".to_owned()
@@ -162,5 +164,7 @@ fn is_in_place(exec: &Exec, plan: &Plan) -> Result<bool> {
     let root = exec.root();
     let has = |kver: &Kver| root.is_file(format!("{}/vmlinuz", kver.dir()));
     // If the same kernel is reinstalled, `locate` compares the digests of the packages.
-    Ok(has(&plan.set.kver)? && (plan.old == plan.set.kver || !has(&plan.old)?))
+    let old = plan.old.as_ref().filter(|old| **old != plan.set.kver);
+    let is_old_there = old.map(has).transpose()?.unwrap_or(false);
+    Ok(has(&plan.set.kver)? && !is_old_there)
 }

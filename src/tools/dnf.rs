@@ -2,8 +2,8 @@
 //! dnf 4 and dnf5, for trees without an ostree repository.
 
 use crate::package::Nevra;
-use crate::plan::Backend;
-use crate::plan::locks::Exclusion;
+use crate::plan::locks::{Exclusion, moved};
+use crate::plan::{Backend, Change};
 use crate::sys::exec::{Cmd, quote};
 use crate::sys::root::{self, Root};
 
@@ -12,6 +12,15 @@ const PLUGINS: &str = "etc/dnf/plugins";
 
 /// Upper bound of a configuration file of dnf (bytes).
 const CONF_MAX: u64 = 1 << 20;
+
+/// Returns the text of a file with version locks after changes of packages; `None` if they change no lock.
+type Moved = fn(&str, &[Change]) -> Option<String>;
+
+/// The files with version locks, of dnf5 and of dnf 4's plugin.
+const LOCKS: [(&str, Moved); 2] = [
+    ("etc/dnf/versionlock.toml", moved::in_toml),
+    ("etc/dnf/plugins/versionlock.list", moved::in_list),
+];
 
 /// The version of dnf, and its plugins.
 #[derive(Debug, Clone, Copy)]
@@ -120,8 +129,8 @@ pub fn exclusions(root: &Root) -> Result<Vec<Exclusion>, root::Error> {
     type Parse = fn(&str, &str) -> Option<Exclusion>;
     let mut files: Vec<(String, Parse)> = vec![
         ("etc/dnf/dnf.conf".into(), Exclusion::of_conf),
-        ("etc/dnf/versionlock.toml".into(), Exclusion::of_toml),
-        (format!("{PLUGINS}/versionlock.list"), Exclusion::of_list),
+        (LOCKS[0].0.into(), Exclusion::of_toml),
+        (LOCKS[1].0.into(), Exclusion::of_list),
     ];
     let drop_ins: [(&str, Parse); 3] = [
         ("usr/share/dnf5/libdnf.conf.d", Exclusion::of_conf),
@@ -143,6 +152,30 @@ pub fn exclusions(root: &Root) -> Result<Vec<Exclusion>, root::Error> {
         }
     }
     Ok(found)
+}
+
+/// Changes the version locks of replaced packages so that they lock the new ones. Returns the changed files.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn move_locks(root: &Root, changes: &[Change]) -> Result<Vec<String>, root::Error> {
+    let mut changed = Vec::new();
+    for (file, moved) in LOCKS {
+        let Some(meta) = root
+            .stat(file)?
+            .filter(|meta| meta.kind == root::FileType::File)
+        else {
+            continue;
+        };
+        let text = root.read(file, CONF_MAX)?.unwrap_or_default();
+        // A file that is not text has no lock that could follow.
+        let new = String::from_utf8(text).ok();
+        if let Some(new) = new.and_then(|text| moved(&text, changes)) {
+            root.write(file, new.as_bytes(), meta.mode)?;
+            changed.push(file.to_owned());
+        }
+    }
+    Ok(changed)
 }
 
 /// Returns a command that downloads packages, and their requirements that the image lacks, into `dir`. Only `repo` is

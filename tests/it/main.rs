@@ -26,6 +26,7 @@ mod fault;
 #[cfg(test)]
 mod fetches;
 #[cfg(test)]
+mod first;
 mod flavours;
 #[cfg(test)]
 mod image;

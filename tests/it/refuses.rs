@@ -144,20 +144,6 @@ fn survey() {
                 &["\n  remove its directory  (removes a; reboot)\n"],
             ),
             case(
-                "no kernel",
-                with!(bed, {
-                    bed.remove("usr/lib/modules/6.1.7-100.fc40.x86_64/vmlinuz");
-                }),
-                &["no directory in usr/lib/modules holds a vmlinuz"],
-            ),
-            case(
-                "no modules at all",
-                with!(bed, {
-                    bed.remove("usr/lib/modules");
-                }),
-                &["no directory in usr/lib/modules holds a vmlinuz"],
-            ),
-            case(
                 "a kernel directory that is none",
                 with!(bed, {
                     bed.remove("usr/lib/modules/6.1.7-100.fc40.x86_64");

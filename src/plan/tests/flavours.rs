@@ -64,7 +64,10 @@ fn a_choice_is_refused_with_the_options_that_make_it() {
     let refused = |sources: &[Package], wishes: &Wishes| kver(sources, &host, wishes).unwrap_err();
     // Only the installed kernel has the flavour of the base.
     let text = refused(&extensions(), &Wishes::default());
-    assert!(text.contains("\n  --flavour rt  (kernel-rt-core-"), "{text}");
+    assert!(
+        text.contains("\n  --flavour rt  (kernel-rt-core-"),
+        "{text}"
+    );
     // Of two versions none is guessed.
     let mut two = whole_build(NEW);
     two.extend(whole_build("5.14.0-570"));
@@ -76,7 +79,10 @@ fn a_choice_is_refused_with_the_options_that_make_it() {
     }
     let text = refused(&whole_build(NEW), &flavour("kernel-rt"));
     assert!(text.starts_with("--flavour kernel-rt: the sources hold no kernel"));
-    assert!(text.contains("\n  --flavour rt  (kernel-rt-core-"), "{text}");
+    assert!(
+        text.contains("\n  --flavour rt  (kernel-rt-core-"),
+        "{text}"
+    );
     // A kernel that no package owns has no flavour.
     let mut host = host.clone();
     host.packages.clear();

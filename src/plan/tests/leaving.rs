@@ -103,7 +103,7 @@ fn flavours_are_exchanged_part_for_part() {
             "kernel-modules-core",
         ];
         assert_eq!(removed(&plan), old);
-        let table = change::table(&plan.leaving.changes);
+        let table = change::table(&plan.leaving.changes, &plan.leaving.behind);
         let line = format!("  kernel-modules       6.9.3-200  {flavour}-modules 6.12.117-200\n");
         assert!(table.contains(&line), "{table}");
     }
@@ -176,7 +176,7 @@ fn what_was_split_off_the_core_goes_back_into_it() {
     let plan = decide(presplit(), &host(), &Wishes::default()).unwrap();
     assert_eq!(taken(&plan), ["kernel", "kernel-core", "kernel-modules"]);
     assert_eq!(removed(&plan), ["kernel-modules-core"]);
-    let table = change::table(&plan.leaving.changes);
+    let table = change::table(&plan.leaving.changes, &plan.leaving.behind);
     let line = "  kernel-modules-core  6.9.3-200  kernel-core 6.12.117-200\n";
     assert!(table.contains(line), "{table}");
     // kernel-modules is not part of the core: no package of the core requires it.

@@ -101,14 +101,17 @@ fn missing(names: &[String], is_there: impl Fn(&str) -> bool) -> Option<Vec<Stri
     (!missing.is_empty()).then(|| missing.into_iter().cloned().collect())
 }
 
-/// Returns the drivers of the installed kernel, including built-in ones, and of the packages. `None` if the list of
-/// built-in drivers is missing.
+/// Returns the drivers of the installed kernel, including built-in ones, and of the packages. `None` if there is no
+/// kernel, or no list of its built-in drivers.
 fn drivers_known(
     root: &Root,
     host: &Host,
     sources: &[Source],
 ) -> Result<Option<BTreeSet<ModuleName>>> {
-    let path = format!("{}/modules.builtin", host.kernel()?.dir());
+    let Ok(kver) = host.kernel() else {
+        return Ok(None);
+    };
+    let path = format!("{}/modules.builtin", kver.dir());
     let list = root.read(path, LIST_MAX)?;
     let Some(builtin) = list.and_then(|list| ModuleList::parse_builtin(&list).ok()) else {
         return Ok(None);
