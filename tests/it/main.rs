@@ -27,6 +27,7 @@ mod fault;
 mod fetches;
 #[cfg(test)]
 mod first;
+#[cfg(test)]
 mod flavours;
 #[cfg(test)]
 mod image;
