@@ -243,7 +243,7 @@ fn roots(subject: &Subject) -> BTreeSet<String> {
 
 /// Returns whether the module at `path`, relative to its kernel's directory, is for a block device or for a bus of
 /// block devices.
-fn is_disk(path: &[u8]) -> bool {
+pub(super) fn is_disk(path: &[u8]) -> bool {
     let path = String::from_utf8_lossy(path);
     let Some(below) = path.strip_prefix("kernel/drivers/") else {
         return false;

@@ -8,6 +8,7 @@
 mod able;
 mod baseline;
 mod blocked;
+mod budget;
 mod compression;
 mod dracut_conf;
 mod drivers;
@@ -44,6 +45,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::{iter, panic, thread};
 
+pub use budget::Budget;
 pub use baseline::{Baseline, plain_firmware};
 pub use dracut_conf::DracutConf;
 pub use drivers::DRIVER_CHECK;

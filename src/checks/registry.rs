@@ -2,7 +2,7 @@
 //! The table of checks.
 
 use super::{
-    Check, Severity, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
+    Check, Severity, budget, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
     modules, projection, regression, release, tree, units,
 };
 
@@ -99,10 +99,18 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-size",
         severity: Severity::Warning,
-        about: "its size is similar to the base's and fits into /boot",
+        about: "its unpacked size is similar to the base's",
         issue: "coreos/fedora-coreos-tracker#1247",
         compares: true,
         look: regression::size,
+    },
+    Check {
+        name: "boot-space",
+        severity: Severity::Fatal,
+        about: "it fits into the declared /boot, ESP and memory of GRUB",
+        issue: "ublue-os/bluefin#4764",
+        compares: false,
+        look: budget::space,
     },
     Check {
         name: "initramfs-kver",

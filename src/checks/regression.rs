@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::able::Able;
+use super::budget::{leaner, mib};
 use super::baseline::{Baseline, programs, units, unpacked_size};
 use super::early;
 use super::lost::Lost;
@@ -131,44 +132,20 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 }
 
 pub fn size(subject: &Subject) -> Result<Vec<Finding>, Answer> {
-    /// The budget of Fedora CoreOS, whose `/boot` of 384 MiB holds three deployments during an update: each with its
-    /// vmlinuz, initramfs and device trees.
-    const COREOS_MOST: u64 = 128 << 20;
     let tree = subject.tree()?;
     let Some(file) = tree.initramfs.as_ref().filter(|file| file.is_file) else {
         return Err(Answer::NotApplicable("there is no initramfs".into()));
     };
-    let mib = |size: u64| format!("{:.1} MiB", size as f64 / f64::from(1 << 20));
-    let wrong = |found: String, expected: String, remedy: &str| {
-        vec![Finding::new(&file.path, found, expected, remedy)]
-    };
-    let leaner = "omit modules that the system does not need with omit_dracutmodules, or compress better with compress=\"zstd -19\"";
-    if let Some(base) = subject.base.filter(|base| base.size > 0) {
-        if file.size > base.size.saturating_mul(2) {
-            let expected = format!("about the {} of the base", mib(base.size));
-            return Ok(wrong(mib(file.size), expected, leaner));
-        }
-        // Better compression makes the file smaller without a loss.
-        let unpacked = subject.unpacked().map_or(base.unpacked, unpacked_size);
-        if unpacked < base.unpacked / 2 {
-            let found = format!("{} unpacked", mib(unpacked));
-            let expected = format!("about the {} unpacked of the base", mib(base.unpacked));
-            let remedy = "find the missing files with ostree-kernel inspect --diff";
-            return Ok(wrong(found, expected, remedy));
-        }
+    let before = subject.base.map_or(0, |base| base.unpacked);
+    let unpacked = subject.unpacked().map_or(0, unpacked_size);
+    // The file's own size depends on the compression.
+    if before == 0 || unpacked <= before.saturating_mul(2) {
+        return Ok(vec![]);
     }
-    let together = file.size.saturating_add(tree.beside_initramfs);
-    if tree.os_release.get("VARIANT_ID") == Some("coreos") && together > COREOS_MOST {
-        let found = format!(
-            "{}, and with vmlinuz and device trees {}",
-            mib(file.size),
-            mib(together)
-        );
-        let most = mib(COREOS_MOST);
-        let expected = format!("at most {most} together: /boot of Fedora CoreOS has 384 MiB");
-        return Ok(wrong(found, expected, leaner));
-    }
-    Ok(vec![])
+    let found = format!("{} unpacked", mib(unpacked));
+    let expected = format!("about the {} unpacked of the base", mib(before));
+    let remedy = leaner(subject, file.size);
+    Ok(vec![Finding::new(&file.path, found, expected, remedy)])
 }
 
 pub fn signature(subject: &Subject) -> Result<Vec<Finding>, Answer> {

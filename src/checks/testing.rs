@@ -399,6 +399,14 @@ impl Bench {
         self.findings_with(check, self.change)
     }
 
+    /// Returns the remedy of the first finding.
+    pub(super) fn remedy(&self, check: &str) -> String {
+        match self.answer_with(check, self.change) {
+            Answer::Found(found) => found[0].remedy.after(super::Situation::Verified),
+            _ => String::new(),
+        }
+    }
+
     /// Returns the findings for a tree with this change.
     pub(super) fn findings_with(
         &self,

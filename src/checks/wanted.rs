@@ -3,6 +3,8 @@
 
 use clap::ValueEnum;
 
+use super::budget::Budget;
+
 /// Device type of the root filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
@@ -160,6 +162,8 @@ pub struct Wanted {
     pub filesystems: Vec<String>,
     /// Other drivers.
     pub drivers: Vec<String>,
+    /// The declared space.
+    pub budget: Budget,
 }
 
 /// The drivers of which every image must have one, to find a root.

@@ -3,7 +3,8 @@
 
 use clap::builder::PossibleValuesParser;
 
-use crate::checks::{CHECKS, RootDevice, Wanted};
+use super::sources::size;
+use crate::checks::{Budget, CHECKS, RootDevice, Wanted};
 
 /// Requirements on the initramfs beyond those of every boot.
 #[derive(Debug, Default, clap::Args)]
@@ -17,6 +18,19 @@ pub struct Demands {
     /// Require this driver, in the initramfs or built in; may be repeated
     #[arg(long, value_name = "NAME")]
     pub require_driver: Vec<String>,
+    /// Size of /boot on the machines: fail unless the kernels of --boot-deployments
+    /// fit (bytes, or with K, M, G)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub boot_size: Option<u64>,
+    /// Size of the EFI system partition, if it holds the kernels
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub esp_size: Option<u64>,
+    /// Number of deployments whose kernels are on /boot at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=16))]
+    pub boot_deployments: u64,
+    /// Warn if the initramfs is larger than GRUB can load [SIZE: 240M]
+    #[arg(long, value_name = "SIZE", value_parser = size, num_args = 0..=1, require_equals = true, default_missing_value = "240M")]
+    pub grub_memory: Option<u64>,
     /// Skip this check (recorded in the report); may be repeated
     #[arg(long, value_name = "CHECK", value_parser = names(), hide_possible_values = true)]
     pub skip: Vec<String>,
@@ -29,12 +43,25 @@ impl Demands {
             devices: self.root_device.clone(),
             filesystems: self.root_fs.clone(),
             drivers: self.require_driver.clone(),
+            budget: self.budget(),
         }
     }
 
     /// Returns whether there is no requirement. An earlier run may not have checked for one.
     pub(super) fn is_empty(&self) -> bool {
-        self.root_device.is_empty() && self.root_fs.is_empty() && self.require_driver.is_empty()
+        self.root_device.is_empty()
+            && self.root_fs.is_empty()
+            && self.require_driver.is_empty()
+            && self.budget().is_empty()
+    }
+
+    fn budget(&self) -> Budget {
+        Budget {
+            boot: self.boot_size,
+            esp: self.esp_size,
+            deployments: self.boot_deployments,
+            grub: self.grub_memory,
+        }
     }
 }
 

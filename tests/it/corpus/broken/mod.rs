@@ -8,6 +8,7 @@ mod kernel;
 mod modules;
 mod programs;
 mod projection;
+mod space;
 mod squash;
 mod system;
 mod units;
@@ -34,6 +35,7 @@ pub fn cases() -> Vec<Case> {
         kernel::cases(),
         format::cases(),
         damage::cases(),
+        space::cases(),
         modules::cases(),
         drivers::cases(),
         programs::cases(),
