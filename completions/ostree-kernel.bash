@@ -134,7 +134,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --no-commit --root-device --root-fs --require-driver --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -152,8 +152,24 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --boot-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --esp-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-deployments)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grub-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --against)
@@ -192,7 +208,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -246,8 +262,24 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --boot-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --esp-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-deployments)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grub-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --against)
@@ -312,7 +344,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,12 +374,28 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --boot-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --esp-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --boot-deployments)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grub-memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --report)

@@ -68,6 +68,10 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l grub-memory -d 'Warn if the initramfs is larger than GRUB can load [SIZE: 240M]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -80,6 +84,7 @@ initramfs-mode\t''
 initramfs-readable\t''
 initramfs-compression\t''
 initramfs-size\t''
+boot-space\t''
 initramfs-kver\t''
 initramfs-modules\t''
 initramfs-root-drivers\t''
@@ -132,6 +137,10 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l grub-memory -d 'Warn if the initramfs is larger than GRUB can load [SIZE: 240M]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -144,6 +153,7 @@ initramfs-mode\t''
 initramfs-readable\t''
 initramfs-compression\t''
 initramfs-size\t''
+boot-space\t''
 initramfs-kver\t''
 initramfs-modules\t''
 initramfs-root-drivers\t''
@@ -194,6 +204,10 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l grub-memory -d 'Warn if the initramfs is larger than GRUB can load [SIZE: 240M]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -206,6 +220,7 @@ initramfs-mode\t''
 initramfs-readable\t''
 initramfs-compression\t''
 initramfs-size\t''
+boot-space\t''
 initramfs-kver\t''
 initramfs-modules\t''
 initramfs-root-drivers\t''
@@ -233,6 +248,7 @@ initramfs-mode\t''
 initramfs-readable\t''
 initramfs-compression\t''
 initramfs-size\t''
+boot-space\t''
 initramfs-kver\t''
 initramfs-modules\t''
 initramfs-root-drivers\t''

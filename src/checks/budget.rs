@@ -63,7 +63,12 @@ pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 mib(all.saturating_add(reserve))
             );
             let expected = format!("at most the {} of {place} ({option})", mib(size));
-            findings.push(Finding::new(&file.path, found, expected, leaner(subject, file.size)));
+            findings.push(Finding::new(
+                &file.path,
+                found,
+                expected,
+                leaner(subject, file.size),
+            ));
         }
     }
     if let Some(most) = budget.grub.filter(|most| file.size > *most) {
@@ -71,7 +76,12 @@ pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             "at most {} (--grub-memory): GRUB allocates it in one piece, and on many machines \"out of memory\" is all that it says of a larger one (ublue-os/bluefin#4764: 233 MiB boots, 329 MiB does not)",
             mib(most)
         );
-        let finding = Finding::new(&file.path, mib(file.size), expected, leaner(subject, file.size));
+        let finding = Finding::new(
+            &file.path,
+            mib(file.size),
+            expected,
+            leaner(subject, file.size),
+        );
         findings.push(finding.only(Severity::Warning));
     }
     Ok(findings)
@@ -112,7 +122,10 @@ pub(super) fn leaner(subject: &Subject, size: u64) -> String {
         };
         format!("{name} {} of {}", mib(packed(*bytes)), mib(size))
     });
-    let mut text = format!("the largest parts are {}", named.collect::<Vec<_>>().join(", "));
+    let mut text = format!(
+        "the largest parts are {}",
+        named.collect::<Vec<_>>().join(", ")
+    );
     let omitted = largest.filter_map(|(part, bytes)| match part {
         Part::Driver(name, true) => Some((name.as_str(), packed(*bytes))),
         _ => None,
@@ -126,7 +139,9 @@ pub(super) fn leaner(subject: &Subject, size: u64) -> String {
         );
     }
     if let Initramfs::Read { segments, .. } = subject.image
-        && !segments.iter().any(|it| matches!(it.compression, Compression::Zstd | Compression::Xz))
+        && !segments
+            .iter()
+            .any(|it| matches!(it.compression, Compression::Zstd | Compression::Xz))
     {
         text += ". --compress 'zstd -19 -T0' saves more than the present compression";
     }
@@ -145,13 +160,18 @@ fn parts(inventory: &Inventory) -> Vec<(Part, u64)> {
     };
     let mut parts: BTreeMap<Part, u64> = BTreeMap::new();
     for (path, node) in inventory.nodes() {
-        let Some(content) = inventory.content(node).filter(|_| node.kind == EntryType::File) else {
+        let Some(content) = inventory
+            .content(node)
+            .filter(|_| node.kind == EntryType::File)
+        else {
             continue;
         };
         let path = show(path);
         let (dir, _) = path.rsplit_once('/').unwrap_or_default();
         let firmware = path.split_once("lib/firmware/").map(|(_, below)| below);
-        let firmware = firmware.and_then(|below| below.split_once('/')).map(|(name, _)| name);
+        let firmware = firmware
+            .and_then(|below| below.split_once('/'))
+            .map(|(name, _)| name);
         let name = match ModuleName::of_path(path.as_bytes()) {
             Some(name) => Some(name.to_string()),
             None => firmware.map(str::to_owned),
@@ -202,7 +222,10 @@ mod tests {
         assert_eq!(found(boot, 121 << 20, 17 << 20), [""; 0]);
         let text = &found(boot, 180 << 20, 17 << 20)[0];
         assert!(text.starts_with("fatal usr/lib/modules/"), "{text}");
-        assert!(text.contains("the 384.0 MiB of /boot (--boot-size)"), "{text}");
+        assert!(
+            text.contains("the 384.0 MiB of /boot (--boot-size)"),
+            "{text}"
+        );
         let esp = Budget {
             esp: Some(200 << 20),
             ..Budget::default()
@@ -221,7 +244,10 @@ mod tests {
         };
         assert_eq!(found(budget, 244_000_000, 18_000_000), [""; 0]);
         let text = &found(budget, 345_000_000, 18_000_000)[..];
-        assert!(text.len() == 1 && text[0].starts_with("warning "), "{text:?}");
+        assert!(
+            text.len() == 1 && text[0].starts_with("warning "),
+            "{text:?}"
+        );
     }
 
     #[test]
@@ -230,7 +256,10 @@ mod tests {
             grub: Some(1),
             ..Budget::default()
         });
-        bench.put(&super::super::testing::module_path("kernel/drivers/gpu/drm/amdgpu.ko"), &[1; 1000]);
+        bench.put(
+            &super::super::testing::module_path("kernel/drivers/gpu/drm/amdgpu.ko"),
+            &[1; 1000],
+        );
         bench.put("usr/lib/firmware/amdgpu/a.bin", &[2; 2_000_000]);
         bench.put("usr/lib/firmware/other/a.bin", &[3; 1_000_000]);
         bench.put("usr/lib/big", &[4; 500_000]);

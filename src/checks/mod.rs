@@ -45,8 +45,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::{iter, panic, thread};
 
-pub use budget::Budget;
 pub use baseline::{Baseline, plain_firmware};
+pub use budget::Budget;
 pub use dracut_conf::DracutConf;
 pub use drivers::DRIVER_CHECK;
 pub use early::kinds as early_kinds;

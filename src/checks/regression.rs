@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::able::Able;
-use super::budget::{leaner, mib};
 use super::baseline::{Baseline, programs, units, unpacked_size};
+use super::budget::{leaner, mib};
 use super::early;
 use super::lost::Lost;
 use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, listed, show};

@@ -3,7 +3,7 @@
 //! ones that they must accept.
 
 use super::testing::{Bench, K, ko, module_path};
-use super::{Answer, CHECKS, Hmac, Lacking, Omitted, OsRelease, RootDevice, Severity, TreeFacts};
+use super::{Answer, CHECKS, Hmac, Lacking, Omitted, RootDevice, Severity, TreeFacts};
 use crate::boot::RootSetup;
 use crate::initramfs::testing::file;
 use crate::kernel::modules::{ModuleList, ModuleName};

@@ -7,8 +7,16 @@ use super::broken;
 
 pub fn cases() -> Vec<Case> {
     let space = [
-        ("boot-too-small", "--boot-size=32M", "coreos/fedora-coreos-tracker#1465"),
-        ("boot-of-one-deployment", "--boot-size=64M", "coreos/fedora-coreos-tracker#2138"),
+        (
+            "boot-too-small",
+            "--boot-size=32M",
+            "coreos/fedora-coreos-tracker#1465",
+        ),
+        (
+            "boot-of-one-deployment",
+            "--boot-size=64M",
+            "coreos/fedora-coreos-tracker#2138",
+        ),
         ("esp-too-small", "--esp-size=48M", "bootc-dev/bootc#2132"),
     ];
     let case = |(name, option, comes_of): (&'static str, &'static str, &'static str)| {
