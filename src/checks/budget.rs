@@ -9,26 +9,6 @@ use super::{Answer, Finding, Initramfs, Severity, Subject, show};
 use crate::initramfs::{Compression, EntryType, Inventory};
 use crate::kernel::modules::ModuleName;
 
-/// The declared space of the machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Budget {
-    /// Bytes of the file system of `/boot`.
-    pub boot: Option<u64>,
-    /// Bytes of the EFI system partition, if it holds the kernels.
-    pub esp: Option<u64>,
-    /// The number of deployments whose kernels are on it at the same time.
-    pub deployments: u64,
-    /// Bytes that GRUB can allocate for the initramfs.
-    pub grub: Option<u64>,
-}
-
-impl Budget {
-    /// Returns whether nothing is declared.
-    pub fn is_empty(&self) -> bool {
-        self.boot.is_none() && self.esp.is_none() && self.grub.is_none()
-    }
-}
-
 /// Number of the largest parts that a finding names.
 const NAMED: usize = 3;
 
@@ -189,7 +169,7 @@ fn parts(inventory: &Inventory) -> Vec<(Part, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::Budget;
+    use crate::checks::Budget;
     use crate::checks::testing::Bench;
 
     const CHECK: &str = "boot-space";

@@ -46,7 +46,6 @@ use std::sync::Mutex;
 use std::{iter, panic, thread};
 
 pub use baseline::{Baseline, plain_firmware};
-pub use budget::Budget;
 pub use dracut_conf::DracutConf;
 pub use drivers::DRIVER_CHECK;
 pub use early::kinds as early_kinds;
@@ -63,7 +62,7 @@ pub use subject::{
     AllLacking, BootedBy, Database, ImageFile, Initramfs, KmodVermagic, Lacking, Lists, NoRelease,
     Shadow, Subject, TreeFacts,
 };
-pub use wanted::{RootDevice, Wanted};
+pub use wanted::{Budget, RootDevice, Wanted};
 
 /// The severity of a finding, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

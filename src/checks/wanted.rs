@@ -3,8 +3,6 @@
 
 use clap::ValueEnum;
 
-use super::budget::Budget;
-
 /// Device type of the root filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
@@ -150,6 +148,26 @@ impl RootDevice {
                 }
             }
         }
+    }
+}
+
+/// The declared space of the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Budget {
+    /// Bytes of the file system of `/boot`.
+    pub boot: Option<u64>,
+    /// Bytes of the EFI system partition, if it holds the kernels.
+    pub esp: Option<u64>,
+    /// The number of deployments whose kernels are on it at the same time.
+    pub deployments: u64,
+    /// Bytes that GRUB can allocate for the initramfs.
+    pub grub: Option<u64>,
+}
+
+impl Budget {
+    /// Returns whether nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        self.boot.is_none() && self.esp.is_none() && self.grub.is_none()
     }
 }
 
