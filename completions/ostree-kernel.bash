@@ -134,12 +134,16 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --kver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --root-device)
                     COMPREPLY=($(compgen -W "virtio nvme scsi sata usb mmc xen hyperv dasd zfcp luks lvm multipath raid" -- "${cur}"))
                     return 0
@@ -170,6 +174,10 @@ _ostree__kernel() {
                     ;;
                 --skip)
                     COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    return 0
+                    ;;
+                --before-dracut)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --against)
@@ -208,7 +216,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -280,6 +288,10 @@ _ostree__kernel() {
                     ;;
                 --skip)
                     COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release leftovers" -- "${cur}"))
+                    return 0
+                    ;;
+                --before-dracut)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --against)

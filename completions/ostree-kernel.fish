@@ -100,6 +100,7 @@ modules-depmod\t''
 kmods\t''
 os-release\t''
 leftovers\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
@@ -121,6 +122,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l kver -d 'Kernel to build the initramfs of [default: the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
@@ -169,6 +171,7 @@ modules-depmod\t''
 kmods\t''
 os-release\t''
 leftovers\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F

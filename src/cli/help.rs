@@ -73,6 +73,11 @@ Files:
       The policy of the image for signatures, as rpm reads it.
   /etc/hosts, /etc/resolv.conf
       Read by the static program to resolve host names. The RPM's program uses the system's resolver.
+  /usr/lib/kernel/install.d/04-ostree-kernel.install
+      The RPM's plug-in of kernel-install. In the container build of an image it
+      builds and verifies the initramfs of a kernel that dnf installs; a kernel
+      that is not fit to boot gets none. A link to /dev/null of its name in
+      /etc/kernel/install.d switches it off.
   /usr/libexec/libostree/ext/ostree-kernel
       A link to the program, so that `ostree kernel` runs it.";
 
@@ -115,6 +120,11 @@ Which packages change:
       Each package of the base's kernel is replaced with the package of the
       same role, in one transaction: newer or older, or of another flavour
       (kernel-core with kernel-rt-core). kmods for the new kernel are installed.
+  Before dracut
+      --before-dracut runs programs of the image: to sign vmlinuz, to build
+      modules. PROGRAM is a path and arguments, separated by spaces. The report
+      lists the files below /usr/lib/modules that they change. Files that they
+      leave in /tmp and /var are removed.
   A first kernel
       A tree without a kernel gets the kernel, its meta package and all its
       packages with modules. The result is compared with the initramfs that a

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds an initramfs for a clean tree and verifies it.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 
 use super::job::{Job, step};
+use crate::package::rpmdb::Scope;
+use crate::site::owner;
 use crate::site::workspace::Workspace;
 use crate::steps::clean::Clean;
 use crate::steps::generate::{self, Candidate, Wants};
@@ -11,6 +15,24 @@ use crate::steps::verify::{Options, Verdict, Verified, verify};
 use crate::sys::exec::Exec;
 
 impl Job<'_> {
+    /// Runs the programs of `--before-dracut`.
+    pub(super) fn run_programs(&mut self, exec: &Exec, clean: &mut Clean) -> Result<()> {
+        let asked = &self.ending.before_dracut;
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let kver = &clean.kernel.kver;
+        let run = || generate::run_programs(exec, kver, asked);
+        self.programs = step("programs", run, |report| {
+            report
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string)
+        })?;
+        // A program may have installed packages.
+        clean.kernel.rpmdb = Arc::new(owner::packages(exec, Scope::All)?);
+        Ok(())
+    }
+
     /// Builds and verifies the initramfs. The inner `Err` holds the verdict if the initramfs is not fit to boot.
     pub(super) fn build(
         &mut self,

@@ -15,11 +15,11 @@ use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 use crate::plan::{Backend, Change, Host, Source, TreeKind};
 use crate::report::{
-    After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, Report, SCHEMA,
-    checks, tool,
+    After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, ProgramsReport,
+    Report, SCHEMA, checks, tool,
 };
 use crate::site::workspace::Workspace;
-use crate::steps::generate::Wants;
+use crate::steps::generate::{self, Wants};
 use crate::steps::locate::Kernel;
 use crate::steps::survey::asked;
 use crate::steps::verify::{self, Options, Reading, Verdict};
@@ -45,6 +45,8 @@ pub(super) struct Job<'a> {
     /// Packages of the sources that are not installed.
     pub(super) left_out: Vec<String>,
     pub(super) warnings: Vec<String>,
+    /// The programs of `--before-dracut`, and what they changed.
+    pub(super) programs: Option<ProgramsReport>,
     pub(super) commit: Vec<Cmd>,
     pub(super) ending: &'a Ending,
 }
@@ -62,6 +64,10 @@ pub struct Ending {
     /// Do not add the dracut modules that the base's initramfs has
     #[arg(long)]
     pub no_inherit: bool,
+    /// Run this program in the tree after the packages are installed, before depmod
+    /// and dracut, with KVER in its environment; may be repeated
+    #[arg(long, value_name = "PROGRAM")]
+    pub before_dracut: Vec<String>,
     /// Compare with this earlier initramfs instead of the base's
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
@@ -97,27 +103,30 @@ impl Ending {
     /// Refuses requests that cannot be met, once the incoming packages are known.
     pub(super) fn admit(
         &self,
-        root: &Root,
+        exec: &Exec,
         host: &Host,
         kver: &Kver,
         sources: &[Source],
     ) -> Result<()> {
         let drivers = &self.demands.require_driver;
+        asked::programs(exec, &generate::programs(&self.before_dracut, kver))?;
+        let root = exec.root();
         asked::names(root, host, kver, sources, &self.for_dracut(), drivers)
     }
 
     /// Starts reading what the new initramfs is compared with: the file of `--against`, the base's initramfs, or the one
     /// that a removed kernel left. `None` if there is none of them.
     pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
-        let has_initramfs = |name: &&String| {
+        let has_initramfs = |name: &String| {
             let path = format!("{MODULES}/{name}/initramfs.img");
             root.is_file(path).unwrap_or(false)
         };
-        let mut left = host.module_dirs.iter().map(|dir| &dir.name);
-        let kver = host.kernel().ok().or_else(|| {
-            let name = left.find(has_initramfs)?;
-            Kver::new(name).ok()
-        });
+        // The initramfs of a removed kernel stays, since no package owns it.
+        let own = host.kernel().ok();
+        let mut names = own.iter().map(|kver| kver.as_str().to_owned());
+        let dirs = host.module_dirs.iter().map(|dir| dir.name.clone());
+        let found = names.next().into_iter().chain(dirs).find(has_initramfs);
+        let kver = found.and_then(|name| Kver::new(&name).ok()).or(own);
         let of_tree = kver.map(|kver| verify::baseline(root, &kver));
         let Some(file) = &self.against else {
             return Ok(of_tree);
@@ -167,6 +176,7 @@ impl<'a> Job<'a> {
             moves_locks: false,
             left_out: Vec::new(),
             warnings: Vec::new(),
+            programs: None,
             commit: commit::commands(exec, kind)?,
             ending,
         })
@@ -199,11 +209,12 @@ impl Job<'_> {
         let kver = kernel.kver.clone();
         let replaced = self.moves_locks.then_some(self.changes.as_slice());
         let replaced = replaced.unwrap_or_default();
-        let clean = step(
+        let mut clean = step(
             "clean",
             || clean::clean(exec.root(), kernel, self.before.as_ref(), replaced),
             |clean| clean.to_string(),
         )?;
+        self.run_programs(exec, &mut clean)?;
         let verified = self.build(exec, &workspace, &clean, &mut wants, &mut options)?;
         let package = package.as_deref();
         let report = |verdict: &_, outcome| self.report(exec, &kver, package, verdict, outcome);
@@ -285,6 +296,7 @@ impl Job<'_> {
             changes: self.changes.clone(),
             stays: self.stays.clone(),
             left_out: self.left_out.clone(),
+            before_dracut: self.programs.clone(),
             commands,
             dracut: verdict.dracut.clone(),
             checks,

@@ -7,6 +7,8 @@ use anyhow::Result;
 
 use super::job::{Ending, Job, step};
 use super::page::Global;
+use crate::kernel::kver::Kver;
+use crate::plan;
 use crate::report::Outcome;
 use crate::site::workspace::Workspace;
 use crate::steps::survey::{self, Permission, asked};
@@ -18,6 +20,9 @@ use crate::sys::root::Root;
 /// dracut.conf, multipath.conf or a module, verifies it and commits.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Kernel to build the initramfs of [default: the only one]
+    #[arg(long, value_name = "KVER")]
+    pub kver: Option<Kver>,
     /// Options of `replace` and `rebuild`.
     #[command(flatten)]
     pub ending: Ending,
@@ -32,23 +37,26 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
     let exec = Exec::new(&root);
     args.ending.begin(&exec)?;
-    let host = step(
-        "survey",
-        || survey::admitted(&exec, Permission::StartPrograms),
-        |host| host.summary(),
-    )?;
+    let survey = || survey::survey(&exec, Permission::StartPrograms);
+    let mut host = step("survey", survey, |host| host.summary())?;
+    let base = args.ending.baseline(&root, &host)?;
+    if let Some(kver) = &args.kver {
+        for line in host.keep_only(kver) {
+            tracing::warn!("{line}");
+        }
+    }
+    plan::admit(&host)?;
     let kver = host.kernel()?;
     asked::compressor(&exec, Permission::StartPrograms, &args.ending.for_dracut())?;
-    args.ending.admit(&root, &host, &kver, &[])?;
+    args.ending.admit(&exec, &host, &kver, &[])?;
     for warning in host.oddities.warnings() {
         tracing::warn!("{warning}");
     }
-    let base = args.ending.baseline(&root, &host)?;
     let base = base.unwrap_or_else(|| None.into());
     let workspace = Workspace::open(&root)?;
     workspace.log(&exec)?;
     let settled = unwrap::unwrap(&root, &host)?.settled();
-    let locate = || locate::locate(&exec, &kver, None, settled);
+    let locate = || locate::locate_among(&exec, &kver, args.kver.is_some(), settled);
     let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
         warnings: host.oddities.warnings(),

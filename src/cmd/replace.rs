@@ -21,7 +21,7 @@ use crate::site::journal::Journal;
 use crate::site::workspace::Workspace;
 use crate::steps::survey::{self, Permission, asked};
 use crate::steps::verify::Reading;
-use crate::steps::{commit, locate, resolve, transact, unwrap};
+use crate::steps::{commit, generate, locate, resolve, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 use crate::text::plain;
@@ -98,7 +98,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         ..args.wishes(&sources)
     };
     let set = plan::select(sources, &host, &wishes)?;
-    args.ending.admit(&root, &host, &set.kver, &set.sources)?;
+    args.ending.admit(&exec, &host, &set.kver, &set.sources)?;
     let plan = plan::plan(&host, set, &wishes)?;
     if args.dry_run {
         return dry_run(&exec, &plan, base, args, global);
@@ -158,6 +158,7 @@ impl Args {
             allow_unsigned: self.sources.allow_unsigned,
             no_repos: self.no_repos,
             has_no_baseline: false,
+            builds_modules: !self.ending.before_dracut.is_empty(),
             pinned_command: sources::pinned_command(sources),
         }
     }
@@ -215,6 +216,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
     let asked = done::RunRequest {
         set: &plan.set,
         dracut: &ending.for_dracut(),
+        programs: &ending.before_dracut,
         skip: &ending.demands.skip,
         cleaning: &cleaning,
     };
@@ -304,6 +306,7 @@ fn dry_run(
         .map(|old| depmod::has_map(exec.root(), old))
         .transpose()?;
     let with_map = map.unwrap_or(false);
+    commands.extend(generate::programs(&args.ending.before_dracut, kver));
     commands.extend(wants.commands("dracut", kver, with_map));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);

@@ -102,6 +102,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         changes: Vec::new(),
         stays: Vec::new(),
         left_out: Vec::new(),
+        before_dracut: None,
         commands: Vec::new(),
         dracut: verdict.dracut,
         checks,

@@ -248,6 +248,28 @@ impl Host {
         }
     }
 
+    /// Disregards all kernels except one. Returns a sentence for each of the others, with the command that removes it.
+    pub fn keep_only(&mut self, kver: &Kver) -> Vec<String> {
+        let is_other = |dir: &&ModuleDir| dir.has_vmlinuz && dir.name != kver.as_str();
+        let sentence = |dir: &ModuleDir| {
+            let removal = self.removal(&dir.name);
+            let mut dnf = self.backends.iter().filter(|it| **it != Backend::RpmOstree);
+            let removal = match dnf.next() {
+                Some(dnf) => removal.replacen("rpm -e", &format!("{dnf} -y remove"), 1),
+                None => removal,
+            };
+            format!(
+                "usr/lib/modules holds another kernel, {}, and ostree boots whichever it reads first. Add to the RUN line: {removal}",
+                dir.name
+            )
+        };
+        let dirs = self.module_dirs.iter();
+        let sentences = dirs.filter(is_other).map(sentence).collect();
+        self.module_dirs
+            .retain(|dir| !dir.has_vmlinuz || dir.name == kver.as_str());
+        sentences
+    }
+
     /// Returns the kernel that a new one replaces: the only one on disk, else the one that the rpmdb has although its
     /// directory was removed. `None` if there is neither.
     ///

@@ -55,6 +55,8 @@ pub struct Wishes {
     pub no_repos: bool,
     /// Whether there is no earlier initramfs to compare with.
     pub has_no_baseline: bool,
+    /// Whether programs of the user run after the transaction. They may build modules.
+    pub builds_modules: bool,
     /// The command line with the digests of the downloaded files, quoted for a shell.
     pub pinned_command: String,
 }

@@ -300,6 +300,11 @@ pub enum Refusal {
         "--include {0}: no such file or directory in the image. Correct the path, or copy the file in an earlier line of the Containerfile"
     )]
     NotThere(String),
+    /// A program for `--before-dracut` that does not exist.
+    #[error(
+        "--before-dracut {0}: no such program in the image. Correct the path, or copy or mount the program in the RUN line"
+    )]
+    NoProgram(String),
     /// Drivers that no kernel has.
     #[error(
         "no such driver: {}. Neither the packages of {kver} nor the installed kernel have such a module, and it is not built in. Correct the name, or remove the option", .names.join(", ")

@@ -6,6 +6,8 @@
 pub mod github;
 pub mod human;
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::checks::verdict::severity;
@@ -48,6 +50,9 @@ pub struct Report {
     /// Packages of the sources that were not installed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// The programs of `--before-dracut`, and what they changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_dracut: Option<ProgramsReport>,
     /// The command lines that changed the tree, in order, quoted for a shell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
@@ -120,6 +125,30 @@ pub struct PackageReport {
     pub sha256: String,
     /// The fingerprint of the key that signed it; `null` without a signature of a known key.
     pub signer: Option<String>,
+}
+
+/// The programs that ran before dracut, and the files below `usr/lib/modules` that they changed.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ProgramsReport {
+    /// The command lines as the user typed them.
+    pub programs: Vec<String>,
+    /// New files.
+    pub added: Vec<String>,
+    /// Changed files.
+    pub changed: Vec<String>,
+    /// Removed files.
+    pub removed: Vec<String>,
+}
+
+impl fmt::Display for ProgramsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (added, changed) = (self.added.len(), self.changed.len());
+        let removed = self.removed.len();
+        write!(
+            f,
+            "files of usr/lib/modules: {added} added, {changed} changed, {removed} removed"
+        )
+    }
 }
 
 /// dracut's version and modules in the initramfs.

@@ -24,6 +24,8 @@ pub struct RunRequest<'a> {
     pub set: &'a KernelSet,
     /// The user's arguments for dracut.
     pub dracut: &'a [String],
+    /// The programs of `--before-dracut`.
+    pub programs: &'a [String],
     /// Checks that this run skips.
     pub skip: &'a [String],
     /// The commands that clean the tree after the commit.
@@ -46,7 +48,8 @@ pub fn report(root: &Root, asked: &RunRequest) -> Result<Option<Value>> {
         && text("/kernel/after/kver") == Some(kver.as_str())
         && has_installed(&report, asked.set)
         && skipped(&report).all(|check| asked.skip.iter().any(|it| it == check))
-        && commands(&report, asked);
+        && commands(&report, asked)
+        && programs(&report).eq(asked.programs);
     let files = [
         ("vmlinuz", "/kernel/after/vmlinuz_sha256"),
         ("initramfs.img", "/kernel/after/initramfs_sha256"),
@@ -74,6 +77,13 @@ fn skipped(report: &Value) -> impl Iterator<Item = &str> {
     let checks = report["checks"].as_array().into_iter().flatten();
     let skipped = checks.filter(|check| check["answer"] == "skipped");
     skipped.map(|check| check["check"].as_str().unwrap_or_default())
+}
+
+/// Returns the programs that ran before dracut.
+fn programs(report: &Value) -> impl Iterator<Item = &str> {
+    let programs = report["before_dracut"]["programs"].as_array();
+    let programs = programs.into_iter().flatten();
+    programs.filter_map(Value::as_str)
 }
 
 fn packages(report: &Value) -> impl Iterator<Item = String> {

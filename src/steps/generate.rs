@@ -2,6 +2,7 @@
 //! Runs depmod, then the real dracut, once. Exit status 0 is not trusted: the log is searched for lines that mean a
 //! loss.
 
+mod before;
 mod difference;
 mod log;
 
@@ -11,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, bail};
 
+pub use self::before::{programs, run_programs};
 use self::difference::difference;
 use self::log::DracutLog;
 use super::clean::Clean;

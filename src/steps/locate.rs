@@ -41,10 +41,24 @@ impl fmt::Display for Kernel {
 /// # Errors
 /// When the tree holds another kernel, whatever the exit status of the transaction was.
 pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
+    find(exec, promised, plan, false)
+}
+
+/// Requires a directory of the kernel with a `vmlinuz`; with `has_others` there may be others. The transaction of a
+/// package manager may not be finished.
+///
+/// # Errors
+/// When the tree does not hold the kernel.
+pub fn locate_among(exec: &Exec, kver: &Kver, has_others: bool, _: Settled) -> Result<Kernel> {
+    find(exec, kver, None, has_others)
+}
+
+fn find(exec: &Exec, promised: &Kver, plan: Option<&Plan>, has_others: bool) -> Result<Kernel> {
     let kernels: Vec<_> = module_dirs(exec.root())?
         .into_iter()
         .filter(|dir| dir.has_vmlinuz)
         .map(|dir| dir.name)
+        .filter(|name| !has_others || name == promised.as_str())
         .collect();
     if kernels != [promised.as_str()] {
         let found = match kernels.as_slice() {

@@ -56,6 +56,8 @@ mod privilege;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod proves;
 #[cfg(test)]
 mod ran;

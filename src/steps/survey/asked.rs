@@ -53,6 +53,21 @@ pub fn compressor(exec: &Exec, permission: Permission, args: &[String]) -> Resul
     }
 }
 
+/// Refuses programs that are not in the image.
+///
+/// # Errors
+/// A [`Refusal`].
+pub fn programs(exec: &Exec, cmds: &[Cmd]) -> Result<(), Refusal> {
+    let is_there = |program: &str| match program.starts_with('/') {
+        true => exec.root().is_file(program).unwrap_or(true),
+        false => exec.has(program),
+    };
+    match cmds.iter().find(|cmd| !is_there(cmd.program())) {
+        None => Ok(()),
+        Some(cmd) => Err(Refusal::NoProgram(cmd.program().to_owned())),
+    }
+}
+
 /// Refuses dracut modules, files and drivers that neither the tree nor the incoming packages have.
 ///
 /// # Errors

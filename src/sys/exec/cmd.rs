@@ -58,6 +58,11 @@ impl Cmd {
         self
     }
 
+    /// Returns the program as it was named.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
     /// Returns the program's name without its directory.
     pub fn name(&self) -> &str {
         self.program.rsplit('/').next().unwrap_or(&self.program)
