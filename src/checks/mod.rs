@@ -50,7 +50,7 @@ pub use dracut_conf::DracutConf;
 pub use drivers::DRIVER_CHECK;
 pub use early::kinds as early_kinds;
 pub use files::{InnerKernel, KernelFiles, ModuleState, OtherModule, VmlinuzState};
-pub use hmac::Hmac;
+pub use hmac::{Hmac, is_read as reads_hmac};
 pub use intent::{COPIED_DIRS, copies};
 pub use kmods::{is_foreign, is_out_of_tree};
 pub use omitted::Omitted;

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 
 use super::around;
 use super::{Options, files, vmlinuz};
-use crate::checks::{Database, ImageFile, KernelFiles, Lists, TreeFacts};
+use crate::checks::{Database, ImageFile, KernelFiles, Lists, TreeFacts, VmlinuzState};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
 use crate::kernel::packing::Config;
@@ -45,6 +45,9 @@ pub(super) fn tree(
             |_| anyhow!("the thread that compares files with their packages has panicked");
         let mut tree = listed(root, kver, initramfs, rpmdb, options)?;
         let (files, sha256) = files.join().map_err(panicked)?;
+        if !matches!(files.vmlinuz, VmlinuzState::Packaged | VmlinuzState::Signed) {
+            vmlinuz::add_digest(&mut tree.hmac, root, kver);
+        }
         tree.kernel_files = files;
         Ok((tree, sha256.filter(|_| options.digests)))
     })

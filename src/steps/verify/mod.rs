@@ -21,7 +21,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::generate::Candidate;
 use crate::checks::verdict::{self, Answers, Outcome};
 use crate::checks::{
-    self, AllLacking, Baseline, Database, Initramfs, Selection, Subject, TreeFacts, Wanted,
+    self, AllLacking, Baseline, Database, Hmac, Initramfs, Selection, Subject, TreeFacts, Wanted,
 };
 use crate::kernel::kver::Kver;
 use crate::plan::AS_ROOT;
@@ -125,6 +125,9 @@ pub fn look(
         tree.firmware_of = around::firmware_of(root, &image, base);
     }
     if let Initramfs::Read { inventory, .. } = &image {
+        if checks::reads_hmac(inventory) && matches!(tree.hmac, Hmac::Read { actual: None, .. }) {
+            vmlinuz::add_digest(&mut tree.hmac, root, kver);
+        }
         tree.files = around::copied(root, inventory)?;
         tree.under_links = around::under_links(root, inventory);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads `vmlinuz`: its release, its signature, its HMAC.
+//! Reads `vmlinuz`: its release and its signature, and the HMAC next to it.
 
 use std::fs::File;
 
@@ -18,7 +18,7 @@ pub(super) struct Vmlinuz {
     pub(super) release: Result<vmlinuz::Release, NoRelease>,
     /// Whether it is signed.
     pub(super) signed: Result<bool, String>,
-    /// The HMAC file next to it.
+    /// The HMAC file next to it, without the digest of `vmlinuz`.
     pub(super) hmac: Hmac,
 }
 
@@ -53,11 +53,10 @@ fn read_open(root: &Root, kver: &Kver, mut file: File) -> Vmlinuz {
         damaged: error.is_damage(),
     });
     let signed = vmlinuz::is_signed_from(&mut file).map_err(|error| error.to_string());
-    let hmac = read_hmac(root, kver, &mut file);
     Vmlinuz {
         release,
         signed,
-        hmac,
+        hmac: read_hmac(root, kver),
     }
 }
 
@@ -72,7 +71,7 @@ fn unread(why: String) -> Vmlinuz {
     }
 }
 
-fn read_hmac(root: &Root, kver: &Kver, kernel: &mut File) -> Hmac {
+fn read_hmac(root: &Root, kver: &Kver) -> Hmac {
     let line = match root.read(format!("{}/.vmlinuz.hmac", kver.dir()), HMAC_MAX) {
         Ok(Some(line)) => line,
         Ok(None) => return Hmac::Missing,
@@ -83,13 +82,23 @@ fn read_hmac(root: &Root, kver: &Kver, kernel: &mut File) -> Hmac {
         return Hmac::Empty;
     }
     let (digest, names) = parts(&line);
-    match hmac::digest(kernel) {
-        Ok(actual) => Hmac::Read {
-            digest: digest.to_owned(),
-            names: names.to_owned(),
-            actual,
-        },
-        Err(error) => Hmac::Unread(error.to_string()),
+    Hmac::Read {
+        digest: digest.to_owned(),
+        names: names.to_owned(),
+        actual: None,
+    }
+}
+
+/// Adds the digest of `vmlinuz` to the content of the HMAC file.
+pub(super) fn add_digest(hmac: &mut Hmac, root: &Root, kver: &Kver) {
+    let Hmac::Read { actual, .. } = hmac else {
+        return;
+    };
+    let digest = open(root, kver)
+        .and_then(|mut file| hmac::digest(&mut file).map_err(|error| error.to_string()));
+    match digest {
+        Ok(digest) => *actual = Some(digest),
+        Err(why) => *hmac = Hmac::Unread(why),
     }
 }
 
