@@ -86,13 +86,11 @@ pub enum Command {
     #[command(after_long_help = help::INSPECT)]
     Inspect(cmd::inspect::Args),
     /// Print the help of a command
-    #[command(disable_help_flag = true)]
     Help {
         /// The command [default: the program]
         command: Option<String>,
     },
     /// Print the version
-    #[command(disable_help_flag = true)]
     Version,
 }
 

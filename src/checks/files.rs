@@ -13,6 +13,8 @@ pub struct KernelFiles {
     pub vmlinuz: VmlinuzState,
     /// Modules with other bytes than their package's.
     pub modules: Vec<OtherModule>,
+    /// The signer of modules that equal their package's files, if most do and they are signed.
+    pub signer: Option<Vec<u8>>,
     /// The reason for which not all modules could be compared.
     pub unread: Option<String>,
 }
@@ -23,6 +25,7 @@ impl Default for KernelFiles {
         Self {
             vmlinuz: VmlinuzState::Unread("vmlinuz was not compared".to_owned()),
             modules: Vec::new(),
+            signer: None,
             unread: None,
         }
     }
@@ -43,9 +46,16 @@ pub enum VmlinuzState {
         package: String,
         /// The kernel inside.
         inner: InnerKernel,
+        /// Whether its own signature has the digest of its bytes; `None` if it has no such signature.
+        has_signed_digest: Option<bool>,
     },
     /// No package has a digest.
-    NoDigest(InnerKernel),
+    NoDigest {
+        /// The kernel inside.
+        inner: InnerKernel,
+        /// As above.
+        has_signed_digest: Option<bool>,
+    },
 }
 
 /// The compressed kernel inside `vmlinuz`.
@@ -73,6 +83,8 @@ pub struct OtherModule {
 pub struct ModuleState {
     /// Whether it has a signature.
     pub is_signed: bool,
+    /// What identifies its signer, if the signature can be parsed.
+    pub signer: Option<Vec<u8>>,
     /// The release string of its vermagic.
     pub kver: Option<Vec<u8>>,
 }
@@ -82,7 +94,7 @@ pub struct ModuleState {
 pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let files = &tree.kernel_files;
-    let mut findings = modules(subject, &files.modules);
+    let mut findings = modules(subject, files);
     // The check `kernel-release` has reported a damaged or another kernel.
     let is_this = tree
         .release
@@ -93,21 +105,31 @@ pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     match (&files.unread, &files.vmlinuz) {
         (Some(why), _) if findings.is_empty() => Err(Answer::CouldNotRun(why.clone())),
-        (_, VmlinuzState::NoDigest(InnerKernel::Unknown(why)) | VmlinuzState::Unread(why))
-            if findings.is_empty() =>
-        {
-            Err(Answer::NotApplicable(why.clone()))
-        }
+        (
+            _,
+            VmlinuzState::NoDigest {
+                inner: InnerKernel::Unknown(why),
+                ..
+            }
+            | VmlinuzState::Unread(why),
+        ) if findings.is_empty() => Err(Answer::NotApplicable(why.clone())),
         _ => Ok(findings),
     }
 }
 
 fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
     let path = format!("{}/vmlinuz", subject.kver.dir());
-    let (package, inner) = match vmlinuz {
+    let (package, inner, has_signed_digest) = match vmlinuz {
         VmlinuzState::Unread(_) | VmlinuzState::Packaged | VmlinuzState::Signed => return None,
-        VmlinuzState::Differs { package, inner } => (Some(package), inner),
-        VmlinuzState::NoDigest(inner) => (None, inner),
+        VmlinuzState::Differs {
+            package,
+            inner,
+            has_signed_digest,
+        } => (Some(package), inner, *has_signed_digest),
+        VmlinuzState::NoDigest {
+            inner,
+            has_signed_digest,
+        } => (None, inner, *has_signed_digest),
     };
     match inner {
         InnerKernel::Damaged(why) => {
@@ -118,6 +140,11 @@ fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
         InnerKernel::Release(kver) if kver != subject.kver.as_str() => {
             let found = format!("another kernel inside, {kver}");
             let expected = format!("{}, as its header says", subject.kver);
+            Some(Finding::new(path, found, expected, Remedy::Reinstall))
+        }
+        _ if has_signed_digest == Some(false) => {
+            let found = "a damaged kernel: its bytes have another digest than its own signature";
+            let expected = "the bytes that were signed";
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
         InnerKernel::Release(_) | InnerKernel::Unknown(_) => {
@@ -148,14 +175,14 @@ fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
     }
 }
 
-fn modules(subject: &Subject, modules: &[OtherModule]) -> Vec<Finding> {
+fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut signed = Vec::new();
-    if modules.is_empty() {
+    if files.modules.is_empty() {
         return findings;
     }
     let inside = same_inside(subject);
-    for module in modules {
+    for module in &files.modules {
         let path = format!("{}/{}", subject.kver.dir(), show(&module.path));
         let (found, expected) = match &module.state {
             Err(why) => (
@@ -169,6 +196,10 @@ fn modules(subject: &Subject, modules: &[OtherModule]) -> Vec<Finding> {
                     "a module for this kernel",
                 )
             }
+            Ok(state) if state.signer.is_some() && state.signer == files.signer => (
+                "other bytes than its package's under the same signer: it changed after it was signed".to_owned(),
+                "the bytes that were signed; the kernel does not load a module whose signature is wrong",
+            ),
             Ok(state) if state.is_signed => {
                 signed.push(path);
                 continue;
@@ -234,7 +265,18 @@ mod tests {
 
     fn differs(inner: InnerKernel) -> VmlinuzState {
         let package = PACKAGE.to_owned();
-        VmlinuzState::Differs { package, inner }
+        VmlinuzState::Differs {
+            package,
+            inner,
+            has_signed_digest: None,
+        }
+    }
+
+    fn no_digest(inner: InnerKernel) -> VmlinuzState {
+        VmlinuzState::NoDigest {
+            inner,
+            has_signed_digest: None,
+        }
     }
 
     fn bench(change: fn(&mut TreeFacts)) -> Bench {
@@ -250,7 +292,7 @@ mod tests {
             |_| (),
             |tree| tree.kernel_files.vmlinuz = VmlinuzState::Signed,
             |tree| {
-                tree.kernel_files.vmlinuz = VmlinuzState::NoDigest(InnerKernel::Release(K.into()));
+                tree.kernel_files.vmlinuz = no_digest(InnerKernel::Release(K.into()));
             },
             // The check `kernel-release` reports it.
             |tree| {
@@ -262,7 +304,7 @@ mod tests {
             assert_eq!(bench(change).findings(CHECK), [""; 0]);
         }
         let unknown = bench(|tree| {
-            tree.kernel_files.vmlinuz = VmlinuzState::NoDigest(InnerKernel::Unknown("lzo".into()));
+            tree.kernel_files.vmlinuz = no_digest(InnerKernel::Unknown("lzo".into()));
         });
         assert_eq!(unknown.answer(CHECK), Answer::NotApplicable("lzo".into()));
         let unread = bench(|tree| tree.kernel_files.unread = Some("denied".into()));
@@ -272,23 +314,17 @@ mod tests {
     #[test]
     fn another_kernel_or_a_damaged_one_is_fatal() {
         type Case = (fn(&mut TreeFacts), &'static str);
-        let table: [Case; 6] = [
+        let table: [Case; 8] = [
             (
                 |tree| tree.kernel_files.vmlinuz = differs(InnerKernel::Damaged("CRC".into())),
                 "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: a damaged kernel: CRC",
             ),
             (
-                |tree| {
-                    tree.kernel_files.vmlinuz =
-                        VmlinuzState::NoDigest(InnerKernel::Damaged("CRC".into()))
-                },
+                |tree| tree.kernel_files.vmlinuz = no_digest(InnerKernel::Damaged("CRC".into())),
                 "fatal ",
             ),
             (
-                |tree| {
-                    tree.kernel_files.vmlinuz =
-                        VmlinuzState::NoDigest(InnerKernel::Release("5.14".into()))
-                },
+                |tree| tree.kernel_files.vmlinuz = no_digest(InnerKernel::Release("5.14".into())),
                 "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: another kernel inside, 5.14",
             ),
             (
@@ -305,6 +341,25 @@ mod tests {
                     tree.signed = Ok(false);
                 },
                 "warning ",
+            ),
+            (
+                |tree| {
+                    tree.kernel_files.vmlinuz = VmlinuzState::Differs {
+                        package: PACKAGE.to_owned(),
+                        inner: InnerKernel::Release(K.into()),
+                        has_signed_digest: Some(false),
+                    };
+                },
+                "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: a damaged kernel: its bytes",
+            ),
+            (
+                |tree| {
+                    tree.kernel_files.vmlinuz = VmlinuzState::NoDigest {
+                        inner: InnerKernel::Unknown("lzo".into()),
+                        has_signed_digest: Some(false),
+                    };
+                },
+                "fatal ",
             ),
         ];
         for (change, expected) in table {
@@ -324,7 +379,12 @@ mod tests {
         };
         let of = |kver: &str, is_signed| {
             let kver = Some(kver.as_bytes().to_vec());
-            Ok(ModuleState { is_signed, kver })
+            let signer = is_signed.then(|| b"someone".to_vec());
+            Ok(ModuleState {
+                is_signed,
+                signer,
+                kver,
+            })
         };
         let inside = "kernel/fs/ext4/ext4.ko";
         let outside = "kernel/crypto/gcm.ko";

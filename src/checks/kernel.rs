@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the kernel itself.
 
+use std::collections::BTreeSet;
+
 use super::{Answer, BootedBy, Finding, Remedy, Severity, Shadow, Subject, listed};
 use crate::boot::RootSetup;
 use crate::package::rpmdb::{Record, Rpmdb};
@@ -128,18 +130,26 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
         return Vec::new();
     };
     let is_there = |kver: &str| tree.kernels.iter().any(|it| it == kver);
-    let mut findings = Vec::new();
-    for package in rpmdb.packages() {
-        for kver in package.kernels().filter(|kver| !is_there(kver)) {
-            let path = format!("{}/{kver}/vmlinuz", crate::kernel::MODULES);
-            let found = format!("no such file, and {} is installed", package.nevra);
-            let remedy = format!("remove the package: rpm -e {}", package.nevra);
-            let expected = "only packages of the installed kernel";
-            let finding = Finding::new(path, found, expected, remedy);
-            findings.push(finding.only(Severity::Warning));
-        }
-    }
-    findings
+    let owners = rpmdb.packages().iter().flat_map(Record::kernels);
+    let absent: BTreeSet<_> = owners.filter(|kver| !is_there(kver)).collect();
+    let finding = |kver: &str| {
+        let packages = rpmdb.packages().iter().filter(|it| is_of(it, kver));
+        let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
+        let path = format!("{}/{kver}/vmlinuz", crate::kernel::MODULES);
+        let found = format!("no such file, and {} is installed", packages.join(", "));
+        let remedy = format!("remove the packages: rpm -e {}", packages.join(" "));
+        let expected = "only packages of the installed kernel";
+        Finding::new(path, found, expected, remedy).only(Severity::Warning)
+    };
+    absent.into_iter().map(finding).collect()
+}
+
+/// Returns true if a package owns the kernel, or provides or requires one of its capabilities, such as
+/// `kernel-modules-uname-r = KVER`. They can be removed only together.
+fn is_of(package: &Record, kver: &str) -> bool {
+    let mut capabilities = package.provides.iter().chain(&package.requires);
+    package.kernels().any(|it| it == kver)
+        || capabilities.any(|it| it.is_uname_r() && it.version == kver)
 }
 
 /// Fatal are files that the image's own backend boots. composefs-rs boots more kinds of files than others. It is the

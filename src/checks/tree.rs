@@ -78,7 +78,13 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     // `clean` keeps files that a package owns.
     let packages = tree.rpmdb.packages().ok();
     let is_owned = |path: &&String| packages.is_some_and(|rpmdb| rpmdb.owns_content(path));
-    let legacy = tree.legacy.iter().filter(|path| !is_owned(path));
+    // The check `kernel-single` reports a link `vmlinuz`; its target is the kernel.
+    let target = tree.vmlinuz_link.as_deref().unwrap_or_default();
+    let target = target.trim_start_matches("../").trim_start_matches('/');
+    let legacy = tree
+        .legacy
+        .iter()
+        .filter(|path| !is_owned(path) && *path != target);
     let others = legacy.chain(&tree.leftovers).map(|path| {
         let remedy = Remedy::RebuildOr("remove it in an earlier RUN line");
         Finding::new(path, "a leftover", "no such file", remedy)

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::page::{self, Global, OutputFormat};
 use crate::kernel::MODULES;
-use crate::plan::Host;
+use crate::plan::{Host, ModuleDir};
 use crate::report::{Outcome, SCHEMA};
 use crate::site::kernels;
 use crate::steps::survey::{self, Permission};
@@ -74,7 +74,7 @@ fn human(root: &Root, host: &Host) -> Result<String> {
     if !has_kernel {
         lines.push(("kernel", format!("none: {}", kernels::NO_KERNEL)));
     }
-    for dir in &host.module_dirs {
+    for dir in kernel_dirs(root, host)? {
         let what = match (dir.has_vmlinuz, initramfs_size(root, &dir.name)?) {
             (true, Some(size)) => format!("initramfs {:.1} MiB", size as f64 / f64::from(1 << 20)),
             (true, None) => "no initramfs".to_owned(),
@@ -111,9 +111,20 @@ fn human(root: &Root, host: &Host) -> Result<String> {
     Ok(lines.iter().map(line).collect())
 }
 
+/// Returns the directories of `usr/lib/modules` that are a kernel's, and not for example `keys`.
+fn kernel_dirs<'h>(root: &Root, host: &'h Host) -> Result<Vec<&'h ModuleDir>> {
+    let mut dirs = Vec::new();
+    for dir in &host.module_dirs {
+        if dir.has_vmlinuz || kernels::is_of_a_kernel(root, &format!("{MODULES}/{}", dir.name))? {
+            dirs.push(dir);
+        }
+    }
+    Ok(dirs)
+}
+
 fn json(root: &Root, host: &Host) -> Result<String> {
     let mut kernels = Vec::new();
-    for dir in &host.module_dirs {
+    for dir in kernel_dirs(root, host)? {
         kernels.push(serde_json::json!({
             "kver": dir.name,
             "vmlinuz": dir.has_vmlinuz,

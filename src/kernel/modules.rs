@@ -26,7 +26,7 @@ pub use alias::Aliases;
 pub use conf::Conf;
 pub use index::{IndexError, aliased};
 pub use modinfo::{Modinfo, ModinfoError};
-pub use packed::{MAX_UNPACKED, unpack, without_signature};
+pub use packed::{MAX_UNPACKED, signer, unpack, without_signature};
 
 /// Upper bound of a line (bytes); depmod's longest lines have a few thousand.
 pub const MAX_LINE: usize = 64 * 1024;

@@ -5,6 +5,7 @@
 //! Sizes and offsets in a header are checked against the data. A reader is streamed, so an image of 90 MB needs only
 //! the window of a decoder in memory.
 
+mod authenticode;
 mod contents;
 mod error;
 mod image;
@@ -19,6 +20,7 @@ mod tests;
 use std::fmt;
 use std::io::{self, Cursor, Read, Seek};
 
+pub use authenticode::has_signed_digest;
 pub use contents::inner_release_from;
 pub use error::VmlinuzError;
 use image::Region;

@@ -23,6 +23,7 @@ use rpm::PackageMetadata;
 use sequoia_openpgp as openpgp;
 
 pub use self::distrust::Distrust;
+use self::distrust::minute;
 pub use self::keyring::Keyring;
 pub use self::policy::Policy;
 
@@ -128,7 +129,16 @@ impl Keyring {
         header: &[u8],
     ) -> Signature {
         if let Err(error) = signature.verify_message(key.key(), header) {
-            return Signature::Bad(format!("{error:#}"));
+            let created = key.key().creation_time();
+            let made = signature.signature_creation_time();
+            return Signature::Bad(match made.filter(|it| *it < created) {
+                Some(made) => format!(
+                    "it is dated {}, before its key was created, {}",
+                    minute(made),
+                    minute(created)
+                ),
+                None => format!("{error:#}"),
+            });
         }
         let handle = KeyHandle::from(key.key().fingerprint());
         match self.distrust(cert, &handle, signature) {

@@ -319,6 +319,8 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
 /// interrupted after it had installed the new packages. The old kernel's directory is gone, otherwise the tree would
 /// have two kernels.
 fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
+    // If the packages of both kernels are installed, the files on disk tell which kernel the tree has.
+    let on_disk = host.kernel().unwrap_or_else(|_| kver.clone());
     let provided = |it: &Installed, exact: Option<&str>| -> Vec<String> {
         let caps = it.provides.iter().filter(|cap| match exact {
             Some(name) => cap.name == name,
@@ -329,7 +331,7 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
     let kernels = host.packages.iter();
     let kernels: Vec<_> = kernels
         .flat_map(|it| provided(it, Some("kernel-uname-r")))
-        .filter(|it| it != kver.as_str())
+        .filter(|it| it != on_disk.as_str())
         .collect();
     let old = host.packages.iter().filter(|it| {
         let versions = provided(it, None);
@@ -339,7 +341,7 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
     if old.is_empty() {
         Ok(())
     } else {
-        Err(Refusal::OldPackages(kver.clone(), old))
+        Err(Refusal::OldPackages(on_disk, old))
     }
 }
 

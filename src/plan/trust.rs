@@ -22,13 +22,17 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
                 "the signature of {name} is bad ({why}): the file is damaged or was tampered with. Fetch it again from a place that you trust"
             ),
             Signature::UnknownKey(key) if !vouched => format!(
-                "{name} is signed with the key {key}, which is neither in /etc/pki/rpm-gpg of the image nor given with --gpg-key. Give the file of that key with --gpg-key FILE, or pin the bytes{}",
-                pin_syntax(source)
+                "{name} is signed with the key {key}, which is neither in /etc/pki/rpm-gpg of the image nor given with --gpg-key. Give the file of that key with --gpg-key FILE{}",
+                or_pin(source, wishes)
             ),
             Signature::Untrusted(why) if !vouched => format!(
                 "{name} is signed, and rpm would not trust the signature: {why}. {}{}",
                 why.remedy(),
-                or_pin(source, why)
+                // The bytes of a revoked key may be an attacker's.
+                match why {
+                    Distrust::Revoked { .. } => String::new(),
+                    _ => or_pin(source, wishes),
+                }
             ),
             Signature::None if wishes.require_signature => format!(
                 "{name} is not signed, and --require-signature was given. Give a signed package"
@@ -79,15 +83,15 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
     })
 }
 
-/// Returns the advice to pin the bytes. There is none if the key is revoked: the bytes may be an attacker's.
-fn or_pin(source: &Source, why: &Distrust) -> String {
-    match why {
-        Distrust::Revoked { .. } => String::new(),
-        _ => format!(
-            "; or pin the bytes, if you know their digest from elsewhere{}",
-            pin_syntax(source)
-        ),
+/// Returns the advice to pin the bytes, unless a pin does not replace a signature.
+fn or_pin(source: &Source, wishes: &Wishes) -> String {
+    if wishes.require_signature {
+        return String::new();
     }
+    format!(
+        "; or pin the bytes, if you know their digest from elsewhere{}",
+        pin_syntax(source)
+    )
 }
 
 /// Returns the syntax that pins the bytes of a source.

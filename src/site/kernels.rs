@@ -103,7 +103,10 @@ pub fn leftover_dirs(
 
 /// Returns whether a directory holds files of a kernel: modules, lists of modules, an initramfs, or the directory
 /// `kernel`.
-fn is_of_a_kernel(root: &Root, path: &str) -> Result<bool, root::Error> {
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_of_a_kernel(root: &Root, path: &str) -> Result<bool, root::Error> {
     let is_list = |path: &[u8]| path.starts_with(b"modules.") || path == b"initramfs.img";
     let files = root.files(path)?.into_iter();
     let mut files = files.map(|path| path.into_os_string().into_vec());

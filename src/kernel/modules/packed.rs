@@ -40,13 +40,38 @@ const SIGNATURE_END: &[u8] = b"~Module signature appended~\n";
 
 /// Returns an uncompressed module without its appended signature; `None` if it has none.
 pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
+    Some(signed_parts(module)?.0)
+}
+
+/// Returns what identifies the signer of an uncompressed module: its CMS signature without the value of the signature,
+/// which is the octet string at its end. `None` if the module is not signed, or in another way.
+pub fn signer(module: &[u8]) -> Option<&[u8]> {
+    let (_, signature) = signed_parts(module)?;
+    // The headers of octet strings with sizes of one byte (ECDSA) and of two (RSA).
+    let is_last = |at: &usize| {
+        let (header, size) = match signature[*at..] {
+            [0x04, 0x82, high, low, ..] => (4, usize::from(high) << 8 | usize::from(low)),
+            [0x04, size @ ..0x80, ..] => (2, usize::from(size)),
+            _ => return false,
+        };
+        at + header + size == signature.len() && size >= SIGNATURE_MIN
+    };
+    let end = (0..signature.len()).find(is_last)?;
+    Some(&signature[..end])
+}
+
+/// The smallest value of a signature (bytes); that of ECDSA with P-256 has about 70.
+const SIGNATURE_MIN: usize = 48;
+
+/// Splits an uncompressed module into its contents and its signature.
+fn signed_parts(module: &[u8]) -> Option<(&[u8], &[u8])> {
     // A `struct module_signature` of 12 bytes; its last field is the size of the signature.
-    let head = module.strip_suffix(SIGNATURE_END)?;
-    let size = head.last_chunk()?;
-    let before = usize::try_from(u32::from_be_bytes(*size))
-        .ok()?
-        .checked_add(12)?;
-    head.get(..head.len().checked_sub(before)?)
+    let (signed, head) = module
+        .strip_suffix(SIGNATURE_END)?
+        .split_last_chunk::<12>()?;
+    let size = u32::from_be_bytes(*head.last_chunk()?);
+    let contents = signed.len().checked_sub(usize::try_from(size).ok()?)?;
+    Some(signed.split_at(contents))
 }
 
 fn bounded(plain: impl Read, into: &mut Vec<u8>) -> io::Result<()> {

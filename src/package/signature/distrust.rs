@@ -128,7 +128,7 @@ fn day(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).format("%Y-%m-%d").to_string()
 }
 
-fn minute(time: SystemTime) -> String {
+pub(super) fn minute(time: SystemTime) -> String {
     DateTime::<Utc>::from(time)
         .format("%Y-%m-%d %H:%M UTC")
         .to_string()

@@ -11,8 +11,12 @@ use sha2::{Digest, Sha256};
 
 use crate::checks::{InnerKernel, KernelFiles, ModuleState, OtherModule, VmlinuzState};
 use crate::kernel::kver::Kver;
-use crate::kernel::modules::{MAX_UNPACKED, Modinfo, ModuleName, unpack, without_signature};
-use crate::kernel::vmlinuz::{self, Release, VmlinuzError, inner_release_from, signature_from};
+use crate::kernel::modules::{
+    MAX_UNPACKED, Modinfo, ModuleName, signer, unpack, without_signature,
+};
+use crate::kernel::vmlinuz::{
+    self, Release, VmlinuzError, has_signed_digest, inner_release_from, signature_from,
+};
 use crate::package::hex;
 use crate::package::rpmdb::{FileDigest, Rpmdb};
 use crate::sys::digest::Digesting;
@@ -38,6 +42,7 @@ pub(super) fn look(
     let unread = packages.and_then(|packages| compared.all(kver, packages).err());
     let files = KernelFiles {
         vmlinuz,
+        signer: compared.signer(),
         modules: compared.others,
         unread,
     };
@@ -59,7 +64,10 @@ fn vmlinuz(
         .collect();
     let is_packaged = |sha256: &str| owners.iter().any(|(_, digest)| digest.hex == sha256);
     let compared = match owners.first() {
-        None => VmlinuzState::NoDigest(inner(&mut file)),
+        None => VmlinuzState::NoDigest {
+            inner: inner(&mut file),
+            has_signed_digest: has_signed_digest(&mut file)?,
+        },
         Some(_) if is_packaged(&sha256) => VmlinuzState::Packaged,
         Some(_)
             if without_signatures(&mut file)?
@@ -71,6 +79,7 @@ fn vmlinuz(
         Some((owner, _)) => VmlinuzState::Differs {
             package: owner.nevra.to_string(),
             inner: inner(&mut file),
+            has_signed_digest: has_signed_digest(&mut file)?,
         },
     };
     Ok((compared, sha256))
@@ -118,6 +127,8 @@ struct Modules<'r> {
     left: u64,
     buffer: Vec<u8>,
     others: Vec<OtherModule>,
+    /// The number of modules that equal their package's files, and the path of one.
+    same: (usize, String),
 }
 
 impl<'r> Modules<'r> {
@@ -128,6 +139,7 @@ impl<'r> Modules<'r> {
             left: TOTAL_MAX,
             buffer: vec![0; 256 << 10],
             others: Vec::new(),
+            same: (0, String::new()),
         }
     }
 
@@ -154,7 +166,12 @@ impl<'r> Modules<'r> {
             let sha256 = self
                 .sha256(&file)
                 .map_err(|error| format!("reading /{path}: {error}"))?;
-            if !digests.contains(&sha256.as_str()) {
+            if digests.contains(&sha256.as_str()) {
+                self.same.0 += 1;
+                if self.same.0 == 1 {
+                    path.clone_into(&mut self.same.1);
+                }
+            } else {
                 let below = path.strip_prefix(&dir).unwrap_or(path);
                 self.other(path, below, &digests)?;
             }
@@ -194,6 +211,19 @@ impl<'r> Modules<'r> {
         }
     }
 
+    /// Returns the signer of a module that equals its package's file. `None` if most modules differ, as after all were
+    /// packed again.
+    fn signer(&self) -> Option<Vec<u8>> {
+        let (count, path) = &self.same;
+        if self.others.is_empty() || *count <= self.others.len() {
+            return None;
+        }
+        let bytes = self.root.read(path, MAX_UNPACKED).ok()??;
+        let mut module = Vec::new();
+        unpack(path.as_bytes(), bytes.as_slice(), &mut module).ok()?;
+        signer(&module).map(<[u8]>::to_vec)
+    }
+
     /// Records a module with other bytes, unless it is the package's module with a signature.
     fn other(&mut self, path: &str, below: &str, digests: &[&str]) -> Result<(), String> {
         let bytes = self.root.read(path, MAX_UNPACKED);
@@ -206,6 +236,7 @@ impl<'r> Modules<'r> {
             let modinfo = Modinfo::of_module(&module).map_err(|error| error.to_string())?;
             Ok(ModuleState {
                 is_signed: without_signature(&module).is_some(),
+                signer: signer(&module).map(<[u8]>::to_vec),
                 kver: modinfo.kver().map(<[u8]>::to_vec),
             })
         });
