@@ -377,7 +377,7 @@ mod tests {
             path: path.as_bytes().to_vec(),
             state,
         };
-        let of = |kver: &str, is_signed| {
+        let of = |kver: &str, is_signed: bool| {
             let kver = Some(kver.as_bytes().to_vec());
             let signer = is_signed.then(|| b"someone".to_vec());
             Ok(ModuleState {
@@ -399,6 +399,7 @@ mod tests {
             let files = KernelFiles {
                 modules: vec![module(path, state); 12],
                 vmlinuz: VmlinuzState::Packaged,
+                signer: None,
                 unread: None,
             };
             let found = bench.findings_with(CHECK, |tree| tree.kernel_files = files.clone());

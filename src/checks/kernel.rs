@@ -130,7 +130,7 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
         return Vec::new();
     };
     let is_there = |kver: &str| tree.kernels.iter().any(|it| it == kver);
-    let owners = rpmdb.packages().iter().flat_map(Record::kernels);
+    let owners = rpmdb.packages().iter().flat_map(kernels_of);
     let absent: BTreeSet<_> = owners.filter(|kver| !is_there(kver)).collect();
     let finding = |kver: &str| {
         let packages = rpmdb.packages().iter().filter(|it| is_of(it, kver));
@@ -142,6 +142,14 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
         Finding::new(path, found, expected, remedy).only(Severity::Warning)
     };
     absent.into_iter().map(finding).collect()
+}
+
+/// Returns the kernels whose `vmlinuz`, or whose modules under one of their capabilities, a package owns.
+fn kernels_of(package: &Record) -> impl Iterator<Item = &str> {
+    let provided = package.provides.iter().filter(|cap| cap.is_uname_r());
+    let has_modules = |kver: &&str| -> bool { package.modules().any(|(dir, _)| dir == *kver) };
+    let with_modules = provided.map(|cap| cap.version.as_str()).filter(has_modules);
+    package.kernels().chain(with_modules)
 }
 
 /// Returns true if a package owns the kernel, or provides or requires one of its capabilities, such as

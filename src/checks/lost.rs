@@ -120,17 +120,13 @@ impl<'s, 'a> Lost<'s, 'a> {
             let needs = device.needs().iter();
             needs.map(move |need| (device, need))
         }) {
-            let drivers = named(drivers);
-            let is_met = drivers
-                .iter()
-                .any(|(_, name)| self.able.has(name) || self.able.is_anywhere(name));
-            let had = drivers
-                .iter()
-                .filter(|(_, name)| has(name) && !self.omitted.has_driver(name));
-            let had: Vec<_> = had.map(|(name, _)| *name).collect();
-            if !is_met && !had.is_empty() {
-                let option = format!("--root-device {}", device.as_str());
-                lost.entry(had.join(", ")).or_insert(option);
+            // Another driver of the same device type does not help the machines that need this one.
+            for (driver, name) in named(drivers) {
+                let is_there = self.able.has(&name) || self.able.is_anywhere(&name);
+                if has(&name) && !is_there && !self.omitted.has_driver(&name) {
+                    let option = format!("--root-device {}", device.as_str());
+                    lost.entry(driver.to_owned()).or_insert(option);
+                }
             }
         }
         let finding = |(names, option): (String, String)| {

@@ -6,7 +6,12 @@ use super::{Answer, Finding, Remedy, Severity, Subject, TreeFacts, listed, show}
 use crate::initramfs::{Difference, EntryType, Facts, Inventory, Node, Origin, TreeFile};
 
 /// Files that `initramfs-intent` and `initramfs-modules` compare, or that a generator of dracut writes.
-const OTHERS: [&[u8]; 3] = [b"etc/", b"usr/lib/modules/", b"lib/modules/"];
+const OTHERS: [&[u8]; 4] = [
+    b"etc/",
+    b"usr/lib/modules/",
+    b"lib/modules/",
+    b"usr/lib/ostree/prepare-root.conf",
+];
 
 /// The directory of dracut and its modules.
 const DRACUT: &[u8] = b"usr/lib/dracut/";

@@ -352,6 +352,7 @@ impl Bench {
             hmac: Hmac::Missing,
             signed: Ok(true),
             kernel_files: KernelFiles {
+                signer: None,
                 vmlinuz: VmlinuzState::Packaged,
                 modules: vec![],
                 unread: None,

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 /// Device type of the root filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
-    /// virtio disk of a virtual machine.
+    /// virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi).
     Virtio,
     /// NVMe.
     Nvme,
@@ -86,7 +86,7 @@ impl RootDevice {
             Self::Virtio => {
                 const {
                     &[
-                        driver(&["virtio_blk", "virtio_scsi"]),
+                        driver(&["virtio_blk"]),
                         driver(&["virtio_pci", "virtio_mmio", "virtio_ccw"]),
                     ]
                 }
@@ -105,7 +105,7 @@ impl RootDevice {
                 const {
                     &[
                         SD,
-                        driver(&["usb_storage", "uas"]),
+                        driver(&["usb_storage"]),
                         driver(&["xhci_hcd", "ehci_hcd"]),
                     ]
                 }

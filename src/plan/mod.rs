@@ -330,7 +330,14 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
     };
     let kernels = host.packages.iter();
     let kernels: Vec<_> = kernels
-        .flat_map(|it| provided(it, Some("kernel-uname-r")))
+        .flat_map(|it| {
+            let mut kernels = provided(it, None);
+            // kernel-devel of another kernel may stay: it owns nothing in usr/lib/modules.
+            let owns = |dir: &String| it.modules.iter().any(|(owned, _)| owned == dir);
+            kernels.retain(owns);
+            kernels.extend(provided(it, Some("kernel-uname-r")));
+            kernels
+        })
         .filter(|it| it != on_disk.as_str())
         .collect();
     let old = host.packages.iter().filter(|it| {

@@ -225,7 +225,7 @@ pub enum Refusal {
     },
     /// Another build of the installed version, with rpm-ostree as the backend.
     #[error(
-        "{} is installed already, from another build of the same version and release, and rpm-ostree does not replace a package with one of the same version. Build the kernel with another release{}", .names.join(", "), or_dnf(*.dnf)
+        "another build of the same version and release is installed, and rpm-ostree does not replace a package with one of the same version: {}. Build the kernel with another release{}", .names.join(", "), or_dnf(*.dnf)
     )]
     SameVersion {
         /// The packages.
@@ -295,6 +295,11 @@ pub enum Refusal {
         "the image has no dracut module {} in /usr/lib/dracut/modules.d, and dracut would fail. Correct the name after --add, or install the package that has the module in an earlier RUN line", .0.join(", ")
     )]
     NoDracutModule(Vec<String>),
+    /// An option with which dracut would build something else.
+    #[error(
+        "the argument {0} for dracut: with it, dracut would not build the initramfs of the installed kernel. Omit it; --kver and the output file are passed by this program"
+    )]
+    DracutOption(String),
     /// A file for `--include` that does not exist.
     #[error(
         "--include {0}: no such file or directory in the image. Correct the path, or copy the file in an earlier line of the Containerfile"

@@ -360,8 +360,14 @@ fn keyring(root: &Root, given: &[PathBuf]) -> Result<Keyring> {
             why: format!("{why}; expected public keys as `gpg --armor --export` writes them"),
         };
         let mut file = Vec::new();
+        // Opening a FIFO blocks.
+        if fs_err::metadata(path).is_ok_and(|it| !it.is_file()) {
+            return Err(refuse("not a regular file".to_owned()).into());
+        }
         fs_err::File::open(path)
-            .and_then(|input| input.take(KEY_MAX + 1).read_to_end(&mut file))
+            .map_err(|error| refuse(error.to_string()))?
+            .take(KEY_MAX + 1)
+            .read_to_end(&mut file)
             .map_err(|error| refuse(error.to_string()))?;
         if file.len() as u64 > KEY_MAX {
             return Err(refuse(format!("it is larger than {KEY_MAX} bytes")).into());

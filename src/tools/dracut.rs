@@ -92,6 +92,8 @@ pub struct ArgumentNames {
     pub drivers: Vec<String>,
     /// Files and directories that `--include` copies.
     pub files: Vec<String>,
+    /// The first option with which dracut would not build the initramfs of the installed kernel.
+    pub other_output: Option<String>,
 }
 
 impl ArgumentNames {
@@ -120,6 +122,11 @@ impl ArgumentNames {
                 "-i" | "--include" => {
                     asked.files.push(value().to_owned());
                     args.next();
+                }
+                "--kver" | "--kernel-image" | "--sysroot" | "-r" | "--uefi"
+                | "--regenerate-all" | "-p" | "--parallel" | "--rebuild" | "--print-cmdline"
+                | "--list-modules" | "--printsize" | "-h" | "--help" | "--version" => {
+                    asked.other_output.get_or_insert_with(|| option.to_owned());
                 }
                 _ => {}
             }

@@ -402,7 +402,7 @@ fn another_build_of_the_same_version_is_installed_again() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(3).in_order(&[]).untouched();
     ran.complains(&[
-        "kernel-core-6.1.7-100.fc40.x86_64 is installed already, from another build",
+        "another build of the same version and release is installed",
         "rpm-ostree does not replace a package with one of the same version",
     ]);
 }

@@ -81,6 +81,9 @@ pub fn names(
     drivers: &[String],
 ) -> Result<()> {
     let asked = ArgumentNames::of(args);
+    if let Some(option) = asked.other_output {
+        return Err(Refusal::DracutOption(option).into());
+    }
     let mut modules = dracut::modules(root)?;
     let dirs = sources.iter().flat_map(|it| &it.package.dirs);
     modules.extend(dirs.filter_map(|dir| {
