@@ -388,18 +388,26 @@ mod tests {
         };
         let inside = "kernel/fs/ext4/ext4.ko";
         let outside = "kernel/crypto/gcm.ko";
-        for (path, state, expected) in [
-            (inside, Err("cut".to_owned()), "fatal "),
-            (outside, Err("cut".to_owned()), "warning "),
-            (inside, of("5.14", true), "fatal "),
-            (inside, of(K, false), "warning "),
-            (inside, of(K, true), "note "),
+        let unsigned = None;
+        let vendor = Some(b"someone".to_vec());
+        let others = Some(b"someone else".to_vec());
+        for (path, state, signer, expected) in [
+            (inside, Err("cut".to_owned()), &unsigned, "fatal "),
+            (outside, Err("cut".to_owned()), &unsigned, "warning "),
+            (inside, of("5.14", true), &others, "fatal "),
+            (inside, of(K, false), &vendor, "warning "),
+            // Signed again, or all packed again.
+            (inside, of(K, true), &others, "note "),
+            (inside, of(K, true), &unsigned, "note "),
+            // The signer of its unchanged neighbours.
+            (inside, of(K, true), &vendor, "fatal "),
+            (outside, of(K, true), &vendor, "warning "),
         ] {
             let bench = Bench::good();
             let files = KernelFiles {
                 modules: vec![module(path, state); 12],
                 vmlinuz: VmlinuzState::Packaged,
-                signer: None,
+                signer: signer.clone(),
                 unread: None,
             };
             let found = bench.findings_with(CHECK, |tree| tree.kernel_files = files.clone());

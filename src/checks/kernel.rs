@@ -136,7 +136,7 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
         let packages = rpmdb.packages().iter().filter(|it| is_of(it, kver));
         let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
         let path = format!("{}/{kver}/vmlinuz", crate::kernel::MODULES);
-        let found = format!("no such file, and {} is installed", packages.join(", "));
+        let found = format!("no such file, but installed: {}", packages.join(", "));
         let remedy = format!("remove the packages: rpm -e {}", packages.join(" "));
         let expected = "only packages of the installed kernel";
         Finding::new(path, found, expected, remedy).only(Severity::Warning)
@@ -199,12 +199,13 @@ pub fn uki_shadow(subject: &Subject) -> Checked {
 mod tests {
     use crate::checks::testing::{Bench, K, core, owner, rpmdb};
     use crate::checks::{Answer, Database, TreeFacts};
+    use crate::package::capability::Capability;
 
     #[test]
     fn one_package_owns_the_kernel() {
         assert_eq!(Bench::good().findings("kernel-rpmdb"), [""; 0]);
         type Case = (fn(&mut TreeFacts), &'static str, &'static str);
-        let table: [Case; 5] = [
+        let table: [Case; 6] = [
             // The kernel boots: it was copied from elsewhere, or built in the image.
             (
                 |tree| tree.rpmdb = rpmdb(vec![]),
@@ -231,7 +232,26 @@ mod tests {
             (
                 |tree| tree.rpmdb = rpmdb(vec![core(), owner("old", "6.1.7", &[])]),
                 "warning",
-                "no such file, and old-6.9.4-200.fc40.x86_64 is installed",
+                "no such file, but installed: old-6.9.4-200.fc40.x86_64",
+            ),
+            // Only packages that require the kernel's are left beside the new ones: they are removed together.
+            (
+                |tree| {
+                    let mut modules =
+                        owner("old-modules", "", &[("kernel-modules-uname-r", "6.1.7")]);
+                    let vmlinuz = modules.files.pop_first().unwrap().1;
+                    modules
+                        .files
+                        .insert("usr/lib/modules/6.1.7/kernel/ext4.ko".into(), vmlinuz);
+                    let mut meta = core();
+                    meta.nevra.name = "old-meta".into();
+                    meta.provides.clear();
+                    meta.files.clear();
+                    meta.requires = vec![Capability::equal("kernel-core-uname-r", "6.1.7")];
+                    tree.rpmdb = rpmdb(vec![core(), modules, meta]);
+                },
+                "warning",
+                "installed: old-meta-6.9.4-200.fc40.x86_64, old-modules-6.9.4-200.fc40.x86_64",
             ),
         ];
         for (change, severity, text) in table {

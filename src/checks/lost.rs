@@ -365,6 +365,19 @@ mod tests {
     }
 
     #[test]
+    fn another_driver_of_the_type_does_not_help() {
+        let mut bench = bench(&["kernel/drivers/nvme/host/nvme-apple.ko"], &[]);
+        let found = bench.findings(ROOT);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("warning nvme_apple in usr/lib/modules/"),
+            "{found:?}"
+        );
+        bench.change = |tree| tree.omitted.read_arguments("--omit-drivers nvme_apple");
+        assert_eq!(bench.findings(ROOT), [""; 0]);
+    }
+
+    #[test]
     fn drivers_of_omitted_modules() {
         const DRM: &str = "installkernel() {\n    dracut_instmods -o -s \"drm_x\" \"=drivers/gpu/drm\"\n    instmods '=drivers/scsi' hyperv_fb\n}\n";
         const MODULES: &str = "installkernel() {\n    instmods '=drivers/scsi/a'\n}\n";

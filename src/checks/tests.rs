@@ -284,6 +284,18 @@ fn a_capped_list_says_how_many_more() {
     assert!(any(&bench.findings("leftovers"), ": 20 more like"));
 }
 
+#[test]
+fn the_target_of_the_kernel_is_no_leftover() {
+    let mut bench = Bench::good();
+    bench.change = |tree| {
+        tree.legacy = vec!["boot/vmlinuz-a".to_owned(), "boot/vmlinuz-b".to_owned()];
+        tree.vmlinuz_link = Some("../../../../boot/vmlinuz-a".to_owned());
+    };
+    let found = bench.findings("leftovers");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(any(&found, "boot/vmlinuz-b"), "{found:?}");
+}
+
 fn size(tree: &mut TreeFacts, size: u64) {
     if let Some(file) = &mut tree.initramfs {
         file.size = size;

@@ -13,6 +13,7 @@ use super::{
     RpmOstreeVersion, Source, TreeKind, Wishes, admit, plan, select,
 };
 use crate::kernel::kver::Kver;
+use crate::kernel::modules::ModuleName;
 use crate::package::capability::Capability;
 use crate::package::signature::{Distrust, Signature};
 use crate::package::{Nevra, Package};
@@ -325,6 +326,21 @@ fn the_same_packages_again_need_no_transaction_half_of_them_or_another_build_is_
         matches!(&refused, Refusal::OldPackages(_, old) if *old == [name]),
         "{refused}"
     );
+    // Only the modules of the old kernel are left: no package provides kernel-uname-r.
+    let modules = Installed {
+        provides: vec![Capability::equal("kernel-modules-uname-r", "5.0")],
+        modules: [("5.0".to_owned(), ModuleName::new(b"ext4").unwrap())].into(),
+        ..cut_short.packages.pop().unwrap()
+    };
+    cut_short.packages.push(modules.clone());
+    let refused = decide(again.clone(), &cut_short, &Wishes::default()).unwrap_err();
+    assert!(matches!(&refused, Refusal::OldPackages(_, old) if old.len() == 1));
+    // kernel-devel of the old kernel may stay.
+    *cut_short.packages.last_mut().unwrap() = Installed {
+        modules: [].into(),
+        ..modules
+    };
+    assert!(decide(again.clone(), &cut_short, &Wishes::default()).is_ok());
     let gone = host.packages.pop().unwrap();
     let half = decide(again.clone(), &host, &Wishes::default()).unwrap_err();
     assert!(matches!(half, Refusal::HalfInstalled { missing, .. } if missing.len() == 1));

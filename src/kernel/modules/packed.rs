@@ -83,3 +83,36 @@ fn bounded(plain: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a module with a signature block.
+    fn signed(contents: &[u8], signature: &[u8]) -> Vec<u8> {
+        let mut info = [0; 12];
+        info[8..].copy_from_slice(&(signature.len() as u32).to_be_bytes());
+        [contents, signature, &info, SIGNATURE_END].concat()
+    }
+
+    #[test]
+    fn the_signer_is_the_signature_without_its_value() {
+        let rsa = |issuer: &[u8], value| [issuer, &[0x04, 0x82, 1, 0], &[value; 256]].concat();
+        let ecdsa = |issuer: &[u8], value| [issuer, &[0x04, 70], &[value; 70]].concat();
+        let of = |signature: Vec<u8>| signer(&signed(b"ELF", &signature)).map(<[u8]>::to_vec);
+        assert_eq!(of(rsa(b"Fedora", 1)), Some(b"Fedora".to_vec()));
+        assert_eq!(of(rsa(b"Fedora", 1)), of(rsa(b"Fedora", 2)));
+        assert_eq!(of(ecdsa(b"me", 1)), Some(b"me".to_vec()));
+        assert_eq!(of(vec![0; 100]), None);
+        assert_eq!(of(vec![]), None);
+        assert_eq!(signer(b"ELF"), None);
+        let module = signed(b"ELF", &rsa(b"Fedora", 1));
+        assert_eq!(without_signature(&module), Some(&b"ELF"[..]));
+        // A size beyond the file.
+        let mut lying = module;
+        let end = lying.len() - SIGNATURE_END.len();
+        lying[end - 4] = 0xff;
+        assert_eq!(signer(&lying), None);
+        assert_eq!(without_signature(&lying), None);
+    }
+}
