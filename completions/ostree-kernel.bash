@@ -70,7 +70,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__help)
-            opts="-v -q --root --format --verbose --quiet --color"
+            opts="-v -q -h --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -434,7 +434,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__version)
-            opts="-v -q --root --format --verbose --quiet --color"
+            opts="-v -q -h --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -52,7 +52,7 @@ dnf\t'dnf 4'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l kver -d 'Require this kernel release' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l flavour -d 'Choose the kernel of this flavour, if the sources hold several: default, rt, 64k, debug … [default: the flavour of the base\'s kernel]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l remove -d 'Allow removing this package, which nothing in the sources replaces: a sub-package, a kmod, or a package that requires the kernel' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
 sata\t'SATA disk'
@@ -123,7 +123,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l kver -d 'Kernel to build the initramfs of [default: the only one]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
 sata\t'SATA disk'
@@ -191,7 +191,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree or in FILE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report losses compared with this earlier initramfs' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
 sata\t'SATA disk'
@@ -312,6 +312,7 @@ always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
@@ -320,3 +321,4 @@ always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
