@@ -130,12 +130,14 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
     if let Some(line) = content.head.strip_prefix(b"#!") {
         return interpreter(line, content.size as usize).map(|it| Some(it.to_vec()));
     }
-    if !content.is_elf() {
+    let elf = facts.elf(inventory, node);
+    let is_program = !matches!(elf, Some(Ok(elf)) if !elf.is_program);
+    if !content.is_elf() || !is_program {
         return Err(CannotRun::KernelFormat);
     }
     // The kernel opens the dynamic linker as a program, so the linker needs the `x` too. The check of the
     // libraries reports a missing linker.
-    if let Some(Ok(elf)) = facts.elf(inventory, node)
+    if let Some(Ok(elf)) = elf
         && let Some(linker) = &elf.interpreter
         && let Ok((_, node)) = inventory.resolve(linker)
         && node.kind == EntryType::File

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use super::names::expand;
 use crate::bytes::{basename, contains};
-use crate::initramfs::{Content, EntryType, Inventory, Node};
+use crate::initramfs::{Content, EntryType, Facts, Inventory, Node};
 
 /// Directories that are mount points or get their content at run time.
 const VOLATILE: [&[u8]; 8] = [
@@ -18,6 +18,16 @@ const MAKERS: [&[u8]; 4] = [
     b"/system-generators/",
     b"/udev/rules.d/",
     b"/tmpfiles.d/",
+];
+
+/// systemd's names of architectures, by ELF machine.
+const ARCHITECTURES: [(u16, &[u8]); 6] = [
+    (3, b"x86"),
+    (21, b"ppc64-le"),
+    (22, b"s390x"),
+    (62, b"x86-64"),
+    (183, b"arm64"),
+    (243, b"riscv64"),
 ];
 
 /// The maximum number of searches of the image's text files for a file name.
@@ -94,15 +104,20 @@ fn is_volatile(path: &[u8]) -> bool {
 /// The conditions of one image.
 pub(super) struct Conditions<'a> {
     inventory: &'a Inventory,
+    /// The ELF machine of systemd.
+    machine: Option<u16>,
     /// The remaining searches of text files; at zero a condition is undecided.
     searches: Cell<u32>,
 }
 
 impl<'a> Conditions<'a> {
-    pub(super) fn new(inventory: &'a Inventory) -> Self {
+    pub(super) fn new(inventory: &'a Inventory, facts: &Facts) -> Self {
+        let init = inventory.resolve(b"init").ok();
+        let elf = init.and_then(|(_, node)| facts.elf(inventory, node)?.as_ref().ok());
         let searches = Cell::new(SEARCHES_MAX);
         Self {
             inventory,
+            machine: elf.map(|elf| elf.machine.number),
             searches,
         }
     }
@@ -122,6 +137,12 @@ impl<'a> Conditions<'a> {
     /// Returns whether the condition holds; `None` if the image does not decide it.
     fn holds(&self, condition: &Condition) -> Option<bool> {
         let path = condition.parameter.as_deref()?;
+        if condition.kind == b"Architecture" {
+            let own = ARCHITECTURES.iter().find(|it| Some(it.0) == self.machine)?;
+            // A 32-bit systemd can run on a 64-bit kernel.
+            let is_true = own.1 == path || path == b"native";
+            return (self.machine != Some(3)).then_some(is_true != condition.negated);
+        }
         if !path.starts_with(b"/") {
             return None;
         }
@@ -155,7 +176,7 @@ impl<'a> Conditions<'a> {
 
     /// Returns whether the file may appear before the unit starts: dracut's own state, and a file that a script
     /// or rule in the image names.
-    fn may_appear(&self, path: &[u8]) -> bool {
+    pub(super) fn may_appear(&self, path: &[u8]) -> bool {
         if is_volatile(path) || contains(path, b"dracut") {
             return true;
         }

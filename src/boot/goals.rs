@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::context::Work;
 use super::transaction::{Boot, Reach};
 use super::unit::UnitCommand;
 use crate::initramfs::{Facts, Inventory};
@@ -113,14 +114,31 @@ pub struct Booted {
     pub unmet: Vec<(&'static Goal, Option<BTreeSet<usize>>)>,
 }
 
+/// Returns what is known of the work of a command.
+fn work(command: &UnitCommand) -> Work {
+    let is_one = |goals: &[Goal]| goals.iter().any(|goal| (goal.is_command)(command));
+    if is_one(&[OSTREE, BOOTC]) {
+        Work::Mounts
+    } else if is_one(&[SWITCH_ROOT, UDEVD, TRIGGER]) {
+        Work::Privileged
+    } else {
+        Work::Any
+    }
+}
+
 impl Booted {
+    /// Returns whether a boot must run the command.
+    pub fn is_goal(command: &UnitCommand) -> bool {
+        work(command) != Work::Any
+    }
+
     /// Follows the units of an initramfs of systemd; `None` where `/init` is something else. `setup` is the program
     /// that must come to run, besides those that every boot needs.
     pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
         if !is_systemd(inventory) {
             return None;
         }
-        let boot = Boot::new(inventory, facts);
+        let boot = Boot::new(inventory, facts, &work);
         let goals = [&SWITCH_ROOT, &UDEVD, &TRIGGER]
             .into_iter()
             .chain(setup.map(RootSetup::goal));

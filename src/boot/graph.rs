@@ -142,6 +142,12 @@ impl<'a> Graph<'a> {
         self.by_path.contains_key(path)
     }
 
+    /// Returns whether the root cannot be reached without the file at this path.
+    pub fn needs(&self, path: &[u8]) -> bool {
+        let at = self.by_path.get(path);
+        at.is_some_and(|&at| self.steps[at].is_needed)
+    }
+
     /// Returns whether something names the file, so that it is not only in a directory of such files.
     pub fn names(&self, path: &[u8]) -> bool {
         let mut at = self.by_path.get(path).copied();

@@ -9,11 +9,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use super::ld_cache::cache;
-use crate::bytes::basename;
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
 /// Upper bound of objects that a program loads; systemd loads about 30.
 const OBJECTS_MAX: usize = 2048;
+
+/// The number of the dynamic linker until all objects are known.
+const LINKER: usize = usize::MAX;
 
 /// Symbols that are compared for all programs together; those of a generic image have about 2 million.
 const SYMBOLS_MAX: usize = 64 << 20;
@@ -53,6 +55,8 @@ pub struct Loaded<'a> {
     pub missing: Vec<Missing>,
     /// The program, its dynamic linker and its libraries, each after the object that requires it.
     pub objects: Vec<Loading<'a>>,
+    /// The objects by the names with which they were required.
+    names: HashMap<&'a [u8], usize>,
 }
 
 /// An object that the dynamic linker maps.
@@ -108,11 +112,8 @@ impl Loaded<'_> {
     fn without_version(&self, object: &Object) -> Option<Unbound> {
         let mut required = object.elf.required.iter().filter(|it| !it.is_weak);
         required.find_map(|required| {
-            let mut objects = self.objects.iter().map(|it| it.object);
-            let library = objects.find(|it| {
-                it.elf.soname.as_deref() == Some(&required.library)
-                    || basename(it.path) == required.library
-            })?;
+            let by_name = self.names.get(required.library.as_slice());
+            let library = self.objects.get(*by_name?)?.object;
             let versions = &library.elf.versions;
             // ld.so only warns about a library without versions.
             let is_missing = !versions.is_empty() && !versions.contains(&required.version);
@@ -156,22 +157,26 @@ impl<'a> Loader<'a> {
             origin: parent(path).to_vec(),
             parent: None,
         }];
-        let mut names: HashSet<&[u8]> = elf.soname.as_deref().into_iter().collect();
+        let own = elf.soname.as_deref().map(|name| (name, 0));
+        let mut names: HashMap<&[u8], usize> = own.into_iter().collect();
         let linker = elf.interpreter.as_ref().and_then(|path| self.at(path));
-        names.extend(linker.and_then(|linker| linker.elf.soname.as_deref()));
+        let own = linker.and_then(|linker| linker.elf.soname.as_deref());
+        names.extend(own.map(|name| (name, LINKER)));
         let mut at = 0;
         while let Some(link) = links.get(at) {
             let asking = link.object;
             for name in &asking.elf.needed {
-                if names.contains(name.as_slice()) {
+                if names.contains_key(name.as_slice()) {
                     continue;
                 }
                 match self.find(name, at, &links) {
                     Some((object, origin)) => {
-                        names.insert(name);
-                        names.extend(object.elf.soname.as_deref());
-                        let is_new = links.iter().all(|it| it.object.entry != object.entry);
-                        if is_new && links.len() < OBJECTS_MAX {
+                        let known = links.iter().position(|it| it.object.entry == object.entry);
+                        let number = known.unwrap_or(links.len());
+                        names.insert(name, number);
+                        let soname = object.elf.soname.as_deref();
+                        names.entry(soname.unwrap_or(name)).or_insert(number);
+                        if known.is_none() && links.len() < OBJECTS_MAX {
                             links.push(Link {
                                 object,
                                 origin,
@@ -195,22 +200,33 @@ impl<'a> Loader<'a> {
             object,
             parent: Some(0),
         });
+        let objects: Vec<_> = objects.chain(linker).collect();
+        // The dynamic linker is the last object.
+        for number in names.values_mut().filter(|it| **it == LINKER) {
+            *number = objects.len() - 1;
+        }
         Loaded {
             missing,
-            objects: objects.chain(linker).collect(),
+            objects,
+            names,
         }
     }
 
     /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
     /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the object
     /// that asks. A missing library is another fault.
-    pub fn unbound(&self, loaded: &Loaded<'a>) -> Option<(Unbound, &'a [u8])> {
+    ///
+    /// With `with_symbols` unset only versions are compared.
+    pub fn unbound(&self, loaded: &Loaded<'a>, with_symbols: bool) -> Option<(Unbound, &'a [u8])> {
         if !loaded.missing.is_empty() {
             return None;
         }
         let mut objects = loaded.objects.iter().map(|it| it.object);
         let version = objects.find_map(|it| Some((loaded.without_version(&it)?, it.path)));
-        version.or_else(|| self.undefined(loaded))
+        match version {
+            None if with_symbols => self.undefined(loaded),
+            version => version,
+        }
     }
 
     /// The first undefined symbol of an object that is bound at once; none where the symbols of an object are not known, or
@@ -296,7 +312,7 @@ impl<'a> Loader<'a> {
             let elf = self.facts.elf(self.inventory, node)?.as_ref().ok()?;
             (elf.machine == self.machine).then_some(Object { path, entry, elf })
         };
-        let found = look();
+        let found = look().filter(|it| it.elf.is_library);
         self.known.borrow_mut().insert(path.to_vec(), found);
         found
     }

@@ -7,6 +7,7 @@
 
 mod binfmt;
 mod condition;
+mod context;
 mod goals;
 mod graph;
 mod keyfile;

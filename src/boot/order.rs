@@ -22,19 +22,8 @@ pub struct Cycle {
 impl Boot {
     /// Returns the ordering cycles of each transaction.
     pub fn cycles(&self) -> Vec<Cycle> {
-        let mut roots = BTreeSet::from([0]);
-        for job in self
-            .jobs
-            .iter()
-            .enumerate()
-            .filter(|it| self.is_reached(it.0))
-        {
-            let starts = job.1.edges().iter().filter(|it| it.0 == Dependency::Starts);
-            roots.extend(starts.map(|it| it.1));
-        }
-        let roots = roots.into_iter().filter(|&root| self.is_reached(root));
         let mut cycles = BTreeSet::new();
-        for root in roots.take(ROOTS_MAX) {
+        for root in self.roots() {
             let required = self.with_required(&[root]);
             let all = self.transaction(root);
             for jobs in self.circles(&required) {
@@ -50,6 +39,34 @@ impl Boot {
             }
         }
         cycles.into_iter().collect()
+    }
+
+    /// Returns jobs of one transaction that systemd cannot run together (`transaction_ensure_mergeable`): it drops one of them,
+    /// or refuses the transaction.
+    pub fn conflicts(&self) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for root in self.roots() {
+            let all = self.transaction(root);
+            for &at in &all {
+                let edges = self.jobs[at].edges().iter();
+                let conflicts =
+                    edges.filter(|it| it.0 == Dependency::Conflicts && all.contains(&it.1));
+                found.extend(conflicts.map(|it| (at, it.1)));
+            }
+        }
+        found
+    }
+
+    /// Returns the jobs that begin a transaction.
+    fn roots(&self) -> impl Iterator<Item = usize> {
+        let mut roots = BTreeSet::from([0]);
+        let jobs = self.jobs.iter().enumerate();
+        for (_, job) in jobs.filter(|it| self.is_reached(it.0)) {
+            let starts = job.edges().iter().filter(|it| it.0 == Dependency::Starts);
+            roots.extend(starts.map(|it| it.1));
+        }
+        let roots = roots.into_iter().filter(|&root| self.is_reached(root));
+        roots.take(ROOTS_MAX)
     }
 
     /// Returns the jobs that start together with `root`.

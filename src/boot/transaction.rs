@@ -8,8 +8,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::binfmt::{CannotRun, run};
 use super::condition::Conditions;
+use super::context::Work;
 use super::names::type_of;
-use super::unit::{Dependency, Load, Unit, UnitCommand};
+use super::unit::{Dependency, Load, Unit, UnitCommand, started_by};
 use super::units::Units;
 use crate::initramfs::{Facts, Inventory};
 
@@ -45,6 +46,8 @@ pub enum Fault {
     Condition(String, Vec<u8>),
     /// An assertion is false, so it fails: the line, and the file that contains the line.
     Assert(String, Vec<u8>),
+    /// A setting prevents its work: the line, the file that contains the line, and the reason.
+    Setting(String, Vec<u8>, String),
     /// The kernel cannot execute its program: the number of the command, and the reason.
     Program(usize, CannotRun),
 }
@@ -106,10 +109,14 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// Follows the units of an initramfs.
-    pub fn new(inventory: &Inventory, facts: &Facts) -> Self {
+    /// Follows the units of an initramfs. `work` returns what is known of the work of a command.
+    pub(super) fn new(
+        inventory: &Inventory,
+        facts: &Facts,
+        work: &dyn Fn(&UnitCommand) -> Work,
+    ) -> Self {
         let units = Units::new(inventory);
-        let conditions = Conditions::new(inventory);
+        let conditions = Conditions::new(inventory, facts);
         let mut boot = Self {
             jobs: Vec::new(),
             strict: HashMap::new(),
@@ -117,7 +124,12 @@ impl Boot {
         };
         boot.follow(&units);
         for job in &mut boot.jobs {
-            job.fault = fault(&job.unit, inventory, facts, &conditions);
+            job.fault = fault(&job.unit, inventory, facts, &conditions, work);
+        }
+        for (at, why) in boot.refused_starts() {
+            boot.jobs[at].fault.get_or_insert(Fault::Bad(why));
+        }
+        for job in &mut boot.jobs {
             job.state = match &job.fault {
                 None => State::Runs,
                 Some(Fault::NotFound | Fault::Masked(_) | Fault::Bad(_)) => State::Unloadable,
@@ -126,7 +138,7 @@ impl Boot {
                     Some(command) if command.may_fail => State::Runs,
                     _ => State::Fails,
                 },
-                Some(Fault::Assert(..)) => State::Fails,
+                Some(Fault::Assert(..) | Fault::Setting(..)) => State::Fails,
             };
         }
         boot.spread();
@@ -184,6 +196,36 @@ impl Boot {
             edges: Vec::new(),
         });
         at
+    }
+
+    /// Returns the units that systemctl refuses to start or to isolate, with the reason (`manager_add_job_full`,
+    /// `method_start_unit_generic`).
+    fn refused_starts(&self) -> Vec<(usize, String)> {
+        let mut refused = Vec::new();
+        for job in &self.jobs {
+            let starts = job.unit.commands.iter().flat_map(started_by);
+            for (isolates, name) in starts {
+                let is_named = |it: &&(Dependency, usize)| {
+                    let unit = &self.jobs[it.1].unit;
+                    it.0 == Dependency::Starts && unit.is_called(&name)
+                };
+                let Some(&(_, to)) = job.edges.iter().find(is_named) else {
+                    continue;
+                };
+                let unit = &self.jobs[to].unit;
+                let by = String::from_utf8_lossy(&job.unit.name);
+                if unit.refuses_start {
+                    refused.push((
+                        to,
+                        format!("it has RefuseManualStart=yes, and {by} starts it"),
+                    ));
+                } else if isolates && !unit.allows_isolate && unit.load == Load::Loaded {
+                    let why = format!("it has no AllowIsolate=yes, and {by} isolates it");
+                    refused.push((to, why));
+                }
+            }
+        }
+        refused
     }
 
     /// Propagates each failure to the units that require the failed one.
@@ -321,8 +363,12 @@ impl Boot {
     }
 }
 
+/// Returns whether a dependency starts nothing.
 fn is_order(kind: Dependency) -> bool {
-    matches!(kind, Dependency::After | Dependency::Before)
+    matches!(
+        kind,
+        Dependency::After | Dependency::Before | Dependency::Conflicts
+    )
 }
 
 fn is_target(unit: &Unit) -> bool {
@@ -335,6 +381,7 @@ fn fault(
     inventory: &Inventory,
     facts: &Facts,
     conditions: &Conditions,
+    work: &dyn Fn(&UnitCommand) -> Work,
 ) -> Option<Fault> {
     match &unit.load {
         Load::Loaded => {}
@@ -367,5 +414,14 @@ fn fault(
             Some(fault)
         }
     });
-    fails.or(may_fail)
+    if fails.is_some() {
+        return fails;
+    }
+    let confined = unit.commands.iter().filter(|it| !it.is_free);
+    let obstacle = confined.map(work).max().and_then(|work| {
+        unit.context
+            .obstacle(&unit.name, work, inventory, conditions)
+    });
+    let obstacle = obstacle.map(|(line, path, why)| Fault::Setting(line, path, why));
+    obstacle.or(may_fail)
 }

@@ -4,7 +4,12 @@
 //!
 //! `run/` is not searched: systemd mounts a tmpfs there.
 
+mod event;
+mod keys;
+
 use std::collections::BTreeMap;
+
+pub use event::Event;
 
 use super::show;
 use crate::initramfs::{EntryType, Inventory, ResolveError};
@@ -23,38 +28,6 @@ const TOKENS_MAX: usize = 200_000;
 /// The longest line (`UDEV_LINE_SIZE`).
 const LINE_MAX: usize = 16 << 10;
 
-/// Keys, and whether they have an attribute in braces: never, always, or both.
-const KEYS: [(&[u8], Option<bool>); 28] = [
-    (b"ACTION", Some(false)),
-    (b"DEVPATH", Some(false)),
-    (b"KERNEL", Some(false)),
-    (b"SYMLINK", Some(false)),
-    (b"NAME", Some(false)),
-    (b"ENV", Some(true)),
-    (b"CONST", Some(true)),
-    (b"TAG", Some(false)),
-    (b"SUBSYSTEM", Some(false)),
-    (b"DRIVER", Some(false)),
-    (b"ATTR", Some(true)),
-    (b"SYSCTL", Some(true)),
-    (b"KERNELS", Some(false)),
-    (b"SUBSYSTEMS", Some(false)),
-    (b"DRIVERS", Some(false)),
-    (b"ATTRS", Some(true)),
-    (b"TAGS", Some(false)),
-    (b"TEST", None),
-    (b"PROGRAM", Some(false)),
-    (b"IMPORT", Some(true)),
-    (b"RESULT", Some(false)),
-    (b"OPTIONS", Some(false)),
-    (b"OWNER", Some(false)),
-    (b"GROUP", Some(false)),
-    (b"MODE", Some(false)),
-    (b"SECLABEL", Some(true)),
-    (b"RUN", None),
-    (b"GOTO", Some(false)),
-];
-
 /// One `KEY{attribute}OPERATOR"value"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -71,86 +44,17 @@ pub struct Token {
 impl Token {
     /// Returns whether the token assigns or adds to `key`.
     pub fn sets(&self, key: &[u8]) -> bool {
-        self.key == key && !self.is_match()
+        self.key == key && !self.is_match() && self.operator != b"-="
+    }
+
+    /// Returns whether the token replaces all values of `key`.
+    pub fn replaces(&self, key: &[u8]) -> bool {
+        self.key == key && matches!(self.operator, b"=" | b":=")
     }
 
     fn is_match(&self) -> bool {
         matches!(self.operator, b"==" | b"!=")
     }
-
-    /// Returns whether the device of an event matches; `None` if this is unknown.
-    fn fits(&self, event: &Event) -> Option<bool> {
-        let actual = match (self.key.as_slice(), self.attribute.as_deref()) {
-            (b"ACTION", _) => Some("add"),
-            (b"SUBSYSTEM", _) => event.subsystem,
-            (b"KERNEL", _) => event.kernel,
-            (b"ENV", Some(b"DEVTYPE")) => event.kind,
-            // Only the rules of device-mapper set these, for their own devices.
-            (b"ENV", Some(name)) if name.starts_with(b"DM_") => event.kernel.map(|_| ""),
-            _ => None,
-        }?;
-        let mut patterns = self.value.split(|&byte| byte == b'|');
-        let is_one = patterns.any(|pattern| matches_glob(pattern, actual.as_bytes()));
-        Some(is_one == (self.operator == b"=="))
-    }
-}
-
-/// A new device, with its known properties.
-#[derive(Debug, Clone, Copy)]
-pub struct Event {
-    /// `SUBSYSTEM`.
-    pub subsystem: Option<&'static str>,
-    /// `KERNEL`.
-    pub kernel: Option<&'static str>,
-    /// `ENV{DEVTYPE}`.
-    pub kind: Option<&'static str>,
-}
-
-/// Matches a pattern of `fnmatch`: `*`, `?`, `[a-z]`.
-fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    // The position after the last star.
-    let mut star = None;
-    while n < name.len() {
-        let one = match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p + 1, n));
-                p += 1;
-                continue;
-            }
-            Some(b'?') => Some(1),
-            Some(b'[') => set(&pattern[p..], name[n]),
-            Some(byte) if *byte == name[n] => Some(1),
-            _ => None,
-        };
-        match (one, star) {
-            (Some(length), _) => {
-                p += length;
-                n += 1;
-            }
-            (None, Some((after, from))) => {
-                star = Some((after, from + 1));
-                (p, n) = (after, from + 1);
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-/// Returns the length of the set at the start of a pattern if the set contains `byte`.
-fn set(pattern: &[u8], byte: u8) -> Option<usize> {
-    let end = pattern.iter().position(|&it| it == b']')?;
-    let inner = &pattern[1..end];
-    let (negated, inner) = match inner.strip_prefix(b"!").or(inner.strip_prefix(b"^")) {
-        Some(inner) => (true, inner),
-        None => (false, inner),
-    };
-    let is_in = inner.contains(&byte)
-        || inner
-            .windows(3)
-            .any(|it| it[1] == b'-' && (it[0]..=it[2]).contains(&byte));
-    (is_in != negated).then_some(end + 1)
 }
 
 /// A rule.
@@ -161,20 +65,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Returns whether the device may match.
-    fn may_fit(&self, event: &Event) -> bool {
-        let mut matches = self.tokens.iter().filter(|it| it.is_match());
-        matches.all(|it| it.fits(event) != Some(false))
-    }
-
-    /// Returns whether the device matches with all values of its unknown properties.
-    fn always_fits(&self, event: &Event) -> bool {
-        let decides =
-            |it: &&Token| it.is_match() || matches!(it.key.as_slice(), b"PROGRAM" | b"IMPORT");
-        let mut conditions = self.tokens.iter().filter(decides);
-        conditions.all(|it| it.fits(event) == Some(true))
-    }
-
     fn value(&self, key: &[u8]) -> Option<&[u8]> {
         let token = self.tokens.iter().find(|it| it.key == key);
         token.map(|it| it.value.as_slice())
@@ -274,27 +164,6 @@ impl Rules {
         self.paths.push(path.to_vec());
     }
 
-    /// Returns the number of the first rule that an event reaches and `is_goal` accepts.
-    pub fn reach(&self, event: &Event, is_goal: &dyn Fn(&Rule) -> bool) -> Option<(usize, usize)> {
-        for (file, rules) in self.files.iter().enumerate() {
-            let mut at = 0;
-            while let Some(rule) = rules.get(at) {
-                if rule.may_fit(event) && is_goal(rule) {
-                    return Some((file, at));
-                }
-                let label = rule.value(b"GOTO");
-                let label = label.filter(|_| rule.always_fits(event));
-                let target = label.and_then(|label| {
-                    let mut rest = rules.iter().skip(at + 1);
-                    rest.position(|it| it.value(b"LABEL") == Some(label))
-                });
-                // The rule with the label is read itself.
-                at += 1 + target.unwrap_or(0);
-            }
-        }
-        None
-    }
-
     /// Returns each file with the values of its tokens, which can name programs and units.
     pub fn values(&self) -> impl Iterator<Item = (&[u8], Vec<&[u8]>)> {
         let files = self.paths.iter().zip(&self.files);
@@ -360,7 +229,7 @@ fn tokens(line: &[u8]) -> Result<Vec<Token>, String> {
             let shown = show(&rest[..rest.len().min(40)]);
             format!("expected KEY=\"value\" at `{shown}`")
         })?;
-        check(&token)?;
+        keys::check(&token)?;
         tokens.push(token);
         rest = after;
     }
@@ -410,20 +279,6 @@ fn token(text: &[u8]) -> Option<(Token, &[u8])> {
     None
 }
 
-fn check(token: &Token) -> Result<(), String> {
-    let shown = show(&token.key);
-    if token.key == b"LABEL" {
-        return Ok(());
-    }
-    let known = KEYS.iter().find(|it| it.0 == token.key);
-    let (_, braces) = known.ok_or_else(|| format!("unknown key {shown}"))?;
-    match (braces, &token.attribute) {
-        (Some(true), None) => Err(format!("{shown} has no attribute")),
-        (Some(false), Some(_)) => Err(format!("{shown} has an attribute")),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -453,6 +308,17 @@ mod tests {
             ("ACTOIN==\"add\"", "unknown key ACTOIN"),
             ("ENV==\"add\"", "ENV has no attribute"),
             ("KERNEL{x}==\"add\"", "KERNEL has an attribute"),
+            (
+                "IMPORT{builtni}=\"blkid\"",
+                "IMPORT has an unknown attribute builtni",
+            ),
+            (
+                "RUN{builtni}+=\"kmod load\"",
+                "RUN has an unknown attribute builtni",
+            ),
+            ("KERNEL+=\"sda\"", "KERNEL cannot be used with +="),
+            ("GOTO+=\"x\"", "GOTO cannot be used with +="),
+            ("ENV{A}-=\"x\"", "ENV cannot be used with -="),
         ] {
             let found = parse(line);
             assert!(found[0].contains(why), "{line}: {found:?}");
@@ -461,22 +327,5 @@ mod tests {
             parse("SYMLINK+=e\"a b\", LABEL=\"x\""),
             ["SYMLINK+=a b LABEL=x"]
         );
-    }
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, expected) in [
-            ("sd*", "sda1", true),
-            ("sd?", "sda1", false),
-            ("sd[a-c][!2]", "sda1", true),
-            ("*a*1", "sda1", true),
-            ("*b*", "sda1", false),
-            ("[", "[", false),
-            ("", "", true),
-            ("a**", "a", true),
-        ] {
-            let found = matches_glob(pattern.as_bytes(), name.as_bytes());
-            assert_eq!(found, expected, "{pattern} {name}");
-        }
     }
 }

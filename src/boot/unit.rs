@@ -5,8 +5,9 @@
 use std::collections::HashSet;
 
 use super::condition::{Condition, Parsed};
+use super::context::ServiceContext;
 use super::names::{expand, is_unit, type_of};
-use super::unit_file::{Assignment, UnitFile};
+use super::unit_file::{Assignment, UnitFile, is_true};
 use crate::bytes::basename;
 
 /// A kind of reference from one unit to another.
@@ -22,6 +23,8 @@ pub enum Dependency {
     Before,
     /// One of its commands starts the other one.
     Starts,
+    /// It cannot run together with the other one.
+    Conflicts,
 }
 
 /// The result of loading a unit.
@@ -50,6 +53,8 @@ pub struct UnitCommand {
     pub arguments: Vec<Vec<u8>>,
     /// Whether a failure counts as success.
     pub may_fail: bool,
+    /// Whether the settings of its sandbox do not apply (`+`).
+    pub(super) is_free: bool,
     /// The file that contains the command.
     pub path: Vec<u8>,
 }
@@ -73,9 +78,18 @@ pub struct Unit {
     pub commands: Vec<UnitCommand>,
     /// A file whose empty assignment removed all commands of the files before it.
     pub reset: Option<Vec<u8>>,
+    pub(super) context: ServiceContext,
+    /// Its other names.
+    pub(super) aliases: Vec<Vec<u8>>,
+    /// Whether `systemctl isolate` accepts it.
+    pub(super) allows_isolate: bool,
+    /// Whether `systemctl start` refuses it.
+    pub(super) refuses_start: bool,
     known: HashSet<(Dependency, Vec<u8>)>,
     default_dependencies: bool,
     is_oneshot: bool,
+    is_of_bus: bool,
+    restarts: bool,
     remains: bool,
     has_stop: bool,
     has_success_action: bool,
@@ -103,9 +117,15 @@ impl Unit {
             asserts: Vec::new(),
             commands: Vec::new(),
             reset: None,
+            context: ServiceContext::default(),
+            aliases: Vec::new(),
+            allows_isolate: false,
+            refuses_start: false,
             known: HashSet::new(),
             default_dependencies: true,
             is_oneshot: false,
+            is_of_bus: false,
+            restarts: false,
             remains: false,
             has_stop: false,
             has_success_action: false,
@@ -118,6 +138,11 @@ impl Unit {
     pub fn is_conditional(&self) -> bool {
         let mut all = self.conditions.iter().chain(&self.asserts);
         all.any(|it| !it.text.ends_with("PathExists=/etc/initrd-release"))
+    }
+
+    /// Returns whether this is its name or one of its aliases.
+    pub(super) fn is_called(&self, name: &[u8]) -> bool {
+        self.name == name || self.aliases.iter().any(|it| it == name)
     }
 
     /// Returns whether systemd adds its default dependencies.
@@ -160,10 +185,10 @@ impl Unit {
             b"Wants" | b"Upholds" | b"OnSuccess" => Dependency::Wants,
             b"After" => Dependency::After,
             b"Before" => Dependency::Before,
-            b"DefaultDependencies" => {
-                self.default_dependencies = is_true(&it.value).unwrap_or(self.default_dependencies);
-                return;
-            }
+            b"Conflicts" => Dependency::Conflicts,
+            b"DefaultDependencies" => return set(&mut self.default_dependencies, &it.value),
+            b"AllowIsolate" => return set(&mut self.allows_isolate, &it.value),
+            b"RefuseManualStart" => return set(&mut self.refuses_start, &it.value),
             b"SuccessAction" => {
                 self.has_success_action = !it.value.is_empty() && it.value.as_ref() != b"none";
                 return;
@@ -217,9 +242,14 @@ impl Unit {
             }
             return;
         }
+        self.context.apply(key, &it.value, path);
         match key {
-            b"Type" => self.is_oneshot = it.value.as_ref() == b"oneshot",
-            b"RemainAfterExit" => self.remains = is_true(&it.value).unwrap_or(self.remains),
+            b"Type" => {
+                self.is_oneshot = it.value.as_ref() == b"oneshot";
+                self.is_of_bus = it.value.as_ref() == b"dbus";
+            }
+            b"Restart" => self.restarts = matches!(it.value.as_ref(), b"always" | b"on-success"),
+            b"RemainAfterExit" => set(&mut self.remains, &it.value),
             b"ExecStop" => self.has_stop = !it.value.is_empty(),
             b"Sockets" => self.add_all(Dependency::Wants, &it.value),
             _ => {}
@@ -234,8 +264,11 @@ impl Unit {
             self.load = Load::Bad(why);
         }
         let started: Vec<_> = self.commands.iter().flat_map(started_by).collect();
-        for name in started {
+        for (_, name) in started {
             self.add(Dependency::Starts, &name);
+        }
+        if self.is_of_bus {
+            self.add(Dependency::Requires, b"dbus.socket");
         }
         let is_early = !self.default_dependencies || self.load == Load::NotFound;
         let implied: &[(Dependency, &[u8])] = match type_of(&self.name) {
@@ -274,6 +307,9 @@ impl Unit {
             b".service" if starts > 1 && !self.is_oneshot => {
                 "it has more than one ExecStart=, which only Type=oneshot may have"
             }
+            b".service" if self.is_oneshot && self.restarts => {
+                "it has Restart=always or on-success, which Type=oneshot must not have"
+            }
             b".socket" if !self.is_listening => "it has no Listen setting",
             b".mount" if !self.has_what => "it has no What=",
             _ => return None,
@@ -287,13 +323,9 @@ impl Unit {
     }
 }
 
-fn is_true(value: &[u8]) -> Option<bool> {
-    let value = value.to_ascii_lowercase();
-    match value.as_slice() {
-        b"1" | b"yes" | b"y" | b"true" | b"t" | b"on" => Some(true),
-        b"0" | b"no" | b"n" | b"false" | b"f" | b"off" => Some(false),
-        _ => None,
-    }
+/// Sets a boolean; systemd ignores a value that is not one.
+fn set(setting: &mut bool, value: &[u8]) {
+    *setting = is_true(value).unwrap_or(*setting);
 }
 
 /// Parses the value of an `Exec` setting.
@@ -335,20 +367,20 @@ fn commands(
             program,
             arguments: arguments.iter().skip(skip).map(|it| it.to_vec()).collect(),
             may_fail,
+            is_free: prefix.contains(&b'+'),
             path: path.to_vec(),
         }))
     });
     commands.collect()
 }
 
-/// Returns the units that a call of systemctl starts.
-fn started_by(command: &UnitCommand) -> Vec<Vec<u8>> {
+/// Returns the units that a call of systemctl starts, and whether it isolates them.
+pub(super) fn started_by(command: &UnitCommand) -> Vec<(bool, Vec<u8>)> {
     let mut words = systemctl(command);
     let starts = ["start", "isolate", "restart"].map(str::as_bytes);
-    let verb = words.next();
-    if !verb.is_some_and(|verb| starts.contains(&verb)) {
+    let Some(verb) = words.next().filter(|verb| starts.contains(verb)) else {
         return Vec::new();
-    }
+    };
     let name = |word: &[u8]| {
         if is_unit(word) {
             word.to_vec()
@@ -356,7 +388,8 @@ fn started_by(command: &UnitCommand) -> Vec<Vec<u8>> {
             [word, b".service"].concat()
         }
     };
-    words.map(name).filter(|it| is_unit(it)).collect()
+    let names = words.map(name).filter(|it| is_unit(it));
+    names.map(|name| (verb == b"isolate", name)).collect()
 }
 
 /// Returns the words of a call of systemctl that are not options; none for another program.

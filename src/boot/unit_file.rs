@@ -140,6 +140,16 @@ fn read_line<'a>(
     Ok(())
 }
 
+/// Parses a boolean value (`parse_boolean`).
+pub(super) fn is_true(value: &[u8]) -> Option<bool> {
+    let value = value.to_ascii_lowercase();
+    match value.as_slice() {
+        b"1" | b"yes" | b"y" | b"true" | b"t" | b"on" => Some(true),
+        b"0" | b"no" | b"n" | b"false" | b"f" | b"off" => Some(false),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,17 +2,27 @@
 //! The units that systemd finds (`src/basic/unit-file.c`, v257): the search path, masks, aliases, templates,
 //! and the directories of drop-ins and dependencies.
 //!
-//! `run/` is not searched: systemd mounts a tmpfs there before it loads units. Units that generators write
-//! are therefore unknown.
+//! `run/` is not searched: systemd mounts a tmpfs there before it loads units. Of the units that generators write only
+//! the mount of the root and its check are known.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
+use super::binfmt::program;
 use super::names::{UNIT_DIRS, is_unit, of_drop_ins, template, type_of};
 use super::unit::{Dependency, Load, Unit};
 use super::unit_file;
 use crate::bytes::basename;
 use crate::initramfs::{EntryType, Inventory, Node, ResolveError};
+
+/// The generator of the units for the root.
+const GENERATOR: &[u8] = b"/usr/lib/systemd/system-generators/systemd-fstab-generator";
+
+/// The mount of the root, and the check of its file system, as the generator writes them; the device is not known.
+const MOUNT: &[u8] =
+    b"[Unit]\nBefore=initrd-root-fs.target\n[Mount]\nWhat=/dev/root\nWhere=/sysroot\n";
+const CHECKED_MOUNT: &[u8] = b"[Unit]\nBefore=initrd-root-fs.target\nRequires=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n[Mount]\nWhat=/dev/root\nWhere=/sysroot\n";
+const FSCK: &[u8] = b"[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\nAfter=initrd-root-device.target local-fs-pre.target\nBefore=shutdown.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/lib/systemd/systemd-fsck /dev/root\n";
 
 /// The maximum number of dependencies of all units. Real images have about 1,000.
 const EDGES_MAX: usize = 1 << 16;
@@ -29,6 +39,8 @@ enum Location {
     Alias(Vec<u8>),
     /// An empty file, or a link to `/dev/null`; the path of the mask.
     Mask(Vec<u8>),
+    /// A generator writes it; its text.
+    Generated(&'static [u8]),
 }
 
 /// The units of an initramfs.
@@ -74,7 +86,38 @@ impl<'a> Units<'a> {
                 }
             }
         }
+        units.generate();
         units
+    }
+
+    /// Adds the units that systemd-fstab-generator writes for a root on a disk (`fstab-generator.c`, `generator.c`, v257; the
+    /// same in v252). Units in `etc/` take precedence over them.
+    fn generate(&mut self) {
+        let is_there = |name: &[u8]| {
+            let found = program(self.inventory, name);
+            found.is_some_and(|(_, node)| node.mode & 0o111 != 0)
+        };
+        if !is_there(GENERATOR) {
+            return;
+        }
+        let (has_fsck, mount) = if is_there(b"fsck") {
+            (true, CHECKED_MOUNT)
+        } else {
+            (false, MOUNT)
+        };
+        let mut units = vec![(b"sysroot.mount".as_slice(), mount)];
+        units.extend(has_fsck.then_some((b"systemd-fsck-root.service".as_slice(), FSCK)));
+        for (name, text) in units {
+            let place = self.places.get(name);
+            let is_of_etc = match place {
+                Some(Location::File(path) | Location::Mask(path)) => path.starts_with(b"etc/"),
+                Some(Location::Alias(_)) => true,
+                Some(Location::Generated(_)) | None => false,
+            };
+            if !is_of_etc {
+                self.places.insert(name.to_vec(), Location::Generated(text));
+            }
+        }
     }
 
     fn add(&mut self, name: &[u8], path: &[u8], node: &Node, dirs: &[&[u8]]) {
@@ -168,9 +211,15 @@ impl<'a> Units<'a> {
                     self.read(&mut unit, hidden, true);
                 }
             }
+            Some(Location::Generated(text)) => {
+                if let Ok(file) = unit_file::parse(text) {
+                    unit.apply(&file, b"");
+                }
+            }
             Some(Location::Alias(_)) | None => unit.load = Load::NotFound,
         }
         let names = self.names(&id);
+        unit.aliases = names.iter().skip(1).cloned().collect();
         for (_, path) in self.beside(&names, b".d") {
             if path.ends_with(b".conf") {
                 self.read(&mut unit, &path, false);

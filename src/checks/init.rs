@@ -34,7 +34,13 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let trace = subject.trace()?;
     let graph = &trace.graph;
     if let Some(machine) = machine {
-        findings.extend(libraries::unmet(inventory, facts, machine, graph));
+        findings.extend(libraries::unmet(
+            inventory,
+            facts,
+            machine,
+            graph,
+            subject.tree.is_some(),
+        ));
     }
     if inventory.root_image().is_none() {
         findings.extend(promised::not_kept(inventory));

@@ -135,7 +135,7 @@ pub(super) const UNITS: [(&str, &str); 9] = [
     ),
     (
         "initrd-switch-root.target",
-        "[Unit]\nDefaultDependencies=no\nWants=initrd-switch-root.service\n",
+        "[Unit]\nDefaultDependencies=no\nAllowIsolate=yes\nWants=initrd-switch-root.service\n",
     ),
     (
         "initrd-switch-root.service",

@@ -52,6 +52,7 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     let places: BTreeSet<_> = findings.iter().map(|it| it.path.clone()).collect();
     findings.extend(cycles(booted));
+    findings.extend(conflicts(booted));
     findings.extend(devices(booted));
     findings.extend(fstab::devices(inventory));
     let mut warnings = warnings(booted, &said);
@@ -93,6 +94,7 @@ fn fatal(boot: &Boot, job: usize, fault: &Fault, goal: &Goal) -> Finding {
         Fault::Condition(line, path) | Fault::Assert(line, path) => {
             (place(path), format!("{line}, which is false"))
         }
+        Fault::Setting(line, path, why) => (place(path), format!("{line}, {why}")),
         Fault::Program(_, why) => (place_of(boot, job), why.to_string()),
     };
     let expected = format!(
@@ -173,6 +175,23 @@ fn cycles(booted: &Booted) -> Vec<Finding> {
         }
     };
     listed(boot.cycles().iter().map(finding).collect())
+}
+
+/// Returns findings about required units that conflict with each other.
+fn conflicts(booted: &Booted) -> Vec<Finding> {
+    let boot = &booted.boot;
+    let is_needed =
+        |(a, b): &(usize, usize)| booted.needed.contains(a) && booted.needed.contains(b);
+    let finding = |(at, other): (usize, usize)| {
+        let found = format!("Conflicts={}", show(&boot.jobs[other].unit.name));
+        let expected = format!(
+            "{}, and the unit that it conflicts with is required, too",
+            reason(boot, at)
+        );
+        Finding::new(place_of(boot, at), found, expected, REMEDY)
+    };
+    let found = boot.conflicts().into_iter().filter(is_needed);
+    listed(found.map(finding).collect())
 }
 
 /// Returns findings about devices that a required unit needs. Devices that udev's rules name after a disk or a mapping

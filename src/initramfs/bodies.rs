@@ -161,7 +161,7 @@ impl Visitor for Bodies<'_> {
         }
         let Some(disk) = &mut self.disk else {
             let (facts, buffer, left) = (&mut self.facts, &mut self.buffer, &mut self.left);
-            learn(facts, entry, body, buffer, left, true)?;
+            learn(facts, entry, body, buffer, left)?;
             return Ok(());
         };
         // The data of a hard link can come with a later entry.
@@ -174,8 +174,7 @@ impl Visitor for Bodies<'_> {
         };
         let room = (&mut self.held, &mut self.compared);
         let (facts, buffer, left) = (&mut self.facts, &mut self.buffer, &mut self.left);
-        // A library of another build differs from the tree's, so its symbols need not be compared.
-        let learn = |body: &mut dyn BufRead| learn(facts, entry, body, buffer, left, false);
+        let learn = |body: &mut dyn BufRead| learn(facts, entry, body, buffer, left);
         let origin = origin::of(entry, body, *disk, dracut, room, learn)?;
         self.keep(origin.said())?;
         self.facts.origins.insert(entry.index, origin);
@@ -190,7 +189,6 @@ fn learn(
     body: &mut dyn BufRead,
     buffer: &mut Vec<u8>,
     left: &mut u64,
-    with_symbols: bool,
 ) -> io::Result<Option<ElfFacts>> {
     if entry.size == 0 {
         return Ok(None);
@@ -199,7 +197,7 @@ fn learn(
         facts.lists.read(entry, body, buffer)?;
         return Ok(None);
     }
-    let mut elf = elf::read(body, entry.size.into(), buffer, with_symbols)?;
+    let mut elf = elf::read(body, entry.size.into(), buffer, true)?;
     spend(left, elf.as_ref().map_or(0, Elf::said), SAID_MAX, SAID)?;
     if let Ok(elf) = &mut elf {
         let size = elf.symbols.as_ref().map_or(0, Symbols::size);

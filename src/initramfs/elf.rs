@@ -48,6 +48,9 @@ pub enum ElfError {
         /// Its offset in bytes.
         offset: u64,
     },
+    /// A part has values that no linker writes.
+    #[error("an ELF file with damage in {0}")]
+    Damaged(&'static str),
     /// A limit is exceeded.
     #[error("an ELF file with more than {limit} {what}")]
     TooMany {
@@ -95,6 +98,10 @@ pub struct Elf {
     pub symbols: Option<Symbols>,
     /// The build-id; empty if there is none.
     pub build_id: Vec<u8>,
+    /// Whether the kernel can execute it: its type is that of a program, and it has a segment to load (`load_elf_binary`).
+    pub is_program: bool,
+    /// Whether the dynamic linker accepts its header as that of a library (`open_verify` of `elf/dl-load.c`).
+    pub is_library: bool,
     /// The end of the last loaded segment in the file. Before it, `strip` changes only the header's fields about
     /// sections.
     pub loaded_end: u64,
@@ -180,6 +187,11 @@ impl Elf {
     }
 }
 
+/// Types of files.
+const EXECUTABLE: u64 = 2;
+const SHARED: u64 = 3;
+
+/// Types of program headers.
 const LOAD: u32 = 1;
 const DYNAMIC: u32 = 2;
 const INTERP: u32 = 3;
@@ -257,6 +269,9 @@ impl<'a> File<'a> {
             versions: Vec::new(),
             symbols: None,
             build_id: self.notes(headers).find_map(build_id).unwrap_or_default(),
+            is_program: matches!(self.kind()?, EXECUTABLE | SHARED)
+                && headers.iter().any(|header| header.kind == LOAD),
+            is_library: self.is_library()?,
             loaded_end: headers
                 .iter()
                 .filter(|header| header.kind == LOAD)
@@ -283,6 +298,20 @@ impl<'a> File<'a> {
         Ok(elf)
     }
 
+    fn kind(&self) -> Result<u64, ElfError> {
+        self.word("the type", 16, 2)
+    }
+
+    /// Returns whether the header is that of a library for Linux: the operating system, the version of its ABI, unused
+    /// bytes, the type, the version.
+    fn is_library(&self) -> Result<bool, ElfError> {
+        const LINUX: u8 = 3;
+        let identity = self.slice("the header", 7, 9)?;
+        let is_linux = matches!(identity, [0, 0, 0, 0, 0, 0, 0, 0, 0])
+            || matches!(identity, [LINUX, _, 0, 0, 0, 0, 0, 0, 0]);
+        Ok(is_linux && self.kind()? == SHARED && self.word("the version", 20, 4)? == 1)
+    }
+
     /// Returns the held segments of notes.
     fn notes(&self, headers: &[Header]) -> impl Iterator<Item = &'a [u8]> {
         let notes = headers.iter().filter(|header| header.kind == NOTE);
@@ -303,8 +332,9 @@ impl<'a> File<'a> {
         let pairs = section.chunks_exact(2 * width);
         let pairs = pairs.map(|pair| (self.number(&pair[..width]), self.number(&pair[width..])));
         let entries: Vec<_> = pairs.take_while(|&(tag, _)| tag != 0).collect();
+        // The dynamic linker needs this entry of each file.
         let Some(&(_, address)) = entries.iter().find(|it| it.0 == STRINGS) else {
-            return Ok(());
+            return Err(ElfError::Damaged("the dynamic section"));
         };
         let strings = symbols::offset(headers, address);
         let what = "the strings of the dynamic section";
@@ -342,7 +372,7 @@ impl<'a> File<'a> {
         elf.required = self.required(&dynamic)?;
         elf.versions = self.versions(&dynamic)?;
         if with_symbols {
-            elf.symbols = self.symbols(&dynamic);
+            elf.symbols = self.symbols(&dynamic)?;
         }
         Ok(())
     }
@@ -359,9 +389,12 @@ impl<'a> File<'a> {
             let (what, limit) = ("program headers", HEADERS_MAX);
             return Err(ElfError::TooMany { what, limit });
         }
+        let least = if self.machine.wide { 56 } else { 32 };
+        if count > 0 && size != least {
+            return Err(ElfError::Damaged("the size of a program header"));
+        }
         let one = |n: u64| {
             let at = start.saturating_add(n * size);
-            let least = if self.machine.wide { 56 } else { 32 };
             // One check for all fields, so that the additions below cannot overflow.
             self.slice(what, at, least)?;
             let (offset, address, file_size, long) = if self.machine.wide {

@@ -222,12 +222,15 @@ impl<'a> Walk<'a> {
                     }
                 };
                 let unit = &job.unit;
-                // Devices and slices have no file.
-                let step = self.visit(&unit.path, from, why, is_needed).or(from);
+                // Devices, slices and generated units have no file.
+                let step = match unit.path.as_slice() {
+                    b"" => from,
+                    path => self.visit(path, from, why, is_needed).or(from),
+                };
                 steps.insert(number, step);
                 for command in &unit.commands {
                     let path = command.path.as_slice();
-                    if path != unit.path {
+                    if path != unit.path && !path.is_empty() {
                         self.visit(path, step, Why::DropIn, is_needed);
                     }
                     let name = command.program.as_deref().unwrap_or_default();

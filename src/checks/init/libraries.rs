@@ -16,12 +16,14 @@ struct ElfFile<'a> {
 }
 
 /// Libraries that programs ask for and that are not there: warnings where a boot comes to no program that asks for
-/// them, notes where no program does.
+/// them, notes where no program does. Where there is a tree, a library of another build differs from the tree's, so that the
+/// symbols of only the required programs are compared.
 pub(super) fn unmet(
     inventory: &Inventory,
     facts: &Facts,
     machine: Machine,
     graph: &Graph,
+    has_tree: bool,
 ) -> Vec<Finding> {
     let loader = Loader::new(inventory, facts, machine);
     let (programs, others) = files(inventory, facts, machine);
@@ -50,7 +52,8 @@ pub(super) fn unmet(
         }
         let loaded = loader.load(program.path, program.entry, program.elf);
         reached.extend(loaded.objects.iter().map(|it| it.object.entry));
-        if let Some((fault, asked_by)) = loader.unbound(&loaded) {
+        let with_symbols = !has_tree || graph.needs(program.path);
+        if let Some((fault, asked_by)) = loader.unbound(&loaded, with_symbols) {
             let place = match &fault {
                 Unbound::Version { library, .. } => library.clone(),
                 Unbound::Symbol { object, .. } => object.clone(),

@@ -3,7 +3,7 @@
 //! disks.
 
 use super::super::{Finding, Remedy, Severity, listed, show};
-use crate::boot::{Event, Rule, Rules};
+use crate::boot::{Event, Rule, Rules, Token};
 use crate::bytes::contains;
 
 const REMEDY: Remedy = Remedy::RebuildOr(
@@ -71,17 +71,75 @@ fn has(rule: &Rule, key: &[u8], fits: fn(&[u8]) -> bool) -> bool {
     tokens.any(|it| it.sets(key) && fits(&it.value))
 }
 
+/// Returns whether a rule calls a program that is built into udev, or a program of the same name.
+fn calls(rule: &Rule, key: &[u8], name: &[u8], has_argument: fn(&[u8]) -> bool) -> bool {
+    let mut tokens = rule.tokens.iter().filter(|it| it.key == key);
+    tokens.any(|it| {
+        let command = it.value.trim_ascii();
+        let end = command.iter().position(u8::is_ascii_whitespace);
+        let (first, rest) = command.split_at(end.unwrap_or(command.len()));
+        let program = first.rsplit(|&byte| byte == b'/').next().unwrap_or(first);
+        // udev replaces a program of IMPORT by its own of that name.
+        let is_own = it.attribute.as_deref() == Some(b"builtin") || key == b"IMPORT";
+        let is_called = (is_own && first == name) || (program == name && first != name);
+        is_called && has_argument(rest.trim_ascii())
+    })
+}
+
 fn loads_drivers(rule: &Rule) -> bool {
-    let loads = |value: &[u8]| {
-        let value = value.trim_ascii();
-        value == b"kmod load" || contains(value, b"MODALIAS")
-    };
-    has(rule, b"RUN", loads) || has(rule, b"IMPORT", loads)
+    [b"RUN".as_slice(), b"IMPORT"].into_iter().any(|key| {
+        calls(rule, key, b"kmod", |it| {
+            it == b"load" || contains(it, b"MODALIAS")
+        }) || calls(rule, key, b"modprobe", |it| contains(it, b"MODALIAS"))
+    })
 }
 
 fn probes(rule: &Rule) -> bool {
-    has(rule, b"IMPORT", |value| contains(value, b"blkid"))
+    calls(rule, b"IMPORT", b"blkid", |_| true)
 }
+
+/// A way in which a rule takes back what a required rule has done.
+struct Undo {
+    /// `Some(true)` if the rule takes it back, `Some(false)` if it does it again.
+    undoes: fn(&Rule) -> Option<bool>,
+    found: &'static str,
+    expected: &'static str,
+}
+
+const UNDO: [Undo; 3] = [
+    Undo {
+        undoes: |rule| {
+            let name = |it: &&Token| it.attribute.as_deref() == Some(b"SYSTEMD_READY");
+            let mut tokens = rule.tokens.iter().filter(|it| it.sets(b"ENV"));
+            Some(tokens.rfind(name)?.value == b"0")
+        },
+        found: "a rule with ENV{SYSTEMD_READY}=\"0\" for each disk",
+        expected: "disks that systemd considers ready",
+    },
+    Undo {
+        undoes: |rule| {
+            let token = rule.tokens.iter().rfind(|it| it.key == b"TAG")?;
+            if token.value == b"systemd" && token.sets(b"TAG") {
+                return Some(false);
+            }
+            let is_removed = token.operator == b"-=" && token.value == b"systemd";
+            (is_removed || token.replaces(b"TAG")).then_some(true)
+        },
+        found: "a rule that removes the tag systemd from each disk",
+        expected: "TAG+=\"systemd\", which makes disks visible to systemd",
+    },
+    Undo {
+        undoes: |rule| {
+            let mut tokens = rule.tokens.iter();
+            if links(rule, b"disk/by-uuid/") {
+                return Some(false);
+            }
+            tokens.any(|it| it.replaces(b"SYMLINK")).then_some(true)
+        },
+        found: "a rule that removes the links of each disk",
+        expected: "SYMLINK+=, which keeps the links in /dev/disk/by-uuid",
+    },
+];
 
 fn links(rule: &Rule, dir: &[u8]) -> bool {
     let mut tokens = rule.tokens.iter().filter(|it| it.sets(b"SYMLINK"));
@@ -96,7 +154,11 @@ fn links(rule: &Rule, dir: &[u8]) -> bool {
 pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for goal in GOALS.iter().filter(|_| !rules.is_partial) {
-        if rules.reach(&goal.event, &goal.is_rule).is_some() {
+        let mut is_reached = false;
+        rules.walk(&goal.event, &mut |rule, _, _| {
+            is_reached |= (goal.is_rule)(rule);
+        });
+        if is_reached {
             continue;
         }
         let place = format!("usr/lib/udev/rules.d/{} in the initramfs", goal.file);
@@ -108,6 +170,7 @@ pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
         let found = "no such rule that the events of a boot reach";
         findings.push(Finding::new(place, found, expected, REMEDY));
     }
+    findings.extend(undone(rules));
     let rejected = rules.rejected.iter().map(|it| {
         let place = format!("{} in the initramfs", show(&it.path));
         let found = format!("line {}, which udev ignores: {}", it.line, it.why);
@@ -116,4 +179,24 @@ pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     });
     findings.extend(listed(rejected.collect()));
     findings
+}
+
+/// Returns findings about rules that apply to each disk and take back what a required rule has done.
+fn undone(rules: &Rules) -> Vec<Finding> {
+    let mut by: [Option<&[u8]>; UNDO.len()] = [None; UNDO.len()];
+    rules.walk(&DISK, &mut |rule, path, always| {
+        for (undo, by) in UNDO.iter().zip(&mut by) {
+            match (undo.undoes)(rule) {
+                Some(true) if always => *by = Some(path),
+                Some(false) => *by = None,
+                _ => {}
+            }
+        }
+    });
+    let found = UNDO.iter().zip(by);
+    let finding = |(undo, path): (&Undo, Option<&[u8]>)| {
+        let place = format!("{} in the initramfs", show(path?));
+        Some(Finding::new(place, undo.found, undo.expected, REMEDY))
+    };
+    found.filter_map(finding).collect()
 }

@@ -39,11 +39,16 @@ pub(super) fn that_cannot_start(
         // Scripts without interpreters are reported with the scripts, dynamic linkers with the libraries.
         let is_other = matches!(why, CannotRun::Interpreter { .. } | CannotRun::Empty);
         let program = command.program.as_deref().unwrap_or_default();
-        if is_other || (command.may_fail && !is_needed) || !said.insert(program) {
+        let is_optional = command.may_fail && !(is_needed && Booted::is_goal(command));
+        if is_other || is_optional || !said.insert(program) {
             continue;
         }
         let place = format!("{} in the initramfs", show(program).trim_start_matches('/'));
-        let expected = format!("inside, since {} runs it", show(&job.unit.path));
+        let unit = match job.unit.path.as_slice() {
+            b"" => &job.unit.name,
+            path => path,
+        };
+        let expected = format!("inside, since {} runs it", show(unit));
         let finding = Finding::new(place, why.to_string(), expected, REMEDY);
         findings.push(if is_needed {
             finding

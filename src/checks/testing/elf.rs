@@ -100,6 +100,7 @@ impl Dynamic {
         for (at, value) in [(16, 3_u16), (18, self.machine), (54, 56), (56, 3)] {
             elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
         }
+        elf[20] = 1;
         elf[32] = 64;
         let interp_kind = if interp.is_empty() { 4 } else { 3 };
         for (kind, at, length) in [

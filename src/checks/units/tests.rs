@@ -33,9 +33,44 @@ fn the_good_one() {
 
 type Break = fn(&mut Bench);
 
+/// Adds ostree's program and its unit.
+fn with_ostree(bench: &mut Bench) {
+    let program = bench.inside["usr/bin/true"].data.clone();
+    bench.put("usr/lib/ostree/ostree-prepare-root", &program);
+    bench.put("etc/initrd-release", b"NAME=x\n");
+    let name = "ostree-prepare-root.service";
+    let text = "[Unit]\nDefaultDependencies=no\nRequires=sysroot.mount\nAfter=sysroot.mount\n[Service]\nType=oneshot\nExecStart=/usr/lib/ostree/ostree-prepare-root /sysroot\n";
+    unit(bench, name, text);
+    want(bench, &format!("initrd-root-fs.target.wants/{name}"));
+}
+
+/// Makes systemd-fstab-generator write a mount of the root that requires the check of its file system.
+fn checked_root(bench: &mut Bench) {
+    for path in ["usr/lib/systemd/systemd-fsck", "usr/sbin/fsck"] {
+        bench.link(path, "/usr/bin/true");
+    }
+    with_ostree(bench);
+}
+
+#[test]
+fn the_check_of_the_root() {
+    let mut bench = Bench::good();
+    checked_root(&mut bench);
+    assert_eq!(bench.findings("initramfs-ostree"), [""; 0]);
+    assert_eq!(bench.findings("initramfs-units"), [""; 0]);
+    assert_eq!(bench.findings("initramfs-init"), [""; 0]);
+    bench.inside.remove("usr/lib/systemd/systemd-fsck");
+    let found = bench.findings("initramfs-init");
+    let expected = "fatal usr/lib/systemd/systemd-fsck in the initramfs: no such program; inside, since systemd-fsck-root.service runs it";
+    assert!(found[0].starts_with(expected), "{found:?}");
+    // Without fsck the generator does not write the unit.
+    bench.inside.remove("usr/sbin/fsck");
+    assert_eq!(bench.findings("initramfs-init"), [""; 0]);
+}
+
 #[test]
 fn what_keeps_the_root_away() {
-    let cases: [(&str, Break); 14] = [
+    let cases: [(&str, Break); 23] = [
         (
             "etc/systemd/system/initrd-cleanup.service in the initramfs: a masked unit",
             |it| it.link(&format!("{ETC}/initrd-cleanup.service"), "/dev/null"),
@@ -124,6 +159,72 @@ fn what_keeps_the_root_away() {
                 );
             },
         ),
+        (
+            "service.d/a.conf in the initramfs: User=gone, which etc/passwd does",
+            |it| {
+                etc(
+                    it,
+                    "systemd-udevd.service.d/a.conf",
+                    "[Service]\nUser=gone\n",
+                )
+            },
+        ),
+        (
+            "PrivateMounts=yes, so that its mounts exist only in a namespace",
+            |it| {
+                with_ostree(it);
+                etc(
+                    it,
+                    "ostree-prepare-root.service.d/a.conf",
+                    "[Service]\nPrivateMounts=yes\n",
+                );
+            },
+        ),
+        (
+            "it has Restart=always or on-success, which Type=oneshot",
+            |it| {
+                etc(it, "service.d/a.conf", "[Service]\nRestart=always\n");
+            },
+        ),
+        ("dbus.socket in the initramfs: no such unit", |it| {
+            let text = "[Service]\nType=dbus\nBusName=a.b\n";
+            etc(it, "systemd-udevd.service.d/a.conf", text);
+        }),
+        (
+            "it has no AllowIsolate=yes, and initrd-cleanup.service isolates it",
+            |it| {
+                unit(
+                    it,
+                    "initrd-switch-root.target",
+                    "[Unit]\nWants=initrd-switch-root.service\n",
+                )
+            },
+        ),
+        (
+            "it has RefuseManualStart=yes, and initrd-cleanup.service starts it",
+            |it| {
+                let text = "[Unit]\nRefuseManualStart=yes\n";
+                etc(it, "initrd-switch-root.target.d/a.conf", text);
+            },
+        ),
+        ("initramfs: Conflicts=systemd-udev-trigger.service", |it| {
+            let text = "[Unit]\nConflicts=systemd-udev-trigger.service\n";
+            etc(it, "systemd-udevd.service.d/a.conf", text);
+        }),
+        ("ConditionArchitecture=arm64, which is false", |it| {
+            etc(
+                it,
+                "initrd-cleanup.service.d/a.conf",
+                "[Unit]\nConditionArchitecture=arm64\n",
+            )
+        }),
+        (
+            "systemd-fsck-root.service in the initramfs: a masked unit",
+            |it| {
+                checked_root(it);
+                it.link(&format!("{ETC}/systemd-fsck-root.service"), "/dev/null");
+            },
+        ),
         ("a unit that no unit from initrd.target on starts", |it| {
             unit(it, "initrd.target", "[Unit]\nRequires=basic.target\n")
         }),
@@ -138,7 +239,7 @@ fn what_keeps_the_root_away() {
 
 #[test]
 fn what_does_not() {
-    let cases: [(&str, Break); 9] = [
+    let cases: [(&str, Break); 11] = [
         // A unit that is wanted, but not required.
         ("", |it| it.link(&format!("{ETC}/a.service"), "/dev/null")),
         // A file in a later directory is hidden; a drop-in can be masked.
@@ -172,6 +273,22 @@ fn what_does_not() {
                         ConditionPathExists=|/usr/gone\nConditionPathExists=|/usr/bin/true\n\
                         ConditionKernelCommandLine=x\nConditionPathExists=/run/x\n";
             etc(it, "initrd-switch-root.service.d/a.conf", text);
+        }),
+        // Units that cannot run together, but not in one transaction.
+        ("", |it| {
+            etc(
+                it,
+                "systemd-udevd.service.d/a.conf",
+                "[Unit]\nConflicts=initrd-switch-root.target\n",
+            )
+        }),
+        // A program whose failure counts as success.
+        ("", |it| {
+            etc(
+                it,
+                "initrd-cleanup.service.d/a.conf",
+                "[Service]\nExecStartPre=-/usr/bin/gone\n",
+            )
         }),
         // Other units create mounts, slices and devices.
         ("", |it| {

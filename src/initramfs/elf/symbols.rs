@@ -13,6 +13,9 @@ const SYMBOLS_MAX: u64 = 1 << 15;
 /// Bytes of the names of all symbols of one file, since they may share theirs in it; libcrypto has about 150,000.
 const NAMES_MAX: usize = 1 << 20;
 
+/// The most symbols of one chain of hashes; real ones have less than 20.
+const CHAIN_MAX: u64 = 4096;
+
 /// Tags of the dynamic section.
 const HASH: u64 = 4;
 const SYMBOLS: u64 = 6;
@@ -180,13 +183,26 @@ impl File<'_> {
         self.word(WHAT, at + next, 4)
     }
 
-    /// Returns the global symbols; `None` if their number is unknown or exceeds the limits.
-    pub(super) fn symbols(&self, dynamic: &Dynamic) -> Option<Symbols> {
-        let table = dynamic.place(SYMBOLS)?;
-        let count = self.symbol_count(dynamic)?;
-        if count > SYMBOLS_MAX {
-            return None;
-        }
+    /// Returns the global symbols; `None` if their number is unknown or exceeds the limits. A symbol that the hash table does
+    /// not lead to is not defined.
+    ///
+    /// # Errors
+    /// When the tables have values with which the dynamic linker fails.
+    pub(super) fn symbols(&self, dynamic: &Dynamic) -> Result<Option<Symbols>, ElfError> {
+        let Some(table) = dynamic.place(SYMBOLS) else {
+            return Ok(None);
+        };
+        let hashes = match dynamic.place(GNU_HASH) {
+            Some(table) => Some(self.hashes(table)?),
+            None => None,
+        };
+        let count = match &hashes {
+            Some(hashes) => hashes.count(self),
+            None => self.count_of_hash(dynamic),
+        };
+        let Some(count) = count.filter(|count| *count <= SYMBOLS_MAX) else {
+            return Ok(None);
+        };
         let flags = |tag: u64, flag: u64| dynamic.value(tag).is_some_and(|it| it & flag != 0);
         let mut symbols = Symbols {
             binds_now: dynamic.value(BIND_NOW).is_some() || flags(FLAGS, 8) || flags(FLAGS_1, 1),
@@ -199,8 +215,14 @@ impl File<'_> {
         };
         let what = "the symbols";
         let mut left = NAMES_MAX;
-        let table = self.slice(what, table, count * size).ok()?;
-        for entry in table.chunks_exact(size as usize).skip(1) {
+        let Ok(table) = self.slice(what, table, count * size) else {
+            return Ok(None);
+        };
+        let entries = table.chunks_exact(size as usize);
+        for (number, entry) in entries.enumerate().skip(1) {
+            if entry.iter().all(|&byte| byte == 0) {
+                return Err(ElfError::Damaged(what));
+            }
             let name = self.number(&entry[..4]);
             let binding = entry[info] >> 4;
             let is_defined = entry[section..section + 2] != [0, 0];
@@ -209,48 +231,120 @@ impl File<'_> {
             if !is_global || (!is_defined && !is_strong) {
                 continue;
             }
-            let name = self.string(what, dynamic.strings.checked_add(name)?).ok()?;
-            left = left.checked_sub(name.len() + 1)?;
-            if is_defined {
-                symbols.defined.push(hash(&name));
-            } else {
+            let name = dynamic.strings.checked_add(name);
+            let name = name.and_then(|name| self.string(what, name).ok());
+            let Some(name) = name else {
+                return Ok(None);
+            };
+            let Some(rest) = left.checked_sub(name.len() + 1) else {
+                return Ok(None);
+            };
+            left = rest;
+            if !is_defined {
+                if name.is_empty() {
+                    return Err(ElfError::Damaged("the names of the symbols"));
+                }
                 symbols.undefined.extend_from_slice(&name);
                 symbols.undefined.push(0);
+            } else if hashes
+                .as_ref()
+                .is_none_or(|it| it.leads_to(self, number as u64, &name))
+            {
+                symbols.defined.push(hash(&name));
             }
         }
-        Some(symbols)
+        Ok(Some(symbols))
     }
 
-    /// Returns the number of symbols, from their hash table: no entry of the dynamic section has it.
-    fn symbol_count(&self, dynamic: &Dynamic) -> Option<u64> {
-        const S390X: u16 = 22;
+    /// Reads the header of a GNU hash table.
+    fn hashes(&self, table: u64) -> Result<Hashes<'_>, ElfError> {
         let what = "the hashes of the symbols";
-        let word = |at: u64| self.word(what, at, 4).ok();
-        let Some(table) = dynamic.place(GNU_HASH) else {
-            // Each number of this table has 8 bytes on s390x.
-            let table = dynamic
-                .place(HASH)
-                .filter(|_| self.machine.number != S390X)?;
-            return word(table.checked_add(4)?);
-        };
-        let (buckets, first, blooms) = (
-            word(table)?,
-            word(table.checked_add(4)?)?,
-            word(table.checked_add(8)?)?,
-        );
+        let word = |at: u64| self.word(what, table.saturating_add(at), 4);
+        let (buckets, first, filters, shift) = (word(0)?, word(4)?, word(8)?, word(12)?);
+        // The dynamic linker divides by the one and asserts the other.
+        if buckets == 0 || !filters.is_power_of_two() {
+            return Err(ElfError::Damaged(what));
+        }
         let width = if self.machine.wide { 8 } else { 4 };
-        let start = table.checked_add(16 + blooms * width)?;
-        let slice = self.slice(what, start, buckets * 4).ok()?;
-        let last = slice.chunks_exact(4).map(|it| self.number(it)).max()?;
-        let chains = start.checked_add(buckets * 4)?;
-        let Some(mut at) = last.checked_sub(first) else {
-            return Some(first);
+        let start = table.saturating_add(16);
+        let filter = self.slice(what, start, filters * width)?;
+        let start = start.saturating_add(filters * width);
+        let buckets = self.slice(what, start, buckets * 4)?;
+        Ok(Hashes {
+            filter,
+            width: width as usize,
+            shift: shift as u32,
+            chains: start.saturating_add(buckets.len() as u64),
+            buckets,
+            first,
+        })
+    }
+
+    /// Returns the number of symbols from the older hash table: no entry of the dynamic section has it.
+    fn count_of_hash(&self, dynamic: &Dynamic) -> Option<u64> {
+        const S390X: u16 = 22;
+        // Each number of this table has 8 bytes on s390x.
+        let table = dynamic
+            .place(HASH)
+            .filter(|_| self.machine.number != S390X)?;
+        let what = "the hashes of the symbols";
+        self.word(what, table.checked_add(4)?, 4).ok()
+    }
+}
+
+/// A GNU hash table (`elf/dl-lookup.c`, `do_lookup_x`).
+struct Hashes<'f> {
+    filter: &'f [u8],
+    /// Bytes of a word of the filter.
+    width: usize,
+    shift: u32,
+    buckets: &'f [u8],
+    /// The offset of the chains: one word for each symbol from `first` on. The last one of a chain is odd.
+    chains: u64,
+    first: u64,
+}
+
+impl Hashes<'_> {
+    fn chain(&self, file: &File, symbol: u64) -> Option<u64> {
+        let at = symbol.checked_sub(self.first)?.checked_mul(4)?;
+        let what = "the hashes of the symbols";
+        file.word(what, self.chains.checked_add(at)?, 4).ok()
+    }
+
+    /// Returns the number of symbols.
+    fn count(&self, file: &File) -> Option<u64> {
+        let buckets = self.buckets.chunks_exact(4);
+        let last = buckets.map(|it| file.number(it)).max()?;
+        let Some(mut at) = last.checked_sub(self.first) else {
+            return Some(self.first);
         };
-        // The last symbol of a chain has an odd hash.
-        while word(chains.checked_add(at * 4)?)? & 1 == 0 {
+        while self.chain(file, self.first.checked_add(at)?)? & 1 == 0 {
             at += 1;
         }
-        Some(first + at + 1)
+        Some(self.first + at + 1)
+    }
+
+    /// Returns whether a look-up of the name comes to the symbol.
+    fn leads_to(&self, file: &File, symbol: u64, name: &[u8]) -> bool {
+        let hash = name.iter().fold(5381_u32, |hash, &byte| {
+            hash.wrapping_mul(33).wrapping_add(u32::from(byte))
+        });
+        let bits = 8 * self.width as u32;
+        let words = self.filter.len() / self.width;
+        let word = (hash / bits) as usize % words * self.width;
+        let word = file.number(&self.filter[word..word + self.width]);
+        let passes = |hash: u32| word >> (hash % bits) & 1 == 1;
+        if !passes(hash) || !passes(hash.checked_shr(self.shift).unwrap_or(0)) {
+            return false;
+        }
+        let bucket = 4 * (hash as usize % (self.buckets.len() / 4));
+        let start = file.number(&self.buckets[bucket..bucket + 4]);
+        if start == 0 || start > symbol || symbol - start > CHAIN_MAX {
+            return false;
+        }
+        let is_open = |it: u64| self.chain(file, it).is_some_and(|it| it & 1 == 0);
+        let own = self.chain(file, symbol);
+        own.is_some_and(|own| own >> 1 == u64::from(hash >> 1)) && (start..symbol).all(is_open)
     }
 }
 

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Settings of a service that prevent systemd from executing its commands: a user, file or directory that does not exist,
+//! or a sandbox in which its work has no effect (`src/core/exec-invoke.c`, `exec_needs_mount_namespace`,
+//! `src/core/namespace.c`, v257; the same in v252).
+
+use super::condition::Conditions;
+use super::names::expand;
+use super::unit_file::is_true;
+use crate::bytes::basename;
+use crate::initramfs::{EntryType, Inventory, Node};
+
+/// The work of a service, as far as its settings can prevent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Work {
+    /// It is not known.
+    Any,
+    /// It needs the privileges of root.
+    Privileged,
+    /// It mounts file systems for all processes.
+    Mounts,
+}
+
+/// The meaning of a setting's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// A user's name or number.
+    User,
+    /// Names or numbers of groups.
+    Groups,
+    /// A file; a leading `-` makes it optional.
+    File,
+    /// A directory; a leading `-` makes it optional.
+    Directory,
+    /// Paths, of which those with a leading `-` are optional; a colon ends each.
+    Paths,
+    /// `ID:PATH` of a credential.
+    Credential,
+    /// The name of a PAM service.
+    Pam,
+    /// Capabilities.
+    Capabilities,
+    /// A setting with another effect.
+    Other,
+}
+
+/// A setting, whether systemd collects its values, and whether it implies a mount namespace if it is not empty or false.
+struct ContextKey {
+    name: &'static [u8],
+    value: Meaning,
+    is_list: bool,
+    isolates: bool,
+}
+
+const fn key(name: &'static str, value: Meaning, is_list: bool, isolates: bool) -> ContextKey {
+    let name = name.as_bytes();
+    ContextKey {
+        name,
+        value,
+        is_list,
+        isolates,
+    }
+}
+
+const KEYS: [ContextKey; 42] = [
+    key("User", Meaning::User, false, false),
+    key("Group", Meaning::Groups, false, false),
+    key("SupplementaryGroups", Meaning::Groups, true, false),
+    key("DynamicUser", Meaning::Other, false, true),
+    key("EnvironmentFile", Meaning::File, true, false),
+    key("WorkingDirectory", Meaning::Directory, false, false),
+    key("RootDirectory", Meaning::Directory, false, true),
+    key("RootImage", Meaning::File, false, true),
+    key("NetworkNamespacePath", Meaning::File, false, true),
+    key("IPCNamespacePath", Meaning::File, false, true),
+    key("LoadCredential", Meaning::Credential, true, false),
+    key("LoadCredentialEncrypted", Meaning::Credential, true, false),
+    key("SetCredential", Meaning::Other, true, false),
+    key("PAMName", Meaning::Pam, false, false),
+    key("CapabilityBoundingSet", Meaning::Capabilities, true, false),
+    key("BindPaths", Meaning::Paths, true, true),
+    key("BindReadOnlyPaths", Meaning::Paths, true, true),
+    key("ReadWritePaths", Meaning::Paths, true, true),
+    key("ReadOnlyPaths", Meaning::Paths, true, true),
+    key("InaccessiblePaths", Meaning::Paths, true, true),
+    key("ExecPaths", Meaning::Paths, true, true),
+    key("NoExecPaths", Meaning::Paths, true, true),
+    key("TemporaryFileSystem", Meaning::Other, true, true),
+    key("MountImages", Meaning::Other, true, true),
+    key("ExtensionImages", Meaning::Other, true, true),
+    key("ExtensionDirectories", Meaning::Other, true, true),
+    key("MountFlags", Meaning::Other, false, true),
+    key("PrivateDevices", Meaning::Other, false, true),
+    key("PrivateIPC", Meaning::Other, false, true),
+    key("PrivateMounts", Meaning::Other, false, true),
+    key("PrivateNetwork", Meaning::Other, false, true),
+    key("PrivatePIDs", Meaning::Other, false, true),
+    key("PrivateTmp", Meaning::Other, false, true),
+    key("PrivateUsers", Meaning::Other, false, true),
+    key("ProcSubset", Meaning::Other, false, true),
+    key("ProtectControlGroups", Meaning::Other, false, true),
+    key("ProtectHome", Meaning::Other, false, true),
+    key("ProtectKernelLogs", Meaning::Other, false, true),
+    key("ProtectKernelModules", Meaning::Other, false, true),
+    key("ProtectKernelTunables", Meaning::Other, false, true),
+    key("ProtectProc", Meaning::Other, false, true),
+    key("ProtectSystem", Meaning::Other, false, true),
+];
+
+/// Values with which a setting of a sandbox has no effect.
+const OFF: [&[u8]; 3] = [b"default", b"all", b"shared"];
+
+/// A program that creates users while the initramfs runs.
+const SYSUSERS: &[u8] = b"usr/bin/systemd-sysusers";
+
+/// One assignment.
+#[derive(Debug)]
+struct Setting {
+    key: &'static ContextKey,
+    value: Vec<u8>,
+    path: Vec<u8>,
+}
+
+impl std::fmt::Debug for ContextKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.name))
+    }
+}
+
+/// The settings of one service.
+#[derive(Debug, Default)]
+pub(super) struct ServiceContext(Vec<Setting>);
+
+/// A setting that prevents the work: its line, its file and the reason.
+pub(super) type Obstacle = (String, Vec<u8>, String);
+
+impl ServiceContext {
+    /// Merges an assignment of the section `[Service]`.
+    pub(super) fn apply(&mut self, key: &[u8], value: &[u8], path: &[u8]) {
+        let Some(key) = KEYS.iter().find(|it| it.name == key) else {
+            return;
+        };
+        if !key.is_list || value.is_empty() {
+            self.0.retain(|it| it.key.name != key.name);
+        }
+        if !value.is_empty() {
+            self.0.push(Setting {
+                key,
+                value: value.to_vec(),
+                path: path.to_vec(),
+            });
+        }
+    }
+
+    /// Returns the first setting that prevents the work of the unit `name`.
+    pub(super) fn obstacle(
+        &self,
+        name: &[u8],
+        work: Work,
+        inventory: &Inventory,
+        conditions: &Conditions,
+    ) -> Option<Obstacle> {
+        let has = |start: &[u8]| self.0.iter().any(|it| it.key.name.starts_with(start));
+        let (is_moved, has_fallback) = (has(b"Root"), has(b"SetCredential"));
+        self.0.iter().find_map(|it| {
+            // A credential of SetCredential= replaces a missing file.
+            let is_optional = has_fallback && it.key.value == Meaning::Credential;
+            let absent = || {
+                let absent = it.absent(name, is_moved, inventory, conditions);
+                absent.filter(|_| !is_optional)
+            };
+            let why = absent().or_else(|| it.prevents(work).map(str::to_owned))?;
+            let line = [it.key.name, b"=", &it.value].concat();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            Some((line, it.path.clone(), why))
+        })
+    }
+}
+
+impl Setting {
+    /// Returns why systemd cannot apply the setting.
+    fn absent(
+        &self,
+        unit: &[u8],
+        is_moved: bool,
+        inventory: &Inventory,
+        conditions: &Conditions,
+    ) -> Option<String> {
+        let words = || {
+            let words = self.value.split(u8::is_ascii_whitespace);
+            words.filter(|it| !it.is_empty())
+        };
+        let is_lost = |path: &[u8], fits: fn(&Node) -> bool| {
+            let optional = path.strip_prefix(b"+").unwrap_or(path).starts_with(b"-");
+            let path = path.strip_prefix(b"+").unwrap_or(path);
+            let path = expand(path, unit).filter(|path| {
+                let is_plain = !path.iter().any(|byte| b"*?[\"'\\".contains(byte));
+                !optional && path.starts_with(b"/") && is_plain
+            })?;
+            let found = inventory.resolve(&path).ok();
+            let is_there = found.is_some_and(|(_, node)| fits(node));
+            (!is_there && !conditions.may_appear(&path))
+                .then(|| format!("{}, which does not exist", String::from_utf8_lossy(&path)))
+        };
+        let is_file: fn(&Node) -> bool = |node| node.kind != EntryType::Directory;
+        let is_directory: fn(&Node) -> bool = |node| node.kind == EntryType::Directory;
+        match self.key.value {
+            Meaning::User => absent_name(&self.value, b"etc/passwd", inventory),
+            Meaning::Groups => words().find_map(|it| absent_name(it, b"etc/group", inventory)),
+            Meaning::File => is_lost(&self.value, is_file),
+            Meaning::Directory if self.key.name.starts_with(b"Root") || !is_moved => {
+                is_lost(&self.value, is_directory)
+            }
+            Meaning::Paths if !is_moved => words().find_map(|word| {
+                let path = word.split(|&byte| byte == b':').next()?;
+                is_lost(path, |_| true)
+            }),
+            Meaning::Credential => {
+                let at = self.value.iter().position(|&byte| byte == b':')?;
+                is_lost(&self.value[at + 1..], |_| true)
+            }
+            Meaning::Pam => {
+                let has = |dir: &[u8], name: &[u8]| {
+                    inventory.resolve(&[dir, b"/pam.d/", name].concat()).is_ok()
+                };
+                let dirs: [&[u8]; 2] = [b"etc", b"usr/lib"];
+                let mut all = dirs
+                    .iter()
+                    .map(|dir| has(dir, &self.value) || has(dir, b"other"));
+                (!all.any(|it| it)).then(|| "a service that PAM does not know".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns why the setting makes the work impossible or invisible.
+    fn prevents(&self, work: Work) -> Option<&'static str> {
+        let value = self.value.as_slice();
+        match self.key.value {
+            Meaning::User
+                if work >= Work::Privileged && ![b"root".as_slice(), b"0"].contains(&value) =>
+            {
+                Some("which is not root")
+            }
+            Meaning::Capabilities if work == Work::Mounts => {
+                let (denied, names) = match value.strip_prefix(b"~") {
+                    Some(names) => (true, names),
+                    None => (false, value),
+                };
+                let mut names = names.split(u8::is_ascii_whitespace);
+                let has = names.any(|it| it.eq_ignore_ascii_case(b"cap_sys_admin"));
+                (has == denied).then_some("which takes the right to mount")
+            }
+            _ if work == Work::Mounts && self.key.isolates => {
+                let is_off = is_true(value) == Some(false) || OFF.contains(&value);
+                (!is_off).then_some("so that its mounts exist only in a namespace of its own")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Returns the reason if a file like `etc/passwd` does not have the name. systemd itself knows root and nobody.
+fn absent_name(name: &[u8], file: &[u8], inventory: &Inventory) -> Option<String> {
+    const KNOWN: [&[u8]; 3] = [b"root", b"nobody", b"nogroup"];
+    let is_number = name.iter().all(u8::is_ascii_digit);
+    let is_plain = !name.contains(&b'%');
+    if is_number || !is_plain || KNOWN.contains(&name) || inventory.resolve(SYSUSERS).is_ok() {
+        return None;
+    }
+    let node = inventory.resolve(file).ok().map(|(_, node)| node);
+    let content = node.and_then(|node| inventory.content(node));
+    let text = match content {
+        Some(content) if content.size > 0 => content.data.as_deref()?,
+        _ => b"",
+    };
+    let mut lines = text.split(|&byte| byte == b'\n');
+    let is_known = lines.any(|line| line.split(|&byte| byte == b':').next() == Some(name));
+    let file = String::from_utf8_lossy(basename(file)).into_owned();
+    (!is_known).then(|| format!("which etc/{file} does not have"))
+}
+
+#[cfg(test)]
+mod tests;
