@@ -25,6 +25,9 @@ pub fn vmlinuz(release: &str) -> Vec<u8> {
     image
 }
 
+/// The type of a kernel module.
+const RELOCATABLE: u16 = 1;
+
 /// Returns a 64-bit ELF file with these sections, whose names follow the empty first one.
 fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut names = b"\0".to_vec();
@@ -64,6 +67,17 @@ fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
         file[at..at + 2].copy_from_slice(&value.to_le_bytes());
     }
     file.extend(headers.concat());
+    if kind != RELOCATABLE {
+        // One segment, with the whole file.
+        let size = file.len() as u64;
+        file[0x20..0x28].copy_from_slice(&size.to_le_bytes());
+        file[0x38] = 1;
+        file.extend_from_slice(&1_u32.to_le_bytes());
+        file.extend_from_slice(&5_u32.to_le_bytes());
+        for value in [0, 0, 0, size, size, 0x1000] {
+            file.extend_from_slice(&value.to_le_bytes());
+        }
+    }
     file
 }
 
