@@ -56,7 +56,9 @@ def machine_os_config(text):
     if not re.fullmatch(PUSH_SPEC, spec["renderedImagePushSpec"]):
         wrong.append("renderedImagePushSpec")
     containerfile = (EXAMPLES / "okd-scos" / "Containerfile").read_text()
-    content = containerfile[containerfile.index("FROM configs AS final") :].strip()
+    tool = re.search(r"^ARG TOOL=(\S+)$", containerfile, re.MULTILINE).group(1)
+    final = containerfile[containerfile.index("FROM configs AS final") :].strip()
+    content = f"FROM {tool} AS ostree-kernel\n{final}"
     if [it["content"] for it in spec["containerFile"]] != [content]:
         wrong.append("its content is not what okd-scos/Containerfile builds")
     return wrong
