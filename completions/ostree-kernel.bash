@@ -134,7 +134,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -154,6 +154,10 @@ _ostree__kernel() {
                     ;;
                 --require-driver)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -W "disk iso pxe" -- "${cur}"))
                     return 0
                     ;;
                 --boot-size)
@@ -216,7 +220,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -268,6 +272,10 @@ _ostree__kernel() {
                     ;;
                 --require-driver)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -W "disk iso pxe" -- "${cur}"))
                     return 0
                     ;;
                 --boot-size)
@@ -356,7 +364,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -384,6 +392,10 @@ _ostree__kernel() {
                     ;;
                 --require-driver)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -W "disk iso pxe" -- "${cur}"))
                     return 0
                     ;;
                 --boot-size)

@@ -68,6 +68,9 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l for -d 'Require what these artefacts need besides a disk image, for example iso,pxe' -r -f -a "disk\t'A disk image, for which every initramfs is made'
+iso\t'A live ISO image'
+pxe\t'A network boot (PXE, HTTP) of a live image'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
@@ -139,6 +142,9 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l for -d 'Require what these artefacts need besides a disk image, for example iso,pxe' -r -f -a "disk\t'A disk image, for which every initramfs is made'
+iso\t'A live ISO image'
+pxe\t'A network boot (PXE, HTTP) of a live image'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
@@ -207,6 +213,9 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l for -d 'Require what these artefacts need besides a disk image, for example iso,pxe' -r -f -a "disk\t'A disk image, for which every initramfs is made'
+iso\t'A live ISO image'
+pxe\t'A network boot (PXE, HTTP) of a live image'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r

@@ -11,6 +11,7 @@ use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use super::{Answer, Finding, Remedy, Subject, listed};
 use crate::boot::RootSetup;
 use crate::initramfs::Inventory;
+use crate::kernel::packing::Config;
 
 /// The check that the options for the root and for drivers apply to.
 pub const DRIVER_CHECK: &str = "initramfs-root-drivers";
@@ -28,6 +29,7 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     let inventory = subject.inventory()?;
     let mut findings = wanted(subject, inventory, &able);
+    findings.extend(artefacts(subject, inventory, &able));
     findings.extend(every_root(inventory, &able));
     findings.extend(composefs(subject, inventory, &able));
     if let Some(base) = subject.base {
@@ -77,6 +79,34 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
             let expected = format!("inside, for {option} {name}");
             findings.push(no_driver(able, &[name], &expected));
         }
+    }
+    findings
+}
+
+/// Returns findings about modules of dracut and drivers that the user's artefacts require.
+fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    // An image without a list of them cannot be judged by it.
+    let included = inventory.dracut_modules();
+    for artefact in &subject.wanted.artefacts {
+        let expected = format!("inside, for --for {}", artefact.as_str());
+        let is_known = |path: &str| findings.iter().any(|it| it.path == path);
+        let mut new = Vec::new();
+        if let Some(included) = &included {
+            let modules = artefact.dracut_modules().iter();
+            for module in modules.filter(|module| !included.iter().any(|it| it == *module)) {
+                let remedy = Remedy::ThenRebuild(
+                    "install the package that has it (dracut-live), add it with add_dracutmodules in /etc/dracut.conf.d",
+                );
+                let path = format!("dracut's module {module}");
+                new.push(Finding::new(path, "not inside", &*expected, remedy));
+            }
+        }
+        let drivers = artefact.drivers().iter();
+        let missing = drivers.filter(|name| !able.has_named(name));
+        new.extend(missing.map(|name| no_driver(able, &[name], &expected)));
+        new.retain(|it| !is_known(&it.path));
+        findings.append(&mut new);
     }
     findings
 }
@@ -136,7 +166,24 @@ fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
         .into_iter()
         .filter(|name| !able.has_named(name));
     let expected = format!("inside, {why}");
-    missing
+    let mut findings: Vec<_> = missing
         .map(|name| no_driver(able, &[name], &expected))
-        .collect()
+        .collect();
+    // fs-verity is no module. With `yes`, ostree does not require it.
+    let config = subject.tree.and_then(|tree| tree.config.as_ref().ok());
+    if let Some(Some(config)) = config
+        && PrepareRoot::read(inside).needs_verity
+        && !Config(config).is_on("CONFIG_FS_VERITY")
+    {
+        let path = format!("{}/config", subject.kver.dir());
+        let expected = "CONFIG_FS_VERITY=y, since prepare-root.conf inside requires fs-verity";
+        let remedy = "use a kernel with fs-verity, or composefs.enabled=yes in prepare-root.conf";
+        findings.push(Finding::new(
+            path,
+            "no CONFIG_FS_VERITY=y",
+            expected,
+            remedy,
+        ));
+    }
+    findings
 }

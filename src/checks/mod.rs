@@ -62,7 +62,7 @@ pub use subject::{
     AllLacking, BootedBy, Database, ImageFile, Initramfs, KmodVermagic, Lacking, Lists, NoRelease,
     Shadow, Subject, TreeFacts,
 };
-pub use wanted::{Budget, RootDevice, Wanted};
+pub use wanted::{Artefact, Budget, RootDevice, Wanted};
 
 /// The severity of a finding, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

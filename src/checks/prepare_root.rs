@@ -37,6 +37,8 @@ pub(super) enum Composefs {
 pub(super) struct PrepareRoot {
     /// `composefs.enabled`.
     pub(super) composefs: Composefs,
+    /// Whether every file of the composefs image must have fs-verity.
+    pub(super) needs_verity: bool,
     /// The file with the key for the commit's signature.
     pub(super) key: Option<String>,
     /// Settings that stop the boot: the file, the value found, the value expected.
@@ -84,6 +86,7 @@ impl PrepareRoot {
             let expected = "composefs.enabled=yes, which root.transient requires";
             conf.wrong.push((last, found.to_owned(), expected));
         }
+        conf.needs_verity = matches!(enabled, Some("signed" | "verity"));
         if enabled == Some("signed") {
             let path = file.get("composefs", "keypath").unwrap_or(KEY);
             conf.key = Some(path.to_owned());

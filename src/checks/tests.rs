@@ -3,7 +3,7 @@
 //! ones that they must accept.
 
 use super::testing::{Bench, K, ko, module_path};
-use super::{Answer, CHECKS, Hmac, Lacking, Omitted, RootDevice, Severity, TreeFacts};
+use super::{Answer, Artefact, CHECKS, Hmac, Lacking, Omitted, RootDevice, Severity, TreeFacts};
 use crate::boot::RootSetup;
 use crate::initramfs::testing::file;
 use crate::kernel::modules::{ModuleList, ModuleName};
@@ -141,6 +141,37 @@ fn drivers_that_a_root_needs() {
     let found = bench.findings(ROOT);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("overlay in the initramfs"), "{found:?}");
+    // fs-verity is required only by some values.
+    let verity = |value: &str| {
+        let mut bench = Bench::good();
+        let conf = format!("[composefs]\nenabled = {value}\n");
+        bench.put("usr/lib/ostree/prepare-root.conf", conf.as_bytes());
+        bench
+            .findings(ROOT)
+            .join("\n")
+            .contains("no CONFIG_FS_VERITY=y")
+    };
+    assert!(verity("verity") && verity("signed") && !verity("yes"));
+}
+
+#[test]
+fn artefacts_require_modules_of_dracut_and_drivers() {
+    let mut bench = Bench::good();
+    bench.wanted.artefacts = vec![Artefact::Disk];
+    assert_eq!(bench.findings(ROOT), [""; 0]);
+    bench.put("usr/lib/dracut/modules.txt", b"base\nostree\n");
+    bench.wanted.artefacts = vec![Artefact::Iso, Artefact::Pxe];
+    let found = bench.findings(ROOT);
+    for expected in [
+        "fatal dracut's module dmsquash-live: not inside; inside, for --for iso",
+        "fatal dracut's module livenet: not inside; inside, for --for pxe",
+        "squashfs in the initramfs",
+        "sr_mod in the initramfs",
+    ] {
+        assert!(any(&found, expected), "{expected}: {found:#?}");
+    }
+    let live = found.iter().filter(|it| it.contains("dmsquash-live"));
+    assert_eq!(live.count(), 1);
 }
 
 #[test]

@@ -36,6 +36,46 @@ pub enum RootDevice {
     Raid,
 }
 
+/// An artefact that is made from the image besides a disk image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Artefact {
+    /// A disk image, for which every initramfs is made.
+    Disk,
+    /// A live ISO image.
+    Iso,
+    /// A network boot (PXE, HTTP) of a live image.
+    Pxe,
+}
+
+impl Artefact {
+    /// Returns the name of the option's value.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Iso => "iso",
+            Self::Pxe => "pxe",
+        }
+    }
+
+    /// Returns the modules of dracut that it requires.
+    pub(super) fn dracut_modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Disk => &[],
+            Self::Iso => &["dmsquash-live"],
+            Self::Pxe => &["dmsquash-live", "livenet"],
+        }
+    }
+
+    /// Returns the drivers that it requires: of the image in it, and of the medium.
+    pub(super) fn drivers(self) -> &'static [&'static str] {
+        match self {
+            Self::Disk => &[],
+            Self::Iso => &["loop", "squashfs", "overlay", "isofs", "sr_mod"],
+            Self::Pxe => &["loop", "squashfs", "overlay"],
+        }
+    }
+}
+
 /// A requirement for one of these drivers or one of these programs.
 pub(super) struct Need {
     pub(super) drivers: &'static [&'static str],
@@ -180,6 +220,8 @@ pub struct Wanted {
     pub filesystems: Vec<String>,
     /// Other drivers.
     pub drivers: Vec<String>,
+    /// The artefacts that are made from the image.
+    pub artefacts: Vec<Artefact>,
     /// The declared space.
     pub budget: Budget,
 }

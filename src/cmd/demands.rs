@@ -4,7 +4,7 @@
 use clap::builder::PossibleValuesParser;
 
 use super::sources::size;
-use crate::checks::{Budget, CHECKS, RootDevice, Wanted};
+use crate::checks::{Artefact, Budget, CHECKS, RootDevice, Wanted};
 
 /// Requirements on the initramfs beyond those of every boot.
 #[derive(Debug, Default, clap::Args)]
@@ -18,6 +18,9 @@ pub struct Demands {
     /// Require this driver, in the initramfs or built in; may be repeated
     #[arg(long, value_name = "NAME")]
     pub require_driver: Vec<String>,
+    /// Require what these artefacts need besides a disk image, for example iso,pxe
+    #[arg(long = "for", value_enum, value_name = "KIND", value_delimiter = ',')]
+    pub artefacts: Vec<Artefact>,
     /// Size of /boot on the machines: fail unless the kernels of --boot-deployments
     /// fit (bytes, or with K, M, G)
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -43,6 +46,7 @@ impl Demands {
             devices: self.root_device.clone(),
             filesystems: self.root_fs.clone(),
             drivers: self.require_driver.clone(),
+            artefacts: self.artefacts.clone(),
             budget: self.budget(),
         }
     }
@@ -52,6 +56,7 @@ impl Demands {
         self.root_device.is_empty()
             && self.root_fs.is_empty()
             && self.require_driver.is_empty()
+            && self.artefacts.is_empty()
             && self.budget().is_empty()
     }
 
