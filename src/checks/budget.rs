@@ -16,11 +16,11 @@ const NAMED: usize = 3;
 const LOADER: u64 = 16 << 20;
 
 pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let tree = subject.tree()?;
     let budget = &subject.wanted.budget;
     if budget.is_empty() {
         return Ok(Vec::new());
     }
-    let tree = subject.tree()?;
     let Some(file) = tree.initramfs.as_ref().filter(|file| file.is_file) else {
         return Err(Answer::NotApplicable("there is no initramfs".into()));
     };
