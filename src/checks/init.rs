@@ -10,6 +10,7 @@ mod places;
 mod promised;
 mod rules;
 mod scripts;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -45,6 +46,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     if inventory.root_image().is_none() {
         findings.extend(promised::not_kept(inventory));
         findings.extend(opened::missing(inventory, facts));
+        findings.extend(settings::that_stop_the_boot(inventory));
         findings.extend(places::wrong(inventory, facts, subject.kver));
     }
     findings.extend(squash::without_end(inventory));
