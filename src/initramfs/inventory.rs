@@ -62,7 +62,7 @@ fn wanted_by_checks(path: &[u8], size: u32) -> bool {
         b"prepare-root.conf",
         b"nsswitch.conf",
     ];
-    const PARTS: [&[u8]; 9] = [
+    const PARTS: [&[u8]; 10] = [
         b"/dracut-",
         b"/ld.so.conf.d/",
         b"/systemd/system/",
@@ -72,6 +72,7 @@ fn wanted_by_checks(path: &[u8], size: u32) -> bool {
         b"/dracut/hooks/",
         b"/modprobe.d/",
         b"/modules-load.d/",
+        b"/sysctl.d/",
     ];
     let name = basename(path);
     let is_etc = path.starts_with(b"etc/") && size <= ETC_MAX;

@@ -111,7 +111,11 @@ mod tests {
         };
         for (path, text, expected) in [
             ("etc/sysctl.d/a.conf", "kernel.modules_disabled = 1\n", true),
-            ("etc/sysctl.d/a.conf", "-kernel/modules_disabled=1\n", true),
+            (
+                "usr/lib/sysctl.d/a.conf",
+                "-kernel/modules_disabled=1\n",
+                true,
+            ),
             (
                 "etc/sysctl.d/a.conf",
                 "kernel.modules_disabled=1\nkernel.modules_disabled=0\n",
