@@ -1,4 +1,4 @@
-# ostree-kernel: what a newcomer types. `make help` lists it.
+# ostree-kernel: the targets for development. `make help` lists them.
 # build, test, replay and man need cargo and a C compiler, and no root. The test bed needs Debian 12 and root; `make deps`
 # installs its packages.
 
@@ -39,7 +39,7 @@ SQLITE_WITHOUT = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_
     -USQLITE_SOUNDEX -DSQLITE_OMIT_JSON -DSQLITE_OMIT_LOAD_EXTENSION
 
 .PHONY: static
-static: deps ## the program as one file that needs no library, of at most 8 MB; prints where it is
+static: deps ## build a static program of at most 8 MB, and print its path
 	@! command -v rustup >/dev/null || rustup --quiet target add $(STATIC_HOST)
 	@LIBSQLITE3_FLAGS='$(SQLITE_WITHOUT)' $(CARGO) rustc --profile dist --locked --target $(STATIC_HOST) --bin ostree-kernel -- \
 	    -C link-arg=-Wl,-z,pack-relative-relocs
@@ -104,7 +104,7 @@ test: ## unit tests, and the program with stub programs; as root on Debian the c
 	$(CARGO) test --locked
 
 .PHONY: replay
-replay: ## builds the fuzz targets; the seeds of fuzz/seeds and their neighbours through them
+replay: ## build the fuzz targets, and run them on fuzz/seeds and on mutations of these
 	$(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- --nocapture
 
 .PHONY: fuzz
@@ -124,13 +124,13 @@ seeds: ## write the seeds of fuzz/seeds again
 	UPDATE_SEEDS=1 $(CARGO) test --locked --lib seeds_are_current -- --test-threads 1
 
 .PHONY: corpus
-corpus: deps ## real initramfs images and what breaks them: verify passes the good, finds the broken
+corpus: deps ## verify real initramfs images and broken variants of them
 	@$(BED) corpus >/dev/null
 	@$(BED) foreign >/dev/null
 	$(CARGO) test --locked --test it corpus -- --nocapture
 
 .PHONY: mutants
-mutants: deps ## the corpus goes red when one fatal check is switched off, each in turn
+mutants: deps ## run the corpus with each fatal check disabled in turn; it must fail
 	@$(BED) corpus >/dev/null
 	$(CARGO) test --locked --test it corpus_mutants -- --ignored --nocapture
 
@@ -143,7 +143,7 @@ static-check: build static ## two container builds with the static program, by C
 	@$(BED) check --jobs 1 static-copy static-mount
 
 .PHONY: matrix-sid
-matrix-sid: deps build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid moves: not part of check)
+matrix-sid: deps build ## container builds on Debian sid: dnf5, rpm 6, the newest dracut (sid changes daily, so check leaves it out)
 	@$(BED) matrix-sid
 
 .PHONY: kills
@@ -155,17 +155,17 @@ boot-matrix: deps build ## five boots: on each base the replaced image boots; wi
 	@$(BED) boot-matrix
 
 .PHONY: boot
-boot: boot-matrix ## the same, then kernels of other shapes, then images of the corpus: what verify says, and what the kernel does (long)
+boot: boot-matrix ## the same, then kernels of other shapes, then images of the corpus: compare the verdict of verify with a real boot (long)
 	@$(BED) boot-shapes
 	@$(BED) boot-corpus
 
 N ?= 40
 .PHONY: truth
-truth: deps build ## N random mutations (SEED, else the commit): what verify says, and what the kernel does (long)
+truth: deps build ## N random mutations (SEED, else the commit): compare the verdict of verify with a boot (long)
 	@$(BED) truth $(N) $(SEED)
 
 .PHONY: bench
-bench: deps build ## what it costs beside what people use today: benches/RESULTS.md (minutes)
+bench: deps build ## benchmarks against other tools; results in benches/RESULTS.md (minutes)
 	@$(BED) bench-setup
 	$(CARGO) build --profile dist --locked
 	$(CARGO) bench --locked --bench bench
@@ -195,7 +195,7 @@ $(CARGO_DENY):
 	$(CARGO) install --locked --root $(TARGET)/tools cargo-deny@0.20.2
 
 .PHONY: release-check
-release-check: dist deny ## what must hold before a release: CONTRIBUTING.md names the steps
+release-check: dist deny ## check the conditions of a release; CONTRIBUTING.md lists the steps
 	packaging/release-check $(TARGET)/dist-archives
 
 .PHONY: cross-check
