@@ -32,7 +32,7 @@ use crate::text::{RED, YELLOW, painted, plain};
 pub mod status {
     /// Done.
     pub const DONE: u8 = 0;
-    /// A step failed, a fatal check could not run, or no check ran.
+    /// A step failed, a fatal check could not run, no check ran, or the tree or file cannot be read.
     pub const FAILED: u8 = 1;
     /// The command line is wrong.
     pub const USAGE: u8 = 2;
@@ -61,14 +61,14 @@ pub struct Cli {
 pub enum Command {
     /// Replace the kernel with RPMs, and build and verify its initramfs
     ///
-    /// Runs one transaction of rpm-ostree or dnf without cliwrap, then depmod and dracut once. Verifies the
-    /// initramfs, cleans caches and commits the container. Or fails, and says what to do.
+    /// Runs one transaction of rpm-ostree or dnf without cliwrap, then depmod and dracut once. Verifies the initramfs,
+    /// cleans caches and commits the container. If a step fails, the error says what to do.
     #[command(after_long_help = help::REPLACE)]
     Replace(cmd::replace::Args),
     /// Rebuild the initramfs of the installed kernel, and verify it
     ///
-    /// After a change of dracut.conf, multipath.conf, a theme or a module. Runs depmod and dracut, and
-    /// verifies and commits the result as replace does.
+    /// Needed after a change of dracut.conf, multipath.conf, a theme or a module. Runs depmod and dracut, and verifies
+    /// and commits the result as replace does.
     #[command(after_long_help = help::REBUILD)]
     Rebuild(cmd::rebuild::Args),
     /// Check whether a tree or an initramfs would boot

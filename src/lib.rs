@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Replaces the kernel of an ostree-based OS container image in one `RUN` line, and refuses to let an image out that
-//! will not boot.
+//! Replaces the kernel of an ostree-based OS container image in one `RUN` line, and fails the build if the image would
+//! not boot.
 //!
-//! # The house
+//! # Structure
 //!
 //! A command is what the user types, a step is a phase of a command, a tool is a program that a step starts. `sys`
-//! holds the access to the operating system. Imports go downwards only: a step uses no more of another step than its
-//! result, and a tool imports no tool.
+//! accesses the operating system. Imports go downwards only: a step uses only the result of another step, and a tool
+//! imports no tool.
 //!
 //! ```text
 //! main, cli      the command line, the log, the exit status
@@ -29,7 +29,7 @@
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `package` and `kernel` name no process, environment, file system
+//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `package` and `kernel` use no process, environment, file system
 //!   or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and it never follows a link out of it.

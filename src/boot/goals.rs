@@ -49,7 +49,7 @@ const UDEVD: Goal = Goal::new(
 const TRIGGER: Goal = Goal::new(
     |it| it.is_program(b"udevadm") && it.has_argument(b"trigger"),
     "systemd-udev-trigger.service",
-    "udevadm trigger, which makes udev see the devices that are there already",
+    "udevadm trigger, which announces the existing devices to udev",
 );
 
 const OSTREE: Goal = Goal::new(
@@ -61,7 +61,7 @@ const OSTREE: Goal = Goal::new(
 const BOOTC: Goal = Goal::new(
     |it| it.has_path(b"bootc/initramfs-setup"),
     "bootc-root-setup.service",
-    "bootc's set-up of the root",
+    "bootc-root-setup, which mounts the root",
 );
 
 /// The program that sets up the root of a deployment.
@@ -133,7 +133,7 @@ impl Booted {
     }
 
     /// Follows the units of an initramfs of systemd; `None` where `/init` is something else. `setup` is the program
-    /// that must come to run, besides those that every boot needs.
+    /// that must be started, besides those that every boot needs.
     pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
         if !is_systemd(inventory) {
             return None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The boot graph: the files of an initramfs that a boot executes, loads or reads, each with the file that leads to it.
+//! The boot graph: the files of an initramfs that a boot executes, loads or reads, each with the file that uses it.
 //!
 //! A name in a script, a udev rule or a unit counts as a use, since a script is not interpreted here. The graph
 //! therefore has too many files rather than too few. Units that generators write are unknown.
@@ -66,7 +66,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::First => "the kernel executes it as PID 1",
-            Self::Kernel => "the kernel uses it when a driver or a device asks for it",
+            Self::Kernel => "the kernel loads it when a driver or a device requests it",
             Self::Link => "is a link to it",
             Self::Interpreter => "is a script for this interpreter",
             Self::Linker => "has it as its dynamic linker",
@@ -80,7 +80,7 @@ impl fmt::Display for Why {
             Self::Reads => "reads it",
             Self::Starts => "may start it: a generator, a rule or a script names it",
             Self::Names => "names it",
-            Self::Directory => "may use it: it lies in a directory of its files",
+            Self::Directory => "may use it: the file is in a directory that it reads",
         })
     }
 }
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
         walk::walk(inventory, facts, booted, rules)
     }
 
-    /// Returns all steps; each follows the one that leads to it.
+    /// Returns all steps; each follows the one that uses it.
     pub fn steps(&self) -> &[GraphFile<'a>] {
         &self.steps
     }

@@ -213,8 +213,8 @@ impl<'a> Loader<'a> {
     }
 
     /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
-    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the object
-    /// that asks. A missing library is another fault.
+    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the
+    /// object that requires the symbol. Missing libraries are reported separately.
     ///
     /// With `with_symbols` unset only versions are compared.
     pub fn unbound(&self, loaded: &Loaded<'a>, with_symbols: bool) -> Option<(Unbound, &'a [u8])> {
@@ -229,8 +229,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The first undefined symbol of an object that is bound at once; none where the symbols of an object are not known, or
-    /// more symbols were compared than the limit.
+    /// Returns the first undefined symbol of the objects with immediate binding. `None` if the symbols of an object are
+    /// not known, or the limit of comparisons is exceeded.
     fn undefined(&self, loaded: &Loaded<'a>) -> Option<(Unbound, &'a [u8])> {
         let symbols = loaded
             .objects

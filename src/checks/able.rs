@@ -121,14 +121,14 @@ impl<'a> Able<'a> {
             .filter_map(|name| ModuleName::new(name.as_bytes()))
             .collect();
         if self.on_disk.is_none() || names.iter().any(|name| self.is_on_disk(name)) {
-            ("neither inside nor built in", ADD)
+            ("neither in the initramfs nor built in", ADD)
         } else if names.iter().any(|name| self.exists(name)) {
             ("a module of this kernel, but not on disk", INSTALL)
         } else {
             let take =
                 "use a kernel that has it, or install the module that was built for this kernel";
             (
-                "neither inside nor built in, and not a module of this kernel",
+                "neither in the initramfs nor built in, and not a module of this kernel",
                 Remedy::from(take),
             )
         }
@@ -139,7 +139,7 @@ impl<'a> Able<'a> {
         names.iter().find_map(|name| {
             let driver = ModuleName::new(name.as_bytes())?;
             let why = self.why_blocked(&driver).filter(|_| self.has(&driver))?;
-            Some(format!("{name} is inside, and {why}"))
+            Some(format!("{name} is in the initramfs, but {why}"))
         })
     }
 }

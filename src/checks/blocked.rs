@@ -55,7 +55,7 @@ impl<'a> Modprobe<'a> {
     pub(super) fn why_not(&self, name: &ModuleName, builtin: &ModuleList) -> Option<String> {
         let file = self.conf.blacklisted_by(name);
         if let Some(file) = file.or_else(|| self.refused_by(name)) {
-            return Some(format!("{file} keeps it from being loaded"));
+            return Some(format!("{file} blocks it"));
         }
         // The kernel requests the module of a file system by such a name.
         let filesystem = [b"fs_", name.as_bytes()].concat();
@@ -63,16 +63,14 @@ impl<'a> Modprobe<'a> {
         let away = asked.find_map(|asked| self.conf.redirected_by(asked, name));
         let away = away.or_else(|| self.redirected_by_device(name));
         if let Some(file) = away.or_else(|| self.is_replaced(name, builtin)) {
-            return Some(format!("{file} keeps it from being loaded"));
+            return Some(format!("{file} blocks it"));
         }
         let dep = self.dep?;
         let needs = dep.needs(dep.path_of(name)?)?.iter();
         needs.filter_map(ModuleName::of_path).find_map(|need| {
             let file = self.is_replaced(&need, builtin);
             let file = file.or_else(|| self.refused_by(&need))?;
-            Some(format!(
-                "{file} keeps {need}, which it needs, from being loaded"
-            ))
+            Some(format!("{file} blocks {need}, which it requires"))
         })
     }
 
@@ -222,7 +220,7 @@ mod tests {
         let found = bench.findings(ROOT).into_iter();
         let wanted = found.filter(|it| it.contains("--require-driver"));
         let why = |it: String| {
-            let why = it.split_once(" is inside, and ").unwrap().1;
+            let why = it.split_once(" is in the initramfs, but ").unwrap().1;
             why.split(';').next().unwrap().to_owned()
         };
         wanted.map(why).collect()
@@ -230,8 +228,8 @@ mod tests {
 
     #[test]
     fn dependencies_of_a_driver() {
-        const NEED: &str = "etc/modprobe.d/a.conf keeps jbd2, which it needs, from being loaded";
-        const ITSELF: &str = "etc/modprobe.d/a.conf keeps it from being loaded";
+        const NEED: &str = "etc/modprobe.d/a.conf blocks jbd2, which it requires";
+        const ITSELF: &str = "etc/modprobe.d/a.conf blocks it";
         // ext4 needs jbd2, and mbcache, which is built in.
         for (conf, softdeps, expected) in [
             ("install jbd2 /bin/false", "", &[NEED][..]),
@@ -367,7 +365,7 @@ mod tests {
             "usr/lib/modprobe.d/a.conf",
             b"blacklist virtio-blk\ninstall erofs /bin/true\n",
         );
-        let expected = "fatal virtio_blk in the initramfs: virtio_blk is inside, and usr/lib/modprobe.d/a.conf keeps it from being loaded; inside, for --require-driver virtio_blk";
+        let expected = "fatal virtio_blk in the initramfs: virtio_blk is in the initramfs, but usr/lib/modprobe.d/a.conf blocks it; in the initramfs, for --require-driver virtio_blk";
         assert_eq!(bench.findings(ROOT)[..1], [expected]);
         bench.put(
             "etc/modprobe.d/a.conf",

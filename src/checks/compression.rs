@@ -102,13 +102,13 @@ fn unloaded(
 ) -> Option<Finding> {
     let why = config.why_not_loaded(packing)?;
     let found = match count {
-        1 => format!("compressed with {packing} so that the kernel cannot load it: {why}"),
+        1 => format!("compressed with {packing} in a way that the kernel does not support: {why}"),
         many => format!(
-            "{many} modules like this one, compressed with {packing} so that the kernel cannot load them: {why}"
+            "{many} modules like this one, compressed with {packing} in a way that the kernel does not support: {why}"
         ),
     };
     let expected = format!(
-        "{packing} data that the kernel can decode, since CONFIG_MODULE_DECOMPRESS is set and kmod passes on the compressed file"
+        "{packing} data that the kernel can decode: kmod passes the compressed file to the kernel (CONFIG_MODULE_DECOMPRESS)"
     );
     let remedy = Remedy::ThenRebuild(match packing {
         Packing::Xz(_) => "compress the modules with xz --check=crc32 --lzma2=dict=1MiB",

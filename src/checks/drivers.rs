@@ -61,7 +61,7 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
             .filter(|need| !able.meets(inventory, need))
         {
             let names = [need.drivers, need.programs].concat();
-            let expected = format!("inside, for --root-device {}", device.as_str());
+            let expected = format!("in the initramfs, for --root-device {}", device.as_str());
             findings.push(no_driver(able, &names, &expected));
         }
         findings.extend(blocked(able, *device, &findings));
@@ -76,7 +76,7 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
         // ext4 serves ext3, which the kernel requests as fs-ext3.
         let is_served = option == "--root-fs" && able.serves(&format!("fs-{name}"));
         if !able.has_named(name) && !is_served {
-            let expected = format!("inside, for {option} {name}");
+            let expected = format!("in the initramfs, for {option} {name}");
             findings.push(no_driver(able, &[name], &expected));
         }
     }
@@ -89,7 +89,7 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
     // An image without a list of them cannot be judged by it.
     let included = inventory.dracut_modules();
     for artefact in &subject.wanted.artefacts {
-        let expected = format!("inside, for --for {}", artefact.as_str());
+        let expected = format!("in the initramfs, for --for {}", artefact.as_str());
         let is_known = |path: &str| findings.iter().any(|it| it.path == path);
         let mut new = Vec::new();
         if let Some(included) = &included {
@@ -99,7 +99,7 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
                     "install the package that has it (dracut-live), add it with add_dracutmodules in /etc/dracut.conf.d",
                 );
                 let path = format!("dracut's module {module}");
-                new.push(Finding::new(path, "not inside", &*expected, remedy));
+                new.push(Finding::new(path, "missing", &*expected, remedy));
             }
         }
         let drivers = artefact.drivers().iter();
@@ -156,7 +156,7 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
 fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let inside = |path: &str| inventory.data(path.as_bytes());
     let why = if PrepareRoot::read(inside).composefs == Composefs::On {
-        "since prepare-root.conf inside enables composefs"
+        "since prepare-root.conf in the initramfs enables composefs"
     } else if root_setup(subject, inventory) == RootSetup::Bootc {
         "since bootc sets up the root, with composefs"
     } else {
@@ -165,7 +165,7 @@ fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
     let missing = ["erofs", "overlay"]
         .into_iter()
         .filter(|name| !able.has_named(name));
-    let expected = format!("inside, {why}");
+    let expected = format!("in the initramfs, {why}");
     let mut findings: Vec<_> = missing
         .map(|name| no_driver(able, &[name], &expected))
         .collect();
@@ -176,7 +176,8 @@ fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
         && !Config(config).is_on("CONFIG_FS_VERITY")
     {
         let path = format!("{}/config", subject.kver.dir());
-        let expected = "CONFIG_FS_VERITY=y, since prepare-root.conf inside requires fs-verity";
+        let expected =
+            "CONFIG_FS_VERITY=y, since prepare-root.conf in the initramfs requires fs-verity";
         let remedy = "use a kernel with fs-verity, or composefs.enabled=yes in prepare-root.conf";
         findings.push(Finding::new(
             path,

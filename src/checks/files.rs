@@ -11,7 +11,7 @@ use crate::initramfs::Comparison;
 pub struct KernelFiles {
     /// `vmlinuz`.
     pub vmlinuz: VmlinuzState,
-    /// Modules with other bytes than their package's.
+    /// Modules whose content differs from their package's.
     pub modules: Vec<OtherModule>,
     /// The signer of modules that equal their package's files, if most do and they are signed.
     pub signer: Option<Vec<u8>>,
@@ -89,8 +89,8 @@ pub struct ModuleState {
     pub kver: Option<Vec<u8>>,
 }
 
-/// Fatal are a kernel that cannot be decoded or is another one, and an unloadable module that the initramfs also has.
-/// Other bytes alone do not prevent a boot.
+/// A kernel that cannot be decoded or has another release, and an unloadable module that the initramfs contains, are
+/// fatal. A changed file alone does not prevent a boot.
 pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let files = &tree.kernel_files;
@@ -138,8 +138,8 @@ fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
         InnerKernel::Release(kver) if kver != subject.kver.as_str() => {
-            let found = format!("another kernel inside, {kver}");
-            let expected = format!("{}, as its header says", subject.kver);
+            let found = format!("a compressed kernel of another release, {kver}");
+            let expected = format!("{}, as in its header", subject.kver);
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
         _ if has_signed_digest == Some(false) => {
@@ -148,13 +148,13 @@ fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
         InnerKernel::Release(_) | InnerKernel::Unknown(_) => {
-            let found = format!("other bytes than those of {}", package?);
+            let found = format!("content that differs from {}", package?);
             let finding = Finding::new(path, found, "the package's file", Remedy::Reinstall);
             let is_signed = subject.tree?.signed == Ok(true);
             Some(if is_signed {
                 Finding {
                     found: format!(
-                        "{}, and a signature: it was signed after it was packaged",
+                        "{}, with a signature: it was signed after packaging",
                         finding.found
                     ),
                     remedy: "nothing, if it was signed on purpose".into(),
@@ -186,18 +186,18 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
         let path = format!("{}/{}", subject.kver.dir(), show(&module.path));
         let (found, expected) = match &module.state {
             Err(why) => (
-                format!("a damaged module, not its package's: {why}"),
+                format!("a damaged module that differs from its package: {why}"),
                 "a module that can be loaded",
             ),
             Ok(state) if state.kver.as_deref() != Some(subject.kver.as_str().as_bytes()) => {
                 let kver = state.kver.as_deref().map_or("no kernel".into(), show);
                 (
-                    format!("a module for {kver}, not its package's"),
+                    format!("a module for {kver} that differs from its package"),
                     "a module for this kernel",
                 )
             }
             Ok(state) if state.signer.is_some() && state.signer == files.signer => (
-                "other bytes than its package's under the same signer: it changed after it was signed".to_owned(),
+                "content that differs from its package, with the same signer: it changed after signing".to_owned(),
                 "the bytes that were signed; the kernel does not load a module whose signature is wrong",
             ),
             Ok(state) if state.is_signed => {
@@ -205,7 +205,7 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
                 continue;
             }
             Ok(_) => {
-                let found = "other bytes than its package's, and no signature";
+                let found = "content that differs from its package, without a signature";
                 let remedy =
                     "reinstall the kernel's packages, unless the module was changed on purpose";
                 let finding = Finding::new(path, found, "the package's file", remedy);
@@ -227,10 +227,10 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
     let mut findings = listed(findings);
     if let Some(first) = signed.first() {
         let found = match signed.len() {
-            1 => "other bytes than its package's, and a signature".to_owned(),
-            count => format!(
-                "{count} modules like this one, with other bytes than their packages', each signed"
-            ),
+            1 => "content that differs from its package, with a signature".to_owned(),
+            count => {
+                format!("{count} signed modules like this one, which differ from their packages")
+            }
         };
         let remedy = "nothing, if the modules were signed or packed again on purpose";
         let finding = Finding::new(first, found, "the package's file", remedy);
@@ -325,7 +325,7 @@ mod tests {
             ),
             (
                 |tree| tree.kernel_files.vmlinuz = no_digest(InnerKernel::Release("5.14".into())),
-                "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: another kernel inside, 5.14",
+                "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: a compressed kernel of another release, 5.14",
             ),
             (
                 |tree| tree.kernel_files.vmlinuz = differs(InnerKernel::Release("5.14".into())),
@@ -333,7 +333,7 @@ mod tests {
             ),
             (
                 |tree| tree.kernel_files.vmlinuz = differs(InnerKernel::Release(K.into())),
-                "note usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: other bytes than those of kernel-core-6.9.4-200.fc40.x86_64, and a signature",
+                "note usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: content that differs from kernel-core-6.9.4-200.fc40.x86_64, with a signature",
             ),
             (
                 |tree| {

@@ -28,7 +28,7 @@ pub enum Hmac {
 }
 
 /// Fatal only if the initramfs has dracut's module `fips`, since nothing else reads the file. A kernel that was signed
-/// after packaging has the HMAC of the unsigned one, as all of Universal Blue's.
+/// after packaging has the HMAC of the unsigned kernel; all kernels of Universal Blue do.
 pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let path = format!("{}/.vmlinuz.hmac", subject.kver.dir());
     let is_read = subject.unpacked().is_ok_and(is_read);
@@ -42,13 +42,13 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     let none = |found: &str| {
         if !is_read {
-            let why = format!("{found}, and nothing inside reads it");
+            let why = format!("{found}, and nothing in the initramfs reads it");
             return Err(Answer::NotApplicable(why));
         }
         let expected =
             "the HMAC of vmlinuz; without it dracut's module fips stops the boot in FIPS mode";
         let remedy = Remedy::ThenRebuild(
-            "use packages of the kernel that have the file, or leave the module out with omit_dracutmodules+=\" fips \" in /etc/dracut.conf.d",
+            "use kernel packages that contain the file, or omit the module with omit_dracutmodules+=\" fips \" in /etc/dracut.conf.d",
         );
         wrong(found.to_owned(), expected, remedy)
     };
@@ -57,7 +57,7 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Hmac::Empty => none(".vmlinuz.hmac is empty"),
         Hmac::Unread(why) => Err(Answer::CouldNotRun(why.clone())),
         Hmac::Read { actual: None, .. } => {
-            let why = "nothing inside reads .vmlinuz.hmac, and vmlinuz is as its package has it";
+            let why = "nothing in the initramfs reads .vmlinuz.hmac, and vmlinuz is as its package has it";
             Err(Answer::NotApplicable(why.to_owned()))
         }
         Hmac::Read {

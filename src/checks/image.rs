@@ -75,9 +75,11 @@ fn odd_names(inventory: &Inventory) -> Vec<Finding> {
     });
     let problems = inventory.name_problems().iter();
     let names = problems.filter_map(|(path, problem)| match problem {
-        NameProblem::Absolute | NameProblem::Traversal => {
-            Some(finding(path, problem.to_string(), "a plain relative name"))
-        }
+        NameProblem::Absolute | NameProblem::Traversal => Some(finding(
+            path,
+            problem.to_string(),
+            "a relative name without . and .. components",
+        )),
         // These are dropped, so they are reported above.
         NameProblem::Empty | NameProblem::TooLong => None,
     });
@@ -95,7 +97,7 @@ pub fn kver(subject: &Subject) -> Checked {
         return Ok(vec![]);
     }
     let found = match names.as_slice() {
-        [] => "no modules of any kernel".to_owned(),
+        [] => "no kernel modules".to_owned(),
         names => names.join(", "),
     };
     Ok(vec![Finding::new(
@@ -128,7 +130,7 @@ pub fn ostree(subject: &Subject) -> Checked {
     let inventory = subject.inventory()?;
     let is_of_dracut = inventory.dracut_modules().is_some() || inventory.dracut_version().is_some();
     if subject.tree.is_none() && !is_of_dracut {
-        let why = "without a tree, an image that dracut did not make (as initramfs-tools does) is not for an ostree system";
+        let why = "dracut did not build this initramfs (perhaps initramfs-tools did); without a tree it is assumed not to be for ostree";
         return Err(Answer::NotApplicable(why.into()));
     }
     let setup = root_setup(subject, inventory);
@@ -185,7 +187,8 @@ fn configuration(inventory: &Inventory) -> Vec<Finding> {
     });
     findings.extend(key.map(|path| {
         let place = format!("{} in the initramfs", path.trim_start_matches('/'));
-        let expected = "a key, since prepare-root.conf inside has composefs.enabled=signed";
+        let expected =
+            "a key, since prepare-root.conf in the initramfs has composefs.enabled=signed";
         Finding::new(place, "no such file, or no key in it", expected, KEY_REMEDY)
     }));
     findings

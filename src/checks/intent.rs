@@ -50,8 +50,8 @@ pub fn intent(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns findings about differences in the setup of the root. ostree creates the deployment by the tree's
-/// configuration, but its program in the initramfs mounts it by the configuration there.
+/// Returns findings about differences in the setup of the root. ostree creates the deployment with the tree's
+/// configuration, but ostree-prepare-root mounts it with the configuration in the initramfs.
 fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     if root_setup(subject, inventory) == RootSetup::Bootc || tree.setups.is_without_prepare_root() {
         return Vec::new();
@@ -70,7 +70,7 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> V
             let found = match (inventory.data(path.as_bytes()), tree.file(path)) {
                 (None, _) => "no such file",
                 (_, None) => "a file that the tree does not have",
-                _ => "another file than the tree's",
+                _ => "a file that differs from the tree's",
             };
             let findings = finding(found, "the tree's file, which is newer");
             findings
@@ -85,7 +85,7 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> V
     }
 }
 
-/// Returns findings about files of `etc` and of modprobe's configuration with other bytes than the tree's.
+/// Returns findings about files of `etc` and of modprobe's configuration that differ from the tree's.
 fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in &tree.files {
@@ -97,7 +97,7 @@ fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
         };
         if data != text.as_slice() {
             let place = format!("{path} in the initramfs");
-            let found = "other bytes than the tree's";
+            let found = "content that differs from the tree's file";
             let finding = Finding::new(place, found, "a copy of the tree's file", Remedy::Rebuild);
             findings.push(finding.only(Severity::Warning));
         }
@@ -156,9 +156,9 @@ fn asked_for(
     let items = items.map(ToString::to_string);
     let finding = |what: String| {
         let place = format!("{what} in the initramfs");
-        let expected = "inside, since dracut's configuration in the tree requests it";
+        let expected = "present in the initramfs: dracut's configuration in the tree requests it";
         let remedy = Remedy::RebuildOr("look for dracut's message about it");
-        Finding::new(place, "not inside", expected, remedy).only(Severity::Warning)
+        Finding::new(place, "missing", expected, remedy).only(Severity::Warning)
     };
     Ok(modules.chain(drivers).chain(items).map(finding).collect())
 }
@@ -255,8 +255,8 @@ mod tests {
         };
         let found = bench.findings(CHECK);
         for expected in [
-            "warning etc/multipath.conf in the initramfs: other bytes",
-            "warning usr/lib/modprobe.d/a.conf in the initramfs: other bytes",
+            "warning etc/multipath.conf in the initramfs: content that differs",
+            "warning usr/lib/modprobe.d/a.conf in the initramfs: content that differs",
             "warning usr/lib/modprobe.d/b.conf in the initramfs: no such file",
         ] {
             assert!(
@@ -281,7 +281,7 @@ mod tests {
         };
         let found = bench.findings(CHECK);
         for expected in [
-            "warning dracut's module multipath in the initramfs: not inside",
+            "warning dracut's module multipath in the initramfs: missing",
             "warning the driver gcm in the initramfs",
             "warning /etc/missing in the initramfs",
         ] {

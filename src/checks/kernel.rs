@@ -91,7 +91,8 @@ pub fn rpmdb(subject: &Subject) -> Checked {
             [] => {
                 let found = format!("{}, which provides no kernel-uname-r", owner.nevra);
                 let expected = "a package that provides kernel-uname-r";
-                let remedy = "nothing for a boot; kmods and scanners find the kernel by that name";
+                let remedy =
+                    "not needed to boot; but kmods and scanners find a kernel by kernel-uname-r";
                 Some(Finding::new(&path, found, expected, remedy).only(Severity::Warning))
             }
             kvers => {
@@ -160,8 +161,9 @@ fn is_of(package: &Record, kver: &str) -> bool {
         || capabilities.any(|it| it.is_uname_r() && it.version == kver)
 }
 
-/// Fatal are files that the image's own backend boots. composefs-rs boots more kinds of files than others. It is the
-/// backend if bootc's program sets up the root, and may be if the program is included besides ostree's.
+/// A file that the image's own backend boots is fatal. composefs-rs boots more kinds of files than other backends. It
+/// is the backend if bootc sets up the root, and may be the backend if the programs of both bootc and ostree are
+/// included.
 pub fn uki_shadow(subject: &Subject) -> Checked {
     let inventory = subject.unpacked().ok();
     let is_only_bootc = inventory.and_then(RootSetup::of) == Some(RootSetup::Bootc);

@@ -132,8 +132,7 @@ impl<'s, 'a> Lost<'s, 'a> {
         let finding = |(names, option): (String, String)| {
             let path = format!("{names} in {}", self.subject.kver.dir());
             let found = "neither a module of this kernel nor built in";
-            let expected =
-                "a driver, as the base's kernel has one; a root that needs it cannot be mounted";
+            let expected = "a driver, as in the base's kernel; without it, a root that needs it cannot be mounted";
             let remedy = format!(
                 "use a kernel that has it if a machine's root needs it; {option} makes this fatal"
             );
@@ -159,13 +158,18 @@ impl<'s, 'a> Lost<'s, 'a> {
         if self.able.is_on_disk(name) {
             return Finding::new(
                 path,
-                "not inside",
-                "inside or built in, as in the base",
+                "missing",
+                "in the initramfs or built in, as in the base",
                 ADD,
             );
         }
         let found = "a module of this kernel, but not on disk";
-        Finding::new(path, found, "on disk and inside, as in the base", INSTALL)
+        Finding::new(
+            path,
+            found,
+            "on disk and in the initramfs, as in the base",
+            INSTALL,
+        )
     }
 
     /// Returns whether a root may need the module at `path`.

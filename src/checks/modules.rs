@@ -31,7 +31,7 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.unpacked()?;
     let inside = Inside::of(subject, inventory);
     if inside.paths.is_empty() {
-        let why = format!("no modules of {} are inside", subject.kver);
+        let why = format!("the initramfs has no modules of {}", subject.kver);
         return Err(Answer::NotApplicable(why));
     }
     let mut findings = listed(bodies(subject, inventory, &inside)?);
@@ -90,7 +90,7 @@ fn bodies(
         };
         if compared != *relative && ModuleName::of_path(compared) != ModuleName::of_path(relative) {
             let found = format!("another name of {}", show(compared));
-            findings.push(wrong(&found, "a module of its own", REBUILD));
+            findings.push(wrong(&found, "a separate module file", REBUILD));
             continue;
         }
         match comparison {
@@ -113,7 +113,13 @@ fn bodies(
                 on_disk,
             } => {
                 let found = differs(inside, on_disk, &wrong);
-                let other = || wrong("other bytes than on disk", "the tree's module", REBUILD);
+                let other = || {
+                    wrong(
+                        "content that differs from the module on disk",
+                        "the tree's module",
+                        REBUILD,
+                    )
+                };
                 findings.extend(found.or_else(|| (!maybe_same).then(other)));
             }
             Comparison::Alone(told) => {
@@ -133,7 +139,8 @@ fn differs(inside: &Told, on_disk: &Told, wrong: Wrong) -> Option<Finding> {
         (Ok(inside), Ok(on_disk)) => (inside, on_disk),
         (Err(why), Ok(_)) => return Some(wrong(why, "the tree's module", REBUILD)),
         (_, Err(why)) => {
-            let found = format!("other bytes than on disk, and the tree's is damaged: {why}");
+            let found =
+                format!("content that differs from the module on disk, which is damaged: {why}");
             return Some(wrong(&found, "the tree's module", REINSTALL));
         }
     };
@@ -277,7 +284,8 @@ fn dependencies(
             1 => String::new(),
             many => format!(" and {} others", many - 1),
         };
-        let expected = format!("inside, since {user}{others} cannot be loaded without it");
+        let expected =
+            format!("present in the initramfs: {user}{others} cannot be loaded without it");
         Finding::new(path, "no such module", expected, REBUILD)
     });
     Ok(missing.chain(findings).collect())
@@ -369,7 +377,7 @@ fn softdeps(
                 continue;
             }
             let path = format!("{target} in the initramfs");
-            let expected = format!("inside, since it is a softdep of {module} and is on disk");
+            let expected = format!("in the initramfs: it is a softdep of {module} and is on disk");
             let remedy = "add it with add_drivers in /etc/dracut.conf.d if the root needs it";
             let finding = Finding::new(path, "no such module", expected, remedy);
             findings.push(finding.only(Severity::Warning));

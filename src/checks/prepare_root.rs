@@ -53,7 +53,7 @@ impl PrepareRoot {
         let mut last = PLACES[0];
         for (path, text) in PLACES.iter().filter_map(|path| Some((*path, data(path)?))) {
             last = path;
-            // ostree has no such limit of lines.
+            // ostree does not limit the number of lines.
             if let Err(why) = file.add(text)
                 && why != KeyFileError::TooMany
             {

@@ -58,7 +58,7 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             _ if tree.under_links.contains(path) => {
                 let place = format!("{} in the initramfs", show(path));
                 let found = format!(
-                    "a link to {}, which is not a file inside",
+                    "a link to {}, which is not a file in the initramfs",
                     show(&node.target)
                 );
                 let expected = format!("a copy of the tree's /{}", show(path));

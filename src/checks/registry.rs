@@ -6,7 +6,7 @@ use super::{
     modules, projection, regression, release, tree, units,
 };
 
-/// The registry, in the order of the findings.
+/// All checks, in the order in which their findings are reported.
 pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-single",
@@ -19,7 +19,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-release",
         severity: Severity::Fatal,
-        about: "the release string inside vmlinuz is its directory's name",
+        about: "the release string in vmlinuz equals its directory's name",
         issue: "okd-project/okd#1908",
         compares: false,
         look: kernel::release,
@@ -35,7 +35,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-files",
         severity: Severity::Fatal,
-        about: "vmlinuz and modules are their packages', or signed later",
+        about: "vmlinuz and modules match their packages, or were signed later",
         issue: "okd-project/okd#1908",
         compares: false,
         look: files::kernel_files,
@@ -43,7 +43,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "kernel-hmac",
         severity: Severity::Fatal,
-        about: ".vmlinuz.hmac has the HMAC and ostree's name of vmlinuz",
+        about: ".vmlinuz.hmac has vmlinuz's digest and the name vmlinuz-KVER",
         issue: "ostreedev/ostree#1962",
         compares: false,
         look: hmac::hmac,
@@ -59,7 +59,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "uki-shadow",
         severity: Severity::Fatal,
-        about: "no unified kernel image would be booted instead",
+        about: "no unified kernel image is booted instead of vmlinuz",
         issue: "blue-build/modules#276",
         compares: false,
         look: kernel::uki_shadow,
@@ -67,7 +67,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-present",
         severity: Severity::Fatal,
-        about: "initramfs.img is a file and not empty, so no legacy kernel wins",
+        about: "initramfs.img is a regular file and not empty",
         issue: "coreos/rpm-ostree#5261",
         compares: false,
         look: image::present,
@@ -99,7 +99,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-size",
         severity: Severity::Warning,
-        about: "its unpacked size is similar to the base's",
+        about: "the initramfs unpacks to about the size of the base's",
         issue: "coreos/fedora-coreos-tracker#1247",
         compares: true,
         look: regression::size,
@@ -115,7 +115,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-kver",
         severity: Severity::Fatal,
-        about: "it contains modules of this kernel and of no other",
+        about: "the initramfs has modules of this kernel and of no other",
         issue: "okd-project/okd#1908",
         compares: false,
         look: image::kver,
@@ -123,7 +123,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-modules",
         severity: Severity::Fatal,
-        about: "included modules are the tree's, with their dependencies",
+        about: "modules inside equal those on disk and have their dependencies",
         issue: "coreos/rpm-ostree#4451",
         compares: false,
         look: modules::modules,
@@ -147,7 +147,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-units",
         severity: Severity::Fatal,
-        about: "systemd's units lead from initrd.target to the real root",
+        about: "initrd.target starts every unit that mounting the root needs",
         issue: "dracutdevs/dracut#2278",
         compares: false,
         look: units::units,
@@ -179,7 +179,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-intent",
         severity: Severity::Fatal,
-        about: "it was built from the tree's current configuration",
+        about: "the initramfs was built from the tree's current configuration",
         issue: "openshift/os#1678",
         compares: true,
         look: intent::intent,
@@ -203,7 +203,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "modules-depmod",
         severity: Severity::Fatal,
-        about: "every module has a line in modules.dep, every line a file",
+        about: "modules.dep lists exactly the modules on disk",
         issue: "coreos/rpm-ostree#5578",
         compares: false,
         look: tree::depmod,

@@ -58,7 +58,7 @@ fn dracut_modules(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, An
         let on_disk = subject
             .tree
             .is_none_or(|tree| tree.dracut_modules.contains(module));
-        let expected = "inside, as in the base";
+        let expected = "in the initramfs, as in the base";
         if on_disk {
             Finding::new(path, "not in the initramfs", expected, OMIT)
         } else {
@@ -100,7 +100,7 @@ fn lost_units(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, Answer
     let comparable = !left_out && base.dracut_version == inventory.dracut_version();
     let finding = |unit: &String| {
         let path = format!("usr/lib/systemd/system/{unit} in the initramfs");
-        let expected = "inside, as in the base";
+        let expected = "in the initramfs, as in the base";
         let finding = Finding::new(path, "no such unit", expected, OMIT);
         let on_disk = subject.tree.is_none_or(|tree| tree.units.contains(unit));
         if comparable && on_disk {
@@ -120,7 +120,7 @@ pub fn lost_firmware(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let gone = lost.iter().filter_map(|file| {
         let driver = tree.firmware_of.get(file)?;
         let path = format!("usr/lib/firmware/{} in the initramfs", show(file));
-        let expected = format!("inside, as in the base: {driver} requests it");
+        let expected = format!("in the initramfs, as in the base: {driver} requests it");
         let remedy = Remedy::ThenRebuild("install the linux-firmware sub-package that has it");
         Some(Finding::new(path, "no such file", expected, remedy))
     });
@@ -143,7 +143,7 @@ pub fn size(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         return Ok(vec![]);
     }
     let found = format!("{} unpacked", mib(unpacked));
-    let expected = format!("about the {} unpacked of the base", mib(before));
+    let expected = format!("about {} unpacked, as in the base", mib(before));
     let remedy = leaner(subject, file.size);
     Ok(vec![Finding::new(&file.path, found, expected, remedy)])
 }

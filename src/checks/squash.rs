@@ -25,14 +25,15 @@ pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
     let finding = |name| {
         let path = format!("{name} in the initramfs");
         let found = able.why_not(&[name]);
-        let found = found.unwrap_or_else(|| "neither inside nor built in".to_owned());
-        let expected = format!("inside, since /init mounts {}", root.path);
+        let found = found.unwrap_or_else(|| "neither in the initramfs nor built in".to_owned());
+        let expected = format!("present: /init mounts {}", root.path);
         Finding::new(path, found, expected, REMEDY)
     };
     missing.map(finding).collect()
 }
 
-/// Returns findings that keep `/init` from mounting the image: it is truncated, or a program is missing.
+/// Returns findings about faults that prevent `/init` from mounting the image: it is truncated, or a program is
+/// missing.
 pub(super) fn without_end(inventory: &Inventory) -> Vec<Finding> {
     let Some(root) = inventory.root_image() else {
         return Vec::new();
@@ -47,7 +48,7 @@ pub(super) fn without_end(inventory: &Inventory) -> Vec<Finding> {
         .filter(|name| program(inventory, name).is_none());
     let missing = missing.map(|name| {
         let path = format!("{} in the initramfs", show(name));
-        let expected = format!("inside, since /init mounts {} with it", root.path);
+        let expected = format!("present: /init mounts {} with it", root.path);
         Finding::new(path, "no such program", expected, REMEDY)
     });
     cut.into_iter().chain(missing).collect()
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(bench.findings(INIT), [expected]);
         bench.put("squashfs-root.img", &squashfs());
         bench.inside.remove("usr/bin/switch_root");
-        let expected = "fatal switch_root in the initramfs: no such program; inside, since /init mounts squashfs-root.img with it";
+        let expected = "fatal switch_root in the initramfs: no such program; present: /init mounts squashfs-root.img with it";
         assert_eq!(bench.findings(INIT), [expected]);
         for name in ["loop", "squashfs", "overlay"] {
             let mut bench = squashed();
@@ -119,7 +120,7 @@ mod tests {
             let text = String::from_utf8(builtin.clone()).unwrap();
             *builtin = text.replace(&format!("/{name}.ko"), "/other.ko").into();
             let expected = format!(
-                "fatal {name} in the initramfs: neither inside nor built in; inside, since /init mounts squashfs-root.img"
+                "fatal {name} in the initramfs: neither in the initramfs nor built in; present: /init mounts squashfs-root.img"
             );
             assert_eq!(bench.findings(ROOT), [expected]);
         }

@@ -60,7 +60,7 @@ fn drivers_that_the_base_had() {
     bench.remove_module(BLK);
     let found = bench.findings(ROOT);
     assert!(
-        any(&found, "virtio_blk in the initramfs: not inside"),
+        any(&found, "virtio_blk in the initramfs: missing"),
         "{found:?}"
     );
     // Built in now, omitted, or no longer in the kernel.
@@ -163,8 +163,8 @@ fn artefacts_require_modules_of_dracut_and_drivers() {
     bench.wanted.artefacts = vec![Artefact::Iso, Artefact::Pxe];
     let found = bench.findings(ROOT);
     for expected in [
-        "fatal dracut's module dmsquash-live: not inside; inside, for --for iso",
-        "fatal dracut's module livenet: not inside; inside, for --for pxe",
+        "fatal dracut's module dmsquash-live: missing; in the initramfs, for --for iso",
+        "fatal dracut's module livenet: missing; in the initramfs, for --for pxe",
         "squashfs in the initramfs",
         "sr_mod in the initramfs",
     ] {

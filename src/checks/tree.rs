@@ -38,13 +38,13 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Finding::new(
             module,
             "no line in modules.dep",
-            "one; otherwise modprobe does not find it",
+            "a line, so that modprobe finds the module",
             remedy(),
         )
     });
     let without_file = with_line.difference(&on_disk).map(|module| {
         let found = format!("a line for {}, which does not exist", show(module));
-        Finding::new(&path, found, "only lines of modules on disk", remedy())
+        Finding::new(&path, found, "only lines for modules that exist", remedy())
     });
     // A warning, since it is not known whether the module is ever loaded. Fedora's own modules are complete.
     let lacking = tree.lacking.first.iter().map(|Lacking { module, symbol }| {

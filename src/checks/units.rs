@@ -12,7 +12,7 @@ use crate::boot::{Boot, Booted, Cycle, Dependency, Fault, Goal};
 use crate::initramfs::Inventory;
 
 const REMEDY: Remedy = Remedy::RebuildOr(
-    "remove the unit, the drop-in or the link that is named from the tree or from install_items in /etc/dracut.conf.d",
+    "remove the named unit, drop-in or link from the tree, or from install_items in /etc/dracut.conf.d",
 );
 
 pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -97,11 +97,7 @@ fn fatal(boot: &Boot, job: usize, fault: &Fault, goal: &Goal) -> Finding {
         Fault::Setting(line, path, why) => (place(path), format!("{line}, {why}")),
         Fault::Program(_, why) => (place_of(boot, job), why.to_string()),
     };
-    let expected = format!(
-        "{}, which the boot needs to reach {}",
-        reason(boot, job),
-        goal.what
-    );
+    let expected = format!("{}; the boot needs it for {}", reason(boot, job), goal.what);
     Finding::new(path, found, expected, REMEDY)
 }
 
@@ -138,13 +134,13 @@ fn never(boot: &Boot, goal: &Goal) -> Finding {
         (Some(at), None) => {
             let found = match &boot.jobs[at].fault {
                 Some(Fault::NotFound) => "no such unit",
-                _ => "a unit that does not run it",
+                _ => "a unit that does not run this program",
             };
             (place_of(boot, at), found.to_owned())
         }
         (None, None) => (
             place(goal.unit.as_bytes()),
-            "a unit that no unit from initrd.target on starts".to_owned(),
+            "a unit that initrd.target starts neither directly nor indirectly".to_owned(),
         ),
     };
     Finding::new(path, found, expected, REMEDY)
@@ -205,7 +201,7 @@ fn devices(booted: &Booted) -> Vec<Finding> {
         if !name.ends_with(b".device") {
             continue;
         }
-        let found = "a device that the boot waits for, and that other machines lack";
+        let found = "a device that the boot waits for and that only some machines have";
         let finding = Finding::new(place(name), found, reason(boot, at), REMEDY);
         findings.push(if NAMED.iter().any(|start| name.starts_with(start)) {
             finding.only(Severity::Warning)

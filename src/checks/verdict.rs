@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The verdict: what the answers of all checks come to.
+//! The verdict, computed from the answers of all checks.
 
 use serde::Serialize;
 

@@ -5,8 +5,7 @@
 /// The confinement of programs, the same text for `replace` and `rebuild`.
 macro_rules! confinement {
     () => {
-        "\
-  --root DIR
+        "  --root DIR
       Each program runs in its own namespaces for processes (with a matching
       /proc), mounts, System V IPC and the host name. It shares /dev, /sys and
       the network with the host, and is root of the host: use this option with
@@ -15,7 +14,7 @@ macro_rules! confinement {
   no_new_privs
       Set for all programs except package managers: under SELinux, rpm starts
       scriptlets in another domain, which this flag forbids.
-  the end of a program
+  end of a program
       All processes of a program, daemons included, are killed when the program
       ends, exceeds --timeout or prints more than 64 MiB, and when ostree-kernel
       is stopped or killed."
@@ -31,7 +30,7 @@ Examples:
     RUN ostree-kernel replace --from updates-testing kernel
   After a change of /etc/dracut.conf.d:
     RUN ostree-kernel rebuild
-  Print the plan and change nothing:
+  Print the plan and leave the tree unchanged:
     ostree-kernel replace --dry-run /rpms
 
 Exit status:
@@ -42,21 +41,26 @@ Exit status:
   4  fatal findings; nothing was committed
 
 Output:
-  The result is printed to standard output, at the end and with one write. The
-  log goes to standard error. Standard input is not read.
+  standard output
+      The result, at the end and with one write.
+  standard error
+      The log, and errors.
+  standard input
+      Not read.
 
 Environment:
   https_proxy, http_proxy, all_proxy, no_proxy
-      The proxies for downloads, as for curl. Child processes get them too.
+      The proxies for downloads, as for curl. Child processes inherit them,
+      their upper-case forms and ftp_proxy.
   SSL_CERT_FILE, SSL_CERT_DIR
-      The certificates to verify https with, instead of the system's.
+      The CA certificates to use for https instead of the system's.
   NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM
       Decide the use of colours if --color is auto.
   GITHUB_ACTIONS
       If true, command lines are folded, and findings become annotations.
   container, SOURCE_DATE_EPOCH
-      Passed to child processes. With the proxies, these are all variables that
-      they inherit.
+      Passed to child processes, which inherit these and the proxies, and no
+      other variable.
 
 Files:
   /usr/lib/modules/KVER
@@ -70,7 +74,8 @@ Files:
   /etc/pki/rpm-gpg
       The public keys to verify packages with.
   /etc/crypto-policies/back-ends/rpm-sequoia.config
-      The policy of the image for signatures, as rpm reads it.
+      The crypto policy of the image, which decides which signatures are
+      accepted, as in rpm.
   /etc/hosts, /etc/resolv.conf
       Read by the static program to resolve host names. The RPM's program uses the system's resolver.
   /usr/lib/kernel/install.d/04-ostree-kernel.install
@@ -153,8 +158,9 @@ What is executed:
   programs of the tree
       rpm, rpm-ostree or dnf (and the scriptlets of the packages), depmod,
       dracut, ostree; none with --dry-run. Each runs with the tree as its root
-      directory, a fixed PATH, an environment of known variables, umask 022, no
-      open files of the caller, and /dev/null as standard input.
+      directory, a fixed PATH, only the environment variables that
+      ostree-kernel(8) lists, umask 022, no open files of the caller, and
+      /dev/null as standard input.
 ",
     confinement!()
 );
@@ -177,8 +183,9 @@ Exit status:
 What is executed:
   programs of the tree
       rpm, depmod, dracut, rpm-ostree and ostree. Each runs with the tree as its
-      root directory, a fixed PATH, an environment of known variables, umask
-      022, no open files of the caller, and /dev/null as standard input.
+      root directory, a fixed PATH, only the environment variables that
+      ostree-kernel(8) lists, umask 022, no open files of the caller, and
+      /dev/null as standard input.
 ",
     confinement!()
 );
@@ -197,7 +204,8 @@ Examples:
 
 Exit status:
   0  no fatal findings
-  1  a fatal check could not run, or no check ran
+  1  a fatal check could not run (with --fatal-warnings, also a warning), no
+     check ran, or the tree or the file cannot be read
   2  the command line is wrong
   3  refused; the file of --report cannot be written
   4  fatal findings
@@ -235,7 +243,7 @@ Examples:
 
 Exit status:
   0  the image was read to its end
-  1  the image cannot be read to its end, or has no such file
+  1  the image cannot be read to its end, or does not contain PATH
   2  the command line is wrong
 
 What is executed:

@@ -15,7 +15,7 @@ use crate::cmd;
 use crate::kernel::kver::Kver;
 use crate::plan::Backend;
 
-/// Options that say how something is printed; they have a meaning everywhere.
+/// Options that control the output; they apply to every command.
 const PRINTING: [&str; 4] = ["format", "color", "quiet", "verbose"];
 
 /// Checks a command line that clap has accepted.
@@ -31,7 +31,7 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
     let has_root = is_given(matches, "root");
     let wrong = match &cli.command {
         _ if cli.global.quiet && cli.global.verbose > 0 => {
-            Some("--quiet and --verbose contradict each other. Type one of them".to_owned())
+            Some("--quiet and --verbose exclude each other. Give one of them".to_owned())
         }
         Command::Verify(args) if args.list => {
             let definition = definition();
@@ -75,7 +75,8 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
             format!("--root {text}")
         } else if path.is_file() {
             format!("--initramfs {text}")
-        } else if Kver::new(&text).is_ok() {
+        } else if Kver::new(&text).is_ok() && text.starts_with(|first: char| first.is_ascii_digit())
+        {
             format!("--kver {text}")
         } else {
             return Some(format!(
@@ -105,7 +106,7 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
         }
         if let Some(name) = args.demands.skip.iter().find(|name| !only(name)) {
             return Some(format!(
-                "--skip {name} has no effect: --only does not name that check. Remove --skip {name}"
+                "--skip {name} has no effect, because no --only names that check. Remove --skip {name}"
             ));
         }
     }

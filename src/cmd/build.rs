@@ -46,9 +46,7 @@ impl Job<'_> {
         let mut candidate = step("generate", generate, |_| "depmod, dracut".to_owned())?;
         if self.ending.prove {
             let prove = || prove(exec, workspace, candidate, wants);
-            candidate = step("prove", prove, |_| {
-                "a second build has the same bytes".to_owned()
-            })?;
+            candidate = step("prove", prove, |_| "a second build is identical".to_owned())?;
         }
         options.lacking.clone_from(&candidate.lacking);
         self.warnings.append(&mut candidate.warnings());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Options that say what the initramfs must be able to do: the same in `verify`, `replace` and `rebuild`.
+//! Options that state requirements on the initramfs; they are the same in `verify`, `replace` and `rebuild`.
 
 use clap::builder::PossibleValuesParser;
 

@@ -29,7 +29,7 @@ use crate::sys::root::Root;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Initramfs file; with --root, a path in that tree
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "FILE")]
     pub image: PathBuf,
     /// List all files as `ls -l` does, with times in UTC
     #[arg(long, group = "what")]
@@ -40,7 +40,7 @@ pub struct Args {
     /// List the origin of each file: the tree (--root), a dracut module, dracut itself, or unknown
     #[arg(long, group = "what")]
     pub origins: bool,
-    /// List the files that a boot uses before the root is mounted, each with the file that leads to it
+    /// List the files that a boot uses before the root is mounted, each with the file that uses it
     #[arg(long, group = "what")]
     pub graph: bool,
     /// Show the chain of files from PID 1 to the file PATH
@@ -49,7 +49,7 @@ pub struct Args {
     /// Print the content of the file PATH; links are followed inside the image
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
-    /// Show the differences to the initramfs OTHER
+    /// Show the differences from the initramfs OTHER
     #[arg(long, group = "what", value_name = "OTHER")]
     pub diff: Option<PathBuf>,
 }

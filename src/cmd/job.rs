@@ -348,7 +348,7 @@ fn unfinished(name: &str) -> &'static str {
     match name {
         "survey" | "resolve" => "nothing was changed",
         "transact" => "packages may be half replaced; build the layer again",
-        "commit" => "the tree is whole, and not yet cleaned; run the same line again",
-        _ => "the kernel is there without its new initramfs; run the same line again",
+        "commit" => "the tree is complete but not cleaned; run the same line again",
+        _ => "the new kernel is installed without its initramfs; run the same line again",
     }
 }

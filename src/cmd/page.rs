@@ -13,17 +13,17 @@ use crate::text::plain;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Use the tree in DIR; programs run inside it
+    /// Use DIR as the root directory; replace and rebuild run its programs
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// Format of the result on standard output
     #[arg(long, global = true, value_enum, default_value = "human")]
     pub format: OutputFormat,
-    /// Print the output of programs; -vv also prints queries
+    /// Print the output of programs; -vv also that of queries such as rpm -q
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Print only errors, and of replace, rebuild and verify only a result that
-    /// is bad or in JSON
+    /// Print errors instead of the log; replace, rebuild and verify print a result
+    /// only if it is bad or in JSON
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE
@@ -57,7 +57,7 @@ pub enum Color {
     Never,
 }
 
-/// Prints a result as [`plain`] text. It is no error when the reader has closed the pipe.
+/// Prints a result as [`plain`] text. A pipe that the reader has closed is not an error.
 ///
 /// # Errors
 /// When standard output cannot be written to.

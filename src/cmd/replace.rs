@@ -174,7 +174,7 @@ fn announce(plan: &Plan) {
     tracing::info!("plan           {old} -> {new} {backend}");
     for nevra in &plan.set.unused {
         tracing::info!(
-            "leaving out {nevra}: {} does not need it here",
+            "not installing {nevra}: the kernel {} does not require it",
             plan.set.kver
         );
     }

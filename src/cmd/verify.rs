@@ -33,8 +33,8 @@ pub struct Args {
     /// Kernel release to verify [default: the only one in the tree or in FILE]
     #[arg(long, value_name = "KVER")]
     pub kver: Option<Kver>,
-    /// Report losses compared with this earlier initramfs
-    #[arg(long, value_name = "IMAGE")]
+    /// Report drivers, dracut modules and units that only this earlier initramfs has
+    #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
     /// Requirements on the initramfs.
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub struct Args {
     /// Treat warnings as fatal
     #[arg(long)]
     pub fatal_warnings: bool,
-    /// List the checks with their severities, and run none
+    /// List the checks and their severities without running them
     #[arg(long)]
     pub list: bool,
     /// Write the report to FILE too

@@ -54,7 +54,7 @@ impl<'p> Cursor<'p> {
         self.at.decoded += count as u64;
     }
 
-    /// Fills `buf`. If the data end before, the error names `what`.
+    /// Fills `buf`. If the data end earlier, the error names `what`.
     pub(super) fn exact(
         &mut self,
         buf: &mut [u8],
@@ -75,7 +75,7 @@ impl<'p> Cursor<'p> {
         Ok(())
     }
 
-    /// Skips `count` bytes. If the data end before, the error names `what`.
+    /// Skips `count` bytes. If the data end earlier, the error names `what`.
     pub(super) fn skip(
         &mut self,
         mut count: u64,

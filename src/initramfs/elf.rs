@@ -15,8 +15,8 @@ use symbols::Dynamic;
 pub use notes::Opened;
 pub use symbols::{Required, Symbols, hash};
 
-/// Bytes from the start of a file that are held. The strings of the dynamic section precede the code; in the largest
-/// programs of real images they are within the first megabyte.
+/// Number of bytes of the start of a file that are kept in memory. The strings of the dynamic section precede the code;
+/// in the largest programs of real images they are within the first megabyte.
 const HEAD: usize = 8 << 20;
 /// Upper bound of a dynamic section (bytes); real ones have about 600.
 const DYNAMIC_MAX: u64 = 64 << 10;

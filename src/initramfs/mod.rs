@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses an initramfs as the Linux kernel does.
 //!
-//! The rules are those of `init/initramfs.c` (`unpack_to_rootfs`). Where this room is stricter, the item's
+//! The rules are those of `init/initramfs.c` (`unpack_to_rootfs`). Where this module is stricter, the item's
 //! documentation says so: a truncated archive or one without a trailer is a damaged image, even though the kernel
 //! accepts it silently.
 //!
@@ -17,8 +17,8 @@
 //! kernel unpacks into its root file system, and answers queries (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`,
 //! `lists.rs`, `facts.rs`) learns facts from whole files during streaming.
 //!
-//! This room must not access processes, the environment, a file system or a log. Invariant: no input causes a panic, or
-//! uses more memory than the allowed window, a few megabytes of buffers and the small files that an inventory keeps.
+//! This module must not access processes, the environment, a file system or a log. Invariant: no input causes a panic,
+//! or uses more memory than the allowed window, a few megabytes of buffers and the small files that an inventory keeps.
 
 mod bodies;
 mod comparison;

@@ -27,7 +27,7 @@ pub struct Node {
     pub rdev: Device,
     /// The target of a symbolic link, unresolved; otherwise empty.
     pub target: Vec<u8>,
-    /// The number of the segment of the last entry that created or changed this name.
+    /// The segment (counted from 0) of the last entry that created or changed this name.
     pub segment: u32,
     /// The number of that entry in the whole file.
     pub entry: u64,
@@ -69,7 +69,7 @@ pub struct Content {
     pub data: Option<Vec<u8>>,
     /// SHA-256 of all bytes, if the inventory computes digests.
     pub sha256: Option<[u8; 32]>,
-    /// The number in the whole file of the entry with the data.
+    /// The index in the whole file of the entry that has the data.
     pub entry: u64,
 }
 

@@ -81,7 +81,7 @@ impl fmt::Display for Difference {
             Self::Cut(bytes) => write!(f, "only the first {bytes} bytes"),
             Self::OtherBuild => f.write_str("an ELF file of another build"),
             Self::OnlyElf => f.write_str("an ELF file, but the tree's file is not one"),
-            Self::Bytes(at) => write!(f, "other bytes, from offset {at} on"),
+            Self::Bytes(at) => write!(f, "different content from offset {at}"),
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Helpers of the tests in this room: a newc writer, compressors, a slow input, a visitor.
+//! Test helpers of this module: a newc writer, compressors, a slow input, a visitor.
 
 use std::io::{self, BufRead, Read, Write};
 

@@ -42,8 +42,8 @@ pub enum ResolveError {
     },
 }
 
-/// Upper bound of names that are looked up for one path, so that a circle of detours takes no longer than a path of
-/// maximum length.
+/// Upper bound of names that are looked up for one path, so that a loop of links takes no longer than a path of maximum
+/// length.
 const STEPS: u32 = 2048;
 
 /// Resolves `path` from the root in `nodes`. With `follow`, the last component is followed, too. The result is a key of

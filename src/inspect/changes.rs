@@ -94,7 +94,7 @@ fn write_texts(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<(
         ),
         ("kernel", before.kvers.join(", "), after.kvers.join(", ")),
         ("dracut", version(before), version(after)),
-        ("its arguments", arguments(before), arguments(after)),
+        ("dracut args", arguments(before), arguments(after)),
     ] {
         if old == new {
             continue;
@@ -151,7 +151,7 @@ fn write_changes(
         0 => Ok(()),
         count => writeln!(
             out,
-            "  ~ {} in both, built for two kernels",
+            "  ~ {} in both, built for different kernels",
             text::count(count, "module")
         ),
     }

@@ -15,7 +15,7 @@ pub struct GraphEntry {
     /// Its path, without a leading `/`.
     #[serde(flatten)]
     pub name: Name,
-    /// The file that leads to it; absent for a file that the kernel uses.
+    /// The file that uses it; absent for a file that the kernel uses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Name>,
     /// The reason, in words.
@@ -24,7 +24,7 @@ pub struct GraphEntry {
     pub needed: bool,
 }
 
-/// Returns all files that a boot uses; each follows the one that leads to it.
+/// Returns all files that a boot uses; each follows the one that uses it.
 pub fn graph(graph: &Graph) -> Vec<GraphEntry> {
     graph.steps().iter().map(|it| entry(graph, it)).collect()
 }
@@ -60,7 +60,7 @@ pub fn write_graph(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     steps.sort_by_key(|it| it.path);
     for step in steps {
         let needed = if step.is_needed { "needed" } else { "used" };
-        write!(out, "{needed:<6}  {}  (", Shown(step.path))?;
+        write!(out, "{needed:<6}  {}  (", Shown(or_root(step.path)))?;
         write_reason(graph, step, out)?;
         writeln!(out, ")")?;
     }
@@ -79,14 +79,14 @@ pub fn write_way(graph: &Graph, path: &[u8], out: &mut dyn Write) -> io::Result<
         writeln!(out)?;
     }
     match way.last() {
-        Some(last) if last.is_needed => writeln!(out, "The root is not reached without it."),
+        Some(last) if last.is_needed => writeln!(out, "The root cannot be mounted without it."),
         Some(_) => writeln!(
             out,
             "A boot may use it; it is not known whether every boot does."
         ),
         None => writeln!(
             out,
-            "{}: nothing that a boot starts leads to it.",
+            "{} is not used by anything that a boot starts.",
             Shown(path)
         ),
     }
@@ -95,6 +95,11 @@ pub fn write_way(graph: &Graph, path: &[u8], out: &mut dyn Write) -> io::Result<
 fn write_reason(graph: &Graph, step: &GraphFile, out: &mut dyn Write) -> io::Result<()> {
     match from(graph, step) {
         None => write!(out, "{}", step.why),
-        Some(from) => write!(out, "{} {}", Shown(from), step.why),
+        Some(from) => write!(out, "{} {}", Shown(or_root(from)), step.why),
     }
+}
+
+/// Returns `/` for the empty path, which is the root directory of the initramfs.
+fn or_root(path: &[u8]) -> &[u8] {
+    if path.is_empty() { b"/" } else { path }
 }

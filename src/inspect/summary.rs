@@ -201,7 +201,7 @@ pub fn write_summary(name: &str, summary: &Summary, out: &mut dyn Write) -> io::
     writeln!(out)?;
     let kvers: Vec<_> = summary.kvers.iter().map(shown).collect();
     match kvers.as_slice() {
-        [] => labelled("kernel", ["no modules of any kernel"], out)?,
+        [] => labelled("kernel", ["no kernel modules"], out)?,
         kvers => labelled("kernel", [kvers.join(", ").as_str()], out)?,
     }
     let modules = space.kinds.iter().find(|it| it.kind == "kernel modules");
@@ -209,7 +209,11 @@ pub fn write_summary(name: &str, summary: &Summary, out: &mut dyn Write) -> io::
     let modules = format!("{}, {}", text::count(count, "module"), text::size(bytes));
     labelled("", [modules.as_str()], out)?;
     match &summary.dracut {
-        None => labelled("dracut", ["no notes in this image"], out)?,
+        None => labelled(
+            "dracut",
+            ["unknown; the initramfs has no files of dracut"],
+            out,
+        )?,
         Some(dracut) => write_dracut(dracut, out)?,
     }
     for image in &summary.inner_images {
@@ -229,13 +233,13 @@ fn write_dracut(dracut: &Dracut, out: &mut dyn Write) -> io::Result<()> {
     )?;
     let modules: Vec<_> = dracut.modules.iter().map(shown).collect();
     let lines = text::wrap(modules.iter().map(String::as_str));
-    labelled("its modules", lines.iter().map(String::as_str), out)?;
+    labelled("dracut modules", lines.iter().map(String::as_str), out)?;
     let arguments = dracut
         .arguments
         .as_ref()
         .map(|text| shown(text.replace('\n', " ")));
     let lines = text::wrap(arguments.iter().flat_map(|text| text.split(' ')));
-    labelled("its arguments", lines.iter().map(String::as_str), out)
+    labelled("dracut args", lines.iter().map(String::as_str), out)
 }
 
 fn shown(text: impl AsRef<str>) -> String {
@@ -344,8 +348,8 @@ mod tests {
             "  main\n",
             "  random tail (rpm-ostree's)\n",
             "kernel          6.1\n                1 module, 2.0 KiB\n",
-            "dracut          059-4\nits modules     bash systemd\n",
-            "its arguments   --force --add 'ostree'\n",
+            "dracut          059-4\ndracut modules  bash systemd\n",
+            "dracut args     --force --add 'ostree'\n",
             "kernel modules                1 file\n",
             "usr/lib/modules/6.1/\n",
             "$'lost/\\x1b': dropped by the kernel: its directory does not exist\n",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Helpers of the tests in this room.
+//! Test helpers of this module.
 
 use crate::initramfs::{Inventory, Keep, Limits, Segment, read};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sizes, dates, modes and columns for people.
+//! Formats sizes, dates, modes and columns for human readers.
 
 use crate::initramfs::EntryType;
 

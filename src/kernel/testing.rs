@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Helpers of the tests in several rooms: a kernel module, and the seeds of the fuzz targets, which the tests of the
-//! attacked rooms generate.
+//! Test helpers of several modules: a kernel module, and the seeds of the fuzz targets, which the tests of the attacked
+//! rooms generate.
 
 use std::path::Path;
 

@@ -83,7 +83,7 @@ pub enum PackageError {
     Header(String),
     /// A digest does not match.
     #[error(
-        "the {digest} does not match: the package says {expected}, the bytes give {actual}; the file is damaged or was tampered with"
+        "the {digest} does not match: expected {expected}, found {actual}; the file is damaged or was tampered with"
     )]
     Digest {
         /// The digest.

@@ -173,8 +173,8 @@ impl Keyring {
                 why: format!("{error:#}"),
             });
         }
-        // Key files often have only the newest self-signature of a key. If the key was not valid at the time of the
-        // signature by the available ones, it is judged by the present time.
+        // Key files often have only the newest self-signature of a key. If these do not show that the key was valid
+        // when it signed, its present validity decides.
         let valid = cert
             .with_policy(rules, made)
             .or_else(|error| cert.with_policy(rules, now).map_err(|_| error));

@@ -47,7 +47,7 @@ pub(super) fn warn_left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
         );
         (!names.is_empty()).then(|| {
             format!(
-                "{} is left out: the base has none of the modules in it ({some}). To take it, name its file as a source too",
+                "{} is left out: the base has none of the modules in it ({some}). To install it, add its file to the sources",
                 source.package.nevra
             )
         })

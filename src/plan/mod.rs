@@ -241,7 +241,7 @@ fn overridden(host: &Host, set: &KernelSet) -> Vec<String> {
         let names: Vec<_> = names.filter(|name| exclusion.concerns(name)).collect();
         (!names.is_empty()).then(|| {
             format!(
-                "/{} holds back {}; it is overridden for the packages of this run, which were named as files",
+                "/{} excludes {}; the exclusion is overridden, since the packages were given as files",
                 exclusion.file,
                 names.join(", ")
             )
@@ -274,7 +274,7 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
 enum There {
     No,
     All,
-    /// All of it, except these packages, which are installed in the same version from another build, or without files.
+    /// All of it, but these packages are installed from another build of the same version, or without files.
     OtherBuild(Vec<Nevra>),
 }
 
@@ -366,7 +366,7 @@ impl fmt::Display for Plan {
         writeln!(f, "backend  {} ({})", self.backend, self.kind)?;
         writeln!(f)?;
         if self.settled {
-            writeln!(f, "packages, which are installed already:")?;
+            writeln!(f, "packages (already installed):")?;
             for source in &self.set.sources {
                 writeln!(f, "  {}", source.package.nevra)?;
             }
@@ -378,7 +378,7 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {nevra}")?;
             }
         }
-        writeln!(f, "\nfiles that change besides the packages':")?;
+        writeln!(f, "\nother files that change:")?;
         let (same, hold) = (
             self.old.as_ref() == Some(&self.set.kver),
             (!self.settled).then_some(self.hold),
@@ -390,23 +390,20 @@ impl fmt::Display for Plan {
             writeln!(f, "  {wrapper}  removed (a wrapper without an original)")?;
         }
         for path in &self.leftovers {
-            writeln!(f, "  {path}  healed (left by a killed transaction)")?;
+            writeln!(f, "  {path}  restored (left by a killed transaction)")?;
         }
         match hold {
             None | Some(Hold::Bypass) => {}
             Some(Hold::BypassWithLayout { file }) => {
-                writeln!(f, "  {file}  layout=ostree for the time of the transaction")?;
+                writeln!(f, "  {file}  layout=ostree during the transaction")?;
             }
             Some(Hold::Shim) => writeln!(
                 f,
-                "  usr/libexec/rpm-ostree/wrapped/dracut  a placeholder for the time of the transaction"
+                "  usr/libexec/rpm-ostree/wrapped/dracut  a placeholder during the transaction"
             )?,
         }
         if self.no_repos && !self.settled {
-            writeln!(
-                f,
-                "  etc/yum.repos.d/*.repo  hidden for the time of the transaction"
-            )?;
+            writeln!(f, "  etc/yum.repos.d/*.repo  hidden during the transaction")?;
         }
         writeln!(f, "  {}/initramfs.img  written", self.set.kver.dir())?;
         if let Some(old) = self.old.as_ref().filter(|_| !same) {
@@ -416,10 +413,7 @@ impl fmt::Display for Plan {
                 old.dir()
             )?;
         }
-        writeln!(
-            f,
-            "  boot, usr/lib/ostree-boot  kernels that were left there removed"
-        )?;
+        writeln!(f, "  boot, usr/lib/ostree-boot  old kernels removed")?;
         for warning in &self.warnings {
             writeln!(f, "\nwarning: {warning}")?;
         }

@@ -131,7 +131,7 @@ pub enum Refusal {
     NoKernelPackage(Vec<String>),
     /// A kernel package with its kernel in `/boot` only.
     #[error(
-        "{package} brings its kernel as {path} only; expected /usr/lib/modules/KVER/vmlinuz, a regular file: ostree boots nothing else. Packages of the kernel's own `make binrpm-pkg` have it there since Linux 6.9; build it with such a version, or with a spec that installs it there"
+        "{package} has its kernel only as {path}; expected /usr/lib/modules/KVER/vmlinuz, a regular file: ostree boots nothing else. Packages of the kernel's own `make binrpm-pkg` have it there since Linux 6.9; build it with such a version, or with a spec that installs it there"
     )]
     KernelInBoot {
         /// The package.
@@ -172,7 +172,7 @@ pub enum Refusal {
     },
     /// Packages of another architecture.
     #[error(
-        "{package} is for {found}, and the image is {expected}. Take the {expected} packages of the same build"
+        "{package} is for {found}, and the image is {expected}. Give the {expected} packages of the same build"
     )]
     WrongArch {
         /// The package.
@@ -202,7 +202,7 @@ pub enum Refusal {
     #[error("these packages require the old kernel, and would be removed with it: {}. Add their builds for the new kernel to the sources, or allow the removal: {}", dependants(.0), removes(.0.iter().map(|(name, _)| name)))]
     Dependants(Vec<(String, String)>),
     /// Out-of-tree modules that no package brings for the new kernel.
-    #[error("the base has out-of-tree modules for {old}, and nothing brings them for {kver}: {}. Add the RPMs of their build for {kver} to the sources{}", modules(.kmods), way_out(.kmods))]
+    #[error("the base has out-of-tree modules for {old}, and no source has them for {kver}: {}. Add the RPMs of their build for {kver} to the sources{}", modules(.kmods), way_out(.kmods))]
     NoKmods {
         /// The installed kernel.
         old: Kver,
@@ -312,7 +312,7 @@ pub enum Refusal {
     NoProgram(String),
     /// Drivers that no kernel has.
     #[error(
-        "no such driver: {}. Neither the packages of {kver} nor the installed kernel have such a module, and it is not built in. Correct the name, or remove the option", .names.join(", ")
+        "no such driver: {}. Neither the packages of {kver} nor the installed kernel has such a module, and it is not built in. Correct the name, or remove the option", .names.join(", ")
     )]
     NoDriver {
         /// The drivers.

@@ -109,7 +109,7 @@ fn blocks(word: &str, findings: &[&FindingReport]) -> String {
         }
         let count = match group.len() {
             1 => String::new(),
-            count => format!(" (these {count})"),
+            count => format!(" (for these {count})"),
         };
         text += &format!("  to do:    {}{count}\n", one_line(remedy));
     }
@@ -223,7 +223,7 @@ mod tests {
             "  expected: a file",
             "fatal three: d\\u000ae: found nothing",
             "  expected: a file\\u001b",
-            "  to do:    rebuild (these 3)",
+            "  to do:    rebuild (for these 3)",
             "fatal two: c: found nothing",
             "  expected: a link",
             "  to do:    remove it",

@@ -29,7 +29,7 @@ pub fn renew(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> 
     }
     root.write(&path, hmac::line(&actual, kver).as_bytes(), meta.mode)?;
     Ok(Some(format!(
-        "vmlinuz was changed after it was packed (it was signed, perhaps): /{path} was written anew"
+        "vmlinuz was changed after packaging (probably signed): /{path} was rewritten"
     )))
 }
 

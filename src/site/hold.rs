@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keeps inner dracut runs from happening during the transaction. The initramfs that rpm-ostree, kernel-install or a
-//! scriptlet would build is discarded anyway, and takes as long as everything else together. Also keeps dracut's
+//! Prevents rpm-ostree, kernel-install and scriptlets from running dracut during the transaction. The initramfs of such
+//! an inner run would be discarded, and building it takes as long as all other steps together. Also keeps dracut's
 //! messages out of logs that nobody reads.
 //!
 //! All files of a hold are recognisable in the tree, so one function, [`heal`], releases it, undoes it after a failure
@@ -188,7 +188,7 @@ pub fn heal(root: &Root) -> Result<(), root::Error> {
             remove_if_empty(root, "etc/kernel")?;
         }
         let saved = format!("{file}{SAVED}");
-        // If the transaction wrote the file anew, the new one stays.
+        // If the transaction has rewritten the file, the new version is kept.
         if root.lstat(&saved)?.is_some() {
             match root.lstat(file)? {
                 None => root.rename(saved, file)?,

@@ -35,7 +35,7 @@ impl fmt::Display for Clean {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let done = [
             ("removed", &self.removed),
-            ("made files of links:", &self.copied),
+            ("replaced links with files:", &self.copied),
             ("version locks follow the new kernel in", &self.relocked),
         ];
         let done = done.into_iter().filter(|(_, paths)| !paths.is_empty());
@@ -107,14 +107,14 @@ fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
         root.remove_file(&new)?;
         root.copy_in(&mut file, &new, mode, FILE_MAX)?;
         root.rename(&new, &path)?;
-        tracing::info!("/{path}: a file now, it was a link");
+        tracing::info!("replaced the link /{path} with a copy of its target");
         copied.push(path);
     }
     Ok(copied)
 }
 
 /// Returns whether a link in the kernel's directory must become a file: `vmlinuz`, or a link to a file that [`clean`]
-/// removes. The initramfs is built anew.
+/// removes. The initramfs is rebuilt.
 fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
     if name == "initramfs.img" || !root.is_file(path)? {
         return Ok(false);
@@ -128,8 +128,8 @@ fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
         }))
 }
 
-/// Rewrites the kernel's name in `.vmlinuz.hmac`. Packages write its path in `/boot`; ostree installs both files into a
-/// directory of its own, and a boot in FIPS mode fails. rpm-ostree does the same when it composes, but not in a
+/// Rewrites the kernel's name in `.vmlinuz.hmac`. Packages write the path in `/boot`, but ostree installs both files
+/// into another directory, so that a boot in FIPS mode fails. rpm-ostree does the same when it composes, but not in a
 /// container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
 fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Error> {
     let path = format!("{}/.vmlinuz.hmac", kver.dir());
@@ -138,7 +138,7 @@ fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Erro
     };
     if let Some(line) = hmac::renamed(&text, kver) {
         tracing::info!(
-            "/{path}: names {} now, as ostree does; its earlier content: {}",
+            "/{path}: changed the name to {}, as ostree installs it; previous content: {}",
             hmac::name(kver),
             text.trim_end()
         );

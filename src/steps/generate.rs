@@ -260,11 +260,11 @@ fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> 
             Ok(notes)
         }
         Some(_) => bail!(
-            "dracut exited with status 0, and its file is empty. Run again with -v to read its log{}",
+            "dracut exited with status 0, but its output file is empty. Run again with -v to read its log{}",
             exec.last_lines()
         ),
         None => bail!(
-            "dracut exited with status 0, and made no file. Run again with -v to read its log{}",
+            "dracut exited with status 0, but wrote no file. Run again with -v to read its log{}",
             exec.last_lines()
         ),
     }

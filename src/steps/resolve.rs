@@ -234,7 +234,7 @@ impl SourceResolver<'_> {
         let package = match Package::parse(&mut copying, self.keys) {
             Ok(package) => package,
             Err(PackageError::Source(nevra)) if !input.named => {
-                tracing::info!("leaving out {nevra}, a source package");
+                tracing::info!("not installing {nevra}, a source package");
                 return Ok(None);
             }
             Err(error) => return Err(unusable(input, error.into())),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SHA-256 of what a reader has read.
+//! Computes the SHA-256 of the bytes that a reader returns.
 
 use std::io::{self, Read};
 

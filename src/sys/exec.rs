@@ -355,7 +355,7 @@ impl Exec {
             End::TooMuch => (
                 format!("printed more than {} MiB, {ENDED}", OUTPUT_MAX >> 20),
                 Some(
-                    "Find out why it prints so much: an endless loop, or a configuration that enables debugging",
+                    "Look for the cause: an endless loop, or a configuration that enables debugging",
                 ),
             ),
             End::Stopped(stopped) => {

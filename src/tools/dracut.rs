@@ -280,11 +280,11 @@ impl Progress {
 pub struct Notes {
     /// dracut modules of the base that can no longer be added.
     pub refused: Vec<String>,
-    /// Log lines that say that another compressor than the configured one was used.
+    /// Log lines about the use of a compressor other than the configured one.
     pub compression: Vec<String>,
     /// Whether dracut's module `fips` is inside, which reads `.vmlinuz.hmac`.
     pub has_fips: bool,
-    /// Sentences on drivers that are asked for, and that neither the kernel nor the base's initramfs has.
+    /// Warnings about requested drivers that neither the kernel nor the base's initramfs has.
     pub absent: Vec<String>,
     /// Lines of depmod about files that it cannot read.
     pub depmod: Vec<String>,

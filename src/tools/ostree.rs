@@ -8,9 +8,9 @@ use crate::sys::root::{self, Root};
 /// Upper bound of an ostree repository's configuration (bytes); it has a few lines.
 const CONFIG_MAX: u64 = 64 * 1024;
 
-/// Returns the kind of tree by rpm-ostree's own test (ostree-ext `container_utils.rs`): the mode of the repository and
-/// a mark of a container. `container` is whether the caller has the environment variable of that name; programs get it,
-/// too, and no other variable that the test reads.
+/// Returns the kind of the tree by the test that rpm-ostree uses (ostree-ext `container_utils.rs`): the mode of the
+/// repository, and a container marker. `container` is whether the environment variable `container` is set. Child
+/// processes inherit it, but no other variable that the test reads.
 ///
 /// # Errors
 /// When a file cannot be read.

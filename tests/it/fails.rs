@@ -407,12 +407,12 @@ fn generate_fails() {
         (
             "dracut",
             "no-file",
-            &["dracut exited with status 0, and made no file"],
+            &["dracut exited with status 0, but wrote no file"],
         ),
         (
             "dracut",
             "empty",
-            &["dracut exited with status 0, and its file is empty"],
+            &["dracut exited with status 0, but its output file is empty"],
         ),
     ];
     for (program, how, says) in table {
@@ -470,7 +470,7 @@ fn a_driver_that_nothing_has_is_a_warning_and_a_cause_is_shown() {
         "force_drivers+=\" nvidia_peermem ext4 \"\n",
     );
     let ran = bed.run(&["replace", &bed.source()]);
-    let says = "/etc/dracut.conf.d/99-nvidia.conf asks for the driver nvidia_peermem, which neither the kernel nor the base's initramfs has; dracut stops there, and did not add ext4 of the same list";
+    let says = "the driver nvidia_peermem, requested by /etc/dracut.conf.d/99-nvidia.conf, exists neither in the kernel nor in the base's initramfs; dracut stopped at it and did not add ext4 from the same list";
     ran.ends_with(0).complains(&[says]);
     let warnings = ran.report()["warnings"].to_string();
     ran.require(warnings.contains("99-nvidia.conf"), &warnings);

@@ -183,7 +183,7 @@ fn who_is_asked_to_stop_puts_back_what_held_dracut_off() {
         (
             number("dracut"),
             Signal::SIGINT,
-            "generate is unfinished: the kernel is there without its new initramfs",
+            "generate is unfinished: the new kernel is installed without its initramfs",
         ),
     ] {
         let bed = base();

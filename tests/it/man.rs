@@ -116,7 +116,10 @@ fn checks() -> Vec<u8> {
             bold(check.name),
             roman(format!(" ({})", check.severity.as_str())),
         ]);
-        roff.text([roman(format!("{}. Seen in {}.", check.about, check.issue))]);
+        roff.text([roman(format!(
+            "{}. Reported in {}.",
+            check.about, check.issue
+        ))]);
     }
     roff.render().into_bytes()
 }

@@ -39,7 +39,7 @@ fn two_builds_that_are_the_same_are_committed() {
     let bed = bed();
     let ran = bed.run(&["rebuild", "--prove"]);
     ran.ends_with(0)
-        .complains(&["a second build has the same bytes"])
+        .complains(&["a second build is identical"])
         .prints(&["no fatal findings"]);
     let built = dracuts(&ran);
     ran.require(

@@ -186,7 +186,7 @@ fn an_hmac_names_the_kernel_relatively() {
         bed.write(&format!("stub/come/{}", at(NEW.kver)), &packed);
         let ran = bed.run(&["replace", &bed.source()]);
         ran.ends_with(0).complains(&[&format!(
-            "/{}: names vmlinuz-{} now, as ostree does; its earlier content: {}",
+            "/{}: changed the name to vmlinuz-{}, as ostree installs it; previous content: {}",
             at(NEW.kver),
             NEW.kver,
             packed.trim_end()
@@ -360,7 +360,7 @@ fn what_the_image_holds_back_from_dnf_is_overridden_and_said() {
         ran.ends_with(0);
         let order = ran.order();
         ran.require(order[0].contains(options), options);
-        let said = format!("/{file} holds back kernel-core; it is overridden");
+        let said = format!("/{file} excludes kernel-core; the exclusion is overridden");
         ran.complains(&[&said]);
         let warnings = ran.report()["warnings"].to_string();
         ran.require(warnings.contains(&said), "the report says so");
@@ -425,7 +425,7 @@ fn repositories_are_hidden_from_rpm_ostree() {
         let bed = bed();
         bed.behave("rpm-ostree", how);
         let dry = bed.run(&["replace", "--no-repos", "--dry-run", &bed.source()]);
-        dry.prints(&["etc/yum.repos.d/*.repo  hidden for the time of the transaction\n"]);
+        dry.prints(&["etc/yum.repos.d/*.repo  hidden during the transaction\n"]);
         let ran = bed.run(&["replace", "--no-repos", &bed.source()]);
         let is_done = how.is_empty() || how == "fail-after";
         ran.ends_with(i32::from(!is_done));

@@ -178,7 +178,7 @@ fn what_is_not_needed_is_left_out_and_said() {
             ..core.clone()
         };
         bed.rpm(&package);
-        format!("leaving out {name}-6.9.4-200.fc40.x86_64")
+        format!("not installing {name}-6.9.4-200.fc40.x86_64")
     };
     let said = [
         also(
@@ -359,7 +359,7 @@ fn packages_of_a_repository_are_downloaded_and_taken_as_files() {
         repository(&bed);
         let ran = bed.run(&["replace", "--from", "updates-testing", "kernel"]);
         ran.ends_with(0)
-            .complains(&["leaving out linux-firmware-6.9.4-200.fc40.x86_64"]);
+            .complains(&["not installing linux-firmware-6.9.4-200.fc40.x86_64"]);
         let order = ran.order();
         let download = format!("{dnf} {DOWNLOAD} {excludes} kernel");
         ran.require(order[0] == download, "downloaded first");

@@ -69,7 +69,7 @@ fn a_rebuild_that_is_stopped_keeps_the_old_initramfs() {
     let ran = bed.run_and_signal(&["rebuild"], Signal::SIGTERM, &|| bed.wait_for("dracut "));
     is_stopped(
         &ran,
-        &["generate is unfinished: the kernel is there without its new initramfs"],
+        &["generate is unfinished: the new kernel is installed without its initramfs"],
     );
     ran.changes(&[&format!("~usr/lib/modules/{}/modules.dep", OLD.kver)]);
 }

@@ -128,7 +128,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The same for files that are needed: what they lead to is needed, too, and must not count as only used.
+    /// Does the same for needed files: the files that they use are needed as well, and must not be marked as merely
+    /// used.
     fn follow_needed(&mut self) {
         while let Some(at) = self.todo.pop_front() {
             self.expand(at);

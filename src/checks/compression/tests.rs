@@ -51,7 +51,7 @@ fn modules_that_the_kernel_decodes() {
     let found = packed(Check::Crc64).findings(CHECK);
     assert_eq!(found.len(), 1, "{found:?}");
     let start = format!(
-        "fatal {}.xz in the initramfs: compressed with xz so that the kernel cannot load it: its integrity check is CRC64",
+        "fatal {}.xz in the initramfs: compressed with xz in a way that the kernel does not support: its integrity check is CRC64",
         module_path(EXT4)
     );
     assert!(found[0].starts_with(&start), "{found:?}");

@@ -15,9 +15,9 @@ struct ElfFile<'a> {
     elf: &'a Elf,
 }
 
-/// Libraries that programs ask for and that are not there: warnings where a boot comes to no program that asks for
-/// them, notes where no program does. Where there is a tree, a library of another build differs from the tree's, so that the
-/// symbols of only the required programs are compared.
+/// Returns findings about missing libraries: fatal if a boot uses a program that requires one, warnings if it uses none
+/// of the programs, notes if only other libraries require it. Where there is a tree, a library of another build differs
+/// from the tree's, so that the symbols of only the required programs are compared.
 pub(super) fn unmet(
     inventory: &Inventory,
     facts: &Facts,
@@ -72,17 +72,17 @@ pub(super) fn unmet(
     }
     let linkers = linkers.into_iter().map(|(linker, (found, programs))| {
         let path = format!("{} in the initramfs", show(linker).trim_start_matches('/'));
-        let expected = format!("the dynamic linker that {} ask for", some(&programs));
+        let expected = format!("the dynamic linker of {}", some(&programs));
         of_used(Finding::new(path, found, expected, REMEDY), &programs)
     });
     let missing = missing.into_iter().map(|(library, (asked_by, programs))| {
         let path = format!("{} in the initramfs", show(&library));
         let expected = format!(
-            "inside, since {} cannot start without it ({} asks for it)",
+            "present in the initramfs: {} cannot start without it ({} requires it)",
             some(&programs),
             show(&asked_by)
         );
-        let found = "no such library where it is looked for";
+        let found = "not found in the library search path";
         of_used(Finding::new(path, found, expected, REMEDY), &programs)
     });
     let unbound = unbound
@@ -97,7 +97,7 @@ pub(super) fn unmet(
                 }
             };
             let expected = format!(
-                "programs and libraries of one build, since {} cannot start ({} asks for it)",
+                "programs and libraries of the same build: {} cannot start ({} requires it)",
                 some(&programs),
                 show(&asked_by)
             );
@@ -113,10 +113,10 @@ pub(super) fn unmet(
         {
             let path = format!("{} in the initramfs", show(&missed.library));
             let expected = format!(
-                "inside, if anything loads {} at run time; no program needs it to start",
+                "needed only if a program loads {} at run time",
                 show(library.path)
             );
-            let found = "no such library where it is looked for";
+            let found = "not found in the library search path";
             let finding = Finding::new(path, found, expected, REMEDY);
             notes.push(finding.only(Severity::Note));
         }

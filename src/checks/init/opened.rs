@@ -64,7 +64,10 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
         if !modules.iter().any(|module| module == promise.module) {
             continue;
         }
-        let expected = format!("inside, since dracut's module {} is", promise.module);
+        let expected = format!(
+            "present in the initramfs, because it contains dracut's module {}",
+            promise.module
+        );
         let noted: Vec<_> = opened
             .iter()
             .filter(|it| !promise.feature.is_empty() && it.feature == promise.feature)
@@ -77,12 +80,15 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     }
     let required = opened.iter().filter(|it| it.priority == "required");
     for lost in required.filter(|it| !is_there(it)) {
-        let expected = format!("inside, since a program needs it for {}", lost.feature);
+        let expected = format!(
+            "present in the initramfs: a program uses it for {}",
+            lost.feature
+        );
         missing.insert((lost.soname.join(" or "), expected));
     }
     let finding = |(library, expected): (String, String)| {
         let place = format!("{library} in the initramfs");
-        let found = "no such library, and a program opens it at run time";
+        let found = "no such library, although a program opens it at run time";
         Finding::new(place, found, expected, REMEDY)
     };
     let missing = missing.into_iter().map(finding);
@@ -92,7 +98,7 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
         .iter()
         .find(|it| it.feature == "kmod" && !is_there(it));
     if let Some(kmod) = kmod.filter(|_| !inventory.kernel_modules().is_empty()) {
-        let expected = "inside, since udev loads modules with it".to_owned();
+        let expected = "present in the initramfs: udev loads modules with it".to_owned();
         findings.push(finding((kmod.soname.join(" or "), expected)));
     }
     findings

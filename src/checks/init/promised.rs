@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that dracut's modules have their programs. dracut lists a module although it could not install a program of
-//! it, and exits with 0.
+//! Checks that dracut's modules have their programs. dracut lists a module even if it could not install its program,
+//! and exits with status 0.
 
 use super::super::{Finding, Remedy, Severity};
 use crate::boot::program;
 use crate::initramfs::Inventory;
 
-/// Modules of dracut with their programs, of which one is required.
+/// dracut modules with their programs. At least one program of each module must be present.
 const PROMISED: [(&str, &[&str]); 10] = [
     ("clevis", &["clevis"]),
     (
@@ -31,7 +31,7 @@ const REMEDY: Remedy = Remedy::ThenRebuild(
     "install the package that has it, or leave the module out with omit_dracutmodules in /etc/dracut.conf.d",
 );
 
-/// Returns findings about dracut's modules without any of their programs.
+/// Returns findings about dracut modules that have none of their programs.
 pub(super) fn not_kept(inventory: &Inventory) -> Vec<Finding> {
     let modules = inventory.dracut_modules().unwrap_or_default();
     let empty = PROMISED.into_iter().filter(|(module, programs)| {
@@ -41,7 +41,8 @@ pub(super) fn not_kept(inventory: &Inventory) -> Vec<Finding> {
     });
     let finding = |(module, programs): (&str, &[&str])| {
         let path = format!("{} in the initramfs", programs.join(" or "));
-        let expected = format!("inside, since dracut's module {module} is");
+        let expected =
+            format!("present in the initramfs, because it contains dracut's module {module}");
         let finding = Finding::new(path, "no such program", expected, REMEDY);
         // Debian has systemd-cryptsetup in a separate package, and dracut's module works without it.
         match module {
@@ -67,8 +68,7 @@ mod tests {
         bench.put("usr/lib/dracut/modules.txt", modules.as_bytes());
         let found = bench.findings("initramfs-init");
         assert_eq!(found.len(), PROMISED.len(), "{found:#?}");
-        let lvm =
-            "fatal lvm in the initramfs: no such program; inside, since dracut's module lvm is";
+        let lvm = "fatal lvm in the initramfs: no such program; present in the initramfs, because it contains dracut's module lvm";
         assert!(found.iter().any(|it| it == lvm), "{found:#?}");
         for (_, programs) in PROMISED {
             let last = programs.last().unwrap();

@@ -167,7 +167,7 @@ pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
             continue;
         }
         let expected = format!("{}, in this or another rules file", goal.what);
-        let found = "no such rule that the events of a boot reach";
+        let found = "no such rule, or the events of a boot do not reach it";
         findings.push(Finding::new(place, found, expected, REMEDY));
     }
     findings.extend(undone(rules));

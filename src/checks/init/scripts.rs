@@ -27,7 +27,7 @@ pub(super) fn that_cannot_run(
             // An empty file that nothing runs is harmless.
             Broken::Empty if !is_named && !is_generator => return None,
             Broken::Empty => ("an empty file".to_owned(), "a program or a script"),
-            Broken::Without(why) => (why, "an interpreter that is inside"),
+            Broken::Without(why) => (why, "an interpreter that is in the initramfs"),
         };
         let place = format!("{} in the initramfs", show(path));
         let finding = Finding::new(place, found, expected, remedy.clone());
@@ -103,7 +103,7 @@ pub(super) fn last_act_of_init(
     }
     let why = run(inventory, facts, program).err()?;
     let place = format!("{} in the initramfs", show(program).trim_start_matches('/'));
-    let expected = format!("a program, since {} executes it at its end", show(path));
+    let expected = format!("a program: {} executes it as its last command", show(path));
     Some(Finding::new(
         place,
         why.to_string(),
@@ -139,7 +139,7 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
             show(&node.target)
         );
         let remedy = "install the unit with install_items in /etc/dracut.conf.d, or remove the link's dracut module";
-        let finding = Finding::new(place, found, "a unit that is inside", remedy);
+        let finding = Finding::new(place, found, "a unit that is in the initramfs", remedy);
         findings.push(finding.only(Severity::Warning));
     }
     findings

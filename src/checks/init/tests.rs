@@ -104,7 +104,7 @@ fn a_missing_library() {
     });
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(
-        found[0].contains("the dynamic linker that usr/bin/true and 1 other program"),
+        found[0].contains("the dynamic linker of usr/bin/true and 1 other program"),
         "{found:?}"
     );
     // A library that requires a missing one.
@@ -392,13 +392,13 @@ fn programs_that_no_boot_does_without() {
             },
         ),
         (
-            "systemctl in the initramfs: no such program; inside, since usr/lib",
+            "systemctl in the initramfs: no such program; present in the initramfs: usr/lib",
             |bench| {
                 bench.inside.remove("usr/bin/systemctl");
             },
         ),
         (
-            "udevadm in the initramfs: mode 0644, which is not executable; inside",
+            "udevadm in the initramfs: mode 0644, which is not executable; present in the initramfs",
             |bench| {
                 let path = "usr/bin/udevadm";
                 let elf = Dynamic::program(&["libc.so.6"]).elf();

@@ -48,7 +48,7 @@ pub(super) fn that_cannot_start(
             b"" => &job.unit.name,
             path => path,
         };
-        let expected = format!("inside, since {} runs it", show(unit));
+        let expected = format!("present in the initramfs: {} runs it", show(unit));
         let finding = Finding::new(place, why.to_string(), expected, REMEDY);
         findings.push(if is_needed {
             finding

@@ -78,7 +78,7 @@ pub(super) fn own_line(
         return Some(Finding::new(
             path,
             found,
-            "one; otherwise modprobe does not find it",
+            "a line, so that modprobe finds the module",
             REBUILD,
         ));
     };
@@ -116,7 +116,8 @@ pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>
         .filter(|name| without.contains(name))
         .collect();
     let finding = |name: &ModuleName| {
-        let expected = "those of the tree's modules.alias; otherwise udev does not load it";
+        let expected =
+            "the aliases in the tree's modules.alias; without them udev does not load it";
         Finding::new(&path, format!("no alias of {name}"), expected, REBUILD)
     };
     Ok(lost.into_iter().map(finding).collect())

@@ -69,14 +69,14 @@ fn what_is_good() {
 fn what_is_broken() {
     type Break = fn(&mut Bench);
     let cases: [(&str, Break); 19] = [
-        ("other bytes than on disk", |bench| {
+        ("content that differs from the module on disk", |bench| {
             let mut module = ko(K, "", 8);
             bench.disk.insert(BLK.into(), module.clone());
             let padding = module.len() - 3 * 64 - 1;
             module[padding] = 1;
             bench.put(&module_path(BLK), &module);
         }),
-        ("other bytes than on disk", |bench| {
+        ("content that differs from the module on disk", |bench| {
             bench.put(&module_path(BLK), &ko(K, "", 64));
         }),
         (
@@ -98,7 +98,7 @@ fn what_is_broken() {
             bench.disk.insert(BLK.into(), b"torn".to_vec());
         }),
         (
-            "jbd2.ko in the initramfs: no such module; inside, since kernel/fs/ext4",
+            "jbd2.ko in the initramfs: no such module; present in the initramfs: kernel/fs/ext4",
             |bench| {
                 bench.remove_module("kernel/fs/jbd2/jbd2.ko");
             },

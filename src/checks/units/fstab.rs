@@ -28,9 +28,9 @@ pub(super) fn devices(inventory: &Inventory) -> Vec<Finding> {
             return None;
         }
         let found = format!(
-            "{device} on {place}, for which the boot waits, and which other machines do not have"
+            "the device {device} for {place}; the boot waits for it, and other machines do not have it"
         );
-        let expected = "no line, or one with the option nofail: the emergency shell follows where the device is missing";
+        let expected = "no such line, or the option nofail; without the device the boot ends in the emergency shell";
         let finding = Finding::new("etc/fstab in the initramfs", found, expected, REMEDY);
         Some(if is_named {
             finding.only(Severity::Warning)

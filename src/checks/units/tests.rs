@@ -61,7 +61,7 @@ fn the_check_of_the_root() {
     assert_eq!(bench.findings("initramfs-init"), [""; 0]);
     bench.inside.remove("usr/lib/systemd/systemd-fsck");
     let found = bench.findings("initramfs-init");
-    let expected = "fatal usr/lib/systemd/systemd-fsck in the initramfs: no such program; inside, since systemd-fsck-root.service runs it";
+    let expected = "fatal usr/lib/systemd/systemd-fsck in the initramfs: no such program; present in the initramfs: systemd-fsck-root.service runs it";
     assert!(found[0].starts_with(expected), "{found:?}");
     // Without fsck the generator does not write the unit.
     bench.inside.remove("usr/sbin/fsck");
@@ -225,9 +225,10 @@ fn what_keeps_the_root_away() {
                 it.link(&format!("{ETC}/systemd-fsck-root.service"), "/dev/null");
             },
         ),
-        ("a unit that no unit from initrd.target on starts", |it| {
-            unit(it, "initrd.target", "[Unit]\nRequires=basic.target\n")
-        }),
+        (
+            "a unit that initrd.target starts neither directly nor indirectly",
+            |it| unit(it, "initrd.target", "[Unit]\nRequires=basic.target\n"),
+        ),
     ];
     for (expected, break_it) in cases {
         let found = findings(break_it);

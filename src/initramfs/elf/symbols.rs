@@ -4,13 +4,14 @@
 
 use super::{ElfError, File, Header};
 
-/// Bytes of the versions of one file: their names, and [`RECORD`] for each; libc has about 2,000.
+/// Upper bound of the symbol versions of one file (bytes): their names, plus [`RECORD`] for each. libc has about 2,000.
 const VERSIONS_MAX: u64 = 64 << 10;
-/// Bytes that a record of a version counts for.
+/// Number of bytes that each version record counts as.
 const RECORD: u64 = 16;
-/// The most symbols that are read of one file; libcrypto has about 6,000.
+/// Upper bound of the symbols that are read from one file; libcrypto has about 6,000.
 const SYMBOLS_MAX: u64 = 1 << 15;
-/// Bytes of the names of all symbols of one file, since they may share theirs in it; libcrypto has about 150,000.
+/// Upper bound of the symbol names of one file (bytes). Symbols can share names, so the file size does not bound it.
+/// libcrypto has about 150,000.
 const NAMES_MAX: usize = 1 << 20;
 
 /// The most symbols of one chain of hashes; real ones have less than 20.
@@ -156,7 +157,7 @@ impl File<'_> {
         Ok(found)
     }
 
-    /// The name whose place among the strings is the number at `at`.
+    /// Returns the name at the string table offset that is stored at `at`.
     fn version_name(
         &self,
         dynamic: &Dynamic,

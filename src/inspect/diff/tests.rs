@@ -81,7 +81,7 @@ fn kernel_modules_are_compared_by_name_across_kvers() {
     assert!(diff.files.changed.is_empty() && diff.files.added.is_empty());
     let text = text(&diff);
     assert!(
-        text.contains("~ 1 module in both, built for two kernels"),
+        text.contains("~ 1 module in both, built for different kernels"),
         "{text}"
     );
     assert!(text.contains("kernel          - 6.1\n                + 6.2\n"));

@@ -28,7 +28,7 @@ pub enum Distrust {
         key: String,
         /// The date of the revocation.
         since: Option<SystemTime>,
-        /// The reason that it gives.
+        /// The reason given in the revocation.
         reason: String,
     },
     /// The key or its primary key had expired when the signature was made.

@@ -37,9 +37,8 @@ impl Keyring {
         }
     }
 
-    /// Adds the keys of one file: any number of armored blocks, or a binary keyring. What other
-    /// files say of the same key (a revocation, a new expiry date) is merged. Returns why blocks
-    /// were skipped.
+    /// Adds the keys of one file: any number of armored blocks, or a binary keyring. Data about the same key from other
+    /// files (a revocation, a new expiry date) is merged. Returns why blocks were skipped.
     ///
     /// # Errors
     /// When the file holds no usable public key.

@@ -460,7 +460,7 @@ fn a_kernel_in_boot_only_has_a_sentence_of_its_own() {
     let refused = decide(files(old), &host, &Wishes::default()).unwrap_err();
     let text = refused.to_string();
     assert!(
-        text.contains("brings its kernel as /boot/vmlinuz-6.6.1 only"),
+        text.contains("has its kernel only as /boot/vmlinuz-6.6.1"),
         "{text}"
     );
     assert!(text.contains("since Linux 6.9"), "{text}");
@@ -675,7 +675,7 @@ fn what_the_image_holds_back_is_overridden_and_said() {
     let warnings = plan(&host).warnings;
     assert_eq!(warnings.len(), 1);
     assert!(
-        warnings[0].starts_with("/etc/dnf/dnf.conf holds back kernel-rt-core;"),
+        warnings[0].starts_with("/etc/dnf/dnf.conf excludes kernel-rt-core;"),
         "{warnings:?}"
     );
     host.holds_back[0].patterns = vec!["bash".into()];

@@ -92,7 +92,6 @@ fn describe_bytes(one: &Inventory, two: &Inventory) -> String {
             a.entry,
             b.entry
         ),
-        None => "The bytes of the archive's headers, or what the compressor made of it, differ.\n"
-            .to_owned(),
+        None => "The archive's headers or the compressed data differ.\n".to_owned(),
     }
 }

@@ -72,7 +72,7 @@ impl DracutLog {
             if asking.is_empty() || name.is_some_and(|name| had.contains(&name)) {
                 self.losses.push(match asking.as_str() {
                     "" => line,
-                    files => format!("{line} ({files} asks for it)"),
+                    files => format!("{line} (requested by {files})"),
                 });
                 continue;
             }
@@ -84,12 +84,12 @@ impl DracutLog {
             let after = match after.as_slice() {
                 [] => String::new(),
                 names => format!(
-                    "; dracut stops there, and did not add {} of the same list",
+                    "; dracut stopped at it and did not add {} from the same list",
                     names.join(", ")
                 ),
             };
             let warning = format!(
-                "{asking} asks for the driver {driver}, which neither the kernel nor the base's initramfs has{after}"
+                "the driver {driver}, requested by {asking}, exists neither in the kernel nor in the base's initramfs{after}"
             );
             if !self.absent.contains(&warning) {
                 self.absent.push(warning);
@@ -102,7 +102,7 @@ impl DracutLog {
     pub(super) fn judge(&self, kver: &Kver) -> Result<()> {
         if self.no_initramfs {
             bail!(
-                "the kernel is built without support for an initramfs (CONFIG_BLK_DEV_INITRD in /{}/config), and dracut made none. Take a kernel that is built with it",
+                "the kernel is built without support for an initramfs (CONFIG_BLK_DEV_INITRD in /{}/config), so dracut built none. Use a kernel that supports it",
                 kver.dir()
             );
         }
@@ -134,7 +134,7 @@ impl DracutLog {
         if losses.any(|line| line.contains("No space left")) {
             "Free space on the file system of /usr/lib, where dracut writes, then run again"
         } else {
-            "Install what is missing in an earlier RUN line, or leave out the dracut module that wants it (omit_dracutmodules in /etc/dracut.conf.d)"
+            "Install what is missing in an earlier RUN line, or omit the dracut module that requires it (omit_dracutmodules in /etc/dracut.conf.d)"
         }
     }
 }

@@ -212,7 +212,7 @@ fn absent(name: &str, path: &Path) -> String {
                 quote(dir.as_os_str())
             )
         } else {
-            format!("No such file or directory; {EXPECTED}")
+            format!("no such file or directory; {EXPECTED}")
         };
     }
     let target = shown(dir);
@@ -220,7 +220,7 @@ fn absent(name: &str, path: &Path) -> String {
         .file_name()
         .map_or_else(|| "rpms".into(), OsStr::to_string_lossy);
     format!(
-        "No such file or directory: nothing is mounted or copied to {target}; {EXPECTED}. A directory of the build context is mounted for one RUN line like this:\n\n  RUN --mount=type=bind,source={source},target={target} \\\n      ostree-kernel replace {target}\n"
+        "no such file or directory: nothing is mounted at or copied to {target}; {EXPECTED}. A directory of the build context is mounted for one RUN line like this:\n\n  RUN --mount=type=bind,source={source},target={target} \\\n      ostree-kernel replace {target}\n"
     )
 }
 

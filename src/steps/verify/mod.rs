@@ -99,7 +99,7 @@ const MODULES_TIMEOUT: Duration = Duration::from_millis(50);
 /// processors busy, decoding the rest of the image leaves one free.
 ///
 /// # Errors
-/// When something cannot be read at all. If only one check lacks its facts, its answer says so.
+/// When something cannot be read at all. If the facts for a single check cannot be read, only that check could not run.
 pub fn look(
     root: &Root,
     kver: &Kver,

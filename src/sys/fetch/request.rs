@@ -48,7 +48,8 @@ impl FetchError {
             Error::Io(_) | Error::ConnectionFailed | Error::Protocol(_) | Error::BodyStalled => {
                 Self::temporary(error.into())
             }
-            // A name server may be unreachable for a moment; as curl --retry, this does not tell that from a wrong name.
+            // A name server may be unreachable for a moment; like curl --retry, this does not distinguish that from a
+            // wrong name.
             Error::Other(error) if error.is::<HostError>() => Self::temporary(anyhow!("{error}")),
             Error::Other(error) => Self::Permanent(anyhow!("{error}")),
             error => Self::Permanent(error.into()),

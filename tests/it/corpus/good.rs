@@ -270,7 +270,7 @@ fn contents() -> Vec<Case> {
         good(
             "signed-and-built-by-others",
             Base::TrixieSlim,
-            "a signed kernel with other bytes than its package's",
+            "a signed kernel that differs from its package",
             |draft| {
                 let path = draft.of_kernel("vmlinuz");
                 let mut vmlinuz = draft.read(&path);
