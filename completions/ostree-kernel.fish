@@ -24,14 +24,14 @@ function __fish_ostree_kernel_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s V -l version -d 'Print version'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "replace" -d 'Replace the kernel with RPMs, and build and verify its initramfs'
@@ -108,7 +108,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
@@ -122,8 +122,8 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l kver -d 'Kernel to build the initramfs of [default: the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
@@ -182,7 +182,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
@@ -191,12 +191,12 @@ never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree or in FILE]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report losses compared with this earlier initramfs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report drivers, dracut modules and units that only this earlier initramfs has' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
@@ -277,30 +277,30 @@ kmods\t''
 os-release\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l report -d 'Write the report to FILE too' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l fatal-warnings -d 'Treat warnings as fatal'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l list -d 'List the checks with their severities, and run none'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l list -d 'List the checks and their severities without running them'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l why -d 'Show the chain of files from PID 1 to the file PATH' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the image' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the differences to the initramfs OTHER' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the differences from the initramfs OTHER' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
@@ -309,25 +309,25 @@ never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l files -d 'List all files as `ls -l` does, with times in UTC'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l modules -d 'List the kernel modules with size, name and path'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l origins -d 'List the origin of each file: the tree (--root), a dracut module, dracut itself, or unknown'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l graph -d 'List the files that a boot uses before the root is mounted, each with the file that leads to it'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l graph -d 'List the files that a boot uses before the root is mounted, each with the file that uses it'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use the tree in DIR; programs run inside it' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also prints queries'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Print only errors, and of replace, rebuild and verify only a result that is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'

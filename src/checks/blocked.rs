@@ -342,7 +342,7 @@ mod tests {
             "module_blacklist=jbd2",
         ] {
             assert!(
-                found(argument).contains("kargs.d/a.toml keeps"),
+                found(argument).contains("kargs.d/a.toml blocks"),
                 "{argument}"
             );
         }

@@ -99,7 +99,12 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
                     "install the package that has it (dracut-live), add it with add_dracutmodules in /etc/dracut.conf.d",
                 );
                 let path = format!("dracut's module {module}");
-                new.push(Finding::new(path, "missing", &*expected, remedy));
+                new.push(Finding::new(
+                    path,
+                    "not in the initramfs",
+                    &*expected,
+                    remedy,
+                ));
             }
         }
         let drivers = artefact.drivers().iter();

@@ -132,7 +132,7 @@ impl<'s, 'a> Lost<'s, 'a> {
         let finding = |(names, option): (String, String)| {
             let path = format!("{names} in {}", self.subject.kver.dir());
             let found = "neither a module of this kernel nor built in";
-            let expected = "a driver, as in the base's kernel; without it, a root that needs it cannot be mounted";
+            let expected = "a driver, which the base's kernel has; without it, a root that needs it cannot be mounted";
             let remedy = format!(
                 "use a kernel that has it if a machine's root needs it; {option} makes this fatal"
             );

@@ -163,8 +163,8 @@ fn artefacts_require_modules_of_dracut_and_drivers() {
     bench.wanted.artefacts = vec![Artefact::Iso, Artefact::Pxe];
     let found = bench.findings(ROOT);
     for expected in [
-        "fatal dracut's module dmsquash-live: missing; in the initramfs, for --for iso",
-        "fatal dracut's module livenet: missing; in the initramfs, for --for pxe",
+        "fatal dracut's module dmsquash-live: not in the initramfs; in the initramfs, for --for iso",
+        "fatal dracut's module livenet: not in the initramfs; in the initramfs, for --for pxe",
         "squashfs in the initramfs",
         "sr_mod in the initramfs",
     ] {
@@ -287,7 +287,7 @@ fn firmware_and_size() {
     assert_eq!(bench.findings("initramfs-size"), [""; 0]);
     bench.put("usr/lib/firmware/big.bin", &[0; 1_000_000]);
     let found = bench.findings("initramfs-size");
-    assert!(any(&found, "unpacked; about the"), "{found:?}");
+    assert!(any(&found, "unpacked; about "), "{found:?}");
     bench.base = Some(bench.baseline());
     bench.inside.remove("usr/lib/firmware/big.bin");
     assert_eq!(bench.findings("initramfs-size"), [""; 0]);

@@ -96,7 +96,7 @@ fn a_missing_library() {
     });
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(
-        found[0].contains("libc.so.6 in the initramfs: no such library"),
+        found[0].contains("libc.so.6 in the initramfs: not found in the library search path"),
         "{found:?}"
     );
     let found = fatal(|bench| {

@@ -94,7 +94,7 @@ fn what_is_broken() {
         ("a module that the tree does not have", |bench| {
             bench.put(&module_path("extra/foreign.ko"), &ko(K, "", 0));
         }),
-        ("the tree's is damaged", |bench| {
+        ("which is damaged", |bench| {
             bench.disk.insert(BLK.into(), b"torn".to_vec());
         }),
         (
