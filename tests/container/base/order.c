@@ -1,5 +1,5 @@
-/* Stands in a program's place in the base image, notes the call in /bed/order.log (if a case has mounted /bed), and
- * becomes the program. A real program and not a script: the tool and rpm-ostree know wrappers by being scripts.
+/* Replaces a program in the base image: logs the call to /bed/order.log (if a case has mounted /bed), then executes the
+ * original. It is an ELF program, because the tool and rpm-ostree recognise wrappers by being scripts.
  *   depmod, dnf, ostree-container: every call;  rpm: the calls that write. */
 #include <stdio.h>
 #include <string.h>

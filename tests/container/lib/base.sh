@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# `bed base SUITE`: a Debian rootfs in the shape of an ostree base image, with the old kernel, as localhost/bed-SUITE.
-# `bed base odd`: trixie with what real base images carry (tests/container/odd).
+# `bed base SUITE`: a Debian rootfs with the layout of an ostree base image, with the old kernel, as
+# localhost/bed-SUITE. `bed base odd`: trixie with what real base images carry (tests/container/odd).
 
 INCLUDE=systemd,systemd-sysv,udev,dracut,dracut-core,kmod,zstd,rpm,ostree,ostree-boot,e2fsprogs,xfsprogs,cpio,procps,iproute2
 INCLUDE+=,dbus,lvm2,cryptsetup-bin,mdadm,pigz,lz4,xz-utils,binutils,file,less,curl,ca-certificates
@@ -20,10 +20,10 @@ in_root() {
         exec env -i PATH=/usr/sbin:/usr/bin HOME=/ TMPDIR=/var/tmp LC_ALL=C.UTF-8 chroot "$r" "$@"' - "$dir" "$@"
 }
 
-# (The corpus has a rootfs of sid of its own, without rpm.)
+# (The corpus uses its own sid rootfs, without rpm.)
 rootfs_of() { if [[ $1 == sid ]]; then echo sid-dnf5; else echo "$1"; fi; }
 
-# The rootfs as the suite gives it. A refresh of the suite is asked for by removing target/bed/rootfs.
+# The unmodified rootfs of the suite. To refresh it, remove target/bed/rootfs.
 rootfs() {
     local suite=$1 key more=,dnf name options=()
     name=$(rootfs_of "$suite")
@@ -31,7 +31,7 @@ rootfs() {
         suite=trixie more=,$(paste -sd , "$HERE/odd/packages")
     elif [[ $suite == sid ]]; then
         more=,dnf5
-        # A mirror of sid may lag behind by more than its release file allows; its signature is looked at all the same.
+        # A mirror of sid may lag behind by more than its release file allows; its signature is still verified.
         options=(--aptopt='Acquire::Check-Valid-Until "false"')
     fi
     key=$(key_of "$suite" "$INCLUDE$more" "$MIRROR" 2)
@@ -41,7 +41,7 @@ rootfs() {
     say "$suite: rootfs from $MIRROR"
     mkdir -p "$BED/rootfs"
     : >"$LOGS/rootfs-$name.log"
-    # (a rootfs that is lost with the machine is made again: dpkg need not wait for the disk)
+    # (dpkg need not sync: after a crash the rootfs is rebuilt)
     (run_logged "rootfs-$name.log" mmdebstrap --variant=minbase --include="$INCLUDE$more" "${options[@]}" \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$BED/rootfs/$name.tar" "$MIRROR") ||
@@ -63,7 +63,7 @@ ostree_container() {
     mark_fresh ostree-container "$key"
 }
 
-# order DIR PATH…: these programs note their calls from now on (base/order.c).
+# order DIR PATH…: installs base/order.c in front of these programs, which then logs their calls.
 order() {
     local r=$1 p
     shift
@@ -73,10 +73,10 @@ order() {
     done
 }
 
-# shape DIR SUITE: what testbed.md calls the shape of the base image, and the bed's own instruments.
+# shape DIR SUITE: gives the rootfs the layout of an ostree base image, and adds the tools of the bed.
 shape() {
     local r=$1 suite=$2 d n
-    # Users' scriptlets are written for bash as sh.
+    # Scriptlets of Fedora packages expect /bin/sh to be bash.
     ln -sfn bash "$r/usr/bin/sh"
     rm -f "$r"/usr/lib/*/rpm-plugins/unshare.so "$r/etc/debian_version"
     # The rpmdb where ostree systems have it.
@@ -114,10 +114,10 @@ shape() {
     # rpm-ostree moves it aside during transactions; it belongs to sssd, which Debian's rootfs lacks.
     printf '#!/bin/sh\n' >"$r/usr/sbin/sss_cache"
     chmod 0755 "$r/usr/sbin/sss_cache"
-    # dnf is out of sight, unless the variant has it.
+    # dnf is not on PATH unless the variant requests it.
     [[ $suite == sid ]] || ln -s /usr/bin/dnf-3 "$r/usr/lib/bed/real/dnf"
     [[ $suite != sid ]] || mv "$r/usr/bin/dnf5" "$r/usr/lib/bed/real/dnf5"
-    # A plugin that few have, and that fails where there is no createrepo_c.
+    # A dnf plugin that real images rarely have, and that fails without createrepo_c.
     rm -f "$r/etc/dnf/libdnf5-plugins/local.conf"
     rm -rf "$r/usr/bin/dnf" "$r"/etc/yum.repos.d/*
     # boot: the marker, and nothing that waits or asks
@@ -130,7 +130,7 @@ shape() {
     done
     ln -sfn /usr/lib/systemd/system/multi-user.target "$r/etc/systemd/system/default.target"
     : >"$r/etc/machine-id"
-    # Mount points of a build: buildah would make them.
+    # Mount points of a build, which buildah would otherwise create.
     touch "$r"/etc/{hosts,hostname,resolv.conf}
     mkdir -p "$r/rpms" "$r/bed"
     # The old kernel, installed by rpm with its scriptlets, its initramfs made by the real dracut.
@@ -186,7 +186,7 @@ bed_base() {
     local r=$BED/rootfs/$suite.d
     rm -rf "$r"
     mkdir -p "$r"
-    # tar stops reading at the end of the archive, and a zstd of ours would die of SIGPIPE.
+    # tar stops reading at the end of the archive, so a separate zstd process would be killed by SIGPIPE.
     tar -C "$r" --zstd -xf "$BED/rootfs/$(rootfs_of "$suite").tar.zst" --exclude='./dev/*'
     shape "$r" "$suite" >"$LOGS/base-$suite.log" 2>&1 || {
         tail -n 30 "$LOGS/base-$suite.log" >&2

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# `bed bench-setup`: what `make bench` looks at, and the programs that it runs beside ours, in target/bed/bench.
+# `bed bench-setup`: prepares the inputs of `make bench` and the programs that it compares with, in target/bed/bench.
 # `bed bench-build`: one container build of it.
 
 BENCH=$BED/bench
 
-# Programs that list an initramfs, unpacked beside the host's own files and not installed.
+# Programs that list an initramfs; unpacked into a directory, not installed on the host.
 _bench_tools() {
     local key deb
     key=$(key_of threecpio-0.14.0 dracut-core initramfs-tools-core)
@@ -35,7 +35,7 @@ _bench_tree() {
     [[ -s $tree/usr/lib/modules/$k/initramfs.img ]] && cp -a "$tree" "$BENCH/tree"
 }
 
-# variant NAME: a tree of its own that shares the files of the first, and $BENCH/work with what its initramfs holds.
+# variant NAME: a new tree that shares files with the first one, and $BENCH/work with the content of its initramfs.
 _variant() {
     local k
     k=$(kver_of old)
@@ -43,7 +43,7 @@ _variant() {
     cp -al "$BENCH/tree" "$BENCH/$1"
     mkdir "$BENCH/work"
     zstd -dcq "$BENCH/tree/usr/lib/modules/$k/initramfs.img" | (cd "$BENCH/work" && cpio -idm --quiet)
-    # What the two share is written anew.
+    # Files that both trees would change are copied.
     rm "$BENCH/$1/usr/lib/modules/$k/initramfs.img"
 }
 
@@ -58,7 +58,7 @@ _pack() {
 }
 
 # size MB: an image of about this size. Large ones repeat the programs and libraries under other names; a small
-# one lacks the largest of them and most drivers, and is no good.
+# one lacks the largest of them and most drivers, and does not boot.
 _bench_size() {
     local wanted=$(($1 * 1000000)) have file size i=0
     _variant "size-$1"
@@ -78,15 +78,15 @@ _bench_size() {
     _pack "size-$1"
 }
 
-# modules N: an image of so many modules. Up to what there are they are a selection, beyond that some have a second
-# name, in the tree too.
+# modules N: an image with N modules. If N is smaller than the number of available modules, they are a selection;
+# otherwise some are added again under a second name, also in the tree.
 _bench_modules() {
     local k dep n=$1 i=0 have name copy line
     k=$(kver_of old)
     _variant "modules-$n"
     dep=$BENCH/tree/usr/lib/modules/$k/modules.dep
     local inside=$BENCH/work/usr/lib/modules/$k tree=$BENCH/modules-$n/usr/lib/modules/$k
-    # A line of modules.dep names all that a module needs.
+    # A line of modules.dep lists all dependencies of a module.
     awk -v n="$n" '{ sub(":", "", $1); if (count < n) for (i = 1; i <= NF; i++) if (!($i in take)) { take[$i]; count++ } }
         END { for (name in take) print name }' "$dep" | LC_ALL=C sort >"$BENCH/chosen"
     (cd "$inside" && find kernel -name "*.ko*" | LC_ALL=C sort | LC_ALL=C join -v 1 - "$BENCH/chosen" | xargs -r rm)
@@ -108,7 +108,7 @@ _bench_modules() {
     _pack "modules-$n"
 }
 
-# The new kernel's packages, of which kernel-modules-extra is 200 MB larger by what no compressor makes smaller.
+# The new kernel's packages; kernel-modules-extra has 200 MB of additional, incompressible data.
 _bench_packages() {
     local dir=$BED/kernels/new k n
     k=$(kver_of new)
@@ -143,8 +143,8 @@ bed_bench_setup() {
 }
 
 # bench-build NAME BASE SETUP COMMAND MEASURE: a build with COMMAND as its RUN line, measured by the program MEASURE, on
-# BASE after `setup SETUP`. What it cost, its log, the calls of dracut and the initramfs are in $BENCH/out/NAME; the image
-# is localhost/bench-NAME.
+# BASE after `setup SETUP`. The measurements, the log, the recorded dracut calls and the initramfs are in
+# $BENCH/out/NAME; the image is localhost/bench-NAME.
 bed_bench_build() {
     local name=$1 base=$2 setup=$3 command=$4 measure=$5 out=$BENCH/out/$1
     rm -rf "$out"

@@ -42,8 +42,8 @@ manifest() {
     )
 }
 
-# contents TREE: the properties that must be equal after two builds of the same: all except times, logs and the bytes of the
-# rpmdb, of which the packages and the states of their files count.
+# contents TREE: the properties that must be equal after two equal builds: all except times, logs and the rpmdb, of
+# which only the packages and their file states are compared.
 contents() {
     manifest "$1" '' | grep -vE '(^|  )\./(usr/share/rpm|var/log)/'
     chroot "$1" /usr/lib/bed/real/rpm -qa --qf '%{NEVRA} %{SHA256HEADER}\n[%{=NEVRA} %{FILENAMES} %{FILESTATES}\n]' | LC_ALL=C sort
@@ -51,7 +51,7 @@ contents() {
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# up PORT: waits until a server listens there.
+# up PORT: waits until a server listens on the port.
 up() {
     for _ in {1..50}; do
         (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
@@ -122,9 +122,9 @@ run_case() {
     # shellcheck disable=SC2153
     RPM_SET=$RPMS/$rpms
     volumes=(--volume "$RPM_SET:/rpms:ro") caching=()
-    # The stage before the line under test, with its tree under its own name. A recipe is built unchanged.
+    # The stage before the line under test, tagged so that its tree can be compared. A recipe is built unchanged.
     if [[ $CONTAINERFILE != "$CASES"/* ]]; then
-        # It has no BED_RUN.
+        # A recipe has no BED_RUN.
         volumes=() caching=(--no-cache)
         mkdir "$OUT/context/rpms"
         find "$RPM_SET" -name '*.rpm' -exec ln -t "$OUT/context/rpms" {} +
@@ -199,13 +199,13 @@ cases_without() {
 }
 cases_of_sid() { _all_cases | grep '^sid-'; }
 
-# _files_of CASE…: prints where a case says what it takes.
+# _files_of CASE…: prints the files that declare the inputs of a case.
 _files_of() {
     local files=("${@/#/$CASES/}")
     printf '%s\n' "${files[@]/%//Containerfile}" "${files[@]/%//args}"
 }
 
-# products_of CASE…: the RPM sets and the base images that they name.
+# products_of CASE…: prints the RPM sets and base images that these cases use.
 products_of() {
     local suite files
     mapfile -t files < <(_files_of "$@")
@@ -217,7 +217,7 @@ products_of() {
     if grep -qs 'shapes/full' "${files[@]}"; then full_kernel; fi
 }
 
-# prepare_cases CASE…: these, and the tool as they take it.
+# prepare_cases CASE…: builds these products, and the tool in the form that the cases use.
 prepare_cases() {
     local files
     mapfile -t files < <(_files_of "$@")

@@ -43,7 +43,7 @@ bed_check() {
         _one "$name" &
     done
     wait || true
-    # Images of earlier runs have lost their names.
+    # Removes the images of earlier runs, which are untagged now.
     b image prune -f >/dev/null 2>&1 || b rmi --prune >/dev/null 2>&1 || true
     passed=$(find "$BED/check" -name '*.result' | wc -l)
     failed=$((${#names[@]} - passed))
@@ -51,12 +51,12 @@ bed_check() {
     ((failed == 0))
 }
 
-# products [CASE…]: what these cases (those of `bed check`, if none are named) and the tests take, so that it can be made while
-# cargo compiles.
+# products [CASE…]: builds the products that these cases (default: those of `bed check`) and the tests need, so that
+# this can run while cargo compiles.
 bed_products() {
     local names=("$@") foreign rc=0
     ((${#names[@]})) || mapfile -t names < <(cases)
-    # (this waits for the network, and takes nothing of the others)
+    # (this waits for the network, and depends on none of the others)
     bed_foreign >/dev/null &
     foreign=$!
     products_of "${names[@]}"
@@ -149,7 +149,7 @@ bed_demo() {
     b bud --isolation chroot --network host --pull-never --no-cache --volume "$RPMS/new:/rpms:ro" \
         -t "$image" -f "$HERE/demo/Containerfile" "$ctx" >"$log" 2>&1 </dev/null || rc=$?
     build_time=$(since "$start")
-    # dracut's thousands of lines stay in the log.
+    # The output of dracut (thousands of lines) is only in the log.
     grep -vE '^dracut(\[[A-Z]\])?:? |^dracut\[|^Creating (group|user) ' "$log" | sed 's/^/    /'
     ((rc == 0)) || die "the build failed with status $rc (log: $log)"
     printf '\n== After\n\n'

@@ -56,7 +56,7 @@ mark_fresh() {
     printf '%s\n' "$2" >"$BED/keys/$1"
 }
 
-# lock_bed: until this process ends; what it starts has the lock, too.
+# lock_bed: takes the lock until this process ends; its child processes inherit it.
 lock_bed() {
     [[ ! ${BED_IS_LOCKED-} ]] || return 0
     BED_IS_LOCKED=1

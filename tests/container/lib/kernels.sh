@@ -72,7 +72,7 @@ kernel_tree() {
     cp "$dir/deb/boot/config-$kver" "$mod/config"
     cp "$dir/deb/boot/System.map-$kver" "$mod/System.map"
     printf '0x00000000\tbed_placeholder\tvmlinux\tEXPORT_SYMBOL\t\n' | xz >"$mod/symvers.xz"
-    # As sha512hmac writes it in Fedora's build: the key is the one of libkcapi, the name that of /boot.
+    # As sha512hmac writes it in Fedora's build: with the key of libkcapi and the path in /boot.
     printf '%s  vmlinuz-%s\n' "$(openssl dgst -sha512 -hmac FIPS-FTW-RHEL2009 -r "$mod/vmlinuz" | cut -d' ' -f1)" "$kver" >"$mod/.vmlinuz.hmac"
     chmod 0755 "$mod/vmlinuz"
     chmod 0600 "$mod/System.map"
@@ -81,7 +81,8 @@ kernel_tree() {
     rm -rf "$dir/deb"
 }
 
-# Fedora's split in small: core holds what boots and all it depends on; extra what is rare and nobody else needs.
+# Fedora's split in small: core has the modules needed to boot and their dependencies; extra has rare modules that no
+# other module needs.
 split_modules() {
     local dir=$1 kver=$2 p
     local core='^kernel/(arch|crypto|lib|block|drivers/(ata|block|nvme|scsi|virtio|md|net/(virtio_net|veth|dummy|tun|tap|bonding|macvlan)|char|firmware|dax|nvdimm|hv|xen|pci|input|hid|usb|rtc|dma-buf|gpu|video)|fs/(ext4|jbd2|xfs|btrfs|overlayfs|erofs|squashfs|fat|nls|isofs|fuse|autofs|configfs|efivarfs|binfmt_misc|mbcache|fscache|netfs|nfs|nfs_common|lockd|9p)|net/(core|packet|unix|ipv4|ipv6|netfilter|bridge|802|llc|8021q|vmw_vsock|sunrpc|9p|sched))'

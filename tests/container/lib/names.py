@@ -1,4 +1,4 @@
-"""A name server: names.py ADDRESS NAME TO. It knows one name, and no IPv6."""
+"""A name server: names.py ADDRESS NAME TO. It resolves a single name, and only to IPv4."""
 import socket
 import sys
 

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# `bed sets`: what else can be made of the two kernels. Apart from lib/kernels.sh, so that a new set rebuilds no base.
+# `bed sets`: other RPM sets, built from the two kernels. Kept apart from lib/kernels.sh, so that a new set does not
+# rebuild the bases.
 #
 #   target/bed/rpms/rt             the new kernel as kernel-rt, kernel-rt-core, …
 #   target/bed/rpms/older          the new kernel, packed as a version below the base's: a downgrade

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# `bed shapes`: the new kernel in the shapes that others than Fedora give theirs, and other contents. Apart from
+# `bed shapes`: the new kernel, packaged as other distributions package theirs, and with other contents. Apart from
 # lib/kernels.sh and lib/sets.sh, so that a new shape rebuilds no base.
 #
 #   target/bed/rpms/shapes/fedora     a System.map that names the kernel's symbols, so that `depmod -e -F` is used
@@ -51,7 +51,7 @@ system_map() {
         echo 'ffffffff81000000 T _text'
         {
             find "$plain" -name '*.ko' -print0 | xargs -0 nm -u | awk '$1 == "U" { print $2 }'
-            # Fillers: a kernel's has some MiB.
+            # Filler symbols: the System.map of a real kernel has several MiB.
             seq -f 'bed_symbol_%06.0f' 60000
         } | LC_ALL=C sort -u | awk '{ printf "ffffffff82%06x T %s\nffffffff83%06x r __ksymtab_%s\n", NR, $1, NR, $1 }'
     } >"$mod/System.map"
@@ -59,7 +59,7 @@ system_map() {
     rm -rf "$plain"
 }
 
-# As Universal Blue's akmods do it: a key of ours, and nothing else of the package is made anew.
+# As in Universal Blue's akmods: vmlinuz is signed with a key of the bed, and nothing else in the package changes.
 sign_vmlinuz() {
     local dir=$BED/kernels/ublue mod keys=$BED/kernels/shapes
     kernel_copy ublue
@@ -76,7 +76,7 @@ zstd_modules() {
     local dir=$BED/kernels/zstd mod
     kernel_copy zstd
     mod=$dir/tree/lib/modules/$(kver_of new)
-    # (from a file and not a pipe: kmod reads no frame without its content's size)
+    # (from a file, not a pipe: kmod rejects zstd frames without a content size)
     # shellcheck disable=SC2016
     find "$mod/kernel" -name '*.ko.xz' -print0 | xargs -0r -P2 -n 50 sh -c \
         'for f; do xz -dc "$f" >"${f%.xz}" && zstd -q -3 --rm "${f%.xz}" && rm "$f"; done' -

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands for gpg in rpmsign and makes signatures of version 3, as RHEL's packages have them. gpg makes no such ones.
+"""Stands for gpg in rpmsign and makes signatures of version 3, as RHEL's packages have them. gpg cannot create these.
 
 Takes gpg's arguments: -o FILE or -sbo FILE is the output, the last one is the input. $GNUPGHOME has the RSA key, without a passphrase."""
 
