@@ -196,7 +196,16 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
                     "a module for this kernel",
                 )
             }
-            Ok(state) if state.signer.is_some() && state.signer == files.signer => (
+            // Packing a module again changes its file, but not the signed bytes.
+            Ok(state) if is_same_signer(state, files) && !module.path.ends_with(b".ko") => {
+                let found = "content that differs from its package, with the same signer: it was packed again, or it changed after signing";
+                let remedy =
+                    "reinstall the kernel's packages, unless the module was packed again on purpose";
+                let finding = Finding::new(path, found, "the package's file", remedy);
+                findings.push(finding.only(Severity::Warning));
+                continue;
+            }
+            Ok(state) if is_same_signer(state, files) => (
                 "content that differs from its package, with the same signer: it changed after signing".to_owned(),
                 "the bytes that were signed; the kernel does not load a module whose signature is wrong",
             ),
@@ -237,6 +246,12 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
         findings.push(finding.only(Severity::Note));
     }
     findings
+}
+
+/// Returns true if a module has the signer of the modules that equal their packages' files. A module that was signed
+/// again on purpose has another one.
+fn is_same_signer(state: &ModuleState, files: &KernelFiles) -> bool {
+    state.signer.is_some() && state.signer == files.signer
 }
 
 /// Returns the modules on disk, relative to `usr/lib/modules`, that the initramfs has with the same bytes. The check
@@ -402,6 +417,13 @@ mod tests {
             // The signer of its unchanged neighbours.
             (inside, of(K, true), &vendor, "fatal "),
             (outside, of(K, true), &vendor, "warning "),
+            // Possibly packed again.
+            (
+                "kernel/fs/ext4/ext4.ko.xz",
+                of(K, true),
+                &vendor,
+                "warning ",
+            ),
         ] {
             let bench = Bench::good();
             let files = KernelFiles {

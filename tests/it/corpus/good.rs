@@ -538,12 +538,20 @@ fn rt(draft: &mut Draft) {
     repack(&mut bytes, |kernel| {
         replace_all(kernel, old.as_bytes(), new.as_bytes())
     });
+    unsign(&mut bytes);
     draft.write(&vmlinuz, bytes);
     draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
     // The rpmdb contains the kernel under its other name.
     draft.remove("usr/bin/rpm");
     let bytes = draft.archive().to_bytes();
     draft.set_bytes(pack(&renamed(bytes)));
+}
+
+/// Removes the entry of the certificate table from the header of a PE32+ image: the signature is of other bytes now.
+fn unsign(vmlinuz: &mut [u8]) {
+    let header = u32::from_le_bytes(vmlinuz[0x3c..0x40].try_into().unwrap()) as usize;
+    let directories = header + 24 + 112;
+    vmlinuz[directories + 4 * 8..][..8].fill(0);
 }
 
 /// Changes the kernel inside a bzImage; replaces its lz4 compression with zstd.

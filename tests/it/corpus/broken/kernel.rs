@@ -243,6 +243,43 @@ fn release() -> Vec<Case> {
             },
         ),
         broken(
+            "vmlinuz-changed-after-signing",
+            TrixieSlim,
+            "okd-project/okd#1908",
+            &[FILES],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let mut vmlinuz = draft.read(&path);
+                // The decompressor, after the compressed kernel and before the signature.
+                let code = vmlinuz.len() - (16 << 10);
+                vmlinuz[code..code + 64].fill(0xcc);
+                draft.write(&path, vmlinuz);
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+            },
+        ),
+        broken(
+            "vmlinuz-of-another-under-this-release-inside-too",
+            BookwormOmit,
+            "okd-project/okd#1908",
+            &[FILES],
+            |draft| {
+                let path = draft.of_kernel("vmlinuz");
+                let old = draft.products.old.clone();
+                draft.take(TrixieOld, &format!("usr/lib/modules/{old}/vmlinuz"), &path);
+                let mut vmlinuz = draft.read(&path);
+                let kver = draft.kver.as_bytes();
+                assert_eq!(old.len(), kver.len());
+                for at in 0..vmlinuz.len() - kver.len() {
+                    if vmlinuz[at..].starts_with(old.as_bytes()) {
+                        vmlinuz[at..at + kver.len()].copy_from_slice(kver);
+                    }
+                }
+                draft.write(&path, vmlinuz);
+                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                draft.remove("usr/share/rpm");
+            },
+        ),
+        broken(
             "vmlinuz-empty",
             BookwormOmit,
             "coreos/fedora-coreos-tracker#1247",
