@@ -270,7 +270,7 @@ fn resolve() {
                 |_| vec!["/absent/kernel-core.rpm".into()],
                 &[
                     "/absent/kernel-core.rpm: ",
-                    "No such file",
+                    "no such file",
                     "expected an RPM file",
                 ],
             ),
@@ -336,7 +336,7 @@ fn resolve() {
                 "a directory that is not mounted",
                 |_| vec!["/ctx/kernel-rpms".into()],
                 &[
-                    "/ctx/kernel-rpms: No such file or directory",
+                    "/ctx/kernel-rpms: no such file or directory",
                     "RUN --mount=type=bind,source=kernel-rpms,target=/ctx/kernel-rpms \\\n      ostree-kernel replace /ctx/kernel-rpms\n",
                 ],
             ),
