@@ -16,7 +16,7 @@ const OMIT: Remedy = Remedy::ThenRebuild(
 );
 
 fn base<'a>(subject: &Subject<'a>) -> Result<&'a Baseline, Answer> {
-    let why = "there is no earlier initramfs to compare with (verify --against IMAGE)";
+    let why = "there is no earlier initramfs to compare with (verify --against FILE)";
     subject
         .base
         .ok_or_else(|| Answer::NotApplicable(why.into()))

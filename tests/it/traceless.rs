@@ -139,6 +139,6 @@ fn packages_that_stayed_are_seen() {
         .complains(&["kernel-old-5.0-1.x86_64", "A transaction was interrupted"]);
     bed.run(&["verify"]).ends_with(0).prints(&[
         "warning kernel-rpmdb: usr/lib/modules/5.0/vmlinuz",
-        "kernel-old-5.0-1.x86_64 is installed",
+        "installed: kernel-old-5.0-1.x86_64",
     ]);
 }
