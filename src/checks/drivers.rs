@@ -8,7 +8,7 @@ use super::lost::Lost;
 use super::prepare_root::{Composefs, PrepareRoot};
 use super::squash::without_driver;
 use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
-use super::{Answer, Finding, Remedy, Subject, listed};
+use super::{Answer, Finding, Remedy, Severity, Subject, listed};
 use crate::boot::RootSetup;
 use crate::initramfs::Inventory;
 use crate::kernel::packing::Config;
@@ -32,6 +32,8 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     findings.extend(artefacts(subject, inventory, &able));
     findings.extend(every_root(inventory, &able));
     findings.extend(composefs(subject, inventory, &able));
+    let blocked = common_blocked(&able, &findings);
+    findings.extend(blocked);
     if let Some(base) = subject.base {
         let lost = Lost::of(subject, base, &able);
         findings.extend(listed(lost.of_roots()));
@@ -154,6 +156,22 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
         }
     });
     findings.collect()
+}
+
+/// Returns warnings about included drivers of local disks and file systems that are blocked: a root that needs one is
+/// not reached, but no option says that this machine's root does.
+fn common_blocked(able: &Able, before: &[Finding]) -> Vec<Finding> {
+    const NETWORK: [&str; 5] = ["virtiofs", "9p", "nfs", "nbd", "rbd"];
+    let common = ANY_DEVICE.drivers.iter().chain(ANY_FILESYSTEM.drivers);
+    let is_known = |name: &str| before.iter().any(|it| it.path.contains(name));
+    let local = common.filter(|name| !NETWORK.contains(name) && !is_known(name));
+    let finding = |name: &&str| {
+        let why = able.why_not(&[*name])?;
+        let path = format!("{name} in the initramfs");
+        let expected = "loadable, if a root needs it";
+        Some(Finding::new(path, why, expected, UNBLOCK).only(Severity::Warning))
+    };
+    local.filter_map(finding).collect()
 }
 
 /// Returns findings about the drivers for composefs, whose deployments are erofs images with an overlay. bootc's root

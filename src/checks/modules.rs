@@ -50,8 +50,10 @@ impl<'a> Inside<'a> {
         };
         let modules = inventory.kernel_modules();
         let paths: Vec<_> = modules.into_iter().filter_map(relative).collect();
+        // A dangling link is a finding of `bodies`; depmod's lists do not have it.
         let names = paths
             .iter()
+            .filter(|(_, path)| inventory.resolve(path).is_ok())
             .filter_map(|(path, _)| ModuleName::of_path(path));
         Self {
             names: names.collect(),
@@ -80,12 +82,13 @@ fn bodies(
         let known = node.and_then(|node| facts.module(inventory, node));
         let Some((compared, comparison)) = known else {
             // depmod and dracut do not remove a dangling link of weak-modules.
-            let remedy = if relative.starts_with(b"weak-updates/") {
-                DANGLING
+            // A driver that the root needs is a finding of `initramfs-root-drivers`.
+            let found = "nothing, or a dangling link";
+            findings.push(if relative.starts_with(b"weak-updates/") {
+                wrong(found, "a module", DANGLING).only(Severity::Warning)
             } else {
-                REBUILD
-            };
-            findings.push(wrong("nothing, or a dangling link", "a module", remedy));
+                wrong(found, "a module", REBUILD)
+            });
             continue;
         };
         if compared != *relative && ModuleName::of_path(compared) != ModuleName::of_path(relative) {

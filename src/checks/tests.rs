@@ -316,6 +316,29 @@ fn a_capped_list_says_how_many_more() {
 }
 
 #[test]
+fn a_blocked_driver_of_a_common_root_is_a_warning() {
+    const CHECK: &str = "initramfs-root-drivers";
+    let mut bench = Bench::good();
+    // Another file system is built in, so that some roots are reached.
+    let builtin = bench.disk.get_mut("modules.builtin").unwrap();
+    builtin.extend(b"kernel/fs/xfs/xfs.ko\n");
+    assert_eq!(bench.findings(CHECK), [""; 0]);
+    bench.put("etc/modprobe.d/hard.conf", b"blacklist ext4\n");
+    let found = bench.findings(CHECK);
+    assert!(
+        found.len() == 1 && found[0].starts_with("warning ext4"),
+        "{found:?}"
+    );
+    // The option says that the root needs it.
+    bench.wanted.filesystems = vec!["ext4".into()];
+    let found = bench.findings(CHECK);
+    assert!(
+        found.len() == 1 && found[0].starts_with("fatal ext4"),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn the_target_of_the_kernel_is_no_leftover() {
     let mut bench = Bench::good();
     bench.change = |tree| {
