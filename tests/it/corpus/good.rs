@@ -383,7 +383,9 @@ fn contents() -> Vec<Case> {
                 for n in 1..4 {
                     archive.put(&format!("s{n}"), PROGRAM, format!("#!/s{}\n", n + 1));
                 }
-                archive.put("s4", PROGRAM, "#! \t/bin/sh -e\n");
+                // The shell reads the last script; the others are its arguments.
+                let last = "#! \t/bin/sh -e\nexec /usr/lib/systemd/systemd\n";
+                archive.put("s4", PROGRAM, last);
             },
         ),
         good(
