@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Settings of a service that prevent systemd from executing its commands: a user, file or directory that does not exist,
 //! or a sandbox in which its work has no effect (`src/core/exec-invoke.c`, `exec_needs_mount_namespace`,
-//! `src/core/namespace.c`, v257; the same in v252).
+//! `src/core/namespace.c`, v257).
 
 use super::condition::Conditions;
 use super::names::expand;

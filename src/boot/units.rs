@@ -90,8 +90,8 @@ impl<'a> Units<'a> {
         units
     }
 
-    /// Adds the units that systemd-fstab-generator writes for a root on a disk (`fstab-generator.c`, `generator.c`, v257; the
-    /// same in v252). Units in `etc/` take precedence over them.
+    /// Adds the units that systemd-fstab-generator writes for a root on a disk (`fstab-generator.c`, `generator.c`,
+    /// v257). Units in `etc/` take precedence over them.
     fn generate(&mut self) {
         let is_there = |name: &[u8]| {
             let found = program(self.inventory, name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The keys of udev's rules, with the attributes and operators that udev accepts (`parse_token` of
-//! `src/udev/udev-rules.c`, v257; v252 accepts the same). It ignores a line with another one as a whole.
+//! `src/udev/udev-rules.c`, v257). It ignores a line with another one as a whole.
 
 use super::{Token, show};
 
