@@ -585,7 +585,7 @@ fn repack(vmlinuz: &mut [u8], change: impl FnOnce(&mut [u8])) {
 }
 
 /// Replaces `old` with `new`, of the same length, by Horspool's algorithm: it reads every twentieth byte of 200 MB.
-fn replace_all(bytes: &mut [u8], old: &[u8], new: &[u8]) {
+pub fn replace_all(bytes: &mut [u8], old: &[u8], new: &[u8]) {
     let last = old.len() - 1;
     let mut steps = [old.len(); 256];
     for (at, byte) in old[..last].iter().enumerate() {

@@ -4,6 +4,7 @@
 use super::broken;
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
+use crate::corpus::good::replace_all;
 use crate::corpus::products::Base::{BookwormOmit, TrixieBootc, TrixieOld, TrixieSlim};
 use crate::corpus::rpmdb::edit;
 
@@ -136,6 +137,15 @@ fn flip(vmlinuz: &mut [u8]) {
     vmlinuz[middle..middle + (64 << 10)].fill(0xff);
 }
 
+/// Changes the bytes of the kernel, and removes its HMAC: kernels of other vendors have none.
+fn change(draft: &Draft, change: impl FnOnce(&mut Vec<u8>)) {
+    let path = draft.of_kernel("vmlinuz");
+    let mut vmlinuz = draft.read(&path);
+    change(&mut vmlinuz);
+    draft.write(&path, vmlinuz);
+    draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+}
+
 /// Renames the kernel's directory, and verifies the new name.
 fn rename(draft: &mut Draft, kver: String) {
     let old = draft.of_kernel("");
@@ -173,16 +183,12 @@ fn release() -> Vec<Case> {
             "openshift/os#1383",
             &[RELEASE],
             |draft| {
-                let path = draft.of_kernel("vmlinuz");
-                let mut vmlinuz = draft.read(&path);
                 let kver = draft.kver.as_bytes();
-                let at = vmlinuz
-                    .windows(kver.len())
-                    .position(|it| it == kver)
-                    .unwrap();
-                vmlinuz[at + kver.len() - 5..at + kver.len()].copy_from_slice(b"debug");
-                draft.write(&path, vmlinuz);
-                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                change(draft, |vmlinuz| {
+                    let mut places = vmlinuz.windows(kver.len());
+                    let at = places.position(|it| it == kver).unwrap();
+                    vmlinuz[at + kver.len() - 5..at + kver.len()].copy_from_slice(b"debug");
+                });
             },
         ),
         broken(
@@ -191,11 +197,7 @@ fn release() -> Vec<Case> {
             "coreos/fedora-coreos-tracker#1247",
             &[RELEASE],
             |draft| {
-                let path = draft.of_kernel("vmlinuz");
-                let vmlinuz = draft.read(&path);
-                draft.write(&path, &vmlinuz[..vmlinuz.len() / 2]);
-                // Kernels of other vendors have none.
-                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                change(draft, |vmlinuz| vmlinuz.truncate(vmlinuz.len() / 2));
             },
         ),
         broken(
@@ -204,11 +206,7 @@ fn release() -> Vec<Case> {
             "okd-project/okd#1908",
             &[FILES],
             |draft| {
-                let path = draft.of_kernel("vmlinuz");
-                let mut vmlinuz = draft.read(&path);
-                flip(&mut vmlinuz);
-                draft.write(&path, vmlinuz);
-                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                change(draft, |vmlinuz| flip(vmlinuz));
             },
         ),
         broken(
@@ -217,11 +215,7 @@ fn release() -> Vec<Case> {
             "okd-project/okd#1908",
             &[FILES],
             |draft| {
-                let path = draft.of_kernel("vmlinuz");
-                let mut vmlinuz = draft.read(&path);
-                flip(&mut vmlinuz);
-                draft.write(&path, vmlinuz);
-                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                change(draft, |vmlinuz| flip(vmlinuz));
                 draft.remove("usr/share/rpm");
             },
         ),
@@ -231,15 +225,12 @@ fn release() -> Vec<Case> {
             "okd-project/okd#1908",
             &[FILES],
             |draft| {
-                let path = draft.of_kernel("vmlinuz");
-                let old = draft.products.old.clone();
-                draft.take(TrixieOld, &format!("usr/lib/modules/{old}/vmlinuz"), &path);
-                let mut vmlinuz = draft.read(&path);
-                let pointer = usize::from(u16::from_le_bytes([vmlinuz[0x20e], vmlinuz[0x20f]]));
+                another(draft, &draft.kver);
                 let text = format!("{} (", draft.kver);
-                vmlinuz[0x200 + pointer..][..text.len()].copy_from_slice(text.as_bytes());
-                draft.write(&path, vmlinuz);
-                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                change(draft, |vmlinuz| {
+                    let pointer = usize::from(u16::from_le_bytes([vmlinuz[0x20e], vmlinuz[0x20f]]));
+                    vmlinuz[0x200 + pointer..][..text.len()].copy_from_slice(text.as_bytes());
+                });
             },
         ),
         broken(
@@ -248,13 +239,11 @@ fn release() -> Vec<Case> {
             "okd-project/okd#1908",
             &[FILES],
             |draft| {
-                let path = draft.of_kernel("vmlinuz");
-                let mut vmlinuz = draft.read(&path);
-                // The decompressor, after the compressed kernel and before the signature.
-                let code = vmlinuz.len() - (16 << 10);
-                vmlinuz[code..code + 64].fill(0xcc);
-                draft.write(&path, vmlinuz);
-                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                change(draft, |vmlinuz| {
+                    // The decompressor, after the compressed kernel and before the signature.
+                    let code = vmlinuz.len() - (16 << 10);
+                    vmlinuz[code..code + 64].fill(0xcc);
+                });
             },
         ),
         broken(
@@ -263,19 +252,11 @@ fn release() -> Vec<Case> {
             "okd-project/okd#1908",
             &[FILES],
             |draft| {
-                let path = draft.of_kernel("vmlinuz");
-                let old = draft.products.old.clone();
-                draft.take(TrixieOld, &format!("usr/lib/modules/{old}/vmlinuz"), &path);
-                let mut vmlinuz = draft.read(&path);
-                let kver = draft.kver.as_bytes();
-                assert_eq!(old.len(), kver.len());
-                for at in 0..vmlinuz.len() - kver.len() {
-                    if vmlinuz[at..].starts_with(old.as_bytes()) {
-                        vmlinuz[at..at + kver.len()].copy_from_slice(kver);
-                    }
-                }
-                draft.write(&path, vmlinuz);
-                draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
+                another(draft, &draft.kver);
+                let old = draft.products.old.as_bytes();
+                change(draft, |vmlinuz| {
+                    replace_all(vmlinuz, old, draft.kver.as_bytes())
+                });
                 draft.remove("usr/share/rpm");
             },
         ),
