@@ -38,7 +38,7 @@ pub enum CannotRun {
     Empty,
     /// The file is neither ELF nor a `#!` script.
     #[error("neither an ELF program nor a script with `#!`")]
-    KernelFormat,
+    Format,
     /// The kernel cannot start the script's interpreter.
     #[error("a script for {}, {why}", show_name(interpreter))]
     Interpreter {
@@ -133,7 +133,7 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
     let elf = facts.elf(inventory, node);
     let is_program = !matches!(elf, Some(Ok(elf)) if !elf.is_program);
     if !content.is_elf() || !is_program {
-        return Err(CannotRun::KernelFormat);
+        return Err(CannotRun::Format);
     }
     // The kernel opens the dynamic linker as a program, so the linker needs the `x` too. The check of the
     // libraries reports a missing linker.
@@ -162,8 +162,8 @@ fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
     let length = line.iter().position(|byte| is_blank(byte) || *byte == 0);
     match length {
         None if !is_whole => Err(CannotRun::Long),
-        Some(0) => Err(CannotRun::KernelFormat),
-        _ if line.is_empty() => Err(CannotRun::KernelFormat),
+        Some(0) => Err(CannotRun::Format),
+        _ if line.is_empty() => Err(CannotRun::Format),
         length => Ok(&line[..length.unwrap_or(line.len())]),
     }
 }

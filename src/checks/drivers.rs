@@ -123,14 +123,24 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
 fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> {
     let needs = device.needs().iter().filter(|_| device != RootDevice::Usb);
     let drivers = needs.flat_map(|need| need.drivers);
+    let expected = format!("loadable, for --root-device {}", device.as_str());
+    blocked_of(able, drivers, &expected, before)
+}
+
+/// Returns findings about those of the drivers that are included and blocked, and not named in a finding `before`.
+fn blocked_of<'d>(
+    able: &Able,
+    drivers: impl Iterator<Item = &'d &'d str>,
+    expected: &str,
+    before: &[Finding],
+) -> Vec<Finding> {
     let is_known = |name: &str| before.iter().any(|it| it.path.contains(name));
-    let drivers = drivers.filter(|name| !is_known(name));
-    let finding = |name: &&'static str| {
+    let finding = |name: &&str| {
         let why = able.why_not(&[*name])?;
-        let expected = format!("loadable, for --root-device {}", device.as_str());
         let path = format!("{name} in the initramfs");
         Some(Finding::new(path, why, expected, UNBLOCK))
     };
+    let drivers = drivers.filter(|name| !is_known(name));
     drivers.filter_map(finding).collect()
 }
 
@@ -163,15 +173,10 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
 fn common_blocked(able: &Able, before: &[Finding]) -> Vec<Finding> {
     const NETWORK: [&str; 5] = ["virtiofs", "9p", "nfs", "nbd", "rbd"];
     let common = ANY_DEVICE.drivers.iter().chain(ANY_FILESYSTEM.drivers);
-    let is_known = |name: &str| before.iter().any(|it| it.path.contains(name));
-    let local = common.filter(|name| !NETWORK.contains(name) && !is_known(name));
-    let finding = |name: &&str| {
-        let why = able.why_not(&[*name])?;
-        let path = format!("{name} in the initramfs");
-        let expected = "loadable, if a root needs it";
-        Some(Finding::new(path, why, expected, UNBLOCK).only(Severity::Warning))
-    };
-    local.filter_map(finding).collect()
+    let local = common.filter(|name| !NETWORK.contains(name));
+    let found = blocked_of(able, local, "loadable, if a root needs it", before);
+    let found = found.into_iter();
+    found.map(|it| it.only(Severity::Warning)).collect()
 }
 
 /// Returns findings about the drivers for composefs, whose deployments are erofs images with an overlay. bootc's root

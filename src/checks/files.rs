@@ -40,20 +40,13 @@ pub enum VmlinuzState {
     Packaged,
     /// It equals the package's file except for a signature.
     Signed,
-    /// It differs from the package's file.
-    Differs {
-        /// The NEVRA of the package.
-        package: String,
+    /// It differs from the package's file, or no package has a digest of it.
+    Examined {
+        /// The NEVRA of the package from which it differs.
+        package: Option<String>,
         /// The kernel inside.
         inner: InnerKernel,
         /// Whether its own signature has the digest of its bytes; `None` if it has no such signature.
-        has_signed_digest: Option<bool>,
-    },
-    /// No package has a digest.
-    NoDigest {
-        /// The kernel inside.
-        inner: InnerKernel,
-        /// As above.
         has_signed_digest: Option<bool>,
     },
 }
@@ -83,7 +76,7 @@ pub struct OtherModule {
 pub struct ModuleState {
     /// Whether it has a signature.
     pub is_signed: bool,
-    /// What identifies its signer, if the signature can be parsed.
+    /// The identity of its signer; `None` if it has no signature, or one that cannot be parsed.
     pub signer: Option<Vec<u8>>,
     /// The release string of its vermagic.
     pub kver: Option<Vec<u8>>,
@@ -107,7 +100,8 @@ pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         (Some(why), _) if findings.is_empty() => Err(Answer::CouldNotRun(why.clone())),
         (
             _,
-            VmlinuzState::NoDigest {
+            VmlinuzState::Examined {
+                package: None,
                 inner: InnerKernel::Unknown(why),
                 ..
             }
@@ -119,17 +113,13 @@ pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 
 fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
     let path = format!("{}/vmlinuz", subject.kver.dir());
-    let (package, inner, has_signed_digest) = match vmlinuz {
-        VmlinuzState::Unread(_) | VmlinuzState::Packaged | VmlinuzState::Signed => return None,
-        VmlinuzState::Differs {
-            package,
-            inner,
-            has_signed_digest,
-        } => (Some(package), inner, *has_signed_digest),
-        VmlinuzState::NoDigest {
-            inner,
-            has_signed_digest,
-        } => (None, inner, *has_signed_digest),
+    let VmlinuzState::Examined {
+        package,
+        inner,
+        has_signed_digest,
+    } = vmlinuz
+    else {
+        return None;
     };
     match inner {
         InnerKernel::Damaged(why) => {
@@ -142,13 +132,13 @@ fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
             let expected = format!("{}, as in its header", subject.kver);
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
-        _ if has_signed_digest == Some(false) => {
+        _ if *has_signed_digest == Some(false) => {
             let found = "a damaged kernel: its bytes have another digest than its own signature";
             let expected = "the bytes that were signed";
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
         InnerKernel::Release(_) | InnerKernel::Unknown(_) => {
-            let found = format!("content that differs from {}", package?);
+            let found = format!("content that differs from {}", package.as_ref()?);
             let finding = Finding::new(path, found, "the package's file", Remedy::Reinstall);
             let is_signed = subject.tree?.signed == Ok(true);
             Some(if is_signed {
@@ -279,16 +269,16 @@ mod tests {
     const PACKAGE: &str = "kernel-core-6.9.4-200.fc40.x86_64";
 
     fn differs(inner: InnerKernel) -> VmlinuzState {
-        let package = PACKAGE.to_owned();
-        VmlinuzState::Differs {
-            package,
+        VmlinuzState::Examined {
+            package: Some(PACKAGE.to_owned()),
             inner,
             has_signed_digest: None,
         }
     }
 
     fn no_digest(inner: InnerKernel) -> VmlinuzState {
-        VmlinuzState::NoDigest {
+        VmlinuzState::Examined {
+            package: None,
             inner,
             has_signed_digest: None,
         }
@@ -359,8 +349,8 @@ mod tests {
             ),
             (
                 |tree| {
-                    tree.kernel_files.vmlinuz = VmlinuzState::Differs {
-                        package: PACKAGE.to_owned(),
+                    tree.kernel_files.vmlinuz = VmlinuzState::Examined {
+                        package: Some(PACKAGE.to_owned()),
                         inner: InnerKernel::Release(K.into()),
                         has_signed_digest: Some(false),
                     };
@@ -369,7 +359,8 @@ mod tests {
             ),
             (
                 |tree| {
-                    tree.kernel_files.vmlinuz = VmlinuzState::NoDigest {
+                    tree.kernel_files.vmlinuz = VmlinuzState::Examined {
+                        package: None,
                         inner: InnerKernel::Unknown("lzo".into()),
                         has_signed_digest: Some(false),
                     };

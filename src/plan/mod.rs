@@ -19,6 +19,7 @@ mod set;
 mod tests;
 mod trust;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 pub use change::Change;
@@ -35,6 +36,7 @@ pub use set::{KernelSet, PackageOrigin, Source};
 use self::locks::Exclusion;
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
+use crate::package::capability::Capability;
 
 /// The user's options besides the sources.
 #[derive(Debug, Clone, Default)]
@@ -319,30 +321,22 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
 /// interrupted after it had installed the new packages. The old kernel's directory is gone, otherwise the tree would
 /// have two kernels.
 fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
-    // If the packages of both kernels are installed, the files on disk tell which kernel the tree has.
+    // If packages of both kernels are installed, the old ones are those of the kernel that is not on disk.
     let on_disk = host.kernel().unwrap_or_else(|_| kver.clone());
-    let provided = |it: &Installed, exact: Option<&str>| -> Vec<String> {
-        let caps = it.provides.iter().filter(|cap| match exact {
-            Some(name) => cap.name == name,
-            None => cap.is_uname_r(),
-        });
-        caps.map(|cap| cap.version.clone()).collect()
+    let is_of_kernel = |it: &Installed, cap: &Capability| {
+        // kernel-devel of another kernel may stay: it owns nothing in usr/lib/modules.
+        let mut modules = it.modules.iter();
+        cap.name == "kernel-uname-r"
+            || (cap.is_uname_r() && modules.any(|(dir, _)| *dir == cap.version))
     };
-    let kernels = host.packages.iter();
-    let kernels: Vec<_> = kernels
-        .flat_map(|it| {
-            let mut kernels = provided(it, None);
-            // kernel-devel of another kernel may stay: it owns nothing in usr/lib/modules.
-            let owns = |dir: &String| it.modules.iter().any(|(owned, _)| owned == dir);
-            kernels.retain(owns);
-            kernels.extend(provided(it, Some("kernel-uname-r")));
-            kernels
-        })
-        .filter(|it| it != on_disk.as_str())
-        .collect();
+    let kernels = host.packages.iter().flat_map(|it| {
+        let caps = it.provides.iter().filter(|cap| is_of_kernel(it, cap));
+        caps.map(|cap| cap.version.as_str())
+    });
+    let kernels: BTreeSet<_> = kernels.filter(|it| *it != on_disk.as_str()).collect();
     let old = host.packages.iter().filter(|it| {
-        let versions = provided(it, None);
-        versions.iter().any(|it| kernels.contains(it))
+        let mut caps = it.provides.iter().filter(|cap| cap.is_uname_r());
+        caps.any(|cap| kernels.contains(cap.version.as_str()))
     });
     let old: Vec<_> = old.map(|it| it.nevra.to_string()).collect();
     if old.is_empty() {

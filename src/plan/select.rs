@@ -153,9 +153,10 @@ fn choices(kernels: &[(Kver, Nevra)], is_there: impl Fn(&Kver) -> bool) -> Vec<C
         let flavour = short(&core.name);
         let mut others = kernels.iter().filter(|(other, _)| other != kver);
         Choice {
-            option: match others.any(|(_, other)| short(&other.name) == flavour) {
-                true => format!("--kver {kver}"),
-                false => format!("--flavour {flavour}"),
+            option: if others.any(|(_, other)| short(&other.name) == flavour) {
+                format!("--kver {kver}")
+            } else {
+                format!("--flavour {flavour}")
             },
             core: core.clone(),
             is_there: is_there(kver),

@@ -4,7 +4,7 @@
 
 use super::super::{Finding, Remedy, Severity, listed, show};
 use crate::boot::{Event, Rule, Rules, Token};
-use crate::bytes::contains;
+use crate::bytes::{basename, contains};
 
 const REMEDY: Remedy = Remedy::RebuildOr(
     "remove the file or link in /etc/udev/rules.d that replaces udev's own, and check that dracut installs the complete one",
@@ -78,7 +78,7 @@ fn calls(rule: &Rule, key: &[u8], name: &[u8], has_argument: fn(&[u8]) -> bool) 
         let command = it.value.trim_ascii();
         let end = command.iter().position(u8::is_ascii_whitespace);
         let (first, rest) = command.split_at(end.unwrap_or(command.len()));
-        let program = first.rsplit(|&byte| byte == b'/').next().unwrap_or(first);
+        let program = basename(first);
         // udev replaces a program of IMPORT by its own of that name.
         let is_own = it.attribute.as_deref() == Some(b"builtin") || key == b"IMPORT";
         let is_called = (is_own && first == name) || (program == name && first != name);

@@ -58,9 +58,12 @@ pub fn compressor(exec: &Exec, permission: Permission, args: &[String]) -> Resul
 /// # Errors
 /// A [`Refusal`].
 pub fn programs(exec: &Exec, cmds: &[Cmd]) -> Result<(), Refusal> {
-    let is_there = |program: &str| match program.starts_with('/') {
-        true => exec.root().is_file(program).unwrap_or(true),
-        false => exec.has(program),
+    let is_there = |program: &str| {
+        if program.starts_with('/') {
+            exec.root().is_file(program).unwrap_or(true)
+        } else {
+            exec.has(program)
+        }
     };
     match cmds.iter().find(|cmd| !is_there(cmd.program())) {
         None => Ok(()),

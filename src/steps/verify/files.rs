@@ -64,10 +64,6 @@ fn vmlinuz(
         .collect();
     let is_packaged = |sha256: &str| owners.iter().any(|(_, digest)| digest.hex == sha256);
     let compared = match owners.first() {
-        None => VmlinuzState::NoDigest {
-            inner: inner(&mut file),
-            has_signed_digest: has_signed_digest(&mut file)?,
-        },
         Some(_) if is_packaged(&sha256) => VmlinuzState::Packaged,
         Some(_)
             if without_signatures(&mut file)?
@@ -76,8 +72,8 @@ fn vmlinuz(
         {
             VmlinuzState::Signed
         }
-        Some((owner, _)) => VmlinuzState::Differs {
-            package: owner.nevra.to_string(),
+        owner => VmlinuzState::Examined {
+            package: owner.map(|(owner, _)| owner.nevra.to_string()),
             inner: inner(&mut file),
             has_signed_digest: has_signed_digest(&mut file)?,
         },
@@ -219,9 +215,7 @@ impl<'r> Modules<'r> {
             return None;
         }
         let bytes = self.root.read(path, MAX_UNPACKED).ok()??;
-        let mut module = Vec::new();
-        unpack(path.as_bytes(), bytes.as_slice(), &mut module).ok()?;
-        signer(&module).map(<[u8]>::to_vec)
+        state(path, &bytes).ok()?.signer
     }
 
     /// Records a module with other bytes, unless it is the package's module with a signature.
@@ -230,16 +224,7 @@ impl<'r> Modules<'r> {
         let bytes = bytes
             .map_err(|error| super::why(&error))?
             .unwrap_or_default();
-        let mut module = Vec::new();
-        let state = unpack(path.as_bytes(), bytes.as_slice(), &mut module);
-        let state = state.map_err(|error| error.to_string()).and_then(|()| {
-            let modinfo = Modinfo::of_module(&module).map_err(|error| error.to_string())?;
-            Ok(ModuleState {
-                is_signed: without_signature(&module).is_some(),
-                signer: signer(&module).map(<[u8]>::to_vec),
-                kver: modinfo.kver().map(<[u8]>::to_vec),
-            })
-        });
+        let state = state(path, &bytes);
         let unsigned = without_signature(&bytes).map(|it| hex(&Sha256::digest(it)));
         if !unsigned.is_some_and(|it| digests.contains(&it.as_str())) {
             let path = below.as_bytes().to_vec();
@@ -247,4 +232,16 @@ impl<'r> Modules<'r> {
         }
         Ok(())
     }
+}
+
+/// Reads the state of the module in the file `path`, or returns why it is none.
+fn state(path: &str, bytes: &[u8]) -> Result<ModuleState, String> {
+    let mut module = Vec::new();
+    unpack(path.as_bytes(), bytes, &mut module).map_err(|error| error.to_string())?;
+    let modinfo = Modinfo::of_module(&module).map_err(|error| error.to_string())?;
+    Ok(ModuleState {
+        is_signed: without_signature(&module).is_some(),
+        signer: signer(&module).map(<[u8]>::to_vec),
+        kver: modinfo.kver().map(<[u8]>::to_vec),
+    })
 }
