@@ -19,6 +19,7 @@
 //! inspect/       pure: from an inventory to listings and differences
 //! boot/          pure: from an inventory to the units and files that a boot uses
 //! initramfs/     pure: from bytes to an inventory
+//! oci/           pure: references, manifests, layers, the tree that layers make together
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
 //! kernel/        pure: kver, vmlinuz, modules, the HMAC of vmlinuz
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
@@ -29,8 +30,8 @@
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `package` and `kernel` use no process, environment, file system
-//!   or log.
+//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `oci`, `package` and `kernel` use no process, environment, file
+//!   system or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and it never follows a link out of it.
 //! - Input is checked before it is used: sizes, names, exit statuses.
@@ -46,6 +47,7 @@ pub mod cmd;
 pub mod initramfs;
 pub mod inspect;
 pub mod kernel;
+pub mod oci;
 pub mod package;
 pub mod plan;
 pub mod report;

@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 const LINES_MAX: usize = 450;
 
 /// Rooms without side effects.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "report",
     "checks",
     "plan",
@@ -19,6 +19,7 @@ const PURE: [&str; 10] = [
     "initramfs",
     "package",
     "kernel",
+    "oci",
     "text",
     "bytes",
 ];

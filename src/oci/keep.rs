@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The files whose bytes are kept while a layer streams by, since checks read them. The bytes of other files can be
+//! loaded later, which needs a second pass.
+
+use crate::kernel::modules::ModuleName;
+use crate::kernel::packing;
+
+/// What to keep of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeptPart {
+    /// Its digest only.
+    BlobDigest,
+    /// Its digest and its first bytes, which tell the compression of a module.
+    Head,
+    /// All bytes.
+    All,
+}
+
+/// Bytes of [`KeptPart::Head`].
+pub const HEAD: usize = packing::HEAD;
+
+/// Upper bound of a configuration file or script that is kept (bytes).
+const SMALL: u64 = 128 << 10;
+
+/// Upper bound of a script in a directory of programs that is kept (bytes), as large as a wrapper of cliwrap.
+const WRAPPER: u64 = 4096;
+
+/// Directories of configuration and scripts.
+const SMALL_DIRS: [&[u8]; 14] = [
+    b"etc/",
+    b"usr/etc/",
+    b"usr/lib/dracut/",
+    b"usr/lib/bootc/",
+    b"usr/lib/kernel/",
+    b"usr/lib/modprobe.d/",
+    b"usr/lib/modules-load.d/",
+    b"usr/lib/ostree/",
+    b"usr/lib/systemd/system/",
+    b"usr/lib/sysctl.d/",
+    b"usr/lib/udev/rules.d/",
+    b"usr/libexec/rpm-ostree/",
+    b"usr/lib/rpm/",
+    b"usr/share/ostree-kernel/",
+];
+
+/// Directories of programs.
+const PROGRAM_DIRS: [&[u8]; 4] = [b"usr/bin/", b"usr/sbin/", b"usr/libexec/", b"bin/"];
+
+/// Directories of the rpmdb.
+const RPMDB_DIRS: [&[u8]; 3] = [b"usr/share/rpm/", b"usr/lib/sysimage/rpm/", b"var/lib/rpm/"];
+
+/// The directory of kernels.
+const MODULES: &[u8] = b"usr/lib/modules/";
+
+/// Decides by the path and the size.
+pub fn keep(path: &[u8], size: u64) -> KeptPart {
+    let is_in = |dirs: &[&[u8]]| dirs.iter().any(|dir| path.starts_with(dir));
+    if let Some(below) = path.strip_prefix(MODULES) {
+        let of_kernel = below.iter().position(|&byte| byte == b'/');
+        let name = of_kernel.map_or(below, |at| &below[at + 1..]);
+        let is_module = ModuleName::is_of_path(name);
+        return if is_module && name.starts_with(b"kernel/") {
+            KeptPart::Head
+        } else if name.starts_with(b"vdso/") || name.ends_with(b".debug") {
+            KeptPart::BlobDigest
+        } else {
+            KeptPart::All
+        };
+    }
+    let is_kept = is_in(&RPMDB_DIRS)
+        || path == b"usr/lib/os-release"
+        || (size <= SMALL && is_in(&SMALL_DIRS))
+        || (size <= WRAPPER && is_in(&PROGRAM_DIRS));
+    if is_kept {
+        KeptPart::All
+    } else {
+        KeptPart::BlobDigest
+    }
+}

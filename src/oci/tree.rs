@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The names of the tree that the layers of an image make together, as overlayfs would mount them.
+//!
+//! Layers are added from the top down, so that the first name wins and each file is known to be visible, or not, when
+//! its bytes stream by. Paths of entries are taken literally: a link in one layer is no directory for another one.
+
+mod links;
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::error::OciError;
+use super::limits::ImageLimits;
+use super::tar::{LayerEntry, NodeKind};
+
+/// A name in the tree.
+pub type NodeId = u32;
+
+/// No layer seals a directory.
+const OPEN: u16 = u16::MAX;
+
+/// The prefix of a whiteout.
+const WHITEOUT: &[u8] = b".wh.";
+
+/// The prefix of names with a special meaning, among them [`OPAQUE`].
+const SPECIAL: &[u8] = b".wh..wh.";
+
+/// The name that makes a directory opaque.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// A file, directory or link, which can have several names.
+#[derive(Debug, Clone)]
+pub struct Inode {
+    /// The type; never [`NodeKind::HardLink`].
+    pub kind: NodeKind,
+    /// The permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The modification time in seconds since 1970.
+    pub mtime: i64,
+    /// The number of bytes.
+    pub size: u64,
+    /// The number of visible names.
+    pub names: u32,
+    /// The target of a symbolic link.
+    pub target: Box<[u8]>,
+    /// The layer, counted from the top.
+    pub layer: u16,
+    /// The number of the entry in the layer.
+    pub entry: u32,
+    /// SHA-256 of the bytes, if it is known.
+    pub sha256: Option<Box<[u8; 32]>>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NodeState {
+    /// An inode.
+    Is(u32),
+    /// A hard link whose target is in a layer that is not read yet; with its number.
+    Pending(u32),
+    /// Nothing: a layer removed it.
+    Removed,
+}
+
+#[derive(Debug)]
+struct LayerNode {
+    state: NodeState,
+    layer: u16,
+    /// Names of layers below this one are not visible in the directory.
+    sealed: u16,
+    /// Whether no layer has an entry for the directory itself.
+    implied: bool,
+    children: Option<BTreeMap<Box<[u8]>, NodeId>>,
+}
+
+/// A hard link whose target is not known yet.
+#[derive(Debug)]
+struct Waiting {
+    node: NodeId,
+    number: u32,
+    path: Vec<u8>,
+}
+
+/// The result of adding an entry.
+#[derive(Debug, Default)]
+pub struct Placed {
+    /// The inode of a file whose bytes follow.
+    pub inode: Option<u32>,
+    /// Whether the path is visible in the tree.
+    pub is_visible: bool,
+    /// Other visible paths of the file: hard links of layers above.
+    pub names: Vec<Vec<u8>>,
+    /// For a visible hard link, the inode that it leads to.
+    pub leads_to: Option<u32>,
+}
+
+/// The tree.
+#[derive(Debug)]
+pub struct LayerTree {
+    nodes: Vec<LayerNode>,
+    inodes: Vec<Inode>,
+    limits: ImageLimits,
+    entries: u64,
+    name_bytes: u64,
+    layer: u16,
+    /// Files of the current layer that layers above hide, for its hard links.
+    hidden: HashMap<Vec<u8>, u32>,
+    waiting: HashMap<Vec<u8>, Vec<Waiting>>,
+    links: u32,
+}
+
+impl LayerTree {
+    /// The root directory.
+    pub const ROOT: NodeId = 0;
+
+    /// Creates an empty tree.
+    pub fn new(limits: &ImageLimits) -> Self {
+        let mut tree = Self {
+            nodes: Vec::new(),
+            inodes: Vec::new(),
+            limits: limits.clone(),
+            entries: 0,
+            name_bytes: 0,
+            layer: 0,
+            hidden: HashMap::new(),
+            waiting: HashMap::new(),
+            links: 0,
+        };
+        tree.directory(true);
+        tree
+    }
+
+    /// Begins the next layer; the first one is the topmost.
+    ///
+    /// # Errors
+    /// When there are too many layers.
+    pub fn begin(&mut self, number: usize) -> Result<(), OciError> {
+        let is_allowed = number <= self.limits.layers;
+        let number = u16::try_from(number)
+            .ok()
+            .filter(|it| is_allowed && *it < OPEN);
+        self.layer = number.ok_or(OciError::Limit {
+            name: "layers",
+            value: self.limits.layers as u64,
+        })?;
+        self.hidden.clear();
+        Ok(())
+    }
+
+    /// Adds an entry of the current layer.
+    ///
+    /// # Errors
+    /// When the entry is hostile or a limit is exceeded.
+    pub fn add(&mut self, entry: &LayerEntry) -> Result<Placed, OciError> {
+        self.charge(entry)?;
+        let (dir, name) = match entry.path.iter().rposition(|&byte| byte == b'/') {
+            Some(at) => (&entry.path[..at], &entry.path[at + 1..]),
+            None => (&[][..], entry.path.as_slice()),
+        };
+        if name == OPAQUE {
+            if let Some(dir) = self.enter(dir, entry)? {
+                self.seal(dir);
+            }
+            return Ok(Placed::default());
+        }
+        if name.starts_with(SPECIAL) {
+            return Ok(Placed::default());
+        }
+        if let Some(name) = name.strip_prefix(WHITEOUT) {
+            if name.is_empty() || name == b"." || name == b".." {
+                return Err(OciError::entry(&entry.path, "it is a whiteout of no name"));
+            }
+            if let Some(dir) = self.enter(dir, entry)? {
+                self.remove(dir, name);
+            }
+            return Ok(Placed::default());
+        }
+        if entry.path.is_empty() {
+            return Ok(self.place(Self::ROOT, entry));
+        }
+        match self.enter(dir, entry)? {
+            Some(dir) => Ok(self.name(dir, name, entry)),
+            None => Ok(self.hide(entry)),
+        }
+    }
+
+    /// Ends the reading of layers.
+    ///
+    /// # Errors
+    /// When a hard link leads nowhere.
+    pub fn finish(&mut self) -> Result<(), OciError> {
+        self.hidden = HashMap::new();
+        for (target, waiting) in std::mem::take(&mut self.waiting) {
+            for link in waiting {
+                if self.nodes[link.node as usize].state == NodeState::Pending(link.number) {
+                    let target = target.escape_ascii();
+                    let why = format!("it is a hard link to {target}, which no layer has");
+                    return Err(OciError::entry(&link.path, why));
+                }
+            }
+        }
+        for number in 0..self.nodes.len() {
+            if let NodeState::Is(inode) = self.nodes[number].state {
+                let names = &mut self.inodes[inode as usize].names;
+                *names = names.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the digest of a file.
+    pub fn set_sha256(&mut self, inode: u32, sha256: [u8; 32]) {
+        if let Some(inode) = self.inodes.get_mut(inode as usize) {
+            inode.sha256 = Some(Box::new(sha256));
+        }
+    }
+
+    /// Returns an inode.
+    pub fn inode(&self, number: u32) -> &Inode {
+        &self.inodes[number as usize]
+    }
+
+    /// Returns the inode of a name; `None` if nothing has that name.
+    pub fn inode_of(&self, node: NodeId) -> Option<u32> {
+        match self.nodes[node as usize].state {
+            NodeState::Is(inode) => Some(inode),
+            NodeState::Pending(_) | NodeState::Removed => None,
+        }
+    }
+
+    /// Returns the visible names in a directory, in order.
+    pub fn children(&self, dir: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
+        let children = self.nodes[dir as usize].children.iter();
+        let children = children.flat_map(|it| it.iter());
+        let visible = children.filter(|(_, node)| self.inode_of(**node).is_some());
+        visible.map(|(name, node)| (name.as_ref(), *node))
+    }
+
+    /// Returns a visible name in a directory.
+    pub fn child(&self, dir: NodeId, name: &[u8]) -> Option<NodeId> {
+        let node = *self.nodes[dir as usize].children.as_ref()?.get(name)?;
+        self.inode_of(node).map(|_| node)
+    }
+
+    fn charge(&mut self, entry: &LayerEntry) -> Result<(), OciError> {
+        self.entries += 1;
+        self.name_bytes += (entry.path.len() + entry.target.len()) as u64;
+        for (name, value, limit) in [
+            ("entries", self.entries, self.limits.entries),
+            ("name_bytes", self.name_bytes, self.limits.name_bytes),
+        ] {
+            if value > limit {
+                return Err(OciError::Limit { name, value: limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a directory that no layer has an entry for.
+    fn directory(&mut self, implied: bool) -> NodeId {
+        let inode = self.inodes.len() as u32;
+        self.inodes.push(Inode {
+            kind: NodeKind::Dir,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            size: 0,
+            names: 0,
+            target: Box::default(),
+            layer: self.layer,
+            entry: 0,
+            sha256: None,
+        });
+        self.node(NodeState::Is(inode), implied)
+    }
+
+    fn node(&mut self, state: NodeState, implied: bool) -> NodeId {
+        self.nodes.push(LayerNode {
+            state,
+            layer: self.layer,
+            sealed: OPEN,
+            implied,
+            children: None,
+        });
+        (self.nodes.len() - 1) as NodeId
+    }
+
+    fn is_dir(&self, node: NodeId) -> bool {
+        let inode = self.inode_of(node);
+        inode.is_some_and(|inode| self.inodes[inode as usize].kind == NodeKind::Dir)
+    }
+
+    fn seal(&mut self, dir: NodeId) {
+        let sealed = &mut self.nodes[dir as usize].sealed;
+        *sealed = (*sealed).min(self.layer);
+    }
+
+    /// Returns the directory of an entry, with the directories on the way to it; `None` if a layer above hides it.
+    fn enter(&mut self, dir: &[u8], entry: &LayerEntry) -> Result<Option<NodeId>, OciError> {
+        let mut here = Self::ROOT;
+        let is_hidden = |tree: &Self, dir: NodeId| tree.nodes[dir as usize].sealed < tree.layer;
+        for part in dir
+            .split(|&byte| byte == b'/')
+            .filter(|part| !part.is_empty())
+        {
+            if is_hidden(self, here) {
+                return Ok(None);
+            }
+            let known = self.nodes[here as usize].children.as_ref();
+            let known = known.and_then(|it| it.get(part)).copied();
+            here = match known {
+                Some(node) if self.is_dir(node) => node,
+                Some(node) => {
+                    let is_own = self.nodes[node as usize].layer == self.layer;
+                    match (is_own, self.nodes[node as usize].state) {
+                        (true, NodeState::Removed) => self.replace(here, part, node),
+                        (true, _) => {
+                            return Err(OciError::entry(
+                                &entry.path,
+                                "it is below a file or a link of the same layer",
+                            ));
+                        }
+                        (false, _) => return Ok(None),
+                    }
+                }
+                None => {
+                    let node = self.directory(true);
+                    self.insert(here, part, node);
+                    node
+                }
+            };
+        }
+        Ok((!is_hidden(self, here)).then_some(here))
+    }
+
+    /// Replaces a whiteout of the current layer by a directory of it.
+    fn replace(&mut self, dir: NodeId, name: &[u8], _: NodeId) -> NodeId {
+        let node = self.directory(true);
+        self.seal(node);
+        self.insert(dir, name, node);
+        node
+    }
+
+    fn insert(&mut self, dir: NodeId, name: &[u8], node: NodeId) {
+        let children = &mut self.nodes[dir as usize].children;
+        let children = children.get_or_insert_default();
+        children.insert(name.into(), node);
+    }
+
+    /// Removes a name of the layers below.
+    fn remove(&mut self, dir: NodeId, name: &[u8]) {
+        let known = self.nodes[dir as usize].children.as_ref();
+        match known.and_then(|it| it.get(name)).copied() {
+            Some(node) => self.seal(node),
+            None => {
+                let node = self.node(NodeState::Removed, false);
+                self.insert(dir, name, node);
+            }
+        }
+    }
+
+    /// Gives an entry its name in a directory.
+    fn name(&mut self, dir: NodeId, name: &[u8], entry: &LayerEntry) -> Placed {
+        let known = self.nodes[dir as usize].children.as_ref();
+        let Some(node) = known.and_then(|it| it.get(name)).copied() else {
+            let node = self.node(NodeState::Removed, false);
+            self.insert(dir, name, node);
+            return self.place(node, entry);
+        };
+        let is_own = self.nodes[node as usize].layer == self.layer;
+        let was_removed = self.nodes[node as usize].state == NodeState::Removed;
+        if is_own {
+            if entry.kind != NodeKind::Dir {
+                self.nodes[node as usize].children = None;
+            }
+            if was_removed {
+                self.seal(node);
+            }
+            return self.place(node, entry);
+        }
+        if entry.kind == NodeKind::Dir && self.is_dir(node) {
+            if self.nodes[node as usize].implied && self.nodes[node as usize].sealed >= self.layer {
+                return self.place(node, entry);
+            }
+            return Placed::default();
+        }
+        // A file below a directory ends what lower layers add to the directory.
+        if entry.kind != NodeKind::Dir && self.is_dir(node) {
+            self.seal(node);
+        }
+        self.hide(entry)
+    }
+
+    /// Makes `node` stand for the entry.
+    fn place(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
+        if entry.kind == NodeKind::HardLink {
+            return self.link(node, entry);
+        }
+        let inode = self.inode_from(entry);
+        self.nodes[node as usize].state = NodeState::Is(inode);
+        self.nodes[node as usize].implied = false;
+        Placed {
+            inode: (entry.kind == NodeKind::File).then_some(inode),
+            is_visible: true,
+            names: self.resolve_waiting(&entry.path, inode),
+            leads_to: None,
+        }
+    }
+
+    fn inode_from(&mut self, entry: &LayerEntry) -> u32 {
+        self.inodes.push(Inode {
+            kind: entry.kind,
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: entry.mtime,
+            size: match entry.kind {
+                NodeKind::File => entry.size,
+                NodeKind::Symlink => entry.target.len() as u64,
+                _ => 0,
+            },
+            names: 0,
+            target: if entry.kind == NodeKind::Symlink {
+                entry.target.as_slice().into()
+            } else {
+                Box::default()
+            },
+            layer: self.layer,
+            entry: entry.number,
+            sha256: None,
+        });
+        (self.inodes.len() - 1) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests;

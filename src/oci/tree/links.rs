@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Hard links, whose targets can be in the same layer or in a lower one, hidden or not.
+
+use super::{LayerEntry, LayerTree, NodeId, NodeKind, NodeState, Placed, Waiting};
+
+impl LayerTree {
+    /// Makes `node` stand for the target of a hard link.
+    pub(super) fn link(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
+        let found = self.of_this_layer(&entry.target);
+        if let Some(inode) = found {
+            self.nodes[node as usize].state = NodeState::Is(inode);
+            return Placed {
+                is_visible: true,
+                names: self.resolve_waiting(&entry.path, inode),
+                leads_to: Some(inode),
+                inode: None,
+            };
+        }
+        let number = self.links;
+        self.links += 1;
+        self.nodes[node as usize].state = NodeState::Pending(number);
+        let waiting = self.waiting.entry(entry.target.clone()).or_default();
+        waiting.push(Waiting {
+            node,
+            number,
+            path: entry.path.clone(),
+        });
+        Placed {
+            is_visible: true,
+            ..Placed::default()
+        }
+    }
+
+    /// Returns the file of the current layer at `path`.
+    fn of_this_layer(&self, path: &[u8]) -> Option<u32> {
+        let mut here = Self::ROOT;
+        for part in path.split(|&byte| byte == b'/') {
+            match self.child(here, part) {
+                Some(node) => here = node,
+                None => return self.hidden.get(path).copied(),
+            }
+        }
+        let inode = self.inode_of(here)?;
+        let is_own = self.nodes[here as usize].layer == self.layer;
+        if is_own && self.inodes[inode as usize].kind != NodeKind::Dir {
+            Some(inode)
+        } else {
+            self.hidden.get(path).copied()
+        }
+    }
+
+    /// Notes an entry that a layer above hides, for hard links to it.
+    pub(super) fn hide(&mut self, entry: &LayerEntry) -> Placed {
+        if entry.kind == NodeKind::Dir {
+            return Placed::default();
+        }
+        if entry.kind == NodeKind::HardLink {
+            if let Some(inode) = self.of_this_layer(&entry.target) {
+                self.hidden.insert(entry.path.clone(), inode);
+                let names = self.resolve_waiting(&entry.path, inode);
+                return Placed {
+                    leads_to: (!names.is_empty()).then_some(inode),
+                    names,
+                    ..Placed::default()
+                };
+            }
+            return Placed::default();
+        }
+        let inode = self.inode_from(entry);
+        self.hidden.insert(entry.path.clone(), inode);
+        let names = self.resolve_waiting(&entry.path, inode);
+        Placed {
+            inode: (entry.kind == NodeKind::File).then_some(inode),
+            is_visible: false,
+            names,
+            leads_to: None,
+        }
+    }
+
+    /// Lets hard links that wait for `path` lead to `inode`; returns their paths.
+    pub(super) fn resolve_waiting(&mut self, path: &[u8], inode: u32) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        for link in self.waiting.remove(path).unwrap_or_default() {
+            let node = &mut self.nodes[link.node as usize];
+            if node.state == NodeState::Pending(link.number) {
+                node.state = NodeState::Is(inode);
+                // Links to this link wait, too.
+                names.extend(self.resolve_waiting(&link.path, inode));
+                names.push(link.path);
+            }
+        }
+        names
+    }
+}
