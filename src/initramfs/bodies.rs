@@ -82,12 +82,16 @@ impl<'d> Bodies<'d> {
     fn compare(
         &mut self,
         path: &[u8],
-        size: u64,
+        entry: &Entry,
         body: &mut dyn BufRead,
     ) -> io::Result<Comparison> {
         let Some(disk) = &mut self.disk else {
             return Ok(Comparison::Alone(self.unpacker.told(path, body)?));
         };
+        if disk.equal(entry).is_some() {
+            return Ok(Comparison::Same);
+        }
+        let size = u64::from(entry.size);
         let (found, file) = match find(*disk, path) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(Comparison::NotOnDisk),
@@ -152,7 +156,7 @@ impl Visitor for Bodies<'_> {
         if entry.size > 0
             && let Some(path) = module_path(&entry.path)
         {
-            let comparison = self.compare(path, entry.size.into(), body)?;
+            let comparison = self.compare(path, entry, body)?;
             self.keep(comparison.said())?;
             self.facts
                 .modules
@@ -219,19 +223,32 @@ fn module_path(path: &[u8]) -> Option<&[u8]> {
     ModuleName::is_of_path(below).then_some(below)
 }
 
+/// Returns the paths in the tree that the file at `path` is compared with; the first one that exists is it.
+pub fn sources_of(path: &[u8]) -> Vec<Vec<u8>> {
+    let Some(module) = module_path(path) else {
+        return vec![path.to_vec()];
+    };
+    let own = std::iter::once(module.to_vec());
+    let others = SUFFIXES.map(|suffix| [stem(module), suffix].concat());
+    let all = own.chain(others).map(|it| [MODULES, &it].concat());
+    all.collect()
+}
+
+/// Returns a module's path without the suffix of its compression.
+fn stem(path: &[u8]) -> &[u8] {
+    let packed = SUFFIXES[1..].iter();
+    let mut stems = packed.filter_map(|suffix| path.strip_suffix(*suffix));
+    stems.next().unwrap_or(path)
+}
+
 /// Opens the tree's file of a module, which can have another compression.
 fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenFile)>> {
     let mut open = |path: &[u8]| disk.open(&[MODULES, path].concat());
     if let Some(file) = open(path)? {
         return Ok(Some((path.to_vec(), file)));
     }
-    let packed = SUFFIXES[1..].iter();
-    let stem = packed
-        .filter_map(|suffix| path.strip_suffix(*suffix))
-        .next()
-        .unwrap_or(path);
     for suffix in SUFFIXES {
-        let other = [stem, suffix].concat();
+        let other = [stem(path), suffix].concat();
         if other != path
             && let Some(file) = open(&other)?
         {

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 
+use super::entry::Entry;
 use crate::kernel::modules::ModuleName;
 
 /// The tree that an image was made from.
@@ -12,6 +13,11 @@ pub trait OnDisk {
     /// # Errors
     /// When it exists and cannot be read.
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>>;
+
+    /// Returns the permission bits of the tree's file at the entry's place, if its bytes are known to be the entry's.
+    fn equal(&mut self, _: &Entry) -> Option<u32> {
+        None
+    }
 
     /// Returns the files of dracut's modules: paths relative to the root, and sizes in bytes.
     ///

@@ -51,7 +51,7 @@ mod tests;
 mod tree;
 mod walk;
 
-pub use bodies::Bodies;
+pub use bodies::{Bodies, sources_of};
 pub use comparison::{Comparison, ModuleFacts, OnDisk, OpenFile, Told};
 pub use compression::Compression;
 pub use elf::{Elf, ElfError, Machine, Opened, Required, Symbols, hash as symbol_hash};

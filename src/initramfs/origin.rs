@@ -151,6 +151,10 @@ pub(super) fn of(
     (held, buffer): (&mut Vec<u8>, &mut Vec<u8>),
     learn: impl FnOnce(&mut dyn BufRead) -> io::Result<Option<ElfFacts>>,
 ) -> io::Result<Origin> {
+    if let Some(mode) = disk.equal(entry) {
+        learn(body)?;
+        return Ok(Origin::Copy(TreeFile { path: None, mode }));
+    }
     let size = u64::from(entry.size);
     let is_small = entry.size <= SMALL;
     held.clear();

@@ -27,7 +27,8 @@ pub fn annotations(report: &Report, quiet: bool) -> String {
             remedy,
             ..
         } = finding;
-        let message = format!("{path}: found {found}; expected {expected}; to do: {remedy}");
+        let image = image(report);
+        let message = format!("{image}{path}: found {found}; expected {expected}; to do: {remedy}");
         text += &format!("::{level} title={check}::{}\n", data(&message));
     }
     let level = match report.outcome {
@@ -36,7 +37,15 @@ pub fn annotations(report: &Report, quiet: bool) -> String {
     };
     for check in report.checks.iter().filter(|it| it.answer == COULD_NOT_RUN) {
         let why = data(check.why.as_deref().unwrap_or_default());
-        text += &format!("::{level} title={}::could not run: {why}\n", check.check);
+        let image = data(&image(report));
+        let name = check.check;
+        text += &format!("::{level} title={name}::{image}could not run: {why}\n");
     }
     text
+}
+
+/// Returns the reference of the image before a message.
+fn image(report: &Report) -> String {
+    let image = report.image.as_ref();
+    image.map_or_else(String::new, |it| format!("{}: ", it.reference))
 }

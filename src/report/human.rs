@@ -80,8 +80,13 @@ pub fn human(report: &Report, wishes: &Style) -> String {
         Outcome::Rejected => RED,
         Outcome::Unknown => YELLOW,
     };
-    let verdict = one_line(&verdict(report));
-    text + &paint(&verdict, colour) + "\n"
+    let verdict = paint(&one_line(&verdict(report)), colour) + "\n";
+    // Of several images, each begins with its line.
+    if report.image.is_some() {
+        verdict + &text
+    } else {
+        text + &verdict
+    }
 }
 
 /// Formats findings of one severity: found, expected and remedy, a line each. Findings with the same remedy are
@@ -122,6 +127,10 @@ fn verdict(report: &Report) -> String {
     let kernel = match &report.kernel.before {
         Some(before) => format!("kernel {} -> {}", before.kver, after.kver),
         None => format!("kernel {}", after.kver),
+    };
+    let kernel = match &report.image {
+        Some(image) => format!("{}: {kernel}", image.reference),
+        None => kernel,
     };
     let severities = |severity| {
         let findings = report.findings.iter();

@@ -33,6 +33,9 @@ pub struct Report {
     pub command: &'static str,
     /// The outcome.
     pub outcome: Outcome,
+    /// The image that was read where it lies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageReport>,
     /// The tree and the backend; absent in `verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostReport>,
@@ -68,6 +71,42 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Values for image labels.
     pub labels: Labels,
+}
+
+/// An image that was read where it lies.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageReport {
+    /// The reference, as a user types it.
+    pub reference: String,
+    /// The digest of the manifest; absent in an archive of Docker, which has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<String>,
+    /// The digest of the config.
+    pub config_digest: String,
+    /// The platform of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Bytes that were fetched from a registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_fetched: Option<u64>,
+    /// Requests to registries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+}
+
+/// The reports of several images.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageReports<'r> {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `ostree-kernel 0.1.0`.
+    pub tool: String,
+    /// `verify`.
+    pub command: &'static str,
+    /// The worst outcome.
+    pub outcome: Outcome,
+    /// The reports, in the order of the command line.
+    pub images: &'r [Report],
 }
 
 /// The tree and the backend.

@@ -4,6 +4,7 @@
 pub mod done;
 pub mod hmac_file;
 pub mod hold;
+pub mod image;
 pub mod journal;
 pub mod kernels;
 pub mod owner;

@@ -51,7 +51,10 @@ pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
         })?;
     }
     let cliwrap = cliwrap::survey(root)?;
-    let kind = ostree::kind(root, std::env::var_os("container").is_some())?;
+    let kind = ostree::kind(
+        root,
+        root.is_image() || std::env::var_os("container").is_some(),
+    )?;
     // A program that cliwrap has destroyed calls itself forever.
     let permission = if cliwrap.lost.is_empty() {
         permission

@@ -5,6 +5,7 @@ pub mod console;
 pub mod digest;
 pub mod exec;
 pub mod fetch;
+pub mod memory;
 pub mod nice;
 pub mod root;
 pub mod sqlite;

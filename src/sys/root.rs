@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The only access to the tree.
+//! The only access to the tree: a directory, or for reading only the merged layers of an image.
 //!
 //! Every path is relative to the root (a leading `/` is allowed) and every link is resolved inside it, so that no path
 //! leads out of an image. This module must not start programs, log, or know what a kernel is.
@@ -7,7 +7,9 @@
 //! Invariant: only files below the opened root are opened, changed or removed. Operations that create, replace or
 //! remove an entry resolve its directory and never follow the entry itself.
 
+mod directory;
 mod error;
+mod layers;
 mod remove;
 mod resolve;
 mod tree;
@@ -16,7 +18,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -25,10 +27,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
+pub use directory::OpenDir;
 pub use error::{Cause, Error};
+pub use layers::Layers;
 pub use tree::{MAX_DEPTH, MAX_ENTRIES, Walked};
 
 use resolve::PathResolver;
@@ -36,7 +40,7 @@ use resolve::PathResolver;
 /// The result of an operation on the tree.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A directory that is treated as `/`: the host's own, or that of an image.
+/// A directory that is treated as `/`: the host's own, or that of an image; or the merged layers of an image.
 ///
 /// Clones share one file descriptor, which stays valid if the directory is renamed.
 #[derive(Clone, Debug)]
@@ -44,9 +48,16 @@ pub struct Root(Arc<OpenRoot>);
 
 #[derive(Debug)]
 struct OpenRoot {
-    fd: OwnedFd,
+    source: RootSource,
+    /// The path of the directory, or the reference of the image.
     path: PathBuf,
-    resolver: PathResolver,
+}
+
+/// The place of the files.
+#[derive(Debug)]
+enum RootSource {
+    Dir { fd: OwnedFd, resolver: PathResolver },
+    Layers(Box<dyn Layers>),
 }
 
 /// The type of a directory entry.
@@ -108,7 +119,8 @@ impl Root {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = open(&path, flags, Mode::empty()).map_err(|e| fail(e.into()))?;
         let resolver = choose(fd.as_fd());
-        Ok(Self(Arc::new(OpenRoot { fd, path, resolver })))
+        let source = RootSource::Dir { fd, resolver };
+        Ok(Self(Arc::new(OpenRoot { source, path })))
     }
 
     /// Returns the root's absolute path on the host, without links.
@@ -131,10 +143,13 @@ impl Root {
     /// not a directory, or if a link dangles. A loop of links is an error.
     pub fn stat(&self, path: impl AsRef<Path>) -> Result<Option<Meta>> {
         let path = path.as_ref();
-        let found = self
-            .resolve(path, OFlag::O_PATH)
-            .and_then(fstat)
-            .map(Meta::from);
+        let found = match self.layers() {
+            Some(layers) => layers.stat(path, true),
+            None => self
+                .resolve(path, OFlag::O_PATH)
+                .and_then(fstat)
+                .map(Meta::from),
+        };
         self.or_absent("looking at", path, found)
     }
 
@@ -143,6 +158,9 @@ impl Root {
         let path = path.as_ref();
         if path.file_name().is_none() {
             return self.stat(path);
+        }
+        if let Some(layers) = self.layers() {
+            return self.or_absent("looking at", path, layers.stat(path, false));
         }
         let found = self.entry(path).and_then(|(dir, name)| {
             let stat = fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
@@ -164,9 +182,12 @@ impl Root {
     /// Returns the target of the link `path`, unresolved. `None` if it does not exist or is not a link.
     pub fn read_link(&self, path: impl AsRef<Path>) -> Result<Option<PathBuf>> {
         let path = path.as_ref();
-        let found = self
-            .entry(path)
-            .and_then(|(dir, name)| Ok(readlinkat(dir, name.as_os_str())?));
+        let found = match self.layers() {
+            Some(layers) => layers.read_link(path).map_err(Cause::Os),
+            None => self
+                .entry(path)
+                .and_then(|(dir, name)| Ok(readlinkat(dir, name.as_os_str())?)),
+        };
         match found {
             Err(Cause::Os(Errno::EINVAL) | Cause::NoName) => Ok(None),
             found => Ok(self
@@ -217,7 +238,7 @@ impl Root {
         let path = path.as_ref();
         let found = self
             .entry(path)
-            .and_then(|(dir, name)| Ok(self.0.resolver.is_mount(dir.as_fd(), &name)?));
+            .and_then(|(dir, name)| Ok(self.dir()?.1.is_mount(dir.as_fd(), &name)?));
         match found {
             Err(Cause::NoName) => Ok(resolve::inside(path) == Path::new(".")),
             found => Ok(self
@@ -237,6 +258,9 @@ impl Root {
         if meta.kind != FileType::File {
             return refuse(meta.kind);
         }
+        if let Some(layers) = self.layers() {
+            return self.or_absent_cause(action, path, layers.open(path));
+        }
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let Some(fd) = self.or_absent(action, path, self.resolve(path, flags))? else {
             return Ok(None);
@@ -252,9 +276,19 @@ impl Root {
     /// Opens the directory that `path` leads to, for opening many files in it. `None` as in [`Root::stat`].
     pub fn open_directory(&self, path: impl Into<PathBuf>) -> Result<Option<OpenDir>> {
         let path = path.into();
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-        let fd = self.or_absent("opening", &path, self.resolve(&path, flags))?;
-        Ok(fd.map(|fd| OpenDir {
+        let fd = if self.is_image() {
+            match self.stat(&path)? {
+                Some(meta) if meta.kind == FileType::Dir => None,
+                _ => return Ok(None),
+            }
+        } else {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+            match self.or_absent("opening", &path, self.resolve(&path, flags))? {
+                Some(fd) => Some(fd),
+                None => return Ok(None),
+            }
+        };
+        Ok(Some(OpenDir {
             root: self.clone(),
             path,
             fd,
@@ -262,7 +296,16 @@ impl Root {
     }
 
     fn resolve(&self, path: &Path, flags: OFlag) -> std::result::Result<OwnedFd, Errno> {
-        self.0.resolver.open(self.0.fd.as_fd(), path, flags)
+        let (fd, resolver) = self.dir()?;
+        resolver.open(fd, path, flags)
+    }
+
+    /// Returns the opened directory, for everything that is not possible with the layers of an image: `EROFS`.
+    fn dir(&self) -> std::result::Result<(BorrowedFd<'_>, PathResolver), Errno> {
+        match &self.0.source {
+            RootSource::Dir { fd, resolver } => Ok((fd.as_fd(), *resolver)),
+            RootSource::Layers(_) => Err(Errno::EROFS),
+        }
     }
 
     /// Returns the opened directory of `path` and the name in it, for operations on the entry itself.
@@ -297,47 +340,6 @@ impl Root {
             Ok(value) => Ok(Some(value)),
             Err(Cause::Os(Errno::ENOENT | Errno::ENOTDIR)) => Ok(None),
             Err(cause) => Err(self.error(action, path, cause)),
-        }
-    }
-}
-
-/// An opened directory of a root.
-#[derive(Debug)]
-pub struct OpenDir {
-    root: Root,
-    path: PathBuf,
-    fd: OwnedFd,
-}
-
-impl OpenDir {
-    /// Opens the file `name` in this directory like [`Root::open_file`], and returns its metadata.
-    pub fn open_file(&self, name: &OsStr) -> Result<Option<(File, Meta)>> {
-        const OPENING: &str = "opening";
-        let path = || self.path.join(name);
-        let fail = |errno: Errno| self.root.error(OPENING, &path(), errno);
-        let found = match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Meta::from(stat).kind,
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(fail(errno)),
-        };
-        if found != FileType::File {
-            let Some(file) = self.root.open_file(path())? else {
-                return Ok(None);
-            };
-            let meta = fstat(&file).map_err(fail)?.into();
-            return Ok(Some((file, meta)));
-        }
-        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(fail)?;
-        let now = Meta::from(fstat(&fd).map_err(fail)?);
-        match now.kind {
-            FileType::File => Ok(Some((File::from(fd), now))),
-            found => {
-                let wanted = FileType::File;
-                Err(self
-                    .root
-                    .error(OPENING, &path(), Cause::WrongKind { found, wanted }))
-            }
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::Result;
@@ -205,7 +204,6 @@ pub(super) fn packings(
 ) -> BTreeMap<Packing, (Vec<u8>, usize)> {
     let mut packings = BTreeMap::new();
     let mut dir: Option<(&[u8], Option<OpenDir>)> = None;
-    let mut head = vec![0; packing::HEAD];
     for path in modules {
         let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
         let (parent, name) = path.split_at(slash);
@@ -216,11 +214,11 @@ pub(super) fn packings(
         }
         let place = dir.as_ref().and_then(|(_, place)| place.as_ref());
         let name = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
-        let file = place.and_then(|place| place.open_file(name).ok().flatten());
-        let Some(count) = file.and_then(|(file, _)| file.read_at(&mut head, 0).ok()) else {
+        let head = place.map(|place| place.head(name, packing::HEAD));
+        let Some(Ok(Some(head))) = head else {
             continue;
         };
-        let packing = Packing::of(&head[..count]);
+        let packing = Packing::of(&head);
         if packing != Packing::None {
             let group = packings.entry(packing);
             group.or_insert_with(|| (path.clone(), 0)).1 += 1;
@@ -241,8 +239,18 @@ pub(super) fn kmods(
         let vermagic = modinfo.vermagic().map(<[u8]>::to_vec);
         vermagic.ok_or_else(|| "no vermagic".to_owned())
     };
-    let kmods = modules.iter().filter(|path| is_foreign(path, order));
-    kmods.map(|path| (path.clone(), vermagic(path))).collect()
+    let kmods: Vec<_> = modules
+        .iter()
+        .filter(|path| is_foreign(path, order))
+        .collect();
+    let dir = Path::new(MODULES).join(kver.as_str());
+    let paths = kmods.iter().map(|path| dir.join(OsStr::from_bytes(path)));
+    // A file that cannot be loaded cannot be read either, which is said of it.
+    let _ = root.load(&paths.collect::<Vec<_>>());
+    kmods
+        .into_iter()
+        .map(|path| (path.clone(), vermagic(path)))
+        .collect()
 }
 
 /// Reads the modinfo of the module at `path`, relative to `usr/lib/modules`.

@@ -96,6 +96,26 @@ pub fn against(path: &Path) -> Result<Baseline> {
     of_file(file).with_context(purpose)
 }
 
+/// Reads the baseline of the kernel in another tree, or in an image.
+///
+/// # Errors
+/// When its initramfs cannot be read.
+pub fn of_root(root: &Root, kver: &Kver) -> Result<Baseline> {
+    let path = format!("{}/initramfs.img", kver.dir());
+    let purpose = || {
+        format!(
+            "reading /{path} in {} to compare with",
+            root.path().display()
+        )
+    };
+    let (file, before) = look_up(root, kver, &path).with_context(purpose)?;
+    Ok(Baseline {
+        signed: before.signed,
+        kmods: before.kmods,
+        ..of_file(file).with_context(purpose)?
+    })
+}
+
 fn of_file(file: File) -> Result<Baseline> {
     let size = file.metadata()?.len();
     let limits = Limits::default();

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
@@ -24,6 +25,9 @@ use crate::sys::root::{OpenDir, Root};
 
 /// Upper bound of all modules together (bytes); a large kernel's have 0.6 GiB.
 const TOTAL_MAX: u64 = 8 << 30;
+
+/// Modules of an image whose bytes are loaded together.
+const LOADED_TOGETHER: usize = 4096;
 
 /// Reads the facts for the check `kernel-files`, and the digest of `vmlinuz`.
 pub(super) fn look(
@@ -155,24 +159,42 @@ impl<'r> Modules<'r> {
                 }
             }
         }
+        let mut others = Vec::new();
         for (path, digests) in digests {
-            let Some(file) = self.open(path)? else {
+            let Some(sha256) = self.digest(path)? else {
                 continue;
             };
-            let sha256 = self
-                .sha256(&file)
-                .map_err(|error| format!("reading /{path}: {error}"))?;
             if digests.contains(&sha256.as_str()) {
                 self.same.0 += 1;
                 if self.same.0 == 1 {
                     path.clone_into(&mut self.same.1);
                 }
             } else {
+                others.push((path, digests));
+            }
+        }
+        for others in others.chunks(LOADED_TOGETHER) {
+            let paths: Vec<_> = others.iter().map(|(path, _)| PathBuf::from(path)).collect();
+            self.root.load(&paths).map_err(|error| super::why(&error))?;
+            for (path, digests) in others {
                 let below = path.strip_prefix(&dir).unwrap_or(path);
-                self.other(path, below, &digests)?;
+                self.other(path, below, digests)?;
             }
         }
         Ok(())
+    }
+
+    /// Returns the digest of a module; `None` if there is no such file.
+    fn digest(&mut self, path: &str) -> Result<Option<String>, String> {
+        if let Some(sha256) = self.root.known_sha256(path) {
+            return Ok(Some(hex(&sha256)));
+        }
+        let Some(file) = self.open(path)? else {
+            return Ok(None);
+        };
+        let sha256 = self.sha256(&file);
+        let sha256 = sha256.map_err(|error| format!("reading /{path}: {error}"))?;
+        Ok(Some(sha256))
     }
 
     fn open(&mut self, path: &str) -> Result<Option<File>, String> {

@@ -4,13 +4,14 @@
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Seek};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
 use anyhow::{Context, Result, bail};
 
+use super::equal::{self, Equal};
 use crate::checks::Initramfs;
 use crate::initramfs::{
     self, Bodies, Entry, EntryType, Inventory, Limits, OnDisk, OpenFile, Visitor,
@@ -34,13 +35,34 @@ pub(super) struct ImageRead {
 /// The tree's files. Keeps one directory open, since an image stores files of one directory together.
 pub struct Disk<'r> {
     root: &'r Root,
+    /// For the layers of an image, the files that are known to be equal.
+    equal: Equal,
     dir: Option<(Vec<u8>, Option<OpenDir>)>,
 }
 
 impl<'r> Disk<'r> {
     /// Returns the files of `root`.
     pub fn new(root: &'r Root) -> Self {
-        Self { root, dir: None }
+        Self {
+            root,
+            equal: Equal::new(),
+            dir: None,
+        }
+    }
+
+    /// Returns the files of `root` for comparing them with the initramfs in `file`, which is compared by digest first
+    /// if `root` is an image.
+    ///
+    /// # Errors
+    /// When the bytes of the image cannot be loaded.
+    pub fn beside(root: &'r Root, file: &File) -> Result<Self> {
+        let equal = equal::compare(root, file)?;
+        let mut file = file;
+        file.rewind()?;
+        Ok(Self {
+            equal,
+            ..Self::new(root)
+        })
     }
 
     /// Opens the directory `dir`, relative to the root.
@@ -54,6 +76,10 @@ impl<'r> Disk<'r> {
 }
 
 impl OnDisk for Disk<'_> {
+    fn equal(&mut self, entry: &Entry) -> Option<u32> {
+        self.equal.get(&entry.index).copied()
+    }
+
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
         let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
         let (dir, name) = path.split_at(slash);
@@ -124,7 +150,8 @@ pub(super) fn of_tree(
         Err(error) if error.is_denied() => return Ok(Initramfs::Closed(super::why(&error)).into()),
         Err(error) => return Ok(Initramfs::Unreadable(error.to_string()).into()),
     };
-    let mut disk = Disk::new(root);
+    let mut disk =
+        Disk::beside(root, &file).with_context(|| format!("comparing /{path} with the tree"))?;
     read(file, Some((&mut disk, comparing)), digest).with_context(|| format!("reading /{path}"))
 }
 

@@ -3,12 +3,13 @@
 
 mod around;
 mod base;
+mod equal;
 mod files;
 mod gather;
 mod image;
 mod vmlinuz;
 
-pub use base::{Reading, against, baseline};
+pub use base::{Reading, against, baseline, of_root};
 pub use image::{Disk, open as open_image};
 
 use std::path::Path;

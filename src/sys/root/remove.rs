@@ -91,7 +91,10 @@ struct Sweep {
 impl Sweep {
     fn new(root: &Root, keep_mounts: bool) -> Self {
         Self {
-            resolver: root.0.resolver,
+            // Without a directory nothing is opened, so nothing is removed.
+            resolver: root
+                .dir()
+                .map_or(PathResolver::Walk, |(_, resolver)| resolver),
             keep_mounts,
             at: PathBuf::new(),
             kept: Vec::new(),

@@ -95,7 +95,7 @@ fn this_kernel_has_openat2() {
     // Otherwise the tests below would not test both implementations.
     let bed = Bed::new(PathResolver::Walk);
     assert_eq!(
-        PathResolver::probe(bed.root.0.fd.as_fd()),
+        PathResolver::probe(bed.root.dir().unwrap().0),
         PathResolver::Openat2
     );
 }

@@ -37,6 +37,19 @@ impl Root {
     pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<(OsString, FileType)>> {
         const LISTING: &str = "listing";
         let path = path.as_ref();
+        if let Some(layers) = self.layers() {
+            return match self.stat(path)? {
+                None => Ok(Vec::new()),
+                Some(meta) if meta.kind == FileType::Dir => {
+                    let list = layers.list(path);
+                    list.map_err(|errno| self.error(LISTING, path, errno))
+                }
+                Some(meta) => {
+                    let (found, wanted) = (meta.kind, FileType::Dir);
+                    Err(self.error(LISTING, path, Cause::WrongKind { found, wanted }))
+                }
+            };
+        }
         let Some(fd) = self.open_dir(LISTING, path)? else {
             return Ok(Vec::new());
         };
@@ -52,6 +65,9 @@ impl Root {
     /// Fails with [`Cause::TooMany`] beyond [`MAX_ENTRIES`] and with [`Cause::TooDeep`] beyond
     /// [`MAX_DEPTH`].
     pub fn walk(&self, path: impl AsRef<Path>) -> Result<Vec<Walked>> {
+        if let Some(layers) = self.layers() {
+            return self.walk_layers(layers, path.as_ref());
+        }
         let found = self.descend_from(path.as_ref(), |dir, name, _| {
             Ok(look(dir, name)?.map(|meta| (meta.kind, meta)))
         })?;
@@ -77,6 +93,11 @@ impl Root {
     /// Returns everything below the directory `path` that is not a directory, sorted by path; otherwise like
     /// [`Root::walk`]. Entries are examined only if readdir does not return their types.
     pub fn files(&self, path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        if let Some(layers) = self.layers() {
+            let found = self.walk_layers(layers, path.as_ref())?.into_iter();
+            let files = found.filter(|it| it.meta.kind != FileType::Dir);
+            return Ok(files.map(|it| it.path).collect());
+        }
         let found = self.descend_from(path.as_ref(), |dir, name, said| {
             Ok(kind(dir, name, said)?.map(|kind| (kind, kind)))
         })?;

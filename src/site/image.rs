@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Opens an image where it lies, as a root for reading. Nothing is unpacked, and no file is written.
+
+mod archive;
+mod blobs;
+mod layout;
+mod load;
+mod store;
+mod view;
+
+use anyhow::{Context, Result, bail};
+
+use self::blobs::{Blobs, FoundDocument};
+use crate::oci::{
+    self, BlobDigest, ImageConfig, ImageLimits, ImageReference, Manifest, ManifestDocument,
+    Platform,
+};
+use crate::report::ImageReport;
+use crate::sys::root::Root;
+
+/// ImageOptions for reading an image.
+#[derive(Debug, Clone, Default)]
+pub struct ImageOptions {
+    /// The platform to choose from an index.
+    pub platform: Option<Platform>,
+}
+
+/// An opened image.
+pub struct OpenImage {
+    /// Its tree.
+    pub root: Root,
+    /// ImageReport for the report.
+    pub facts: ImageReport,
+}
+
+/// Upper bound of nested indexes.
+const INDEXES_MAX: usize = 4;
+
+/// Opens an image and reads its layers.
+///
+/// # Errors
+/// When the image cannot be found, or is damaged or hostile.
+pub fn open(reference: &ImageReference, options: &ImageOptions) -> Result<OpenImage> {
+    let read = || {
+        let blobs = find(reference)?;
+        let limits = ImageLimits::default();
+        let image = manifest(blobs.as_ref(), options, &limits)?;
+        let facts = ImageReport {
+            reference: reference.to_string(),
+            manifest_digest: image.digest.as_ref().map(BlobDigest::to_string),
+            config_digest: image.manifest.config.digest.to_string(),
+            platform: image.config.platform().map(|it| it.to_string()),
+            bytes_fetched: None,
+            requests: None,
+        };
+        let source = load::LayerSource {
+            blobs,
+            manifest: image.manifest,
+            diff_ids: image.config.rootfs.diff_ids,
+            limits,
+        };
+        let layers = view::LayerView::read(source)?;
+        anyhow::Ok(OpenImage {
+            root: Root::of_layers(&reference.to_string(), Box::new(layers)),
+            facts,
+        })
+    };
+    read().with_context(|| format!("reading {reference}"))
+}
+
+fn find(reference: &ImageReference) -> Result<Box<dyn Blobs>> {
+    Ok(match reference {
+        ImageReference::Oci(dir, tag) => Box::new(layout::OciLayout::open(dir, tag.as_deref())?),
+        ImageReference::Dir(dir) => Box::new(layout::SkopeoDir::open(dir)),
+        ImageReference::OciArchive(file, tag) => Box::new(archive::oci(file, tag.as_deref())?),
+        ImageReference::DockerArchive(file, tag) => {
+            Box::new(archive::docker(file, tag.as_deref())?)
+        }
+        ImageReference::Docker(_) | ImageReference::ContainersStorage(_) => {
+            bail!(
+                "this version reads no image of this transport. Copy it first: skopeo copy {reference} oci:DIR"
+            )
+        }
+    })
+}
+
+/// A manifest and its config.
+struct ImageDocuments {
+    digest: Option<BlobDigest>,
+    manifest: Manifest,
+    config: ImageConfig,
+}
+
+/// Reads the manifest, through indexes, and the config.
+fn manifest(
+    blobs: &dyn Blobs,
+    options: &ImageOptions,
+    limits: &ImageLimits,
+) -> Result<ImageDocuments> {
+    let host = Platform::of_machine(std::env::consts::ARCH);
+    let mut found = blobs.manifest().context("reading the manifest")?;
+    for _ in 0..INDEXES_MAX {
+        let (bytes, digest) = match found {
+            FoundDocument::Manifest { manifest, config } => {
+                return image(blobs, None, manifest, Some(config), limits);
+            }
+            FoundDocument::Document { bytes, digest } => (bytes, digest),
+        };
+        match oci::parse(&bytes, limits)? {
+            ManifestDocument::Manifest(manifest) => {
+                return image(blobs, digest, manifest, None, limits);
+            }
+            ManifestDocument::ImageIndex(index) => {
+                let chosen = oci::choose(&index.manifests, options.platform.as_ref(), &host)?;
+                let bytes = blobs.document(chosen, limits);
+                let bytes = bytes.with_context(|| format!("reading {}", chosen.digest))?;
+                found = FoundDocument::Document {
+                    bytes,
+                    digest: Some(chosen.digest.clone()),
+                };
+            }
+        }
+    }
+    bail!("an index leads to an index, more than {INDEXES_MAX} times")
+}
+
+fn image(
+    blobs: &dyn Blobs,
+    digest: Option<BlobDigest>,
+    manifest: Manifest,
+    config: Option<Vec<u8>>,
+    limits: &ImageLimits,
+) -> Result<ImageDocuments> {
+    manifest.check()?;
+    let config = match config {
+        Some(config) => config,
+        None => {
+            let config = blobs.document(&manifest.config, limits);
+            config.with_context(|| format!("reading the config {}", manifest.config.digest))?
+        }
+    };
+    Ok(ImageDocuments {
+        config: ImageConfig::parse(&config, manifest.layers.len())?,
+        digest,
+        manifest,
+    })
+}

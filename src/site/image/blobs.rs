@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a transport does: it finds the manifest, and opens blobs.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::oci::{BlobDigest, BlobHasher, Descriptor, ImageLimits, Manifest, OciError};
+
+/// The document of an image.
+pub(super) enum FoundDocument {
+    /// An index or a manifest, with its digest if it is known.
+    Document {
+        bytes: Vec<u8>,
+        digest: Option<BlobDigest>,
+    },
+    /// A manifest that the transport has made, and the config.
+    Manifest { manifest: Manifest, config: Vec<u8> },
+}
+
+/// A transport.
+pub(super) trait Blobs: Send + Sync {
+    /// Reads the index or the manifest that the reference names.
+    fn manifest(&self) -> Result<FoundDocument>;
+
+    /// Opens a blob. Its digest and size are checked by the caller.
+    fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>>;
+
+    /// Returns whether a digest of a descriptor is that of the blob's bytes.
+    fn has_digests(&self) -> bool {
+        true
+    }
+
+    /// Reads a document: a manifest or a config.
+    fn document(&self, blob: &Descriptor, limits: &ImageLimits) -> Result<Vec<u8>> {
+        if blob.size > limits.manifest_bytes {
+            let (name, value) = ("manifest_bytes", limits.manifest_bytes);
+            return Err(OciError::Limit { name, value }.into());
+        }
+        let mut bytes = Vec::new();
+        let mut input = Checked::new(self.open(blob)?, blob).0;
+        input.read_to_end(&mut bytes).map_err(OciError::of_io)?;
+        Ok(bytes)
+    }
+}
+
+/// Reads a document that has no digest yet.
+pub(super) fn bounded(input: impl Read, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut input = input.take(limit + 1);
+    input
+        .read_to_end(&mut bytes)
+        .context("reading a document")?;
+    if bytes.len() as u64 > limit {
+        let (name, value) = ("manifest_bytes", limit);
+        return Err(OciError::Limit { name, value }.into());
+    }
+    Ok(bytes)
+}
+
+/// A reader that fails at the end of a blob whose size or digest is wrong, and before it reads more than its size.
+pub(super) struct Checked<R> {
+    input: R,
+    hasher: Option<BlobHasher>,
+    digest: BlobDigest,
+    expected: u64,
+    read: u64,
+    /// Whether the digest was checked.
+    done: Arc<AtomicBool>,
+}
+
+impl<R: Read> Checked<R> {
+    /// Returns the reader, and whether its end was reached and is right.
+    pub(super) fn new(input: R, blob: &Descriptor) -> (Self, Arc<AtomicBool>) {
+        let done = Arc::new(AtomicBool::new(false));
+        let checked = Self {
+            input,
+            hasher: Some(blob.digest.hasher()),
+            digest: blob.digest.clone(),
+            expected: blob.size,
+            read: 0,
+            done: Arc::clone(&done),
+        };
+        (checked, done)
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(out)?;
+        self.read += count as u64;
+        let size = OciError::Size {
+            found: self.read,
+            expected: self.expected,
+        };
+        if self.read > self.expected {
+            return Err(size.into());
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&out[..count]);
+        }
+        if count == 0
+            && !out.is_empty()
+            && let Some(hasher) = self.hasher.take()
+        {
+            if self.read != self.expected {
+                return Err(size.into());
+            }
+            self.digest.check_is(&hasher.finish(), "digest")?;
+            self.done.store(true, Ordering::Release);
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads layers: decompresses them, checks their digests, and puts their names into the tree and bytes into the store.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, Scope};
+
+use anyhow::{Context, Result};
+
+use super::blobs::{Blobs, Checked};
+use super::store::{self, ByteStore, KeptBytes};
+use crate::oci::{
+    self, BlobDigest, BlobHasher, Descriptor, ImageLimits, KeptPart, LayerEntry, LayerTree,
+    LayerVisitor, Manifest, NodeKind, OciError, Placed, decoder,
+};
+
+/// Size of a chunk between threads (bytes).
+const CHUNK: usize = 256 << 10;
+
+/// Chunks between two threads.
+const AHEAD: usize = 4;
+
+/// The directory of ostree's objects. Their names among the files of the image are hard links, which follow the bytes.
+const OBJECTS: &[u8] = b"sysroot/ostree/repo/objects/";
+
+/// An image whose layers can be read.
+pub(super) struct LayerSource {
+    pub(super) blobs: Box<dyn Blobs>,
+    pub(super) manifest: Manifest,
+    pub(super) diff_ids: Vec<BlobDigest>,
+    pub(super) limits: ImageLimits,
+}
+
+impl LayerSource {
+    /// Reads all layers, from the top down.
+    pub(super) fn read(&self) -> Result<(LayerTree, ByteStore)> {
+        let mut tree = LayerTree::new(&self.limits);
+        let mut store = ByteStore::default();
+        let decoded = Arc::new(AtomicU64::new(0));
+        for (number, layer) in self.manifest.layers.iter().rev().enumerate() {
+            tree.begin(number)?;
+            let mut merge = Merge {
+                tree: &mut tree,
+                store: &mut store,
+                limits: &self.limits,
+                tentative: None,
+            };
+            self.stream(layer, Some(number), &decoded, &mut merge)
+                .with_context(|| self.name(number))?;
+        }
+        tree.finish()?;
+        Ok((tree, store))
+    }
+
+    /// Reads layers again, for the bytes of files: by layer, the inodes by the numbers of their entries.
+    pub(super) fn again(
+        &self,
+        wanted: BTreeMap<u16, BTreeMap<u32, u32>>,
+        tree: &LayerTree,
+        store: &mut ByteStore,
+    ) -> Result<()> {
+        for (number, files) in wanted {
+            let number = usize::from(number);
+            let layers = &self.manifest.layers;
+            let layer = layers
+                .len()
+                .checked_sub(number + 1)
+                .and_then(|at| layers.get(at));
+            let layer = layer.context("there is no such layer")?;
+            tracing::debug!(
+                "reading {} files in {} again",
+                files.len(),
+                self.name(number)
+            );
+            let mut pick = Pick {
+                left: files.len(),
+                files,
+                tree,
+                store: &mut *store,
+                limits: &self.limits,
+            };
+            let decoded = Arc::new(AtomicU64::new(0));
+            let read = self.stream(layer, None, &decoded, &mut pick);
+            if pick.left > 0 {
+                read.with_context(|| self.name(number))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the name of a layer, counted from the top, for messages.
+    fn name(&self, number: usize) -> String {
+        let layers = &self.manifest.layers;
+        let at = layers.len().saturating_sub(number + 1);
+        let digest = layers.get(at).map(|it| it.digest.to_string());
+        let count = layers.len();
+        format!(
+            "layer {} of {count}, {}",
+            at + 1,
+            digest.unwrap_or_default()
+        )
+    }
+
+    /// Streams a layer to `visitor`. With the `number` of the layer its digests are checked.
+    fn stream(
+        &self,
+        layer: &Descriptor,
+        number: Option<usize>,
+        decoded: &Arc<AtomicU64>,
+        visitor: &mut dyn LayerVisitor,
+    ) -> Result<(), OciError> {
+        if layer.size > self.limits.layer_bytes {
+            let (name, value) = ("layer_bytes", self.limits.layer_bytes);
+            return Err(OciError::Limit { name, value });
+        }
+        let open = self.blobs.open(layer);
+        let input = open.map_err(|error| OciError::Document(format!("{error:#}")))?;
+        let (input, checked): (Box<dyn Read + Send>, _) = if self.blobs.has_digests() {
+            let (input, checked) = Checked::new(input, layer);
+            (Box::new(input), checked)
+        } else {
+            (input, Arc::new(AtomicBool::new(true)))
+        };
+        let diff_id = number.and_then(|number| {
+            let at = self.diff_ids.len().checked_sub(number + 1)?;
+            self.diff_ids.get(at)
+        });
+        thread::scope(|scope| {
+            let input = ahead(scope, input);
+            let (_, unpacked) = decoder(input, &self.limits, decoded)?;
+            let mut unpacked = Hashed {
+                input: ahead(scope, unpacked),
+                hasher: diff_id.map(BlobDigest::hasher),
+            };
+            oci::read_tar(&mut unpacked, &self.limits, visitor)?;
+            if let (Some(diff_id), Some(hasher)) = (diff_id, unpacked.hasher) {
+                if !checked.load(Ordering::Acquire) {
+                    return Err(OciError::Corrupt("there are bytes after its end".into()));
+                }
+                diff_id.check_is(&hasher.finish(), "DiffID")?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Reads `input` on another thread, some chunks ahead.
+fn ahead<'s>(scope: &'s Scope<'s, '_>, input: impl Read + Send + 's) -> Chunks {
+    let (to, from) = sync_channel(AHEAD);
+    scope.spawn(move || feed(input, &to));
+    Chunks {
+        from,
+        chunk: Vec::new(),
+        taken: 0,
+    }
+}
+
+fn feed(mut input: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut chunk = vec![0; CHUNK];
+        let mut filled = 0;
+        let failed = loop {
+            match input.read(&mut chunk[filled..]) {
+                Ok(0) => break None,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Some(error),
+            }
+            if filled == chunk.len() {
+                break None;
+            }
+        };
+        let is_last = filled < chunk.len();
+        chunk.truncate(filled);
+        // A reader that is gone needs no more.
+        if filled > 0 && to.send(Ok(chunk)).is_err() {
+            return;
+        }
+        if let Some(error) = failed {
+            let _ = to.send(Err(error));
+            return;
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// The reader's end.
+struct Chunks {
+    from: Receiver<io::Result<Vec<u8>>>,
+    chunk: Vec<u8>,
+    taken: usize,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.chunk.len() {
+            let Ok(next) = self.from.recv() else {
+                return Ok(0);
+            };
+            self.chunk = next?;
+            self.taken = 0;
+        }
+        let ready = &self.chunk[self.taken..];
+        let count = ready.len().min(out.len());
+        out[..count].copy_from_slice(&ready[..count]);
+        self.taken += count;
+        Ok(count)
+    }
+}
+
+/// Computes the digest of what is read.
+struct Hashed<R> {
+    input: R,
+    hasher: Option<BlobHasher>,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(out)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&out[..count]);
+        }
+        Ok(count)
+    }
+}
+
+/// Merges a layer.
+struct Merge<'m> {
+    tree: &'m mut LayerTree,
+    store: &'m mut ByteStore,
+    limits: &'m ImageLimits,
+    /// The bytes of an object of ostree, until its hard links have shown whether they are needed.
+    tentative: Option<(u32, KeptBytes)>,
+}
+
+impl Merge<'_> {
+    fn follow(&mut self, entry: &LayerEntry, placed: &Placed) -> Result<(), OciError> {
+        let Some((inode, bytes)) = &self.tentative else {
+            return Ok(());
+        };
+        if entry.kind != NodeKind::HardLink || placed.leads_to != Some(*inode) {
+            return Ok(());
+        }
+        let size = self.tree.inode(*inode).size;
+        let visible = placed.is_visible.then_some(&entry.path);
+        let keep = placed.names.iter().chain(visible);
+        let keep = keep.map(|path| oci::keep(path, size)).max();
+        match keep {
+            Some(KeptPart::All) if !self.store.is_whole(*inode) => {
+                self.store
+                    .put(*inode, bytes.clone(), self.limits.kept_bytes)
+            }
+            Some(KeptPart::Head) if self.store.get(*inode).is_none() => {
+                let head = KeptBytes::Head(bytes.head()?);
+                self.store.put(*inode, head, self.limits.kept_bytes)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl LayerVisitor for Merge<'_> {
+    fn entry(&mut self, entry: &LayerEntry, body: &mut dyn BufRead) -> Result<(), OciError> {
+        let placed = self.tree.add(entry)?;
+        self.follow(entry, &placed)?;
+        let Some(inode) = placed.inode else {
+            return Ok(());
+        };
+        self.tentative = None;
+        let is_object = entry.path.starts_with(OBJECTS);
+        if !placed.is_visible && placed.names.is_empty() && !is_object {
+            return Ok(());
+        }
+        let names = placed
+            .names
+            .iter()
+            .chain(placed.is_visible.then_some(&entry.path));
+        let keep = names.map(|path| oci::keep(path, entry.size)).max();
+        let keep = keep.unwrap_or(KeptPart::BlobDigest);
+        let taken = if is_object { KeptPart::All } else { keep };
+        let (sha256, bytes) = store::take(body, taken, entry.size, self.limits.kept_bytes)?;
+        self.tree.set_sha256(inode, sha256);
+        match (bytes, keep) {
+            (Some(bytes), KeptPart::All) => self.store.put(inode, bytes, self.limits.kept_bytes),
+            (Some(bytes), KeptPart::Head) => {
+                let bytes = KeptBytes::Head(bytes.head()?);
+                self.store.put(inode, bytes, self.limits.kept_bytes)
+            }
+            (Some(bytes), KeptPart::BlobDigest) => {
+                self.tentative = Some((inode, bytes));
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+/// Picks files out of a layer that was read before.
+struct Pick<'p> {
+    /// Inodes by the numbers of their entries.
+    files: BTreeMap<u32, u32>,
+    left: usize,
+    tree: &'p LayerTree,
+    store: &'p mut ByteStore,
+    limits: &'p ImageLimits,
+}
+
+impl LayerVisitor for Pick<'_> {
+    fn entry(&mut self, entry: &LayerEntry, body: &mut dyn BufRead) -> Result<(), OciError> {
+        let Some(&inode) = self.files.get(&entry.number) else {
+            return Ok(());
+        };
+        let (sha256, bytes) = store::take(body, KeptPart::All, entry.size, self.limits.kept_bytes)?;
+        let known = self.tree.inode(inode).sha256.as_deref();
+        if known.is_some_and(|known| *known != sha256) {
+            let why = "the layer has changed since it was read first";
+            return Err(OciError::Document(why.into()));
+        }
+        if let Some(bytes) = bytes {
+            self.store.put(inode, bytes, self.limits.kept_bytes)?;
+        }
+        self.left -= 1;
+        if self.left == 0 {
+            return Err(OciError::Io(io::ErrorKind::Interrupted.into()));
+        }
+        Ok(())
+    }
+}

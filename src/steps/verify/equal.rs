@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Compares an initramfs with an image by digest, before it is read: only files with other digests need bytes of the
+//! image, and their bytes are loaded together.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use crate::initramfs::{self, Entry, EntryType, Limits, Visitor, sources_of};
+use crate::sys::root::{self, FileType, Root};
+
+/// The entries with the bytes of the image's file, by number, with the mode of that file.
+pub(super) type Equal = HashMap<u64, u32>;
+
+/// Compares the files of the initramfs in `file`, and loads the image's files that differ. For a tree on disk there is
+/// nothing to do.
+///
+/// # Errors
+/// When the image's files cannot be loaded. Errors of the initramfs are found when it is read.
+pub(super) fn compare(root: &Root, file: &File) -> Result<Equal, root::Error> {
+    if !root.is_image() {
+        return Ok(Equal::new());
+    }
+    let mut comparing = Comparing {
+        root,
+        equal: Equal::new(),
+        differing: Vec::new(),
+    };
+    if let Ok(file) = file.try_clone() {
+        let _ = initramfs::read(file, &Limits::default(), &mut comparing);
+    }
+    root.load(&comparing.differing)?;
+    Ok(comparing.equal)
+}
+
+struct Comparing<'r> {
+    root: &'r Root,
+    equal: Equal,
+    differing: Vec<PathBuf>,
+}
+
+impl Visitor for Comparing<'_> {
+    fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
+        // The data of a hard link can come with another entry.
+        if entry.kind() != EntryType::File || (entry.size == 0 && entry.nlink > 1) {
+            return Ok(());
+        }
+        let sources = sources_of(&entry.path).into_iter();
+        let mut sources = sources.map(|path| PathBuf::from(OsStr::from_bytes(&path)));
+        let found = sources.find_map(|path| {
+            let meta = self.root.stat(&path).ok().flatten();
+            let meta = meta.filter(|meta| meta.kind == FileType::File)?;
+            Some((path, meta))
+        });
+        let Some((path, meta)) = found else {
+            return Ok(());
+        };
+        let known = self.root.known_sha256(&path);
+        if meta.size == u64::from(entry.size)
+            && let Some(known) = known
+        {
+            let mut sha256 = Sha256::new();
+            loop {
+                let ready = body.fill_buf()?;
+                let count = ready.len();
+                if count == 0 {
+                    break;
+                }
+                sha256.update(ready);
+                body.consume(count);
+            }
+            if known == *sha256.finalize() {
+                self.equal.insert(entry.index, meta.mode);
+                return Ok(());
+            }
+        }
+        self.differing.push(path);
+        Ok(())
+    }
+}
