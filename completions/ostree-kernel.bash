@@ -96,7 +96,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__inspect)
-            opts="-v -q -h --files --modules --origins --graph --why --cat --diff --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --files --modules --origins --graph --why --cat --diff --platform --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -111,6 +111,10 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --diff)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -338,12 +342,16 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__status)
-            opts="-v -q -h --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --platform --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -364,7 +372,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --initramfs --kver --against --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --initramfs --kver --against --platform --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -379,6 +387,10 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

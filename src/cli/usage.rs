@@ -3,6 +3,7 @@
 //! conflicts of two options of one command; these are between an option of every command and one of a single command,
 //! or depend on a value.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use clap::ArgMatches;
@@ -12,7 +13,9 @@ use clap::parser::ValueSource;
 use super::{Cli, Command, OutputFormat, definition};
 use crate::checks::{CHECKS, DRIVER_CHECK};
 use crate::cmd;
+use crate::cmd::reading::parse;
 use crate::kernel::kver::Kver;
+use crate::oci::ReferenceError;
 use crate::plan::Backend;
 
 /// Options that control the output; they apply to every command.
@@ -42,17 +45,20 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
                 .chain(["root"]);
             let mut others = options.filter(|id| *id != "list" && !PRINTING.contains(id));
             others.find(|id| is_given(of_command, id)).map(|id| {
-                format!("--list runs no check, and --{} would have no effect. To list the checks, type:\n\n  ostree-kernel verify --list", id.replace('_', "-"))
+                let option = match id {
+                    "images" => "an image".to_owned(),
+                    id => format!("--{}", id.replace('_', "-")),
+                };
+                format!("--list runs no check, and {option} would have no effect. To list the checks, type:\n\n  ostree-kernel verify --list")
             })
         }
         Command::Verify(args) => verify(args, &cli.global.root, has_root),
         Command::Replace(args) => replace(args),
-        Command::Status(args) => args.tree.first().map(|tree| {
-            format!("status takes no argument. To show the tree in a directory, type:\n\n  ostree-kernel status --root {}", tree.display())
-        }),
+        Command::Status(args) => status(args, has_root),
         Command::Inspect(args) if args.cat.is_some() && cli.global.format == OutputFormat::Json => {
             Some("--cat writes the file as it is, and --format json would have no effect. Type one of them".to_owned())
         }
+        Command::Inspect(args) => inspect(args, has_root),
         _ => None,
     };
     let Some(message) = wrong else {
@@ -68,23 +74,27 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
 }
 
 fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<String> {
-    if let Some(word) = args.stray.first() {
-        let text = word.to_string_lossy();
-        let path = Path::new(word);
-        let line = if path.is_dir() {
-            format!("--root {text}")
-        } else if path.is_file() {
-            format!("--initramfs {text}")
-        } else if Kver::new(&text).is_ok() && text.starts_with(|first: char| first.is_ascii_digit())
-        {
-            format!("--kver {text}")
-        } else {
+    if let Some(message) = args.images.iter().find_map(|word| no_image(word)) {
+        return Some(message);
+    }
+    if let Some(image) = args.images.first().map(|it| it.display()) {
+        if let Some(file) = &args.initramfs {
+            let file = file.display();
             return Some(format!(
-                "verify takes no argument, found {text}. Type one of:\n\n  ostree-kernel verify --root DIR\n  ostree-kernel verify --initramfs FILE\n  ostree-kernel verify --kver KVER"
+                "--initramfs verifies a file alone, and {image} would have no effect. Type one of:\n\n  ostree-kernel verify {image}\n  ostree-kernel verify --initramfs {file}"
             ));
-        };
+        }
+        if has_root {
+            let root = root.display();
+            return Some(format!(
+                "{image} is verified where it lies, and --root would have no effect. Type one of:\n\n  ostree-kernel verify {image}\n  ostree-kernel verify --root {root}"
+            ));
+        }
+    }
+    let reads_image = args.against.as_deref().is_some_and(is_image) || !args.images.is_empty();
+    if let Some(option) = args.reading.given().filter(|_| !reads_image) {
         return Some(format!(
-            "verify takes no argument, found {text}. Type:\n\n  ostree-kernel verify {line}"
+            "{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel verify {option} … docker://REGISTRY/NAME:TAG"
         ));
     }
     if let (Some(file), true) = (&args.initramfs, has_root) {
@@ -122,6 +132,72 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     })
 }
 
+/// Explains why a word is not an image, with the line to type.
+fn no_image(word: &OsStr) -> Option<String> {
+    let error = parse(word).err()?;
+    let text = word.to_string_lossy();
+    if error != ReferenceError::NoTransport {
+        return Some(format!("{text}: {error}"));
+    }
+    let path = Path::new(word);
+    let line = if path.is_dir() {
+        format!("--root {text}")
+    } else if path.is_file() {
+        format!("--initramfs {text}")
+    } else if Kver::new(&text).is_ok_and(|_| text.starts_with(|it: char| it.is_ascii_digit())) {
+        format!("--kver {text}")
+    } else {
+        return Some(format!(
+            "{text} is not an image: {error}. Type one of:\n\n  ostree-kernel verify docker://REGISTRY/NAME:TAG\n  ostree-kernel verify oci-archive:FILE\n  ostree-kernel verify --root DIR\n  ostree-kernel verify --initramfs FILE\n  ostree-kernel verify --kver KVER"
+        ));
+    };
+    Some(format!(
+        "{text} is not an image. Type:\n\n  ostree-kernel verify {line}"
+    ))
+}
+
+fn is_image(word: &OsStr) -> bool {
+    parse(word).is_ok()
+}
+
+/// Checks an image that is an argument of `status` or `inspect`.
+fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
+    match parse(word) {
+        Ok(image) if has_root => Some(format!(
+            "{image} is read where it lies, and --root would have no effect. Type:\n\n  ostree-kernel {command} {image}"
+        )),
+        Ok(_) | Err(ReferenceError::NoTransport) => None,
+        Err(error) => Some(format!("{}: {error}", word.to_string_lossy())),
+    }
+}
+
+fn status(args: &cmd::status::Args, has_root: bool) -> Option<String> {
+    let Some(word) = &args.image else {
+        return args.reading.given().map(|option| {
+            format!("{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel status {option} … docker://REGISTRY/NAME:TAG")
+        });
+    };
+    if !is_image(word) && parse(word) == Err(ReferenceError::NoTransport) {
+        return Some(format!(
+            "{} is not an image. To show the tree in a directory, type:\n\n  ostree-kernel status --root {}",
+            word.display(),
+            word.display()
+        ));
+    }
+    image("status", word, has_root)
+}
+
+fn inspect(args: &cmd::inspect::Args, has_root: bool) -> Option<String> {
+    let words = std::iter::once(&args.image).chain(&args.diff);
+    if let Some(message) = words.clone().find_map(|it| image("inspect", it, has_root)) {
+        return Some(message);
+    }
+    let reads_image = words.clone().any(|it| is_image(it));
+    args.reading.given().filter(|_| !reads_image).map(|option| {
+        format!("{option} is about reading images, and has no effect on a file. Remove it")
+    })
+}
+
 fn replace(args: &cmd::replace::Args) -> Option<String> {
     let backend = args.backend.filter(|it| *it != Backend::RpmOstree)?;
     args.no_repos.then(|| {
@@ -149,6 +225,29 @@ mod tests {
             (
                 "verify --initramfs Cargo.toml 6.9.4",
                 "verify --kver 6.9.4\n",
+            ),
+            (
+                "verify quay.io/a/b:c",
+                "  ostree-kernel verify docker://REGISTRY/NAME:TAG\n",
+            ),
+            (
+                "verify docker://fedora",
+                "docker://docker.io/library/fedora",
+            ),
+            ("verify docker-daemon:a", "is not supported"),
+            ("verify oci:x --initramfs f", "oci:x would have no effect"),
+            ("verify oci:x --root /y", "--root would have no effect"),
+            (
+                "verify --platform linux/arm64",
+                "--platform is about reading images",
+            ),
+            ("verify --list oci:x", "an image would have no effect"),
+            ("status oci:x --root /y", "--root would have no effect"),
+            ("inspect oci:x --root /y", "--root would have no effect"),
+            ("inspect f --diff docker://a", "short name"),
+            (
+                "inspect f --platform linux/arm64",
+                "has no effect on a file",
             ),
             (
                 "--root /x verify --initramfs f",
@@ -218,6 +317,10 @@ mod tests {
             "replace --backend rpm-ostree --no-repos /rpms",
             "replace --cache-dir /c /rpms",
             "--root /x inspect f --cat x",
+            "verify oci:x dir:y --kver 6.9.4 --platform linux/arm64",
+            "verify --against oci:x --platform linux/arm64",
+            "status oci:x",
+            "inspect f --diff oci:x --platform linux/arm64",
         ] {
             let words = std::iter::once("ostree-kernel").chain(line.split(' '));
             parse(words.map(Into::into).collect()).unwrap();

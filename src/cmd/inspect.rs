@@ -3,34 +3,35 @@
 //!
 //! The image is a path of the user, or with `--root` a path in that tree. It is read and never extracted.
 
+mod input;
+
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, BufRead, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
+use self::input::{ImageInput, ReadPart};
 use super::page::{self, Global, OutputFormat};
+use super::reading::Reading;
 use crate::boot::{Graph, RootSetup, Trace};
 use crate::bytes::basename;
 use crate::initramfs::{
-    Bodies, Entry, EntryType, Facts, Inventory, Keep, Limits, ReadError, ResolveError, Segment,
-    Visitor, read_into,
+    Bodies, Entry, EntryType, Inventory, Limits, ResolveError, Visitor, read_into,
 };
 use crate::inspect::{self, SegmentEntry, Shown, Summary};
 use crate::report::{Outcome, SCHEMA, tool};
-use crate::steps::verify::{Disk, open_image};
+use crate::steps::verify::Disk;
 use crate::sys::root::Root;
 
 /// Shows the content of an initramfs: segments, kernel, dracut's modules and
 /// arguments, and the largest files and directories. Changes and extracts nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Initramfs file; with --root, a path in that tree
-    #[arg(value_name = "FILE")]
-    pub image: PathBuf,
+    /// Initramfs file (with --root, a path in that tree), or an image with its transport
+    #[arg(value_name = "FILE|IMAGE")]
+    pub image: OsString,
     /// List all files as `ls -l` does, with times in UTC
     #[arg(long, group = "what")]
     pub files: bool,
@@ -49,9 +50,12 @@ pub struct Args {
     /// Print the content of the file PATH; links are followed inside the image
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
-    /// Show the differences from the initramfs OTHER
+    /// Show the differences from the initramfs OTHER, a file or an image
     #[arg(long, group = "what", value_name = "OTHER")]
-    pub diff: Option<PathBuf>,
+    pub diff: Option<OsString>,
+    /// How to read images.
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Runs the command.
@@ -59,26 +63,33 @@ pub struct Args {
 /// # Errors
 /// When an image cannot be read to its end, or has no such file.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
-    let image = ImageInput::open(&args.image, global)?;
+    let image = ImageInput::open(&args.image, args, global)?;
     if let Some(path) = &args.cat {
         cat(&image, path.as_bytes())?;
         return Ok(Outcome::Passed);
     }
     if let Some(other) = &args.diff {
-        diff(&image, &ImageInput::open(other, global)?, global.format)?;
+        diff(
+            &image,
+            &ImageInput::open(other, args, global)?,
+            global.format,
+        )?;
         return Ok(Outcome::Passed);
     }
     if let Some(path) = &args.why {
         why(&image, path.as_bytes(), global.format)?;
         return Ok(Outcome::Passed);
     }
-    let root = if args.origins {
-        Some(Root::open(&global.root)?)
-    } else {
-        None
+    let root = match &image.root {
+        _ if !args.origins => None,
+        Some(root) => Some(root.clone()),
+        None => Some(Root::open(&global.root)?),
     };
     let mut content = match (&root, args.graph) {
-        (Some(root), _) => image.read_with(&mut Bodies::new(Some(&mut Disk::new(root)))),
+        (Some(root), _) => {
+            let mut disk = Disk::beside(root, &image.file)?;
+            image.read_with(&mut Bodies::new(Some(&mut disk)))
+        }
         (None, true) => image.read_with(&mut Bodies::new(None)),
         (None, false) => image.read_names(false),
     };
@@ -88,101 +99,6 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
             Ok(Outcome::Passed)
         }
         Some(error) => show_broken(args, &content, image.unreadable(error), global.format),
-    }
-}
-
-/// An opened image.
-struct ImageInput {
-    name: String,
-    file: File,
-    bytes: u64,
-}
-
-/// The part of an image that could be read; all of it if `failed` is `None`.
-struct ReadPart {
-    segments: Vec<Segment>,
-    inventory: Inventory,
-    facts: Facts,
-    failed: Option<ReadError>,
-}
-
-impl ImageInput {
-    fn open(path: &Path, global: &Global) -> Result<Self> {
-        let file = if global.root == Path::new("/") {
-            open_image(path)?
-        } else {
-            let root = Root::open(&global.root)?;
-            let missing = || {
-                anyhow!(
-                    "there is no {} in {}",
-                    path.display(),
-                    root.path().display()
-                )
-            };
-            root.open_file(path)?.ok_or_else(missing)?
-        };
-        let name = Shown(path.as_os_str().as_bytes()).to_string();
-        let bytes = file
-            .metadata()
-            .with_context(|| format!("looking at {name}"))?;
-        Ok(Self {
-            bytes: bytes.len(),
-            name,
-            file,
-        })
-    }
-
-    /// Reads names and small files, to the end of the image or to the first error.
-    fn read_names(&self, digests: bool) -> ReadPart {
-        let keep = Keep {
-            digests,
-            ..Keep::default()
-        };
-        let mut inventory = Inventory::keeping(&Limits::default(), keep);
-        let mut segments = Vec::new();
-        let read = read_into(
-            &self.file,
-            &Limits::default(),
-            &mut inventory,
-            &mut segments,
-        );
-        ReadPart {
-            segments,
-            inventory,
-            facts: Facts::default(),
-            failed: read.err(),
-        }
-    }
-
-    /// As [`read_names`](Self::read_names), with `bodies` for the facts about programs and kernel modules.
-    fn read_with(&self, bodies: &mut Bodies) -> ReadPart {
-        let limits = Limits::default();
-        let mut inventory = Inventory::new(&limits);
-        let mut segments = Vec::new();
-        let visitor = &mut inventory.with(bodies);
-        let read = read_into(&self.file, &limits, visitor, &mut segments);
-        ReadPart {
-            segments,
-            inventory,
-            facts: bodies.take_facts(),
-            failed: read.err(),
-        }
-    }
-
-    /// Reads names and small files of the whole image.
-    fn read(&self, digests: bool) -> Result<ReadPart> {
-        self.whole(self.read_names(digests))
-    }
-
-    fn whole(&self, mut content: ReadPart) -> Result<ReadPart> {
-        match content.failed.take() {
-            None => Ok(content),
-            Some(error) => Err(self.unreadable(error)),
-        }
-    }
-
-    fn unreadable(&self, error: ReadError) -> anyhow::Error {
-        anyhow::Error::from(error).context(format!("reading {}", self.name))
     }
 }
 
@@ -433,6 +349,7 @@ impl Visitor for Copy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::initramfs::ReadError;
     use crate::initramfs::testing::{archive, dir, file, hard, link};
 
     fn image() -> Vec<u8> {

@@ -282,6 +282,7 @@ impl Job<'_> {
             tool: tool(),
             command: self.command,
             outcome,
+            image: None,
             host: Some(HostReport {
                 kind: self.kind,
                 backend: self.backend,

@@ -6,6 +6,7 @@ pub mod demands;
 pub mod inspect;
 pub mod job;
 pub mod page;
+pub mod reading;
 pub mod rebuild;
 pub mod replace;
 pub mod result;

@@ -9,7 +9,7 @@ use fs_err::OpenOptions;
 
 use super::page::{self, Global, OutputFormat};
 use crate::plan::Refusal;
-use crate::report::{Report, github, human};
+use crate::report::{ImageReports, Outcome, Report, SCHEMA, github, human, tool};
 use crate::sys::console;
 use crate::text::plain;
 
@@ -50,14 +50,7 @@ pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> 
     let json = serde_json::to_string_pretty(report).context("writing the report")? + "\n";
     let text = match global.format {
         OutputFormat::Json => plain(&json),
-        OutputFormat::Human => human::human(
-            report,
-            &human::Style {
-                quiet: global.quiet,
-                verbose: global.verbose,
-                has_colours: global.color.is_on(&io::stdout()),
-            },
-        ),
+        OutputFormat::Human => text_of(report, global),
     };
     if console::is_read_by_github() {
         console::write(&plain(&github::annotations(report, global.quiet)));
@@ -70,6 +63,58 @@ pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> 
         }
         delivered => delivered,
     }
+}
+
+/// Prints the reports of several images as one document, or that of a single image as it is. Returns the worst outcome.
+pub(super) fn publish_all(
+    reports: &[Report],
+    global: &Global,
+    file: Option<&Path>,
+) -> Result<Outcome> {
+    if let [only] = reports {
+        publish(only, global, file)?;
+        return Ok(only.outcome);
+    }
+    let rank = |outcome: &Outcome| match outcome {
+        Outcome::Committed | Outcome::Unchanged | Outcome::Passed => 0,
+        Outcome::Unknown => 1,
+        Outcome::Rejected => 2,
+    };
+    let outcomes = reports.iter().map(|it| it.outcome);
+    let outcome = outcomes.max_by_key(rank).unwrap_or(Outcome::Unknown);
+    let all = ImageReports {
+        schema: SCHEMA,
+        tool: tool(),
+        command: "verify",
+        outcome,
+        images: reports,
+    };
+    let json = serde_json::to_string_pretty(&all).context("writing the report")? + "\n";
+    let text = match global.format {
+        OutputFormat::Json => plain(&json),
+        OutputFormat::Human => reports.iter().map(|it| text_of(it, global)).collect(),
+    };
+    if console::is_read_by_github() {
+        let all = reports.iter();
+        let all = all.map(|it| github::annotations(it, global.quiet));
+        console::write(&plain(&all.collect::<String>()));
+    }
+    match deliver(&text, &json, file) {
+        Err(error) if outcome.is_bad() => tracing::error!("{error:#}"),
+        delivered => delivered?,
+    }
+    Ok(outcome)
+}
+
+fn text_of(report: &Report, global: &Global) -> String {
+    human::human(
+        report,
+        &human::Style {
+            quiet: global.quiet,
+            verbose: global.verbose,
+            has_colours: global.color.is_on(&io::stdout()),
+        },
+    )
 }
 
 /// Prints `text` with a single write, and writes `json` to `file`. A failure of one does not prevent the other.

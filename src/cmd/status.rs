@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel status`: prints what the survey found.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 
 use super::page::{self, Global, OutputFormat};
+use super::reading::Reading;
 use crate::kernel::MODULES;
 use crate::plan::{Host, ModuleDir};
 use crate::report::{Outcome, SCHEMA};
@@ -18,17 +19,23 @@ use crate::sys::root::Root;
 /// and leftovers of the tree. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Arguments that no option takes; always an error.
-    #[arg(value_name = "ARGUMENT", hide = true)]
-    pub tree: Vec<PathBuf>,
+    /// Show an image where it lies, with its transport, for example oci-archive:FILE
+    #[arg(value_name = "IMAGE")]
+    pub image: Option<OsString>,
+    /// How to read images.
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the tree cannot be read.
-pub fn run(_: &Args, global: &Global) -> Result<Outcome> {
-    let root = Root::open(&global.root)?;
+pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
+    let root = match &args.image {
+        Some(image) => args.reading.open(image)?.root,
+        None => Root::open(&global.root)?,
+    };
     let host = survey::survey(&Exec::new(&root), Permission::ReadFiles)?;
     let text = match global.format {
         OutputFormat::Human => human(&root, &host)?,

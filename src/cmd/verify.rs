@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel verify`: checks whether the tree would boot.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -10,12 +10,14 @@ use serde::Serialize;
 use super::demands::{Demands, names};
 use super::job::after;
 use super::page::{self, Global, OutputFormat};
-use super::result::publish;
+use super::reading::Reading;
+use super::result::{publish, publish_all};
 use crate::checks::verdict::outcome;
-use crate::checks::{AllLacking, CHECKS, Check, Selection, Severity, Situation};
+use crate::checks::{AllLacking, Baseline, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
-use crate::plan::ModuleDir;
-use crate::report::{COULD_NOT_RUN, KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool};
+use crate::report::{
+    COULD_NOT_RUN, ImageReport, KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool,
+};
 use crate::site::{kernels, owner};
 use crate::steps::verify::{self, Verdict};
 use crate::sys::root::Root;
@@ -24,18 +26,22 @@ use crate::sys::root::Root;
 /// its path, the expected state and the remedy. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Arguments that no option takes; always an error.
-    #[arg(value_name = "ARGUMENT", hide = true)]
-    pub stray: Vec<OsString>,
+    /// Images, each with its transport: oci:, oci-archive:, docker-archive: or dir:
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<OsString>,
     /// Verify only this initramfs, without a tree
     #[arg(long, value_name = "FILE")]
     pub initramfs: Option<PathBuf>,
-    /// Kernel release to verify [default: the only one in the tree or in FILE]
+    /// Kernel release to verify [default: the only one in the tree, IMAGE or FILE]
     #[arg(long, value_name = "KVER")]
     pub kver: Option<Kver>,
-    /// Report drivers, dracut modules and units that only this earlier initramfs has
-    #[arg(long, value_name = "FILE")]
-    pub against: Option<PathBuf>,
+    /// Report drivers, dracut modules and units that only this earlier initramfs, image
+    /// or tree has
+    #[arg(long, value_name = "FILE|IMAGE|DIR")]
+    pub against: Option<OsString>,
+    /// How to read images.
+    #[command(flatten)]
+    pub reading: Reading,
     /// Requirements on the initramfs.
     #[command(flatten)]
     pub demands: Demands,
@@ -67,16 +73,41 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         skip: args.demands.skip.clone(),
     };
     let options = verify::Options {
-        base: args.against.as_deref().map(verify::against).transpose()?,
+        base: args
+            .against
+            .as_deref()
+            .map(|it| base(it, args))
+            .transpose()?,
         wanted: args.demands.wanted(),
         lacking: AllLacking::default(),
         selection: Some(&selection),
         digests: global.format == OutputFormat::Json || args.report.is_some(),
     };
+    if !args.images.is_empty() {
+        return images(args, global, &options);
+    }
     let (kver, verdict) = match &args.initramfs {
         Some(file) => verify::look_alone(file, args.kver.as_ref(), &options)?,
-        None => verify_tree(args, global, &options)?,
+        None => verify_tree(&Root::open(&global.root)?, args, &options)?,
     };
+    let report = report(args, &kver, verdict, None);
+    publish(&report, global, args.report.as_deref())?;
+    Ok(report.outcome)
+}
+
+/// Verifies images, one after another, and prints their reports together.
+fn images(args: &Args, global: &Global, options: &verify::Options) -> Result<Outcome> {
+    let mut reports = Vec::new();
+    for image in &args.images {
+        let opened = args.reading.open(image)?;
+        let (kver, verdict) = verify_tree(&opened.root, args, options)
+            .with_context(|| format!("verifying {}", opened.facts.reference))?;
+        reports.push(report(args, &kver, verdict, Some(opened.facts)));
+    }
+    publish_all(&reports, global, args.report.as_deref())
+}
+
+fn report(args: &Args, kver: &Kver, verdict: Verdict, image: Option<ImageReport>) -> Report {
     let (checks, findings) = checks(&verdict.answers, Situation::Verified);
     let mut outcome = outcome(&verdict.answers);
     if args.fatal_warnings {
@@ -88,15 +119,16 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
             other => other,
         };
     }
-    let report = Report {
+    Report {
         schema: SCHEMA,
         tool: tool(),
         command: "verify",
         outcome,
+        image,
         host: None,
         kernel: KernelReport {
             before: None,
-            after: after(&kver, None, &verdict),
+            after: after(kver, None, &verdict),
         },
         packages: Vec::new(),
         changes: Vec::new(),
@@ -111,25 +143,36 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         labels: Labels {
             ostree_linux: kver.to_string(),
         },
-    };
-    publish(&report, global, args.report.as_deref())?;
-    Ok(outcome)
+    }
 }
 
-fn verify_tree(args: &Args, global: &Global, options: &verify::Options) -> Result<(Kver, Verdict)> {
-    let root = Root::open(&global.root)?;
+fn verify_tree(root: &Root, args: &Args, options: &verify::Options) -> Result<(Kver, Verdict)> {
     let kver = match &args.kver {
         Some(kver) => kver.clone(),
-        None => first_kernel(&root, kernels::module_dirs(&root)?)?,
+        None => first_kernel(root)?,
     };
     let path = format!("{}/initramfs.img", kver.dir());
-    let rpmdb = || owner::for_checks(&root);
-    let verdict = verify::look(&root, &kver, &path, rpmdb, options)?;
+    let rpmdb = || owner::for_checks(root);
+    let verdict = verify::look(root, &kver, &path, rpmdb, options)?;
     Ok((kver, verdict))
 }
 
+/// Reads the baseline from an initramfs, an image or a tree.
+fn base(against: &OsStr, args: &Args) -> Result<Baseline> {
+    let path = Path::new(against);
+    let root = match args.reading.open_if_image(against)? {
+        Some(opened) => opened.root,
+        None if fs_err::metadata(path).is_ok_and(|it| it.is_dir()) => Root::open(path)?,
+        None => return verify::against(path),
+    };
+    let kver = first_kernel(&root)
+        .with_context(|| format!("reading {} to compare with", root.path().display()))?;
+    verify::of_root(&root, &kver)
+}
+
 /// Returns the first kernel. Where there are several, the check `kernel-single` reports it.
-fn first_kernel(root: &Root, dirs: Vec<ModuleDir>) -> Result<Kver> {
+pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
+    let dirs = kernels::module_dirs(root)?;
     let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);
     let kernel = match kernel {
         Some(kernel) => kernel,

@@ -32,6 +32,8 @@ mod flavours;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod index;
 #[cfg(test)]
 mod isolated;
