@@ -73,8 +73,17 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
     })
 }
 
+/// Explains what to do with an image that cannot be read yet.
+fn unread(word: &OsStr) -> Option<String> {
+    parse(word).ok()?.unread()
+}
+
 fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<String> {
     if let Some(message) = args.images.iter().find_map(|word| no_image(word)) {
+        return Some(message);
+    }
+    let mut words = args.images.iter().chain(&args.against);
+    if let Some(message) = words.find_map(|word| unread(word)) {
         return Some(message);
     }
     if let Some(image) = args.images.first().map(|it| it.display()) {
@@ -94,7 +103,7 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     let reads_image = args.against.as_deref().is_some_and(is_image) || !args.images.is_empty();
     if let Some(option) = args.reading.given().filter(|_| !reads_image) {
         return Some(format!(
-            "{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel verify {option} … docker://REGISTRY/NAME:TAG"
+            "{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel verify {option} … oci:DIR"
         ));
     }
     if let (Some(file), true) = (&args.initramfs, has_root) {
@@ -148,7 +157,7 @@ fn no_image(word: &OsStr) -> Option<String> {
         format!("--kver {text}")
     } else {
         return Some(format!(
-            "{text} is not an image: {error}. Type one of:\n\n  ostree-kernel verify docker://REGISTRY/NAME:TAG\n  ostree-kernel verify oci-archive:FILE\n  ostree-kernel verify --root DIR\n  ostree-kernel verify --initramfs FILE\n  ostree-kernel verify --kver KVER"
+            "{text} is not an image: {error}. Type one of:\n\n  ostree-kernel verify oci:DIR\n  ostree-kernel verify oci-archive:FILE\n  ostree-kernel verify --root DIR\n  ostree-kernel verify --initramfs FILE\n  ostree-kernel verify --kver KVER"
         ));
     };
     Some(format!(
@@ -166,7 +175,8 @@ fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
         Ok(image) if has_root => Some(format!(
             "{image} is read where it lies, and --root would have no effect. Type:\n\n  ostree-kernel {command} {image}"
         )),
-        Ok(_) | Err(ReferenceError::NoTransport) => None,
+        Ok(image) => image.unread(),
+        Err(ReferenceError::NoTransport) => None,
         Err(error) => Some(format!("{}: {error}", word.to_string_lossy())),
     }
 }
@@ -174,7 +184,7 @@ fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
 fn status(args: &cmd::status::Args, has_root: bool) -> Option<String> {
     let Some(word) = &args.image else {
         return args.reading.given().map(|option| {
-            format!("{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel status {option} … docker://REGISTRY/NAME:TAG")
+            format!("{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel status {option} … oci:DIR")
         });
     };
     if !is_image(word) && parse(word) == Err(ReferenceError::NoTransport) {
@@ -226,15 +236,29 @@ mod tests {
                 "verify --initramfs Cargo.toml 6.9.4",
                 "verify --kver 6.9.4\n",
             ),
-            (
-                "verify quay.io/a/b:c",
-                "  ostree-kernel verify docker://REGISTRY/NAME:TAG\n",
-            ),
+            ("verify quay.io/a/b:c", "  ostree-kernel verify oci:DIR\n"),
             (
                 "verify docker://fedora",
                 "docker://docker.io/library/fedora",
             ),
             ("verify docker-daemon:a", "is not supported"),
+            (
+                "verify oci:x docker://quay.io/a/b:c",
+                "  skopeo copy docker://quay.io/a/b:c oci:DIR\n",
+            ),
+            (
+                "verify oci:x --against docker://quay.io/a/b:c",
+                "cannot read images of docker://",
+            ),
+            (
+                "verify containers-storage:a",
+                "  skopeo copy containers-storage:a oci:DIR\n",
+            ),
+            ("status docker://quay.io/a/b:c", "cannot read images of"),
+            (
+                "inspect oci:x --diff containers-storage:a",
+                "cannot read images of containers-storage:",
+            ),
             ("verify oci:x --initramfs f", "oci:x would have no effect"),
             ("verify oci:x --root /y", "--root would have no effect"),
             (
