@@ -44,7 +44,7 @@ pub fn open(reference: &ImageReference, options: &ImageOptions) -> Result<OpenIm
     let read = || {
         let blobs = find(reference)?;
         let limits = ImageLimits::default();
-        let image = manifest(blobs.as_ref(), options, &limits)?;
+        let image = documents(blobs.as_ref(), options, &limits)?;
         let facts = ImageReport {
             reference: reference.to_string(),
             manifest_digest: image.digest.as_ref().map(BlobDigest::to_string),
@@ -77,9 +77,7 @@ fn find(reference: &ImageReference) -> Result<Box<dyn Blobs>> {
             Box::new(archive::docker(file, tag.as_deref())?)
         }
         ImageReference::Docker(_) | ImageReference::ContainersStorage(_) => {
-            bail!(
-                "this version reads no image of this transport. Copy it first: skopeo copy {reference} oci:DIR"
-            )
+            bail!("{}", reference.unread().unwrap_or_default())
         }
     })
 }
@@ -91,27 +89,51 @@ struct ImageDocuments {
     config: ImageConfig,
 }
 
+impl ImageDocuments {
+    /// Returns the image, if it is for the platform that is `wanted`.
+    fn of_platform(self, wanted: Option<&Platform>) -> Result<Self> {
+        let Some(wanted) = wanted else {
+            return Ok(self);
+        };
+        match self.config.platform() {
+            Some(platform) if wanted.accepts(&platform) => Ok(self),
+            Some(platform) => {
+                bail!("the image is for {platform} only, not for {wanted}. Remove --platform")
+            }
+            None => {
+                bail!("the image states no platform, expected {wanted}. Remove --platform")
+            }
+        }
+    }
+}
+
 /// Reads the manifest, through indexes, and the config.
-fn manifest(
+fn documents(
     blobs: &dyn Blobs,
     options: &ImageOptions,
     limits: &ImageLimits,
 ) -> Result<ImageDocuments> {
     let host = Platform::of_machine(std::env::consts::ARCH);
     let mut found = blobs.manifest().context("reading the manifest")?;
+    // Where no index chooses by platform, the config has to state the wanted one.
+    let mut wanted = options.platform.as_ref();
     for _ in 0..INDEXES_MAX {
         let (bytes, digest) = match found {
             FoundDocument::Manifest { manifest, config } => {
-                return image(blobs, None, manifest, Some(config), limits);
+                let image = image(blobs, None, manifest, Some(config), limits)?;
+                return image.of_platform(wanted);
             }
             FoundDocument::Document { bytes, digest } => (bytes, digest),
         };
         match oci::parse(&bytes, limits)? {
             ManifestDocument::Manifest(manifest) => {
-                return image(blobs, digest, manifest, None, limits);
+                return image(blobs, digest, manifest, None, limits)?.of_platform(wanted);
             }
             ManifestDocument::ImageIndex(index) => {
                 let chosen = oci::choose(&index.manifests, options.platform.as_ref(), &host)?;
+                if chosen.platform.is_some() {
+                    wanted = None;
+                }
                 let bytes = blobs.document(chosen, limits);
                 let bytes = bytes.with_context(|| format!("reading {}", chosen.digest))?;
                 found = FoundDocument::Document {

@@ -124,6 +124,14 @@ fn several_images_status_and_inspect() {
     // Another kernel, and an image to compare with.
     run(&bed, &["verify", &good, "--kver", "0.1"]).ends_with(4);
     run(&bed, &["verify", &good, "--against", &good]).ends_with(0);
+    // Without an index, the config states the platform.
+    run(&bed, &["verify", &good, "--platform", "linux/amd64"]).ends_with(0);
+    for command in ["verify", "status", "inspect"] {
+        let ran = run(&bed, &[command, &good, "--platform", "linux/arm64"]);
+        ran.ends_with(1);
+        let expected = "the image is for linux/amd64 only, not for linux/arm64";
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
     run(&bed, &["status", &good])
         .ends_with(0)
         .prints(&[&format!("kernel     {}", OLD.kver)]);
@@ -310,4 +318,7 @@ fn hostile_images_are_clean_errors() {
         &dir,
         "the limit manifest_bytes of 4194304",
     );
+    fs_err::remove_file(dir.join("index.json")).unwrap();
+    nix::unistd::mkfifo(&dir.join("index.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("an index that is a FIFO", &dir, "not a regular file");
 }

@@ -22,7 +22,7 @@ impl OciLayout {
     /// Opens a layout and chooses the image with that tag, or the only one.
     pub(super) fn open(dir: &Path, tag: Option<&str>) -> Result<Self> {
         let index = dir.join("index.json");
-        let file = fs_err::File::open(&index).context("opening the index of the OCI layout")?;
+        let file = self::open(&index).context("opening the index of the OCI layout")?;
         let bytes = bounded(file, ImageLimits::default().manifest_bytes)?;
         let image = choose(&bytes, tag)?;
         let dir = dir.to_owned();
