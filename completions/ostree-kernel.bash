@@ -96,7 +96,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__inspect)
-            opts="-v -q -h --files --modules --origins --graph --why --cat --diff --platform --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --files --modules --origins --graph --why --cat --diff --platform --authfile --tls-verify --cert-dir --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -115,6 +115,18 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -342,13 +354,25 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__status)
-            opts="-v -q -h --platform --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --platform --authfile --tls-verify --cert-dir --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -372,7 +396,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --initramfs --kver --against --platform --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --initramfs --kver --against --platform --authfile --tls-verify --cert-dir --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -391,6 +415,18 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -198,6 +198,10 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l i
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree, IMAGE or FILE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report drivers, dracut modules and units that only this earlier initramfs, image or tree has' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+false\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
@@ -290,6 +294,10 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+false\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
@@ -303,6 +311,10 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the image' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the differences from the initramfs OTHER, a file or an image' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+false\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"

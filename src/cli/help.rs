@@ -198,7 +198,8 @@ Examples:
   Verify a mounted image:
     ostree-kernel verify --root \"$(podman image mount IMAGE)\"
   Verify an image that is not mounted, against an earlier one:
-    ostree-kernel verify oci-archive:new.tar --against oci-archive:old.tar
+    ostree-kernel verify docker://REGISTRY/NAME:testing --against docker://REGISTRY/NAME:stable
+    ostree-kernel verify oci-archive:new.tar
   Verify one initramfs, and compare it with an earlier one:
     ostree-kernel verify --initramfs new.img --against old.img
   Verify one initramfs for the kernel release KVER:

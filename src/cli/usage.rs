@@ -3,7 +3,7 @@
 //! conflicts of two options of one command; these are between an option of every command and one of a single command,
 //! or depend on a value.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::ArgMatches;
@@ -13,9 +13,9 @@ use clap::parser::ValueSource;
 use super::{Cli, Command, OutputFormat, definition};
 use crate::checks::{CHECKS, DRIVER_CHECK};
 use crate::cmd;
-use crate::cmd::reading::parse;
+use crate::cmd::reading::{Reading, parse};
 use crate::kernel::kver::Kver;
-use crate::oci::ReferenceError;
+use crate::oci::{ImageReference, ReferenceError};
 use crate::plan::Backend;
 
 /// Options that control the output; they apply to every command.
@@ -103,8 +103,12 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     let reads_image = args.against.as_deref().is_some_and(is_image) || !args.images.is_empty();
     if let Some(option) = args.reading.given().filter(|_| !reads_image) {
         return Some(format!(
-            "{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel verify {option} … oci:DIR"
+            "{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel verify {option} … docker://NAME"
         ));
+    }
+    let words = args.images.iter().chain(&args.against);
+    if let Some(message) = no_registry(&args.reading, words) {
+        return Some(message);
     }
     if let (Some(file), true) = (&args.initramfs, has_root) {
         let (root, file) = (root.display(), file.display());
@@ -169,6 +173,20 @@ fn is_image(word: &OsStr) -> bool {
     parse(word).is_ok()
 }
 
+/// Explains that an option about registries has no effect.
+fn no_registry<'w>(
+    reading: &Reading,
+    mut words: impl Iterator<Item = &'w OsString>,
+) -> Option<String> {
+    let option = reading.given_for_registry()?;
+    if words.any(|word| matches!(parse(word), Ok(ImageReference::Docker(_)))) {
+        return None;
+    }
+    Some(format!(
+        "{option} is about registries, and has no effect without an image of docker://. Remove it"
+    ))
+}
+
 /// Checks an image that is an argument of `status` or `inspect`.
 fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
     match parse(word) {
@@ -184,7 +202,7 @@ fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
 fn status(args: &cmd::status::Args, has_root: bool) -> Option<String> {
     let Some(word) = &args.image else {
         return args.reading.given().map(|option| {
-            format!("{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel status {option} … oci:DIR")
+            format!("{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel status {option} … docker://NAME")
         });
     };
     if !is_image(word) && parse(word) == Err(ReferenceError::NoTransport) {
@@ -194,7 +212,8 @@ fn status(args: &cmd::status::Args, has_root: bool) -> Option<String> {
             word.display()
         ));
     }
-    image("status", word, has_root)
+    let message = image("status", word, has_root);
+    message.or_else(|| no_registry(&args.reading, std::iter::once(word)))
 }
 
 fn inspect(args: &cmd::inspect::Args, has_root: bool) -> Option<String> {
@@ -203,9 +222,10 @@ fn inspect(args: &cmd::inspect::Args, has_root: bool) -> Option<String> {
         return Some(message);
     }
     let reads_image = words.clone().any(|it| is_image(it));
-    args.reading.given().filter(|_| !reads_image).map(|option| {
+    let without_image = args.reading.given().filter(|_| !reads_image).map(|option| {
         format!("{option} is about reading images, and has no effect on a file. Remove it")
-    })
+    });
+    without_image.or_else(|| no_registry(&args.reading, words))
 }
 
 fn replace(args: &cmd::replace::Args) -> Option<String> {
@@ -243,18 +263,38 @@ mod tests {
             ),
             ("verify docker-daemon:a", "is not supported"),
             (
-                "verify oci:x docker://quay.io/a/b:c",
-                "  skopeo copy docker://quay.io/a/b:c oci:DIR\n",
+                "verify oci:x containers-storage:quay.io/a/b:c",
+                "  skopeo copy containers-storage:quay.io/a/b:c oci:DIR\n",
             ),
             (
-                "verify oci:x --against docker://quay.io/a/b:c",
-                "cannot read images of docker://",
+                "verify oci:x --against containers-storage:a",
+                "cannot read images of containers-storage:",
             ),
             (
                 "verify containers-storage:a",
                 "  skopeo copy containers-storage:a oci:DIR\n",
             ),
-            ("status docker://quay.io/a/b:c", "cannot read images of"),
+            ("status containers-storage:a", "cannot read images of"),
+            (
+                "verify oci:x --authfile f",
+                "--authfile is about registries, and has no effect without an image of docker://",
+            ),
+            (
+                "verify oci:x --tls-verify=false",
+                "--tls-verify is about registries",
+            ),
+            (
+                "inspect oci:x --cert-dir d",
+                "--cert-dir is about registries",
+            ),
+            (
+                "status oci:x --authfile f",
+                "--authfile is about registries",
+            ),
+            (
+                "verify --tls-verify=false",
+                "--tls-verify is about reading images",
+            ),
             (
                 "inspect oci:x --diff containers-storage:a",
                 "cannot read images of containers-storage:",
@@ -344,6 +384,10 @@ mod tests {
             "verify oci:x dir:y --kver 6.9.4 --platform linux/arm64",
             "verify --against oci:x --platform linux/arm64",
             "status oci:x",
+            "status docker://quay.io/a/b --tls-verify=false",
+            "verify docker://quay.io/a/b:c oci:x --authfile f --cert-dir d",
+            "verify oci:x --against docker://quay.io/a/b:c --authfile f",
+            "inspect oci:x --diff docker://quay.io/a/b:c --tls-verify false",
             "inspect f --diff oci:x --platform linux/arm64",
         ] {
             let words = std::iter::once("ostree-kernel").chain(line.split(' '));

@@ -2,18 +2,29 @@
 //! Images as arguments: how to read them.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
+use clap::ArgAction;
 
 use crate::oci::{ImageReference, Platform, ReferenceError};
-use crate::site::image::{self, ImageOptions, OpenImage};
+use crate::site::image::{self, ImageOptions, OpenImage, RegistryOptions};
 
 /// Options for reading images.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Reading {
     /// Platform to choose from an index [default: this machine's, else the only one]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub platform: Option<Platform>,
+    /// Read the passwords of registries from this file [default: as podman does]
+    #[arg(long, value_name = "FILE")]
+    pub authfile: Option<PathBuf>,
+    /// Accept any certificate of a registry, and http, with --tls-verify=false
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, hide_possible_values = true)]
+    pub tls_verify: bool,
+    /// Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]
+    #[arg(long, value_name = "DIR")]
+    pub cert_dir: Option<PathBuf>,
 }
 
 impl Reading {
@@ -40,12 +51,30 @@ impl Reading {
 
     /// Returns the options that are given, for messages about options without effect.
     pub fn given(&self) -> Option<&'static str> {
-        self.platform.is_some().then_some("--platform")
+        let platform = self.platform.is_some().then_some("--platform");
+        platform.or_else(|| self.given_for_registry())
+    }
+
+    /// Returns an option that is given and is about registries.
+    pub fn given_for_registry(&self) -> Option<&'static str> {
+        let given = [
+            (self.authfile.is_some(), "--authfile"),
+            (!self.tls_verify, "--tls-verify"),
+            (self.cert_dir.is_some(), "--cert-dir"),
+        ];
+        let given = given.into_iter().find(|(is_given, _)| *is_given);
+        given.map(|(_, option)| option)
     }
 
     fn options(&self) -> ImageOptions {
         ImageOptions {
             platform: self.platform.clone(),
+            registry: RegistryOptions {
+                authfile: self.authfile.clone(),
+                tls_verify: self.tls_verify,
+                cert_dir: self.cert_dir.clone(),
+                ..RegistryOptions::default()
+            },
         }
     }
 }

@@ -9,7 +9,7 @@ use fs_err::OpenOptions;
 
 use super::page::{self, Global, OutputFormat};
 use crate::plan::Refusal;
-use crate::report::{ImageReports, Outcome, Report, SCHEMA, github, human, tool};
+use crate::report::{ImageEntry, ImageReports, Outcome, Report, SCHEMA, github, human, tool};
 use crate::sys::console;
 use crate::text::plain;
 
@@ -65,38 +65,36 @@ pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> 
     }
 }
 
-/// Prints the reports of several images as one document, or that of a single image as it is. Returns the worst outcome.
+/// Prints the reports of several images as one document. Returns the worst outcome.
 pub(super) fn publish_all(
-    reports: &[Report],
+    images: &[ImageEntry],
     global: &Global,
     file: Option<&Path>,
 ) -> Result<Outcome> {
-    if let [only] = reports {
-        publish(only, global, file)?;
-        return Ok(only.outcome);
-    }
     let rank = |outcome: &Outcome| match outcome {
         Outcome::Committed | Outcome::Unchanged | Outcome::Passed => 0,
         Outcome::Unknown => 1,
         Outcome::Rejected => 2,
     };
-    let outcomes = reports.iter().map(|it| it.outcome);
+    let outcomes = images.iter().map(ImageEntry::outcome);
     let outcome = outcomes.max_by_key(rank).unwrap_or(Outcome::Unknown);
     let all = ImageReports {
         schema: SCHEMA,
         tool: tool(),
         command: "verify",
         outcome,
-        images: reports,
+        images,
     };
     let json = serde_json::to_string_pretty(&all).context("writing the report")? + "\n";
     let text = match global.format {
         OutputFormat::Json => plain(&json),
-        OutputFormat::Human => reports.iter().map(|it| text_of(it, global)).collect(),
+        OutputFormat::Human => images.iter().map(|it| text_of_entry(it, global)).collect(),
     };
     if console::is_read_by_github() {
-        let all = reports.iter();
-        let all = all.map(|it| github::annotations(it, global.quiet));
+        let all = images.iter().map(|it| match it {
+            ImageEntry::Verified(report) => github::annotations(report, global.quiet),
+            ImageEntry::Failed(failed) => github::failed(failed),
+        });
         console::write(&plain(&all.collect::<String>()));
     }
     match deliver(&text, &json, file) {
@@ -104,6 +102,13 @@ pub(super) fn publish_all(
         delivered => delivered?,
     }
     Ok(outcome)
+}
+
+fn text_of_entry(entry: &ImageEntry, global: &Global) -> String {
+    match entry {
+        ImageEntry::Verified(report) => text_of(report, global),
+        ImageEntry::Failed(failed) => human::failed(failed, global.color.is_on(&io::stdout())),
+    }
 }
 
 fn text_of(report: &Report, global: &Global) -> String {

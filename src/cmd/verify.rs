@@ -16,17 +16,19 @@ use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, Baseline, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
 use crate::report::{
-    COULD_NOT_RUN, ImageReport, KernelReport, Labels, Outcome, Report, SCHEMA, checks, tool,
+    COULD_NOT_RUN, FailedImage, ImageEntry, ImageReport, KernelReport, Labels, Outcome, Report,
+    SCHEMA, checks, tool,
 };
 use crate::site::{kernels, owner};
 use crate::steps::verify::{self, Verdict};
 use crate::sys::root::Root;
+use crate::sys::stop;
 
 /// Checks whether a tree or an initramfs would boot. Prints each problem with
 /// its path, the expected state and the remedy. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Images, each with its transport: oci:, oci-archive:, docker-archive: or dir:
+    /// Images, each with its transport: docker://, oci:, oci-archive:, docker-archive: or dir:
     #[arg(value_name = "IMAGE")]
     pub images: Vec<OsString>,
     /// Verify only this initramfs, without a tree
@@ -95,16 +97,33 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     Ok(report.outcome)
 }
 
-/// Verifies images, one after another, and prints their reports together.
+/// Verifies images, one after another, and prints their reports together. Of several, one that cannot be verified does
+/// not hide the verdicts on the others.
 fn images(args: &Args, global: &Global, options: &verify::Options) -> Result<Outcome> {
-    let mut reports = Vec::new();
-    for image in &args.images {
-        let opened = args.reading.open(image)?;
-        let (kver, verdict) = verify_tree(&opened.root, args, options)
-            .with_context(|| format!("verifying {}", opened.facts.reference))?;
-        reports.push(report(args, &kver, verdict, Some(opened.facts)));
+    if let [only] = args.images.as_slice() {
+        let report = image(only, args, options)?;
+        publish(&report, global, args.report.as_deref())?;
+        return Ok(report.outcome);
     }
-    publish_all(&reports, global, args.report.as_deref())
+    let mut entries = Vec::new();
+    for word in &args.images {
+        entries.push(match image(word, args, options) {
+            Ok(report) => ImageEntry::Verified(Box::new(report)),
+            Err(error) => {
+                stop::check()?;
+                let reference = word.to_string_lossy();
+                ImageEntry::Failed(FailedImage::new(&reference, format!("{error:#}")))
+            }
+        });
+    }
+    publish_all(&entries, global, args.report.as_deref())
+}
+
+fn image(word: &OsStr, args: &Args, options: &verify::Options) -> Result<Report> {
+    let opened = args.reading.open(word)?;
+    let (kver, verdict) = verify_tree(&opened.root, args, options)
+        .with_context(|| format!("verifying {}", word.display()))?;
+    Ok(report(args, &kver, verdict, Some(opened.facts())))
 }
 
 fn report(args: &Args, kver: &Kver, verdict: Verdict, image: Option<ImageReport>) -> Report {

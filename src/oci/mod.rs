@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! OS container images: references, manifests, layers, and the tree that the layers of an image make together.
 //!
-//! Pure: bytes in, values out. Transports are in `site::image` and `sys::registry`.
+//! Pure: bytes in, values out. Transports are in `site::image`.
 //!
 //! Invariants: nothing is believed before it is checked (sizes, digests, paths), every resource has a limit with a name,
 //! and names are bytes.
 
+mod challenge;
 mod choice;
+mod credentials;
 mod digest;
 mod error;
 mod keep;
@@ -14,11 +16,14 @@ mod limits;
 mod manifest;
 mod platform;
 mod reference;
+mod registries;
 mod tar;
 mod tree;
 mod unpack;
 
+pub use challenge::Challenge;
 pub use choice::choose;
+pub use credentials::{CredentialFile, Credentials};
 pub use digest::{BlobDigest, BlobHasher};
 pub use error::OciError;
 pub use keep::{HEAD, KeptPart, keep};
@@ -29,6 +34,7 @@ pub use manifest::{
 };
 pub use platform::Platform;
 pub use reference::{Docker, ImageReference, ImageVersion, ReferenceError, TRANSPORTS};
+pub use registries::{ImageSource, Registries};
 pub use tar::{LayerEntry, LayerVisitor, NodeKind, list as list_tar, read as read_tar};
 pub use tree::{Inode, LayerTree, NodeId, Placed};
-pub use unpack::{LayerCompression, decoder};
+pub use unpack::{Foreign, LayerCompression, decoder};

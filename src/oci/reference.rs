@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::digest::BlobDigest;
 
 /// The transports that can be read, for messages.
-pub const TRANSPORTS: &str = "oci:, oci-archive:, docker-archive:, dir:";
+pub const TRANSPORTS: &str = "docker://, oci:, oci-archive:, docker-archive:, dir:";
 
 /// A reference to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,11 +65,12 @@ impl ImageReference {
     /// Explains what to do with an image whose transport is known but cannot be read yet.
     pub fn unread(&self) -> Option<String> {
         let transport = match self {
-            Self::Docker(_) => "docker://",
             Self::ContainersStorage(_) => "containers-storage:",
-            Self::Oci(..) | Self::OciArchive(..) | Self::DockerArchive(..) | Self::Dir(_) => {
-                return None;
-            }
+            Self::Docker(_)
+            | Self::Oci(..)
+            | Self::OciArchive(..)
+            | Self::DockerArchive(..)
+            | Self::Dir(_) => return None,
         };
         Some(format!(
             "{self}: this version cannot read images of {transport} itself. Copy the image, and give oci:DIR instead:\n\n  skopeo copy {self} oci:DIR"

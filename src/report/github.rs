@@ -2,15 +2,11 @@
 //! Findings as annotations of GitHub's runner.
 
 use super::human::is_shown;
-use super::{COULD_NOT_RUN, FindingReport, Outcome, Report};
+use super::{COULD_NOT_RUN, FailedImage, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 
 /// Returns the findings as commands of GitHub's runner, which reads them from standard error.
 pub fn annotations(report: &Report, quiet: bool) -> String {
-    let data = |text: &str| {
-        let text = text.replace('%', "%25").replace('\r', "%0D");
-        text.replace('\n', "%0A")
-    };
     let mut text = String::new();
     let shown = is_shown(report, quiet, 1);
     for finding in report.findings.iter().filter(|it| shown(it)) {
@@ -42,6 +38,19 @@ pub fn annotations(report: &Report, quiet: bool) -> String {
         text += &format!("::{level} title={name}::{image}could not run: {why}\n");
     }
     text
+}
+
+/// Returns the annotation of an image that could not be read.
+pub fn failed(image: &FailedImage) -> String {
+    let FailedImage { image, error, .. } = image;
+    let message = data(&format!("{}: not verified: {error}", image.reference));
+    format!("::error title=verify::{message}\n")
+}
+
+/// Escapes the text of an annotation.
+fn data(text: &str) -> String {
+    let text = text.replace('%', "%25").replace('\r', "%0D");
+    text.replace('\n', "%0A")
 }
 
 /// Returns the reference of the image before a message.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{COULD_NOT_RUN, FindingReport, Outcome, Report};
+use super::{COULD_NOT_RUN, FailedImage, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 use crate::plan::change;
 use crate::text::{GREEN, RED, YELLOW, one_line, painted};
@@ -87,6 +87,18 @@ pub fn human(report: &Report, wishes: &Style) -> String {
     } else {
         text + &verdict
     }
+}
+
+/// Returns the line of an image that could not be read.
+pub fn failed(image: &FailedImage, has_colours: bool) -> String {
+    let FailedImage { image, error, .. } = image;
+    let line = one_line(&format!("{}: not verified: {error}", image.reference));
+    let line = if has_colours {
+        painted(&line, YELLOW)
+    } else {
+        line
+    };
+    line + "\n"
 }
 
 /// Formats findings of one severity: found, expected and remedy, a line each. Findings with the same remedy are

@@ -105,8 +105,58 @@ pub struct ImageReports<'r> {
     pub command: &'static str,
     /// The worst outcome.
     pub outcome: Outcome,
-    /// The reports, in the order of the command line.
-    pub images: &'r [Report],
+    /// The images, in the order of the command line.
+    pub images: &'r [ImageEntry],
+}
+
+/// One of several images.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum ImageEntry {
+    /// An image with a verdict.
+    Verified(Box<Report>),
+    /// An image that could not be read.
+    Failed(FailedImage),
+}
+
+/// An image that could not be read, so that there is no verdict.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailedImage {
+    schema: u32,
+    tool: String,
+    outcome: &'static str,
+    image: FailedReference,
+    error: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct FailedReference {
+    reference: String,
+}
+
+impl FailedImage {
+    /// Returns the entry of an image that could not be read.
+    pub fn new(reference: &str, error: String) -> Self {
+        Self {
+            schema: SCHEMA,
+            tool: tool(),
+            outcome: "failed",
+            image: FailedReference {
+                reference: reference.to_owned(),
+            },
+            error,
+        }
+    }
+}
+
+impl ImageEntry {
+    /// Returns the outcome; without a verdict it is unknown.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Verified(report) => report.outcome,
+            Self::Failed(_) => Outcome::Unknown,
+        }
+    }
 }
 
 /// The tree and the backend.

@@ -5,12 +5,17 @@ mod archive;
 mod blobs;
 mod layout;
 mod load;
+mod registry;
 mod store;
 mod view;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 
+pub use self::blobs::Traffic;
 use self::blobs::{Blobs, FoundDocument};
+pub use self::registry::RegistryOptions;
 use crate::oci::{
     self, BlobDigest, ImageConfig, ImageLimits, ImageReference, Manifest, ManifestDocument,
     Platform,
@@ -18,19 +23,38 @@ use crate::oci::{
 use crate::report::ImageReport;
 use crate::sys::root::Root;
 
-/// ImageOptions for reading an image.
+/// Options for reading an image.
 #[derive(Debug, Clone, Default)]
 pub struct ImageOptions {
     /// The platform to choose from an index.
     pub platform: Option<Platform>,
+    /// Options for registries.
+    pub registry: RegistryOptions,
 }
 
 /// An opened image.
 pub struct OpenImage {
     /// Its tree.
     pub root: Root,
-    /// ImageReport for the report.
-    pub facts: ImageReport,
+    /// Facts for the report.
+    facts: ImageReport,
+    traffic: Option<Arc<Traffic>>,
+}
+
+impl OpenImage {
+    /// Returns the facts for the report, with what was requested of registries up to now.
+    pub fn facts(&self) -> ImageReport {
+        ImageReport {
+            bytes_fetched: self.traffic.as_ref().map(|it| it.bytes()),
+            requests: self.traffic.as_ref().map(|it| it.requests()),
+            ..self.facts.clone()
+        }
+    }
+
+    /// Returns what was requested of registries.
+    pub fn traffic(&self) -> Option<&Traffic> {
+        self.traffic.as_deref()
+    }
 }
 
 /// Upper bound of nested indexes.
@@ -42,7 +66,8 @@ const INDEXES_MAX: usize = 4;
 /// When the image cannot be found, or is damaged or hostile.
 pub fn open(reference: &ImageReference, options: &ImageOptions) -> Result<OpenImage> {
     let read = || {
-        let blobs = find(reference)?;
+        let blobs = find(reference, options)?;
+        let traffic = blobs.traffic();
         let limits = ImageLimits::default();
         let image = documents(blobs.as_ref(), options, &limits)?;
         let facts = ImageReport {
@@ -63,12 +88,13 @@ pub fn open(reference: &ImageReference, options: &ImageOptions) -> Result<OpenIm
         anyhow::Ok(OpenImage {
             root: Root::of_layers(&reference.to_string(), Box::new(layers)),
             facts,
+            traffic,
         })
     };
     read().with_context(|| format!("reading {reference}"))
 }
 
-fn find(reference: &ImageReference) -> Result<Box<dyn Blobs>> {
+fn find(reference: &ImageReference, options: &ImageOptions) -> Result<Box<dyn Blobs>> {
     Ok(match reference {
         ImageReference::Oci(dir, tag) => Box::new(layout::OciLayout::open(dir, tag.as_deref())?),
         ImageReference::Dir(dir) => Box::new(layout::SkopeoDir::open(dir)),
@@ -76,7 +102,10 @@ fn find(reference: &ImageReference) -> Result<Box<dyn Blobs>> {
         ImageReference::DockerArchive(file, tag) => {
             Box::new(archive::docker(file, tag.as_deref())?)
         }
-        ImageReference::Docker(_) | ImageReference::ContainersStorage(_) => {
+        ImageReference::Docker(image) => {
+            Box::new(registry::RegistryImage::open(image, &options.registry)?)
+        }
+        ImageReference::ContainersStorage(_) => {
             bail!("{}", reference.unread().unwrap_or_default())
         }
     })

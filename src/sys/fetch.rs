@@ -9,6 +9,8 @@ mod progress;
 mod proxy;
 mod request;
 mod resolver;
+mod retry;
+mod tls;
 
 use std::fs::File;
 use std::path::Path;
@@ -19,7 +21,9 @@ use anyhow::{Context, Result};
 use self::cache::Cache;
 pub use self::cache::tidy;
 use self::download::Download;
-use self::request::Client;
+pub use self::request::{Client, FetchError, Incoming, Reply, Request, range_start, refused};
+pub use self::retry::{HEADWAY, Pace, Retries};
+pub use self::tls::Tls;
 use super::root::Root;
 
 /// Limits of a download.

@@ -2,6 +2,7 @@
 //! Images are verified where they lie, with the findings of `verify --root`; hostile ones are clean errors.
 
 pub mod make;
+mod registry;
 
 use std::path::Path;
 
@@ -121,6 +122,38 @@ fn several_images_status_and_inspect() {
         "{}",
         ran.stderr
     );
+    // An image that cannot be read does not hide the others.
+    let absent = "oci:/nowhere/image";
+    for (images, status, outcome) in [
+        ([absent, &good], 1, "unknown"),
+        ([&bad, absent], 4, "rejected"),
+    ] {
+        let ran = run(
+            &bed,
+            &[&["verify", "--format", "json"][..], &images].concat(),
+        );
+        ran.ends_with(status);
+        let json = ran.json();
+        assert_eq!(json["outcome"], outcome);
+        let at = images.iter().position(|it| *it == absent).unwrap();
+        let entry = &json["images"][at];
+        assert_eq!(entry["outcome"], "failed");
+        assert_eq!(entry["image"]["reference"], absent);
+        assert!(entry["error"].as_str().unwrap().contains("No such file"));
+        assert_eq!(json["images"][1 - at]["command"], "verify");
+    }
+    let ran = bed.run_exactly(
+        &["verify".to_owned(), absent.to_owned(), good.clone()],
+        |command| {
+            command.env("GITHUB_ACTIONS", "true");
+        },
+    );
+    ran.ends_with(1).prints(&[
+        &format!("{absent}: not verified: reading {absent}: "),
+        &passed,
+    ]);
+    let expected = format!("::error title=verify::{absent}: not verified: ");
+    assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
     // Another kernel, and an image to compare with.
     run(&bed, &["verify", &good, "--kver", "0.1"]).ends_with(4);
     run(&bed, &["verify", &good, "--against", &good]).ends_with(0);

@@ -20,17 +20,17 @@ fn schema() -> Value {
 /// Returns the parts of `found` that the schema does not describe; empty if there are none.
 pub fn undocumented(found: &Value) -> Vec<String> {
     let root = schema();
-    let documents = root["anyOf"].as_array().unwrap().iter();
-    documents
-        .map(|document| wrong(&root, document, found, ""))
-        .min_by_key(Vec::len)
-        .unwrap()
+    wrong(&root, &root, found, "")
 }
 
 fn wrong(root: &Value, schema: &Value, found: &Value, at: &str) -> Vec<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let target = root.pointer(name.trim_start_matches('#'));
         return wrong(root, target.expect(name), found, at);
+    }
+    if let Some(kinds) = schema["anyOf"].as_array() {
+        let kinds = kinds.iter().map(|kind| wrong(root, kind, found, at));
+        return kinds.min_by_key(Vec::len).unwrap();
     }
     let mut all = Vec::new();
     let mut no = |what: String| all.push(format!("{at}: {what}"));

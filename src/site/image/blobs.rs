@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 
@@ -20,6 +20,33 @@ pub(super) enum FoundDocument {
     Manifest { manifest: Manifest, config: Vec<u8> },
 }
 
+/// What was requested of registries.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    bytes: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn add_bytes(&self, count: usize) {
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_requests(&self, count: u32) {
+        self.requests.fetch_add(count.into(), Ordering::Relaxed);
+    }
+
+    /// Returns the bytes of all bodies.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of requests.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
 /// A transport.
 pub(super) trait Blobs: Send + Sync {
     /// Reads the index or the manifest that the reference names.
@@ -33,17 +60,28 @@ pub(super) trait Blobs: Send + Sync {
         true
     }
 
+    /// Returns what was requested of registries.
+    fn traffic(&self) -> Option<Arc<Traffic>> {
+        None
+    }
+
     /// Reads a document: a manifest or a config.
     fn document(&self, blob: &Descriptor, limits: &ImageLimits) -> Result<Vec<u8>> {
-        if blob.size > limits.manifest_bytes {
-            let (name, value) = ("manifest_bytes", limits.manifest_bytes);
-            return Err(OciError::Limit { name, value }.into());
-        }
+        admit(blob, limits)?;
         let mut bytes = Vec::new();
         let mut input = Checked::new(self.open(blob)?, blob).0;
         input.read_to_end(&mut bytes).map_err(OciError::of_io)?;
         Ok(bytes)
     }
+}
+
+/// Checks the stated size of a document.
+pub(super) fn admit(document: &Descriptor, limits: &ImageLimits) -> Result<(), OciError> {
+    let (name, value) = ("manifest_bytes", limits.manifest_bytes);
+    if document.size > value {
+        return Err(OciError::Limit { name, value });
+    }
+    Ok(())
 }
 
 /// Reads a document that has no digest yet.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
@@ -11,18 +11,9 @@ use ureq::http::Response;
 
 use super::cache::{Cache, Note};
 use super::progress::{Bar, size};
-use super::request::{Client, FetchError, Incoming, header};
+use super::request::{Client, FetchError, Incoming, Request, header, range_start, refused};
+use super::retry::{HEADWAY, Pace, Retries};
 use super::{DownloadLimits, Fetched};
-use crate::sys::stop;
-
-/// Speed below which a download has stalled (bytes per second).
-pub const SLOWEST: u64 = 1024;
-
-/// An attempt that received this many bytes resets the count of retries.
-const HEADWAY: u64 = 1024 * 1024;
-
-/// Upper bound of a server's `Retry-After`.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// The parameters of a download.
 pub struct Download<'a> {
@@ -107,24 +98,16 @@ impl Download<'_> {
 
     fn attempts(&self, part: &mut Part, known: Option<&Note>) -> Result<Received> {
         let bar = Bar::new(self.name);
-        let mut pauses = self.limits.pauses.iter();
+        let mut retries = Retries::new(&self.limits.pauses);
         loop {
             let before = part.size;
             match self.attempt(part, known, &bar) {
                 Ok(received) => return Ok(received),
-                Err(FetchError::Permanent(error)) => return Err(error),
-                Err(FetchError::Temporary(error, retry_after)) => {
+                Err(error) => {
                     if part.size >= before + HEADWAY {
-                        pauses = self.limits.pauses.iter();
+                        retries.reset();
                     }
-                    let Some(pause) = pauses.next() else {
-                        let count = self.limits.pauses.len() + 1;
-                        return Err(error.context(format!("giving up after {count} attempts")));
-                    };
-                    let pause = *pause.max(&retry_after.min(PAUSE_MAX));
-                    let seconds = pause.as_secs_f64();
-                    tracing::info!("{}: {error:#}; retrying in {seconds:.1} s", self.name);
-                    stop::sleep(pause)?;
+                    retries.wait(error, self.name)?;
                 }
             }
         }
@@ -146,11 +129,18 @@ impl Download<'_> {
             let date = known.last_modified.as_deref();
             headers.extend(date.map(|date| ("if-modified-since", date)));
         }
-        let answer = self.client.get(self.url, &headers)?;
+        let headers = headers.into_iter();
+        let answer = self.client.send(Request {
+            url: self.url.to_owned(),
+            headers: headers
+                .map(|(name, value)| (name, value.to_owned()))
+                .collect(),
+            ..Request::default()
+        })?;
         let head = &answer.head;
         match head.status().as_u16() {
             200 => part.start_over(head)?,
-            206 if continues(head, part.size) => {}
+            206 if range_start(head) == Some(part.size) && part.size > 0 => {}
             304 if known.is_some() => return Ok(Received::Unchanged),
             206 | 416 => {
                 part.start_over(head)?;
@@ -158,7 +148,7 @@ impl Download<'_> {
                     "the server sent another range of the file than requested"
                 )));
             }
-            status => return Err(refused(head, status)),
+            _ => return Err(refused(head)),
         }
         let whole = length(head).map(|length| part.size + length);
         self.allow(whole.unwrap_or(0))?;
@@ -175,35 +165,18 @@ impl Download<'_> {
 
     /// Reads a body to its end, with the timeout of a stall.
     fn receive(&self, part: &mut Part, mut body: Incoming, bar: &Bar) -> Result<(), FetchError> {
-        let (mut window, mut arrived) = (Instant::now(), 0);
-        let stall = self.limits.stall;
-        let stalled = || {
-            let seconds = stall.as_secs_f64();
-            FetchError::temporary(anyhow!("the download has stalled for {seconds} s"))
-        };
+        let mut pace = Pace::new(self.limits.stall);
         loop {
-            let bytes = match body.next()? {
+            let bytes = match body.chunk()? {
                 None => return Ok(()),
                 Some(Ok(bytes)) => bytes,
-                Some(Err(error)) if is_timeout(&error) => return Err(stalled()),
-                Some(Err(error)) => {
-                    let what = format!("the connection broke after {} bytes", part.size);
-                    return Err(FetchError::temporary(
-                        anyhow::Error::from(error).context(what),
-                    ));
-                }
+                Some(Err(error)) => return Err(pace.broken(error, part.size)),
             };
             let count = bytes.len() as u64;
             self.allow(part.size + count)?;
             part.add(&bytes).map_err(FetchError::Permanent)?;
             bar.advance(count);
-            arrived += count;
-            if window.elapsed() >= stall {
-                if arrived < SLOWEST * stall.as_secs().max(1) {
-                    return Err(stalled());
-                }
-                (window, arrived) = (Instant::now(), 0);
-            }
+            pace.add(count)?;
         }
     }
 
@@ -252,29 +225,6 @@ impl Part {
     }
 }
 
-/// Returns whether the response is the range of the file that starts at `size`.
-fn continues(response: &Response<()>, size: u64) -> bool {
-    let range = header(response, "content-range").unwrap_or_default();
-    let start = range
-        .strip_prefix("bytes ")
-        .and_then(|range| range.split('-').next());
-    start.and_then(|start| start.parse().ok()) == Some(size) && size > 0
-}
-
 fn length(response: &Response<()>) -> Option<u64> {
     header(response, "content-length")?.parse().ok()
-}
-
-fn refused(response: &Response<()>, status: u16) -> FetchError {
-    let error = anyhow!("the server answered with status {status}");
-    if !matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) {
-        return FetchError::Permanent(error);
-    }
-    let seconds = header(response, "retry-after").and_then(|text| text.parse().ok());
-    FetchError::Temporary(error, Duration::from_secs(seconds.unwrap_or(0)))
-}
-
-fn is_timeout(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    matches!(inner, Some(ureq::Error::Timeout(_))) || error.kind() == std::io::ErrorKind::TimedOut
 }

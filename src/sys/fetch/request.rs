@@ -17,6 +17,7 @@ use ureq::{Agent, Body, Proxy};
 
 use super::proxy;
 use super::resolver::{HostError, SystemResolver};
+use super::tls::Tls;
 use crate::sys::stop::{self, Stopped, TICK};
 
 /// Size of a chunk of a body (bytes).
@@ -26,7 +27,7 @@ const CHUNK: usize = 256 * 1024;
 const CHUNKS_AHEAD: usize = 4;
 
 /// Upper bound of redirects.
-const REDIRECTS_MAX: usize = 10;
+const REDIRECTS_MAX: u32 = 10;
 
 /// An error of a request.
 pub enum FetchError {
@@ -72,6 +73,8 @@ impl From<Stopped> for FetchError {
 pub struct Reply {
     /// Status and headers.
     pub head: Response<()>,
+    /// The number of requests, with those that were redirected.
+    pub hops: u32,
     /// The body.
     pub body: Incoming,
 }
@@ -84,7 +87,7 @@ impl Incoming {
     ///
     /// # Errors
     /// [`Stopped`] after a signal. An error of the network is inside the chunk.
-    pub fn next(&mut self) -> Result<Option<io::Result<Vec<u8>>>, Stopped> {
+    pub fn chunk(&mut self) -> Result<Option<io::Result<Vec<u8>>>, Stopped> {
         wait(&self.0)
     }
 }
@@ -120,6 +123,19 @@ fn hand_over(mut body: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
+/// A request.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The URL.
+    pub url: String,
+    /// Headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The header `Authorization`, which a redirect to another server loses.
+    pub authorization: Option<String>,
+    /// The body of a POST request, as a form.
+    pub form: Option<String>,
+}
+
 /// An HTTP client.
 #[derive(Clone)]
 pub struct Client(Agent);
@@ -127,8 +143,20 @@ pub struct Client(Agent);
 impl Client {
     /// Creates a client; `stall` is the timeout of a silent server.
     pub fn new(stall: Duration) -> Self {
-        let stall = Some(stall);
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
+        Self::of(stall, tls.build())
+    }
+
+    /// Creates a client with other settings of TLS.
+    ///
+    /// # Errors
+    /// When a certificate is damaged.
+    pub fn with_tls(stall: Duration, tls: &Tls) -> anyhow::Result<Self> {
+        Ok(Self::of(stall, tls.config()?))
+    }
+
+    fn of(stall: Duration, tls: TlsConfig) -> Self {
+        let stall = Some(stall);
         let config = Agent::config_builder()
             .timeout_resolve(stall)
             .timeout_connect(stall)
@@ -143,7 +171,7 @@ impl Client {
                 "/",
                 env!("CARGO_PKG_VERSION")
             ))
-            .tls_config(tls.build())
+            .tls_config(tls)
             .build();
         Self(Agent::with_parts(
             config,
@@ -152,17 +180,21 @@ impl Client {
         ))
     }
 
-    /// Sends a GET request with these headers, and follows redirects.
-    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Reply, FetchError> {
+    /// Sends a request, and follows redirects.
+    ///
+    /// # Errors
+    /// When there is no response.
+    pub fn send(&self, request: Request) -> Result<Reply, FetchError> {
         let (to, answer) = mpsc::sync_channel(1);
         let (chunks, body) = mpsc::sync_channel(CHUNKS_AHEAD);
-        let (client, url) = (self.clone(), url.to_owned());
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let headers: Vec<_> = headers.iter().map(owned).collect();
+        let client = self.clone();
         thread::spawn(move || {
-            let response = client.follow(&url, &headers);
-            let (head, body) = match response.map(Response::into_parts) {
-                Ok((head, body)) => (Ok(Response::from_parts(head, ())), Some(body)),
+            let response = client.follow(&request);
+            let (head, body) = match response {
+                Ok((response, hops)) => {
+                    let (head, body) = response.into_parts();
+                    (Ok((Response::from_parts(head, ()), hops)), Some(body))
+                }
                 Err(error) => (Err(error), None),
             };
             if to.send(head).is_ok()
@@ -173,22 +205,27 @@ impl Client {
         });
         let panicked =
             || FetchError::Permanent(anyhow!("the thread that sends the request has panicked"));
+        let (head, hops) = wait(&answer)?.ok_or_else(panicked)??;
         Ok(Reply {
-            head: wait(&answer)?.ok_or_else(panicked)??,
+            head,
+            hops,
             body: Incoming(body),
         })
     }
 
-    fn follow(
-        &self,
-        url: &str,
-        headers: &[(String, String)],
-    ) -> Result<Response<Body>, FetchError> {
-        let mut at = url.to_owned();
-        for _ in 0..=REDIRECTS_MAX {
-            let response = self.hop(&at, headers)?;
+    /// Returns the response and the number of requests.
+    fn follow(&self, request: &Request) -> Result<(Response<Body>, u32), FetchError> {
+        let mut at = request.url.clone();
+        let mut authorization = request.authorization.as_deref();
+        for hops in 1..=REDIRECTS_MAX + 1 {
+            let response = self.hop(&at, request, authorization)?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok(response);
+                return Ok((response, hops));
+            }
+            if request.form.is_some() {
+                return Err(FetchError::Permanent(anyhow!(
+                    "the server redirects a POST request"
+                )));
             }
             let Some(location) = header(&response, "location") else {
                 return Err(FetchError::Permanent(anyhow!(
@@ -202,6 +239,9 @@ impl Client {
                 )));
             }
             tracing::debug!("{at} redirects to {next}");
+            if origin(&at) != origin(&next) {
+                authorization = None;
+            }
             at = next;
         }
         Err(FetchError::Permanent(anyhow!(
@@ -209,7 +249,12 @@ impl Client {
         )))
     }
 
-    fn hop(&self, url: &str, headers: &[(String, String)]) -> Result<Response<Body>, FetchError> {
+    fn hop(
+        &self,
+        url: &str,
+        request: &Request,
+        authorization: Option<&str>,
+    ) -> Result<Response<Body>, FetchError> {
         let uri: Uri = url
             .parse()
             .map_err(|error| FetchError::Permanent(anyhow!("not a URL: {error}")))?;
@@ -221,12 +266,36 @@ impl Client {
             &variable,
         );
         let proxy = proxy.map(|proxy| through(&proxy)).transpose()?;
-        let mut request = self.0.get(uri).config().proxy(proxy).build();
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        request.call().map_err(FetchError::of)
+        let mut headers: Vec<_> = request.headers.clone();
+        headers.extend(authorization.map(|it| ("authorization", it.to_owned())));
+        let sent = match &request.form {
+            None => {
+                let mut builder = self.0.get(uri).config().proxy(proxy).build();
+                for (name, value) in headers {
+                    builder = builder.header(name, value);
+                }
+                builder.call()
+            }
+            Some(form) => {
+                headers.push(("content-type", "application/x-www-form-urlencoded".into()));
+                let mut builder = self.0.post(uri).config().proxy(proxy).build();
+                for (name, value) in headers {
+                    builder = builder.header(name, value);
+                }
+                builder.send(form)
+            }
+        };
+        sent.map_err(FetchError::of)
     }
+}
+
+/// Returns scheme, host and port of a URL; `None` if it has none.
+fn origin(url: &str) -> Option<(String, String, u16)> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let port = if scheme == "https" { 443 } else { 80 };
+    let port = uri.port_u16().unwrap_or(port);
+    Some((scheme, uri.host()?.to_ascii_lowercase(), port))
 }
 
 fn through(proxy: &str) -> Result<Proxy, FetchError> {
@@ -244,6 +313,26 @@ fn through(proxy: &str) -> Result<Proxy, FetchError> {
 /// Returns a header of a response if it is text.
 pub fn header<'a, T>(response: &'a Response<T>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
+}
+
+/// Returns the first byte of the range that a response holds.
+pub fn range_start<T>(response: &Response<T>) -> Option<u64> {
+    let range = header(response, "content-range").unwrap_or_default();
+    let start = range
+        .strip_prefix("bytes ")
+        .and_then(|range| range.split('-').next());
+    start.and_then(|start| start.parse().ok())
+}
+
+/// Returns the error of a response with an unexpected status.
+pub fn refused<T>(response: &Response<T>) -> FetchError {
+    let status = response.status().as_u16();
+    let error = anyhow!("the server answered with status {status}");
+    if !matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) {
+        return FetchError::Permanent(error);
+    }
+    let seconds = header(response, "retry-after").and_then(|text| text.parse().ok());
+    FetchError::Temporary(error, Duration::from_secs(seconds.unwrap_or(0)))
 }
 
 /// Resolves a `Location` against `base`.
@@ -269,7 +358,22 @@ fn join(base: &str, location: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::join;
+    use super::{join, origin};
+
+    #[test]
+    fn a_server_is_scheme_host_and_port() {
+        let is_same = |one, other| origin(one) == origin(other);
+        assert!(is_same("https://a/x", "https://A:443/y"));
+        assert!(is_same("http://a:80", "http://a/"));
+        for other in [
+            "http://a/x",
+            "https://b/x",
+            "https://a:444/x",
+            "https://a.b/x",
+        ] {
+            assert!(!is_same("https://a/x", other), "{other}");
+        }
+    }
 
     #[test]
     fn redirects_lead_where_a_browser_would_go() {

@@ -177,7 +177,7 @@ pub fn of_tree(root: &Path, packed: Packed) -> (Vec<Vec<u8>>, Vec<String>) {
 }
 
 /// Returns the config and the manifest of an image.
-fn documents(layers: &[Vec<u8>], diff_ids: &[String]) -> (Vec<u8>, Vec<u8>) {
+pub fn documents(layers: &[Vec<u8>], diff_ids: &[String]) -> (Vec<u8>, Vec<u8>) {
     let config = json!({
         "architecture": "amd64", "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": diff_ids},

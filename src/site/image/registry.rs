@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `docker://`: images in registries, by the distribution API of OCI.
+
+mod body;
+mod session;
+mod settings;
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result, anyhow};
+
+use self::body::BlobReader;
+use self::session::Session;
+use super::blobs::{Blobs, Checked, FoundDocument, Traffic, admit};
+use crate::oci::{BlobDigest, Descriptor, Docker, ImageLimits, ImageVersion, OciError};
+use crate::sys::fetch::DownloadLimits;
+use crate::sys::stop;
+
+/// Media types of manifests and indexes.
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.docker.distribution.manifest.v2+json";
+
+/// Options for registries.
+#[derive(Debug, Clone)]
+pub struct RegistryOptions {
+    /// The only file with credentials.
+    pub authfile: Option<PathBuf>,
+    /// Whether servers must have a valid certificate.
+    pub tls_verify: bool,
+    /// The directory with certificates of authorities and of this client.
+    pub cert_dir: Option<PathBuf>,
+    /// Timeouts and retries.
+    pub limits: DownloadLimits,
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        Self {
+            authfile: None,
+            tls_verify: true,
+            cert_dir: None,
+            limits: DownloadLimits::new(ImageLimits::default().layer_bytes),
+        }
+    }
+}
+
+/// An image in a registry or its mirrors.
+pub(super) struct RegistryImage {
+    image: Docker,
+    /// The mirrors, and last the registry itself.
+    sessions: Vec<Arc<Session>>,
+    /// The session that had the manifest.
+    chosen: OnceLock<Arc<Session>>,
+    traffic: Arc<Traffic>,
+}
+
+impl RegistryImage {
+    /// Reads the configuration. Sends no request.
+    pub(super) fn open(image: &Docker, options: &RegistryOptions) -> Result<Self> {
+        let traffic = Arc::new(Traffic::default());
+        let sources = settings::sources(image)?;
+        let sessions = sources
+            .into_iter()
+            .map(|source| Session::new(source, options, &traffic).map(Arc::new));
+        Ok(Self {
+            image: image.clone(),
+            sessions: sessions.collect::<Result<_>>()?,
+            chosen: OnceLock::new(),
+            traffic,
+        })
+    }
+
+    fn session(&self) -> Result<&Arc<Session>> {
+        let first = self.chosen.get().or_else(|| self.sessions.last());
+        first.context("the image has no registry")
+    }
+}
+
+impl Blobs for RegistryImage {
+    fn manifest(&self) -> Result<FoundDocument> {
+        let mut failed = Vec::new();
+        for session in &self.sessions {
+            match manifest(session, &self.image.version) {
+                Ok(found) => {
+                    let _ = self.chosen.set(Arc::clone(session));
+                    return Ok(found);
+                }
+                Err(error) => {
+                    stop::check()?;
+                    if self.sessions.len() == 1 {
+                        return Err(error);
+                    }
+                    tracing::info!("{}: {error:#}", session.image());
+                    failed.push(format!("{}: {error:#}", session.image()));
+                }
+            }
+        }
+        Err(anyhow!(
+            "neither a mirror nor the registry has the image: {}",
+            failed.join("; ")
+        ))
+    }
+
+    fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>> {
+        let session = Arc::clone(self.session()?);
+        Ok(Box::new(BlobReader::whole(
+            session,
+            &blob.digest.to_string(),
+            blob.size,
+        )))
+    }
+
+    fn document(&self, blob: &Descriptor, limits: &ImageLimits) -> Result<Vec<u8>> {
+        let session = self.session()?;
+        let is_config =
+            blob.media_type.contains("config") || blob.media_type.contains("container.image");
+        let kind = if is_config { "blobs" } else { "manifests" };
+        admit(blob, limits)?;
+        let path = format!("{kind}/{}", blob.digest);
+        let bytes = session.document(&path, MANIFESTS, limits.manifest_bytes)?.0;
+        let mut checked = Vec::new();
+        let mut input = Checked::new(bytes.as_slice(), blob).0;
+        input.read_to_end(&mut checked).map_err(OciError::of_io)?;
+        Ok(checked)
+    }
+
+    fn traffic(&self) -> Option<Arc<Traffic>> {
+        Some(Arc::clone(&self.traffic))
+    }
+}
+
+/// Reads the manifest and checks its digest.
+fn manifest(session: &Session, version: &ImageVersion) -> Result<FoundDocument> {
+    let limit = ImageLimits::default().manifest_bytes;
+    let name = match version {
+        ImageVersion::Tag(tag) => tag.clone(),
+        ImageVersion::BlobDigest(digest) => digest.to_string(),
+    };
+    let (bytes, stated) = session.document(&format!("manifests/{name}"), MANIFESTS, limit)?;
+    let digest = match version {
+        ImageVersion::BlobDigest(digest) => {
+            digest.check(&bytes)?;
+            digest.clone()
+        }
+        ImageVersion::Tag(_) => {
+            // Registries of before 2017 send no digest.
+            if let Some(stated) = stated.and_then(|it| it.parse::<BlobDigest>().ok()) {
+                stated
+                    .check(&bytes)
+                    .context("the header Docker-Content-Digest")?;
+            }
+            BlobDigest::of(&bytes)
+        }
+    };
+    Ok(FoundDocument::Document {
+        bytes,
+        digest: Some(digest),
+    })
+}

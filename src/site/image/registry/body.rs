@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The bytes of a blob, or of a range of it. A broken connection is resumed where it broke.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::session::Session;
+use crate::oci::{Foreign, OciError};
+use crate::sys::fetch::{FetchError, HEADWAY, Incoming, Pace, Retries, range_start};
+use crate::sys::stop;
+
+/// The reader of a blob. Its digest is checked by the caller.
+pub(super) struct BlobReader {
+    session: Arc<Session>,
+    digest: String,
+    /// Bytes of the whole blob.
+    size: u64,
+    /// The next byte.
+    at: u64,
+    /// The byte after the last one.
+    end: u64,
+    body: Option<Incoming>,
+    /// Bytes that the server sends once more.
+    skip: u64,
+    chunk: Vec<u8>,
+    taken: usize,
+    pace: Pace,
+    retries: Retries,
+    /// The place of the last failure.
+    failed_at: u64,
+}
+
+impl BlobReader {
+    /// Returns a reader of a whole blob. Sends no request yet.
+    pub(super) fn whole(session: Arc<Session>, digest: &str, size: u64) -> Self {
+        let limits = session.limits().clone();
+        Self {
+            session,
+            digest: digest.to_owned(),
+            size,
+            at: 0,
+            end: size,
+            body: None,
+            skip: 0,
+            chunk: Vec::new(),
+            taken: 0,
+            pace: Pace::new(limits.stall),
+            retries: Retries::new(&limits.pauses),
+            failed_at: 0,
+        }
+    }
+
+    /// Sends a request for the bytes from `at`.
+    fn connect(&mut self) -> Result<(), FetchError> {
+        let path = format!("blobs/{}", self.digest);
+        let is_range = self.at > 0;
+        let mut headers = Vec::new();
+        if is_range {
+            let last = self.end.saturating_sub(1);
+            headers.push(("range", format!("bytes={}-{last}", self.at)));
+        }
+        let reply = self.session.get(&path, &headers)?;
+        self.skip = 0;
+        match reply.head.status().as_u16() {
+            200 => {
+                let length = reply.head.headers().get("content-length");
+                let length = length.and_then(|it| it.to_str().ok()?.parse().ok());
+                if let Some(found) = length.filter(|length| *length != self.size) {
+                    let expected = self.size;
+                    let error = OciError::Size { found, expected };
+                    return Err(FetchError::Permanent(error.into()));
+                }
+                self.skip = self.at;
+            }
+            206 if is_range && range_start(&reply.head) == Some(self.at) => {}
+            206 => {
+                return Err(FetchError::temporary(anyhow!(
+                    "the registry sent another range of the blob than requested"
+                )));
+            }
+            _ => return Err(self.session.explain(reply, &path)),
+        }
+        self.pace = Pace::new(self.session.limits().stall);
+        self.body = Some(reply.body);
+        Ok(())
+    }
+
+    /// Receives the next chunk; `false` at the end.
+    fn receive(&mut self) -> Result<bool, FetchError> {
+        if self.body.is_none() {
+            self.connect()?;
+        }
+        let Some(body) = &mut self.body else {
+            return Ok(false);
+        };
+        let mut chunk = match body.chunk()? {
+            None if self.at < self.end => {
+                return Err(FetchError::temporary(anyhow!(
+                    "the connection ended after {} of {} bytes",
+                    self.at,
+                    self.end
+                )));
+            }
+            None => return Ok(false),
+            Some(Ok(chunk)) => chunk,
+            Some(Err(error)) => return Err(self.pace.broken(error, self.at)),
+        };
+        let received = chunk.len();
+        self.session.traffic().add_bytes(received);
+        self.pace.add(received as u64)?;
+        let skipped = usize::try_from(self.skip)
+            .unwrap_or(usize::MAX)
+            .min(received);
+        self.skip -= skipped as u64;
+        chunk.drain(..skipped);
+        self.at += chunk.len() as u64;
+        (self.chunk, self.taken) = (chunk, 0);
+        Ok(true)
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let ready = &self.chunk[self.taken..];
+            if !ready.is_empty() || out.is_empty() {
+                let count = ready.len().min(out.len());
+                out[..count].copy_from_slice(&ready[..count]);
+                self.taken += count;
+                return Ok(count);
+            }
+            match self.receive() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                // Everything is there; only the end of the connection is missing.
+                Err(_) if self.at >= self.end && self.end > 0 && stop::check().is_ok() => {
+                    return Ok(0);
+                }
+                Err(error) => {
+                    self.body = None;
+                    if self.at >= self.failed_at + HEADWAY {
+                        self.retries.reset();
+                    }
+                    self.failed_at = self.at;
+                    let waited = self.retries.wait(error, &self.digest);
+                    waited.map_err(|error| match error.downcast::<OciError>() {
+                        Ok(error) => io::Error::from(error),
+                        Err(error) => io::Error::other(Foreign(format!("{error:#}"))),
+                    })?;
+                }
+            }
+        }
+    }
+}

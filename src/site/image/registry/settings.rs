@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The configuration of podman and skopeo on this machine: credentials, mirrors, certificates.
+
+use std::env;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::oci::{CredentialFile, Credentials, Docker, ImageSource, Registries};
+use crate::sys::fetch::Tls;
+
+/// Upper bound of a file (bytes).
+const FILE_MAX: u64 = 4 << 20;
+
+/// Upper bound of the files in a directory.
+const FILES_MAX: usize = 1000;
+
+/// The result of the search for credentials.
+pub(super) struct FoundCredentials {
+    /// The credentials.
+    pub(super) credentials: Option<Credentials>,
+    /// The file that has them.
+    file: Option<PathBuf>,
+    /// The files that were read, or do not exist.
+    searched: Vec<PathBuf>,
+}
+
+impl FoundCredentials {
+    /// Returns what to do when access is denied.
+    pub(super) fn remedy(&self, host: &str) -> String {
+        let login = format!("podman login {host}");
+        let file = self.file.as_deref().unwrap_or(Path::new("")).display();
+        match &self.credentials {
+            Some(Credentials::Helper(name)) => format!(
+                "According to {file} the program docker-credential-{name} has the credentials; it is not run. Type `{login} --authfile FILE`, and add --authfile FILE"
+            ),
+            Some(_) => format!("The credentials are from {file}. Type `{login}` to renew them"),
+            None => {
+                let searched = self.searched.iter().map(|it| it.display().to_string());
+                let searched = searched.collect::<Vec<_>>().join(", ");
+                format!(
+                    "There are no credentials for {host} in {searched}. Check the name, or type `{login}`, or add --authfile FILE"
+                )
+            }
+        }
+    }
+}
+
+/// Finds the credentials for an image, in the order of podman (containers-auth.json(5)).
+pub(super) fn credentials(image: &Docker, authfile: Option<&Path>) -> Result<FoundCredentials> {
+    let named = authfile
+        .map(Path::to_owned)
+        .or_else(|| path_of("REGISTRY_AUTH_FILE"));
+    let files = match &named {
+        Some(file) => vec![file.clone()],
+        None => default_files(),
+    };
+    let mut searched = Vec::new();
+    for file in files {
+        let bytes = read(&file)?;
+        if bytes.is_none() && named.is_some() {
+            bail!(
+                "the file with credentials {} does not exist",
+                file.display()
+            );
+        }
+        let parsed = bytes.map(|bytes| CredentialFile::parse(&bytes)).transpose();
+        let found = parsed.and_then(|parsed| parsed.map_or(Ok(None), |it| it.find(image)));
+        let found = found.map_err(|error| anyhow!("{}: {error}", file.display()))?;
+        searched.push(file.clone());
+        if found.is_some() {
+            return Ok(FoundCredentials {
+                credentials: found,
+                file: Some(file),
+                searched,
+            });
+        }
+    }
+    Ok(FoundCredentials {
+        credentials: None,
+        file: None,
+        searched,
+    })
+}
+
+fn default_files() -> Vec<PathBuf> {
+    let runtime = path_of("XDG_RUNTIME_DIR").map(|it| it.join("containers/auth.json"));
+    let uid = nix::unistd::geteuid();
+    let runtime = runtime.unwrap_or_else(|| format!("/run/containers/{uid}/auth.json").into());
+    let docker = path_of("DOCKER_CONFIG").or_else(|| Some(path_of("HOME")?.join(".docker")));
+    let config = config_dir().map(|it| it.join("containers/auth.json"));
+    let docker = docker.map(|it| it.join("config.json"));
+    [Some(runtime), config, docker]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn path_of(variable: &str) -> Option<PathBuf> {
+    let value = env::var_os(variable).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}
+
+/// Returns the directory of the user's configuration.
+fn config_dir() -> Option<PathBuf> {
+    path_of("XDG_CONFIG_HOME").or_else(|| Some(path_of("HOME")?.join(".config")))
+}
+
+/// Returns the places of an image by registries.conf and its drop-ins. A user's file replaces the system's.
+pub(super) fn sources(image: &Docker) -> Result<Vec<ImageSource>> {
+    let user = config_dir().map(|it| it.join("containers/registries.conf"));
+    let system = PathBuf::from("/etc/containers/registries.conf");
+    let named = path_of("CONTAINERS_REGISTRIES_CONF");
+    let main = named.or_else(|| user.clone().filter(|it| is_file(it)));
+    let main = main.unwrap_or(system.clone());
+    let mut files = vec![main];
+    for file in [Some(system), user].into_iter().flatten() {
+        let mut dir = file.into_os_string();
+        dir.push(".d");
+        files.extend(list(Path::new(&dir), ".conf")?);
+    }
+    let mut registries = Registries::default();
+    for file in files {
+        let Some(bytes) = read(&file)? else { continue };
+        let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
+        let added = text.and_then(|text| registries.add(&text));
+        added.map_err(|error| anyhow!("{}: {error}", file.display()))?;
+    }
+    registries.sources(image).map_err(|error| anyhow!(error))
+}
+
+/// Returns the settings of TLS for a registry: those of `--cert-dir`, else of the directories that podman reads.
+pub(super) fn tls(host: &str, cert_dir: Option<&Path>, is_unverified: bool) -> Result<Tls> {
+    let mut tls = Tls {
+        is_unverified,
+        ..Tls::default()
+    };
+    let user = config_dir().map(|it| it.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    let mut dirs = user.into_iter().chain(system).map(|it| it.join(host));
+    let dir = match cert_dir {
+        Some(dir) if !is_dir(dir) => {
+            bail!("--cert-dir {}: there is no such directory", dir.display())
+        }
+        Some(dir) => Some(dir.to_owned()),
+        None => dirs.find(|dir| is_dir(dir)),
+    };
+    let Some(dir) = dir else {
+        return Ok(tls);
+    };
+    for file in list(&dir, ".crt")? {
+        tls.roots.extend(read(&file)?);
+    }
+    for file in list(&dir, ".cert")? {
+        let key = file.with_extension("key");
+        let pem = read(&key)?.with_context(|| {
+            format!(
+                "{} has no key: {} does not exist",
+                file.display(),
+                key.display()
+            )
+        })?;
+        tls.identity = read(&file)?.map(|certificate| (certificate, pem));
+    }
+    Ok(tls)
+}
+
+fn is_dir(path: &Path) -> bool {
+    fs_err::metadata(path).is_ok_and(|it| it.is_dir())
+}
+
+fn is_file(path: &Path) -> bool {
+    fs_err::metadata(path).is_ok_and(|it| it.is_file())
+}
+
+/// Returns the files in a directory whose names end so, sorted; none if there is no directory.
+fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
+    if !is_dir(dir) {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in fs_err::read_dir(dir)?.take(FILES_MAX) {
+        let path = entry?.path();
+        let is_wanted = path.to_str().is_some_and(|it| it.ends_with(suffix));
+        files.extend(is_wanted.then_some(path));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads a file; `None` if it does not exist.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs_err::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
+        // The runtime directory of root, for example.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(None),
+        _ => {}
+    }
+    let mut bytes = Vec::new();
+    let file = super::super::layout::open(path)?;
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX {
+        bail!("{} has more than {FILE_MAX} bytes", path.display());
+    }
+    Ok(Some(bytes))
+}
