@@ -18,6 +18,7 @@ mod platform;
 mod reference;
 mod registries;
 mod tar;
+mod toc;
 mod tree;
 mod unpack;
 
@@ -36,5 +37,6 @@ pub use platform::Platform;
 pub use reference::{Docker, ImageReference, ImageVersion, ReferenceError, TRANSPORTS};
 pub use registries::{ImageSource, Registries};
 pub use tar::{LayerEntry, LayerVisitor, NodeKind, list as list_tar, read as read_tar};
+pub use toc::{Toc, TocFile, TocPlace};
 pub use tree::{Inode, LayerTree, NodeId, Placed};
 pub use unpack::{Foreign, LayerCompression, decoder};

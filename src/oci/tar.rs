@@ -241,7 +241,6 @@ fn admit(
     limits: &ImageLimits,
 ) -> Result<LayerEntry, OciError> {
     let raw = entry.path.as_ref();
-    let fail = |why: &str| Err(OciError::entry(raw, why));
     let kind = match entry.entry_type {
         // Old archives mark a directory by its name only.
         EntryType::Regular if raw.ends_with(b"/") => NodeKind::Dir,
@@ -259,41 +258,8 @@ fn admit(
             ));
         }
     };
-    let too_long = |bytes: &[u8]| bytes.len() > limits.name_len;
     let target = entry.link_target.as_deref().unwrap_or_default();
-    if too_long(raw) || too_long(target) {
-        return Err(OciError::Limit {
-            name: "name_len",
-            value: limits.name_len as u64,
-        });
-    }
-    if raw.contains(&0) || target.contains(&0) {
-        return fail("its name contains a NUL byte");
-    }
-    if raw.starts_with(b"/") && raw.iter().any(|&byte| byte != b'/') {
-        return fail("its name is absolute; the names of a layer are relative to the image");
-    }
-    let Some(path) = components(raw) else {
-        return fail("its name leads out of the image");
-    };
-    if path.split(|&byte| byte == b'/').count() > limits.depth {
-        return Err(OciError::Limit {
-            name: "depth",
-            value: limits.depth as u64,
-        });
-    }
-    if path.is_empty() && kind != NodeKind::Dir {
-        return fail("the root of the image is a directory");
-    }
-    let target = match kind {
-        NodeKind::HardLink => match components(target) {
-            Some(target) if !target.is_empty() => target,
-            _ => return fail("it is a hard link that leads out of the image"),
-        },
-        NodeKind::Symlink if target.is_empty() => return fail("it is a link without a target"),
-        NodeKind::Symlink => target.to_vec(),
-        _ => Vec::new(),
-    };
+    let (path, target) = names(kind, raw, target, limits)?;
     let number_of = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     Ok(LayerEntry {
         path,
@@ -309,8 +275,50 @@ fn admit(
     })
 }
 
+/// Checks the path and the target of an entry, and returns them in the form of [`LayerEntry`].
+pub(super) fn names(
+    kind: NodeKind,
+    raw: &[u8],
+    target: &[u8],
+    limits: &ImageLimits,
+) -> Result<(Vec<u8>, Vec<u8>), OciError> {
+    let fail = |why: &str| Err(OciError::entry(raw, why));
+    let limit = |name, value| {
+        let value = value as u64;
+        Err(OciError::Limit { name, value })
+    };
+    if raw.len() > limits.name_len || target.len() > limits.name_len {
+        return limit("name_len", limits.name_len);
+    }
+    if raw.contains(&0) || target.contains(&0) {
+        return fail("its name contains a NUL byte");
+    }
+    if raw.starts_with(b"/") && raw.iter().any(|&byte| byte != b'/') {
+        return fail("its name is absolute; the names of a layer are relative to the image");
+    }
+    let Some(path) = components(raw) else {
+        return fail("its name leads out of the image");
+    };
+    if path.split(|&byte| byte == b'/').count() > limits.depth {
+        return limit("depth", limits.depth);
+    }
+    if path.is_empty() && kind != NodeKind::Dir {
+        return fail("the root of the image is a directory");
+    }
+    let target = match kind {
+        NodeKind::HardLink => match components(target) {
+            Some(target) if !target.is_empty() => target,
+            _ => return fail("it is a hard link that leads out of the image"),
+        },
+        NodeKind::Symlink if target.is_empty() => return fail("it is a link without a target"),
+        NodeKind::Symlink => target.to_vec(),
+        _ => Vec::new(),
+    };
+    Ok((path, target))
+}
+
 /// Returns the path without `.` and empty components; `None` if it has a component `..`.
-pub(super) fn components(path: &[u8]) -> Option<Vec<u8>> {
+fn components(path: &[u8]) -> Option<Vec<u8>> {
     let mut kept = Vec::with_capacity(path.len());
     for part in path.split(|&byte| byte == b'/') {
         match part {

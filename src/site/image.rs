@@ -5,6 +5,7 @@ mod archive;
 mod blobs;
 mod layout;
 mod load;
+mod ranges;
 mod registry;
 mod store;
 mod view;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Images are verified where they lie, with the findings of `verify --root`; hostile ones are clean errors.
 
+mod chunked;
 pub mod make;
 mod registry;
 

@@ -2,6 +2,7 @@
 //! What a transport does: it finds the manifest, and opens blobs.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -58,6 +59,15 @@ pub(super) trait Blobs: Send + Sync {
     /// Returns whether a digest of a descriptor is that of the blob's bytes.
     fn has_digests(&self) -> bool {
         true
+    }
+
+    /// Opens a range of a blob. `None` if that is not possible or of no use, so that the blob is to be read whole.
+    fn open_range(
+        &self,
+        _blob: &Descriptor,
+        _range: Range<u64>,
+    ) -> Result<Option<Box<dyn Read + Send>>> {
+        Ok(None)
     }
 
     /// Returns what was requested of registries.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads layers: decompresses them, checks their digests, and puts their names into the tree and bytes into the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,10 +11,11 @@ use std::thread::{self, Scope};
 use anyhow::{Context, Result};
 
 use super::blobs::{Blobs, Checked};
+use super::ranges;
 use super::store::{self, ByteStore, KeptBytes};
 use crate::oci::{
     self, BlobDigest, BlobHasher, Descriptor, ImageLimits, KeptPart, LayerEntry, LayerTree,
-    LayerVisitor, Manifest, NodeKind, OciError, Placed, decoder,
+    LayerVisitor, Manifest, NodeKind, OciError, Placed, Toc, TocFile, decoder,
 };
 
 /// Size of a chunk between threads (bytes).
@@ -34,14 +35,28 @@ pub(super) struct LayerSource {
     pub(super) limits: ImageLimits,
 }
 
+/// The merged layers.
+pub(super) struct LoadedLayers {
+    pub(super) tree: LayerTree,
+    pub(super) store: ByteStore,
+    /// Files of layers of which only the table of contents was read, by inode.
+    pub(super) located: HashMap<u32, TocFile>,
+}
+
 impl LayerSource {
     /// Reads all layers, from the top down.
-    pub(super) fn read(&self) -> Result<(LayerTree, ByteStore)> {
+    pub(super) fn read(&self) -> Result<LoadedLayers> {
         let mut tree = LayerTree::new(&self.limits);
         let mut store = ByteStore::default();
+        let mut located = HashMap::new();
         let decoded = Arc::new(AtomicU64::new(0));
         for (number, layer) in self.manifest.layers.iter().rev().enumerate() {
             tree.begin(number)?;
+            let table = ranges::table(self.blobs.as_ref(), layer, &self.limits);
+            if let Some(toc) = table.with_context(|| self.name(number))? {
+                list(toc, &mut tree, &mut located).with_context(|| self.name(number))?;
+                continue;
+            }
             let mut merge = Merge {
                 tree: &mut tree,
                 store: &mut store,
@@ -52,7 +67,33 @@ impl LayerSource {
                 .with_context(|| self.name(number))?;
         }
         tree.finish()?;
-        Ok((tree, store))
+        Ok(LoadedLayers {
+            tree,
+            store,
+            located,
+        })
+    }
+
+    /// Reads files whose places are known by ranges; `false` if the registry sends no ranges.
+    pub(super) fn fetch(
+        &self,
+        number: u16,
+        files: Vec<(u32, &TocFile)>,
+        tree: &LayerTree,
+        store: &mut ByteStore,
+    ) -> Result<bool> {
+        let (layer, name) = self.layer(number)?;
+        let blobs = self.blobs.as_ref();
+        ranges::fetch(blobs, layer, files, tree, store, &self.limits).context(name)
+    }
+
+    /// Returns a layer, counted from the top, and its name for messages.
+    fn layer(&self, number: u16) -> Result<(&Descriptor, String)> {
+        let number = usize::from(number);
+        let layers = &self.manifest.layers;
+        let at = layers.len().checked_sub(number + 1);
+        let layer = at.and_then(|at| layers.get(at));
+        Ok((layer.context("there is no such layer")?, self.name(number)))
     }
 
     /// Reads layers again, for the bytes of files: by layer, the inodes by the numbers of their entries.
@@ -63,18 +104,8 @@ impl LayerSource {
         store: &mut ByteStore,
     ) -> Result<()> {
         for (number, files) in wanted {
-            let number = usize::from(number);
-            let layers = &self.manifest.layers;
-            let layer = layers
-                .len()
-                .checked_sub(number + 1)
-                .and_then(|at| layers.get(at));
-            let layer = layer.context("there is no such layer")?;
-            tracing::debug!(
-                "reading {} files in {} again",
-                files.len(),
-                self.name(number)
-            );
+            let (layer, name) = self.layer(number)?;
+            tracing::debug!("reading {} files in {name} again", files.len());
             let mut pick = Pick {
                 left: files.len(),
                 files,
@@ -85,7 +116,7 @@ impl LayerSource {
             let decoded = Arc::new(AtomicU64::new(0));
             let read = self.stream(layer, None, &decoded, &mut pick);
             if pick.left > 0 {
-                read.with_context(|| self.name(number))?;
+                read.context(name)?;
             }
         }
         Ok(())
@@ -145,6 +176,24 @@ impl LayerSource {
             Ok(())
         })
     }
+}
+
+/// Merges a layer by its table of contents.
+fn list(
+    mut toc: Toc,
+    tree: &mut LayerTree,
+    located: &mut HashMap<u32, TocFile>,
+) -> Result<(), OciError> {
+    for entry in &toc.entries {
+        let placed = tree.add(entry)?;
+        if let Some(inode) = placed.inode
+            && let Some(file) = toc.files.remove(&entry.number)
+        {
+            tree.set_sha256(inode, file.sha256);
+            located.insert(inode, file);
+        }
+    }
+    Ok(())
 }
 
 /// Reads `input` on another thread, some chunks ahead.

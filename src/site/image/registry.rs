@@ -6,6 +6,7 @@ mod session;
 mod settings;
 
 use std::io::Read;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -112,6 +113,17 @@ impl Blobs for RegistryImage {
             &blob.digest.to_string(),
             blob.size,
         )))
+    }
+
+    fn open_range(
+        &self,
+        blob: &Descriptor,
+        range: Range<u64>,
+    ) -> Result<Option<Box<dyn Read + Send>>> {
+        let session = Arc::clone(self.session()?);
+        let digest = blob.digest.to_string();
+        let reader = BlobReader::range(session, &digest, blob.size, range)?;
+        Ok(reader.map(|reader| Box::new(reader) as Box<dyn Read + Send>))
     }
 
     fn document(&self, blob: &Descriptor, limits: &ImageLimits) -> Result<Vec<u8>> {

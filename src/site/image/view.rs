@@ -1,31 +1,54 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The merged layers as a root: resolves paths and opens files.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use nix::errno::Errno;
 
 use super::load::LayerSource;
 use super::store::ByteStore;
-use crate::oci::{self, Inode, LayerTree, NodeId};
+use crate::kernel::packing::Packing;
+use crate::oci::{self, Inode, KeptPart, LayerTree, NodeId, TocFile};
 use crate::sys::root::{Cause, FileType, Layers, Meta};
 
 /// Upper bound of links in one resolution, as in the kernel.
 const LINKS_MAX: usize = 40;
 
+/// Upper bound of a file that is read ahead (bytes).
+const SMALL: u64 = 128 << 10;
+
+/// Bytes between two files that are read ahead together.
+const NEAR: u64 = 16 << 10;
+
+/// Bytes that are read ahead.
+const AHEAD: u64 = 1 << 20;
+
+/// Modules whose compression stands for that of all.
+const SAMPLES: usize = 12;
+
+/// The first bytes of modules, by layer and suffix; `None` if they differ.
+type Samples = HashMap<(u16, Vec<u8>), Option<Arc<[u8]>>>;
+
 /// The merged layers.
 pub(super) struct LayerView {
     source: LayerSource,
     tree: LayerTree,
+    /// Files of layers of which only the table of contents was read, by inode.
+    located: HashMap<u32, TocFile>,
+    /// The small ones of them, by layer, in the order of their places.
+    small_files: BTreeMap<u16, Vec<(Range<u64>, u32)>>,
     store: Mutex<ByteStore>,
+    /// The first bytes of modules, by layer and suffix; see [`Self::sample`].
+    samples: Mutex<Samples>,
 }
 
 impl fmt::Debug for LayerView {
@@ -37,11 +60,28 @@ impl fmt::Debug for LayerView {
 impl LayerView {
     /// Reads the layers of an image.
     pub(super) fn read(source: LayerSource) -> Result<Self> {
-        let (tree, store) = source.read()?;
+        let loaded = source.read()?;
+        let mut small_files: BTreeMap<u16, Vec<(Range<u64>, u32)>> = BTreeMap::new();
+        for (file, place) in &loaded.located {
+            let inode = loaded.tree.inode(*file);
+            let span = place.bytes.clone();
+            if inode.size <= SMALL && !span.is_empty() {
+                small_files
+                    .entry(inode.layer)
+                    .or_default()
+                    .push((span, *file));
+            }
+        }
+        for files in small_files.values_mut() {
+            files.sort_by_key(|(span, _)| span.start);
+        }
         Ok(Self {
+            small_files,
             source,
-            tree,
-            store: Mutex::new(store),
+            tree: loaded.tree,
+            located: loaded.located,
+            store: Mutex::new(loaded.store),
+            samples: Mutex::default(),
         })
     }
 
@@ -114,14 +154,137 @@ impl LayerView {
     /// Loads the bytes of files that are not kept.
     fn load_files(&self, files: &[u32]) -> Result<(), Cause> {
         let mut store = self.store();
-        let mut wanted: BTreeMap<u16, BTreeMap<u32, u32>> = BTreeMap::new();
+        let mut located: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
+        let mut streamed: BTreeMap<u16, BTreeMap<u32, u32>> = BTreeMap::new();
         for &file in files.iter().filter(|file| !store.is_whole(**file)) {
             let inode = self.tree.inode(file);
-            let of_layer = wanted.entry(inode.layer).or_default();
-            of_layer.insert(inode.entry, file);
+            if self.located.contains_key(&file) {
+                located.entry(inode.layer).or_default().push(file);
+            } else {
+                let of_layer = streamed.entry(inode.layer).or_default();
+                of_layer.insert(inode.entry, file);
+            }
         }
-        let loaded = self.source.again(wanted, &self.tree, &mut store);
-        loaded.map_err(|error| Cause::Io(io::Error::other(format!("{error:#}"))))
+        let failed = |error| Cause::Io(io::Error::other(format!("{error:#}")));
+        for (layer, files) in located {
+            let places = files.iter().filter_map(|file| {
+                let place = self.located.get(file)?;
+                Some((*file, place))
+            });
+            let fetched = self
+                .source
+                .fetch(layer, places.collect(), &self.tree, &mut store);
+            if !fetched.map_err(failed)? {
+                let entries = files
+                    .iter()
+                    .map(|file| (self.tree.inode(*file).entry, *file));
+                streamed.entry(layer).or_default().extend(entries);
+            }
+        }
+        let loaded = self.source.again(streamed, &self.tree, &mut store);
+        loaded.map_err(failed)
+    }
+
+    /// Returns `file` and the small files that are stored around it, which are probably read, too: those of a directory
+    /// are stored together, and one request gets them all.
+    fn beside(&self, file: u32) -> Vec<u32> {
+        let mut files = vec![file];
+        let Some(place) = self.located.get(&file) else {
+            return files;
+        };
+        let layer = self.tree.inode(file).layer;
+        let span = place.bytes.clone();
+        let empty = Vec::new();
+        let others = self.small_files.get(&layer).unwrap_or(&empty);
+        let at = others.partition_point(|(other, _)| other.start < span.start);
+        let mut end = span.end;
+        for (next, other) in others[at..].iter().filter(|(_, other)| *other != file) {
+            if next.start > end + NEAR || next.end > span.end + AHEAD {
+                break;
+            }
+            end = end.max(next.end);
+            files.push(*other);
+        }
+        let mut start = span.start;
+        for (next, other) in others[..at].iter().rev() {
+            if next.end + NEAR < start || next.start + AHEAD < span.start {
+                break;
+            }
+            start = next.start;
+            files.push(*other);
+        }
+        files
+    }
+
+    /// Returns the first bytes of a module of which only the place is known: those of other modules with its suffix in
+    /// its layer, if a sample of them has one compression. A kernel's build compresses all its modules in one way, and
+    /// reading the start of each would take thousands of requests. `None` if they differ.
+    fn sample(&self, path: &Path, file: u32) -> Result<Option<Arc<[u8]>>, Cause> {
+        if !self.located.contains_key(&file) {
+            return Ok(None);
+        }
+        let key = |file: u32, name: &[u8]| {
+            let suffix = name.rsplit(|&byte| byte == b'.').next();
+            (
+                self.tree.inode(file).layer,
+                suffix.unwrap_or_default().to_vec(),
+            )
+        };
+        let bytes = path.as_os_str().as_bytes();
+        let asked = key(file, bytes);
+        if oci::keep(bytes, 0) != KeptPart::Head {
+            return Ok(None);
+        }
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = samples.get(&asked) {
+            return Ok(known.clone());
+        }
+        let mut modules = Vec::new();
+        self.walk(LayerTree::ROOT, &mut Vec::new(), &mut |path, file| {
+            let is_alike = self.located.contains_key(&file)
+                && oci::keep(path, 0) == KeptPart::Head
+                && key(file, path) == asked;
+            if is_alike {
+                modules.push(file);
+            }
+        });
+        // Small ones, and from all directories.
+        let step = modules.len().div_ceil(SAMPLES).max(1);
+        let chosen = modules.chunks(step).filter_map(|some| {
+            some.iter()
+                .copied()
+                .min_by_key(|file| self.tree.inode(*file).size)
+        });
+        let chosen: Vec<_> = chosen.collect();
+        self.load_files(&chosen)?;
+        let store = self.store();
+        let heads = chosen.iter().filter_map(|file| store.get(*file));
+        let heads = heads.map(|it| it.head()).collect::<io::Result<Vec<_>>>()?;
+        let packings: BTreeSet<_> = heads.iter().map(|head| Packing::of(head)).collect();
+        let found = heads.into_iter().next().filter(|_| packings.len() == 1);
+        samples.insert(asked, found.clone());
+        Ok(found)
+    }
+
+    /// Calls `visit` for each visible file below `usr/lib/modules`, or below `dir`.
+    fn walk(&self, dir: NodeId, path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], u32)) {
+        const MODULES: &[u8] = b"usr/lib/modules";
+        for (name, node) in self.tree.children(dir) {
+            let length = path.len();
+            if length > 0 {
+                path.push(b'/');
+            }
+            path.extend(name);
+            let is_on_the_way = MODULES.starts_with(path) || path.starts_with(MODULES);
+            if let Some(file) = self.tree.inode_of(node).filter(|_| is_on_the_way) {
+                match self.tree.inode(file).kind {
+                    oci::NodeKind::Dir => self.walk(node, path, visit),
+                    oci::NodeKind::File => visit(path, file),
+                    _ => {}
+                }
+            }
+            path.truncate(length);
+        }
     }
 }
 
@@ -179,7 +342,7 @@ impl Layers for LayerView {
         let file = self.file(path)?;
         if !self.store().is_whole(file) {
             tracing::debug!("the bytes of /{} are not kept", path.display());
-            self.load_files(&[file])?;
+            self.load_files(&self.beside(file))?;
         }
         let kept = self.store().get(file);
         let opened = kept.map(|bytes| bytes.open()).transpose()?.flatten();
@@ -192,6 +355,9 @@ impl Layers for LayerView {
         let kept = self.store().get(file).filter(|_| is_enough);
         if let Some(bytes) = kept {
             let head = bytes.head()?;
+            return Ok(head[..head.len().min(count)].to_vec());
+        }
+        if is_enough && let Some(head) = self.sample(path, file)? {
             return Ok(head[..head.len().min(count)].to_vec());
         }
         let mut head = vec![0; count];
@@ -217,6 +383,7 @@ impl Layers for LayerView {
             .iter()
             .filter_map(|path| self.file(path).ok())
             .collect();
+        tracing::debug!("loading {paths:?}");
         self.load_files(&files)
     }
 }

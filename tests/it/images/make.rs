@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes layers and images, good and hostile.
 
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use serde_json::json;
+use ostree_kernel::oci::{ImageLimits, LayerEntry, NodeKind, TOC_CHECKSUM, TOC_POSITION, list_tar};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
@@ -174,6 +175,71 @@ pub fn of_tree(root: &Path, packed: Packed) -> (Vec<Vec<u8>>, Vec<String>) {
     let layers = [base.done(), middle.done(), top.done()];
     let diff_ids = layers.iter().map(|it| digest(it)).collect();
     (layers.iter().map(|it| packed.pack(it)).collect(), diff_ids)
+}
+
+/// Returns a layer as zstd:chunked: the blob and its annotations. Files are split into chunks of `chunk` bytes.
+pub fn chunked(tar: &[u8], chunk: usize) -> (Vec<u8>, Value) {
+    let frame = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+    let (mut blob, mut entries, mut done) = (Vec::new(), Vec::new(), 0);
+    let mut visit = |entry: &LayerEntry, _: &mut dyn BufRead| {
+        let at = entry.data as usize;
+        let name = String::from_utf8(entry.path.clone()).unwrap();
+        let kind = match entry.kind {
+            NodeKind::File => "reg",
+            NodeKind::Dir => "dir",
+            NodeKind::Symlink => "symlink",
+            NodeKind::HardLink => "hardlink",
+            _ => panic!("{name}"),
+        };
+        let target = String::from_utf8(entry.target.clone()).unwrap();
+        let mut first = json!({"type": kind, "name": name, "linkName": target, "mode": entry.mode});
+        if entry.kind != NodeKind::File {
+            entries.push(first);
+            return Ok(());
+        }
+        let bytes = &tar[at..at + entry.size as usize];
+        blob.extend(frame(&tar[done..at]));
+        let start = blob.len();
+        let mut chunks = Vec::new();
+        for (number, part) in bytes.chunks(chunk).enumerate() {
+            let is_zeros = number > 0 && part.iter().all(|byte| *byte == 0);
+            chunks.push(json!({
+                "type": "chunk", "name": name, "offset": blob.len(), "chunkOffset": number * chunk,
+                "chunkSize": part.len(), "chunkType": if is_zeros { "zeros" } else { "" },
+            }));
+            blob.extend(frame(part));
+        }
+        done = at + bytes.len();
+        for (key, value) in [
+            ("size", json!(bytes.len())),
+            ("digest", json!(digest(bytes))),
+            ("offset", json!(start)),
+            ("endOffset", json!(blob.len())),
+        ] {
+            first[key] = value;
+        }
+        if !chunks.is_empty() {
+            first["chunkSize"] = chunks.remove(0)["chunkSize"].clone();
+        }
+        entries.push(first);
+        entries.extend(chunks);
+        Ok(())
+    };
+    list_tar(
+        std::io::Cursor::new(tar),
+        &ImageLimits::default(),
+        &mut visit,
+    )
+    .unwrap();
+    blob.extend(frame(&tar[done..]));
+    let table = json!({"version": 1, "entries": entries}).to_string();
+    let packed = frame(table.as_bytes());
+    let position = format!("{}:{}:{}:1", blob.len() + 8, packed.len(), table.len());
+    let annotations = json!({TOC_CHECKSUM: digest(&packed), TOC_POSITION: position});
+    blob.extend([0x50, 0x2a, 0x4d, 0x18]);
+    blob.extend((packed.len() as u32).to_le_bytes());
+    blob.extend(packed);
+    (blob, annotations)
 }
 
 /// Returns the config and the manifest of an image.

@@ -2,14 +2,20 @@
 //! The bytes of a blob, or of a range of it. A broken connection is resumed where it broke.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Result, anyhow};
 
 use super::session::Session;
 use crate::oci::{Foreign, OciError};
 use crate::sys::fetch::{FetchError, HEADWAY, Incoming, Pace, Retries, range_start};
 use crate::sys::stop;
+
+/// A registry does not answer a request for a range with it.
+#[derive(Debug, thiserror::Error)]
+#[error("answers a request for a part of a layer with status {0}")]
+struct NoRanges(u16);
 
 /// The reader of a blob. Its digest is checked by the caller.
 pub(super) struct BlobReader {
@@ -21,6 +27,8 @@ pub(super) struct BlobReader {
     at: u64,
     /// The byte after the last one.
     end: u64,
+    /// Whether less than the whole blob is wanted.
+    is_range: bool,
     body: Option<Incoming>,
     /// Bytes that the server sends once more.
     skip: u64,
@@ -43,6 +51,7 @@ impl BlobReader {
             at: 0,
             end: size,
             body: None,
+            is_range: false,
             skip: 0,
             chunk: Vec::new(),
             taken: 0,
@@ -52,10 +61,41 @@ impl BlobReader {
         }
     }
 
+    /// Returns a reader of a range; `None` if the registry sends no ranges.
+    pub(super) fn range(
+        session: Arc<Session>,
+        digest: &str,
+        size: u64,
+        range: Range<u64>,
+    ) -> Result<Option<Self>> {
+        if !session.has_ranges() {
+            return Ok(None);
+        }
+        let mut reader = Self {
+            at: range.start,
+            end: range.end,
+            is_range: true,
+            failed_at: range.start,
+            ..Self::whole(session, digest, size)
+        };
+        loop {
+            match reader.connect() {
+                Ok(()) => return Ok(Some(reader)),
+                Err(FetchError::Permanent(error)) if error.is::<NoRanges>() => {
+                    reader.session.without_ranges();
+                    let host = &reader.session.image().host;
+                    tracing::info!("{host} {error}, so layers are read whole");
+                    return Ok(None);
+                }
+                Err(error) => reader.retries.wait(error, digest)?,
+            }
+        }
+    }
+
     /// Sends a request for the bytes from `at`.
     fn connect(&mut self) -> Result<(), FetchError> {
         let path = format!("blobs/{}", self.digest);
-        let is_range = self.at > 0;
+        let is_range = self.is_range || self.at > 0;
         let mut headers = Vec::new();
         if is_range {
             let last = self.end.saturating_sub(1);
@@ -64,6 +104,9 @@ impl BlobReader {
         let reply = self.session.get(&path, &headers)?;
         self.skip = 0;
         match reply.head.status().as_u16() {
+            status @ (200 | 416 | 501) if self.is_range => {
+                return Err(FetchError::Permanent(NoRanges(status).into()));
+            }
             200 => {
                 let length = reply.head.headers().get("content-length");
                 let length = length.and_then(|it| it.to_str().ok()?.parse().ok());
@@ -115,6 +158,10 @@ impl BlobReader {
             .min(received);
         self.skip -= skipped as u64;
         chunk.drain(..skipped);
+        if self.is_range {
+            let left = self.end.saturating_sub(self.at);
+            chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
         self.at += chunk.len() as u64;
         (self.chunk, self.taken) = (chunk, 0);
         Ok(true)
@@ -132,6 +179,7 @@ impl Read for BlobReader {
                 return Ok(count);
             }
             match self.receive() {
+                Ok(true) if self.is_range && self.chunk.is_empty() => return Ok(0),
                 Ok(true) => {}
                 Ok(false) => return Ok(0),
                 // Everything is there; only the end of the connection is missing.

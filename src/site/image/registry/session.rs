@@ -4,6 +4,7 @@
 mod token;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub(super) struct Session {
     schemes: &'static [&'static str],
     scheme: OnceLock<&'static str>,
     authorization: Mutex<Option<String>>,
+    refuses_ranges: AtomicBool,
     traffic: Arc<Traffic>,
     limits: DownloadLimits,
 }
@@ -56,6 +58,7 @@ impl Session {
             schemes,
             scheme: OnceLock::new(),
             authorization: Mutex::new(None),
+            refuses_ranges: AtomicBool::new(false),
             traffic: Arc::clone(traffic),
             limits: options.limits.clone(),
         })
@@ -64,6 +67,16 @@ impl Session {
     /// Returns the name of the image, for messages.
     pub(super) fn image(&self) -> &Docker {
         &self.image
+    }
+
+    /// Returns whether the registry has not refused a range yet.
+    pub(super) fn has_ranges(&self) -> bool {
+        !self.refuses_ranges.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the registry refuses ranges.
+    pub(super) fn without_ranges(&self) {
+        self.refuses_ranges.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn limits(&self) -> &DownloadLimits {

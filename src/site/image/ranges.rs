@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! zstd:chunked layers in a registry: reads the table of contents, and then only the files that are needed, by ranges.
+
+use std::cell::RefCell;
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::blobs::Blobs;
+use super::store::{self, ByteStore};
+use crate::oci::{
+    Descriptor, Foreign, ImageLimits, KeptPart, LayerTree, OciError, Toc, TocFile, TocPlace,
+};
+
+/// Unneeded bytes between two files that are read, rather than sending another request.
+const GAP: u64 = 64 << 10;
+
+/// Reads the table of contents of a layer. `None` if the layer is to be read whole.
+pub(super) fn table(
+    blobs: &dyn Blobs,
+    layer: &Descriptor,
+    limits: &ImageLimits,
+) -> Result<Option<Toc>, OciError> {
+    let Some(place) = TocPlace::of(layer, limits)? else {
+        return Ok(None);
+    };
+    let Some(input) = open(blobs, layer, place.bytes.clone())? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    let length = place.bytes.end - place.bytes.start;
+    input
+        .take(length)
+        .read_to_end(&mut bytes)
+        .map_err(OciError::of_io)?;
+    match place.parse(&bytes, layer.size, limits) {
+        Ok(toc) => Ok(Some(toc)),
+        Err(OciError::Unsupported(what)) => {
+            tracing::info!("{}: {what}, so the layer is read whole", layer.digest);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn open(
+    blobs: &dyn Blobs,
+    layer: &Descriptor,
+    range: Range<u64>,
+) -> Result<Option<Box<dyn Read + Send>>, OciError> {
+    let opened = blobs.open_range(layer, range);
+    opened.map_err(|error| match error.downcast::<OciError>() {
+        Ok(error) => error,
+        Err(error) => OciError::Document(format!("{error:#}")),
+    })
+}
+
+/// Reads files of a layer, by their inodes, into the store; `false` if the registry sends no ranges.
+pub(super) fn fetch(
+    blobs: &dyn Blobs,
+    layer: &Descriptor,
+    mut files: Vec<(u32, &TocFile)>,
+    tree: &LayerTree,
+    store: &mut ByteStore,
+    limits: &ImageLimits,
+) -> Result<bool, OciError> {
+    files.sort_by_key(|(_, file)| file.bytes.start);
+    let mut files = files.as_slice();
+    while !files.is_empty() {
+        let (joined, range) = join(files);
+        let (now, rest) = files.split_at(joined);
+        let input: Option<Box<dyn Read + Send>> = if range.is_empty() {
+            Some(Box::new(io::empty()))
+        } else {
+            open(blobs, layer, range.clone())?
+        };
+        let Some(input) = input else {
+            return Ok(false);
+        };
+        let stream = Stream(Rc::new(RefCell::new(Position {
+            input,
+            at: range.start,
+        })));
+        for (inode, file) in now {
+            let size = tree.inode(*inode).size;
+            let body = body(stream.clone(), &file.bytes, size, limits)?;
+            let mut body = BufReader::with_capacity(128 << 10, body);
+            let (sha256, bytes) = store::take(&mut body, KeptPart::All, size, limits.kept_bytes)?;
+            if sha256 != file.sha256 {
+                return Err(OciError::Mismatch {
+                    what: "digest of a file, in its table of contents,",
+                    found: format!("sha256:{}", hex::encode(sha256)),
+                    expected: format!("sha256:{}", hex::encode(file.sha256)),
+                });
+            }
+            if let Some(bytes) = bytes {
+                store.put(*inode, bytes, limits.kept_bytes)?;
+            }
+        }
+        files = rest;
+    }
+    Ok(true)
+}
+
+/// Returns how many of the first files are read by one request, and its range.
+fn join(files: &[(u32, &TocFile)]) -> (usize, Range<u64>) {
+    let mut range = 0..0;
+    for (number, (_, file)) in files.iter().enumerate() {
+        let next = file.bytes.clone();
+        if next.is_empty() {
+            continue;
+        }
+        if range.is_empty() {
+            range = next;
+        } else if next.start >= range.end && next.start - range.end <= GAP {
+            range.end = next.end;
+        } else {
+            return (number, range);
+        }
+    }
+    (files.len(), range)
+}
+
+/// The bytes of a range, and the place of the next one in the layer.
+struct Position {
+    input: Box<dyn Read + Send>,
+    at: u64,
+}
+
+#[derive(Clone)]
+struct Stream(Rc<RefCell<Position>>);
+
+impl Read for Stream {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut position = self.0.borrow_mut();
+        let count = position.input.read(out)?;
+        position.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Stream {
+    /// Skips bytes up to a place.
+    fn skip_to(&mut self, place: u64) -> io::Result<()> {
+        let at = self.0.borrow().at;
+        let count = place.checked_sub(at).ok_or_else(|| {
+            io::Error::from(OciError::Document("two files have the same data".into()))
+        })?;
+        io::copy(&mut self.take(count), &mut io::sink())?;
+        Ok(())
+    }
+}
+
+/// Returns the decompressed data of a file, at most `size` bytes.
+fn body(
+    mut stream: Stream,
+    bytes: &Range<u64>,
+    size: u64,
+    limits: &ImageLimits,
+) -> Result<Box<dyn Read>, OciError> {
+    if bytes.is_empty() {
+        return Ok(Box::new(io::empty()));
+    }
+    stream.skip_to(bytes.start).map_err(OciError::of_io)?;
+    let mut decoder = zstd::Decoder::new(stream.take(bytes.end - bytes.start))?;
+    let log = limits.window.max(1024).next_power_of_two().ilog2().min(31);
+    decoder.window_log_max(log)?;
+    Ok(Box::new(Explained(decoder.take(size))))
+}
+
+/// A decoder with clear errors.
+struct Explained<R>(R);
+
+impl<R: Read> Read for Explained<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out).map_err(explain)
+    }
+}
+
+/// Names the compression in an error of the decoder.
+fn explain(error: io::Error) -> io::Error {
+    if error
+        .get_ref()
+        .is_some_and(|it| it.is::<OciError>() || it.is::<Foreign>())
+    {
+        return error;
+    }
+    OciError::Corrupt(format!("zstd, of a file in its table of contents: {error}")).into()
+}
