@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# `bed node`: a real ostree system with real systemd in QEMU, on which deployments are staged and the machine is rebooted.
+#
+#   target/bed/node/SUITE/root.img   the disk: the booted deployment, and one commit for each variant in its repository
+#   target/bed/node/SUITE/boot.img   a /boot of its own, 180 MB
+#   target/bed/node/SUITE/booted     this system, booted once: node.py continues from there
+
+NODE=$TOP/tests/node
+NODE_BOOT_MB=180
+
+# What no step of the node needs. A deployment is checked out by an emulated processor: each file counts.
+NODE_DROPPED=(usr/share/{zoneinfo,bash-completion,lintian,perl5,zsh,fish,gnupg,bug,common-licenses,info,python3,doc,man,ca-certificates,polkit-1}
+    usr/lib/{python3,python3.*,apt,dpkg,udev/hwdb.d,udev/hwdb.bin,pcrlock.d} usr/lib/x86_64-linux-gnu/{perl*,gconv,ldscripts,sasl2}
+    usr/lib/systemd/{user,catalog} usr/etc/{ssl,perl,python3*,apt,alternatives,rc?.d,init.d,pam.d,skel,cron*,dnf,gss} usr/bin/{x86_64-linux-gnu-*,perl*,python*,sq*,gpg*,dnf*})
+# Units that only cost time here: mdadm-shutdown alone runs dracut at each shutdown, 90 s of an emulated processor.
+NODE_MASKED=(mdadm-shutdown blk-availability dracut-shutdown lvm2-monitor systemd-binfmt systemd-update-utmp fstrim.timer e2scrub_all.timer
+    systemd-sysusers lvm2-lvmpolld.socket proc-sys-fs-binfmt_misc.automount systemd-pcrlock.socket ldconfig systemd-journal-catalog-update
+    systemd-update-done systemd-hwdb-update logrotate.timer systemd-tmpfiles-clean.timer e2scrub_reap apt-daily.timer man-db.timer getty@tty1
+    serial-getty@ttyS0)
+
+# _node_commit MOUNT REPO REF: commits an image's tree as an ostree system with the agent, without its initramfs.
+_node_commit() {
+    local image=$1 repo=$2 ref=$3 w unit
+    w=$(mktemp -d "$BED/node/tree.XXXXXX")
+    mkdir -p "$w"/{upper,work,tree}
+    mount -t overlay overlay -o "lowerdir=$image,upperdir=$w/upper,workdir=$w/work" "$w/tree"
+    # shellcheck disable=SC2064
+    trap "umount -l '$w/tree' 2>/dev/null || true; rm -rf '$w'" EXIT
+    (
+        set -e
+        cd "$w/tree"
+        rm -rf usr/etc var boot run tmp dev proc sys rpms bed sysroot
+        mv etc usr/etc
+        # shellcheck disable=SC2086
+        rm -rf ${NODE_DROPPED[*]}
+        mkdir -p var boot run dev proc sys sysroot/ostree usr/lib/node
+        mkdir -m 1777 tmp
+        ln -sfn sysroot/ostree ostree
+        cp "$NODE/agent" "$NODE/report" usr/lib/node/
+        cp "$NODE/node-agent.service" usr/lib/systemd/system/
+        rm -f usr/lib/systemd/system/multi-user.target.wants/bed-marker.service usr/lib/bed/ostree-container usr/lib/bed/real/ostree-container
+        ln -sf ../node-agent.service usr/lib/systemd/system/multi-user.target.wants/
+        for unit in "${NODE_MASKED[@]}"; do
+            [[ $unit == *.* ]] || unit+=.service
+            ln -sf /dev/null "usr/etc/systemd/system/$unit"
+        done
+        echo 'LABEL=node-boot /boot ext4 defaults 0 0' >usr/etc/fstab
+        echo 00112233445566778899aabbccddeeff >usr/etc/machine-id
+        echo node >usr/etc/hostname
+    ) || return
+    mkdir -p "$w/image/usr/lib/modules"
+    (cd "$w/tree" && find usr/lib/modules/*/initramfs.img | cpio -pdm --quiet "$w/image") || return
+    rm -f "$w"/tree/usr/lib/modules/*/initramfs.img
+    ostree --repo="$repo" commit --branch="$ref-without" --tree=dir="$w/tree" >/dev/null || return
+    ostree --repo="$repo" commit --branch="$ref" --tree=ref="$ref-without" --tree=dir="$w/image" >/dev/null
+}
+
+# _node_variant REPO CASES NAME KVER: commits the new system with the initramfs and the changed files of a case of the corpus.
+_node_variant() {
+    local repo=$1 case=$2/$3 name=$3 w image
+    if [[ $name == no-initramfs ]]; then
+        ostree --repo="$repo" commit --branch="node/$name" --tree=ref=node/new-without >/dev/null
+        return
+    fi
+    [[ ! -s $case/removed ]] || die "node: $name removes files, which this bed cannot do"
+    w=$(mktemp -d "$BED/node/variant.XXXXXX")
+    image=$w/usr/lib/modules/$4/initramfs.img
+    mkdir -p "${image%/*}"
+    chmod 755 "$w"
+    # (the corpus writes os-release anew for each case)
+    if [[ -d $case/tree ]]; then cp -a "$case/tree/." "$w/" && rm -f "$w/usr/lib/os-release"; fi
+    if [[ -d $w/etc ]]; then mv "$w/etc" "$w/usr/etc"; fi
+    cp "$case/initramfs.img" "$image"
+    chmod 600 "$image"
+    ostree --repo="$repo" commit --branch="node/$name" --tree=ref=node/new-without --tree=dir="$w" >/dev/null || return
+    rm -rf "$w"
+}
+
+_node_names() { awk -F'\t' -v suite="$1" '!/^#/ && $2 == suite { print $1 }' "$NODE/variants.tsv"; }
+
+# _node_disks SUITE DIR CASES
+_node_disks() {
+    local suite=$1 dir=$2 cases=$3 s=$2/sysroot uuid name
+    local -A new=([trixie]=layout [bookworm]=dnf)
+    uuid=$(cat /proc/sys/kernel/random/uuid)
+    mkdir -p "$s"
+    ostree admin init-fs "$s"
+    ostree admin os-init --sysroot="$s" bed
+    ostree --repo="$s/ostree/repo" config set core.fsync false
+    with_image "localhost/bed-$suite" _node_commit "$s/ostree/repo" node/old || return
+    with_image "$(image_of "${new[$suite]}")" _node_commit "$s/ostree/repo" node/new || return
+    for name in $(_node_names "$suite"); do
+        _node_variant "$s/ostree/repo" "$cases" "$name" "$(kver_of new)" || return
+    done
+    mkdir -p "$s/ostree/deploy/bed/var/log/journal"
+    ostree admin deploy --sysroot="$s" --os=bed --karg=root=UUID="$uuid" --karg=rw --karg=console=ttyS0 --karg=quiet node/old || return
+    mkdir "$dir/boot"
+    mv "$s"/boot/* "$dir/boot/"
+    rm -f "$dir"/{root,boot}.img
+    truncate -s $NODE_BOOT_MB"M" "$dir/boot.img"
+    mke2fs -q -t ext4 -L node-boot -m 0 -d "$dir/boot" "$dir/boot.img" || return
+    truncate -s $(($(du -sm "$s" | cut -f1) + 800))M "$dir/root.img"
+    mke2fs -q -t ext4 -U "$uuid" -m 0 -d "$s" "$dir/root.img" || return
+    chattr -R -i "$s" 2>/dev/null || true
+    rm -rf "$s" "$dir/boot"
+}

@@ -1,0 +1,226 @@
+"""A machine in QEMU that can be saved while it runs, and what a boot loader would start on its disk."""
+
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+
+class Failed(Exception):
+    """A step of the bed that did not work."""
+
+
+def run(*words):
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class State:
+    """Two disks, and the memory of a machine that used them, if it was saved while running."""
+
+    def __init__(self, place):
+        self.place = pathlib.Path(place)
+        self.memory = self.place / "memory"
+
+    def disks(self):
+        for name in ("root", "boot"):
+            for suffix, kind in ((".qcow2", "qcow2"), (".img", "raw")):
+                if (self.place / (name + suffix)).exists():
+                    yield name, self.place / (name + suffix), kind
+                    break
+
+    def copy(self, place):
+        """Returns a state on top of this one, whose disks take further changes."""
+        place = pathlib.Path(place)
+        place.mkdir(parents=True, exist_ok=True)
+        for name, path, kind in self.disks():
+            target = place / f"{name}.qcow2"
+            target.unlink(missing_ok=True)
+            run("qemu-img", "create", "-q", "-f", "qcow2", "-b", path.resolve(), "-F", kind, target)
+        return State(place)
+
+
+class Machine:
+    """A running QEMU. Its console is a file; commands go through the second serial port."""
+
+    def __init__(self, state, payload, boot=None, memory=None, more=()):
+        self.state = state
+        self.console = state.place / "console"
+        self.buffer = b""
+        agent, control = state.place / "agent.sock", state.place / "qmp.sock"
+        command = ["nice", "-n", "10", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-m", "1024"]
+        command += ["-smp", "2", "-display", "none", "-no-reboot", "-nic", "none", "-serial", f"file:{self.console}"]
+        command += ["-chardev", f"socket,id=agent,path={agent},server=on,wait=off", "-serial", "chardev:agent"]
+        command += ["-qmp", f"unix:{control},server=on,wait=off"]
+        for name, path, kind in state.disks():
+            command += ["-drive", f"file={path},format={kind},if=virtio,cache=writeback"]
+        command += ["-drive", f"file={payload},format=raw,if=virtio,readonly=on"]
+        if boot:
+            command += ["-kernel", boot["kernel"], "-append", boot["options"]]
+            if boot["initrd"]:
+                command += ["-initrd", boot["initrd"]]
+        if memory:
+            command += ["-incoming", f"file:{memory}"]
+        self.console.write_bytes(b"")
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            command + list(more), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(state.place / "qemu.log", "wb")
+        )
+        self.agent, self.control = self._connect(agent), self._connect(control)
+        self._reply()
+        self.qmp("qmp_capabilities")
+
+    def _connect(self, path):
+        for _ in range(200):
+            if self.process.poll() is not None:
+                break
+            try:
+                link = socket.socket(socket.AF_UNIX)
+                link.connect(str(path))
+                return link
+            except OSError:
+                time.sleep(0.05)
+        raise Failed(f"QEMU did not start: {(self.state.place / 'qemu.log').read_text()}")
+
+    def _reply(self):
+        data = b""
+        while not data.endswith(b"\n"):
+            more = self.control.recv(65536)
+            if not more:
+                raise Failed("QEMU ended")
+            data += more
+        return [json.loads(line) for line in data.splitlines()]
+
+    def qmp(self, verb, **arguments):
+        self.control.sendall(json.dumps({"execute": verb, "arguments": arguments}).encode() + b"\n")
+        while True:
+            for answer in self._reply():
+                if "error" in answer:
+                    raise Failed(f"{verb}: {answer['error']['desc']}")
+                if "return" in answer:
+                    return answer["return"]
+
+    def expect(self, pattern, limit):
+        """Waits for a pattern of the agent's output, and returns what came before it and the match."""
+        end = time.monotonic() + limit
+        while True:
+            found = re.search(pattern, self.buffer)
+            if found:
+                before, self.buffer = self.buffer[: found.start()], self.buffer[found.end() :]
+                return before.decode(errors="replace"), found
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Failed(f"no {pattern} within {limit} s; so far: {self.buffer[-300:]}")
+            self.agent.settimeout(left)
+            try:
+                more = self.agent.recv(65536)
+            except TimeoutError:
+                continue
+            if not more:
+                raise Failed(f"the machine ended; so far: {self.buffer[-300:]}")
+            self.buffer += more
+
+    def send(self, line):
+        self.agent.sendall(line.replace("\n", ";").encode() + b"\n")
+
+    def do(self, line, limit=300, check=True):
+        self.send(line)
+        text, found = self.expect(rb"\n:(\d+):\n", limit)
+        status = int(found[1])
+        if check and status:
+            raise Failed(f"{line}: status {status}: {text.strip()}")
+        return text.strip() if check else (status, text.strip())
+
+    def save(self, place):
+        """Saves the running machine; its disks must not be written to afterwards, but copied."""
+        self.qmp("stop")
+        self.qmp("migrate", uri=f"file:{place}")
+        for _ in range(1200):
+            status = self.qmp("query-migrate").get("status")
+            if status == "completed":
+                break
+            if status == "failed":
+                raise Failed("saving the machine")
+            time.sleep(0.1)
+        self.kill()
+
+    def wait(self, limit, pattern=None):
+        """Waits until the machine ends or a line of its console matches; returns whether it did so within the limit."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                return True
+            if pattern and re.search(pattern, self.console.read_bytes()):
+                return True
+            time.sleep(0.1)
+        return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def text(self):
+        text = self.console.read_bytes().replace(b"\r", b"").decode(errors="replace")
+        return re.sub(r"\x1b(\[[0-9;?!]*[a-zA-Z]|c)", "", text)
+
+
+def resume(base, place, payload):
+    """Continues a saved machine on disks of its own."""
+    machine = Machine(base.copy(place), payload, memory=base.memory)
+    for _ in range(600):
+        status = machine.qmp("query-status")["status"]
+        if status == "paused" or status == "postmigrate":
+            machine.qmp("cont")
+        if status == "running":
+            return machine
+        time.sleep(0.05)
+    raise Failed("the saved machine does not continue")
+
+
+class BootDisk:
+    """/boot as a boot loader reads it: no journal is replayed, and only /loader decides."""
+
+    def __init__(self, state):
+        self.place = state.place
+        (path, kind) = next((path, kind) for name, path, kind in state.disks() if name == "boot")
+        self.raw = self.place / "boot.raw"
+        run("qemu-img", "convert", "-U", "-f", kind, "-O", "raw", path, self.raw)
+
+    def _debugfs(self, request):
+        return subprocess.run(["debugfs", "-R", request, self.raw], capture_output=True, text=True).stdout
+
+    def entries(self):
+        link = re.search(r'Fast link dest: "([^"]+)"', self._debugfs("stat /loader"))
+        if not link:
+            raise Failed("no /boot/loader")
+        folder = f"/{link[1]}/entries"
+        for line in self._debugfs(f"ls -p {folder}").splitlines():
+            name = line.split("/")[5] if line.count("/") > 5 else ""
+            if name.endswith(".conf"):
+                text = self._debugfs(f"cat {folder}/{name}")
+                entry = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+                yield name, entry
+
+    def default(self):
+        """The entry that a boot loader takes: the highest version (Boot Loader Specification; ostree sets no sort-key)."""
+        entries = sorted(self.entries(), key=lambda it: int(it[1]["version"]))
+        if not entries:
+            raise Failed("no boot entry")
+        name, entry = entries[-1]
+        if name != max(it[0] for it in entries):
+            raise Failed(f"the order of names and that of versions differ: {entries}")
+        loads = {"options": entry["options"], "initrd": None, "entry": name}
+        for key, target in (("linux", "kernel"), ("initrd", "initrd")):
+            if key in entry:
+                loads[target] = self.place / target
+                loads[target].unlink(missing_ok=True)
+                run("debugfs", "-R", f"dump {entry[key]} {loads[target]}", self.raw)
+                if not loads[target].exists() or not loads[target].stat().st_size:
+                    raise Failed(f"{entry[key]} is missing from /boot")
+        loads["checksum"] = re.search(r"ostree=/ostree/boot\.\d/bed/([0-9a-f]+)/", entry["options"])[1]
+        return loads
