@@ -180,6 +180,8 @@ install: ## install into DESTDIR and PREFIX; needs `make build` first
 	install -d $(DESTDIR)$(PREFIX)/libexec/libostree/ext
 	ln -sf ../../../bin/ostree-kernel $(DESTDIR)$(PREFIX)/libexec/libostree/ext/ostree-kernel
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/lib/kernel/install.d packaging/kernel-install/04-ostree-kernel.install
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system packaging/systemd/*.service packaging/systemd/*.path
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system-preset packaging/systemd/*.preset
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man7 man/*.7
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 man/*.8
 	install -D -m 0644 completions/ostree-kernel.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ostree-kernel

@@ -122,3 +122,114 @@ fn pages_that_are_referred_to_exist() {
         );
     }
 }
+
+/// Returns the lines of a section of a unit, without comments.
+fn section(unit: &str, name: &str) -> Vec<String> {
+    let text = read(&format!("packaging/systemd/{unit}"));
+    let lines = text.lines().skip_while(|line| *line != format!("[{name}]"));
+    let lines = lines.skip(1).take_while(|line| !line.starts_with('['));
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn units_are_installed_packed_and_disabled() {
+    let (makefile, spec) = (read("Makefile"), read("packaging/ostree-kernel.spec"));
+    let preset = read("packaging/systemd/80-ostree-kernel.preset");
+    let macros = ["post", "preun", "postun"];
+    for name in macros {
+        let line = format!("\n%{name}\n%{{?systemd_{name}:%systemd_{name} %{{units}}}}\n");
+        assert!(spec.contains(&line), "%{name}");
+    }
+    for file in
+        fs_err::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd")).unwrap()
+    {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let kind = name.rsplit('.').next().unwrap();
+        assert!(
+            makefile.contains(&format!("packaging/systemd/*.{kind}")),
+            "make install: {name}"
+        );
+        let dir = if kind == "preset" {
+            "_presetdir"
+        } else {
+            "_unitdir"
+        };
+        assert!(
+            spec.contains(&format!("\n%{{{dir}}}/{name}\n")),
+            "%files: {name}"
+        );
+        if kind == "preset" {
+            continue;
+        }
+        let units = spec
+            .lines()
+            .find(|line| line.starts_with("%global units "))
+            .unwrap();
+        assert!(
+            units.split(' ').any(|unit| unit == name),
+            "%global units: {name}"
+        );
+        let has_install = !section(&name, "Install").is_empty();
+        assert_eq!(
+            preset.contains(&format!("\ndisable {name}\n")),
+            has_install,
+            "preset: {name}"
+        );
+    }
+}
+
+/// A gate that cannot start must not hold back updates, and it must be stopped before ostree finalises.
+#[test]
+fn the_gate_is_wanted_and_ordered() {
+    let unit = section("ostree-kernel-gate.service", "Unit");
+    let install = section("ostree-kernel-gate.service", "Install");
+    let has = |lines: &[String], key: &str, value: &str| {
+        let values = lines.iter().filter_map(|line| line.strip_prefix(key));
+        values.flat_map(|it| it.split(' ')).any(|it| it == value)
+    };
+    assert!(has(&unit, "After=", "ostree-finalize-staged.service"));
+    assert!(has(&unit, "After=", "systemd-journal-flush.service"));
+    assert!(has(&unit, "Before=", "basic.target") && has(&unit, "Conflicts=", "final.target"));
+    assert!(has(&unit, "DefaultDependencies=", "no"));
+    assert!(has(&install, "WantedBy=", "multi-user.target"));
+    for name in [
+        "ostree-kernel-gate.service",
+        "ostree-kernel-gate-staged.service",
+        "ostree-kernel-gate-staged.path",
+    ] {
+        let text = read(&format!("packaging/systemd/{name}"));
+        for strong in [
+            "RequiredBy=",
+            "BindsTo=",
+            "PartOf=",
+            "UpheldBy=",
+            "OnFailure=",
+            "Requires=",
+        ] {
+            assert!(!text.contains(&format!("\n{strong}")), "{name}: {strong}");
+        }
+    }
+}
+
+/// The program does the same in both services, so that their sandboxes agree.
+#[test]
+fn both_services_have_the_same_sandbox() {
+    let sandbox = |name: &str| -> BTreeSet<_> {
+        let lines = section(name, "Service").into_iter();
+        let differs = [
+            "Exec",
+            "Type=",
+            "Remain",
+            "Timeout",
+            "Nice=",
+            "IOScheduling",
+        ];
+        lines
+            .filter(|line| !differs.iter().any(|it| line.starts_with(it)))
+            .collect()
+    };
+    let gate = sandbox("ostree-kernel-gate.service");
+    assert_eq!(gate, sandbox("ostree-kernel-gate-staged.service"));
+    assert!(gate.len() > 20);
+}
