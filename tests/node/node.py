@@ -29,7 +29,7 @@ KNOWN = (
     r"Initramfs unpacking failed|Failed to execute|Cannot open root device|Kernel panic|Freezing execution|Failed to start"
     r"|error while loading|Timed out|Boot has failed|Cannot|cannot"
 )
-UNITS = "ostree-kernel-gate.service ostree-kernel-gate-staged.path"
+UNITS = "ostree-kernel-gate.service"
 
 
 class Node:
@@ -78,7 +78,7 @@ class Node:
             machine.do("mkdir /run/p; mount -o ro /dev/vdc /run/p; mount -o remount,bind,rw /usr; cp -a /run/p/usr/. /usr/")
             machine.do("sync; mount -o remount,bind,ro /usr; umount /run/p; systemctl daemon-reload")
             machine.do(f"systemctl preset {UNITS}; ! systemctl is-enabled {UNITS}")
-            print(machine.do(f"systemctl enable --now {UNITS}; systemctl is-active {UNITS}; ostree-kernel --version; sync; sleep 3"))
+            print(machine.do(f"systemctl enable --now {UNITS}; systemctl is-active {UNITS} ostree-kernel-gate-staged.path; ostree-kernel --version; sync; sleep 3"))
             return machine
 
         return self.saved("installed", self.booted(), prepare)
