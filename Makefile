@@ -67,7 +67,7 @@ demo: deps build ## the one RUN line in a real container build, what it did, and
 check: KILLS = 4 1 1
 check check-all gate: PROFILE = debug
 check check-all gate: PROFILE_FLAG =
-check: ready build lint test replay containers kills boot-matrix ## all tests: format, lints, unit, stub programs, hostile input, container builds, kills, boots
+check: ready build lint test replay containers kills boot-matrix node-sample ## all tests: format, lints, unit, stub programs, hostile input, container builds, kills, boots
 
 # Container cases that passed with the current stand-in of rpm-ostree; `make check` runs all cases without a file `long`.
 GATE_CASES = by-hand layout no-layout two-kernels dry-run dnf cliwrap fails-the-build kmods-missing flavour http dracut-fails fips tmp-tmpfs dnf-http \
@@ -158,6 +158,15 @@ boot-matrix: deps build ## five boots: on each base the replaced image boots; wi
 boot: boot-matrix ## the same, then kernels of other shapes, then images of the corpus: compare the verdict of verify with a real boot (long)
 	@$(BED) boot-shapes
 	@$(BED) boot-corpus
+
+# The disks need the replaced images and the corpus.
+.PHONY: node
+node: deps build ## stage broken and good deployments on a real ostree system in QEMU, and reboot it without and with the gate (long)
+	@$(BED) node
+
+.PHONY: node-sample
+node-sample: deps build ## the same with two broken and two good ones
+	@$(BED) node sample
 
 N ?= 40
 .PHONY: truth

@@ -31,7 +31,7 @@ _node_commit() {
         cd "$w/tree"
         rm -rf usr/etc var boot run tmp dev proc sys rpms bed sysroot
         mv etc usr/etc
-        # shellcheck disable=SC2086
+        # shellcheck disable=SC2048,SC2086  # patterns
         rm -rf ${NODE_DROPPED[*]}
         mkdir -p var boot run dev proc sys sysroot/ostree usr/lib/node
         mkdir -m 1777 tmp
@@ -102,5 +102,43 @@ _node_disks() {
     truncate -s $(($(du -sm "$s" | cut -f1) + 800))M "$dir/root.img"
     mke2fs -q -t ext4 -U "$uuid" -m 0 -d "$s" "$dir/root.img" || return
     chattr -R -i "$s" 2>/dev/null || true
-    rm -rf "$s" "$dir/boot"
+    rm -rf "$s" "${dir:?}/boot"
+}
+
+# The disks of a suite, with the cases of the corpus that variants.tsv names.
+_node_made() { # _node_made SUITE
+    local suite=$1 dir=$BED/node/$1 cases=$BED/node/cases key names
+    key=$(key_of "$LIB/node.sh" "$NODE/agent" "$NODE/report" "$NODE/node-agent.service" "$NODE/variants.tsv" "$BED/keys/base-$suite")
+    if is_fresh "node-$suite" "$key"; then return 0; fi
+    say "node: disks of $suite (minutes, once)"
+    rm -rf "$dir" "$cases"
+    mkdir -p "$dir"
+    names=$(_node_names "$suite" | grep -vx no-initramfs | paste -sd ,) || true
+    if [[ $names ]]; then
+        CORPUS_OUT=$cases CORPUS_CASES=$names run_logged node-cases.log \
+            cargo test --locked --manifest-path "$TOP/Cargo.toml" --test it corpus_write -- --ignored
+    fi
+    (_node_disks "$suite" "$dir" "$cases") >"$LOGS/node-$suite.log" 2>&1 || true
+    rm -rf "$cases"
+    [[ -s $dir/root.img && -s $dir/boot.img ]] || die "node: the disks of $suite were not made (log: $LOGS/node-$suite.log)"
+    mark_fresh "node-$suite" "$key"
+}
+
+# node [SUITE] [VERB ARG…]: VERB is one of node.py, by default "table".
+bed_node() {
+    local suite=trixie product=$BED/node/product key
+    if [[ ${1-} == trixie || ${1-} == bookworm ]]; then suite=$1 && shift; fi
+    (($#)) || set -- table
+    [[ ${1-} != sample ]] || set -- table --only no-init,no-initramfs,trixie-replaced,early-zst
+    _node_made "$suite"
+    rm -rf "$product"
+    mkdir -p "$product/bin"
+    strip -o "$BED/node/ostree-kernel" "$TOOL"
+    run_logged node-install.log make -C "$TOP" install DESTDIR="$product" OSTREE_KERNEL="$BED/node/ostree-kernel"
+    rm -rf "${product:?}"/{bin,usr/share}
+    # The saved system with another program or other units is another one.
+    key=$(key_of "$BED/node/ostree-kernel" "$TOP/packaging/systemd" "$BED/keys/node-$suite")
+    is_fresh "node-installed-$suite" "$key" || rm -rf "$BED/node/$suite/installed"
+    mark_fresh "node-installed-$suite" "$key"
+    /usr/bin/python3 -B "$NODE/node.py" --node "$BED/node/$suite" --product "$product" "$@"
 }
