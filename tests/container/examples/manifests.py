@@ -10,11 +10,13 @@ import pathlib
 import re
 import subprocess
 import sys
+import urllib.parse
 
 import yaml
 
 HERE = pathlib.Path(__file__).parent
-EXAMPLES = HERE.parents[2] / "packaging" / "examples"
+TOP = HERE.parents[2]
+EXAMPLES = TOP / "packaging" / "examples"
 GROUP = "machineconfiguration.openshift.io/v1"
 PUSH_SPEC = r"([a-zA-Z0-9-]+\.)+[a-zA-Z0-9-]+(:[0-9]{2,5})?(/[a-zA-Z0-9-_]{1,61})*/[a-zA-Z0-9-_.]+:[a-zA-Z0-9._-]+"
 TYPES = {"object": dict, "array": list, "string": str}
@@ -64,18 +66,49 @@ def machine_os_config(text):
     return wrong
 
 
-def machine_config(text):
+def machine_config(text, others=None):
     config = yaml.safe_load(text)
     wrong = []
     if (config["apiVersion"], config["kind"]) != (GROUP, "MachineConfig"):
         wrong.append("apiVersion and kind")
     if not config["metadata"]["labels"].get("machineconfiguration.openshift.io/role"):
         wrong.append("no role")
-    if set(config["spec"]) != {"osImageURL"} or not re.fullmatch(
-        r"[a-z0-9./-]+@sha256:[a-f0-9]{64}", config["spec"]["osImageURL"]
-    ):
-        wrong.append("osImageURL by its digest, and nothing else, was expected")
+    if not re.fullmatch(r"[a-z0-9./-]+@sha256:[a-f0-9]{64}", config["spec"]["osImageURL"]):
+        wrong.append("osImageURL by its digest was expected")
+    if set(config["spec"]) - {"osImageURL"} != (set(others) if others else set()):
+        wrong.append(f"osImageURL and {others or 'nothing else'} was expected")
     return wrong
+
+
+def unit_lines(name, key):
+    lines = (TOP / "packaging" / "systemd" / name).read_text().splitlines()
+    return [value for line in lines if line.startswith(f"{key}=") for value in line.removeprefix(f"{key}=").split()]
+
+
+def gate_config(text):
+    """The MachineConfig with the image and the policy of the gate: a drop-in of a variable that the units have."""
+    wrong = machine_config(text, others={"config"})
+    files = yaml.safe_load(text)["spec"]["config"]["storage"]["files"]
+    for file in files:
+        kind, _, data = file["contents"]["source"].partition(",")
+        policy = urllib.parse.unquote(data)
+        options = re.fullmatch(r"\[Service\]\nEnvironment=(\w+)=(--on-error=refuse|--warn-only)\n", policy)
+        if kind != "data:" or file["mode"] != 0o644 or not options:
+            wrong.append(f"{file['path']}: {policy!r}")
+        elif f"{options[1]}=" not in unit_lines("ostree-kernel-gate.service", "Environment"):
+            wrong.append(f"the units have no {options[1]}")
+    return wrong
+
+
+def gate_butane(text):
+    """Butane's links are those that `systemctl enable` makes."""
+    config = yaml.safe_load(text)
+    unit = "ostree-kernel-gate.service"
+    links = {it["path"]: it["target"] for it in config["storage"]["links"]}
+    # (bootc's own unit is not on Fedora CoreOS)
+    wanted = [it for it in unit_lines(unit, "WantedBy") if not it.startswith("bootc-")]
+    expected = {f"/etc/systemd/system/{it}.wants/{unit}": f"/usr/lib/systemd/system/{unit}" for it in wanted}
+    return [] if links == expected else [f"links {links}, expected {expected}"]
 
 
 def workflow(text):
@@ -114,6 +147,8 @@ def main():
     for name, judge in [
         ("okd-scos/machineosconfig.yaml", machine_os_config),
         ("okd-scos/machineconfig.yaml", machine_config),
+        ("gate/machineconfig.yaml", gate_config),
+        ("gate/gate.bu", gate_butane),
         ("github-actions/kernels.yaml", workflow),
     ]:
         wrong += [f"{name}: {it}" for it in judge((EXAMPLES / name).read_text())]
