@@ -105,8 +105,7 @@ def gate_butane(text):
     config = yaml.safe_load(text)
     unit = "ostree-kernel-gate.service"
     links = {it["path"]: it["target"] for it in config["storage"]["links"]}
-    # (bootc's own unit is not on Fedora CoreOS)
-    wanted = [it for it in unit_lines(unit, "WantedBy") if not it.startswith("bootc-")]
+    wanted = unit_lines(unit, "WantedBy")
     expected = {f"/etc/systemd/system/{it}.wants/{unit}": f"/usr/lib/systemd/system/{unit}" for it in wanted}
     return [] if links == expected else [f"links {links}, expected {expected}"]
 
