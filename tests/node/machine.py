@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -224,3 +225,31 @@ class BootDisk:
                     raise Failed(f"{entry[key]} is missing from /boot")
         loads["checksum"] = re.search(r"ostree=/ostree/boot\.\d/bed/([0-9a-f]+)/", entry["options"])[1]
         return loads
+
+
+def journal(state, units):
+    """The messages of units in the last boot, from the journal on the disk of a machine that has ended."""
+    place = state.place
+    (path, kind) = next((path, kind) for name, path, kind in state.disks() if name == "root")
+    raw, found = place / "root.raw", place / "journal"
+    shutil.rmtree(found, ignore_errors=True)
+    found.mkdir()
+    raw.touch()
+    export = subprocess.Popen(
+        ["qemu-storage-daemon", "--blockdev", f"driver={kind},node-name=r,read-only=on,force-share=on,file.driver=file,file.filename={path}"]
+        + ["--export", f"type=fuse,id=e,node-name=r,mountpoint={raw},writable=off"]
+    )
+    try:
+        for _ in range(100):
+            if raw.stat().st_size:
+                break
+            time.sleep(0.05)
+        run("debugfs", "-R", f"rdump /ostree/deploy/bed/var/log/journal {found}", raw)
+    finally:
+        export.terminate()
+        export.wait()
+    options = [option for unit in units for option in ("-u", unit)]
+    places = [path.parent for path in found.rglob("system.journal")]
+    if not places:
+        return ""
+    return run("journalctl", "-D", places[0], "-b", "0", "-o", "cat", "--no-pager", *options)
