@@ -85,6 +85,12 @@ pub enum Command {
     /// Show the content of an initramfs, or the differences between two
     #[command(after_long_help = help::INSPECT)]
     Inspect(cmd::inspect::Args),
+    /// Refuse a staged deployment that this machine would not boot
+    ///
+    /// Verifies the staged deployment as verify --staged does. After a fatal finding it locks the finalisation, so that
+    /// the next reboot is into the present deployment, and records the reason.
+    #[command(after_long_help = help::GATE)]
+    Gate(cmd::gate::Args),
     /// Print the help of a command
     Help {
         /// The command [default: the program]
@@ -229,6 +235,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Verify(args) => cmd::verify::run(args, &cli.global),
         Command::Status(args) => cmd::status::run(args, &cli.global),
         Command::Inspect(args) => cmd::inspect::run(args, &cli.global),
+        Command::Gate(args) => cmd::gate::run(args, &cli.global),
         // `parse` has answered these.
         Command::Help { .. } | Command::Version => Ok(Outcome::Passed),
     }

@@ -21,6 +21,7 @@
 //! initramfs/     pure: from bytes to an inventory
 //! oci/           pure: references, manifests, layers, the tree that layers make together
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
+//! node/          pure: deployments, devices and the record of the gate, from what a machine says
 //! kernel/        pure: kver, vmlinuz, modules, the HMAC of vmlinuz
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
 //!                console (standard error), digest
@@ -30,8 +31,8 @@
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `oci`, `package` and `kernel` use no process, environment, file
-//!   system or log.
+//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `oci`, `package`, `kernel` and `node` use no process,
+//!   environment, file system or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and it never follows a link out of it.
 //! - Input is checked before it is used: sizes, names, exit statuses.
@@ -47,6 +48,7 @@ pub mod cmd;
 pub mod initramfs;
 pub mod inspect;
 pub mod kernel;
+pub mod node;
 pub mod oci;
 pub mod package;
 pub mod plan;

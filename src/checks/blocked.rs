@@ -106,6 +106,11 @@ impl<'a> Modprobe<'a> {
         lists.flat_map(|aliases| aliases.resolve(alias)).collect()
     }
 
+    /// Returns whether the aliases of built-in modules are known.
+    pub(super) fn knows_builtin_aliases(&self) -> bool {
+        self.builtin_aliases.is_some()
+    }
+
     /// Returns the file with a command that replaces loading the module. A command that itself calls modprobe does not
     /// replace it.
     fn is_replaced(&self, name: &ModuleName, builtin: &ModuleList) -> Option<&str> {

@@ -36,7 +36,7 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     findings.extend(blocked);
     if let Some(base) = subject.base {
         let lost = Lost::of(subject, base, &able);
-        findings.extend(listed(lost.of_roots()));
+        findings.extend(listed(subject.losses(lost.of_roots())));
         findings.extend(listed(lost.of_kernel()));
     }
     Ok(findings)

@@ -58,12 +58,13 @@ pub fn kmods(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         .filter_map(|path| ModuleName::of_path(path))
         .collect();
     let before = subject.base.map(|base| &base.kmods).into_iter().flatten();
-    findings.extend(before.filter(|name| !now.contains(name)).map(|name| {
+    let lost = before.filter(|name| !now.contains(name)).map(|name| {
         let path = format!("{dir}/extra/{name}.ko");
         let expected = "a build for this kernel, as the base's kernel has one";
         let remedy = "install its build for this kernel in the same run (add its RPM to the sources), or remove its package before";
         Finding::new(path, "no such module", expected, remedy)
-    }));
+    });
+    findings.extend(subject.losses(lost.collect()));
     Ok(listed(findings))
 }
 #[cfg(test)]

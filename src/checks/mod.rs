@@ -22,6 +22,7 @@ mod kernel;
 mod kmods;
 mod lost;
 mod modules;
+mod node;
 mod omitted;
 mod prepare_root;
 mod projection;

@@ -3,7 +3,7 @@
 
 use super::{
     Check, Severity, budget, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
-    modules, projection, regression, release, tree, units,
+    modules, node, projection, regression, release, tree, units,
 };
 
 /// All checks, in the order in which their findings are reported.
@@ -223,6 +223,30 @@ pub static CHECKS: &[Check] = &[
         issue: "ostreedev/ostree#3289",
         compares: false,
         look: release::os_release,
+    },
+    Check {
+        name: "node-root-drivers",
+        severity: Severity::Fatal,
+        about: "drivers of this machine's root and /boot are available",
+        issue: "okd-project/okd#1908",
+        compares: false,
+        look: node::root_drivers,
+    },
+    Check {
+        name: "node-boot-space",
+        severity: Severity::Fatal,
+        about: "the staged deployment fits into this machine's /boot",
+        issue: "ostreedev/ostree#1648",
+        compares: false,
+        look: node::boot_space,
+    },
+    Check {
+        name: "node-kargs",
+        severity: Severity::Warning,
+        about: "the initramfs has what the kernel arguments name",
+        issue: "coreos/fedora-coreos-tracker#2004",
+        compares: false,
+        look: node::kargs,
     },
     Check {
         name: "leftovers",

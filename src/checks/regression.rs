@@ -26,8 +26,8 @@ pub fn regression(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
     let base = base(subject)?;
     let able = Able::of(subject, inventory)?;
-    let mut findings = listed(dracut_modules(subject, base)?);
-    findings.extend(listed(lost_units(subject, base)?));
+    let mut findings = listed(subject.losses(dracut_modules(subject, base)?));
+    findings.extend(listed(subject.losses(lost_units(subject, base)?)));
     findings.extend(listed(Lost::of(subject, base, &able).others()));
     Ok(findings)
 }

@@ -7,6 +7,8 @@
 pub enum Situation {
     /// `verify`: none.
     Verified,
+    /// `verify` of a deployment, `gate`: none, on the machine that boots it.
+    Deployed,
     /// `rebuild`: depmod and dracut ran.
     Rebuilt,
     /// `replace`: the packages were installed, then depmod and dracut ran.
@@ -33,11 +35,11 @@ pub enum Remedy {
 impl Remedy {
     /// Returns the sentence for a run in this situation.
     pub fn after(&self, situation: Situation) -> String {
-        let is_built = situation != Situation::Verified;
-        let again = if is_built {
-            "run the same command again"
-        } else {
-            "run ostree-kernel rebuild"
+        let is_built = matches!(situation, Situation::Rebuilt | Situation::Replaced);
+        let again = match situation {
+            Situation::Verified => "run ostree-kernel rebuild",
+            Situation::Deployed => "rebuild the image with ostree-kernel rebuild and update again",
+            Situation::Rebuilt | Situation::Replaced => "run the same command again",
         };
         match self {
             Self::Rebuild if is_built => {
@@ -49,6 +51,9 @@ impl Remedy {
             Self::ThenRebuild(first) => format!("{first}, then {again}"),
             Self::OtherBuild => OTHER_BUILD.to_owned(),
             Self::Reinstall if situation == Situation::Replaced => OTHER_BUILD.to_owned(),
+            Self::Reinstall if situation == Situation::Deployed => {
+                "reinstall the kernel's packages where the image is built, and update again".to_owned()
+            }
             Self::Reinstall => "reinstall the kernel's packages".to_owned(),
             Self::Text(text) => text.clone(),
         }

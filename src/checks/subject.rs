@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Answer, Baseline, DracutConf, Hmac, KernelFiles, Omitted, OsRelease, Setups, Wanted, image,
+    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Omitted, OsRelease, Setups, Severity, Wanted, image,
 };
 use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
@@ -14,6 +14,7 @@ use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
 use crate::kernel::packing::Packing;
 use crate::kernel::vmlinuz::Release;
+use crate::node::Machine;
 use crate::package::rpmdb::Rpmdb;
 
 /// All facts for the checks.
@@ -28,6 +29,8 @@ pub struct Subject<'a> {
     pub base: Option<&'a Baseline>,
     /// The user's requirements.
     pub wanted: &'a Wanted,
+    /// The machine that may boot it next, if it is a deployment.
+    pub machine: Option<&'a Machine>,
     /// The trace of the boot, created when the first check needs it.
     trace: OnceLock<Trace<'a>>,
 }
@@ -279,6 +282,7 @@ impl<'a> Subject<'a> {
             image,
             base,
             wanted,
+            machine: None,
             trace: OnceLock::new(),
         }
     }
@@ -310,6 +314,29 @@ impl<'a> Subject<'a> {
     pub(super) fn tree(&self) -> Result<&TreeFacts, Answer> {
         self.tree
             .ok_or_else(|| Answer::NotApplicable("there is no tree, only an initramfs".into()))
+    }
+
+    /// Returns the machine.
+    ///
+    /// # Errors
+    /// The answer of a check that needs it.
+    pub(super) fn machine(&self) -> Result<&'a Machine, Answer> {
+        let why = "it applies only to a deployment on the machine that boots it";
+        self.machine
+            .ok_or_else(|| Answer::NotApplicable(why.into()))
+    }
+
+    /// Returns findings about losses against the base, on a machine as warnings: what this machine needs to boot, the
+    /// checks `node-*` find, and other differences between two versions of its system are no reason to refuse one.
+    pub(super) fn losses(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        if self.machine.is_none() {
+            return findings;
+        }
+        let warning = |it: Finding| match it.milder {
+            Some(_) => it,
+            None => it.only(Severity::Warning),
+        };
+        findings.into_iter().map(warning).collect()
     }
 
     /// Returns the unpacked initramfs. The remaining files may be in an image inside it.

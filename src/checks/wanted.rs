@@ -82,12 +82,12 @@ pub(super) struct Need {
     pub(super) programs: &'static [&'static str],
 }
 
-const fn driver(drivers: &'static [&'static str]) -> Need {
+pub(super) const fn driver(drivers: &'static [&'static str]) -> Need {
     let programs = &[];
     Need { drivers, programs }
 }
 
-const fn program(programs: &'static [&'static str]) -> Need {
+pub(super) const fn program(programs: &'static [&'static str]) -> Need {
     let drivers = &[];
     Need { drivers, programs }
 }

@@ -204,6 +204,10 @@ Examples:
     ostree-kernel verify --initramfs new.img --against old.img
   Verify one initramfs for the kernel release KVER:
     ostree-kernel verify --initramfs new.img --kver KVER
+  Verify the staged deployment for the machine that boots it:
+    ostree-kernel verify --staged
+  The same from a toolbox:
+    sudo ostree-kernel verify --staged --root /run/host
 
 Exit status:
   0  no fatal findings
@@ -217,6 +221,29 @@ What is executed:
   nothing
       No program of the tree or of the host is started. Only files of the tree
       are read, and links in it cannot lead out of it.";
+
+/// For `gate`.
+pub const GATE: &str = "\
+Examples:
+  Verify the staged deployment, and refuse it if it would not boot:
+    ostree-kernel gate
+  Let a refused deployment pass:
+    ostree-kernel gate --release
+
+Exit status:
+  0  nothing is staged, or no fatal findings, or released, or --warn-only
+  1  the deployment could not be verified (with --on-error allow ostree
+     finalises it nevertheless), or the gate's files cannot be written
+  2  the command line is wrong
+  3  refused; the system has no deployments of the ostree backend
+  4  fatal findings (with --on-error refuse also: it could not be verified);
+     finalisation is locked
+
+What is executed:
+  ostree
+      ostree admin lock-finalization, of the running system, when the gate
+      refuses a deployment and when it is released. No program of the staged
+      deployment is started.";
 
 /// For `status`.
 pub const STATUS: &str = "\

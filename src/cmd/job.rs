@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::demands::Demands;
 use super::page::Global;
 use super::result::publish;
-use crate::checks::{AllLacking, Baseline, Selection, Situation};
+use crate::checks::{Baseline, Selection, Situation};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
@@ -201,9 +201,9 @@ impl Job<'_> {
         let mut options = Options {
             base,
             wanted: self.ending.demands.wanted(),
-            lacking: AllLacking::default(),
             selection: Some(&selection),
             digests: true,
+            ..Options::default()
         };
         let package = kernel.package.clone();
         let kver = kernel.kver.clone();
@@ -283,6 +283,7 @@ impl Job<'_> {
             command: self.command,
             outcome,
             image: None,
+            deployment: None,
             host: Some(HostReport {
                 kind: self.kind,
                 backend: self.backend,

@@ -3,6 +3,8 @@
 
 mod build;
 pub mod demands;
+pub mod deployed;
+pub mod gate;
 pub mod inspect;
 pub mod job;
 pub mod page;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::demands::{Demands, names};
+use super::deployed::{self, Deployed};
 use super::job::after;
 use super::page::{self, Global, OutputFormat};
 use super::reading::Reading;
@@ -15,11 +16,12 @@ use super::result::{publish, publish_all};
 use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, Baseline, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
+use crate::node::Which;
 use crate::report::{
-    COULD_NOT_RUN, FailedImage, ImageEntry, ImageReport, KernelReport, Labels, Outcome, Report,
-    SCHEMA, checks, tool,
+    COULD_NOT_RUN, DeploymentReport, FailedImage, ImageEntry, ImageReport, KernelReport, Labels,
+    Outcome, Report, SCHEMA, checks, tool,
 };
-use crate::site::{kernels, owner};
+use crate::site::{deployments, kernels, owner};
 use crate::steps::verify::{self, Verdict};
 use crate::sys::root::Root;
 use crate::sys::stop;
@@ -31,6 +33,9 @@ pub struct Args {
     /// Images, each with its transport: docker://, oci:, oci-archive:, docker-archive: or dir:
     #[arg(value_name = "IMAGE")]
     pub images: Vec<OsString>,
+    /// The deployment.
+    #[command(flatten)]
+    pub deployed: Deployed,
     /// Verify only this initramfs, without a tree
     #[arg(long, value_name = "FILE")]
     pub initramfs: Option<PathBuf>,
@@ -83,16 +88,21 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         wanted: args.demands.wanted(),
         lacking: AllLacking::default(),
         selection: Some(&selection),
+        machine: None,
+        overlays: Vec::new(),
         digests: global.format == OutputFormat::Json || args.report.is_some(),
     };
     if !args.images.is_empty() {
         return images(args, global, &options);
     }
+    if let Some(which) = args.deployed.which() {
+        return verify_deployment(args, global, options, &which);
+    }
     let (kver, verdict) = match &args.initramfs {
         Some(file) => verify::look_alone(file, args.kver.as_ref(), &options)?,
-        None => verify_tree(&Root::open(&global.root)?, args, &options)?,
+        None => verify_tree(&Root::open(&global.root)?, args.kver.as_ref(), &options)?,
     };
-    let report = report(args, &kver, verdict, None);
+    let report = report("verify", &kver, verdict, Subject::Tree, args.fatal_warnings);
     publish(&report, global, args.report.as_deref())?;
     Ok(report.outcome)
 }
@@ -121,15 +131,61 @@ fn images(args: &Args, global: &Global, options: &verify::Options) -> Result<Out
 
 fn image(word: &OsStr, args: &Args, options: &verify::Options) -> Result<Report> {
     let opened = args.reading.open(word)?;
-    let (kver, verdict) = verify_tree(&opened.root, args, options)
+    let (kver, verdict) = verify_tree(&opened.root, args.kver.as_ref(), options)
         .with_context(|| format!("verifying {}", word.display()))?;
-    Ok(report(args, &kver, verdict, Some(opened.facts())))
+    let of = Subject::Image(opened.facts());
+    Ok(report("verify", &kver, verdict, of, args.fatal_warnings))
 }
 
-fn report(args: &Args, kver: &Kver, verdict: Verdict, image: Option<ImageReport>) -> Report {
-    let (checks, findings) = checks(&verdict.answers, Situation::Verified);
+/// Verifies a deployment on the machine that boots it.
+fn verify_deployment(
+    args: &Args,
+    global: &Global,
+    mut options: verify::Options,
+    which: &Which,
+) -> Result<Outcome> {
+    let system = deployments::read(&Root::open(&global.root)?)?;
+    let opened = deployed::open(&system, system.find(which)?)?;
+    options.base = options.base.or(opened.base);
+    options.machine = opened.machine;
+    options.overlays = opened.overlays;
+    let (kver, verdict) = verify_tree(&opened.root, args.kver.as_ref(), &options)?;
+    let of = Subject::Deployment(opened.report);
+    let report = report("verify", &kver, verdict, of, args.fatal_warnings);
+    publish(&report, global, args.report.as_deref())?;
+    Ok(report.outcome)
+}
+
+/// What is verified, for the report.
+pub(super) enum Subject {
+    /// A tree, or an initramfs alone.
+    Tree,
+    /// An image.
+    Image(ImageReport),
+    /// A deployment.
+    Deployment(DeploymentReport),
+}
+
+/// Returns the report of a verification.
+pub(super) fn report(
+    command: &'static str,
+    kver: &Kver,
+    verdict: Verdict,
+    of: Subject,
+    fatal_warnings: bool,
+) -> Report {
+    let situation = match of {
+        Subject::Deployment(_) => Situation::Deployed,
+        Subject::Tree | Subject::Image(_) => Situation::Verified,
+    };
+    let (image, deployment) = match of {
+        Subject::Image(image) => (Some(image), None),
+        Subject::Deployment(deployment) => (None, Some(deployment)),
+        Subject::Tree => (None, None),
+    };
+    let (checks, findings) = checks(&verdict.answers, situation);
     let mut outcome = outcome(&verdict.answers);
-    if args.fatal_warnings {
+    if fatal_warnings {
         let warned = findings.iter().any(|it| it.severity == Severity::Warning);
         let unknown = checks.iter().any(|it| it.answer == COULD_NOT_RUN);
         outcome = match outcome {
@@ -141,9 +197,10 @@ fn report(args: &Args, kver: &Kver, verdict: Verdict, image: Option<ImageReport>
     Report {
         schema: SCHEMA,
         tool: tool(),
-        command: "verify",
+        command,
         outcome,
         image,
+        deployment,
         host: None,
         kernel: KernelReport {
             before: None,
@@ -165,8 +222,13 @@ fn report(args: &Args, kver: &Kver, verdict: Verdict, image: Option<ImageReport>
     }
 }
 
-fn verify_tree(root: &Root, args: &Args, options: &verify::Options) -> Result<(Kver, Verdict)> {
-    let kver = match &args.kver {
+/// Verifies the tree in `root`, for `kver` or, by default, for its first kernel.
+pub(super) fn verify_tree(
+    root: &Root,
+    kver: Option<&Kver>,
+    options: &verify::Options,
+) -> Result<(Kver, Verdict)> {
+    let kver = match kver {
         Some(kver) => kver.clone(),
         None => first_kernel(root)?,
     };

@@ -25,6 +25,16 @@ pub struct Choice {
 /// A reason to stop before anything changes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
+    /// The system has no deployments of ostree.
+    #[error(
+        "{0} has no deployments (no /ostree/deploy). On a machine that ostree manages, type the command on the host; in a toolbox, add --root /run/host"
+    )]
+    NoDeployments(String),
+    /// The staged deployment is of bootc's composefs backend.
+    #[error(
+        "{0} has a staged deployment of bootc's composefs backend (/run/composefs/staged-deployment), which is not supported: only deployments of the ostree backend are verified, and only their finalisation can be locked"
+    )]
+    ComposefsBackend(String),
     /// `replace` on a running system.
     #[error(
         "this is a booted ostree host, and its /usr is read-only; ostree-kernel works in a container build. On this host type: rpm-ostree override replace FILE…"

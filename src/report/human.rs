@@ -140,9 +140,10 @@ fn verdict(report: &Report) -> String {
         Some(before) => format!("kernel {} -> {}", before.kver, after.kver),
         None => format!("kernel {}", after.kver),
     };
-    let kernel = match &report.image {
-        Some(image) => format!("{}: {kernel}", image.reference),
-        None => kernel,
+    let kernel = match (&report.image, &report.deployment) {
+        (Some(image), _) => format!("{}: {kernel}", image.reference),
+        (_, Some(it)) => format!("{} deployment {}, {kernel}", it.place.as_str(), it.name),
+        (None, None) => kernel,
     };
     let severities = |severity| {
         let findings = report.findings.iter();
@@ -160,7 +161,7 @@ fn verdict(report: &Report) -> String {
         _ => format!(", {}", counted(warnings, "warning")),
     };
     let unfinished = match report.command {
-        "verify" => "",
+        "verify" | "gate" => "",
         _ => "; nothing was committed",
     };
     let verdict = match report.outcome {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::checks::verdict::severity;
 pub use crate::checks::verdict::{Answers, Outcome};
 use crate::checks::{Answer, Severity, Situation};
+use crate::node::deployment::{Name, Place};
 use crate::package::Nevra;
 use crate::plan::{Backend, Change, TreeKind};
 
@@ -36,6 +37,9 @@ pub struct Report {
     /// The image that was read where it lies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageReport>,
+    /// The deployment; only with `--staged` and `--deployment`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentReport>,
     /// The tree and the backend; absent in `verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostReport>,
@@ -157,6 +161,16 @@ impl ImageEntry {
             Self::Failed(_) => Outcome::Unknown,
         }
     }
+}
+
+/// The deployment that was verified.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeploymentReport {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: Name,
+    /// Its place in the order of `ostree admin status`.
+    pub place: Place,
 }
 
 /// The tree and the backend.

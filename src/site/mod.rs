@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files that a run keeps in the tree (workspace, journal, hold), and facts about the tree that several steps need.
 
+pub mod deployments;
 pub mod done;
+pub mod gate;
 pub mod hmac_file;
 pub mod hold;
 pub mod image;
 pub mod journal;
 pub mod kernels;
+pub mod machine;
 pub mod owner;
 pub mod workspace;

@@ -4,13 +4,14 @@
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead, Seek};
+use std::io::{self, BufRead, Read, Seek};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
 use anyhow::{Context, Result, bail};
 
+use super::Options;
 use super::equal::{self, Equal};
 use crate::checks::Initramfs;
 use crate::initramfs::{
@@ -141,7 +142,7 @@ impl From<Initramfs> for ImageRead {
 pub(super) fn of_tree(
     root: &Root,
     path: &str,
-    digest: bool,
+    options: &Options,
     comparing: Sender<Infallible>,
 ) -> Result<ImageRead> {
     let file = match root.open_file(path) {
@@ -152,7 +153,22 @@ pub(super) fn of_tree(
     };
     let mut disk =
         Disk::beside(root, &file).with_context(|| format!("comparing /{path} with the tree"))?;
-    read(file, Some((&mut disk, comparing)), digest).with_context(|| format!("reading /{path}"))
+    let overlays = appended(&file, &options.overlays)?;
+    read(file, overlays, Some((&mut disk, comparing)), options.digests)
+        .with_context(|| format!("reading /{path}"))
+}
+
+/// Returns the bytes that follow the initramfs in memory: each file begins at a multiple of four bytes.
+fn appended(file: &File, overlays: &[File]) -> Result<Box<dyn Read + Send>> {
+    let mut all: Box<dyn Read + Send> = Box::new(io::empty());
+    let mut size = file.metadata()?.len();
+    for overlay in overlays {
+        let padding = size.next_multiple_of(4) - size;
+        size = overlay.metadata()?.len();
+        let overlay = io::repeat(0).take(padding).chain(overlay.try_clone()?);
+        all = Box::new(all.chain(overlay));
+    }
+    Ok(all)
 }
 
 /// Opens a file of the user, outside a tree.
@@ -169,22 +185,27 @@ pub fn open(path: &Path) -> Result<File> {
 /// Reads a file outside a tree.
 pub(super) fn alone(path: &Path, digest: bool) -> Result<ImageRead> {
     let file = open(path).context("opening the initramfs")?;
-    read(file, None, digest).with_context(|| format!("reading {}", path.display()))
+    read(file, io::empty(), None, digest).with_context(|| format!("reading {}", path.display()))
 }
 
 /// The tree's files, and the sender to drop after the modules are compared.
 type Beside<'r> = (&'r mut dyn OnDisk, Sender<Infallible>);
 
-fn read(file: File, disk: Option<Beside>, digest: bool) -> Result<ImageRead> {
+fn read(
+    file: File,
+    appended: impl Read + Send,
+    disk: Option<Beside>,
+    digest: bool,
+) -> Result<ImageRead> {
     if !digest {
         let size = file.metadata()?.len();
         return Ok(ImageRead {
             size: Some(size),
-            ..parse(file, disk).into()
+            ..parse(file.chain(appended), disk).into()
         });
     }
     let mut input = Digesting::new(file);
-    let image = parse(&mut input, disk);
+    let image = parse((&mut input).chain(appended), disk);
     // An image that cannot be parsed has a digest, too.
     let (sha256, size) = input.finish()?;
     Ok(ImageRead {
@@ -194,7 +215,7 @@ fn read(file: File, disk: Option<Beside>, digest: bool) -> Result<ImageRead> {
     })
 }
 
-fn parse(input: impl io::Read + Send, disk: Option<Beside>) -> Initramfs {
+fn parse(input: impl Read + Send, disk: Option<Beside>) -> Initramfs {
     let (disk, comparing) = disk.unzip();
     let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);

@@ -12,6 +12,7 @@ mod vmlinuz;
 pub use base::{Reading, against, baseline, of_root};
 pub use image::{Disk, open as open_image};
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -25,6 +26,7 @@ use crate::checks::{
     self, AllLacking, Baseline, Database, Hmac, Initramfs, Selection, Subject, TreeFacts, Wanted,
 };
 use crate::kernel::kver::Kver;
+use crate::node::Machine;
 use crate::plan::AS_ROOT;
 use crate::report::DracutReport;
 use crate::sys::nice;
@@ -62,6 +64,10 @@ pub struct Options<'a> {
     pub lacking: AllLacking,
     /// The checks to run; `None` for all.
     pub selection: Option<&'a Selection>,
+    /// The machine that may boot the tree next, if it is a deployment.
+    pub machine: Option<Machine>,
+    /// Additional initramfs files that the boot loader loads after the tree's.
+    pub overlays: Vec<File>,
     /// Whether to compute digests. Only reports show them, and they take as long as all checks together.
     pub digests: bool,
 }
@@ -115,7 +121,7 @@ pub fn look(
             let _ = compared.recv_timeout(MODULES_TIMEOUT);
             gather::tree(root, kver, initramfs, rpmdb(), options)
         });
-        let read = image::of_tree(root, initramfs, options.digests, comparing);
+        let read = image::of_tree(root, initramfs, options, comparing);
         (tree.join(), read)
     });
     let read = read?;
@@ -197,7 +203,8 @@ fn why(error: &root::Error) -> String {
 }
 
 fn answers(kver: &Kver, tree: Option<&TreeFacts>, image: &Initramfs, options: &Options) -> Answers {
-    let subject = Subject::new(kver, tree, image, options.base.as_ref(), &options.wanted);
+    let mut subject = Subject::new(kver, tree, image, options.base.as_ref(), &options.wanted);
+    subject.machine = options.machine.as_ref();
     checks::run(&subject, options.selection.unwrap_or(&Selection::default()))
 }
 

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks of a deployment on the machine that boots it next: what no build can know.
+
+mod drivers;
+mod kargs;
+mod space;
+
+pub(super) use drivers::root_drivers;
+pub(super) use kargs::kargs;
+pub(super) use space::boot_space;

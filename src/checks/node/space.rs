@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks that ostree can write the kernel and initramfs of the staged deployment to this machine's `/boot`.
+
+use super::super::budget::mib;
+use super::super::{Answer, Finding, Subject};
+use crate::node::Boot;
+
+/// What ostree wants to be free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for entries and directories.
+const MARGIN: u64 = 1 << 20;
+
+pub fn boot_space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let tree = subject.tree()?;
+    let Some(boot) = &subject.machine()?.space else {
+        let why = "the deployment is on /boot already";
+        return Err(Answer::NotApplicable(why.into()));
+    };
+    let initramfs = tree.initramfs.as_ref().map_or(0, |file| file.size);
+    let kernel = match boot.has_kernel {
+        true => 0,
+        false => boot.blocks(initramfs) + boot.blocks(tree.beside_initramfs),
+    };
+    let new = kernel.saturating_add(boot.overlays);
+    if new == 0 {
+        return Ok(Vec::new());
+    }
+    let needed = new.saturating_add(MARGIN);
+    let freed = boot.unused.saturating_add(boot.dropped);
+    let after = boot.free.saturating_add(freed);
+    let available = if boot.is_separate && boot.prunes_early {
+        after
+    } else {
+        boot.free
+    };
+    if needed <= available {
+        return Ok(Vec::new());
+    }
+    let found = format!(
+        "{} free{}, {} needed for kernel and initramfs",
+        mib(boot.free),
+        freed_by_ostree(boot, freed),
+        mib(needed)
+    );
+    let remedy = if needed <= after {
+        "remove the rollback deployment first (rpm-ostree cleanup -r, or ostree admin undeploy INDEX), then stage the update again"
+    } else {
+        "remove files and pinned deployments from /boot (ostree admin status lists them), or use an image with a smaller initramfs"
+    };
+    let expected = "room for the staged deployment; otherwise its finalisation fails and the machine stays on the old one";
+    Ok(vec![Finding::new("boot", found, expected, remedy)])
+}
+
+fn freed_by_ostree(boot: &Boot, freed: u64) -> String {
+    if freed == 0 {
+        String::new()
+    } else if boot.is_separate && boot.prunes_early {
+        format!(" and {} that ostree frees first", mib(freed))
+    } else {
+        format!(
+            " ({} of old deployments, which this version of ostree frees only afterwards)",
+            mib(freed)
+        )
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Opens a deployment for verification: its root, the booted deployment to compare with, the facts about the machine,
+//! and the additional initramfs files.
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+
+use crate::checks::Baseline;
+use crate::kernel::kver::Kver;
+use crate::node::deployment::{Deployment, Place, Which};
+use crate::node::{Machine, staged};
+use crate::report::DeploymentReport;
+use crate::site::deployments::System;
+use crate::site::{kernels, machine};
+use crate::steps::verify;
+use crate::sys::root::Root;
+
+/// Options that choose a deployment instead of a tree.
+#[derive(Debug, Default, clap::Args)]
+pub struct Deployed {
+    /// Verify the staged deployment, and whether this machine can boot it
+    #[arg(long, conflicts_with_all = ["deployment", "images", "initramfs"])]
+    pub staged: bool,
+    /// Verify the deployment WHICH: an index of ostree admin status, booted,
+    /// rollback, or a checksum
+    #[arg(long, value_name = "WHICH", conflicts_with_all = ["images", "initramfs"])]
+    pub deployment: Option<Which>,
+}
+
+impl Deployed {
+    /// Returns the deployment that the user named.
+    pub fn which(&self) -> Option<Which> {
+        let staged = self.staged.then_some(Which::Staged);
+        staged.or_else(|| self.deployment.clone())
+    }
+}
+
+/// A deployment that is open for verification.
+pub(super) struct Opened {
+    pub(super) root: Root,
+    /// The booted deployment's initramfs.
+    pub(super) base: Option<Baseline>,
+    pub(super) machine: Option<Machine>,
+    pub(super) overlays: Vec<File>,
+    pub(super) report: DeploymentReport,
+}
+
+/// Opens a deployment.
+pub(super) fn open(system: &System, deployment: &Deployment) -> Result<Opened> {
+    let root = system.open(&deployment.name)?;
+    let booted = system.booted().filter(|it| *it != deployment);
+    let base = match booted {
+        Some(booted) => base(&system.open(&booted.name)?)?,
+        None => None,
+    };
+    Ok(Opened {
+        root,
+        base,
+        machine: machine::read(system, deployment).context("reading the machine's devices")?,
+        overlays: overlays(system, deployment)?,
+        report: DeploymentReport {
+            name: deployment.name.clone(),
+            place: deployment.place,
+        },
+    })
+}
+
+/// Reads the booted deployment's baseline. A system without a kernel of its own has none.
+fn base(root: &Root) -> Result<Option<Baseline>> {
+    let dirs = kernels::module_dirs(root)?.into_iter();
+    let kernel = dirs.filter(|dir| dir.has_vmlinuz).map(|dir| dir.name);
+    let kver = kernel.map(|name| Kver::new(&name)).next();
+    let kver = kver.transpose().context("reading the booted kernel")?;
+    Ok(kver.and_then(|kver| verify::baseline(root, &kver).done()))
+}
+
+/// Opens the additional initramfs files of a deployment (`rpm-ostree initramfs-etc`).
+fn overlays(system: &System, deployment: &Deployment) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for checksum in &deployment.overlays {
+        let path = match deployment.place {
+            Place::Staged => format!("{}/{checksum}", staged::OVERLAYS),
+            _ => format!("boot/ostree/initramfs-overlays/{checksum}.img"),
+        };
+        let file = system.root.open_file(&path)?;
+        let missing = || format!("opening the additional initramfs /{path}: no such file");
+        files.push(file.with_context(missing)?);
+    }
+    Ok(files)
+}

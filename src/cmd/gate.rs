@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ostree-kernel gate`: keeps ostree from finalising a staged deployment that this machine would not boot.
+//!
+//! Order: lock, then record, then message. A gate that is killed in between leaves a lock without a reason, and the
+//! next one finds that the deployment was not judged. Without a lock ostree finalises it.
+
+mod text;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use super::deployed;
+use super::page::{self, Global, OutputFormat};
+use super::result::publish;
+use super::verify::{Subject, report, verify_tree};
+use crate::checks::Severity;
+use crate::node::Deployment;
+use crate::node::record::{Judgement, Record, RecordedFinding, Verdict, utc};
+use crate::report::{Outcome, Report};
+use crate::site::deployments::{self, System};
+use crate::site::gate::{self, Lock};
+use crate::steps::verify;
+use crate::sys::exec::Exec;
+use crate::sys::root::Root;
+use crate::tools::ostree;
+
+/// Timeout of `ostree admin lock-finalization`.
+const OSTREE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Verifies the staged deployment, and locks its finalisation if this machine would
+/// not boot it: the machine then reboots into the present deployment.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do if the deployment cannot be verified
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "allow")]
+    pub on_error: OnError,
+    /// Report fatal findings, but do not lock finalisation
+    #[arg(long)]
+    pub warn_only: bool,
+    /// Unlock a refused deployment, so that it is finalised nevertheless
+    #[arg(long, conflicts_with_all = ["on_error", "warn_only"])]
+    pub release: bool,
+}
+
+/// The policy for a deployment that cannot be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// Let ostree finalise it.
+    Allow,
+    /// Lock its finalisation.
+    Refuse,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the system has no deployments, or the gate's files cannot be written.
+pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
+    let root = Root::open(&global.root)?;
+    let system = deployments::read(&root)?;
+    let _alone = gate::alone(&root).context("waiting for another gate")?;
+    let mut record = gate::record(&root)?;
+    let Some(staged) = system.staged().cloned() else {
+        return without_staged(args, global, &system, record);
+    };
+    let gate = Gate {
+        identity: gate::identity(&system, &staged)?,
+        system: &system,
+        staged: &staged,
+        args,
+        global,
+    };
+    if args.release {
+        return gate.release(&mut record);
+    }
+    match record.of(&gate.identity).cloned() {
+        Some(known) if gate.is_final(&known) => gate.repeat(&known),
+        _ => gate.judge(&mut record),
+    }
+}
+
+/// Without a staged deployment only the message is brought up to date: after the reboot it says what happened.
+fn without_staged(
+    args: &Args,
+    global: &Global,
+    system: &System,
+    mut record: Record,
+) -> Result<Outcome> {
+    let booted = system.booted().map(|it| &it.name);
+    let refused = record
+        .current
+        .as_mut()
+        .filter(|it| it.holds_back() && booted != Some(&it.deployment));
+    match refused {
+        Some(refused) if args.release => {
+            refused.released = true;
+            let sentence = text::forgotten(refused);
+            gate::save(&system.root, &record)?;
+            gate::show(&system.root, None)?;
+            say(global, &sentence)?;
+        }
+        Some(refused) => {
+            gate::show(&system.root, Some(&text::message(refused, false)))?;
+            say(global, "no deployment is staged; the last one was refused")?;
+        }
+        None => {
+            gate::show(&system.root, None)?;
+            say(global, "no deployment is staged")?;
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+/// The gate before one staged deployment.
+struct Gate<'a> {
+    system: &'a System,
+    staged: &'a Deployment,
+    identity: String,
+    args: &'a Args,
+    global: &'a Global,
+}
+
+impl Gate<'_> {
+    /// Returns whether an earlier judgement still holds with the options of this run.
+    fn is_final(&self, known: &Judgement) -> bool {
+        match known.verdict {
+            Verdict::Verified => true,
+            Verdict::Refused => known.released || !self.args.warn_only,
+            Verdict::Warned => self.args.warn_only,
+            // What could not be read before, may be readable now.
+            Verdict::Unknown => false,
+        }
+    }
+
+    /// Applies an earlier judgement again. A program that finalises updates may have removed the lock.
+    fn repeat(&self, known: &Judgement) -> Result<Outcome> {
+        if known.holds_back() {
+            self.lock()?;
+        } else {
+            self.unlock()?;
+        }
+        self.end(known)
+    }
+
+    /// Verifies the deployment, locks or unlocks it, and records that.
+    fn judge(&self, record: &mut Record) -> Result<Outcome> {
+        let holds_first = self.args.on_error == OnError::Refuse && !self.args.warn_only;
+        if holds_first {
+            // A gate that is killed must not let it pass.
+            self.lock()?;
+        }
+        let (judgement, report) = match self.verify() {
+            Ok(report) => (self.judgement(&report), Some(report)),
+            Err(error) => (self.not_verified(format!("{error:#}")), None),
+        };
+        if judgement.holds_back() {
+            self.lock()?;
+            self.lock_with_ostree();
+        }
+        record.set(judgement.clone());
+        // Without a record the verdict holds nevertheless.
+        if let Err(error) = gate::save(&self.system.root, record) {
+            tracing::warn!("the verdict is not recorded, and the next run verifies again: {error:#}");
+        }
+        if !judgement.holds_back() {
+            self.unlock()?;
+        }
+        if let Some(report) = &report
+            && (report.outcome.is_bad() || self.global.verbose > 0)
+            && self.global.format == OutputFormat::Human
+        {
+            publish(report, self.global, None)?;
+        }
+        self.end(&judgement)
+    }
+
+    fn verify(&self) -> Result<Report> {
+        let opened = deployed::open(self.system, self.staged)?;
+        let options = verify::Options {
+            base: opened.base,
+            machine: opened.machine,
+            overlays: opened.overlays,
+            ..verify::Options::default()
+        };
+        let (kver, verdict) = verify_tree(&opened.root, None, &options)?;
+        let of = Subject::Deployment(opened.report);
+        Ok(report("gate", &kver, verdict, of, false))
+    }
+
+    fn judgement(&self, report: &Report) -> Judgement {
+        let verdict = match report.outcome {
+            Outcome::Rejected if self.args.warn_only => Verdict::Warned,
+            Outcome::Rejected => Verdict::Refused,
+            Outcome::Unknown => {
+                let unknown = report.checks.iter().filter(|it| it.answer == "could-not-run");
+                let why = unknown.map(|it| {
+                    let why = it.why.as_deref().unwrap_or_default();
+                    format!("{}: {why}", it.check)
+                });
+                let mut judgement = self.not_verified(why.collect::<Vec<_>>().join("; "));
+                judgement.kver = Some(report.kernel.after.kver.clone());
+                return judgement;
+            }
+            _ => Verdict::Verified,
+        };
+        let fatal = report.findings.iter();
+        let fatal = fatal.filter(|it| it.severity == Severity::Fatal);
+        let findings = fatal.map(|it| RecordedFinding {
+            check: it.check.to_owned(),
+            path: it.path.clone(),
+            found: it.found.clone(),
+            expected: it.expected.clone(),
+            remedy: it.remedy.clone(),
+        });
+        Judgement {
+            kver: Some(report.kernel.after.kver.clone()),
+            findings: findings.collect(),
+            ..self.blank(verdict)
+        }
+    }
+
+    /// Returns the judgement of a deployment that could not be verified.
+    fn not_verified(&self, why: String) -> Judgement {
+        let verdict = match self.args.on_error {
+            OnError::Refuse if !self.args.warn_only => Verdict::Refused,
+            _ => Verdict::Unknown,
+        };
+        Judgement {
+            error: Some(why),
+            ..self.blank(verdict)
+        }
+    }
+
+    fn blank(&self, verdict: Verdict) -> Judgement {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Judgement {
+            deployment: self.staged.name.clone(),
+            identity: self.identity.clone(),
+            kver: None,
+            verdict,
+            time: utc(now.unwrap_or_default().as_secs()),
+            findings: Vec::new(),
+            error: None,
+            released: false,
+        }
+    }
+
+    /// Sets the message, prints the verdict, and returns the outcome.
+    fn end(&self, judgement: &Judgement) -> Result<Outcome> {
+        let message = (judgement.holds_back() || judgement.verdict == Verdict::Warned)
+            .then(|| text::message(judgement, true));
+        if let Err(error) = gate::show(&self.system.root, message.as_deref()) {
+            tracing::warn!("the message at login is not written: {error:#}");
+        }
+        let sentence = text::verdict(judgement, self.system.booted());
+        let outcome = match judgement.verdict {
+            _ if judgement.released => Outcome::Passed,
+            Verdict::Refused => Outcome::Rejected,
+            Verdict::Unknown => Outcome::Unknown,
+            Verdict::Verified | Verdict::Warned => Outcome::Passed,
+        };
+        match (self.global.format, outcome) {
+            (OutputFormat::Json, _) => {
+                let json = serde_json::to_string_pretty(judgement).context("writing the result")?;
+                page::print(&(json + "\n"))?;
+            }
+            (OutputFormat::Human, Outcome::Passed) => say(self.global, &sentence)?,
+            (OutputFormat::Human, _) => tracing::error!("{sentence}"),
+        }
+        Ok(outcome)
+    }
+
+    /// Locks the finalisation, unless it is locked.
+    fn lock(&self) -> Result<()> {
+        if gate::lock(&self.system.root, self.staged)? == Lock::Open {
+            gate::close(&self.system.root).context("locking the finalisation")?;
+        }
+        Ok(())
+    }
+
+    /// Locks the finalisation with ostree's own command, too, so that `ostree admin status` shows it. Older versions
+    /// have no such command, and a service's sandbox can forbid it; the file suffices.
+    fn lock_with_ostree(&self) {
+        if let Err(error) = self.ostree(true) {
+            tracing::debug!("ostree admin lock-finalization: {error:#}");
+        }
+    }
+
+    /// Removes the gate's lock. A lock of another program stays.
+    fn unlock(&self) -> Result<()> {
+        if gate::lock(&self.system.root, self.staged)? != Lock::Own {
+            return Ok(());
+        }
+        if self.staged.is_locked {
+            self.ostree(false).context("unlocking the finalisation")?;
+        }
+        gate::open(&self.system.root).context("unlocking the finalisation")
+    }
+
+    /// Runs ostree's command of the running system.
+    fn ostree(&self, is_locked: bool) -> Result<()> {
+        let exec = Exec::new(&self.system.root);
+        if !self.system.root.is_host() || exec.find("ostree").is_none() {
+            return Ok(());
+        }
+        exec.limit_to(OSTREE_TIMEOUT);
+        exec.query(&ostree::lock_finalization(is_locked)).map(drop)
+    }
+
+    /// Lets a refused deployment pass.
+    fn release(&self, record: &mut Record) -> Result<Outcome> {
+        let root = &self.system.root;
+        let lock = gate::lock(root, self.staged)?;
+        let current = record.current.as_mut();
+        let refused = current.filter(|it| it.identity == self.identity && it.holds_back());
+        let sentence = match (refused, lock) {
+            (None, Lock::Other) => text::locked_by_others(self.staged),
+            (None, Lock::Open) => text::not_held_back(self.staged),
+            (None, Lock::Own) => text::not_judged(self.staged),
+            (Some(refused), lock) => {
+                refused.released = true;
+                let sentence = text::released(refused, lock == Lock::Other);
+                // First the record: otherwise the gate at shutdown locks it again.
+                gate::save(root, record)?;
+                sentence
+            }
+        };
+        self.unlock()?;
+        gate::show(root, None)?;
+        say(self.global, &sentence)?;
+        Ok(Outcome::Passed)
+    }
+}
+
+fn say(global: &Global, sentence: &str) -> Result<()> {
+    if global.format == OutputFormat::Human && !global.quiet {
+        page::print(&format!("{sentence}\n")).context("printing the result")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Facts about a machine that runs from ostree deployments: its deployments, its devices, and the gate's record.
+//!
+//! Bytes in, values out. Must not read files or judge: `site` reads, `checks` judges.
+
+pub mod deployment;
+pub mod entry;
+pub mod machine;
+pub mod mounts;
+pub mod record;
+pub mod staged;
+pub mod variant;
+
+pub use deployment::{Deployment, Place, Which};
+pub use machine::{Boot, Device, Layer, Machine, SecureBoot, Storage};

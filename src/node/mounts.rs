@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads `/proc/PID/mountinfo`.
+
+/// Upper bound of the file (bytes).
+pub const SIZE_MAX: u64 = 4 << 20;
+
+/// A mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The mount point.
+    pub point: String,
+    /// The device number as `MAJOR:MINOR`. The major number of a filesystem without a single device is 0.
+    pub device: String,
+    /// The type of the filesystem.
+    pub filesystem: String,
+    /// The source, for example `/dev/vda4`.
+    pub source: String,
+}
+
+/// Returns the mount at `point`. Of several, the last one covers the others.
+pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
+    let mounts = mountinfo.lines().filter_map(parse);
+    mounts.filter(|it| it.point == point).last()
+}
+
+fn parse(line: &str) -> Option<Mount> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut before = before.split(' ').skip(2);
+    let device = before.next()?;
+    let point = before.nth(1)?;
+    let mut after = after.split(' ');
+    Some(Mount {
+        point: unescape(point),
+        device: device.to_owned(),
+        filesystem: after.next()?.to_owned(),
+        source: unescape(after.next()?),
+    })
+}
+
+/// Replaces the octal escapes of space, tab, newline and backslash.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..3).and_then(|it| u8::from_str_radix(it, 8).ok());
+        match byte {
+            Some(byte) if byte.is_ascii() => {
+                plain.push(char::from(byte));
+                plain += part.get(3..).unwrap_or_default();
+            }
+            _ => {
+                plain.push('\\');
+                plain += part;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "\
+22 27 0:21 / /proc rw,relatime - proc proc rw
+60 1 8:4 / /sysroot ro,relatime shared:1 - xfs /dev/sda4 rw,seclabel
+61 60 8:4 /ostree/deploy/os/deploy/a.0 / rw,relatime shared:2 - xfs /dev/sda4 rw
+70 61 8:3 / /boot ro,nosuid - ext4 /dev/sda3 rw
+71 61 0:55 / /boot rw - btrfs /dev/mapper/a\\040b rw
+short
+";
+
+    #[test]
+    fn the_last_mount_at_a_point() {
+        let root = at(INFO, "/sysroot").unwrap();
+        assert_eq!((&*root.device, &*root.filesystem), ("8:4", "xfs"));
+        assert_eq!(root.source, "/dev/sda4");
+        let boot = at(INFO, "/boot").unwrap();
+        assert_eq!((&*boot.device, &*boot.source), ("0:55", "/dev/mapper/a b"));
+        assert_eq!(at(INFO, "/nowhere"), None);
+        assert_eq!(unescape("a\\134\\x\\"), "a\\\\x\\");
+    }
+}

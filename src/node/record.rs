@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The record of the gate: its judgement of the staged deployment, and earlier refusals.
+
+use serde::{Deserialize, Serialize};
+
+use super::deployment::Name;
+
+/// The version of the record's format.
+pub const SCHEMA: u32 = 1;
+
+/// The number of earlier refusals that are kept.
+const HISTORY_MAX: usize = 10;
+
+/// Upper bound of recorded findings of one judgement.
+const FINDINGS_MAX: usize = 20;
+
+/// The content of `/var/lib/ostree-kernel/gate.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The last judgement.
+    #[serde(default)]
+    pub current: Option<Judgement>,
+    /// Earlier refusals, the latest first.
+    #[serde(default)]
+    pub history: Vec<Judgement>,
+}
+
+/// A judgement of one staged deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The deployment.
+    pub deployment: Name,
+    /// A digest of all facts that make it the same deployment.
+    pub identity: String,
+    /// The kernel's release, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kver: Option<String>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The time of the judgement (UTC, RFC 3339).
+    pub time: String,
+    /// The fatal findings.
+    #[serde(default)]
+    pub findings: Vec<RecordedFinding>,
+    /// Why it could not be verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether the administrator let it pass with `gate --release`.
+    #[serde(default)]
+    pub released: bool,
+}
+
+/// The verdict of the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// No fatal finding; ostree finalises it.
+    Verified,
+    /// A fatal finding, or it could not be verified and the policy is to refuse; its finalisation is locked.
+    Refused,
+    /// A fatal finding with `--warn-only`; ostree finalises it.
+    Warned,
+    /// It could not be verified; ostree finalises it.
+    Unknown,
+}
+
+/// A finding in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedFinding {
+    /// The check.
+    pub check: String,
+    /// The file.
+    pub path: String,
+    /// The state that was found.
+    pub found: String,
+    /// The state that was expected.
+    pub expected: String,
+    /// The remedy.
+    pub remedy: String,
+}
+
+impl Judgement {
+    /// Returns whether the gate holds the deployment back.
+    pub fn holds_back(&self) -> bool {
+        self.verdict == Verdict::Refused && !self.released
+    }
+
+    /// Returns the reason in one line.
+    pub fn reason(&self) -> String {
+        match (self.findings.as_slice(), &self.error) {
+            ([], Some(error)) => format!("it could not be verified: {error}"),
+            ([], None) => "no reason is recorded".to_owned(),
+            ([first, others @ ..], _) => {
+                let RecordedFinding {
+                    check, path, found, ..
+                } = first;
+                let more = match others.len() {
+                    0 => String::new(),
+                    count => format!(" (and {count} more)"),
+                };
+                format!("{check}: {path}: found {found}{more}")
+            }
+        }
+    }
+}
+
+impl Record {
+    /// Parses a record. `None` if it is not one, or one of a later version.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let record: Self = serde_json::from_slice(bytes).ok()?;
+        (record.schema == SCHEMA).then_some(record)
+    }
+
+    /// Returns the judgement of the deployment with this identity.
+    pub fn of(&self, identity: &str) -> Option<&Judgement> {
+        let current = self.current.as_ref();
+        current.filter(|it| it.identity == identity)
+    }
+
+    /// Sets the last judgement. A refusal of another deployment becomes history.
+    pub fn set(&mut self, mut judgement: Judgement) {
+        self.schema = SCHEMA;
+        judgement.findings.truncate(FINDINGS_MAX);
+        if let Some(before) = self.current.take()
+            && before.identity != judgement.identity
+            && before.verdict == Verdict::Refused
+        {
+            self.history.insert(0, before);
+            self.history.truncate(HISTORY_MAX);
+        }
+        self.current = Some(judgement);
+    }
+
+    /// Returns the refusals, the latest first.
+    pub fn refusals(&self) -> impl Iterator<Item = &Judgement> {
+        let current = self.current.iter();
+        current
+            .filter(|it| it.verdict == Verdict::Refused)
+            .chain(&self.history)
+    }
+}
+
+/// Returns a time, in seconds since 1970, as `2026-11-30T09:00:00Z`.
+pub fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Howard Hinnant's algorithm: a year begins in March, an era has 400 years.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judgement(identity: &str, verdict: Verdict) -> Judgement {
+        Judgement {
+            deployment: Name::new("os", &"a".repeat(64), 0).unwrap(),
+            identity: identity.to_owned(),
+            kver: None,
+            verdict,
+            time: utc(0),
+            findings: Vec::new(),
+            error: None,
+            released: false,
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_996_800 - 1, "2026-11-29T23:59:59Z"),
+            (4_102_444_800, "2100-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn refusals_become_history() {
+        let mut record = Record::default();
+        for number in 0..15 {
+            record.set(judgement(&number.to_string(), Verdict::Refused));
+            record.set(judgement(&number.to_string(), Verdict::Refused));
+        }
+        record.set(judgement("good", Verdict::Verified));
+        let names: Vec<_> = record.history.iter().map(|it| &*it.identity).collect();
+        assert_eq!(
+            names,
+            ["14", "13", "12", "11", "10", "9", "8", "7", "6", "5"]
+        );
+        assert!(record.of("14").is_none() && record.of("good").is_some());
+        let text = serde_json::to_vec(&record).unwrap();
+        assert_eq!(Record::parse(&text), Some(record));
+    }
+
+    #[test]
+    fn records_of_others() {
+        for text in ["", "{}", "[]", "{\"schema\":2}", "{\"schema\":1,\"current\":7}"] {
+            assert_eq!(Record::parse(text.as_bytes()), None, "{text}");
+        }
+        assert!(Record::parse(b"{\"schema\":1}").is_some());
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads `/run/ostree/staged-deployment`, which ostree writes when it stages a deployment (`ostree-sysroot-deploy.c`).
+
+use super::deployment::{Deployment, Name, Place, is_checksum};
+use super::variant::Dict;
+
+/// The file, relative to the root.
+pub const PATH: &str = "run/ostree/staged-deployment";
+
+/// If this file exists, ostree does not finalise the staged deployment. Relative to the root.
+pub const LOCK: &str = "run/ostree/staged-deployment-locked";
+
+/// The directory of additional initramfs files of a staged deployment, relative to the root.
+pub const OVERLAYS: &str = "run/ostree/staged-initrds";
+
+/// bootc's file for a deployment that its composefs backend has staged, relative to the root.
+pub const COMPOSEFS: &str = "run/composefs/staged-deployment";
+
+/// A staged deployment and the one that its `/etc` and kernel arguments come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// The staged deployment.
+    pub target: Deployment,
+    /// The merge deployment, if there is one.
+    pub merge: Option<Name>,
+}
+
+/// Parses the file; `Ok(None)` if it names no deployment.
+///
+/// # Errors
+/// A description of a file that ostree did not write.
+pub fn parse(bytes: &[u8]) -> Result<Option<Staged>, &'static str> {
+    let dict = Dict::parse(bytes).ok_or("expected a GVariant of the type a{sv}")?;
+    let Some(target) = dict.dict("target") else {
+        return Ok(None);
+    };
+    let bootcsum = target.string("bootcsum").filter(|it| is_checksum(it));
+    let overlays = dict.strings("overlay-initrds").unwrap_or_default();
+    if !overlays.iter().all(|it| is_checksum(it)) {
+        return Err("overlay-initrds has an entry that is not a checksum");
+    }
+    let kargs = dict.strings("kargs");
+    let target = Deployment {
+        name: name(&target).ok_or("target has no valid name and osname")?,
+        bootcsum: bootcsum
+            .ok_or("target has no valid bootcsum")?
+            .to_owned(),
+        place: Place::Staged,
+        kargs: kargs.map(|kargs| kargs.into_iter().map(str::to_owned).collect()),
+        overlays: overlays.into_iter().map(str::to_owned).collect(),
+        is_locked: dict.boolean("locked") == Some(true),
+    };
+    Ok(Some(Staged {
+        target,
+        merge: dict.dict("merge-deployment").and_then(|it| name(&it)),
+    }))
+}
+
+fn name(dict: &Dict) -> Option<Name> {
+    Name::parse(dict.string("osname")?, dict.string("name")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::variant::testing::{array, entry, string, strings};
+    use super::*;
+
+    fn deployment(os: &str, name: &str, bootcsum: &str) -> Vec<u8> {
+        array(
+            &[
+                string("name", name),
+                string("osname", os),
+                string("bootcsum", bootcsum),
+            ],
+            8,
+        )
+    }
+
+    #[test]
+    fn a_staged_deployment() {
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        let file = array(
+            &[
+                entry("target", "a{sv}", &deployment("os", &format!("{a}.1"), &b)),
+                entry("locked", "b", &[1]),
+                entry(
+                    "merge-deployment",
+                    "a{sv}",
+                    &deployment("os", &format!("{b}.0"), &b),
+                ),
+                strings("kargs", &["root=UUID=1", "quiet"]),
+                strings("overlay-initrds", &[&a]),
+            ],
+            8,
+        );
+        let staged = parse(&file).unwrap().unwrap();
+        assert_eq!(
+            staged.target.name.dir(),
+            format!("ostree/deploy/os/deploy/{a}.1")
+        );
+        assert_eq!(staged.target.kargs.unwrap(), ["root=UUID=1", "quiet"]);
+        assert_eq!(staged.target.overlays, [a]);
+        assert!(staged.target.is_locked);
+        assert_eq!(staged.merge.unwrap().checksum, b);
+    }
+
+    #[test]
+    fn files_that_lead_elsewhere() {
+        let sum = "a".repeat(64);
+        let name = format!("{sum}.0");
+        let target = |os: &str, name: &str, bootcsum: &str, overlays: &[&str]| {
+            let target = entry("target", "a{sv}", &deployment(os, name, bootcsum));
+            parse(&array(&[target, strings("overlay-initrds", overlays)], 8))
+        };
+        assert!(target("os", &name, &sum, &[]).unwrap().is_some());
+        assert!(target("..", &name, &sum, &[]).is_err());
+        assert!(target("os", "../../etc.0", &sum, &[]).is_err());
+        assert!(target("os", &name, "../x", &[]).is_err());
+        assert!(target("os", &name, &sum, &["../../etc/shadow"]).is_err());
+        assert!(parse(b"{}").is_err());
+        // Only a soft reboot is prepared.
+        assert_eq!(parse(b""), Ok(None));
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads the deployments of a system, as `ostree admin status` lists them: from the boot loader's entries and from
+//! ostree's state in `/run`. Starts no program.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::node::deployment::{self, Deployment, Name, Place, Which};
+use crate::node::entry::{self, Entry, Link};
+use crate::node::staged::{self, Staged};
+use crate::node::variant::{self, Dict};
+use crate::plan::Refusal;
+use crate::sys::root::Root;
+
+/// The directory of boot loader entries.
+const ENTRIES: &str = "boot/loader/entries";
+
+/// Upper bound of boot loader entries.
+const ENTRIES_MAX: usize = 256;
+
+/// Exists on a system that runs from a deployment.
+pub const BOOTED: &str = "run/ostree-booted";
+
+/// Upper bound of the kernel's command line (bytes).
+const CMDLINE_MAX: u64 = 64 << 10;
+
+/// A system and its deployments.
+pub struct System {
+    /// The root of the system.
+    pub root: Root,
+    /// The deployments, in the order of `ostree admin status`.
+    pub deployments: Vec<Deployment>,
+    /// The merge deployment of the staged one.
+    pub merge: Option<Name>,
+}
+
+impl System {
+    /// Returns the running deployment.
+    pub fn booted(&self) -> Option<&Deployment> {
+        self.at(Place::Booted)
+    }
+
+    /// Returns the staged deployment.
+    pub fn staged(&self) -> Option<&Deployment> {
+        self.at(Place::Staged)
+    }
+
+    fn at(&self, place: Place) -> Option<&Deployment> {
+        self.deployments.iter().find(|it| it.place == place)
+    }
+
+    /// Opens the directory of a deployment as a root.
+    ///
+    /// # Errors
+    /// When it does not exist, or when a link leads out of the system's root.
+    pub fn open(&self, name: &Name) -> Result<Root> {
+        open(&self.root, &name.dir())
+    }
+
+    /// Returns the deployment that a user named.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, which: &Which) -> Result<&Deployment> {
+        deployment::find(&self.deployments, which).map_err(|why| {
+            let root = self.root.path().display();
+            anyhow::anyhow!("looking for the deployment in {root}: {why}")
+        })
+    }
+
+    /// Returns the kernel arguments of a deployment; a staged one can inherit those of its merge deployment.
+    pub fn kargs(&self, deployment: &Deployment) -> Option<Vec<String>> {
+        let merge = self.merge.as_ref();
+        let merge = merge.and_then(|name| self.deployments.iter().find(|it| it.name == *name));
+        let inherited = merge.or(self.booted()).and_then(|it| it.kargs.clone());
+        deployment.kargs.clone().or(inherited)
+    }
+}
+
+/// Opens a directory of `root` as a root.
+fn open(root: &Root, dir: &str) -> Result<Root> {
+    let purpose = || format!("opening the deployment /{dir}");
+    let inside = root.stat(dir)?.context("no such directory");
+    let inside = inside.with_context(purpose)?;
+    let opened = Root::open(&root.host_path(dir))?;
+    let there = opened.stat("/")?.context("no such directory")?;
+    if (inside.dev, inside.ino) != (there.dev, there.ino) {
+        bail!(
+            "opening the deployment /{dir}: a link in {} leads out of it",
+            root.path().display()
+        );
+    }
+    Ok(opened)
+}
+
+/// Reads the deployments of the system in `root`.
+///
+/// # Errors
+/// A [`Refusal`] when it has none or only those of another backend; an error when its state cannot be read.
+pub fn read(root: &Root) -> Result<System> {
+    let path = || root.path().display().to_string();
+    if root.stat(staged::COMPOSEFS)?.is_some() {
+        return Err(Refusal::ComposefsBackend(path()).into());
+    }
+    if !root.is_dir("ostree/deploy")? {
+        return Err(Refusal::NoDeployments(path()).into());
+    }
+    let mut found = Vec::new();
+    for (name, _) in root.list(ENTRIES)?.into_iter().take(ENTRIES_MAX) {
+        let name = name.to_string_lossy();
+        if !name.starts_with("ostree-") || !name.ends_with(".conf") {
+            continue;
+        }
+        if let Some(entry) = read_entry(root, &format!("{ENTRIES}/{name}"))? {
+            found.push(entry);
+        }
+    }
+    // The highest version is the first in the menu.
+    found.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    let mut deployments: Vec<_> = found.into_iter().map(|(_, it)| it).collect();
+    let booted = booted(root, &deployments)?;
+    deployment::set_places(&mut deployments, booted);
+    let mut merge = None;
+    if booted.is_some()
+        && let Some(staged) = read_staged(root)?
+    {
+        merge = staged.merge;
+        deployments.insert(0, staged.target);
+    }
+    Ok(System {
+        root: root.clone(),
+        deployments,
+        merge,
+    })
+}
+
+/// Reads an entry and the deployment that it leads to. `None` if it is not an entry of ostree.
+fn read_entry(root: &Root, path: &str) -> Result<Option<(u32, Deployment)>> {
+    let bytes = root.read(path, entry::SIZE_MAX)?.unwrap_or_default();
+    let Some(entry) = Entry::parse(&String::from_utf8_lossy(&bytes)) else {
+        return Ok(None);
+    };
+    let purpose = || format!("reading the boot loader's entry /{path}");
+    let name = follow(root, &entry.link)?.with_context(purpose)?;
+    let deployment = Deployment {
+        name,
+        bootcsum: entry.link.bootcsum,
+        place: Place::Other,
+        kargs: Some(entry.kargs),
+        overlays: entry.overlays,
+        is_locked: false,
+    };
+    Ok(Some((entry.version, deployment)))
+}
+
+/// Returns the name of the deployment that a link leads to.
+fn follow(root: &Root, link: &Link) -> Result<Option<Name>> {
+    let target = root.read_link(&link.path)?;
+    let name = target.as_deref().and_then(Path::file_name);
+    let name = name.and_then(|it| it.to_str());
+    Ok(name.and_then(|name| Name::parse(&link.osname, name)))
+}
+
+/// Returns the index of the running deployment.
+fn booted(root: &Root, deployments: &[Deployment]) -> Result<Option<usize>> {
+    let Some(bytes) = root.read(BOOTED, variant::SIZE_MAX)? else {
+        return Ok(None);
+    };
+    // ostree-prepare-root writes the directory below composefs; else the root is the directory itself.
+    let noted = Dict::parse(&bytes).and_then(|it| it.pair("backing-root-device-inode"));
+    let expected = match noted {
+        Some(noted) => Some(noted),
+        None => root.stat("/")?.map(|meta| (meta.dev, meta.ino)),
+    };
+    for (index, deployment) in deployments.iter().enumerate() {
+        let found = root.stat(deployment.name.dir())?;
+        let found = found.map(|meta| (meta.dev, meta.ino));
+        if found.is_some() && found == expected {
+            return Ok(Some(index));
+        }
+    }
+    let cmdline = root.read("proc/cmdline", CMDLINE_MAX)?.unwrap_or_default();
+    let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
+    let kargs: Vec<_> = cmdline.split_whitespace().collect();
+    let Some(link) = Link::of(&kargs) else {
+        return Ok(None);
+    };
+    let name = follow(root, &link)?;
+    Ok(deployments
+        .iter()
+        .position(|it| Some(&it.name) == name.as_ref()))
+}
+
+/// Reads ostree's file about the staged deployment.
+///
+/// # Errors
+/// When it exists and cannot be understood.
+fn read_staged(root: &Root) -> Result<Option<Staged>> {
+    let Some(bytes) = root.read(staged::PATH, variant::SIZE_MAX)? else {
+        return Ok(None);
+    };
+    let staged = staged::parse(&bytes);
+    staged.map_err(|why| anyhow::anyhow!("reading /{}: {why}", staged::PATH))
+}

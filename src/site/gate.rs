@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Files of the gate: its record in `/var`, its message at login, and the lock that keeps ostree from finalising the
+//! staged deployment.
+//!
+//! No link is followed to them, and only root can write to their directories, so that no other user can make the gate
+//! refuse a deployment or let one pass.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest, Sha256};
+
+use super::deployments::System;
+use super::kernels;
+use crate::node::deployment::Deployment;
+use crate::node::record::Record;
+use crate::node::staged;
+use crate::report::tool;
+use crate::sys::root::{FileType, Root};
+
+/// The directory of the record.
+const STATE: &str = "var/lib/ostree-kernel";
+
+/// The record.
+pub const RECORD: &str = "var/lib/ostree-kernel/gate.json";
+
+/// The directory of messages that are shown at login (pam_motd(8)).
+const MESSAGES: &str = "run/motd.d";
+
+/// The message.
+pub const MESSAGE: &str = "run/motd.d/ostree-kernel-gate";
+
+/// The directory of the lock against a second gate. Only root can enter it: any user can lock a file that he can open.
+const RUN: &str = "run/ostree-kernel";
+
+/// The content of a lock of finalisation that is the gate's. Locks of other programs are empty.
+const OWN: &[u8] = b"ostree-kernel gate\n";
+
+/// Upper bound of the record (bytes).
+const RECORD_MAX: u64 = 1 << 20;
+
+/// The lock of the staged deployment's finalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// There is none.
+    Open,
+    /// The gate's.
+    Own,
+    /// Another program's or the administrator's.
+    Other,
+}
+
+/// Reads the record. One that cannot be understood is none.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn record(root: &Root) -> Result<Record> {
+    let Some(bytes) = root.read(RECORD, RECORD_MAX)? else {
+        return Ok(Record::default());
+    };
+    Ok(Record::parse(&bytes).unwrap_or_else(|| {
+        tracing::warn!("/{RECORD} is not a record of this version, and is ignored");
+        Record::default()
+    }))
+}
+
+/// Writes the record.
+///
+/// # Errors
+/// When it cannot be written, or when its directory is not root's.
+pub fn save(root: &Root, record: &Record) -> Result<()> {
+    own_directory(root, STATE, 0o755)?;
+    let json = serde_json::to_string_pretty(record).context("writing the gate's record")?;
+    Ok(root.write(RECORD, (json + "\n").as_bytes(), 0o644)?)
+}
+
+/// Sets the message at login, or removes it.
+///
+/// # Errors
+/// When it cannot be written, or when its directory is not root's.
+pub fn show(root: &Root, text: Option<&str>) -> Result<()> {
+    match text {
+        Some(text) => {
+            own_directory(root, MESSAGES, 0o755)?;
+            root.write(MESSAGE, text.as_bytes(), 0o644)?;
+        }
+        None if root.lstat(MESSAGE)?.is_some() => {
+            own_directory(root, MESSAGES, 0o755)?;
+            root.remove_file(MESSAGE)?;
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// Waits for another gate to finish, and keeps others out until the result is dropped.
+///
+/// # Errors
+/// When the file cannot be locked.
+pub fn alone(root: &Root) -> Result<Flock<File>> {
+    own_directory(root, RUN, 0o700)?;
+    let path = format!("{RUN}/gate.lock");
+    let file = match root.append_to(&path) {
+        Ok(file) => file,
+        Err(_) => root.create_file(&path, 0o600)?,
+    };
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| format!("locking /{path}"))
+}
+
+/// Returns the lock of the staged deployment's finalisation.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn lock(root: &Root, deployment: &Deployment) -> Result<Lock> {
+    let Some(meta) = root.lstat(staged::LOCK)? else {
+        return Ok(if deployment.is_locked {
+            Lock::Other
+        } else {
+            Lock::Open
+        });
+    };
+    let is_own = meta.kind == FileType::File
+        && meta.size == OWN.len() as u64
+        && root.read(staged::LOCK, RECORD_MAX)?.as_deref() == Some(OWN);
+    Ok(if is_own { Lock::Own } else { Lock::Other })
+}
+
+/// Locks the staged deployment's finalisation. The file is what every version of ostree looks for; it is there whole or
+/// not at all.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn close(root: &Root) -> Result<()> {
+    Ok(root.write(staged::LOCK, OWN, 0o644)?)
+}
+
+/// Removes the gate's lock.
+///
+/// # Errors
+/// When the file cannot be removed.
+pub fn open(root: &Root) -> Result<()> {
+    root.remove_file(staged::LOCK)?;
+    Ok(())
+}
+
+/// Returns a digest of all facts that make a staged deployment the one that was judged: its name, its arguments, its
+/// directory, its kernel and its additional initramfs files, and the version of this program.
+///
+/// # Errors
+/// When its directory cannot be read.
+pub fn identity(system: &System, deployment: &Deployment) -> Result<String> {
+    let root = &system.root;
+    let mut facts = vec![tool(), deployment.name.to_string()];
+    facts.extend(system.kargs(deployment).unwrap_or_default());
+    let dir = deployment.name.dir();
+    let meta = root.stat(&dir)?.with_context(|| format!("reading /{dir}"))?;
+    facts.push(format!("{dir} {} {} {}", meta.dev, meta.ino, meta.mtime));
+    let inside = system.open(&deployment.name)?;
+    for kernel in kernels::module_dirs(&inside)? {
+        let files = ["vmlinuz", "initramfs.img"].into_iter();
+        for file in files.map(|file| format!("usr/lib/modules/{}/{file}", kernel.name)) {
+            facts.push(fact(&inside, &file)?);
+        }
+    }
+    for overlay in &deployment.overlays {
+        facts.push(fact(root, &format!("{}/{overlay}", staged::OVERLAYS))?);
+    }
+    let mut digest = Sha256::new();
+    for fact in facts {
+        digest.update((fact.len() as u64).to_le_bytes());
+        digest.update(fact);
+    }
+    Ok(hex::encode(digest.finalize()))
+}
+
+/// Describes the state of a file. Its time of change cannot be set by a program.
+fn fact(root: &Root, path: &str) -> Result<String> {
+    let is_file = root.stat(path)?.is_some_and(|it| it.kind == FileType::File);
+    let Some(file) = is_file.then(|| root.open_file(path)).transpose()?.flatten() else {
+        return Ok(format!("{path} none"));
+    };
+    let meta = file
+        .metadata()
+        .with_context(|| format!("reading /{path}"))?;
+    Ok(format!(
+        "{path} {} {} {} {}.{}",
+        meta.dev(),
+        meta.ino(),
+        meta.len(),
+        meta.ctime(),
+        meta.ctime_nsec()
+    ))
+}
+
+/// Creates a directory, or checks that no other user can write to it and that no link leads to it.
+fn own_directory(root: &Root, dir: &str, mode: u32) -> Result<()> {
+    let mut path = String::new();
+    for part in dir.split('/') {
+        path = match path.as_str() {
+            "" => part.to_owned(),
+            path => format!("{path}/{part}"),
+        };
+        let Some(meta) = root.lstat(&path)? else {
+            root.create_dir_all(&path, if path == dir { mode } else { 0o755 })?;
+            continue;
+        };
+        if meta.kind != FileType::Dir {
+            bail!(
+                "writing below /{path}: it is {}, expected a directory. Remove it",
+                meta.kind
+            );
+        }
+        let is_own = meta.uid == nix::unistd::geteuid().as_raw();
+        let is_last = path == dir;
+        if is_last && (!is_own || meta.mode & 0o022 != 0) {
+            bail!(
+                "writing below /{path}: other users can write to it (owner {}, mode {:04o}). Type: chown 0:0 /{path} && chmod 755 /{path}",
+                meta.uid,
+                meta.mode
+            );
+        }
+    }
+    Ok(())
+}

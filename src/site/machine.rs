@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads the facts about the machine: the devices below its root and `/boot` from `/sys`, its mounts, the space on
+//! `/boot`, Secure Boot. Starts no program and opens no device.
+
+mod devices;
+mod space;
+
+use anyhow::Result;
+
+use super::deployments::System;
+use crate::node::deployment::Deployment;
+use crate::node::machine::{Machine, SecureBoot, Storage};
+use crate::node::mounts::{self, Mount};
+use crate::sys::root::{self, Root};
+
+/// Reads the facts for one deployment of a system. `None` if the system does not run: then its devices are not this
+/// machine's.
+///
+/// # Errors
+/// When a file cannot be read at all.
+pub fn read(system: &System, deployment: &Deployment) -> Result<Option<Machine>> {
+    let root = &system.root;
+    if system.booted().is_none() || !root.is_dir("sys/devices")? {
+        return Ok(None);
+    }
+    let mountinfo = mountinfo(root)?;
+    let sysroot = mounts::at(&mountinfo, "/sysroot").or_else(|| mounts::at(&mountinfo, "/"));
+    let storage_of = |mount: &Mount| devices::storage(root, mount);
+    let found = match &sysroot {
+        Some(mount) => storage_of(mount)?,
+        None => Err("/proc/1/mountinfo has no mount of / or /sysroot".to_owned()),
+    };
+    let boot = mounts::at(&mountinfo, "/boot");
+    let is_other = |mount: &&Mount| Some(&mount.device) != sysroot.as_ref().map(|it| &it.device);
+    let boot = boot.as_ref().filter(is_other);
+    let boot = boot.map(storage_of).transpose()?;
+    Ok(Some(Machine {
+        root: found,
+        boot: boot.and_then(Result::<Storage, _>::ok),
+        space: space::read(system, deployment)?,
+        secure_boot: SecureBoot::default(),
+        kargs: system.kargs(deployment),
+    }))
+}
+
+/// Reads the mounts of the host. Those of this process can be of a toolbox or of a service's sandbox.
+fn mountinfo(root: &Root) -> Result<String, root::Error> {
+    for path in ["proc/1/mountinfo", "proc/self/mountinfo"] {
+        if let Ok(Some(bytes)) = root.read(path, mounts::SIZE_MAX)
+            && !bytes.is_empty()
+        {
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+    Ok(String::new())
+}
