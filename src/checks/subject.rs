@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Omitted, OsRelease, Setups, Severity, Wanted, image,
+    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Omitted, OsRelease, Setups, Severity,
+    Wanted, image,
 };
 use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};

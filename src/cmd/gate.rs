@@ -162,7 +162,9 @@ impl Gate<'_> {
         record.set(judgement.clone());
         // Without a record the verdict holds nevertheless.
         if let Err(error) = gate::save(&self.system.root, record) {
-            tracing::warn!("the verdict is not recorded, and the next run verifies again: {error:#}");
+            tracing::warn!(
+                "the verdict is not recorded, and the next run verifies again: {error:#}"
+            );
         }
         if !judgement.holds_back() {
             self.unlock()?;
@@ -194,7 +196,10 @@ impl Gate<'_> {
             Outcome::Rejected if self.args.warn_only => Verdict::Warned,
             Outcome::Rejected => Verdict::Refused,
             Outcome::Unknown => {
-                let unknown = report.checks.iter().filter(|it| it.answer == "could-not-run");
+                let unknown = report
+                    .checks
+                    .iter()
+                    .filter(|it| it.answer == "could-not-run");
                 let why = unknown.map(|it| {
                     let why = it.why.as_deref().unwrap_or_default();
                     format!("{}: {why}", it.check)

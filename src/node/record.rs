@@ -207,7 +207,13 @@ mod tests {
 
     #[test]
     fn records_of_others() {
-        for text in ["", "{}", "[]", "{\"schema\":2}", "{\"schema\":1,\"current\":7}"] {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "{\"schema\":2}",
+            "{\"schema\":1,\"current\":7}",
+        ] {
             assert_eq!(Record::parse(text.as_bytes()), None, "{text}");
         }
         assert!(Record::parse(b"{\"schema\":1}").is_some());

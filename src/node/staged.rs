@@ -42,9 +42,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Staged>, &'static str> {
     let kargs = dict.strings("kargs");
     let target = Deployment {
         name: name(&target).ok_or("target has no valid name and osname")?,
-        bootcsum: bootcsum
-            .ok_or("target has no valid bootcsum")?
-            .to_owned(),
+        bootcsum: bootcsum.ok_or("target has no valid bootcsum")?.to_owned(),
         place: Place::Staged,
         kargs: kargs.map(|kargs| kargs.into_iter().map(str::to_owned).collect()),
         overlays: overlays.into_iter().map(str::to_owned).collect(),

@@ -157,7 +157,9 @@ pub fn identity(system: &System, deployment: &Deployment) -> Result<String> {
     let mut facts = vec![tool(), deployment.name.to_string()];
     facts.extend(system.kargs(deployment).unwrap_or_default());
     let dir = deployment.name.dir();
-    let meta = root.stat(&dir)?.with_context(|| format!("reading /{dir}"))?;
+    let meta = root
+        .stat(&dir)?
+        .with_context(|| format!("reading /{dir}"))?;
     facts.push(format!("{dir} {} {} {}", meta.dev, meta.ino, meta.mtime));
     let inside = system.open(&deployment.name)?;
     for kernel in kernels::module_dirs(&inside)? {

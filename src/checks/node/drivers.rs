@@ -64,9 +64,15 @@ impl Reach<'_> {
             let (needs, named) = needs(layer);
             let unmet = needs.iter().filter(|need| !self.meets(inventory, need));
             let unmet = unmet.map(|need| [need.drivers, need.programs].concat());
-            let unmet = unmet.chain(named.filter(|name| !self.has_alias_or_module(name)).map(|it| vec![it]));
+            let unmet = unmet.chain(
+                named
+                    .filter(|name| !self.has_alias_or_module(name))
+                    .map(|it| vec![it]),
+            );
             let unmet: Vec<_> = unmet.collect();
-            unmet.into_iter().map(|names| self.missing(&names, &title(layer)))
+            unmet
+                .into_iter()
+                .map(|names| self.missing(&names, &title(layer)))
         }));
         findings
     }
@@ -153,7 +159,12 @@ impl Reach<'_> {
         let (found, remedy) = self.able.where_are(names);
         let is_program = names.iter().any(|name| name.contains('/'));
         let remedy = if is_program { ADD_MODULE } else { remedy };
-        Finding::new(path, found, expected, if remedy == ADD { REBUILD } else { remedy })
+        Finding::new(
+            path,
+            found,
+            expected,
+            if remedy == ADD { REBUILD } else { remedy },
+        )
     }
 }
 

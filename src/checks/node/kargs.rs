@@ -11,8 +11,21 @@ const ADD: Remedy = Remedy::ThenRebuild(
 );
 
 const ISCSI: &[Need] = &[
-    driver(&["iscsi_tcp", "be2iscsi", "bnx2i", "cxgb4i", "qedi", "qla4xxx", "iscsi_ibft"]),
-    program(&["usr/sbin/iscsid", "usr/bin/iscsid", "usr/sbin/iscsistart", "usr/bin/iscsistart"]),
+    driver(&[
+        "iscsi_tcp",
+        "be2iscsi",
+        "bnx2i",
+        "cxgb4i",
+        "qedi",
+        "qla4xxx",
+        "iscsi_ibft",
+    ]),
+    program(&[
+        "usr/sbin/iscsid",
+        "usr/bin/iscsid",
+        "usr/sbin/iscsistart",
+        "usr/bin/iscsistart",
+    ]),
 ];
 
 const NFS: &[Need] = &[driver(&["nfs", "nfsv4", "nfsv3"])];

@@ -154,8 +154,13 @@ pub(super) fn of_tree(
     let mut disk =
         Disk::beside(root, &file).with_context(|| format!("comparing /{path} with the tree"))?;
     let overlays = appended(&file, &options.overlays)?;
-    read(file, overlays, Some((&mut disk, comparing)), options.digests)
-        .with_context(|| format!("reading /{path}"))
+    read(
+        file,
+        overlays,
+        Some((&mut disk, comparing)),
+        options.digests,
+    )
+    .with_context(|| format!("reading /{path}"))
 }
 
 /// Returns the bytes that follow the initramfs in memory: each file begins at a multiple of four bytes.
