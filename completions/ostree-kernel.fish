@@ -39,6 +39,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "rebuild
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "verify" -d 'Check whether a tree or an initramfs would boot'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "status" -d 'Show the tree\'s kernels, backend, cliwrap state and leftovers'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "inspect" -d 'Show the content of an initramfs, or the differences between two'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "gate" -d 'Refuse a staged deployment that this machine would not boot'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "help" -d 'Print the help of a command'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "version" -d 'Print the version'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l from -d 'Download the packages named by SOURCE and their requirements with dnf from REPO, a repository of the image that need not be enabled' -r
@@ -102,6 +103,9 @@ initramfs-firmware\t''
 modules-depmod\t''
 kmods\t''
 os-release\t''
+node-root-drivers\t''
+node-boot-space\t''
+node-kargs\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
@@ -176,6 +180,9 @@ initramfs-firmware\t''
 modules-depmod\t''
 kmods\t''
 os-release\t''
+node-root-drivers\t''
+node-boot-space\t''
+node-kargs\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
@@ -194,6 +201,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l deployment -d 'Verify the deployment WHICH: an index of ostree admin status, booted, rollback, or a checksum' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree, IMAGE or FILE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report drivers, dracut modules and units that only this earlier initramfs, image or tree has' -r
@@ -252,6 +260,9 @@ initramfs-firmware\t''
 modules-depmod\t''
 kmods\t''
 os-release\t''
+node-root-drivers\t''
+node-boot-space\t''
+node-kargs\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l only -d 'Run only this check; may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
@@ -280,6 +291,9 @@ initramfs-firmware\t''
 modules-depmod\t''
 kmods\t''
 os-release\t''
+node-root-drivers\t''
+node-boot-space\t''
+node-kargs\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
@@ -288,6 +302,7 @@ json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
 always\t'Always'
 never\t'Never'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l staged -d 'Verify the staged deployment, and whether this machine can boot it'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l fatal-warnings -d 'Treat warnings as fatal'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l list -d 'List the checks and their severities without running them'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
@@ -328,6 +343,19 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'What to do if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise it'
+refuse\t'Lock its finalisation'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
+json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+always\t'Always'
+never\t'Never'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l warn-only -d 'Report fatal findings, but do not lock finalisation'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l release -d 'Unlock a refused deployment, so that it is finalised nevertheless'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"

@@ -122,9 +122,13 @@ pub fn read(root: &Root) -> Result<System> {
     let booted = booted(root, &deployments)?;
     deployment::set_places(&mut deployments, booted);
     let mut merge = None;
-    if booted.is_some()
-        && let Some(staged) = read_staged(root)?
-    {
+    let runs = root.stat(BOOTED)?.is_some();
+    if runs && let Some(staged) = read_staged(root)? {
+        if booted.is_none() {
+            bail!(
+                "looking for the running deployment: /{BOOTED} exists, but no entry in /{ENTRIES} leads to the root directory. ostree finalises nothing in this state; `ostree admin status` shows its error"
+            );
+        }
         merge = staged.merge;
         deployments.insert(0, staged.target);
     }

@@ -2,7 +2,7 @@
 //! Checks that this machine's root can be reached: the drivers of all devices below its filesystem are included or
 //! built in. `/boot` is mounted later, when modules on disk can be loaded, too.
 
-use super::super::able::{ADD, Able};
+use super::super::able::Able;
 use super::super::wanted::{Need, RootDevice};
 use super::super::{Answer, Finding, Remedy, Subject, listed, show};
 use crate::initramfs::Inventory;
@@ -159,18 +159,9 @@ impl Reach<'_> {
         let (found, remedy) = self.able.where_are(names);
         let is_program = names.iter().any(|name| name.contains('/'));
         let remedy = if is_program { ADD_MODULE } else { remedy };
-        Finding::new(
-            path,
-            found,
-            expected,
-            if remedy == ADD { REBUILD } else { remedy },
-        )
+        Finding::new(path, found, expected, remedy)
     }
 }
-
-const REBUILD: Remedy = Remedy::RebuildOr(
-    "name it in add_drivers in /etc/dracut.conf.d. On a machine, stay on the booted deployment until its image is corrected",
-);
 
 const ADD_MODULE: Remedy = Remedy::ThenRebuild(
     "add dracut's module for it (crypt, lvm, multipath, mdraid, iscsi) with add_dracutmodules in /etc/dracut.conf.d",
