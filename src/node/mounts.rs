@@ -20,7 +20,7 @@ pub struct Mount {
 /// Returns the mount at `point`. Of several, the last one covers the others.
 pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
     let mounts = mountinfo.lines().filter_map(parse);
-    mounts.filter(|it| it.point == point).last()
+    mounts.filter(|it| it.point == point).next_back()
 }
 
 fn parse(line: &str) -> Option<Mount> {

@@ -33,7 +33,7 @@ pub(super) fn read(system: &System, deployment: &Deployment) -> Result<Option<Bo
         .with_context(|| format!("reading the free space of {}", place.display()))?;
     let mut boot = Boot {
         // ostree runs as root, which may use reserved blocks.
-        free: u64::from(stat.blocks_free()).saturating_mul(stat.fragment_size()),
+        free: stat.blocks_free().saturating_mul(stat.fragment_size()),
         block: stat.block_size(),
         is_separate: !root.same_filesystem("boot", "ostree/repo").unwrap_or(false),
         prunes_early: prunes_early(system)?,
