@@ -19,8 +19,8 @@ pub struct Mount {
 
 /// Returns the mount at `point`. Of several, the last one covers the others.
 pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
-    let mounts = mountinfo.lines().filter_map(parse);
-    mounts.filter(|it| it.point == point).next_back()
+    let mut mounts = mountinfo.lines().filter_map(parse);
+    mounts.rfind(|it| it.point == point)
 }
 
 fn parse(line: &str) -> Option<Mount> {
