@@ -243,7 +243,36 @@ What is executed:
   ostree
       ostree admin lock-finalization, of the running system, when the gate
       refuses a deployment and when it is released. No program of the staged
-      deployment is started.";
+      deployment is started.
+
+Units:
+  ostree-kernel-gate.service
+      Runs the gate at shutdown, before ostree finalises, however soon after
+      staging the reboot comes. It is disabled after installation. To enable it:
+      systemctl enable --now ostree-kernel-gate.service
+  ostree-kernel-gate-staged.path, ostree-kernel-gate-staged.service
+      Run the gate as soon as a deployment is staged, and at boot, where they
+      set the message at login. ostree-kernel-gate.service starts them. At
+      shutdown only the identity of the deployment is then compared.
+
+Policy:
+  /etc/systemd/system/ostree-kernel-.service.d/policy.conf
+      A drop-in for both services. Its section [Service] sets the options of
+      gate, for example: Environment=GATE_OPTIONS=--on-error=refuse
+  A gate that cannot start (program removed, unit masked, sandbox broken)
+      holds back no update, whatever the policy is: ostree's units do not
+      require it.
+  A gate that is killed or has not ended after 40 s at shutdown
+      lets the deployment pass with --on-error=allow, and refuses it with
+      --on-error=refuse.
+
+Files:
+  /var/lib/ostree-kernel/gate.json
+      The last verdict with its findings, and the last ten refusals.
+  /run/motd.d/ostree-kernel-gate
+      The message at login.
+  /run/ostree/staged-deployment-locked
+      The lock. ostree removes it when another deployment is staged.";
 
 /// For `status`.
 pub const STATUS: &str = "\
