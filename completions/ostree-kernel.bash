@@ -183,7 +183,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -226,11 +226,35 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --before-dracut)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-kernel-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-kernel-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tool-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-modules-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-modules-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-modules)
+                    COMPREPLY=($(compgen -W "out-of-tree all" -- "${cur}"))
                     return 0
                     ;;
                 --against)
@@ -269,7 +293,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -344,11 +368,35 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --before-dracut)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-kernel-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-kernel-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tool-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-modules-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-modules-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-modules)
+                    COMPREPLY=($(compgen -W "out-of-tree all" -- "${cur}"))
                     return 0
                     ;;
                 --against)
@@ -429,7 +477,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --staged --deployment --initramfs --kver --against --platform --authfile --tls-verify --cert-dir --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --staged --deployment --initramfs --kver --against --platform --authfile --tls-verify --cert-dir --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --sbcert --module-cert --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -500,11 +548,19 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
+                    return 0
+                    ;;
+                --sbcert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --module-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "kernel-single kernel-release kernel-rpmdb kernel-files kernel-hmac kernel-signature kernel-signer module-signers uki-shadow initramfs-present initramfs-mode initramfs-readable initramfs-compression initramfs-size boot-space initramfs-kver initramfs-modules initramfs-root-drivers initramfs-init initramfs-units initramfs-ostree initramfs-wrappers initramfs-regression initramfs-intent initramfs-projection initramfs-firmware modules-depmod kmods os-release node-root-drivers node-boot-space node-kargs leftovers" -- "${cur}"))
                     return 0
                     ;;
                 --report)

@@ -82,6 +82,8 @@ kernel-rpmdb\t''
 kernel-files\t''
 kernel-hmac\t''
 kernel-signature\t''
+kernel-signer\t''
+module-signers\t''
 uki-shadow\t''
 initramfs-present\t''
 initramfs-mode\t''
@@ -108,6 +110,13 @@ node-boot-space\t''
 node-kargs\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-cert -d 'The certificate of that key (PEM)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tool-root -d 'Run the sbsign of the image in this directory instead' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-cert -d 'The certificate of that key (PEM or DER)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Those that were not built with the kernel'
+all\t'All modules'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
@@ -159,6 +168,8 @@ kernel-rpmdb\t''
 kernel-files\t''
 kernel-hmac\t''
 kernel-signature\t''
+kernel-signer\t''
+module-signers\t''
 uki-shadow\t''
 initramfs-present\t''
 initramfs-mode\t''
@@ -185,6 +196,13 @@ node-boot-space\t''
 node-kargs\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-cert -d 'The certificate of that key (PEM)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tool-root -d 'Run the sbsign of the image in this directory instead' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-cert -d 'The certificate of that key (PEM or DER)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Those that were not built with the kernel'
+all\t'All modules'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
@@ -239,6 +257,8 @@ kernel-rpmdb\t''
 kernel-files\t''
 kernel-hmac\t''
 kernel-signature\t''
+kernel-signer\t''
+module-signers\t''
 uki-shadow\t''
 initramfs-present\t''
 initramfs-mode\t''
@@ -264,12 +284,16 @@ node-root-drivers\t''
 node-boot-space\t''
 node-kargs\t''
 leftovers\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l sbcert -d 'Require a signature of vmlinuz by this certificate (PEM or DER); may be repeated' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l module-cert -d 'Require that signed modules are signed by the kernel\'s own key or by this certificate; may be repeated' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l only -d 'Run only this check; may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
 kernel-files\t''
 kernel-hmac\t''
 kernel-signature\t''
+kernel-signer\t''
+module-signers\t''
 uki-shadow\t''
 initramfs-present\t''
 initramfs-mode\t''

@@ -23,6 +23,7 @@
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
 //! node/          pure: deployments, devices and the record of the gate, from what a machine says
 //! kernel/        pure: kver, vmlinuz, modules, the HMAC of vmlinuz
+//! signing/       pure: certificates, keys, signatures of kernels and modules
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
 //!                console (standard error), digest
 //! text           pure: what a terminal can show
@@ -31,7 +32,7 @@
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `oci`, `package`, `kernel` and `node` use no process,
+//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `oci`, `package`, `kernel`, `node` and `signing` use no process,
 //!   environment, file system or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and it never follows a link out of it.
@@ -53,6 +54,7 @@ pub mod oci;
 pub mod package;
 pub mod plan;
 pub mod report;
+pub mod signing;
 pub mod site;
 pub mod steps;
 pub mod sys;

@@ -31,6 +31,7 @@ mod regression;
 mod release;
 mod remedy;
 mod setups;
+mod signers;
 mod squash;
 mod subject;
 #[cfg(test)]
@@ -59,6 +60,7 @@ pub use registry::CHECKS;
 pub use release::OsRelease;
 pub use remedy::{Remedy, Situation};
 pub use setups::Setups;
+pub use signers::{ModuleSigners, SignerFacts, VmlinuzSigner};
 pub use subject::{
     AllLacking, BootedBy, Database, ImageFile, Initramfs, KmodVermagic, Lacking, Lists, NoRelease,
     Shadow, Subject, TreeFacts,

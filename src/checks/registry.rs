@@ -3,7 +3,7 @@
 
 use super::{
     Check, Severity, budget, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
-    modules, node, projection, regression, release, tree, units,
+    modules, node, projection, regression, release, signers, tree, units,
 };
 
 /// All checks, in the order in which their findings are reported.
@@ -55,6 +55,22 @@ pub static CHECKS: &[Check] = &[
         issue: "secureblue/secureblue#2366",
         compares: true,
         look: regression::signature,
+    },
+    Check {
+        name: "kernel-signer",
+        severity: Severity::Fatal,
+        about: "vmlinuz is signed by a certificate of --sbcert",
+        issue: "secureblue/secureblue#2366",
+        compares: false,
+        look: signers::vmlinuz,
+    },
+    Check {
+        name: "module-signers",
+        severity: Severity::Fatal,
+        about: "signed modules are signed by the kernel's key or --module-cert",
+        issue: "secureblue/secureblue#2366",
+        compares: false,
+        look: signers::modules,
     },
     Check {
         name: "uki-shadow",

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{
     Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Omitted, OsRelease, Setups, Severity,
-    Wanted, image,
+    SignerFacts, Wanted, image,
 };
 use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
@@ -117,6 +117,8 @@ pub struct TreeFacts {
     pub signed: Result<bool, String>,
     /// The comparison of the kernel's files with their packages.
     pub kernel_files: KernelFiles,
+    /// The signers of the kernel and its modules, if certificates were given.
+    pub signers: SignerFacts,
     /// Out-of-tree modules, relative to the kernel's directory, with their vermagic.
     pub kmods: Vec<KmodVermagic>,
     /// The names that dracut's configuration omits.

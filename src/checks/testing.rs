@@ -357,6 +357,7 @@ impl Bench {
                 modules: vec![],
                 unread: None,
             },
+            signers: super::SignerFacts::default(),
             kmods: vec![],
             omitted: Omitted::default(),
             conf: super::DracutConf::default(),

@@ -130,6 +130,14 @@ Which packages change:
       modules. PROGRAM is a path and arguments, separated by spaces. The report
       lists the files below /usr/lib/modules that they change. Files that they
       leave in /tmp and /var are removed.
+  Signing
+      --sign-kernel-key and --sign-kernel-cert sign vmlinuz with sbsign or
+      systemd-sbsign of the image, or of --tool-root DIR. --sign-modules-key and
+      --sign-modules-cert sign modules that were not built with the kernel, or
+      all. Both happen after the programs of --before-dracut, and before depmod
+      and dracut; .vmlinuz.hmac is written again. Keys are not copied. The
+      result is verified with the certificates, and files that are signed by
+      them already are left as they are.
   A first kernel
       A tree without a kernel gets the kernel, its meta package and all its
       packages with modules. The result is compared with the initramfs that a

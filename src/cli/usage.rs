@@ -53,7 +53,8 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
             })
         }
         Command::Verify(args) => verify(args, &cli.global.root, has_root),
-        Command::Replace(args) => replace(args),
+        Command::Replace(args) => replace(args).or_else(|| signing(&args.ending, &cli.global.root)),
+        Command::Rebuild(args) => signing(&args.ending, &cli.global.root),
         Command::Status(args) => status(args, has_root),
         Command::Inspect(args) if args.cat.is_some() && cli.global.format == OutputFormat::Json => {
             Some("--cat writes the file as it is, and --format json would have no effect. Type one of them".to_owned())
@@ -115,6 +116,30 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
         return Some(format!(
             "--initramfs verifies a file alone, and --root would have no effect. Type one of:\n\n  ostree-kernel verify --root {root}\n  ostree-kernel verify --initramfs {file}"
         ));
+    }
+    let certificates = [
+        ("--sbcert", &args.trusted.sbcert, "kernel-signer"),
+        ("--module-cert", &args.trusted.module_cert, "module-signers"),
+    ];
+    let given = certificates
+        .iter()
+        .filter(|(_, files, _)| !files.is_empty());
+    for (option, _, check) in given {
+        if let Some(file) = &args.initramfs {
+            let file = file.display();
+            return Some(format!(
+                "--initramfs verifies a file alone, and {option} would have no effect. Type:\n\n  ostree-kernel verify --initramfs {file}"
+            ));
+        }
+        let is_left_out = !args.only.is_empty() && !args.only.iter().any(|it| it == check);
+        if is_left_out {
+            return Some(format!(
+                "{option} has no effect without the check {check}, which --only excludes. Add --only {check}, or remove {option}"
+            ));
+        }
+    }
+    if let Err(why) = args.trusted.read() {
+        return Some(why);
     }
     // A check that --skip excludes is in the report as skipped; one that --only leaves out is not.
     let only = |name: &str| args.only.iter().any(|it| it == name);
@@ -226,6 +251,11 @@ fn inspect(args: &cmd::inspect::Args, has_root: bool) -> Option<String> {
         format!("{option} is about reading images, and has no effect on a file. Remove it")
     });
     without_image.or_else(|| no_registry(&args.reading, words))
+}
+
+/// Reads the keys and certificates, so that a wrong one is reported before anything changes.
+fn signing(ending: &cmd::job::Ending, root: &Path) -> Option<String> {
+    ending.signing.read(root).err()
 }
 
 fn replace(args: &cmd::replace::Args) -> Option<String> {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use super::job::{Job, step};
+use crate::kernel::kver::Kver;
 use crate::package::rpmdb::Scope;
 use crate::site::owner;
 use crate::site::workspace::Workspace;
 use crate::steps::clean::Clean;
 use crate::steps::generate::{self, Candidate, Wants};
+use crate::steps::sign;
 use crate::steps::verify::{Options, Verdict, Verified, verify};
 use crate::sys::exec::Exec;
 
@@ -30,6 +32,20 @@ impl Job<'_> {
         })?;
         // A program may have installed packages.
         clean.kernel.rpmdb = Arc::new(owner::packages(exec, Scope::All)?);
+        Ok(())
+    }
+
+    /// Signs the kernel and its modules.
+    pub(super) fn sign(&mut self, exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<()> {
+        if self.signing.is_empty() {
+            return Ok(());
+        }
+        let sign = || sign::sign(exec, workspace, kver, &self.signing);
+        self.signed = step("sign", sign, |report| {
+            report
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string)
+        })?;
         Ok(())
     }
 

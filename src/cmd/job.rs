@@ -4,11 +4,12 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::demands::Demands;
 use super::page::Global;
 use super::result::publish;
+use super::signing::SigningOptions;
 use crate::checks::{Baseline, Selection, Situation};
 use crate::kernel::MODULES;
 use crate::kernel::kver::Kver;
@@ -16,11 +17,12 @@ use crate::package::Nevra;
 use crate::plan::{Backend, Change, Host, Source, TreeKind};
 use crate::report::{
     After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, ProgramsReport,
-    Report, SCHEMA, checks, tool,
+    Report, SCHEMA, SigningReport, checks, tool,
 };
 use crate::site::workspace::Workspace;
 use crate::steps::generate::{self, Wants};
 use crate::steps::locate::Kernel;
+use crate::steps::sign::Signing;
 use crate::steps::survey::asked;
 use crate::steps::verify::{self, Options, Reading, Verdict};
 use crate::steps::{clean, commit};
@@ -47,6 +49,9 @@ pub(super) struct Job<'a> {
     pub(super) warnings: Vec<String>,
     /// The programs of `--before-dracut`, and what they changed.
     pub(super) programs: Option<ProgramsReport>,
+    /// What is to be signed, and what was.
+    pub(super) signing: Signing,
+    pub(super) signed: Option<SigningReport>,
     pub(super) commit: Vec<Cmd>,
     pub(super) ending: &'a Ending,
 }
@@ -68,6 +73,9 @@ pub struct Ending {
     /// and dracut, with KVER in its environment; may be repeated
     #[arg(long, value_name = "PROGRAM")]
     pub before_dracut: Vec<String>,
+    /// What to sign.
+    #[command(flatten)]
+    pub signing: SigningOptions,
     /// Compare with this earlier initramfs instead of the base's
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
@@ -111,7 +119,15 @@ impl Ending {
         let drivers = &self.demands.require_driver;
         asked::programs(exec, &generate::programs(&self.before_dracut, kver))?;
         let root = exec.root();
+        asked::signer(root, &self.signing(root)?, kver)?;
         asked::names(root, host, kver, sources, &self.for_dracut(), drivers)
+    }
+
+    /// Reads the keys and certificates. The command line was checked with them.
+    pub(super) fn signing(&self, root: &Root) -> Result<Signing> {
+        self.signing
+            .read(root.path())
+            .map_err(|why| anyhow!("{why}"))
     }
 
     /// Starts reading what the new initramfs is compared with: the file of `--against`, the base's initramfs, or the one
@@ -177,6 +193,8 @@ impl<'a> Job<'a> {
             left_out: Vec::new(),
             warnings: Vec::new(),
             programs: None,
+            signing: ending.signing(exec.root())?,
+            signed: None,
             commit: commit::commands(exec, kind)?,
             ending,
         })
@@ -202,6 +220,7 @@ impl Job<'_> {
             base,
             wanted: self.ending.demands.wanted(),
             selection: Some(&selection),
+            trusted: self.signing.trusted(),
             digests: true,
             ..Options::default()
         };
@@ -215,6 +234,7 @@ impl Job<'_> {
             |clean| clean.to_string(),
         )?;
         self.run_programs(exec, &mut clean)?;
+        self.sign(exec, &workspace, &kver)?;
         let verified = self.build(exec, &workspace, &clean, &mut wants, &mut options)?;
         let package = package.as_deref();
         let report = |verdict: &_, outcome| self.report(exec, &kver, package, verdict, outcome);
@@ -299,6 +319,7 @@ impl Job<'_> {
             stays: self.stays.clone(),
             left_out: self.left_out.clone(),
             before_dracut: self.programs.clone(),
+            signing: self.signed.clone(),
             commands,
             dracut: verdict.dracut.clone(),
             checks,

@@ -12,6 +12,7 @@ pub mod reading;
 pub mod rebuild;
 pub mod replace;
 pub mod result;
+pub mod signing;
 pub mod sources;
 pub mod status;
 pub mod verify;

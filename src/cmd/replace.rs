@@ -217,6 +217,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
         set: &plan.set,
         dracut: &ending.for_dracut(),
         programs: &ending.before_dracut,
+        signing: &ending.signing(exec.root())?.expected(),
         skip: &ending.demands.skip,
         cleaning: &cleaning,
     };
@@ -307,6 +308,11 @@ fn dry_run(
         .transpose()?;
     let with_map = map.unwrap_or(false);
     commands.extend(generate::programs(&args.ending.before_dracut, kver));
+    commands.extend(
+        args.ending
+            .signing(exec.root())?
+            .command(exec.root(), kver)?,
+    );
     commands.extend(wants.commands("dracut", kver, with_map));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 
 use super::demands::{Demands, names};
@@ -13,6 +13,7 @@ use super::job::after;
 use super::page::{self, Global, OutputFormat};
 use super::reading::Reading;
 use super::result::{publish, publish_all};
+use super::signing::TrustedOptions;
 use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, Baseline, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
@@ -52,6 +53,9 @@ pub struct Args {
     /// Requirements on the initramfs.
     #[command(flatten)]
     pub demands: Demands,
+    /// Certificates of signers.
+    #[command(flatten)]
+    pub trusted: TrustedOptions,
     /// Run only this check; may be repeated
     #[arg(long, value_name = "CHECK", value_parser = names(), hide_possible_values = true)]
     pub only: Vec<String>,
@@ -90,6 +94,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         selection: Some(&selection),
         machine: None,
         overlays: Vec::new(),
+        trusted: args.trusted.read().map_err(|why| anyhow!("{why}"))?,
         digests: global.format == OutputFormat::Json || args.report.is_some(),
     };
     if !args.images.is_empty() {
@@ -211,6 +216,7 @@ pub(super) fn report(
         stays: Vec::new(),
         left_out: Vec::new(),
         before_dracut: None,
+        signing: None,
         commands: Vec::new(),
         dracut: verdict.dracut,
         checks,

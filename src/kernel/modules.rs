@@ -26,7 +26,9 @@ pub use alias::Aliases;
 pub use conf::Conf;
 pub use index::{IndexError, aliased};
 pub use modinfo::{Modinfo, ModinfoError};
-pub use packed::{MAX_UNPACKED, signer, unpack, without_signature};
+pub use packed::{
+    MAX_UNPACKED, pack, signed_parts, signer, unpack, with_signature, without_signature,
+};
 
 /// Upper bound of a line (bytes); depmod's longest lines have a few thousand.
 pub const MAX_LINE: usize = 64 * 1024;

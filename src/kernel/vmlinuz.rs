@@ -20,8 +20,8 @@ mod tests;
 use std::fmt;
 use std::io::{self, Cursor, Read, Seek};
 
-pub use authenticode::has_signed_digest;
-pub use contents::inner_release_from;
+pub use authenticode::{Authenticode, has_signed_digest};
+pub use contents::{inner_release_from, search_inner};
 pub use error::VmlinuzError;
 use image::Region;
 use payload::Codec;

@@ -50,6 +50,9 @@ pub enum Refusal {
         "{} is an rpm-ostree wrapper whose real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
     )]
     LostPrograms(Vec<String>),
+    /// No program signs `vmlinuz`.
+    #[error("{0}")]
+    NoSigner(String),
     /// Required programs are missing.
     #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and this command needs it. Install its package in an earlier RUN line", .0.join(", "))]
     MissingPrograms(Vec<String>),

@@ -60,6 +60,9 @@ pub struct Report {
     /// The programs of `--before-dracut`, and what they changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_dracut: Option<ProgramsReport>,
+    /// What was signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing: Option<SigningReport>,
     /// The command lines that changed the tree, in order, quoted for a shell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
@@ -241,6 +244,61 @@ pub struct ProgramsReport {
     pub changed: Vec<String>,
     /// Removed files.
     pub removed: Vec<String>,
+}
+
+/// What a run signed, or found signed by the same certificate.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SigningReport {
+    /// `vmlinuz`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<SignedKernel>,
+    /// The modules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules: Option<SignedModules>,
+}
+
+/// The signature of `vmlinuz`.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignedKernel {
+    /// The name of the certificate.
+    pub certificate: String,
+    /// SHA-256 of the certificate in DER.
+    pub certificate_sha256: String,
+    /// The program that signed; absent if the signature was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+}
+
+/// The signatures of modules.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignedModules {
+    /// The name of the certificate.
+    pub certificate: String,
+    /// SHA-256 of the certificate in DER.
+    pub certificate_sha256: String,
+    /// `out-of-tree` or `all`.
+    pub which: &'static str,
+    /// The number of modules that were signed.
+    pub signed: usize,
+    /// The number of modules whose signature was there.
+    pub unchanged: usize,
+}
+
+impl fmt::Display for SigningReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kernel = self.kernel.iter().map(|it| match &it.program {
+            Some(program) => format!("vmlinuz as {}, with {program}", it.certificate),
+            None => format!("vmlinuz is signed by {} already", it.certificate),
+        });
+        let modules = self.modules.iter().map(|it| {
+            let (signed, unchanged) = (it.signed, it.unchanged);
+            format!(
+                "{signed} modules as {}, {unchanged} are signed already",
+                it.certificate
+            )
+        });
+        f.write_str(&kernel.chain(modules).collect::<Vec<_>>().join("; "))
+    }
 }
 
 impl fmt::Display for ProgramsReport {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::workspace::TMP;
 use crate::plan::{Earlier, KernelSet};
-use crate::report::{PATH, SCHEMA};
+use crate::report::{PATH, SCHEMA, SigningReport};
 use crate::sys::digest::Digesting;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
@@ -26,6 +26,8 @@ pub struct RunRequest<'a> {
     pub dracut: &'a [String],
     /// The programs of `--before-dracut`.
     pub programs: &'a [String],
+    /// What is to be signed; numbers and programs are ignored.
+    pub signing: &'a SigningReport,
     /// Checks that this run skips.
     pub skip: &'a [String],
     /// The commands that clean the tree after the commit.
@@ -49,7 +51,8 @@ pub fn report(root: &Root, asked: &RunRequest) -> Result<Option<Value>> {
         && has_installed(&report, asked.set)
         && skipped(&report).all(|check| asked.skip.iter().any(|it| it == check))
         && commands(&report, asked)
-        && programs(&report).eq(asked.programs);
+        && programs(&report).eq(asked.programs)
+        && is_signed(&report, asked.signing);
     let files = [
         ("vmlinuz", "/kernel/after/vmlinuz_sha256"),
         ("initramfs.img", "/kernel/after/initramfs_sha256"),
@@ -77,6 +80,19 @@ fn skipped(report: &Value) -> impl Iterator<Item = &str> {
     let checks = report["checks"].as_array().into_iter().flatten();
     let skipped = checks.filter(|check| check["answer"] == "skipped");
     skipped.map(|check| check["check"].as_str().unwrap_or_default())
+}
+
+/// Returns whether the run signed with the same certificates.
+fn is_signed(report: &Value, asked: &SigningReport) -> bool {
+    let signed = |what: &str, field: &str| report["signing"][what][field].as_str();
+    let is_same = |what, sha256: &str| signed(what, "certificate_sha256") == Some(sha256);
+    let kernel = asked.kernel.as_ref();
+    let modules = asked.modules.as_ref();
+    kernel.is_none_or(|it| is_same("kernel", &it.certificate_sha256))
+        && modules.is_none_or(|it| {
+            is_same("modules", &it.certificate_sha256)
+                && signed("modules", "which") == Some(it.which)
+        })
 }
 
 /// Returns the programs that ran before dracut.

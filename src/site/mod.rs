@@ -11,4 +11,5 @@ pub mod journal;
 pub mod kernels;
 pub mod machine;
 pub mod owner;
+pub mod vmlinuz;
 pub mod workspace;

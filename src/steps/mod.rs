@@ -9,6 +9,7 @@ pub mod commit;
 pub mod generate;
 pub mod locate;
 pub mod resolve;
+pub mod sign;
 pub mod survey;
 pub mod transact;
 pub mod unwrap;

@@ -75,6 +75,9 @@ mod schema;
 mod server;
 #[cfg(test)]
 mod signatures;
+
+#[cfg(test)]
+mod signing;
 #[cfg(test)]
 mod sources;
 #[cfg(test)]

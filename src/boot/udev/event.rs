@@ -6,9 +6,11 @@ use std::collections::HashMap;
 
 use super::{Rule, Rules, Token};
 
-/// A new device, with its known properties.
+/// An event of a device, with its known properties.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
+    /// `ACTION`.
+    pub action: &'static str,
     /// `SUBSYSTEM`.
     pub subsystem: Option<&'static str>,
     /// `KERNEL`.
@@ -28,7 +30,7 @@ impl Token {
     fn fits(&self, event: &Event, properties: &Properties) -> Option<bool> {
         let name = self.attribute.as_deref().unwrap_or_default();
         let actual = match (self.key.as_slice(), name) {
-            (b"ACTION", _) => Some(b"add".as_slice()),
+            (b"ACTION", _) => Some(event.action.as_bytes()),
             (b"SUBSYSTEM", _) => event.subsystem.map(str::as_bytes),
             (b"KERNEL", _) => event.kernel.map(str::as_bytes),
             (b"ENV", b"DEVTYPE") => event.kind.map(str::as_bytes),

@@ -10,15 +10,24 @@ const REMEDY: Remedy = Remedy::RebuildOr(
     "remove the file or link in /etc/udev/rules.d that replaces udev's own, and check that dracut installs the complete one",
 );
 
-/// A partition of a disk.
+/// A new partition of a disk.
 const DISK: Event = Event {
+    action: "add",
     subsystem: Some("block"),
     kernel: Some("sda1"),
     kind: Some("partition"),
 };
 
+/// The same partition after a program wrote to it, such as fsck. udev watches disks and sends this event itself. A tag or
+/// link that the rules set only for a new disk is gone then, and systemd unmounts the file system.
+const WRITTEN: Event = Event {
+    action: "change",
+    ..DISK
+};
+
 /// A device on a bus, whose driver must be loaded.
 const BUS: Event = Event {
+    action: "add",
     subsystem: Some("pci"),
     kernel: None,
     kind: None,
@@ -26,7 +35,7 @@ const BUS: Event = Event {
 
 /// A rule that every boot requires.
 struct RequiredRule {
-    event: Event,
+    events: &'static [Event],
     is_rule: fn(&Rule) -> bool,
     /// systemd's file with the rule.
     file: &'static str,
@@ -35,31 +44,31 @@ struct RequiredRule {
 
 const GOALS: [RequiredRule; 5] = [
     RequiredRule {
-        event: BUS,
+        events: &[BUS],
         is_rule: loads_drivers,
         file: "80-drivers.rules",
         what: "RUN{builtin}+=\"kmod load\", which loads drivers",
     },
     RequiredRule {
-        event: DISK,
+        events: &[DISK, WRITTEN],
         is_rule: probes,
         file: "60-persistent-storage.rules",
         what: "IMPORT{builtin}=\"blkid\", which reads UUIDs and labels",
     },
     RequiredRule {
-        event: DISK,
+        events: &[DISK, WRITTEN],
         is_rule: |rule| links(rule, b"disk/by-uuid/"),
         file: "60-persistent-storage.rules",
         what: "SYMLINK+=\"disk/by-uuid/…\", which root=UUID=… requires",
     },
     RequiredRule {
-        event: DISK,
+        events: &[DISK, WRITTEN],
         is_rule: |rule| links(rule, b"disk/by-label/"),
         file: "60-persistent-storage.rules",
         what: "SYMLINK+=\"disk/by-label/…\", which root=LABEL=… requires",
     },
     RequiredRule {
-        event: DISK,
+        events: &[DISK, WRITTEN],
         is_rule: |rule| has(rule, b"TAG", |value| value == b"systemd"),
         file: "99-systemd.rules",
         what: "TAG+=\"systemd\" for block devices, which makes disks visible to systemd",
@@ -154,20 +163,26 @@ fn links(rule: &Rule, dir: &[u8]) -> bool {
 pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for goal in GOALS.iter().filter(|_| !rules.is_partial) {
-        let mut is_reached = false;
-        rules.walk(&goal.event, &mut |rule, _, _| {
-            is_reached |= (goal.is_rule)(rule);
-        });
-        if is_reached {
+        let is_reached = |event: &&Event| {
+            let mut is_reached = false;
+            rules.walk(event, &mut |rule, _, _| {
+                is_reached |= (goal.is_rule)(rule);
+            });
+            is_reached
+        };
+        let Some(event) = goal.events.iter().find(|event| !is_reached(event)) else {
             continue;
-        }
+        };
         let place = format!("usr/lib/udev/rules.d/{} in the initramfs", goal.file);
         // One missing or masked file is one finding.
         if findings.iter().any(|it| it.path == place) {
             continue;
         }
         let expected = format!("{}, in this or another rules file", goal.what);
-        let found = "no such rule, or the events of a boot do not reach it";
+        let found = format!(
+            "no such rule, or events with ACTION={} do not reach it",
+            event.action
+        );
         findings.push(Finding::new(place, found, expected, REMEDY));
     }
     findings.extend(undone(rules));
@@ -183,17 +198,23 @@ pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
 
 /// Returns findings about rules that apply to each disk and take back what a required rule has done.
 fn undone(rules: &Rules) -> Vec<Finding> {
-    let mut by: [Option<&[u8]>; UNDO.len()] = [None; UNDO.len()];
-    rules.walk(&DISK, &mut |rule, path, always| {
-        for (undo, by) in UNDO.iter().zip(&mut by) {
-            match (undo.undoes)(rule) {
-                Some(true) if always => *by = Some(path),
-                Some(false) => *by = None,
-                _ => {}
+    let mut all: [Option<&[u8]>; UNDO.len()] = [None; UNDO.len()];
+    for event in [DISK, WRITTEN] {
+        let mut by = [None; UNDO.len()];
+        rules.walk(&event, &mut |rule, path, always| {
+            for (undo, by) in UNDO.iter().zip(&mut by) {
+                match (undo.undoes)(rule) {
+                    Some(true) if always => *by = Some(path),
+                    Some(false) => *by = None,
+                    _ => {}
+                }
             }
+        });
+        for (all, by) in all.iter_mut().zip(by) {
+            *all = all.or(by);
         }
-    });
-    let found = UNDO.iter().zip(by);
+    }
+    let found = UNDO.iter().zip(all);
     let finding = |(undo, path): (&Undo, Option<&[u8]>)| {
         let place = format!("{} in the initramfs", show(path?));
         Some(Finding::new(place, undo.found, undo.expected, REMEDY))

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Decompresses modules.
+//! Decompresses and compresses modules, and splits them into contents and signature.
 //!
 //! Memory is bounded by [`MAX_UNPACKED`] and by a decoder's window, not by what a header claims.
 
 use std::io::{self, BufRead, Read};
 
-use liblzma::bufread::XzDecoder;
-use liblzma::stream::Stream;
+use liblzma::bufread::{XzDecoder, XzEncoder};
+use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 
 /// Upper bound of an uncompressed module (bytes); the largest in-tree one (amdgpu) has about 20 MB without debug
 /// information.
@@ -63,8 +63,8 @@ pub fn signer(module: &[u8]) -> Option<&[u8]> {
 /// The smallest value of a signature (bytes); that of ECDSA with P-256 has about 70.
 const SIGNATURE_MIN: usize = 48;
 
-/// Splits an uncompressed module into its contents and its signature.
-fn signed_parts(module: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits an uncompressed module into its contents and its signature, CMS in DER. `None` if it is not signed.
+pub fn signed_parts(module: &[u8]) -> Option<(&[u8], &[u8])> {
     // A `struct module_signature` of 12 bytes; its last field is the size of the signature.
     let (signed, head) = module
         .strip_suffix(SIGNATURE_END)?
@@ -72,6 +72,43 @@ fn signed_parts(module: &[u8]) -> Option<(&[u8], &[u8])> {
     let size = u32::from_be_bytes(*head.last_chunk()?);
     let contents = signed.len().checked_sub(usize::try_from(size).ok()?)?;
     Some(signed.split_at(contents))
+}
+
+/// Returns a module with this signature at its end, as the kernel's `scripts/sign-file.c` writes it.
+pub fn with_signature(contents: &[u8], signature: &[u8]) -> Vec<u8> {
+    /// The only type of signature that the kernel supports (`PKEY_ID_PKCS7`).
+    const CMS: u8 = 2;
+    let mut info = [0; 12];
+    info[2] = CMS;
+    info[8..].copy_from_slice(&(signature.len() as u32).to_be_bytes());
+    [contents, signature, &info, SIGNATURE_END].concat()
+}
+
+/// Compresses a module for a file called `path`, whose suffix determines the format, so that the kernel itself can
+/// decode it: xz with CRC32, and a window of 1 MiB as in the kernel's `scripts/Makefile.modinst`.
+///
+/// # Errors
+/// When the library fails.
+pub fn pack(path: &[u8], module: Vec<u8>) -> io::Result<Vec<u8>> {
+    if path.ends_with(b".xz") {
+        let mut options = LzmaOptions::new_preset(6)?;
+        options.dict_size(1 << 20);
+        let mut filters = Filters::new();
+        filters.lzma2(&options);
+        let stream = Stream::new_stream_encoder(&filters, Check::Crc32)?;
+        let mut packed = Vec::new();
+        XzEncoder::new_stream(module.as_slice(), stream).read_to_end(&mut packed)?;
+        Ok(packed)
+    } else if path.ends_with(b".zst") {
+        zstd::bulk::compress(&module, 0)
+    } else if path.ends_with(b".gz") {
+        let mut packed = Vec::new();
+        let level = flate2::Compression::default();
+        flate2::bufread::GzEncoder::new(module.as_slice(), level).read_to_end(&mut packed)?;
+        Ok(packed)
+    } else {
+        Ok(module)
+    }
 }
 
 fn bounded(plain: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
@@ -88,25 +125,19 @@ fn bounded(plain: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Returns a module with a signature block.
-    fn signed(contents: &[u8], signature: &[u8]) -> Vec<u8> {
-        let mut info = [0; 12];
-        info[8..].copy_from_slice(&(signature.len() as u32).to_be_bytes());
-        [contents, signature, &info, SIGNATURE_END].concat()
-    }
-
     #[test]
     fn the_signer_is_the_signature_without_its_value() {
         let rsa = |issuer: &[u8], value| [issuer, &[0x04, 0x82, 1, 0], &[value; 256]].concat();
         let ecdsa = |issuer: &[u8], value| [issuer, &[0x04, 70], &[value; 70]].concat();
-        let of = |signature: Vec<u8>| signer(&signed(b"ELF", &signature)).map(<[u8]>::to_vec);
+        let of =
+            |signature: Vec<u8>| signer(&with_signature(b"ELF", &signature)).map(<[u8]>::to_vec);
         assert_eq!(of(rsa(b"Fedora", 1)), Some(b"Fedora".to_vec()));
         assert_eq!(of(rsa(b"Fedora", 1)), of(rsa(b"Fedora", 2)));
         assert_eq!(of(ecdsa(b"me", 1)), Some(b"me".to_vec()));
         assert_eq!(of(vec![0; 100]), None);
         assert_eq!(of(vec![]), None);
         assert_eq!(signer(b"ELF"), None);
-        let module = signed(b"ELF", &rsa(b"Fedora", 1));
+        let module = with_signature(b"ELF", &rsa(b"Fedora", 1));
         assert_eq!(without_signature(&module), Some(&b"ELF"[..]));
         // A size beyond the file.
         let mut lying = module;
@@ -114,5 +145,30 @@ mod tests {
         lying[end - 4] = 0xff;
         assert_eq!(signer(&lying), None);
         assert_eq!(without_signature(&lying), None);
+    }
+
+    #[test]
+    fn a_packed_module_is_what_the_kernel_decodes() {
+        use crate::kernel::packing::Packing;
+        let module = b"\x7fELF".repeat(100_000);
+        for (path, expected) in [
+            ("a.ko", Packing::None),
+            ("a.ko.gz", Packing::Gzip { fields: false }),
+            ("a.ko.zst", Packing::Zstd),
+        ] {
+            let packed = pack(path.as_bytes(), module.clone()).unwrap();
+            assert_eq!(Packing::of(&packed), expected, "{path}");
+            let mut again = Vec::new();
+            unpack(path.as_bytes(), packed.as_slice(), &mut again).unwrap();
+            assert!(again == module, "{path}");
+        }
+        let packed = pack(b"a.ko.xz", module.clone()).unwrap();
+        let Packing::Xz(xz) = Packing::of(&packed) else {
+            panic!("not xz")
+        };
+        assert_eq!((xz.check, xz.filters.len()), (1, 1));
+        let mut again = Vec::new();
+        unpack(b"a.ko.xz", packed.as_slice(), &mut again).unwrap();
+        assert!(again == module);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares a signed PE image with the digest in its own signature. Bytes that changed after signing have another
-//! digest. This finds damage; it does not verify the signature itself, for which a trusted key would be needed.
+//! Reads the signatures of a PE image, and compares the image with the digest in them. Bytes that changed after signing
+//! have another digest. This finds damage; the room `signing` verifies a signature with a trusted certificate.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -27,12 +27,69 @@ const OCTETS: &[u8] = &[0x04, 0x20];
 /// Bytes per read.
 const STEP: usize = 64 << 10;
 
+/// The Authenticode signatures of an image.
+pub struct Authenticode {
+    /// SHA-256 of what they sign.
+    pub sha256: Vec<u8>,
+    /// The certificate table.
+    table: Vec<u8>,
+}
+
+impl Authenticode {
+    /// Reads the signatures of an image; `None` if it has no certificate table.
+    ///
+    /// # Errors
+    /// Only if the reader fails.
+    pub fn from_image<R: Read + Seek>(reader: &mut R) -> io::Result<Option<Self>> {
+        let Some((certificates, table)) = certificate_table(reader)? else {
+            return Ok(None);
+        };
+        let sha256 = image_digest(reader, &certificates)?;
+        Ok(Some(Self { sha256, table }))
+    }
+
+    /// Returns the signatures, CMS in DER.
+    pub fn signatures(&self) -> impl Iterator<Item = &[u8]> {
+        /// The size of the fields before the signature.
+        const HEAD: usize = 8;
+        /// The type of a CMS signature (WIN_CERT_TYPE_PKCS_SIGNED_DATA).
+        const CMS: [u8; 2] = [2, 0];
+        let mut rest = self.table.as_slice();
+        std::iter::from_fn(move || {
+            loop {
+                let size = u32::from_le_bytes(*rest.first_chunk()?);
+                let size = usize::try_from(size).ok().filter(|it| *it > HEAD)?;
+                let entry = rest.get(..size)?;
+                rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
+                if entry[6..HEAD] == CMS {
+                    return Some(&entry[HEAD..]);
+                }
+            }
+        })
+    }
+}
+
 /// Returns true if a signature of the image has the digest of the image's bytes, false if all signatures have other
 /// digests, and `None` if the image has no Authenticode signature with SHA-256.
 ///
 /// # Errors
 /// Only if the reader fails.
 pub fn has_signed_digest<R: Read + Seek>(reader: &mut R) -> io::Result<Option<bool>> {
+    let Some((certificates, table)) = certificate_table(reader)? else {
+        return Ok(None);
+    };
+    let signed: Vec<_> = digests(&table).collect();
+    if signed.is_empty() {
+        return Ok(None);
+    }
+    let actual = image_digest(reader, &certificates)?;
+    Ok(Some(signed.contains(&actual.as_slice())))
+}
+
+/// Reads the certificate table; `None` if there is none, or its place is wrong.
+fn certificate_table<R: Read + Seek>(
+    reader: &mut R,
+) -> io::Result<Option<(Certificates, Vec<u8>)>> {
     let mut image = Region::new(reader)?;
     let size = image.size();
     let certificates = match Pe::of(&mut image) {
@@ -52,12 +109,7 @@ pub fn has_signed_digest<R: Read + Seek>(reader: &mut R) -> io::Result<Option<bo
     reader.seek(SeekFrom::Start(certificates.offset))?;
     let mut table = vec![0; certificates.size as usize];
     reader.read_exact(&mut table)?;
-    let signed: Vec<_> = digests(&table).collect();
-    if signed.is_empty() {
-        return Ok(None);
-    }
-    let actual = image_digest(reader, &certificates)?;
-    Ok(Some(signed.contains(&actual.as_slice())))
+    Ok(Some((certificates, table)))
 }
 
 /// Computes the digest that Authenticode signs: of all bytes before the certificate table, except the checksum and the

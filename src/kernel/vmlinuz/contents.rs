@@ -21,9 +21,19 @@ pub fn inner_release_from<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
 ) -> Result<Option<String>> {
+    search_inner(reader, release, &mut |_| ())
+}
+
+/// Like [`inner_release_from`], and passes the decoded kernel to `part`, in parts of any size and in order. Nothing is
+/// passed if the image is not compressed.
+pub fn search_inner<R: Read + Seek>(
+    reader: &mut R,
+    release: &Release,
+    part: &mut dyn FnMut(&[u8]),
+) -> Result<Option<String>> {
     let mut image = Region::new(reader).map_err(VmlinuzError::Io)?;
     if release.format != KernelFormat::Uki {
-        return inner(&mut image, release);
+        return inner(&mut image, release, part);
     }
     let section = Pe::of(&mut image)?.and_then(|pe| pe.section(b".linux"));
     let Some((offset, size)) = section else {
@@ -31,17 +41,21 @@ pub fn inner_release_from<R: Read + Seek>(
     };
     let mut linux = image.part("the section .linux", offset, size)?;
     let release = super::plain(&mut linux)?;
-    inner(&mut linux, &release)
+    inner(&mut linux, &release, part)
 }
 
-fn inner<R: Read + Seek>(image: &mut Region<'_, R>, release: &Release) -> Result<Option<String>> {
+fn inner<R: Read + Seek>(
+    image: &mut Region<'_, R>,
+    release: &Release,
+    part: &mut dyn FnMut(&[u8]),
+) -> Result<Option<String>> {
     match release.format {
-        KernelFormat::BzImage => bzimage(image),
+        KernelFormat::BzImage => bzimage(image, part),
         KernelFormat::Zboot => {
             let data = super::zboot_payload(image)?;
-            whole(image, data.codec, data.offset, data.size).map(|(kver, _)| Some(kver))
+            whole(image, data.codec, data.offset, data.size, part).map(|(kver, _)| Some(kver))
         }
-        KernelFormat::S390 | KernelFormat::ElfWrapper => searched(image),
+        KernelFormat::S390 | KernelFormat::ElfWrapper => searched(image, part),
         // For these formats, `release` has read the kernel itself, to the end of its checksum.
         KernelFormat::Image | KernelFormat::ImageGzip | KernelFormat::Elf => {
             Ok(Some(release.kver.clone()))
@@ -52,7 +66,10 @@ fn inner<R: Read + Seek>(image: &mut Region<'_, R>, release: &Release) -> Result
 
 /// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains its offset; see the kernel's
 /// `x86/boot.rst`.
-fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<String>> {
+fn bzimage<R: Read + Seek>(
+    image: &mut Region<'_, R>,
+    part: &mut dyn FnMut(&[u8]),
+) -> Result<Option<String>> {
     /// The kernel's build appends the decoded size to the data; gzip data contain it themselves.
     const SIZE: u64 = 4;
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
@@ -78,7 +95,7 @@ fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<String>> 
         Codec::Gzip => size,
         _ => size.saturating_sub(SIZE),
     };
-    let (kver, decoded) = whole(image, codec, offset, size)?;
+    let (kver, decoded) = whole(image, codec, offset, size, part)?;
     if decoded & u64::from(u32::MAX) != u64::from(expected) {
         let what = format!("they decode to {decoded} bytes, expected {expected}");
         let cause = io::Error::new(io::ErrorKind::InvalidData, what);
@@ -94,7 +111,10 @@ fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<String>> 
 
 /// Tries possible starts of compressed data. Other data can contain the magic number, so a match counts only if the
 /// decoded data contain a banner.
-fn searched<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<String>> {
+fn searched<R: Read + Seek>(
+    image: &mut Region<'_, R>,
+    part: &mut dyn FnMut(&[u8]),
+) -> Result<Option<String>> {
     let size = image.size();
     // The magic number of lzma has only three bytes, which occur everywhere.
     for codec in Codec::ALL.into_iter().filter(|it| *it != Codec::Lzma) {
@@ -105,7 +125,7 @@ fn searched<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<String>>
                 scan::banner(kernel)
             });
             if found.is_ok() {
-                return whole(image, codec, start, size - start).map(|(kver, _)| Some(kver));
+                return whole(image, codec, start, size - start, part).map(|(kver, _)| Some(kver));
             }
         }
     }
@@ -118,11 +138,13 @@ fn whole<R: Read + Seek>(
     codec: Codec,
     offset: u64,
     size: u64,
+    part: &mut dyn FnMut(&[u8]),
 ) -> Result<(String, u64)> {
     decoded(image, codec, offset, size, |kernel| {
         let mut counted = Counted {
             input: kernel,
             count: 0,
+            part,
         };
         let kver = scan::banner(&mut counted)?;
         let mut rest = (&mut counted).take(MAX_DECODED);
@@ -131,16 +153,18 @@ fn whole<R: Read + Seek>(
     })
 }
 
-/// A reader that counts bytes.
-struct Counted<R> {
+/// A reader that counts bytes and shows them.
+struct Counted<'p, R> {
     input: R,
     count: u64,
+    part: &'p mut dyn FnMut(&[u8]),
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         self.count += read as u64;
+        (self.part)(&buffer[..read]);
         Ok(read)
     }
 }

@@ -9,6 +9,7 @@ use super::Permission;
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{ModuleList, ModuleName};
 use crate::plan::{Host, Refusal, Source};
+use crate::steps::sign::Signing;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::Root;
 use crate::tools::dracut::{self, ArgumentNames};
@@ -69,6 +70,16 @@ pub fn programs(exec: &Exec, cmds: &[Cmd]) -> Result<(), Refusal> {
         None => Ok(()),
         Some(cmd) => Err(Refusal::NoProgram(cmd.program().to_owned())),
     }
+}
+
+/// Refuses to sign `vmlinuz` if there is no program for it.
+///
+/// # Errors
+/// A [`Refusal`].
+pub fn signer(root: &Root, signing: &Signing, kver: &Kver) -> Result<(), Refusal> {
+    let command = signing.command(root, kver);
+    command.map_err(|error| Refusal::NoSigner(error.to_string()))?;
+    Ok(())
 }
 
 /// Refuses dracut modules, files and drivers that neither the tree nor the incoming packages have.

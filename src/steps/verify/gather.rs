@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Result, anyhow};
 
 use super::around;
-use super::{Options, files, vmlinuz};
+use super::{Options, files, signers, vmlinuz};
 use crate::checks::{Database, ImageFile, KernelFiles, Lists, TreeFacts, VmlinuzState};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
@@ -84,6 +84,7 @@ fn listed(
     let order = lists.order.as_ref().ok().and_then(Option::as_ref);
     let kmods = around::kmods(root, kver, &modules, order);
     let vmlinuz = vmlinuz::read(root, kver);
+    let signers = signers::look(root, kver, &modules, &options.trusted);
     let config = around::config(root, kver);
     let packings = match &config {
         Ok(Some(text)) if Config(text).module_decoder().is_some() => {
@@ -131,6 +132,7 @@ fn listed(
         os_release: around::os_release(root),
         lacking: options.lacking.clone(),
         kernel_files: KernelFiles::default(),
+        signers,
     })
 }
 

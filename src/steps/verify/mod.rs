@@ -7,10 +7,12 @@ mod equal;
 mod files;
 mod gather;
 mod image;
+mod signers;
 mod vmlinuz;
 
 pub use base::{Reading, against, baseline, of_root};
 pub use image::{Disk, open as open_image};
+pub use signers::Trusted;
 
 use std::fs::File;
 use std::path::Path;
@@ -27,10 +29,10 @@ use crate::checks::{
 };
 use crate::kernel::kver::Kver;
 use crate::node::Machine;
-use crate::plan::AS_ROOT;
 use crate::report::DracutReport;
+use crate::site::vmlinuz::why;
 use crate::sys::nice;
-use crate::sys::root::{self, Root};
+use crate::sys::root::Root;
 
 /// The result of verifying one tree.
 pub struct Verdict {
@@ -68,6 +70,8 @@ pub struct Options<'a> {
     pub machine: Option<Machine>,
     /// Additional initramfs files that the boot loader loads after the tree's.
     pub overlays: Vec<File>,
+    /// The certificates of signers that the user trusts.
+    pub trusted: Trusted,
     /// Whether to compute digests. Only reports show them, and they take as long as all checks together.
     pub digests: bool,
 }
@@ -190,15 +194,6 @@ fn only_kver(file: &Path, image: &Initramfs) -> Result<Kver> {
         (Some(one), Some(other)) => bail!(
             "{file} holds modules of several kernels ({one}, {other}, …). Choose one with --kver KVER"
         ),
-    }
-}
-
-/// Returns the reason why a check could not run, with a remedy if permission is missing.
-fn why(error: &root::Error) -> String {
-    if error.is_denied() {
-        format!("{error}. {AS_ROOT}")
-    } else {
-        error.to_string()
     }
 }
 

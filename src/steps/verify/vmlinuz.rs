@@ -7,10 +7,8 @@ use crate::checks::{Hmac, NoRelease};
 use crate::kernel::hmac::{self, HMAC_MAX, parts};
 use crate::kernel::kver::Kver;
 use crate::kernel::vmlinuz;
+use crate::site;
 use crate::sys::root::Root;
-
-/// Upper bound of vmlinuz (bytes).
-const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
 
 /// Facts about `vmlinuz`.
 pub(super) struct Vmlinuz {
@@ -22,21 +20,9 @@ pub(super) struct Vmlinuz {
     pub(super) hmac: Hmac,
 }
 
-/// Opens the file, or returns why it cannot be read.
+/// Opens the kernel's file, or returns why it cannot be read.
 pub(super) fn open(root: &Root, kver: &Kver) -> Result<File, String> {
-    let file = match root.open_file(format!("{}/vmlinuz", kver.dir())) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Err("there is no vmlinuz".to_owned()),
-        Err(error) => return Err(super::why(&error)),
-    };
-    match file.metadata() {
-        Ok(meta) if meta.len() <= VMLINUZ_MAX => Ok(file),
-        Ok(meta) => Err(format!(
-            "it has {} bytes, at most {VMLINUZ_MAX} are read",
-            meta.len()
-        )),
-        Err(error) => Err(error.to_string()),
-    }
+    site::vmlinuz::open(root, &format!("{}/vmlinuz", kver.dir()))
 }
 
 /// Reads the facts.
@@ -105,6 +91,7 @@ pub(super) fn add_digest(hmac: &mut Hmac, root: &Root, kver: &Kver) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::site::vmlinuz::VMLINUZ_MAX;
 
     #[test]
     fn a_kernel_has_a_bounded_size() {

@@ -369,7 +369,7 @@ fn contents() -> Vec<Case> {
             |draft| {
                 let archive = draft.archive();
                 archive.put("usr/lib/udev/site", PROGRAM, "#!/usr/bin/python3\n");
-                let rule = "# site\nACTION==\"add\", SUBSYSTEM==\"block\", TAG+=\"systemd\"\n";
+                let rule = "# site\nACTION!=\"remove\", SUBSYSTEM==\"block\", TAG+=\"systemd\"\n";
                 archive.put("etc/udev/rules.d/99-systemd.rules", FILE, rule);
             },
         ),

@@ -242,6 +242,20 @@ fn rules() -> Vec<Case> {
                 .archive()
                 .put("etc/udev/rules.d/99-systemd.rules", FILE, "")
         }),
+        of("disk-is-tagged-only-when-new", TrixieSlim, |draft| {
+            let rule = "ACTION==\"add\", SUBSYSTEM==\"block\", TAG+=\"systemd\"\n";
+            draft
+                .archive()
+                .put("etc/udev/rules.d/99-systemd.rules", FILE, rule)
+        }),
+        of("disk-links-only-when-new", TrixieSlim, |draft| {
+            let path = format!("{RULES}/60-persistent-storage.rules");
+            let archive = draft.archive();
+            let text = String::from_utf8(archive.get(&path).to_vec()).unwrap();
+            let (from, to) = ("ACTION==\"remove\", GOTO", "ACTION!=\"add\", GOTO");
+            assert!(text.contains(from));
+            archive.replace(&path, text.replacen(from, to, 1));
+        }),
         of("disk-rules-cut", BookwormOmit, |draft| {
             let path = format!("{RULES}/60-persistent-storage.rules");
             let archive = draft.archive();

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! X.509 certificates.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use rsa::RsaPublicKey;
+use rsa::pkcs1::DecodeRsaPublicKey;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
+
+use super::{Hash, pem};
+
+/// The identifier of a common name in a distinguished name.
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+/// The identifier of RSA keys.
+pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// The start of a certificate in DER: two sequences with sizes of two bytes, and the version 3.
+const START: [(usize, &[u8]); 3] = [
+    (0, &[0x30, 0x82]),
+    (4, &[0x30, 0x82]),
+    (8, &[0xa0, 0x03, 0x02, 0x01, 0x02]),
+];
+
+/// Upper bound of certificates that [`find_all`] returns. A kernel has about five.
+const FOUND_MAX: usize = 200;
+
+/// A certificate.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    pub(super) x509: x509_cert::Certificate,
+    fingerprint: String,
+    /// Its key; `None` if it is not an RSA key.
+    pub(super) key: Option<RsaPublicKey>,
+}
+
+/// A file has no usable certificate.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum CertificateError {
+    /// It has none.
+    #[error("no certificate. Expected an X.509 certificate in PEM or DER")]
+    None,
+    /// One cannot be parsed.
+    #[error("a certificate that cannot be parsed: {0}")]
+    Malformed(String),
+}
+
+impl Certificate {
+    /// Reads all certificates of a file in PEM, or the one of a file in DER.
+    ///
+    /// # Errors
+    /// When there is none, or one cannot be parsed.
+    pub fn read_all(file: &[u8]) -> Result<Vec<Self>, CertificateError> {
+        if file.first() == Some(&0x30) {
+            return Ok(vec![Self::from_der(file)?]);
+        }
+        let blocks = pem::blocks(file).into_iter();
+        let certificates = blocks.filter(|block| block.label == "CERTIFICATE");
+        let read = certificates.map(|block| {
+            let der = block.der.ok_or(CertificateError::Malformed(
+                "its PEM block is damaged".to_owned(),
+            ))?;
+            Self::from_der(&der)
+        });
+        match read.collect::<Result<Vec<_>, _>>()? {
+            read if read.is_empty() => Err(CertificateError::None),
+            read => Ok(read),
+        }
+    }
+
+    fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let malformed =
+            |error: x509_cert::der::Error| CertificateError::Malformed(error.to_string());
+        let x509 = x509_cert::Certificate::from_der(der).map_err(malformed)?;
+        Ok(Self::new(x509, der))
+    }
+
+    pub(super) fn new(x509: x509_cert::Certificate, der: &[u8]) -> Self {
+        let info = &x509.tbs_certificate.subject_public_key_info;
+        let key = (info.algorithm.oid == RSA)
+            .then(|| RsaPublicKey::from_pkcs1_der(info.subject_public_key.raw_bytes()).ok())
+            .flatten();
+        Self {
+            fingerprint: hex::encode(Hash::Sha256.digest(der)),
+            key,
+            x509,
+        }
+    }
+
+    /// Returns the SHA-256 of the certificate in DER, in hexadecimal.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Returns whether its key is an RSA key.
+    pub fn has_rsa_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Checks that `now` is in its period of validity.
+    ///
+    /// # Errors
+    /// Returns what is wrong: "expired on …", "not valid before …".
+    pub fn check_period(&self, now: SystemTime) -> Result<(), String> {
+        let validity = &self.x509.tbs_certificate.validity;
+        let now = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        if now > validity.not_after.to_unix_duration() {
+            return Err(format!("expired on {}", validity.not_after));
+        }
+        if now < validity.not_before.to_unix_duration() {
+            let start = validity.not_before;
+            return Err(format!(
+                "is not valid before {start}. Check the clock of this machine"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns whether this certificate's key signed the other one.
+    pub(super) fn has_issued(&self, other: &Self) -> bool {
+        let (own, other) = (&self.x509.tbs_certificate, &other.x509);
+        let Some(hash) = Hash::of_rsa(&other.signature_algorithm.oid) else {
+            return false;
+        };
+        let (Some(key), Ok(signed)) = (&self.key, other.tbs_certificate.to_der()) else {
+            return false;
+        };
+        own.subject == other.tbs_certificate.issuer
+            && key
+                .verify(
+                    hash.padding(),
+                    &hash.digest(&signed),
+                    other.signature.raw_bytes(),
+                )
+                .is_ok()
+    }
+
+    /// Returns the subject key identifier, if it has one.
+    pub(super) fn key_id(&self) -> Option<Vec<u8>> {
+        let found = self.x509.tbs_certificate.get::<SubjectKeyIdentifier>();
+        let (_, id) = found.ok()??;
+        Some(id.0.as_bytes().to_vec())
+    }
+}
+
+impl fmt::Display for Certificate {
+    /// Formats the subject's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&name(&self.x509.tbs_certificate.subject))
+    }
+}
+
+/// Formats the common name, or the whole name if it has none.
+pub(super) fn name(name: &x509_cert::name::Name) -> String {
+    let mut attributes = name.0.iter().flat_map(|it| it.0.iter());
+    let common = attributes.find(|it| it.oid == COMMON_NAME);
+    let text = common.and_then(|it| std::str::from_utf8(it.value.value()).ok());
+    match text {
+        Some(text) => text.to_owned(),
+        None => name.to_string(),
+    }
+}
+
+/// Returns the certificates inside other data, such as the list of certificates in a kernel.
+pub fn find_all(data: &[u8]) -> Vec<Certificate> {
+    let is_start = |at: &usize| {
+        let mut parts = START.iter();
+        parts.all(|(offset, bytes)| data[at + offset..].starts_with(bytes))
+    };
+    let last = data.len().saturating_sub(16);
+    let starts = (0..last).filter(|at| data[*at] == 0x30).filter(is_start);
+    let certificate = |at: usize| {
+        let size = usize::from(u16::from_be_bytes([data[at + 2], data[at + 3]])) + 4;
+        Certificate::from_der(data.get(at..at + size)?).ok()
+    };
+    starts.filter_map(certificate).take(FOUND_MAX).collect()
+}

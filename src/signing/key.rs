@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Private keys.
+
+use cms::cert::IssuerAndSerialNumber;
+use cms::content_info::{CmsVersion, ContentInfo};
+use cms::signed_data::{
+    EncapsulatedContentInfo, SignedData, SignerIdentifier, SignerInfo, SignerInfos,
+};
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs8::DecodePrivateKey;
+use x509_cert::der::asn1::{Null, ObjectIdentifier, OctetString, SetOfVec};
+use x509_cert::der::{self, Any, Encode};
+use x509_cert::spki::AlgorithmIdentifierOwned;
+
+use super::certificate::RSA;
+use super::{Certificate, Hash, pem};
+
+/// The content type of plain data (RFC 5652, section 4).
+const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
+
+/// The content type of signed data (RFC 5652, section 5).
+const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+
+/// A private key. Its memory is wiped on drop.
+pub struct SigningKey(RsaPrivateKey);
+
+/// A file has no usable key.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// It has none.
+    #[error("no private key. Expected an RSA key in PEM")]
+    None,
+    /// It is encrypted.
+    #[error(
+        "an encrypted key. A passphrase cannot be entered in a build: give a key without one, as a build secret"
+    )]
+    Encrypted,
+    /// It cannot be parsed.
+    #[error("a key that cannot be parsed. Expected an RSA key in PEM")]
+    Malformed,
+    /// It is of another kind.
+    #[error("a key that is not an RSA key. Firmware and shim accept RSA keys only")]
+    NotRsa,
+}
+
+impl SigningKey {
+    /// Reads the first private key of a file in PEM.
+    ///
+    /// # Errors
+    /// When there is none that can be used.
+    pub fn read(file: &[u8]) -> Result<Self, KeyError> {
+        let blocks = pem::blocks(file);
+        let block = blocks.iter().find(|it| it.label.ends_with("PRIVATE KEY"));
+        let block = block.ok_or(KeyError::None)?;
+        if block.label.starts_with("ENCRYPTED") || block.text.contains("Proc-Type: 4,ENCRYPTED") {
+            return Err(KeyError::Encrypted);
+        }
+        let der = block.der.as_deref().ok_or(KeyError::Malformed)?;
+        let key = match block.label.as_str() {
+            "RSA PRIVATE KEY" => RsaPrivateKey::from_pkcs1_der(der).ok(),
+            "PRIVATE KEY" => match RsaPrivateKey::from_pkcs8_der(der) {
+                Ok(key) => Some(key),
+                Err(rsa::pkcs8::Error::PublicKey(_)) => return Err(KeyError::NotRsa),
+                Err(_) => None,
+            },
+            _ => return Err(KeyError::NotRsa),
+        };
+        key.map(Self).ok_or(KeyError::Malformed)
+    }
+
+    /// Returns whether the certificate is of this key.
+    pub fn is_of(&self, certificate: &Certificate) -> bool {
+        certificate.key.as_ref() == Some(&self.0.to_public_key())
+    }
+
+    /// Signs a module's contents as the kernel's `scripts/sign-file.c` does: a CMS signature without the contents,
+    /// certificates or signed attributes. Returns it in DER.
+    ///
+    /// # Errors
+    /// When the key is too small for the hash.
+    pub fn sign(
+        &self,
+        certificate: &Certificate,
+        hash: Hash,
+        contents: &[u8],
+    ) -> Result<Vec<u8>, String> {
+        let value = self.0.sign(hash.padding(), &hash.digest(contents));
+        let value = value.map_err(|error| error.to_string())?;
+        signed_data(certificate, hash, value).map_err(|error| error.to_string())
+    }
+}
+
+fn signed_data(certificate: &Certificate, hash: Hash, value: Vec<u8>) -> der::Result<Vec<u8>> {
+    let digest_alg = AlgorithmIdentifierOwned {
+        oid: hash.oid(),
+        parameters: None,
+    };
+    let of = &certificate.x509.tbs_certificate;
+    let signer = SignerInfo {
+        version: CmsVersion::V1,
+        sid: SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
+            issuer: of.issuer.clone(),
+            serial_number: of.serial_number.clone(),
+        }),
+        digest_alg: digest_alg.clone(),
+        signed_attrs: None,
+        signature_algorithm: AlgorithmIdentifierOwned {
+            oid: RSA,
+            parameters: Some(Any::from(Null)),
+        },
+        signature: OctetString::new(value)?,
+        unsigned_attrs: None,
+    };
+    let data = SignedData {
+        version: CmsVersion::V1,
+        digest_algorithms: SetOfVec::from_iter([digest_alg])?,
+        encap_content_info: EncapsulatedContentInfo {
+            econtent_type: DATA,
+            econtent: None,
+        },
+        certificates: None,
+        crls: None,
+        signer_infos: SignerInfos(SetOfVec::from_iter([signer])?),
+    };
+    let info = ContentInfo {
+        content_type: SIGNED_DATA,
+        content: Any::encode_from(&data)?,
+    };
+    info.to_der()
+}

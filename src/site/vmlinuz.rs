@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Opens a kernel, and verifies its signatures.
+
+use std::fs::File;
+
+use crate::checks::VmlinuzSigner;
+use crate::kernel::vmlinuz::Authenticode;
+use crate::plan::AS_ROOT;
+use crate::signing::{Certificate, Signature, Signer};
+use crate::sys::root::{self, Root};
+
+/// Upper bound of vmlinuz (bytes).
+pub const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
+
+/// Upper bound of reasons for one image; a real one has two signatures.
+const SIGNATURES_MAX: usize = 8;
+
+/// Opens a kernel at this path, or returns why it cannot be read.
+pub fn open(root: &Root, path: &str) -> Result<File, String> {
+    let file = match root.open_file(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Err("there is no vmlinuz".to_owned()),
+        Err(error) => return Err(why(&error)),
+    };
+    match file.metadata() {
+        Ok(meta) if meta.len() <= VMLINUZ_MAX => Ok(file),
+        Ok(meta) => Err(format!(
+            "it has {} bytes, at most {VMLINUZ_MAX} are read",
+            meta.len()
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Verifies the signatures of the kernel at `path`, relative to the root.
+///
+/// # Errors
+/// The reason why it cannot be read.
+pub fn signer(root: &Root, path: &str, trusted: &[Certificate]) -> Result<VmlinuzSigner, String> {
+    let mut file = open(root, path)?;
+    let read = Authenticode::from_image(&mut file).map_err(|error| error.to_string())?;
+    let Some(signed) = read else {
+        return Ok(VmlinuzSigner::None);
+    };
+    let mut others = Vec::new();
+    for signature in signed.signatures().take(SIGNATURES_MAX) {
+        let signature = match Signature::parse(signature) {
+            Ok(signature) => signature,
+            Err(error) => {
+                others.push(error.to_string());
+                continue;
+            }
+        };
+        match signature.of_image(&signed.sha256, trusted) {
+            Signer::Known(_) => return Ok(VmlinuzSigner::Trusted),
+            Signer::Unknown(name) => others.push(format!("signed by {name}")),
+            Signer::Wrong(why) => others.push(format!("a signature that is wrong: {why}")),
+        }
+    }
+    Ok(match others.is_empty() {
+        true => VmlinuzSigner::None,
+        false => VmlinuzSigner::Others(others),
+    })
+}
+
+/// Returns the reason why a check could not run, with a remedy if permission is missing.
+pub fn why(error: &root::Error) -> String {
+    if error.is_denied() {
+        format!("{error}. {AS_ROOT}")
+    } else {
+        error.to_string()
+    }
+}

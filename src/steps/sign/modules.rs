@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Signs modules as the kernel's `scripts/sign-file.c` does. A compressed module is compressed again in its own format,
+//! so that the kernel can decode it.
+
+use std::ffi::OsStr;
+use std::io::{BufReader, Cursor};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::ModuleSigning;
+use crate::checks::is_out_of_tree;
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::{
+    MAX_UNPACKED, ModuleList, ModuleName, pack, signed_parts, unpack, with_signature,
+};
+use crate::signing::{Hash, Signature};
+use crate::sys::root::{FileType, Root};
+
+/// Upper bound of the lists and the configuration of a kernel (bytes).
+const LIST_MAX: u64 = 64 << 20;
+
+/// Upper bound of threads. Each holds two modules in memory.
+const THREADS_MAX: usize = 8;
+
+/// The modules that are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Which {
+    /// Those that were not built with the kernel.
+    #[default]
+    OutOfTree,
+    /// All modules.
+    All,
+}
+
+impl Which {
+    /// Returns `out-of-tree` or `all`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfTree => "out-of-tree",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Numbers of modules.
+#[derive(Default)]
+pub(super) struct Counted {
+    pub(super) signed: usize,
+    /// With the right signature before.
+    pub(super) unchanged: usize,
+}
+
+/// Signs the modules.
+///
+/// # Errors
+/// When a module cannot be read, signed or written.
+pub(super) fn sign(root: &Root, kver: &Kver, asked: &ModuleSigning) -> Result<Counted> {
+    let hash = hash(root, kver)?;
+    let modules = Mutex::new(modules(root, kver, asked.which)?.into_iter());
+    let next = || modules.lock().ok()?.next();
+    let work = || {
+        let mut counted = Counted::default();
+        while let Some(path) = next() {
+            let signed = module(root, &path, asked, hash)
+                .with_context(|| format!("signing /{}", path.display()))?;
+            if signed {
+                counted.signed += 1;
+            } else {
+                counted.unchanged += 1;
+            }
+        }
+        anyhow::Ok(counted)
+    };
+    let threads = thread::available_parallelism().map_or(1, |it| it.get().min(THREADS_MAX));
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = Counted::default();
+        for thread in started {
+            let counted = thread.join();
+            let counted = counted.map_err(|_| anyhow!("a thread has panicked"))??;
+            all.signed += counted.signed;
+            all.unchanged += counted.unchanged;
+        }
+        Ok(all)
+    })
+}
+
+/// Returns the hash with which the kernel's build signs modules.
+fn hash(root: &Root, kver: &Kver) -> Result<Hash> {
+    let config = root.read(format!("{}/config", kver.dir()), LIST_MAX)?;
+    let config = config.unwrap_or_default();
+    let config = String::from_utf8_lossy(&config);
+    let mut lines = config.lines();
+    let name = lines.find_map(|line| line.strip_prefix("CONFIG_MODULE_SIG_HASH="));
+    let hash = name.and_then(|name| Hash::named(name.trim_matches('"')));
+    Ok(hash.unwrap_or(Hash::Sha256))
+}
+
+/// Returns the paths of the modules, relative to the root. Links are left out, since their targets are files.
+fn modules(root: &Root, kver: &Kver, which: Which) -> Result<Vec<PathBuf>> {
+    let dir = kver.dir();
+    let order = root.read(format!("{dir}/modules.order"), LIST_MAX)?;
+    let order = order.and_then(|bytes| ModuleList::parse_order(&bytes).ok());
+    let walked = root.walk(&dir)?.into_iter();
+    let files = walked.filter(|it| it.meta.kind == FileType::File);
+    let is_asked = |path: &Path| {
+        let path = path.as_os_str().as_bytes();
+        ModuleName::is_of_path(path)
+            && (which == Which::All || is_out_of_tree(path, order.as_ref()))
+    };
+    let asked = files.filter(|it| is_asked(&it.path));
+    Ok(asked.map(|it| Path::new(&dir).join(it.path)).collect())
+}
+
+/// Signs one module. Returns false if it has the signature already.
+fn module(root: &Root, path: &Path, asked: &ModuleSigning, hash: Hash) -> Result<bool> {
+    let Some(file) = root.open_file(path)? else {
+        return Ok(false);
+    };
+    let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    let mut module = Vec::new();
+    let data = BufReader::with_capacity(64 << 10, file);
+    unpack(name, data, &mut module).context("decompressing it")?;
+    let contents = match signed_parts(&module) {
+        None => module.as_slice(),
+        Some((contents, signature)) => {
+            let own = std::slice::from_ref(&asked.certificate);
+            let parsed = Signature::parse(signature).ok();
+            let signer = parsed.map(|it| it.of_bytes(contents, own).is_known());
+            if signer == Some(true) {
+                return Ok(false);
+            }
+            contents
+        }
+    };
+    let signature = asked.key.sign(&asked.certificate, hash, contents);
+    let signature = signature.map_err(|why| anyhow!("{why}"))?;
+    let packed = pack(name, with_signature(contents, &signature)).context("compressing it")?;
+    let mode = root.stat(path)?.map_or(0o644, |meta| meta.mode);
+    let new = path.with_file_name(format!(".{}.ostree-kernel", String::from_utf8_lossy(name)));
+    root.remove_file(&new)?;
+    root.copy_in(&mut Cursor::new(packed), &new, mode, 2 * MAX_UNPACKED)?;
+    root.rename(&new, path)?;
+    Ok(true)
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds the program that signs `vmlinuz`: sbsign or systemd-sbsign, of the tree or of another root.
+//!
+//! A program of another root runs in the tree's own file system, so that it can read keys and write the output. It is
+//! started by its own dynamic linker with its own libraries.
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::KernelSigning;
+use crate::initramfs::Elf;
+use crate::kernel::kver::Kver;
+use crate::site::workspace::TMP;
+use crate::sys::exec::Cmd;
+use crate::sys::root::{self, Root};
+
+/// The name of the output in the workspace.
+pub(super) const OUTPUT: &str = "vmlinuz";
+
+/// The places of the programs.
+const PROGRAMS: [&str; 5] = [
+    "usr/bin/sbsign",
+    "usr/sbin/sbsign",
+    "bin/sbsign",
+    "usr/lib/systemd/systemd-sbsign",
+    "lib/systemd/systemd-sbsign",
+];
+
+/// Directories with libraries, besides those of Debian's architectures.
+const LIBRARIES: [&str; 5] = ["usr/lib64", "lib64", "usr/lib", "lib", "usr/lib/systemd"];
+
+/// Number of bytes that are read of a program. The headers are at its start.
+const PROGRAM_MAX: u64 = 4 << 20;
+
+/// No program was found.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "there is neither sbsign nor systemd-sbsign in {0}. Install it in an earlier RUN line (sbsigntools in Fedora, sbsigntool in Debian), or name the root directory of an image that has it: --tool-root DIR"
+)]
+pub struct NoSigner(String);
+
+/// The program that signs `vmlinuz`.
+pub struct Signer {
+    /// The command without options.
+    start: Cmd,
+    is_systemd: bool,
+    /// The root that it is from, if it is not the tree.
+    tool_root: Option<PathBuf>,
+    /// Its path in that root.
+    program: &'static str,
+}
+
+/// Finds the program.
+///
+/// # Errors
+/// When there is none.
+pub fn find(tree: &Root, tool_root: Option<&Path>) -> Result<Signer, NoSigner> {
+    let none = || {
+        let dir = tool_root.map_or("the image".to_owned(), |dir| dir.display().to_string());
+        NoSigner(dir)
+    };
+    let opened = tool_root.map(Root::open).transpose();
+    let opened = opened.map_err(|_| none())?;
+    let root = opened.as_ref().unwrap_or(tree);
+    let is_program = |path: &&&str| root.is_file(path).unwrap_or(false);
+    let program = PROGRAMS.iter().find(is_program).ok_or_else(none)?;
+    let is_foreign = opened.as_ref().is_some_and(|root| !root.is_host());
+    let start = match interpreter(root, program).filter(|_| is_foreign) {
+        Some(linker) => Cmd::new(root.host_path(linker).display().to_string())
+            .arg("--library-path")
+            .arg(libraries(root))
+            .arg(root.host_path(program)),
+        None if opened.is_some() => Cmd::new(root.host_path(program).display().to_string()),
+        None => Cmd::new(format!("/{program}")),
+    };
+    Ok(Signer {
+        start,
+        is_systemd: program.ends_with("systemd-sbsign"),
+        tool_root: tool_root.map(Path::to_owned),
+        program,
+    })
+}
+
+/// Returns the dynamic linker of a program.
+fn interpreter(root: &Root, program: &str) -> Option<String> {
+    let file = root.open_file(program).ok()??;
+    let mut start = Vec::new();
+    file.take(PROGRAM_MAX).read_to_end(&mut start).ok()?;
+    let linker = Elf::parse(&start).ok()?.interpreter?;
+    let linker = String::from_utf8(linker).ok()?;
+    let linker = linker.trim_start_matches('/').to_owned();
+    root.is_file(&linker).unwrap_or(false).then_some(linker)
+}
+
+/// Returns the directories with libraries, separated by colons.
+fn libraries(root: &Root) -> String {
+    let arches = root.list("usr/lib").unwrap_or_default().into_iter();
+    let arches = arches.filter(|(_, kind)| *kind == root::FileType::Dir);
+    let arches = arches.map(|(name, _)| name.to_string_lossy().into_owned());
+    let arches = arches.filter(|name| name.contains("-linux-"));
+    let arches = arches.map(|name| format!("usr/lib/{name}"));
+    let dirs = LIBRARIES.into_iter().map(str::to_owned).chain(arches);
+    let dirs = dirs.filter(|dir| root.is_dir(dir).unwrap_or(false));
+    let dirs = dirs.map(|dir| root.host_path(dir).display().to_string());
+    dirs.collect::<Vec<_>>().join(":")
+}
+
+impl Signer {
+    /// Returns whether it runs in the file system of this process, not in the tree.
+    pub(super) fn is_on_host(&self) -> bool {
+        self.tool_root.is_some()
+    }
+
+    /// Returns the command line.
+    pub(super) fn command(&self, asked: &KernelSigning, tree: &Root, kver: &Kver) -> Cmd {
+        let place = |path: String| {
+            if self.is_on_host() {
+                tree.host_path(path)
+            } else {
+                Path::new("/").join(path)
+            }
+        };
+        let vmlinuz = place(format!("{}/vmlinuz", kver.dir()));
+        let output = place(format!("{TMP}/{OUTPUT}"));
+        let (key, certificate) = (&asked.key, &asked.certificate_file);
+        let start = self.start.clone();
+        if self.is_systemd {
+            let option = |name: &str, value: &Path| {
+                let mut option = std::ffi::OsString::from(format!("--{name}="));
+                option.push(value);
+                option
+            };
+            start
+                .arg("sign")
+                .arg(option("private-key", key))
+                .arg(option("certificate", certificate))
+                .arg(option("output", &output))
+                .arg(vmlinuz)
+        } else {
+            let start = start.arg("--key").arg(key).arg("--cert").arg(certificate);
+            start.arg("--output").arg(output).arg(vmlinuz)
+        }
+    }
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tool_root {
+            Some(dir) => write!(f, "{} of {}", self.program, dir.display()),
+            None => write!(f, "/{} of the image", self.program),
+        }
+    }
+}

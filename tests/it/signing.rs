@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `--sign-kernel-*`, `--sign-modules-*`, `verify --sbcert` and `--module-cert`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::bed::Bed;
+use crate::kernels::NEW;
+
+/// A file of the unit tests.
+fn pem(name: &str) -> String {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/signing/testing");
+    dir.join(format!("{name}.pem")).display().to_string()
+}
+
+/// Splits a module into its contents and its signature.
+fn split(module: &[u8]) -> (&[u8], &[u8]) {
+    let rest = module
+        .strip_suffix(b"~Module signature appended~\n")
+        .expect("a signature");
+    let (rest, info) = rest.split_last_chunk::<12>().unwrap();
+    let size = u32::from_be_bytes(*info.last_chunk().unwrap());
+    assert_eq!(
+        info[..8],
+        [0, 0, 2, 0, 0, 0, 0, 0],
+        "as sign-file writes it"
+    );
+    rest.split_at(rest.len() - size as usize)
+}
+
+#[test]
+fn modules_are_signed_and_the_same_line_is_settled() {
+    let bed = Bed::new();
+    let source = bed.source();
+    let [key, certificate] = [pem("key"), pem("certificate")];
+    let sign = [
+        "--sign-modules-key",
+        &key,
+        "--sign-modules-cert",
+        &certificate,
+    ];
+    let all = [&["replace"], &sign[..], &["--sign-modules", "all", &source]].concat();
+    let ran = bed.run(&all);
+    ran.ends_with(0);
+    let signed = &ran.report()["signing"]["modules"];
+    assert_eq!(signed["certificate"], "test signer");
+    assert_eq!(signed["which"], "all");
+    assert_eq!(signed["signed"], NEW.modules().len());
+    for (name, contents) in NEW.modules() {
+        let path = format!("usr/lib/modules/{}/{name}", NEW.kver);
+        let module = fs_err::read(bed.path(&path)).unwrap();
+        let (signed, signature) = split(&module);
+        assert!(signed == contents, "{name}: the contents are as before");
+        judge(signed, signature, &certificate);
+    }
+    let secret = fs_err::read_to_string(&key).unwrap();
+    let line = secret.lines().nth(2).unwrap();
+    let report = bed.path("usr/share/ostree-kernel/report.json");
+    assert!(!fs_err::read_to_string(report).unwrap().contains(line));
+    assert!(!ran.stderr.contains(line) && !ran.stdout.contains(line));
+    bed.run(&all).ends_with(0).in_order(&[]).untouched();
+    // Another certificate is another request.
+    let [key, certificate] = [pem("other-key"), pem("other-certificate")];
+    let sign = [
+        "--sign-modules-key",
+        &key,
+        "--sign-modules-cert",
+        &certificate,
+    ];
+    let other = [&["replace"], &sign[..], &["--sign-modules", "all", &source]].concat();
+    let again = bed.run(&other);
+    again.ends_with(0);
+    let signed = &again.report()["signing"]["modules"];
+    assert_eq!(signed["certificate"], "another signer");
+    assert_eq!(signed["signed"], NEW.modules().len());
+}
+
+/// Asks openssl, if it is there.
+fn judge(contents: &[u8], signature: &[u8], certificate: &str) {
+    let Ok(openssl) = which::which("openssl") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let [signed, der] = ["signed", "signature"].map(|name| dir.path().join(name));
+    fs_err::write(&signed, contents).unwrap();
+    fs_err::write(&der, signature).unwrap();
+    let verify = "cms -verify -binary -inform DER -noverify -nointern -purpose any";
+    #[expect(clippy::disallowed_methods, reason = "another judge of the signature")]
+    let ran = Command::new(openssl)
+        .args(verify.split(' '))
+        .args(["-certfile", certificate, "-content"])
+        .arg(&signed)
+        .arg("-in")
+        .arg(&der)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "openssl: {said}");
+}
+
+#[test]
+fn only_modules_from_elsewhere_are_signed_unless_all_are_asked_for() {
+    let bed = Bed::new();
+    let [key, certificate] = [pem("key"), pem("certificate")];
+    let ran = bed.run(&[
+        "replace",
+        "--sign-modules-key",
+        &key,
+        "--sign-modules-cert",
+        &certificate,
+        &bed.source(),
+    ]);
+    ran.ends_with(0);
+    let signed = &ran.report()["signing"]["modules"];
+    assert_eq!(
+        (&signed["which"], &signed["signed"]),
+        (&"out-of-tree".into(), &0.into())
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_key_is_said_before_anything_changes() {
+    let bed = Bed::new();
+    let source = bed.source();
+    let [key, certificate] = [pem("key"), pem("certificate")];
+    for (key, certificate, expected) in [
+        (
+            pem("encrypted-key"),
+            certificate.clone(),
+            "found an encrypted key",
+        ),
+        (pem("ec-key"), certificate.clone(), "not an RSA key"),
+        (
+            pem("other-key"),
+            certificate.clone(),
+            "does not belong to the key",
+        ),
+        (key.clone(), key.clone(), "found no certificate"),
+        (
+            certificate.clone(),
+            certificate.clone(),
+            "found no private key",
+        ),
+        (
+            "/nowhere/key".to_owned(),
+            certificate.clone(),
+            "/nowhere/key",
+        ),
+        (
+            "/dev/null".to_owned(),
+            certificate.clone(),
+            "expected a regular file",
+        ),
+    ] {
+        for what in ["modules", "kernel"] {
+            let options = [format!("--sign-{what}-key"), format!("--sign-{what}-cert")];
+            let ran = bed.run(&[
+                "replace",
+                &options[0],
+                &key,
+                &options[1],
+                &certificate,
+                &source,
+            ]);
+            ran.ends_with(2).in_order(&[]).untouched();
+            ran.complains(&[expected]);
+        }
+    }
+    for args in [
+        &["--sign-kernel-key", &key][..],
+        &["--sign-modules-cert", &certificate],
+        &["--sign-modules", "all"],
+        &["--tool-root", "/"],
+    ] {
+        let ran = bed.run(&[&["replace"], args, &[&source]].concat());
+        ran.ends_with(2).untouched();
+    }
+    // The program of the tree cannot read keys outside it.
+    let outside = [
+        "--sign-kernel-key",
+        &key,
+        "--sign-kernel-cert",
+        &certificate,
+    ];
+    let ran = bed.run(&[&["replace"], &outside[..], &[&source]].concat());
+    ran.ends_with(2).complains(&["add --tool-root /"]);
+    let empty = tempfile::tempdir().unwrap();
+    let dir = empty.path().display().to_string();
+    let ran = bed.run(&[&["replace"], &outside[..], &["--tool-root", &dir, &source]].concat());
+    ran.ends_with(3).in_order(&[]).untouched();
+    ran.complains(&["neither sbsign nor systemd-sbsign", "--tool-root DIR"]);
+}
+
+#[test]
+fn certificates_of_verify() {
+    let bed = Bed::new();
+    let certificate = pem("certificate");
+    let unsigned = bed.run(&["verify", "--sbcert", &certificate]);
+    unsigned
+        .ends_with(4)
+        .prints(&["fatal kernel-signer", "no signature"]);
+    let modules = bed.run(&["verify", "--module-cert", &certificate]);
+    modules.ends_with(0);
+    for (args, expected) in [
+        (&["--sbcert", "/nowhere"][..], "--sbcert"),
+        (&["--module-cert", &pem("key")], "found no certificate"),
+        (
+            &["--only", "kernel-files", "--sbcert", &certificate],
+            "Add --only kernel-signer",
+        ),
+    ] {
+        let ran = bed.run(&[&["verify"], args].concat());
+        ran.ends_with(2).complains(&[expected]);
+    }
+}
