@@ -115,6 +115,8 @@ _node_made() { # _node_made SUITE
     mkdir -p "$dir"
     names=$(_node_names "$suite" | grep -vx no-initramfs | paste -sd ,) || true
     if [[ $names ]]; then
+        # (the test asks for the corpus, too, and would wait for the lock of this process if it had to be made then)
+        bed_corpus >/dev/null
         CORPUS_OUT=$cases CORPUS_CASES=$names run_logged node-cases.log \
             cargo test --locked --manifest-path "$TOP/Cargo.toml" --test it corpus_write -- --ignored
     fi
