@@ -108,6 +108,7 @@ os-release\t''
 node-root-drivers\t''
 node-boot-space\t''
 node-kargs\t''
+node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
@@ -194,6 +195,7 @@ os-release\t''
 node-root-drivers\t''
 node-boot-space\t''
 node-kargs\t''
+node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
@@ -283,6 +285,7 @@ os-release\t''
 node-root-drivers\t''
 node-boot-space\t''
 node-kargs\t''
+node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l sbcert -d 'Require a signature of vmlinuz by this certificate (PEM or DER); may be repeated' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l module-cert -d 'Require that signed modules are signed by the kernel\'s own key or by this certificate; may be repeated' -r -F
@@ -318,6 +321,7 @@ os-release\t''
 node-root-drivers\t''
 node-boot-space\t''
 node-kargs\t''
+node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l report -d 'Write the report to FILE too' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F

@@ -3,8 +3,12 @@
 
 mod drivers;
 mod kargs;
+mod secure_boot;
 mod space;
+#[cfg(test)]
+mod tests;
 
 pub(super) use drivers::root_drivers;
 pub(super) use kargs::kargs;
+pub(super) use secure_boot::secure_boot;
 pub(super) use space::boot_space;

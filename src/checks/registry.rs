@@ -265,6 +265,14 @@ pub static CHECKS: &[Check] = &[
         look: node::kargs,
     },
     Check {
+        name: "node-secure-boot",
+        severity: Severity::Fatal,
+        about: "Secure Boot of this machine accepts the kernel",
+        issue: "secureblue/secureblue#2366",
+        compares: false,
+        look: node::secure_boot,
+    },
+    Check {
         name: "leftovers",
         severity: Severity::Warning,
         about: "nothing is left of an old kernel, a killed run or cliwrap",

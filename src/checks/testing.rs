@@ -19,6 +19,7 @@ use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModulesDep, Softdeps};
 use crate::kernel::testing::index;
 use crate::kernel::vmlinuz::{Arch, KernelFormat, Release};
+use crate::node::Machine;
 use crate::package::Nevra;
 use crate::package::capability::Capability;
 use crate::package::rpmdb::{PackageFile, Record, RpmdbReader, Scope};
@@ -43,6 +44,8 @@ pub(super) struct Bench {
     pub(super) compression: Option<Compression>,
     /// The user's requirements.
     pub(super) wanted: Wanted,
+    /// The machine that boots it.
+    pub(super) machine: Option<Machine>,
     /// A change of the tree's facts.
     pub(super) change: fn(&mut TreeFacts),
 }
@@ -180,6 +183,7 @@ impl Bench {
             base: None,
             compression: None,
             wanted: Wanted::default(),
+            machine: None,
             change: |_| (),
         };
         for (name, text) in LISTS {
@@ -385,13 +389,14 @@ impl Bench {
         let kver = Kver::new(K).unwrap();
         let (mut tree, image) = (self.tree(), self.image());
         change(&mut tree);
-        let subject = Subject::new(
+        let mut subject = Subject::new(
             &kver,
             (!self.alone).then_some(&tree),
             &image,
             self.base.as_ref(),
             &self.wanted,
         );
+        subject.machine = self.machine.as_ref();
         let mut answers = run(&subject, &Selection::default()).into_iter();
         answers.find(|(it, _)| it.name == check).unwrap().1
     }

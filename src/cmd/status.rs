@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel status`: prints what the survey found.
 
+mod deployments;
+
 use std::ffi::OsString;
 
 use anyhow::{Context, Result};
 
+use self::deployments::Deployments;
 use super::page::{self, Global, OutputFormat};
 use super::reading::Reading;
 use crate::kernel::MODULES;
@@ -37,9 +40,10 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         None => Root::open(&global.root)?,
     };
     let host = survey::survey(&Exec::new(&root), Permission::ReadFiles)?;
+    let deployments = Deployments::read(&root)?;
     let text = match global.format {
-        OutputFormat::Human => human(&root, &host)?,
-        OutputFormat::Json => json(&root, &host)?,
+        OutputFormat::Human => human(&root, &host, deployments.as_ref())?,
+        OutputFormat::Json => json(&root, &host, deployments.as_ref())?,
     };
     page::print(&text).context("printing the result")?;
     Ok(Outcome::Passed)
@@ -50,7 +54,7 @@ fn initramfs_size(root: &Root, kver: &str) -> Result<Option<u64>> {
     Ok(meta.map(|meta| meta.size))
 }
 
-fn human(root: &Root, host: &Host) -> Result<String> {
+fn human(root: &Root, host: &Host, deployments: Option<&Deployments>) -> Result<String> {
     let mut backends: Vec<_> = host.backends.iter().map(ToString::to_string).collect();
     if backends.is_empty() {
         backends.push("none".to_owned());
@@ -114,7 +118,8 @@ fn human(root: &Root, host: &Host) -> Result<String> {
         .chain(&odd.dracut)
         .chain(&odd.plugins);
     lines.extend(odd.map(|(path, what)| ("odd", format!("/{path}, {what}"))));
-    let line = |(name, value): &(&str, String)| format!("{name:<11}{value}\n");
+    lines.extend(deployments.into_iter().flat_map(Deployments::lines));
+    let line = |(name, value): &(&str, String)| format!("{name:<10} {value}\n");
     Ok(lines.iter().map(line).collect())
 }
 
@@ -129,7 +134,7 @@ fn kernel_dirs<'h>(root: &Root, host: &'h Host) -> Result<Vec<&'h ModuleDir>> {
     Ok(dirs)
 }
 
-fn json(root: &Root, host: &Host) -> Result<String> {
+fn json(root: &Root, host: &Host, deployments: Option<&Deployments>) -> Result<String> {
     let mut kernels = Vec::new();
     for dir in kernel_dirs(root, host)? {
         kernels.push(serde_json::json!({
@@ -139,7 +144,7 @@ fn json(root: &Root, host: &Host) -> Result<String> {
         }));
     }
     let wrapped = host.cliwrap.wrapped.iter().map(|(wrapper, _)| wrapper);
-    let json = serde_json::json!({
+    let mut json = serde_json::json!({
         "schema": SCHEMA,
         "kind": host.kind,
         "lacks": kernels::lacks(root)?,
@@ -155,5 +160,8 @@ fn json(root: &Root, host: &Host) -> Result<String> {
         "missing_programs": host.missing_programs,
         "labels": {"ostree.linux": host.kernel().ok()},
     });
+    if let Some(deployments) = deployments {
+        json["deployments"] = deployments.json();
+    }
     Ok(format!("{json:#}\n"))
 }

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::kernel::vmlinuz::Signer;
+
 /// The facts about a machine and the deployment that it may boot next.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -95,6 +97,12 @@ pub struct SecureBoot {
     /// Certificates (DER) of the firmware's `db`, and of shim's list, which has those of the machine's owner and of the
     /// vendor; `None` if no list can be read.
     pub trusted: Option<Vec<Vec<u8>>>,
+    /// Whether the lists have digests of images, too.
+    pub has_digests: bool,
+    /// The signers of the deployment's kernel.
+    pub signers: Vec<Signer>,
+    /// The signers of the booted kernel.
+    pub booted: Vec<Signer>,
 }
 
 impl Boot {

@@ -3,6 +3,7 @@
 //!
 //! Bytes in, values out. Must not read files or judge: `site` reads, `checks` judges.
 
+pub mod certificates;
 pub mod deployment;
 pub mod entry;
 pub mod machine;

@@ -3,13 +3,14 @@
 //! `/boot`, Secure Boot. Starts no program and opens no device.
 
 mod devices;
+mod secure_boot;
 mod space;
 
 use anyhow::Result;
 
 use super::deployments::System;
 use crate::node::deployment::Deployment;
-use crate::node::machine::{Machine, SecureBoot, Storage};
+use crate::node::machine::{Machine, Storage};
 use crate::node::mounts::{self, Mount};
 use crate::sys::root::{self, Root};
 
@@ -38,7 +39,7 @@ pub fn read(system: &System, deployment: &Deployment) -> Result<Option<Machine>>
         root: found,
         boot: boot.and_then(Result::<Storage, _>::ok),
         space: space::read(system, deployment)?,
-        secure_boot: SecureBoot::default(),
+        secure_boot: secure_boot::read(system, deployment)?,
         kargs: system.kargs(deployment),
     }))
 }

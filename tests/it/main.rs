@@ -19,6 +19,8 @@ mod corpus;
 #[cfg(test)]
 mod demands;
 #[cfg(test)]
+mod deployments;
+#[cfg(test)]
 mod disks;
 #[cfg(test)]
 mod fails;

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::VmlinuzError;
 use super::image::Region;
 use super::pe::{Certificates, Pe};
+use super::signer::{self, Signer};
 
 /// Upper bound of a certificate table (bytes); a signature has about 2 KiB.
 const TABLE_MAX: u64 = 1 << 20;
@@ -84,6 +85,15 @@ pub fn has_signed_digest<R: Read + Seek>(reader: &mut R) -> io::Result<Option<bo
     }
     let actual = image_digest(reader, &certificates)?;
     Ok(Some(signed.contains(&actual.as_slice())))
+}
+
+/// Returns the signers of the image; none if it is not a signed PE image.
+///
+/// # Errors
+/// Only if the reader fails.
+pub fn signers<R: Read + Seek>(reader: &mut R) -> io::Result<Vec<Signer>> {
+    let table = certificate_table(reader)?;
+    Ok(table.map_or_else(Vec::new, |(_, table)| signer::in_table(&table)))
 }
 
 /// Reads the certificate table; `None` if there is none, or its place is wrong.

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks that the firmware of this machine starts the kernel, if it enforces Secure Boot.
+
+use super::super::{Answer, Finding, Severity, Subject};
+
+pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let facts = &subject.machine()?.secure_boot;
+    let tree = subject.tree()?;
+    match facts.is_on {
+        Some(true) => {}
+        Some(false) => return Err(Answer::NotApplicable("Secure Boot is off".into())),
+        None => {
+            let why = "the state of Secure Boot is not known";
+            return Err(Answer::NotApplicable(why.into()));
+        }
+    }
+    let is_signed = match &tree.signed {
+        Ok(is_signed) => *is_signed,
+        Err(why) => return Err(Answer::CouldNotRun(why.clone())),
+    };
+    let path = format!("{}/vmlinuz", subject.kver.dir());
+    // A machine can start its kernel in another way: by a digest in db, or as a part of a signed image.
+    let was_signed = subject.base.and_then(|base| base.signed);
+    if !is_signed {
+        let finding = Finding::new(
+            path,
+            "no Secure Boot signature",
+            "one that this machine's firmware or shim trusts, since Secure Boot is on",
+            "use the vendor's signed packages, or sign it with a key that is enrolled on this machine (mokutil --import)",
+        );
+        return Ok(match was_signed {
+            Some(false) => vec![finding.only(Severity::Warning)],
+            _ => vec![finding],
+        });
+    }
+    let Some(trusted) = &facts.trusted else {
+        return Ok(Vec::new());
+    };
+    let is_trusted = facts.signers.iter().any(|signer| {
+        let mut booted = facts.booted.iter();
+        signer.is_trusted_by(trusted) || booted.any(|it| it.is_same(signer))
+    });
+    // Without a readable signature there is no name to look for.
+    let Some(first) = facts.signers.first().filter(|_| !is_trusted) else {
+        return Ok(Vec::new());
+    };
+    let finding = Finding::new(
+        path,
+        format!("signed by a certificate of {}", first.issuer()),
+        "signed by a certificate in the firmware's db, shim's list (MokListRT), or the one that signed the booted kernel",
+        "use a kernel of the same vendor, or enroll the certificate on this machine (mokutil --import)",
+    );
+    Ok(match facts.has_digests {
+        true => vec![finding.only(Severity::Warning)],
+        false => vec![finding],
+    })
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The deployments of a machine, and what the gate found about them.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::node::Deployment;
+use crate::node::record::{Judgement, Record, Verdict};
+use crate::site::deployments::{self, System};
+use crate::site::gate::{self, Lock};
+use crate::sys::root::Root;
+use crate::text::one_line;
+
+/// The deployments and the gate's record.
+pub(super) struct Deployments {
+    /// The system, or why its deployments cannot be read.
+    system: Result<System, String>,
+    record: Record,
+    lock: Option<Lock>,
+    identity: Option<String>,
+}
+
+impl Deployments {
+    /// Reads them. `None` for a tree that does not run from a deployment.
+    pub(super) fn read(root: &Root) -> Result<Option<Self>> {
+        if root.is_image() || root.stat(deployments::BOOTED)?.is_none() {
+            return Ok(None);
+        }
+        let system = deployments::read(root);
+        let staged = system.as_ref().ok().and_then(|it| it.staged());
+        let lock = staged.map(|it| gate::lock(root, it)).transpose()?;
+        let identity = match (&system, staged) {
+            (Ok(system), Some(staged)) => gate::identity(system, staged).ok(),
+            _ => None,
+        };
+        Ok(Some(Self {
+            lock,
+            identity,
+            record: gate::record(root)?,
+            system: system.map_err(|error| format!("{error:#}")),
+        }))
+    }
+
+    fn staged(&self) -> Option<&Deployment> {
+        self.system.as_ref().ok().and_then(System::staged)
+    }
+
+    /// Returns the judgement of the staged deployment, if it is still the one that was judged.
+    fn judgement(&self) -> Option<&Judgement> {
+        self.record.of(self.identity.as_deref()?)
+    }
+
+    /// Returns the lines for a user.
+    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        match &self.system {
+            Err(why) => lines.push(("deployments", why.clone())),
+            Ok(system) => {
+                let booted = system.booted().map(|it| ("booted", it.name.to_string()));
+                lines.extend(booted);
+            }
+        }
+        if let Some(staged) = self.staged() {
+            let state = match (self.judgement(), self.lock) {
+                (Some(judgement), lock) => state(judgement, lock),
+                (None, Some(Lock::Own)) => "not verified, locked by an interrupted gate".to_owned(),
+                (None, Some(Lock::Other)) => "not verified, locked by another program".to_owned(),
+                (None, _) => "not verified".to_owned(),
+            };
+            lines.push(("staged", format!("{} ({state})", staged.name)));
+        }
+        lines.extend(self.record.refusals().map(|it| {
+            let released = if it.released { ", released" } else { "" };
+            let reason = one_line(&it.reason());
+            let line = format!("{} at {}{released}: {reason}", it.deployment, it.time);
+            ("refused", line)
+        }));
+        lines
+    }
+
+    /// Returns the same as a value.
+    pub(super) fn json(&self) -> Value {
+        let name = |it: &Deployment| json!({"osname": it.name.osname, "checksum": it.name.checksum, "serial": it.name.serial});
+        let system = self.system.as_ref();
+        let mut json = json!({
+            "booted": system.ok().and_then(System::booted).map(name),
+            "staged": self.staged().map(name),
+            "judgement": self.judgement(),
+            "refusals": self.record.refusals().collect::<Vec<_>>(),
+        });
+        if let Some(lock) = self.lock {
+            json["lock"] = match lock {
+                Lock::Open => "open",
+                Lock::Own => "gate",
+                Lock::Other => "other",
+            }
+            .into();
+        }
+        if let Err(why) = system {
+            json["error"] = why.as_str().into();
+        }
+        json
+    }
+}
+
+fn state(judgement: &Judgement, lock: Option<Lock>) -> String {
+    let verdict = match judgement.verdict {
+        _ if judgement.released => "refused, then released",
+        Verdict::Verified => "verified",
+        Verdict::Refused => "refused",
+        Verdict::Warned => "not fit to boot, but not refused",
+        Verdict::Unknown => "could not be verified",
+    };
+    let lock = match lock {
+        Some(Lock::Own) => ", locked",
+        Some(Lock::Other) => ", locked by another program",
+        // At shutdown the gate locks it again.
+        Some(Lock::Open) if judgement.holds_back() => ", unlocked by another program",
+        _ => "",
+    };
+    format!("{verdict}{lock}")
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads the state of Secure Boot, the certificates that it trusts, and who signed the kernels.
+
+use anyhow::Result;
+
+use super::super::deployments::System;
+use super::super::kernels;
+use crate::kernel::vmlinuz::{self, Signer};
+use crate::node::certificates::{self, Entries};
+use crate::node::deployment::{Deployment, Name};
+use crate::node::machine::SecureBoot;
+use crate::sys::root::Root;
+
+/// The firmware, relative to the root.
+const FIRMWARE: &str = "sys/firmware/efi";
+
+/// Whether the firmware verifies what it starts.
+const STATE: &str = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
+/// The firmware's certificates; those of the machine's owner and of shim's vendor.
+const LISTS: [&str; 2] = [
+    "db-d719b2cb-3d3a-4596-a3bc-dad00e67656f",
+    "MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23",
+];
+
+/// Reads the facts for one deployment.
+pub(super) fn read(system: &System, deployment: &Deployment) -> Result<SecureBoot> {
+    let root = &system.root;
+    if !root.is_dir(FIRMWARE)? {
+        let is_on = root.is_dir("sys/firmware")?.then_some(false);
+        return Ok(SecureBoot {
+            is_on,
+            ..SecureBoot::default()
+        });
+    }
+    let is_on = variable(root, STATE).and_then(|file| file.get(4).map(|byte| *byte == 1));
+    if is_on != Some(true) {
+        return Ok(SecureBoot {
+            is_on,
+            ..SecureBoot::default()
+        });
+    }
+    let mut entries = Entries::default();
+    let mut is_read = false;
+    for list in LISTS {
+        if let Some(file) = variable(root, list) {
+            entries.add(&file);
+            is_read = true;
+        }
+    }
+    let booted = system.booted().map(|it| signers(system, &it.name));
+    Ok(SecureBoot {
+        is_on,
+        trusted: is_read.then_some(entries.certificates),
+        has_digests: entries.has_others,
+        signers: signers(system, &deployment.name)?,
+        booted: booted.transpose()?.unwrap_or_default(),
+    })
+}
+
+/// Reads a variable of the firmware: four bytes of attributes and the value. `None` if it cannot be read.
+fn variable(root: &Root, name: &str) -> Option<Vec<u8>> {
+    let path = format!("{FIRMWARE}/efivars/{name}");
+    root.read(path, certificates::SIZE_MAX).ok().flatten()
+}
+
+/// Returns the signers of a deployment's kernel.
+fn signers(system: &System, name: &Name) -> Result<Vec<Signer>> {
+    let root = system.open(name)?;
+    let mut dirs = kernels::module_dirs(&root)?.into_iter();
+    let kernel = dirs.find(|dir| dir.has_vmlinuz);
+    let path = kernel.map(|dir| format!("usr/lib/modules/{}/vmlinuz", dir.name));
+    let file = path.map(|path| root.open_file(path)).transpose()?.flatten();
+    // The check of the signature reports a kernel that cannot be read.
+    let signers = file.map(|mut file| vmlinuz::signers(&mut file).unwrap_or_default());
+    Ok(signers.unwrap_or_default())
+}

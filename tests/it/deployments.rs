@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `verify --staged`, `--deployment`, `gate` and `status` on real deployments, which the machine's ostree makes.
+//!
+//! A staged deployment needs a booted system. Here ostree makes the booted one and the commit of the other; its
+//! directory is a checkout, and the files in `/run`, `/proc` and `/sys` are written by hand.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::bed::Bed;
+use crate::image::Fault;
+use crate::kernels::{NEW, OLD};
+
+const LOCK: &str = "run/ostree/staged-deployment-locked";
+const STAGED: &str = "run/ostree/staged-deployment";
+const RECORD: &str = "var/lib/ostree-kernel/gate.json";
+const MESSAGE: &str = "run/motd.d/ostree-kernel-gate";
+
+/// A machine with a booted and a staged deployment.
+struct Machine {
+    dir: TempDir,
+    booted: String,
+    staged: String,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let deploy = self.path("ostree/deploy");
+        let _ = Command::new("chattr")
+            .args(["-R", "-i"])
+            .arg(deploy)
+            .output();
+    }
+}
+
+fn ostree(args: &[&str]) -> String {
+    let output = Command::new("ostree").args(args).output().unwrap();
+    assert!(output.status.success(), "ostree {args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Returns a GVariant of the type `a{sv}` from its entries.
+fn array(elements: &[Vec<u8>], alignment: usize) -> Vec<u8> {
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    for element in elements {
+        bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+        bytes.extend(element);
+        ends.push(bytes.len());
+    }
+    offsets(bytes, &ends)
+}
+
+fn offsets(mut bytes: Vec<u8>, ends: &[usize]) -> Vec<u8> {
+    let width = if bytes.len() + ends.len() <= 0xff {
+        1
+    } else {
+        2
+    };
+    for end in ends {
+        bytes.extend(&end.to_le_bytes()[..width]);
+    }
+    bytes
+}
+
+fn entry(key: &str, kind: &str, data: &[u8]) -> Vec<u8> {
+    let mut bytes = [key.as_bytes(), b"\0"].concat();
+    let end = bytes.len();
+    bytes.resize(end.next_multiple_of(8), 0);
+    offsets([&bytes, data, b"\0", kind.as_bytes()].concat(), &[end])
+}
+
+fn string(key: &str, value: &str) -> Vec<u8> {
+    entry(key, "s", &[value.as_bytes(), b"\0"].concat())
+}
+
+fn strings(key: &str, values: &[&str]) -> Vec<u8> {
+    let values = values.iter().map(|it| [it.as_bytes(), b"\0"].concat());
+    entry(key, "as", &array(&values.collect::<Vec<_>>(), 1))
+}
+
+impl Machine {
+    /// Returns a machine whose staged deployment has the new kernel and this initramfs. `None` without ostree.
+    fn new(initramfs: &[u8]) -> Option<Self> {
+        if Command::new("ostree").arg("--version").output().is_err() {
+            eprintln!("ignored: there is no ostree");
+            return None;
+        }
+        let dir = TempDir::with_prefix("ostree-kernel-node-").unwrap();
+        let root = dir.path().to_str().unwrap().to_owned();
+        let sysroot = format!("--sysroot={root}");
+        ostree(&["admin", "init-fs", &root]);
+        ostree(&["admin", "os-init", "testos", &sysroot]);
+        let bed = Bed::new();
+        commit(&root, &bed, "old");
+        bed.remove(&format!("usr/lib/modules/{}", OLD.kver));
+        bed.remove("usr/share/rpm");
+        let modules = format!("usr/lib/modules/{}", NEW.kver);
+        for package in NEW.packages() {
+            for (path, bytes) in &package.files {
+                bed.write(path.trim_start_matches('/'), bytes);
+            }
+        }
+        bed.write(&format!("{modules}/initramfs.img"), initramfs);
+        let mode = std::fs::Permissions::from_mode(0o600);
+        fs_err::set_permissions(bed.path(&format!("{modules}/initramfs.img")), mode).unwrap();
+        depmod(&bed, NEW.kver);
+        commit(&root, &bed, "new");
+        ostree(&[
+            "admin",
+            "deploy",
+            &sysroot,
+            "--os=testos",
+            "old",
+            "--karg=root=UUID=1",
+        ]);
+        let repo = format!("--repo={root}/ostree/repo");
+        let checksum = |name: &str| ostree(&[&repo, "rev-parse", name]);
+        let machine = Self {
+            booted: checksum("old"),
+            staged: checksum("new"),
+            dir,
+        };
+        let place = machine.path(&format!("ostree/deploy/testos/deploy/{}.0", machine.staged));
+        let place = place.to_str().unwrap();
+        ostree(&[&repo, "checkout", &machine.staged, place]);
+        let entries = fs_err::read_dir(machine.path("boot/loader/entries")).unwrap();
+        let entry = entries.map(|it| it.unwrap().path()).next().unwrap();
+        let entry = fs_err::read_to_string(entry).unwrap();
+        let options = entry.lines().find_map(|it| it.strip_prefix("options "));
+        machine.write("proc/cmdline", options.unwrap());
+        machine.write("run/ostree-booted", "");
+        machine.stage(&["root=UUID=1", "rw"], &[]);
+        machine.devices();
+        Some(machine)
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, text).unwrap();
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.path(path).exists()
+    }
+
+    fn stage(&self, kargs: &[&str], overlays: &[&str]) {
+        let target = [
+            string("name", &format!("{}.0", self.staged)),
+            string("osname", "testos"),
+            string("bootcsum", &"b".repeat(64)),
+        ];
+        let mut entries = vec![
+            entry("target", "a{sv}", &array(&target, 8)),
+            strings("kargs", kargs),
+        ];
+        if !overlays.is_empty() {
+            entries.push(strings("overlay-initrds", overlays));
+        }
+        self.write(STAGED, array(&entries, 8));
+    }
+
+    /// Writes a virtio disk with the root on its fourth partition.
+    fn devices(&self) {
+        let mount = "60 1 252:4 / /sysroot rw - ext4 /dev/vda4 rw\n";
+        self.write("proc/1/mountinfo", mount);
+        let virtio = "sys/devices/pci0000:00/0000:00:04.0/virtio1";
+        self.write(&format!("{virtio}/block/vda/vda4/partition"), "4\n");
+        self.write(&format!("{virtio}/modalias"), "virtio:d00000002v00001AF4\n");
+        self.write("sys/bus/virtio/drivers/virtio_blk/bind", "");
+        self.write("sys/module/virtio_blk/initstate", "live\n");
+        fs_err::create_dir_all(self.path("sys/dev/block")).unwrap();
+        for (target, link) in [
+            (
+                "../../devices/pci0000:00/0000:00:04.0/virtio1/block/vda/vda4",
+                "sys/dev/block/252:4",
+            ),
+            (
+                "../../../../bus/virtio/drivers/virtio_blk",
+                &format!("{virtio}/driver"),
+            ),
+            (
+                "../../../../module/virtio_blk",
+                "sys/bus/virtio/drivers/virtio_blk/module",
+            ),
+        ] {
+            symlink(target, self.path(link)).unwrap();
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let program = env!("CARGO_BIN_EXE_ostree-kernel");
+        let mut command = Command::new(program);
+        command.args(args).arg("--root").arg(self.dir.path());
+        command.output().unwrap()
+    }
+
+    /// Runs the program, requires a status and texts in its output, and returns the output.
+    #[track_caller]
+    fn says(&self, args: &[&str], status: i32, expected: &[&str]) -> String {
+        let output = self.run(args);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {text}");
+        for part in expected {
+            assert!(text.contains(part), "{args:?}: no {part:?} in: {text}");
+        }
+        text
+    }
+
+    fn record(&self) -> serde_json::Value {
+        serde_json::from_slice(&fs_err::read(self.path(RECORD)).unwrap()).unwrap()
+    }
+}
+
+fn commit(root: &str, bed: &Bed, branch: &str) {
+    let tree = TempDir::with_prefix("ostree-kernel-tree-").unwrap();
+    let copied = Command::new("cp")
+        .args(["-a"])
+        .args([bed.path("usr"), tree.path().join("usr")])
+        .status();
+    assert!(copied.unwrap().success());
+    for dir in ["usr/etc", "boot", "sysroot", "var"] {
+        fs_err::create_dir_all(tree.path().join(dir)).unwrap();
+    }
+    let os_release = tree.path().join("usr/lib/os-release");
+    fs_err::write(os_release, "ID=test\nPRETTY_NAME=test\n").unwrap();
+    let tree = format!("--tree=dir={}", tree.path().display());
+    let repo = format!("--repo={root}/ostree/repo");
+    ostree(&[&repo, "commit", "-b", branch, &tree]);
+}
+
+/// Writes the lists that depmod writes.
+fn depmod(bed: &Bed, kver: &str) {
+    let modules = NEW.modules();
+    let dep: String = modules
+        .iter()
+        .map(|(path, _)| format!("{path}:\n"))
+        .collect();
+    bed.write(&format!("usr/lib/modules/{kver}/modules.dep"), dep);
+}
+
+fn good() -> Option<Machine> {
+    Machine::new(&NEW.initramfs(Fault::None))
+}
+
+fn broken() -> Option<Machine> {
+    Machine::new(&NEW.initramfs(Fault::NoOstree))
+}
+
+#[test]
+fn deployments_are_found_and_verified() {
+    let Some(machine) = good() else { return };
+    let staged = format!("staged deployment testos {}.0", machine.staged);
+    machine.says(&["verify", "--staged"], 0, &[&staged, NEW.kver]);
+    let booted = format!("booted deployment testos {}.0", machine.booted);
+    for which in ["booted", "1", &machine.booted, &machine.booted[..9]] {
+        machine.says(&["verify", "--deployment", which], 0, &[&booted, OLD.kver]);
+    }
+    machine.says(&["verify", "--deployment", "0"], 0, &[&staged]);
+    let none = "there is no rollback deployment";
+    machine.says(&["verify", "--deployment", "rollback"], 1, &[none]);
+    machine.says(&["verify", "--deployment", "7"], 1, &["there are 2"]);
+    machine.says(&["verify", "--deployment", "x"], 2, &["expected an index"]);
+    machine.says(&["verify", "--staged", "--initramfs", "f"], 2, &[]);
+    let output = machine.run(&["verify", "--staged", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(crate::schema::undocumented(&json), [""; 0]);
+    assert_eq!(json["deployment"]["place"], "staged");
+    let good = |check: &str| {
+        let mut checks = json["checks"].as_array().unwrap().iter();
+        checks.any(|it| it["check"] == check && it["answer"] == "good")
+    };
+    assert!(good("node-root-drivers"), "{json:#}");
+    assert!(good("node-kargs"), "{json:#}");
+    for path in [LOCK, RECORD, MESSAGE] {
+        assert!(!machine.has(path), "{path}");
+    }
+}
+
+#[test]
+fn a_good_deployment_passes_the_gate() {
+    let Some(machine) = good() else { return };
+    machine.says(&["gate"], 0, &["is fit to boot"]);
+    assert!(!machine.has(LOCK) && !machine.has(MESSAGE));
+    let record = machine.record();
+    assert_eq!(record["current"]["verdict"], "verified", "{record:#}");
+    machine.says(&["status"], 0, &["(verified)"]);
+    // Only its identity is compared: the judgement keeps its time.
+    machine.says(&["gate"], 0, &["is fit to boot"]);
+    assert_eq!(machine.record(), record);
+    // Other arguments make it another deployment.
+    machine.stage(&["root=UUID=2"], &[]);
+    machine.says(&["status"], 0, &["(not verified)"]);
+    machine.says(&["gate", "--on-error", "refuse"], 0, &[]);
+    assert_ne!(
+        machine.record()["current"]["identity"],
+        record["current"]["identity"]
+    );
+    assert!(!machine.has(LOCK));
+    fs_err::remove_file(machine.path(STAGED)).unwrap();
+    machine.says(&["gate"], 0, &["no deployment is staged"]);
+}
+
+#[test]
+fn a_broken_deployment_is_refused() {
+    let Some(machine) = broken() else { return };
+    let refused = ["is refused", "initramfs-ostree", "gate --release"];
+    machine.says(&["gate"], 4, &refused);
+    assert_eq!(
+        fs_err::read(machine.path(LOCK)).unwrap(),
+        b"ostree-kernel gate\n"
+    );
+    for path in [LOCK, RECORD, MESSAGE] {
+        let mode = fs_err::metadata(machine.path(path)).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777 & !0o644, 0, "{path}");
+    }
+    let status = machine.says(&["status"], 0, &["(refused, locked)", "refused    testos"]);
+    assert!(status.contains("initramfs-ostree"), "{status}");
+    let message = fs_err::read_to_string(machine.path(MESSAGE)).unwrap();
+    assert!(message.contains("is refused") && message.contains("initramfs-ostree"));
+    // A program that finalises updates removes the lock.
+    fs_err::remove_file(machine.path(LOCK)).unwrap();
+    machine.says(&["status"], 0, &["unlocked by another program"]);
+    machine.says(&["gate"], 4, &["is refused"]);
+    assert!(machine.has(LOCK));
+    // After the reboot nothing is staged, and the message is still shown.
+    let staged = fs_err::read(machine.path(STAGED)).unwrap();
+    fs_err::remove_dir_all(machine.path("run/ostree")).unwrap();
+    fs_err::remove_dir_all(machine.path("run/motd.d")).unwrap();
+    machine.says(&["gate"], 0, &["the last one was refused"]);
+    let message = fs_err::read_to_string(machine.path(MESSAGE)).unwrap();
+    assert!(message.contains("was refused"), "{message}");
+    // It is staged again, and the administrator lets it pass.
+    machine.write(STAGED, staged);
+    machine.says(&["gate", "--release"], 0, &["released testos"]);
+    assert!(!machine.has(LOCK) && !machine.has(MESSAGE));
+    machine.says(&["gate"], 0, &["was released"]);
+    machine.says(&["status"], 0, &["refused, then released"]);
+    assert!(!machine.has(LOCK));
+    // Another one is judged anew; the refusal is history.
+    machine.stage(&["quiet"], &[]);
+    machine.says(
+        &["gate", "--warn-only"],
+        0,
+        &["not fit to boot", "--warn-only"],
+    );
+    assert!(!machine.has(LOCK));
+    let record = machine.record();
+    assert_eq!(record["current"]["verdict"], "warned");
+    assert_eq!(record["history"].as_array().unwrap().len(), 1);
+    machine.says(&["gate"], 4, &["is refused"]);
+}
+
+#[test]
+fn locks_of_others_stay() {
+    let Some(machine) = good() else { return };
+    machine.write(LOCK, "");
+    machine.says(&["gate"], 0, &["is fit to boot"]);
+    assert_eq!(fs_err::read(machine.path(LOCK)).unwrap(), b"");
+    machine.says(&["status"], 0, &["locked by another program"]);
+    machine.says(&["gate", "--release"], 0, &["another program locked"]);
+    assert!(machine.has(LOCK));
+    // A lock that an interrupted gate left.
+    machine.write(LOCK, "ostree-kernel gate\n");
+    machine.says(&["gate"], 0, &["is fit to boot"]);
+    assert!(!machine.has(LOCK));
+}
+
+#[test]
+fn what_cannot_be_verified() {
+    let Some(machine) = good() else { return };
+    let deployment = machine.path(&format!(
+        "ostree/deploy/testos/deploy/{}.0/usr/lib/modules/{}",
+        machine.staged, NEW.kver
+    ));
+    fs_err::rename(&deployment, machine.path("away")).unwrap();
+    machine.says(&["gate"], 1, &["could not be verified", "--on-error allow"]);
+    assert!(!machine.has(LOCK));
+    machine.says(&["gate", "--on-error", "refuse"], 4, &["is refused"]);
+    assert!(machine.has(LOCK));
+    machine.says(&["gate", "--on-error=refuse", "--warn-only"], 1, &[]);
+    assert!(!machine.has(LOCK));
+    machine.says(&["gate", "--release", "--warn-only"], 2, &[]);
+    // ostree's file is damaged.
+    machine.write(STAGED, "x");
+    machine.says(&["gate"], 1, &["reading /run/ostree/staged-deployment"]);
+    machine.says(&["status"], 0, &["deployments"]);
+}
+
+#[test]
+fn additional_initramfs_files() {
+    let Some(machine) = broken() else { return };
+    // The file that the initramfs lacks comes from rpm-ostree initramfs-etc.
+    let elf = crate::image::program();
+    let path = "usr/lib/ostree/ostree-prepare-root".to_owned();
+    let overlay = crate::image::archive(&[(path, 0o100_755, elf)]);
+    let checksum = "c".repeat(64);
+    machine.stage(&["root=UUID=1"], &[&checksum]);
+    machine.says(&["verify", "--staged"], 1, &["no such file"]);
+    machine.write(&format!("run/ostree/staged-initrds/{checksum}"), overlay);
+    machine.says(&["verify", "--staged"], 0, &[]);
+}
+
+#[test]
+fn links_and_foreign_directories_are_not_followed() {
+    let Some(machine) = broken() else { return };
+    let target = machine.path("target");
+    fs_err::create_dir_all(&target).unwrap();
+    for (dir, gone) in [("var/lib/ostree-kernel", RECORD), ("run/motd.d", MESSAGE)] {
+        fs_err::create_dir_all(machine.path(dir).parent().unwrap()).unwrap();
+        let _ = fs_err::remove_dir_all(machine.path(dir));
+        symlink("/target", machine.path(dir)).unwrap();
+        // The lock holds nevertheless.
+        machine.says(&["gate"], 4, &["is a symbolic link", "is refused"]);
+        assert!(machine.has(LOCK), "{gone}");
+        assert_eq!(fs_err::read_dir(&target).unwrap().count(), 0, "{gone}");
+        fs_err::remove_file(machine.path(dir)).unwrap();
+        fs_err::create_dir_all(machine.path(dir)).unwrap();
+        let open = std::fs::Permissions::from_mode(0o777);
+        fs_err::set_permissions(machine.path(dir), open).unwrap();
+        machine.says(&["gate"], 4, &["other users can write to it"]);
+        fs_err::remove_dir_all(machine.path(dir)).unwrap();
+    }
+    // A link in the place of a file is replaced.
+    machine.says(&["gate"], 4, &[]);
+    fs_err::remove_file(machine.path(MESSAGE)).unwrap();
+    symlink("/target/message", machine.path(MESSAGE)).unwrap();
+    machine.says(&["gate"], 4, &[]);
+    assert!(!machine.path(MESSAGE).is_symlink());
+    assert_eq!(fs_err::read_dir(&target).unwrap().count(), 0);
+}
+
+#[test]
+fn other_systems_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let run = |args: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_ostree-kernel");
+        let mut command = Command::new(program);
+        let output = command.args(args).arg("--root").arg(dir.path()).output();
+        let output = output.unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text)
+    };
+    for args in [&["gate"][..], &["verify", "--staged"]] {
+        let (status, text) = run(args);
+        assert_eq!(status, Some(3), "{text}");
+        assert!(text.contains("no deployments"), "{text}");
+    }
+    let file = dir.path().join("run/composefs/staged-deployment");
+    fs_err::create_dir_all(Path::new(&file).parent().unwrap()).unwrap();
+    let json = "{\"depl_id\":\"x\",\"finalization_locked\":false}";
+    fs_err::write(file, json).unwrap();
+    for args in [&["gate"][..], &["verify", "--staged"]] {
+        let (status, text) = run(args);
+        assert_eq!(status, Some(3), "{text}");
+        assert!(text.contains("bootc's composefs backend"), "{text}");
+    }
+}
