@@ -4,6 +4,11 @@
 //! A staged deployment needs a booted system. Here ostree makes the booted one and the commit of the other; its
 //! directory is a checkout, and the files in `/run`, `/proc` and `/sys` are written by hand.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test makes deployments with ostree and runs the program"
+)]
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
