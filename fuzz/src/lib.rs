@@ -7,6 +7,7 @@
 
 mod elf;
 mod image;
+mod layers;
 mod memory;
 mod model;
 mod modules;
@@ -17,6 +18,7 @@ mod vmlinuz;
 
 pub use elf::elf;
 pub use image::{initramfs, is_read, segment, segment_image};
+pub use layers::{documents, layer, toc};
 pub use modules::{lists, module};
 pub use package::package;
 pub use rpmdb::rpmdb;
@@ -26,7 +28,7 @@ pub use vmlinuz::vmlinuz;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its seeds' folder.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("initramfs", initramfs),
     ("segment", segment),
     ("elf", elf),
@@ -35,4 +37,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("vmlinuz", vmlinuz),
     ("package", package),
     ("rpmdb", rpmdb),
+    ("layer", layer),
+    ("toc", toc),
+    ("documents", documents),
 ];

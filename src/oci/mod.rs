@@ -40,3 +40,6 @@ pub use tar::{LayerEntry, LayerVisitor, NodeKind, list as list_tar, read as read
 pub use toc::{Toc, TocFile, TocPlace};
 pub use tree::{Inode, LayerTree, NodeId, Placed};
 pub use unpack::{Foreign, LayerCompression, decoder};
+
+#[cfg(test)]
+mod tests;

@@ -110,18 +110,50 @@ def gate_butane(text):
     return [] if links == expected else [f"links {links}, expected {expected}"]
 
 
+def script(name, text):
+    text = re.sub(r"\$\{\{.*?\}\}", "x", text)
+    shell = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True)
+    return [f"{name}: {shell.stderr}"] if shell.returncode else []
+
+
 def workflow(text):
     jobs = yaml.safe_load(text)["jobs"]
     wrong = []
     for job in jobs.values():
+        for step in job["steps"]:
+            wrong += script(step.get("name"), step.get("run", ""))
+    return wrong
+
+
+def matrix(text):
+    wrong = workflow(text)
+    for job in yaml.safe_load(text)["jobs"].values():
         if set(job["strategy"]["matrix"]) != {"kernel", "base"}:
             wrong.append("the matrix")
-        for step in job["steps"]:
-            run = re.sub(r"\$\{\{.*?\}\}", "x", step.get("run", ""))
-            shell = subprocess.run(["bash", "-n"], input=run, capture_output=True, text=True)
-            if shell.returncode:
-                wrong.append(f"{step['name']}: {shell.stderr}")
     return wrong
+
+
+def verifying(text):
+    """The job and the task that verify an image: objects of the cluster, and their shell lines."""
+    wrong = []
+    accounts, containers = set(), []
+    for item in yaml.safe_load_all(text):
+        if not (item.get("apiVersion") and item.get("kind") and item["metadata"].get("name")):
+            wrong.append(f"an object without apiVersion, kind or name: {item}")
+        if item["kind"] == "ServiceAccount":
+            accounts.add(item["metadata"]["name"])
+        if item["kind"] == "CronJob":
+            pod = item["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+            containers += [(it["name"], it["args"][0]) for it in pod["containers"]]
+            if pod["serviceAccountName"] not in accounts:
+                wrong.append("its service account is not made")
+        if item["kind"] == "Task":
+            containers += [(it["name"], it["script"]) for it in item["spec"]["steps"]]
+    for name, text in containers:
+        wrong += script(name, text)
+        if "ostree-kernel verify" not in text:
+            wrong.append(f"{name} does not verify")
+    return wrong if containers else ["nothing verifies"]
 
 
 def broken():
@@ -148,7 +180,10 @@ def main():
         ("okd-scos/machineconfig.yaml", machine_config),
         ("gate/machineconfig.yaml", gate_config),
         ("gate/gate.bu", gate_butane),
-        ("github-actions/kernels.yaml", workflow),
+        ("github-actions/kernels.yaml", matrix),
+        ("github-actions/promote.yaml", workflow),
+        ("verify/cronjob.yaml", verifying),
+        ("verify/task.yaml", verifying),
     ]:
         wrong += [f"{name}: {it}" for it in judge((EXAMPLES / name).read_text())]
     print("\n".join(wrong), end="\n" if wrong else "")
