@@ -74,17 +74,8 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
     })
 }
 
-/// Explains what to do with an image that cannot be read yet.
-fn unread(word: &OsStr) -> Option<String> {
-    parse(word).ok()?.unread()
-}
-
 fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<String> {
     if let Some(message) = args.images.iter().find_map(|word| no_image(word)) {
-        return Some(message);
-    }
-    let mut words = args.images.iter().chain(&args.against);
-    if let Some(message) = words.find_map(|word| unread(word)) {
         return Some(message);
     }
     if let Some(image) = args.images.first().map(|it| it.display()) {
@@ -218,8 +209,7 @@ fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
         Ok(image) if has_root => Some(format!(
             "{image} is read where it lies, and --root would have no effect. Type:\n\n  ostree-kernel {command} {image}"
         )),
-        Ok(image) => image.unread(),
-        Err(ReferenceError::NoTransport) => None,
+        Ok(_) | Err(ReferenceError::NoTransport) => None,
         Err(error) => Some(format!("{}: {error}", word.to_string_lossy())),
     }
 }
@@ -293,19 +283,6 @@ mod tests {
             ),
             ("verify docker-daemon:a", "is not supported"),
             (
-                "verify oci:x containers-storage:quay.io/a/b:c",
-                "  skopeo copy containers-storage:quay.io/a/b:c oci:DIR\n",
-            ),
-            (
-                "verify oci:x --against containers-storage:a",
-                "cannot read images of containers-storage:",
-            ),
-            (
-                "verify containers-storage:a",
-                "  skopeo copy containers-storage:a oci:DIR\n",
-            ),
-            ("status containers-storage:a", "cannot read images of"),
-            (
                 "verify oci:x --authfile f",
                 "--authfile is about registries, and has no effect without an image of docker://",
             ),
@@ -324,10 +301,6 @@ mod tests {
             (
                 "verify --tls-verify=false",
                 "--tls-verify is about reading images",
-            ),
-            (
-                "inspect oci:x --diff containers-storage:a",
-                "cannot read images of containers-storage:",
             ),
             ("verify oci:x --initramfs f", "oci:x would have no effect"),
             ("verify oci:x --root /y", "--root would have no effect"),

@@ -31,7 +31,8 @@ use crate::sys::stop;
 /// its path, the expected state and the remedy. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Images, each with its transport: docker://, oci:, oci-archive:, docker-archive: or dir:
+    /// Images, each with its transport: docker://, oci:, oci-archive:, docker-archive:,
+    /// dir: or containers-storage:
     #[arg(value_name = "IMAGE")]
     pub images: Vec<OsString>,
     /// The deployment.

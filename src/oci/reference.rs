@@ -8,7 +8,8 @@ use std::str::FromStr;
 use super::digest::BlobDigest;
 
 /// The transports that can be read, for messages.
-pub const TRANSPORTS: &str = "docker://, oci:, oci-archive:, docker-archive:, dir:";
+pub const TRANSPORTS: &str =
+    "docker://, oci:, oci-archive:, docker-archive:, dir:, containers-storage:";
 
 /// A reference to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,23 +60,6 @@ pub enum ReferenceError {
     /// The rest is wrong.
     #[error("{0}")]
     Wrong(String),
-}
-
-impl ImageReference {
-    /// Explains what to do with an image whose transport is known but cannot be read yet.
-    pub fn unread(&self) -> Option<String> {
-        let transport = match self {
-            Self::ContainersStorage(_) => "containers-storage:",
-            Self::Docker(_)
-            | Self::Oci(..)
-            | Self::OciArchive(..)
-            | Self::DockerArchive(..)
-            | Self::Dir(_) => return None,
-        };
-        Some(format!(
-            "{self}: this version cannot read images of {transport} itself. Copy the image, and give oci:DIR instead:\n\n  skopeo copy {self} oci:DIR"
-        ))
-    }
 }
 
 impl FromStr for ImageReference {

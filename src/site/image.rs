@@ -7,6 +7,8 @@ mod layout;
 mod load;
 mod ranges;
 mod registry;
+mod settings;
+mod storage;
 mod store;
 mod view;
 
@@ -106,9 +108,7 @@ fn find(reference: &ImageReference, options: &ImageOptions) -> Result<Box<dyn Bl
         ImageReference::Docker(image) => {
             Box::new(registry::RegistryImage::open(image, &options.registry)?)
         }
-        ImageReference::ContainersStorage(_) => {
-            bail!("{}", reference.unread().unwrap_or_default())
-        }
+        ImageReference::ContainersStorage(name) => Box::new(storage::Storage::open(name)?),
     })
 }
 

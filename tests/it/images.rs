@@ -4,6 +4,7 @@
 mod chunked;
 pub mod make;
 mod registry;
+mod storage;
 
 use std::path::Path;
 

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::oci::{BlobDigest, BlobHasher, Descriptor, ImageLimits, Manifest, OciError};
+use crate::oci::{
+    BlobDigest, BlobHasher, Descriptor, ImageLimits, LayerVisitor, Manifest, OciError,
+};
 
 /// The document of an image.
 pub(super) enum FoundDocument {
@@ -55,6 +57,15 @@ pub(super) trait Blobs: Send + Sync {
 
     /// Opens a blob. Its digest and size are checked by the caller.
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>>;
+
+    /// Hands the entries of a layer that is no archive to `visitor`; `false` if it is one.
+    fn visit(
+        &self,
+        _layer: &Descriptor,
+        _visitor: &mut dyn LayerVisitor,
+    ) -> Result<bool, OciError> {
+        Ok(false)
+    }
 
     /// Returns whether a digest of a descriptor is that of the blob's bytes.
     fn has_digests(&self) -> bool {

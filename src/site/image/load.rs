@@ -147,6 +147,9 @@ impl LayerSource {
             let (name, value) = ("layer_bytes", self.limits.layer_bytes);
             return Err(OciError::Limit { name, value });
         }
+        if self.blobs.visit(layer, visitor)? {
+            return Ok(());
+        }
         let open = self.blobs.open(layer);
         let input = open.map_err(|error| OciError::Document(format!("{error:#}")))?;
         let (input, checked): (Box<dyn Read + Send>, _) = if self.blobs.has_digests() {

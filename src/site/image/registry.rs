@@ -3,7 +3,6 @@
 
 mod body;
 mod session;
-mod settings;
 
 use std::io::Read;
 use std::ops::Range;
@@ -15,6 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use self::body::BlobReader;
 use self::session::Session;
 use super::blobs::{Blobs, Checked, FoundDocument, Traffic, admit};
+use super::settings;
 use crate::oci::{BlobDigest, Descriptor, Docker, ImageLimits, ImageVersion, OciError};
 use crate::sys::fetch::DownloadLimits;
 use crate::sys::stop;

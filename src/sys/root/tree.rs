@@ -75,6 +75,19 @@ impl Root {
         Ok(walked.collect())
     }
 
+    /// Returns whether overlayfs takes the directory `path` for opaque: lower layers do not show in it. `false` if the
+    /// attribute cannot be read by this user.
+    pub fn is_opaque(&self, path: impl AsRef<Path>) -> Result<bool> {
+        let path = path.as_ref();
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+        let dir = self.resolve(path, flags);
+        let dir = dir.map_err(|errno| self.error("looking at", path, errno))?;
+        let mut value = [0; 1];
+        Ok(["trusted.overlay.opaque", "user.overlay.opaque"]
+            .into_iter()
+            .any(|name| rustix::fs::fgetxattr(&dir, name, &mut value).is_ok() && value == *b"y"))
+    }
+
     /// Returns everything below `path` with the result of `look`.
     fn descend_from<T>(
         &self,

@@ -11,13 +11,14 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde::Deserialize;
 
-use super::settings::{self, FoundCredentials};
 use super::{RegistryOptions, Traffic};
 use crate::oci::{Challenge, Docker, ImageSource, OciError};
 use crate::sys::fetch::{
     Client, DownloadLimits, FetchError, Pace, Reply, Request, Retries, refused,
 };
 use crate::sys::stop;
+
+use super::super::settings::{self, FoundCredentials};
 
 /// Upper bound of the body of an error (bytes).
 const ERROR_MAX: u64 = 64 << 10;

@@ -5,7 +5,7 @@ use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::super::settings::FoundCredentials;
+use super::super::super::settings::FoundCredentials;
 use super::Session;
 use crate::oci::{Challenge, Credentials};
 use crate::sys::fetch::{FetchError, Request, is_url, refused};

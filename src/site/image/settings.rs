@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
 
 use crate::oci::{CredentialFile, Credentials, Docker, ImageSource, Registries};
 use crate::sys::fetch::Tls;
@@ -107,6 +108,58 @@ fn config_dir() -> Option<PathBuf> {
     path_of("XDG_CONFIG_HOME").or_else(|| Some(path_of("HOME")?.join(".config")))
 }
 
+/// Returns the directory of the storage of podman for this user (containers-storage.conf(5)).
+pub(super) fn storage() -> Result<PathBuf> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct File {
+        storage: Storage,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Storage {
+        graphroot: String,
+        rootless_storage_path: String,
+    }
+    let is_root =
+        nix::unistd::geteuid().is_root() && env::var_os("_CONTAINERS_USERNS_CONFIGURED").is_none();
+    let user = config_dir().map(|it| it.join("containers/storage.conf"));
+    let system = [
+        "/etc/containers/storage.conf",
+        "/usr/share/containers/storage.conf",
+    ];
+    let named = path_of("CONTAINERS_STORAGE_CONF").into_iter();
+    let user = user.filter(|_| !is_root).into_iter();
+    let is_own = user.clone().count();
+    let files = named.chain(user).chain(system.map(PathBuf::from));
+    for (number, file) in files.enumerate() {
+        let Some(bytes) = read(&file)? else { continue };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let parsed: File = toml::from_str(&text)
+            .map_err(|error| anyhow!("{}: {}", file.display(), error.message()))?;
+        let Storage {
+            graphroot,
+            rootless_storage_path,
+        } = parsed.storage;
+        // The system's graphroot is not for ordinary users.
+        let dir = if is_root || number < is_own {
+            graphroot
+        } else {
+            let home = env::var("HOME").unwrap_or_default();
+            rootless_storage_path.replace("$HOME", &home)
+        };
+        if !dir.is_empty() && !dir.contains('$') {
+            return Ok(dir.into());
+        }
+    }
+    if is_root {
+        return Ok("/var/lib/containers/storage".into());
+    }
+    let data = path_of("XDG_DATA_HOME").or_else(|| Some(path_of("HOME")?.join(".local/share")));
+    let data = data.context("the variable HOME is not set")?;
+    Ok(data.join("containers/storage"))
+}
+
 /// Returns the places of an image by registries.conf and its drop-ins. A user's file replaces the system's.
 pub(super) fn sources(image: &Docker) -> Result<Vec<ImageSource>> {
     let user = config_dir().map(|it| it.join("containers/registries.conf"));
@@ -199,7 +252,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         _ => {}
     }
     let mut bytes = Vec::new();
-    let file = super::super::layout::open(path)?;
+    let file = super::layout::open(path)?;
     file.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_MAX {
         bail!("{} has more than {FILE_MAX} bytes", path.display());
