@@ -27,7 +27,7 @@ const PROGRAMS: [&str; 5] = [
     "lib/systemd/systemd-sbsign",
 ];
 
-/// Directories with libraries, besides those of Debian's architectures.
+/// Directories with libraries, besides those of Debian's architectures below `usr/lib` and `lib`.
 const LIBRARIES: [&str; 5] = ["usr/lib64", "lib64", "usr/lib", "lib", "usr/lib/systemd"];
 
 /// Number of bytes that are read of a program. The headers are at its start.
@@ -95,11 +95,14 @@ fn interpreter(root: &Root, program: &str) -> Option<String> {
 
 /// Returns the directories with libraries, separated by colons.
 fn libraries(root: &Root) -> String {
-    let arches = root.list("usr/lib").unwrap_or_default().into_iter();
-    let arches = arches.filter(|(_, kind)| *kind == root::FileType::Dir);
-    let arches = arches.map(|(name, _)| name.to_string_lossy().into_owned());
-    let arches = arches.filter(|name| name.contains("-linux-"));
-    let arches = arches.map(|name| format!("usr/lib/{name}"));
+    let of_arches = |dir: &'static str| {
+        let list = root.list(dir).unwrap_or_default().into_iter();
+        let dirs = list.filter(|(_, kind)| *kind == root::FileType::Dir);
+        let names = dirs.map(|(name, _)| name.to_string_lossy().into_owned());
+        let arches = names.filter(|name| name.contains("-linux-"));
+        arches.map(move |name| format!("{dir}/{name}"))
+    };
+    let arches = ["usr/lib", "lib"].into_iter().flat_map(of_arches);
     let dirs = LIBRARIES.into_iter().map(str::to_owned).chain(arches);
     let dirs = dirs.filter(|dir| root.is_dir(dir).unwrap_or(false));
     let dirs = dirs.map(|dir| root.host_path(dir).display().to_string());
