@@ -473,7 +473,7 @@ fn contents() -> Vec<Case> {
 }
 
 /// Adds a certificate table, as sbsign does.
-fn sign(vmlinuz: &mut Vec<u8>) {
+pub fn sign(vmlinuz: &mut Vec<u8>) {
     let word = |bytes: &[u8], at: usize| {
         u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
     };

@@ -32,10 +32,11 @@ const DAMAGED: usize = 30;
 /// The minimum number of broken images for each fatal check.
 const EACH: usize = 3;
 
+/// Returns the fatal checks of an image. Those of a machine (`node-`) have no facts here; `checks::node` tests them.
 fn fatal_checks() -> impl Iterator<Item = &'static str> {
     let fatal = CHECKS
         .iter()
-        .filter(|check| check.severity == Severity::Fatal);
+        .filter(|check| check.severity == Severity::Fatal && !check.name.starts_with("node-"));
     fatal.map(|check| check.name)
 }
 

@@ -8,6 +8,7 @@ mod kernel;
 mod modules;
 mod programs;
 mod projection;
+mod signers;
 mod space;
 mod squash;
 mod system;
@@ -40,6 +41,7 @@ pub fn cases() -> Vec<Case> {
         drivers::cases(),
         programs::cases(),
         projection::cases(),
+        signers::cases(),
         squash::cases(),
         system::cases(),
         units::cases(),

@@ -491,7 +491,7 @@ fn depmod() -> Vec<Case> {
 }
 
 /// Adds an out-of-tree module, with its line in `modules.dep`.
-fn kmod(draft: &Draft, path: &str, module: &[u8]) {
+pub(super) fn kmod(draft: &Draft, path: &str, module: &[u8]) {
     draft.write(&draft.of_kernel(path), module);
     let list = draft.of_kernel("modules.dep");
     let text = draft.text(&list);
