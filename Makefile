@@ -168,6 +168,10 @@ node: deps build ## stage broken and good deployments on a real ostree system in
 node-sample: deps build ## the same with two broken and two good ones
 	@$(BED) node sample
 
+.PHONY: secure-boot
+secure-boot: deps build ## OVMF with Secure Boot starts the kernel that the case sign signed, and refuses a changed and an unsigned one
+	@$(BED) secure-boot
+
 N ?= 40
 .PHONY: truth
 truth: deps build ## N random mutations (SEED, else the commit): compare the verdict of verify with a boot (long)

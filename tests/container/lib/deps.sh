@@ -2,7 +2,8 @@
 # `bed deps`: the host's packages, by apt-get or dnf. Only what is missing is installed; only that needs root.
 
 HOST_PACKAGES=(busybox-static mmdebstrap rpm ostree libostree-dev libzstd-dev libssl-dev pkg-config buildah cpio zstd lz4 xz-utils
-    createrepo-c sbsigntool e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev musl-tools openssl)
+    createrepo-c sbsigntool e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev musl-tools openssl
+    ovmf mtools systemd-boot-efi)
 # apt refuses bookworm's own qemu-system with the backports' qemu-utils, which some machines have.
 QEMU_PACKAGES=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
 # The same on Fedora and CentOS Stream (with EPEL). Nobody has run the bed there yet.
