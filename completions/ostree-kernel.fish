@@ -371,7 +371,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'What to do if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise it'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'Policy if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise it'
 refuse\t'Lock its finalisation'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'

@@ -225,6 +225,14 @@ Exit status:
   3  refused; the file of --report cannot be written
   4  fatal findings
 
+Images:
+  credentials, mirrors, certificates of registries
+      Those of podman and skopeo: podman login, registries.conf, certs.d. Names
+      without a registry and signature policies (policy.json) are not supported.
+  zstd:chunked layers
+      Only the files that the checks read are fetched. They are those of the
+      layer's table of contents, as podman pulls them.
+
 What is executed:
   nothing
       No program of the tree or of the host is started. Only files of the tree

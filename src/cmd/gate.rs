@@ -33,7 +33,7 @@ const OSTREE_TIMEOUT: Duration = Duration::from_secs(10);
 /// not boot it: the machine then reboots into the present deployment.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What to do if the deployment cannot be verified
+    /// Policy if the deployment cannot be verified
     #[arg(long, value_enum, value_name = "POLICY", default_value = "allow")]
     pub on_error: OnError,
     /// Report fatal findings, but do not lock finalisation
@@ -129,7 +129,7 @@ impl Gate<'_> {
             Verdict::Verified => true,
             Verdict::Refused => known.released || !self.args.warn_only,
             Verdict::Warned => self.args.warn_only,
-            // What could not be read before, may be readable now.
+            // A file that could not be read before may be readable now.
             Verdict::Unknown => false,
         }
     }

@@ -49,8 +49,9 @@ pub(super) struct Job<'a> {
     pub(super) warnings: Vec<String>,
     /// The programs of `--before-dracut`, and what they changed.
     pub(super) programs: Option<ProgramsReport>,
-    /// What is to be signed, and what was.
+    /// The keys and certificates to sign with.
     pub(super) signing: Signing,
+    /// The report of the signing, once it is done.
     pub(super) signed: Option<SigningReport>,
     pub(super) commit: Vec<Cmd>,
     pub(super) ending: &'a Ending,
@@ -73,7 +74,7 @@ pub struct Ending {
     /// and dracut, with KVER in its environment; may be repeated
     #[arg(long, value_name = "PROGRAM")]
     pub before_dracut: Vec<String>,
-    /// What to sign.
+    /// Options that sign.
     #[command(flatten)]
     pub signing: SigningOptions,
     /// Compare with this earlier initramfs instead of the base's
@@ -115,11 +116,12 @@ impl Ending {
         host: &Host,
         kver: &Kver,
         sources: &[Source],
+        signing: &Signing,
     ) -> Result<()> {
         let drivers = &self.demands.require_driver;
         asked::programs(exec, &generate::programs(&self.before_dracut, kver))?;
         let root = exec.root();
-        asked::signer(root, &self.signing(root)?, kver)?;
+        asked::signer(root, signing, kver)?;
         asked::names(root, host, kver, sources, &self.for_dracut(), drivers)
     }
 
@@ -179,6 +181,7 @@ impl<'a> Job<'a> {
         exec: &Exec,
         kind: TreeKind,
         ending: &'a Ending,
+        signing: Signing,
     ) -> Result<Self> {
         Ok(Self {
             start,
@@ -193,7 +196,7 @@ impl<'a> Job<'a> {
             left_out: Vec::new(),
             warnings: Vec::new(),
             programs: None,
-            signing: ending.signing(exec.root())?,
+            signing,
             signed: None,
             commit: commit::commands(exec, kind)?,
             ending,

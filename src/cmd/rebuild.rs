@@ -48,7 +48,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     plan::admit(&host)?;
     let kver = host.kernel()?;
     asked::compressor(&exec, Permission::StartPrograms, &args.ending.for_dracut())?;
-    args.ending.admit(&exec, &host, &kver, &[])?;
+    let signing = args.ending.signing(&root)?;
+    args.ending.admit(&exec, &host, &kver, &[], &signing)?;
     for warning in host.oddities.warnings() {
         tracing::warn!("{warning}");
     }
@@ -60,7 +61,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
         warnings: host.oddities.warnings(),
-        ..Job::new("rebuild", start, &exec, host.kind, &args.ending)?
+        ..Job::new("rebuild", start, &exec, host.kind, &args.ending, signing)?
     };
     job.finish(&exec, workspace, kernel, base, global)
 }

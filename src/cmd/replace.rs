@@ -19,6 +19,7 @@ use crate::report::{Outcome, PackageReport, SCHEMA};
 use crate::site::done;
 use crate::site::journal::Journal;
 use crate::site::workspace::Workspace;
+use crate::steps::sign::Signing;
 use crate::steps::survey::{self, Permission, asked};
 use crate::steps::verify::Reading;
 use crate::steps::{commit, generate, locate, resolve, transact, unwrap};
@@ -83,7 +84,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if let (true, Some(repo)) = (args.dry_run, &args.sources.from) {
         return Err(Refusal::FromInDryRun(repo.clone()).into());
     }
-    if let Some(report) = done_by_headers(&exec, &host, args) {
+    let signing = args.ending.signing(&root)?;
+    if let Some(report) = done_by_headers(&exec, &host, args, &signing) {
         return unchanged(report, global, args.ending.report.as_deref());
     }
     let workspace = Workspace::open(&root)?;
@@ -98,13 +100,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         ..args.wishes(&sources)
     };
     let set = plan::select(sources, &host, &wishes)?;
-    args.ending.admit(&exec, &host, &set.kver, &set.sources)?;
+    args.ending
+        .admit(&exec, &host, &set.kver, &set.sources, &signing)?;
     let plan = plan::plan(&host, set, &wishes)?;
     if args.dry_run {
-        return dry_run(&exec, &plan, base, args, global);
+        return dry_run(&exec, &plan, base, args, &signing, global);
     }
     announce(&plan);
-    if let Some(report) = done(&exec, &plan, &args.ending)? {
+    if let Some(report) = done(&exec, &plan, &args.ending, &signing)? {
         return unchanged(report, global, args.ending.report.as_deref());
     }
     resolve::tidy(&args.request(), &plan.set.sources);
@@ -138,7 +141,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         moves_locks: !args.no_versionlock,
-        ..Job::new("replace", start, &exec, plan.kind, &args.ending)?
+        ..Job::new("replace", start, &exec, plan.kind, &args.ending, signing)?
     };
     job.finish(&exec, workspace, kernel, journal.base.into(), global)
 }
@@ -185,7 +188,7 @@ fn announce(plan: &Plan) {
 
 /// Returns the report of an earlier run as [`done`] does, but reads only the headers of the sources. Errors are
 /// ignored, since the steps that follow report them.
-fn done_by_headers(exec: &Exec, host: &Host, args: &Args) -> Option<Value> {
+fn done_by_headers(exec: &Exec, host: &Host, args: &Args, signing: &Signing) -> Option<Value> {
     if args.dry_run {
         return None;
     }
@@ -193,11 +196,11 @@ fn done_by_headers(exec: &Exec, host: &Host, args: &Args) -> Option<Value> {
     let wishes = args.wishes(&sources);
     let set = plan::select(sources, host, &wishes).ok()?;
     let plan = plan::plan(host, set, &wishes).ok()?;
-    done(exec, &plan, &args.ending).ok()?
+    done(exec, &plan, &args.ending, signing).ok()?
 }
 
 /// Returns the report of an earlier run that finished the same job.
-fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
+fn done(exec: &Exec, plan: &Plan, ending: &Ending, signing: &Signing) -> Result<Option<Value>> {
     let unfinished = || Journal::of(exec.root(), &plan.set.kver);
     if !plan.settled
         || ending.no_inherit
@@ -217,7 +220,7 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending) -> Result<Option<Value>> {
         set: &plan.set,
         dracut: &ending.for_dracut(),
         programs: &ending.before_dracut,
-        signing: &ending.signing(exec.root())?.expected(),
+        signing: &signing.expected(),
         skip: &ending.demands.skip,
         cleaning: &cleaning,
     };
@@ -295,6 +298,7 @@ fn dry_run(
     plan: &Plan,
     base: Reading,
     args: &Args,
+    signing: &Signing,
     global: &Global,
 ) -> Result<Outcome> {
     let kver = &plan.set.kver;
@@ -308,11 +312,7 @@ fn dry_run(
         .transpose()?;
     let with_map = map.unwrap_or(false);
     commands.extend(generate::programs(&args.ending.before_dracut, kver));
-    commands.extend(
-        args.ending
-            .signing(exec.root())?
-            .command(exec.root(), kver)?,
-    );
+    commands.extend(signing.command(exec.root(), kver)?);
     commands.extend(wants.commands("dracut", kver, with_map));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);

@@ -162,7 +162,7 @@ fn verify_deployment(
     Ok(report.outcome)
 }
 
-/// What is verified, for the report.
+/// The subject of a verification, for the report.
 pub(super) enum Subject {
     /// A tree, or an initramfs alone.
     Tree,

@@ -5,7 +5,7 @@
 use crate::kernel::modules::ModuleName;
 use crate::kernel::packing;
 
-/// What to keep of a file.
+/// How much of a file is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeptPart {
     /// Its digest only.

@@ -54,7 +54,7 @@ pub struct Inode {
     pub sha256: Option<Box<[u8; 32]>>,
 }
 
-/// What a name stands for.
+/// The object that a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NodeState {
     /// An inode.

@@ -60,7 +60,7 @@ pub struct Report {
     /// The programs of `--before-dracut`, and what they changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_dracut: Option<ProgramsReport>,
-    /// What was signed.
+    /// The files that were signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningReport>,
     /// The command lines that changed the tree, in order, quoted for a shell.
@@ -246,7 +246,7 @@ pub struct ProgramsReport {
     pub removed: Vec<String>,
 }
 
-/// What a run signed, or found signed by the same certificate.
+/// The files that a run signed, or that the same certificate had signed before.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SigningReport {
     /// `vmlinuz`.

@@ -26,7 +26,7 @@ pub struct RunRequest<'a> {
     pub dracut: &'a [String],
     /// The programs of `--before-dracut`.
     pub programs: &'a [String],
-    /// What is to be signed; numbers and programs are ignored.
+    /// The requested certificates; numbers and programs are ignored.
     pub signing: &'a SigningReport,
     /// Checks that this run skips.
     pub skip: &'a [String],

@@ -26,18 +26,18 @@ use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::Root;
 
-/// What is to be signed.
+/// The keys and certificates to sign with.
 #[derive(Default)]
 pub struct Signing {
-    /// With what `vmlinuz` is signed.
+    /// For `vmlinuz`.
     pub kernel: Option<KernelSigning>,
-    /// With what modules are signed.
+    /// For modules.
     pub modules: Option<ModuleSigning>,
     /// The root whose program signs `vmlinuz` [default: the tree].
     pub tool_root: Option<PathBuf>,
 }
 
-/// With what `vmlinuz` is signed. The program reads the files.
+/// The key and the certificate of `vmlinuz`. The signing program reads the files.
 pub struct KernelSigning {
     /// The file of the private key.
     pub key: PathBuf,
@@ -47,7 +47,7 @@ pub struct KernelSigning {
     pub certificate: Certificate,
 }
 
-/// With what modules are signed. This program signs them itself.
+/// The key and the certificate of modules. This program signs them itself.
 pub struct ModuleSigning {
     /// The private key.
     pub key: SigningKey,

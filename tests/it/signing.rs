@@ -28,18 +28,26 @@ fn split(module: &[u8]) -> (&[u8], &[u8]) {
     rest.split_at(rest.len() - size as usize)
 }
 
+/// Returns the line that replaces the kernel and signs all modules.
+fn sign_all<'a>(key: &'a str, certificate: &'a str, source: &'a str) -> [&'a str; 8] {
+    [
+        "replace",
+        "--sign-modules-key",
+        key,
+        "--sign-modules-cert",
+        certificate,
+        "--sign-modules",
+        "all",
+        source,
+    ]
+}
+
 #[test]
 fn modules_are_signed_and_the_same_line_is_settled() {
     let bed = Bed::new();
     let source = bed.source();
     let [key, certificate] = [pem("key"), pem("certificate")];
-    let sign = [
-        "--sign-modules-key",
-        &key,
-        "--sign-modules-cert",
-        &certificate,
-    ];
-    let all = [&["replace"], &sign[..], &["--sign-modules", "all", &source]].concat();
+    let all = sign_all(&key, &certificate, &source);
     let ran = bed.run(&all);
     ran.ends_with(0);
     let signed = &ran.report()["signing"]["modules"];
@@ -60,15 +68,11 @@ fn modules_are_signed_and_the_same_line_is_settled() {
     assert!(!ran.stderr.contains(line) && !ran.stdout.contains(line));
     bed.run(&all).ends_with(0).in_order(&[]).untouched();
     // Another certificate is another request.
-    let [key, certificate] = [pem("other-key"), pem("other-certificate")];
-    let sign = [
-        "--sign-modules-key",
-        &key,
-        "--sign-modules-cert",
-        &certificate,
-    ];
-    let other = [&["replace"], &sign[..], &["--sign-modules", "all", &source]].concat();
-    let again = bed.run(&other);
+    let again = bed.run(&sign_all(
+        &pem("other-key"),
+        &pem("other-certificate"),
+        &source,
+    ));
     again.ends_with(0);
     let signed = &again.report()["signing"]["modules"];
     assert_eq!(signed["certificate"], "another signer");

@@ -5,7 +5,7 @@ use super::super::budget::mib;
 use super::super::{Answer, Finding, Subject};
 use crate::node::Boot;
 
-/// What ostree wants to be free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for entries and directories.
+/// Bytes that ostree keeps free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for entries and directories.
 const MARGIN: u64 = 1 << 20;
 
 pub fn boot_space(subject: &Subject) -> Result<Vec<Finding>, Answer> {

@@ -51,22 +51,7 @@ impl Authenticode {
 
     /// Returns the signatures, CMS in DER.
     pub fn signatures(&self) -> impl Iterator<Item = &[u8]> {
-        /// The size of the fields before the signature.
-        const HEAD: usize = 8;
-        /// The type of a CMS signature (WIN_CERT_TYPE_PKCS_SIGNED_DATA).
-        const CMS: [u8; 2] = [2, 0];
-        let mut rest = self.table.as_slice();
-        std::iter::from_fn(move || {
-            loop {
-                let size = u32::from_le_bytes(*rest.first_chunk()?);
-                let size = usize::try_from(size).ok().filter(|it| *it > HEAD)?;
-                let entry = rest.get(..size)?;
-                rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
-                if entry[6..HEAD] == CMS {
-                    return Some(&entry[HEAD..]);
-                }
-            }
-        })
+        signer::signatures(&self.table)
     }
 }
 

@@ -7,9 +7,6 @@ use std::collections::BTreeSet;
 /// Upper bound of signatures and of certificates in one.
 const MANY: usize = 64;
 
-/// The type of an entry of the certificate table with PKCS #7.
-const PKCS7: u16 = 2;
-
 /// The tags of DER that occur here.
 const INTEGER: u8 = 0x02;
 const SEQUENCE: u8 = 0x30;
@@ -76,25 +73,34 @@ impl Signer {
     }
 }
 
+/// Returns the signatures in a certificate table, CMS in DER.
+pub(super) fn signatures(table: &[u8]) -> impl Iterator<Item = &[u8]> {
+    /// The size of the fields before the signature.
+    const HEAD: usize = 8;
+    /// The type of a CMS signature (WIN_CERT_TYPE_PKCS_SIGNED_DATA).
+    const CMS: [u8; 2] = [2, 0];
+    let mut rest = table;
+    std::iter::from_fn(move || {
+        loop {
+            let size = u32::from_le_bytes(*rest.first_chunk()?);
+            let size = usize::try_from(size).ok().filter(|it| *it > HEAD)?;
+            let entry = rest.get(..size)?;
+            rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
+            if entry[6..HEAD] == CMS {
+                return Some(&entry[HEAD..]);
+            }
+        }
+    })
+}
+
 /// Returns the signers in a certificate table.
 pub(crate) fn in_table(table: &[u8]) -> Vec<Signer> {
     let mut signers = Vec::new();
-    let mut rest = table;
-    while let Some((head, _)) = rest.split_at_checked(8) {
-        let size = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let kind = u16::from_le_bytes([head[6], head[7]]);
-        let Some(data) = rest.get(8..size) else { break };
-        if kind == PKCS7 {
-            signers.extend(parse(data).unwrap_or_default());
-        }
-        let next = size.next_multiple_of(8);
-        let Some(after) = rest
-            .get(next..)
-            .filter(|_| size > 8 && signers.len() < MANY)
-        else {
+    for signature in signatures(table) {
+        signers.extend(parse(signature).unwrap_or_default());
+        if signers.len() >= MANY {
             break;
-        };
-        rest = after;
+        }
     }
     signers
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a transport does: it finds the manifest, and opens blobs.
+//! The interface of a transport: it finds the manifest, and opens blobs.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub(super) enum FoundDocument {
     Manifest { manifest: Manifest, config: Vec<u8> },
 }
 
-/// What was requested of registries.
+/// Requests to registries.
 #[derive(Debug, Default)]
 pub struct Traffic {
     bytes: AtomicU64,
