@@ -31,11 +31,24 @@ fn is_in_places(path: &[u8]) -> bool {
     places.any(|place| path.starts_with(place.as_bytes()))
 }
 
+/// An out-of-tree module.
+#[derive(Debug, Clone)]
+pub struct Kmod {
+    /// The path, relative to the kernel's directory.
+    pub path: Vec<u8>,
+    /// The vermagic, or why the module cannot be read.
+    pub vermagic: Result<Vec<u8>, String>,
+    /// The version of its source.
+    pub version: Option<String>,
+    /// The firmware that it requests.
+    pub firmware: Vec<String>,
+}
+
 pub fn kmods(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let dir = subject.kver.dir();
     let mut findings = Vec::new();
-    for (path, vermagic) in &tree.kmods {
+    for Kmod { path, vermagic, .. } in &tree.kmods {
         let place = format!("{dir}/{}", show(path));
         let expected = format!("a module built for {}", subject.kver);
         let remedy = "install its build for this kernel";

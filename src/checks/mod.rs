@@ -40,6 +40,7 @@ mod testing;
 mod tests;
 mod tree;
 mod units;
+mod userland;
 pub mod verdict;
 mod wanted;
 
@@ -54,7 +55,7 @@ pub use early::kinds as early_kinds;
 pub use files::{InnerKernel, KernelFiles, ModuleState, OtherModule, VmlinuzState};
 pub use hmac::{Hmac, is_read as reads_hmac};
 pub use intent::{COPIED_DIRS, copies};
-pub use kmods::{is_foreign, is_out_of_tree};
+pub use kmods::{Kmod, is_foreign, is_out_of_tree};
 pub use omitted::Omitted;
 pub use registry::CHECKS;
 pub use release::OsRelease;
@@ -62,9 +63,10 @@ pub use remedy::{Remedy, Situation};
 pub use setups::Setups;
 pub use signers::{ModuleSigners, SignerFacts, VmlinuzSigner};
 pub use subject::{
-    AllLacking, BootedBy, Database, ImageFile, Initramfs, KmodVermagic, Lacking, Lists, NoRelease,
-    Shadow, Subject, TreeFacts,
+    AllLacking, BootedBy, Database, ImageFile, Initramfs, Lacking, Lists, NoRelease, Shadow,
+    Subject, TreeFacts,
 };
+pub use userland::{Userland, firmware_dirs};
 pub use wanted::{Artefact, Budget, RootDevice, Wanted};
 
 /// The severity of a finding, the worst first.

@@ -3,7 +3,7 @@
 
 use super::{
     Check, Severity, budget, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
-    modules, node, projection, regression, release, signers, tree, units,
+    modules, node, projection, regression, release, signers, tree, units, userland,
 };
 
 /// All checks, in the order in which their findings are reported.
@@ -231,6 +231,14 @@ pub static CHECKS: &[Check] = &[
         issue: "ublue-os/ucore#210",
         compares: true,
         look: kmods::kmods,
+    },
+    Check {
+        name: "kmod-userland",
+        severity: Severity::Warning,
+        about: "libraries of an out-of-tree driver have its version (NVIDIA)",
+        issue: "ublue-os/bazzite#2668",
+        compares: false,
+        look: userland::userland,
     },
     Check {
         name: "os-release",

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Omitted, OsRelease, Setups, Severity,
-    SignerFacts, Wanted, image,
+    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Kmod, Omitted, OsRelease, Setups,
+    Severity, SignerFacts, Userland, Wanted, image,
 };
 use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
@@ -119,8 +119,10 @@ pub struct TreeFacts {
     pub kernel_files: KernelFiles,
     /// The signers of the kernel and its modules, if certificates were given.
     pub signers: SignerFacts,
-    /// Out-of-tree modules, relative to the kernel's directory, with their vermagic.
-    pub kmods: Vec<KmodVermagic>,
+    /// Out-of-tree modules.
+    pub kmods: Vec<Kmod>,
+    /// Names in the directories of libraries, and of the firmware that out-of-tree modules request.
+    pub userland: Userland,
     /// The names that dracut's configuration omits.
     pub omitted: Omitted,
     /// dracut's configuration in the tree.
@@ -154,9 +156,6 @@ pub struct TreeFacts {
 
 /// The result of reading a file; `Ok(None)` if it does not exist.
 pub type FileRead<T> = Result<Option<T>, String>;
-
-/// A module's path, and its vermagic or why it cannot be read.
-pub type KmodVermagic = (Vec<u8>, Result<Vec<u8>, String>);
 
 /// The lists of a kernel's modules.
 #[derive(Debug)]

@@ -363,6 +363,7 @@ impl Bench {
             },
             signers: super::SignerFacts::default(),
             kmods: vec![],
+            userland: Default::default(),
             omitted: Omitted::default(),
             conf: super::DracutConf::default(),
             items: Default::default(),

@@ -3,7 +3,9 @@
 //! ones that they must accept.
 
 use super::testing::{Bench, K, ko, module_path};
-use super::{Answer, Artefact, CHECKS, Hmac, Lacking, Omitted, RootDevice, Severity, TreeFacts};
+use super::{
+    Answer, Artefact, CHECKS, Hmac, Kmod, Lacking, Omitted, RootDevice, Severity, TreeFacts,
+};
 use crate::boot::RootSetup;
 use crate::initramfs::testing::file;
 use crate::kernel::modules::{ModuleList, ModuleName};
@@ -350,6 +352,15 @@ fn the_target_of_the_kernel_is_no_leftover() {
     assert!(any(&found, "boot/vmlinuz-b"), "{found:?}");
 }
 
+fn kmod(path: Vec<u8>, vermagic: &str) -> Kmod {
+    Kmod {
+        path,
+        vermagic: Ok(vermagic.as_bytes().to_vec()),
+        version: None,
+        firmware: Vec::new(),
+    }
+}
+
 fn size(tree: &mut TreeFacts, size: u64) {
     if let Some(file) = &mut tree.initramfs {
         file.size = size;
@@ -383,7 +394,7 @@ fn the_kernel_and_its_files() {
             |tree| {
                 let path = b"extra/zfs.ko".to_vec();
                 tree.modules.push(path.clone());
-                tree.kmods.push((path, Ok(format!("{K} SMP").into_bytes())));
+                tree.kmods.push(kmod(path, &format!("{K} SMP")));
             },
             "",
         ),
@@ -391,8 +402,8 @@ fn the_kernel_and_its_files() {
             "kmods",
             |tree| {
                 tree.modules.push(b"extra/zfs.ko".to_vec());
-                tree.kmods
-                    .push((b"extra/zfs.ko".to_vec(), Ok(b"6.1.0 SMP".to_vec())));
+                let path = b"extra/zfs.ko".to_vec();
+                tree.kmods.push(kmod(path, "6.1.0 SMP"));
             },
             "vermagic \"6.1.0",
         ),

@@ -93,6 +93,14 @@ pub fn module(kver: &str, name: &str) -> Vec<u8> {
     elf(1, &[(".modinfo", info.as_bytes())])
 }
 
+/// Returns an out-of-tree module of the kernel `kver` that requests firmware of its own version, as NVIDIA's does.
+pub fn kmod(kver: &str, name: &str, version: &str) -> Vec<u8> {
+    let info = format!(
+        "firmware={name}/{version}/gsp.bin\0license=GPL\0version={version}\0depends=\0name={name}\0vermagic={kver} SMP mod_unload \0"
+    );
+    elf(1, &[(".modinfo", info.as_bytes())])
+}
+
 /// The defect of an initramfs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

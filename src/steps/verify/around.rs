@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::checks::{
-    self, Baseline, Initramfs, KmodVermagic, OsRelease, is_foreign, plain_firmware,
+    self, Baseline, Initramfs, Kmod, OsRelease, Userland, is_foreign, plain_firmware,
 };
 use crate::initramfs::{EntryType, Inventory};
 use crate::kernel::MODULES;
@@ -233,11 +233,20 @@ pub(super) fn kmods(
     kver: &Kver,
     modules: &[Vec<u8>],
     order: Option<&ModuleList>,
-) -> Vec<KmodVermagic> {
-    let vermagic = |path: &Vec<u8>| {
-        let modinfo = modinfo(root, &[kver.as_str().as_bytes(), path].join(&b'/'))?;
-        let vermagic = modinfo.vermagic().map(<[u8]>::to_vec);
-        vermagic.ok_or_else(|| "no vermagic".to_owned())
+) -> Vec<Kmod> {
+    let read = |path: &[u8]| {
+        let modinfo = modinfo(root, &[kver.as_str().as_bytes(), path].join(&b'/'));
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let found = modinfo.as_ref().ok();
+        Kmod {
+            path: path.to_vec(),
+            version: found.and_then(|it| it.get("version")).map(text),
+            firmware: found.map_or_else(Vec::new, |it| it.all("firmware").map(text).collect()),
+            vermagic: modinfo.and_then(|it| {
+                let vermagic = it.vermagic().map(<[u8]>::to_vec);
+                vermagic.ok_or_else(|| "no vermagic".to_owned())
+            }),
+        }
     };
     let kmods: Vec<_> = modules
         .iter()
@@ -247,10 +256,35 @@ pub(super) fn kmods(
     let paths = kmods.iter().map(|path| dir.join(OsStr::from_bytes(path)));
     // A file that cannot be loaded cannot be read either, which is said of it.
     let _ = root.load(&paths.collect::<Vec<_>>());
-    kmods
-        .into_iter()
-        .map(|path| (path.clone(), vermagic(path)))
-        .collect()
+    kmods.into_iter().map(|path| read(path)).collect()
+}
+
+/// Lists the directories of libraries, and of firmware that modules request. Empty if no module has a version.
+/// Directories that cannot be read are left out.
+pub(super) fn userland(root: &Root, kmods: &[Kmod]) -> Userland {
+    const LIBRARIES: &str = "usr/lib";
+    if kmods.iter().all(|kmod| kmod.version.is_none()) {
+        return Userland::new();
+    }
+    let names = |dir: &str| -> Vec<String> {
+        let names = root.list(dir).unwrap_or_default().into_iter();
+        let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
+        names.collect()
+    };
+    let libraries = names(LIBRARIES);
+    // Debian has a directory for each architecture.
+    let triplets = libraries.iter().filter(|name| name.ends_with("-linux-gnu"));
+    let triplets = triplets.map(|name| format!("{LIBRARIES}/{name}"));
+    let mut userland: Userland = triplets
+        .chain(["usr/lib64".to_owned()])
+        .chain(checks::firmware_dirs(kmods))
+        .map(|dir| {
+            let names = names(&dir);
+            (dir, names)
+        })
+        .collect();
+    userland.insert(LIBRARIES.to_owned(), libraries);
+    userland
 }
 
 /// Reads the modinfo of the module at `path`, relative to `usr/lib/modules`.

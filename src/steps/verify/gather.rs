@@ -123,6 +123,7 @@ fn listed(
         release: vmlinuz.release,
         rpmdb,
         lists,
+        userland: around::userland(root, &kmods),
         kmods,
         modules,
         kernels: kernels.map(|dir| dir.name).collect(),

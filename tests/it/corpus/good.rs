@@ -6,7 +6,7 @@ use std::io::Read;
 use ostree_kernel::initramfs::random_tail;
 
 use super::archive::{Archive, DIR, FILE, PROGRAM};
-use super::broken::{good_copies, never_installed};
+use super::broken::{good_copies, never_installed, nvidia};
 use super::case::{Case, CaseKind};
 use super::draft::{Draft, pack};
 use super::products::Base;
@@ -440,6 +440,22 @@ fn contents() -> Vec<Case> {
             Base::TrixieSlim,
             "a link of weak-modules to another kernel's module, which dracut took along",
             weak_updates,
+        ),
+        good(
+            "nvidia-of-one-version",
+            Base::TrixieSlim,
+            "an out-of-tree driver with its libraries and firmware, and a library with a version of its own",
+            |draft| {
+                let files = [
+                    "usr/lib64/libnvidia-ml.so.1",
+                    "usr/lib64/libnvidia-ml.so.570.144",
+                    "usr/lib64/libnvidia-container.so.1",
+                    "usr/lib64/libnvidia-container.so.1.17.3",
+                    "usr/lib/firmware/nvidia/570.144/gsp.bin",
+                    "usr/lib/firmware/nvidia/ga102/gsp.bin",
+                ];
+                nvidia(draft, &files);
+            },
         ),
         good(
             "absolute-names",

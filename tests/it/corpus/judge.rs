@@ -34,8 +34,12 @@ pub fn judge(place: &Scratch, products: &Products, case: &Case, skip: Option<&st
     let (status, stdout, stderr) = verify(&draft, skip);
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap_or_default();
     let findings = report["findings"].as_array().into_iter().flatten();
-    let fatal = findings.filter(|it| it["severity"] == "fatal");
-    let found: BTreeSet<String> = fatal
+    let warnings_count = draft.args.iter().any(|it| it == "--fatal-warnings");
+    let is_bad = |it: &&serde_json::Value| {
+        it["severity"] == "fatal" || warnings_count && it["severity"] == "warning"
+    };
+    let found: BTreeSet<String> = findings
+        .filter(is_bad)
         .filter_map(|it| Some(it["check"].as_str()?.to_owned()))
         .collect();
     let expected: BTreeSet<String> = case.expected.iter().map(|it| (*it).to_owned()).collect();

@@ -15,6 +15,7 @@ mod system;
 mod units;
 
 pub use drivers::never_installed;
+pub use modules::nvidia;
 pub use projection::good as good_copies;
 
 use super::case::{Case, CaseKind};

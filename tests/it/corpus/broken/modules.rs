@@ -7,7 +7,7 @@ use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
 use crate::corpus::good::{crc64, decodes_modules};
 use crate::corpus::products::Base::{self, BookwormOmit, TrixieOld, TrixiePlain, TrixieSlim};
-use crate::index;
+use crate::{image, index};
 
 const KVER: &str = "initramfs-kver";
 const MODULES: &str = "initramfs-modules";
@@ -518,5 +518,44 @@ fn kmods() -> Vec<Case> {
         of("kmod-is-no-module", "ublue-os/ucore#88", |draft| {
             kmod(draft, "extra/openrazer.ko", b"not for this kernel\n");
         }),
+        userland(
+            "nvidia-libraries-are-newer",
+            "ublue-os/bazzite#2668",
+            [
+                "usr/lib64/libnvidia-ml.so.1",
+                "usr/lib64/libnvidia-ml.so.570.153.02",
+            ],
+        ),
+        userland(
+            "nvidia-firmware-is-newer",
+            "ublue-os/bluefin#2845",
+            [
+                "usr/lib/firmware/nvidia/570.153.02/gsp.bin",
+                "usr/lib/firmware/nvidia/ga102/gsp.bin",
+            ],
+        ),
     ]
+}
+
+/// NVIDIA's driver 570.144 with these files of its userland. The image boots, the driver does not work: a warning.
+fn userland(name: &str, comes_of: &'static str, files: [&'static str; 2]) -> Case {
+    broken(
+        name,
+        TrixieSlim,
+        comes_of,
+        &["kmod-userland"],
+        move |draft| {
+            nvidia(draft, &files);
+        },
+    )
+}
+
+/// Puts NVIDIA's driver 570.144 and these files into the tree; warnings are fatal.
+pub fn nvidia(draft: &mut Draft, files: &[&str]) {
+    let module = image::kmod(&draft.kver, "nvidia", "570.144");
+    kmod(draft, "extra/nvidia.ko", &module);
+    for file in files {
+        draft.write(file, "");
+    }
+    draft.args.push("--fatal-warnings".to_owned());
 }
