@@ -184,8 +184,9 @@ bench: deps build ## benchmarks against other tools; results in benches/RESULTS.
 	$(CARGO) bench --locked --bench bench
 
 .PHONY: man
-man: ## write the man pages of man/ and the completions of completions/ again
+man: ## write the man pages, the completions and packaging/report.schema.json again
 	UPDATE_MAN=1 $(CARGO) test --locked --test it -- man:: completions::
+	UPDATE_SCHEMA=1 $(CARGO) test --locked --lib -- report::tests::
 
 .PHONY: install
 install: ## install into DESTDIR and PREFIX; needs `make build` first

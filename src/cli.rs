@@ -21,10 +21,11 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cmd::page::{Global, OutputFormat, print};
+use crate::cmd::page::{self, Global, OutputFormat, print};
 use crate::cmd::{self, result::ReportNotWritten};
 use crate::plan::{AS_ROOT, Refusal};
-use crate::report::{Outcome, SCHEMA, tool};
+use crate::report::Outcome;
+use crate::report::documents::{Failure, FailureOutcome};
 use crate::sys::{console, exec, root};
 use crate::text::{RED, YELLOW, painted, plain};
 
@@ -194,14 +195,11 @@ fn is_denied(error: &anyhow::Error) -> bool {
 
 /// Writes the report of a run that ended without a verdict: its outcome and the error.
 fn report_error(cli: &Cli, error: &str, refusal: Option<&Refusal>) -> Result<()> {
-    let outcome = match refusal {
-        Some(_) => "refused",
-        None => "failed",
-    };
-    let report = serde_json::json!({
-        "schema": SCHEMA, "tool": tool(), "outcome": outcome, "error": error,
-    });
-    let text = format!("{report:#}\n");
+    let mut failure = Failure::new(error.to_owned());
+    if refusal.is_some() {
+        failure.outcome = FailureOutcome::Refused;
+    }
+    let text = page::json(&failure)?;
     if cli.global.format == OutputFormat::Json {
         print(&text)?;
     }

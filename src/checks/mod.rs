@@ -71,6 +71,7 @@ pub use wanted::{Artefact, Budget, RootDevice, Wanted};
 
 /// The severity of a finding, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// The image does not boot; nothing is committed.

@@ -7,6 +7,7 @@ use super::{Answer, Check, Finding, Severity};
 
 /// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The new initramfs is installed, and the tree is cleaned.

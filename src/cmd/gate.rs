@@ -18,7 +18,7 @@ use super::verify::{Subject, report, verify_tree};
 use crate::checks::Severity;
 use crate::node::Deployment;
 use crate::node::record::{Judgement, Record, RecordedFinding, Verdict, utc};
-use crate::report::{Outcome, Report};
+use crate::report::{AnswerWord, Command, Outcome, Report};
 use crate::site::deployments::{self, System};
 use crate::site::gate::{self, Lock};
 use crate::steps::verify;
@@ -188,7 +188,7 @@ impl Gate<'_> {
         };
         let (kver, verdict) = verify_tree(&opened.root, None, &options)?;
         let of = Subject::Deployment(opened.report);
-        Ok(report("gate", &kver, verdict, of, false))
+        Ok(report(Command::Gate, &kver, verdict, of, false))
     }
 
     fn judgement(&self, report: &Report) -> Judgement {
@@ -199,7 +199,7 @@ impl Gate<'_> {
                 let unknown = report
                     .checks
                     .iter()
-                    .filter(|it| it.answer == "could-not-run");
+                    .filter(|it| it.answer == AnswerWord::CouldNotRun);
                 let why = unknown.map(|it| {
                     let why = it.why.as_deref().unwrap_or_default();
                     format!("{}: {why}", it.check)
@@ -268,8 +268,7 @@ impl Gate<'_> {
         };
         match (self.global.format, outcome) {
             (OutputFormat::Json, _) => {
-                let json = serde_json::to_string_pretty(judgement).context("writing the result")?;
-                page::print(&(json + "\n"))?;
+                page::print(&page::json(judgement)?)?;
             }
             (OutputFormat::Human, Outcome::Passed) => say(self.global, &sentence)?,
             (OutputFormat::Human, _) => tracing::error!("{sentence}"),

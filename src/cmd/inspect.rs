@@ -10,7 +10,7 @@ use std::io::{self, BufRead, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use self::input::{ImageInput, ReadPart};
 use super::page::{self, Global, OutputFormat};
@@ -21,7 +21,8 @@ use crate::initramfs::{
     Bodies, Entry, EntryType, Inventory, Limits, ResolveError, Visitor, read_into,
 };
 use crate::inspect::{self, SegmentEntry, Shown, Summary};
-use crate::report::{Outcome, SCHEMA, tool};
+use crate::report::documents::{Damaged, Difference, Failure, Inspected, InspectedLists, Why};
+use crate::report::{Outcome, SchemaVersion, tool};
 use crate::steps::verify::Disk;
 use crate::sys::root::Root;
 
@@ -105,10 +106,11 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 fn show(args: &Args, image: &ImageInput, content: &ReadPart, format: OutputFormat) -> Result<()> {
     let summary = Summary::new(image.bytes, &content.segments, &content.inventory);
     if format == OutputFormat::Json {
-        let mut json = serde_json::to_value(&summary).context("writing the result")?;
-        json["schema"] = json!(SCHEMA);
-        list_json(args, content, &mut json)?;
-        return print_json(&json);
+        return print_json(&Inspected {
+            schema: SchemaVersion,
+            summary: &summary,
+            lists: lists(args, content),
+        });
     }
     page::print_with(|out| match list(args, content, out) {
         Some(done) => done,
@@ -133,12 +135,11 @@ fn show_broken(
         shown.context("printing the result")?;
         return Err(error);
     }
-    let mut json = json!({
-        "schema": SCHEMA, "tool": tool(), "outcome": "failed", "error": format!("{error:#}"),
-        "segments": segments,
-    });
-    list_json(args, content, &mut json)?;
-    print_json(&json)?;
+    print_json(&Damaged {
+        failure: Failure::new(format!("{error:#}")),
+        segments: &segments,
+        lists: lists(args, content),
+    })?;
     tracing::error!("{error:#}");
     Ok(Outcome::Unknown)
 }
@@ -162,24 +163,16 @@ fn list(args: &Args, content: &ReadPart, out: &mut dyn Write) -> Option<io::Resu
         .then(|| inspect::write_modules(&content.inventory, out))
 }
 
-fn list_json(args: &Args, content: &ReadPart, json: &mut Value) -> Result<()> {
-    if args.files {
-        let files = inspect::files(&content.inventory);
-        json["files"] = serde_json::to_value(files).context("writing the result")?;
+/// Returns the requested listing for JSON.
+fn lists(args: &Args, content: &ReadPart) -> InspectedLists {
+    let inventory = &content.inventory;
+    let origins = || inspect::origins(inventory, &content.facts);
+    InspectedLists {
+        files: args.files.then(|| inspect::files(inventory)),
+        modules: args.modules.then(|| inspect::modules(inventory)),
+        origins: args.origins.then(origins),
+        graph: args.graph.then(|| inspect::graph(&graph_of(content))),
     }
-    if args.origins {
-        let origins = inspect::origins(&content.inventory, &content.facts);
-        json["origins"] = serde_json::to_value(origins).context("writing the result")?;
-    }
-    if args.graph {
-        let graph = inspect::graph(&graph_of(content));
-        json["graph"] = serde_json::to_value(graph).context("writing the result")?;
-    }
-    if args.modules {
-        let modules = inspect::modules(&content.inventory);
-        json["modules"] = serde_json::to_value(modules).context("writing the result")?;
-    }
-    Ok(())
 }
 
 /// Returns the files that a boot of the image uses.
@@ -202,13 +195,17 @@ fn why(image: &ImageInput, path: &[u8], format: OutputFormat) -> Result<()> {
     let graph = graph_of(&content);
     if format == OutputFormat::Json {
         let way = inspect::way(&graph, path);
-        return print_json(&json!({"schema": SCHEMA, "tool": tool(), "why": way}));
+        return print_json(&Why {
+            schema: SchemaVersion,
+            tool: tool(),
+            why: way,
+        });
     }
     page::print_with(|out| inspect::write_way(&graph, path, out)).context("printing the result")
 }
 
-fn print_json(json: &Value) -> Result<()> {
-    page::print(&crate::text::ascii(&format!("{json:#}\n"))).context("printing the result")
+fn print_json(document: &impl Serialize) -> Result<()> {
+    page::print(&crate::text::ascii(&page::json(document)?)).context("printing the result")
 }
 
 fn diff(image: &ImageInput, other: &ImageInput, format: OutputFormat) -> Result<()> {
@@ -220,9 +217,10 @@ fn diff(image: &ImageInput, other: &ImageInput, format: OutputFormat) -> Result<
         (&summary(other, &after), &after.inventory),
     );
     if format == OutputFormat::Json {
-        let mut json = serde_json::to_value(&diff).context("writing the result")?;
-        json["schema"] = json!(SCHEMA);
-        return print_json(&json);
+        return print_json(&Difference {
+            schema: SchemaVersion,
+            diff: &diff,
+        });
     }
     page::print_with(|out| inspect::write_diff((&image.name, &other.name), &diff, out))
         .context("printing the result")

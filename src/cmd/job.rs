@@ -16,8 +16,8 @@ use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 use crate::plan::{Backend, Change, Host, Source, TreeKind};
 use crate::report::{
-    After, Before, HostReport, KernelReport, Labels, Outcome, PackageReport, ProgramsReport,
-    Report, SCHEMA, SigningReport, checks, tool,
+    After, Before, Command, HostReport, KernelReport, Labels, Outcome, PackageReport,
+    ProgramsReport, Report, SchemaVersion, SigningReport, checks, tool,
 };
 use crate::site::workspace::Workspace;
 use crate::steps::generate::{self, Wants};
@@ -34,7 +34,7 @@ use crate::sys::stop::{self, Stopped};
 /// The second half of `replace` and `rebuild`: from a located kernel to a committed tree.
 pub(super) struct Job<'a> {
     pub(super) start: Instant,
-    pub(super) command: &'static str,
+    pub(super) command: Command,
     pub(super) kind: TreeKind,
     pub(super) backend: Option<Backend>,
     pub(super) before: Option<Kver>,
@@ -176,7 +176,7 @@ impl Ending {
 impl<'a> Job<'a> {
     /// Returns a job that brought no packages.
     pub(super) fn new(
-        command: &'static str,
+        command: Command,
         start: Instant,
         exec: &Exec,
         kind: TreeKind,
@@ -281,7 +281,7 @@ impl Job<'_> {
     /// Returns the situation in which remedies are read.
     fn situation(&self) -> Situation {
         match self.command {
-            "rebuild" => Situation::Rebuilt,
+            Command::Rebuild => Situation::Rebuilt,
             _ => Situation::Replaced,
         }
     }
@@ -301,7 +301,7 @@ impl Job<'_> {
         }
         let (checks, findings) = checks(&verdict.answers, self.situation());
         Report {
-            schema: SCHEMA,
+            schema: SchemaVersion,
             tool: tool(),
             command: self.command,
             outcome,
@@ -329,7 +329,7 @@ impl Job<'_> {
             findings,
             warnings: self.warnings.clone(),
             labels: Labels {
-                ostree_linux: kver.to_string(),
+                ostree_linux: Some(kver.to_string()),
             },
         }
     }

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::text::plain;
 
@@ -63,6 +65,15 @@ pub enum Color {
 /// When standard output cannot be written to.
 pub fn print(text: &str) -> io::Result<()> {
     print_with(|out| out.write_all(plain(text).as_bytes()))
+}
+
+/// Returns a document of `--format json` as text.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn json(document: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string_pretty(document).context("writing the result as JSON")?;
+    Ok(json + "\n")
 }
 
 /// Prints what `write` writes, unescaped and without holding it in memory. Output that fits the buffer is a single

@@ -9,7 +9,7 @@ use super::job::{Ending, Job, step};
 use super::page::Global;
 use crate::kernel::kver::Kver;
 use crate::plan;
-use crate::report::Outcome;
+use crate::report::{Command, Outcome};
 use crate::site::workspace::Workspace;
 use crate::steps::survey::{self, Permission, asked};
 use crate::steps::{locate, unwrap};
@@ -61,7 +61,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let kernel = step("locate", locate, |kernel| kernel.to_string())?;
     let job = Job {
         warnings: host.oddities.warnings(),
-        ..Job::new("rebuild", start, &exec, host.kind, &args.ending, signing)?
+        ..Job::new(
+            Command::Rebuild,
+            start,
+            &exec,
+            host.kind,
+            &args.ending,
+            signing,
+        )?
     };
     job.finish(&exec, workspace, kernel, base, global)
 }

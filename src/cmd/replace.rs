@@ -8,14 +8,15 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::job::{Ending, Job, step};
-use super::page::{Global, OutputFormat};
+use super::page::{self, Global, OutputFormat};
 use super::result::deliver;
 use super::sources::{self, Sources};
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 use crate::package::signature::Signature;
 use crate::plan::{self, Backend, Host, Plan, Refusal, Wishes};
-use crate::report::{Outcome, PackageReport, SCHEMA};
+use crate::report::documents::{DryRun, DryRunOutcome, NewKernel, OldKernel, PlannedKernel};
+use crate::report::{Command, Outcome, PackageReport, SchemaVersion};
 use crate::site::done;
 use crate::site::journal::Journal;
 use crate::site::workspace::Workspace;
@@ -141,7 +142,14 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         left_out: left_out(&plan),
         warnings: plan.warnings.clone(),
         moves_locks: !args.no_versionlock,
-        ..Job::new("replace", start, &exec, plan.kind, &args.ending, signing)?
+        ..Job::new(
+            Command::Replace,
+            start,
+            &exec,
+            plan.kind,
+            &args.ending,
+            signing,
+        )?
     };
     job.finish(&exec, workspace, kernel, journal.base.into(), global)
 }
@@ -322,13 +330,25 @@ fn dry_run(
         .into_iter()
         .chain(commands)
         .collect();
-    let json = serde_json::json!({
-        "schema": SCHEMA, "command": "replace", "outcome": "planned",
-        "root": exec.root().path(), "backend": plan.backend,
-        "kernel": {"before": {"kver": plan.old}, "after": {"kver": kver}},
-        "packages": packages(plan), "changes": plan.leaving.changes, "stays": plan.leaving.behind, "left_out": left_out(plan), "commands": commands, "warnings": plan.warnings,
-    });
-    let json = format!("{json:#}\n");
+    let json = page::json(&DryRun {
+        schema: SchemaVersion,
+        command: Command::Replace,
+        outcome: DryRunOutcome::Planned,
+        root: exec.root().path(),
+        backend: plan.backend,
+        kernel: PlannedKernel {
+            before: OldKernel {
+                kver: plan.old.as_ref(),
+            },
+            after: NewKernel { kver },
+        },
+        packages: packages(plan),
+        changes: &plan.leaving.changes,
+        stays: &plan.leaving.behind,
+        left_out: left_out(plan),
+        commands: &commands,
+        warnings: &plan.warnings,
+    })?;
     let text = match global.format {
         OutputFormat::Human => {
             format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  "))

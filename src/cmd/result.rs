@@ -9,7 +9,9 @@ use fs_err::OpenOptions;
 
 use super::page::{self, Global, OutputFormat};
 use crate::plan::Refusal;
-use crate::report::{ImageEntry, ImageReports, Outcome, Report, SCHEMA, github, human, tool};
+use crate::report::{
+    Command, ImageEntry, ImageReports, Outcome, Report, SchemaVersion, github, human, tool,
+};
 use crate::sys::console;
 use crate::text::plain;
 
@@ -47,7 +49,7 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
 
 /// Prints a report in the chosen format, and writes it to `file`.
 pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> {
-    let json = serde_json::to_string_pretty(report).context("writing the report")? + "\n";
+    let json = page::json(report)?;
     let text = match global.format {
         OutputFormat::Json => plain(&json),
         OutputFormat::Human => text_of(report, global),
@@ -79,13 +81,13 @@ pub(super) fn publish_all(
     let outcomes = images.iter().map(ImageEntry::outcome);
     let outcome = outcomes.max_by_key(rank).unwrap_or(Outcome::Unknown);
     let all = ImageReports {
-        schema: SCHEMA,
+        schema: SchemaVersion,
         tool: tool(),
-        command: "verify",
+        command: Command::Verify,
         outcome,
         images,
     };
-    let json = serde_json::to_string_pretty(&all).context("writing the report")? + "\n";
+    let json = page::json(&all)?;
     let text = match global.format {
         OutputFormat::Json => plain(&json),
         OutputFormat::Human => images.iter().map(|it| text_of_entry(it, global)).collect(),

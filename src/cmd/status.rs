@@ -12,7 +12,8 @@ use super::page::{self, Global, OutputFormat};
 use super::reading::Reading;
 use crate::kernel::MODULES;
 use crate::plan::{Host, ModuleDir};
-use crate::report::{Outcome, SCHEMA};
+use crate::report::documents::{CliwrapStatus, KernelStatus, Status};
+use crate::report::{Labels, Outcome, SchemaVersion};
 use crate::site::kernels;
 use crate::steps::survey::{self, Permission};
 use crate::sys::exec::Exec;
@@ -135,33 +136,38 @@ fn kernel_dirs<'h>(root: &Root, host: &'h Host) -> Result<Vec<&'h ModuleDir>> {
 }
 
 fn json(root: &Root, host: &Host, deployments: Option<&Deployments>) -> Result<String> {
-    let mut kernels = Vec::new();
+    let mut dirs = Vec::new();
     for dir in kernel_dirs(root, host)? {
-        kernels.push(serde_json::json!({
-            "kver": dir.name,
-            "vmlinuz": dir.has_vmlinuz,
-            "initramfs_size": initramfs_size(root, &dir.name)?,
-        }));
+        dirs.push(KernelStatus {
+            kver: &dir.name,
+            vmlinuz: dir.has_vmlinuz,
+            initramfs_size: initramfs_size(root, &dir.name)?,
+        });
     }
-    let wrapped = host.cliwrap.wrapped.iter().map(|(wrapper, _)| wrapper);
-    let mut json = serde_json::json!({
-        "schema": SCHEMA,
-        "kind": host.kind,
-        "lacks": kernels::lacks(root)?,
-        "backends": host.backends,
-        "rpm_ostree": host.rpm_ostree.map(|version| version.to_string()),
-        "cliwrap": {"wrapped": wrapped.collect::<Vec<_>>(), "created": host.cliwrap.created, "lost": host.cliwrap.lost},
-        "layout_ostree": host.layout_ostree,
-        "foreign_rpmdb": host.foreign_rpmdb,
-        "kernels": kernels,
-        "packages": host.packages.iter().map(|it| it.nevra.to_string()).collect::<Vec<_>>(),
-        "ukis": host.ukis,
-        "leftovers": host.leftovers,
-        "missing_programs": host.missing_programs,
-        "labels": {"ostree.linux": host.kernel().ok()},
-    });
-    if let Some(deployments) = deployments {
-        json["deployments"] = deployments.json();
-    }
-    Ok(format!("{json:#}\n"))
+    let wrapped = host.cliwrap.wrapped.iter();
+    let kver = host.kernel().ok();
+    let status = Status {
+        schema: SchemaVersion,
+        kind: host.kind,
+        lacks: kernels::lacks(root)?,
+        backends: &host.backends,
+        rpm_ostree: host.rpm_ostree.map(|version| version.to_string()),
+        cliwrap: CliwrapStatus {
+            wrapped: wrapped.map(|(wrapper, _)| wrapper.as_str()).collect(),
+            created: &host.cliwrap.created,
+            lost: &host.cliwrap.lost,
+        },
+        layout_ostree: host.layout_ostree,
+        foreign_rpmdb: host.foreign_rpmdb.as_deref(),
+        kernels: dirs,
+        packages: host.packages.iter().map(|it| &it.nevra).collect(),
+        ukis: &host.ukis,
+        leftovers: &host.leftovers,
+        missing_programs: &host.missing_programs,
+        labels: Labels {
+            ostree_linux: kver.map(|it| it.to_string()),
+        },
+        deployments: deployments.map(Deployments::status),
+    };
+    page::json(&status)
 }

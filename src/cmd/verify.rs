@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::Serialize;
 
 use super::demands::{Demands, names};
 use super::deployed::{self, Deployed};
@@ -18,9 +17,10 @@ use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, Baseline, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
 use crate::node::Which;
+use crate::report::documents::{CheckList, ListedCheck};
 use crate::report::{
-    COULD_NOT_RUN, DeploymentReport, FailedImage, ImageEntry, ImageReport, KernelReport, Labels,
-    Outcome, Report, SCHEMA, checks, tool,
+    AnswerWord, Command, DeploymentReport, FailedImage, ImageEntry, ImageReport, KernelReport,
+    Labels, Outcome, Report, SchemaVersion, checks, tool,
 };
 use crate::site::{deployments, kernels, owner};
 use crate::steps::verify::{self, Verdict};
@@ -108,7 +108,13 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         Some(file) => verify::look_alone(file, args.kver.as_ref(), &options)?,
         None => verify_tree(&Root::open(&global.root)?, args.kver.as_ref(), &options)?,
     };
-    let report = report("verify", &kver, verdict, Subject::Tree, args.fatal_warnings);
+    let report = report(
+        Command::Verify,
+        &kver,
+        verdict,
+        Subject::Tree,
+        args.fatal_warnings,
+    );
     publish(&report, global, args.report.as_deref())?;
     Ok(report.outcome)
 }
@@ -140,7 +146,13 @@ fn image(word: &OsStr, args: &Args, options: &verify::Options) -> Result<Report>
     let (kver, verdict) = verify_tree(&opened.root, args.kver.as_ref(), options)
         .with_context(|| format!("verifying {}", word.display()))?;
     let of = Subject::Image(opened.facts());
-    Ok(report("verify", &kver, verdict, of, args.fatal_warnings))
+    Ok(report(
+        Command::Verify,
+        &kver,
+        verdict,
+        of,
+        args.fatal_warnings,
+    ))
 }
 
 /// Verifies a deployment on the machine that boots it.
@@ -157,7 +169,7 @@ fn verify_deployment(
     options.overlays = opened.overlays;
     let (kver, verdict) = verify_tree(&opened.root, args.kver.as_ref(), &options)?;
     let of = Subject::Deployment(opened.report);
-    let report = report("verify", &kver, verdict, of, args.fatal_warnings);
+    let report = report(Command::Verify, &kver, verdict, of, args.fatal_warnings);
     publish(&report, global, args.report.as_deref())?;
     Ok(report.outcome)
 }
@@ -174,7 +186,7 @@ pub(super) enum Subject {
 
 /// Returns the report of a verification.
 pub(super) fn report(
-    command: &'static str,
+    command: Command,
     kver: &Kver,
     verdict: Verdict,
     of: Subject,
@@ -193,7 +205,7 @@ pub(super) fn report(
     let mut outcome = outcome(&verdict.answers);
     if fatal_warnings {
         let warned = findings.iter().any(|it| it.severity == Severity::Warning);
-        let unknown = checks.iter().any(|it| it.answer == COULD_NOT_RUN);
+        let unknown = checks.iter().any(|it| it.answer == AnswerWord::CouldNotRun);
         outcome = match outcome {
             _ if warned => Outcome::Rejected,
             Outcome::Passed if unknown => Outcome::Unknown,
@@ -201,7 +213,7 @@ pub(super) fn report(
         };
     }
     Report {
-        schema: SCHEMA,
+        schema: SchemaVersion,
         tool: tool(),
         command,
         outcome,
@@ -224,7 +236,7 @@ pub(super) fn report(
         findings,
         warnings: Vec::new(),
         labels: Labels {
-            ostree_linux: kver.to_string(),
+            ostree_linux: Some(kver.to_string()),
         },
     }
 }
@@ -286,22 +298,6 @@ pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
     Kver::new(&kernel.name).context("reading usr/lib/modules")
 }
 
-/// The document of `verify --list --format json`.
-#[derive(Serialize)]
-struct CheckList {
-    schema: u32,
-    checks: Vec<ListedCheck>,
-}
-
-/// One check of the list.
-#[derive(Serialize)]
-struct ListedCheck {
-    check: &'static str,
-    severity: Severity,
-    about: &'static str,
-    issue: &'static str,
-}
-
 fn list(format: OutputFormat) -> Result<String> {
     let line = |check: &Check| {
         let severity = check.severity.as_str();
@@ -320,9 +316,8 @@ fn list(format: OutputFormat) -> Result<String> {
         issue: check.issue,
     };
     let list = CheckList {
-        schema: SCHEMA,
+        schema: SchemaVersion,
         checks: CHECKS.iter().map(listed).collect(),
     };
-    let json = serde_json::to_string_pretty(&list).context("writing the result")?;
-    Ok(json + "\n")
+    page::json(&list)
 }

@@ -10,7 +10,9 @@ use std::io::{self, BufRead};
 pub(super) const PATH_MAX: u64 = 4096;
 
 /// The type of an entry, from its mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum EntryType {
     /// A regular file.
     File,

@@ -11,7 +11,9 @@ use super::error::Position;
 use crate::kernel::packing::Xz;
 
 /// The probable purpose of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SegmentKind {
     /// Uncompressed, with only the files that the kernel reads before it unpacks the image: microcode

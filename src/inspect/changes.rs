@@ -84,14 +84,14 @@ fn write_sides(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<(
 
 /// Writes the differing properties that are texts, not numbers.
 fn write_texts(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<()> {
+    let compression = |side: &Side| {
+        let names = side.compression.iter().map(|it| it.name());
+        names.collect::<Vec<_>>().join(" + ")
+    };
     let version = |side: &Side| side.dracut_version.clone().unwrap_or_default();
     let arguments = |side: &Side| side.dracut_arguments.clone().unwrap_or_default();
     for (label, old, new) in [
-        (
-            "segments",
-            before.compression.join(" + "),
-            after.compression.join(" + "),
-        ),
+        ("segments", compression(before), compression(after)),
         ("kernel", before.kvers.join(", "), after.kvers.join(", ")),
         ("dracut", version(before), version(after)),
         ("dracut args", arguments(before), arguments(after)),

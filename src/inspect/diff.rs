@@ -16,7 +16,7 @@ use super::listing::{size, word};
 use super::name::Shown;
 use super::summary::Summary;
 use crate::bytes::contains;
-use crate::initramfs::{EntryType, Inventory, Node};
+use crate::initramfs::{Compression, EntryType, Inventory, Node};
 use crate::kernel::modules::ModuleName;
 
 /// The placeholder of the kver in a path.
@@ -24,24 +24,25 @@ const KVER: &[u8] = b"KVER";
 
 /// One of the two images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Side {
     /// Bytes of the file.
     pub bytes: u64,
     /// Bytes of all unpacked files.
     pub unpacked: u64,
-    /// The compressors of its segments, in order.
-    pub compression: Vec<&'static str>,
-    /// The kernels that it has modules for.
+    /// The compression of each segment, in order.
+    pub compression: Vec<Compression>,
+    /// The kernels whose modules it has.
     pub kvers: Vec<String>,
-    /// Number of kernel modules.
+    /// The number of kernel modules.
     pub kernel_modules: usize,
     /// Bytes of its kernel modules.
     pub kernel_modules_bytes: u64,
-    /// Number of units, links that enable them and drop-ins.
+    /// The number of units, links that enable them and drop-ins.
     pub units: usize,
-    /// Number of other names.
+    /// The number of other names.
     pub files: usize,
-    /// Number of dracut's modules.
+    /// The number of dracut's modules.
     pub dracut_modules: usize,
     /// dracut's version.
     pub dracut_version: Option<String>,
@@ -51,6 +52,7 @@ pub struct Side {
 
 /// A name in only one of the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Item {
     /// The path.
     #[serde(flatten)]
@@ -64,6 +66,7 @@ pub struct Item {
 
 /// A name that both images have with differences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changed {
     /// The path; if its kver differs, that of the second image.
     #[serde(flatten)]
@@ -73,38 +76,41 @@ pub struct Changed {
     pub raw: Vec<u8>,
     /// Bytes in the first image.
     pub bytes_before: u64,
-    /// Bytes in the second.
+    /// Bytes in the second image.
     pub bytes: u64,
     /// Whether the data or the target of a link differs.
     pub content: bool,
-    /// Other differences: `mode 0755 -> 0644`.
+    /// The other differences: `mode 0755 -> 0644`.
     pub what: Vec<String>,
 }
 
 /// The differences in one group of names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changes {
     /// Only in the second image.
     pub added: Vec<Item>,
-    /// Only in the first.
+    /// Only in the first image.
     pub gone: Vec<Item>,
     /// In both, with differences.
     pub changed: Vec<Changed>,
-    /// Number of names without differences.
+    /// The number of names without differences.
     pub same: usize,
 }
 
 /// Names of dracut's modules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Names {
     /// Only in the second image.
     pub added: Vec<String>,
-    /// Only in the first.
+    /// Only in the first image.
     pub gone: Vec<String>,
 }
 
 /// The differences from the first image to the second.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Diff {
     /// The first image.
     pub before: Side,

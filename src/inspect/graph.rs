@@ -9,18 +9,19 @@ use super::json::Name;
 use super::name::Shown;
 use crate::boot::{Graph, GraphFile};
 
-/// One file that a boot uses, for programs.
+/// A file that a boot executes, loads or reads before the root is mounted.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GraphEntry {
     /// Its path, without a leading `/`.
     #[serde(flatten)]
     pub name: Name,
-    /// The file that uses it; absent for a file that the kernel uses.
+    /// The file that uses it; absent for a file that the kernel uses by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Name>,
-    /// The reason, in words.
+    /// How that file uses it.
     pub why: String,
-    /// Whether it is known to be required to reach the root.
+    /// Whether it is known that the root is not reached without it.
     pub needed: bool,
 }
 

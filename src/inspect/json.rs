@@ -3,12 +3,13 @@
 
 use serde::Serialize;
 
-/// A path in an image. If it is not UTF-8, `path` contains replacement characters (U+FFFD) and `path_hex` the bytes.
+/// A path in an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Name {
-    /// The path.
+    /// The path inside, without a leading `/`; U+FFFD stands for bytes that are not UTF-8.
     pub path: String,
-    /// The bytes of a path that is not UTF-8.
+    /// The bytes of a path that is not UTF-8, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_hex: Option<String>,
 }

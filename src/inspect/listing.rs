@@ -13,23 +13,24 @@ use super::text;
 use crate::initramfs::{EntryType, Inventory, Node};
 use crate::kernel::modules::ModuleName;
 
-/// A name in the JSON listing.
+/// A name of the unpacked image (`--files`).
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileEntry {
     /// The path without a leading `/`; empty for the root itself.
     #[serde(flatten)]
     pub name: Name,
-    /// `file`, `directory`, `symlink`, `char-device`, `block-device`, `fifo`, `socket`.
-    pub kind: &'static str,
-    /// The permission bits, in octal: `0755`.
+    /// The type.
+    pub kind: EntryType,
+    /// The permission bits in octal: `0755`.
     pub mode: String,
-    /// The owner.
+    /// The number of the owner.
     pub uid: u32,
-    /// The group.
+    /// The number of the group.
     pub gid: u32,
-    /// The number of links in the archive's header.
+    /// The number of links, from the archive.
     pub nlink: u32,
-    /// Bytes; for links, those of the target.
+    /// Bytes; for a link, the length of its target.
     pub size: u64,
     /// Seconds since 1970.
     pub mtime: u32,
@@ -43,10 +44,11 @@ pub struct FileEntry {
     pub segment: u32,
 }
 
-/// A kernel module in the JSON listing.
+/// A kernel module of the image (`--modules`).
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModuleEntry {
-    /// The module's name, as `lsmod` shows it.
+    /// Its name, as `lsmod` shows it.
     pub module: String,
     /// Its path.
     #[serde(flatten)]
@@ -85,7 +87,7 @@ pub(super) fn word(kind: EntryType) -> &'static str {
 pub fn files(inventory: &Inventory) -> Vec<FileEntry> {
     let entry = |(path, node): (&[u8], &Node)| FileEntry {
         name: Name::new(path),
-        kind: word(node.kind),
+        kind: node.kind,
         mode: format!("{:04o}", node.mode & 0o7777),
         uid: node.uid,
         gid: node.gid,

@@ -35,6 +35,7 @@ const GENERATED: [&str; 20] = [
 
 /// The origin of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Provenance {
     /// A copy of the file with the same path in the tree.
@@ -64,18 +65,19 @@ impl Provenance {
     }
 }
 
-/// A file in the JSON listing.
+/// The origin of a regular file of an initramfs.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OriginEntry {
     /// The path without a leading `/`.
     #[serde(flatten)]
     pub name: Name,
     /// The origin.
     pub origin: Provenance,
-    /// The file that it was compared with, relative to the root, if its path differs.
+    /// The file that it was compared with, if the path differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Name>,
-    /// The difference, or the reason why the counterpart cannot be read.
+    /// The difference, or the reason why its counterpart cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

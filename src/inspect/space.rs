@@ -16,6 +16,7 @@ const NAMED: usize = 10;
 
 /// A kind of files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Share {
     /// `kernel modules`, `firmware`, `libraries`, …
     pub kind: &'static str,
@@ -27,6 +28,7 @@ pub struct Share {
 
 /// A directory or file with its size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sized {
     /// The path.
     #[serde(flatten)]
@@ -40,6 +42,7 @@ pub struct Sized {
 
 /// The space in an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Space {
     /// Bytes of all files.
     pub bytes: u64,

@@ -9,64 +9,68 @@ use super::json::Name;
 use super::name::Shown;
 use super::space::{Sized, Space};
 use super::text;
-use crate::initramfs::{Inventory, NameProblem, Segment, SegmentKind};
+use crate::initramfs::{Compression, Inventory, NameProblem, Segment, SegmentKind};
 
 /// Number of oddities that are shown to people; JSON has all of them.
 const ODDITIES: usize = 5;
 
-/// One segment.
+/// A segment of an initramfs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SegmentEntry {
-    /// The offset in the file.
+    /// Its start in the file, in bytes.
     pub offset: u64,
     /// Bytes in the file.
     pub bytes: u64,
-    /// `none`, `zstd`, `gzip`, …
-    pub compression: &'static str,
-    /// Bytes after decompression.
+    /// The compression.
+    pub compression: Compression,
+    /// Its size after unpacking, in bytes.
     pub unpacked: u64,
-    /// The number of entries without trailers.
+    /// The number of entries, without trailers.
     pub entries: u64,
     /// The number of archives.
     pub archives: u32,
-    /// `early` (microcode, ACPI tables), `random-tail` (rpm-ostree's), `main`.
-    pub kind: &'static str,
+    /// The probable purpose.
+    pub kind: SegmentKind,
 }
 
-/// dracut's notes in the image.
+/// The information that dracut wrote about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Dracut {
-    /// Its version.
+    /// The version of dracut.
     pub version: Option<String>,
-    /// Its modules, in their order.
+    /// The dracut modules, in dracut's order.
     pub modules: Vec<String>,
-    /// Its arguments, quoted by dracut.
+    /// The arguments of dracut, with its quotes.
     pub arguments: Option<String>,
 }
 
 /// The summary.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
     /// Bytes of the file.
     pub bytes: u64,
-    /// The segments, in the order of the file.
+    /// The segments in the order of the file.
     pub segments: Vec<SegmentEntry>,
-    /// The kernels that it has modules for.
+    /// The kernels whose modules it has.
     pub kvers: Vec<String>,
-    /// dracut's notes; `null` if there are none.
+    /// The information that dracut wrote about itself; `null` if it wrote none.
     pub dracut: Option<Dracut>,
     /// The number of unpacked names, including directories and links.
     pub names: usize,
-    /// The space by kind, directory and file.
+    /// The sizes of the content.
     pub space: Space,
-    /// File system images inside, which are not read.
+    /// File system images in the initramfs, whose content is not read.
     pub inner_images: Vec<Name>,
-    /// Names with unexpected effects.
+    /// Names and entries that the kernel or another program may interpret differently than intended.
     pub oddities: Vec<Oddity>,
 }
 
 /// A name that the kernel ignores, or that is unusual.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Oddity {
     /// The path.
     #[serde(flatten)]
@@ -83,15 +87,11 @@ impl From<&Segment> for SegmentEntry {
         Self {
             offset: segment.offset,
             bytes: segment.length,
-            compression: segment.compression.name(),
+            compression: segment.compression,
             unpacked: segment.decoded,
             entries: segment.entries,
             archives: segment.archives,
-            kind: match segment.kind {
-                SegmentKind::Early => "early",
-                SegmentKind::RandomTail => "random-tail",
-                SegmentKind::Main => "main",
-            },
+            kind: segment.kind,
         }
     }
 }
@@ -171,13 +171,13 @@ pub fn write_segments(segments: &[SegmentEntry], out: &mut dyn Write) -> io::Res
             "{number:>7}{:>12}{:>12}  {:<10}{:>12}{:>9}  {}",
             segment.offset,
             segment.bytes,
-            segment.compression,
+            segment.compression.name(),
             segment.unpacked,
             segment.entries,
             match segment.kind {
-                "early" => "early (microcode, ACPI tables)",
-                "random-tail" => "random tail (rpm-ostree's)",
-                kind => kind,
+                SegmentKind::Early => "early (microcode, ACPI tables)",
+                SegmentKind::RandomTail => "random tail (rpm-ostree's)",
+                SegmentKind::Main => "main",
             }
         )?;
     }

@@ -12,6 +12,11 @@ const PREFIX_MIN: usize = 7;
 
 /// The name of a deployment: its operating system (stateroot), checksum and serial number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "DeploymentName")
+)]
 pub struct Name {
     /// The stateroot.
     pub osname: String,
@@ -23,6 +28,7 @@ pub struct Name {
 
 /// The place of a deployment in the order of `ostree admin status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
     /// Staged: finalised at shutdown, booted next.

@@ -27,12 +27,13 @@ pub struct Record {
     pub history: Vec<Judgement>,
 }
 
-/// A judgement of one staged deployment.
+/// The output of `gate`: its judgement of one staged deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Judgement {
     /// The deployment.
     pub deployment: Name,
-    /// A digest of all facts that make it the same deployment.
+    /// A digest of the facts that make it the same deployment.
     pub identity: String,
     /// The kernel's release, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +45,7 @@ pub struct Judgement {
     /// The fatal findings.
     #[serde(default)]
     pub findings: Vec<RecordedFinding>,
-    /// Why it could not be verified.
+    /// The reason why it could not be verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether the administrator let it pass with `gate --release`.
@@ -54,6 +55,7 @@ pub struct Judgement {
 
 /// The verdict of the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// No fatal finding; ostree finalises it.
@@ -66,8 +68,9 @@ pub enum Verdict {
     Unknown,
 }
 
-/// A finding in the record.
+/// A fatal finding in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecordedFinding {
     /// The check.
     pub check: String,

@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-/// Name, epoch, version, release and architecture. Written as one word.
+/// Name, epoch, version, release and architecture of a package, as one word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Nevra {
     /// `kernel-core`.

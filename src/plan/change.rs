@@ -7,6 +7,7 @@ use crate::package::Nevra;
 
 /// A package of the base and its replacement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
     /// The package that is removed; `None` if the package is new.
     pub before: Option<Nevra>,

@@ -13,6 +13,7 @@ use crate::package::capability::Capability;
 
 /// The kind of tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TreeKind {
     /// A container image with an ostree repository, by rpm-ostree's own test.
@@ -38,6 +39,7 @@ impl fmt::Display for TreeKind {
 
 /// A program that can replace packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// `rpm-ostree override replace`, in an ostree container.

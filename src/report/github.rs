@@ -2,7 +2,7 @@
 //! Findings as annotations of GitHub's runner.
 
 use super::human::is_shown;
-use super::{COULD_NOT_RUN, FailedImage, FindingReport, Outcome, Report};
+use super::{AnswerWord, FailedImage, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 
 /// Returns the findings as commands of GitHub's runner, which reads them from standard error.
@@ -31,7 +31,11 @@ pub fn annotations(report: &Report, quiet: bool) -> String {
         Outcome::Unknown => "error",
         _ => "warning",
     };
-    for check in report.checks.iter().filter(|it| it.answer == COULD_NOT_RUN) {
+    for check in report
+        .checks
+        .iter()
+        .filter(|it| it.answer == AnswerWord::CouldNotRun)
+    {
         let why = data(check.why.as_deref().unwrap_or_default());
         let image = data(&image(report));
         let name = check.check;
@@ -42,8 +46,7 @@ pub fn annotations(report: &Report, quiet: bool) -> String {
 
 /// Returns the annotation of an image that could not be read.
 pub fn failed(image: &FailedImage) -> String {
-    let FailedImage { image, error, .. } = image;
-    let message = data(&format!("{}: not verified: {error}", image.reference));
+    let message = data(&image.to_string());
     format!("::error title=verify::{message}\n")
 }
 

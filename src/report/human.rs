@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{COULD_NOT_RUN, FailedImage, FindingReport, Outcome, Report};
+use super::{AnswerWord, Command, FailedImage, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 use crate::plan::change;
 use crate::text::{GREEN, RED, YELLOW, one_line, painted};
@@ -50,7 +50,7 @@ pub fn human(report: &Report, wishes: &Style) -> String {
     let mut text = String::new();
     if !wishes.quiet {
         text += &change::table(&report.changes, &report.stays);
-        for (why, checks) in by_reason(report, &["not-applicable", "skipped"]) {
+        for (why, checks) in by_reason(report, &[AnswerWord::NotApplicable, AnswerWord::Skipped]) {
             text += &format!("skipped {checks}: {}\n", one_line(why));
         }
     }
@@ -67,7 +67,7 @@ pub fn human(report: &Report, wishes: &Style) -> String {
             colour => paint(severity.as_str(), colour),
         };
         if severity == Severity::Fatal {
-            for (why, checks) in by_reason(report, &[COULD_NOT_RUN]) {
+            for (why, checks) in by_reason(report, &[AnswerWord::CouldNotRun]) {
                 text += &paint("unknown", YELLOW);
                 text += &format!(" {checks}: could not run: {}\n", one_line(why));
             }
@@ -91,8 +91,7 @@ pub fn human(report: &Report, wishes: &Style) -> String {
 
 /// Returns the line of an image that could not be read.
 pub fn failed(image: &FailedImage, has_colours: bool) -> String {
-    let FailedImage { image, error, .. } = image;
-    let line = one_line(&format!("{}: not verified: {error}", image.reference));
+    let line = one_line(&image.to_string());
     let line = if has_colours {
         painted(&line, YELLOW)
     } else {
@@ -149,20 +148,23 @@ fn verdict(report: &Report) -> String {
         let findings = report.findings.iter();
         findings.filter(|it| it.severity == severity).count()
     };
-    let answers = |answers: &[&str]| {
+    let answers = |answers: &[AnswerWord]| {
         let checks = report.checks.iter();
         checks.filter(|it| answers.contains(&it.answer)).count()
     };
     let (fatal, warnings) = (severities(Severity::Fatal), severities(Severity::Warning));
-    let (ran, all) = (answers(&["good", "found"]), report.checks.len());
+    let (ran, all) = (
+        answers(&[AnswerWord::Good, AnswerWord::Found]),
+        report.checks.len(),
+    );
     let ran = format!("{ran} of {all} checks ran");
     let warned = match warnings {
         0 => String::new(),
         _ => format!(", {}", counted(warnings, "warning")),
     };
     let unfinished = match report.command {
-        "verify" | "gate" => "",
-        _ => "; nothing was committed",
+        Command::Verify | Command::Gate => "",
+        Command::Replace | Command::Rebuild => "; nothing was committed",
     };
     let verdict = match report.outcome {
         Outcome::Committed | Outcome::Unchanged | Outcome::Passed => {
@@ -179,7 +181,7 @@ fn verdict(report: &Report) -> String {
             let fatal = counted(fatal, "fatal finding");
             format!("not fit to boot: {fatal}{warned}, {ran}{unfinished}")
         }
-        Outcome::Unknown => match answers(&[COULD_NOT_RUN]) {
+        Outcome::Unknown => match answers(&[AnswerWord::CouldNotRun]) {
             0 => format!(
                 "unknown: {ran}, so nothing was verified; select checks that apply (verify --list){unfinished}"
             ),
@@ -201,7 +203,7 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// Returns the checks with one of these answers, grouped by the reason.
-fn by_reason<'a>(report: &'a Report, answers: &[&str]) -> BTreeMap<&'a str, String> {
+fn by_reason<'a>(report: &'a Report, answers: &[AnswerWord]) -> BTreeMap<&'a str, String> {
     let mut checks = BTreeMap::<_, Vec<_>>::new();
     for check in &report.checks {
         if answers.contains(&check.answer) {

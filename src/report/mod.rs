@@ -3,13 +3,18 @@
 //!
 //! A report holds no time, duration or random name, so that equal inputs give equal trees.
 
+pub mod documents;
 pub mod github;
 pub mod human;
+mod images;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+pub use self::images::{FailedImage, ImageEntry, ImageReports};
 use crate::checks::verdict::severity;
 pub use crate::checks::verdict::{Answers, Outcome};
 use crate::checks::{Answer, Severity, Situation};
@@ -20,18 +25,45 @@ use crate::plan::{Backend, Change, TreeKind};
 /// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
 
+/// The field `schema` of a document: [`SCHEMA`].
+#[derive(Debug, Clone, Copy)]
+pub struct SchemaVersion;
+
+impl Serialize for SchemaVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(SCHEMA)
+    }
+}
+
+/// The command that wrote a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// `replace`.
+    Replace,
+    /// `rebuild`.
+    Rebuild,
+    /// `verify`.
+    Verify,
+    /// `gate`.
+    Gate,
+}
+
 /// The path of the report in the image, relative to the root.
 pub const PATH: &str = "usr/share/ostree-kernel/report.json";
 
-/// The whole report.
+/// The output of `verify`, `replace` and `rebuild`, and `/usr/share/ostree-kernel/report.json`. It contains no time,
+/// duration or random name.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// `ostree-kernel 0.1.0`.
+    /// The version of this schema.
+    pub schema: SchemaVersion,
+    /// The program and its version: `ostree-kernel 0.1.0`.
     pub tool: String,
-    /// `replace`, `rebuild`, `verify`.
-    pub command: &'static str,
+    /// The command.
+    pub command: Command,
     /// The outcome.
     pub outcome: Outcome,
     /// The image that was read where it lies.
@@ -48,13 +80,13 @@ pub struct Report {
     /// The installed packages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageReport>,
-    /// The kernel's packages before and after.
+    /// The kernel's packages before and after: each removed or installed package, with its counterpart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// Packages of the old kernel's build that stay in their version.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stays: Vec<Nevra>,
-    /// Packages of the sources that were not installed.
+    /// Packages of the sources that were not needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
     /// The programs of `--before-dracut`, and what they changed.
@@ -63,13 +95,13 @@ pub struct Report {
     /// The files that were signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningReport>,
-    /// The command lines that changed the tree, in order, quoted for a shell.
+    /// The command lines that change the tree, in order, quoted for a shell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
-    /// dracut's version and modules in the initramfs.
+    /// The initramfs that dracut built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dracut: Option<DracutReport>,
-    /// Every check and its answer.
+    /// Every check, in the order of `verify --list`.
     pub checks: Vec<CheckReport>,
     /// The findings of all checks.
     pub findings: Vec<FindingReport>,
@@ -80,94 +112,31 @@ pub struct Report {
     pub labels: Labels,
 }
 
-/// An image that was read where it lies.
+/// The image that `verify` read where it lies.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImageReport {
-    /// The reference, as a user types it.
+    /// The image with its transport, as it can be typed again.
     pub reference: String,
-    /// The digest of the manifest; absent in an archive of Docker, which has none.
+    /// The digest of the manifest; absent for `docker-archive:`, which has no manifest of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
     /// The digest of the config.
     pub config_digest: String,
-    /// The platform of the image.
+    /// The platform, for example `linux/amd64`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// Bytes that were fetched from a registry.
+    /// Bytes that were fetched from registries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_fetched: Option<u64>,
-    /// Requests to registries.
+    /// The number of requests to registries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
 }
 
-/// The reports of several images.
-#[derive(Debug, Clone, Serialize)]
-pub struct ImageReports<'r> {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// `ostree-kernel 0.1.0`.
-    pub tool: String,
-    /// `verify`.
-    pub command: &'static str,
-    /// The worst outcome.
-    pub outcome: Outcome,
-    /// The images, in the order of the command line.
-    pub images: &'r [ImageEntry],
-}
-
-/// One of several images.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum ImageEntry {
-    /// An image with a verdict.
-    Verified(Box<Report>),
-    /// An image that could not be read.
-    Failed(FailedImage),
-}
-
-/// An image that could not be read, so that there is no verdict.
-#[derive(Debug, Clone, Serialize)]
-pub struct FailedImage {
-    schema: u32,
-    tool: String,
-    outcome: &'static str,
-    image: FailedReference,
-    error: String,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct FailedReference {
-    reference: String,
-}
-
-impl FailedImage {
-    /// Returns the entry of an image that could not be read.
-    pub fn new(reference: &str, error: String) -> Self {
-        Self {
-            schema: SCHEMA,
-            tool: tool(),
-            outcome: "failed",
-            image: FailedReference {
-                reference: reference.to_owned(),
-            },
-            error,
-        }
-    }
-}
-
-impl ImageEntry {
-    /// Returns the outcome; without a verdict it is unknown.
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Self::Verified(report) => report.outcome,
-            Self::Failed(_) => Outcome::Unknown,
-        }
-    }
-}
-
 /// The deployment that was verified.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DeploymentReport {
     /// Its name.
     #[serde(flatten)]
@@ -178,6 +147,7 @@ pub struct DeploymentReport {
 
 /// The tree and the backend.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostReport {
     /// The kind of tree.
     pub kind: TreeKind,
@@ -188,27 +158,30 @@ pub struct HostReport {
 
 /// The kernel before and after.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelReport {
-    /// Before the run; absent if nothing was replaced.
+    /// The kernel before; absent if no kernel was replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
-    /// After the run.
+    /// The kernel after.
     pub after: After,
 }
 
 /// The kernel before the run.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Before {
-    /// `uname -r`.
+    /// The kernel's release string, `uname -r`.
     pub kver: String,
 }
 
 /// The kernel after the run.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct After {
-    /// `uname -r`.
+    /// The kernel's release string, `uname -r`.
     pub kver: String,
-    /// Returns the package that owns `vmlinuz`.
+    /// The package that owns `vmlinuz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
     /// SHA-256 of `vmlinuz`.
@@ -217,24 +190,26 @@ pub struct After {
     /// SHA-256 of the initramfs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initramfs_sha256: Option<String>,
-    /// The size in bytes.
+    /// The size of the initramfs in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initramfs_size: Option<u64>,
 }
 
 /// An installed package.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PackageReport {
     /// Name, epoch, version, release, architecture.
     pub nevra: String,
-    /// SHA-256 of the file.
+    /// SHA-256 of the file, in lower-case hexadecimal.
     pub sha256: String,
-    /// The fingerprint of the key that signed it; `null` without a signature of a known key.
+    /// The fingerprint of the key that signed it; `null` without a signature by a known key.
     pub signer: Option<String>,
 }
 
 /// The programs that ran before dracut, and the files below `usr/lib/modules` that they changed.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProgramsReport {
     /// The command lines as the user typed them.
     pub programs: Vec<String>,
@@ -246,8 +221,9 @@ pub struct ProgramsReport {
     pub removed: Vec<String>,
 }
 
-/// The files that a run signed, or that the same certificate had signed before.
+/// What `--sign-kernel-key` and `--sign-modules-key` signed. Absent without these options.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SigningReport {
     /// `vmlinuz`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -259,18 +235,20 @@ pub struct SigningReport {
 
 /// The signature of `vmlinuz`.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SignedKernel {
     /// The name of the certificate.
     pub certificate: String,
     /// SHA-256 of the certificate in DER.
     pub certificate_sha256: String,
-    /// The program that signed; absent if the signature was there.
+    /// The program that signed `vmlinuz`; absent if it was signed by this certificate before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
 }
 
 /// The signatures of modules.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SignedModules {
     /// The name of the certificate.
     pub certificate: String,
@@ -280,7 +258,7 @@ pub struct SignedModules {
     pub which: &'static str,
     /// The number of modules that were signed.
     pub signed: usize,
-    /// The number of modules whose signature was there.
+    /// The number of modules that were signed by this certificate before.
     pub unchanged: usize,
 }
 
@@ -312,30 +290,33 @@ impl fmt::Display for ProgramsReport {
     }
 }
 
-/// dracut's version and modules in the initramfs.
+/// The initramfs that dracut built.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DracutReport {
-    /// The version that dracut wrote into the image.
+    /// The version of dracut, from the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Its modules in the image.
+    /// The dracut modules in the image.
     pub modules: Vec<String>,
 }
 
-/// One check's answer.
+/// One check and its answer; `verify --list` describes the checks.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CheckReport {
-    /// The check's name.
+    /// Its name, which is stable.
     pub check: &'static str,
-    /// `good`, `found`, `could-not-run`, `not-applicable`, `skipped`.
-    pub answer: &'static str,
-    /// The reason for which it could not run, does not apply or was skipped.
+    /// The answer.
+    pub answer: AnswerWord,
+    /// The reason why it could not run, does not apply or was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// One finding.
+/// The finding of a check.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FindingReport {
     /// The check that found it.
     pub check: &'static str,
@@ -353,14 +334,29 @@ pub struct FindingReport {
 
 /// Values for image labels.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Labels {
-    /// The kernel release, the value of the label `ostree.linux`.
+    /// The kernel's release string; `null` unless there is exactly one kernel.
     #[serde(rename = "ostree.linux")]
-    pub ostree_linux: String,
+    pub ostree_linux: Option<String>,
 }
 
-/// The answer of a check that could not run.
-pub const COULD_NOT_RUN: &str = "could-not-run";
+/// The answer of a check, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerWord {
+    /// There is no finding.
+    Good,
+    /// There are findings.
+    Found,
+    /// It could not run.
+    CouldNotRun,
+    /// It does not apply.
+    NotApplicable,
+    /// `--skip` or `--only` excluded it.
+    Skipped,
+}
 
 /// Returns the checks' part of a report, with remedies for a run in this situation.
 pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec<FindingReport>) {
@@ -368,10 +364,10 @@ pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec
     let mut findings = Vec::new();
     for (check, answer) in answers {
         let (word, why) = match answer {
-            Answer::Good => ("good", None),
-            Answer::NotApplicable(why) => ("not-applicable", Some(why.clone())),
-            Answer::Skipped => ("skipped", Some("excluded with --skip".to_owned())),
-            Answer::CouldNotRun(why) => (COULD_NOT_RUN, Some(why.clone())),
+            Answer::Good => (AnswerWord::Good, None),
+            Answer::NotApplicable(why) => (AnswerWord::NotApplicable, Some(why.clone())),
+            Answer::Skipped => (AnswerWord::Skipped, Some("excluded with --skip".to_owned())),
+            Answer::CouldNotRun(why) => (AnswerWord::CouldNotRun, Some(why.clone())),
             Answer::Found(found) => {
                 findings.extend(found.iter().map(|finding| FindingReport {
                     check: check.name,
@@ -381,7 +377,7 @@ pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec
                     expected: finding.expected.clone(),
                     remedy: finding.remedy.after(situation),
                 }));
-                ("found", None)
+                (AnswerWord::Found, None)
             }
         };
         checks.push(CheckReport {

@@ -2,10 +2,10 @@
 //! The deployments of a machine, and what the gate found about them.
 
 use anyhow::Result;
-use serde_json::{Value, json};
 
 use crate::node::Deployment;
 use crate::node::record::{Judgement, Record, Verdict};
+use crate::report::documents::{DeploymentsStatus, LockStatus};
 use crate::site::deployments::{self, System};
 use crate::site::gate::{self, Lock};
 use crate::sys::root::Root;
@@ -78,28 +78,22 @@ impl Deployments {
         lines
     }
 
-    /// Returns the same as a value.
-    pub(super) fn json(&self) -> Value {
-        let name = |it: &Deployment| json!({"osname": it.name.osname, "checksum": it.name.checksum, "serial": it.name.serial});
+    /// Returns the same for JSON.
+    pub(super) fn status(&self) -> DeploymentsStatus<'_> {
         let system = self.system.as_ref();
-        let mut json = json!({
-            "booted": system.ok().and_then(System::booted).map(name),
-            "staged": self.staged().map(name),
-            "judgement": self.judgement(),
-            "refusals": self.record.refusals().collect::<Vec<_>>(),
-        });
-        if let Some(lock) = self.lock {
-            json["lock"] = match lock {
-                Lock::Open => "open",
-                Lock::Own => "gate",
-                Lock::Other => "other",
-            }
-            .into();
+        let booted = system.ok().and_then(System::booted);
+        DeploymentsStatus {
+            booted: booted.map(|it| &it.name),
+            staged: self.staged().map(|it| &it.name),
+            judgement: self.judgement(),
+            refusals: self.record.refusals().collect(),
+            lock: self.lock.map(|lock| match lock {
+                Lock::Open => LockStatus::Open,
+                Lock::Own => LockStatus::Gate,
+                Lock::Other => LockStatus::Other,
+            }),
+            error: system.err().map(String::as_str),
         }
-        if let Err(why) = system {
-            json["error"] = why.as_str().into();
-        }
-        json
     }
 }
 
