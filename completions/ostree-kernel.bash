@@ -183,7 +183,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -233,6 +233,22 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compress)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --sign-kernel-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -257,22 +273,6 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -W "out-of-tree all" -- "${cur}"))
                     return 0
                     ;;
-                --against)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --compress)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --report)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -293,7 +293,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --against --compress --prove --report --timeout --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,6 +375,22 @@ _ostree__kernel() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compress)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --sign-kernel-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -397,22 +413,6 @@ _ostree__kernel() {
                     ;;
                 --sign-modules)
                     COMPREPLY=($(compgen -W "out-of-tree all" -- "${cur}"))
-                    return 0
-                    ;;
-                --against)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --compress)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --report)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --root)

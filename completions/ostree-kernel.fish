@@ -31,12 +31,12 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'W
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s V -l version -d 'Print version'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "replace" -d 'Replace the kernel with RPMs, and build and verify its initramfs'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "rebuild" -d 'Rebuild the initramfs of the installed kernel, and verify it'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "verify" -d 'Check whether a tree or an initramfs would boot'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "verify" -d 'Check whether a tree, an image or an initramfs would boot'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "status" -d 'Show the tree\'s kernels, backend, cliwrap state and leftovers'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "inspect" -d 'Show the content of an initramfs, or the differences between two'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "gate" -d 'Refuse a staged deployment that this machine would not boot'
@@ -69,7 +69,7 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l for -d 'Require what these artefacts need besides a disk image, for example iso,pxe' -r -f -a "disk\t'A disk image, for which every initramfs is made'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l for -d 'Require the dracut modules and drivers for this use of the image, for example iso,pxe' -r -f -a "disk\t'A disk image; adds no requirement'
 iso\t'A live ISO image'
 pxe\t'A network boot (PXE, HTTP) of a live image'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
@@ -112,17 +112,17 @@ node-kargs\t''
 node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Also write the report to FILE' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-cert -d 'The certificate of that key (PEM)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tool-root -d 'Run the sbsign of the image in this directory instead' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tool-root -d 'Run sbsign or systemd-sbsign of the root directory DIR instead of the image\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-cert -d 'The certificate of that key (PEM or DER)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Those that were not built with the kernel'
 all\t'All modules'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Write the report to FILE too' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
@@ -131,14 +131,14 @@ always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Require a good signature, also of local and pinned packages'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l allow-unsigned -d 'Accept packages without a signature, or signed by an unknown or untrusted key'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its command lines, and change nothing'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l dry-run -d 'Print the plan with its command lines, and leave the tree unchanged; sources are downloaded'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-versionlock -d 'Leave dnf\'s version locks of the old kernel unchanged'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-repos -d 'Hide the image\'s repositories from rpm-ostree during the transaction'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l kver -d 'Kernel to build the initramfs of [default: the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
@@ -157,7 +157,7 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l for -d 'Require what these artefacts need besides a disk image, for example iso,pxe' -r -f -a "disk\t'A disk image, for which every initramfs is made'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l for -d 'Require the dracut modules and drivers for this use of the image, for example iso,pxe' -r -f -a "disk\t'A disk image; adds no requirement'
 iso\t'A live ISO image'
 pxe\t'A network boot (PXE, HTTP) of a live image'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
@@ -200,17 +200,17 @@ node-kargs\t''
 node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Also write the report to FILE' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-cert -d 'The certificate of that key (PEM)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tool-root -d 'Run the sbsign of the image in this directory instead' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tool-root -d 'Run sbsign or systemd-sbsign of the root directory DIR instead of the image\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-cert -d 'The certificate of that key (PEM or DER)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Those that were not built with the kernel'
 all\t'All modules'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Write the report to FILE too' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
@@ -221,7 +221,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l deployment -d 'Verify the deployment WHICH: an index of ostree admin status, booted, rollback, or a checksum' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
@@ -248,7 +248,7 @@ multipath\t'Several paths to one disk (multipath)'
 raid\t'Software RAID'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-fs -d 'Require drivers for a root with this file system; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l for -d 'Require what these artefacts need besides a disk image, for example iso,pxe' -r -f -a "disk\t'A disk image, for which every initramfs is made'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l for -d 'Require the dracut modules and drivers for this use of the image, for example iso,pxe' -r -f -a "disk\t'A disk image; adds no requirement'
 iso\t'A live ISO image'
 pxe\t'A network boot (PXE, HTTP) of a live image'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
@@ -327,7 +327,7 @@ node-boot-space\t''
 node-kargs\t''
 node-secure-boot\t''
 leftovers\t''"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l report -d 'Write the report to FILE too' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l report -d 'Also write the report to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
@@ -338,7 +338,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l s
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l fatal-warnings -d 'Treat warnings as fatal'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l list -d 'List the checks and their severities without running them'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
@@ -352,10 +352,10 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l c
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l why -d 'Show the chain of files from PID 1 to the file PATH' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the image' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the initramfs' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the differences from the initramfs OTHER, a file or an image' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
@@ -373,7 +373,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l origins -d 'List the origin of each file: the tree (--root), a dracut module, dracut itself, or unknown'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l graph -d 'List the files that a boot uses before the root is mounted, each with the file that uses it'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'Policy if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise it'
 refuse\t'Lock its finalisation'"
@@ -384,9 +384,9 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l col
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l warn-only -d 'Report fatal findings, but do not lock finalisation'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l release -d 'Unlock a refused deployment, so that it is finalised nevertheless'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l release -d 'Unlock a refused deployment, so that ostree finalises it'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
@@ -395,7 +395,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l col
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
@@ -404,5 +404,5 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l 
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Print errors instead of the log; replace, rebuild and verify print a result only if it is bad or in JSON'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'

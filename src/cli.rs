@@ -68,14 +68,14 @@ pub enum Command {
     Replace(cmd::replace::Args),
     /// Rebuild the initramfs of the installed kernel, and verify it
     ///
-    /// Needed after a change of dracut.conf, multipath.conf, a theme or a module. Runs depmod and dracut, and verifies
-    /// and commits the result as replace does.
+    /// Needed after a change of dracut.conf, multipath.conf, a boot theme or a module. Runs depmod and dracut, and
+    /// verifies and commits the result as replace does.
     #[command(after_long_help = help::REBUILD)]
     Rebuild(cmd::rebuild::Args),
-    /// Check whether a tree or an initramfs would boot
+    /// Check whether a tree, an image or an initramfs would boot
     ///
-    /// Checks the kernel, its initramfs and the tree around them. Prints what is wrong, where, what was
-    /// expected and what to do. Changes nothing.
+    /// Checks the kernel, its initramfs and the tree around them. Prints each problem with its place, the expected
+    /// state and the remedy. Changes nothing.
     #[command(after_long_help = help::VERIFY)]
     Verify(cmd::verify::Args),
     /// Show the tree's kernels, backend, cliwrap state and leftovers
@@ -88,8 +88,8 @@ pub enum Command {
     Inspect(cmd::inspect::Args),
     /// Refuse a staged deployment that this machine would not boot
     ///
-    /// Verifies the staged deployment as verify --staged does. After a fatal finding it locks the finalisation, so that
-    /// the next reboot is into the present deployment, and records the reason.
+    /// Verifies the staged deployment as verify --staged does. After a fatal finding, locks its finalisation, so that
+    /// the machine reboots into the running deployment, and records the reason.
     #[command(after_long_help = help::GATE)]
     Gate(cmd::gate::Args),
     /// Print the help of a command

@@ -10,9 +10,10 @@
 //!
 //! ```text
 //! main, cli      the command line, the log, the exit status
-//! cmd/           replace rebuild verify status inspect: arguments, order of the steps, printed result
-//! steps/         survey resolve unwrap transact locate clean generate verify commit
-//! site/          files that a run keeps in the tree, and facts for several steps: workspace journal hold done kernels owner
+//! cmd/           replace rebuild verify status inspect gate: arguments, order of the steps, printed result
+//! steps/         survey resolve unwrap transact locate clean sign generate verify commit
+//! site/          files that a run keeps in the tree (workspace journal hold gate), facts for several steps (done
+//!                kernels owner vmlinuz), the machine (deployments machine), images (image)
 //! tools/         rpm_ostree dnf dracut depmod ostree rpm cliwrap kernel_install
 //! report/        pure: what a run found and did, as JSON, text and annotations
 //! checks/ plan/  pure: from facts to findings, to a plan or to a refusal
@@ -21,7 +22,7 @@
 //! initramfs/     pure: from bytes to an inventory
 //! oci/           pure: references, manifests, layers, the tree that layers make together
 //! package/       pure: RPM headers, NEVRA, capabilities, signatures
-//! node/          pure: deployments, devices and the record of the gate, from what a machine says
+//! node/          pure: deployments, devices and the record of the gate
 //! kernel/        pure: kver, vmlinuz, modules, the HMAC of vmlinuz
 //! signing/       pure: certificates, keys, signatures of kernels and modules
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Settings of a service that prevent systemd from executing its commands: a user, file or directory that does not exist,
-//! or a sandbox in which its work has no effect (`src/core/exec-invoke.c`, `exec_needs_mount_namespace`,
+//! Settings of a service that prevent systemd from executing its commands: a user, file or directory that does not
+//! exist, or a sandbox in which its work has no effect (`src/core/exec-invoke.c`, `exec_needs_mount_namespace`,
 //! `src/core/namespace.c`, v257).
 
 use super::condition::Conditions;
@@ -9,7 +9,7 @@ use super::unit_file::is_true;
 use crate::bytes::basename;
 use crate::initramfs::{EntryType, Inventory, Node};
 
-/// The work of a service, as far as its settings can prevent it.
+/// The kind of work that a service does, which its settings can prevent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Work {
     /// It is not known.
@@ -43,7 +43,8 @@ enum Meaning {
     Other,
 }
 
-/// A setting, whether systemd collects its values, and whether it implies a mount namespace if it is not empty or false.
+/// A setting, whether systemd collects its values, and whether it implies a mount namespace if it is not empty or
+/// false.
 struct ContextKey {
     name: &'static [u8],
     value: Meaning,
@@ -248,7 +249,7 @@ impl Setting {
                 };
                 let mut names = names.split(u8::is_ascii_whitespace);
                 let has = names.any(|it| it.eq_ignore_ascii_case(b"cap_sys_admin"));
-                (has == denied).then_some("which takes the right to mount")
+                (has == denied).then_some("which removes the right to mount")
             }
             _ if work == Work::Mounts && self.key.isolates => {
                 let is_off = is_true(value) == Some(false) || OFF.contains(&value);

@@ -3,7 +3,7 @@
 //!
 //! It follows `elf/dl-load.c`: breadth first; a name or soname that is loaded already counts; then RPATH of the
 //! requiring object and of its parents (unless it has a RUNPATH), RUNPATH of the requiring object, `ld.so.cache`, the
-//! default directories with `glibc-hwcaps`. Must not judge missing libraries.
+//! default directories with `glibc-hwcaps`. The checks decide the severity of missing libraries.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ const LINKER: usize = usize::MAX;
 /// Symbols that are compared for all programs together; those of a generic image have about 2 million.
 const SYMBOLS_MAX: usize = 64 << 20;
 
-/// A library that is not there.
+/// A library that is not found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
     /// The required name.
@@ -94,7 +94,7 @@ pub struct Loader<'a> {
     cache: Option<HashMap<Vec<u8>, Vec<Vec<u8>>>>,
     default_dirs: Vec<Vec<u8>>,
     known: RefCell<HashMap<Vec<u8>, Option<Object<'a>>>>,
-    /// What is left of [`SYMBOLS_MAX`].
+    /// The number of symbols that may still be compared.
     symbols_left: Cell<usize>,
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Follows a boot through the files of an initramfs, from PID 1 to the switch to the real root.
 //!
-//! The rules are those of the programs that run in an initramfs; each file names its source. This module must not
-//! decide the severity of a fault. Its invariant: no input causes a panic or exceeds the limits that each file names.
+//! The rules are those of the programs that run in an initramfs; each file names its source. The checks decide
+//! the severity of a fault. Invariant: no input causes a panic or exceeds the limits that each file names.
 
 mod binfmt;
 mod condition;

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_which_nothing_is_read() {
+    fn files_that_are_rejected() {
         assert_eq!(parse(b"[Unit]\nA=b\n[Serv"), Err(BadFile::Header(3)));
         let long = [b"[Unit]\n".to_vec(), vec![b'x'; LINE_MAX + 1]].concat();
         assert_eq!(parse(&long), Err(BadFile::Long(2)));

@@ -114,8 +114,8 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns where missing drivers are, and the remedy.
-    pub(super) fn where_are(&self, names: &[&str]) -> (&'static str, Remedy) {
+    /// Returns the state of missing drivers, and the remedy.
+    pub(super) fn state_of_missing(&self, names: &[&str]) -> (&'static str, Remedy) {
         let names = names.iter();
         let names: Vec<_> = names
             .filter_map(|name| ModuleName::new(name.as_bytes()))

@@ -2,7 +2,7 @@
 //! Facts about an earlier initramfs, for the comparison with a later one: the base's before anything changes, or a file
 //! of the user.
 //!
-//! Must not judge. It is small, since it contains only names.
+//! It is small, because it contains only names. The checks make the findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that the kernel and the initramfs fit into the space that the user declares for the machines. Without a
-//! declaration nothing is checked: a limit that fits all machines does not exist.
+//! declaration nothing is checked, because no limit fits all machines.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     if let Some(most) = budget.grub.filter(|most| file.size > *most) {
         let expected = format!(
-            "at most {} (--grub-memory): GRUB allocates it in one piece, and on many machines \"out of memory\" is all that it says of a larger one (ublue-os/bluefin#4764: 233 MiB boots, 329 MiB does not)",
+            "at most {} (--grub-memory): GRUB loads the initramfs into one block of memory, and on many machines fails with \"out of memory\" if it is larger (ublue-os/bluefin#4764: 233 MiB boots, 329 MiB does not)",
             mib(most)
         );
         let finding = Finding::new(

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out() {
+    fn omitted_modules_and_drivers() {
         let conf = conf(
             "# omit_dracutmodules+=\" a \"\n omit_dracutmodules+=\" lvm  mdraid \" # why\nomit_drivers+=' floppy nvidia-drm.ko '\nadd_drivers+=\" x \"\n",
         );
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for() {
+    fn added_modules_drivers_and_files() {
         let conf = conf(
             "add_dracutmodules+=\" old \"\nadd_dracutmodules=\" multipath\n  nvmf \"\nforce_add_dracutmodules+=\" $(x) \"\nif true; then\n    add_dracutmodules+=\" never \"\nfi\nadd_drivers+=\" mpt3sas.ko =drivers/x a-b \"\nfilesystems+=' xfs '\ninstall_items+=\" /etc/a /etc/*.b relative $dir/x \"\nhostonly=no\n",
         );
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_does_not_close_ends_with_the_file() {
+    fn an_unclosed_quote_extends_to_the_end_of_the_file() {
         assert_eq!(conf("install_items+=\" /a\n/b").items.len(), 2);
     }
 }

@@ -47,7 +47,7 @@ fn no_driver(able: &Able, names: &[&str], expected: &str) -> Finding {
     match able.why_not(names) {
         Some(why) => Finding::new(path, why, expected, UNBLOCK),
         None => {
-            let (found, remedy) = able.where_are(names);
+            let (found, remedy) = able.state_of_missing(names);
             Finding::new(path, found, expected, remedy)
         }
     }
@@ -88,7 +88,7 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
 /// Returns findings about modules of dracut and drivers that the user's artefacts require.
 fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
-    // An image without a list of them cannot be judged by it.
+    // An initramfs without a list of dracut's modules is not checked for them.
     let included = inventory.dracut_modules();
     for artefact in &subject.wanted.artefacts {
         let expected = format!("in the initramfs, for --for {}", artefact.as_str());

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_comes_first_is_found() {
+    fn only_archives_at_the_start_are_found() {
         let x86 = ["kernel", "kernel/x86", "kernel/x86/microcode"];
         let acpi = ["kernel", "kernel/firmware", "kernel/firmware/acpi"];
         let microcode = with(&x86, "kernel/x86/microcode/GenuineIntel.bin");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_base_had_is_missed() {
+    fn early_archives_of_the_base_that_are_missing() {
         let mut bench = Bench::good();
         let mut base = bench.baseline();
         bench.base = Some(base.clone());

@@ -21,8 +21,8 @@ pub enum Hmac {
         digest: String,
         /// The rest of the line: two separators and a file name.
         names: String,
-        /// The digest of `vmlinuz`; `None` if the image has nothing that reads this file and `vmlinuz` is as its
-        /// package has it: SHA-512 of a kernel takes long.
+        /// The digest of `vmlinuz`. `None` if nothing in the image reads this file and `vmlinuz` equals its package's
+        /// file, because the SHA-512 of a kernel takes long.
         actual: Option<String>,
     },
 }
@@ -57,7 +57,7 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Hmac::Empty => none(".vmlinuz.hmac is empty"),
         Hmac::Unread(why) => Err(Answer::CouldNotRun(why.clone())),
         Hmac::Read { actual: None, .. } => {
-            let why = "nothing in the initramfs reads .vmlinuz.hmac, and vmlinuz is as its package has it";
+            let why = "nothing in the initramfs reads .vmlinuz.hmac, and vmlinuz equals its package's file";
             Err(Answer::NotApplicable(why.to_owned()))
         }
         Hmac::Read {

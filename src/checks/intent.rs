@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dracuts_configuration_asks_for() {
+    fn parts_that_dracuts_configuration_requests() {
         let mut bench = bench();
         bench.put("etc/there", b"");
         bench.change = |tree| {

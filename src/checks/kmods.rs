@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_was_built_with_says_what_is_out_of_tree() {
+    fn modules_order_decides_which_modules_are_out_of_tree() {
         let order = ModuleList::parse_order(b"kernel/fs/xfs/xfs.ko\nkernel/net/sctp/sctp.ko\n");
         let order = order.unwrap();
         let empty = ModuleList::default();

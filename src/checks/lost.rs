@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds drivers that the base's initramfs or kernel has and these lack: drivers that a root may need, and others.
+//! Finds drivers that the base's initramfs or kernel has and the new ones lack: drivers that a root may need, and
+//! others.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn drivers_that_the_kernel_has_not() {
+    fn drivers_that_the_kernel_lacks() {
         let base = [
             "kernel/fs/btrfs/btrfs.ko",
             "kernel/fs/sysv/sysv.ko",

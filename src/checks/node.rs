@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks of a deployment on the machine that boots it next: what no build can know.
+//! Checks of a deployment on the machine that boots it next, with facts that are not known during a build.
 
 mod drivers;
 mod kargs;

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_the_boot() {
+    fn settings_that_stop_the_boot() {
         for (text, expected) in [
             ("enabled=yes\n", "line 1 is before"),
             ("[composefs]\nenabled=yse\n", "composefs.enabled=yse"),

@@ -123,7 +123,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "boot-space",
         severity: Severity::Fatal,
-        about: "it fits into the declared /boot, ESP and memory of GRUB",
+        about: "the kernels fit into the declared /boot, ESP and GRUB memory",
         issue: "ublue-os/bluefin#4764",
         compares: false,
         look: budget::space,
@@ -267,7 +267,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "node-kargs",
         severity: Severity::Warning,
-        about: "the initramfs has what the kernel arguments name",
+        about: "the initramfs supports the devices in the kernel arguments",
         issue: "coreos/fedora-coreos-tracker#2004",
         compares: false,
         look: node::kargs,

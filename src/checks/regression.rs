@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds parts that the base's initramfs and kernel have and these lack.
+//! Finds parts that the base's initramfs and kernel have and the new ones lack.
 
 use std::collections::BTreeSet;
 

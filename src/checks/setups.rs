@@ -256,7 +256,7 @@ installkernel() {
 "#;
 
     #[test]
-    fn what_a_script_installs() {
+    fn drivers_that_a_script_installs() {
         let setup = Setup::parse(SCRIPT);
         let drivers: Vec<_> = setup.drivers.iter().map(ToString::to_string).collect();
         assert_eq!(drivers, ["dm_cache", "hyperv_fb", "one"]);
@@ -303,7 +303,7 @@ installkernel() {
     }
 
     #[test]
-    fn what_a_module_cannot_be_without() {
+    fn modules_that_a_module_requires() {
         let mut setups = Setups::default();
         let depends = |on: &str| format!("depends() {{\n    echo {on}\n    return 0\n}}\n");
         setups.add("plymouth", &depends("drm"));

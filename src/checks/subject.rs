@@ -328,8 +328,8 @@ impl<'a> Subject<'a> {
             .ok_or_else(|| Answer::NotApplicable(why.into()))
     }
 
-    /// Returns findings about losses against the base, on a machine as warnings: what this machine needs to boot, the
-    /// checks `node-*` find, and other differences between two versions of its system are no reason to refuse one.
+    /// Returns findings about losses in comparison with the base. On a machine they are warnings: the checks `node-*`
+    /// report the losses that this machine needs to boot, and others are no reason to refuse an update.
     pub(super) fn losses(&self, findings: Vec<Finding>) -> Vec<Finding> {
         if self.machine.is_none() {
             return findings;

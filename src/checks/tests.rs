@@ -43,7 +43,7 @@ fn the_registry_is_in_order() {
 }
 
 #[test]
-fn every_check_finds_the_good_one_good() {
+fn every_check_accepts_the_good_image() {
     let bench = based();
     for check in CHECKS {
         // The bench has no ostree in the image.
@@ -177,7 +177,7 @@ fn artefacts_require_modules_of_dracut_and_drivers() {
 }
 
 #[test]
-fn what_the_base_had() {
+fn parts_of_the_base_that_are_missing() {
     const CHECK: &str = "initramfs-regression";
     let mut bench = Bench::good();
     assert!(matches!(bench.answer(CHECK), Answer::NotApplicable(_)));
@@ -490,7 +490,7 @@ fn only_what_dracut_made_is_for_ostree() {
 }
 
 #[test]
-fn names_that_other_programs_fall_for() {
+fn names_that_other_programs_unpack_elsewhere() {
     const CHECK: &str = "initramfs-readable";
     let mut bench = Bench::good();
     assert_eq!(bench.findings(CHECK), [""; 0]);

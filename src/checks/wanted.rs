@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 
-/// Device type of the root filesystem.
+/// Device type of the root file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
     /// virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi).
@@ -39,7 +39,7 @@ pub enum RootDevice {
 /// An artefact that is made from the image besides a disk image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Artefact {
-    /// A disk image, for which every initramfs is made.
+    /// A disk image; adds no requirement.
     Disk,
     /// A live ISO image.
     Iso,
@@ -66,7 +66,7 @@ impl Artefact {
         }
     }
 
-    /// Returns the drivers that it requires: of the image in it, and of the medium.
+    /// Returns the drivers that it requires, for the image inside it and for the medium.
     pub(super) fn drivers(self) -> &'static [&'static str] {
         match self {
             Self::Disk => &[],
@@ -226,7 +226,7 @@ pub struct Wanted {
     pub budget: Budget,
 }
 
-/// The drivers of which every image must have one, to find a root.
+/// Drivers for disks. Every image needs one of them to find a root.
 pub(super) const ANY_DEVICE: Need = driver(&[
     "virtio_blk",
     "virtio_scsi",
@@ -243,7 +243,7 @@ pub(super) const ANY_DEVICE: Need = driver(&[
     "rbd",
 ]);
 
-/// The file systems of which every image must have one, to mount a root.
+/// File systems. Every image needs one of them to mount a root.
 pub(super) const ANY_FILESYSTEM: Need = driver(&[
     "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "ext3", "ext2", "virtiofs", "9p", "nfs",
 ]);

@@ -34,7 +34,7 @@ Examples:
     ostree-kernel replace --dry-run /rpms
 
 Exit status:
-  0  done, now or by an earlier run
+  0  done, by this run or an earlier one
   1  a step failed
   2  the command line is wrong
   3  refused; nothing changed
@@ -50,7 +50,7 @@ Output:
 
 Environment:
   https_proxy, http_proxy, all_proxy, no_proxy
-      The proxies for downloads, as for curl. Child processes inherit them,
+      The proxies for downloads, as for curl. Child processes inherit these,
       their upper-case forms and ftp_proxy.
   SSL_CERT_FILE, SSL_CERT_DIR
       The CA certificates to use for https instead of the system's.
@@ -59,8 +59,7 @@ Environment:
   GITHUB_ACTIONS
       If true, command lines are folded, and findings become annotations.
   container, SOURCE_DATE_EPOCH
-      Passed to child processes, which inherit these and the proxies, and no
-      other variable.
+      Child processes inherit these and the proxy variables, and no others.
 
 Files:
   /usr/lib/modules/KVER
@@ -77,12 +76,13 @@ Files:
       The crypto policy of the image, which decides which signatures are
       accepted, as in rpm.
   /etc/hosts, /etc/resolv.conf
-      Read by the static program to resolve host names. The RPM's program uses the system's resolver.
+      Read by the static program to resolve host names. The program in the RPM
+      uses the system's resolver.
   /usr/lib/kernel/install.d/04-ostree-kernel.install
-      The RPM's plug-in of kernel-install. In the container build of an image it
-      builds and verifies the initramfs of a kernel that dnf installs; a kernel
-      that is not fit to boot gets none. A link to /dev/null of its name in
-      /etc/kernel/install.d switches it off.
+      The RPM's plug-in for kernel-install. In the container build of an image,
+      it builds and verifies the initramfs of a kernel that dnf installs. A
+      kernel that is not fit to boot gets no initramfs. To disable the plug-in,
+      create a link with its name to /dev/null in /etc/kernel/install.d.
   /usr/libexec/libostree/ext/ostree-kernel
       A link to the program, so that `ostree kernel` runs it.";
 
@@ -98,9 +98,19 @@ Examples:
         ostree-kernel replace https://example.org/kernel-core.rpm#sha256=HEX …
   Arguments for dracut:
     RUN ostree-kernel replace /rpms -- --add multipath
+  With your own Secure Boot key for vmlinuz and out-of-tree modules:
+    RUN --mount=type=bind,source=rpms,target=/rpms \\
+        --mount=type=secret,id=key,target=/run/secrets/key \\
+        ostree-kernel replace /rpms \\
+          --sign-kernel-key /run/secrets/key \\
+          --sign-kernel-cert /usr/share/keys/db.pem \\
+          --sign-modules-key /run/secrets/key \\
+          --sign-modules-cert /usr/share/keys/db.pem
+    RUN ostree-kernel verify --sbcert /usr/share/keys/db.pem \\
+          --module-cert /usr/share/keys/db.pem
 
 Exit status:
-  0  the new kernel is in the tree, now or by an earlier run
+  0  the new kernel is in the tree, installed by this run or an earlier one
   1  a step failed; the last line says how to continue
   2  the command line is wrong
   3  refused; nothing changed outside the cache, /run and the --report file
@@ -125,42 +135,44 @@ Which packages change:
       Each package of the base's kernel is replaced with the package of the
       same role, in one transaction: newer or older, or of another flavour
       (kernel-core with kernel-rt-core). kmods for the new kernel are installed.
-  Before dracut
-      --before-dracut runs programs of the image: to sign vmlinuz, to build
-      modules. PROGRAM is a path and arguments, separated by spaces. The report
-      lists the files below /usr/lib/modules that they change. Files that they
-      leave in /tmp and /var are removed.
-  Signing
-      --sign-kernel-key and --sign-kernel-cert sign vmlinuz with sbsign or
-      systemd-sbsign of the image, or of --tool-root DIR. --sign-modules-key and
-      --sign-modules-cert sign modules that were not built with the kernel, or
-      all. Both happen after the programs of --before-dracut, and before depmod
-      and dracut; .vmlinuz.hmac is written again. Keys are not copied. The
-      result is verified with the certificates, and files that are signed by
-      them already are left as they are.
   A first kernel
-      A tree without a kernel gets the kernel, its meta package and all its
-      packages with modules. The result is compared with the initramfs that a
-      removed kernel left, or with --against FILE.
+      In a tree without a kernel, the kernel, its meta package and all its
+      packages with modules are installed. The result is compared with the
+      initramfs that a removed kernel left, or with --against FILE.
   Version locks
-      dnf's locks of replaced packages lock the new versions.
+      dnf's version locks of replaced packages are changed to the new versions,
+      unless --no-versionlock is given.
   One kernel of several
       A directory may hold the output of a whole build: kernel, kernel-rt,
-      kernel-debug. Taken is the kernel of the base's flavour that is not
-      installed yet, if there is exactly one. --flavour rt takes kernel-rt. Of
-      two versions none is taken; the error lists the options that choose one.
+      kernel-debug. The kernel of the base's flavour that is not installed yet
+      is used, if there is exactly one. --flavour rt chooses kernel-rt. If
+      several kernels match, the run is refused, and the error lists the options
+      that choose one.
   Removed
       Packages and kmods without a replacement, and packages that require the
       old kernel, cause an error. --remove NAME allows the removal of one.
 
+Between the transaction and dracut:
+  --before-dracut PROGRAM
+      Runs a program of the image, for example to build modules. PROGRAM is a
+      path and arguments, separated by spaces. The report lists the files below
+      /usr/lib/modules that it changes. Files that it leaves in /tmp and /var
+      are removed.
+  --sign-kernel-key, --sign-modules-key
+      Sign vmlinuz with sbsign or systemd-sbsign of the image or of --tool-root
+      DIR, and modules that were not built with the kernel (or all modules).
+      This happens after the programs of --before-dracut. .vmlinuz.hmac is
+      rewritten. Keys are not copied. The result is verified with the
+      certificates. Files that are already signed by them are not changed.
+
 After an interruption:
   --timeout, SIGINT, SIGTERM
-      The running program is killed with all its processes, and the files that
-      disabled the inner dracut runs are restored.
+      The running program is killed with all its processes, and the temporary
+      changes that prevent inner dracut runs are undone.
   The same command again
       It continues and creates the same tree, or it names the packages that are
-      only partly installed: then build the layer again. If the work is done
-      already, it changes nothing.
+      only partly installed: then build the layer again. If the work is already
+      done, it changes nothing.
 
 What is executed:
   programs of the tree
@@ -205,8 +217,9 @@ Examples:
     RUN ostree-kernel verify --fatal-warnings
   Verify a mounted image:
     ostree-kernel verify --root \"$(podman image mount IMAGE)\"
-  Verify an image that is not mounted, against an earlier one:
-    ostree-kernel verify docker://REGISTRY/NAME:testing --against docker://REGISTRY/NAME:stable
+  Verify an image that is not mounted, and compare it with an earlier one:
+    ostree-kernel verify docker://REGISTRY/NAME:testing \\
+      --against docker://REGISTRY/NAME:stable
     ostree-kernel verify oci-archive:new.tar
   Verify one initramfs, and compare it with an earlier one:
     ostree-kernel verify --initramfs new.img --against old.img
@@ -229,9 +242,14 @@ Images:
   credentials, mirrors, certificates of registries
       Those of podman and skopeo: podman login, registries.conf, certs.d. Names
       without a registry and signature policies (policy.json) are not supported.
+  containers-storage:NAME
+      An image in podman's storage, for example after podman build. As an
+      ordinary user, type podman unshare before the command.
+  oci:DIR, oci-archive:FILE, docker-archive:FILE, dir:DIR
+      An image after skopeo copy, podman save or buildah push.
   zstd:chunked layers
-      Only the files that the checks read are fetched. They are those of the
-      layer's table of contents, as podman pulls them.
+      Only the files that the checks read are fetched. As in podman, the table
+      of contents of the layer decides which files exist.
 
 What is executed:
   nothing
@@ -248,12 +266,12 @@ Examples:
 
 Exit status:
   0  nothing is staged, or no fatal findings, or released, or --warn-only
-  1  the deployment could not be verified (with --on-error allow ostree
-     finalises it nevertheless), or the gate's files cannot be written
+  1  the deployment could not be verified (with --on-error allow, ostree still
+     finalises it), or the gate's files cannot be written
   2  the command line is wrong
   3  refused; the system has no deployments of the ostree backend
-  4  fatal findings (with --on-error refuse also: it could not be verified);
-     finalisation is locked
+  4  fatal findings, or with --on-error refuse the deployment could not be
+     verified; finalisation is locked
 
 What is executed:
   ostree
@@ -263,23 +281,25 @@ What is executed:
 
 Units:
   ostree-kernel-gate.service
-      Runs the gate at shutdown, before ostree finalises, however soon after
-      staging the reboot comes. It is disabled after installation. To enable it:
-      systemctl enable --now ostree-kernel-gate.service
+      Runs the gate at shutdown, before ostree finalises, even if the reboot
+      follows the staging immediately. The unit is disabled after installation.
+      To enable it, type: systemctl enable --now ostree-kernel-gate.service
   ostree-kernel-gate-staged.path, ostree-kernel-gate-staged.service
-      Run the gate as soon as a deployment is staged, and at boot, where they
-      set the message at login. ostree-kernel-gate.service starts them. At
-      shutdown only the identity of the deployment is then compared.
+      Run the gate as soon as a deployment is staged, and at boot to set the
+      message at login. ostree-kernel-gate.service starts them. The gate at
+      shutdown then compares only the identity of the deployment.
+  journalctl -b -1 -u ostree-kernel-gate.service
+      Prints the reason of a refusal after the reboot.
 
 Policy:
   /etc/systemd/system/ostree-kernel-.service.d/policy.conf
       A drop-in for both services. Its section [Service] sets the options of
       gate, for example: Environment=GATE_OPTIONS=--on-error=refuse
-  A gate that cannot start (program removed, unit masked, sandbox broken)
-      holds back no update, whatever the policy is: ostree's units do not
-      require it.
-  A gate that is killed or has not ended after 40 s at shutdown
-      lets the deployment pass with --on-error=allow, and refuses it with
+  If the gate cannot start (program removed, unit masked, sandbox broken)
+      The update is finalised whatever the policy is, since ostree's units do
+      not require the gate.
+  If the gate is killed, or has not ended after 40 s at shutdown
+      The deployment is finalised with --on-error=allow, and refused with
       --on-error=refuse.
 
 Files:
@@ -309,7 +329,7 @@ What is executed:
 /// For `inspect`.
 pub const INSPECT: &str = "\
 Examples:
-  Show the sizes of the content, and the arguments of dracut:
+  Show the sizes of the parts, and the arguments of dracut:
     ostree-kernel inspect /usr/lib/modules/KVER/initramfs.img
   Print a file inside it:
     ostree-kernel inspect initramfs.img --cat etc/fstab
@@ -317,10 +337,10 @@ Examples:
     ostree-kernel inspect old.img --diff new.img
 
 Exit status:
-  0  the image was read to its end
-  1  the image cannot be read to its end, or does not contain PATH
+  0  the initramfs was read to its end
+  1  the initramfs cannot be read to its end, or does not contain PATH
   2  the command line is wrong
 
 What is executed:
   nothing
-      No program is started. The image is unpacked in memory only.";
+      No program is started. The initramfs is unpacked in memory only.";

@@ -88,7 +88,7 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
         if has_root {
             let root = root.display();
             return Some(format!(
-                "{image} is verified where it lies, and --root would have no effect. Type one of:\n\n  ostree-kernel verify {image}\n  ostree-kernel verify --root {root}"
+                "{image} is read directly, and --root would have no effect. Type one of:\n\n  ostree-kernel verify {image}\n  ostree-kernel verify --root {root}"
             ));
         }
     }
@@ -207,7 +207,7 @@ fn no_registry<'w>(
 fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
     match parse(word) {
         Ok(image) if has_root => Some(format!(
-            "{image} is read where it lies, and --root would have no effect. Type:\n\n  ostree-kernel {command} {image}"
+            "{image} is read directly, and --root would have no effect. Type:\n\n  ostree-kernel {command} {image}"
         )),
         Ok(_) | Err(ReferenceError::NoTransport) => None,
         Err(error) => Some(format!("{}: {error}", word.to_string_lossy())),

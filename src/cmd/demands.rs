@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use super::sources::size;
 use crate::checks::{Artefact, Budget, CHECKS, RootDevice, Wanted};
 
-/// Requirements on the initramfs beyond those of every boot.
+/// Requirements on the initramfs in addition to those of every boot.
 #[derive(Debug, Default, clap::Args)]
 pub struct Demands {
     /// Require drivers for a root on this device type; may be repeated
@@ -18,7 +18,8 @@ pub struct Demands {
     /// Require this driver, in the initramfs or built in; may be repeated
     #[arg(long, value_name = "NAME")]
     pub require_driver: Vec<String>,
-    /// Require what these artefacts need besides a disk image, for example iso,pxe
+    /// Require the dracut modules and drivers for this use of the image, for example
+    /// iso,pxe
     #[arg(long = "for", value_enum, value_name = "KIND", value_delimiter = ',')]
     pub artefacts: Vec<Artefact>,
     /// Size of /boot on the machines: fail unless the kernels of --boot-deployments

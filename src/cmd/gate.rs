@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel gate`: keeps ostree from finalising a staged deployment that this machine would not boot.
 //!
-//! Order: lock, then record, then message. A gate that is killed in between leaves a lock without a reason, and the
-//! next one finds that the deployment was not judged. Without a lock ostree finalises it.
+//! Order: lock, then record, then message. A gate that is killed in between leaves a lock without a record, and the
+//! next gate verifies the deployment again. Without a lock, ostree finalises it.
 
 mod text;
 
@@ -30,7 +30,7 @@ use crate::tools::ostree;
 const OSTREE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Verifies the staged deployment, and locks its finalisation if this machine would
-/// not boot it: the machine then reboots into the present deployment.
+/// not boot it, so that the machine reboots into the running deployment.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Policy if the deployment cannot be verified
@@ -39,7 +39,7 @@ pub struct Args {
     /// Report fatal findings, but do not lock finalisation
     #[arg(long)]
     pub warn_only: bool,
-    /// Unlock a refused deployment, so that it is finalised nevertheless
+    /// Unlock a refused deployment, so that ostree finalises it
     #[arg(long, conflicts_with_all = ["on_error", "warn_only"])]
     pub release: bool,
 }
@@ -81,7 +81,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     }
 }
 
-/// Without a staged deployment only the message is brought up to date: after the reboot it says what happened.
+/// Without a staged deployment, only the message at login is updated: after the reboot, it reports a refusal.
 fn without_staged(
     args: &Args,
     global: &Global,
@@ -113,7 +113,7 @@ fn without_staged(
     Ok(Outcome::Passed)
 }
 
-/// The gate before one staged deployment.
+/// The verification of one staged deployment, and its consequences.
 struct Gate<'a> {
     system: &'a System,
     staged: &'a Deployment,
@@ -148,7 +148,7 @@ impl Gate<'_> {
     fn judge(&self, record: &mut Record) -> Result<Outcome> {
         let holds_first = self.args.on_error == OnError::Refuse && !self.args.warn_only;
         if holds_first {
-            // A gate that is killed must not let it pass.
+            // Locked first, so that a gate that is killed does not accept the deployment.
             self.lock()?;
         }
         let (judgement, report) = match self.verify() {
@@ -160,7 +160,7 @@ impl Gate<'_> {
             self.lock_with_ostree();
         }
         record.set(judgement.clone());
-        // Without a record the verdict holds nevertheless.
+        // The verdict takes effect even if it cannot be recorded.
         if let Err(error) = gate::save(&self.system.root, record) {
             tracing::warn!(
                 "the verdict is not recorded, and the next run verifies again: {error:#}"
@@ -303,7 +303,7 @@ impl Gate<'_> {
         gate::open(&self.system.root).context("unlocking the finalisation")
     }
 
-    /// Runs ostree's command of the running system.
+    /// Runs `ostree admin lock-finalization` of the running system.
     fn ostree(&self, is_locked: bool) -> Result<()> {
         let exec = Exec::new(&self.system.root);
         if !self.system.root.is_host() || exec.find("ostree").is_none() {
@@ -313,7 +313,7 @@ impl Gate<'_> {
         exec.query(&ostree::lock_finalization(is_locked)).map(drop)
     }
 
-    /// Lets a refused deployment pass.
+    /// Releases a refused deployment.
     fn release(&self, record: &mut Record) -> Result<Outcome> {
         let root = &self.system.root;
         let lock = gate::lock(root, self.staged)?;
@@ -326,7 +326,7 @@ impl Gate<'_> {
             (Some(refused), lock) => {
                 refused.released = true;
                 let sentence = text::released(refused, lock == Lock::Other);
-                // First the record: otherwise the gate at shutdown locks it again.
+                // The record is written first, so that the gate at shutdown does not lock the deployment again.
                 gate::save(root, record)?;
                 sentence
             }

@@ -48,7 +48,7 @@ pub struct Args {
     /// Show the chain of files from PID 1 to the file PATH
     #[arg(long, group = "what", value_name = "PATH")]
     pub why: Option<OsString>,
-    /// Print the content of the file PATH; links are followed inside the image
+    /// Print the content of the file PATH; links are followed inside the initramfs
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
     /// Show the differences from the initramfs OTHER, a file or an image
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn errors_name_the_missing_path() {
         for (path, expected) in [
             (
                 "bin/bash",
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_damaged_image_the_segments_before_the_damage_are_known() {
+    fn segments_before_the_damage_are_shown() {
         let mut bytes = image();
         let whole = bytes.len() as u64;
         bytes.extend_from_slice(&image()[..200]);

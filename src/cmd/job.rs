@@ -74,9 +74,6 @@ pub struct Ending {
     /// and dracut, with KVER in its environment; may be repeated
     #[arg(long, value_name = "PROGRAM")]
     pub before_dracut: Vec<String>,
-    /// Options that sign.
-    #[command(flatten)]
-    pub signing: SigningOptions,
     /// Compare with this earlier initramfs instead of the base's
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
@@ -87,12 +84,15 @@ pub struct Ending {
     /// Build the initramfs twice and fail if the two differ in any byte
     #[arg(long)]
     pub prove: bool,
-    /// Write the report to FILE too
+    /// Also write the report to FILE
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Kill a program that runs longer than this, and fail
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+    /// Options that sign.
+    #[command(flatten)]
+    pub signing: SigningOptions,
     /// Arguments for dracut, after --
     #[arg(
         last = true,
@@ -132,8 +132,8 @@ impl Ending {
             .map_err(|why| anyhow!("{why}"))
     }
 
-    /// Starts reading what the new initramfs is compared with: the file of `--against`, the base's initramfs, or the one
-    /// that a removed kernel left. `None` if there is none of them.
+    /// Starts reading the initramfs that the new one is compared with: the file of `--against`, the base's initramfs,
+    /// or the one that a removed kernel left. `None` if none of them exists.
     pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
         let has_initramfs = |name: &String| {
             let path = format!("{MODULES}/{name}/initramfs.img");
@@ -174,7 +174,7 @@ impl Ending {
 }
 
 impl<'a> Job<'a> {
-    /// Returns a job that brought no packages.
+    /// Returns a job without new packages.
     pub(super) fn new(
         command: Command,
         start: Instant,
@@ -278,7 +278,7 @@ impl Job<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Returns the situation in which remedies are read.
+    /// Returns the facts on which the wording of remedies depends.
     fn situation(&self) -> Situation {
         match self.command {
             Command::Rebuild => Situation::Rebuilt,

@@ -24,8 +24,8 @@ pub struct Global {
     /// Print the output of programs; -vv also that of queries such as rpm -q
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Print errors instead of the log; replace, rebuild and verify print a result
-    /// only if it is bad or in JSON
+    /// Log errors only; replace, rebuild and verify print a good result only with
+    /// --format json
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE

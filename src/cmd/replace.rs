@@ -37,7 +37,8 @@ pub struct Args {
     /// Options of the sources.
     #[command(flatten)]
     pub sources: Sources,
-    /// Print the plan with its command lines, and change nothing
+    /// Print the plan with its command lines, and leave the tree unchanged; sources
+    /// are downloaded
     #[arg(long, help_heading = "Plan")]
     pub dry_run: bool,
     /// Program that replaces the packages [default: detected]

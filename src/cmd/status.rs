@@ -23,7 +23,8 @@ use crate::sys::root::Root;
 /// and leftovers of the tree. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show an image where it lies, with its transport, for example oci-archive:FILE
+    /// Image to show, with its transport, for example oci-archive:FILE [default: the
+    /// tree]
     #[arg(value_name = "IMAGE")]
     pub image: Option<OsString>,
     /// How to read images.
@@ -124,7 +125,7 @@ fn human(root: &Root, host: &Host, deployments: Option<&Deployments>) -> Result<
     Ok(lines.iter().map(line).collect())
 }
 
-/// Returns the directories of `usr/lib/modules` that are a kernel's, and not for example `keys`.
+/// Returns the directories of `usr/lib/modules` that belong to a kernel; `keys`, for example, does not.
 fn kernel_dirs<'h>(root: &Root, host: &'h Host) -> Result<Vec<&'h ModuleDir>> {
     let mut dirs = Vec::new();
     for dir in &host.module_dirs {

@@ -66,7 +66,7 @@ pub struct Args {
     /// List the checks and their severities without running them
     #[arg(long)]
     pub list: bool,
-    /// Write the report to FILE too
+    /// Also write the report to FILE
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
@@ -119,8 +119,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     Ok(report.outcome)
 }
 
-/// Verifies images, one after another, and prints their reports together. Of several, one that cannot be verified does
-/// not hide the verdicts on the others.
+/// Verifies images, one after another, and prints their reports together. An image that cannot be verified has an entry
+/// with the error, and the others are still verified.
 fn images(args: &Args, global: &Global, options: &verify::Options) -> Result<Outcome> {
     if let [only] = args.images.as_slice() {
         let report = image(only, args, options)?;
@@ -270,7 +270,7 @@ fn base(against: &OsStr, args: &Args) -> Result<Baseline> {
     verify::of_root(&root, &kver)
 }
 
-/// Returns the first kernel. Where there are several, the check `kernel-single` reports it.
+/// Returns the first kernel. If there are several, the check `kernel-single` reports that.
 pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
     let dirs = kernels::module_dirs(root)?;
     let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);

@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_says_a_bounded_amount() {
+    fn the_facts_of_a_module_have_a_limit() {
         let said = |length: usize| {
             let info = format!("depends={}\0vermagic=6.1 SMP\0", "a,".repeat(length / 2));
             facts(&crate::kernel::testing::module(

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_copy_is_asked() {
+    fn the_last_copy_is_used() {
         let copies = [&b"a.ko:\n"[..], b"a.ko:\nb.ko:\n"].map(|text| file(DEP, text));
         let learnt = learnt(copies.into());
         assert_eq!(dep(&learnt).unwrap().as_ref().unwrap().len(), 2);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_said() {
+    fn invalid_lists_are_errors() {
         let found = dep(&learnt(vec![file(DEP, b"hello\n")])).unwrap().clone();
         assert!(found.unwrap_err().contains("line 1"));
         let found = learnt(vec![file("lib/modules/6.1/modules.alias.bin", b"hello")]);

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_ahead_and_keeps_its_place() {
+    fn peek_does_not_advance() {
         let bytes = some_bytes(3 * PIECE + 17);
         reading(Trickle::new(&bytes, 7001), |source| {
             assert_eq!(source.peek(4).unwrap(), &bytes[..4]);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_to_read_to_the_end() {
+    fn a_reader_may_stop_before_the_end() {
         let first = reading(io::repeat(7), |source| source.peek(1).unwrap().to_vec());
         assert_eq!(first, [7]);
     }

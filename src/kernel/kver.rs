@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_kver() {
+    fn valid_and_invalid_kvers() {
         for good in [
             "6.12.117+deb12-cloud-amd64",
             "6.9.4-200.fc40.x86_64+rt",

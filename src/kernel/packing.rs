@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_says_nothing() {
+    fn truncated_xz_headers() {
         let delta = b"\xfd7zXZ\0\0\x01....\x02\x01\x03\x01\x00\x21\x01\x08\0\0\0....";
         for end in 0..delta.len() {
             let packing = Packing::of(&delta[..end]);

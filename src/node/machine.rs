@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A machine: the storage of its root and of `/boot`, the space on `/boot`, Secure Boot, and the kernel arguments of the
-//! deployment that is verified.
+//! A machine: the storage of its root and of `/boot`, the space on `/boot`, Secure Boot, and the kernel arguments of
+//! the deployment that is verified.
 //!
-//! `site::machine` reads these facts from `/sys`, `/proc` and `/boot`; tests write them down.
+//! `site::machine` reads these facts from `/sys`, `/proc` and `/boot`.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use crate::kernel::vmlinuz::Signer;
 /// The facts about a machine and the deployment that it may boot next.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// The storage of the root filesystem, or why it is not known.
+    /// The storage of the root file system, or why it is not known.
     pub root: Result<Storage, String>,
-    /// The storage of `/boot`, if it is another filesystem.
+    /// The storage of `/boot`, if it is another file system.
     pub boot: Option<Storage>,
     /// The space on `/boot`; `None` if the deployment is finalised already.
     pub space: Option<Boot>,
@@ -23,18 +23,18 @@ pub struct Machine {
     pub kargs: Option<Vec<String>>,
 }
 
-/// A mounted filesystem and the devices that it is on.
+/// A mounted file system and the devices that it is on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Storage {
     /// The mount point.
     pub mount: String,
-    /// The type of the filesystem, as in `/proc/mounts`.
+    /// The type of the file system, as in `/proc/mounts`.
     pub filesystem: String,
     /// The block device; empty if there is none.
     pub block: String,
-    /// All devices between the filesystem and the processor that have a driver.
+    /// All devices between the file system and the processor that have a driver.
     pub devices: Vec<Device>,
-    /// Layers between the filesystem and the disks.
+    /// Layers between the file system and the disks.
     pub layers: BTreeSet<Layer>,
 }
 
@@ -51,7 +51,7 @@ pub struct Device {
     pub modalias: Option<String>,
 }
 
-/// A layer between a filesystem and its disks.
+/// A layer between a file system and its disks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     /// LUKS encryption.
@@ -68,14 +68,14 @@ pub enum Layer {
     Transport(String),
 }
 
-/// The filesystem of `/boot`, and what finalisation does to it.
+/// The file system of `/boot`, and the effect of the finalisation on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Boot {
     /// Free bytes.
     pub free: u64,
     /// The size of a block.
     pub block: u64,
-    /// Whether it is a filesystem of its own; ostree frees space before it writes only there.
+    /// Whether it is a file system of its own. Only there does ostree free space before it writes.
     pub is_separate: bool,
     /// Whether this version of ostree frees space before it writes.
     pub prunes_early: bool,
@@ -85,7 +85,7 @@ pub struct Boot {
     pub overlays: u64,
     /// Bytes of directories that no deployment uses; ostree removes them first.
     pub unused: u64,
-    /// Bytes of directories that only deployments use which finalisation drops.
+    /// Bytes of directories that are used only by deployments that the finalisation drops.
     pub dropped: u64,
 }
 

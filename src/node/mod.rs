@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Facts about a machine that runs from ostree deployments: its deployments, its devices, and the gate's record.
 //!
-//! Bytes in, values out. Must not read files or judge: `site` reads, `checks` judges.
+//! Pure: `site` reads the files, and `checks` makes the findings.
 
 pub mod certificates;
 pub mod deployment;

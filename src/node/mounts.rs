@@ -9,15 +9,15 @@ pub const SIZE_MAX: u64 = 4 << 20;
 pub struct Mount {
     /// The mount point.
     pub point: String,
-    /// The device number as `MAJOR:MINOR`. The major number of a filesystem without a single device is 0.
+    /// The device number as `MAJOR:MINOR`. The major number of a file system without a single device is 0.
     pub device: String,
-    /// The type of the filesystem.
+    /// The type of the file system.
     pub filesystem: String,
     /// The source, for example `/dev/vda4`.
     pub source: String,
 }
 
-/// Returns the mount at `point`. Of several, the last one covers the others.
+/// Returns the mount at `point`. If there are several, the last one covers the others.
 pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
     let mut mounts = mountinfo.lines().filter_map(parse);
     mounts.rfind(|it| it.point == point)

@@ -85,7 +85,7 @@ pub struct RecordedFinding {
 }
 
 impl Judgement {
-    /// Returns whether the gate holds the deployment back.
+    /// Returns whether the gate locks the finalisation of the deployment.
     pub fn holds_back(&self) -> bool {
         self.verdict == Verdict::Refused && !self.released
     }

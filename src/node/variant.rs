@@ -23,7 +23,7 @@ struct Value<'a> {
 }
 
 impl<'a> Dict<'a> {
-    /// Returns the dictionary in `bytes`; `None` if they are not one. No bytes are an empty dictionary.
+    /// Returns the dictionary in `bytes`; `None` if they are not one. An empty slice is an empty dictionary.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let dict = Self(bytes);
         let elements = dict.elements()?;

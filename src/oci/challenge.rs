@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The `WWW-Authenticate` header of a registry (RFC 9110, section 11.6.1).
 
-/// How a registry wants to be asked.
+/// The kind of authentication that a registry requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
-    /// A token of this server.
+    /// A token from this token server.
     Bearer {
         /// The URL of the token server.
         realm: String,
@@ -16,7 +16,7 @@ pub enum Challenge {
 }
 
 impl Challenge {
-    /// Chooses from the values of the headers: a token, else a password. `None` if neither is offered.
+    /// Returns the best challenge in the values of the headers: Bearer, else Basic. `None` if neither is offered.
     pub fn of<'h>(headers: impl IntoIterator<Item = &'h str>) -> Option<Self> {
         let all: Vec<_> = headers.into_iter().flat_map(schemes).collect();
         let bearer = all.iter().find_map(|(name, parameters)| {
@@ -69,7 +69,7 @@ fn is_token(it: char) -> bool {
     it.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(it)
 }
 
-/// Reads a token or a quoted string; returns the rest, too.
+/// Reads a token or a quoted string, and also returns the rest.
 fn value_of(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
@@ -92,7 +92,7 @@ mod tests {
     use super::Challenge;
 
     #[test]
-    fn what_registries_send() {
+    fn headers_of_real_registries() {
         let bearer = |realm: &str, service: Option<&str>| {
             Some(Challenge::Bearer {
                 realm: realm.to_owned(),

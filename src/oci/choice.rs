@@ -5,8 +5,8 @@ use super::error::OciError;
 use super::manifest::Descriptor;
 use super::platform::Platform;
 
-/// Chooses the image of an index: the first one of the `wanted` platform; without a wish the host's, else the only one
-/// that there is. Attestations have the platform `unknown/unknown` and are no images.
+/// Chooses an image of an index: the first one for the `wanted` platform. Without `wanted`, chooses the first one for
+/// the host's platform, else the only image. Attestations (platform `unknown/unknown`) are ignored.
 ///
 /// # Errors
 /// When there is no such image; the error lists the platforms.

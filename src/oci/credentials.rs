@@ -19,9 +19,9 @@ pub enum Credentials {
         /// The password.
         password: String,
     },
-    /// A token for the token server, of a login that has no password.
+    /// A token for the token server, from a login without a password.
     IdentityToken(String),
-    /// A program `docker-credential-NAME` has them.
+    /// The NAME of the program `docker-credential-NAME` that stores the credentials.
     Helper(String),
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Entry {
 }
 
 impl std::fmt::Debug for Credentials {
-    /// Writes no secret.
+    /// Writes the variant without its secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Password { .. } => "Password",
@@ -64,7 +64,7 @@ impl CredentialFile {
     /// Parses a file.
     ///
     /// # Errors
-    /// When it is not JSON of that form. The message holds no secret.
+    /// When it is not a credential file in JSON. The message contains no secrets.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         // The message of serde_json would quote a value.
         serde_json::from_slice(bytes).map_err(|error| {
@@ -155,7 +155,7 @@ impl Entry {
 }
 
 impl Credentials {
-    /// Returns the value of the `Authorization` header; `None` for credentials that only a token server takes.
+    /// Returns the value of the `Authorization` header; `None` for credentials that only a token server accepts.
     pub fn basic(&self) -> Option<String> {
         match self {
             Self::Password { user, password } => Some(format!(

@@ -66,7 +66,7 @@ impl BlobDigest {
         self.check_is(&hasher.finish(), "digest")
     }
 
-    /// Compares with the digest of the bytes, which is the image's `what`.
+    /// Compares this stated digest with `found`, the digest of the bytes. `what` names the digest in the error.
     ///
     /// # Errors
     /// When they differ.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Errors of the readers: what is wrong with an image. The caller adds which image and which layer.
+//! Errors about the content of an image. The caller adds the names of the image and the layer.
 
 use std::io;
 
-/// An image cannot be used.
+/// The reason why an image cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OciError {
     /// Reading failed.
@@ -17,7 +17,7 @@ pub enum OciError {
         /// Its value.
         value: u64,
     },
-    /// A document is not what it should be.
+    /// A document is invalid or of the wrong type.
     #[error("{0}")]
     Document(String),
     /// A digest has an unknown algorithm or a wrong length.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files whose bytes are kept while a layer streams by, since checks read them. The bytes of other files can be
-//! loaded later, which needs a second pass.
+//! Selects the files whose bytes are kept while a layer is streamed, because checks read them. The bytes of other files
+//! can be loaded later in a second pass.
 
 use crate::kernel::modules::ModuleName;
 use crate::kernel::packing;
@@ -10,7 +10,7 @@ use crate::kernel::packing;
 pub enum KeptPart {
     /// Its digest only.
     BlobDigest,
-    /// Its digest and its first bytes, which tell the compression of a module.
+    /// Its digest and its first bytes, from which the compression of a module is detected.
     Head,
     /// All bytes.
     All,
@@ -52,7 +52,7 @@ const RPMDB_DIRS: [&[u8]; 3] = [b"usr/share/rpm/", b"usr/lib/sysimage/rpm/", b"v
 /// The directory of kernels.
 const MODULES: &[u8] = b"usr/lib/modules/";
 
-/// Decides by the path and the size.
+/// Returns how much of the file with this path and size is kept.
 pub fn keep(path: &[u8], size: u64) -> KeptPart {
     let is_in = |dirs: &[&[u8]]| dirs.iter().any(|dir| path.starts_with(dir));
     if let Some(below) = path.strip_prefix(MODULES) {

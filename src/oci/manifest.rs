@@ -13,7 +13,7 @@ use super::platform::Platform;
 /// The annotation with the digest of the compressed table of contents of a zstd:chunked layer.
 pub const TOC_CHECKSUM: &str = "io.github.containers.zstd-chunked.manifest-checksum";
 
-/// The annotation with its position: offset, length, uncompressed length, type.
+/// The annotation with the position of that table: offset, length, uncompressed length, type.
 pub const TOC_POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";
 
 /// A reference to a blob.
@@ -39,7 +39,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Returns a descriptor of nothing but a digest and a size.
+    /// Returns a descriptor with only a digest and a size.
     pub fn new(digest: BlobDigest, size: u64) -> Self {
         Self {
             media_type: String::new(),
@@ -108,7 +108,7 @@ pub struct RootFs {
 /// Parses an index or a manifest.
 ///
 /// # Errors
-/// When it is another document.
+/// When the bytes are neither, or exceed a limit.
 pub fn parse(bytes: &[u8], limits: &ImageLimits) -> Result<ManifestDocument, OciError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -163,7 +163,7 @@ pub fn parse(bytes: &[u8], limits: &ImageLimits) -> Result<ManifestDocument, Oci
 }
 
 impl Manifest {
-    /// Checks that the layers are what this program reads.
+    /// Checks that this program can read the layers.
     ///
     /// # Errors
     /// When the manifest is not that of an image.
@@ -175,7 +175,7 @@ impl Manifest {
             }
             if !kind.is_empty() && !kind.contains(".tar") && !kind.contains("layer") {
                 return Err(OciError::Document(format!(
-                    "a layer has the media type {}, so this is no image of an operating system",
+                    "a layer has the media type {}, so this is not an operating system image",
                     kind.escape_debug()
                 )));
             }
@@ -266,7 +266,7 @@ mod tests {
             ),
             (
                 "application/vnd.cncf.helm.chart.content.v1",
-                "no image of an operating system",
+                "not an operating system image",
             ),
         ] {
             let text = format!(r#"{{"config":{tar},"layers":[{}]}}"#, blob(kind));

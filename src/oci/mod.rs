@@ -3,8 +3,8 @@
 //!
 //! Pure: bytes in, values out. Transports are in `site::image`.
 //!
-//! Invariants: nothing is believed before it is checked (sizes, digests, paths), every resource has a limit with a name,
-//! and names are bytes.
+//! Invariants: sizes, digests and paths are checked before they are used, every resource has a limit with a name, and
+//! names are byte strings.
 
 mod challenge;
 mod choice;

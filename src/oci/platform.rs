@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// An operating system and an architecture, in Go's words: `linux/amd64`, `linux/arm/v7`.
+/// An operating system and an architecture, with Go's names: `linux/amd64`, `linux/arm/v7`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Platform {
     /// The operating system.
@@ -17,7 +17,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Returns the platform of Linux on a machine that Rust calls `arch`.
+    /// Returns the Linux platform for `arch`, one of Rust's names of architectures.
     pub fn of_machine(arch: &str) -> Self {
         let (architecture, variant) = match arch {
             "x86_64" => ("amd64", None),
@@ -35,8 +35,8 @@ impl Platform {
         }
     }
 
-    /// Returns whether an image of platform `other` is one for `self`. A missing variant of the request matches any;
-    /// `v8` is the default of arm64.
+    /// Returns whether an image for platform `other` satisfies a request for `self`. A request without a variant
+    /// matches any variant; `v8` is the default of arm64.
     pub fn accepts(&self, other: &Self) -> bool {
         let variant = |it: &Self| match (it.architecture.as_str(), &it.variant) {
             ("arm64", None) => Some("v8".to_owned()),
@@ -61,7 +61,7 @@ impl FromStr for Platform {
         if parts.iter().any(|part| part.is_empty()) {
             return Err("a part is empty; expected, for example, linux/arm64".into());
         }
-        // The names of uname and rpm are what people type.
+        // Users also type the names of uname and rpm.
         let architecture = match *architecture {
             "x86_64" => "amd64",
             "aarch64" => "arm64",

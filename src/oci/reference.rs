@@ -48,7 +48,7 @@ pub enum ImageVersion {
     BlobDigest(BlobDigest),
 }
 
-/// A text is not a reference.
+/// The reason why a text is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// It has no transport.
@@ -57,7 +57,7 @@ pub enum ReferenceError {
     /// It has a transport that is not supported.
     #[error("the transport {0}: is not supported; expected one of {TRANSPORTS}")]
     OtherTransport(String),
-    /// The rest is wrong.
+    /// The part after the transport is invalid.
     #[error("{0}")]
     Wrong(String),
 }
@@ -141,7 +141,7 @@ impl FromStr for Docker {
             Some((host, name)) if host.contains(['.', ':']) || host == "localhost" => (host, name),
             _ => {
                 return wrong(format!(
-                    "{text} is a short name, which is not resolved here. Type the name with its registry, for example docker://docker.io/library/{path}"
+                    "{text} is a short name, which is not supported. Type the name with its registry, for example docker://docker.io/library/{path}"
                 ));
             }
         };
@@ -176,7 +176,7 @@ impl FromStr for Docker {
                 ImageVersion::Tag(tag.to_owned())
             }
         };
-        // Docker Hub's images without a user are in `library`.
+        // On Docker Hub, images without a user name are in `library`.
         let name = match (host, name.contains('/')) {
             ("docker.io" | "index.docker.io", false) => format!("library/{name}"),
             _ => name.to_owned(),
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_skopeo_reads() {
+    fn references_that_skopeo_accepts() {
         let digest = BlobDigest::of(b"");
         for (text, expected) in [
             (
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reference() {
+    fn invalid_references() {
         for (text, expected) in [
             ("/usr/lib", "no transport"),
             ("initramfs.img", "no transport"),

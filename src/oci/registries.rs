@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::reference::{Docker, ImageVersion};
 
-/// Parsed files, in the order in which they count.
+/// The entries of all parsed files.
 #[derive(Debug, Clone, Default)]
 pub struct Registries(Vec<Entry>);
 
@@ -47,7 +47,7 @@ impl Registries {
     /// Adds a file. Its entries replace earlier ones with the same prefix.
     ///
     /// # Errors
-    /// When it is not TOML of that form.
+    /// When the text is not TOML, or a key has the wrong type.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         for entry in file.registry {
@@ -60,7 +60,7 @@ impl Registries {
     /// Returns the places of an image, in the order in which they are tried.
     ///
     /// # Errors
-    /// When the registry is blocked, or a location is not one.
+    /// When the registry is blocked, or a location in a file is invalid.
     pub fn sources(&self, image: &Docker) -> Result<Vec<ImageSource>, String> {
         let name = format!("{}/{}", image.host, image.name);
         let matching = self.0.iter().filter_map(|entry| {
@@ -81,7 +81,7 @@ impl Registries {
         }
         let rest = &name[length..];
         let at = |location: &str, is_insecure| {
-            // A prefix with a wildcard has no location of its own.
+            // An entry with a wildcard as its prefix can have no location.
             let place = match location {
                 "" => name.clone(),
                 location => format!("{}{rest}", location.trim_end_matches('/')),
@@ -119,7 +119,7 @@ impl Entry {
         }
     }
 
-    /// Returns the length of the part of `name` that the prefix stands for.
+    /// Returns the length of the part of `name` that the prefix matches; `None` if it does not match.
     fn matched(&self, name: &str) -> Option<usize> {
         let prefix = self.prefix();
         if let Some(domain) = prefix.strip_prefix('*') {

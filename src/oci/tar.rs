@@ -14,7 +14,8 @@ use super::limits::ImageLimits;
 /// Size of the buffer (bytes).
 const BUFFER: usize = 256 << 10;
 
-/// Headers of one entry: an extended header, a long name, a long target, each with its own header, and the entry's.
+/// Upper bound of the headers of one entry (bytes): an extended header, a long name and a long target, each with a
+/// header of its own, and the entry's header.
 const HEADERS: usize = 16 * 512;
 
 /// The type of an entry.
@@ -53,7 +54,7 @@ pub struct LayerEntry {
     pub mtime: i64,
     /// The number of data bytes.
     pub size: u64,
-    /// The target of a link. Of a hard link, a path like [`path`](Self::path).
+    /// The target of a link; for a hard link in the form of [`path`](Self::path).
     pub target: Vec<u8>,
     /// The number of the entry in its layer, from 0.
     pub number: u32,
@@ -126,8 +127,8 @@ pub fn read(
     read_from(&mut Streamed(input), limits, visitor)
 }
 
-/// Lists an archive. Data that the visitor does not read is skipped by seeking, so that data beyond the end of the input
-/// is no error: see [`LayerEntry::data`].
+/// Lists an archive. Data that the visitor does not read is skipped by seeking, so missing data at the end of the input
+/// is not detected: the caller compares [`LayerEntry::data`] with the size of the input.
 ///
 /// # Errors
 /// As [`read`].
@@ -170,7 +171,7 @@ fn read_from(
                 }
                 let is_empty = available.is_empty();
                 if !source.fill_to(min_bytes)? {
-                    // Archives without the two blocks of zeros are common enough.
+                    // Many archives lack the two blocks of zeros at the end.
                     if is_empty && source.start == source.end {
                         return Ok(());
                     }
@@ -234,7 +235,7 @@ fn explain(at: u64, error: tar_core::parse::ParseError) -> OciError {
     }
 }
 
-/// Checks an entry and copies what is used of it.
+/// Checks an entry and copies the fields that are used.
 fn admit(
     entry: &ParsedEntry<'_>,
     number: u32,
@@ -242,7 +243,7 @@ fn admit(
 ) -> Result<LayerEntry, OciError> {
     let raw = entry.path.as_ref();
     let kind = match entry.entry_type {
-        // Old archives mark a directory by its name only.
+        // Old archives mark a directory only by a slash at the end of its name.
         EntryType::Regular if raw.ends_with(b"/") => NodeKind::Dir,
         EntryType::Regular | EntryType::Continuous => NodeKind::File,
         EntryType::Link => NodeKind::HardLink,
@@ -303,7 +304,7 @@ pub(super) fn names(
         return limit("depth", limits.depth);
     }
     if path.is_empty() && kind != NodeKind::Dir {
-        return fail("the root of the image is a directory");
+        return fail("it replaces the root of the image, which must be a directory");
     }
     let target = match kind {
         NodeKind::HardLink => match components(target) {

@@ -17,7 +17,7 @@ use super::limits::ImageLimits;
 use super::manifest::{Descriptor, TOC_CHECKSUM, TOC_POSITION};
 use super::tar::{LayerEntry, NodeKind, names};
 
-/// The type of table in [`TOC_POSITION`] that is known: that of zstd:chunked.
+/// The type of a zstd:chunked table in [`TOC_POSITION`], the only supported type.
 const CHUNKED: u64 = 1;
 
 /// The place of a table in the stored layer.
@@ -50,7 +50,7 @@ pub struct Toc {
 }
 
 impl TocPlace {
-    /// Returns the place of a layer's table; `None` if the layer has none that is known.
+    /// Returns the place of a layer's table; `None` if the layer has no table of the supported type.
     ///
     /// # Errors
     /// When the annotations contradict the layer or exceed a limit.
@@ -96,7 +96,7 @@ impl TocPlace {
         self.digest.check(bytes)?;
         let capacity = usize::try_from(self.unpacked).unwrap_or(usize::MAX);
         let text = zstd::bulk::decompress(bytes, capacity).map_err(|error| {
-            OciError::Corrupt(format!("zstd, of its table of contents: {error}"))
+            OciError::Corrupt(format!("zstd, in its table of contents: {error}"))
         })?;
         if text.len() != capacity {
             return Err(OciError::Size {
@@ -107,7 +107,7 @@ impl TocPlace {
         let table: Table = serde_json::from_slice(&text).map_err(|error| {
             OciError::Document(format!("its table of contents cannot be parsed: {error}"))
         })?;
-        // Go replaces what is not UTF-8.
+        // Go's JSON encoder replaces bytes that are not UTF-8 by U+FFFD.
         let is_damaged =
             |it: &Entry| it.name.contains('\u{fffd}') || it.link_name.contains('\u{fffd}');
         if table.entries.iter().any(is_damaged) {
@@ -183,7 +183,7 @@ fn fail(name: &str, why: &str) -> OciError {
 }
 
 impl Entry {
-    /// Checks an entry as that of an archive.
+    /// Checks an entry as if it were in an archive.
     fn admit(&self, number: u32, limits: &ImageLimits) -> Result<LayerEntry, OciError> {
         let kind = match self.kind.as_str() {
             "reg" => NodeKind::File,
@@ -219,7 +219,7 @@ impl Entry {
     fn file(&self, end: u64) -> Result<TocFile, OciError> {
         let fail = |why: &str| fail(&self.name, why);
         let digest = match self.digest.as_str() {
-            // Empty files have none.
+            // Empty files have no digest.
             "" if self.size == 0 => BlobDigest::of(b""),
             digest => digest.parse::<BlobDigest>()?,
         };

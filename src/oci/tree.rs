@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The names of the tree that the layers of an image make together, as overlayfs would mount them.
+//! The merged tree of the layers of an image, as overlayfs would mount them.
 //!
 //! Layers are added from the top down, so that the first name wins and each file is known to be visible, or not, when
-//! its bytes stream by. Paths of entries are taken literally: a link in one layer is no directory for another one.
+//! its bytes are streamed. Paths of entries are not resolved: a link in one layer is not followed for entries of
+//! another.
 
 mod links;
 
@@ -15,7 +16,7 @@ use super::tar::{LayerEntry, NodeKind};
 /// A name in the tree.
 pub type NodeId = u32;
 
-/// No layer seals a directory.
+/// The value of `sealed` of a directory that no layer seals.
 const OPEN: u16 = u16::MAX;
 
 /// The prefix of a whiteout.
@@ -171,7 +172,10 @@ impl LayerTree {
         }
         if let Some(name) = name.strip_prefix(WHITEOUT) {
             if name.is_empty() || name == b"." || name == b".." {
-                return Err(OciError::entry(&entry.path, "it is a whiteout of no name"));
+                return Err(OciError::entry(
+                    &entry.path,
+                    "it is a whiteout without a name",
+                ));
             }
             if let Some(dir) = self.enter(dir, entry)? {
                 self.remove(dir, name);
@@ -190,7 +194,7 @@ impl LayerTree {
     /// Ends the reading of layers.
     ///
     /// # Errors
-    /// When a hard link leads nowhere.
+    /// When the target of a hard link does not exist.
     pub fn finish(&mut self) -> Result<(), OciError> {
         self.hidden = HashMap::new();
         for (target, waiting) in std::mem::take(&mut self.waiting) {
@@ -337,7 +341,7 @@ impl LayerTree {
         Ok((!is_hidden(self, here)).then_some(here))
     }
 
-    /// Replaces a whiteout of the current layer by a directory of it.
+    /// Replaces a whiteout of the current layer with a directory.
     fn replace(&mut self, dir: NodeId, name: &[u8], _: NodeId) -> NodeId {
         let node = self.directory(true);
         self.seal(node);
@@ -363,7 +367,7 @@ impl LayerTree {
         }
     }
 
-    /// Gives an entry its name in a directory.
+    /// Adds an entry to a directory.
     fn name(&mut self, dir: NodeId, name: &[u8], entry: &LayerEntry) -> Placed {
         let known = self.nodes[dir as usize].children.as_ref();
         let Some(node) = known.and_then(|it| it.get(name)).copied() else {
@@ -388,14 +392,14 @@ impl LayerTree {
             }
             return Placed::default();
         }
-        // A file below a directory ends what lower layers add to the directory.
+        // A file of a lower layer hides what the layers below it add to the directory.
         if entry.kind != NodeKind::Dir && self.is_dir(node) {
             self.seal(node);
         }
         self.hide(entry)
     }
 
-    /// Makes `node` stand for the entry.
+    /// Sets the object of `node` to that of the entry.
     fn place(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
         if entry.kind == NodeKind::HardLink {
             return self.link(node, entry);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Decompresses a layer. The format is detected from the first bytes, as container engines do: media types lie.
+//! Decompresses a layer. The format is detected from the first bytes, as in container engines, because media types are
+//! often wrong.
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::error::OciError;
 use super::limits::{ImageLimits, RATIO_FLOOR};
 
-/// Bytes of the start of a layer that tell its format.
+/// Number of bytes at the start of a layer from which its format is detected.
 const MAGIC: usize = 6;
 
 /// The compression of a layer.

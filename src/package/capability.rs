@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_overlap_meet() {
+    fn overlapping_versions_match() {
         for (provided, wanted) in [
             ("kernel = 6.9.4-200.fc40", "kernel"),
             ("kernel", "kernel >= 6"),

@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_package_says_what_it_is() {
+    fn the_error_about_another_file_shows_its_start() {
         assert!(error(b"\n<!DOCTYPE html>\n<p>").contains("it starts with \"<!DOCTYPE html>\""));
         assert!(error(b"hello").contains("it starts with 68656c6c"));
         assert!(error(b"").contains("not an RPM file"));

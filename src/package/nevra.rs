@@ -80,7 +80,7 @@ mod tests {
     use super::Nevra;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn parsing_and_formatting_are_inverse() {
         for text in [
             "kernel-core-6.9.4-200.fc40.x86_64",
             "kernel-core-1:6.9.4-200.fc40.x86_64",

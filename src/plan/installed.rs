@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_built_with_the_kernel_keeps_its_capabilities() {
+    fn packages_of_the_kernels_build_keep_their_capabilities() {
         let mut kernel = record("kernel", &["kernel = 5.2-1"], &[]);
         let vmlinuz = PackageFile {
             mode: 0o100_755,

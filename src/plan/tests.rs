@@ -148,7 +148,7 @@ fn refusal(sources: Vec<Source>) -> Refusal {
 }
 
 #[test]
-fn what_is_installed_is_replaced_and_nothing_more() {
+fn only_installed_packages_are_replaced() {
     let plan = decide(sources(), &host(), &Wishes::default()).unwrap();
     assert_eq!(plan.set.kver.as_str(), NEW);
     let names: Vec<_> = plan

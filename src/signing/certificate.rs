@@ -37,7 +37,7 @@ pub struct Certificate {
     pub(super) key: Option<RsaPublicKey>,
 }
 
-/// A file has no usable certificate.
+/// The reason why a file has no usable certificate.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum CertificateError {
     /// It has none.
@@ -103,7 +103,7 @@ impl Certificate {
     /// Checks that `now` is in its period of validity.
     ///
     /// # Errors
-    /// Returns what is wrong: "expired on …", "not valid before …".
+    /// The reason: "expired on …", "is not valid before …".
     pub fn check_period(&self, now: SystemTime) -> Result<(), String> {
         let validity = &self.x509.tbs_certificate.validity;
         let now = now

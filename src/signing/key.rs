@@ -25,7 +25,7 @@ const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.1135
 /// A private key. Its memory is wiped on drop.
 pub struct SigningKey(RsaPrivateKey);
 
-/// A file has no usable key.
+/// The reason why a file has no usable key.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
     /// It has none.
@@ -39,7 +39,7 @@ pub enum KeyError {
     /// It cannot be parsed.
     #[error("a key that cannot be parsed. Expected an RSA key in PEM")]
     Malformed,
-    /// It is of another kind.
+    /// It is not an RSA key.
     #[error("a key that is not an RSA key. Firmware and shim accept RSA keys only")]
     NotRsa,
 }
@@ -69,7 +69,7 @@ impl SigningKey {
         key.map(Self).ok_or(KeyError::Malformed)
     }
 
-    /// Returns whether the certificate is of this key.
+    /// Returns whether the certificate contains the public key of this key.
     pub fn is_of(&self, certificate: &Certificate) -> bool {
         certificate.key.as_ref() == Some(&self.0.to_public_key())
     }

@@ -35,7 +35,7 @@ pub enum Hash {
 impl Hash {
     const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// Returns the algorithm of a name as in `CONFIG_MODULE_SIG_HASH`.
+    /// Returns the algorithm with this name, as in `CONFIG_MODULE_SIG_HASH`.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "sha256" => Some(Self::Sha256),

@@ -12,7 +12,7 @@ pub(super) struct Block {
     pub(super) label: String,
     /// The bytes; `None` if it cannot be decoded, for example because it has headers.
     pub(super) der: Option<Vec<u8>>,
-    /// The lines as they are.
+    /// The unchanged lines of the block.
     pub(super) text: String,
 }
 

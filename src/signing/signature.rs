@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Verifies CMS signatures: those of modules, which are separate from the signed bytes, and Authenticode, which contains
-//! the digest of a PE image.
+//! Verifies CMS signatures: those of modules, which are separate from the signed bytes, and Authenticode, which
+//! contains the digest of a PE image.
 
 use cms::cert::CertificateChoices;
 use cms::content_info::ContentInfo;
@@ -37,14 +37,14 @@ pub struct Signature {
 pub enum Signer<'a> {
     /// It was made with the key of this certificate, or of one that this certificate's key signed.
     Known(&'a Certificate),
-    /// It names another signer.
+    /// The signer, with this name, is not trusted.
     Unknown(String),
-    /// It names a known signer, and is wrong, with the reason.
+    /// The signature is invalid, for this reason.
     Wrong(String),
 }
 
 impl Signer<'_> {
-    /// Returns whether it is known.
+    /// Returns whether the signer is trusted.
     pub fn is_known(&self) -> bool {
         matches!(self, Self::Known(_))
     }
@@ -165,7 +165,7 @@ impl Signature {
     }
 }
 
-/// Returns whether a signer names this certificate.
+/// Returns whether a signer refers to this certificate.
 fn is_of(signer: &SignerInfo, certificate: &Certificate) -> bool {
     let of = &certificate.x509.tbs_certificate;
     match &signer.sid {
@@ -178,8 +178,8 @@ fn is_of(signer: &SignerInfo, certificate: &Certificate) -> bool {
     }
 }
 
-/// Verifies one signer's signature of `signed`, with the certificate's key. With signed attributes, these have the
-/// digest of the bytes, and the signature is of the attributes (RFC 5652, section 5.4).
+/// Verifies one signer's signature of `signed` with the certificate's key. If there are signed attributes, they contain
+/// the digest of the bytes, and the signature covers the attributes (RFC 5652, section 5.4).
 fn verify(signer: &SignerInfo, signed: &[u8], certificate: &Certificate) -> Result<(), String> {
     let Some(key) = &certificate.key else {
         return Err(format!("the key of {certificate} is not an RSA key"));

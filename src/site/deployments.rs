@@ -171,7 +171,8 @@ fn booted(root: &Root, deployments: &[Deployment]) -> Result<Option<usize>> {
     let Some(bytes) = root.read(BOOTED, variant::SIZE_MAX)? else {
         return Ok(None);
     };
-    // ostree-prepare-root writes the directory below composefs; else the root is the directory itself.
+    // With composefs, ostree-prepare-root records the directory of the deployment in this file. Without it, the root is
+    // that directory.
     let noted = Dict::parse(&bytes).and_then(|it| it.pair("backing-root-device-inode"));
     let expected = match noted {
         Some(noted) => Some(noted),

@@ -2,8 +2,8 @@
 //! Files of the gate: its record in `/var`, its message at login, and the lock that keeps ostree from finalising the
 //! staged deployment.
 //!
-//! No link is followed to them, and only root can write to their directories, so that no other user can make the gate
-//! refuse a deployment or let one pass.
+//! Links are not followed, and only root can write to the directories, so that no other user can make the gate refuse a
+//! deployment or accept one.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -35,7 +35,7 @@ pub const MESSAGE: &str = "run/motd.d/ostree-kernel-gate";
 /// The directory of the lock against a second gate. Only root can enter it: any user can lock a file that he can open.
 const RUN: &str = "run/ostree-kernel";
 
-/// The content of a lock of finalisation that is the gate's. Locks of other programs are empty.
+/// The content of the lock file if the gate created it. Other programs create an empty file.
 const OWN: &[u8] = b"ostree-kernel gate\n";
 
 /// Upper bound of the record (bytes).
@@ -44,15 +44,15 @@ const RECORD_MAX: u64 = 1 << 20;
 /// The lock of the staged deployment's finalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
-    /// There is none.
+    /// The finalisation is not locked.
     Open,
-    /// The gate's.
+    /// The gate has locked it.
     Own,
-    /// Another program's or the administrator's.
+    /// Another program or the administrator has locked it.
     Other,
 }
 
-/// Reads the record. One that cannot be understood is none.
+/// Reads the record. A file that cannot be parsed counts as missing.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -69,7 +69,7 @@ pub fn record(root: &Root) -> Result<Record> {
 /// Writes the record.
 ///
 /// # Errors
-/// When it cannot be written, or when its directory is not root's.
+/// When it cannot be written, or when root does not own its directory.
 pub fn save(root: &Root, record: &Record) -> Result<()> {
     own_directory(root, STATE, 0o755)?;
     let json = serde_json::to_string_pretty(record).context("writing the gate's record")?;
@@ -79,7 +79,7 @@ pub fn save(root: &Root, record: &Record) -> Result<()> {
 /// Sets the message at login, or removes it.
 ///
 /// # Errors
-/// When it cannot be written, or when its directory is not root's.
+/// When it cannot be written, or when root does not own its directory.
 pub fn show(root: &Root, text: Option<&str>) -> Result<()> {
     match text {
         Some(text) => {
@@ -95,7 +95,7 @@ pub fn show(root: &Root, text: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Waits for another gate to finish, and keeps others out until the result is dropped.
+/// Takes the lock against a second gate, and waits for it if necessary. The lock is released on drop.
 ///
 /// # Errors
 /// When the file cannot be locked.
@@ -129,8 +129,7 @@ pub fn lock(root: &Root, deployment: &Deployment) -> Result<Lock> {
     Ok(if is_own { Lock::Own } else { Lock::Other })
 }
 
-/// Locks the staged deployment's finalisation. The file is what every version of ostree looks for; it is there whole or
-/// not at all.
+/// Locks the staged deployment's finalisation. Every version of ostree looks for this file. It is written atomically.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -179,7 +178,7 @@ pub fn identity(system: &System, deployment: &Deployment) -> Result<String> {
     Ok(hex::encode(digest.finalize()))
 }
 
-/// Describes the state of a file. Its time of change cannot be set by a program.
+/// Describes the state of a file, with its change time (ctime), which a program cannot set.
 fn fact(root: &Root, path: &str) -> Result<String> {
     let is_file = root.stat(path)?.is_some_and(|it| it.kind == FileType::File);
     let Some(file) = is_file.then(|| root.open_file(path)).transpose()?.flatten() else {

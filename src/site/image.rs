@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Opens an image where it lies, as a root for reading. Nothing is unpacked, and no file is written.
+//! Opens an image in a registry, an archive or a directory, as a root for reading. Nothing is unpacked, and no file is
+//! written.
 
 mod archive;
 mod blobs;
@@ -45,7 +46,7 @@ pub struct OpenImage {
 }
 
 impl OpenImage {
-    /// Returns the facts for the report, with what was requested of registries up to now.
+    /// Returns the facts for the report, with the requests to registries up to now.
     pub fn facts(&self) -> ImageReport {
         ImageReport {
             bytes_fetched: self.traffic.as_ref().map(|it| it.bytes()),
@@ -54,7 +55,7 @@ impl OpenImage {
         }
     }
 
-    /// Returns what was requested of registries.
+    /// Returns the requests to registries.
     pub fn traffic(&self) -> Option<&Traffic> {
         self.traffic.as_deref()
     }
@@ -145,7 +146,7 @@ fn documents(
 ) -> Result<ImageDocuments> {
     let host = Platform::of_machine(std::env::consts::ARCH);
     let mut found = blobs.manifest().context("reading the manifest")?;
-    // Where no index chooses by platform, the config has to state the wanted one.
+    // Without an index that chooses by platform, the config must state the wanted platform.
     let mut wanted = options.platform.as_ref();
     for _ in 0..INDEXES_MAX {
         let (bytes, digest) = match found {

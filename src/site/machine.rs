@@ -14,8 +14,8 @@ use crate::node::machine::{Machine, Storage};
 use crate::node::mounts::{self, Mount};
 use crate::sys::root::{self, Root};
 
-/// Reads the facts for one deployment of a system. `None` if the system does not run: then its devices are not this
-/// machine's.
+/// Reads the facts for one deployment of a system. `None` if the system is not running, because this machine's devices
+/// are then not those of the system.
 ///
 /// # Errors
 /// When a file cannot be read at all.
@@ -44,7 +44,7 @@ pub fn read(system: &System, deployment: &Deployment) -> Result<Option<Machine>>
     }))
 }
 
-/// Reads the mounts of the host. Those of this process can be of a toolbox or of a service's sandbox.
+/// Reads the mounts of the host. The mounts of this process may be those of a toolbox or of a service's sandbox.
 fn mountinfo(root: &Root) -> Result<String, root::Error> {
     for path in ["proc/1/mountinfo", "proc/self/mountinfo"] {
         if let Ok(Some(bytes)) = root.read(path, mounts::SIZE_MAX)

@@ -12,7 +12,7 @@ use crate::sys::root::{self, Root};
 /// Upper bound of vmlinuz (bytes).
 pub const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
 
-/// Upper bound of reasons for one image; a real one has two signatures.
+/// Upper bound of signatures of one image that are verified; real images have at most two.
 const SIGNATURES_MAX: usize = 8;
 
 /// Opens a kernel at this path, or returns why it cannot be read.
@@ -54,12 +54,13 @@ pub fn signer(root: &Root, path: &str, trusted: &[Certificate]) -> Result<Vmlinu
         match signature.of_image(&signed.sha256, trusted) {
             Signer::Known(_) => return Ok(VmlinuzSigner::Trusted),
             Signer::Unknown(name) => others.push(format!("signed by {name}")),
-            Signer::Wrong(why) => others.push(format!("a signature that is wrong: {why}")),
+            Signer::Wrong(why) => others.push(format!("an invalid signature: {why}")),
         }
     }
-    Ok(match others.is_empty() {
-        true => VmlinuzSigner::None,
-        false => VmlinuzSigner::Others(others),
+    Ok(if others.is_empty() {
+        VmlinuzSigner::None
+    } else {
+        VmlinuzSigner::Others(others)
     })
 }
 

@@ -56,7 +56,7 @@ pub fn commit(
     install(exec, &verified)?;
     let root = exec.root();
     write_report(root, report).context(
-        "the new initramfs is in place, and its report could not be written into the image; nothing is cleaned or committed yet, run the same line again",
+        "the new initramfs is in place, and its report could not be written into the image; nothing was cleaned or committed. Run the same line again",
     )?;
     workspace.empty()?;
     if no_commit {
@@ -102,7 +102,7 @@ fn install(exec: &Exec, verified: &Verified) -> Result<()> {
         && verdict.initramfs_size == Some(read_back.1);
     if meta.mode != 0o600 || !same {
         bail!(
-            "/{place} is not the file that was verified (mode {:04o}, {} bytes, sha256 {}): something else writes to this tree. Build the layer again",
+            "/{place} is not the file that was verified (mode {:04o}, {} bytes, sha256 {}): another program writes to this tree. Build the layer again",
             meta.mode,
             read_back.1,
             read_back.0

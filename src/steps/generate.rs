@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs depmod, then the real dracut, once. Exit status 0 is not trusted: the log is searched for lines that mean a
-//! loss.
+//! Runs depmod, then the real dracut, once. Exit status 0 is not trusted: the log is searched for lines that report
+//! missing parts.
 
 mod before;
 mod difference;
@@ -33,7 +33,7 @@ use crate::tools::{cliwrap, depmod, dracut};
 /// Number of distinct lines that are kept of depmod's errors about unreadable files.
 const FAILURES_KEPT: usize = 5;
 
-/// An initramfs that is not installed yet. Its file is removed on drop; after the commit there is none under its name.
+/// An initramfs that is not installed yet. Its file is removed on drop, unless the commit has renamed it.
 pub struct Candidate {
     /// The kernel that it is for.
     pub kernel: Kernel,
@@ -51,7 +51,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Returns a candidate without a file.
+    /// Returns a candidate before its file is written.
     fn new(root: &Root, kernel: &Kernel) -> Self {
         Self {
             path: candidate_path(&kernel.kver),

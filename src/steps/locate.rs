@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds the kernel that is there now, on disk and in the rpmdb.
+//! Finds the installed kernel, on disk and in the rpmdb.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,13 +35,13 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// Requires exactly one directory with a `vmlinuz`, named after the promised kver. With a plan, also requires that a
+/// Requires exactly one directory with a `vmlinuz`, named after the expected kver. With a plan, also requires that a
 /// package owns it, and that the rpmdb holds every package of the plan and none that it replaces.
 ///
 /// # Errors
 /// When the tree holds another kernel, whatever the exit status of the transaction was.
-pub fn locate(exec: &Exec, promised: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
-    find(exec, promised, plan, false)
+pub fn locate(exec: &Exec, expected: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
+    find(exec, expected, plan, false)
 }
 
 /// Requires a directory of the kernel with a `vmlinuz`; with `has_others` there may be others. The transaction of a
@@ -53,37 +53,37 @@ pub fn locate_among(exec: &Exec, kver: &Kver, has_others: bool, _: Settled) -> R
     find(exec, kver, None, has_others)
 }
 
-fn find(exec: &Exec, promised: &Kver, plan: Option<&Plan>, has_others: bool) -> Result<Kernel> {
+fn find(exec: &Exec, expected: &Kver, plan: Option<&Plan>, has_others: bool) -> Result<Kernel> {
     let kernels: Vec<_> = module_dirs(exec.root())?
         .into_iter()
         .filter(|dir| dir.has_vmlinuz)
         .map(|dir| dir.name)
-        .filter(|name| !has_others || name == promised.as_str())
+        .filter(|name| !has_others || name == expected.as_str())
         .collect();
-    if kernels != [promised.as_str()] {
+    if kernels != [expected.as_str()] {
         let found = match kernels.as_slice() {
             [] => "no kernel".to_owned(),
             kernels => kernels.join(", "),
         };
         bail!(
-            "usr/lib/modules holds {found}, expected {promised} only: the transaction did not install the planned kernel, whatever its exit status. Run again with -v to read what it printed{}",
+            "usr/lib/modules holds {found}, expected {expected} only: the transaction did not install the planned kernel, whatever its exit status. Run again with -v to read what it printed{}",
             exec.last_lines()
         );
     }
-    let path = format!("{}/vmlinuz", promised.dir());
+    let path = format!("{}/vmlinuz", expected.dir());
     let rpmdb = owner::packages(exec, Scope::All)?;
     let package = rpmdb.owners_of(&path).next();
     let package = package.map(|(package, _)| package.nevra.to_string());
     if let Some(plan) = plan {
         if package.is_none() {
             bail!(
-                "no package owns /{path}, expected the kernel's: the rpmdb and the tree do not agree. Build the layer again"
+                "no package owns /{path}, expected the kernel's package: the rpmdb and the tree do not agree. Build the layer again"
             );
         }
         require_complete(exec, rpmdb.packages(), plan)?;
     }
     Ok(Kernel {
-        kver: promised.clone(),
+        kver: expected.clone(),
         package,
         rpmdb: Arc::new(rpmdb),
     })

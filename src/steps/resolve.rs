@@ -95,7 +95,7 @@ pub fn resolve(
     Ok(found)
 }
 
-/// Merges a package that was found twice, for example by name and in a directory. Returns whether it was.
+/// Merges a package that was found twice, for example by name and in a directory. Returns whether `source` was merged.
 fn merge_known(found: &mut [Source], source: &Source) -> bool {
     let is_same = |other: &&mut Source| other.package.header_sha256 == source.package.header_sha256;
     let Some(other) = found.iter_mut().find(is_same) else {

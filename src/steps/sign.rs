@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signs `vmlinuz` and modules after the transaction and before depmod and dracut, so that the initramfs holds the
-//! signed modules. Files that have the right signature already are left as they are.
+//! signed modules. Files that already have the right signature are not changed.
 
 mod modules;
 mod program;
@@ -119,7 +119,7 @@ impl ModuleSigning {
     }
 }
 
-/// Signs what is asked for. `None` if nothing is.
+/// Signs `vmlinuz` and modules as requested. `None` if nothing is to be signed.
 ///
 /// # Errors
 /// When a file cannot be read, signed or written.
@@ -206,7 +206,7 @@ fn install(root: &Root, signed: &str, kver: &Kver) -> Result<()> {
     let new = format!("{}/.vmlinuz.ostree-kernel", kver.dir());
     let mode = root.stat(&path)?.map_or(0o755, |meta| meta.mode);
     let Some(mut file) = root.open_file(signed)? else {
-        bail!("the signed vmlinuz is gone");
+        bail!("the signed vmlinuz does not exist any more");
     };
     root.remove_file(&new)?;
     root.copy_in(&mut file, &new, mode, VMLINUZ_MAX)?;

@@ -102,7 +102,7 @@ pub fn transact(
     let result = exec.run(&command(plan, &tmpdir), &mut console::activity);
     held.release()?;
     rpm_ostree::heal(root)?;
-    // An initramfs of an inner run is not ours. The shim creates an empty one.
+    // Removes the initramfs of an inner run; the shim creates an empty one.
     root.remove_file(format!("{}/initramfs.img", plan.set.kver.dir()))?;
     match result {
         Ok(()) => {}

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_moved_aside_is_known_by_its_suffix() {
+    fn saved_programs_are_found_by_their_suffix() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
         let names = [

@@ -60,7 +60,7 @@ fn a_linked_vmlinuz_is_copied_into_place() {
 }
 
 #[test]
-fn what_a_package_owns_in_boot_stays_there() {
+fn files_in_boot_that_a_package_owns_are_kept() {
     let bed = base();
     let file = format!("boot/vmlinuz-{}", OLD.kver);
     let target = format!("../../../../{file}");

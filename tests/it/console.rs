@@ -120,7 +120,7 @@ fn a_terminal_shows_what_a_step_is_at_and_in_the_end_the_log() {
 }
 
 #[test]
-fn what_programs_print_commands_no_terminal() {
+fn output_of_programs_has_no_control_characters() {
     let bed = Bed::new();
     bed.behave("dracut", " hostile fail ");
     let ran = bed.run(&["replace", "-vv", &bed.source()]);
@@ -141,7 +141,7 @@ fn what_programs_print_commands_no_terminal() {
 }
 
 #[test]
-fn where_nobody_looks_nothing_is_live() {
+fn no_live_line_without_a_terminal() {
     let bed = Bed::new();
     for (args, env) in [
         (&["replace", "-q", "--dry-run"][..], &[][..]),

@@ -60,7 +60,7 @@ fn a_check_that_is_left_out_is_in_the_report() {
 }
 
 #[test]
-fn what_an_earlier_run_did_not_look_for_is_looked_for() {
+fn new_requirements_are_checked_after_an_earlier_run() {
     let bed = Bed::new();
     bed.run(&["replace", &bed.source()]).ends_with(0);
     let again = bed.run(&["replace", &bed.source(), "--root-fs", "xfs"]);
@@ -68,7 +68,7 @@ fn what_an_earlier_run_did_not_look_for_is_looked_for() {
 }
 
 #[test]
-fn what_cannot_come_to_be_is_refused_first() {
+fn impossible_requests_are_refused_before_anything_changes() {
     for command in ["replace", "rebuild"] {
         for (options, says) in [
             (

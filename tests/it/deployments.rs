@@ -380,7 +380,7 @@ fn locks_of_others_stay() {
 }
 
 #[test]
-fn what_cannot_be_verified() {
+fn deployments_that_cannot_be_verified() {
     let Some(machine) = good() else { return };
     let deployment = machine.path(&format!(
         "ostree/deploy/testos/deploy/{}.0/usr/lib/modules/{}",

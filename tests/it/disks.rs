@@ -30,7 +30,7 @@ fn packages_do_not_fit() {
 }
 
 #[test]
-fn what_the_base_has_cannot_be_noted() {
+fn no_space_for_the_journal() {
     let bed = Bed::new();
     let sizes = NEW.packages();
     let sizes = sizes.iter().map(|it| it.rpm().len() as u64);
@@ -46,7 +46,7 @@ fn what_the_base_has_cannot_be_noted() {
 }
 
 #[test]
-fn what_is_downloaded_does_not_fit() {
+fn no_space_for_a_download() {
     let bed = Bed::new();
     let disk = bed.small_disk("cache", PAGE);
     let bytes = NEW.packages()[1].rpm();

@@ -105,7 +105,7 @@ fn an_exit_status_proves_nothing() {
 }
 
 #[test]
-fn what_a_transaction_leaves_is_healed() {
+fn leftovers_of_a_transaction_are_repaired() {
     let bed = Bed::new();
     bed.behave("rpm-ostree", "leave-saves");
     let ran = bed.run(&["replace", &bed.source()]);
@@ -121,7 +121,7 @@ fn what_a_transaction_leaves_is_healed() {
 }
 
 #[test]
-fn what_rpm_ostree_moved_aside_is_found_by_its_suffix() {
+fn programs_that_rpm_ostree_saved_are_found_by_their_suffix() {
     let saved = "usr/sbin/sss_cache.rpmostreesave";
     let program = "\x7fELF sss_cache";
     for command in ["rebuild", "replace"] {
@@ -161,7 +161,7 @@ fn a_wrapper_that_was_not_finished_is_no_program() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_healed() {
+fn leftovers_of_a_killed_run_are_repaired() {
     // Left by runs with 2024.8 and 2025.6 that were killed during their transactions.
     let bed = Bed::new();
     bed.behave("rpm-ostree", "nothing");
@@ -209,7 +209,7 @@ fn what_a_killed_run_left_is_healed() {
 }
 
 #[test]
-fn what_a_killed_rpm_or_depmod_had_half_made_goes() {
+fn partial_files_of_a_killed_rpm_or_depmod_are_removed() {
     let good = Bed::new();
     let good = good.run(&["replace", &good.source()]);
     for base in [Bed::new, || wrapped("2024.8"), || Bed::dnf("dnf")] {
@@ -283,7 +283,7 @@ fn a_kernel_that_no_package_owns() {
 }
 
 #[test]
-fn what_is_cleaned_and_what_is_kept() {
+fn removed_and_kept_leftovers() {
     let bed = Bed::new();
     let legacy = [
         "boot/vmlinuz-6.1.7-100.fc40.x86_64",
@@ -602,7 +602,7 @@ fn commit_fails() {
 }
 
 #[test]
-fn every_end_has_its_report() {
+fn every_outcome_has_a_report() {
     type Prepare = fn(&Bed);
     let table: [(i32, &str, &str, Prepare); 6] = [
         (0, "committed", "replace", |_| {}),
@@ -649,7 +649,7 @@ fn every_end_has_its_report() {
 }
 
 #[test]
-fn an_rpmdb_that_cannot_be_read_has_not_said_no() {
+fn an_unreadable_rpmdb_is_an_error() {
     let bed = Bed::new();
     crate::rpmdb::write(&bed.root());
     bed.write("usr/share/rpm/rpmdb.sqlite", "an rpmdb that somebody cut");

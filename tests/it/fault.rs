@@ -167,7 +167,7 @@ fn fault_matrix() {
 }
 
 #[test]
-fn who_is_asked_to_stop_puts_back_what_held_dracut_off() {
+fn a_stopped_run_undoes_its_hold() {
     let (name, base) = BASES[1];
     let good = good((name, base));
     let number = |start: &str| {

@@ -110,7 +110,7 @@ fn rest(stream: &mut TcpStream, request: &Request) {
 }
 
 #[test]
-fn what_may_pass_is_tried_again() {
+fn temporary_errors_are_retried() {
     let server = Server::scripted(|number, _, stream| match number {
         0 => answer(stream, 503, "Retry-After: 0\r\n", b"later"),
         1 => answer(stream, 429, "", b"slower"),
@@ -122,7 +122,7 @@ fn what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn what_will_not_pass_is_not() {
+fn permanent_errors_are_not_retried() {
     let server = Server::scripted(|_, _, stream| answer(stream, 404, "", b""));
     Downloads::new().fails(&server, &["status 404"], 1);
     let server = Server::scripted(|_, _, stream| answer(stream, 500, "", b""));
@@ -202,7 +202,7 @@ fn redirects_stay_in_http() {
 }
 
 #[test]
-fn what_stalls_ends() {
+fn a_stalled_download_fails() {
     let place = || Downloads::with_stall(Duration::from_millis(300));
     // No response, half a response, and single bytes with pauses.
     let silent = Server::scripted(|_, _, _| std::thread::sleep(Duration::from_secs(20)));
@@ -223,7 +223,7 @@ fn what_stalls_ends() {
 }
 
 #[test]
-fn what_never_ends_ends() {
+fn an_endless_download_fails() {
     let endless = Server::scripted(|_, _, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
         while stream.write_all(&[0; 65536]).is_ok() {}

@@ -115,7 +115,7 @@ fn one_transaction_exchanges_flavours() {
 }
 
 #[test]
-fn what_a_transaction_removes_besides_is_missed() {
+fn packages_that_a_transaction_removes_are_reported() {
     for bed in [Bed::new(), Bed::dnf("dnf"), Bed::dnf("dnf5")] {
         userland("bystander", &[]).install(&bed.root());
         let ran = bed.run(&["replace", "--no-commit", &bed.source()]);
@@ -137,7 +137,7 @@ fn what_a_transaction_removes_besides_is_missed() {
 }
 
 #[test]
-fn what_depends_on_the_old_kernel_goes_only_if_it_is_named() {
+fn dependents_of_the_old_kernel_are_removed_only_if_named() {
     for bed in [Bed::new(), Bed::dnf("dnf"), Bed::dnf("dnf5")] {
         userland("matched", &[("kernel-core-uname-r", OLD.kver)]).install(&bed.root());
         let ran = bed.run(&["replace", &bed.source()]);

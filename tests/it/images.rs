@@ -216,7 +216,7 @@ fn hostile_images_are_clean_errors() {
             Tar::new().hard("a", "a").done(),
             "which no layer has",
         ),
-        ("whiteout", entry("a/.wh.."), "a whiteout of no name"),
+        ("whiteout", entry("a/.wh.."), "a whiteout without a name"),
         ("sparse", Tar::new().raw(b'S', "a", 0).done(), "sparse"),
         (
             "device of a kind",
@@ -226,7 +226,7 @@ fn hostile_images_are_clean_errors() {
         (
             "root",
             Tar::new().file("./", b"").raw(b'2', "./", 0).done(),
-            "the root of the image is a directory",
+            "it replaces the root of the image",
         ),
         (
             "garbage",

@@ -21,7 +21,7 @@ fn name(bytes: &[u8]) -> &Path {
 }
 
 #[test]
-fn file_names_mean_nothing() {
+fn file_names_of_packages_are_ignored() {
     let bed = Bed::new();
     fs_err::remove_dir_all(bed.rpms()).unwrap();
     fs_err::create_dir(bed.rpms()).unwrap();

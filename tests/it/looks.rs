@@ -414,7 +414,7 @@ fn verify_with_some_checks() {
 }
 
 #[test]
-fn where_no_check_ran_nothing_is_good() {
+fn no_check_ran_is_a_failure() {
     let bed = Bed::new();
     for args in [
         &["--only", "leftovers", "--skip", "leftovers"][..],

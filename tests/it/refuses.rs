@@ -617,7 +617,7 @@ fn a_command_line_that_cannot_be_understood() {
 }
 
 #[test]
-fn what_other_build_scripts_leave_is_refused_or_said() {
+fn traces_of_other_build_scripts_are_refused_or_reported() {
     let bed = Bed::new();
     bed.remove("tmp");
     symlink("sysroot/tmp", bed.path("tmp")).unwrap();

@@ -318,7 +318,7 @@ fn dnf_and_dnf5() {
 }
 
 #[test]
-fn what_the_image_holds_back_from_dnf_is_overridden_and_said() {
+fn exclusions_of_dnf_are_overridden_and_reported() {
     for (name, file, text, options) in [
         (
             "dnf5",

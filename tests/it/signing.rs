@@ -123,7 +123,7 @@ fn only_modules_from_elsewhere_are_signed_unless_all_are_asked_for() {
 }
 
 #[test]
-fn what_is_wrong_with_a_key_is_said_before_anything_changes() {
+fn invalid_keys_are_reported_before_anything_changes() {
     let bed = Bed::new();
     let source = bed.source();
     let [key, certificate] = [pem("key"), pem("certificate")];

@@ -89,7 +89,7 @@ fn served() -> (Server, Vec<String>) {
 }
 
 #[test]
-fn what_a_refusal_says_to_type_works() {
+fn the_command_line_in_a_refusal_works() {
     let bed = Bed::new();
     let (_server, urls) = served();
     let args: Vec<_> = ["replace".to_owned()].into_iter().chain(urls).collect();
@@ -166,7 +166,7 @@ fn a_file_of_sha256sum_pins_every_source() {
 }
 
 #[test]
-fn what_is_not_needed_is_left_out_and_said() {
+fn packages_that_are_not_needed_are_left_out_and_reported() {
     let bed = Bed::new();
     let core = &NEW.packages()[1];
     let also = |name: &str, provides: Vec<(String, String)>| {

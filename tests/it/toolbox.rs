@@ -29,7 +29,7 @@ fn set_mode(bed: &Bed, path: &str, mode: u32) {
 }
 
 #[test]
-fn what_verify_may_not_see_is_unknown_and_not_broken() {
+fn unreadable_files_are_unknown_not_broken() {
     let bed = Bed::new();
     if !has_user(USER) {
         return;
@@ -59,7 +59,7 @@ fn what_verify_may_not_see_is_unknown_and_not_broken() {
 }
 
 #[test]
-fn what_may_be_seen_is_enough() {
+fn readable_files_suffice() {
     let bed = Bed::new();
     if !has_user(USER) {
         return;

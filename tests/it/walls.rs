@@ -414,7 +414,7 @@ fn a_step_imports_the_result_of_another_and_not_its_work() {
 }
 
 #[test]
-fn no_glob_of_our_own() {
+fn no_glob_imports_of_this_crate() {
     let mut wrong = Vec::new();
     for source in sources() {
         for (number, line) in &source.code {
@@ -430,7 +430,7 @@ fn no_glob_of_our_own() {
 }
 
 #[test]
-fn nothing_unwraps() {
+fn no_unwrap_expect_or_panic() {
     let mut wrong = Vec::new();
     for source in sources() {
         for (number, line) in &source.code {

@@ -3,5 +3,5 @@ set -euo pipefail
 
 /tmp/tool/ostree-kernel replace /tmp/kernel-rpms
 
-# Kmods for this kernel, themes, services … Change dracut.conf.d before the line above, or run after the change:
+# Add kmods for this kernel, themes and services here. Change dracut.conf.d before the line above, or run this after the change:
 # /tmp/tool/ostree-kernel rebuild

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way of an event through udev's rules: the rules that may match, the ones that always match, and the properties that
-//! these set.
+//! Follows an event through udev's rules: the rules that may match, the rules that always match, and the properties
+//! that the latter set.
 
 use std::collections::HashMap;
 
@@ -87,8 +87,8 @@ impl Rule {
 }
 
 impl Rules {
-    /// Calls `visit` for each rule that an event reaches and whose conditions may hold, in order, with the path of its file
-    /// and with whether the conditions always hold.
+    /// Calls `visit` for each rule that an event reaches and whose conditions may hold, in order, with the path of its
+    /// file and with whether the conditions always hold.
     pub fn walk<'r>(&'r self, event: &Event, visit: &mut dyn FnMut(&'r Rule, &'r [u8], bool)) {
         let mut properties = Properties::new();
         for (rules, path) in self.files.iter().zip(&self.paths) {

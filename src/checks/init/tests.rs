@@ -128,7 +128,7 @@ fn a_missing_library() {
 }
 
 #[test]
-fn where_libraries_are_found() {
+fn directories_in_which_libraries_are_found() {
     let private = |soname: &str, needed: &[&str]| Dynamic::library(soname, needed);
     type Break = Box<dyn Fn(&mut Bench)>;
     let with = |path: &'static str, program: fn(Dynamic) -> Dynamic| -> Break {
@@ -165,7 +165,7 @@ fn where_libraries_are_found() {
 }
 
 #[test]
-fn what_loading_order_decides() {
+fn the_loading_order_decides_which_library_is_used() {
     let parts = |bench: &mut Bench, shared_first: bool| {
         // `libcore` requires `libshared`, which only the program's RUNPATH finds.
         let priv_dir = "usr/lib/systemd";
@@ -274,7 +274,7 @@ fn notes_and_warnings() {
 }
 
 #[test]
-fn torn_programs() {
+fn truncated_programs_do_not_panic() {
     let whole = Dynamic::program(&["libc.so.6"]).runpath("/x").elf();
     for end in 0..whole.len() {
         // The result does not matter.
@@ -380,7 +380,7 @@ fn scripts_that_env_starts_and_generators() {
 }
 
 #[test]
-fn programs_that_no_boot_does_without() {
+fn programs_that_every_boot_requires() {
     const UDEVD: &str = "usr/lib/systemd/system/systemd-udevd.service";
     const GONE: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/usr/lib/systemd/systemd-udevd\n";
     type Break = fn(&mut Bench);
@@ -482,7 +482,7 @@ fn units_that_are_started_and_cannot() {
 }
 
 #[test]
-fn rules_that_no_boot_does_without() {
+fn rules_that_every_boot_requires() {
     const DRIVERS: &str = "usr/lib/udev/rules.d/80-drivers.rules";
     const STORAGE: &str = "usr/lib/udev/rules.d/60-persistent-storage.rules";
     const SYSTEMD: &str = "usr/lib/udev/rules.d/99-systemd.rules";
@@ -563,7 +563,7 @@ fn rules_that_no_boot_does_without() {
 }
 
 #[test]
-fn directories_that_are_taken_for_granted() {
+fn directories_that_every_boot_requires() {
     type Break = fn(&mut Bench);
     let cases: [(&str, Break); 5] = [
         ("proc in the initramfs: not a directory", |it| {

@@ -18,7 +18,7 @@ fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
 }
 
 #[test]
-fn what_is_good() {
+fn modules_without_findings() {
     assert_eq!(findings(|_| ()), [""; 0]);
     // Stripped: other bytes, but the same module.
     let stripped = |bench: &mut Bench| {
@@ -66,7 +66,7 @@ fn what_is_good() {
 }
 
 #[test]
-fn what_is_broken() {
+fn modules_with_findings() {
     type Break = fn(&mut Bench);
     let cases: [(&str, Break); 19] = [
         ("content that differs from the module on disk", |bench| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that this machine's root can be reached: the drivers of all devices below its filesystem are included or
+//! Checks that this machine's root can be reached: the drivers of all devices below its file system are included or
 //! built in. `/boot` is mounted later, when modules on disk can be loaded, too.
 
 use super::super::able::Able;
@@ -44,7 +44,7 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(listed(findings))
 }
 
-/// The way to one filesystem.
+/// The drivers and programs that are available for one file system.
 struct Reach<'s> {
     able: &'s Able<'s>,
     storage: &'s Storage,
@@ -54,7 +54,7 @@ struct Reach<'s> {
 
 impl Reach<'_> {
     fn findings(&self, inventory: &Inventory) -> Vec<Finding> {
-        // Without a list of built-in drivers there is no finding.
+        // Without a list of built-in drivers, a driver that is missing cannot be told from a built-in one.
         if self.able.builtin.paths().is_empty() {
             return Vec::new();
         }
@@ -81,12 +81,13 @@ impl Reach<'_> {
         self.able.meets(inventory, need) || (!self.is_root && self.is_on_disk(need.drivers))
     }
 
-    /// Returns whether a driver is available when the filesystem is mounted.
+    /// Returns whether a driver is available when the file system is mounted.
     fn has(&self, name: &str) -> bool {
         self.able.has_named(name) || (!self.is_root && self.is_on_disk(&[name]))
     }
 
-    /// Programs of the real root are not examined.
+    /// Returns whether one of these modules is on disk. Programs of the real root are not examined: `true` if there are
+    /// no names.
     fn is_on_disk(&self, names: &[&str]) -> bool {
         let mut modules = names
             .iter()
@@ -109,7 +110,7 @@ impl Reach<'_> {
         let name = self.storage.filesystem.as_str();
         let needs_driver = !self.storage.block.is_empty() || OF_NETWORKS.contains(&name);
         let has = !needs_driver || self.has(name) || self.has_alias(&format!("fs-{name}"));
-        (!has).then(|| self.missing(&[name], "the filesystem"))
+        (!has).then(|| self.missing(&[name], "the file system"))
     }
 
     fn device(&self, device: &Device) -> Option<Finding> {
@@ -156,7 +157,7 @@ impl Reach<'_> {
         if let Some(why) = self.able.why_not(names) {
             return Finding::new(path, why, expected, UNBLOCK);
         }
-        let (found, remedy) = self.able.where_are(names);
+        let (found, remedy) = self.able.state_of_missing(names);
         let is_program = names.iter().any(|name| name.contains('/'));
         let remedy = if is_program { ADD_MODULE } else { remedy };
         Finding::new(path, found, expected, remedy)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the initramfs has what the deployment's kernel arguments name: LUKS, LVM, RAID, multipath, iSCSI, a
-//! filesystem or a kind of disk.
+//! Checks that the initramfs supports the devices in the deployment's kernel arguments: LUKS, LVM, RAID, multipath,
+//! iSCSI, a file system or a kind of disk.
 
 use super::super::able::Able;
 use super::super::wanted::{Need, RootDevice, driver, program};
@@ -32,7 +32,7 @@ const NFS: &[Need] = &[driver(&["nfs", "nfsv4", "nfsv3"])];
 
 const NBD: &[Need] = &[driver(&["nbd"])];
 
-/// Beginnings of arguments, and the device type that each requires.
+/// Prefixes of arguments, and the device type that each requires.
 const DEVICES: [(&str, RootDevice); 22] = [
     ("rd.luks.uuid=", RootDevice::Luks),
     ("rd.luks.name=", RootDevice::Luks),

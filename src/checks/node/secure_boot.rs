@@ -50,8 +50,9 @@ pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         "signed by a certificate in the firmware's db, shim's list (MokListRT), or the one that signed the booted kernel",
         "use a kernel of the same vendor, or enroll the certificate on this machine (mokutil --import)",
     );
-    Ok(match facts.has_digests {
-        true => vec![finding.only(Severity::Warning)],
-        false => vec![finding],
+    Ok(if facts.has_digests {
+        vec![finding.only(Severity::Warning)]
+    } else {
+        vec![finding]
     })
 }

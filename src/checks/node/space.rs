@@ -15,9 +15,10 @@ pub fn boot_space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         return Err(Answer::NotApplicable(why.into()));
     };
     let initramfs = tree.initramfs.as_ref().map_or(0, |file| file.size);
-    let kernel = match boot.has_kernel {
-        true => 0,
-        false => boot.blocks(initramfs) + boot.blocks(tree.beside_initramfs),
+    let kernel = if boot.has_kernel {
+        0
+    } else {
+        boot.blocks(initramfs) + boot.blocks(tree.beside_initramfs)
     };
     let new = kernel.saturating_add(boot.overlays);
     if new == 0 {

@@ -62,7 +62,7 @@ fn with_root(storage: Storage) -> Vec<String> {
 }
 
 #[test]
-fn elsewhere_they_do_not_apply() {
+fn without_a_machine_the_checks_do_not_apply() {
     for check in [DRIVERS, SPACE, KARGS, SECURE] {
         let answer = Bench::good().answer(check);
         assert!(matches!(answer, Answer::NotApplicable(_)), "{check}");
@@ -229,7 +229,7 @@ fn room_on_boot() {
 }
 
 #[test]
-fn what_the_arguments_name() {
+fn kernel_arguments_and_the_required_drivers() {
     let found = |kargs: &[&str]| {
         let kargs = kargs.iter().map(|it| (*it).to_owned()).collect();
         bench(Machine {

@@ -69,7 +69,7 @@ fn the_check_of_the_root() {
 }
 
 #[test]
-fn what_keeps_the_root_away() {
+fn faults_that_prevent_the_switch_to_the_root() {
     let cases: [(&str, Break); 23] = [
         (
             "etc/systemd/system/initrd-cleanup.service in the initramfs: a masked unit",
@@ -239,7 +239,7 @@ fn what_keeps_the_root_away() {
 }
 
 #[test]
-fn what_does_not() {
+fn faults_that_do_not_prevent_the_switch_to_the_root() {
     let cases: [(&str, Break); 11] = [
         // A unit that is wanted, but not required.
         ("", |it| it.link(&format!("{ETC}/a.service"), "/dev/null")),

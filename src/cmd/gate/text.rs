@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The sentences of the gate.
+//! The messages of the gate.
 
 use crate::node::Deployment;
 use crate::node::record::{Judgement, Verdict};
@@ -21,11 +21,11 @@ pub(super) fn verdict(judgement: &Judgement, booted: Option<&Deployment>) -> Str
             "staged deployment {name} could not be verified, and is finalised at shutdown nevertheless (--on-error allow): {reason}"
         ),
         Verdict::Refused => {
-            let stays = booted.map_or("the present deployment".to_owned(), |it| {
+            let stays = booted.map_or("the running deployment".to_owned(), |it| {
                 it.name.to_string()
             });
             format!(
-                "staged deployment {name} is refused, and is not finalised at shutdown: {reason}. The machine stays on {stays}. To look again: ostree-kernel verify --staged. To let it pass: ostree-kernel gate --release"
+                "staged deployment {name} is refused, and is not finalised at shutdown: {reason}. The machine stays on {stays}. To verify it again: ostree-kernel verify --staged. To let it pass: ostree-kernel gate --release"
             )
         }
     }
@@ -65,21 +65,21 @@ pub(super) fn released(judgement: &Judgement, is_locked: bool) -> String {
 /// Returns the sentence after a release of a deployment that is not staged any more.
 pub(super) fn forgotten(judgement: &Judgement) -> String {
     format!(
-        "no deployment is staged; the refusal of {} is not shown at login any more. Stage the update again to have it verified again",
+        "no deployment is staged; the refusal of {} is not shown at login any more. To have the update verified again, stage it again",
         judgement.deployment
     )
 }
 
 pub(super) fn locked_by_others(staged: &Deployment) -> String {
     format!(
-        "the gate does not hold {} back; another program locked its finalisation. To unlock it, type: ostree admin lock-finalization --unlock",
+        "another program locked the finalisation of {}, not the gate. To unlock it, type: ostree admin lock-finalization --unlock",
         staged.name
     )
 }
 
 pub(super) fn not_held_back(staged: &Deployment) -> String {
     format!(
-        "the gate does not hold {} back; ostree finalises it at the next shutdown",
+        "the gate has not locked the finalisation of {}; ostree finalises it at the next shutdown",
         staged.name
     )
 }

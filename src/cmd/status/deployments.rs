@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The deployments of a machine, and what the gate found about them.
+//! The deployments of a machine, and the gate's verdict on the staged one.
 
 use anyhow::Result;
 

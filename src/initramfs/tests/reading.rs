@@ -120,7 +120,7 @@ fn archives_and_padding_inside_a_segment() {
 }
 
 #[test]
-fn nuls_may_stand_between_entries() {
+fn nul_bytes_between_entries_are_skipped() {
     let mut image = open_archive(&[file("a", b"x")], "070701");
     image.resize(image.len() + 8, 0);
     image.extend_from_slice(&archive(&[file("b", b"")]));
@@ -317,7 +317,7 @@ fn refusals_say_what_and_where() {
 }
 
 #[test]
-fn unusual_names_are_said() {
+fn unusual_names_are_reported() {
     let long = "x/".repeat(2500);
     let image = archive(&[
         file("/etc//./passwd", b""),
@@ -348,7 +348,7 @@ fn unusual_names_are_said() {
 }
 
 #[test]
-fn the_random_tail_is_what_it_says() {
+fn the_tail_with_random_devices_is_aligned_and_stable() {
     assert_eq!(random_segment(), random_segment());
     for length in 0..9 {
         let tail = random_tail(length);
@@ -368,7 +368,7 @@ fn the_random_tail_is_what_it_says() {
 }
 
 #[test]
-fn what_lzop_packed_is_read() {
+fn segments_of_lzop_are_read() {
     // A directory and a file of 12000 bytes: find d | cpio -o -H newc --reproducible | lzop -9
     const PACKED: &str = "894c5a4f000d0a1a0a104020a0094003090300000d000000006b0c64c100000000002b2f031200003200000000b2\
         a3db7c23133037460031302900000234314544303400000732364230433633454530200d010032e20164002bbc01\

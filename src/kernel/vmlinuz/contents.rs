@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_say_where_its_kernel_is() {
+    fn an_image_without_the_offset_of_its_kernel() {
         let text = format!("{KVER} (mock@build) #1 SMP");
         let mut old = bzimage_of(&every_codec(KVER)[0].1);
         put(&mut old, 0x206, &0x207_u16.to_le_bytes());

@@ -244,7 +244,7 @@ fn no_truncation_panics_or_lies() {
 }
 
 #[test]
-fn what_is_cut_is_damaged() {
+fn a_truncated_kernel_is_damaged() {
     let text = banner(KVER);
     let mut x86 = bzimage(&format!("{KVER} (x)"));
     put(&mut x86, 0x1f1, &[1]);
@@ -307,7 +307,7 @@ fn lz4_has_many_blocks() {
 }
 
 #[test]
-fn what_is_no_release_is_not_taken() {
+fn text_that_is_not_a_release_is_ignored() {
     let long = "6".repeat(65);
     for text in [
         "",

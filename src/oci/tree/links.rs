@@ -4,7 +4,7 @@
 use super::{LayerEntry, LayerTree, NodeId, NodeKind, NodeState, Placed, Waiting};
 
 impl LayerTree {
-    /// Makes `node` stand for the target of a hard link.
+    /// Sets the object of `node` to the target of a hard link.
     pub(super) fn link(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
         let found = self.of_this_layer(&entry.target);
         if let Some(inode) = found {
@@ -49,7 +49,7 @@ impl LayerTree {
         }
     }
 
-    /// Notes an entry that a layer above hides, for hard links to it.
+    /// Records an entry that a layer above hides, since hard links can lead to it.
     pub(super) fn hide(&mut self, entry: &LayerEntry) -> Placed {
         if entry.kind == NodeKind::Dir {
             return Placed::default();
@@ -77,7 +77,7 @@ impl LayerTree {
         }
     }
 
-    /// Lets hard links that wait for `path` lead to `inode`; returns their paths.
+    /// Resolves the hard links that wait for `path` to `inode`, and returns their paths.
     pub(super) fn resolve_waiting(&mut self, path: &[u8], inode: u32) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
         for link in self.waiting.remove(path).unwrap_or_default() {

@@ -123,8 +123,8 @@ fn hostile_layers_are_errors() {
             &["h a b", "f c"],
             "its entry a: it is a hard link to b, which no layer has",
         ),
-        (&["f .wh."], "a whiteout of no name"),
-        (&["f d/.wh..."], "a whiteout of no name"),
+        (&["f .wh."], "a whiteout without a name"),
+        (&["f d/.wh..."], "a whiteout without a name"),
     ] {
         let error = merge(layers)
             .map(|tree| files(&tree))

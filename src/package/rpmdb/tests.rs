@@ -136,7 +136,7 @@ fn a_package_is_what_the_builder_was_told() {
 }
 
 #[test]
-fn what_rpm_adds_when_it_installs_is_read() {
+fn tags_that_rpm_adds_at_installation_are_read() {
     let digest = "a".repeat(64);
     let record = Record::parse(&blob(&[
         (273, Value::Text(&digest)),
@@ -155,7 +155,7 @@ fn what_rpm_adds_when_it_installs_is_read() {
 }
 
 #[test]
-fn who_owns_a_path() {
+fn owners_of_a_path() {
     let core = with_files("core", "/lib/modules/K/", &[("vmlinuz", 0, 0)]);
     let twin = with_files("twin", "/usr/lib/modules/K/", &[("vmlinuz", 0, 0)]);
     let ghost = with_files("ghost", "/boot/", &[("vmlinuz-K", 0, 1 << 6)]);
@@ -261,7 +261,7 @@ fn numbers_in_a_blob_are_not_believed() {
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
+fn the_kept_paths_have_a_limit() {
     // One long directory and many names: their paths would take a thousand times the blob.
     let dir = format!("/boot/{}/", "d".repeat(4000));
     let names = vec!["x1"; 70_000];

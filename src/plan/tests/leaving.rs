@@ -172,7 +172,7 @@ fn kernel_uki_virt_is_no_kernel() {
 }
 
 #[test]
-fn what_was_split_off_the_core_goes_back_into_it() {
+fn a_package_that_was_split_off_the_core_is_merged_again() {
     let plan = decide(presplit(), &host(), &Wishes::default()).unwrap();
     assert_eq!(taken(&plan), ["kernel", "kernel-core", "kernel-modules"]);
     assert_eq!(removed(&plan), ["kernel-modules-core"]);

@@ -659,7 +659,7 @@ fn companions_come_together_or_not_at_all() {
 }
 
 #[test]
-fn what_the_image_holds_back_is_overridden_and_said() {
+fn exclusions_of_the_image_are_overridden_and_reported() {
     let (mut host, _) = rhcos();
     host.holds_back.push(Exclusion {
         file: "etc/dnf/dnf.conf".into(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images in one archive: `oci-archive:` and `docker-archive:`. The archive is listed once; its members are read where
-//! they are.
+//! Images in one archive: `oci-archive:` and `docker-archive:`. The archive is listed once, and its members are then
+//! read at their offsets.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -189,7 +189,7 @@ struct DockerArchive {
     archive: ImageArchive,
     image: DockerImage,
     config: Vec<u8>,
-    /// Layers by their DiffID, which stands for the digest of a blob: the archive has none.
+    /// Layers by their DiffID, which replaces the digest of the blob: these archives contain no digests of blobs.
     layers: HashMap<BlobDigest, String>,
     manifest: Manifest,
 }

@@ -58,7 +58,7 @@ pub(super) trait Blobs: Send + Sync {
     /// Opens a blob. Its digest and size are checked by the caller.
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>>;
 
-    /// Hands the entries of a layer that is no archive to `visitor`; `false` if it is one.
+    /// Passes the entries of a layer that is not an archive to `visitor`; returns `false` if it is an archive.
     fn visit(
         &self,
         _layer: &Descriptor,
@@ -67,12 +67,12 @@ pub(super) trait Blobs: Send + Sync {
         Ok(false)
     }
 
-    /// Returns whether a digest of a descriptor is that of the blob's bytes.
+    /// Returns whether the digest of a descriptor is that of the blob's bytes.
     fn has_digests(&self) -> bool {
         true
     }
 
-    /// Opens a range of a blob. `None` if that is not possible or of no use, so that the blob is to be read whole.
+    /// Opens a range of a blob. `None` if that is not possible or not useful; the caller then reads the whole blob.
     fn open_range(
         &self,
         _blob: &Descriptor,
@@ -81,7 +81,7 @@ pub(super) trait Blobs: Send + Sync {
         Ok(None)
     }
 
-    /// Returns what was requested of registries.
+    /// Returns the requests to registries.
     fn traffic(&self) -> Option<Arc<Traffic>> {
         None
     }
@@ -131,7 +131,7 @@ pub(super) struct Checked<R> {
 }
 
 impl<R: Read> Checked<R> {
-    /// Returns the reader, and whether its end was reached and is right.
+    /// Returns the reader, and a flag that is set when its end is reached with the right size and digest.
     pub(super) fn new(input: R, blob: &Descriptor) -> (Self, Arc<AtomicBool>) {
         let done = Arc::new(AtomicBool::new(false));
         let checked = Self {

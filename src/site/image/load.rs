@@ -21,10 +21,10 @@ use crate::oci::{
 /// Size of a chunk between threads (bytes).
 const CHUNK: usize = 256 << 10;
 
-/// Chunks between two threads.
+/// Number of chunks in the channel between two threads.
 const AHEAD: usize = 4;
 
-/// The directory of ostree's objects. Their names among the files of the image are hard links, which follow the bytes.
+/// The directory of ostree's objects. The files of the image are hard links to them, and come later in the layer.
 const OBJECTS: &[u8] = b"sysroot/ostree/repo/objects/";
 
 /// An image whose layers can be read.
@@ -74,7 +74,7 @@ impl LayerSource {
         })
     }
 
-    /// Reads files whose places are known by ranges; `false` if the registry sends no ranges.
+    /// Reads files at known places with range requests; `false` if the registry sends no ranges.
     pub(super) fn fetch(
         &self,
         number: u16,
@@ -96,7 +96,7 @@ impl LayerSource {
         Ok((layer.context("there is no such layer")?, self.name(number)))
     }
 
-    /// Reads layers again, for the bytes of files: by layer, the inodes by the numbers of their entries.
+    /// Reads layers again for the bytes of files. `wanted` maps layers to their entries, and entries to inodes.
     pub(super) fn again(
         &self,
         wanted: BTreeMap<u16, BTreeMap<u32, u32>>,
@@ -135,7 +135,7 @@ impl LayerSource {
         )
     }
 
-    /// Streams a layer to `visitor`. With the `number` of the layer its digests are checked.
+    /// Streams a layer to `visitor`. Checks its digests if the `number` of the layer is given.
     fn stream(
         &self,
         layer: &Descriptor,
@@ -227,7 +227,7 @@ fn feed(mut input: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
         };
         let is_last = filled < chunk.len();
         chunk.truncate(filled);
-        // A reader that is gone needs no more.
+        // If the receiver was dropped, nothing more is needed.
         if filled > 0 && to.send(Ok(chunk)).is_err() {
             return;
         }
@@ -241,7 +241,7 @@ fn feed(mut input: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
-/// The reader's end.
+/// The receiving end of the channel, as a reader.
 struct Chunks {
     from: Receiver<io::Result<Vec<u8>>>,
     chunk: Vec<u8>,
@@ -265,7 +265,7 @@ impl Read for Chunks {
     }
 }
 
-/// Computes the digest of what is read.
+/// A reader that computes the digest of the bytes.
 struct Hashed<R> {
     input: R,
     hasher: Option<BlobHasher>,
@@ -370,7 +370,7 @@ impl LayerVisitor for Pick<'_> {
         let (sha256, bytes) = store::take(body, KeptPart::All, entry.size, self.limits.kept_bytes)?;
         let known = self.tree.inode(inode).sha256.as_deref();
         if known.is_some_and(|known| *known != sha256) {
-            let why = "the layer has changed since it was read first";
+            let why = "the layer has changed since it was first read";
             return Err(OciError::Document(why.into()));
         }
         if let Some(bytes) = bytes {

@@ -12,10 +12,10 @@ use crate::oci::{
     Descriptor, Foreign, ImageLimits, KeptPart, LayerTree, OciError, Toc, TocFile, TocPlace,
 };
 
-/// Unneeded bytes between two files that are read, rather than sending another request.
+/// Upper bound of unneeded bytes between two files that are read with one request.
 const GAP: u64 = 64 << 10;
 
-/// Reads the table of contents of a layer. `None` if the layer is to be read whole.
+/// Reads the table of contents of a layer. `None` if the layer must be read whole.
 pub(super) fn table(
     blobs: &dyn Blobs,
     layer: &Descriptor,
@@ -185,5 +185,5 @@ fn explain(error: io::Error) -> io::Error {
     {
         return error;
     }
-    OciError::Corrupt(format!("zstd, of a file in its table of contents: {error}")).into()
+    OciError::Corrupt(format!("zstd, in a file of its table of contents: {error}")).into()
 }

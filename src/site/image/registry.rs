@@ -28,7 +28,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
 /// Options for registries.
 #[derive(Debug, Clone)]
 pub struct RegistryOptions {
-    /// The only file with credentials.
+    /// The file with credentials; no other file is read then.
     pub authfile: Option<PathBuf>,
     /// Whether servers must have a valid certificate.
     pub tls_verify: bool,
@@ -54,7 +54,7 @@ pub(super) struct RegistryImage {
     image: Docker,
     /// The mirrors, and last the registry itself.
     sessions: Vec<Arc<Session>>,
-    /// The session that had the manifest.
+    /// The session that returned the manifest.
     chosen: OnceLock<Arc<Session>>,
     traffic: Arc<Traffic>,
 }
@@ -159,7 +159,7 @@ fn manifest(session: &Session, version: &ImageVersion) -> Result<FoundDocument> 
             digest.clone()
         }
         ImageVersion::Tag(_) => {
-            // Registries of before 2017 send no digest.
+            // Registries from before 2017 send no digest.
             if let Some(stated) = stated.and_then(|it| it.parse::<BlobDigest>().ok()) {
                 stated
                     .check(&bytes)

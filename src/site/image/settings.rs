@@ -34,7 +34,7 @@ impl FoundCredentials {
         let file = self.file.as_deref().unwrap_or(Path::new("")).display();
         match &self.credentials {
             Some(Credentials::Helper(name)) => format!(
-                "According to {file} the program docker-credential-{name} has the credentials; it is not run. Type `{login} --authfile FILE`, and add --authfile FILE"
+                "According to {file}, the program docker-credential-{name} stores the credentials; ostree-kernel does not run it. Type `{login} --authfile FILE`, and add --authfile FILE"
             ),
             Some(_) => format!("The credentials are from {file}. Type `{login}` to renew them"),
             None => {
@@ -141,7 +141,7 @@ pub(super) fn storage() -> Result<PathBuf> {
             graphroot,
             rootless_storage_path,
         } = parsed.storage;
-        // The system's graphroot is not for ordinary users.
+        // An ordinary user does not use the graphroot of the system's files.
         let dir = if is_root || number < is_own {
             graphroot
         } else {
@@ -227,7 +227,7 @@ fn is_file(path: &Path) -> bool {
     fs_err::metadata(path).is_ok_and(|it| it.is_file())
 }
 
-/// Returns the files in a directory whose names end so, sorted; none if there is no directory.
+/// Returns the files in a directory with this suffix, sorted by name; none if the directory does not exist.
 fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     if !is_dir(dir) {
         return Ok(Vec::new());
@@ -247,7 +247,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs_err::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
-        // The runtime directory of root, for example.
+        // For example root's runtime directory.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(None),
         _ => {}
     }

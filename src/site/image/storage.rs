@@ -123,7 +123,7 @@ fn list<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).with_context(|| format!("parsing {}", path.display()))
 }
 
-/// Returns what an ordinary user can do who cannot read the files of other users.
+/// Returns the operation, with advice for an ordinary user, who cannot read the files of other users.
 fn advice() -> String {
     if nix::unistd::geteuid().is_root() {
         return "reading the storage".to_owned();
@@ -133,7 +133,7 @@ fn advice() -> String {
 }
 
 impl StoredImage {
-    /// Returns whether a name, an ID or a digest of the user means this image.
+    /// Returns whether `name`, which is a name, an ID or a digest, refers to this image.
     fn is(&self, name: &str) -> bool {
         let last = name.rsplit('/').next().unwrap_or(name);
         let tagged = match (last.contains(':'), name.split_once('@')) {
@@ -201,12 +201,12 @@ impl Blobs for Storage {
     }
 }
 
-/// Hands the files of a directory over as the entries of a layer.
+/// Passes the files of a directory to a visitor as the entries of a layer.
 struct Reading<'r> {
     root: &'r Root,
     visitor: &'r mut dyn LayerVisitor,
     number: u32,
-    /// The first names of files with several.
+    /// The first name of each file with several names, by inode number.
     inodes: BTreeMap<u64, Vec<u8>>,
 }
 

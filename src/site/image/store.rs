@@ -93,10 +93,10 @@ impl KeptBytes {
     }
 }
 
-/// Reads the data of an entry: computes its digest and keeps what is asked for.
+/// Reads the data of an entry: computes its digest, and keeps the requested part.
 ///
 /// # Errors
-/// Those of the data, and when it has more than `limit` bytes that are to be kept.
+/// When the data cannot be read, or more than `limit` bytes would have to be kept.
 pub(super) fn take(
     body: &mut dyn BufRead,
     keep: KeptPart,

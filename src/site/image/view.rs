@@ -32,7 +32,7 @@ const NEAR: u64 = 16 << 10;
 /// Bytes that are read ahead.
 const AHEAD: u64 = 1 << 20;
 
-/// Modules whose compression stands for that of all.
+/// Number of modules that are sampled for the compression of all.
 const SAMPLES: usize = 12;
 
 /// The first bytes of modules, by layer and suffix; `None` if they differ.
@@ -89,7 +89,7 @@ impl LayerView {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves a path as the kernel does inside a root. `follow` is about the last component.
+    /// Resolves a path as the kernel does inside a root. `follow` is whether a link as the last component is followed.
     fn resolve(&self, path: &Path, follow: bool) -> Result<NodeId, Errno> {
         let parts = |path: &[u8]| -> VecDeque<Vec<u8>> {
             let parts = path.split(|&byte| byte == b'/');
@@ -185,8 +185,8 @@ impl LayerView {
         loaded.map_err(failed)
     }
 
-    /// Returns `file` and the small files that are stored around it, which are probably read, too: those of a directory
-    /// are stored together, and one request gets them all.
+    /// Returns `file` and the small files that are stored around it, which will probably be read, too: files of a
+    /// directory are stored together, and one request fetches them all.
     fn beside(&self, file: u32) -> Vec<u32> {
         let mut files = vec![file];
         let Some(place) = self.located.get(&file) else {
@@ -216,9 +216,9 @@ impl LayerView {
         files
     }
 
-    /// Returns the first bytes of a module of which only the place is known: those of other modules with its suffix in
-    /// its layer, if a sample of them has one compression. A kernel's build compresses all its modules in one way, and
-    /// reading the start of each would take thousands of requests. `None` if they differ.
+    /// Returns the first bytes of a module of which only the place is known: those of other modules with the same
+    /// suffix in the same layer, if a sample of them has a single compression. A kernel's build compresses all its
+    /// modules in one way, and reading the start of each would take thousands of requests. `None` if they differ.
     fn sample(&self, path: &Path, file: u32) -> Result<Option<Arc<[u8]>>, Cause> {
         if !self.located.contains_key(&file) {
             return Ok(None);
@@ -248,7 +248,7 @@ impl LayerView {
                 modules.push(file);
             }
         });
-        // Small ones, and from all directories.
+        // The sample has the smallest module of each part of the list, so that it covers all directories.
         let step = modules.len().div_ceil(SAMPLES).max(1);
         let chosen = modules.chunks(step).filter_map(|some| {
             some.iter()

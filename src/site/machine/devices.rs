@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the devices below a mounted filesystem from `/sys`.
+//! Reads the devices below a mounted file system from `/sys`.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::node::machine::{Device, Layer, Storage};
 use crate::node::mounts::Mount;
 use crate::sys::root::{self, FileType, Root};
 
-/// Upper bound of block devices below one filesystem.
+/// Upper bound of block devices below one file system.
 const BLOCKS_MAX: usize = 256;
 
 /// Upper bound of a file in `/sys` (bytes).
@@ -21,7 +21,7 @@ pub(super) fn storage(root: &Root, mount: &Mount) -> Result<Result<Storage, Stri
         ..Storage::default()
     };
     let Some(block) = block_device(root, mount)? else {
-        // A filesystem of the network or of a hypervisor has none.
+        // A file system of the network or of a hypervisor has no block device.
         return Ok(if mount.source.starts_with("/dev/") {
             Err(format!("/sys has no block device for {}", mount.source))
         } else {
@@ -47,7 +47,7 @@ fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Err
     if !mount.device.starts_with("0:") {
         numbers.push(mount.device.clone());
     }
-    // btrfs has a number of its own.
+    // The device number of a btrfs mount is not that of the block device.
     if mount.source.starts_with("/dev/")
         && let Some(meta) = root.stat(&mount.source)?
         && meta.kind == FileType::BlockDevice
@@ -63,7 +63,7 @@ fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Err
             return Ok(Some(dir));
         }
     }
-    // The name of the device node can be the kernel's.
+    // The device node may have the kernel's name of the device.
     let name = mount.source.strip_prefix("/dev/");
     match name.filter(|name| !name.contains('/')) {
         Some(name) => follow(root, &Path::new("sys/class/block").join(name)),
@@ -114,7 +114,7 @@ impl Walk<'_> {
                 self.block(&slave)?;
             }
         }
-        // A partition's disk can be stacked.
+        // The disk of a partition can be a stacked device, too.
         if self.root.is_file(dir.join("partition"))?
             && let Some(disk) = dir.parent()
         {
@@ -160,13 +160,13 @@ impl Walk<'_> {
             }
             if is_numbered(&name, "host") {
                 let path = dir.join("scsi_host").join(&name).join("proc_name");
-                // What has been added so far is the disk, not the adapter.
+                // The devices so far are the disk, not the adapter.
                 host = self
                     .attribute(&path)?
                     .map(|it| (it, self.storage.devices.len()));
             }
         }
-        // A host adapter that is no device of a bus, such as iSCSI's.
+        // A host adapter that is not a device on a bus, for example that of iSCSI.
         if let Some((driver, known)) = host
             && self.storage.devices.len() == known.max(before)
         {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the state of Secure Boot, the certificates that it trusts, and who signed the kernels.
+//! Reads the state of Secure Boot, the certificates that it trusts, and the signers of the kernels.
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ const FIRMWARE: &str = "sys/firmware/efi";
 /// Whether the firmware verifies what it starts.
 const STATE: &str = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
-/// The firmware's certificates; those of the machine's owner and of shim's vendor.
+/// The variables with trusted certificates: the firmware's, and shim's (of the machine's owner and of shim's vendor).
 const LISTS: [&str; 2] = [
     "db-d719b2cb-3d3a-4596-a3bc-dad00e67656f",
     "MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23",

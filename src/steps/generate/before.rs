@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs the user's programs between the transaction and dracut, for example to sign or to build modules. Lists what they
-//! change below `usr/lib/modules`, and removes what they leave in `/tmp` and `/var`.
+//! Runs the user's programs between the transaction and dracut, for example to sign or to build modules. Lists what
+//! they change below `usr/lib/modules`, and removes what they leave in `/tmp` and `/var`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, FileType, Meta, Root};
 
-/// The directories that the programs leave as they found them.
+/// The directories from which new files of the programs are removed.
 const TEMPORARY: [&str; 2] = ["tmp", "var"];
 
 /// The remedy for a program that failed.

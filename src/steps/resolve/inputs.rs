@@ -24,7 +24,7 @@ use crate::tools::{cliwrap, dnf};
 pub struct Input {
     /// The name as the user would type it, without the pin.
     pub name: String,
-    /// Named by the user, rather than found in a directory.
+    /// Whether the user named the file itself, not its directory.
     pub named: bool,
     /// The SHA-256 that its bytes must have.
     pub pin: Option<String>,

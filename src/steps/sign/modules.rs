@@ -50,7 +50,7 @@ impl Which {
 #[derive(Default)]
 pub(super) struct Counted {
     pub(super) signed: usize,
-    /// With the right signature before.
+    /// Modules that already had the right signature.
     pub(super) unchanged: usize,
 }
 

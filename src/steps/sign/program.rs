@@ -33,7 +33,7 @@ const LIBRARIES: [&str; 5] = ["usr/lib64", "lib64", "usr/lib", "lib", "usr/lib/s
 /// Number of bytes that are read of a program. The headers are at its start.
 const PROGRAM_MAX: u64 = 4 << 20;
 
-/// No program was found.
+/// There is no program that signs `vmlinuz`.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error(
     "there is neither sbsign nor systemd-sbsign in {0}. Install it in an earlier RUN line (sbsigntools in Fedora, sbsigntool in Debian), or name the root directory of an image that has it: --tool-root DIR"

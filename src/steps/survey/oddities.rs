@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_found() {
+    fn oddities_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
         for dir in [

@@ -254,7 +254,7 @@ pub(super) fn kmods(
         .collect();
     let dir = Path::new(MODULES).join(kver.as_str());
     let paths = kmods.iter().map(|path| dir.join(OsStr::from_bytes(path)));
-    // A file that cannot be loaded cannot be read either, which is said of it.
+    // The error is ignored: a file that cannot be loaded is reported when it is read.
     let _ = root.load(&paths.collect::<Vec<_>>());
     kmods.into_iter().map(|path| read(path)).collect()
 }
@@ -359,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_to_boot_beside_the_initramfs() {
+    fn size_of_the_other_files_on_boot() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path()).unwrap();
         let kver = Kver::new("6.9.4").unwrap();

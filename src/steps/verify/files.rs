@@ -85,7 +85,7 @@ fn vmlinuz(
     Ok((compared, sha256))
 }
 
-/// Returns the digests that the image can have had before it was signed.
+/// Returns the digests that `vmlinuz` may have had before it was signed.
 fn without_signatures(file: &mut File) -> io::Result<Vec<String>> {
     let Some(signature) = signature_from(file)? else {
         return Ok(Vec::new());

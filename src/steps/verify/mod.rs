@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Gathers the facts for the checks and runs them, on the tree as it will be, with the candidate as `initramfs.img`.
+//! Gathers the facts for the checks and runs them, on the tree as it will be committed, with the candidate as
+//! `initramfs.img`.
 
 mod around;
 mod base;

@@ -69,7 +69,7 @@ fn all(root: &Root, kver: &Kver, modules: &[Vec<u8>], named: &[Certificate]) -> 
                 found.refused.push((path.clone(), why));
             }
             Ok(Verified::Wrong(why)) => {
-                let why = format!("a signature that is wrong: {why}");
+                let why = format!("an invalid signature: {why}");
                 found.refused.push((path.clone(), why));
             }
         }
@@ -83,7 +83,7 @@ enum Verified {
     Accepted,
     /// It has the signature of this other signer.
     By(String),
-    /// Its signature is wrong, with the reason.
+    /// Its signature is invalid, with the reason.
     Wrong(String),
 }
 

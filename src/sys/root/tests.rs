@@ -553,7 +553,7 @@ fn devices_and_mounts() {
 }
 
 #[test]
-fn what_is_mounted_survives() {
+fn remove_tree_keeps_mounts() {
     // A mount namespace for this thread alone, which not every user can create.
     if unshare(CloneFlags::CLONE_NEWNS).is_err() {
         return;

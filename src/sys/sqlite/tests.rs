@@ -134,7 +134,7 @@ fn everything_may_still_be_in_the_log() {
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn unreadable_databases_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     assert!(error(dir.path()).contains("no such file"));
     let path = dir.path().join("db");

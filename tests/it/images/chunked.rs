@@ -209,7 +209,7 @@ fn hostile_tables_are_clean_errors() {
     );
     fails(
         "lying size",
-        "of its table of contents",
+        "in its table of contents",
         &|_, annotations| {
             let text = annotations[position].as_str().unwrap();
             let parts: Vec<_> = text.split(':').map(str::to_owned).collect();

@@ -12,7 +12,7 @@ use crate::oci::{Foreign, OciError};
 use crate::sys::fetch::{FetchError, HEADWAY, Incoming, Pace, Retries, range_start};
 use crate::sys::stop;
 
-/// A registry does not answer a request for a range with it.
+/// The registry does not support requests for ranges.
 #[derive(Debug, thiserror::Error)]
 #[error("answers a request for a part of a layer with status {0}")]
 struct NoRanges(u16);
@@ -23,20 +23,20 @@ pub(super) struct BlobReader {
     digest: String,
     /// Bytes of the whole blob.
     size: u64,
-    /// The next byte.
+    /// The offset of the next byte.
     at: u64,
-    /// The byte after the last one.
+    /// The offset after the last byte.
     end: u64,
     /// Whether less than the whole blob is wanted.
     is_range: bool,
     body: Option<Incoming>,
-    /// Bytes that the server sends once more.
+    /// Bytes to skip, because the server sends them again.
     skip: u64,
     chunk: Vec<u8>,
     taken: usize,
     pace: Pace,
     retries: Retries,
-    /// The place of the last failure.
+    /// The offset of the last failure.
     failed_at: u64,
 }
 
@@ -182,7 +182,7 @@ impl Read for BlobReader {
                 Ok(true) if self.is_range && self.chunk.is_empty() => return Ok(0),
                 Ok(true) => {}
                 Ok(false) => return Ok(0),
-                // Everything is there; only the end of the connection is missing.
+                // All bytes were received; only the end of the connection is missing.
                 Err(_) if self.at >= self.end && self.end > 0 && stop::check().is_ok() => {
                     return Ok(0);
                 }

@@ -28,7 +28,7 @@ pub(super) struct Session {
     image: Docker,
     client: Client,
     credentials: FoundCredentials,
-    /// The schemes that may be tried, the better one first.
+    /// The schemes that may be tried, in order of preference.
     schemes: &'static [&'static str],
     scheme: OnceLock<&'static str>,
     authorization: Mutex<Option<String>>,
@@ -70,12 +70,12 @@ impl Session {
         &self.image
     }
 
-    /// Returns whether the registry has not refused a range yet.
+    /// Returns whether to request ranges: `true` until the registry refuses one.
     pub(super) fn has_ranges(&self) -> bool {
         !self.refuses_ranges.load(Ordering::Relaxed)
     }
 
-    /// Notes that the registry refuses ranges.
+    /// Records that the registry refuses ranges.
     pub(super) fn without_ranges(&self) {
         self.refuses_ranges.store(true, Ordering::Relaxed);
     }
@@ -113,7 +113,7 @@ impl Session {
         }
     }
 
-    /// Reads a body of at most `limit` bytes; `name` is the limit's.
+    /// Reads a body of at most `limit` bytes; `name` is the name of the limit.
     pub(super) fn read(
         &self,
         mut reply: Reply,
@@ -135,7 +135,7 @@ impl Session {
         Ok(bytes)
     }
 
-    /// Sends a request about the repository, with a token where the registry wants one.
+    /// Sends a request about the repository, with a token if the registry requires one.
     pub(super) fn get(
         &self,
         path: &str,
@@ -158,7 +158,7 @@ impl Session {
         *self.authorization() = Some(authorization);
         let reply = self.ask(path, headers)?;
         if reply.head.status() == 401 {
-            let why = "the registry refuses the token or the password that it asked for";
+            let why = "the registry refuses the token or the password that it requested";
             return Err(FetchError::Permanent(self.denied(why, 401)));
         }
         Ok(reply)
@@ -199,7 +199,7 @@ impl Session {
                 }
                 Err(error) => {
                     stop::check()?;
-                    tracing::debug!("{host} does not answer by {scheme}");
+                    tracing::debug!("{host} does not answer over {scheme}");
                     failed = Some(error);
                 }
             }
@@ -207,7 +207,7 @@ impl Session {
         Err(failed.unwrap_or_else(|| FetchError::Permanent(anyhow!("there is no scheme to try"))))
     }
 
-    /// Returns the error of a response without the wanted content.
+    /// Returns the error for a response without the requested content.
     pub(super) fn explain(&self, reply: Reply, path: &str) -> FetchError {
         let Docker { host, name, .. } = &self.image;
         let status = reply.head.status().as_u16();

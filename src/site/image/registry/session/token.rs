@@ -39,7 +39,7 @@ pub(super) fn authorize(
     let shown = realm.escape_debug();
     if !is_url(realm) {
         return Err(FetchError::Permanent(anyhow!(
-            "the registry names the token server {shown}, which is no http or https URL"
+            "the registry names the token server {shown}, which is not an http or https URL"
         )));
     }
     let has_secret = matches!(
@@ -57,9 +57,10 @@ pub(super) fn authorize(
     match status {
         200 => {}
         400 | 401 | 403 => {
-            let why = match has_secret {
-                true => "the token server refuses the credentials",
-                false => "the token server refuses access without credentials",
+            let why = if has_secret {
+                "the token server refuses the credentials"
+            } else {
+                "the token server refuses access without credentials"
             };
             return Err(denied(why, status));
         }
@@ -77,7 +78,7 @@ pub(super) fn authorize(
     }
     let bytes = session.read(reply, TOKEN_MAX, "token_bytes")?;
     let token: Token = serde_json::from_slice(&bytes)
-        .map_err(|_| anyhow!("the response is no JSON"))
+        .map_err(|_| anyhow!("the response is not JSON"))
         .with_context(|| format!("reading the token of {shown}"))
         .map_err(FetchError::Permanent)?;
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
