@@ -33,7 +33,7 @@ deps: ## install what the test bed needs (apt-get, dnf; adds an apt source for Q
 build: ## the program, in target/release
 	$(CARGO) build $(PROFILE_FLAG) --locked
 
-# One column of one table is read: what SQLite has for other purposes is left out of the static program, 340 KB.
+# Only one column of one table is read, so other features of SQLite are left out of the static program (340 KB).
 SQLITE_WITHOUT = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE \
     -USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_ENABLE_STAT4 -USQLITE_ENABLE_COLUMN_METADATA -USQLITE_ENABLE_LOAD_EXTENSION \
     -USQLITE_SOUNDEX -DSQLITE_OMIT_JSON -DSQLITE_OMIT_LOAD_EXTENSION
@@ -60,7 +60,7 @@ rpm-check: rpm ## that RPM in a container build: installed, used, erased
 	@RPM=$$(ls -t $(abspath $(TARGET))/rpm/ostree-kernel-[0-9]*.rpm | head -n 1) $(BED) check rpm
 
 .PHONY: demo
-demo: deps build ## the one RUN line in a real container build, what it did, and a real boot
+demo: deps build ## the RUN line in a real container build, its result, and a real boot
 	@$(BED) demo
 
 .PHONY: check

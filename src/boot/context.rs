@@ -227,7 +227,7 @@ impl Setting {
                 let mut all = dirs
                     .iter()
                     .map(|dir| has(dir, &self.value) || has(dir, b"other"));
-                (!all.any(|it| it)).then(|| "a service that PAM does not know".to_owned())
+                (!all.any(|it| it)).then(|| "a PAM service without a file in pam.d".to_owned())
             }
             _ => None,
         }

@@ -206,7 +206,7 @@ impl<'a> Units<'a> {
             Some(Location::File(path)) => self.read(&mut unit, path, true),
             Some(Location::Mask(path)) => {
                 unit.load = Load::Masked(path.clone());
-                // The hidden file shows what the boot loses.
+                // The file that the mask hides has the dependencies of the unit.
                 if let Some(hidden) = self.hidden.get(&id) {
                     self.read(&mut unit, hidden, true);
                 }

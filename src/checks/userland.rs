@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that an out-of-tree driver, its libraries and its firmware are of one version: NVIDIA's driver rejects
-//! libraries of another.
+//! Checks that an out-of-tree driver, its libraries and its firmware have the same version: NVIDIA's driver rejects
+//! libraries of another version.
 //!
-//! Only a version of the product counts. The number in most libraries' names is that of the ABI; it begins with the
-//! number in the soname (`libzfs.so.5` is a link to `libzfs.so.5.0.0`, but `libnvidia-ml.so.1` to
+//! Only versions of the product are compared. The number in most library names is the version of the ABI, which begins
+//! with the number in the soname (`libzfs.so.5` is a link to `libzfs.so.5.0.0`, but `libnvidia-ml.so.1` to
 //! `libnvidia-ml.so.570.144`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ const DIRS_MAX: usize = 32;
 /// Names in directories of libraries and firmware, by directory.
 pub type Userland = BTreeMap<String, Vec<String>>;
 
-/// Another version than a module's.
+/// A file with another version than the module.
 struct Other {
     path: String,
     version: String,
@@ -62,7 +62,7 @@ pub fn firmware_dirs(kmods: &[Kmod]) -> BTreeSet<String> {
     dirs.into_iter().take(DIRS_MAX).collect()
 }
 
-/// Returns the directories of which the module requests a subdirectory with its version.
+/// Returns the firmware directories in which the module requests a subdirectory named after its version.
 fn firmware_parents(kmod: &Kmod, version: &str) -> impl Iterator<Item = String> {
     let part = format!("/{version}/");
     let parents = kmod.firmware.iter();
@@ -94,8 +94,8 @@ fn others(kmod: &Kmod, version: &str, userland: &Userland) -> Vec<Other> {
     userland.iter().filter_map(in_dir).collect()
 }
 
-/// Returns the version of the product in the name of a library that carries the module's name. `names` are all names in
-/// its directory.
+/// Returns the version of the product in the file name of a library that is named after the module. `names` are all
+/// names in its directory.
 fn library_version<'n>(module: &ModuleName, name: &'n str, names: &[String]) -> Option<&'n str> {
     let (stem, version) = name.strip_prefix("lib")?.split_once(".so.")?;
     let stem = stem.replace('-', "_").into_bytes();

@@ -95,7 +95,7 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     let reads_image = args.against.as_deref().is_some_and(is_image) || !args.images.is_empty();
     if let Some(option) = args.reading.given().filter(|_| !reads_image) {
         return Some(format!(
-            "{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel verify {option} … docker://NAME"
+            "{option} applies to reading images, and has no effect without one. Type:\n\n  ostree-kernel verify {option} … docker://NAME"
         ));
     }
     let words = args.images.iter().chain(&args.against);
@@ -199,7 +199,7 @@ fn no_registry<'w>(
         return None;
     }
     Some(format!(
-        "{option} is about registries, and has no effect without an image of docker://. Remove it"
+        "{option} applies to registries, and has no effect without an image of docker://. Remove it"
     ))
 }
 
@@ -217,7 +217,7 @@ fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
 fn status(args: &cmd::status::Args, has_root: bool) -> Option<String> {
     let Some(word) = &args.image else {
         return args.reading.given().map(|option| {
-            format!("{option} is about reading images, and has no effect without one. Type:\n\n  ostree-kernel status {option} … docker://NAME")
+            format!("{option} applies to reading images, and has no effect without one. Type:\n\n  ostree-kernel status {option} … docker://NAME")
         });
     };
     if !is_image(word) && parse(word) == Err(ReferenceError::NoTransport) {
@@ -238,7 +238,7 @@ fn inspect(args: &cmd::inspect::Args, has_root: bool) -> Option<String> {
     }
     let reads_image = words.clone().any(|it| is_image(it));
     let without_image = args.reading.given().filter(|_| !reads_image).map(|option| {
-        format!("{option} is about reading images, and has no effect on a file. Remove it")
+        format!("{option} applies to reading images, and has no effect on a file. Remove it")
     });
     without_image.or_else(|| no_registry(&args.reading, words))
 }
@@ -284,29 +284,29 @@ mod tests {
             ("verify docker-daemon:a", "is not supported"),
             (
                 "verify oci:x --authfile f",
-                "--authfile is about registries, and has no effect without an image of docker://",
+                "--authfile applies to registries, and has no effect without an image of docker://",
             ),
             (
                 "verify oci:x --tls-verify=false",
-                "--tls-verify is about registries",
+                "--tls-verify applies to registries",
             ),
             (
                 "inspect oci:x --cert-dir d",
-                "--cert-dir is about registries",
+                "--cert-dir applies to registries",
             ),
             (
                 "status oci:x --authfile f",
-                "--authfile is about registries",
+                "--authfile applies to registries",
             ),
             (
                 "verify --tls-verify=false",
-                "--tls-verify is about reading images",
+                "--tls-verify applies to reading images",
             ),
             ("verify oci:x --initramfs f", "oci:x would have no effect"),
             ("verify oci:x --root /y", "--root would have no effect"),
             (
                 "verify --platform linux/arm64",
-                "--platform is about reading images",
+                "--platform applies to reading images",
             ),
             ("verify --list oci:x", "an image would have no effect"),
             ("status oci:x --root /y", "--root would have no effect"),

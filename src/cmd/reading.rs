@@ -55,7 +55,7 @@ impl Reading {
         platform.or_else(|| self.given_for_registry())
     }
 
-    /// Returns an option that is given and is about registries.
+    /// Returns a given option that applies to registries only.
     pub fn given_for_registry(&self) -> Option<&'static str> {
         let given = [
             (self.authfile.is_some(), "--authfile"),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Learns facts from whole files during streaming: whether a file equals the tree's, which errors depmod reports about
+//! Reads facts from whole files during streaming: whether a file equals the tree's, which errors depmod reports about
 //! a kernel module, which libraries an ELF file needs.
 //!
-//! Must not judge, and accesses the tree's files only through [`OnDisk`]. Invariant: it holds one file at a time,
-//! within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts about all files together, and
-//! unpacks at most [`UNPACKED_MAX`] bytes.
+//! It accesses the tree's files only through [`OnDisk`], and the checks make the findings. Invariant: it holds one file
+//! at a time, within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts about all files
+//! together, and unpacks at most [`UNPACKED_MAX`] bytes.
 
 use std::io::{self, BufRead, Read};
 
@@ -186,7 +186,7 @@ impl Visitor for Bodies<'_> {
     }
 }
 
-/// Learns facts from a file that is not a module. Returns the facts that the comparison needs about an ELF file.
+/// Reads facts from a file that is not a module. Returns the facts that the comparison needs about an ELF file.
 fn learn(
     facts: &mut Facts,
     entry: &Entry,
@@ -289,7 +289,7 @@ fn same(body: &mut dyn BufRead, mut file: impl Read, buffer: &mut [u8]) -> io::R
 /// Decompresses modules, one at a time.
 struct Unpacker {
     bytes: Vec<u8>,
-    /// The rest of [`UNPACKED_MAX`].
+    /// The number of bytes that may still be unpacked.
     left: u64,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses newc archives: headers, names, data and the trailer.
 //!
-//! Must not keep data. Invariants: a size in a header is only counted down while bytes arrive; after an entry the
+//! It keeps no data. Invariants: a size in a header is only counted down while bytes arrive; after an entry the
 //! cursor is where the kernel expects the next one, however much data the visitor has read.
 
 use std::io::{self, BufRead, Read};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A position in content.
 //!
-//! Must not interpret bytes. Invariant: consumed bytes exist, and are within the limits.
+//! It does not interpret the bytes. Invariant: consumed bytes exist, and are within the limits.
 
 use super::error::{Position, ReadError, hex};
 use super::limits::Limits;

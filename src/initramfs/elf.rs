@@ -2,7 +2,7 @@
 //! Parses the parts of an ELF file that the dynamic linker reads: interpreter, soname, needed libraries and symbols,
 //! and search paths.
 //!
-//! Must not search for files. Invariants: every offset, size and count is checked against the existing bytes; of a
+//! It does not search for files. Invariants: every offset, size and count is checked against the existing bytes; of a
 //! streamed file only the first [`HEAD`] bytes and the dynamic section are held in memory.
 
 mod notes;
@@ -98,7 +98,8 @@ pub struct Elf {
     pub symbols: Option<Symbols>,
     /// The build-id; empty if there is none.
     pub build_id: Vec<u8>,
-    /// Whether the kernel can execute it: its type is that of a program, and it has a segment to load (`load_elf_binary`).
+    /// Whether the kernel can execute it: its type is that of a program, and it has a segment to load
+    /// (`load_elf_binary`).
     pub is_program: bool,
     /// Whether the dynamic linker accepts its header as that of a library (`open_verify` of `elf/dl-load.c`).
     pub is_library: bool,

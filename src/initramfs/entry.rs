@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An entry of an archive, and the trait of its visitors.
 //!
-//! Must not read. Invariant: a name is bytes, and unusual properties of it are recorded.
+//! It reads nothing. Invariant: a name is a byte string, and unusual properties of it are recorded.
 
 use std::fmt;
 use std::io::{self, BufRead};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Errors from reading an image, with their places.
 //!
-//! Must not decide anything. Invariant: every variant that the content of a file can cause contains an offset.
+//! Invariant: every variant that the content of a file can cause contains an offset.
 
 use std::{fmt, io};
 

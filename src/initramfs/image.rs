@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Splits a file into segments.
 //!
-//! Must not parse archives. Invariant: every byte of the file is padding, or belongs to a returned segment, or is named
-//! in the error.
+//! It does not parse archives. Invariant: every byte of the file is padding, or belongs to a returned segment, or is
+//! named in the error.
 
 use std::io::Read;
 

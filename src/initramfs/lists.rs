@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses depmod's lists during streaming, so that parsing overlaps decompression.
 //!
-//! Must not judge. Invariant: it holds one file of at most [`FILE_MAX`] bytes at a time, and reads at most [`ALL_MAX`]
-//! bytes in total.
+//! The checks make the findings. Invariant: it holds one file of at most [`FILE_MAX`] bytes at a time, and reads at
+//! most [`ALL_MAX`] bytes in total.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Queries of an inventory: paths and links inside the image.
 //!
-//! Must not change anything. Invariant: no result is outside the image, and no query follows more links than the limit.
+//! It changes nothing. Invariant: no result is outside the image, and no query follows more links than the limit.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;

@@ -4,7 +4,7 @@
 //! It is read as in the kernel (`lib/decompress_unlzo.c`): most of the header's flags are ignored, and a block has one
 //! checksum, which is not verified, and unpacks to at most 256 KiB.
 //!
-//! Must not interpret the content. Invariant: it holds one block and its compressed form.
+//! It does not interpret the content. Invariant: it holds one block and its compressed form.
 
 use std::io::{self, BufRead, Read};
 
@@ -55,12 +55,12 @@ impl<'s> Lzop<'s> {
         self.skip(MAGIC)?;
         let version = self.bytes::<2>().map(u16::from_be_bytes)?;
         let is_later = version >= LATER;
-        // Two versions and the method.
+        // Skips two versions and the method.
         self.skip(if is_later { 6 } else { 5 })?;
         if self.word()? & HAS_FILTER != 0 {
             self.skip(4)?;
         }
-        // The mode and the time of the compressed file.
+        // Skips the mode and the time of the compressed file.
         self.skip(if is_later { 12 } else { 8 })?;
         let [name] = self.bytes()?;
         self.skip(usize::from(name) + 4)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the files of an image with the files of the tree that they were copied from.
 //!
-//! Must not judge. Invariant: it holds one file of at most [`SMALL`] bytes at a time; larger files are compared during
-//! streaming.
+//! The checks make the findings. Invariant: it holds one file of at most [`SMALL`] bytes at a time; larger files are
+//! compared during streaming.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -2,7 +2,7 @@
 //! Transfers the content of a segment: directly from the file, or from a decoder on another thread through a ring of
 //! buffers.
 //!
-//! Must not interpret the content. Invariant: there are at most [`RING`] buffers of [`PIECE`] bytes, and a decoder
+//! It does not interpret the content. Invariant: there are at most [`RING`] buffers of [`PIECE`] bytes, and a decoder
 //! whose reader is dropped stops at the next buffer.
 
 use std::io::BufRead;

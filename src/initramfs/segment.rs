@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A segment as a value, with its probable purpose.
 //!
-//! Must not read. Invariant: the purpose is derived from names only.
+//! It reads nothing. Invariant: the purpose is derived from names only.
 
 use std::io::{self, BufRead};
 

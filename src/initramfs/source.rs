@@ -2,9 +2,9 @@
 //! The file as a stream with a look-ahead and a position. Another thread reads it, so that computing a digest does not
 //! delay the decoder.
 //!
-//! Must not interpret bytes. Invariants: bytes that a decoder does not consume remain for the next reader; an error of
-//! the input follows all bytes before it, and is kept separate from errors of decoders; there are at most [`RING`]
-//! buffers of [`PIECE`] bytes, and an input that fits into one starts no thread.
+//! It does not interpret the bytes. Invariants: bytes that a decoder does not consume remain for the next reader; an
+//! error of the input follows all bytes before it, and is kept separate from errors of decoders; there are at most
+//! [`RING`] buffers of [`PIECE`] bytes, and an input that fits into one starts no thread.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::mem;

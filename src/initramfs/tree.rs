@@ -3,8 +3,8 @@
 //!
 //! The rules are those of `do_name` and `do_symlink` in `init/initramfs.c` and of the VFS: names are resolved through
 //! existing links; an existing entry of another type is removed unless it is a non-empty directory; a file whose
-//! directory does not exist is silently dropped. Must not read data. Invariant: every key is a path without links, and
-//! its directory is a key, too, or the root, or one of `BUILT_IN`.
+//! directory does not exist is silently dropped. It does not read data. Invariant: every key is a path without links,
+//! and its directory is a key, too, or the root, or one of `BUILT_IN`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

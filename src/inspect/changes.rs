@@ -128,7 +128,7 @@ fn write_changes(
     }
     writeln!(
         out,
-        "\n{title}: {} added, {} gone, {} changed, {same} the same:",
+        "\n{title}: {} added, {} removed, {} changed, {same} unchanged:",
         added.len(),
         gone.len(),
         changed.len(),

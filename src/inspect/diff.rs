@@ -114,7 +114,7 @@ pub struct Names {
 pub struct Diff {
     /// The first image.
     pub before: Side,
-    /// The second.
+    /// The second image.
     pub after: Side,
     /// dracut's modules.
     pub dracut_modules: Names,

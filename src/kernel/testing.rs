@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Test helpers of several modules: a kernel module, and the seeds of the fuzz targets, which the tests of the attacked
+//! Test helpers of several modules: a kernel module, and the seeds of the fuzz targets, which the tests of the fuzzed
 //! rooms generate.
 
 use std::path::Path;

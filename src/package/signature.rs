@@ -211,7 +211,7 @@ fn of_key(cert: &ValidCert, handle: &KeyHandle, made: std::time::SystemTime) -> 
     };
     if !found.for_signing() {
         return Some(Distrust::NotBound(format!(
-            "the key {key} is not meant for signing"
+            "the key {key} is not a signing key"
         )));
     }
     if let RevocationStatus::Revoked(by) = found.revocation_status() {

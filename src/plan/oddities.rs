@@ -40,7 +40,7 @@ impl Oddities {
         };
         let treefile = self.no_initramfs.iter().map(|path| {
             format!(
-                "/{path} builds this base without an initramfs (no-initramfs). One is built now, and the system will boot with it"
+                "/{path} has no-initramfs, so the base has no initramfs. This run builds one, and the system will boot with it"
             )
         });
         self.plugins.iter().map(plugin).chain(treefile).collect()

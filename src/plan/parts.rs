@@ -35,7 +35,7 @@ impl Flavour {
         }
     }
 
-    /// Returns the flavour of the base, which may have no kernel. Its packages have no part of that one's names.
+    /// Returns the flavour of the base; an empty one, which matches no package, if the base has no kernel.
     pub fn of_old(host: &Host, old: Option<&Kver>) -> Self {
         let none = || Self {
             kver: String::new(),

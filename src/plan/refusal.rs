@@ -9,7 +9,7 @@ use crate::package::Nevra;
 
 /// The remedy for missing permissions. An image that rootless podman or buildah has mounted belongs to the user, and in
 /// the user namespace every command works.
-pub const AS_ROOT: &str = "Run as root; or, with an image that you have mounted with podman or buildah as yourself, in podman unshare or buildah unshare";
+pub const AS_ROOT: &str = "Run as root. If you mounted the image with podman or buildah as an ordinary user, run in podman unshare or buildah unshare";
 
 /// A kernel of the sources.
 #[derive(Debug, Clone, PartialEq, Eq)]

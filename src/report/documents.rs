@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The documents of `--format json` that are no report of a verification.
+//! The documents of `--format json` that are not reports of a verification.
 
 use std::path::Path;
 
@@ -174,7 +174,7 @@ pub struct Status<'h> {
     pub missing_programs: &'h [&'static str],
     /// Values for image labels.
     pub labels: Labels,
-    /// The deployments of a running system, and what `gate` found about them; absent elsewhere.
+    /// The deployments of a running system, and the verdicts of `gate`; absent elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployments: Option<DeploymentsStatus<'h>>,
 }

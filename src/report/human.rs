@@ -81,7 +81,7 @@ pub fn human(report: &Report, wishes: &Style) -> String {
         Outcome::Unknown => YELLOW,
     };
     let verdict = paint(&one_line(&verdict(report)), colour) + "\n";
-    // Of several images, each begins with its line.
+    // With several images, the text of each begins with a line for the image.
     if report.image.is_some() {
         verdict + &text
     } else {

@@ -22,7 +22,7 @@ use crate::node::deployment::{Name, Place};
 use crate::package::Nevra;
 use crate::plan::{Backend, Change, TreeKind};
 
-/// The version of the JSON schema. It grows by one when a field changes its meaning or goes.
+/// The version of the JSON schema. It is increased when a field changes its meaning or is removed.
 pub const SCHEMA: u32 = 1;
 
 /// The field `schema` of a document: [`SCHEMA`].
@@ -66,7 +66,7 @@ pub struct Report {
     pub command: Command,
     /// The outcome.
     pub outcome: Outcome,
-    /// The image that was read where it lies.
+    /// The image that was read directly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageReport>,
     /// The deployment; only with `--staged` and `--deployment`.
@@ -112,7 +112,7 @@ pub struct Report {
     pub labels: Labels,
 }
 
-/// The image that `verify` read where it lies.
+/// The image that `verify` read directly.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImageReport {
@@ -221,7 +221,7 @@ pub struct ProgramsReport {
     pub removed: Vec<String>,
 }
 
-/// What `--sign-kernel-key` and `--sign-modules-key` signed. Absent without these options.
+/// The files that `--sign-kernel-key` and `--sign-modules-key` signed. Absent without these options.
 #[derive(Debug, Clone, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SigningReport {

@@ -178,7 +178,7 @@ impl Exec {
         self.waited.get()
     }
 
-    /// Returns the place of `program` inside the root, in a directory of [`PATH`]. The caller's `PATH` plays no part.
+    /// Returns the place of `program` inside the root, in a directory of [`PATH`]. The caller's `PATH` is not used.
     pub fn find(&self, program: &str) -> Option<PathBuf> {
         let is_program = |path: &PathBuf| {
             let meta = self.root.stat(path).ok().flatten();

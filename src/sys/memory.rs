@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// Creates an empty file. It is gone when the last descriptor is closed.
+/// Creates an empty file, which exists until the last descriptor is closed.
 ///
 /// # Errors
 /// When the kernel refuses.

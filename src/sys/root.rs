@@ -2,7 +2,7 @@
 //! The only access to the tree: a directory, or for reading only the merged layers of an image.
 //!
 //! Every path is relative to the root (a leading `/` is allowed) and every link is resolved inside it, so that no path
-//! leads out of an image. This module must not start programs, log, or know what a kernel is.
+//! leads out of an image. This module does not start programs or log, and nothing in it is specific to kernels.
 //!
 //! Invariant: only files below the opened root are opened, changed or removed. Operations that create, replace or
 //! remove an entry resolve its directory and never follow the entry itself.

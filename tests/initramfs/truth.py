@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Compares what `verify` says of random single mutations with real boots: the work of `bed truth`.
+"""Compares the results of `verify` for random single mutations with real boots: the work of `bed truth`.
 
     truth.py --tool FILE --store DIR --seed HEX --number N [--jobs N] SUITE=DIR [SUITE=DIR]
 
@@ -61,7 +61,7 @@ class Archive:
         self.separate_names()
 
     def separate_names(self):
-        """Makes a file of its own of each name of a file: the data belongs to the last one, which a mutation may remove."""
+        """Turns hard links into separate files: the data belongs to the last name, which a mutation may remove."""
         files = {}
         for fields, data in self.entries.values():
             if stat.S_ISREG(fields[1]) and fields[4] > 1:
@@ -259,7 +259,7 @@ def in_overlay(suite, work, run):
 
 
 def dracut(suite, tree):
-    """Makes the image of a tree; whether dracut says that it did."""
+    """Builds the image of a tree; returns whether dracut succeeded."""
     image = f"/usr/lib/modules/{suite.kver}/initramfs.img"
     (tree / image.lstrip("/")).unlink(missing_ok=True)
     mounts = 'for it in proc sys dev; do mount --rbind "/$it" "$1/$it"; done; mount -t tmpfs tmpfs "$1/run"; shift'
@@ -270,7 +270,7 @@ def dracut(suite, tree):
 
 
 def processor_seconds(pid):
-    """The processor time that a process has taken: unlike the time of day, it does not depend on what else runs here."""
+    """Returns the processor time of a process: unlike wall time, it does not depend on other load."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:

@@ -343,14 +343,14 @@ fn a_broken_deployment_is_refused() {
     machine.says(&["gate"], 0, &["the last one was refused"]);
     let message = fs_err::read_to_string(machine.path(MESSAGE)).unwrap();
     assert!(message.contains("was refused"), "{message}");
-    // It is staged again, and the administrator lets it pass.
+    // It is staged again, and the administrator releases it.
     machine.write(STAGED, staged);
     machine.says(&["gate", "--release"], 0, &["released testos"]);
     assert!(!machine.has(LOCK) && !machine.has(MESSAGE));
     machine.says(&["gate"], 0, &["was released"]);
     machine.says(&["status"], 0, &["refused, then released"]);
     assert!(!machine.has(LOCK));
-    // Another one is judged anew; the refusal is history.
+    // Another deployment is verified, and the refusal is moved to the history.
     machine.stage(&["quiet"], &[]);
     machine.says(
         &["gate", "--warn-only"],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images are verified where they lie, with the findings of `verify --root`; hostile ones are clean errors.
+//! Images are read directly, with the same findings as `verify --root`. Hostile images cause clean errors.
 
 mod chunked;
 pub mod make;
@@ -19,7 +19,7 @@ fn run(bed: &Bed, args: &[&str]) -> crate::ran::Ran {
     bed.run_exactly(&args, |_| {})
 }
 
-/// Returns the report of an image without what only an image has.
+/// Returns the report of an image without the fields that only images have.
 fn judged(mut report: Value) -> Value {
     report.as_object_mut().unwrap().remove("image");
     report

@@ -544,7 +544,7 @@ fn a_report_that_cannot_be_written_is_refused_first() {
         args.extend(["--format", "json"]);
         bed.run(&args).ends_with(3).json();
     }
-    // An error of the report file, unknown before the work, does not suppress the result.
+    // If the report file cannot be written at the end, the result is still printed.
     for (spoil, status) in [(false, 1), (true, 4)] {
         let bed = Bed::new();
         if spoil {

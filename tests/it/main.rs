@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The real program on a root in a temporary directory, with stub programs in it.
 //!
-//! Each test asserts four things: the exit status, the order of programs run, the tree afterwards
-//! and what the user reads. What must hold after every run whatever came of it (`bed::Bed::run`)
-//! is asserted there. The programs run by chroot, so the tests need root or a user
-//! namespace: see `privilege`.
+//! Each test asserts four things: the exit status, the order of programs run, the tree afterwards and the printed text.
+//! `bed::Bed::run` asserts the conditions that hold after every run. The programs run by chroot, so the tests need root
+//! or a user namespace: see `privilege`.
 
 #[cfg(test)]
 mod bed;

@@ -226,7 +226,7 @@ fn lives() -> Vec<Row> {
                 it.set_key_flags(KeyFlags::empty().set_storage_encryption())
                     .unwrap()
             }),
-            Untrusted("not meant for signing"),
+            Untrusted("not a signing key"),
             "BAD",
         ),
         row(
@@ -235,7 +235,7 @@ fn lives() -> Vec<Row> {
                 it.set_key_flags(KeyFlags::empty().set_certification())
                     .unwrap()
             }),
-            Untrusted("not meant for signing"),
+            Untrusted("not a signing key"),
             "BAD",
         ),
     ]

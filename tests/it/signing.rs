@@ -79,7 +79,7 @@ fn modules_are_signed_and_the_same_line_is_settled() {
     assert_eq!(signed["signed"], NEW.modules().len());
 }
 
-/// Asks openssl, if it is there.
+/// Verifies the signature with openssl, if it is installed.
 fn judge(contents: &[u8], signature: &[u8], certificate: &str) {
     let Ok(openssl) = which::which("openssl") else {
         return;

@@ -11,7 +11,7 @@ use crate::ran::Ran;
 
 const USER: u32 = 54_321;
 const DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
-const WHAT_TO_TYPE: &str = "Run as root; or, with an image that you have mounted with podman or buildah as yourself, in podman unshare or buildah unshare";
+const WHAT_TO_TYPE: &str = "Run as root. If you mounted the image with podman or buildah as an ordinary user, run in podman unshare or buildah unshare";
 
 /// Runs as a user without permissions here.
 #[track_caller]

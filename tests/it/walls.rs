@@ -252,7 +252,7 @@ fn arrows_go_down() {
     none(&wrong, "arrows that do not go down");
 }
 
-/// A module and those below it are one thing; between all others, imports make no circle.
+/// Imports form no circles. A module and its submodules count as one.
 #[test]
 fn there_are_no_circles() {
     let imports = imports();
@@ -345,7 +345,7 @@ fn one_place_starts_programs() {
     none(&wrong, "only sys/exec.rs starts programs");
 }
 
-/// clippy cannot be told of these: the tests use them.
+/// clippy cannot forbid these functions, because the tests use them.
 #[test]
 fn only_the_root_is_asked_by_path() {
     let methods = [

@@ -1,4 +1,4 @@
-"""A machine in QEMU that can be saved while it runs, and what a boot loader would start on its disk."""
+"""A machine in QEMU that can be saved while it runs, and the entry that a boot loader would start from its disk."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import time
 
 
 class Failed(Exception):
-    """A step of the bed that did not work."""
+    """A failed step of the bed."""
 
 
 def run(*words):

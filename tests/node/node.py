@@ -73,7 +73,7 @@ class Node:
         return self.saved("booted", self.base, prepare)
 
     def warm(self):
-        """With what every staging reads in the page cache: the checkout of a deployment takes half of a test's time."""
+        """Returns a state whose page cache has the files that staging reads: a checkout takes half of a test's time."""
 
         def prepare(base, place):
             machine = resume(base, place, self.payload)
@@ -84,7 +84,7 @@ class Node:
         return self.saved("warm", self.booted(), prepare)
 
     def installed(self):
-        """With the product, and the gate enabled as ostree-kernel-gate(8) says."""
+        """Returns a state with the product, and with the gate enabled as ostree-kernel-gate(8) describes."""
 
         def prepare(base, place):
             machine = resume(base, place, self.payload)
@@ -229,7 +229,7 @@ KILLER = (
 
 
 def kills(node, options):
-    """The gate killed at random moments, in turn by SIGKILL and by a power cut; the node boots, old or new."""
+    """Kills the gate at random times, in turn by SIGKILL and by a power cut; the node boots either deployment."""
     wrong = 0
     rng = random.Random(options.seed)
     names = [row for row in variants(node.place.name, options.only)]
@@ -254,7 +254,7 @@ def kills(node, options):
                     machine.kill()
                 disks = machine.state
             entry, up, text = node.boot(disks)
-            # The policy allows what a killed gate did not refuse, so that a broken deployment may be up to no good.
+            # With the policy "allow", a deployment that a killed gate did not refuse is finalised, even a broken one.
             right = bool(up) or (kind == "broken" and node.which(entry) == "new" and how == "SIGKILL")
             status = " | ".join(line[7:] for line in text.splitlines() if line.startswith("STATUS "))
             result = f"{node.which(entry)} entry, {'up' if up else 'dead: ' + last_word(text)}; {status[:200]}"
@@ -280,7 +280,7 @@ BROKEN_GATES = {
 
 
 def cannot_start(node, options):
-    """A gate that cannot start, crashes or hangs holds back no update."""
+    """A gate that cannot start, crashes or hangs does not block an update."""
     wrong = 0
     for how, change in BROKEN_GATES.items():
         if options.only and how not in options.only:

@@ -72,7 +72,7 @@ fn settings_that_prevent_the_work() {
         ("LoadCredential=a", None),
         (
             "PAMName=login",
-            Some("PAMName=login, a service that PAM does not know"),
+            Some("PAMName=login, a PAM service without a file in pam.d"),
         ),
         ("PrivateMounts=yes", None),
     ] {

@@ -128,7 +128,7 @@ fn files_say_what_changed() {
         "  ~ null  device 1:3 -> 1:5\n",
         "  ~ size  1 B -> 3 B (+2 B)\n",
         "  ~ kind  file -> symlink\n",
-        "other files: 0 added, 1 gone, 6 changed, 7 the same:\n",
+        "other files: 0 added, 1 removed, 6 changed, 7 unchanged:\n",
     ] {
         assert!(text.contains(line), "{line:?} is not in:\n{text}");
     }
@@ -153,7 +153,7 @@ fn units_and_dracut_modules_have_their_own_lists() {
     assert_eq!(diff.dracut_modules.gone, ["ostree"]);
     let text = text(&diff);
     assert!(text.contains("dracut modules:\n  - ostree\n  + systemd\n"));
-    assert!(text.contains("units: 1 added, 0 gone, 0 changed, 0 the same:\n"));
+    assert!(text.contains("units: 1 added, 0 removed, 0 changed, 0 unchanged:\n"));
     let json = serde_json::to_value(&diff).unwrap();
     assert_eq!(json["units"]["added"][0]["bytes"], 6);
     assert_eq!(json["after"]["dracut_modules"], 2);

@@ -43,7 +43,7 @@ pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
     Some(signed_parts(module)?.0)
 }
 
-/// Returns what identifies the signer of an uncompressed module: its CMS signature without the value of the signature,
+/// Returns the identity of the signer of an uncompressed module: its CMS signature without the value of the signature,
 /// which is the octet string at its end. `None` if the module is not signed, or in another way.
 pub fn signer(module: &[u8]) -> Option<&[u8]> {
     let (_, signature) = signed_parts(module)?;

@@ -30,7 +30,7 @@ const STEP: usize = 64 << 10;
 
 /// The Authenticode signatures of an image.
 pub struct Authenticode {
-    /// SHA-256 of what they sign.
+    /// SHA-256 of the signed bytes.
     pub sha256: Vec<u8>,
     /// The certificate table.
     table: Vec<u8>,

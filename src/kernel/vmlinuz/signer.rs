@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads who signed a PE image: the PKCS #7 structures in its certificate table, as far as names and certificates go.
-//! It does not verify a signature; whether the image still has the signed digest, `authenticode` finds.
+//! Reads the signers of a PE image: the names and certificates in the PKCS #7 structures of its certificate table.
+//! Signatures are not verified here; `authenticode` compares the image with the signed digest.
 
 use std::collections::BTreeSet;
 

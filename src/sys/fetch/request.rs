@@ -130,7 +130,7 @@ pub struct Request {
     pub url: String,
     /// Headers.
     pub headers: Vec<(&'static str, String)>,
-    /// The header `Authorization`, which a redirect to another server loses.
+    /// The header `Authorization`, which is not sent to another server after a redirect.
     pub authorization: Option<String>,
     /// The body of a POST request, as a form.
     pub form: Option<String>,

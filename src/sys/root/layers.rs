@@ -56,7 +56,7 @@ pub trait Layers: fmt::Debug + Send + Sync {
 }
 
 impl Root {
-    /// Returns the root that the layers of an image make. `name` stands for its path in messages.
+    /// Returns a root with the merged layers of an image. `name` replaces its path in messages.
     pub fn of_layers(name: &str, layers: Box<dyn Layers>) -> Self {
         Self(Arc::new(OpenRoot {
             source: RootSource::Layers(layers),

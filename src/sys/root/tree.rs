@@ -75,8 +75,8 @@ impl Root {
         Ok(walked.collect())
     }
 
-    /// Returns whether overlayfs takes the directory `path` for opaque: lower layers do not show in it. `false` if the
-    /// attribute cannot be read by this user.
+    /// Returns whether the directory `path` is opaque in overlayfs, so that lower layers are not visible in it. `false`
+    /// if the attribute cannot be read by this user.
     pub fn is_opaque(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;

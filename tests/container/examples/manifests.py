@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""What packaging/examples says in YAML: the manifests of OpenShift, and the workflow of GitHub.
+"""Checks the YAML files of packaging/examples: the manifests of OpenShift, and the workflows of GitHub.
 
 machineosconfig.json is the schema of MachineOSConfig v1 without its descriptions, from the CRD of openshift/api
-(machineconfiguration.openshift.io, machineosconfigs). What the CRD says as rules of CEL is here as code.
+(machineconfiguration.openshift.io, machineosconfigs). The CRD's CEL rules are implemented here.
 """
 
 import json
@@ -23,7 +23,7 @@ TYPES = {"object": dict, "array": list, "string": str}
 
 
 def conforms(value, schema, at=""):
-    """Every way in which a value is not as the schema has it; fields that it does not know are pruned by the cluster."""
+    """Returns the violations of the schema. Unknown fields count, because the cluster prunes them."""
     kind = TYPES[schema["type"]]
     if not isinstance(value, kind):
         return [f"{at}: expected {schema['type']}, found {value!r}"]
@@ -86,7 +86,7 @@ def unit_lines(name, key):
 
 
 def gate_config(text):
-    """The MachineConfig with the image and the policy of the gate: a drop-in of a variable that the units have."""
+    """Checks the MachineConfig with the image and the policy of the gate, a drop-in for a variable of the units."""
     wrong = machine_config(text, others={"config"})
     files = yaml.safe_load(text)["spec"]["config"]["storage"]["files"]
     for file in files:
@@ -101,7 +101,7 @@ def gate_config(text):
 
 
 def gate_butane(text):
-    """Butane's links are those that `systemctl enable` makes."""
+    """Checks that Butane's links are those that `systemctl enable` creates."""
     config = yaml.safe_load(text)
     unit = "ostree-kernel-gate.service"
     links = {it["path"]: it["target"] for it in config["storage"]["links"]}
@@ -134,7 +134,7 @@ def matrix(text):
 
 
 def verifying(text):
-    """The job and the task that verify an image: objects of the cluster, and their shell lines."""
+    """Checks the job and the task that verify an image: objects of the cluster, and their shell lines."""
     wrong = []
     accounts, containers = set(), []
     for item in yaml.safe_load_all(text):
@@ -157,7 +157,7 @@ def verifying(text):
 
 
 def broken():
-    """Each of these is found; else the checks above are worth nothing."""
+    """Checks that the functions above find each of these faults."""
     good = (EXAMPLES / "okd-scos" / "machineosconfig.yaml").read_text()
     for find, put in [
         ("imageBuilderType: Job", "imageBuilderType: PodImageBuilder"),

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # `bed boot`: turns an image into an ostree deployment on a disk, and boots it in QEMU (TCG: no KVM needed).
 
-# Where QEMU is starved of time, the kernel's test of its timer fails, which says nothing of an image.
+# On a busy machine, the kernel's test of its timer fails under QEMU, whatever the image is.
 STEADY=no_timer_check
 
 # with_image IMAGE FUNCTION ARG…: calls FUNCTION MOUNTPOINT ARG…

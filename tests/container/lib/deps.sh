@@ -6,7 +6,7 @@ HOST_PACKAGES=(busybox-static mmdebstrap rpm ostree libostree-dev libzstd-dev li
     ovmf mtools systemd-boot-efi)
 # apt refuses bookworm's own qemu-system with the backports' qemu-utils, which some machines have.
 QEMU_PACKAGES=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
-# The same on Fedora and CentOS Stream (with EPEL). Nobody has run the bed there yet.
+# The same on Fedora and CentOS Stream (with EPEL). The bed has not been run there yet.
 FEDORA_PACKAGES=(busybox mmdebstrap rpm-build ostree ostree-devel libzstd-devel openssl-devel pkgconf-pkg-config buildah cpio zstd lz4 xz
     createrepo_c sbsigntools e2fsprogs xfsprogs kmod jq ShellCheck fish gnupg2 python3 python3-pyyaml ca-certificates apt dpkg-dev
     gcc gcc-c++ glibc-devel glibc-static musl-gcc openssl qemu-system-x86-core seabios-bin)

@@ -88,7 +88,7 @@ pub struct Products {
 }
 
 impl Products {
-    /// Those that `make corpus` has made, brought up to date; `None` where it has not run.
+    /// Returns the products of `make corpus`, brought up to date; `None` if it has not run.
     pub fn made() -> Option<Self> {
         let dir = of_the_bed("corpus")?;
         let kver = |name: &str| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Other packages in the rpmdb of a tree, and rpmdbs without the kernel, which boots nevertheless.
+//! Other packages in the rpmdb of a tree, and rpmdbs without the kernel, which do not prevent a boot.
 
 use std::path::Path;
 

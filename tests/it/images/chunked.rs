@@ -132,7 +132,7 @@ fn only_the_needed_files_are_fetched() {
             .iter()
             .filter(|it| it.path.contains("/blobs/") && range(it).is_none());
         assert_eq!(whole.count(), 1, "only the config is read whole");
-        // A registry without ranges costs time, and no finding.
+        // Without range requests the findings are the same.
         for status in [200, 416, 501] {
             let server = image.serve(move |blob, _, _, stream| {
                 answer(stream, status, "", if status == 200 { blob } else { b"" });

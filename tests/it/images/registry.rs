@@ -152,7 +152,7 @@ fn good_registries() {
     assert_eq!((traffic.bytes(), traffic.requests()), (whole as u64, 3));
     opens(&plain, &format!("@{}", digest(&stored.manifest)), "{}");
 
-    // A connection that breaks is resumed, and an error that passes is waited for.
+    // A broken connection is resumed, and a temporary error is retried.
     let blob = stored.blob();
     for ignores_ranges in [false, true] {
         let (count, path, layer) = (AtomicUsize::new(0), blob.clone(), stored.layer.clone());
@@ -292,7 +292,7 @@ fn blobs(special: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> 
     })
 }
 
-/// Asks for a token, which this server gives by `token`.
+/// Requests a token, which this server sends with `token`.
 fn tokens(realm: &'static str, token: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Special {
     Box::new(move |request, stream| {
         if request.path.starts_with("/token") {
@@ -317,7 +317,7 @@ fn endless(stream: &mut TcpStream) {
     while stream.write_all(&[b' '; 65536]).is_ok() {}
 }
 
-/// Sends a byte now and then.
+/// Sends single bytes with pauses.
 fn slow(stream: &mut TcpStream) {
     head(stream, 200, "", 1 << 20);
     while stream.write_all(b" ").is_ok() {
@@ -414,7 +414,7 @@ fn hostile_registries_are_clean_errors() {
             });
         }
     });
-    // An asked digest is checked.
+    // A requested digest is checked.
     let server = serve(&stored, |_, _| false);
     let other = serve(&stored, all(200, "", b"{}"));
     let version = format!("@{}", digest(&stored.manifest));
@@ -440,7 +440,7 @@ impl Drop for RealRegistry {
 }
 
 impl RealRegistry {
-    /// Starts one, where it is installed.
+    /// Starts a registry, if the program is installed.
     fn start() -> Option<Self> {
         let program = which::which("docker-registry").ok()?;
         let dir = TempDir::with_prefix("ostree-kernel-registry-").unwrap();

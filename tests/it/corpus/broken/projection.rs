@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files inside that should be copies of the tree's, and are not. Where a check knows more of the file, its finding stands for both.
+//! Files of the initramfs that should be copies of the tree's files, and differ from them. If another check reports
+//! such a file, its finding replaces the one of `initramfs-projection`.
 
 use super::broken;
 use crate::corpus::archive::{FILE, PROGRAM};
