@@ -13,15 +13,27 @@ const KINDS: [(&str, &str); 2] = [
     ("ACPI tables", "kernel/firmware/acpi/"),
 ];
 
-/// Returns the kinds that the kernel finds.
+/// Returns whether the kernel reads the path by its name before it unpacks the initramfs.
+pub(super) fn is_read_by_name(path: &[u8]) -> bool {
+    KINDS
+        .iter()
+        .any(|(_, place)| path.starts_with(place.as_bytes()))
+}
+
+/// Returns the kinds that the kernel finds. It searches the archive itself, so the directories need not exist.
 pub fn kinds(inventory: &Inventory, segments: &[Segment]) -> BTreeSet<String> {
     let is_plain = |segment: &&Segment| segment.compression == Compression::None;
     let plain = segments.iter().take_while(is_plain).count();
-    let is_early = |place: &str| {
-        inventory.nodes().any(|(path, node)| {
-            path.starts_with(place.as_bytes()) && (node.segment as usize) < plain
-        })
-    };
+    let unpacked = inventory.nodes().map(|(path, node)| (path, node.segment));
+    let dropped = inventory.dropped().iter();
+    let dropped = dropped.map(|it| (it.path.as_slice(), it.segment));
+    let early: Vec<&[u8]> = unpacked
+        .chain(dropped)
+        .filter(|(_, segment)| (*segment as usize) < plain)
+        .map(|(path, _)| path)
+        .filter(|path| is_read_by_name(path))
+        .collect();
+    let is_early = |place: &str| early.iter().any(|path| path.starts_with(place.as_bytes()));
     let kinds = KINDS.into_iter().filter(|(_, place)| is_early(place));
     kinds.map(|(kind, _)| kind.to_owned()).collect()
 }
@@ -70,6 +82,9 @@ mod tests {
         let main = pack(Compression::Zstd, &archive(&[file("init", b"")]));
         let all = kinds(&[microcode.clone(), tables.clone(), main.clone()]);
         assert_eq!(all, ["ACPI tables", "microcode"]);
+        // `find kernel/x86/microcode -type f | cpio -o -H newc` writes no directories.
+        let bare = with(&[], "kernel/x86/microcode/GenuineIntel.bin");
+        assert_eq!(kinds(&[bare, main.clone()]), ["microcode"]);
         let packed = pack(Compression::Zstd, &microcode);
         assert_eq!(
             kinds(&[tables.clone(), packed, main.clone()]),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::prepare_root::PrepareRoot;
-use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, listed, show};
+use super::{Answer, Finding, Initramfs, Remedy, Severity, Subject, early, listed, show};
 use crate::boot::{RootSetup, UNIT_DIRS};
 use crate::initramfs::{EntryType, Inventory, NameProblem};
 use crate::kernel::kver::Kver;
@@ -69,7 +69,9 @@ fn odd_names(inventory: &Inventory) -> Vec<Finding> {
         let remedy = "find its origin: an appended archive, or a program other than dracut";
         Finding::new(place, found, expected, remedy).only(Severity::Warning)
     };
-    let dropped = inventory.dropped().iter().map(|dropped| {
+    let dropped = inventory.dropped().iter();
+    let dropped = dropped.filter(|it| !early::is_read_by_name(&it.path));
+    let dropped = dropped.map(|dropped| {
         let found = format!("an entry that the kernel drops: {}", dropped.reason);
         finding(&dropped.path, found, "an entry that the kernel unpacks")
     });

@@ -138,6 +138,8 @@ pub struct Finding {
     pub remedy: Remedy,
     /// The severity, if it is lower than the check's.
     pub milder: Option<Severity>,
+    /// The number of defects that it stands for: above 1 at the end of a long list.
+    pub count: usize,
 }
 
 impl Finding {
@@ -153,6 +155,16 @@ impl Finding {
             expected: expected.into(),
             remedy: remedy.into(),
             milder: None,
+            count: 1,
+        }
+    }
+
+    /// Returns the last finding of a list that was cut off: `count` more defects of this kind.
+    fn others(self, count: usize) -> Self {
+        Self {
+            found: format!("{count} more like the one above"),
+            count,
+            ..self
         }
     }
 
@@ -168,19 +180,17 @@ impl Finding {
 /// Upper bound of listed findings of the same kind.
 const LISTED: usize = 10;
 
-/// Returns at most [`LISTED`] of `findings`, and one with the number of the others.
+/// Returns at most [`LISTED`] of the findings of each severity, and one with the number of the others.
 fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
-    // Fatal findings must not be cut off.
-    findings.sort_by_key(|finding| finding.milder.is_some());
-    let more = findings.len().saturating_sub(LISTED);
-    if more > 1 {
-        findings.truncate(LISTED);
-        if let Some(last) = findings.last().cloned() {
-            let found = format!("{more} more like the one above");
-            findings.push(Finding { found, ..last });
-        }
+    findings.sort_by_key(|finding| finding.milder);
+    let mut listed = Vec::new();
+    for same in findings.chunk_by(|a, b| a.milder == b.milder) {
+        let more = same.len().saturating_sub(LISTED);
+        let shown = if more > 1 { LISTED } else { same.len() };
+        listed.extend_from_slice(&same[..shown]);
+        listed.extend(same.get(shown).map(|next| next.clone().others(more)));
     }
-    findings
+    listed
 }
 
 /// Returns bytes as text, with replacement characters for invalid UTF-8.

@@ -61,8 +61,7 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     findings.extend(listed(without_file.collect()));
     findings.extend(lacking);
     if let (Some(last), more @ 1..) = (findings.last().cloned(), tree.lacking.more) {
-        let found = format!("{more} more like the one above");
-        findings.push(Finding { found, ..last });
+        findings.push(last.others(more));
     }
     Ok(findings)
 }

@@ -351,6 +351,7 @@ fn dry_run(
         warnings: &plan.warnings,
     })?;
     let text = match global.format {
+        OutputFormat::Human if global.quiet => String::new(),
         OutputFormat::Human => {
             format!("{plan}\ncommands, in order:\n  {}\n", commands.join("\n  "))
         }

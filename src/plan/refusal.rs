@@ -313,6 +313,9 @@ pub enum Refusal {
         "the argument {0} for dracut: with it, dracut would not build the initramfs of the installed kernel. Omit it; --kver and the output file are passed by this program"
     )]
     DracutOption(String),
+    /// An argument for dracut that its script would reject.
+    #[error("the argument {0}")]
+    DracutArgument(String),
     /// A file for `--include` that does not exist.
     #[error(
         "--include {0}: no such file or directory in the image. Correct the path, or copy the file in an earlier line of the Containerfile"

@@ -123,7 +123,7 @@ fn blocks(word: &str, findings: &[&FindingReport]) -> String {
                 text += &format!("  expected: {}\n", one_line(&finding.expected));
             }
         }
-        let count = match group.len() {
+        let count = match group.iter().map(|it| it.defects()).sum::<usize>() {
             1 => String::new(),
             count => format!(" (for these {count})"),
         };
@@ -146,7 +146,8 @@ fn verdict(report: &Report) -> String {
     };
     let severities = |severity| {
         let findings = report.findings.iter();
-        findings.filter(|it| it.severity == severity).count()
+        let findings = findings.filter(|it| it.severity == severity);
+        findings.map(FindingReport::defects).sum::<usize>()
     };
     let answers = |answers: &[AnswerWord]| {
         let checks = report.checks.iter();
@@ -229,7 +230,18 @@ mod tests {
             found: "nothing".to_owned(),
             expected: expected.to_owned(),
             remedy: remedy.to_owned(),
+            count: None,
         }
+    }
+
+    #[test]
+    fn a_cut_list_counts_as_its_defects() {
+        let last = FindingReport {
+            count: Some(30),
+            ..finding("one", "b", "a file", "rebuild")
+        };
+        let text = blocks("fatal", &[&finding("one", "a", "a file", "rebuild"), &last]);
+        assert!(text.contains("rebuild (for these 31)"), "{text}");
     }
 
     #[test]

@@ -330,6 +330,16 @@ pub struct FindingReport {
     pub expected: String,
     /// The remedy.
     pub remedy: String,
+    /// The number of defects that it stands for, if it is the end of a list that was cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+}
+
+impl FindingReport {
+    /// Returns the number of defects that it stands for.
+    pub fn defects(&self) -> usize {
+        self.count.unwrap_or(1)
+    }
 }
 
 /// Values for image labels.
@@ -376,6 +386,7 @@ pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec
                     found: finding.found.clone(),
                     expected: finding.expected.clone(),
                     remedy: finding.remedy.after(situation),
+                    count: (finding.count > 1).then_some(finding.count),
                 }));
                 (AnswerWord::Found, None)
             }

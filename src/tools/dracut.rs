@@ -9,6 +9,10 @@ use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
+pub use self::arguments::{ArgumentNames, KnownOptions, Unusable};
+
+mod arguments;
+
 /// The directory of dracut's modules, relative to the root.
 pub const MODULES_D: &str = "usr/lib/dracut/modules.d";
 
@@ -81,58 +85,23 @@ pub fn programs_of(name: &str) -> Vec<&str> {
     }
 }
 
-/// The names in arguments for dracut.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct ArgumentNames {
-    /// The compression command; the last one wins.
-    pub compressor: Option<String>,
-    /// dracut's modules.
-    pub modules: Vec<String>,
-    /// Kernel modules.
-    pub drivers: Vec<String>,
-    /// Files and directories that `--include` copies.
-    pub files: Vec<String>,
-    /// The first option with which dracut would not build the initramfs of the installed kernel.
-    pub other_output: Option<String>,
-}
-
-impl ArgumentNames {
-    /// Parses the arguments.
-    pub fn of(args: &[String]) -> Self {
-        let mut asked = Self::default();
-        let mut args = args.iter().map(String::as_str);
-        while let Some(arg) = args.next() {
-            let (option, value) = match arg.split_once('=') {
-                Some((option, value)) if arg.starts_with("--") => (option, Some(value)),
-                _ => (arg, None),
-            };
-            let mut value = || value.or_else(|| args.next()).unwrap_or_default();
-            let words = |value: &str| -> Vec<String> {
-                value.split_whitespace().map(str::to_owned).collect()
-            };
-            match option {
-                "--compress" => asked.compressor = Some(value().to_owned()),
-                "--gzip" | "--bzip2" | "--lzma" | "--xz" | "--lzo" | "--lz4" | "--zstd" => {
-                    asked.compressor = Some(option.trim_start_matches('-').to_owned());
-                }
-                "-a" | "--add" | "--force-add" | "-m" | "--modules" => {
-                    asked.modules.extend(words(value()));
-                }
-                "--add-drivers" | "--force-drivers" => asked.drivers.extend(words(value())),
-                "-i" | "--include" => {
-                    asked.files.push(value().to_owned());
-                    args.next();
-                }
-                "--kver" | "--kernel-image" | "--sysroot" | "-r" | "--uefi"
-                | "--regenerate-all" | "-p" | "--parallel" | "--rebuild" | "--print-cmdline"
-                | "--list-modules" | "--printsize" | "-h" | "--help" | "--version" => {
-                    asked.other_output.get_or_insert_with(|| option.to_owned());
-                }
-                _ => {}
-            }
+/// Reads the options of dracut's script: `program` is a name, or an absolute path inside the root. `None` if they cannot be read from its script.
+///
+/// # Errors
+/// When the script cannot be read.
+pub fn known_options(root: &Root, program: &str) -> Result<Option<KnownOptions>, root::Error> {
+    let places = [
+        program.to_owned(),
+        format!("usr/bin/{program}"),
+        format!("usr/sbin/{program}"),
+    ];
+    for place in places.iter().filter(|it| it.contains('/')) {
+        if root.is_file(place)? && root.stat(place)?.is_some_and(|it| it.size <= CONF_MAX) {
+            let script = root.read(place, CONF_MAX)?.unwrap_or_default();
+            return Ok(KnownOptions::of_script(&String::from_utf8_lossy(&script)));
         }
-        asked
     }
+    Ok(None)
 }
 
 /// Returns the names of dracut's modules on disk.
@@ -385,45 +354,6 @@ mod tests {
         ] {
             assert_eq!(refused_module(line), expected, "{line}");
         }
-    }
-
-    #[test]
-    fn arguments_ask_by_name() {
-        let args = [
-            "--omit",
-            "x",
-            "--add=a",
-            "--force-add",
-            "b c",
-            "-i",
-            "/from",
-            "/to",
-            "--lz4",
-            "--compress",
-            "xz -9",
-            "--add-drivers",
-            "d",
-            "-v",
-        ];
-        let args = args.map(str::to_owned);
-        let asked = ArgumentNames::of(&args);
-        assert_eq!(asked.compressor.as_deref(), Some("xz -9"));
-        assert_eq!(asked.modules, ["a", "b", "c"]);
-        assert_eq!(asked.drivers, ["d"]);
-        assert_eq!(asked.files, ["/from"]);
-        assert_eq!(
-            ArgumentNames::of(&["--compress".to_owned()])
-                .compressor
-                .as_deref(),
-            Some("")
-        );
-        assert_eq!(
-            ArgumentNames::of(&["--lzo".to_owned()])
-                .compressor
-                .as_deref(),
-            Some("lzo")
-        );
-        assert_eq!(programs_of("lzo"), ["lzop"]);
     }
 
     #[test]

@@ -68,6 +68,42 @@ fn new_requirements_are_checked_after_an_earlier_run() {
 }
 
 #[test]
+fn arguments_that_the_images_dracut_does_not_have_are_refused_first() {
+    let script = "#!/bin/bash\n# dracut\nTEMP=$(getopt -o \"a:f\" --long kver: --long add: --long strip -- \"$@\")\n";
+    for (argument, says) in [
+        (
+            "--stripp",
+            "--stripp for dracut: the dracut of the image has no such option",
+        ),
+        (
+            "/tmp/out.img",
+            "/tmp/out.img for dracut belongs to no option",
+        ),
+        ("--add", "--add for dracut needs a value"),
+        (
+            "--no-kernel",
+            "the argument --no-kernel for dracut: with it",
+        ),
+    ] {
+        for command in [&["replace", "--dry-run"][..], &["replace"], &["rebuild"]] {
+            let bed = Bed::new();
+            bed.write("usr/bin/dracut", script);
+            let source = bed.source();
+            let mut args = command.to_vec();
+            if command[0] == "replace" {
+                args.push(&source);
+            }
+            args.extend(["--", argument]);
+            let ran = bed.run(&args);
+            ran.ends_with(3)
+                .in_order(&[])
+                .untouched()
+                .complains(&[says]);
+        }
+    }
+}
+
+#[test]
 fn impossible_requests_are_refused_before_anything_changes() {
     for command in ["replace", "rebuild"] {
         for (options, says) in [

@@ -12,7 +12,8 @@ use crate::plan::{Host, Refusal, Source};
 use crate::steps::sign::Signing;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::Root;
-use crate::tools::dracut::{self, ArgumentNames};
+use crate::tools::cliwrap;
+use crate::tools::dracut::{self, ArgumentNames, Unusable};
 
 /// Upper bound of `modules.builtin` (bytes).
 const LIST_MAX: u64 = 8 << 20;
@@ -97,6 +98,22 @@ pub fn names(
     let asked = ArgumentNames::of(args);
     if let Some(option) = asked.other_output {
         return Err(Refusal::DracutOption(option).into());
+    }
+    if let Some(options) = dracut::known_options(root, &cliwrap::real(root, "dracut")?)?
+        && let Err(unusable) = options.check(args)
+    {
+        return Err(Refusal::DracutArgument(match unusable {
+            Unusable::Unknown(option) => format!(
+                "{option} for dracut: the dracut of the image has no such option. Correct it; dracut --help lists them"
+            ),
+            Unusable::NoValue(option) => {
+                format!("{option} for dracut needs a value. Add the value, or omit the option")
+            }
+            Unusable::Positional(word) => format!(
+                "{word} for dracut belongs to no option, and dracut would take it for the output file or the kver. Omit it; this program passes both"
+            ),
+        })
+        .into());
     }
     let mut modules = dracut::modules(root)?;
     let dirs = sources.iter().flat_map(|it| &it.package.dirs);
