@@ -13,11 +13,9 @@ use crate::kernel::{MODULES, hmac};
 use crate::plan::Change;
 use crate::site::hmac_file;
 use crate::site::kernels::{LEGACY_DIRS, leftover_dirs, legacy};
+use crate::site::vmlinuz::VMLINUZ_MAX;
 use crate::sys::root::{self, Root};
 use crate::tools::dnf;
-
-/// Upper bound of a kernel file that is copied (bytes).
-const FILE_MAX: u64 = 512 << 20;
 
 /// A tree that holds one kernel and no files of another.
 pub struct Clean {
@@ -102,11 +100,7 @@ fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
         let Some(mut file) = root.open_file(&path)? else {
             continue;
         };
-        let mode = root.stat(&path)?.map_or(0o644, |meta| meta.mode);
-        let new = format!("{dir}/.{name}.ostree-kernel");
-        root.remove_file(&new)?;
-        root.copy_in(&mut file, &new, mode, FILE_MAX)?;
-        root.rename(&new, &path)?;
+        root.replace(&mut file, &path, VMLINUZ_MAX)?;
         tracing::info!("replaced the link /{path} with a copy of its target");
         copied.push(path);
     }

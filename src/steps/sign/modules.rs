@@ -140,10 +140,6 @@ fn module(root: &Root, path: &Path, asked: &ModuleSigning, hash: Hash) -> Result
     let signature = asked.key.sign(&asked.certificate, hash, contents);
     let signature = signature.map_err(|why| anyhow!("{why}"))?;
     let packed = pack(name, with_signature(contents, &signature)).context("compressing it")?;
-    let mode = root.stat(path)?.map_or(0o644, |meta| meta.mode);
-    let new = path.with_file_name(format!(".{}.ostree-kernel", String::from_utf8_lossy(name)));
-    root.remove_file(&new)?;
-    root.copy_in(&mut Cursor::new(packed), &new, mode, 2 * MAX_UNPACKED)?;
-    root.rename(&new, path)?;
+    root.replace(&mut Cursor::new(packed), path, 2 * MAX_UNPACKED)?;
     Ok(true)
 }

@@ -4,7 +4,7 @@
 //! Modes are exact, independent of the umask, and never wider meanwhile. A file is replaced atomically: the new one is
 //! written next to it, synced and renamed. A link as the last component is replaced or refused, never followed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -104,6 +104,21 @@ impl Root {
             copied
         });
         done.map_err(|cause| self.error("copying into", path, cause))
+    }
+
+    /// Replaces the file `path` by at most `limit` bytes of `reader`, and keeps its mode (0644 without a file). They are
+    /// copied to `.NAME.ostree-kernel` in the same directory, which is renamed at the end; such a file of a killed run
+    /// is removed. Not synced: see [`Root::sync_file`].
+    pub fn replace(&self, reader: &mut dyn Read, path: impl AsRef<Path>, limit: u64) -> Result<()> {
+        let path = path.as_ref();
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".ostree-kernel");
+        let new = path.with_file_name(name);
+        let mode = self.stat(path)?.map_or(0o644, |meta| meta.mode);
+        self.remove_file(&new)?;
+        self.copy_in(reader, &new, mode, limit)?;
+        self.rename(&new, path)
     }
 
     /// Renames the entry `from` to `to`, replacing an existing entry. Links are not followed. Not synced: see
