@@ -122,7 +122,7 @@ pub fn toc(bytes: &[u8]) {
         assert_eq!(file.is_some(), entry.kind == NodeKind::File);
         if let Some(file) = file {
             assert!(file.bytes.end <= START);
-            assert_eq!(file.bytes.is_empty(), entry.size == 0);
+            assert_eq!(file.bytes.is_empty(), entry.meta.size == 0);
         }
     }
 }

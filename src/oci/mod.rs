@@ -36,7 +36,7 @@ pub use manifest::{
 pub use platform::Platform;
 pub use reference::{Docker, ImageReference, ImageVersion, ReferenceError, TRANSPORTS};
 pub use registries::{ImageSource, Registries};
-pub use tar::{LayerEntry, LayerVisitor, NodeKind, list as list_tar, read as read_tar};
+pub use tar::{LayerEntry, LayerVisitor, Metadata, NodeKind, list as list_tar, read as read_tar};
 pub use toc::{Toc, TocFile, TocPlace};
 pub use tree::{Inode, LayerTree, NodeId, Placed};
 pub use unpack::{Foreign, LayerCompression, decoder};

@@ -37,13 +37,9 @@ pub enum NodeKind {
     Fifo,
 }
 
-/// An entry, without its data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerEntry {
-    /// The path without `.` and empty components; empty for the root itself.
-    pub path: Vec<u8>,
-    /// The type.
-    pub kind: NodeKind,
+/// The metadata of an entry, and of the file that it becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
     /// The permission bits.
     pub mode: u32,
     /// The owner.
@@ -52,8 +48,19 @@ pub struct LayerEntry {
     pub gid: u32,
     /// The modification time in seconds since 1970.
     pub mtime: i64,
-    /// The number of data bytes.
+    /// The number of data bytes; in a merged tree, that of a symbolic link is the length of its target.
     pub size: u64,
+}
+
+/// An entry, without its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerEntry {
+    /// The path without `.` and empty components; empty for the root itself.
+    pub path: Vec<u8>,
+    /// The type.
+    pub kind: NodeKind,
+    /// Its metadata.
+    pub meta: Metadata,
     /// The target of a link; for a hard link in the form of [`path`](Self::path).
     pub target: Vec<u8>,
     /// The number of the entry in its layer, from 0.
@@ -202,7 +209,7 @@ fn read_from(
             value: limits.entries,
         })?;
         let has_data = matches!(entry.kind, NodeKind::File);
-        let size = if has_data { entry.size } else { 0 };
+        let size = if has_data { entry.meta.size } else { 0 };
         let mut body = Body {
             source: &mut source,
             left: size,
@@ -265,11 +272,13 @@ fn admit(
     Ok(LayerEntry {
         path,
         kind,
-        mode: entry.mode & 0o7777,
-        uid: number_of(entry.uid),
-        gid: number_of(entry.gid),
-        mtime: i64::try_from(entry.mtime).unwrap_or(i64::MAX),
-        size: entry.size,
+        meta: Metadata {
+            mode: entry.mode & 0o7777,
+            uid: number_of(entry.uid),
+            gid: number_of(entry.gid),
+            mtime: i64::try_from(entry.mtime).unwrap_or(i64::MAX),
+            size: entry.size,
+        },
         target,
         number,
         data: 0,

@@ -15,7 +15,7 @@ use super::digest::BlobDigest;
 use super::error::OciError;
 use super::limits::ImageLimits;
 use super::manifest::{Descriptor, TOC_CHECKSUM, TOC_POSITION};
-use super::tar::{LayerEntry, NodeKind, names};
+use super::tar::{LayerEntry, Metadata, NodeKind, names};
 
 /// The type of a zstd:chunked table in [`TOC_POSITION`], the only supported type.
 const CHUNKED: u64 = 1;
@@ -204,11 +204,13 @@ impl Entry {
         Ok(LayerEntry {
             path,
             kind,
-            mode: self.mode & 0o7777,
-            uid: self.uid,
-            gid: self.gid,
-            mtime: 0,
-            size: if kind == NodeKind::File { self.size } else { 0 },
+            meta: Metadata {
+                mode: self.mode & 0o7777,
+                uid: self.uid,
+                gid: self.gid,
+                mtime: 0,
+                size: if kind == NodeKind::File { self.size } else { 0 },
+            },
             target,
             number,
             data: 0,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::OciError;
 use super::limits::ImageLimits;
-use super::tar::{LayerEntry, NodeKind};
+use super::tar::{LayerEntry, Metadata, NodeKind};
 
 /// A name in the tree.
 pub type NodeId = u32;
@@ -33,16 +33,8 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub struct Inode {
     /// The type; never [`NodeKind::HardLink`].
     pub kind: NodeKind,
-    /// The permission bits.
-    pub mode: u32,
-    /// The owner.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
-    /// The modification time in seconds since 1970.
-    pub mtime: i64,
-    /// The number of bytes.
-    pub size: u64,
+    /// Its metadata.
+    pub meta: Metadata,
     /// The number of visible names.
     pub names: u32,
     /// The target of a symbolic link.
@@ -268,11 +260,13 @@ impl LayerTree {
         let inode = self.inodes.len() as u32;
         self.inodes.push(Inode {
             kind: NodeKind::Dir,
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            mtime: 0,
-            size: 0,
+            meta: Metadata {
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+                mtime: 0,
+                size: 0,
+            },
             names: 0,
             target: Box::default(),
             layer: self.layer,
@@ -416,17 +410,14 @@ impl LayerTree {
     }
 
     fn inode_from(&mut self, entry: &LayerEntry) -> u32 {
+        let size = match entry.kind {
+            NodeKind::File => entry.meta.size,
+            NodeKind::Symlink => entry.target.len() as u64,
+            _ => 0,
+        };
         self.inodes.push(Inode {
             kind: entry.kind,
-            mode: entry.mode,
-            uid: entry.uid,
-            gid: entry.gid,
-            mtime: entry.mtime,
-            size: match entry.kind {
-                NodeKind::File => entry.size,
-                NodeKind::Symlink => entry.target.len() as u64,
-                _ => 0,
-            },
+            meta: Metadata { size, ..entry.meta },
             names: 0,
             target: if entry.kind == NodeKind::Symlink {
                 entry.target.as_slice().into()

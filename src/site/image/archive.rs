@@ -108,13 +108,13 @@ fn list(file: &File) -> Result<HashMap<Vec<u8>, ArchiveMember>> {
         }
         let member = match entry.kind {
             NodeKind::File => {
-                let end = entry.data.checked_add(entry.size);
+                let end = entry.data.checked_add(entry.meta.size);
                 if end.is_none_or(|end| end > size) {
                     let why = "it is truncated".to_owned();
                     let at = entry.data;
                     return Err(OciError::Archive { at, why });
                 }
-                Some(ArchiveMember::File(entry.data, entry.size))
+                Some(ArchiveMember::File(entry.data, entry.meta.size))
             }
             NodeKind::HardLink => Some(ArchiveMember::Link(entry.target.clone())),
             NodeKind::Symlink => beside(&entry.path, &entry.target).map(ArchiveMember::Link),

@@ -298,7 +298,7 @@ impl Merge<'_> {
         if entry.kind != NodeKind::HardLink || placed.leads_to != Some(*inode) {
             return Ok(());
         }
-        let size = self.tree.inode(*inode).size;
+        let size = self.tree.inode(*inode).meta.size;
         let visible = placed.is_visible.then_some(&entry.path);
         let keep = placed.names.iter().chain(visible);
         let keep = keep.map(|path| oci::keep(path, size)).max();
@@ -332,10 +332,10 @@ impl LayerVisitor for Merge<'_> {
             .names
             .iter()
             .chain(placed.is_visible.then_some(&entry.path));
-        let keep = names.map(|path| oci::keep(path, entry.size)).max();
+        let keep = names.map(|path| oci::keep(path, entry.meta.size)).max();
         let keep = keep.unwrap_or(KeptPart::BlobDigest);
         let taken = if is_object { KeptPart::All } else { keep };
-        let (sha256, bytes) = store::take(body, taken, entry.size, self.limits.kept_bytes)?;
+        let (sha256, bytes) = store::take(body, taken, entry.meta.size, self.limits.kept_bytes)?;
         self.tree.set_sha256(inode, sha256);
         match (bytes, keep) {
             (Some(bytes), KeptPart::All) => self.store.put(inode, bytes, self.limits.kept_bytes),
@@ -367,7 +367,8 @@ impl LayerVisitor for Pick<'_> {
         let Some(&inode) = self.files.get(&entry.number) else {
             return Ok(());
         };
-        let (sha256, bytes) = store::take(body, KeptPart::All, entry.size, self.limits.kept_bytes)?;
+        let (sha256, bytes) =
+            store::take(body, KeptPart::All, entry.meta.size, self.limits.kept_bytes)?;
         let known = self.tree.inode(inode).sha256.as_deref();
         if known.is_some_and(|known| *known != sha256) {
             let why = "the layer has changed since it was first read";

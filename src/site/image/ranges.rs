@@ -82,7 +82,7 @@ pub(super) fn fetch(
             at: range.start,
         })));
         for (inode, file) in now {
-            let size = tree.inode(*inode).size;
+            let size = tree.inode(*inode).meta.size;
             let body = body(stream.clone(), &file.bytes, size, limits)?;
             let mut body = BufReader::with_capacity(128 << 10, body);
             let (sha256, bytes) = store::take(&mut body, KeptPart::All, size, limits.kept_bytes)?;

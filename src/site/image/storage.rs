@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use super::blobs::{Blobs, FoundDocument, bounded};
 use super::{layout, settings};
 use crate::oci::{
-    BlobDigest, Descriptor, ImageLimits, LayerEntry, LayerVisitor, Manifest, NodeKind, OciError,
+    BlobDigest, Descriptor, ImageLimits, LayerEntry, LayerVisitor, Manifest, Metadata, NodeKind,
+    OciError,
 };
 use crate::sys::root::{FileType, Meta, Root, Walked};
 
@@ -285,11 +286,13 @@ impl Reading<'_> {
         let entry = LayerEntry {
             path,
             kind,
-            mode: meta.mode,
-            uid: meta.uid,
-            gid: meta.gid,
-            mtime: meta.mtime,
-            size: if kind == NodeKind::File { meta.size } else { 0 },
+            meta: Metadata {
+                mode: meta.mode,
+                uid: meta.uid,
+                gid: meta.gid,
+                mtime: meta.mtime,
+                size: if kind == NodeKind::File { meta.size } else { 0 },
+            },
             target,
             number: self.number,
             data: 0,

@@ -65,7 +65,7 @@ impl LayerView {
         for (file, place) in &loaded.located {
             let inode = loaded.tree.inode(*file);
             let span = place.bytes.clone();
-            if inode.size <= SMALL && !span.is_empty() {
+            if inode.meta.size <= SMALL && !span.is_empty() {
                 small_files
                     .entry(inode.layer)
                     .or_default()
@@ -253,7 +253,7 @@ impl LayerView {
         let chosen = modules.chunks(step).filter_map(|some| {
             some.iter()
                 .copied()
-                .min_by_key(|file| self.tree.inode(*file).size)
+                .min_by_key(|file| self.tree.inode(*file).meta.size)
         });
         let chosen: Vec<_> = chosen.collect();
         self.load_files(&chosen)?;
@@ -306,14 +306,14 @@ impl Layers for LayerView {
         let inode = self.tree.inode(number);
         Ok(Meta {
             kind: kind(inode.kind),
-            mode: inode.mode,
-            size: inode.size,
+            mode: inode.meta.mode,
+            size: inode.meta.size,
             dev: 0,
             ino: number.into(),
-            uid: inode.uid,
-            gid: inode.gid,
+            uid: inode.meta.uid,
+            gid: inode.meta.gid,
             nlink: inode.names.into(),
-            mtime: inode.mtime,
+            mtime: inode.meta.mtime,
             rdev: 0,
         })
     }

@@ -192,12 +192,13 @@ pub fn chunked(tar: &[u8], chunk: usize) -> (Vec<u8>, Value) {
             _ => panic!("{name}"),
         };
         let target = String::from_utf8(entry.target.clone()).unwrap();
-        let mut first = json!({"type": kind, "name": name, "linkName": target, "mode": entry.mode});
+        let mut first =
+            json!({"type": kind, "name": name, "linkName": target, "mode": entry.meta.mode});
         if entry.kind != NodeKind::File {
             entries.push(first);
             return Ok(());
         }
-        let bytes = &tar[at..at + entry.size as usize];
+        let bytes = &tar[at..at + entry.meta.size as usize];
         blob.extend(frame(&tar[done..at]));
         let start = blob.len();
         let mut chunks = Vec::new();
