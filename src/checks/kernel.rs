@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Answer, BootedBy, Finding, Remedy, Severity, Shadow, Subject, listed};
 use crate::boot::RootSetup;
+use crate::package::capability::with_modules;
 use crate::package::rpmdb::{Record, Rpmdb};
 
 type Checked = Result<Vec<Finding>, Answer>;
@@ -134,7 +135,7 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     let owners = rpmdb.packages().iter().flat_map(kernels_of);
     let absent: BTreeSet<_> = owners.filter(|kver| !is_there(kver)).collect();
     let finding = |kver: &str| {
-        let packages = rpmdb.packages().iter().filter(|it| is_of(it, kver));
+        let packages = rpmdb.packages().iter().filter(|it| it.belongs_to(kver));
         let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
         let path = format!("{}/{kver}/vmlinuz", crate::kernel::MODULES);
         let found = format!("no such file, but installed: {}", packages.join(", "));
@@ -147,18 +148,9 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
 
 /// Returns the kernels whose `vmlinuz`, or whose modules under one of their capabilities, a package owns.
 fn kernels_of(package: &Record) -> impl Iterator<Item = &str> {
-    let provided = package.provides.iter().filter(|cap| cap.is_uname_r());
-    let has_modules = |kver: &&str| -> bool { package.modules().any(|(dir, _)| dir == *kver) };
-    let with_modules = provided.map(|cap| cap.version.as_str()).filter(has_modules);
+    let has_modules = |kver: &str| package.modules().any(|(dir, _)| dir == kver);
+    let with_modules = with_modules(&package.provides, has_modules);
     package.kernels().chain(with_modules)
-}
-
-/// Returns true if a package owns the kernel, or provides or requires one of its capabilities, such as
-/// `kernel-modules-uname-r = KVER`. They can be removed only together.
-fn is_of(package: &Record, kver: &str) -> bool {
-    let mut capabilities = package.provides.iter().chain(&package.requires);
-    package.kernels().any(|it| it == kver)
-        || capabilities.any(|it| it.is_uname_r() && it.version == kver)
 }
 
 /// A file that the image's own backend boots is fatal. composefs-rs boots more kinds of files than other backends. It

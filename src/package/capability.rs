@@ -45,6 +45,23 @@ impl fmt::Display for Op {
     }
 }
 
+/// Returns whether one of a package's capabilities is `…uname-r = KVER`, as every sub-package of Fedora's and CentOS's
+/// kernels and every kmod provides or requires.
+pub fn tie_to<'c>(mut capabilities: impl Iterator<Item = &'c Capability>, kver: &str) -> bool {
+    capabilities.any(|cap| cap.is_uname_r() && cap.version == kver)
+}
+
+/// Returns the kernels that a package has modules of, according to its capabilities `…uname-r`. kernel-devel of another
+/// kernel has none.
+pub fn with_modules<'c>(
+    provides: &'c [Capability],
+    has_modules_of: impl Fn(&str) -> bool + 'c,
+) -> impl Iterator<Item = &'c str> {
+    let provides = provides.iter().filter(|cap| cap.is_uname_r());
+    let kernels = provides.map(|cap| cap.version.as_str());
+    kernels.filter(move |kver| has_modules_of(kver))
+}
+
 /// A capability that a package provides, requires or obsoletes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {

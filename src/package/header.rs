@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rpm::{DependencyFlags, DigestStatus, IndexTag, PackageMetadata};
 use sha2::{Digest, Sha256};
 
-use super::capability::{Capability, Op};
+use super::capability::{Capability, Op, tie_to};
 use super::files::Files;
 use super::nevra::Nevra;
 use super::signature::{Keyring, Signature};
@@ -176,15 +176,11 @@ impl Package {
     }
 
     /// Returns whether it belongs to a kernel: it owns its `vmlinuz` or modules of it, or provides or requires
-    /// `…uname-r = KVER`, as every sub-package of Fedora's and CentOS's kernels and every kmod does.
+    /// `…uname-r = KVER`.
     pub fn belongs_to(&self, kver: &Kver) -> bool {
         self.vmlinuz.as_ref() == Some(kver)
             || self.modules.iter().any(|(dir, _)| dir == kver.as_str())
-            || self
-                .provides
-                .iter()
-                .chain(&self.requires)
-                .any(|cap| cap.is_uname_r() && cap.version == kver.as_str())
+            || tie_to(self.provides.iter().chain(&self.requires), kver.as_str())
     }
 }
 

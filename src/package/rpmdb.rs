@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::capability::Capability;
+use super::capability::{Capability, tie_to};
 use super::header::HEADER_MAX;
 use super::nevra::Nevra;
 use crate::kernel::modules::ModuleName;
@@ -232,6 +232,13 @@ impl Record {
     pub fn is_of_a_kernel(&self) -> bool {
         let mut all = self.provides.iter().chain(&self.requires);
         !self.files.is_empty() || all.any(Capability::is_uname_r)
+    }
+
+    /// Returns whether it owns the kernel, or provides or requires `…uname-r = KVER`. Such packages can be removed only
+    /// together.
+    pub fn belongs_to(&self, kver: &str) -> bool {
+        let capabilities = self.provides.iter().chain(&self.requires);
+        self.kernels().any(|it| it == kver) || tie_to(capabilities, kver)
     }
 
     /// Returns the kernels whose `vmlinuz` it owns: names of directories in `usr/lib/modules`.

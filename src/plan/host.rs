@@ -9,7 +9,7 @@ use super::{Oddities, Refusal};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
 use crate::package::Nevra;
-use crate::package::capability::Capability;
+use crate::package::capability::{Capability, tie_to};
 
 /// The kind of tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -151,17 +151,16 @@ impl Installed {
     /// Returns whether it belongs to this kernel: by a capability `…uname-r = KVER`, or as the owner of its `vmlinuz`.
     /// Packages of the kernel's own `make binrpm-pkg` provide no `…uname-r`.
     pub fn belongs_to(&self, kver: &str) -> bool {
-        self.uname_rs().any(|cap| cap.version == kver) || self.kernels.contains(kver)
+        tie_to(self.capabilities(), kver) || self.kernels.contains(kver)
     }
 
     /// Returns whether it belongs to any kernel.
     pub fn is_of_a_kernel(&self) -> bool {
-        self.uname_rs().next().is_some() || !self.kernels.is_empty()
+        self.capabilities().any(Capability::is_uname_r) || !self.kernels.is_empty()
     }
 
-    fn uname_rs(&self) -> impl Iterator<Item = &Capability> {
-        let all = self.provides.iter().chain(&self.requires);
-        all.filter(|cap| cap.is_uname_r())
+    fn capabilities(&self) -> impl Iterator<Item = &Capability> {
+        self.provides.iter().chain(&self.requires)
     }
 }
 

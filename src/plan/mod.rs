@@ -36,7 +36,7 @@ pub use set::{KernelSet, PackageOrigin, Source};
 use self::locks::Exclusion;
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
-use crate::package::capability::Capability;
+use crate::package::capability::{tie_to, with_modules};
 
 /// The user's options besides the sources.
 #[derive(Debug, Clone, Default)]
@@ -323,20 +323,19 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
 fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
     // If packages of both kernels are installed, the old ones are those of the kernel that is not on disk.
     let on_disk = host.kernel().unwrap_or_else(|_| kver.clone());
-    let is_of_kernel = |it: &Installed, cap: &Capability| {
-        // kernel-devel of another kernel may stay: it owns nothing in usr/lib/modules.
-        let mut modules = it.modules.iter();
-        cap.name == "kernel-uname-r"
-            || (cap.is_uname_r() && modules.any(|(dir, _)| *dir == cap.version))
-    };
     let kernels = host.packages.iter().flat_map(|it| {
-        let caps = it.provides.iter().filter(|cap| is_of_kernel(it, cap));
-        caps.map(|cap| cap.version.as_str())
+        let named = it
+            .provides
+            .iter()
+            .filter(|cap| cap.name == "kernel-uname-r");
+        let named = named.map(|cap| cap.version.as_str());
+        let has_modules = |kver: &str| it.modules.iter().any(|(dir, _)| dir == kver);
+        named.chain(with_modules(&it.provides, has_modules))
     });
     let kernels: BTreeSet<_> = kernels.filter(|it| *it != on_disk.as_str()).collect();
     let old = host.packages.iter().filter(|it| {
-        let mut caps = it.provides.iter().filter(|cap| cap.is_uname_r());
-        caps.any(|cap| kernels.contains(cap.version.as_str()))
+        let mut kernels = kernels.iter();
+        kernels.any(|kver| tie_to(it.provides.iter(), kver))
     });
     let old: Vec<_> = old.map(|it| it.nevra.to_string()).collect();
     if old.is_empty() {
