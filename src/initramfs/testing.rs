@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use super::compression::Compression;
 use super::entry::{Entry, Visitor};
+use super::{Inventory, Limits, read_into};
 
 /// A reader that returns a few bytes at a time.
 pub(crate) struct Trickle<'b> {
@@ -50,6 +51,15 @@ pub(crate) fn item(name: &str, mode: u32, data: &[u8]) -> TestEntry {
         data: data.to_vec(),
         name_padding: 0,
     }
+}
+
+/// Returns the inventory of an archive with these entries.
+pub(crate) fn inventory(items: &[TestEntry]) -> Inventory {
+    let limits = Limits::default();
+    let mut inventory = Inventory::new(&limits);
+    let bytes = archive(items);
+    read_into(bytes.as_slice(), &limits, &mut inventory, &mut Vec::new()).unwrap();
+    inventory
 }
 
 pub(crate) fn dir(name: &str) -> TestEntry {

@@ -3,8 +3,8 @@
 
 use super::super::condition::Conditions;
 use super::{ServiceContext, Work};
-use crate::initramfs::testing::{archive, dir, item};
-use crate::initramfs::{Facts, Inventory, Limits, read_into};
+use crate::initramfs::testing::{dir, inventory, item};
+use crate::initramfs::{Facts, Inventory};
 
 fn image() -> Inventory {
     let items = [
@@ -17,11 +17,7 @@ fn image() -> Inventory {
         item("etc/group", 0o100_644, b"root:x:0:\nrpc:x:32:\n"),
         item("etc/env", 0o100_644, b"A=b\n"),
     ];
-    let limits = Limits::default();
-    let mut inventory = Inventory::new(&limits);
-    let bytes = archive(&items);
-    read_into(bytes.as_slice(), &limits, &mut inventory, &mut Vec::new()).unwrap();
-    inventory
+    inventory(&items)
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use super::super::{RootSetup, Trace};
 use super::Why;
-use crate::initramfs::testing::{archive, dir, item, link};
-use crate::initramfs::{Facts, Inventory, Limits, read_into};
+use crate::initramfs::testing::{dir, inventory, item, link};
+use crate::initramfs::{Facts, Inventory};
 
 const SCRIPT: &[u8] = b"#!/bin/sh\n";
 
@@ -53,11 +53,7 @@ fn image() -> Inventory {
         ),
         unit("usr/lib/udev/rules.d/60-x.rules", "RUN+=\"blink -a\"\n"),
     ]);
-    let limits = Limits::default();
-    let mut inventory = Inventory::new(&limits);
-    let bytes = archive(&items);
-    read_into(bytes.as_slice(), &limits, &mut inventory, &mut Vec::new()).unwrap();
-    inventory
+    inventory(&items)
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::boot::UNIT_DIRS;
 use crate::checks::{
     self, Baseline, Initramfs, Kmod, OsRelease, Userland, is_foreign, plain_firmware,
 };
@@ -301,10 +302,7 @@ fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
 
 /// Returns systemd's units on disk and the units in dracut's modules.
 pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
-    let mut dirs = vec![
-        "usr/lib/systemd/system".to_owned(),
-        "etc/systemd/system".to_owned(),
-    ];
+    let mut dirs = UNIT_DIRS.map(str::to_owned).to_vec();
     for (name, kind) in root.list(dracut::MODULES_D)? {
         if kind == root::FileType::Dir {
             dirs.push(format!("{}/{}", dracut::MODULES_D, name.to_string_lossy()));
