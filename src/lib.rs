@@ -28,6 +28,7 @@
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
 //!                console (standard error), digest
 //! text           pure: what a terminal can show
+//! elf            pure: headers and sections of ELF files
 //! bytes          pure: byte strings of unknown encoding
 //! ```
 //!
@@ -47,6 +48,7 @@ pub mod bytes;
 pub mod checks;
 pub mod cli;
 pub mod cmd;
+pub mod elf;
 pub mod initramfs;
 pub mod inspect;
 pub mod kernel;

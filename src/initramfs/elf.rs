@@ -12,6 +12,9 @@ use std::io::{self, BufRead, Read};
 
 use symbols::Dynamic;
 
+pub use crate::elf::{ElfError, Machine};
+use crate::elf::{File, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
+
 pub use notes::Opened;
 pub use symbols::{Required, Symbols, hash};
 
@@ -20,10 +23,6 @@ pub use symbols::{Required, Symbols, hash};
 const HEAD: usize = 8 << 20;
 /// Upper bound of a dynamic section (bytes); real ones have about 600.
 const DYNAMIC_MAX: u64 = 64 << 10;
-/// Upper bound of program headers; real files have about a dozen.
-const HEADERS_MAX: u64 = 512;
-/// Upper bound of a string, a path or a list of paths (bytes).
-const STRING_MAX: usize = 16 << 10;
 /// Upper bound of a file's needed libraries; the largest known number is some hundreds.
 const NEEDED_MAX: usize = 4096;
 /// Upper bound of all strings of a file, which can overlap in it (bytes); the largest known sum is some thousands.
@@ -33,45 +32,6 @@ const STRINGS_MAX: usize = 128 << 10;
 const NOTES_MAX: u64 = 64 << 10;
 /// Upper bound of segments of notes; real files have two or three.
 const SEGMENTS_MAX: usize = 8;
-
-/// An ELF file cannot be parsed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ElfError {
-    /// Neither 32 nor 64 bits, or neither byte order.
-    #[error("an ELF file of an unknown class or byte order")]
-    Class,
-    /// A header points outside the file, or the file is truncated.
-    #[error("an ELF file without {what} at {offset:#x}")]
-    Truncated {
-        /// The missing part.
-        what: &'static str,
-        /// Its offset in bytes.
-        offset: u64,
-    },
-    /// A part has values that no linker writes.
-    #[error("an ELF file with damage in {0}")]
-    Damaged(&'static str),
-    /// A limit is exceeded.
-    #[error("an ELF file with more than {limit} {what}")]
-    TooMany {
-        /// The limited items.
-        what: &'static str,
-        /// The limit.
-        limit: u64,
-    },
-}
-
-/// The machine of a file: class (32 or 64 bits), byte order and number. The dynamic linker ignores libraries of another
-/// machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Machine {
-    /// Whether it has 64 bits.
-    pub wide: bool,
-    /// Whether it is big-endian.
-    pub big: bool,
-    /// `e_machine`.
-    pub number: u16,
-}
 
 /// The facts of an ELF file for the dynamic linker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,10 +76,7 @@ pub(super) fn read(
     buffer: &mut Vec<u8>,
     with_symbols: bool,
 ) -> io::Result<Result<Elf, ElfError>> {
-    let parse = |bytes: &[u8], late: &[u8]| {
-        let file = File::new(bytes, size)?;
-        file.elf(late, with_symbols)
-    };
+    let parse = |bytes: &[u8], late: &[u8]| File::new(bytes)?.elf(size, late, with_symbols);
     // Most files are in the stream's buffer completely, so they need not be copied.
     let ready = body.fill_buf()?;
     if ready.len() as u64 == size {
@@ -127,13 +84,13 @@ pub(super) fn read(
     }
     buffer.clear();
     take(body, HEAD, buffer)?;
-    let file = match File::new(buffer, size) {
+    let file = match File::new(buffer) {
         Ok(file) => file,
         Err(error) => return Ok(Err(error)),
     };
     let mut late = Vec::new();
-    if let Ok(headers) = file.headers()
-        && let Some(dynamic) = headers.iter().find(|header| header.kind == DYNAMIC)
+    if let Ok(headers) = file.program_headers()
+        && let Some(dynamic) = headers.iter().find(|header| header.kind == PT_DYNAMIC)
         && dynamic.offset.saturating_add(dynamic.size) > buffer.len() as u64
         && dynamic.size <= DYNAMIC_MAX
     {
@@ -184,65 +141,29 @@ impl Elf {
     /// # Errors
     /// When the bytes are not an ELF file, or end before a part that a header references.
     pub fn parse(bytes: &[u8]) -> Result<Self, ElfError> {
-        File::new(bytes, bytes.len() as u64)?.elf(&[], true)
+        File::new(bytes)?.elf(bytes.len() as u64, &[], true)
     }
 }
 
-/// Types of files.
-const EXECUTABLE: u64 = 2;
-const SHARED: u64 = 3;
-
-/// Types of program headers.
-const LOAD: u32 = 1;
-const DYNAMIC: u32 = 2;
-const INTERP: u32 = 3;
-const NOTE: u32 = 4;
-
-/// A program header.
-struct Header {
-    kind: u32,
-    offset: u64,
-    address: u64,
-    size: u64,
-}
-
-struct File<'a> {
-    /// The start of the file, or all of it.
-    bytes: &'a [u8],
-    /// The size of the whole file.
-    size: u64,
-    machine: Machine,
-}
+/// Tags of the dynamic section.
+const DT_NULL: u64 = 0;
+const DT_NEEDED: u64 = 1;
+const DT_STRTAB: u64 = 5;
+const DT_SONAME: u64 = 14;
+const DT_RPATH: u64 = 15;
+const DT_RUNPATH: u64 = 29;
 
 impl<'a> File<'a> {
-    fn new(bytes: &'a [u8], size: u64) -> Result<Self, ElfError> {
-        let (wide, big) = match bytes {
-            [0x7f, b'E', b'L', b'F', class @ (1 | 2), order @ (1 | 2), ..] => {
-                (*class == 2, *order == 2)
-            }
-            _ => return Err(ElfError::Class),
-        };
-        let number = 0;
-        let machine = Machine { wide, big, number };
-        let mut file = Self {
-            bytes,
-            size,
-            machine,
-        };
-        file.machine.number = file.word("the machine", 18, 2)? as u16;
-        Ok(file)
-    }
-
-    /// Parses the file. `late` is the dynamic section if it is after the held bytes.
-    fn elf(&self, late: &[u8], with_symbols: bool) -> Result<Elf, ElfError> {
-        let headers = self.headers()?;
+    /// Parses the file of `size` bytes. `late` is the dynamic section if it is after the held bytes.
+    fn elf(&self, size: u64, late: &[u8], with_symbols: bool) -> Result<Elf, ElfError> {
+        let headers = self.program_headers()?;
         let elf = self.linking(late, &headers, with_symbols)?;
         // A truncated file may lack only the end of a segment.
         let is_cut =
-            |it: &&Header| it.kind == LOAD && it.offset.saturating_add(it.size) > self.size;
+            |it: &&ProgramHeader| it.kind == PT_LOAD && it.offset.saturating_add(it.size) > size;
         match headers.iter().find(is_cut) {
             None => Ok(elf),
-            Some(&Header { offset, .. }) => {
+            Some(&ProgramHeader { offset, .. }) => {
                 let what = "the end of the segment";
                 Err(ElfError::Truncated { what, offset })
             }
@@ -253,7 +174,7 @@ impl<'a> File<'a> {
     fn linking(
         &self,
         late: &[u8],
-        headers: &[Header],
+        headers: &[ProgramHeader],
         with_symbols: bool,
     ) -> Result<Elf, ElfError> {
         let opened = |segment| notes::opened(segment, |bytes| self.number(bytes));
@@ -270,20 +191,20 @@ impl<'a> File<'a> {
             versions: Vec::new(),
             symbols: None,
             build_id: self.notes(headers).find_map(build_id).unwrap_or_default(),
-            is_program: matches!(self.kind()?, EXECUTABLE | SHARED)
-                && headers.iter().any(|header| header.kind == LOAD),
+            is_program: self.is_executable()?
+                && headers.iter().any(|header| header.kind == PT_LOAD),
             is_library: self.is_library()?,
             loaded_end: headers
                 .iter()
-                .filter(|header| header.kind == LOAD)
+                .filter(|header| header.kind == PT_LOAD)
                 .map(|header| header.offset.saturating_add(header.size))
                 .max()
                 .unwrap_or_default(),
         };
-        if let Some(interp) = headers.iter().find(|header| header.kind == INTERP) {
+        if let Some(interp) = headers.iter().find(|header| header.kind == PT_INTERP) {
             elf.interpreter = Some(self.string("the interpreter", interp.offset)?);
         }
-        let Some(dynamic) = headers.iter().find(|header| header.kind == DYNAMIC) else {
+        let Some(dynamic) = headers.iter().find(|header| header.kind == PT_DYNAMIC) else {
             return Ok(elf);
         };
         if dynamic.size > DYNAMIC_MAX {
@@ -299,23 +220,9 @@ impl<'a> File<'a> {
         Ok(elf)
     }
 
-    fn kind(&self) -> Result<u64, ElfError> {
-        self.word("the type", 16, 2)
-    }
-
-    /// Returns whether the header is that of a library for Linux: the operating system, the version of its ABI, unused
-    /// bytes, the type, the version.
-    fn is_library(&self) -> Result<bool, ElfError> {
-        const LINUX: u8 = 3;
-        let identity = self.slice("the header", 7, 9)?;
-        let is_linux = matches!(identity, [0, 0, 0, 0, 0, 0, 0, 0, 0])
-            || matches!(identity, [LINUX, _, 0, 0, 0, 0, 0, 0, 0]);
-        Ok(is_linux && self.kind()? == SHARED && self.word("the version", 20, 4)? == 1)
-    }
-
     /// Returns the held segments of notes.
-    fn notes(&self, headers: &[Header]) -> impl Iterator<Item = &'a [u8]> {
-        let notes = headers.iter().filter(|header| header.kind == NOTE);
+    fn notes(&self, headers: &[ProgramHeader]) -> impl Iterator<Item = &'a [u8]> {
+        let notes = headers.iter().filter(|header| header.kind == PT_NOTE);
         let notes = notes.filter(|header| header.size <= NOTES_MAX);
         let notes = notes.filter_map(|it| self.slice("the notes", it.offset, it.size).ok());
         notes.take(SEGMENTS_MAX)
@@ -324,17 +231,16 @@ impl<'a> File<'a> {
     fn dynamic(
         &self,
         section: &[u8],
-        headers: &[Header],
+        headers: &[ProgramHeader],
         elf: &mut Elf,
         with_symbols: bool,
     ) -> Result<(), ElfError> {
-        const STRINGS: u64 = 5;
-        let width = if self.machine.wide { 8 } else { 4 };
+        let width = self.word() as usize;
         let pairs = section.chunks_exact(2 * width);
         let pairs = pairs.map(|pair| (self.number(&pair[..width]), self.number(&pair[width..])));
-        let entries: Vec<_> = pairs.take_while(|&(tag, _)| tag != 0).collect();
+        let entries: Vec<_> = pairs.take_while(|&(tag, _)| tag != DT_NULL).collect();
         // The dynamic linker needs this entry of each file.
-        let Some(&(_, address)) = entries.iter().find(|it| it.0 == STRINGS) else {
+        let Some(&(_, address)) = entries.iter().find(|it| it.0 == DT_STRTAB) else {
             return Err(ElfError::Damaged("the dynamic section"));
         };
         let strings = symbols::offset(headers, address);
@@ -354,14 +260,14 @@ impl<'a> File<'a> {
         };
         for &(tag, value) in &entries {
             match tag {
-                1 if elf.needed.len() == NEEDED_MAX => {
+                DT_NEEDED if elf.needed.len() == NEEDED_MAX => {
                     let (what, limit) = ("needed libraries", NEEDED_MAX as u64);
                     return Err(ElfError::TooMany { what, limit });
                 }
-                1 => elf.needed.push(string(value)?),
-                14 => elf.soname = Some(string(value)?),
-                15 => elf.rpath = Some(string(value)?),
-                29 => elf.runpath = Some(string(value)?),
+                DT_NEEDED => elf.needed.push(string(value)?),
+                DT_SONAME => elf.soname = Some(string(value)?),
+                DT_RPATH => elf.rpath = Some(string(value)?),
+                DT_RUNPATH => elf.runpath = Some(string(value)?),
                 _ => {}
             }
         }
@@ -376,73 +282,5 @@ impl<'a> File<'a> {
             elf.symbols = self.symbols(&dynamic)?;
         }
         Ok(())
-    }
-
-    fn headers(&self) -> Result<Vec<Header>, ElfError> {
-        let what = "the program headers";
-        let (start, size, count) = if self.machine.wide {
-            (self.word(what, 32, 8)?, 54, 56)
-        } else {
-            (self.word(what, 28, 4)?, 42, 44)
-        };
-        let (size, count) = (self.word(what, size, 2)?, self.word(what, count, 2)?);
-        if count > HEADERS_MAX {
-            let (what, limit) = ("program headers", HEADERS_MAX);
-            return Err(ElfError::TooMany { what, limit });
-        }
-        let least = if self.machine.wide { 56 } else { 32 };
-        if count > 0 && size != least {
-            return Err(ElfError::Damaged("the size of a program header"));
-        }
-        let one = |n: u64| {
-            let at = start.saturating_add(n * size);
-            // One check for all fields, so that the additions below cannot overflow.
-            self.slice(what, at, least)?;
-            let (offset, address, file_size, long) = if self.machine.wide {
-                (8, 16, 32, 8)
-            } else {
-                (4, 8, 16, 4)
-            };
-            Ok(Header {
-                kind: self.word(what, at, 4)? as u32,
-                offset: self.word(what, at + offset, long)?,
-                address: self.word(what, at + address, long)?,
-                size: self.word(what, at + file_size, long)?,
-            })
-        };
-        (0..count).map(one).collect()
-    }
-
-    fn slice(&self, what: &'static str, offset: u64, size: u64) -> Result<&'a [u8], ElfError> {
-        let slice = || {
-            let start = usize::try_from(offset).ok()?;
-            let end = start.checked_add(usize::try_from(size).ok()?)?;
-            self.bytes.get(start..end)
-        };
-        slice().ok_or(ElfError::Truncated { what, offset })
-    }
-
-    fn word(&self, what: &'static str, offset: u64, size: u64) -> Result<u64, ElfError> {
-        Ok(self.number(self.slice(what, offset, size)?))
-    }
-
-    fn number(&self, bytes: &[u8]) -> u64 {
-        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        if self.machine.big {
-            bytes.iter().fold(0, add)
-        } else {
-            bytes.iter().rev().fold(0, add)
-        }
-    }
-
-    /// Returns the bytes from `offset` to the next NUL.
-    fn string(&self, what: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        let rest = &rest[..rest.len().min(STRING_MAX)];
-        match rest.iter().position(|&byte| byte == 0) {
-            Some(end) => Ok(rest[..end].to_vec()),
-            None => Err(ElfError::Truncated { what, offset }),
-        }
     }
 }

@@ -7,7 +7,6 @@
 
 mod alias;
 mod conf;
-mod elf;
 mod index;
 mod modinfo;
 mod packed;

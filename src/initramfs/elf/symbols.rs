@@ -2,7 +2,7 @@
 //! Parses the symbols of an ELF file and their versions, as the dynamic linker binds them (glibc 2.41:
 //! `elf/dl-version.c`, `elf/dl-lookup.c`; the layout is that of elf.h).
 
-use super::{ElfError, File, Header};
+use crate::elf::{ElfError, File, PT_LOAD, ProgramHeader};
 
 /// Upper bound of the symbol versions of one file (bytes): their names, plus [`RECORD`] for each. libc has about 2,000.
 const VERSIONS_MAX: u64 = 64 << 10;
@@ -18,16 +18,16 @@ const NAMES_MAX: usize = 1 << 20;
 const CHAIN_MAX: u64 = 4096;
 
 /// Tags of the dynamic section.
-const HASH: u64 = 4;
-const SYMBOLS: u64 = 6;
-const BIND_NOW: u64 = 24;
-const FLAGS: u64 = 30;
-const FLAGS_1: u64 = 0x6fff_fffb;
-const DEFINED_VERSIONS: u64 = 0x6fff_fffc;
-const DEFINED_COUNT: u64 = 0x6fff_fffd;
-const NEEDED_VERSIONS: u64 = 0x6fff_fffe;
-const NEEDED_COUNT: u64 = 0x6fff_ffff;
-const GNU_HASH: u64 = 0x6fff_fef5;
+const DT_HASH: u64 = 4;
+const DT_SYMTAB: u64 = 6;
+const DT_BIND_NOW: u64 = 24;
+const DT_FLAGS: u64 = 30;
+const DT_FLAGS_1: u64 = 0x6fff_fffb;
+const DT_VERDEF: u64 = 0x6fff_fffc;
+const DT_VERDEFNUM: u64 = 0x6fff_fffd;
+const DT_VERNEED: u64 = 0x6fff_fffe;
+const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
+const DT_GNU_HASH: u64 = 0x6fff_fef5;
 
 const WHAT: &str = "the symbol versions";
 
@@ -77,7 +77,7 @@ pub fn hash(name: &[u8]) -> u64 {
 pub(super) struct Dynamic<'f> {
     pub(super) entries: &'f [(u64, u64)],
     pub(super) strings: u64,
-    pub(super) headers: &'f [Header],
+    pub(super) headers: &'f [ProgramHeader],
 }
 
 impl Dynamic<'_> {
@@ -95,8 +95,8 @@ impl Dynamic<'_> {
 }
 
 /// Returns the file offset of an address.
-pub(super) fn offset(headers: &[Header], address: u64) -> Option<u64> {
-    let mut loads = headers.iter().filter(|header| header.kind == super::LOAD);
+pub(super) fn offset(headers: &[ProgramHeader], address: u64) -> Option<u64> {
+    let mut loads = headers.iter().filter(|header| header.kind == PT_LOAD);
     loads.find_map(|load| {
         let within = address.checked_sub(load.address)?;
         (within < load.size).then(|| load.offset.checked_add(within))?
@@ -107,8 +107,7 @@ impl File<'_> {
     /// Returns the versions that libraries must define.
     pub(super) fn required(&self, dynamic: &Dynamic) -> Result<Vec<Required>, ElfError> {
         let mut found = Vec::new();
-        let (Some(mut at), Some(count)) =
-            (dynamic.place(NEEDED_VERSIONS), dynamic.value(NEEDED_COUNT))
+        let (Some(mut at), Some(count)) = (dynamic.place(DT_VERNEED), dynamic.value(DT_VERNEEDNUM))
         else {
             return Ok(found);
         };
@@ -116,15 +115,15 @@ impl File<'_> {
         for _ in 0..count {
             let next = self.version_record(at, 12, &mut left)?;
             let library = self.version_name(dynamic, at + 4, &mut left)?;
-            let mut aux = at.saturating_add(self.word(WHAT, at + 8, 4)?);
-            for _ in 0..self.word(WHAT, at + 2, 2)? {
+            let mut aux = at.saturating_add(self.number_at(WHAT, at + 8, 4)?);
+            for _ in 0..self.number_at(WHAT, at + 2, 2)? {
                 spend(&mut left, RECORD + library.len() as u64)?;
                 found.push(Required {
                     library: library.clone(),
                     version: self.version_name(dynamic, aux.saturating_add(8), &mut left)?,
-                    is_weak: self.word(WHAT, aux.saturating_add(4), 2)? & 2 != 0,
+                    is_weak: self.number_at(WHAT, aux.saturating_add(4), 2)? & 2 != 0,
                 });
-                aux = aux.saturating_add(self.word(WHAT, aux.saturating_add(12), 4)?);
+                aux = aux.saturating_add(self.number_at(WHAT, aux.saturating_add(12), 4)?);
             }
             match next {
                 0 => break,
@@ -137,17 +136,15 @@ impl File<'_> {
     /// Returns the versions that it defines.
     pub(super) fn versions(&self, dynamic: &Dynamic) -> Result<Vec<Vec<u8>>, ElfError> {
         let mut found = Vec::new();
-        let (Some(mut at), Some(count)) = (
-            dynamic.place(DEFINED_VERSIONS),
-            dynamic.value(DEFINED_COUNT),
-        ) else {
+        let (Some(mut at), Some(count)) = (dynamic.place(DT_VERDEF), dynamic.value(DT_VERDEFNUM))
+        else {
             return Ok(found);
         };
         let mut left = VERSIONS_MAX;
         for _ in 0..count {
             let next = self.version_record(at, 16, &mut left)?;
             // The first name is the version; the others are the versions before it.
-            let aux = at.saturating_add(self.word(WHAT, at + 12, 4)?);
+            let aux = at.saturating_add(self.number_at(WHAT, at + 12, 4)?);
             found.push(self.version_name(dynamic, aux, &mut left)?);
             match next {
                 0 => break,
@@ -164,7 +161,7 @@ impl File<'_> {
         at: u64,
         left: &mut u64,
     ) -> Result<Vec<u8>, ElfError> {
-        let place = dynamic.strings.saturating_add(self.word(WHAT, at, 4)?);
+        let place = dynamic.strings.saturating_add(self.number_at(WHAT, at, 4)?);
         let name = self.string(WHAT, place)?;
         spend(left, name.len() as u64)?;
         Ok(name)
@@ -175,13 +172,13 @@ impl File<'_> {
         spend(left, RECORD)?;
         // One check for all the fields, so that the sums of the callers cannot overflow.
         self.slice(WHAT, at, next + 4)?;
-        if self.word(WHAT, at, 2)? != 1 {
+        if self.number_at(WHAT, at, 2)? != 1 {
             return Err(ElfError::Truncated {
                 what: WHAT,
                 offset: at,
             });
         }
-        self.word(WHAT, at + next, 4)
+        self.number_at(WHAT, at + next, 4)
     }
 
     /// Returns the global symbols; `None` if their number is unknown or exceeds the limits. A symbol that the hash table does
@@ -190,10 +187,10 @@ impl File<'_> {
     /// # Errors
     /// When the tables have values with which the dynamic linker fails.
     pub(super) fn symbols(&self, dynamic: &Dynamic) -> Result<Option<Symbols>, ElfError> {
-        let Some(table) = dynamic.place(SYMBOLS) else {
+        let Some(table) = dynamic.place(DT_SYMTAB) else {
             return Ok(None);
         };
-        let hashes = match dynamic.place(GNU_HASH) {
+        let hashes = match dynamic.place(DT_GNU_HASH) {
             Some(table) => Some(self.hashes(table)?),
             None => None,
         };
@@ -206,7 +203,9 @@ impl File<'_> {
         };
         let flags = |tag: u64, flag: u64| dynamic.value(tag).is_some_and(|it| it & flag != 0);
         let mut symbols = Symbols {
-            binds_now: dynamic.value(BIND_NOW).is_some() || flags(FLAGS, 8) || flags(FLAGS_1, 1),
+            binds_now: dynamic.value(DT_BIND_NOW).is_some()
+                || flags(DT_FLAGS, 8)
+                || flags(DT_FLAGS_1, 1),
             ..Symbols::default()
         };
         let (size, info, section) = if self.machine.wide {
@@ -260,13 +259,13 @@ impl File<'_> {
     /// Reads the header of a GNU hash table.
     fn hashes(&self, table: u64) -> Result<Hashes<'_>, ElfError> {
         let what = "the hashes of the symbols";
-        let word = |at: u64| self.word(what, table.saturating_add(at), 4);
+        let word = |at: u64| self.number_at(what, table.saturating_add(at), 4);
         let (buckets, first, filters, shift) = (word(0)?, word(4)?, word(8)?, word(12)?);
         // The dynamic linker divides by the one and asserts the other.
         if buckets == 0 || !filters.is_power_of_two() {
             return Err(ElfError::Damaged(what));
         }
-        let width = if self.machine.wide { 8 } else { 4 };
+        let width = self.word();
         let start = table.saturating_add(16);
         let filter = self.slice(what, start, filters * width)?;
         let start = start.saturating_add(filters * width);
@@ -286,10 +285,10 @@ impl File<'_> {
         const S390X: u16 = 22;
         // Each number of this table has 8 bytes on s390x.
         let table = dynamic
-            .place(HASH)
+            .place(DT_HASH)
             .filter(|_| self.machine.number != S390X)?;
         let what = "the hashes of the symbols";
-        self.word(what, table.checked_add(4)?, 4).ok()
+        self.number_at(what, table.checked_add(4)?, 4).ok()
     }
 }
 
@@ -309,7 +308,7 @@ impl Hashes<'_> {
     fn chain(&self, file: &File, symbol: u64) -> Option<u64> {
         let at = symbol.checked_sub(self.first)?.checked_mul(4)?;
         let what = "the hashes of the symbols";
-        file.word(what, self.chains.checked_add(at)?, 4).ok()
+        file.number_at(what, self.chains.checked_add(at)?, 4).ok()
     }
 
     /// Returns the number of symbols.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The modinfo of a module: the section `.modinfo` of an uncompressed `.ko`.
 
-use super::{ModuleName, Softdep, elf};
+use super::{ModuleName, Softdep};
+use crate::elf::{ElfError, File};
 
 /// The section `.modinfo`: `KEY=VALUE` fields separated by NULs; a key can occur several times. It is stored unparsed,
 /// since parsed fields would need up to 24 times its size.
@@ -35,8 +36,18 @@ pub enum ModinfoError {
 impl Modinfo {
     /// Finds the section in an uncompressed module of any architecture.
     pub fn of_module(file: &[u8]) -> Result<Self, ModinfoError> {
-        let section = elf::section(file, b".modinfo")?.ok_or(ModinfoError::NoSection)?;
-        Ok(Self::parse(section))
+        let section = File::new(file).and_then(|elf| elf.section(b".modinfo"));
+        let section = section.map_err(|error| match error {
+            ElfError::Truncated { what, offset } => ModinfoError::Truncated {
+                what,
+                offset,
+                size: file.len(),
+            },
+            _ => ModinfoError::NotElf {
+                first: file[..file.len().min(8)].to_vec(),
+            },
+        })?;
+        Ok(Self::parse(section.ok_or(ModinfoError::NoSection)?))
     }
 
     /// Stores the bytes of the section. Fields without `=` are ignored.
