@@ -16,7 +16,7 @@ use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 use crate::plan::{Backend, Change, Host, Source, TreeKind};
 use crate::report::{
-    After, Before, Command, HostReport, KernelReport, Labels, Outcome, PackageReport,
+    After, Before, Command, DracutReport, HostReport, KernelReport, Labels, Outcome, PackageReport,
     ProgramsReport, Report, SchemaVersion, SigningReport, checks, tool,
 };
 use crate::site::workspace::Workspace;
@@ -324,7 +324,10 @@ impl Job<'_> {
             before_dracut: self.programs.clone(),
             signing: self.signed.clone(),
             commands,
-            dracut: verdict.dracut.clone(),
+            dracut: verdict.dracut.clone().map(|dracut| DracutReport {
+                arguments: Some(self.ending.for_dracut()),
+                ..dracut
+            }),
             checks,
             findings,
             warnings: self.warnings.clone(),

@@ -299,6 +299,9 @@ pub struct DracutReport {
     pub version: Option<String>,
     /// The dracut modules in the image.
     pub modules: Vec<String>,
+    /// The user's arguments that dracut got: those after `--`, and `--compress`. Absent in `verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Vec<String>>,
 }
 
 /// One check and its answer; `verify --list` describes the checks.

@@ -7,13 +7,11 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::workspace::TMP;
 use crate::plan::{Earlier, KernelSet};
 use crate::report::{PATH, SCHEMA, SigningReport};
 use crate::sys::digest::Digesting;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
-use crate::tools::dracut;
 
 /// Upper bound of a report (bytes); typical ones have about ten KiB.
 const REPORT_MAX: u64 = 4 << 20;
@@ -50,8 +48,9 @@ pub fn report(root: &Root, asked: &RunRequest) -> Result<Option<Value>> {
         && text("/kernel/after/kver") == Some(kver.as_str())
         && has_installed(&report, asked.set)
         && skipped(&report).all(|check| asked.skip.iter().any(|it| it == check))
-        && commands(&report, asked)
-        && programs(&report).eq(asked.programs)
+        && is_cleaned(&report, asked.cleaning)
+        && texts(&report["dracut"]["arguments"]).eq(asked.dracut)
+        && texts(&report["before_dracut"]["programs"]).eq(asked.programs)
         && is_signed(&report, asked.signing);
     let files = [
         ("vmlinuz", "/kernel/after/vmlinuz_sha256"),
@@ -95,11 +94,10 @@ fn is_signed(report: &Value, asked: &SigningReport) -> bool {
         })
 }
 
-/// Returns the programs that ran before dracut.
-fn programs(report: &Value) -> impl Iterator<Item = &str> {
-    let programs = report["before_dracut"]["programs"].as_array();
-    let programs = programs.into_iter().flatten();
-    programs.filter_map(Value::as_str)
+/// Returns the texts of a list; none without a list.
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(Value::as_str)
 }
 
 fn packages(report: &Value) -> impl Iterator<Item = String> {
@@ -117,8 +115,7 @@ pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
     };
     let report: Value = serde_json::from_slice(&json).unwrap_or_default();
     let kver = report.pointer("/kernel/after/kver").and_then(Value::as_str);
-    let left_out = report["left_out"].as_array().into_iter().flatten();
-    let left_out = left_out.filter_map(Value::as_str).map(str::to_owned);
+    let left_out = texts(&report["left_out"]).map(str::to_owned);
     let is_replace = report["command"] == "replace" && report["outcome"] == "committed";
     Ok(kver.filter(|_| is_replace).map(|kver| Earlier {
         kver: kver.to_owned(),
@@ -126,20 +123,11 @@ pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
     }))
 }
 
-/// Returns whether dracut got the same arguments from the user, and the tree was cleaned.
-fn commands(report: &Value, asked: &RunRequest) -> bool {
-    let ran = report["commands"].as_array().into_iter().flatten();
-    let ran: Vec<_> = ran.filter_map(Value::as_str).collect();
-    let extra: String = asked
-        .dracut
-        .iter()
-        .map(|it| format!(" {}", crate::sys::exec::quote(it.as_ref())))
-        .collect();
-    let (tmp, stdlog) = (TMP, dracut::STDLOG);
-    let dracut = format!(" --tmpdir /{tmp}{extra} --stdlog {stdlog} -f /");
-    let mut cleaning = asked.cleaning.iter();
-    ran.iter().any(|line| line.contains(&dracut))
-        && cleaning.all(|cmd| ran.contains(&cmd.to_string().as_str()))
+/// Returns whether the commands that clean the tree ran.
+fn is_cleaned(report: &Value, cleaning: &[Cmd]) -> bool {
+    let ran: Vec<_> = texts(&report["commands"]).collect();
+    let mut cleaning = cleaning.iter();
+    cleaning.all(|cmd| ran.contains(&cmd.to_string().as_str()))
 }
 
 fn sha256(root: &Root, path: &str) -> Result<Option<String>> {

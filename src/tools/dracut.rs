@@ -29,7 +29,7 @@ const CONF_MAX: u64 = 1 << 20;
 
 /// The log level of dracut, which overrides dracut.conf and the user's arguments (`stdloglvl=0` would empty the log
 /// that is parsed): 3 and one `-v` give 4, "info".
-pub const STDLOG: &str = "3";
+const STDLOG: &str = "3";
 
 /// The request to dracut.
 #[derive(Debug, Clone)]

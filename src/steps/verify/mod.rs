@@ -211,5 +211,6 @@ fn dracut(image: &Initramfs) -> Option<DracutReport> {
     Some(DracutReport {
         version: inventory.dracut_version(),
         modules: inventory.dracut_modules()?,
+        arguments: None,
     })
 }
