@@ -61,7 +61,7 @@ pub use registry::CHECKS;
 pub use release::OsRelease;
 pub use remedy::{Remedy, Situation};
 pub use setups::Setups;
-pub use signers::{ModuleSigners, SignerFacts, VmlinuzSigner};
+pub use signers::{ModuleSigners, SignerFacts};
 pub use subject::{
     AllLacking, BootedBy, Database, ImageFile, Initramfs, Lacking, Lists, NoRelease, Shadow,
     Subject, TreeFacts,

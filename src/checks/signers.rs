@@ -2,6 +2,7 @@
 //! Checks the signatures of `vmlinuz` and of modules against the certificates that the user trusts.
 
 use super::{Answer, Finding, Severity, Subject, listed, show};
+use crate::signing::VmlinuzSigner;
 
 /// The signatures of a kernel.
 #[derive(Debug, Clone, Default)]
@@ -10,17 +11,6 @@ pub struct SignerFacts {
     pub vmlinuz: Option<Result<VmlinuzSigner, String>>,
     /// Those of modules; `None` if no certificate was given for them.
     pub modules: Option<ModuleSigners>,
-}
-
-/// The signer of `vmlinuz`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VmlinuzSigner {
-    /// A trusted one.
-    Trusted,
-    /// It has no signature.
-    None,
-    /// Others, with the reason for each signature.
-    Others(Vec<String>),
 }
 
 /// The signers of all modules on disk.

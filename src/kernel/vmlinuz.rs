@@ -12,7 +12,6 @@ mod image;
 mod payload;
 mod pe;
 mod scan;
-mod signer;
 mod unsigned;
 
 #[cfg(test)]
@@ -21,17 +20,12 @@ mod tests;
 use std::fmt;
 use std::io::{self, Cursor, Read, Seek};
 
-pub use authenticode::{Authenticode, has_signed_digest, signers};
+pub use authenticode::{Authenticode, has_signed_digest};
 pub use contents::{inner_release_from, search_inner};
 pub use error::VmlinuzError;
 use image::Region;
 use payload::Codec;
 use pe::Pe;
-pub use signer::Signer;
-#[cfg(test)]
-pub(crate) use signer::in_table as signers_in;
-#[cfg(test)]
-pub(crate) use signer::testing as signer_testing;
 pub use unsigned::{PeSignature, signature_from};
 
 /// Upper bound of bytes that are decoded, or searched for a banner.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::kernel::vmlinuz::Signer;
+use crate::signing::VmlinuzSigner;
 
 /// The facts about a machine and the deployment that it may boot next.
 #[derive(Debug, Clone)]
@@ -94,15 +94,12 @@ pub struct Boot {
 pub struct SecureBoot {
     /// Whether the firmware enforces it; `None` if that is not known.
     pub is_on: Option<bool>,
-    /// Certificates (DER) of the firmware's `db`, and of shim's list, which has those of the machine's owner and of the
-    /// vendor; `None` if no list can be read.
-    pub trusted: Option<Vec<Vec<u8>>>,
+    /// The signer of the deployment's kernel. Trusted are the certificates of the firmware's `db`, those of shim's list,
+    /// which has those of the machine's owner and of the vendor, and the signers of the booted kernel. `None` if no list
+    /// or no kernel can be read.
+    pub signer: Option<VmlinuzSigner>,
     /// Whether the lists have digests of images, too.
     pub has_digests: bool,
-    /// The signers of the deployment's kernel.
-    pub signers: Vec<Signer>,
-    /// The signers of the booted kernel.
-    pub booted: Vec<Signer>,
 }
 
 impl Boot {

@@ -20,7 +20,8 @@ use super::{Certificate, Hash, pem};
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
 
 /// The content type of signed data (RFC 5652, section 5).
-const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+pub(super) const SIGNED_DATA: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 
 /// A private key. Its memory is wiped on drop.
 pub struct SigningKey(RsaPrivateKey);
@@ -85,9 +86,16 @@ impl SigningKey {
         hash: Hash,
         contents: &[u8],
     ) -> Result<Vec<u8>, String> {
-        let value = self.0.sign(hash.padding(), &hash.digest(contents));
-        let value = value.map_err(|error| error.to_string())?;
+        let value = self.value(hash, contents)?;
         signed_data(certificate, hash, value).map_err(|error| error.to_string())
+    }
+}
+
+impl SigningKey {
+    /// Returns the value of a signature.
+    pub(super) fn value(&self, hash: Hash, contents: &[u8]) -> Result<Vec<u8>, String> {
+        let value = self.0.sign(hash.padding(), &hash.digest(contents));
+        value.map_err(|error| error.to_string())
     }
 }
 

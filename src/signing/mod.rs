@@ -16,7 +16,7 @@ mod tests;
 
 pub use certificate::{Certificate, CertificateError, find_all};
 pub use key::{KeyError, SigningKey};
-pub use signature::{Malformed, Signature, Signer};
+pub use signature::{Malformed, Signature, Signer, VmlinuzSigner};
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_cert::der::asn1::ObjectIdentifier;

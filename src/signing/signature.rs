@@ -13,7 +13,8 @@ use super::certificate::name;
 use super::{Certificate, Hash};
 
 /// The content type of Authenticode, SPC_INDIRECT_DATA.
-const INDIRECT_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.4");
+pub(super) const INDIRECT_DATA: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.4");
 
 /// The attribute with the digest of the content (RFC 5652, section 11.2).
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
@@ -43,6 +44,17 @@ pub enum Signer<'a> {
     Wrong(String),
 }
 
+/// The signer of `vmlinuz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VmlinuzSigner {
+    /// A trusted one.
+    Trusted,
+    /// It has no signature.
+    None,
+    /// Others, with the reason for each signature.
+    Others(Vec<String>),
+}
+
 impl Signer<'_> {
     /// Returns whether the signer is trusted.
     pub fn is_known(&self) -> bool {
@@ -70,6 +82,12 @@ impl Signature {
             certificates: sent.collect(),
             data,
         })
+    }
+
+    /// Returns the certificates in the signature that it names as its signers.
+    pub fn signers(&self) -> impl Iterator<Item = &Certificate> {
+        let named = |it: &&Certificate| self.data.signer_infos.0.iter().any(|of| is_of(of, it));
+        self.certificates.iter().filter(named)
     }
 
     /// Verifies a signature that is separate from the signed bytes.

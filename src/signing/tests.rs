@@ -3,7 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::testing::{CERTIFICATE, KEY, LEAF, OTHER_CERTIFICATE, OTHER_KEY, certificate, key};
+use super::testing::{
+    CERTIFICATE, KEY, LEAF, OTHER_CERTIFICATE, OTHER_KEY, authenticode, certificate, key,
+};
 use super::*;
 
 fn signed(contents: &[u8]) -> Signature {
@@ -102,6 +104,56 @@ fn a_certificate_that_another_issued() {
     let [ca, leaf, other] = [CERTIFICATE, LEAF, OTHER_CERTIFICATE].map(certificate);
     assert!(ca.has_issued(&leaf) && ca.has_issued(&ca));
     assert!(!other.has_issued(&leaf) && !leaf.has_issued(&ca));
+}
+
+#[test]
+fn a_chain_of_certificates_in_a_signature() {
+    let [ca, leaf, other] = [CERTIFICATE, LEAF, OTHER_CERTIFICATE].map(certificate);
+    let sent = [leaf.clone(), ca.clone()];
+    let der = authenticode(&key(OTHER_KEY), &leaf, &sent, &[7; 32]);
+    let first = Signature::parse(&der).unwrap();
+    for (trusted, expected) in [(&leaf, true), (&ca, true), (&other, false)] {
+        let signer = first.of_image(&[7; 32], std::slice::from_ref(trusted));
+        assert_eq!(signer.is_known(), expected, "{trusted}: {signer:?}");
+    }
+    let unknown = first.of_image(&[7; 32], &[]);
+    let expected = leaf.to_string();
+    assert!(matches!(unknown, Signer::Unknown(name) if name == expected));
+    let changed = first.of_image(&[8; 32], std::slice::from_ref(&ca));
+    assert!(matches!(changed, Signer::Wrong(_)));
+    let signers: Vec<_> = first.signers().map(Certificate::fingerprint).collect();
+    assert_eq!(signers, [leaf.fingerprint()]);
+    // The signer's name alone is not enough.
+    let forged = authenticode(&key(KEY), &leaf, &sent, &[7; 32]);
+    let forged = Signature::parse(&forged).unwrap();
+    assert!(matches!(forged.of_image(&[7; 32], &[ca]), Signer::Wrong(_)));
+}
+
+#[test]
+fn every_truncation_and_change_of_a_signature_in_an_image() {
+    let [ca, leaf] = [CERTIFICATE, LEAF].map(certificate);
+    let trusted = [ca];
+    let der = authenticode(
+        &key(OTHER_KEY),
+        &leaf,
+        std::slice::from_ref(&leaf),
+        &[7; 32],
+    );
+    for end in 0..der.len() {
+        assert!(Signature::parse(&der[..end]).is_err(), "{end}");
+    }
+    for at in 0..der.len() {
+        for value in [0, 0x7f, 0x80, 0x84, 0xff] {
+            let mut changed = der.clone();
+            changed[at] = value;
+            if let Ok(signature) = Signature::parse(&changed) {
+                let _ = (
+                    signature.of_image(&[7; 32], &trusted),
+                    signature.signers().count(),
+                );
+            }
+        }
+    }
 }
 
 #[test]

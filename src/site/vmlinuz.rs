@@ -3,10 +3,9 @@
 
 use std::fs::File;
 
-use crate::checks::VmlinuzSigner;
 use crate::kernel::vmlinuz::Authenticode;
 use crate::plan::AS_ROOT;
-use crate::signing::{Certificate, Signature, Signer};
+use crate::signing::{Certificate, Signature, Signer, VmlinuzSigner};
 use crate::sys::root::{self, Root};
 
 /// Upper bound of vmlinuz (bytes).
@@ -62,6 +61,20 @@ pub fn signer(root: &Root, path: &str, trusted: &[Certificate]) -> Result<Vmlinu
     } else {
         VmlinuzSigner::Others(others)
     })
+}
+
+/// Returns the certificates in the signatures of the kernel at `path` that they name as their signers. Empty if it
+/// cannot be read.
+pub fn certificates(root: &Root, path: &str) -> Vec<Certificate> {
+    let read = open(root, path).ok();
+    let read = read.and_then(|mut file| Authenticode::from_image(&mut file).ok().flatten());
+    let signatures = read.iter().flat_map(Authenticode::signatures);
+    let signatures = signatures.take(SIGNATURES_MAX).map(Signature::parse);
+    let signers = signatures.flatten().flat_map(|signature| {
+        let signers = signature.signers().cloned();
+        signers.collect::<Vec<_>>()
+    });
+    signers.collect()
 }
 
 /// Returns the reason why a check could not run, with a remedy if permission is missing.

@@ -15,10 +15,9 @@ pub use program::{NoSigner, find};
 use self::modules::Counted;
 use self::program::Signer;
 use super::verify::Trusted;
-use crate::checks::VmlinuzSigner;
 use crate::kernel::kver::Kver;
 use crate::report::{SignedKernel, SignedModules, SigningReport};
-use crate::signing::{Certificate, SigningKey};
+use crate::signing::{Certificate, SigningKey, VmlinuzSigner};
 use crate::site::hmac_file;
 use crate::site::vmlinuz::{VMLINUZ_MAX, signer as vmlinuz_signer};
 use crate::site::workspace::Workspace;
@@ -203,14 +202,10 @@ fn kernel(
 /// Replaces `vmlinuz` by the signed file; the mode stays.
 fn install(root: &Root, signed: &str, kver: &Kver) -> Result<()> {
     let path = format!("{}/vmlinuz", kver.dir());
-    let new = format!("{}/.vmlinuz.ostree-kernel", kver.dir());
-    let mode = root.stat(&path)?.map_or(0o755, |meta| meta.mode);
     let Some(mut file) = root.open_file(signed)? else {
         bail!("the signed vmlinuz does not exist any more");
     };
-    root.remove_file(&new)?;
-    root.copy_in(&mut file, &new, mode, VMLINUZ_MAX)?;
-    root.rename(&new, &path)?;
+    root.replace(&mut file, &path, VMLINUZ_MAX)?;
     root.sync_file(&path)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! Checks that the firmware of this machine starts the kernel, if it enforces Secure Boot.
 
 use super::super::{Answer, Finding, Severity, Subject};
+use crate::signing::VmlinuzSigner;
 
 pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let facts = &subject.machine()?.secure_boot;
@@ -33,20 +34,12 @@ pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             _ => vec![finding],
         });
     }
-    let Some(trusted) = &facts.trusted else {
-        return Ok(Vec::new());
-    };
-    let is_trusted = facts.signers.iter().any(|signer| {
-        let mut booted = facts.booted.iter();
-        signer.is_trusted_by(trusted) || booted.any(|it| it.is_same(signer))
-    });
-    // Without a readable signature there is no name to look for.
-    let Some(first) = facts.signers.first().filter(|_| !is_trusted) else {
+    let Some(VmlinuzSigner::Others(others)) = &facts.signer else {
         return Ok(Vec::new());
     };
     let finding = Finding::new(
         path,
-        format!("signed by a certificate of {}", first.issuer()),
+        others.join("; "),
         "signed by a certificate in the firmware's db, shim's list (MokListRT), or the one that signed the booted kernel",
         "use a kernel of the same vendor, or enroll the certificate on this machine (mokutil --import)",
     );

@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use super::VmlinuzError;
 use super::image::Region;
 use super::pe::{Certificates, Pe};
-use super::signer::{self, Signer};
 
 /// Upper bound of a certificate table (bytes); a signature has about 2 KiB.
 const TABLE_MAX: u64 = 1 << 20;
@@ -51,7 +50,22 @@ impl Authenticode {
 
     /// Returns the signatures, CMS in DER.
     pub fn signatures(&self) -> impl Iterator<Item = &[u8]> {
-        signer::signatures(&self.table)
+        /// The size of the fields of a `WIN_CERTIFICATE` before the signature.
+        const HEAD: usize = 8;
+        /// `WIN_CERT_TYPE_PKCS_SIGNED_DATA`.
+        const CMS: [u8; 2] = [2, 0];
+        let mut rest = self.table.as_slice();
+        std::iter::from_fn(move || {
+            loop {
+                let size = u32::from_le_bytes(*rest.first_chunk()?);
+                let size = usize::try_from(size).ok().filter(|it| *it > HEAD)?;
+                let entry = rest.get(..size)?;
+                rest = rest.get(size.next_multiple_of(8)..).unwrap_or_default();
+                if entry[6..HEAD] == CMS {
+                    return Some(&entry[HEAD..]);
+                }
+            }
+        })
     }
 }
 
@@ -70,15 +84,6 @@ pub fn has_signed_digest<R: Read + Seek>(reader: &mut R) -> io::Result<Option<bo
     }
     let actual = image_digest(reader, &certificates)?;
     Ok(Some(signed.contains(&actual.as_slice())))
-}
-
-/// Returns the signers of the image; none if it is not a signed PE image.
-///
-/// # Errors
-/// Only if the reader fails.
-pub fn signers<R: Read + Seek>(reader: &mut R) -> io::Result<Vec<Signer>> {
-    let table = certificate_table(reader)?;
-    Ok(table.map_or_else(Vec::new, |(_, table)| signer::in_table(&table)))
 }
 
 /// Reads the certificate table; `None` if there is none, or its place is wrong.

@@ -4,11 +4,12 @@
 use anyhow::Result;
 
 use super::super::deployments::System;
-use super::super::kernels;
-use crate::kernel::vmlinuz::{self, Signer};
+use super::super::{kernels, vmlinuz};
+use crate::kernel::MODULES;
 use crate::node::certificates::{self, Entries};
 use crate::node::deployment::{Deployment, Name};
 use crate::node::machine::SecureBoot;
+use crate::signing::Certificate;
 use crate::sys::root::Root;
 
 /// The firmware, relative to the root.
@@ -48,13 +49,24 @@ pub(super) fn read(system: &System, deployment: &Deployment) -> Result<SecureBoo
             is_read = true;
         }
     }
-    let booted = system.booted().map(|it| signers(system, &it.name));
+    let lists = entries.certificates.iter();
+    // The firmware ignores certificates that it cannot parse.
+    let lists = lists.filter_map(|der| Certificate::read_all(der).ok());
+    let mut trusted: Vec<_> = lists.flatten().collect();
+    if let Some(booted) = system.booted()
+        && let Some((root, path)) = kernel(system, &booted.name)?
+    {
+        trusted.extend(vmlinuz::certificates(&root, &path));
+    }
+    // The check of the signature reports a kernel that cannot be read.
+    let signer = match kernel(system, &deployment.name)? {
+        Some((root, path)) if is_read => vmlinuz::signer(&root, &path, &trusted).ok(),
+        _ => None,
+    };
     Ok(SecureBoot {
         is_on,
-        trusted: is_read.then_some(entries.certificates),
+        signer,
         has_digests: entries.has_others,
-        signers: signers(system, &deployment.name)?,
-        booted: booted.transpose()?.unwrap_or_default(),
     })
 }
 
@@ -64,14 +76,10 @@ fn variable(root: &Root, name: &str) -> Option<Vec<u8>> {
     root.read(path, certificates::SIZE_MAX).ok().flatten()
 }
 
-/// Returns the signers of a deployment's kernel.
-fn signers(system: &System, name: &Name) -> Result<Vec<Signer>> {
+/// Returns the root of a deployment, and the path of its kernel.
+fn kernel(system: &System, name: &Name) -> Result<Option<(Root, String)>> {
     let root = system.open(name)?;
     let mut dirs = kernels::module_dirs(&root)?.into_iter();
     let kernel = dirs.find(|dir| dir.has_vmlinuz);
-    let path = kernel.map(|dir| format!("usr/lib/modules/{}/vmlinuz", dir.name));
-    let file = path.map(|path| root.open_file(path)).transpose()?.flatten();
-    // The check of the signature reports a kernel that cannot be read.
-    let signers = file.map(|mut file| vmlinuz::signers(&mut file).unwrap_or_default());
-    Ok(signers.unwrap_or_default())
+    Ok(kernel.map(|dir| (root, format!("{MODULES}/{}/vmlinuz", dir.name))))
 }
