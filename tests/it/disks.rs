@@ -73,7 +73,7 @@ fn the_report_does_not_fit_into_the_image() {
     ran.ends_with(1).complains(&[
         FULL,
         "error: the new initramfs is in place, and its report could not be written into the image",
-        "run the same line again",
+        "Run the same line again",
     ]);
     ran.require(
         ran.after
