@@ -65,7 +65,7 @@ struct Runs {
 }
 
 /// Builds everything in turn.
-pub fn beside_by_hand(place: &Bench) -> Result<String> {
+pub fn comparison(place: &Bench) -> Result<String> {
     let builds = builds(place)?;
     let mut runs: Vec<Runs> = builds.iter().map(|_| Runs::default()).collect();
     for _ in 0..ROUNDS {
@@ -107,9 +107,10 @@ pub fn beside_by_hand(place: &Bench) -> Result<String> {
     }
     Ok(format!(
         "## A container build\n\n\
-         The RUN line alone, on the same base and packages: an ostree container with rpm-ostree (the test bed's stand-in, which\n\
-         does a real rpm transaction) and `layout=ostree`; dracut 106 packs with `zstd -3`. `second-replace` has the same sources\n\
-         once more, and finds the work done; in `large` and `second-large` the packages are 200 MB more. `itself` is what the program prints of its own time, in seconds.\n\n\
+         The time of the RUN line alone. All builds use the same base and packages: an ostree container with rpm-ostree (the\n\
+         test bed's stand-in, which runs a real rpm transaction) and `layout=ostree`; dracut 106 compresses with `zstd -3`.\n\
+         `second-replace` repeats `replace` with the same sources and has nothing to do. In `large` and `second-large` the\n\
+         packages are larger by 200 MB. `itself` is the time in seconds that the program reports for its own work.\n\n\
          {}\n{}{}{}{}",
         table.text(),
         at_most("`replace` / by hand", fastest("replace") / by_hand, 0.65),
@@ -162,9 +163,9 @@ pub fn one_dracut_run(place: &Bench) -> Result<String> {
     let (ours, theirs) = (image("replace"), image("by-hand"));
     let differences = said(&tool, &["inspect", &theirs, "--diff", &ours])?;
     Ok(format!(
-        "## One dracut run, the same contents\n\n{}\n\
-         `inspect --diff` of the initramfs that was made by hand and that of `replace` above, which has rpm-ostree's small\n\
-         segment besides:\n\n```text\n{differences}\n```\n",
+        "## One run of dracut, the same content\n\n{}\n\
+         `inspect --diff` compares the initramfs that was made by hand with that of `replace` above, which also has\n\
+         rpm-ostree's small segment:\n\n```text\n{differences}\n```\n",
         table.text(),
     ))
 }
@@ -215,7 +216,7 @@ fn least(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// Formats each value with its frequency.
+/// Returns the values, separated by commas.
 fn each(values: &[impl ToString]) -> String {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     values.join(", ")

@@ -95,10 +95,13 @@ fn lookers(place: &Bench) -> Vec<(Contender, &'static str)> {
         ..quick(name, words)
     };
     vec![
-        (Contender::new("zstd -tq", zstd(&image)), "that it decodes"),
+        (
+            Contender::new("zstd -tq", zstd(&image)),
+            "whether it can be decompressed",
+        ),
         (
             quick("3cpio -t", &[&lister, &"-t", &image]),
-            "names (it does not wait for its zstd: cpu and peak are without it)",
+            "names (cpu and peak lack its zstd process, for which it does not wait)",
         ),
         (
             Contender::new("verify --root", verify(place, "tree")),
@@ -109,7 +112,7 @@ fn lookers(place: &Bench) -> Vec<(Contender, &'static str)> {
                 "verify --root, dist",
                 &[&place.dist, &"verify", &"-q", &"--root", &tree],
             ),
-            "the same, by the program as it is shipped",
+            "the same, with the released build (profile `dist`)",
         ),
         (
             slow(
@@ -124,7 +127,7 @@ fn lookers(place: &Bench) -> Vec<(Contender, &'static str)> {
                     kver,
                 ],
             ),
-            "the checks that need no tree; every module is unpacked for its vermagic",
+            "the result of the checks that need no tree; it unpacks every module to read its vermagic",
         ),
         (
             quick("inspect", &[ours, &"inspect", &image]),
@@ -144,35 +147,28 @@ fn lookers(place: &Bench) -> Vec<(Contender, &'static str)> {
         ),
         (
             slow("unpack, modinfo, ldd", &[&script, &image, kver]),
-            "vermagic; which libraries the host lacks",
+            "vermagic; libraries that the host lacks",
         ),
     ]
 }
 
 /// Compares all programs on one image.
-pub fn beside_others(place: &Bench) -> Result<String> {
-    let (contenders, knows): (Vec<_>, Vec<_>) = lookers(place).into_iter().unzip();
+pub fn comparison(place: &Bench) -> Result<String> {
+    let (contenders, results): (Vec<_>, Vec<_>) = lookers(place).into_iter().unzip();
     let samples = alternate(&contenders, ROUNDS)?;
     let fastest = |name: &str| {
         let at = contenders.iter().position(|it| it.name == name);
         at.map_or(f64::NAN, |at| samples[at].min(wall))
     };
     let head = [
-        "",
-        "median",
-        "min",
-        "cpu",
-        "peak",
-        "runs",
-        "/ zstd",
-        "afterwards it knows",
+        "", "median", "min", "cpu", "peak", "runs", "/ zstd", "result",
     ];
     let mut table = Table::new(&head);
-    for ((contender, samples), knows) in contenders.iter().zip(&samples).zip(knows) {
+    for ((contender, samples), result) in contenders.iter().zip(&samples).zip(results) {
         let mut cells = vec![contender.name.clone()];
         cells.extend(figures(samples));
         cells.push(format!("{:.2}", samples.min(wall) / fastest("zstd -tq")));
-        cells.push(knows.to_owned());
+        cells.push(result.to_owned());
         table.line(&cells);
     }
     let (floor, ours, peer) = (
@@ -181,7 +177,7 @@ pub fn beside_others(place: &Bench) -> Result<String> {
         fastest("lsinitrd"),
     );
     Ok(format!(
-        "## Beside others\n\n{}\n{}\n{}{}{}{}",
+        "## Comparison with other programs\n\n{}\n{}\n{}{}{}{}",
         about(place, "tree")?,
         table.text(),
         at_most("`verify --root` / `zstd -tq`", ours / floor, 1.3),
@@ -214,17 +210,17 @@ fn about(place: &Bench, tree: &str) -> Result<String> {
         .find(|line| line.contains(" modules, "))
         .unwrap_or_default();
     Ok(format!(
-        "The initramfs: {size}; {modules}.\ndracut's default compression, in a tree as a container build has it.\n"
+        "The initramfs: {size}; {modules}.\nIt has dracut's default compression; its tree is like that of a container build.\n"
     ))
 }
 
 /// Measures the cost for larger images and more modules.
 pub fn growth(place: &Bench) -> Result<String> {
     let mut text = String::from(
-        "## How cost grows\n\n\
-         `tree` is the image above. The others are made of it: large ones repeat its programs and libraries, or its modules,\n\
-         under other names (with lines in modules.dep), further apart than zstd's window; `size-10` lacks most of it and is\n\
-         rejected, by the same checks. In `modules-N` the size grows too.\n\n",
+        "## Larger initramfs images and more modules\n\n\
+         `tree` is the initramfs above. The others are derived from it: the large ones repeat its programs and libraries, or its\n\
+         modules, under other names (with lines in modules.dep), at distances that exceed zstd's window. `size-10` lacks most\n\
+         files, so the same checks reject it. `modules-N` are larger files, too.\n\n",
     );
     let mut trees = SIZES.to_vec();
     trees.extend(MODULES.iter().filter(|tree| **tree != "tree"));
@@ -252,7 +248,7 @@ pub fn growth(place: &Bench) -> Result<String> {
         let samples = alternate(&contenders, ROUNDS / 4)?;
         if tree == "size-100" {
             let (what, found) = (
-                "peak of `size-100`, MiB, but for zstd's window",
+                "peak of `size-100` without zstd's window, MiB",
                 mebibytes(&samples[0]),
             );
             peak = at_most(what, found - window(&image)?, 32.0);
@@ -277,7 +273,7 @@ fn window(image: &Path) -> Result<f64> {
     let bytes = about
         .lines()
         .find_map(|line| line.strip_prefix("Window Size:")?.split(['(', ' ']).nth(4))
-        .context("zstd -lv says no window")?;
+        .context("zstd -lv prints no window size")?;
     Ok(bytes.parse::<f64>()? / f64::from(1 << 20))
 }
 
@@ -303,7 +299,7 @@ pub fn start_and_size(place: &Bench) -> Result<String> {
     }
     let size = |file: &Path| anyhow::Ok(fs_err::metadata(file)?.len() as f64 / f64::from(1 << 20));
     Ok(format!(
-        "## Start-up and size\n\n{}\n{}- the program: {:.1} MiB, {:.1} MiB as it is shipped (profile `dist`)\n",
+        "## Start-up and size\n\n{}\n{}- size of the program: {:.1} MiB; of the released build (profile `dist`): {:.1} MiB\n",
         table.text(),
         at_most("`--version`, milliseconds", samples[1].min(wall), 3.0),
         size(&place.tool)?,

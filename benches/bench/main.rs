@@ -77,10 +77,10 @@ fn all() -> Result<()> {
     let place = Bench::find()?;
     let before = load()?;
     let sections = [
-        look::beside_others(&place)?,
+        look::comparison(&place)?,
         look::growth(&place)?,
         look::start_and_size(&place)?,
-        build::beside_by_hand(&place)?,
+        build::comparison(&place)?,
         build::one_dracut_run(&place)?,
     ];
     let results = place.top.join("benches/RESULTS.md");
@@ -100,13 +100,13 @@ fn head(top: &Path, before: &str) -> Result<String> {
         .and_then(|line| line.split(": ").nth(1))
         .unwrap_or("an unknown processor");
     Ok(format!(
-        "# What it costs\n\n\
+        "# Benchmarks\n\n\
          Written by `make bench` on {date}, of commit {commit}.\n\
          Machine: {model}, {cores} cores, Linux {kernel}.\n\
-         Load average (1, 5, 15 minutes): {before} before, {after} after. On a busy machine the minimum says more than the \
-         median.\n\n\
-         Contenders run in turn, after one round to warm up. Wall times in milliseconds; `cpu` is the median of user and \
-         system\ntime of all processes, `peak` the memory of the largest one. Ratios are of minima.\n",
+         Load average (1, 5, 15 minutes): {before} before, {after} after. On a busy machine, compare the minima rather \
+         than the medians.\n\n\
+         The programs run in turn, after one round to warm up. Wall times are in milliseconds. `cpu` is the median of the\n\
+         user and system time of all processes, `peak` is the memory of the largest process. Ratios compare minima.\n",
         date = said("date", &["-u", "+%Y-%m-%d %H:%M UTC"])?,
         commit = said("git", &["-C", &top, "describe", "--always", "--dirty"])?,
         cores = std::thread::available_parallelism()?,

@@ -12,7 +12,7 @@ use ostree_kernel_fuzz::{TARGETS, is_read, segment_image};
 /// The time limit for a seed and all its neighbours, or for all values of a byte. The slowest takes a few seconds.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The number of bytes of a seed that get neighbours; of longer seeds, bytes at equal distances.
+/// The largest number of bytes of a seed that are changed, at equal distances.
 const BYTES: usize = 300;
 
 /// Upper bound of the resident size, in KiB; it includes memory of C code.
@@ -50,8 +50,9 @@ fn seeds_and_their_neighbours() {
     bounded();
 }
 
-/// Two uncompressed images, with and without sums, and a segment of each compression: with every value at every byte,
-/// and truncated at every length, each ends in an error or is read as its content.
+/// Changes every byte of some small images to every value, and truncates them at every length: each result is either
+/// rejected with an error or read with its content. The images are uncompressed (with and without checksums), or a
+/// segment of each compression.
 #[test]
 fn every_change_of_a_small_image() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

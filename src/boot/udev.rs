@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! udev's rules, by the order and grammar of udev (`src/udev/udev-rules.c`, v257): of two files with one name
-//! the first directory's counts, files are sorted by name, and an invalid line is ignored as a whole.
+//! Parses udev's rules as udev does (`src/udev/udev-rules.c`, v257): files are sorted by name, a file hides those with
+//! the same name in later directories, and an invalid line is ignored as a whole.
 //!
 //! `run/` is not searched: systemd mounts a tmpfs there.
 

@@ -257,7 +257,8 @@ impl<'a> Units<'a> {
         names
     }
 
-    /// Returns the files of the directories `NAME` + `end`, by their names; of two with one name the first counts.
+    /// Returns the files of the directories `NAME` + `end`, by their names. The first of several files with the same
+    /// name is used.
     fn beside(&self, names: &[Vec<u8>], end: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut found = BTreeMap::new();
         for name in names.iter().flat_map(|name| of_drop_ins(name)) {

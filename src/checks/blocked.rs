@@ -365,7 +365,7 @@ mod tests {
         let mut bench = Bench::good();
         bench.wanted.drivers = vec!["virtio_blk".into(), "erofs".into()];
         assert_eq!(bench.findings(ROOT), [""; 0]);
-        // erofs is built in; of two files with the same name the one in etc is read.
+        // erofs is built in. The file in etc hides the one with the same name in usr/lib.
         bench.put(
             "usr/lib/modprobe.d/a.conf",
             b"blacklist virtio-blk\ninstall erofs /bin/true\n",

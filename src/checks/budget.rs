@@ -32,7 +32,7 @@ pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         (budget.esp, "the EFI system partition", "--esp-size"),
     ] {
         let Some(size) = size else { continue };
-        // The file system takes about a sixteenth for itself.
+        // The file system uses about a sixteenth for its own data.
         let reserve = LOADER.saturating_add(size / 16);
         if all.saturating_add(reserve) > size {
             let found = format!(
@@ -123,7 +123,7 @@ pub(super) fn leaner(subject: &Subject, size: u64) -> String {
             .iter()
             .any(|it| matches!(it.compression, Compression::Zstd | Compression::Xz))
     {
-        text += ". --compress 'zstd -19 -T0' saves more than the present compression";
+        text += ". --compress 'zstd -19 -T0' saves more than the current compression";
     }
     format!("{text}. Then {AGAIN}")
 }

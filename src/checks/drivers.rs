@@ -98,7 +98,7 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
             let modules = artefact.dracut_modules().iter();
             for module in modules.filter(|module| !included.iter().any(|it| it == *module)) {
                 let remedy = Remedy::ThenRebuild(
-                    "install the package that has it (dracut-live), add it with add_dracutmodules in /etc/dracut.conf.d",
+                    "install the package that has it (dracut-live), and add it with add_dracutmodules in /etc/dracut.conf.d",
                 );
                 let path = format!("dracut's module {module}");
                 new.push(Finding::new(
@@ -127,7 +127,7 @@ fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> 
     blocked_of(able, drivers, &expected, before)
 }
 
-/// Returns findings about those of the drivers that are included and blocked, and not named in a finding `before`.
+/// Returns findings about included drivers that are blocked, except those that a finding in `before` already names.
 fn blocked_of<'d>(
     able: &Able,
     drivers: impl Iterator<Item = &'d &'d str>,

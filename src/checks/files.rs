@@ -133,7 +133,7 @@ fn vmlinuz(subject: &Subject, vmlinuz: &VmlinuzState) -> Option<Finding> {
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }
         _ if *has_signed_digest == Some(false) => {
-            let found = "a damaged kernel: its bytes have another digest than its own signature";
+            let found = "a damaged kernel: its digest differs from that in its signature";
             let expected = "the bytes that were signed";
             Some(Finding::new(path, found, expected, Remedy::Reinstall))
         }

@@ -25,7 +25,7 @@ pub fn single(subject: &Subject) -> Checked {
         {
             Some(uki) => (
                 format!(
-                    "no directory with a vmlinuz, and the unified kernel image {}",
+                    "no directory with a vmlinuz, only the unified kernel image {}",
                     uki.path
                 ),
                 "verify the tree that the UKI is built from; the UKI contains its kernel and initramfs",

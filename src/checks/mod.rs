@@ -138,7 +138,7 @@ pub struct Finding {
     pub remedy: Remedy,
     /// The severity, if it is lower than the check's.
     pub milder: Option<Severity>,
-    /// The number of defects that it stands for: above 1 at the end of a long list.
+    /// The number of defects that this finding counts; above 1 only if it replaces the rest of a long list.
     pub count: usize,
 }
 
@@ -159,7 +159,7 @@ impl Finding {
         }
     }
 
-    /// Returns the last finding of a list that was cut off: `count` more defects of this kind.
+    /// Returns a finding that replaces the rest of a long list: `count` more defects of this kind.
     fn others(self, count: usize) -> Self {
         Self {
             found: format!("{count} more like the one above"),

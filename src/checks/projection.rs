@@ -97,9 +97,9 @@ fn differing(path: &[u8], source: &TreeFile, difference: Difference) -> Finding 
 
 /// Upgrades of the tree since the image was built. Such an image boots if all its files have the same version.
 struct Older {
-    /// Most programs and libraries of the tree are of another build than the included ones.
+    /// Whether most programs and libraries of the tree are from another build than those in the image.
     programs: bool,
-    /// dracut has another version.
+    /// Whether the tree has another version of dracut than the one that built the image.
     dracut: bool,
 }
 

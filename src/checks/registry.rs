@@ -139,7 +139,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-modules",
         severity: Severity::Fatal,
-        about: "modules inside equal those on disk and have their dependencies",
+        about: "included modules equal those on disk and have their dependencies",
         issue: "coreos/rpm-ostree#4451",
         compares: false,
         look: modules::modules,

@@ -117,7 +117,8 @@ fn reason(boot: &Boot, job: usize) -> String {
     }
 }
 
-/// Returns a finding about a goal that no unit reaches: its unit is refused, a text is truncated, or a link is missing.
+/// Returns a finding about a goal that no unit reaches: systemd refuses the unit, or the unit does not exist, does not
+/// run the program or is not started.
 fn never(boot: &Boot, goal: &Goal) -> Finding {
     let expected = format!("a boot that reaches {}", goal.what);
     // The dependencies of a refused unit are not known.

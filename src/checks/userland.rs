@@ -76,13 +76,17 @@ fn others(kmod: &Kmod, version: &str, userland: &Userland) -> Vec<Other> {
     };
     let parents: BTreeSet<_> = firmware_parents(kmod, version).collect();
     let in_dir = |(dir, names): (&String, &Vec<String>)| {
-        let versions = |name: &'_ String| match parents.contains(dir) {
-            true => is_version(name).then(|| name.clone()),
-            false => library_version(&module, name, names).map(str::to_owned),
+        let is_parent = parents.contains(dir);
+        let version_of = |name: &String| {
+            if is_parent {
+                is_version(name).then(|| name.clone())
+            } else {
+                library_version(&module, name, names).map(str::to_owned)
+            }
         };
         let found: Vec<_> = names
             .iter()
-            .filter_map(|name| Some((name, versions(name)?)))
+            .filter_map(|name| Some((name, version_of(name)?)))
             .collect();
         if found.iter().any(|(_, it)| it == version) {
             return None;

@@ -47,7 +47,7 @@ pub(super) struct Job<'a> {
     /// Packages of the sources that are not installed.
     pub(super) left_out: Vec<String>,
     pub(super) warnings: Vec<String>,
-    /// The programs of `--before-dracut`, and what they changed.
+    /// The programs of `--before-dracut`, and the files that they changed.
     pub(super) programs: Option<ProgramsReport>,
     /// The keys and certificates to sign with.
     pub(super) signing: Signing,

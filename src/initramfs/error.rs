@@ -125,7 +125,7 @@ pub enum ReadError {
         what: &'static str,
     },
     /// Bytes that belong to no segment, no archive and no padding.
-    #[error("junk at {at}: {bytes}")]
+    #[error("junk at {at}: {bytes}, expected an archive or compressed data")]
     Junk {
         /// The start of the junk.
         at: Position,

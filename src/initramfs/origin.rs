@@ -14,7 +14,7 @@ use super::entry::Entry;
 use super::observed::Observed;
 use crate::bytes::basename;
 
-/// Upper bound of a file that is held to be compared with files of dracut's modules (bytes). The largest of those has
+/// Upper bound of a file that is kept in memory for comparison with files of dracut's modules (bytes). The largest has
 /// 90 KiB in dracut 110.
 const SMALL: u32 = 256 << 10;
 

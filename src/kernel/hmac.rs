@@ -45,8 +45,8 @@ pub fn line(digest: &str, kver: &Kver) -> String {
     format!("{digest}  {}\n", name(kver))
 }
 
-/// Returns the line with the right file name, if it has a path of the kernel or its name in its own directory. `None`
-/// if the name is right, or the file does not consist of one line of `sha512hmac`.
+/// Returns the line with the file name that dracut expects, if the line names the kernel differently: by another path,
+/// or as `vmlinuz`. `None` if the name is right, or the file does not consist of one line of `sha512hmac`.
 pub fn renamed(text: &str, kver: &Kver) -> Option<String> {
     let (digest, rest) = parts(text);
     let path = rest.trim_start_matches([' ', '*']);

@@ -179,7 +179,7 @@ impl ModulesDep {
         self.needs.get(path)
     }
 
-    /// Returns the path of the module of that name; of several, the first.
+    /// Returns the path of the first module of that name.
     pub fn path_of(&self, name: &ModuleName) -> Option<&[u8]> {
         self.paths.get(name).map(Vec::as_slice)
     }

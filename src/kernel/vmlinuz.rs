@@ -70,7 +70,7 @@ pub enum Arch {
 pub enum KernelFormat {
     /// x86: a setup part with the release, and a compressed kernel.
     BzImage,
-    /// arm64, riscv64: the kernel as it is in memory.
+    /// arm64, riscv64: the uncompressed kernel, with the same layout as in memory.
     Image,
     /// The same, compressed with gzip.
     ImageGzip,
@@ -95,7 +95,8 @@ pub fn release(image: &[u8]) -> Result<Release> {
 
 /// Finds the release string in a kernel image. The position of the reader does not matter.
 ///
-/// Fails with [`VmlinuzError::Unknown`] if it is not in a known [`KernelFormat`], and with another error if it is damaged.
+/// Fails with [`VmlinuzError::Unknown`] if it is not in a known [`KernelFormat`], and with another error if it is
+/// damaged.
 pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     let mut image = Region::new(reader).map_err(VmlinuzError::Io)?;
     let pe = Pe::of(&mut image)?;

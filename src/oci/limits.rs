@@ -11,7 +11,7 @@ pub struct ImageLimits {
     pub manifests: usize,
     /// Layers of an image. 1024: container engines refuse more than some hundreds.
     pub layers: usize,
-    /// Bytes of one layer as it is stored. 32 GiB.
+    /// Stored (compressed) bytes of one layer. 32 GiB.
     pub layer_bytes: u64,
     /// Decompressed bytes of all layers together. 64 GiB: large desktop images have 15 GiB.
     pub decoded_bytes: u64,

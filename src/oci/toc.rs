@@ -96,7 +96,7 @@ impl TocPlace {
         self.digest.check(bytes)?;
         let capacity = usize::try_from(self.unpacked).unwrap_or(usize::MAX);
         let text = zstd::bulk::decompress(bytes, capacity).map_err(|error| {
-            OciError::Corrupt(format!("zstd, in its table of contents: {error}"))
+            OciError::Corrupt(format!("zstd in the table of contents: {error}"))
         })?;
         if text.len() != capacity {
             return Err(OciError::Size {

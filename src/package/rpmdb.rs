@@ -135,7 +135,7 @@ impl Rpmdb {
         self.records
     }
 
-    /// Returns the package of that name; of several, the last one in the order of NEVRAs.
+    /// Returns the package of that name. If there are several, the last one in the order of NEVRAs.
     pub fn package(&self, name: &str) -> Option<&Record> {
         self.records.iter().rfind(|it| it.nevra.name == name)
     }

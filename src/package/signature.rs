@@ -3,8 +3,8 @@
 //!
 //! rpm leaves OpenPGP to rpm-sequoia. This module uses the same library and the same policy, and
 //! checks the same properties: of the signature at the time of the run, of the key at the time of the
-//! signature. A package may carry several signatures, some of algorithms that nothing here supports,
-//! so each is judged by itself.
+//! signature. A package may carry several signatures, some of them with unsupported algorithms,
+//! so each is verified separately.
 
 mod distrust;
 mod keyring;

@@ -6,7 +6,7 @@ use super::Refusal;
 /// The oddities that the survey found: paths relative to the root, each with a description.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Paths of directories for temporary files that are something else.
+    /// Paths of directories for temporary files that are not directories, each with the type that was found.
     pub no_directories: Vec<(String, String)>,
     /// A file under dracut's name that is not dracut.
     pub dracut: Option<(String, String)>,

@@ -338,12 +338,12 @@ pub enum Refusal {
     },
     /// Programs cannot run inside the root.
     #[error(
-        "cannot run programs inside {0}: {1}. {as_root}; or inside the image itself",
+        "cannot run programs inside {0}: {1}. {as_root}, or run ostree-kernel inside the image",
         as_root = AS_ROOT
     )]
     CannotEnter(String, String),
     /// The private directory of a run cannot be created.
-    #[error("{0}; replace and rebuild write there first, with --dry-run too. {as_root}", as_root = AS_ROOT)]
+    #[error("{0}; replace and rebuild write there first, also with --dry-run. {as_root}", as_root = AS_ROOT)]
     CannotWrite(String),
     /// The file of `--report` cannot be written.
     #[error(

@@ -90,8 +90,9 @@ fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     kernels
 }
 
-/// Chooses a kernel of the sources: the requested one, the only one, the one that an earlier run installed from the same
-/// sources, or the only one of the flavour that is not installed. Of two versions none is preferred.
+/// Chooses a kernel of the sources: the requested one, the only one, the one that an earlier run installed from the
+/// same sources, or the only one of the flavour that is not installed. Of several versions of one flavour, none is
+/// preferred.
 fn choose(
     kernels: &[(Kver, Nevra)],
     sources: &[Source],
@@ -202,8 +203,9 @@ fn unfinished(sources: &[Source], host: &Host) -> Option<Kver> {
     kvers.next().cloned()
 }
 
-/// Refuses a named package that has no relation to a kernel of the sources: it must belong to one, or have been built
-/// with one, or have the name of a part. Such a package need not be taken: `DIR/*.rpm` names kernel-devel, too.
+/// Refuses a named package that has no relation to a kernel of the sources: it must belong to one, be built with
+/// one, or have the name of a part of a kernel. It need not be one that is installed: `DIR/*.rpm` also names
+/// kernel-devel.
 fn refuse_strangers(
     sources: &[Source],
     sides: &Sides,

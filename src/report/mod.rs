@@ -89,7 +89,7 @@ pub struct Report {
     /// Packages of the sources that were not needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// The programs of `--before-dracut`, and what they changed.
+    /// The programs of `--before-dracut`, and the files that they changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_dracut: Option<ProgramsReport>,
     /// The files that were signed.
@@ -333,13 +333,13 @@ pub struct FindingReport {
     pub expected: String,
     /// The remedy.
     pub remedy: String,
-    /// The number of defects that it stands for, if it is the end of a list that was cut off.
+    /// The number of defects that this finding counts, if it replaces the rest of a long list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<usize>,
 }
 
 impl FindingReport {
-    /// Returns the number of defects that it stands for.
+    /// Returns the number of defects that this finding counts.
     pub fn defects(&self) -> usize {
         self.count.unwrap_or(1)
     }

@@ -18,7 +18,7 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 /// The identifier of RSA keys.
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// The start of a certificate in DER: two sequences with sizes of two bytes, and the version 3.
+/// The bytes at the start of a certificate in DER, by offset: two sequences with sizes of two bytes, and the version 3.
 const START: [(usize, &[u8]); 3] = [
     (0, &[0x30, 0x82]),
     (4, &[0x30, 0x82]),

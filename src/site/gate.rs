@@ -146,7 +146,7 @@ pub fn open(root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// Returns a digest of all facts that make a staged deployment the one that was judged: its name, its arguments, its
+/// Returns a digest of all facts that identify the verified state of a staged deployment: its name, its arguments, its
 /// directory, its kernel and its additional initramfs files, and the version of this program.
 ///
 /// # Errors

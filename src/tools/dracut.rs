@@ -85,7 +85,8 @@ pub fn programs_of(name: &str) -> Vec<&str> {
     }
 }
 
-/// Reads the options of dracut's script: `program` is a name, or an absolute path inside the root. `None` if they cannot be read from its script.
+/// Reads the options of dracut's script: `program` is a name, or an absolute path inside the root. `None` if they
+/// cannot be read from its script.
 ///
 /// # Errors
 /// When the script cannot be read.
@@ -116,7 +117,7 @@ pub fn modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     Ok(names.map(plain).collect())
 }
 
-/// Reads dracut's configuration. Of several files with the same name dracut reads the first one.
+/// Reads dracut's configuration. dracut reads only the first of several files with the same name.
 ///
 /// # Errors
 /// When a file cannot be read.

@@ -132,7 +132,7 @@ fn the_header_is_believed_and_not_the_file() {
         fs_err::write(file, packages[is].rpm()).unwrap();
     }
     bed.run(&["replace", &bed.source()]).ends_with(0);
-    // The package named kernel-modules belongs to no kernel, so a sub-package is missing.
+    // The RPM in the file that is named kernel-modules is not part of a kernel, so a sub-package is missing.
     let bed = Bed::new();
     let file = bed.rpms().join(format!("{}.rpm", packages[2].nevra()));
     let other = Pkg {

@@ -345,7 +345,7 @@ fn verify_of_a_file() {
         of(image, &[])
             .ends_with(1)
             .complains(&["error: opening the initramfs", says]);
-        // A directory is a tree to compare with.
+        // A directory as the argument of --against is a tree.
         let says = if image == dir {
             "no directory in usr/lib/modules holds a vmlinuz"
         } else {

@@ -110,6 +110,9 @@ fn synopsis(usage: &str) -> Vec<u8> {
 fn checks() -> Vec<u8> {
     let mut roff = Roff::new();
     roff.control("SH", ["CHECKS"]);
+    roff.text([roman(
+        "Each check requires the condition after its name. The severity of its findings is in parentheses.",
+    )]);
     for check in CHECKS {
         roff.control("TP", []);
         roff.text([

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::privilege::{need_root, say};
 use crate::server::{Server, answer};
 
-/// Fetches `url` with an empty cache, in one attempt and one more.
+/// Fetches `url` with an empty cache and one retry.
 fn fetch(url: &str, stall: Duration) -> anyhow::Result<Fetched> {
     let dir = TempDir::with_prefix("ostree-kernel-names-").unwrap();
     let limits = DownloadLimits {

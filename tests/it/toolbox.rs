@@ -195,7 +195,7 @@ fn a_tree_that_belongs_to_another_is_not_begun() {
         if let Some(ran) = in_a_name_space(&bed, args) {
             ran.ends_with(3).in_order(&[]).untouched().complains(&[
                 "error: creating the directory /run/ostree-kernel in ",
-                "Permission denied; replace and rebuild write there first, with --dry-run too. ",
+                "Permission denied; replace and rebuild write there first, also with --dry-run. ",
                 WHAT_TO_TYPE,
             ]);
         }

@@ -18,8 +18,8 @@ const DISK: Event = Event {
     kind: Some("partition"),
 };
 
-/// The same partition after a program wrote to it, such as fsck. udev watches disks and sends this event itself. A tag or
-/// link that the rules set only for a new disk is gone then, and systemd unmounts the file system.
+/// The same partition after a program wrote to it, such as fsck. udev watches disks and sends this event itself. A tag
+/// or link that the rules set only for a new disk is gone then, and systemd unmounts the file system.
 const WRITTEN: Event = Event {
     action: "change",
     ..DISK
@@ -88,7 +88,7 @@ fn calls(rule: &Rule, key: &[u8], name: &[u8], has_argument: fn(&[u8]) -> bool) 
         let end = command.iter().position(u8::is_ascii_whitespace);
         let (first, rest) = command.split_at(end.unwrap_or(command.len()));
         let program = basename(first);
-        // udev replaces a program of IMPORT by its own of that name.
+        // If a program in IMPORT has the name of a builtin, udev uses the builtin.
         let is_own = it.attribute.as_deref() == Some(b"builtin") || key == b"IMPORT";
         let is_called = (is_own && first == name) || (program == name && first != name);
         is_called && has_argument(rest.trim_ascii())

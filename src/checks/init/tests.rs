@@ -623,7 +623,7 @@ fn programs_that_nothing_starts() {
     assert_eq!(found.len(), 1, "{found:#?}");
 }
 
-/// A bench with a program that needs a library, which is `library`; judged without a tree, where symbols are compared.
+/// A bench with a program that needs the library `library`, and without a tree, so that symbols are compared.
 fn with_library(program: Dynamic, library: Dynamic) -> Bench {
     let mut bench = Bench::good();
     bench.alone = true;

@@ -95,7 +95,8 @@ pub(super) fn own_line(
     })
 }
 
-/// Returns findings about included modules that udev does not find by their devices, although it does on disk.
+/// Returns findings about included modules whose aliases are in the tree's `modules.alias`, but not in that of the
+/// initramfs: udev does not load them.
 pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>, Answer> {
     if !inside.by_index {
         return Ok(Vec::new());

@@ -45,7 +45,7 @@ impl Deployments {
         self.system.as_ref().ok().and_then(System::staged)
     }
 
-    /// Returns the judgement of the staged deployment, if it is still the one that was judged.
+    /// Returns the judgement of the staged deployment, if the deployment has not changed since.
     fn judgement(&self) -> Option<&Judgement> {
         self.record.of(self.identity.as_deref()?)
     }

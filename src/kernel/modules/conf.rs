@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! modprobe's configuration, `modprobe.d(5)`, as libkmod reads it (`libkmod/libkmod-config.c`).
 //!
-//! Of several lines for a module the first one wins, as in libkmod. Lines that libkmod cannot parse are skipped.
+//! The first of several lines for a module is used, as in libkmod. Lines that libkmod cannot parse are skipped.
 
 use super::alias::matches;
 use super::{ModuleName, Softdep};

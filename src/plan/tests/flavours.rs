@@ -68,7 +68,7 @@ fn a_choice_is_refused_with_the_options_that_make_it() {
         text.contains("\n  --flavour rt  (kernel-rt-core-"),
         "{text}"
     );
-    // Of two versions none is guessed.
+    // With two versions of one flavour, none is chosen.
     let mut two = whole_build(NEW);
     two.extend(whole_build("5.14.0-570"));
     for wishes in [Wishes::default(), flavour("rt")] {

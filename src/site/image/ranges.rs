@@ -88,7 +88,7 @@ pub(super) fn fetch(
             let (sha256, bytes) = store::take(&mut body, KeptPart::All, size, limits.kept_bytes)?;
             if sha256 != file.sha256 {
                 return Err(OciError::Mismatch {
-                    what: "digest of a file, in its table of contents,",
+                    what: "digest of a file in the table of contents",
                     found: format!("sha256:{}", hex::encode(sha256)),
                     expected: format!("sha256:{}", hex::encode(file.sha256)),
                 });

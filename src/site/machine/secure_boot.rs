@@ -15,7 +15,7 @@ use crate::sys::root::Root;
 /// The firmware, relative to the root.
 const FIRMWARE: &str = "sys/firmware/efi";
 
-/// Whether the firmware verifies what it starts.
+/// The variable that is 1 if the firmware verifies the programs that it starts.
 const STATE: &str = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 /// The variables with trusted certificates: the firmware's, and shim's (of the machine's owner and of shim's vendor).

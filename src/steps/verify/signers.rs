@@ -46,7 +46,7 @@ pub(super) fn look(
     }
 }
 
-/// Verifies the signatures of all modules; unsigned ones are not judged.
+/// Verifies the signatures of all modules; unsigned modules are accepted.
 fn all(root: &Root, kver: &Kver, modules: &[Vec<u8>], named: &[Certificate]) -> ModuleSigners {
     let mut found = ModuleSigners::default();
     let mut trusted = named.to_vec();

@@ -51,7 +51,7 @@ fn cases(products: &Products) -> Vec<Case> {
     cases
 }
 
-/// Returns the cases that `CORPUS_CASES` names, by their names or a part of several names, or all.
+/// Returns the cases that `CORPUS_CASES` selects by name or by a part of the name; all cases if it is not set.
 fn selected(products: &Products) -> Vec<Case> {
     let mut cases = cases(products);
     if let Ok(only) = std::env::var("CORPUS_CASES") {

@@ -209,7 +209,7 @@ fn hostile_tables_are_clean_errors() {
     );
     fails(
         "lying size",
-        "in its table of contents",
+        "zstd in the table of contents",
         &|_, annotations| {
             let text = annotations[position].as_str().unwrap();
             let parts: Vec<_> = text.split(':').map(str::to_owned).collect();
@@ -217,7 +217,7 @@ fn hostile_tables_are_clean_errors() {
         },
     );
     fails("changed data", "could not run", &|blob, _| {
-        // The data of a file is a frame of its own.
+        // The data of each file is a separate zstd frame.
         let magic = [0x28, 0xb5, 0x2f, 0xfd];
         let starts: Vec<_> = (0..blob.len() - 4)
             .filter(|at| blob[*at..*at + 4] == magic)

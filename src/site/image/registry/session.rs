@@ -204,7 +204,9 @@ impl Session {
                 }
             }
         }
-        Err(failed.unwrap_or_else(|| FetchError::Permanent(anyhow!("there is no scheme to try"))))
+        Err(failed.unwrap_or_else(|| {
+            FetchError::Permanent(anyhow!("no scheme (http, https) is allowed"))
+        }))
     }
 
     /// Returns the error for a response without the requested content.
