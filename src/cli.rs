@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_holds_together() {
+    fn claps_own_assertions_hold() {
         definition().debug_assert();
     }
 

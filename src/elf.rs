@@ -5,15 +5,15 @@
 
 /// The first bytes of every ELF file.
 const ELFMAG: &[u8] = b"\x7fELF";
-/// The place of the class, and its values.
+/// The offset of the class, and its values.
 const EI_CLASS: usize = 4;
 const ELFCLASS32: u8 = 1;
 const ELFCLASS64: u8 = 2;
-/// The place of the byte order, and its values.
+/// The offset of the byte order, and its values.
 const EI_DATA: usize = 5;
 const ELFDATA2LSB: u8 = 1;
 const ELFDATA2MSB: u8 = 2;
-/// The place of the operating system, and the number of bytes from there to the end of the identification.
+/// The offset of the operating system, and the number of bytes from there to the end of `e_ident`.
 const EI_OSABI: u64 = 7;
 const EI_REST: u64 = 9;
 /// The operating system Linux; 0 is any.

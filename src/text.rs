@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_commands_a_terminal() {
+    fn control_characters_are_escaped() {
         for (text, expected) in [
             ("kernel 6.9 gr\u{fc}n\n", "kernel 6.9 gr\u{fc}n\n"),
             ("\x1b[2J\x1b]0;x\x07", "\\u001b[2J\\u001b]0;x\\u0007"),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn ostree_needs_a_title() {
+    fn os_release_needs_a_name() {
         let mut bench = Bench::good();
         assert_eq!(bench.findings(CHECK), [""; 0]);
         bench.change = |tree| {

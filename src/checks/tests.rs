@@ -29,7 +29,7 @@ fn based() -> Bench {
 }
 
 #[test]
-fn the_registry_is_in_order() {
+fn checks_have_unique_names_and_short_texts() {
     let mut names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
     names.sort_unstable();
     names.dedup();
@@ -296,7 +296,7 @@ fn firmware_and_size() {
 }
 
 #[test]
-fn a_capped_list_says_how_many_more() {
+fn a_long_list_ends_with_the_number_of_the_others() {
     let mut bench = Bench::good();
     bench.change = |tree| {
         for number in 0..30 {
@@ -518,7 +518,7 @@ fn names_that_other_programs_unpack_elsewhere() {
 }
 
 #[test]
-fn keys_are_no_kernel() {
+fn directories_without_modules_are_not_kernels() {
     let mut bench = Bench::good();
     bench.put("usr/lib/modules/keys/my.der", b"\x30");
     bench.put("usr/lib/modules/kabi-rhel90/stablelist", b"");
@@ -619,7 +619,7 @@ fn a_link_of_weak_modules_that_leads_nowhere_is_removed_first() {
 }
 
 #[test]
-fn an_image_that_cannot_be_read_may_be_one_that_dracut_was_asked_for() {
+fn remedies_for_an_unreadable_image() {
     let mut bench = Bench::good();
     bench.unreadable = true;
     let [looked, rebuilt, replaced] = remedies(&bench, "initramfs-readable");
@@ -647,7 +647,7 @@ fn a_kernel_that_its_package_names_otherwise_needs_another_build() {
 }
 
 #[test]
-fn one_kernel_and_this_one() {
+fn the_only_kernel_is_the_verified_one() {
     const CHECK: &str = "kernel-single";
     let mut bench = Bench::good();
     assert_eq!(bench.findings(CHECK), [""; 0]);

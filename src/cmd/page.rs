@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_a_matter_of_terminal_environment_and_user() {
+    fn colours_depend_on_option_terminal_and_environment() {
         let terminal = [("TERM", "xterm")];
         for (color, is_terminal, env, expected) in [
             (Color::Auto, true, &[][..], true),

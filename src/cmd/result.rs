@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_admitted_where_it_can_be_written() {
+    fn a_report_file_is_checked_before_the_run() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs_err::write(path("old"), "old").unwrap();

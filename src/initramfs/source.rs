@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn all_bytes_come_and_then_the_error() {
+    fn all_bytes_arrive_before_the_error() {
         for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 9 * PIECE + 5] {
             let bytes = some_bytes(length);
             let read = |source: &mut BufferedInput| {

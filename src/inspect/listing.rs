@@ -223,7 +223,7 @@ lrwxrwxrwx   1 root     root              3 1970-01-01 00:00 odd -> $'a\\x1bb'
     }
 
     #[test]
-    fn json_has_what_the_lines_have() {
+    fn json_has_the_content_of_the_lines() {
         let mut device = item("dev/console", 0o020_600, b"");
         device.rdev = (5, 1);
         let inventory = inventory(&archive(&[dir("dev"), device, link("bin", "usr/bin")]));

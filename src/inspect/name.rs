@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_reaches_a_terminal_raw() {
+    fn output_has_no_control_characters() {
         for first in 0..=255_u8 {
             let shown = Shown(&[first, b'x']).to_string();
             assert!(!shown.chars().any(char::is_control), "{first:#x}");

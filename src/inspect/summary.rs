@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_what_is_inside() {
+    fn the_text_of_the_summary() {
         let bytes = image();
         let (inventory, segments) = read_image(&bytes);
         let summary = Summary::new(bytes.len() as u64, &segments, &inventory);

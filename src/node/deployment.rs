@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_names_one() {
+    fn deployments_are_selected_by_name() {
         let mut all = vec![
             deployment("os", 'a'),
             deployment("os", 'b'),

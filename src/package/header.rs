@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_a_header_are_not_believed() {
+    fn wrong_numbers_in_a_header_are_rejected() {
         let empty = header(&[], b"");
         let refused =
             |entries: &[[u32; 4]], data: &[u8]| error(&file(&empty, &header(entries, data)));

@@ -449,7 +449,7 @@ fn signatures_are_judged_by_where_the_bytes_come_from() {
 }
 
 #[test]
-fn dracut_is_held_off_by_what_this_rpm_ostree_honours() {
+fn dracut_is_prevented_by_a_setting_of_this_rpm_ostree() {
     let table = [
         ((2023, 12), false, Hold::Bypass),
         ((2024, 5), true, Hold::Bypass),

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symbols_are_asked_for_where_there_is_a_map() {
+    fn symbols_are_checked_if_there_is_a_system_map() {
         let kver = Kver::new("6.9.4-200.fc40.x86_64").unwrap();
         assert_eq!(
             all(&kver, false).to_string(),

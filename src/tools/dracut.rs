@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_means_what_it_means() {
+    fn dracuts_lines_are_classified() {
         let losses = [
             "dracut-install: ERROR: installing 'mount.nfs'",
             "dracut[E]: FAILED: /usr/lib/dracut/dracut-install -D /var/tmp/dracut.x/initramfs -a nonesuch",

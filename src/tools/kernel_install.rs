@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn each_place_counts_from_its_release_on() {
+    fn places_of_layouts_by_release_of_rpm_ostree() {
         for (path, since) in [
             (VENDOR, RpmOstreeVersion(2025, 1)),
             (VENDOR_D, RpmOstreeVersion::HONOURS_DROP_INS),

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mode_is_that_of_core() {
+    fn the_mode_is_read_from_the_section_core() {
         let split: &[u8] = b"bare-split-xattrs";
         let table: [(&[u8], Option<&[u8]>); 4] = [
             (

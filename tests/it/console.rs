@@ -158,7 +158,7 @@ fn no_live_line_without_a_terminal() {
 }
 
 #[test]
-fn the_log_says_as_much_as_is_asked() {
+fn the_log_follows_the_verbosity() {
     let says = |args: &[&str]| {
         let bed = Bed::new();
         // Only rpm can read such an rpmdb.
@@ -186,7 +186,7 @@ fn the_log_says_as_much_as_is_asked() {
 }
 
 #[test]
-fn colours_are_where_they_are_wanted() {
+fn colours_follow_the_environment() {
     let bed = Bed::new();
     bed.remove("usr/lib/modules/6.1.7-100.fc40.x86_64/initramfs.img");
     let fatal = "\x1b[1;31mfatal\x1b[0m initramfs-present";
@@ -233,7 +233,7 @@ fn colours_are_where_they_are_wanted() {
 }
 
 #[test]
-fn github_folds_what_steps_log_and_not_what_is_wrong() {
+fn github_folds_logs_of_steps_but_not_errors() {
     let bed = Bed::new();
     let ran = with_env(
         &bed,

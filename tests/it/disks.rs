@@ -15,7 +15,7 @@ fn initramfs(kver: &str) -> String {
 }
 
 #[test]
-fn packages_do_not_fit() {
+fn no_space_for_the_packages() {
     let bed = Bed::new();
     let disk = bed.small_disk("run", 2 * PAGE);
     let ran = bed.run(&["replace", &bed.source()]);

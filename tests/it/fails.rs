@@ -477,7 +477,7 @@ fn a_driver_that_nothing_has_is_a_warning_and_a_cause_is_shown() {
 }
 
 #[test]
-fn a_harmless_line_is_no_loss() {
+fn harmless_errors_of_dracut_are_ignored() {
     let bed = Bed::new();
     bed.behave("dracut", "harmless");
     bed.run(&["replace", &bed.source()])

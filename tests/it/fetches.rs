@@ -328,7 +328,7 @@ fn without_a_directory_that_can_be_written_it_works() {
 }
 
 #[test]
-fn links_in_a_cache_lead_nowhere() {
+fn links_in_the_cache_are_not_followed() {
     let server = Server::scripted(|_, _, stream| answer(stream, 200, "", b"one"));
     let place = Downloads::new();
     place.gets(&server, b"one", false);

@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::tree::Snapshot;
 
 #[test]
-fn a_program_of_the_callers_path_would_leave_a_mark() {
+fn a_stub_in_the_callers_path_leaves_a_mark() {
     let bed = Bed::new();
     bed.run(&["status"]).ends_with(0);
     let stub = bed.beside("hostile").join("dracut");
@@ -25,7 +25,7 @@ fn a_program_of_the_callers_path_would_leave_a_mark() {
 }
 
 #[test]
-fn the_environment_is_made_here() {
+fn programs_get_a_defined_environment() {
     let bed = Bed::new();
     let args = [
         "--root",

@@ -116,7 +116,7 @@ fn damage_rpmdb(bed: &Bed) {
 }
 
 #[test]
-fn verify_finds() {
+fn findings_of_verify() {
     type Spoil = fn(&Bed);
     let table: [(i32, &str, &str, Spoil); 16] = [
         (

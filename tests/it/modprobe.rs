@@ -160,7 +160,7 @@ fn modprobe() -> Option<PathBuf> {
 const ETC: &str = "etc/modprobe.d/a.conf";
 
 #[test]
-fn kmod_is_the_judge() {
+fn blocked_drivers_agree_with_modprobe() {
     let Some(modprobe) = modprobe() else { return };
     for (name, text, softdep, blocked) in [
         ("nothing", "", "", &[][..]),
@@ -263,7 +263,7 @@ fn kmod_is_the_judge() {
 }
 
 #[test]
-fn kmod_is_the_judge_of_random_configurations() {
+fn blocked_drivers_agree_with_modprobe_on_random_configurations() {
     const CASES: u32 = 60;
     let Some(modprobe) = modprobe() else { return };
     let mut state = 0x2545_F491_4F6C_DD1D_u64;

@@ -56,7 +56,7 @@ fn a_daemon_ends_with_the_program_that_started_it() {
 }
 
 #[test]
-fn a_program_sees_itself_only() {
+fn a_program_sees_no_other_processes() {
     let bed = Bed::new();
     bed.write("stub/look", "");
     bed.behave("depmod", "asks-caller");
@@ -119,7 +119,7 @@ fn open_files_and_the_umask_of_the_caller_do_not_reach_a_program() {
 }
 
 #[test]
-fn a_flood_ends_the_program() {
+fn a_program_with_too_much_output_is_killed() {
     for (program, how, args) in [
         ("dracut", "flood", &["rebuild"][..]),
         ("dracut", "flood-lines", &["rebuild"]),

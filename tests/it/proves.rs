@@ -89,7 +89,7 @@ fn two_builds_that_differ_are_not_committed_and_the_difference_is_said() {
 }
 
 #[test]
-fn a_second_build_that_fails_is_no_proof() {
+fn a_failed_second_build_is_an_error() {
     let bed = bed();
     bed.behave("dracut", "unsteady");
     let ran = bed.run(&["rebuild", "--prove"]);

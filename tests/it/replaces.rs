@@ -149,7 +149,7 @@ fn rpm_ostree_of_every_age() {
 }
 
 #[test]
-fn a_layout_wherever_it_stands() {
+fn layouts_in_all_places() {
     let places = [
         "usr/lib/kernel/install.conf",
         "usr/lib/kernel/install.conf.d/00-layout.conf",
@@ -247,7 +247,7 @@ fn hmac_of(data: &[u8]) -> String {
 }
 
 #[test]
-fn another_compression_is_said_and_stays_in_the_report() {
+fn another_compression_is_a_warning_in_the_report() {
     let bed = Bed::new();
     bed.behave("dracut", "other-compression");
     let ran = bed.run(&["replace", &bed.source()]);
@@ -450,7 +450,7 @@ fn repositories_are_hidden_from_rpm_ostree() {
 }
 
 #[test]
-fn a_kver_that_no_rule_computes() {
+fn kvers_that_differ_from_the_package_version() {
     let rt = |build: Build, kver| Build {
         kver,
         name: "kernel-rt",

@@ -313,7 +313,7 @@ fn pinned_files_in_the_cache_need_no_server() {
 }
 
 #[test]
-fn quiet_is_quiet() {
+fn quiet_prints_only_warnings() {
     let bed = Bed::new();
     let (_server, urls) = served();
     let args = ["replace", "-q", "--allow-unsigned"].map(str::to_owned);

@@ -115,7 +115,7 @@ fn files_of_root_are_refused_in_a_sentence() {
 }
 
 #[test]
-fn jobs_are_refused_before_they_begin() {
+fn refused_jobs_start_nothing() {
     let bed = Bed::new();
     if !has_user(USER) {
         return;

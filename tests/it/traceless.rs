@@ -68,7 +68,7 @@ fn a_log_with_data_is_read_and_left_as_it_is() {
 }
 
 #[test]
-fn a_mount_that_nobody_may_write_to_is_no_hindrance() {
+fn a_read_only_mount_can_be_read() {
     let bed = Bed::new();
     rpmdb::write(&bed.root());
     let none: Option<&str> = None;

@@ -235,7 +235,7 @@ fn grouped_imports_are_seen() {
 }
 
 #[test]
-fn arrows_go_down() {
+fn rooms_import_only_rooms_below_them() {
     let rooms = rooms();
     let floor = |room: &str| rooms.iter().position(|it| it == room);
     let mut wrong = Vec::new();
@@ -255,7 +255,7 @@ fn arrows_go_down() {
 
 /// Imports form no circles. A module and its submodules count as one.
 #[test]
-fn there_are_no_circles() {
+fn modules_do_not_import_each_other_in_a_cycle() {
     let imports = imports();
     let is_family = |a: &Module, b: &Module| a.starts_with(b) || b.starts_with(a);
     let mut open: BTreeMap<&Module, BTreeSet<&Module>> = imports
@@ -299,7 +299,7 @@ const EFFECTS: [&str; 14] = [
 ];
 
 #[test]
-fn pure_rooms_are_pure() {
+fn pure_rooms_do_no_input_or_output() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|it| PURE.contains(&it.room())) {
         let lines: Vec<_> = source.code.iter().map(|(_, line)| line.as_str()).collect();
@@ -369,7 +369,7 @@ fn only_the_root_is_asked_by_path() {
 }
 
 #[test]
-fn a_tool_imports_no_tool() {
+fn tools_do_not_import_each_other() {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|it| it.room() == "tools") {
         for (number, line) in &source.code {

@@ -39,7 +39,7 @@ fn the_good_one() {
 }
 
 #[test]
-fn init_itself() {
+fn faults_of_init() {
     type Break = fn(&mut Bench);
     let cases: [(&str, Break); 8] = [
         ("`init` is not in the image", |bench| {
@@ -299,7 +299,7 @@ fn seeds_are_current() {
 const RUNS: &[u8] = b"[Service]\nExecStart=/usr/bin/true\n";
 
 #[test]
-fn programs_that_are_not_whole() {
+fn truncated_programs_are_found() {
     // Only the end of the last loaded segment is missing, which nothing else reads.
     let cut = |length: u64| {
         let mut elf = Dynamic::program(&["libc.so.6"]).elf();

@@ -20,14 +20,15 @@ pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Err(why) => return Err(Answer::CouldNotRun(why.clone())),
     };
     let path = format!("{}/vmlinuz", subject.kver.dir());
-    // A machine can start its kernel in another way: by a digest in db, or as a part of a signed image.
+    // If the booted kernel is not signed either, the machine starts it in another way: by a digest in db, or as a part
+    // of a signed image.
     let was_signed = subject.base.and_then(|base| base.signed);
     if !is_signed {
         let finding = Finding::new(
             path,
             "no Secure Boot signature",
             "one that this machine's firmware or shim trusts, since Secure Boot is on",
-            "use the vendor's signed packages, or sign it with a key that is enrolled on this machine (mokutil --import)",
+            "use the vendor's signed packages, or sign the kernel with a key that is enrolled on this machine (mokutil --import)",
         );
         return Ok(match was_signed {
             Some(false) => vec![finding.only(Severity::Warning)],
@@ -40,7 +41,7 @@ pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let finding = Finding::new(
         path,
         others.join("; "),
-        "signed by a certificate in the firmware's db, shim's list (MokListRT), or the one that signed the booted kernel",
+        "signed by a certificate in the firmware's db or shim's list (MokListRT), or by the one that signed the booted kernel",
         "use a kernel of the same vendor, or enroll the certificate on this machine (mokutil --import)",
     );
     Ok(if facts.has_digests {

@@ -53,7 +53,7 @@ fn checked_root(bench: &mut Bench) {
 }
 
 #[test]
-fn the_check_of_the_root() {
+fn fsck_of_the_root() {
     let mut bench = Bench::good();
     checked_root(&mut bench);
     assert_eq!(bench.findings("initramfs-ostree"), [""; 0]);

@@ -16,7 +16,7 @@ fn with_field(field: usize, text: &[u8; 8]) -> Vec<u8> {
 }
 
 #[test]
-fn sizes_that_lie() {
+fn wrong_sizes() {
     const FILESIZE: usize = 6;
     const NAMESIZE: usize = 11;
     for (field, text, expected) in [
@@ -60,7 +60,7 @@ fn sizes_that_lie() {
 }
 
 #[test]
-fn a_name_of_no_bytes_is_passed_over() {
+fn an_empty_name_is_dropped() {
     let image = with_field(11, b"00000000");
     let mut inventory = Inventory::new(&Limits::default());
     read(image.as_slice(), &Limits::default(), &mut inventory).unwrap();
@@ -229,7 +229,7 @@ fn every_changed_byte_is_an_error_or_a_reading() {
 }
 
 #[test]
-fn lz4_blocks_that_lie() {
+fn lz4_blocks_with_wrong_sizes() {
     let good = pack(Compression::Lz4, &archive(&[file("a", b"data")]));
     for (length, expected) in [
         (
@@ -247,7 +247,7 @@ fn lz4_blocks_that_lie() {
 }
 
 #[test]
-fn arbitrary_bytes_do_no_harm() {
+fn arbitrary_bytes_do_not_panic() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = move || {
         state ^= state << 13;

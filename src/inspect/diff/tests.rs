@@ -88,7 +88,7 @@ fn kernel_modules_are_compared_by_name_across_kvers() {
 }
 
 #[test]
-fn files_say_what_changed() {
+fn changes_of_files() {
     let mut device = item("null", 0o020_666, b"");
     device.rdev = (1, 3);
     let mut other = device.clone();

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_counts() {
+    fn the_first_line_of_a_name_applies() {
         let mut conf = Conf::default();
         conf.add(
             "a.conf",

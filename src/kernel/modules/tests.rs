@@ -206,7 +206,7 @@ fn patterns() {
 }
 
 #[test]
-fn no_pattern_takes_long() {
+fn long_patterns_match_quickly() {
     let pattern = "*a".repeat(2000);
     let aliases = Aliases::parse(format!("alias {pattern}b m").as_bytes()).unwrap();
     assert_eq!(aliases.resolve(&b"a".repeat(4000)).len(), 0);

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_inside_tells_its_release() {
+    fn the_release_of_the_compressed_kernel() {
         for kver in [KVER, "5.14.0-570.el9.x86_64"] {
             for (name, payload) in every_codec(kver) {
                 let found = inner(&bzimage_of(&payload)).unwrap();

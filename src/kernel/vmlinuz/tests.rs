@@ -216,7 +216,7 @@ fn seeds_are_current() {
 }
 
 #[test]
-fn every_kind_tells_its_release() {
+fn the_release_of_every_format() {
     for (name, image, arch, format) in every_kind() {
         let expected = Release {
             kver: KVER.to_owned(),
@@ -230,7 +230,7 @@ fn every_kind_tells_its_release() {
 }
 
 #[test]
-fn no_truncation_panics_or_lies() {
+fn truncations_do_not_change_the_release() {
     for (name, image, ..) in every_kind() {
         let step = if image.len() > 0x10000 { 7 } else { 1 };
         for length in (0..image.len()).step_by(step) {
@@ -384,7 +384,7 @@ fn errors_say_what_was_found_and_expected() {
 }
 
 #[test]
-fn lying_sizes_cost_nothing() {
+fn wrong_sizes_are_rejected_before_allocation() {
     let mut image = zboot("zstd", &zstd(b"x"));
     put(&mut image, 12, &u32::MAX.to_le_bytes());
     let error = release(&image).unwrap_err();
@@ -397,7 +397,7 @@ fn lying_sizes_cost_nothing() {
 }
 
 #[test]
-fn a_bomb_is_cut_off() {
+fn a_decompression_bomb_is_rejected() {
     let mut bomb = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     let zeros = vec![0; 1 << 20];
     for _ in 0..258 {

@@ -137,7 +137,7 @@ fn hostile_layers_are_errors() {
 }
 
 #[test]
-fn limits_have_names() {
+fn errors_name_the_limit() {
     let limits = ImageLimits {
         entries: 2,
         name_bytes: 100,

@@ -108,7 +108,7 @@ impl<'a> Header<'a> {
         let index = entries as usize * 16;
         if rest.len() != index + data as usize {
             return Err(framing(format!(
-                "{entries} entries with {data} bytes are not its {}",
+                "{} bytes follow the counts, expected {entries} entries of 16 bytes and {data} bytes of data",
                 rest.len()
             )));
         }

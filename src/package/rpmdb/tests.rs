@@ -191,7 +191,7 @@ fn owners_of_a_path() {
 }
 
 #[test]
-fn a_header_of_old_has_whole_paths() {
+fn old_headers_contain_complete_paths() {
     let record = Record::parse(&blob(&[
         (1000, Value::Text("kernel")),
         (1027, Value::Texts(&["/boot/vmlinuz", "/usr/bin/x"])),
@@ -216,7 +216,7 @@ fn a_header_of_old_has_whole_paths() {
 }
 
 #[test]
-fn numbers_in_a_blob_are_not_believed() {
+fn wrong_numbers_in_a_blob_are_rejected() {
     let whole = built();
     for cut in 0..whole.len() {
         assert!(Record::parse(&whole[..cut]).is_err(), "cut at {cut}");

@@ -32,7 +32,7 @@ fn taken(sources: Vec<Source>, host: &Host) -> Vec<String> {
 }
 
 #[test]
-fn a_first_kernel_is_the_set_that_boots() {
+fn a_first_kernel_has_the_packages_to_boot() {
     let host = bare();
     let expected = [
         "kernel",

@@ -59,7 +59,7 @@ fn the_flavour_of_the_base_is_the_default_and_others_have_names() {
 }
 
 #[test]
-fn a_choice_is_refused_with_the_options_that_make_it() {
+fn an_ambiguous_choice_is_refused_with_the_options_that_resolve_it() {
     let (host, _) = rhcos();
     let refused = |sources: &[Package], wishes: &Wishes| kver(sources, &host, wishes).unwrap_err();
     // Only the installed kernel has the flavour of the base.

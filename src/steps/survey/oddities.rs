@@ -111,7 +111,7 @@ fn stand_in(root: &Root, path: &str) -> Result<Option<String>> {
     }
     let name = path.rsplit('/').next();
     if let Some(target) = root.read_link(path)? {
-        // A link to a program of another name leads to another program: true, busybox, /dev/null.
+        // A link whose target has another name (true, busybox, /dev/null) leads to another program.
         let same = |target: &str| name.is_some_and(|name| target.starts_with(name));
         if !target
             .file_name()

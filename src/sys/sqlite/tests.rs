@@ -60,7 +60,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_closed_file_is_read_and_nothing_is_beside_it() {
+fn a_database_without_a_log_is_read_and_no_file_is_created() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());
     let large = vec![7; 100_000];
@@ -125,7 +125,7 @@ fn sqlite_itself(dir: &Path) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn everything_may_still_be_in_the_log() {
+fn content_that_only_the_log_has_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());
     insert(&writer, b"one");
@@ -155,7 +155,7 @@ fn unreadable_databases_are_reported() {
 }
 
 #[test]
-fn a_hostile_schema_runs_nothing() {
+fn a_hostile_schema_executes_nothing() {
     for (sql, expected) in [
         (
             "CREATE VIEW Packages AS WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) SELECT n AS blob FROM x",
@@ -195,7 +195,7 @@ fn links_do_not_lead_out() {
 }
 
 #[test]
-fn damage_is_an_error_and_not_a_crash() {
+fn a_damaged_database_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let writer = open(dir.path());
     for _ in 0..50 {
