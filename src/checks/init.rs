@@ -47,7 +47,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         findings.extend(promised::not_kept(inventory));
         findings.extend(opened::missing(inventory, facts));
         findings.extend(settings::that_stop_the_boot(inventory));
-        findings.extend(places::wrong(inventory, facts, subject.kver));
+        findings.extend(places::wrong(subject, inventory, facts));
     }
     findings.extend(squash::without_end(inventory));
     if let Some(booted) = &trace.booted {

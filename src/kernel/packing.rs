@@ -186,12 +186,20 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'a>(pub &'a str);
 
-impl Config<'_> {
+impl<'a> Config<'a> {
     /// Returns whether `option` is `y`.
     pub fn is_on(&self, option: &str) -> bool {
         self.0.lines().any(|line| {
             let value = line.strip_prefix(option);
             value.is_some_and(|value| value.trim_ascii_end() == "=y")
+        })
+    }
+
+    /// Returns the string value of `option`.
+    pub fn text(&self, option: &str) -> Option<&'a str> {
+        self.0.lines().find_map(|line| {
+            let value = line.strip_prefix(option)?.trim_ascii_end();
+            value.strip_prefix("=\"")?.strip_suffix('"')
         })
     }
 

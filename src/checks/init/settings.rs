@@ -2,10 +2,11 @@
 //! Finds settings that stop each boot: kernel parameters of `sysctl.d` after which no driver can be loaded, and arguments of
 //! dracut in the image that end in a shell (`getcmdline` of `dracut-lib.sh`, dracut 106).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Finding, Remedy, show};
 use crate::initramfs::Inventory;
+use crate::kernel::modules::ModuleName;
 
 const REMEDY: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
 
@@ -17,7 +18,10 @@ const SYSCTL: [&str; 4] = [
     "lib/sysctl.d",
 ];
 
-/// The program that applies them.
+/// The directories with names of modules to load (modules-load.d(5)).
+const MODULES_LOAD: [&str; 3] = ["etc/modules-load.d", "usr/lib/modules-load.d", "lib/modules-load.d"];
+
+/// The program that applies kernel parameters.
 const PROGRAM: &[u8] = b"usr/lib/systemd/systemd-sysctl";
 
 /// Returns findings about such settings.
@@ -39,12 +43,10 @@ fn files<'a>(inventory: &'a Inventory, dir: &str) -> Vec<(&'a [u8], String, &'a 
     confs.map(file).collect()
 }
 
-/// Returns a finding if `kernel.modules_disabled` is set. The last line counts.
-fn no_modules(inventory: &Inventory) -> Option<Finding> {
-    let has_modules = !inventory.kernel_modules().is_empty();
-    if !has_modules || inventory.resolve(PROGRAM).is_err() {
-        return None;
-    }
+/// Returns the value of a kernel parameter that `sysctl.d` sets during the boot, and the file with the line. The last line
+/// counts. `None` if no line sets it, or if the image does not apply such files.
+pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, String)> {
+    inventory.resolve(PROGRAM).ok()?;
     let mut by_name = BTreeMap::new();
     for (name, path, text) in SYSCTL.iter().flat_map(|dir| files(inventory, dir)) {
         by_name.entry(name).or_insert((path, text));
@@ -56,16 +58,36 @@ fn no_modules(inventory: &Inventory) -> Option<Finding> {
                 continue;
             };
             let key = key.trim().trim_start_matches('-').replace('/', ".");
-            if key == "kernel.modules_disabled" {
-                last = Some((path, value.trim() != "0"));
+            if key == name {
+                last = Some((path.clone(), value.trim().to_owned()));
             }
         }
     }
-    let (path, _) = last.filter(|(_, is_set)| *is_set)?;
+    last
+}
+
+/// Returns a finding if `kernel.modules_disabled` is set.
+fn no_modules(inventory: &Inventory) -> Option<Finding> {
+    if inventory.kernel_modules().is_empty() {
+        return None;
+    }
+    let set = parameter(inventory, "kernel.modules_disabled");
+    let (path, _) = set.filter(|(_, value)| value != "0")?;
     let place = format!("{path} in the initramfs");
     let found = "kernel.modules_disabled=1, after which the kernel loads no driver";
     let expected = "no such line: drivers and file systems are loaded after it is applied";
     Some(Finding::new(place, found, expected, REMEDY))
+}
+
+/// Returns the modules that systemd-modules-load loads.
+pub(super) fn loaded_modules(inventory: &Inventory) -> BTreeSet<ModuleName> {
+    let files = MODULES_LOAD.iter().flat_map(|dir| files(inventory, dir));
+    let lines = files.flat_map(|(_, _, text)| text.split(|&byte| byte == b'\n'));
+    let names = lines.map(<[u8]>::trim_ascii);
+    names
+        .filter(|name| !name.starts_with(b"#") && !name.starts_with(b";"))
+        .filter_map(ModuleName::new)
+        .collect()
 }
 
 /// Returns findings about arguments with which dracut's scripts stop in a shell or wait for input.

@@ -671,3 +671,44 @@ fn libraries_of_another_build() {
         "{other:#?}"
     );
 }
+
+#[test]
+fn the_program_with_which_the_kernel_loads_drivers() {
+    const SYSCTL: &str = "etc/sysctl.d/a.conf";
+    let with = |bench: &mut Bench, line: &[u8]| {
+        bench.link("usr/lib/systemd/systemd-sysctl", "/usr/bin/true");
+        bench.put(SYSCTL, line);
+    };
+    let gone = |bench: &mut Bench| {
+        bench.inside.remove("usr/sbin/modprobe");
+    };
+    let found = findings(gone);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].starts_with("fatal sbin/modprobe in the initramfs: no such program"),
+        "{found:?}"
+    );
+    // The driver of the root's file system is loaded without modprobe.
+    let found = findings(|bench| {
+        gone(bench);
+        bench.put("etc/modules-load.d/root.conf", b"# the root\next4\n");
+    });
+    assert!(found[0].starts_with("warning sbin/modprobe"), "{found:?}");
+    for (line, expected) in [
+        (&b"kernel.modprobe = /sbin/modprobe\n"[..], None),
+        (
+            b"kernel.modprobe=/usr/bin/nothing\n",
+            Some("kernel.modprobe=/usr/bin/nothing: no such program"),
+        ),
+        (b"kernel.modprobe=\n", Some("kernel.modprobe is empty")),
+    ] {
+        let found = findings(|bench| with(bench, line));
+        let expected =
+            expected.map(|why| format!("fatal {SYSCTL} in the initramfs: {why}"));
+        assert_eq!(found.len(), expected.iter().count(), "{found:#?}");
+        assert!(
+            found.iter().zip(&expected).all(|(a, b)| a.starts_with(b)),
+            "{found:?}"
+        );
+    }
+}
