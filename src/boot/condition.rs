@@ -2,8 +2,10 @@
 //! `Condition…=` and `Assert…=` of units, if the files of an image decide them.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 
 use super::names::expand;
+use super::udev::matches_glob;
 use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Facts, Inventory, Node};
 
@@ -101,11 +103,68 @@ fn is_volatile(path: &[u8]) -> bool {
     VOLATILE.contains(&first_part(path))
 }
 
+/// Returns whether the kernel's release fits all words of `ConditionKernelVersion=`, each a pattern or a comparison.
+/// `None` if only text after the version's numbers decides a comparison, whose rules changed between releases of
+/// systemd (`condition_test_version`, v252 to v257).
+fn fits_kver(kver: &[u8], words: &[u8]) -> Option<bool> {
+    const OPERATORS: [&[u8]; 10] = [
+        b"!$=", b"$=", b"<>", b"<=", b">=", b"==", b"!=", b"<", b">", b"=",
+    ];
+    let words: Vec<_> = words
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut words = words.into_iter();
+    let mut all = true;
+    while let Some(word) = words.next() {
+        let operator = OPERATORS.into_iter().find(|it| word.starts_with(it));
+        let operator = operator.unwrap_or_default();
+        let value = match &word[operator.len()..] {
+            // A space may follow the operator.
+            b"" => words.next()?,
+            value => value,
+        };
+        let order = || order_of_numbers(kver, value);
+        all &= match operator {
+            b"" | b"$=" => matches_glob(value, kver),
+            b"!$=" => !matches_glob(value, kver),
+            b"=" => kver == value,
+            b"!=" => kver != value,
+            b"==" => order()?.is_eq(),
+            b"<>" => order()?.is_ne(),
+            b"<" => order()?.is_lt(),
+            b"<=" => order()?.is_le(),
+            b">" => order()?.is_gt(),
+            _ => order()?.is_ge(),
+        };
+    }
+    Some(all)
+}
+
+/// Compares the dotted numbers at the start. `None` if they are equal, but the rest differs.
+fn order_of_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    if a == b {
+        return Some(Ordering::Equal);
+    }
+    let numbers = |text: &[u8]| -> Option<Vec<u64>> {
+        let is_number = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+        let end = text.iter().position(|it| !is_number(it));
+        let text = std::str::from_utf8(&text[..end.unwrap_or(text.len())]).ok()?;
+        let parts = text.trim_end_matches('.').split('.');
+        parts.map(|part| part.parse().ok()).collect()
+    };
+    let (a, b) = (numbers(a)?, numbers(b)?);
+    let order = a.iter().zip(&b).map(|(a, b)| a.cmp(b));
+    order.into_iter().find(|it| it.is_ne())
+}
+
 /// The conditions of one image.
 pub(super) struct Conditions<'a> {
     inventory: &'a Inventory,
     /// The ELF machine of systemd.
     machine: Option<u16>,
+    /// The kernel's release, if the image has modules of one kernel only.
+    kver: Option<&'a [u8]>,
     /// The remaining searches of text files; at zero a condition is undecided.
     searches: Cell<u32>,
 }
@@ -115,8 +174,13 @@ impl<'a> Conditions<'a> {
         let init = inventory.resolve(b"init").ok();
         let elf = init.and_then(|(_, node)| facts.elf(inventory, node)?.as_ref().ok());
         let searches = Cell::new(SEARCHES_MAX);
+        let kver = match inventory.kernel_versions()[..] {
+            [kver] => Some(kver),
+            _ => None,
+        };
         Self {
             inventory,
+            kver,
             machine: elf.map(|elf| elf.machine.number),
             searches,
         }
@@ -142,6 +206,9 @@ impl<'a> Conditions<'a> {
             // A 32-bit systemd can run on a 64-bit kernel.
             let is_true = own.1 == path || path == b"native";
             return (self.machine != Some(3)).then_some(is_true != condition.negated);
+        }
+        if condition.kind == b"KernelVersion" {
+            return Some(fits_kver(self.kver?, path)? != condition.negated);
         }
         if !path.starts_with(b"/") {
             return None;
@@ -193,5 +260,35 @@ impl<'a> Conditions<'a> {
             let data = content.and_then(|content| content.data.as_deref());
             data.is_some_and(|data| contains(data, name))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits_kver;
+
+    #[test]
+    fn releases_of_the_kernel() {
+        let kver = b"6.9.7-200.fc40.x86_64";
+        for (words, expected) in [
+            ("6.9.*", Some(true)),
+            ("5.*", Some(false)),
+            ("$=6.?.7-*", Some(true)),
+            ("!$=6.*", Some(false)),
+            ("=6.9.7-200.fc40.x86_64", Some(true)),
+            ("!= 6.9.7", Some(true)),
+            (">=6.0", Some(true)),
+            ("< 6.0", Some(false)),
+            (">6.8 <6.10", Some(true)),
+            (">6.8 <6.9.6", Some(false)),
+            ("<>6.1", Some(true)),
+            ("==6.9.7-200.fc40.x86_64", Some(true)),
+            // Equal up to the text after the numbers.
+            (">=6.9.7", None),
+            ("<6.9", None),
+            ("<", None),
+        ] {
+            assert_eq!(fits_kver(kver, words.as_bytes()), expected, "{words}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod keys;
 use std::collections::BTreeMap;
 
 pub use event::Event;
+pub(super) use event::matches_glob;
 
 use super::show;
 use crate::initramfs::{EntryType, Inventory, ResolveError};

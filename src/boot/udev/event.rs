@@ -114,7 +114,7 @@ impl Rules {
 }
 
 /// Matches a pattern of `fnmatch`: `*`, `?`, `[a-z]`.
-fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
+pub fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // The position after the last star.
     let mut star = None;

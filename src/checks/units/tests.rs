@@ -240,7 +240,7 @@ fn faults_that_prevent_the_switch_to_the_root() {
 
 #[test]
 fn faults_that_do_not_prevent_the_switch_to_the_root() {
-    let cases: [(&str, Break); 11] = [
+    let cases: [(&str, Break); 12] = [
         // A unit that is wanted, but not required.
         ("", |it| it.link(&format!("{ETC}/a.service"), "/dev/null")),
         // A file in a later directory is hidden; a drop-in can be masked.
@@ -273,6 +273,10 @@ fn faults_that_do_not_prevent_the_switch_to_the_root() {
             let text = "[Unit]\nConditionPathExists=/usr/gone\nConditionPathExists=\n\
                         ConditionPathExists=|/usr/gone\nConditionPathExists=|/usr/bin/true\n\
                         ConditionKernelCommandLine=x\nConditionPathExists=/run/x\n";
+            etc(it, "initrd-switch-root.service.d/a.conf", text);
+        }),
+        ("", |it| {
+            let text = "[Unit]\nConditionKernelVersion=|<3.0\nConditionKernelVersion=|>=4.0\n";
             etc(it, "initrd-switch-root.service.d/a.conf", text);
         }),
         // Units that cannot run together, but not in one transaction.

@@ -104,6 +104,11 @@ fn overridden() -> Vec<Case> {
             let text = "[Unit]\nConditionPathExists=/nonexistent\n";
             draft.archive().put(&path, FILE, text)
         }),
+        of("drop-in-for-old-kernels", base, BOOTED, |draft| {
+            let path = format!("{ETC}/initrd-switch-root.service.d/site.conf");
+            let text = "[Unit]\nConditionKernelVersion=<4.0\n";
+            draft.archive().put(&path, FILE, text)
+        }),
         of("drop-in-of-the-type", BookwormOmit, BOOTED, |draft| {
             let text = "[Unit]\nConditionPathExists=!/etc/initrd-release\n";
             let path = format!("{ETC}/service.d/site.conf");
