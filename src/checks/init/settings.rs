@@ -19,7 +19,11 @@ const SYSCTL: [&str; 4] = [
 ];
 
 /// The directories with names of modules to load (modules-load.d(5)).
-const MODULES_LOAD: [&str; 3] = ["etc/modules-load.d", "usr/lib/modules-load.d", "lib/modules-load.d"];
+const MODULES_LOAD: [&str; 3] = [
+    "etc/modules-load.d",
+    "usr/lib/modules-load.d",
+    "lib/modules-load.d",
+];
 
 /// The program that applies kernel parameters.
 const PROGRAM: &[u8] = b"usr/lib/systemd/systemd-sysctl";

@@ -703,8 +703,7 @@ fn the_program_with_which_the_kernel_loads_drivers() {
         (b"kernel.modprobe=\n", Some("kernel.modprobe is empty")),
     ] {
         let found = findings(|bench| with(bench, line));
-        let expected =
-            expected.map(|why| format!("fatal {SYSCTL} in the initramfs: {why}"));
+        let expected = expected.map(|why| format!("fatal {SYSCTL} in the initramfs: {why}"));
         assert_eq!(found.len(), expected.iter().count(), "{found:#?}");
         assert!(
             found.iter().zip(&expected).all(|(a, b)| a.starts_with(b)),

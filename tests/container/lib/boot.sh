@@ -101,7 +101,8 @@ bed_boot() {
     say "boot: disk of $image in $(since "$start") s"
     log=$LOGS/boot-$(tr -c 'a-zA-Z0-9\n' - <<<"${image#localhost/}${initramfs:+-other-initramfs}").log
     append="$(_entry "$dir" options) $STEADY"
-    [[ $expect == fail ]] && append+=' rd.retry=5 rd.timeout=10 rd.shell=0 rd.emergency=poweroff panic=-1'
+    # Shorter timeouts stop a good image, too, on a machine with other work.
+    [[ $expect == fail ]] && append+=' rd.retry=40 rd.timeout=60 rd.shell=0 rd.emergency=poweroff panic=-1'
     [[ $initramfs ]] || initramfs=$dir/initrd
     [[ -e $initramfs ]] && more=(-initrd "$initramfs")
     start=$(now)
