@@ -201,7 +201,8 @@ impl<'s, 'a> Lost<'s, 'a> {
             && !tree.setups.installs(&self.included, name, path, false)
     }
 
-    /// The same for other drivers, for which an approximation suffices.
+    /// Returns whether an omitted module of dracut installs the driver, which no root needs. Less exact than
+    /// [`is_left_out`](Self::is_left_out): included modules that install it, too, are not considered.
     fn is_left_out_with_others(&self, name: &ModuleName, path: &[u8]) -> bool {
         let omitted = &self.omitted.dracut_modules;
         let tree = self.subject.tree;

@@ -79,10 +79,10 @@ Files:
       Read by the static program to resolve host names. The program in the RPM
       uses the system's resolver.
   /usr/lib/kernel/install.d/04-ostree-kernel.install
-      The RPM's plug-in for kernel-install. In the container build of an image,
-      it builds and verifies the initramfs of a kernel that dnf installs. A
-      kernel that is not fit to boot gets no initramfs. To disable the plug-in,
-      create a link with its name to /dev/null in /etc/kernel/install.d.
+      The RPM's plug-in for kernel-install. In a container build, it builds and
+      verifies the initramfs of a kernel that dnf installs. A kernel that is not
+      fit to boot gets no initramfs. To disable the plug-in, create a link with
+      its name to /dev/null in /etc/kernel/install.d.
   /usr/libexec/libostree/ext/ostree-kernel
       A link to the program, so that `ostree kernel` runs it.";
 
@@ -235,7 +235,9 @@ Exit status:
   1  a fatal check could not run (with --fatal-warnings, also a warning), no
      check ran, or the tree or the file cannot be read
   2  the command line is wrong
-  3  refused; the file of --report cannot be written
+  3  refused: the file of --report cannot be written, or --staged or
+     --deployment is given and the system has no deployments of the ostree
+     backend
   4  fatal findings
 
 Images:
@@ -269,7 +271,8 @@ Exit status:
   1  the deployment could not be verified (with --on-error allow, ostree still
      finalises it), or the gate's files cannot be written
   2  the command line is wrong
-  3  refused; the system has no deployments of the ostree backend
+  3  the gate did not run, since the system has no deployments of the ostree
+     backend
   4  fatal findings, or with --on-error refuse the deployment could not be
      verified; finalisation is locked
 

@@ -68,7 +68,7 @@ fn page(mut command: Command, others: Vec<&str>) -> Vec<u8> {
     let after = command.get_after_long_help().map(ToString::to_string);
     let is_overview = command.has_subcommands();
     let name = command.get_name().to_owned();
-    let man = Man::new(command).section("8");
+    let man = Man::new(with_sentences(command)).section("8");
     let mut text = title(&name);
     man.render_name_section(&mut text).unwrap();
     text.extend(synopsis(&usage));
@@ -85,6 +85,18 @@ fn page(mut command: Command, others: Vec<&str>) -> Vec<u8> {
     // Each renderer repeats it.
     let text = String::from_utf8(text).unwrap().replace(APOSTROPHES, "");
     (APOSTROPHES.to_owned() + &text).into_bytes()
+}
+
+/// Ends the first line of the description with a full stop, which clap's help does not have.
+fn with_sentences(command: Command) -> Command {
+    let about = command
+        .get_long_about()
+        .or_else(|| command.get_about())
+        .expect("every command has a description")
+        .to_string();
+    let (first, rest) = about.split_at(about.find('\n').unwrap_or(about.len()));
+    let about = format!("{first}.{rest}");
+    command.long_about(about)
 }
 
 /// Returns the title without a date: equal sources give equal pages, and clap_mangen drops an empty argument.

@@ -33,7 +33,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// capabilities of a large image about 8 MiB.
 pub(super) const OUTPUT_MAX: usize = 64 << 20;
 
-/// Minimal cost of a line (bytes), since empty lines take time and memory, too.
+/// Number of bytes that a line counts as at least, since empty lines take time and memory, too.
 const LINE_COST: usize = 64;
 
 /// A part of a program's output.
