@@ -28,6 +28,7 @@
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
 //!                console (standard error), digest
 //! text           pure: what a terminal can show
+//! pool           pure: the same work for many items on a few threads
 //! elf            pure: headers and sections of ELF files
 //! bytes          pure: byte strings of unknown encoding
 //! ```
@@ -56,6 +57,7 @@ pub mod node;
 pub mod oci;
 pub mod package;
 pub mod plan;
+pub mod pool;
 pub mod report;
 pub mod signing;
 pub mod site;

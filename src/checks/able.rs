@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::blocked::Modprobe;
-use super::modules::{builtin, list};
 use super::wanted::Need;
 use super::{Answer, Remedy, Subject};
+use crate::checks::initramfs::modules::{builtin, list};
 use crate::initramfs::{EntryType, Inventory};
 use crate::kernel::modules::{ModuleList, ModuleName};
 

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, Subject, modules, show};
+use super::initramfs::modules;
+use super::{Answer, Subject, show};
 use crate::initramfs::Inventory;
 use crate::kernel::modules::{Aliases, Conf, ModuleList, ModuleName, ModulesDep};
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the kernel itself.
 
+pub(super) mod files;
+pub(super) mod hmac;
+pub(super) mod signature;
+pub(super) mod signer;
+
 use std::collections::BTreeSet;
 
-use super::{Answer, BootedBy, Finding, Remedy, Severity, Shadow, Subject, listed};
-use crate::boot::RootSetup;
+use super::{Answer, Finding, Remedy, Severity, Subject};
 use crate::package::capability::with_modules;
 use crate::package::rpmdb::{Record, Rpmdb};
 
@@ -151,42 +155,6 @@ fn kernels_of(package: &Record) -> impl Iterator<Item = &str> {
     let has_modules = |kver: &str| package.modules().any(|(dir, _)| dir == kver);
     let with_modules = with_modules(&package.provides, has_modules);
     package.kernels().chain(with_modules)
-}
-
-/// A file that the image's own backend boots is fatal. composefs-rs boots more kinds of files than other backends. It
-/// is the backend if bootc sets up the root, and may be the backend if the programs of both bootc and ostree are
-/// included.
-pub fn uki_shadow(subject: &Subject) -> Checked {
-    let inventory = subject.unpacked().ok();
-    let is_only_bootc = inventory.and_then(RootSetup::of) == Some(RootSetup::Bootc);
-    let may_be_bootc =
-        inventory.is_some_and(|it| it.resolve(RootSetup::Bootc.program().as_bytes()).is_ok());
-    let finding = |shadow: &Shadow| {
-        let found = if shadow.path.ends_with(".efi") {
-            "a unified kernel image or another EFI program"
-        } else {
-            "a boot loader entry (Type 1)"
-        };
-        let finding = |expected: &str| {
-            let remedy = "remove it, or rebuild it from this kernel and initramfs";
-            Finding::new(&shadow.path, found, expected, remedy)
-        };
-        match shadow.boots {
-            BootedBy::All => finding("none: it is booted instead of vmlinuz and initramfs.img"),
-            BootedBy::ComposefsRs => {
-                let expected =
-                    "none: bootc's composefs backend boots it instead of vmlinuz and initramfs.img";
-                match (is_only_bootc, may_be_bootc) {
-                    (true, _) => finding(expected),
-                    (false, true) => finding(expected).only(Severity::Warning),
-                    (false, false) => finding(expected).only(Severity::Note),
-                }
-            }
-        }
-    };
-    Ok(listed(
-        subject.tree()?.shadows.iter().map(finding).collect(),
-    ))
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of checks.
 
+use super::initramfs::{
+    compression, drivers, image, init, intent, modules as initramfs_modules, projection,
+    regression, units,
+};
+use super::kernel::{files, hmac, signature, signer};
 use super::{
-    Check, Severity, budget, compression, drivers, files, hmac, image, init, intent, kernel, kmods,
-    modules, node, projection, regression, release, signers, tree, units, userland,
+    Check, Severity, boot_space, kernel, kmod_userland, kmods, leftovers, module_signers, modules,
+    node, os_release, uki,
 };
 
 /// All checks, in the order in which their findings are reported.
@@ -54,7 +59,7 @@ pub static CHECKS: &[Check] = &[
         about: "vmlinuz is signed for Secure Boot if the base's kernel was",
         issue: "secureblue/secureblue#2366",
         compares: true,
-        look: regression::signature,
+        look: signature::signature,
     },
     Check {
         name: "kernel-signer",
@@ -62,7 +67,7 @@ pub static CHECKS: &[Check] = &[
         about: "vmlinuz is signed by a certificate of --sbcert",
         issue: "secureblue/secureblue#2366",
         compares: false,
-        look: signers::vmlinuz,
+        look: signer::vmlinuz,
     },
     Check {
         name: "module-signers",
@@ -70,7 +75,7 @@ pub static CHECKS: &[Check] = &[
         about: "signed modules are signed by the kernel's key or --module-cert",
         issue: "secureblue/secureblue#2366",
         compares: false,
-        look: signers::modules,
+        look: module_signers::modules,
     },
     Check {
         name: "uki-shadow",
@@ -78,7 +83,7 @@ pub static CHECKS: &[Check] = &[
         about: "no unified kernel image is booted instead of vmlinuz",
         issue: "blue-build/modules#276",
         compares: false,
-        look: kernel::uki_shadow,
+        look: uki::shadow,
     },
     Check {
         name: "initramfs-present",
@@ -126,7 +131,7 @@ pub static CHECKS: &[Check] = &[
         about: "the kernels fit into the declared /boot, ESP and GRUB memory",
         issue: "ublue-os/bluefin#4764",
         compares: false,
-        look: budget::space,
+        look: boot_space::space,
     },
     Check {
         name: "initramfs-kver",
@@ -142,7 +147,7 @@ pub static CHECKS: &[Check] = &[
         about: "included modules equal those on disk and have their dependencies",
         issue: "coreos/rpm-ostree#4451",
         compares: false,
-        look: modules::modules,
+        look: initramfs_modules::modules,
     },
     Check {
         name: drivers::DRIVER_CHECK,
@@ -222,7 +227,7 @@ pub static CHECKS: &[Check] = &[
         about: "modules.dep lists exactly the modules on disk",
         issue: "coreos/rpm-ostree#5578",
         compares: false,
-        look: tree::depmod,
+        look: modules::depmod,
     },
     Check {
         name: "kmods",
@@ -238,7 +243,7 @@ pub static CHECKS: &[Check] = &[
         about: "libraries of an out-of-tree driver have its version (NVIDIA)",
         issue: "ublue-os/bazzite#2668",
         compares: false,
-        look: userland::userland,
+        look: kmod_userland::userland,
     },
     Check {
         name: "os-release",
@@ -246,7 +251,7 @@ pub static CHECKS: &[Check] = &[
         about: "os-release has the PRETTY_NAME or ID that ostree needs",
         issue: "ostreedev/ostree#3289",
         compares: false,
-        look: release::os_release,
+        look: os_release::os_release,
     },
     Check {
         name: "node-root-drivers",
@@ -286,6 +291,6 @@ pub static CHECKS: &[Check] = &[
         about: "nothing is left of an old kernel, a killed run or cliwrap",
         issue: "bootc-dev/bootc#2198",
         compares: false,
-        look: tree::leftovers,
+        look: leftovers::leftovers,
     },
 ];

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use super::initramfs::image;
 use super::{
     Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Kmod, Omitted, OsRelease, Setups,
-    Severity, SignerFacts, Userland, Wanted, image,
+    Severity, SignerFacts, Userland, Wanted,
 };
 use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
@@ -316,6 +317,12 @@ impl<'a> Subject<'a> {
     pub(super) fn tree(&self) -> Result<&TreeFacts, Answer> {
         self.tree
             .ok_or_else(|| Answer::NotApplicable("there is no tree, only an initramfs".into()))
+    }
+
+    /// Returns the facts of the base.
+    pub(super) fn base(&self) -> Result<&'a Baseline, Answer> {
+        let why = "there is no earlier initramfs to compare with (verify --against FILE)";
+        self.base.ok_or_else(|| Answer::NotApplicable(why.into()))
     }
 
     /// Returns the machine.

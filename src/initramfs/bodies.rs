@@ -6,13 +6,19 @@
 //! at a time, within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts about all files
 //! together, and unpacks at most [`UNPACKED_MAX`] bytes.
 
+pub(super) mod comparison;
+pub(super) mod elf;
+pub(super) mod facts;
+pub(super) mod lists;
+pub(super) mod origin;
+
 use std::io::{self, BufRead, Read};
 
-use super::comparison::{Comparison, ModuleFacts, OnDisk, OpenFile, Told};
-use super::elf::{self, Elf, Symbols};
-use super::entry::{Entry, EntryType, Visitor};
-use super::facts::Facts;
-use super::origin::{self, DracutFiles, ElfFacts};
+use self::comparison::{Comparison, ModuleFacts, OnDisk, OpenFile, Told};
+use self::elf::{Elf, Symbols};
+use self::facts::Facts;
+use self::origin::{DracutFiles, ElfFacts};
+use crate::initramfs::stream::entry::{Entry, EntryType, Visitor};
 use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 
 /// The suffixes of module files; distributions use different compressions.

@@ -11,61 +11,41 @@
 //! - compressed segments at any offset, detected by their magic numbers. Their content must consist of NULs and newc
 //!   archives at offsets that are multiples of four.
 //!
-//! [`read`] (`image.rs`) reads a stream of bytes (`source.rs`), which another thread reads ahead. `compress.rs`,
-//! `lz4.rs` and `lzop.rs` decode a segment on a third thread, whose output `pipe.rs` transfers. `cpio.rs` parses it and
-//! calls the [`Visitor`]. [`Inventory`] is the visitor for the checks: it builds a tree of names (`tree.rs`) as the
-//! kernel unpacks into its root file system, and answers queries (`lookup.rs`). [`Bodies`] (`bodies.rs`, `elf.rs`,
-//! `lists.rs`, `facts.rs`) learns facts from whole files during streaming.
+//! `stream`: [`read`] reads a stream of bytes (`source.rs`), which another thread reads ahead. `compress.rs`, `lz4.rs` and
+//! `lzop.rs` decode a segment on a third thread, whose output `pipe.rs` transfers. `cpio.rs` parses it and calls the
+//! [`Visitor`].
+//!
+//! `tree`: [`Inventory`] is the visitor for the checks: it builds a tree of names as the kernel unpacks into its root file
+//! system, and answers queries (`lookup.rs`).
+//!
+//! `bodies`: [`Bodies`] learns facts from whole files during streaming (`elf.rs`, `lists.rs`, `origin.rs`).
 //!
 //! This module must not access processes, the environment, a file system or a log. Invariant: no input causes a panic,
 //! or uses more memory than the allowed window, a few megabytes of buffers and the small files that an inventory keeps.
 
 mod bodies;
-mod comparison;
-mod compress;
-mod compression;
-mod cpio;
-mod cursor;
-mod elf;
-mod entry;
-mod error;
-mod facts;
-mod image;
-mod inventory;
-mod limits;
-mod lists;
-mod lookup;
-mod lz4;
-mod lzop;
-mod node;
-mod observed;
-mod origin;
-mod pipe;
-mod random;
-mod segment;
-mod source;
+mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod walk;
 
+pub use bodies::comparison::{Comparison, ModuleFacts, OnDisk, OpenFile, Told};
+pub use bodies::elf::{Elf, ElfError, Machine, Opened, Required, Symbols, hash as symbol_hash};
+pub use bodies::facts::Facts;
+pub use bodies::lists::List;
+pub use bodies::origin::{Difference, Origin, TreeFile};
 pub use bodies::{Bodies, sources_of};
-pub use comparison::{Comparison, ModuleFacts, OnDisk, OpenFile, Told};
-pub use compression::Compression;
-pub use elf::{Elf, ElfError, Machine, Opened, Required, Symbols, hash as symbol_hash};
-pub use entry::{Device, Entry, EntryType, NameProblem, Visitor};
-pub use error::{Foreign, Position, ReadError};
-pub use facts::Facts;
-pub use image::{read, read_into};
-pub use inventory::{Inventory, Keep, With};
-pub use limits::Limits;
-pub use lists::List;
-pub use lookup::{InnerImage, RootImage};
-pub use node::{Content, Node};
-pub use origin::{Difference, Origin, TreeFile};
-pub use random::{random_segment, random_tail};
-pub use segment::{Segment, SegmentKind};
+pub use stream::compression::Compression;
+pub use stream::entry::{Device, Entry, EntryType, NameProblem, Visitor};
+pub use stream::error::{Foreign, Position, ReadError};
+pub use stream::limits::Limits;
+pub use stream::random::{random_segment, random_tail};
+pub use stream::segment::{Segment, SegmentKind};
+pub use stream::{read, read_into};
+pub use tree::inventory::{Inventory, Keep, With};
+pub use tree::lookup::{InnerImage, RootImage};
+pub use tree::node::{Content, Node};
+pub use tree::walk::ResolveError;
 pub use tree::{Dropped, Reason};
-pub use walk::ResolveError;

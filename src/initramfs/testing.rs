@@ -3,9 +3,9 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use super::compression::Compression;
-use super::entry::{Entry, Visitor};
 use super::{Inventory, Limits, read_into};
+use crate::initramfs::stream::compression::Compression;
+use crate::initramfs::stream::entry::{Entry, Visitor};
 
 /// A reader that returns a few bytes at a time.
 pub(crate) struct Trickle<'b> {

@@ -6,12 +6,17 @@
 //! directory does not exist is silently dropped. It does not read data. Invariant: every key is a path without links,
 //! and its directory is a key, too, or the root, or one of `BUILT_IN`.
 
+pub(super) mod inventory;
+pub(super) mod lookup;
+pub(super) mod node;
+pub(super) mod walk;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::entry::{Device, Entry, EntryType, NameProblem, PATH_MAX};
-use super::node::{BUILT_IN, Content, Node};
-use super::walk::{ResolveError, walk};
+use self::node::{BUILT_IN, Content, Node};
+use self::walk::{ResolveError, walk};
+use crate::initramfs::stream::entry::{Device, Entry, EntryType, NameProblem, PATH_MAX};
 
 /// The reason why the kernel ignores an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,17 +8,15 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use self::inputs::{Bytes, Input};
 use crate::package::signature::{Keyring, Policy};
 use crate::package::{Package, PackageError};
 use crate::plan::{Host, PackageOrigin, Refusal, Source};
+use crate::pool;
 use crate::site::workspace::Workspace;
 use crate::sys::digest::Digesting;
 use crate::sys::exec::Exec;
@@ -154,29 +152,10 @@ impl SourceResolver<'_> {
     /// Resolves all inputs in parallel, and returns the packages in their order. After an error no further input is
     /// begun.
     fn all(&self, inputs: &[Input]) -> Result<Vec<Source>> {
-        let next = Mutex::new(inputs.iter().enumerate());
-        let failed = AtomicBool::new(false);
-        let work = || {
-            let mut taken = Vec::new();
-            while !failed.load(Ordering::Relaxed) {
-                let input = next.lock().ok().and_then(|mut next| next.next());
-                let Some((index, input)) = input else { break };
-                let one = self.take(index, input);
-                failed.fetch_or(one.is_err(), Ordering::Relaxed);
-                taken.push((index, one));
-            }
-            taken
-        };
-        let joined = thread::scope(|scope| {
-            let running: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-            let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
-            joined.collect::<Result<Vec<_>, _>>()
+        let taken = pool::try_map(inputs.iter().enumerate(), AT_ONCE, |(index, input)| {
+            self.take(index, input)
         });
-        let joined = joined.map_err(|_| anyhow!("a thread that reads packages has panicked"))?;
-        let mut taken: Vec<_> = joined.into_iter().flatten().collect();
-        taken.sort_by_key(|(index, _)| *index);
-        let each = taken.into_iter().filter_map(|(_, one)| one.transpose());
-        each.collect()
+        Ok(taken?.into_iter().flatten().collect())
     }
 
     /// Fetches or copies one package and parses it on the way; `None` for a source package in a directory.

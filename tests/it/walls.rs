@@ -10,7 +10,7 @@ use walkdir::WalkDir;
 const LINES_MAX: usize = 450;
 
 /// Rooms without side effects.
-const PURE: [&str; 14] = [
+const PURE: [&str; 15] = [
     "report",
     "checks",
     "plan",
@@ -24,6 +24,7 @@ const PURE: [&str; 14] = [
     "signing",
     "text",
     "elf",
+    "pool",
     "bytes",
 ];
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that ostree can write the kernel and initramfs of the staged deployment to this machine's `/boot`.
 
-use super::super::budget::mib;
 use super::super::{Answer, Finding, Subject};
+use crate::checks::boot_space::mib;
 use crate::node::Boot;
 
 /// Bytes that ostree keeps free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for entries and directories.

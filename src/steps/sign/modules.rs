@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::io::{BufReader, Cursor};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
@@ -17,6 +16,7 @@ use crate::kernel::kver::Kver;
 use crate::kernel::modules::{
     MAX_UNPACKED, ModuleList, ModuleName, pack, signed_parts, unpack, with_signature,
 };
+use crate::pool;
 use crate::signing::{Hash, Signature};
 use crate::sys::root::{FileType, Root};
 
@@ -60,32 +60,15 @@ pub(super) struct Counted {
 /// When a module cannot be read, signed or written.
 pub(super) fn sign(root: &Root, kver: &Kver, asked: &ModuleSigning) -> Result<Counted> {
     let hash = hash(root, kver)?;
-    let modules = Mutex::new(modules(root, kver, asked.which)?.into_iter());
-    let next = || modules.lock().ok()?.next();
-    let work = || {
-        let mut counted = Counted::default();
-        while let Some(path) = next() {
-            let signed = module(root, &path, asked, hash)
-                .with_context(|| format!("signing /{}", path.display()))?;
-            if signed {
-                counted.signed += 1;
-            } else {
-                counted.unchanged += 1;
-            }
-        }
-        anyhow::Ok(counted)
-    };
+    let modules = modules(root, kver, asked.which)?;
     let threads = thread::available_parallelism().map_or(1, |it| it.get().min(THREADS_MAX));
-    thread::scope(|scope| {
-        let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = Counted::default();
-        for thread in started {
-            let counted = thread.join();
-            let counted = counted.map_err(|_| anyhow!("a thread has panicked"))??;
-            all.signed += counted.signed;
-            all.unchanged += counted.unchanged;
-        }
-        Ok(all)
+    let signed = pool::try_map(&modules, threads, |path| {
+        module(root, path, asked, hash).with_context(|| format!("signing /{}", path.display()))
+    })?;
+    let count = |wanted: bool| signed.iter().filter(|it| **it == wanted).count();
+    Ok(Counted {
+        signed: count(true),
+        unchanged: count(false),
     })
 }
 

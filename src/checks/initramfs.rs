@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks of the initramfs. Those whose name begins with `initramfs-` are in this directory.
+
+pub(super) mod compression;
+pub(super) mod drivers;
+pub(super) mod image;
+pub(super) mod init;
+pub(super) mod intent;
+pub(super) mod modules;
+pub(super) mod projection;
+pub(super) mod regression;
+pub(super) mod units;

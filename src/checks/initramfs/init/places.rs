@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks directories and links that the kernel, systemd, kmod and dracut require.
+
+use super::settings;
+use crate::boot::{CannotRun, run};
+use crate::checks::able::Able;
+use crate::checks::wanted::ANY_FILESYSTEM;
+use crate::checks::{Finding, Remedy, Severity, Subject, show};
+use crate::initramfs::{EntryType, Facts, Inventory};
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::ModuleName;
+use crate::kernel::packing::Config;
+
+const REMEDY: Remedy = Remedy::RebuildOr("remove the named entry; dracut did not create it");
+
+/// Mount points. systemd creates missing ones.
+const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "sysroot"];
+
+/// The default of `CONFIG_MODPROBE_PATH`.
+const MODPROBE: &str = "/sbin/modprobe";
+
+/// Returns findings about directories that a boot requires.
+pub(super) fn wrong(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
+    let mut findings: Vec<_> = MOUNT_POINTS
+        .into_iter()
+        .filter_map(|path| mount_point(inventory, path))
+        .collect();
+    findings.extend(modules(inventory, subject.kver));
+    findings.extend(modprobe(subject, inventory, facts));
+    findings
+}
+
+fn mount_point(inventory: &Inventory, path: &str) -> Option<Finding> {
+    let (_, node) = inventory.resolve_link(path.as_bytes()).ok()?;
+    let found = match (node.kind, inventory.resolve(path.as_bytes())) {
+        (EntryType::Directory, _) => return None,
+        (EntryType::Symlink, Ok((_, node))) if node.kind == EntryType::Directory => return None,
+        (EntryType::Symlink, _) => {
+            format!("a link to {}, which is not a directory", show(&node.target))
+        }
+        _ => "not a directory".to_owned(),
+    };
+    let expected = "a directory, since a file system is mounted there";
+    Some(Finding::new(
+        format!("{path} in the initramfs"),
+        found,
+        expected,
+        REMEDY,
+    ))
+}
+
+/// kmod looks for modules in `/lib/modules`, whatever the distribution's directory is.
+fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
+    let path = kver.dir();
+    let (real, _) = inventory.resolve(path.as_bytes()).ok()?;
+    let below = path.strip_prefix("usr/").unwrap_or(&path);
+    let found = match inventory.resolve(below.as_bytes()) {
+        Ok((other, _)) if other == real => return None,
+        Ok(_) => "a directory of its own",
+        Err(_) => "no such directory, or a link that does not lead to it",
+    };
+    let expected = format!("the same directory as /{path}, since kmod and dracut look there");
+    let place = format!("{below} in the initramfs");
+    Some(Finding::new(place, found, expected, REMEDY))
+}
+
+/// For a mount, the kernel loads the driver of the file system with the program `kernel.modprobe`.
+fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<Finding> {
+    let is_fs = |path: &&[u8]| path.windows(11).any(|it| it == b"/kernel/fs/");
+    let modules = inventory.kernel_modules();
+    let filesystem = modules.iter().find(|path| is_fs(path))?;
+    let config = subject.tree.and_then(|tree| tree.config.as_ref().ok());
+    let config = config.and_then(|text| text.as_deref().map(Config));
+    let default = config.and_then(|it| it.text("CONFIG_MODPROBE_PATH"));
+    let default = default.unwrap_or(MODPROBE);
+    let (place, program, remedy) = match settings::parameter(inventory, "kernel.modprobe") {
+        Some((file, program)) => (file, program, REMEDY),
+        None => (
+            default.trim_start_matches('/').to_owned(),
+            default.to_owned(),
+            Remedy::ThenRebuild("install the package that has it (kmod)"),
+        ),
+    };
+    let why = match run(inventory, facts, program.as_bytes()).err() {
+        _ if program.is_empty() => "kernel.modprobe is empty".to_owned(),
+        None | Some(CannotRun::Interpreter { .. }) => return None,
+        Some(why) if place.ends_with(".conf") => format!("kernel.modprobe={program}: {why}"),
+        Some(why) => why.to_string(),
+    };
+    let expected = format!(
+        "a program, since the kernel loads {} with it",
+        show(filesystem)
+    );
+    let finding = Finding::new(format!("{place} in the initramfs"), why, expected, remedy);
+    Some(if mounts_without_modprobe(subject, inventory) {
+        finding.only(Severity::Warning)
+    } else {
+        finding
+    })
+}
+
+/// Returns whether the root can be mounted with drivers that are built in or loaded by `modules-load.d`. Without
+/// `--root-fs`, one file system suffices.
+fn mounts_without_modprobe(subject: &Subject, inventory: &Inventory) -> bool {
+    let Ok(able) = Able::of(subject, inventory) else {
+        return true;
+    };
+    let loaded = settings::loaded_modules(inventory);
+    let is_there = |name: &str| {
+        ModuleName::new(name.as_bytes())
+            .is_none_or(|it| able.builtin.contains(&it) || loaded.contains(&it))
+    };
+    match subject.wanted.filesystems.as_slice() {
+        [] => ANY_FILESYSTEM.drivers.iter().any(|name| is_there(name)),
+        declared => declared.iter().all(|name| is_there(name)),
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds units that systemd cannot start because they or their programs are missing, and other files that systemd
+//! requires to mount the root.
+//!
+//! Some units are required by every boot. Others fail in real images that boot: their programs are warnings if a link
+//! enables the unit, otherwise there is no finding.
+
+use std::collections::BTreeSet;
+
+use crate::boot::{BY_SYSTEMD, Booted, CannotRun, EXECUTOR, Fault, run};
+use crate::checks::{Finding, Remedy, Severity, show};
+use crate::initramfs::{Facts, Inventory};
+
+/// The first version of systemd that has [`EXECUTOR`]. Older dracut does not install it.
+const EXECUTOR_SINCE: u32 = 255;
+
+const REMEDY: Remedy = Remedy::Rebuild;
+
+/// Returns findings about required programs that cannot run. Empty if `/init` is not systemd.
+pub(super) fn that_cannot_start(
+    inventory: &Inventory,
+    facts: &Facts,
+    booted: &Booted,
+) -> Vec<Finding> {
+    let mut findings = missing(inventory, facts);
+    let mut said = BTreeSet::new();
+    let jobs = booted.boot.jobs.iter().enumerate();
+    // Fatal findings come first, since later ones of the same path are skipped.
+    let (needed, others): (Vec<_>, Vec<_>) = jobs.partition(|(at, _)| booted.needed.contains(at));
+    for (at, job) in needed.into_iter().chain(others) {
+        let is_needed = booted.needed.contains(&at);
+        let counts = is_needed || (booted.boot.is_reached(at) && !job.unit.is_conditional());
+        let Some(Fault::Program(number, why)) = job.fault.as_ref().filter(|_| counts) else {
+            continue;
+        };
+        let Some(command) = job.unit.commands.get(*number) else {
+            continue;
+        };
+        // Scripts without interpreters are reported with the scripts, dynamic linkers with the libraries.
+        let is_other = matches!(why, CannotRun::Interpreter { .. } | CannotRun::Empty);
+        let program = command.program.as_deref().unwrap_or_default();
+        let is_optional = command.may_fail && !(is_needed && Booted::is_goal(command));
+        if is_other || is_optional || !said.insert(program) {
+            continue;
+        }
+        let place = format!("{} in the initramfs", show(program).trim_start_matches('/'));
+        let unit = match job.unit.path.as_slice() {
+            b"" => &job.unit.name,
+            path => path,
+        };
+        let expected = format!("present in the initramfs: {} runs it", show(unit));
+        let finding = Finding::new(place, why.to_string(), expected, REMEDY);
+        findings.push(if is_needed {
+            finding
+        } else {
+            finding.only(Severity::Warning)
+        });
+    }
+    findings
+}
+
+/// Returns findings about programs that systemd itself runs and that cannot run.
+fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
+    let finding = |path: &str, found: &str, expected: &str| {
+        let place = format!("{path} in the initramfs");
+        Finding::new(place, found, expected, REMEDY)
+    };
+    let has_executor = version(inventory).is_some_and(|version| version >= EXECUTOR_SINCE);
+    let programs = BY_SYSTEMD
+        .into_iter()
+        .chain(has_executor.then_some(EXECUTOR));
+    let programs = programs
+        .filter_map(|path| Some((path, run(inventory, facts, path).err()?)))
+        .filter(|(_, why)| !matches!(why, CannotRun::Interpreter { .. }))
+        .map(|(path, why)| finding(&show(path), &why.to_string(), "a program that systemd runs"));
+    programs.collect()
+}
+
+/// Returns systemd's version, from the name of its own library.
+fn version(inventory: &Inventory) -> Option<u32> {
+    const LIBRARY: &[u8] = b"/libsystemd-shared-";
+    inventory.nodes().find_map(|(path, _)| {
+        let at = path.windows(LIBRARY.len()).position(|it| it == LIBRARY)?;
+        let rest = &path[at + LIBRARY.len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+    })
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks the signature of `vmlinuz` against the certificates that the user trusts.
+
+use crate::checks::{Answer, Finding, ModuleSigners, Subject};
+use crate::signing::VmlinuzSigner;
+
+/// The signatures of a kernel.
+#[derive(Debug, Clone, Default)]
+pub struct SignerFacts {
+    /// That of `vmlinuz`; `None` if no certificate was given for it.
+    pub vmlinuz: Option<Result<VmlinuzSigner, String>>,
+    /// Those of modules; `None` if no certificate was given for them.
+    pub modules: Option<ModuleSigners>,
+}
+
+pub fn vmlinuz(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let signer = subject.tree()?.signers.vmlinuz.as_ref();
+    let signer = signer.ok_or_else(|| {
+        Answer::NotApplicable("no certificate was given (verify --sbcert FILE)".to_owned())
+    })?;
+    let found = match signer {
+        Err(why) => return Err(Answer::CouldNotRun(why.clone())),
+        Ok(VmlinuzSigner::Trusted) => return Ok(Vec::new()),
+        Ok(VmlinuzSigner::None) => "no signature".to_owned(),
+        Ok(VmlinuzSigner::Others(others)) => others.join("; "),
+    };
+    Ok(vec![Finding::new(
+        format!("{}/vmlinuz", subject.kver.dir()),
+        found,
+        "a signature by a certificate of --sbcert; with Secure Boot the firmware or shim starts no other kernel",
+        "sign it in the build (ostree-kernel rebuild --sign-kernel-key FILE --sign-kernel-cert FILE), or give the certificate of its signer",
+    )])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::TreeFacts;
+    use crate::checks::testing::Bench;
+
+    fn bench(change: fn(&mut TreeFacts)) -> Bench {
+        Bench {
+            change,
+            ..Bench::good()
+        }
+    }
+
+    #[test]
+    fn a_kernel_of_another_signer_is_fatal() {
+        const CHECK: &str = "kernel-signer";
+        let answer = |change| bench(change).answer(CHECK);
+        let not_asked =
+            Answer::NotApplicable("no certificate was given (verify --sbcert FILE)".into());
+        assert_eq!(answer(|_| ()), not_asked);
+        assert_eq!(
+            answer(|tree| tree.signers.vmlinuz = Some(Ok(VmlinuzSigner::Trusted))),
+            Answer::Good
+        );
+        assert_eq!(
+            answer(|tree| tree.signers.vmlinuz = Some(Err("denied".into()))),
+            Answer::CouldNotRun("denied".into())
+        );
+        let found = |change| bench(change).findings(CHECK);
+        let [none] = found(|tree| tree.signers.vmlinuz = Some(Ok(VmlinuzSigner::None)))
+            .try_into()
+            .unwrap();
+        assert!(
+            none.starts_with("fatal ") && none.contains("no signature"),
+            "{none}"
+        );
+        let [other] = found(|tree| {
+            let others = vec!["signed by Debian".to_owned()];
+            tree.signers.vmlinuz = Some(Ok(VmlinuzSigner::Others(others)));
+        })
+        .try_into()
+        .unwrap();
+        assert!(other.contains("signed by Debian"), "{other}");
+    }
+}
