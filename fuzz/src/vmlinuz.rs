@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use ostree_kernel::kernel::vmlinuz::{
-    VmlinuzError, inner_release_from, is_signed_from, is_uki_from, release_from, signature_from,
+    VmlinuzError, inner_release_from, is_signed_from, release_from, signature_from,
 };
 
 use crate::memory::within;
@@ -52,9 +52,7 @@ pub fn vmlinuz(image: &[u8]) {
         assert!(count <= image.len());
     }
     let signed = is_signed_from(&mut Cursor::new(image)).expect("memory does not fail");
-    let uki = is_uki_from(&mut Cursor::new(image)).expect("memory does not fail");
     assert_eq!(is_signed_from(&mut Trickle::new(image)).ok(), Some(signed));
-    assert_eq!(is_uki_from(&mut Trickle::new(image)).ok(), Some(uki));
 }
 
 /// Returns the text of the error after it asserts that its place is valid.

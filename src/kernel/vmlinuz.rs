@@ -126,15 +126,6 @@ pub fn is_signed_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
     signature_from(reader).map(|signature| signature.is_some())
 }
 
-/// Returns whether the image is a unified kernel image. Fails only if the reader fails.
-pub fn is_uki_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
-    match Pe::of(&mut Region::new(reader)?) {
-        Err(VmlinuzError::Io(error)) => Err(error),
-        Err(_) | Ok(None) => Ok(false),
-        Ok(Some(pe)) => Ok(pe.section(b".linux").is_some()),
-    }
-}
-
 /// Reads an image of any format except a UKI.
 fn plain<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     let begins = |image: &mut Region<'_, R>, offset, magic: &[u8]| {

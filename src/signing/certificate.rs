@@ -95,11 +95,6 @@ impl Certificate {
         &self.fingerprint
     }
 
-    /// Returns whether its key is an RSA key.
-    pub fn has_rsa_key(&self) -> bool {
-        self.key.is_some()
-    }
-
     /// Checks that `now` is in its period of validity.
     ///
     /// # Errors

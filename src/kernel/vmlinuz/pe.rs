@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses the parts of the PE format that kernels and UKIs need: machine, sections, certificate table.
+//! Parses the parts of the PE format that kernels and UKIs need: machine, sections, certificate table. Names are those of
+//! the specification (*PE Format*, and `winnt.h`).
 
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -9,6 +10,45 @@ use super::{Arch, Result, VmlinuzError};
 
 /// Upper bound of sections; UKIs have about a dozen, or a few dozens with profiles.
 const MAX_SECTIONS: u16 = 256;
+
+/// The start of the DOS header, and its size.
+const IMAGE_DOS_SIGNATURE: &[u8] = b"MZ";
+const IMAGE_DOS_HEADER: u64 = 0x40;
+/// The field of the DOS header with the offset of the PE header.
+const E_LFANEW: u64 = 0x3c;
+/// The start of the PE header.
+const IMAGE_NT_SIGNATURE: &[u8] = b"PE\0\0";
+
+/// The size of the COFF header, and the offsets of its fields.
+const IMAGE_FILE_HEADER: usize = 20;
+const MACHINE: usize = 0;
+const NUMBER_OF_SECTIONS: usize = 2;
+const SIZE_OF_OPTIONAL_HEADER: usize = 16;
+
+/// Machines.
+const IMAGE_FILE_MACHINE_I386: u16 = 0x014c;
+const IMAGE_FILE_MACHINE_AMD64: u16 = 0x8664;
+const IMAGE_FILE_MACHINE_ARM64: u16 = 0xaa64;
+const IMAGE_FILE_MACHINE_RISCV64: u16 = 0x5064;
+
+/// The kinds of the optional header, and the offsets of their data directories.
+const IMAGE_NT_OPTIONAL_HDR32_MAGIC: u16 = 0x10b;
+const IMAGE_NT_OPTIONAL_HDR64_MAGIC: u16 = 0x20b;
+const DATA_DIRECTORY32: u64 = 96;
+const DATA_DIRECTORY64: u64 = 112;
+/// The offset of the file's checksum in the optional header.
+const CHECK_SUM: u64 = 64;
+/// The size of a data directory: an offset and a size.
+const IMAGE_DATA_DIRECTORY: u64 = 8;
+/// The number of the data directory of the certificate table.
+const IMAGE_DIRECTORY_ENTRY_SECURITY: u64 = 4;
+
+/// The size of a section header, and the offsets of its fields.
+const IMAGE_SECTION_HEADER: usize = 40;
+const NAME_SIZE: usize = 8;
+const VIRTUAL_SIZE: usize = 8;
+const SIZE_OF_RAW_DATA: usize = 16;
+const POINTER_TO_RAW_DATA: usize = 20;
 
 /// The headers of a PE file.
 pub(super) struct Pe {
@@ -31,7 +71,7 @@ pub(super) struct Certificates {
 }
 
 struct Section {
-    name: [u8; 8],
+    name: [u8; NAME_SIZE],
     offset: u64,
     size: u64,
 }
@@ -42,20 +82,22 @@ impl Pe {
         let begins = |image: &mut Region<'_, R>, offset, magic: &[u8]| {
             image.begins(offset, magic).map_err(VmlinuzError::Io)
         };
-        if !begins(image, 0, b"MZ")? || image.size() < 0x40 {
+        if !begins(image, 0, IMAGE_DOS_SIGNATURE)? || image.size() < IMAGE_DOS_HEADER {
             return Ok(None);
         }
-        let start = u64::from(u32::from_le_bytes(image.bytes("the PE offset", 0x3c)?));
-        if !begins(image, start, b"PE\0\0")? {
+        let start = u64::from(u32::from_le_bytes(image.bytes("the PE offset", E_LFANEW)?));
+        if !begins(image, start, IMAGE_NT_SIGNATURE)? {
             return Ok(None);
         }
-        let coff: [u8; 20] = image.bytes("the COFF header", start + 4)?;
-        let [machine, count, optional_size] = [0, 2, 16].map(|n| u16_at(&coff, n));
-        let optional = start + 24;
+        let coff_start = start + IMAGE_NT_SIGNATURE.len() as u64;
+        let coff: [u8; IMAGE_FILE_HEADER] = image.bytes("the COFF header", coff_start)?;
+        let fields = [MACHINE, NUMBER_OF_SECTIONS, SIZE_OF_OPTIONAL_HEADER];
+        let [machine, count, optional_size] = fields.map(|at| u16_at(&coff, at));
+        let optional = coff_start + IMAGE_FILE_HEADER as u64;
         let certificates = certificates(image, optional, optional_size)?;
         let mut sections = Vec::new();
         for n in 0..u64::from(count.min(MAX_SECTIONS)) {
-            let at = optional + u64::from(optional_size) + 40 * n;
+            let at = optional + u64::from(optional_size) + IMAGE_SECTION_HEADER as u64 * n;
             sections.push(Section::read(&image.bytes("a section header", at)?));
         }
         Ok(Some(Self {
@@ -72,8 +114,8 @@ impl Pe {
 
     /// Returns the offset and size (bytes) of the first section of that name.
     pub(super) fn section(&self, name: &[u8]) -> Option<(u64, u64)> {
-        let matches = |found: &[u8; 8]| {
-            let (start, rest) = found.split_at(name.len().min(8));
+        let matches = |found: &[u8; NAME_SIZE]| {
+            let (start, rest) = found.split_at(name.len().min(NAME_SIZE));
             start == name && rest.iter().all(|&byte| byte == 0)
         };
         let section = self.sections.iter().find(|s| matches(&s.name))?;
@@ -83,10 +125,10 @@ impl Pe {
     /// Returns the architecture of the machine number.
     pub(super) fn arch(&self) -> Result<Arch> {
         match self.machine {
-            0x014c => Ok(Arch::X86),
-            0x8664 => Ok(Arch::X86_64),
-            0xaa64 => Ok(Arch::Aarch64),
-            0x5064 => Ok(Arch::Riscv64),
+            IMAGE_FILE_MACHINE_I386 => Ok(Arch::X86),
+            IMAGE_FILE_MACHINE_AMD64 => Ok(Arch::X86_64),
+            IMAGE_FILE_MACHINE_ARM64 => Ok(Arch::Aarch64),
+            IMAGE_FILE_MACHINE_RISCV64 => Ok(Arch::Riscv64),
             number => Err(VmlinuzError::Machine {
                 number,
                 table: "PE",
@@ -96,10 +138,11 @@ impl Pe {
 }
 
 impl Section {
-    fn read(header: &[u8; 40]) -> Self {
-        let mut name = [0; 8];
-        name.copy_from_slice(&header[..8]);
-        let [virtual_size, raw_size, offset] = [8, 16, 20].map(|n| u32_at(header, n));
+    fn read(header: &[u8; IMAGE_SECTION_HEADER]) -> Self {
+        let mut name = [0; NAME_SIZE];
+        name.copy_from_slice(&header[..NAME_SIZE]);
+        let fields = [VIRTUAL_SIZE, SIZE_OF_RAW_DATA, POINTER_TO_RAW_DATA];
+        let [virtual_size, raw_size, offset] = fields.map(|at| u32_at(header, at));
         // Data in the file are padded; a smaller size in memory is the true one.
         let size = match virtual_size {
             0 => raw_size,
@@ -113,36 +156,36 @@ impl Section {
     }
 }
 
-/// Reads the fifth data directory of the optional header.
+/// Reads the data directory of the certificate table.
 fn certificates<R: Read + Seek>(
     image: &mut Region<'_, R>,
     optional: u64,
     optional_size: u16,
 ) -> Result<Option<Certificates>> {
-    const INDEX: u64 = 4;
-    const CHECKSUM: u64 = 64;
     if optional_size < 2 {
         return Ok(None);
     }
     let directories: u64 = match u16::from_le_bytes(image.bytes("the PE kind", optional)?) {
-        0x10b => 96,
-        0x20b => 112,
+        IMAGE_NT_OPTIONAL_HDR32_MAGIC => DATA_DIRECTORY32,
+        IMAGE_NT_OPTIONAL_HDR64_MAGIC => DATA_DIRECTORY64,
         _ => return Ok(None),
     };
-    let entry = directories + 8 * INDEX;
-    if entry + 8 > u64::from(optional_size) {
+    let entry = directories + IMAGE_DATA_DIRECTORY * IMAGE_DIRECTORY_ENTRY_SECURITY;
+    if entry + IMAGE_DATA_DIRECTORY > u64::from(optional_size) {
         return Ok(None);
     }
+    // NumberOfRvaAndSizes is the last field before the directories.
     let count = image.bytes("the number of tables", optional + directories - 4)?;
     let table: [u8; 8] = image.bytes("the certificate table", optional + entry)?;
     let [offset, size] = [0, 4].map(|n| u64::from(u32_at(&table, n)));
-    let present = u64::from(u32::from_le_bytes(count)) > INDEX && offset > 0 && size > 0;
+    let count = u64::from(u32::from_le_bytes(count));
+    let present = count > IMAGE_DIRECTORY_ENTRY_SECURITY && offset > 0 && size > 0;
     let field = |at: u64, size: u64| optional + at..optional + at + size;
     Ok(present.then(|| Certificates {
         offset,
         size,
-        entry: field(entry, 8),
-        checksum: field(CHECKSUM, 4),
+        entry: field(entry, IMAGE_DATA_DIRECTORY),
+        checksum: field(CHECK_SUM, 4),
     }))
 }
 
