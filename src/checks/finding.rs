@@ -55,7 +55,7 @@ pub struct Finding {
     pub remedy: Remedy,
     /// The severity, if it is lower than the check's.
     pub milder: Option<Severity>,
-    /// The number of defects that it stands for: above 1 at the end of a long list.
+    /// The number of defects that this finding counts; above 1 only if it replaces the rest of a long list.
     pub count: usize,
 }
 

@@ -415,6 +415,43 @@ fn a_step_imports_the_result_of_another_and_not_its_work() {
     none(&wrong, "a step that imports the work of another");
 }
 
+/// The first word of a check's name is that of its file or directory in `src/checks`.
+#[test]
+fn a_check_is_in_the_file_of_its_name() {
+    let sources = sources();
+    let registry = sources.iter().find(|it| it.path == "checks/registry.rs");
+    let lines = registry.unwrap().code.iter().map(|(_, line)| line.as_str());
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let imports = paths(&code);
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    let mut name = "";
+    for line in code.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("name: ") {
+            // A constant has its own name.
+            name = text
+                .strip_prefix('"')
+                .map_or("", |it| it.trim_end_matches(['"', ',']));
+        }
+        let Some(module) = line.strip_prefix("look: ") else {
+            continue;
+        };
+        let module = module.split("::").next().unwrap();
+        let first = name.split('-').next().unwrap();
+        let named = imports
+            .iter()
+            .filter(|it| it.last().is_some_and(|it| it == module));
+        let mut files = named.filter_map(|it| it.get(1)).map(String::as_str);
+        // A module may be imported under another name.
+        if !files.any(|file| file.starts_with(first)) && !module.starts_with(first) {
+            wrong.push(format!("{name}: {module}"));
+        }
+        count += 1;
+    }
+    assert!(count > 30, "only {count} checks found");
+    none(&wrong, "a check in a file of another name");
+}
+
 #[test]
 fn no_glob_imports_of_this_crate() {
     let mut wrong = Vec::new();
