@@ -104,8 +104,8 @@ fn is_volatile(path: &[u8]) -> bool {
 }
 
 /// Returns whether the kernel's release fits all words of `ConditionKernelVersion=`, each a pattern or a comparison.
-/// `None` if only text after the version's numbers decides a comparison, whose rules changed between releases of
-/// systemd (`condition_test_version`, v252 to v257).
+/// `None` if a comparison depends on the text after the version's numbers: systemd's rules for it changed between
+/// releases (`condition_test_version`, v252 to v257).
 fn fits_kver(kver: &[u8], words: &[u8]) -> Option<bool> {
     const OPERATORS: [&[u8]; 10] = [
         b"!$=", b"$=", b"<>", b"<=", b">=", b"==", b"!=", b"<", b">", b"=",

@@ -147,7 +147,7 @@ fn only_the_needed_files_are_fetched() {
             );
             assert!(ran.stderr.contains(&says), "{}", ran.stderr);
         }
-        // The same layers in other places have the same findings.
+        // The findings do not depend on the transport: all of them have the same layers.
         let (blobs, _): (Vec<_>, Vec<_>) =
             tars.iter().map(|tar| make::chunked(tar, 1 << 20)).unzip();
         let dir = bed.beside("layout");

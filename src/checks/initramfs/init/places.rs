@@ -64,7 +64,7 @@ fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     Some(Finding::new(place, found, expected, REMEDY))
 }
 
-/// For a mount, the kernel loads the driver of the file system with the program `kernel.modprobe`.
+/// To mount a file system, the kernel loads its driver with the program in `kernel.modprobe`.
 fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<Finding> {
     let is_fs = |path: &&[u8]| path.windows(11).any(|it| it == b"/kernel/fs/");
     let modules = inventory.kernel_modules();

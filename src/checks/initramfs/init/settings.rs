@@ -48,7 +48,7 @@ fn files<'a>(inventory: &'a Inventory, dir: &str) -> Vec<(&'a [u8], String, &'a 
 }
 
 /// Returns the value of a kernel parameter that `sysctl.d` sets during the boot, and the file with the line. The last line
-/// counts. `None` if no line sets it, or if the image does not apply such files.
+/// applies. `None` if no line sets it, or if the image does not apply such files.
 pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, String)> {
     inventory.resolve(PROGRAM).ok()?;
     let mut by_name = BTreeMap::new();
