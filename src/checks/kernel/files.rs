@@ -355,7 +355,7 @@ mod tests {
                         has_signed_digest: Some(false),
                     };
                 },
-                "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: a damaged kernel: its bytes",
+                "fatal usr/lib/modules/6.9.4-200.fc40.x86_64/vmlinuz: a damaged kernel: its digest",
             ),
             (
                 |tree| {
