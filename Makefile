@@ -151,7 +151,7 @@ kills: deps build ## the real replace, killed at 15 moments and on 7 disks that 
 	@$(BED) kills $(KILLS)
 
 .PHONY: boot-matrix
-boot-matrix: deps build ## five boots: on each base the replaced image boots; with the old initramfs it does not
+boot-matrix: deps build ## six boots: on each base the replaced image boots, and one with a first kernel; with the old initramfs it does not
 	@$(BED) boot-matrix
 
 .PHONY: boot

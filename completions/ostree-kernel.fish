@@ -112,7 +112,7 @@ node-kargs\t''
 node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Also write the report to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
@@ -200,7 +200,7 @@ node-kargs\t''
 node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs instead of the base\'s' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Also write the report to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r

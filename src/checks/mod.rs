@@ -16,6 +16,7 @@ mod initramfs;
 mod kernel;
 mod kmod_userland;
 mod kmods;
+mod leaner;
 mod leftovers;
 mod lost;
 mod module_signers;

@@ -25,6 +25,10 @@ struct Setup {
     /// Directories of which it installs the drivers with certain symbols.
     filtered_dirs: BTreeSet<String>,
     depends: BTreeSet<String>,
+    /// All words of the function that prints them, with conditions or without.
+    mentions: BTreeSet<String>,
+    /// Names of files that it installs.
+    files: BTreeSet<String>,
     /// Files in the image's `etc` that it writes or replaces.
     writes: BTreeSet<String>,
     /// Names of files in the image that it changes.
@@ -60,6 +64,27 @@ impl Setups {
                 || setup.dirs.iter().any(is_in)
                 || filtered && setup.filtered_dirs.iter().any(is_in)
         })
+    }
+
+    /// Returns those of `modules` that install a file of this name.
+    pub(super) fn owners<'m>(&self, modules: &[&'m str], name: &str) -> Vec<&'m str> {
+        let owns = |module: &&&str| {
+            let setup = self.0.get(**module);
+            setup.is_some_and(|setup| setup.files.contains(name))
+        };
+        modules.iter().filter(owns).copied().collect()
+    }
+
+    /// Returns whether one of `modules` may require the module `name`.
+    pub(super) fn is_required(&self, name: &str, modules: &[&str]) -> bool {
+        let others = modules.iter().filter(|it| **it != name);
+        let mut setups = others.filter_map(|it| self.0.get(*it));
+        setups.any(|setup| setup.mentions.contains(name))
+    }
+
+    /// Returns whether the script of a module is known.
+    pub(super) fn has(&self, module: &str) -> bool {
+        self.0.contains_key(module)
     }
 
     /// Returns whether the module ostree does not install `prepare-root.conf`, which ostree before 2023 does not read.
@@ -126,8 +151,16 @@ impl Setup {
                     setup.depends.extend(literal_depends(lines));
                     depends = None;
                 }
-                Some(lines) => lines.push(line),
-                None => setup.read_line(line),
+                Some(lines) => {
+                    let words =
+                        line.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c));
+                    setup.mentions.extend(words.map(str::to_owned));
+                    lines.push(line);
+                }
+                None => {
+                    setup.files.extend(installed(line));
+                    setup.read_line(line);
+                }
             }
         }
         setup
@@ -209,6 +242,25 @@ fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
         }
     }
     depends
+}
+
+/// Returns the names of the files that a line of shell installs, as far as they are literal: `inst`, `inst_multiple`,
+/// `inst_rules` and dracut's other functions of these names.
+fn installed(line: &str) -> impl Iterator<Item = String> {
+    let words = words(line);
+    let call = words
+        .iter()
+        .position(|it| it == "inst" || it.starts_with("inst_") || it == "dracut_install");
+    // With -H dracut installs a file only for this host.
+    let is_for_host = words.iter().any(|it| it == "-H");
+    let call = call.filter(|_| !is_for_host);
+    let words = words.into_iter().skip(call.map_or(usize::MAX, |at| at + 1));
+    let words = words.take_while(|it| !["||", "&&", "|", ";", "then"].contains(&it.as_str()));
+    words.filter_map(|word| {
+        let name = word.trim_end_matches(';').rsplit('/').next()?.to_owned();
+        let is_literal = !name.is_empty() && !name.contains(['$', '*', '?', '`', '(', '}', '>']);
+        (is_literal && !name.starts_with('-')).then_some(name)
+    })
 }
 
 /// Returns the paths below `/etc` in a line of shell, without the slash.

@@ -321,7 +321,7 @@ impl<'a> Subject<'a> {
 
     /// Returns the facts of the base.
     pub(super) fn base(&self) -> Result<&'a Baseline, Answer> {
-        let why = "there is no earlier initramfs to compare with (verify --against FILE)";
+        let why = "there is no earlier initramfs to compare with (--against FILE or IMAGE)";
         self.base.ok_or_else(|| Answer::NotApplicable(why.into()))
     }
 

@@ -157,7 +157,23 @@ fn drivers_that_a_root_needs() {
 }
 
 #[test]
-fn artefacts_require_modules_of_dracut_and_drivers() {
+fn bootc_1030_composefs_needs_erofs_in_the_kernel() {
+    let mut bench = Bench::good();
+    let conf = b"[composefs]\nenabled = yes\n";
+    bench.put("usr/lib/ostree/prepare-root.conf", conf);
+    assert!(!any(&bench.findings(ROOT), "erofs"));
+    let found = bench.findings_with(ROOT, |tree| {
+        let builtin = ModuleList::parse_builtin(b"kernel/fs/mbcache.ko\n");
+        tree.lists.builtin = Ok(builtin.ok());
+    });
+    let expected = "prepare-root.conf in the initramfs enables composefs";
+    assert!(any(&found, "fatal erofs in the initramfs"), "{found:#?}");
+    assert!(any(&found, expected), "{found:#?}");
+}
+
+/// osbuild/image-builder#2159
+#[test]
+fn image_builder_2159_artefacts_require_modules_of_dracut_and_drivers() {
     let mut bench = Bench::good();
     bench.wanted.artefacts = vec![Artefact::Disk];
     assert_eq!(bench.findings(ROOT), [""; 0]);

@@ -209,6 +209,28 @@ impl Budget {
     pub fn is_empty(&self) -> bool {
         self.boot.is_none() && self.esp.is_none() && self.grub.is_none()
     }
+
+    /// Returns whether an initramfs of `size` bytes, with `beside` bytes of other files, exceeds a declared space.
+    pub fn is_exceeded(&self, size: u64, beside: u64) -> bool {
+        let needed = |space: u64| {
+            let one = size.saturating_add(beside);
+            one.saturating_mul(self.deployments)
+                .saturating_add(reserve(space))
+                > space
+        };
+        self.boot.is_some_and(needed)
+            || self.esp.is_some_and(needed)
+            || self.grub.is_some_and(|most| size > most)
+    }
+}
+
+/// Bytes of boot loader files and entries on `/boot` or the EFI system partition.
+const LOADER: u64 = 16 << 20;
+
+/// Returns the bytes of a file system of `size` bytes that no kernel can have.
+pub(super) fn reserve(size: u64) -> u64 {
+    // The file system takes about a sixteenth for itself.
+    LOADER.saturating_add(size / 16)
 }
 
 /// The user's requirements.

@@ -138,7 +138,8 @@ Which packages change:
   A first kernel
       In a tree without a kernel, the kernel, its meta package and all its
       packages with modules are installed. The result is compared with the
-      initramfs that a removed kernel left, or with --against FILE.
+      initramfs that a removed kernel left, or with --against IMAGE
+      or --against FILE.
   Version locks
       dnf's version locks of replaced packages are changed to the new versions,
       unless --no-versionlock is given.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The second half of `replace` and `rebuild`, and the options that both have.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::demands::Demands;
 use super::page::Global;
+use super::reading::Reading as ImageReading;
 use super::result::publish;
 use super::signing::SigningOptions;
 use crate::checks::{Baseline, Selection, Situation};
@@ -74,9 +76,9 @@ pub struct Ending {
     /// and dracut, with KVER in its environment; may be repeated
     #[arg(long, value_name = "PROGRAM")]
     pub before_dracut: Vec<String>,
-    /// Compare with this earlier initramfs instead of the base's
-    #[arg(long, value_name = "FILE")]
-    pub against: Option<PathBuf>,
+    /// Compare with this earlier initramfs, image or tree instead of the base's
+    #[arg(long, value_name = "FILE|IMAGE|DIR")]
+    pub against: Option<OsString>,
     /// Compress the initramfs with this command, for example 'zstd -9 -T0'
     /// [default: from dracut.conf]
     #[arg(long, value_name = "COMMAND")]
@@ -132,7 +134,7 @@ impl Ending {
             .map_err(|why| anyhow!("{why}"))
     }
 
-    /// Starts reading the initramfs that the new one is compared with: the file of `--against`, the base's initramfs,
+    /// Starts reading the initramfs that the new one is compared with: that of `--against`, the base's initramfs,
     /// or the one that a removed kernel left. `None` if none of them exists.
     pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
         let has_initramfs = |name: &String| {
@@ -146,15 +148,17 @@ impl Ending {
         let found = names.next().into_iter().chain(dirs).find(has_initramfs);
         let kver = found.and_then(|name| Kver::new(&name).ok()).or(own);
         let of_tree = kver.map(|kver| verify::baseline(root, &kver));
-        let Some(file) = &self.against else {
+        let Some(against) = &self.against else {
             return Ok(of_tree);
         };
-        let named = verify::against(file)?;
-        let of_tree = of_tree.and_then(Reading::done).unwrap_or_default();
-        let base = Baseline {
-            signed: of_tree.signed,
-            kmods: of_tree.kmods,
-            ..named
+        let named = ImageReading::default().baseline(against)?;
+        let base = match of_tree.and_then(Reading::done) {
+            None => named,
+            Some(of_tree) => Baseline {
+                signed: of_tree.signed,
+                kmods: of_tree.kmods,
+                ..named
+            },
         };
         Ok(Some(Some(base).into()))
     }

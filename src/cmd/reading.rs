@@ -2,13 +2,18 @@
 //! Images as arguments: how to read them.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::ArgAction;
 
+use crate::checks::Baseline;
+use crate::kernel::kver::Kver;
 use crate::oci::{ImageReference, Platform, ReferenceError};
 use crate::site::image::{self, ImageOptions, OpenImage, RegistryOptions};
+use crate::site::kernels;
+use crate::steps::verify;
+use crate::sys::root::Root;
 
 /// Options for reading images.
 #[derive(Debug, clap::Args)]
@@ -27,7 +32,34 @@ pub struct Reading {
     pub cert_dir: Option<PathBuf>,
 }
 
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            platform: None,
+            authfile: None,
+            tls_verify: true,
+            cert_dir: None,
+        }
+    }
+}
+
 impl Reading {
+    /// Reads the baseline from an initramfs, an image or a tree.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn baseline(&self, against: &OsStr) -> Result<Baseline> {
+        let path = Path::new(against);
+        let root = match self.open_if_image(against)? {
+            Some(opened) => opened.root,
+            None if fs_err::metadata(path).is_ok_and(|it| it.is_dir()) => Root::open(path)?,
+            None => return verify::against(path),
+        };
+        let kver = first_kernel(&root)
+            .with_context(|| format!("reading {} to compare with", root.path().display()))?;
+        verify::of_root(&root, &kver)
+    }
+
     /// Opens an image.
     ///
     /// # Errors
@@ -85,4 +117,32 @@ impl Reading {
 /// When it has no transport, or is wrong.
 pub fn parse(word: &OsStr) -> Result<ImageReference, ReferenceError> {
     word.to_str().ok_or(ReferenceError::NoTransport)?.parse()
+}
+
+/// Returns the first kernel. If there are several, the check `kernel-single` reports that.
+pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
+    let dirs = kernels::module_dirs(root)?;
+    let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);
+    let kernel = match kernel {
+        Some(kernel) => kernel,
+        None => {
+            let dir = root.path().display();
+            let shadows = kernels::shadows(root, None)?;
+            if let Some(uki) = shadows.iter().find(|it| it.path.ends_with(".efi")) {
+                bail!(
+                    "{}: the image has its kernel and initramfs in the unified kernel image /{} only. Verify the tree that the UKI is built from",
+                    kernels::NO_KERNEL,
+                    uki.path
+                );
+            }
+            let not_a_root = kernels::not_a_root(root)?;
+            let not_a_root = not_a_root.map(|why| format!(". {dir} is {why}"));
+            bail!(
+                "{}; expected one kernel{}",
+                kernels::NO_KERNEL,
+                not_a_root.unwrap_or_default()
+            )
+        }
+    };
+    Kver::new(&kernel.name).context("reading usr/lib/modules")
 }

@@ -2,19 +2,19 @@
 //! `ostree-kernel verify`: checks whether the tree would boot.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use super::demands::{Demands, names};
 use super::deployed::{self, Deployed};
 use super::job::after;
 use super::page::{self, Global, OutputFormat};
-use super::reading::Reading;
+use super::reading::{Reading, first_kernel};
 use super::result::{publish, publish_all};
 use super::signing::TrustedOptions;
 use crate::checks::verdict::outcome;
-use crate::checks::{AllLacking, Baseline, CHECKS, Check, Selection, Severity, Situation};
+use crate::checks::{AllLacking, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
 use crate::node::Which;
 use crate::report::documents::{CheckList, ListedCheck};
@@ -22,7 +22,7 @@ use crate::report::{
     AnswerWord, Command, DeploymentReport, FailedImage, ImageEntry, ImageReport, KernelReport,
     Labels, Outcome, Report, SchemaVersion, checks, tool,
 };
-use crate::site::{deployments, kernels, owner};
+use crate::site::{deployments, owner};
 use crate::steps::verify::{self, Verdict};
 use crate::sys::root::Root;
 use crate::sys::stop;
@@ -88,7 +88,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         base: args
             .against
             .as_deref()
-            .map(|it| base(it, args))
+            .map(|it| args.reading.baseline(it))
             .transpose()?,
         wanted: args.demands.wanted(),
         lacking: AllLacking::default(),
@@ -255,47 +255,6 @@ pub(super) fn verify_tree(
     let rpmdb = || owner::for_checks(root);
     let verdict = verify::look(root, &kver, &path, rpmdb, options)?;
     Ok((kver, verdict))
-}
-
-/// Reads the baseline from an initramfs, an image or a tree.
-fn base(against: &OsStr, args: &Args) -> Result<Baseline> {
-    let path = Path::new(against);
-    let root = match args.reading.open_if_image(against)? {
-        Some(opened) => opened.root,
-        None if fs_err::metadata(path).is_ok_and(|it| it.is_dir()) => Root::open(path)?,
-        None => return verify::against(path),
-    };
-    let kver = first_kernel(&root)
-        .with_context(|| format!("reading {} to compare with", root.path().display()))?;
-    verify::of_root(&root, &kver)
-}
-
-/// Returns the first kernel. If there are several, the check `kernel-single` reports that.
-pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
-    let dirs = kernels::module_dirs(root)?;
-    let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);
-    let kernel = match kernel {
-        Some(kernel) => kernel,
-        None => {
-            let dir = root.path().display();
-            let shadows = kernels::shadows(root, None)?;
-            if let Some(uki) = shadows.iter().find(|it| it.path.ends_with(".efi")) {
-                bail!(
-                    "{}: the image has its kernel and initramfs in the unified kernel image /{} only. Verify the tree that the UKI is built from",
-                    kernels::NO_KERNEL,
-                    uki.path
-                );
-            }
-            let not_a_root = kernels::not_a_root(root)?;
-            let not_a_root = not_a_root.map(|why| format!(". {dir} is {why}"));
-            bail!(
-                "{}; expected one kernel{}",
-                kernels::NO_KERNEL,
-                not_a_root.unwrap_or_default()
-            )
-        }
-    };
-    Kver::new(&kernel.name).context("reading usr/lib/modules")
 }
 
 fn list(format: OutputFormat) -> Result<String> {

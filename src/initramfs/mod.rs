@@ -42,6 +42,7 @@ pub use stream::entry::{Device, Entry, EntryType, NameProblem, Visitor};
 pub use stream::error::{Foreign, Position, ReadError};
 pub use stream::limits::Limits;
 pub use stream::random::{random_segment, random_tail};
+pub use stream::sample::Sample;
 pub use stream::segment::{Segment, SegmentKind};
 pub use stream::{read, read_into};
 pub use tree::inventory::{Inventory, Keep, With};

@@ -16,6 +16,7 @@ pub(super) mod lzop;
 pub(super) mod observed;
 pub(super) mod pipe;
 pub(super) mod random;
+pub(super) mod sample;
 pub(super) mod segment;
 pub(super) mod source;
 

@@ -169,7 +169,7 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
 }
 
 /// The warning about a tree without a kernel and an initramfs.
-const NO_BASELINE: &str = "the tree has no initramfs of an earlier kernel, so there is no baseline: a driver or dracut module that is missing by mistake is not found. Name what the root needs with --root-device, --root-fs and --require-driver, or an earlier initramfs with --against FILE";
+const NO_BASELINE: &str = "the tree has no initramfs of an earlier kernel, so there is no baseline: a driver or dracut module that is missing by mistake is not found. Name what the root needs with --root-device, --root-fs and --require-driver, or compare with an earlier image or initramfs: --against IMAGE, --against FILE";
 
 /// Makes the plan.
 ///

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use p384::ecdsa::VerifyingKey;
 use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
 use x509_cert::der::asn1::ObjectIdentifier;
@@ -17,6 +18,9 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// The identifier of RSA keys.
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+/// The identifier of keys on elliptic curves. A key of another curve than P-384 has another size.
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// The bytes at the start of a certificate in DER, by offset: two sequences with sizes of two bytes, and the version 3.
 const START: [(usize, &[u8]); 3] = [
@@ -35,6 +39,8 @@ pub struct Certificate {
     fingerprint: String,
     /// Its key; `None` if it is not an RSA key.
     pub(super) key: Option<RsaPublicKey>,
+    /// Its key on the curve P-384, which kernels with `CONFIG_MODULE_SIG_KEY_TYPE_ECDSA` sign their modules with.
+    pub(super) ecdsa: Option<VerifyingKey>,
 }
 
 /// The reason why a file has no usable certificate.
@@ -83,9 +89,14 @@ impl Certificate {
         let key = (info.algorithm.oid == RSA)
             .then(|| RsaPublicKey::from_pkcs1_der(info.subject_public_key.raw_bytes()).ok())
             .flatten();
+        let point = info.subject_public_key.raw_bytes();
+        let ecdsa = (info.algorithm.oid == EC)
+            .then(|| VerifyingKey::from_sec1_bytes(point).ok())
+            .flatten();
         Self {
             fingerprint: hex::encode(Hash::Sha256.digest(der)),
             key,
+            ecdsa,
             x509,
         }
     }

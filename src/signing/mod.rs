@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads certificates and private keys, verifies the signatures of kernels and modules, and signs modules.
 //!
-//! Only RSA with SHA-256, SHA-384 or SHA-512 is supported, which is what firmware accepts for Secure Boot. Keys are
-//! wiped from memory on drop. Nothing here opens a file.
+//! Signatures are made with RSA and SHA-256, SHA-384 or SHA-512, which is what firmware accepts for Secure Boot. Those
+//! by an ECDSA key of P-384 are verified, too, since kernels can have such a key for their modules. Keys are wiped from
+//! memory on drop. Nothing here opens a file.
 
 mod certificate;
 mod key;

@@ -5,6 +5,8 @@
 use cms::cert::CertificateChoices;
 use cms::content_info::ContentInfo;
 use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
+use p384::ecdsa::DerSignature;
+use p384::ecdsa::signature::hazmat::PrehashVerifier;
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
 use x509_cert::der::{Decode, Encode, Reader, SliceReader};
 use x509_cert::spki::AlgorithmIdentifierRef;
@@ -199,9 +201,6 @@ fn is_of(signer: &SignerInfo, certificate: &Certificate) -> bool {
 /// Verifies one signer's signature of `signed` with the certificate's key. If there are signed attributes, they contain
 /// the digest of the bytes, and the signature covers the attributes (RFC 5652, section 5.4).
 fn verify(signer: &SignerInfo, signed: &[u8], certificate: &Certificate) -> Result<(), String> {
-    let Some(key) = &certificate.key else {
-        return Err(format!("the key of {certificate} is not an RSA key"));
-    };
     let hash = Hash::of_oid(&signer.digest_alg.oid);
     let hash = hash.ok_or("its hash algorithm is not supported")?;
     let digest = match &signer.signed_attrs {
@@ -217,8 +216,21 @@ fn verify(signer: &SignerInfo, signed: &[u8], certificate: &Certificate) -> Resu
         }
     };
     let value = signer.signature.as_bytes();
-    let verified = key.verify(hash.padding(), &digest, value);
-    verified.map_err(|_| "it does not match the signed bytes".to_owned())
+    let is_valid = match (&certificate.key, &certificate.ecdsa) {
+        (Some(key), _) => key.verify(hash.padding(), &digest, value).is_ok(),
+        (None, Some(key)) => DerSignature::from_bytes(value)
+            .is_ok_and(|value| key.verify_prehash(&digest, &value).is_ok()),
+        (None, None) => {
+            return Err(format!(
+                "the key of {certificate} is neither an RSA key nor an ECDSA key of P-384"
+            ));
+        }
+    };
+    if is_valid {
+        Ok(())
+    } else {
+        Err("it does not match the signed bytes".to_owned())
+    }
 }
 
 /// Reads the digest in Authenticode's content: a structure about the image, and a DigestInfo.

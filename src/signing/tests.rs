@@ -40,6 +40,20 @@ fn keys_that_cannot_be_used() {
     }
 }
 
+/// Kernels with CONFIG_MODULE_SIG_KEY_TYPE_ECDSA sign their modules so.
+#[test]
+fn a_kernels_own_ecdsa_key() {
+    let own = certificate(include_str!("testing/p384-certificate.pem"));
+    let signature = Signature::parse(include_bytes!("testing/p384-signature.der")).unwrap();
+    let trusted = std::slice::from_ref(&own);
+    assert!(signature.of_bytes(b"a module", trusted).is_known());
+    let other = signature.of_bytes(b"another module", trusted);
+    assert!(matches!(other, Signer::Wrong(_)), "{other:?}");
+    let rsa = [certificate(CERTIFICATE)];
+    let unknown = signature.of_bytes(b"a module", &rsa);
+    assert!(matches!(unknown, Signer::Unknown(_)), "{unknown:?}");
+}
+
 #[test]
 fn a_certificate_belongs_to_its_key() {
     let [own, other] = [CERTIFICATE, OTHER_CERTIFICATE].map(certificate);

@@ -2,6 +2,7 @@
 //! A first kernel: trees whose kernel was removed in an earlier RUN line. Version locks.
 
 use crate::bed::Bed;
+use crate::images::make::{Packed, layout, of_tree};
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
 
@@ -84,6 +85,29 @@ fn another_baseline_can_be_named() {
     let ran = bed.run(&["replace", "--against", "/nothing", &bed.source()]);
     ran.ends_with(1).untouched().complains(&["/nothing"]);
     let ran = bed.run(&["replace", "--against", against, &bed.source()]);
+    ran.ends_with(0);
+    ran.require(!has_no_baseline(&ran), "there is a baseline");
+}
+
+#[test]
+fn an_image_or_a_tree_can_be_the_baseline() {
+    let bed = Bed::new();
+    let (layers, diff_ids) = of_tree(&bed.root(), Packed::Gzip);
+    layout(&bed.beside("image"), &layers, &diff_ids);
+    let image = format!("oci:{}", bed.beside("image").display());
+    let other = Bed::new();
+    let other = other.root().display().to_string();
+    remove_kernel(&bed, true);
+    for absent in ["oci:/nothing", "docker://localhost:1/nothing"] {
+        let ran = bed.run(&["replace", "--against", absent, &bed.source()]);
+        ran.ends_with(1).untouched().complains(&["nothing"]);
+    }
+    for against in [image, other] {
+        let ran = bed.run(&["replace", "--dry-run", "--against", &against, &bed.source()]);
+        ran.ends_with(0).untouched();
+    }
+    let image = format!("oci:{}", bed.beside("image").display());
+    let ran = bed.run(&["replace", "--against", &image, &bed.source()]);
     ran.ends_with(0);
     ran.require(!has_no_baseline(&ran), "there is a baseline");
 }

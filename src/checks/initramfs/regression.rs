@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::checks::able::Able;
 use crate::checks::baseline::{Baseline, programs, units, unpacked_size};
-use crate::checks::boot_space::{leaner, mib};
 use crate::checks::early;
+use crate::checks::leaner::{leaner, mib};
 use crate::checks::lost::Lost;
 use crate::checks::{Answer, Finding, Initramfs, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::Inventory;

@@ -2,7 +2,7 @@
 //! Checks that ostree can write the kernel and initramfs of the staged deployment to this machine's `/boot`.
 
 use super::super::{Answer, Finding, Subject};
-use crate::checks::boot_space::mib;
+use crate::checks::leaner::mib;
 use crate::node::Boot;
 
 /// Bytes that ostree keeps free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for entries and directories.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Args;
 use crate::cmd::page::Global;
-use crate::cmd::verify::first_kernel;
+use crate::cmd::reading::first_kernel;
 use crate::initramfs::{Bodies, Facts, Inventory, Keep, Limits, ReadError, Segment, read_into};
 use crate::inspect::Shown;
 use crate::steps::verify::open_image;

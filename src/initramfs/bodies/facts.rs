@@ -20,6 +20,8 @@ pub struct Facts {
     pub(in crate::initramfs) symbols: usize,
     pub(in crate::initramfs) lists: ImageLists,
     pub(in crate::initramfs) origins: HashMap<u64, Origin>,
+    /// The estimated size of the file with `zstd -19`, if it was requested.
+    pub zstd: Option<u64>,
 }
 
 impl Facts {

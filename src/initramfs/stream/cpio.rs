@@ -117,10 +117,12 @@ pub(in crate::initramfs) fn archive(
                 at,
             });
         }
+        let packed = cursor.packed();
         let mut entry = header(cursor, limits)?;
         let trailer = name(cursor, limits, at, &mut entry)?;
         entry.0.archive = progress.archives;
         entry.0.index = progress.entries;
+        entry.0.offset = packed;
         if trailer {
             cursor.skip(padded(entry.0.size), "the padding of a trailer", limits)?;
             progress.archives = progress.archives.saturating_add(1);
@@ -211,6 +213,7 @@ fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError>
         segment: at.segment,
         archive: 0,
         index: 0,
+        offset: 0,
     };
     Ok(Headed(entry, namesize))
 }

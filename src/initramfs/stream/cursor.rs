@@ -34,6 +34,11 @@ impl<'p> Cursor<'p> {
         self.at
     }
 
+    /// Returns the place in the file from which the content at the cursor was decoded.
+    pub(super) fn packed(&self) -> u64 {
+        self.pull.packed()
+    }
+
     /// Returns the next bytes; empty only at the end.
     pub(in crate::initramfs) fn chunk(&mut self, limits: &Limits) -> Result<&[u8], ReadError> {
         let at = self.at;

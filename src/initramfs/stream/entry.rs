@@ -100,6 +100,8 @@ pub struct Entry {
     pub archive: u32,
     /// The number of the entry in the whole file, from 0.
     pub index: u64,
+    /// The offset in the file of the bytes from which the entry was decoded; an estimate in compressed segments.
+    pub offset: u64,
 }
 
 impl Entry {

@@ -26,6 +26,9 @@ pub(in crate::initramfs) trait Pull {
     fn chunk(&mut self) -> Result<&[u8], ReadError>;
     /// Consumes `count` bytes of the last chunk.
     fn take(&mut self, count: usize);
+    /// Returns the number of bytes of the file from which the consumed bytes were decoded. Within a chunk of a decoder
+    /// it is interpolated.
+    fn packed(&self) -> u64;
 }
 
 impl Pull for BufferedInput {
@@ -46,6 +49,10 @@ impl Pull for BufferedInput {
     fn take(&mut self, count: usize) {
         self.consume(count);
     }
+
+    fn packed(&self) -> u64 {
+        self.offset()
+    }
 }
 
 /// A buffer of content, with the offset in the file that the decoder has reached.
@@ -60,6 +67,8 @@ struct Ring<'l> {
     empty: Sender<Vec<u8>>,
     piece: Vec<u8>,
     taken: usize,
+    /// The offsets in the file from which and to which the current buffer was decoded.
+    packed: (u64, u64),
     unpacked: u64,
     at: Position,
     limits: &'l Limits,
@@ -74,6 +83,7 @@ impl Ring<'_> {
         };
         let piece = piece?;
         let packed = piece.offset.saturating_sub(self.at.offset).max(1);
+        self.packed = (self.packed.1, piece.offset);
         let spent = std::mem::replace(&mut self.piece, piece.bytes);
         // A decoder that has finished needs no more buffers.
         let _ = self.empty.send(spent);
@@ -105,6 +115,12 @@ impl Pull for Ring<'_> {
     fn take(&mut self, count: usize) {
         self.taken = self.piece.len().min(self.taken + count);
     }
+
+    fn packed(&self) -> u64 {
+        let (from, to) = self.packed;
+        let share = to.saturating_sub(from).saturating_mul(self.taken as u64);
+        from + share / self.piece.len().max(1) as u64
+    }
 }
 
 /// Decodes the segment at `at`, the position of `source`, on a second thread, while `parse` reads the content on this
@@ -132,6 +148,7 @@ pub(in crate::initramfs) fn decode<T>(
         empty,
         piece: Vec::new(),
         taken: 0,
+        packed: (at.offset, at.offset),
         unpacked: 0,
         at,
         limits,

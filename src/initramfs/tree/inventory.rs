@@ -88,6 +88,8 @@ pub struct Inventory {
     pub(in crate::initramfs) link_depth: u32,
     keep: Keep,
     kept: u64,
+    /// The offset of each entry, by its number.
+    pub(super) offsets: Vec<u64>,
 }
 
 impl Inventory {
@@ -105,6 +107,7 @@ impl Inventory {
             link_depth: limits.link_depth,
             keep,
             kept: 0,
+            offsets: Vec::new(),
         }
     }
 
@@ -132,6 +135,7 @@ impl Inventory {
         body: &mut dyn BufRead,
         other: Option<&mut dyn Visitor>,
     ) -> io::Result<()> {
+        self.offsets.push(entry.offset);
         for &problem in &entry.problems {
             self.problems.push((entry.path.clone(), problem));
         }

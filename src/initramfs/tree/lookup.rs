@@ -84,6 +84,16 @@ impl Inventory {
         self.tree.contents.get(node.content?)
     }
 
+    /// Returns the bytes of the initramfs file that hold a file: those from its entry to the next one. They are an
+    /// estimate in compressed segments, and sum up to the size of the file.
+    pub fn packed(&self, content: &Content) -> u64 {
+        let at = usize::try_from(content.entry).unwrap_or(usize::MAX);
+        match (self.offsets.get(at), self.offsets.get(at.saturating_add(1))) {
+            (Some(start), Some(next)) => next.saturating_sub(*start),
+            _ => 0,
+        }
+    }
+
     /// Returns the whole content of the file that `path` leads to, if it was kept.
     pub fn data(&self, path: &[u8]) -> Option<&[u8]> {
         let (_, node) = self.resolve(path).ok()?;

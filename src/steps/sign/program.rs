@@ -36,7 +36,7 @@ const PROGRAM_MAX: u64 = 4 << 20;
 /// There is no program that signs `vmlinuz`.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "there is neither sbsign nor systemd-sbsign in {0}. Install it in an earlier RUN line (sbsigntools in Fedora, sbsigntool in Debian), or name the root directory of an image that has it: --tool-root DIR"
+    "there is neither sbsign nor systemd-sbsign in {0}. Install it in an earlier RUN line (sbsigntools in Fedora, sbsigntool or systemd-repart in Debian), or name the root directory of an image that has it: --tool-root DIR"
 )]
 pub struct NoSigner(String);
 

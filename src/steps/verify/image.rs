@@ -12,11 +12,14 @@ use std::sync::mpsc::Sender;
 use anyhow::{Context, Result, bail};
 
 use super::Options;
+use super::around::boot_files_size;
 use super::equal::{self, Equal};
 use crate::checks::Initramfs;
 use crate::initramfs::{
-    self, Bodies, Entry, EntryType, Inventory, Limits, OnDisk, OpenFile, Visitor,
+    self, Bodies, Entry, EntryType, Inventory, Limits, OnDisk, OpenFile, Sample, Segment,
+    SegmentKind, Visitor,
 };
+use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
 use crate::sys::digest::Digesting;
 use crate::sys::root::{self, OpenDir, Root};
@@ -141,6 +144,7 @@ impl From<Initramfs> for ImageRead {
 /// modules.
 pub(super) fn of_tree(
     root: &Root,
+    kver: &Kver,
     path: &str,
     options: &Options,
     comparing: Sender<Infallible>,
@@ -154,13 +158,21 @@ pub(super) fn of_tree(
     let mut disk =
         Disk::beside(root, &file).with_context(|| format!("comparing /{path} with the tree"))?;
     let overlays = appended(&file, &options.overlays)?;
-    read(
-        file,
-        overlays,
-        Some((&mut disk, comparing)),
-        options.digests,
-    )
-    .with_context(|| format!("reading /{path}"))
+    let sampled = is_sampled(root, kver, path, options)?;
+    let beside = (&mut disk as &mut dyn OnDisk, comparing);
+    read(file, overlays, Some(beside), options.digests, sampled)
+        .with_context(|| format!("reading /{path}"))
+}
+
+/// Returns whether the finding about the size of the initramfs needs its size in another compression.
+fn is_sampled(root: &Root, kver: &Kver, path: &str, options: &Options) -> Result<bool> {
+    let budget = &options.wanted.budget;
+    if budget.is_empty() {
+        return Ok(false);
+    }
+    let size = root.lstat(path)?.map_or(0, |it| it.size);
+    let beside = boot_files_size(root, kver)?;
+    Ok(budget.is_exceeded(size, beside))
 }
 
 /// Returns the bytes that follow the initramfs in memory: each file begins at a multiple of four bytes.
@@ -190,7 +202,8 @@ pub fn open(path: &Path) -> Result<File> {
 /// Reads a file outside a tree.
 pub(super) fn alone(path: &Path, digest: bool) -> Result<ImageRead> {
     let file = open(path).context("opening the initramfs")?;
-    read(file, io::empty(), None, digest).with_context(|| format!("reading {}", path.display()))
+    read(file, io::empty(), None, digest, false)
+        .with_context(|| format!("reading {}", path.display()))
 }
 
 /// The tree's files, and the sender to drop after the modules are compared.
@@ -201,16 +214,18 @@ fn read(
     appended: impl Read + Send,
     disk: Option<Beside>,
     digest: bool,
+    sampled: bool,
 ) -> Result<ImageRead> {
+    let size = file.metadata()?.len();
+    let sampled = sampled.then_some(size);
     if !digest {
-        let size = file.metadata()?.len();
         return Ok(ImageRead {
             size: Some(size),
-            ..parse(file.chain(appended), disk).into()
+            ..parse(file.chain(appended), disk, sampled).into()
         });
     }
     let mut input = Digesting::new(file);
-    let image = parse((&mut input).chain(appended), disk);
+    let image = parse((&mut input).chain(appended), disk, sampled);
     // An image that cannot be parsed has a digest, too.
     let (sha256, size) = input.finish()?;
     Ok(ImageRead {
@@ -220,7 +235,8 @@ fn read(
     })
 }
 
-fn parse(input: impl Read + Send, disk: Option<Beside>) -> Initramfs {
+/// Parses an initramfs. `sampled` is its size if its size in another compression is to be estimated.
+fn parse(input: impl Read + Send, disk: Option<Beside>, sampled: Option<u64>) -> Initramfs {
     let (disk, comparing) = disk.unzip();
     let limits = Limits::default();
     let mut inventory = Inventory::new(&limits);
@@ -230,12 +246,38 @@ fn parse(input: impl Read + Send, disk: Option<Beside>) -> Initramfs {
         comparing,
         has_modules: false,
     };
-    match initramfs::read(input, &limits, &mut watched) {
-        Ok(segments) => Initramfs::Read {
-            facts: Box::new(bodies.take_facts()),
-            inventory: Box::new(inventory),
-            segments,
-        },
+    let mut zstd = None;
+    let read = match sampled {
+        None => initramfs::read(input, &limits, &mut watched),
+        Some(size) => {
+            let mut sample = Sample::new(size.saturating_mul(USUAL_RATIO), &mut watched);
+            let read = initramfs::read(input, &limits, &mut sample);
+            zstd = read.as_ref().ok().and_then(|it| with_zstd(it, sample));
+            read
+        }
+    };
+    match read {
+        Ok(segments) => {
+            let mut facts = Box::new(bodies.take_facts());
+            facts.zstd = zstd;
+            Initramfs::Read {
+                inventory: Box::new(inventory),
+                segments,
+                facts,
+            }
+        }
         Err(error) => Initramfs::Unreadable(format!("{:#}", anyhow::Error::new(error))),
     }
+}
+
+/// Unpacked bytes for each byte of an initramfs, about.
+const USUAL_RATIO: u64 = 3;
+
+/// Returns the estimated size of the file if `zstd -19` compresses its main segment.
+fn with_zstd(segments: &[Segment], sample: Sample) -> Option<u64> {
+    let (main, others): (Vec<&Segment>, Vec<&Segment>) =
+        segments.iter().partition(|it| it.kind == SegmentKind::Main);
+    let packed = sample.packed(main.iter().map(|it| it.decoded).sum())?;
+    let others: u64 = others.iter().map(|it| it.length).sum();
+    Some(packed.saturating_add(others))
 }

@@ -126,7 +126,7 @@ pub fn look(
             let _ = compared.recv_timeout(MODULES_TIMEOUT);
             gather::tree(root, kver, initramfs, rpmdb(), options)
         });
-        let read = image::of_tree(root, initramfs, options, comparing);
+        let read = image::of_tree(root, kver, initramfs, options, comparing);
         (tree.join(), read)
     });
     let read = read?;

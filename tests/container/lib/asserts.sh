@@ -166,3 +166,26 @@ assert_not_committed() {
     assert_no_file "usr/lib/modules/$(kver_of new)/initramfs.img"
     assert_no_file usr/share/ostree-kernel/report.json
 }
+
+# _same_kernel DIR: every name in a kernel's directory with its properties, without times, and the digests of its files.
+_same_kernel() {
+    (
+        cd "$1" || exit
+        find . -printf '%p %y %m %U:%G %l\n' | LC_ALL=C sort
+        find . -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
+    )
+}
+
+# assert_as_replaced: the new kernel is the only one, dracut ran once, and the kernel's directory equals that in
+# usr/share/bed-replaced, which `replace` has made.
+assert_as_replaced() {
+    local k
+    k=$(kver_of new)
+    assert_one_kernel "$k"
+    assert_initramfs "$k"
+    assert_ran 1 'dracut '
+    _same_kernel "$TREE/usr/share/bed-replaced/$k" >"$OUT/kernel.replaced"
+    _same_kernel "$TREE/usr/lib/modules/$k" >"$OUT/kernel.here"
+    cmp -s "$OUT/kernel.replaced" "$OUT/kernel.here" ||
+        fail "not what replace makes: $(diff "$OUT/kernel.replaced" "$OUT/kernel.here" | head -n 20)"
+}

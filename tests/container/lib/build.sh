@@ -49,6 +49,9 @@ contents() {
     chroot "$1" /usr/lib/bed/real/rpm -qa --qf '%{NEVRA} %{SHA256HEADER}\n[%{=NEVRA} %{FILENAMES} %{FILESTATES}\n]' | LC_ALL=C sort
 }
 
+# plug_in: the context gets the plug-in of kernel-install.
+plug_in() { cp "$TOP/packaging/kernel-install/04-ostree-kernel.install" "$OUT/context/"; }
+
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 # up PORT: waits until a server listens on the port.
@@ -89,10 +92,10 @@ _bud() { # _bud TAG LOG ARG…
         -f "$OUT/Containerfile" "$OUT/context" >>"$log" 2>&1 </dev/null
 }
 
-# The Containerfile with the bed's shell in its last stage: base/sh.
+# The Containerfile with the bed's shell in its last stage, base/sh, and without here-documents.
 _with_shell() {
-    awk '{ line[NR] = $0 } toupper($1) == "FROM" { last = NR }
-        END { for (i = 1; i <= NR; i++) { print line[i]; if (i == last) print "SHELL [\"/usr/lib/bed/sh\", \"-c\"]" } }' "$1"
+    /usr/bin/python3 "$HERE/lib/heredoc.py" /usr/lib/bed/sh <"$1" | awk '{ line[NR] = $0 } toupper($1) == "FROM" { last = NR }
+        END { for (i = 1; i <= NR; i++) { print line[i]; if (i == last) print "SHELL [\"/usr/lib/bed/sh\", \"-c\"]" } }'
 }
 
 # The variables of a case's `args`, with their defaults:

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The cases whose images `bed boot-shapes` boots.
 BOOTED='shape-(fedora|centos|rhel|ublue|cachyos|surface|ml|mono|azure|rhcos|zstd)|odd-(dnf|full)'
+BOOTED+='|first-(dnf|erase|heredoc|justdb)|plug-in|plug-in-(both|no-layout|swap|upgrade)|before-dracut|flavour|dnf-flavour|sign-tool-root'
 
 # `bed check`, `bed boot-matrix`, `bed demo`: all cases, the boots, and the demonstration.
 
@@ -108,6 +109,10 @@ bed_boot_matrix() {
         printf '%s, the new kernel with the old initramfs: ' "$suite"
         bed_boot "$image" --initramfs "$old-$suite.img" --expect fail || rc=1
     done
+    # One of the idioms; `boot-shapes` boots the others.
+    image=$(image_of first-heredoc)
+    printf 'a first kernel, by here-documents: '
+    bed_boot "$image" --kver "$(kver_of new)" || rc=1
     return "$rc"
 }
 
