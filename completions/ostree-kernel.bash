@@ -477,7 +477,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__verify)
-            opts="-v -q -h --staged --deployment --initramfs --kver --against --platform --authfile --tls-verify --cert-dir --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --sbcert --module-cert --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --staged --deployment --initramfs --kver --against --platform --authfile --tls-verify --cert-dir --jobs --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --sbcert --module-cert --only --fatal-warnings --list --report --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -512,6 +512,10 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

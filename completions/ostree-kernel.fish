@@ -232,6 +232,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l a
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l jobs -d 'Verify up to N images at the same time [default: 2]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'

@@ -10,7 +10,7 @@ use clap::ArgAction;
 use crate::checks::Baseline;
 use crate::kernel::kver::Kver;
 use crate::oci::{ImageReference, Platform, ReferenceError};
-use crate::site::image::{self, ImageOptions, OpenImage, RegistryOptions};
+use crate::site::image::{self, FoundImage, ImageOptions, OpenImage, RegistryOptions};
 use crate::site::kernels;
 use crate::steps::verify;
 use crate::sys::root::Root;
@@ -67,6 +67,15 @@ impl Reading {
     pub fn open(&self, word: &OsStr) -> Result<OpenImage> {
         let opened = self.open_if_image(word)?;
         opened.ok_or_else(|| anyhow!("{}: {}", word.display(), ReferenceError::NoTransport))
+    }
+
+    /// Reads the documents of an image, but not its layers.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn find(&self, word: &OsStr) -> Result<FoundImage> {
+        let reference = parse(word).map_err(|error| anyhow!("{}: {error}", word.display()))?;
+        FoundImage::of(&reference, &self.options())
     }
 
     /// Opens an image; `None` if the word has no transport.

@@ -2,6 +2,7 @@
 //! `ostree-kernel verify`: checks whether the tree would boot.
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
@@ -17,11 +18,13 @@ use crate::checks::verdict::outcome;
 use crate::checks::{AllLacking, CHECKS, Check, Selection, Severity, Situation};
 use crate::kernel::kver::Kver;
 use crate::node::Which;
+use crate::pool;
 use crate::report::documents::{CheckList, ListedCheck};
 use crate::report::{
     AnswerWord, Command, DeploymentReport, FailedImage, ImageEntry, ImageReport, KernelReport,
     Labels, Outcome, Report, SchemaVersion, checks, tool,
 };
+use crate::site::image::{FoundImage, OpenImage};
 use crate::site::{deployments, owner};
 use crate::steps::verify::{self, Verdict};
 use crate::sys::root::Root;
@@ -51,6 +54,9 @@ pub struct Args {
     /// How to read images.
     #[command(flatten)]
     pub reading: Reading,
+    /// Verify up to N images at the same time [default: 2]
+    #[arg(long, value_name = "N", requires = "images")]
+    pub jobs: Option<NonZeroUsize>,
     /// Requirements on the initramfs.
     #[command(flatten)]
     pub demands: Demands,
@@ -119,30 +125,40 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     Ok(report.outcome)
 }
 
-/// Verifies images, one after another, and prints their reports together. An image that cannot be verified has an entry
-/// with the error, and the others are still verified.
+/// Verifies images, `--jobs` at a time, and prints their reports together. An image that cannot be verified has an entry
+/// with the error, and the others are still verified. A layer that several of them have is fetched once.
 fn images(args: &Args, global: &Global, options: &verify::Options) -> Result<Outcome> {
     if let [only] = args.images.as_slice() {
-        let report = image(only, args, options)?;
+        let report = image(only, args.reading.open(only), args, options)?;
         publish(&report, global, args.report.as_deref())?;
         return Ok(report.outcome);
     }
-    let mut entries = Vec::new();
-    for word in &args.images {
-        entries.push(match image(word, args, options) {
+    let found: Vec<_> = args.images.iter().map(|it| args.reading.find(it)).collect();
+    let shared = FoundImage::shared(found.iter().filter_map(|it| it.as_ref().ok()));
+    let threads = args.jobs.map_or(2, NonZeroUsize::get);
+    let threads = threads.min(args.images.len());
+    let entries = pool::try_map(args.images.iter().zip(found), threads, |(word, found)| {
+        let opened = found.and_then(|it| it.read(&shared));
+        let report = image(word, opened, args, options);
+        stop::check()?;
+        anyhow::Ok(match report {
             Ok(report) => ImageEntry::Verified(Box::new(report)),
             Err(error) => {
-                stop::check()?;
                 let reference = word.to_string_lossy();
                 ImageEntry::Failed(FailedImage::new(&reference, format!("{error:#}")))
             }
-        });
-    }
+        })
+    })?;
     publish_all(&entries, global, args.report.as_deref())
 }
 
-fn image(word: &OsStr, args: &Args, options: &verify::Options) -> Result<Report> {
-    let opened = args.reading.open(word)?;
+fn image(
+    word: &OsStr,
+    opened: Result<OpenImage>,
+    args: &Args,
+    options: &verify::Options,
+) -> Result<Report> {
+    let opened = opened?;
     let (kver, verdict) = verify_tree(&opened.root, args.kver.as_ref(), options)
         .with_context(|| format!("verifying {}", word.display()))?;
     let of = Subject::Image(opened.facts());

@@ -9,10 +9,12 @@ mod load;
 mod ranges;
 mod registry;
 mod settings;
+mod shared;
 mod storage;
 mod store;
 mod view;
 
+use std::iter;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -20,6 +22,7 @@ use anyhow::{Context, Result, bail};
 pub use self::blobs::Traffic;
 use self::blobs::{Blobs, FoundDocument};
 pub use self::registry::RegistryOptions;
+pub use self::shared::SharedLayers;
 use crate::oci::{
     self, BlobDigest, ImageConfig, ImageLimits, ImageReference, Manifest, ManifestDocument,
     Platform,
@@ -61,6 +64,13 @@ impl OpenImage {
     }
 }
 
+/// An image whose documents were read, but not its layers.
+pub struct FoundImage {
+    blobs: Box<dyn Blobs>,
+    reference: String,
+    image: ImageDocuments,
+}
+
 /// Upper bound of nested indexes.
 const INDEXES_MAX: usize = 4;
 
@@ -69,13 +79,54 @@ const INDEXES_MAX: usize = 4;
 /// # Errors
 /// When the image cannot be found, or is damaged or hostile.
 pub fn open(reference: &ImageReference, options: &ImageOptions) -> Result<OpenImage> {
-    let read = || {
-        let blobs = find(reference, options)?;
+    FoundImage::of(reference, options)?.read(&Arc::default())
+}
+
+impl FoundImage {
+    /// Reads the documents of an image.
+    ///
+    /// # Errors
+    /// When the image cannot be found, or its documents are damaged or hostile.
+    pub fn of(reference: &ImageReference, options: &ImageOptions) -> Result<Self> {
+        let read = || {
+            let blobs = find(reference, options)?;
+            let image = documents(blobs.as_ref(), options, &ImageLimits::default())?;
+            anyhow::Ok(Self {
+                blobs,
+                reference: reference.to_string(),
+                image,
+            })
+        };
+        read().with_context(|| format!("reading {reference}"))
+    }
+
+    /// Returns the layers that these images share in registries. A layer of another transport is read for each image: its
+    /// own copy may be damaged.
+    pub fn shared<'i>(images: impl Iterator<Item = &'i Self>) -> Arc<SharedLayers> {
+        let mut shared = SharedLayers::default();
+        for Self { image, .. } in images.filter(|it| it.blobs.traffic().is_some()) {
+            let diff_ids = image.config.rootfs.diff_ids.iter().map(Some);
+            let diff_ids = diff_ids.chain(iter::repeat(None));
+            for (layer, diff_id) in image.manifest.layers.iter().zip(diff_ids) {
+                shared.add(layer, diff_id);
+            }
+        }
+        Arc::new(shared)
+    }
+
+    /// Reads the layers.
+    ///
+    /// # Errors
+    /// When a layer cannot be read, or is damaged or hostile.
+    pub fn read(self, shared: &Arc<SharedLayers>) -> Result<OpenImage> {
+        let Self {
+            blobs,
+            reference,
+            image,
+        } = self;
         let traffic = blobs.traffic();
-        let limits = ImageLimits::default();
-        let image = documents(blobs.as_ref(), options, &limits)?;
         let facts = ImageReport {
-            reference: reference.to_string(),
+            reference: reference.clone(),
             manifest_digest: image.digest.as_ref().map(BlobDigest::to_string),
             config_digest: image.manifest.config.digest.to_string(),
             platform: image.config.platform().map(|it| it.to_string()),
@@ -86,16 +137,17 @@ pub fn open(reference: &ImageReference, options: &ImageOptions) -> Result<OpenIm
             blobs,
             manifest: image.manifest,
             diff_ids: image.config.rootfs.diff_ids,
-            limits,
+            limits: ImageLimits::default(),
+            shared: traffic.is_some().then(|| Arc::clone(shared)),
         };
-        let layers = view::LayerView::read(source)?;
-        anyhow::Ok(OpenImage {
-            root: Root::of_layers(&reference.to_string(), Box::new(layers)),
+        let layers = view::LayerView::read(source);
+        let layers = layers.with_context(|| format!("reading {reference}"))?;
+        Ok(OpenImage {
+            root: Root::of_layers(&reference, Box::new(layers)),
             facts,
             traffic,
         })
-    };
-    read().with_context(|| format!("reading {reference}"))
+    }
 }
 
 fn find(reference: &ImageReference, options: &ImageOptions) -> Result<Box<dyn Blobs>> {

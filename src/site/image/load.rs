@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use super::blobs::{Blobs, Checked};
 use super::ranges;
+use super::shared::{Claim, RecordedLayer, SharedLayers};
 use super::store::{self, ByteStore, KeptBytes};
 use crate::oci::{
     self, BlobDigest, BlobHasher, Descriptor, ImageLimits, KeptPart, LayerEntry, LayerTree,
@@ -33,6 +34,8 @@ pub(super) struct LayerSource {
     pub(super) manifest: Manifest,
     pub(super) diff_ids: Vec<BlobDigest>,
     pub(super) limits: ImageLimits,
+    /// Layers that other images of this run have, too.
+    pub(super) shared: Option<Arc<SharedLayers>>,
 }
 
 /// The merged layers.
@@ -63,8 +66,18 @@ impl LayerSource {
                 limits: &self.limits,
                 tentative: None,
             };
-            self.stream(layer, Some(number), &decoded, &mut merge)
-                .with_context(|| self.name(number))?;
+            let claim = self.shared.as_ref();
+            let claim = claim.map(|it| it.claim(layer, self.diff_id(number)));
+            match claim.unwrap_or(Claim::Alone) {
+                Claim::Alone => self.stream(layer, Some(number), &decoded, &mut merge),
+                Claim::Recorded(recorded) => merge.replay(&recorded),
+                Claim::First(place) => {
+                    let mut recording = Recording::new(&mut merge);
+                    let read = self.stream(layer, Some(number), &decoded, &mut recording);
+                    read.map(|()| place.fill(recording.finish()))
+                }
+            }
+            .with_context(|| self.name(number))?;
         }
         tree.finish()?;
         Ok(LoadedLayers {
@@ -122,6 +135,12 @@ impl LayerSource {
         Ok(())
     }
 
+    /// Returns the DiffID of a layer, counted from the top.
+    fn diff_id(&self, number: usize) -> Option<&BlobDigest> {
+        let at = self.diff_ids.len().checked_sub(number + 1)?;
+        self.diff_ids.get(at)
+    }
+
     /// Returns the name of a layer, counted from the top, for messages.
     fn name(&self, number: usize) -> String {
         let layers = &self.manifest.layers;
@@ -158,10 +177,7 @@ impl LayerSource {
         } else {
             (input, Arc::new(AtomicBool::new(true)))
         };
-        let diff_id = number.and_then(|number| {
-            let at = self.diff_ids.len().checked_sub(number + 1)?;
-            self.diff_ids.get(at)
-        });
+        let diff_id = number.and_then(|number| self.diff_id(number));
         thread::scope(|scope| {
             let input = ahead(scope, input);
             let (_, unpacked) = decoder(input, &self.limits, decoded)?;
@@ -316,17 +332,31 @@ impl Merge<'_> {
     }
 }
 
-impl LayerVisitor for Merge<'_> {
-    fn entry(&mut self, entry: &LayerEntry, body: &mut dyn BufRead) -> Result<(), OciError> {
+/// The digest of a file and the bytes of it that are kept.
+pub(super) type TakenBytes = ([u8; 32], Option<KeptBytes>);
+
+/// A file whose data a tree needs.
+#[derive(Clone, Copy)]
+struct NeededFile {
+    inode: u32,
+    /// The part to keep.
+    keep: KeptPart,
+    /// The part to read: more for an object of ostree, whose names may come later.
+    take: KeptPart,
+}
+
+impl Merge<'_> {
+    /// Puts an entry into the tree. Returns what is needed of its data.
+    fn place(&mut self, entry: &LayerEntry) -> Result<Option<NeededFile>, OciError> {
         let placed = self.tree.add(entry)?;
         self.follow(entry, &placed)?;
         let Some(inode) = placed.inode else {
-            return Ok(());
+            return Ok(None);
         };
         self.tentative = None;
         let is_object = entry.path.starts_with(OBJECTS);
         if !placed.is_visible && placed.names.is_empty() && !is_object {
-            return Ok(());
+            return Ok(None);
         }
         let names = placed
             .names
@@ -334,21 +364,112 @@ impl LayerVisitor for Merge<'_> {
             .chain(placed.is_visible.then_some(&entry.path));
         let keep = names.map(|path| oci::keep(path, entry.meta.size)).max();
         let keep = keep.unwrap_or(KeptPart::BlobDigest);
-        let taken = if is_object { KeptPart::All } else { keep };
-        let (sha256, bytes) = store::take(body, taken, entry.meta.size, self.limits.kept_bytes)?;
-        self.tree.set_sha256(inode, sha256);
-        match (bytes, keep) {
-            (Some(bytes), KeptPart::All) => self.store.put(inode, bytes, self.limits.kept_bytes),
-            (Some(bytes), KeptPart::Head) => {
+        let take = if is_object { KeptPart::All } else { keep };
+        Ok(Some(NeededFile { inode, keep, take }))
+    }
+
+    /// Stores the data of an entry.
+    fn put(&mut self, file: NeededFile, taken: &TakenBytes) -> Result<(), OciError> {
+        let NeededFile { inode, keep, .. } = file;
+        let (sha256, bytes) = taken;
+        self.tree.set_sha256(inode, *sha256);
+        let Some(bytes) = bytes.clone() else {
+            return Ok(());
+        };
+        match keep {
+            KeptPart::All => self.store.put(inode, bytes, self.limits.kept_bytes),
+            KeptPart::Head => {
                 let bytes = KeptBytes::Head(bytes.head()?);
                 self.store.put(inode, bytes, self.limits.kept_bytes)
             }
-            (Some(bytes), KeptPart::BlobDigest) => {
+            KeptPart::BlobDigest => {
                 self.tentative = Some((inode, bytes));
                 Ok(())
             }
-            (None, _) => Ok(()),
         }
+    }
+
+    /// Merges the entries of a layer that was read for another image.
+    fn replay(&mut self, layer: &RecordedLayer) -> Result<(), OciError> {
+        for (entry, taken) in layer {
+            if let (Some(file), Some(taken)) = (self.place(entry)?, taken) {
+                self.put(file, taken)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LayerVisitor for Merge<'_> {
+    fn entry(&mut self, entry: &LayerEntry, body: &mut dyn BufRead) -> Result<(), OciError> {
+        if let Some(file) = self.place(entry)? {
+            let (size, limit) = (entry.meta.size, self.limits.kept_bytes);
+            let taken = store::take(body, file.take, size, limit)?;
+            self.put(file, &taken)?;
+        }
+        Ok(())
+    }
+}
+
+/// Merges a layer into the tree of an image, and records it for others. For that, the layer is also merged alone: all of
+/// its names are visible there.
+struct Recording<'r, 'm> {
+    merge: &'r mut Merge<'m>,
+    tree: LayerTree,
+    store: ByteStore,
+    tentative: Option<(u32, KeptBytes)>,
+    /// The entries, each with its inode in the layer's own tree.
+    entries: Vec<(LayerEntry, Option<u32>)>,
+}
+
+impl<'r, 'm> Recording<'r, 'm> {
+    fn new(merge: &'r mut Merge<'m>) -> Self {
+        Self {
+            tree: LayerTree::new(merge.limits),
+            merge,
+            store: ByteStore::default(),
+            tentative: None,
+            entries: Vec::new(),
+        }
+    }
+
+    fn finish(self) -> RecordedLayer {
+        let taken = |inode: u32| {
+            let sha256 = self.tree.inode(inode).sha256.as_deref()?;
+            Some((*sha256, self.store.get(inode)))
+        };
+        let entries = self.entries.into_iter();
+        entries
+            .map(|(entry, inode)| (entry, inode.and_then(taken)))
+            .collect()
+    }
+}
+
+impl LayerVisitor for Recording<'_, '_> {
+    fn entry(&mut self, entry: &LayerEntry, body: &mut dyn BufRead) -> Result<(), OciError> {
+        let mut alone = Merge {
+            tree: &mut self.tree,
+            store: &mut self.store,
+            limits: self.merge.limits,
+            tentative: self.tentative.take(),
+        };
+        let (own, merged) = (alone.place(entry)?, self.merge.place(entry)?);
+        if let Some(take) = own.iter().chain(&merged).map(|it| it.take).max() {
+            let (size, limit) = (entry.meta.size, self.merge.limits.kept_bytes);
+            let taken = store::take(body, take, size, limit)?;
+            if let Some(file) = own {
+                // Upper layers can have names for the file, too.
+                let keep = merged.map_or(file.keep, |it| it.keep.max(file.keep));
+                alone.put(NeededFile { keep, ..file }, &taken)?;
+            }
+            if let Some(file) = merged {
+                self.merge.put(file, &taken)?;
+            }
+        }
+        self.tentative = alone.tentative;
+        let inode = own.map(|it| it.inode);
+        self.entries.push((entry.clone(), inode));
+        Ok(())
     }
 }
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Registries, good and hostile.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ostree_kernel::oci::ImageReference;
-use ostree_kernel::site::image::{self, ImageOptions, OpenImage, RegistryOptions};
+use ostree_kernel::site::image::{self, FoundImage, ImageOptions, OpenImage, RegistryOptions};
 use ostree_kernel::sys::fetch::DownloadLimits;
 use serde_json::json;
 use tempfile::TempDir;
@@ -17,6 +19,7 @@ use tempfile::TempDir;
 use super::make::{Packed, Tar, digest, documents, layout, of_tree};
 use super::{judged, run};
 use crate::bed::Bed;
+use crate::kernels::OLD;
 use crate::server::{Request, Server, answer, head};
 
 /// The bytes of `usr/lib/os-release` in the image.
@@ -475,6 +478,103 @@ impl RealRegistry {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("docker-registry does not listen");
+    }
+}
+
+/// Starts a registry with images by tag, each with its blobs. Returns it with the paths of all requests for blobs.
+fn serve_images(images: &[(&str, Vec<Vec<u8>>, Vec<String>)]) -> (Server, Arc<Mutex<Vec<String>>>) {
+    let mut files = BTreeMap::new();
+    for (tag, layers, diff_ids) in images {
+        let (config, manifest) = documents(layers, diff_ids);
+        files.insert(format!("/v2/a/b/manifests/{tag}"), manifest);
+        for blob in layers.iter().chain([&config]) {
+            files.insert(format!("/v2/a/b/blobs/{}", digest(blob)), blob.clone());
+        }
+    }
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let paths = Arc::clone(&asked);
+    let server = Server::scripted(move |_, request, stream| {
+        match files.get(&request.path) {
+            Some(bytes) => answer(stream, 200, "", bytes),
+            None => answer(stream, 404, "", b""),
+        }
+        if request.path.contains("/blobs/") {
+            paths.lock().unwrap().push(request.path.clone());
+        }
+    });
+    (server, asked)
+}
+
+#[test]
+fn a_layer_of_several_images_is_fetched_once() {
+    let bed = Bed::new();
+    let (layers, diff_ids) = of_tree(&bed.root(), Packed::Gzip);
+    let with = |tag: &'static str, top: Tar| {
+        let tar = top.done();
+        let layers = [layers.clone(), vec![Packed::Gzip.pack(&tar)]].concat();
+        (tag, layers, [diff_ids.clone(), vec![digest(&tar)]].concat())
+    };
+    let dep = format!("usr/lib/modules/{}/.wh.modules.dep", OLD.kver);
+    let images = [
+        ("base", layers.clone(), diff_ids.clone()),
+        with("same", Tar::new().file("usr/share/doc", b"x")),
+        with("broken", Tar::new().file(&dep, b"")),
+    ];
+    let count = |asked: &Mutex<Vec<String>>| {
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        let of = |layer: &Vec<u8>| {
+            let digest = digest(layer);
+            asked.iter().filter(|it| it.ends_with(&digest)).count()
+        };
+        layers.iter().map(of).collect::<Vec<_>>()
+    };
+    let (server, asked) = serve_images(&images);
+    let names: Vec<_> = images
+        .iter()
+        .map(|(tag, ..)| format!("docker://{}/a/b:{tag}", host(&server)))
+        .collect();
+    let alone: Vec<_> = names
+        .iter()
+        .map(|name| judged(run(&bed, &["verify", "--format", "json", name]).json()))
+        .collect();
+    assert_eq!(alone[0]["outcome"], "passed");
+    assert_eq!(alone[2]["outcome"], "rejected");
+    assert_eq!(count(&asked), vec![3; layers.len()]);
+    for jobs in ["1", "3"] {
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let args = ["verify", "--jobs", jobs, "--format", "json"];
+        let ran = run(&bed, &[&args[..], &names].concat());
+        ran.ends_with(4);
+        let together = ran.json();
+        let together = together["images"].as_array().unwrap();
+        let together: Vec<_> = together.iter().cloned().map(judged).collect();
+        assert_eq!(together, alone, "--jobs {jobs}");
+        assert_eq!(count(&asked), vec![1; layers.len()], "--jobs {jobs}");
+    }
+}
+
+#[test]
+fn a_shared_layer_has_the_diff_id_of_each_image() {
+    let tar = Tar::new().file("usr/lib/os-release", CONTENT).done();
+    let layers = vec![Packed::Gzip.pack(&tar)];
+    let images = [
+        ("right", layers.clone(), vec![digest(&tar)]),
+        ("wrong", layers, vec![digest(b"other")]),
+    ];
+    let (server, _) = serve_images(&images);
+    let dir = TempDir::with_prefix("ostree-kernel-registry-").unwrap();
+    let find = |tag: &str| {
+        let reference = format!("docker://{}/a/b:{tag}", host(&server));
+        FoundImage::of(&reference.parse().unwrap(), &options(dir.path(), "{}")).unwrap()
+    };
+    let found = [find("right"), find("wrong"), find("right")];
+    let shared = FoundImage::shared(found.iter());
+    let [first, wrong, last] = found.map(|it| it.read(&shared));
+    let error = format!("{:#}", wrong.err().unwrap());
+    assert!(error.contains("DiffID"), "{error}");
+    for right in [first, last] {
+        let read = right.unwrap().root.read("usr/lib/os-release", 100).unwrap();
+        assert_eq!(read.as_deref(), Some(CONTENT));
     }
 }
 

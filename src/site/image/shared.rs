@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Layers that several images of one run have: each is fetched and decompressed once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::load::TakenBytes;
+use crate::oci::{BlobDigest, Descriptor, LayerEntry};
+
+/// The entries of a layer, in its order, each with what was kept of its data.
+pub(super) type RecordedLayer = Vec<(LayerEntry, Option<TakenBytes>)>;
+
+/// A layer, and the digest that its image states for the unpacked bytes.
+type LayerKey = (String, Option<String>);
+
+/// A layer that several images have.
+#[derive(Default)]
+pub(super) struct SharedLayer {
+    /// The number of images that have not taken it yet.
+    wanted: usize,
+    recorded: Option<Arc<RecordedLayer>>,
+}
+
+/// The layers of all images of a run.
+#[derive(Default)]
+pub struct SharedLayers {
+    layers: HashMap<LayerKey, Mutex<SharedLayer>>,
+}
+
+fn key(layer: &Descriptor, diff_id: Option<&BlobDigest>) -> LayerKey {
+    let diff_id = diff_id.map(BlobDigest::to_string);
+    (layer.digest.to_string(), diff_id)
+}
+
+impl SharedLayers {
+    /// Counts a layer of an image.
+    pub(super) fn add(&mut self, layer: &Descriptor, diff_id: Option<&BlobDigest>) {
+        let shared = self.layers.entry(key(layer, diff_id)).or_default();
+        let shared = shared.get_mut().unwrap_or_else(PoisonError::into_inner);
+        shared.wanted += 1;
+    }
+
+    /// Takes a layer for an image. Images on other threads wait for the one that reads a layer first.
+    pub(super) fn claim(&self, layer: &Descriptor, diff_id: Option<&BlobDigest>) -> Claim<'_> {
+        let Some(shared) = self.layers.get(&key(layer, diff_id)) else {
+            return Claim::Alone;
+        };
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.wanted = shared.wanted.saturating_sub(1);
+        let is_last = shared.wanted == 0;
+        match shared.recorded.take() {
+            Some(recorded) => {
+                shared.recorded = (!is_last).then(|| Arc::clone(&recorded));
+                Claim::Recorded(recorded)
+            }
+            None if is_last => Claim::Alone,
+            None => Claim::First(FirstReader(shared)),
+        }
+    }
+}
+
+/// The way in which an image gets a layer.
+pub(super) enum Claim<'s> {
+    /// No other image needs the layer.
+    Alone,
+    /// The layer was read.
+    Recorded(Arc<RecordedLayer>),
+    /// The image reads the layer first. If that fails, the next image reads it itself.
+    First(FirstReader<'s>),
+}
+
+/// The right to read a layer first; the others wait until it is dropped.
+pub(super) struct FirstReader<'s>(MutexGuard<'s, SharedLayer>);
+
+impl FirstReader<'_> {
+    /// Keeps the layer for the other images.
+    pub(super) fn fill(mut self, layer: RecordedLayer) {
+        self.0.recorded = Some(Arc::new(layer));
+    }
+}
