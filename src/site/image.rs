@@ -6,6 +6,7 @@ mod archive;
 mod blobs;
 mod layout;
 mod load;
+mod merge;
 mod ranges;
 mod registry;
 mod settings;

@@ -11,12 +11,13 @@ use std::thread::{self, Scope};
 use anyhow::{Context, Result};
 
 use super::blobs::{Blobs, Checked};
+use super::merge::{Merge, Recording};
 use super::ranges;
-use super::shared::{Claim, RecordedLayer, SharedLayers};
-use super::store::{self, ByteStore, KeptBytes};
+use super::shared::{Claim, SharedLayers};
+use super::store::{self, ByteStore};
 use crate::oci::{
     self, BlobDigest, BlobHasher, Descriptor, ImageLimits, KeptPart, LayerEntry, LayerTree,
-    LayerVisitor, Manifest, NodeKind, OciError, Placed, Toc, TocFile, decoder,
+    LayerVisitor, Manifest, OciError, Toc, TocFile, decoder,
 };
 
 /// Size of a chunk between threads (bytes).
@@ -24,9 +25,6 @@ const CHUNK: usize = 256 << 10;
 
 /// Number of chunks in the channel between two threads.
 const AHEAD: usize = 4;
-
-/// The directory of ostree's objects. The files of the image are hard links to them, and come later in the layer.
-const OBJECTS: &[u8] = b"sysroot/ostree/repo/objects/";
 
 /// An image whose layers can be read.
 pub(super) struct LayerSource {
@@ -294,182 +292,6 @@ impl<R: Read> Read for Hashed<R> {
             hasher.update(&out[..count]);
         }
         Ok(count)
-    }
-}
-
-/// Merges a layer.
-struct Merge<'m> {
-    tree: &'m mut LayerTree,
-    store: &'m mut ByteStore,
-    limits: &'m ImageLimits,
-    /// The bytes of an object of ostree, until its hard links have shown whether they are needed.
-    tentative: Option<(u32, KeptBytes)>,
-}
-
-impl Merge<'_> {
-    fn follow(&mut self, entry: &LayerEntry, placed: &Placed) -> Result<(), OciError> {
-        let Some((inode, bytes)) = &self.tentative else {
-            return Ok(());
-        };
-        if entry.kind != NodeKind::HardLink || placed.leads_to != Some(*inode) {
-            return Ok(());
-        }
-        let size = self.tree.inode(*inode).meta.size;
-        let visible = placed.is_visible.then_some(&entry.path);
-        let keep = placed.names.iter().chain(visible);
-        let keep = keep.map(|path| oci::keep(path, size)).max();
-        match keep {
-            Some(KeptPart::All) if !self.store.is_whole(*inode) => {
-                self.store
-                    .put(*inode, bytes.clone(), self.limits.kept_bytes)
-            }
-            Some(KeptPart::Head) if self.store.get(*inode).is_none() => {
-                let head = KeptBytes::Head(bytes.head()?);
-                self.store.put(*inode, head, self.limits.kept_bytes)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The digest of a file and the bytes of it that are kept.
-pub(super) type TakenBytes = ([u8; 32], Option<KeptBytes>);
-
-/// A file whose data a tree needs.
-#[derive(Clone, Copy)]
-struct NeededFile {
-    inode: u32,
-    /// The part to keep.
-    keep: KeptPart,
-    /// The part to read: more for an object of ostree, whose names may come later.
-    take: KeptPart,
-}
-
-impl Merge<'_> {
-    /// Puts an entry into the tree. Returns what is needed of its data.
-    fn place(&mut self, entry: &LayerEntry) -> Result<Option<NeededFile>, OciError> {
-        let placed = self.tree.add(entry)?;
-        self.follow(entry, &placed)?;
-        let Some(inode) = placed.inode else {
-            return Ok(None);
-        };
-        self.tentative = None;
-        let is_object = entry.path.starts_with(OBJECTS);
-        if !placed.is_visible && placed.names.is_empty() && !is_object {
-            return Ok(None);
-        }
-        let names = placed
-            .names
-            .iter()
-            .chain(placed.is_visible.then_some(&entry.path));
-        let keep = names.map(|path| oci::keep(path, entry.meta.size)).max();
-        let keep = keep.unwrap_or(KeptPart::BlobDigest);
-        let take = if is_object { KeptPart::All } else { keep };
-        Ok(Some(NeededFile { inode, keep, take }))
-    }
-
-    /// Stores the data of an entry.
-    fn put(&mut self, file: NeededFile, taken: &TakenBytes) -> Result<(), OciError> {
-        let NeededFile { inode, keep, .. } = file;
-        let (sha256, bytes) = taken;
-        self.tree.set_sha256(inode, *sha256);
-        let Some(bytes) = bytes.clone() else {
-            return Ok(());
-        };
-        match keep {
-            KeptPart::All => self.store.put(inode, bytes, self.limits.kept_bytes),
-            KeptPart::Head => {
-                let bytes = KeptBytes::Head(bytes.head()?);
-                self.store.put(inode, bytes, self.limits.kept_bytes)
-            }
-            KeptPart::BlobDigest => {
-                self.tentative = Some((inode, bytes));
-                Ok(())
-            }
-        }
-    }
-
-    /// Merges the entries of a layer that was read for another image.
-    fn replay(&mut self, layer: &RecordedLayer) -> Result<(), OciError> {
-        for (entry, taken) in layer {
-            if let (Some(file), Some(taken)) = (self.place(entry)?, taken) {
-                self.put(file, taken)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl LayerVisitor for Merge<'_> {
-    fn entry(&mut self, entry: &LayerEntry, body: &mut dyn BufRead) -> Result<(), OciError> {
-        if let Some(file) = self.place(entry)? {
-            let (size, limit) = (entry.meta.size, self.limits.kept_bytes);
-            let taken = store::take(body, file.take, size, limit)?;
-            self.put(file, &taken)?;
-        }
-        Ok(())
-    }
-}
-
-/// Merges a layer into the tree of an image, and records it for others. For that, the layer is also merged alone: all of
-/// its names are visible there.
-struct Recording<'r, 'm> {
-    merge: &'r mut Merge<'m>,
-    tree: LayerTree,
-    store: ByteStore,
-    tentative: Option<(u32, KeptBytes)>,
-    /// The entries, each with its inode in the layer's own tree.
-    entries: Vec<(LayerEntry, Option<u32>)>,
-}
-
-impl<'r, 'm> Recording<'r, 'm> {
-    fn new(merge: &'r mut Merge<'m>) -> Self {
-        Self {
-            tree: LayerTree::new(merge.limits),
-            merge,
-            store: ByteStore::default(),
-            tentative: None,
-            entries: Vec::new(),
-        }
-    }
-
-    fn finish(self) -> RecordedLayer {
-        let taken = |inode: u32| {
-            let sha256 = self.tree.inode(inode).sha256.as_deref()?;
-            Some((*sha256, self.store.get(inode)))
-        };
-        let entries = self.entries.into_iter();
-        entries
-            .map(|(entry, inode)| (entry, inode.and_then(taken)))
-            .collect()
-    }
-}
-
-impl LayerVisitor for Recording<'_, '_> {
-    fn entry(&mut self, entry: &LayerEntry, body: &mut dyn BufRead) -> Result<(), OciError> {
-        let mut alone = Merge {
-            tree: &mut self.tree,
-            store: &mut self.store,
-            limits: self.merge.limits,
-            tentative: self.tentative.take(),
-        };
-        let (own, merged) = (alone.place(entry)?, self.merge.place(entry)?);
-        if let Some(take) = own.iter().chain(&merged).map(|it| it.take).max() {
-            let (size, limit) = (entry.meta.size, self.merge.limits.kept_bytes);
-            let taken = store::take(body, take, size, limit)?;
-            if let Some(file) = own {
-                // Upper layers can have names for the file, too.
-                let keep = merged.map_or(file.keep, |it| it.keep.max(file.keep));
-                alone.put(NeededFile { keep, ..file }, &taken)?;
-            }
-            if let Some(file) = merged {
-                self.merge.put(file, &taken)?;
-            }
-        }
-        self.tentative = alone.tentative;
-        let inode = own.map(|it| it.inode);
-        self.entries.push((entry.clone(), inode));
-        Ok(())
     }
 }
 

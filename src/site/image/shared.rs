@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::load::TakenBytes;
+use super::store::TakenBytes;
 use crate::oci::{BlobDigest, Descriptor, LayerEntry};
 
 /// The entries of a layer, in its order, each with what was kept of its data.

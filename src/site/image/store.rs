@@ -93,6 +93,9 @@ impl KeptBytes {
     }
 }
 
+/// The digest of a file and the bytes of it that are kept.
+pub(super) type TakenBytes = ([u8; 32], Option<KeptBytes>);
+
 /// Reads the data of an entry: computes its digest, and keeps the requested part.
 ///
 /// # Errors
@@ -102,7 +105,7 @@ pub(super) fn take(
     keep: KeptPart,
     size: u64,
     limit: u64,
-) -> Result<([u8; 32], Option<KeptBytes>), OciError> {
+) -> Result<TakenBytes, OciError> {
     if keep == KeptPart::All && size > limit {
         let (name, value) = ("kept_bytes", limit);
         return Err(OciError::Limit { name, value });
