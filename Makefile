@@ -39,7 +39,7 @@ SQLITE_WITHOUT = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_
     -USQLITE_SOUNDEX -DSQLITE_OMIT_JSON -DSQLITE_OMIT_LOAD_EXTENSION
 
 .PHONY: static
-static: deps ## build a static program of at most 8 MB, and print its path
+static: deps ## build a static program of at most 10 MB, and print its path
 	@! command -v rustup >/dev/null || rustup --quiet target add $(STATIC_HOST)
 	@LIBSQLITE3_FLAGS='$(SQLITE_WITHOUT)' $(CARGO) rustc --profile dist --locked --target $(STATIC_HOST) --bin ostree-kernel -- \
 	    -C link-arg=-Wl,-z,pack-relative-relocs

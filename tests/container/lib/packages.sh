@@ -20,7 +20,7 @@ static_image() {
 assert_static() {
     local size
     size=$(stat -c %s "$STATIC")
-    ((size <= 8000000)) || fail "the static program has $size bytes, expected at most 8000000"
+    ((size <= 10000000)) || fail "the static program has $size bytes, expected at most 10000000"
     ! readelf -lW "$STATIC" | grep -q INTERP || fail "the static program has an interpreter"
     ! readelf -dW "$STATIC" | grep -q NEEDED || fail "the static program needs libraries"
     ! readelf -SW "$STATIC" | grep -q symtab || fail "the static program is not stripped"

@@ -481,8 +481,11 @@ impl RealRegistry {
     }
 }
 
+/// A tag, and the layers of its image with their DiffIDs.
+type Tagged<'t> = (&'t str, Vec<Vec<u8>>, Vec<String>);
+
 /// Starts a registry with images by tag, each with its blobs. Returns it with the paths of all requests for blobs.
-fn serve_images(images: &[(&str, Vec<Vec<u8>>, Vec<String>)]) -> (Server, Arc<Mutex<Vec<String>>>) {
+fn serve_images(images: &[Tagged]) -> (Server, Arc<Mutex<Vec<String>>>) {
     let mut files = BTreeMap::new();
     for (tag, layers, diff_ids) in images {
         let (config, manifest) = documents(layers, diff_ids);
