@@ -59,7 +59,7 @@ fn merged(layers: [&[u8]; 2], one_by_one: bool) -> Option<Vec<Vec<u8>>> {
             if let Some(inode) = placed.inode {
                 let mut data = Vec::new();
                 body.read_to_end(&mut data).map_err(OciError::of_io)?;
-                assert_eq!(data.len() as u64, tree.inode(inode).size);
+                assert_eq!(data.len() as u64, tree.inode(inode).meta.size);
             }
             Ok(())
         };
