@@ -88,7 +88,7 @@ ready: deps
 	@$(BED) products $(PRODUCTS) & status=0; \
 	$(CARGO) build $(PROFILE_FLAG) --locked && $(CARGO) test --locked --no-run && \
 	    $(CARGO) clippy --locked --all-targets -- -D warnings && \
-	    $(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) --no-run || status=$$?; \
+	    $(CARGO) test --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) --no-run || status=$$?; \
 	wait $$! || status=$$?; exit $$status
 
 .PHONY: lint
@@ -105,7 +105,7 @@ test: ## unit tests, and the program with stub programs; as root on Debian the c
 
 .PHONY: replay
 replay: ## build the fuzz targets, and run them on fuzz/seeds and on mutations of these
-	$(CARGO) test --release --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- --nocapture
+	$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- --nocapture
 
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## hostile input, FUZZ_SECONDS for each target; what is found is in fuzz/artifacts
