@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Byte strings: paths and texts whose encoding is unknown.
 
+use std::io::{self, BufRead};
+
+/// Reads from the buffer of `reader`: `Read::read` of a reader that implements `BufRead`.
+///
+/// # Errors
+/// As `fill_buf`.
+pub fn read_buffered(reader: &mut impl BufRead, out: &mut [u8]) -> io::Result<usize> {
+    let ready = reader.fill_buf()?;
+    let count = ready.len().min(out.len());
+    out[..count].copy_from_slice(&ready[..count]);
+    reader.consume(count);
+    Ok(count)
+}
+
 /// Returns the last component of a path.
 pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)

@@ -14,7 +14,6 @@ use crate::boot::Graph;
 use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Facts, Inventory};
 use crate::kernel::modules::ModuleName;
-use crate::kernel::packing::Config;
 
 /// Number of the largest parts that a finding names, and of the largest drivers and modules that can be left out.
 const NAMED: usize = 3;
@@ -124,9 +123,8 @@ fn largest_of(
 
 /// Returns whether the kernel unpacks zstd, as far as its configuration is known.
 fn has_zstd(subject: &Subject) -> bool {
-    let config = subject.tree.and_then(|tree| tree.config.as_ref().ok());
-    let config = config.and_then(Option::as_ref);
-    config.is_none_or(|config| Config(config).is_on("CONFIG_RD_ZSTD"))
+    let config = subject.config();
+    config.is_none_or(|config| config.is_on("CONFIG_RD_ZSTD"))
 }
 
 /// Returns the parts of an initramfs with their bytes in the file, the largest first.

@@ -50,22 +50,14 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::TreeFacts;
     use crate::checks::testing::Bench;
-
-    fn bench(change: fn(&mut TreeFacts)) -> Bench {
-        Bench {
-            change,
-            ..Bench::good()
-        }
-    }
 
     #[test]
     fn a_module_of_another_signer_is_fatal() {
         const CHECK: &str = "module-signers";
-        let none = bench(|tree| tree.signers.modules = Some(ModuleSigners::default()));
+        let none = Bench::changed(|tree| tree.signers.modules = Some(ModuleSigners::default()));
         assert_eq!(none.answer(CHECK), Answer::Good);
-        let refused = bench(|tree| {
+        let refused = Bench::changed(|tree| {
             let all = (0..30).map(|n| {
                 (
                     format!("extra/{n}.ko").into_bytes(),
@@ -81,7 +73,7 @@ mod tests {
         let found = refused.findings(CHECK);
         assert_eq!(found.len(), 12, "{found:#?}");
         assert!(found[0].starts_with("fatal ") && found[11].starts_with("warning "));
-        let unknown = bench(|tree| {
+        let unknown = Bench::changed(|tree| {
             tree.signers.modules = Some(ModuleSigners {
                 unknown: Some((3, "Debian".to_owned())),
                 why: Some("lzo".to_owned()),

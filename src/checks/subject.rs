@@ -14,7 +14,7 @@ use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Softdeps};
-use crate::kernel::packing::Packing;
+use crate::kernel::packing::{Config, Packing};
 use crate::kernel::vmlinuz::Release;
 use crate::node::Machine;
 use crate::package::rpmdb::Rpmdb;
@@ -317,6 +317,11 @@ impl<'a> Subject<'a> {
     pub(super) fn tree(&self) -> Result<&TreeFacts, Answer> {
         self.tree
             .ok_or_else(|| Answer::NotApplicable("there is no tree, only an initramfs".into()))
+    }
+
+    /// Returns the kernel's configuration, if it is known.
+    pub(super) fn config(&self) -> Option<Config<'a>> {
+        self.tree?.config.as_ref().ok()?.as_deref().map(Config)
     }
 
     /// Returns the facts of the base.

@@ -173,6 +173,14 @@ const RULES: [(&str, &str); 3] = [
 ];
 
 impl Bench {
+    /// Returns a good image with changed facts of its tree.
+    pub(super) fn changed(change: fn(&mut TreeFacts)) -> Self {
+        Self {
+            change,
+            ..Self::good()
+        }
+    }
+
     pub(super) fn good() -> Self {
         let mut bench = Self {
             inside: BTreeMap::new(),

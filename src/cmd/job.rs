@@ -122,9 +122,8 @@ impl Ending {
     ) -> Result<()> {
         let drivers = &self.demands.require_driver;
         asked::programs(exec, &generate::programs(&self.before_dracut, kver))?;
-        let root = exec.root();
-        asked::signer(root, signing, kver)?;
-        asked::names(root, host, kver, sources, &self.for_dracut(), drivers)
+        asked::signer(exec.root(), signing, kver)?;
+        asked::names(exec, host, kver, sources, &self.for_dracut(), drivers)
     }
 
     /// Reads the keys and certificates. The command line was checked with them.

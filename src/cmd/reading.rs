@@ -65,8 +65,7 @@ impl Reading {
     /// # Errors
     /// When the word is no reference, or the image cannot be read.
     pub fn open(&self, word: &OsStr) -> Result<OpenImage> {
-        let opened = self.open_if_image(word)?;
-        opened.ok_or_else(|| anyhow!("{}: {}", word.display(), ReferenceError::NoTransport))
+        image::open(&reference(word)?, &self.options())
     }
 
     /// Reads the documents of an image, but not its layers.
@@ -74,8 +73,7 @@ impl Reading {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn find(&self, word: &OsStr) -> Result<FoundImage> {
-        let reference = parse(word).map_err(|error| anyhow!("{}: {error}", word.display()))?;
-        FoundImage::of(&reference, &self.options())
+        FoundImage::of(&reference(word)?, &self.options())
     }
 
     /// Opens an image; `None` if the word has no transport.
@@ -84,9 +82,8 @@ impl Reading {
     /// As [`open`](Self::open).
     pub fn open_if_image(&self, word: &OsStr) -> Result<Option<OpenImage>> {
         match parse(word) {
-            Ok(reference) => image::open(&reference, &self.options()).map(Some),
             Err(ReferenceError::NoTransport) => Ok(None),
-            Err(error) => Err(anyhow!("{}: {error}", word.display())),
+            _ => self.open(word).map(Some),
         }
     }
 
@@ -126,6 +123,10 @@ impl Reading {
 /// When it has no transport, or is wrong.
 pub fn parse(word: &OsStr) -> Result<ImageReference, ReferenceError> {
     word.to_str().ok_or(ReferenceError::NoTransport)?.parse()
+}
+
+fn reference(word: &OsStr) -> Result<ImageReference> {
+    parse(word).map_err(|error| anyhow!("{}: {error}", word.display()))
 }
 
 /// Returns the first kernel. If there are several, the check `kernel-single` reports that.

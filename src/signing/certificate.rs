@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use cms::cert::IssuerAndSerialNumber;
+use cms::signed_data::SignerIdentifier;
 use p384::ecdsa::VerifyingKey;
 use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
@@ -104,6 +106,15 @@ impl Certificate {
     /// Returns the SHA-256 of the certificate in DER, in hexadecimal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// Returns how a signature names this certificate as its signer's.
+    pub(super) fn identifier(&self) -> SignerIdentifier {
+        let of = &self.x509.tbs_certificate;
+        SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
+            issuer: of.issuer.clone(),
+            serial_number: of.serial_number.clone(),
+        })
     }
 
     /// Checks that `now` is in its period of validity.

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Private keys.
 
-use cms::cert::IssuerAndSerialNumber;
 use cms::content_info::{CmsVersion, ContentInfo};
-use cms::signed_data::{
-    EncapsulatedContentInfo, SignedData, SignerIdentifier, SignerInfo, SignerInfos,
-};
+use cms::signed_data::{EncapsulatedContentInfo, SignedData, SignerInfo, SignerInfos};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs8::DecodePrivateKey;
@@ -89,9 +86,7 @@ impl SigningKey {
         let value = self.value(hash, contents)?;
         signed_data(certificate, hash, value).map_err(|error| error.to_string())
     }
-}
 
-impl SigningKey {
     /// Returns the value of a signature.
     pub(super) fn value(&self, hash: Hash, contents: &[u8]) -> Result<Vec<u8>, String> {
         let value = self.0.sign(hash.padding(), &hash.digest(contents));
@@ -104,13 +99,9 @@ fn signed_data(certificate: &Certificate, hash: Hash, value: Vec<u8>) -> der::Re
         oid: hash.oid(),
         parameters: None,
     };
-    let of = &certificate.x509.tbs_certificate;
     let signer = SignerInfo {
         version: CmsVersion::V1,
-        sid: SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
-            issuer: of.issuer.clone(),
-            serial_number: of.serial_number.clone(),
-        }),
+        sid: certificate.identifier(),
         digest_alg: digest_alg.clone(),
         signed_attrs: None,
         signature_algorithm: AlgorithmIdentifierOwned {

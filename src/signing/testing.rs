@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keys and certificates for tests, made with openssl. Nothing trusts them.
 
-use cms::cert::{CertificateChoices, IssuerAndSerialNumber};
+use cms::cert::CertificateChoices;
 use cms::content_info::{CmsVersion, ContentInfo};
 use cms::signed_data::{
-    CertificateSet, EncapsulatedContentInfo, SignedData, SignerIdentifier, SignerInfo, SignerInfos,
+    CertificateSet, EncapsulatedContentInfo, SignedData, SignerInfo, SignerInfos,
 };
 use x509_cert::der::asn1::{Null, ObjectIdentifier, OctetString, SetOfVec};
 use x509_cert::der::{Any, Encode, Tag};
@@ -46,13 +46,9 @@ pub(super) fn authenticode(
     ];
     let about = sequence(&[]).to_der().unwrap();
     let content = sequence(&[about, sequence(&digest).to_der().unwrap()]);
-    let of = &signer.x509.tbs_certificate;
     let info = SignerInfo {
         version: CmsVersion::V1,
-        sid: SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
-            issuer: of.issuer.clone(),
-            serial_number: of.serial_number.clone(),
-        }),
+        sid: signer.identifier(),
         digest_alg: algorithm(Hash::Sha256.oid()),
         signed_attrs: None,
         signature_algorithm: algorithm(RSA),

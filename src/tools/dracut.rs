@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
+use std::path::Path;
 
 use crate::checks::{DracutConf, Omitted, Setups};
 use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
-pub use self::arguments::{ArgumentNames, KnownOptions, Unusable};
+pub use self::arguments::{ArgumentNames, KnownOptions};
 
 mod arguments;
 
@@ -85,24 +86,16 @@ pub fn programs_of(name: &str) -> Vec<&str> {
     }
 }
 
-/// Reads the options of dracut's script: `program` is a name, or an absolute path inside the root. `None` if they
-/// cannot be read from its script.
+/// Reads the options of dracut's script. `None` if they cannot be read from it.
 ///
 /// # Errors
 /// When the script cannot be read.
-pub fn known_options(root: &Root, program: &str) -> Result<Option<KnownOptions>, root::Error> {
-    let places = [
-        program.to_owned(),
-        format!("usr/bin/{program}"),
-        format!("usr/sbin/{program}"),
-    ];
-    for place in places.iter().filter(|it| it.contains('/')) {
-        if root.is_file(place)? && root.stat(place)?.is_some_and(|it| it.size <= CONF_MAX) {
-            let script = root.read(place, CONF_MAX)?.unwrap_or_default();
-            return Ok(KnownOptions::of_script(&String::from_utf8_lossy(&script)));
-        }
+pub fn known_options(root: &Root, script: &Path) -> Result<Option<KnownOptions>, root::Error> {
+    if root.stat(script)?.is_none_or(|it| it.size > CONF_MAX) {
+        return Ok(None);
     }
-    Ok(None)
+    let script = root.read(script, CONF_MAX)?.unwrap_or_default();
+    Ok(KnownOptions::of_script(&String::from_utf8_lossy(&script)))
 }
 
 /// Returns the names of dracut's modules on disk.

@@ -11,7 +11,6 @@ use crate::checks::squash::without_driver;
 use crate::checks::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, listed};
 use crate::initramfs::Inventory;
-use crate::kernel::packing::Config;
 
 /// The check that the options for the root and for drivers apply to.
 pub const DRIVER_CHECK: &str = "initramfs-root-drivers";
@@ -198,10 +197,9 @@ fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
         .map(|name| no_driver(able, &[name], &expected))
         .collect();
     // fs-verity is no module. With `yes`, ostree does not require it.
-    let config = subject.tree.and_then(|tree| tree.config.as_ref().ok());
-    if let Some(Some(config)) = config
+    if let Some(config) = subject.config()
         && PrepareRoot::read(inside).needs_verity
-        && !Config(config).is_on("CONFIG_FS_VERITY")
+        && !config.is_on("CONFIG_FS_VERITY")
     {
         let path = format!("{}/config", subject.kver.dir());
         let expected =

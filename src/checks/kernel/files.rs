@@ -284,13 +284,6 @@ mod tests {
         }
     }
 
-    fn bench(change: fn(&mut TreeFacts)) -> Bench {
-        Bench {
-            change,
-            ..Bench::good()
-        }
-    }
-
     #[test]
     fn a_kernel_of_its_package_is_good() {
         let good: [fn(&mut TreeFacts); 4] = [
@@ -306,13 +299,13 @@ mod tests {
             },
         ];
         for change in good {
-            assert_eq!(bench(change).findings(CHECK), [""; 0]);
+            assert_eq!(Bench::changed(change).findings(CHECK), [""; 0]);
         }
-        let unknown = bench(|tree| {
+        let unknown = Bench::changed(|tree| {
             tree.kernel_files.vmlinuz = no_digest(InnerKernel::Unknown("lzo".into()));
         });
         assert_eq!(unknown.answer(CHECK), Answer::NotApplicable("lzo".into()));
-        let unread = bench(|tree| tree.kernel_files.unread = Some("denied".into()));
+        let unread = Bench::changed(|tree| tree.kernel_files.unread = Some("denied".into()));
         assert_eq!(unread.answer(CHECK), Answer::CouldNotRun("denied".into()));
     }
 
@@ -369,7 +362,7 @@ mod tests {
             ),
         ];
         for (change, expected) in table {
-            let found = bench(change).findings(CHECK);
+            let found = Bench::changed(change).findings(CHECK);
             assert!(
                 found.len() == 1 && found[0].starts_with(expected),
                 "{expected}: {found:?}"

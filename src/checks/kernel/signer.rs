@@ -35,20 +35,12 @@ pub fn vmlinuz(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::TreeFacts;
     use crate::checks::testing::Bench;
-
-    fn bench(change: fn(&mut TreeFacts)) -> Bench {
-        Bench {
-            change,
-            ..Bench::good()
-        }
-    }
 
     #[test]
     fn a_kernel_of_another_signer_is_fatal() {
         const CHECK: &str = "kernel-signer";
-        let answer = |change| bench(change).answer(CHECK);
+        let answer = |change| Bench::changed(change).answer(CHECK);
         let not_asked =
             Answer::NotApplicable("no certificate was given (verify --sbcert FILE)".into());
         assert_eq!(answer(|_| ()), not_asked);
@@ -60,7 +52,7 @@ mod tests {
             answer(|tree| tree.signers.vmlinuz = Some(Err("denied".into()))),
             Answer::CouldNotRun("denied".into())
         );
-        let found = |change| bench(change).findings(CHECK);
+        let found = |change| Bench::changed(change).findings(CHECK);
         let [none] = found(|tree| tree.signers.vmlinuz = Some(Ok(VmlinuzSigner::None)))
             .try_into()
             .unwrap();

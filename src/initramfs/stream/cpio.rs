@@ -11,6 +11,7 @@ use super::cursor::Cursor;
 use super::entry::{Device, Entry, EntryType, NameProblem, PATH_MAX, Visitor};
 use super::error::{Position, ReadError};
 use super::limits::Limits;
+use crate::bytes::read_buffered;
 
 /// Size of a newc header (bytes).
 const HEADER: usize = 110;
@@ -64,11 +65,7 @@ impl BufRead for Body<'_, '_> {
 
 impl Read for Body<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let count = available.len().min(buf.len());
-        buf[..count].copy_from_slice(&available[..count]);
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, buf)
     }
 }
 

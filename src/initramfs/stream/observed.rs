@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use crate::bytes::read_buffered;
+
 /// The reader.
 pub(in crate::initramfs) struct Observed<'b, F> {
     inner: &'b mut dyn BufRead,
@@ -41,10 +43,6 @@ impl<F: FnMut(&[u8])> BufRead for Observed<'_, F> {
 
 impl<F: FnMut(&[u8])> Read for Observed<'_, F> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let ready = self.fill_buf()?;
-        let count = ready.len().min(buf.len());
-        buf[..count].copy_from_slice(&ready[..count]);
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, buf)
     }
 }

@@ -10,6 +10,8 @@ use std::io::{self, BufRead, ErrorKind, Read};
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
+use crate::bytes::read_buffered;
+
 /// Upper bound of [`BufferedInput::peek`] (bytes).
 pub(in crate::initramfs) const LOOK_AHEAD: usize = 4096;
 /// Size of a buffer. zstd copies blocks (at most 128 KiB) that are split between two buffers.
@@ -161,11 +163,7 @@ impl BufRead for BufferedInput {
 
 impl Read for BufferedInput {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let count = available.len().min(buf.len());
-        buf[..count].copy_from_slice(&available[..count]);
-        self.consume(count);
-        Ok(count)
+        read_buffered(self, buf)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::steps::sign::Signing;
 use crate::sys::exec::{Cmd, Exec};
 use crate::sys::root::Root;
 use crate::tools::cliwrap;
-use crate::tools::dracut::{self, ArgumentNames, Unusable};
+use crate::tools::dracut::{self, ArgumentNames};
 
 /// Upper bound of `modules.builtin` (bytes).
 const LIST_MAX: u64 = 8 << 20;
@@ -88,32 +88,23 @@ pub fn signer(root: &Root, signing: &Signing, kver: &Kver) -> Result<(), Refusal
 /// # Errors
 /// A [`Refusal`], or a directory that cannot be read.
 pub fn names(
-    root: &Root,
+    exec: &Exec,
     host: &Host,
     kver: &Kver,
     sources: &[Source],
     args: &[String],
     drivers: &[String],
 ) -> Result<()> {
+    let root = exec.root();
     let asked = ArgumentNames::of(args);
     if let Some(option) = asked.other_output {
         return Err(Refusal::DracutOption(option).into());
     }
-    if let Some(options) = dracut::known_options(root, &cliwrap::real(root, "dracut")?)?
-        && let Err(unusable) = options.check(args)
-    {
-        return Err(Refusal::DracutArgument(match unusable {
-            Unusable::Unknown(option) => format!(
-                "{option} for dracut: the dracut of the image has no such option. Correct it; dracut --help lists them"
-            ),
-            Unusable::NoValue(option) => {
-                format!("{option} for dracut needs a value. Add the value, or omit the option")
-            }
-            Unusable::Positional(word) => format!(
-                "{word} for dracut belongs to no option, and dracut would take it for the output file or the kver. Omit it; this program passes both"
-            ),
-        })
-        .into());
+    let script = exec.find(&cliwrap::real(root, "dracut")?);
+    let options = script.map(|script| dracut::known_options(root, &script));
+    if let Some(options) = options.transpose()?.flatten() {
+        let checked = options.check(args);
+        checked.map_err(|why| Refusal::DracutArgument(why.to_string()))?;
     }
     let mut modules = dracut::modules(root)?;
     let dirs = sources.iter().flat_map(|it| &it.package.dirs);

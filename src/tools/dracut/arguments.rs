@@ -68,13 +68,20 @@ pub struct KnownOptions {
 }
 
 /// An argument that dracut rejects, or that this program passes itself.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unusable {
     /// An option that this dracut does not have.
+    #[error(
+        "{0} for dracut: the dracut of the image has no such option. Correct it; dracut --help lists them"
+    )]
     Unknown(String),
     /// The option needs a value, and none follows.
+    #[error("{0} for dracut needs a value. Add the value, or omit the option")]
     NoValue(String),
     /// A word that belongs to no option: dracut takes it for the output file or the kver.
+    #[error(
+        "{0} for dracut belongs to no option, and dracut would take it for the output file or the kver. Omit it; this program passes both"
+    )]
     Positional(String),
 }
 

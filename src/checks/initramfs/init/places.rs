@@ -9,7 +9,6 @@ use crate::checks::{Finding, Remedy, Severity, Subject, show};
 use crate::initramfs::{EntryType, Facts, Inventory};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::ModuleName;
-use crate::kernel::packing::Config;
 
 const REMEDY: Remedy = Remedy::RebuildOr("remove the named entry; dracut did not create it");
 
@@ -69,9 +68,9 @@ fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<F
     let is_fs = |path: &&[u8]| path.windows(11).any(|it| it == b"/kernel/fs/");
     let modules = inventory.kernel_modules();
     let filesystem = modules.iter().find(|path| is_fs(path))?;
-    let config = subject.tree.and_then(|tree| tree.config.as_ref().ok());
-    let config = config.and_then(|text| text.as_deref().map(Config));
-    let default = config.and_then(|it| it.text("CONFIG_MODPROBE_PATH"));
+    let default = subject
+        .config()
+        .and_then(|it| it.text("CONFIG_MODPROBE_PATH"));
     let default = default.unwrap_or(MODPROBE);
     let (place, program, remedy) = match settings::parameter(inventory, "kernel.modprobe") {
         Some((file, program)) => (file, program, REMEDY),
