@@ -368,6 +368,23 @@ fn the_target_of_the_kernel_is_no_leftover() {
     assert!(any(&found, "boot/vmlinuz-b"), "{found:?}");
 }
 
+#[test]
+fn ostree_boots_only_a_complete_kernel_of_an_older_layout() {
+    for (names, expected) in [
+        (
+            ["config-1", "initramfs-1.img", "vmlinuz-1"],
+            "; without it ostree boots boot/vmlinuz-1",
+        ),
+        (["config-1", "symvers-1.xz", "vmlinuz-1"], "not empty"),
+    ] {
+        let found = Bench::good().findings_with("initramfs-present", |tree| {
+            tree.initramfs = None;
+            tree.legacy = names.map(|name| format!("boot/{name}")).to_vec();
+        });
+        assert!(found[0].ends_with(expected), "{found:?}");
+    }
+}
+
 fn kmod(path: Vec<u8>, vermagic: &str) -> Kmod {
     Kmod {
         path,

@@ -26,10 +26,12 @@ pub const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
 
 /// Prefixes of a kernel's files in these directories. Boot loaders and their directories (`efi`, `grub2`, `loader`) are
 /// not a kernel's.
-const KERNEL_FILES: [&str; 7] = [
+const KERNEL_FILES: [&str; 8] = [
     "vmlinuz-",
     "initramfs-",
     "initrd-",
+    // Debian's name, which its dracut uses if a scriptlet gives it none.
+    "initrd.img-",
     ".vmlinuz-",
     "symvers-",
     "System.map-",

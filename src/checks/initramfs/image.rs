@@ -19,9 +19,15 @@ pub fn present(subject: &Subject) -> Checked {
         Some(file) if file.size == 0 => "an empty file",
         Some(_) => return Ok(vec![]),
     };
-    let expected = match tree.legacy.first() {
+    // ostree boots a kernel of an older layout if that one has an initramfs.
+    let of_kind = |prefix: &str| {
+        let mut paths = tree.legacy.iter();
+        paths.find(|path| path.rsplit('/').next().unwrap_or(path).starts_with(prefix))
+    };
+    let older = of_kind("vmlinuz-").filter(|_| of_kind("initramfs-").is_some());
+    let expected = match older {
         None => "a regular file, not empty".to_owned(),
-        Some(legacy) => format!("a regular file, not empty; without it ostree boots {legacy}"),
+        Some(vmlinuz) => format!("a regular file, not empty; without it ostree boots {vmlinuz}"),
     };
     let path = format!("{}/initramfs.img", subject.kver.dir());
     Ok(vec![Finding::new(path, found, expected, Remedy::Rebuild)])
