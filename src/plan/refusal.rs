@@ -167,6 +167,14 @@ pub enum Refusal {
     /// Several kernels among the sources.
     #[error("the sources hold {} kernels; expected one. Choose one, or give the packages of one build only:{}", .0.len(), choices(.0))]
     SeveralKernelPackages(Vec<Choice>),
+    /// Several builds of one kernel release, which own the same files.
+    #[error("the sources hold several builds of the kernel {kver}: {}. Give the packages of one of them only", .cores.join(", "))]
+    SeveralBuilds {
+        /// The kernel release.
+        kver: String,
+        /// The packages that own its `vmlinuz`.
+        cores: Vec<String>,
+    },
     /// No kernel of the requested flavour among the sources.
     #[error("--flavour {flavour}: the sources hold no kernel of this flavour. Correct the name, or give the packages of that kernel. The sources hold:{}", choices(.there))]
     NoSuchFlavour {

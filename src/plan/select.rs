@@ -18,6 +18,7 @@ use crate::package::{Nevra, Package};
 pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<KernelSet, Refusal> {
     let kernels = kernels(&sources);
     let kver = choose(&kernels, &sources, host, wishes)?;
+    refuse_several_builds(&sources, &kver)?;
     let old = host.replaced()?;
     let mut packages = sources.iter().map(|source| &source.package);
     let core = packages.find(|it| it.vmlinuz.as_ref() == Some(&kver));
@@ -164,6 +165,21 @@ fn choices(kernels: &[(Kver, Nevra)], is_there: impl Fn(&Kver) -> bool) -> Vec<C
         }
     };
     kernels.iter().map(choice).collect()
+}
+
+/// Refuses several builds of one kernel release, as `make binrpm-pkg` leaves them: they own the same files, and none is
+/// preferred.
+fn refuse_several_builds(sources: &[Source], kver: &Kver) -> Result<(), Refusal> {
+    let packages = sources.iter().map(|source| &source.package);
+    let cores = packages.filter(|it| it.vmlinuz.as_ref() == Some(kver));
+    let cores: BTreeSet<_> = cores.map(|it| it.nevra.to_string()).collect();
+    if cores.len() < 2 {
+        return Ok(());
+    }
+    Err(Refusal::SeveralBuilds {
+        kver: kver.to_string(),
+        cores: cores.into_iter().collect(),
+    })
 }
 
 fn in_boot(source: &Source) -> Option<Refusal> {

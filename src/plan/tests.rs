@@ -208,6 +208,16 @@ fn sets_that_are_refused() {
         refusal(two.clone()),
         Refusal::SeveralKernelPackages(_)
     ));
+    let mut rebuilt = sources();
+    let mut again = rebuilt[1].clone();
+    again.package.nevra.release = "2".into();
+    rebuilt.push(again);
+    let refused = refusal(rebuilt);
+    assert!(
+        matches!(&refused, Refusal::SeveralBuilds { cores, .. } if cores.len() == 2),
+        "{refused}"
+    );
+
     let wishes = Wishes {
         kver: Some(Kver::new(NEW).unwrap()),
         ..Wishes::default()
