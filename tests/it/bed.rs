@@ -155,7 +155,7 @@ impl Bed {
     }
 
     /// Copies a program of the machine into `usr/bin`, and the libraries that it needs into their places.
-    fn copy_with_libraries(&self, program: &Path) {
+    pub fn copy_with_libraries(&self, program: &Path) {
         let name = program.file_name().unwrap().to_str().unwrap();
         fs_err::copy(program, self.path(&format!("usr/bin/{name}"))).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the test prepares its root")]
@@ -607,7 +607,7 @@ fn wait_and(mut child: Child, meanwhile: &dyn Fn(&mut Child)) -> (Option<i32>, S
 }
 
 /// A program of PATH; busybox is left out with `OSTREE_KERNEL_TESTS_BUSYBOX=no`, as on a machine without it.
-fn program_of_the_machine(name: &str) -> Option<PathBuf> {
+pub fn program_of_the_machine(name: &str) -> Option<PathBuf> {
     if name == "busybox"
         && std::env::var_os("OSTREE_KERNEL_TESTS_BUSYBOX").is_some_and(|it| it == "no")
     {

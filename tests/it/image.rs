@@ -25,6 +25,37 @@ pub fn vmlinuz(release: &str) -> Vec<u8> {
     image
 }
 
+/// Adds the PE headers of the EFI stub to a `vmlinuz`, as programs that sign it require.
+pub fn with_efi_stub(mut image: Vec<u8>) -> Vec<u8> {
+    const PE: usize = 0x40;
+    const OPTIONAL: usize = PE + 24;
+    const DIRECTORIES: usize = 6;
+    const OPTIONAL_SIZE: usize = 112 + 8 * DIRECTORIES;
+    const SECTION: usize = OPTIONAL + OPTIONAL_SIZE;
+    const HEADERS: usize = 0x200;
+    image.resize(image.len().next_multiple_of(HEADERS), 0);
+    let code = (image.len() - HEADERS) as u32;
+    let size = image.len() as u32;
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"MZ");
+    put(0x3c, &(PE as u32).to_le_bytes());
+    put(PE, b"PE\0\0\x64\x86\x01\0");
+    put(PE + 20, &(OPTIONAL_SIZE as u16).to_le_bytes());
+    put(OPTIONAL, &0x20b_u16.to_le_bytes());
+    // The alignment of sections in memory and in the file.
+    put(OPTIONAL + 32, &0x200_u32.to_le_bytes());
+    put(OPTIONAL + 36, &0x200_u32.to_le_bytes());
+    put(OPTIONAL + 56, &size.to_le_bytes());
+    put(OPTIONAL + 60, &(HEADERS as u32).to_le_bytes());
+    put(OPTIONAL + 108, &(DIRECTORIES as u32).to_le_bytes());
+    put(SECTION, b".text");
+    let place = HEADERS as u32;
+    for (at, value) in [(8, code), (12, place), (16, code), (20, place)] {
+        put(SECTION + at, &value.to_le_bytes());
+    }
+    image
+}
+
 /// The type of a kernel module.
 const RELOCATABLE: u16 = 1;
 

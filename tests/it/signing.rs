@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, program_of_the_machine};
+use crate::image::with_efi_stub;
 use crate::kernels::NEW;
 
 /// A file of the unit tests.
@@ -120,6 +121,64 @@ fn only_modules_from_elsewhere_are_signed_unless_all_are_asked_for() {
         (&signed["which"], &signed["signed"]),
         (&"out-of-tree".into(), &0.into())
     );
+}
+
+/// Replaces the contents of the new kernel's `vmlinuz` by a PE image.
+fn offer_efi_kernel(bed: &Bed) {
+    let mut packages = NEW.packages();
+    let files = packages.iter_mut().flat_map(|package| &mut package.files);
+    for (_, contents) in files.filter(|(path, _)| path.ends_with("/vmlinuz")) {
+        *contents = with_efi_stub(std::mem::take(contents));
+    }
+    bed.offer(NEW, &packages);
+}
+
+#[test]
+fn sbsign_of_the_tree_of_another_root_and_of_this_system() {
+    let Some(sbsign) = program_of_the_machine("sbsign") else {
+        println!("this machine has no sbsign: not tried");
+        return;
+    };
+    let other = Bed::new();
+    other.copy_with_libraries(&sbsign);
+    let other = other.root().display().to_string();
+    for tool_root in [None, Some(other.as_str()), Some("/")] {
+        let bed = Bed::new();
+        offer_efi_kernel(&bed);
+        let [mut key, mut certificate] = [pem("key"), pem("certificate")];
+        let secret = fs_err::read_to_string(&key).unwrap();
+        let line = secret.lines().nth(2).unwrap();
+        if tool_root.is_none() {
+            bed.copy_with_libraries(&sbsign);
+            // Not in /run, which the run cleans.
+            for (file, inside) in [(&mut key, "etc/key"), (&mut certificate, "etc/certificate")] {
+                bed.write(inside, fs_err::read(&*file).unwrap());
+                *file = bed.path(inside).display().to_string();
+            }
+        }
+        let source = bed.source();
+        let mut args = vec!["replace", "--sign-kernel-key", &key];
+        args.extend(["--sign-kernel-cert", &certificate, &source]);
+        args.extend(tool_root.iter().flat_map(|dir| ["--tool-root", dir]));
+        let ran = bed.run(&args);
+        ran.ends_with(0);
+        let program = ran.report()["signing"]["kernel"]["program"].to_string();
+        let expected = match tool_root {
+            None => "/usr/bin/sbsign of the image".to_owned(),
+            Some(dir) => format!("sbsign of {dir}"),
+        };
+        assert!(program.contains(&expected), "{program}");
+        ran.complains(&[&expected]);
+        let report = bed.path("usr/share/ostree-kernel/report.json");
+        let report = fs_err::read_to_string(report).unwrap();
+        assert!(!report.contains(line) && !ran.stderr.contains(line));
+        bed.run(&args).ends_with(0).in_order(&[]).untouched();
+        let by = |name: &str| bed.run(&["verify", "--sbcert", &pem(name)]);
+        by("certificate").ends_with(0);
+        by("other-certificate")
+            .ends_with(4)
+            .prints(&["fatal kernel-signer", "signed by test signer"]);
+    }
 }
 
 #[test]
