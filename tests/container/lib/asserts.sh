@@ -176,12 +176,12 @@ _same_kernel() {
     )
 }
 
-# assert_as_replaced: the new kernel is the only one, dracut ran once, and the kernel's directory equals that in
+# assert_as_replaced [CORE]: the new kernel is the only one, dracut ran once, and the kernel's directory equals that in
 # usr/share/bed-replaced, which `replace` has made.
 assert_as_replaced() {
     local k
     k=$(kver_of new)
-    assert_one_kernel "$k"
+    assert_one_kernel "$k" "${1:-kernel-core}"
     assert_initramfs "$k"
     assert_ran 1 'dracut '
     _same_kernel "$TREE/usr/share/bed-replaced/$k" >"$OUT/kernel.replaced"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The cases whose images `bed boot-shapes` boots.
 BOOTED='shape-(fedora|centos|rhel|ublue|cachyos|surface|ml|mono|azure|rhcos|zstd)|odd-(dnf|full)'
-BOOTED+='|first-(dnf|erase|heredoc|justdb)|plug-in|plug-in-(both|no-layout|swap|upgrade)|before-dracut|flavour|dnf-flavour|sign-tool-root'
+BOOTED+='|first-(dnf|erase|heredoc|justdb)|plug-in|plug-in-(both|files|flavour|no-layout|swap|upgrade)|before-dracut|flavour|dnf-flavour|sign-(systemd|tool-root)'
 
 # `bed check`, `bed boot-matrix`, `bed demo`: all cases, the boots, and the demonstration.
 

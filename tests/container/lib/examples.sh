@@ -22,7 +22,7 @@ on() {
     run_logged "examples.log" b bud --isolation chroot --pull-never --layers -t "$1" -f "$OUT/on/Containerfile" "$OUT/on"
 }
 
-# dnf_repository CONTEXT: serves the set "new" as a repository at SERVER_URL; CONTEXT gets dnf's download plugin and bed.repo, not enabled.
+# dnf_repository CONTEXT [SET]: serves the set (new) as a repository at SERVER_URL; CONTEXT gets dnf's download plugin and bed.repo, not enabled.
 dnf_repository() {
     local deb debs=$BED/dnf-plugins
     if ! compgen -G "$debs/*.deb" >/dev/null; then
@@ -31,7 +31,7 @@ dnf_repository() {
     fi
     mkdir -p "$1/plugins" "$OUT/repo"
     for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$1/plugins"; done
-    cp "$RPMS"/new/*.rpm "$OUT/repo/"
+    cp "$RPMS/${2:-new}"/*.rpm "$OUT/repo/"
     createrepo_c --quiet "$OUT/repo"
     serve "$OUT/repo"
     printf '[bed]\nname=bed\nbaseurl=%s\nenabled=0\n' "$SERVER_URL" >"$1/bed.repo"
