@@ -6,6 +6,9 @@ use super::leaner::{leaner, mib};
 use super::wanted::reserve;
 use super::{Answer, Finding, Severity, Subject};
 
+/// The check that the declared sizes apply to.
+pub const SPACE_CHECK: &str = "boot-space";
+
 pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let budget = &subject.wanted.budget;
@@ -59,10 +62,8 @@ pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 
 #[cfg(test)]
 mod tests {
-    use crate::checks::Budget;
     use crate::checks::testing::Bench;
-
-    const CHECK: &str = "boot-space";
+    use crate::checks::{Budget, SPACE_CHECK as CHECK};
 
     fn bench(budget: Budget) -> Bench {
         let mut bench = Bench::good();

@@ -126,7 +126,7 @@ pub static CHECKS: &[Check] = &[
         look: regression::size,
     },
     Check {
-        name: "boot-space",
+        name: boot_space::SPACE_CHECK,
         severity: Severity::Fatal,
         about: "the kernels fit into the declared /boot, ESP and GRUB memory",
         issue: "ublue-os/bluefin#4764",

@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 
 use super::{Cli, Command, OutputFormat, definition};
-use crate::checks::{CHECKS, DRIVER_CHECK};
+use crate::checks::CHECKS;
 use crate::cmd;
 use crate::cmd::reading::{Reading, parse};
 use crate::kernel::kver::Kver;
@@ -108,26 +108,11 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
             "--initramfs verifies a file alone, and --root would have no effect. Type one of:\n\n  ostree-kernel verify --root {root}\n  ostree-kernel verify --initramfs {file}"
         ));
     }
-    let certificates = [
-        ("--sbcert", &args.trusted.sbcert, "kernel-signer"),
-        ("--module-cert", &args.trusted.module_cert, "module-signers"),
-    ];
-    let given = certificates
-        .iter()
-        .filter(|(_, files, _)| !files.is_empty());
-    for (option, _, check) in given {
-        if let Some(file) = &args.initramfs {
-            let file = file.display();
-            return Some(format!(
-                "--initramfs verifies a file alone, and {option} would have no effect. Type:\n\n  ostree-kernel verify --initramfs {file}"
-            ));
-        }
-        let is_left_out = !args.only.is_empty() && !args.only.iter().any(|it| it == check);
-        if is_left_out {
-            return Some(format!(
-                "{option} has no effect without the check {check}, which --only excludes. Add --only {check}, or remove {option}"
-            ));
-        }
+    if let (Some(file), Some((option, _))) = (&args.initramfs, args.trusted.given().next()) {
+        let file = file.display();
+        return Some(format!(
+            "--initramfs verifies a file alone, and {option} would have no effect. Type:\n\n  ostree-kernel verify --initramfs {file}"
+        ));
     }
     if let Err(why) = args.trusted.read() {
         return Some(why);
@@ -149,15 +134,10 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
             ));
         }
     }
-    let runs = args.only.is_empty() || args.only.iter().any(|name| name == DRIVER_CHECK);
-    let wanted = [
-        ("--root-device", args.demands.root_device.is_empty()),
-        ("--root-fs", args.demands.root_fs.is_empty()),
-        ("--require-driver", args.demands.require_driver.is_empty()),
-    ];
-    let wanted = wanted.iter().find(|(_, is_empty)| !is_empty);
-    wanted.filter(|_| !runs).map(|(option, _)| {
-        format!("{option} has no effect without the check {DRIVER_CHECK}, which --only excludes. Add --only {DRIVER_CHECK}, or remove {option}")
+    let mut given = args.trusted.given().chain(args.demands.given());
+    let excluded = given.find(|(_, check)| !args.only.is_empty() && !only(check));
+    excluded.map(|(option, check)| {
+        format!("{option} has no effect without the check {check}, which --only excludes. Add --only {check}, or remove {option}")
     })
 }
 

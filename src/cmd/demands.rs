@@ -4,10 +4,11 @@
 use clap::builder::PossibleValuesParser;
 
 use super::sources::size;
-use crate::checks::{Artefact, Budget, CHECKS, RootDevice, Wanted};
+use crate::checks::{Artefact, Budget, CHECKS, DRIVER_CHECK, RootDevice, SPACE_CHECK, Wanted};
 
 /// Requirements on the initramfs in addition to those of every boot.
 #[derive(Debug, Default, clap::Args)]
+#[command(group = clap::ArgGroup::new("partition").args(["boot_size", "esp_size"]).multiple(true))]
 pub struct Demands {
     /// Require drivers for a root on this device type; may be repeated
     #[arg(long, value_enum, value_name = "KIND")]
@@ -30,7 +31,7 @@ pub struct Demands {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub esp_size: Option<u64>,
     /// Number of deployments whose kernels are on /boot at the same time
-    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=16))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 2, requires = "partition", value_parser = clap::value_parser!(u64).range(1..=16))]
     pub boot_deployments: u64,
     /// Warn if the initramfs is larger than GRUB can load [SIZE: 240M]
     #[arg(long, value_name = "SIZE", value_parser = size, num_args = 0..=1, require_equals = true, default_missing_value = "240M")]
@@ -59,6 +60,25 @@ impl Demands {
             && self.require_driver.is_empty()
             && self.artefacts.is_empty()
             && self.budget().is_empty()
+    }
+
+    /// Returns the given options, each with the check that it affects.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let all = [
+            ("--root-device", !self.root_device.is_empty(), DRIVER_CHECK),
+            ("--root-fs", !self.root_fs.is_empty(), DRIVER_CHECK),
+            (
+                "--require-driver",
+                !self.require_driver.is_empty(),
+                DRIVER_CHECK,
+            ),
+            ("--for", !self.artefacts.is_empty(), DRIVER_CHECK),
+            ("--boot-size", self.boot_size.is_some(), SPACE_CHECK),
+            ("--esp-size", self.esp_size.is_some(), SPACE_CHECK),
+            ("--grub-memory", self.grub_memory.is_some(), SPACE_CHECK),
+        ];
+        let given = all.into_iter().filter(|(_, is_given, _)| *is_given);
+        given.map(|(option, _, check)| (option, check))
     }
 
     fn budget(&self) -> Budget {

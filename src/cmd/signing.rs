@@ -121,6 +121,16 @@ pub struct TrustedOptions {
 }
 
 impl TrustedOptions {
+    /// Returns the given options, each with the check that it affects.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let all = [
+            ("--sbcert", &self.sbcert, "kernel-signer"),
+            ("--module-cert", &self.module_cert, "module-signers"),
+        ];
+        let given = all.into_iter().filter(|(_, files, _)| !files.is_empty());
+        given.map(|(option, _, check)| (option, check))
+    }
+
     /// Reads the certificates.
     ///
     /// # Errors

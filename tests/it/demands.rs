@@ -148,3 +148,23 @@ fn impossible_requests_are_refused_before_anything_changes() {
         }
     }
 }
+
+#[test]
+fn options_without_effect_are_usage_errors() {
+    let bed = Bed::new();
+    for (option, check) in [
+        (&["--root-fs", "xfs"][..], "initramfs-root-drivers"),
+        (&["--for", "iso"], "initramfs-root-drivers"),
+        (&["--boot-size", "384M"], "boot-space"),
+        (&["--esp-size", "1G"], "boot-space"),
+        (&["--grub-memory"], "boot-space"),
+    ] {
+        let ran = bed.run(&[&["verify", "--only", "os-release"], option].concat());
+        ran.ends_with(2)
+            .complains(&[&format!("Add --only {check}")]);
+    }
+    for command in ["verify", "rebuild"] {
+        let ran = bed.run(&[command, "--boot-deployments", "3"]);
+        ran.ends_with(2).untouched();
+    }
+}
