@@ -14,10 +14,10 @@ pub struct Demands {
     #[arg(long, value_enum, value_name = "KIND")]
     pub root_device: Vec<RootDevice>,
     /// Require drivers for a root with this file system; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = words)]
     pub root_fs: Vec<String>,
     /// Require this driver, in the initramfs or built in; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = words)]
     pub require_driver: Vec<String>,
     /// Require the dracut modules and drivers for this use of the image, for example
     /// iso,pxe
@@ -89,6 +89,14 @@ impl Demands {
             grub: self.grub_memory,
         }
     }
+}
+
+/// Refuses an empty value, which an unset variable of a Containerfile leaves.
+pub(super) fn words(value: &str) -> Result<String, String> {
+    if value.trim().is_empty() {
+        return Err("expected a value that is not empty".to_owned());
+    }
+    Ok(value.to_owned())
 }
 
 /// Returns the names of the checks.

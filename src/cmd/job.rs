@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::demands::Demands;
+use super::demands::{Demands, words};
 use super::page::Global;
 use super::reading::Reading as ImageReading;
 use super::result::publish;
@@ -74,7 +74,7 @@ pub struct Ending {
     pub no_inherit: bool,
     /// Run this program in the tree after the packages are installed, before depmod
     /// and dracut, with KVER in its environment; may be repeated
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", value_parser = words)]
     pub before_dracut: Vec<String>,
     /// Compare with this earlier initramfs, image or tree instead of the base's
     #[arg(long, value_name = "FILE|IMAGE|DIR")]

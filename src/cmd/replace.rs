@@ -27,7 +27,7 @@ use crate::steps::{commit, generate, locate, resolve, transact, unwrap};
 use crate::sys::exec::Exec;
 use crate::sys::root::Root;
 use crate::text::plain;
-use crate::tools::depmod;
+use crate::tools::{depmod, dnf};
 
 /// Replaces the kernel with that of the RPMs in one transaction without
 /// cliwrap, runs depmod and dracut once, verifies the initramfs, cleans caches
@@ -104,8 +104,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let set = plan::select(sources, &host, &wishes)?;
     args.ending
         .admit(&exec, &host, &set.kver, &set.sources, &signing)?;
-    let plan = plan::plan(&host, set, &wishes)?;
+    let mut plan = plan::plan(&host, set, &wishes)?;
     if args.dry_run {
+        if !args.no_versionlock {
+            let locks = dnf::moved_locks(&root, &plan.leaving.changes)?;
+            plan.locks = locks.iter().map(|lock| lock.file).collect();
+        }
         return dry_run(&exec, &plan, base, args, &signing, global);
     }
     announce(&plan);

@@ -131,6 +131,8 @@ pub struct Plan {
     pub cliwrap: Cliwrap,
     /// Leftovers of a killed transaction to repair.
     pub leftovers: Vec<String>,
+    /// Files of dnf with version locks that follow the new kernel, relative to the root. Only `--dry-run` needs them.
+    pub locks: Vec<&'static str>,
     /// The kind of tree, which decides how to commit.
     pub kind: TreeKind,
     /// Warnings for the user.
@@ -228,6 +230,7 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
         hold: Hold::choose(host, backend),
         cliwrap: host.cliwrap.clone(),
         leftovers: host.leftovers.clone(),
+        locks: Vec::new(),
         kind: host.kind,
         old,
         set,
@@ -407,6 +410,9 @@ impl fmt::Display for Plan {
             )?;
         }
         writeln!(f, "  boot, usr/lib/ostree-boot  old kernels removed")?;
+        for file in &self.locks {
+            writeln!(f, "  {file}  version locks follow the new kernel")?;
+        }
         for warning in &self.warnings {
             writeln!(f, "\nwarning: {warning}")?;
         }

@@ -160,6 +160,27 @@ pub fn exclusions(root: &Root) -> Result<Vec<Exclusion>, root::Error> {
 /// When a file cannot be read or written.
 pub fn move_locks(root: &Root, changes: &[Change]) -> Result<Vec<String>, root::Error> {
     let mut changed = Vec::new();
+    for lock in moved_locks(root, changes)? {
+        root.write(lock.file, lock.text.as_bytes(), lock.mode)?;
+        changed.push(lock.file.to_owned());
+    }
+    Ok(changed)
+}
+
+/// A file whose version locks follow the replaced packages.
+pub struct MovedLocks {
+    /// The file, relative to the root.
+    pub file: &'static str,
+    mode: u32,
+    text: String,
+}
+
+/// Returns the files whose version locks change, with their new contents.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn moved_locks(root: &Root, changes: &[Change]) -> Result<Vec<MovedLocks>, root::Error> {
+    let mut all = Vec::new();
     for (file, moved) in LOCKS {
         let Some(meta) = root
             .stat(file)?
@@ -170,12 +191,12 @@ pub fn move_locks(root: &Root, changes: &[Change]) -> Result<Vec<String>, root::
         let text = root.read(file, CONF_MAX)?.unwrap_or_default();
         // A file that is not text has no lock that could follow.
         let new = String::from_utf8(text).ok();
-        if let Some(new) = new.and_then(|text| moved(&text, changes)) {
-            root.write(file, new.as_bytes(), meta.mode)?;
-            changed.push(file.to_owned());
+        if let Some(text) = new.and_then(|text| moved(&text, changes)) {
+            let mode = meta.mode;
+            all.push(MovedLocks { file, mode, text });
         }
     }
-    Ok(changed)
+    Ok(all)
 }
 
 /// Returns a command that downloads packages, and their requirements that the image lacks, into `dir`. Only `repo` is

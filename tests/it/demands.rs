@@ -167,4 +167,12 @@ fn options_without_effect_are_usage_errors() {
         let ran = bed.run(&[command, "--boot-deployments", "3"]);
         ran.ends_with(2).untouched();
     }
+    // An unset variable of a Containerfile.
+    for option in ["--root-fs", "--require-driver", "--before-dracut"] {
+        for empty in ["", " "] {
+            let ran = bed.run(&["rebuild", option, empty]);
+            ran.ends_with(2).untouched();
+            ran.complains(&["expected a value that is not empty"]);
+        }
+    }
 }

@@ -122,6 +122,9 @@ fn version_locks_follow_unless_they_must_stay() {
         bed.write(list, before);
         let source = bed.source();
         let args = [&["replace"], args, &[source.as_str()]].concat();
+        let dry = bed.run(&[&args[..], &["--dry-run"]].concat());
+        let line = format!("  {list}  version locks follow the new kernel\n");
+        dry.require(dry.stdout.contains(&line) == (expected == after), &line);
         bed.run(&args).ends_with(0);
         assert_eq!(fs_err::read_to_string(bed.path(list)).unwrap(), expected);
     }
