@@ -129,6 +129,11 @@ corpus: deps ## verify real initramfs images and broken variants of them
 	@$(BED) foreign >/dev/null
 	$(CARGO) test --locked --test it corpus -- --nocapture
 
+.PHONY: images
+images: deps ## verify the trees of the corpus as images by all transports; the findings are those of verify --root (minutes)
+	@$(BED) corpus >/dev/null
+	$(CARGO) test --locked --test it all_trees_as_images -- --ignored --nocapture
+
 .PHONY: mutants
 mutants: deps ## run the corpus with each fatal check disabled in turn; it must fail
 	@$(BED) corpus >/dev/null

@@ -243,8 +243,9 @@ Exit status:
 
 Images:
   credentials, mirrors, certificates of registries
-      Those of podman and skopeo: podman login, registries.conf, certs.d. Names
-      without a registry and signature policies (policy.json) are not supported.
+      Those of podman and skopeo: podman login, credential helpers,
+      registries.conf, certs.d. Names without a registry and signature policies
+      (policy.json) are not supported.
   containers-storage:NAME
       An image in podman's storage, for example after podman build. As an
       ordinary user, type podman unshare before the command.
@@ -255,9 +256,13 @@ Images:
       of contents of the layer decides which files exist.
 
 What is executed:
-  nothing
-      No program of the tree or of the host is started. Only files of the tree
-      are read, and links in it cannot lead out of it.";
+  docker-credential-NAME get
+      If a registry asks for credentials and a configuration file of podman or
+      docker names this program of the host. It is found in PATH, and gets the
+      caller's environment.
+  nothing else
+      No program of the tree or of the image is started. Only files are read,
+      and links cannot lead out of the tree.";
 
 /// For `gate`.
 pub const GATE: &str = "\
@@ -326,9 +331,11 @@ Exit status:
   2  the command line is wrong
 
 What is executed:
-  nothing
-      No program of the tree or of the host is started. Only files of the tree
-      are read, and links in it cannot lead out of it.";
+  docker-credential-NAME get
+      For an image in a registry, as verify does.
+  nothing else
+      No program of the tree or of the image is started. Only files are read,
+      and links cannot lead out of the tree.";
 
 /// For `inspect`.
 pub const INSPECT: &str = "\
@@ -346,5 +353,7 @@ Exit status:
   2  the command line is wrong
 
 What is executed:
-  nothing
-      No program is started. The initramfs is unpacked in memory only.";
+  docker-credential-NAME get
+      For an image in a registry, as verify does.
+  nothing else
+      The initramfs is unpacked in memory only.";

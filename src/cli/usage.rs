@@ -53,8 +53,8 @@ pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
             })
         }
         Command::Verify(args) => verify(args, &cli.global.root, has_root),
-        Command::Replace(args) => replace(args).or_else(|| signing(&args.ending, &cli.global.root)),
-        Command::Rebuild(args) => signing(&args.ending, &cli.global.root),
+        Command::Replace(args) => replace(args).or_else(|| ending(&args.ending, &cli.global.root)),
+        Command::Rebuild(args) => ending(&args.ending, &cli.global.root),
         Command::Status(args) => status(args, has_root),
         Command::Inspect(args) if args.cat.is_some() && cli.global.format == OutputFormat::Json => {
             Some("--cat writes the file as it is, and --format json would have no effect. Type one of them".to_owned())
@@ -223,9 +223,19 @@ fn inspect(args: &cmd::inspect::Args, has_root: bool) -> Option<String> {
     without_image.or_else(|| no_registry(&args.reading, words))
 }
 
-/// Reads the keys and certificates, so that a wrong one is reported before anything changes.
-fn signing(ending: &cmd::job::Ending, root: &Path) -> Option<String> {
-    ending.signing.read(root).err()
+/// Checks the options of `replace` and `rebuild`. Reads the keys and certificates, so that a wrong one is reported before
+/// anything changes.
+fn ending(ending: &cmd::job::Ending, root: &Path) -> Option<String> {
+    let against = ending.against.as_ref();
+    if let Some(option) = ending.reading.given()
+        && !against.is_some_and(|word| is_image(word))
+    {
+        return Some(format!(
+            "{option} applies to reading the image of --against, and has no effect without one. Remove it, or add --against docker://NAME"
+        ));
+    }
+    let message = no_registry(&ending.reading, against.into_iter());
+    message.or_else(|| ending.signing.read(root).err())
 }
 
 fn replace(args: &cmd::replace::Args) -> Option<String> {
@@ -287,6 +297,18 @@ mod tests {
             (
                 "verify --platform linux/arm64",
                 "--platform applies to reading images",
+            ),
+            (
+                "rebuild --authfile f",
+                "--authfile applies to reading the image of --against",
+            ),
+            (
+                "replace x --against f --tls-verify=false",
+                "or add --against docker://NAME",
+            ),
+            (
+                "rebuild --against oci:x --cert-dir d",
+                "--cert-dir applies to registries",
             ),
             ("verify --list oci:x", "an image would have no effect"),
             ("status oci:x --root /y", "--root would have no effect"),
@@ -370,6 +392,8 @@ mod tests {
             "status docker://quay.io/a/b --tls-verify=false",
             "verify docker://quay.io/a/b:c oci:x --authfile f --cert-dir d",
             "verify oci:x --against docker://quay.io/a/b:c --authfile f",
+            "rebuild --against docker://quay.io/a/b:c --authfile f --tls-verify=false",
+            "replace x --against oci:x --platform linux/arm64",
             "inspect oci:x --diff docker://quay.io/a/b:c --tls-verify false",
             "inspect f --diff oci:x --platform linux/arm64",
         ] {

@@ -79,6 +79,9 @@ pub struct Ending {
     /// Compare with this earlier initramfs, image or tree instead of the base's
     #[arg(long, value_name = "FILE|IMAGE|DIR")]
     pub against: Option<OsString>,
+    /// Options for reading the image of `--against`.
+    #[command(flatten)]
+    pub reading: ImageReading,
     /// Compress the initramfs with this command, for example 'zstd -9 -T0'
     /// [default: from dracut.conf]
     #[arg(long, value_name = "COMMAND")]
@@ -150,7 +153,7 @@ impl Ending {
         let Some(against) = &self.against else {
             return Ok(of_tree);
         };
-        let named = ImageReading::default().baseline(against)?;
+        let named = self.reading.baseline(against)?;
         let base = match of_tree.and_then(Reading::done) {
             None => named,
             Some(of_tree) => Baseline {

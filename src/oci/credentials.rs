@@ -2,6 +2,7 @@
 //! The credential files of podman and docker (containers-auth.json(5)).
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,9 +22,20 @@ pub enum Credentials {
     },
     /// A token for the token server, from a login without a password.
     IdentityToken(String),
-    /// The NAME of the program `docker-credential-NAME` that stores the credentials.
-    Helper(String),
 }
+
+/// A place where the credentials for a registry can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// The file has them.
+    File(Credentials),
+    /// A program stores them.
+    Helper(CredentialHelper),
+}
+
+/// The NAME of a program `docker-credential-NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialHelper(String);
 
 /// A parsed credential file.
 #[derive(Debug, Default, Deserialize)]
@@ -55,7 +67,6 @@ impl std::fmt::Debug for Credentials {
         f.write_str(match self {
             Self::Password { .. } => "Password",
             Self::IdentityToken(_) => "IdentityToken",
-            Self::Helper(_) => "Helper",
         })
     }
 }
@@ -76,24 +87,36 @@ impl CredentialFile {
         })
     }
 
-    /// Returns the credentials for an image: those of its repository, of a namespace, or of the registry.
+    /// Returns the places to look for the credentials for an image, in order: the program in `credHelpers`, the entry of
+    /// the repository, of a namespace or of the registry, and the program in `credsStore`.
     ///
     /// # Errors
-    /// When an entry is not base64 of USER:PASSWORD.
-    pub fn find(&self, image: &Docker) -> Result<Option<Credentials>, String> {
-        if let Some(name) = self.cred_helpers.get(&image.host) {
-            return Ok(Some(Credentials::Helper(name.clone())));
+    /// When an entry is not base64 of USER:PASSWORD, or the name of a program is invalid.
+    pub fn find(&self, image: &Docker) -> Result<Vec<CredentialSource>, String> {
+        let mut found = Vec::new();
+        let mut helpers = self.cred_helpers.iter();
+        if let Some((_, name)) = helpers.find(|(host, _)| is_host(host, &image.host)) {
+            found.push(CredentialSource::Helper(name.parse()?));
         }
         for key in keys(image) {
-            let found = self.auths.iter().find(|(name, _)| plain(name) == key);
-            if let Some((name, entry)) = found
-                && let Some(found) = entry.credentials(name)?
+            let entry = self.auths.iter().find(|(name, _)| plain(name) == key);
+            if let Some((name, entry)) = entry
+                && let Some(credentials) = entry.credentials(name)?
             {
-                return Ok(Some(found));
+                found.push(CredentialSource::File(credentials));
+                return Ok(found);
             }
         }
-        Ok(self.creds_store.clone().map(Credentials::Helper))
+        if let Some(name) = self.creds_store.as_ref().filter(|name| !name.is_empty()) {
+            found.push(CredentialSource::Helper(name.parse()?));
+        }
+        Ok(found)
     }
+}
+
+/// Returns whether a key names a registry.
+fn is_host(key: &str, host: &str) -> bool {
+    plain(key) == host || (host == "docker.io" && plain(key) == "index.docker.io")
 }
 
 /// Returns the keys for an image, the most specific first.
@@ -162,8 +185,72 @@ impl Credentials {
                 "Basic {}",
                 STANDARD.encode(format!("{user}:{password}"))
             )),
-            Self::IdentityToken(_) | Self::Helper(_) => None,
+            Self::IdentityToken(_) => None,
         }
+    }
+}
+
+impl FromStr for CredentialHelper {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            let name = name.escape_debug();
+            return Err(format!(
+                "the name of the credential helper \"{name}\" is invalid"
+            ));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl CredentialHelper {
+    /// Returns the name of the program.
+    pub fn program(&self) -> String {
+        format!("docker-credential-{}", self.0)
+    }
+
+    /// Returns the names to ask the program for. docker and podman store the credentials for docker.io under different
+    /// ones.
+    pub fn keys(host: &str) -> Vec<&str> {
+        match host {
+            "docker.io" => vec![host, "https://index.docker.io/v1/"],
+            host => vec![host],
+        }
+    }
+
+    /// Returns whether the program, which has failed with this output, has no credentials for the registry.
+    pub fn is_not_found(output: &[u8]) -> bool {
+        let text = output.trim_ascii();
+        text.starts_with(b"credentials not found")
+    }
+
+    /// Parses the response of the program.
+    ///
+    /// # Errors
+    /// When it contains no credentials. The message contains no secrets.
+    pub fn parse(output: &[u8]) -> Result<Credentials, String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Response {
+            username: String,
+            secret: String,
+        }
+        let parsed: Response = serde_json::from_slice(output)
+            .map_err(|_| "the response is not JSON with Username and Secret".to_owned())?;
+        let Response { username, secret } = parsed;
+        if username.is_empty() || secret.is_empty() {
+            return Err("the response has an empty Username or Secret".to_owned());
+        }
+        Ok(match username.as_str() {
+            // The user name that the protocol reserves for identity tokens.
+            "<token>" => Credentials::IdentityToken(secret),
+            _ => Credentials::Password {
+                user: username,
+                password: secret,
+            },
+        })
     }
 }
 
@@ -178,7 +265,7 @@ mod tests {
         let text = format!(
             r#"{{"auths":{{"q.io":{},"q.io/a":{},"q.io/a/b":{},"https://index.docker.io/v1/":{},"http://old:5000/v2":{},
                 "empty.io":{{}},"t.io":{{"auth":"","identitytoken":"tok"}}}},
-                "credHelpers":{{"h.io":"pass"}},"other":1}}"#,
+                "credHelpers":{{"h.io":"pass","https://index.docker.io/v1/":"hub"}},"other":1}}"#,
             entry("host"),
             entry("space"),
             entry("repo"),
@@ -189,28 +276,74 @@ mod tests {
         let store = r#"{"auths":{"q.io":{}},"credsStore":"desktop"}"#;
         let store = CredentialFile::parse(store.as_bytes()).unwrap();
         for (file, image, expected) in [
-            (&file, "q.io/a/b", Some("repo")),
-            (&file, "q.io/a/b/c:t", Some("repo")),
-            (&file, "q.io/a/c", Some("space")),
-            (&file, "q.io/ab", Some("host")),
-            (&file, "q.io:443/a", None),
-            (&file, "docker.io/fedora", Some("hub")),
-            (&file, "old:5000/x", Some("old")),
-            (&file, "empty.io/x", None),
-            (&file, "t.io/x", Some("token tok")),
-            (&file, "h.io/x", Some("helper pass")),
-            (&store, "q.io/a", Some("helper desktop")),
+            (&file, "q.io/a/b", "repo"),
+            (&file, "q.io/a/b/c:t", "repo"),
+            (&file, "q.io/a/c", "space"),
+            (&file, "q.io/ab", "host"),
+            (&file, "q.io:443/a", ""),
+            (&file, "docker.io/fedora", "docker-credential-hub, hub"),
+            (&file, "old:5000/x", "old"),
+            (&file, "empty.io/x", ""),
+            (&file, "t.io/x", "token tok"),
+            (&file, "h.io/x", "docker-credential-pass"),
+            (&store, "q.io/a", "docker-credential-desktop"),
         ] {
             let found = file.find(&image.parse().unwrap()).unwrap();
-            let found = found.map(|it| match it {
-                Credentials::Password { user, password } => {
+            let found = found.into_iter().map(|it| match it {
+                CredentialSource::File(Credentials::Password { user, password }) => {
                     assert_eq!(password, "p:w");
                     user
                 }
-                Credentials::IdentityToken(token) => format!("token {token}"),
-                Credentials::Helper(name) => format!("helper {name}"),
+                CredentialSource::File(Credentials::IdentityToken(token)) => {
+                    format!("token {token}")
+                }
+                CredentialSource::Helper(helper) => helper.program(),
             });
-            assert_eq!(found.as_deref(), expected, "{image}");
+            let found = found.collect::<Vec<_>>().join(", ");
+            assert_eq!(found, expected, "{image}");
+        }
+    }
+
+    #[test]
+    fn responses_of_helpers() {
+        let password = |user: &str, password: &str| {
+            Ok(Credentials::Password {
+                user: user.to_owned(),
+                password: password.to_owned(),
+            })
+        };
+        let none = |text: &str| Err(text.to_owned());
+        for (output, expected) in [
+            (
+                r#"{"ServerURL":"q.io","Username":"u","Secret":"s"}"#,
+                password("u", "s"),
+            ),
+            (
+                r#"{"Username":"<token>","Secret":"s"}"#,
+                Ok(Credentials::IdentityToken("s".into())),
+            ),
+            (
+                r#"{"Username":"","Secret":"s"}"#,
+                none("the response has an empty Username or Secret"),
+            ),
+            (
+                r#"{"Username":"u","Secret":7}"#,
+                none("the response is not JSON with Username and Secret"),
+            ),
+            (
+                "secret",
+                none("the response is not JSON with Username and Secret"),
+            ),
+        ] {
+            assert_eq!(CredentialHelper::parse(output.as_bytes()), expected);
+        }
+        assert!(CredentialHelper::is_not_found(
+            b"credentials not found in native keychain\n"
+        ));
+        assert!(!CredentialHelper::is_not_found(b"error: locked"));
+        for name in ["", "../x", "a/b", "a b", "a\n"] {
+            let error = name.parse::<CredentialHelper>().unwrap_err();
+            assert!(error.ends_with("is invalid"), "{error}");
         }
     }
 

@@ -24,7 +24,7 @@ mod unpack;
 
 pub use challenge::Challenge;
 pub use choice::choose;
-pub use credentials::{CredentialFile, Credentials};
+pub use credentials::{CredentialFile, CredentialHelper, CredentialSource, Credentials};
 pub use digest::{BlobDigest, BlobHasher};
 pub use error::OciError;
 pub use keep::{HEAD, KeptPart, keep};

@@ -3,11 +3,18 @@
 
 use serde::Deserialize;
 
+use super::credentials::CredentialHelper;
 use super::reference::{Docker, ImageVersion};
 
 /// The entries of all parsed files.
 #[derive(Debug, Clone, Default)]
-pub struct Registries(Vec<Entry>);
+pub struct Registries {
+    entries: Vec<Entry>,
+    credential_helpers: Vec<String>,
+}
+
+/// The name in `credential-helpers` of the credential files.
+const AUTH_FILES: &str = "containers-auth.json";
 
 /// A place to fetch an image from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +26,10 @@ pub struct ImageSource {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "kebab-case", default)]
 struct File {
     registry: Vec<Entry>,
+    credential_helpers: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -51,10 +59,28 @@ impl Registries {
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         for entry in file.registry {
-            self.0.retain(|old| old.prefix() != entry.prefix());
-            self.0.push(entry);
+            self.entries.retain(|old| old.prefix() != entry.prefix());
+            self.entries.push(entry);
+        }
+        if !file.credential_helpers.is_empty() {
+            self.credential_helpers = file.credential_helpers;
         }
         Ok(())
+    }
+
+    /// Returns where credentials are looked for, in order: by a program, or (`None`) in the credential files.
+    ///
+    /// # Errors
+    /// When the name of a program is invalid.
+    pub fn credential_helpers(&self) -> Result<Vec<Option<CredentialHelper>>, String> {
+        let helper = |name: &String| match name.as_str() {
+            AUTH_FILES => Ok(None),
+            name => name.parse().map(Some),
+        };
+        if self.credential_helpers.is_empty() {
+            return Ok(vec![None]);
+        }
+        self.credential_helpers.iter().map(helper).collect()
     }
 
     /// Returns the places of an image, in the order in which they are tried.
@@ -63,7 +89,7 @@ impl Registries {
     /// When the registry is blocked, or a location in a file is invalid.
     pub fn sources(&self, image: &Docker) -> Result<Vec<ImageSource>, String> {
         let name = format!("{}/{}", image.host, image.name);
-        let matching = self.0.iter().filter_map(|entry| {
+        let matching = self.entries.iter().filter_map(|entry| {
             let length = entry.matched(&name)?;
             Some((length, entry))
         });
@@ -211,5 +237,18 @@ mod tests {
         assert_eq!(sources.len(), 1);
         assert_eq!(sources[0].image.to_string(), "quay.io/x/a:latest");
         registries.add("[[registry").unwrap_err();
+    }
+
+    #[test]
+    fn credential_helpers_are_in_order() {
+        let mut registries = Registries::default();
+        assert_eq!(registries.credential_helpers(), Ok(vec![None]));
+        let text = r#"credential-helpers = ["pass", "containers-auth.json"]"#;
+        registries.add(text).unwrap();
+        registries.add("").unwrap();
+        let expected = vec![Some("pass".parse().unwrap()), None];
+        assert_eq!(registries.credential_helpers(), Ok(expected));
+        registries.add(r#"credential-helpers = ["/x"]"#).unwrap();
+        registries.credential_helpers().unwrap_err();
     }
 }

@@ -6,16 +6,18 @@
 //! `DRACUT_*`, `KERNEL_INSTALL_*`, `RPMOSTREE_*` or `LD_*` of the caller, no open file and no umask.
 //!
 //! Each program has a [`supervisor`], which kills the processes that the program leaves. Run time and output are
-//! bounded.
+//! bounded. Credential helpers are the exception: see [`ask_helper`].
 
 mod child;
 mod cmd;
 mod environment;
+mod helper;
 mod lines;
 mod namespace;
 mod supervisor;
 
 pub use cmd::{Cmd, quote};
+pub use helper::{HelperOutput, ask as ask_helper};
 pub use supervisor::run as supervise;
 
 use std::cell::{Cell, RefCell};

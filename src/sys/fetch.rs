@@ -23,7 +23,7 @@ pub use self::cache::tidy;
 use self::download::Download;
 pub use self::request::{Client, FetchError, Incoming, Reply, Request, range_start, refused};
 pub use self::retry::{HEADWAY, Pace, Retries};
-pub use self::tls::Tls;
+pub use self::tls::{Tls, TlsError};
 use super::root::Root;
 
 /// Limits of a download.

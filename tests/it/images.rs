@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Images are read directly, with the same findings as `verify --root`. Hostile images cause clean errors.
 
-mod chunked;
+pub mod chunked;
+mod credentials;
 pub mod make;
-mod registry;
-mod storage;
+mod mirrors;
+pub mod registry;
+mod secure;
+pub mod storage;
 
 use std::path::Path;
 

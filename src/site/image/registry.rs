@@ -2,14 +2,17 @@
 //! `docker://`: images in registries, by the distribution API of OCI.
 
 mod body;
+mod credentials;
 mod session;
 
+use std::collections::VecDeque;
 use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 use self::body::BlobReader;
 use self::session::Session;
@@ -17,7 +20,6 @@ use super::blobs::{Blobs, Checked, FoundDocument, Traffic, admit};
 use super::settings;
 use crate::oci::{BlobDigest, Descriptor, Docker, ImageLimits, ImageVersion, OciError};
 use crate::sys::fetch::DownloadLimits;
-use crate::sys::stop;
 
 /// Media types of manifests and indexes.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
@@ -36,6 +38,8 @@ pub struct RegistryOptions {
     pub cert_dir: Option<PathBuf>,
     /// Timeouts and retries.
     pub limits: DownloadLimits,
+    /// The timeout of a credential helper, which may ask the user for a password.
+    pub helper_limit: Duration,
 }
 
 impl Default for RegistryOptions {
@@ -45,6 +49,7 @@ impl Default for RegistryOptions {
             tls_verify: true,
             cert_dir: None,
             limits: DownloadLimits::new(ImageLimits::default().layer_bytes),
+            helper_limit: Duration::from_secs(120),
         }
     }
 }
@@ -63,10 +68,11 @@ impl RegistryImage {
     /// Reads the configuration. Sends no request.
     pub(super) fn open(image: &Docker, options: &RegistryOptions) -> Result<Self> {
         let traffic = Arc::new(Traffic::default());
-        let sources = settings::sources(image)?;
+        let registries = settings::registries()?;
+        let sources = registries.sources(image).map_err(|error| anyhow!(error))?;
         let sessions = sources
             .into_iter()
-            .map(|source| Session::new(source, options, &traffic).map(Arc::new));
+            .map(|source| Session::new(source, options, &registries, &traffic).map(Arc::new));
         Ok(Self {
             image: image.clone(),
             sessions: sessions.collect::<Result<_>>()?,
@@ -75,9 +81,20 @@ impl RegistryImage {
         })
     }
 
-    fn session(&self) -> Result<&Arc<Session>> {
-        let first = self.chosen.get().or_else(|| self.sessions.last());
-        first.context("the image has no registry")
+    /// Returns the session that returned the manifest, and those after it: a mirror may lack a blob.
+    fn sessions(&self) -> Result<VecDeque<Arc<Session>>> {
+        let chosen = self.chosen.get();
+        let is_before = |it: &&Arc<Session>| chosen.is_some_and(|chosen| !Arc::ptr_eq(it, chosen));
+        let sessions: VecDeque<_> = self
+            .sessions
+            .iter()
+            .skip_while(is_before)
+            .cloned()
+            .collect();
+        if sessions.is_empty() {
+            bail!("the image has no registry");
+        }
+        Ok(sessions)
     }
 }
 
@@ -91,11 +108,10 @@ impl Blobs for RegistryImage {
                     return Ok(found);
                 }
                 Err(error) => {
-                    stop::check()?;
                     if self.sessions.len() == 1 {
                         return Err(error);
                     }
-                    tracing::info!("{}: {error:#}", session.image());
+                    session.pass_over(&error)?;
                     failed.push(format!("{}: {error:#}", session.image()));
                 }
             }
@@ -107,12 +123,11 @@ impl Blobs for RegistryImage {
     }
 
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>> {
-        let session = Arc::clone(self.session()?);
         Ok(Box::new(BlobReader::whole(
-            session,
+            self.sessions()?,
             &blob.digest.to_string(),
             blob.size,
-        )))
+        )?))
     }
 
     fn open_range(
@@ -120,20 +135,28 @@ impl Blobs for RegistryImage {
         blob: &Descriptor,
         range: Range<u64>,
     ) -> Result<Option<Box<dyn Read + Send>>> {
-        let session = Arc::clone(self.session()?);
         let digest = blob.digest.to_string();
-        let reader = BlobReader::range(session, &digest, blob.size, range)?;
+        let reader = BlobReader::range(self.sessions()?, &digest, blob.size, range)?;
         Ok(reader.map(|reader| Box::new(reader) as Box<dyn Read + Send>))
     }
 
     fn document(&self, blob: &Descriptor, limits: &ImageLimits) -> Result<Vec<u8>> {
-        let session = self.session()?;
         let is_config =
             blob.media_type.contains("config") || blob.media_type.contains("container.image");
         let kind = if is_config { "blobs" } else { "manifests" };
         admit(blob, limits)?;
         let path = format!("{kind}/{}", blob.digest);
-        let bytes = session.document(&path, MANIFESTS, limits.manifest_bytes)?.0;
+        let mut sessions = self.sessions()?;
+        let bytes = loop {
+            let Some(session) = sessions.pop_front() else {
+                bail!("the image has no registry");
+            };
+            match session.document(&path, MANIFESTS, limits.manifest_bytes) {
+                Ok((bytes, _)) => break bytes,
+                Err(error) if sessions.is_empty() => return Err(error),
+                Err(error) => session.pass_over(&error)?,
+            }
+        };
         let mut checked = Vec::new();
         let mut input = Checked::new(bytes.as_slice(), blob).0;
         input.read_to_end(&mut checked).map_err(OciError::of_io)?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The configuration of podman and skopeo on this machine: credentials, mirrors, certificates.
+//! The configuration of podman and skopeo on this machine: mirrors, certificates, storage, and the paths of credential
+//! files.
 
 use std::env;
 use std::io::Read;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
-use crate::oci::{CredentialFile, Credentials, Docker, ImageSource, Registries};
+use crate::oci::Registries;
 use crate::sys::fetch::Tls;
 
 /// Upper bound of a file (bytes).
@@ -17,75 +18,8 @@ const FILE_MAX: u64 = 4 << 20;
 /// Upper bound of the files in a directory.
 const FILES_MAX: usize = 1000;
 
-/// The result of the search for credentials.
-pub(super) struct FoundCredentials {
-    /// The credentials.
-    pub(super) credentials: Option<Credentials>,
-    /// The file that has them.
-    file: Option<PathBuf>,
-    /// The files that were read, or do not exist.
-    searched: Vec<PathBuf>,
-}
-
-impl FoundCredentials {
-    /// Returns what to do when access is denied.
-    pub(super) fn remedy(&self, host: &str) -> String {
-        let login = format!("podman login {host}");
-        let file = self.file.as_deref().unwrap_or(Path::new("")).display();
-        match &self.credentials {
-            Some(Credentials::Helper(name)) => format!(
-                "According to {file}, the program docker-credential-{name} stores the credentials; ostree-kernel does not run it. Type `{login} --authfile FILE`, and add --authfile FILE"
-            ),
-            Some(_) => format!("The credentials are from {file}. Type `{login}` to renew them"),
-            None => {
-                let searched = self.searched.iter().map(|it| it.display().to_string());
-                let searched = searched.collect::<Vec<_>>().join(", ");
-                format!(
-                    "There are no credentials for {host} in {searched}. Check the name, or type `{login}`, or add --authfile FILE"
-                )
-            }
-        }
-    }
-}
-
-/// Finds the credentials for an image, in the order of podman (containers-auth.json(5)).
-pub(super) fn credentials(image: &Docker, authfile: Option<&Path>) -> Result<FoundCredentials> {
-    let named = authfile
-        .map(Path::to_owned)
-        .or_else(|| path_of("REGISTRY_AUTH_FILE"));
-    let files = match &named {
-        Some(file) => vec![file.clone()],
-        None => default_files(),
-    };
-    let mut searched = Vec::new();
-    for file in files {
-        let bytes = read(&file)?;
-        if bytes.is_none() && named.is_some() {
-            bail!(
-                "the file with credentials {} does not exist",
-                file.display()
-            );
-        }
-        let parsed = bytes.map(|bytes| CredentialFile::parse(&bytes)).transpose();
-        let found = parsed.and_then(|parsed| parsed.map_or(Ok(None), |it| it.find(image)));
-        let found = found.map_err(|error| anyhow!("{}: {error}", file.display()))?;
-        searched.push(file.clone());
-        if found.is_some() {
-            return Ok(FoundCredentials {
-                credentials: found,
-                file: Some(file),
-                searched,
-            });
-        }
-    }
-    Ok(FoundCredentials {
-        credentials: None,
-        file: None,
-        searched,
-    })
-}
-
-fn default_files() -> Vec<PathBuf> {
+/// Returns the credential files of podman and docker for this user, in the order of podman (containers-auth.json(5)).
+pub(super) fn credential_files() -> Vec<PathBuf> {
     let runtime = path_of("XDG_RUNTIME_DIR").map(|it| it.join("containers/auth.json"));
     let uid = nix::unistd::geteuid();
     let runtime = runtime.unwrap_or_else(|| format!("/run/containers/{uid}/auth.json").into());
@@ -98,7 +32,8 @@ fn default_files() -> Vec<PathBuf> {
         .collect()
 }
 
-fn path_of(variable: &str) -> Option<PathBuf> {
+/// Returns the path in an environment variable.
+pub(super) fn path_of(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty());
     value.map(PathBuf::from)
 }
@@ -160,8 +95,8 @@ pub(super) fn storage() -> Result<PathBuf> {
     Ok(data.join("containers/storage"))
 }
 
-/// Returns the places of an image by registries.conf and its drop-ins. A user's file replaces the system's.
-pub(super) fn sources(image: &Docker) -> Result<Vec<ImageSource>> {
+/// Reads registries.conf and its drop-ins. A user's file replaces the system's.
+pub(super) fn registries() -> Result<Registries> {
     let user = config_dir().map(|it| it.join("containers/registries.conf"));
     let system = PathBuf::from("/etc/containers/registries.conf");
     let named = path_of("CONTAINERS_REGISTRIES_CONF");
@@ -180,7 +115,7 @@ pub(super) fn sources(image: &Docker) -> Result<Vec<ImageSource>> {
         let added = text.and_then(|text| registries.add(&text));
         added.map_err(|error| anyhow!("{}: {error}", file.display()))?;
     }
-    registries.sources(image).map_err(|error| anyhow!(error))
+    Ok(registries)
 }
 
 /// Returns the settings of TLS for a registry: those of `--cert-dir`, else of the directories that podman reads.
@@ -243,7 +178,7 @@ fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Reads a file; `None` if it does not exist.
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs_err::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),

@@ -17,7 +17,7 @@ use ureq::{Agent, Body, Proxy};
 
 use super::proxy;
 use super::resolver::{HostError, SystemResolver};
-use super::tls::Tls;
+use super::tls::{Tls, TlsError};
 use crate::sys::stop::{self, Stopped, TICK};
 
 /// Size of a chunk of a body (bytes).
@@ -41,6 +41,14 @@ impl FetchError {
     /// Classifies an error of ureq: errors of the network are temporary, errors in the user's input permanent.
     fn of(error: ureq::Error) -> Self {
         use ureq::Error;
+        let tls = match &error {
+            Error::Io(error) => TlsError::in_io(error),
+            Error::Rustls(error) => Some(TlsError::of(error)),
+            _ => None,
+        };
+        if let Some(tls) = tls {
+            return Self::Permanent(tls.into());
+        }
         match error {
             Error::Timeout(_) => Self::temporary(anyhow!("the server does not respond in time")),
             Error::ConnectProxyFailed(why) => Self::temporary(anyhow!(

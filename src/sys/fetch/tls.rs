@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Certificates of servers and of this client.
 
+use std::io;
+
 use anyhow::{Context, Result, bail};
+use rustls::crypto::ring;
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 /// The settings of TLS. By default servers are verified as the system does.
@@ -13,6 +20,47 @@ pub struct Tls {
     pub roots: Vec<Vec<u8>>,
     /// The client's certificate and its key (PEM).
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A failed TLS handshake. A retry does not help.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The client does not trust the server.
+    #[error("the certificate of the server is not trusted: {0}")]
+    Untrusted(String),
+    /// The server does not trust the client.
+    #[error("the server requires a certificate of the client that it trusts ({0})")]
+    Client(String),
+    /// Anything else, for example a server that speaks http.
+    #[error("the TLS handshake failed: {0}")]
+    Other(String),
+}
+
+impl TlsError {
+    /// Returns the TLS error that an error of the network contains.
+    pub(super) fn in_io(error: &io::Error) -> Option<Self> {
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        Some(Self::of(error))
+    }
+
+    pub(super) fn of(error: &rustls::Error) -> Self {
+        use AlertDescription as Alert;
+        match error {
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                Self::Untrusted("it is issued by an unknown authority".to_owned())
+            }
+            rustls::Error::InvalidCertificate(why) => Self::Untrusted(why.to_string()),
+            rustls::Error::AlertReceived(
+                alert @ (Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::CertificateUnknown
+                | Alert::CertificateExpired
+                | Alert::UnknownCA
+                | Alert::AccessDenied),
+            ) => Self::Client(format!("{alert:?}")),
+            error => Self::Other(error.to_string()),
+        }
+    }
 }
 
 impl Tls {
@@ -32,6 +80,7 @@ impl Tls {
         }
         let identity = self.identity.as_ref().map(|(certificate, key)| {
             let chain = certificates(certificate).context("reading the client's certificate")?;
+            check_pair(certificate, key).context("the client's certificate and its key")?;
             let key = PrivateKey::from_pem(key).context("reading the client's key")?;
             anyhow::Ok(ClientCert::new_with_certs(&chain, key))
         });
@@ -41,6 +90,15 @@ impl Tls {
             .client_cert(identity.transpose()?)
             .build())
     }
+}
+
+/// Checks that a key belongs to a certificate; ureq panics if it does not.
+fn check_pair(certificate: &[u8], key: &[u8]) -> Result<()> {
+    let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>();
+    let key = PrivateKeyDer::from_pem_slice(key).context("there is no private key in PEM")?;
+    let provider = ring::default_provider();
+    CertifiedKey::from_der(chain?, key, &provider).context("they do not fit together")?;
+    Ok(())
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>> {

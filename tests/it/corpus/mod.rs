@@ -8,6 +8,7 @@ mod case;
 mod draft;
 mod foreign;
 mod good;
+mod images;
 mod judge;
 mod products;
 mod rpmdb;

@@ -23,18 +23,18 @@ use crate::kernels::OLD;
 use crate::server::{Request, Server, answer, head};
 
 /// The bytes of `usr/lib/os-release` in the image.
-const CONTENT: &[u8] = b"content";
+pub(super) const CONTENT: &[u8] = b"content";
 
 /// An image of one layer, which is larger than the buffers of a socket.
 #[derive(Clone)]
-struct Stored {
+pub(super) struct Stored {
     config: Vec<u8>,
     manifest: Vec<u8>,
-    layer: Vec<u8>,
+    pub(super) layer: Vec<u8>,
 }
 
 impl Stored {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let filler: Vec<u8> = (0..600_000_u32)
             .flat_map(|it| it.wrapping_mul(2_654_435_761).to_le_bytes())
             .collect();
@@ -51,7 +51,7 @@ impl Stored {
         }
     }
 
-    fn blob(&self) -> String {
+    pub(super) fn blob(&self) -> String {
         format!("/v2/a/b/blobs/{}", digest(&self.layer))
     }
 
@@ -87,7 +87,7 @@ impl Stored {
 }
 
 /// Starts a registry. `special` answers a request, or returns `false`.
-fn serve(
+pub(super) fn serve(
     stored: &Stored,
     special: impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static,
 ) -> Server {
@@ -99,12 +99,12 @@ fn serve(
     })
 }
 
-fn host(server: &Server) -> String {
+pub fn host(server: &Server) -> String {
     let url = server.url("");
     url["http://".len()..].trim_end_matches('/').to_owned()
 }
 
-fn options(dir: &Path, auth: &str) -> ImageOptions {
+pub(super) fn options(dir: &Path, auth: &str) -> ImageOptions {
     let authfile = dir.join("auth.json");
     fs_err::write(&authfile, auth).unwrap();
     ImageOptions {
@@ -121,7 +121,7 @@ fn options(dir: &Path, auth: &str) -> ImageOptions {
     }
 }
 
-fn open(server: &Server, version: &str, auth: &str) -> Result<OpenImage, String> {
+pub(super) fn open(server: &Server, version: &str, auth: &str) -> Result<OpenImage, String> {
     let dir = TempDir::with_prefix("ostree-kernel-registry-").unwrap();
     let reference = format!("docker://{}/a/b{version}", host(server));
     let reference: ImageReference = reference.parse().unwrap();
@@ -138,12 +138,12 @@ fn opens(server: &Server, version: &str, auth: &str) -> OpenImage {
 }
 
 /// Credentials for all registries on 127.0.0.1.
-fn login(server: &Server) -> String {
+pub(super) fn login(server: &Server) -> String {
     // user:pass
     json!({"auths": {host(server): {"auth": "dXNlcjpwYXNz"}}}).to_string()
 }
 
-const BASIC: &str = "Basic dXNlcjpwYXNz";
+pub(super) const BASIC: &str = "Basic dXNlcjpwYXNz";
 
 #[test]
 fn good_registries() {
@@ -482,10 +482,10 @@ impl RealRegistry {
 }
 
 /// A tag, and the layers of its image with their DiffIDs.
-type Tagged<'t> = (&'t str, Vec<Vec<u8>>, Vec<String>);
+pub type Tagged<'t> = (&'t str, Vec<Vec<u8>>, Vec<String>);
 
 /// Starts a registry with images by tag, each with its blobs. Returns it with the paths of all requests for blobs.
-fn serve_images(images: &[Tagged]) -> (Server, Arc<Mutex<Vec<String>>>) {
+pub fn serve_images(images: &[Tagged]) -> (Server, Arc<Mutex<Vec<String>>>) {
     let mut files = BTreeMap::new();
     for (tag, layers, diff_ids) in images {
         let (config, manifest) = documents(layers, diff_ids);

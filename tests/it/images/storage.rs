@@ -14,7 +14,7 @@ use super::{judged, run};
 use crate::bed::Bed;
 
 /// Writes a storage with an image of two layers: the tree is the upper one, and hides a file of the lower one.
-fn storage(dir: &Path, tree: &Path) {
+pub fn storage(dir: &Path, tree: &Path) {
     let put = |path: &str, bytes: &[u8]| {
         let path = dir.join(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();

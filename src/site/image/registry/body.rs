@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The bytes of a blob, or of a range of it. A broken connection is resumed where it broke.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use super::session::Session;
 use crate::oci::{Foreign, OciError};
@@ -20,6 +21,8 @@ struct NoRanges(u16);
 /// The reader of a blob. Its digest is checked by the caller.
 pub(super) struct BlobReader {
     session: Arc<Session>,
+    /// The registries to ask if this one lacks the blob or fails.
+    others: VecDeque<Arc<Session>>,
     digest: String,
     /// Bytes of the whole blob.
     size: u64,
@@ -42,10 +45,16 @@ pub(super) struct BlobReader {
 
 impl BlobReader {
     /// Returns a reader of a whole blob. Sends no request yet.
-    pub(super) fn whole(session: Arc<Session>, digest: &str, size: u64) -> Self {
+    pub(super) fn whole(
+        mut sessions: VecDeque<Arc<Session>>,
+        digest: &str,
+        size: u64,
+    ) -> Result<Self> {
+        let session = sessions.pop_front().context("the image has no registry")?;
         let limits = session.limits().clone();
-        Self {
+        Ok(Self {
             session,
+            others: sessions,
             digest: digest.to_owned(),
             size,
             at: 0,
@@ -58,26 +67,26 @@ impl BlobReader {
             pace: Pace::new(limits.stall),
             retries: Retries::new(&limits.pauses),
             failed_at: 0,
-        }
+        })
     }
 
     /// Returns a reader of a range; `None` if the registry sends no ranges.
     pub(super) fn range(
-        session: Arc<Session>,
+        sessions: VecDeque<Arc<Session>>,
         digest: &str,
         size: u64,
         range: Range<u64>,
     ) -> Result<Option<Self>> {
-        if !session.has_ranges() {
-            return Ok(None);
-        }
         let mut reader = Self {
             at: range.start,
             end: range.end,
             is_range: true,
             failed_at: range.start,
-            ..Self::whole(session, digest, size)
+            ..Self::whole(sessions, digest, size)?
         };
+        if !reader.session.has_ranges() {
+            return Ok(None);
+        }
         loop {
             match reader.connect() {
                 Ok(()) => return Ok(Some(reader)),
@@ -87,9 +96,23 @@ impl BlobReader {
                     tracing::info!("{host} {error}, so layers are read whole");
                     return Ok(None);
                 }
-                Err(error) => reader.retries.wait(error, digest)?,
+                Err(error) => reader.retry(error)?,
             }
         }
+    }
+
+    /// Waits before the next attempt. If no attempt at this registry can help, the next one is asked.
+    fn retry(&mut self, error: FetchError) -> Result<()> {
+        let Err(error) = self.retries.wait(error, &self.digest) else {
+            return Ok(());
+        };
+        let Some(next) = self.others.pop_front() else {
+            return Err(error);
+        };
+        self.session.pass_over(&error)?;
+        self.session = next;
+        self.retries.reset();
+        Ok(())
     }
 
     /// Sends a request for the bytes from `at`.
@@ -192,11 +215,11 @@ impl Read for BlobReader {
                         self.retries.reset();
                     }
                     self.failed_at = self.at;
-                    let waited = self.retries.wait(error, &self.digest);
-                    waited.map_err(|error| match error.downcast::<OciError>() {
-                        Ok(error) => io::Error::from(error),
-                        Err(error) => io::Error::other(Foreign(format!("{error:#}"))),
-                    })?;
+                    self.retry(error)
+                        .map_err(|error| match error.downcast::<OciError>() {
+                            Ok(error) => io::Error::from(error),
+                            Err(error) => io::Error::other(Foreign(format!("{error:#}"))),
+                        })?;
                 }
             }
         }

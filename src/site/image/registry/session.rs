@@ -11,14 +11,15 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde::Deserialize;
 
+use super::credentials::CredentialSearch;
 use super::{RegistryOptions, Traffic};
-use crate::oci::{Challenge, Docker, ImageSource, OciError};
+use crate::oci::{Challenge, Docker, ImageSource, OciError, Registries};
 use crate::sys::fetch::{
-    Client, DownloadLimits, FetchError, Pace, Reply, Request, Retries, refused,
+    Client, DownloadLimits, FetchError, Pace, Reply, Request, Retries, TlsError, refused,
 };
 use crate::sys::stop;
 
-use super::super::settings::{self, FoundCredentials};
+use super::super::settings;
 
 /// Upper bound of the body of an error (bytes).
 const ERROR_MAX: u64 = 64 << 10;
@@ -27,7 +28,7 @@ const ERROR_MAX: u64 = 64 << 10;
 pub(super) struct Session {
     image: Docker,
     client: Client,
-    credentials: FoundCredentials,
+    credentials: CredentialSearch,
     /// The schemes that may be tried, in order of preference.
     schemes: &'static [&'static str],
     scheme: OnceLock<&'static str>,
@@ -42,6 +43,7 @@ impl Session {
     pub(super) fn new(
         source: ImageSource,
         options: &RegistryOptions,
+        registries: &Registries,
         traffic: &Arc<Traffic>,
     ) -> Result<Self> {
         let image = source.image;
@@ -54,7 +56,12 @@ impl Session {
         };
         Ok(Self {
             client: Client::with_tls(options.limits.stall, &tls)?,
-            credentials: settings::credentials(&image, options.authfile.as_deref())?,
+            credentials: CredentialSearch::new(
+                &image,
+                options.authfile.as_deref(),
+                registries,
+                options.helper_limit,
+            )?,
             image,
             schemes,
             scheme: OnceLock::new(),
@@ -68,6 +75,16 @@ impl Session {
     /// Returns the name of the image, for messages.
     pub(super) fn image(&self) -> &Docker {
         &self.image
+    }
+
+    /// Logs that another registry is asked instead of this one.
+    ///
+    /// # Errors
+    /// [`Stopped`](stop::Stopped) after a signal.
+    pub(super) fn pass_over(&self, error: &anyhow::Error) -> Result<()> {
+        stop::check()?;
+        tracing::info!("{}: {error:#}; asking the next registry", self.image);
+        Ok(())
     }
 
     /// Returns whether to request ranges: `true` until the registry refuses one.
@@ -154,7 +171,8 @@ impl Session {
             )));
         };
         let scheme = self.scheme.get().copied().unwrap_or("https");
-        let authorization = token::authorize(self, &challenge, &self.credentials, scheme)?;
+        let credentials = self.credentials.get().map_err(FetchError::Permanent)?;
+        let authorization = token::authorize(self, &challenge, credentials.as_ref(), scheme)?;
         *self.authorization() = Some(authorization);
         let reply = self.ask(path, headers)?;
         if reply.head.status() == 401 {
@@ -197,6 +215,9 @@ impl Session {
                     let _ = self.scheme.set(scheme);
                     return Ok(reply);
                 }
+                Err(FetchError::Permanent(error)) if is_about_certificates(&error) => {
+                    return Err(FetchError::Permanent(self.advise(error)));
+                }
                 Err(error) => {
                     stop::check()?;
                     tracing::debug!("{host} does not answer over {scheme}");
@@ -204,9 +225,28 @@ impl Session {
                 }
             }
         }
-        Err(failed.unwrap_or_else(|| {
-            FetchError::Permanent(anyhow!("no scheme (http, https) is allowed"))
-        }))
+        Err(match failed {
+            Some(FetchError::Permanent(error)) if error.is::<TlsError>() => FetchError::Permanent(
+                anyhow!("{host}: {error}. If the registry speaks http, add --tls-verify=false"),
+            ),
+            Some(error) => error,
+            None => FetchError::Permanent(anyhow!("no scheme (http, https) is allowed")),
+        })
+    }
+
+    /// Adds what to do to an error about certificates.
+    fn advise(&self, error: anyhow::Error) -> anyhow::Error {
+        let host = &self.image.host;
+        let dir = format!("/etc/containers/certs.d/{host}");
+        let remedy = match error.downcast_ref() {
+            Some(TlsError::Client(_)) => format!(
+                "Put the client's certificate and its key into {dir}/client.cert and {dir}/client.key, or add --cert-dir DIR"
+            ),
+            _ => format!(
+                "Check the name {host}. If its authority is your own, put the certificate of the authority into {dir}/ca.crt, or add --cert-dir DIR; --tls-verify=false accepts any certificate"
+            ),
+        };
+        anyhow!("{host}: {error}. {remedy}")
     }
 
     /// Returns the error for a response without the requested content.
@@ -240,7 +280,7 @@ impl Session {
     /// Returns the error that access is denied, with the remedy.
     pub(super) fn denied(&self, why: &str, status: u16) -> anyhow::Error {
         let Docker { host, name, .. } = &self.image;
-        let remedy = self.credentials.remedy(host);
+        let remedy = self.credentials.remedy();
         anyhow!("access to {host}/{name} is denied (status {status}): {why}. {remedy}")
     }
 
@@ -269,6 +309,14 @@ impl Session {
 fn suffix(message: &Option<String>) -> String {
     let message = message.as_ref();
     message.map_or_else(String::new, |message| format!(": {message}"))
+}
+
+/// Returns whether the server has answered over TLS, and a certificate was refused.
+fn is_about_certificates(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(TlsError::Untrusted(_) | TlsError::Client(_))
+    )
 }
 
 /// Returns whether a registry is on this machine, where http is common.

@@ -5,7 +5,6 @@ use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::super::super::settings::FoundCredentials;
 use super::Session;
 use crate::oci::{Challenge, Credentials};
 use crate::sys::fetch::{FetchError, Request, is_url, refused};
@@ -24,11 +23,10 @@ struct Token {
 pub(super) fn authorize(
     session: &Session,
     challenge: &Challenge,
-    found: &FoundCredentials,
+    credentials: Option<&Credentials>,
     scheme: &str,
 ) -> Result<String, FetchError> {
     let denied = |why: &str, status| FetchError::Permanent(session.denied(why, status));
-    let credentials = found.credentials.as_ref();
     let (realm, service) = match challenge {
         Challenge::Basic => {
             let basic = credentials.and_then(Credentials::basic);
@@ -42,10 +40,7 @@ pub(super) fn authorize(
             "the registry names the token server {shown}, which is not an http or https URL"
         )));
     }
-    let has_secret = matches!(
-        credentials,
-        Some(Credentials::Password { .. } | Credentials::IdentityToken(_))
-    );
+    let has_secret = credentials.is_some();
     if has_secret && scheme == "https" && !realm.starts_with("https://") {
         return Err(FetchError::Permanent(anyhow!(
             "the registry names the token server {shown}, which would get the password without encryption"

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Credential helpers: programs of the host, found on the caller's `PATH`, that run with the caller's environment, as
+//! podman and docker run them. They have no supervisor: processes that they start, such as gpg-agent, are meant to stay.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::{describe_status, program_command};
+use crate::sys::stop::{self, TICK};
+
+/// Upper bound of each stream (bytes). A response has some hundred bytes, and a token some thousand.
+const OUTPUT_MAX: u64 = 256 << 10;
+
+/// Time that output is read after the program has ended.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The result of a program.
+pub struct HelperOutput {
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// "exited with status 1", for a program that failed.
+    pub failed: Option<String>,
+    /// The last line of its standard error.
+    pub error: String,
+}
+
+/// Returns the place of a program in an absolute directory of the caller's `PATH`.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let dirs = env::split_paths(&path).filter(|dir| dir.is_absolute());
+    let is_program = |path: &PathBuf| {
+        fs_err::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    };
+    dirs.map(|dir| dir.join(program)).find(is_program)
+}
+
+/// Runs `program get` with `input` as standard input, for at most `limit`.
+///
+/// # Errors
+/// When it is not in `PATH`, cannot be started, does not end in time or prints too much; [`stop::Stopped`] after a
+/// signal.
+pub fn ask(program: &str, input: &str, limit: Duration) -> Result<HelperOutput> {
+    match find(program) {
+        Some(path) => run(&path, input, limit),
+        None => bail!("there is no such program in a directory of PATH"),
+    }
+}
+
+fn run(path: &Path, input: &str, limit: Duration) -> Result<HelperOutput> {
+    tracing::debug!("$ {} get", path.display());
+    let child = program_command(path)
+        .arg("get")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.with_context(|| format!("starting {}", path.display()))?;
+    let output = wait(&mut child, input, limit);
+    if output.is_err() {
+        if let Ok(group) = i32::try_from(child.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        let _ = child.wait();
+    }
+    output
+}
+
+fn wait(child: &mut Child, input: &str, limit: Duration) -> Result<HelperOutput> {
+    const PIPED: &str = "all streams of the program are pipes";
+    let mut stdin = child.stdin.take().context(PIPED)?;
+    let line = format!("{input}\n");
+    // The program may end without reading its input. The line fits into the pipe.
+    let _ = stdin.write_all(line.as_bytes());
+    drop(stdin);
+    let stdout = read(child.stdout.take().context(PIPED)?);
+    let stderr = read(child.stderr.take().context(PIPED)?);
+    let start = Instant::now();
+    let status = loop {
+        stop::check()?;
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if start.elapsed() > limit {
+            bail!(
+                "it did not finish within {} s, and was killed",
+                limit.as_secs_f64()
+            );
+        }
+        thread::sleep(TICK / 10);
+    };
+    let stdout = collect(&stdout)?;
+    // A daemon that the program has started may keep this stream.
+    let stderr = collect(&stderr).unwrap_or_default();
+    let text = String::from_utf8_lossy(&stderr).into_owned();
+    let last = text.lines().rev().find(|line| !line.trim().is_empty());
+    Ok(HelperOutput {
+        stdout,
+        failed: (!status.success()).then(|| describe_status(status)),
+        error: last.unwrap_or_default().trim().to_owned(),
+    })
+}
+
+/// Reads a stream on another thread, since a process that the program left can keep it open.
+fn read(stream: impl Read + Send + 'static) -> Receiver<io::Result<Vec<u8>>> {
+    let (to, from) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = stream.take(OUTPUT_MAX + 1).read_to_end(&mut bytes);
+        let _ = to.send(read.map(|_| bytes));
+    });
+    from
+}
+
+fn collect(from: &Receiver<io::Result<Vec<u8>>>) -> Result<Vec<u8>> {
+    let bytes = match from.recv_timeout(DRAIN) {
+        Ok(bytes) => bytes?,
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            bail!("a process that it left keeps its output open")
+        }
+    };
+    if bytes.len() as u64 > OUTPUT_MAX {
+        bail!("it printed more than {OUTPUT_MAX} bytes");
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_hangs_is_killed_with_its_children() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("helper");
+        let pid = dir.path().join("pid");
+        let script = format!("#!/bin/sh\nsleep 300 &\necho $! >{}\nwait\n", pid.display());
+        fs_err::write(&path, script).unwrap();
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let start = Instant::now();
+        let error = run(&path, "host", Duration::from_millis(500))
+            .err()
+            .unwrap();
+        assert_eq!(
+            error.to_string(),
+            "it did not finish within 0.5 s, and was killed"
+        );
+        assert!(start.elapsed() < Duration::from_secs(20));
+        let pid = fs_err::read_to_string(pid).unwrap();
+        let stat = format!("/proc/{}/stat", pid.trim());
+        while fs_err::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z ")) {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            thread::sleep(TICK);
+        }
+    }
+}
