@@ -183,7 +183,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__rebuild)
-            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --kver --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --platform --authfile --tls-verify --cert-dir --compress --prove --report --timeout --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -234,6 +234,22 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -293,7 +309,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__replace)
-            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --compress --prove --report --timeout --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --from --max-size --cache-dir --sha256sums --gpg-key --require-signature --allow-unsigned --dry-run --backend --kver --flavour --remove --no-versionlock --no-repos --no-commit --root-device --root-fs --require-driver --for --boot-size --esp-size --boot-deployments --grub-memory --skip --no-inherit --before-dracut --against --platform --authfile --tls-verify --cert-dir --compress --prove --report --timeout --sign-kernel-key --sign-kernel-cert --tool-root --sign-modules-key --sign-modules-cert --sign-modules --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -376,6 +392,22 @@ _ostree__kernel() {
                     return 0
                     ;;
                 --against)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -113,6 +113,11 @@ node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+false\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Also write the report to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
@@ -201,6 +206,11 @@ node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+false\t''"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Also write the report to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r

@@ -6,10 +6,13 @@
 //!
 //! A table can describe other files than the layer unpacks to. Only reading the whole layer would show that.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::digest::BlobDigest;
 use super::error::OciError;
@@ -104,13 +107,19 @@ impl TocPlace {
                 expected: self.unpacked,
             });
         }
-        let table: Table = serde_json::from_slice(&text).map_err(|error| {
+        let parser = TableParser {
+            // The data of files ends before the table.
+            end: stored.min(self.bytes.start),
+            limits,
+        };
+        let mut json = serde_json::Deserializer::from_slice(&text);
+        let parsed = parser.deserialize(&mut json);
+        let parsed = parsed.and_then(|table| json.end().map(|()| table));
+        let table = parsed.map_err(|error| {
             OciError::Document(format!("its table of contents cannot be parsed: {error}"))
         })?;
         // Go's JSON encoder replaces bytes that are not UTF-8 by U+FFFD.
-        let is_damaged =
-            |it: &Entry| it.name.contains('\u{fffd}') || it.link_name.contains('\u{fffd}');
-        if table.entries.iter().any(is_damaged) {
+        if table.has_damaged_names {
             let what = "a table of contents with names that are not UTF-8";
             return Err(OciError::Unsupported(what.into()));
         }
@@ -120,25 +129,105 @@ impl TocPlace {
                 table.version
             )));
         }
-        // The data of files ends before the table.
-        table.entries(stored.min(self.bytes.start), limits)
+        table.toc
+    }
+}
+
+/// A parsed table.
+struct Table {
+    version: u64,
+    has_damaged_names: bool,
+    /// The entries, or the first error in them.
+    toc: Result<Toc, OciError>,
+}
+
+/// Parses a table. Entries are converted one by one, since a table has a hundred thousand of them.
+#[derive(Clone, Copy)]
+struct TableParser<'l> {
+    /// The end of the data of files.
+    end: u64,
+    limits: &'l ImageLimits,
+}
+
+impl<'de> DeserializeSeed<'de> for TableParser<'_> {
+    type Value = Table;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Table, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TableParser<'_> {
+    type Value = Table;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with version and entries")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table, A::Error> {
+        let (mut version, mut entries) = (None, None);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match &*key {
+                "version" if version.is_some() => return Err(Error::duplicate_field("version")),
+                "version" => version = Some(map.next_value()?),
+                "entries" if entries.is_some() => return Err(Error::duplicate_field("entries")),
+                "entries" => entries = Some(map.next_value_seed(EntriesParser(self))?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let (toc, has_damaged_names) = entries.ok_or_else(|| Error::missing_field("entries"))?;
+        Ok(Table {
+            version: version.ok_or_else(|| Error::missing_field("version"))?,
+            has_damaged_names,
+            toc,
+        })
+    }
+}
+
+struct EntriesParser<'l>(TableParser<'l>);
+
+impl<'de> DeserializeSeed<'de> for EntriesParser<'_> {
+    type Value = (Result<Toc, OciError>, bool);
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EntriesParser<'_> {
+    type Value = (Result<Toc, OciError>, bool);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of entries")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let TableParser { end, limits } = self.0;
+        let mut toc = Toc::default();
+        let (mut failed, mut has_damaged_names) = (None, false);
+        while let Some(entry) = list.next_element::<Entry<'de>>()? {
+            let is_damaged = |name: &str| name.contains('\u{fffd}');
+            has_damaged_names |= is_damaged(&entry.name) || is_damaged(&entry.link_name);
+            if failed.is_none() {
+                failed = toc.add(&entry, end, limits).err();
+            }
+        }
+        let toc = failed.map_or(Ok(toc), Err);
+        Ok((toc, has_damaged_names))
     }
 }
 
 #[derive(Deserialize)]
-struct Table {
-    version: u64,
-    entries: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
-    #[serde(rename = "type")]
-    kind: String,
-    name: String,
-    #[serde(default)]
-    link_name: String,
+struct Entry<'j> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'j, str>,
+    #[serde(borrow)]
+    name: Cow<'j, str>,
+    #[serde(default, borrow)]
+    link_name: Cow<'j, str>,
     #[serde(default)]
     mode: u32,
     #[serde(default)]
@@ -147,34 +236,31 @@ struct Entry {
     uid: u32,
     #[serde(default)]
     gid: u32,
-    #[serde(default)]
-    digest: String,
+    #[serde(default, borrow)]
+    digest: Cow<'j, str>,
     #[serde(default)]
     offset: u64,
     #[serde(default)]
     end_offset: u64,
 }
 
-impl Table {
-    fn entries(self, end: u64, limits: &ImageLimits) -> Result<Toc, OciError> {
-        let mut toc = Toc::default();
-        for entry in self.entries {
-            // The chunks of a file follow it, and their data is between its offsets.
-            if entry.kind == "chunk" {
-                continue;
-            }
-            let number = u32::try_from(toc.entries.len()).unwrap_or(u32::MAX);
-            if u64::from(number) >= limits.entries {
-                let (name, value) = ("entries", limits.entries);
-                return Err(OciError::Limit { name, value });
-            }
-            let made = entry.admit(number, limits)?;
-            if made.kind == NodeKind::File {
-                toc.files.insert(number, entry.file(end)?);
-            }
-            toc.entries.push(made);
+impl Toc {
+    fn add(&mut self, entry: &Entry, end: u64, limits: &ImageLimits) -> Result<(), OciError> {
+        // The chunks of a file follow it, and their data is between its offsets.
+        if entry.kind == "chunk" {
+            return Ok(());
         }
-        Ok(toc)
+        let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        if u64::from(number) >= limits.entries {
+            let (name, value) = ("entries", limits.entries);
+            return Err(OciError::Limit { name, value });
+        }
+        let made = entry.admit(number, limits)?;
+        if made.kind == NodeKind::File {
+            self.files.insert(number, entry.file(end)?);
+        }
+        self.entries.push(made);
+        Ok(())
     }
 }
 
@@ -182,10 +268,10 @@ fn fail(name: &str, why: &str) -> OciError {
     OciError::entry(name.as_bytes(), format!("in the table of contents, {why}"))
 }
 
-impl Entry {
+impl Entry<'_> {
     /// Checks an entry as if it were in an archive.
     fn admit(&self, number: u32, limits: &ImageLimits) -> Result<LayerEntry, OciError> {
-        let kind = match self.kind.as_str() {
+        let kind = match &*self.kind {
             "reg" => NodeKind::File,
             "hardlink" => NodeKind::HardLink,
             "symlink" => NodeKind::Symlink,
@@ -220,7 +306,7 @@ impl Entry {
     /// Returns where the data of a file is.
     fn file(&self, end: u64) -> Result<TocFile, OciError> {
         let fail = |why: &str| fail(&self.name, why);
-        let digest = match self.digest.as_str() {
+        let digest = match &*self.digest {
             // Empty files have no digest.
             "" if self.size == 0 => BlobDigest::of(b""),
             digest => digest.parse::<BlobDigest>()?,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes layers and images, good and hostile.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -137,6 +139,7 @@ pub fn of_tree(root: &Path, packed: Packed) -> (Vec<Vec<u8>>, Vec<String>) {
     let mut middle = Tar::new().file("usr/lib/modules/.wh.0.1", b"");
     let mut top = Tar::new().file("boot/loader/.wh..wh..opq", b"");
     let all = WalkDir::new(root).min_depth(1).sort_by_file_name();
+    let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
     for (number, entry) in all.into_iter().map(Result::unwrap).enumerate() {
         let name = entry.path().strip_prefix(root).unwrap().as_os_str();
         let name = name.as_bytes();
@@ -149,7 +152,12 @@ pub fn of_tree(root: &Path, packed: Packed) -> (Vec<Vec<u8>>, Vec<String>) {
             top.entry(b'2', name, target.as_os_str().as_bytes(), mode, b"");
         } else if meta.is_file() {
             let bytes = fs_err::read(entry.path()).unwrap();
-            assert_eq!(meta.nlink(), 1, "hard links of {name:?}");
+            let first = links.entry((meta.dev(), meta.ino()));
+            if let Entry::Occupied(first) = &first {
+                top.entry(b'1', name, first.get(), mode, b"");
+                continue;
+            }
+            first.or_insert_with(|| name.to_vec());
             match number % 4 {
                 0 => base.entry(b'0', name, b"", mode, &bytes),
                 1 => {
