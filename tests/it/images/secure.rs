@@ -274,6 +274,13 @@ fn registries_are_reached_through_proxies() {
     assert!(heads.lock().unwrap().is_empty());
     // Proxies that do not work.
     let (refusing, _) = proxy(None);
+    let ran = verify(
+        &bed,
+        &format!("127.0.0.1:{secure}"),
+        &options,
+        &[("HTTPS_PROXY", &format!("http://127.0.0.1:{refusing}"))],
+    );
+    ran.ends_with(1).complains(&["the proxy refused CONNECT"]);
     for (proxy, expected) in [
         (
             format!("http://127.0.0.1:{refusing}"),

@@ -208,9 +208,11 @@ impl Session {
         if let Some(scheme) = self.scheme.get() {
             return self.send(request(scheme));
         }
-        let mut failed = None;
+        let mut failed: Option<FetchError> = None;
         for scheme in self.schemes {
             match self.send(request(scheme)) {
+                // The answer of a server that expects TLS.
+                Ok(reply) if failed.is_some() && reply.head.status() == 400 => break,
                 Ok(reply) => {
                     let _ = self.scheme.set(scheme);
                     return Ok(reply);
@@ -221,7 +223,10 @@ impl Session {
                 Err(error) => {
                     stop::check()?;
                     tracing::debug!("{host} does not answer over {scheme}");
-                    failed = Some(error);
+                    let speaks_no_tls = failed.as_ref().is_some_and(is_about_tls);
+                    if failed.is_none() || speaks_no_tls {
+                        failed = Some(error);
+                    }
                 }
             }
         }
@@ -309,6 +314,10 @@ impl Session {
 fn suffix(message: &Option<String>) -> String {
     let message = message.as_ref();
     message.map_or_else(String::new, |message| format!(": {message}"))
+}
+
+fn is_about_tls(error: &FetchError) -> bool {
+    matches!(error, FetchError::Permanent(error) if error.is::<TlsError>())
 }
 
 /// Returns whether the server has answered over TLS, and a certificate was refused.
