@@ -297,6 +297,8 @@ Units:
       Run the gate as soon as a deployment is staged, and at boot to set the
       message at login. ostree-kernel-gate.service starts them. The gate at
       shutdown then compares only the identity of the deployment.
+  systemd-analyze security ostree-kernel-gate.service
+      Shows the sandbox of the services. Their exposure is 1.5 (systemd 257).
   journalctl -b -1 -u ostree-kernel-gate.service
       Prints the reason of a refusal after the reboot.
 
@@ -310,6 +312,8 @@ Policy:
   If the gate is killed, or has not ended after 40 s at shutdown
       The deployment is finalised with --on-error=allow, and refused with
       --on-error=refuse.
+  If /var is full
+      The verdict takes effect, but is not recorded.
 
 Files:
   /var/lib/ostree-kernel/gate.json

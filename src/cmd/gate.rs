@@ -18,6 +18,8 @@ use super::verify::{Subject, report, verify_tree};
 use crate::checks::Severity;
 use crate::node::Deployment;
 use crate::node::record::{Judgement, Record, RecordedFinding, Verdict, utc};
+use crate::node::staged;
+use crate::plan::Refusal;
 use crate::report::{AnswerWord, Command, Outcome, Report};
 use crate::site::deployments::{self, System};
 use crate::site::gate::{self, Lock};
@@ -59,9 +61,19 @@ pub enum OnError {
 /// When the system has no deployments, or the gate's files cannot be written.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = Root::open(&global.root)?;
-    let system = deployments::read(&root)?;
-    let _alone = gate::alone(&root).context("waiting for another gate")?;
-    let mut record = gate::record(&root)?;
+    match on_staged(args, global, &root) {
+        Err(error) if args.locks_unknown() && error.downcast_ref::<Refusal>().is_none() => {
+            lock_unread(global, &root, error)
+        }
+        done => done,
+    }
+}
+
+/// Verifies the deployment that is staged, or releases it.
+fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
+    let system = deployments::read(root)?;
+    let _alone = gate::alone(root).context("waiting for another gate")?;
+    let mut record = gate::record(root)?;
     let Some(staged) = system.staged().cloned() else {
         return without_staged(args, global, &system, record);
     };
@@ -79,6 +91,26 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         Some(known) if gate.is_final(&known) => gate.repeat(&known),
         _ => gate.judge(&mut record),
     }
+}
+
+/// Locks the finalisation of a staged deployment that cannot be identified, for example because ostree's file about it
+/// is damaged.
+fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Outcome> {
+    if root.lstat(staged::PATH)?.is_none() {
+        return Err(error);
+    }
+    if root.lstat(staged::LOCK)?.is_none() {
+        gate::close(root).context("locking the finalisation")?;
+    }
+    let why = format!("{error:#}");
+    if let Err(error) = gate::show(root, Some(&text::unread_message(&why))) {
+        tracing::warn!("the message at login is not written: {error:#}");
+    }
+    if global.format == OutputFormat::Json {
+        return Err(error.context(text::UNREAD));
+    }
+    tracing::error!("{}: {why}", text::UNREAD);
+    Ok(Outcome::Rejected)
 }
 
 /// Without a staged deployment, only the message at login is updated: after the reboot, it reports a refusal.
@@ -122,6 +154,13 @@ struct Gate<'a> {
     global: &'a Global,
 }
 
+impl Args {
+    /// Returns whether a deployment that cannot be verified is refused.
+    fn locks_unknown(&self) -> bool {
+        self.on_error == OnError::Refuse && !self.warn_only && !self.release
+    }
+}
+
 impl Gate<'_> {
     /// Returns whether an earlier judgement still holds with the options of this run.
     fn is_final(&self, known: &Judgement) -> bool {
@@ -146,8 +185,7 @@ impl Gate<'_> {
 
     /// Verifies the deployment, locks or unlocks it, and records that.
     fn judge(&self, record: &mut Record) -> Result<Outcome> {
-        let holds_first = self.args.on_error == OnError::Refuse && !self.args.warn_only;
-        if holds_first {
+        if self.args.locks_unknown() {
             // Locked first, so that a gate that is killed does not accept the deployment.
             self.lock()?;
         }
@@ -228,9 +266,10 @@ impl Gate<'_> {
 
     /// Returns the judgement of a deployment that could not be verified.
     fn not_verified(&self, why: String) -> Judgement {
-        let verdict = match self.args.on_error {
-            OnError::Refuse if !self.args.warn_only => Verdict::Refused,
-            _ => Verdict::Unknown,
+        let verdict = if self.args.locks_unknown() {
+            Verdict::Refused
+        } else {
+            Verdict::Unknown
         };
         Judgement {
             error: Some(why),

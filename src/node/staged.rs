@@ -16,6 +16,27 @@ pub const OVERLAYS: &str = "run/ostree/staged-initrds";
 /// bootc's file for a deployment that its composefs backend has staged, relative to the root.
 pub const COMPOSEFS: &str = "run/composefs/staged-deployment";
 
+/// The length of a deployment's identifier of that backend: SHA-512 or SHA-256, in hexadecimal digits.
+const COMPOSEFS_ID: [usize; 2] = [128, 64];
+
+/// Describes a staged deployment of bootc's composefs backend, from its file (`StagedDeployment` in bootc).
+pub fn describe_composefs(bytes: &[u8]) -> String {
+    let json: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let id = json["depl_id"].as_str().unwrap_or_default();
+    let is_id = COMPOSEFS_ID.contains(&id.len()) && id.bytes().all(|it| it.is_ascii_hexdigit());
+    let name = if is_id {
+        &id[..12]
+    } else {
+        "without a valid depl_id"
+    };
+    let lock = match json["finalization_locked"].as_bool() {
+        Some(true) => "its finalisation is locked",
+        Some(false) => "its finalisation is not locked",
+        None => "the state of its lock is not known",
+    };
+    format!("deployment {name}, {lock}")
+}
+
 /// A staged deployment and the one that its `/etc` and kernel arguments come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
@@ -100,6 +121,25 @@ mod tests {
         assert_eq!(staged.target.overlays, [a]);
         assert!(staged.target.is_locked);
         assert_eq!(staged.merge.unwrap().checksum, b);
+    }
+
+    /// bootc writes canonical JSON, with the digest of the EROFS image.
+    #[test]
+    fn staged_by_bootc_with_composefs() {
+        let id = "6f".repeat(64);
+        let file = |lock: bool| format!("{{\"depl_id\":\"{id}\",\"finalization_locked\":{lock}}}");
+        let describe = |text: &str| describe_composefs(text.as_bytes());
+        assert_eq!(
+            describe(&file(false)),
+            "deployment 6f6f6f6f6f6f, its finalisation is not locked"
+        );
+        assert!(describe(&file(true)).ends_with("its finalisation is locked"));
+        for text in ["", "[]", "{\"depl_id\":\"../\\u001b\"}", "{\"depl_id\":7}"] {
+            assert_eq!(
+                describe(text),
+                "deployment without a valid depl_id, the state of its lock is not known"
+            );
+        }
     }
 
     #[test]

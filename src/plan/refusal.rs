@@ -30,11 +30,11 @@ pub enum Refusal {
         "{0} has no deployments (no /ostree/deploy). On a machine that ostree manages, type the command on the host; in a toolbox, add --root /run/host"
     )]
     NoDeployments(String),
-    /// The staged deployment is of bootc's composefs backend.
+    /// The system is of bootc's composefs backend: its directory, and the staged deployment or the other evidence.
     #[error(
-        "{0} has a staged deployment of bootc's composefs backend (/run/composefs/staged-deployment), which is not supported: only deployments of the ostree backend are verified, and only their finalisation can be locked"
+        "{0} is a system of bootc's composefs backend ({1}), which is not supported: only deployments of the ostree backend are verified, and only their finalisation can be locked. To keep a staged deployment from being booted, type: bootc upgrade --download-only"
     )]
-    ComposefsBackend(String),
+    ComposefsBackend(String, String),
     /// `replace` on a running system.
     #[error(
         "this is a booted ostree host, and its /usr is read-only; ostree-kernel works in a container build. On this host type: rpm-ostree override replace FILE…"

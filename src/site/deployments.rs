@@ -22,6 +22,9 @@ const ENTRIES_MAX: usize = 256;
 /// Exists on a system that runs from a deployment.
 pub const BOOTED: &str = "run/ostree-booted";
 
+/// The directory of the deployments of bootc's composefs backend.
+const COMPOSEFS_STATE: &str = "sysroot/state/deploy";
+
 /// Upper bound of the kernel's command line (bytes).
 const CMDLINE_MAX: u64 = 64 << 10;
 
@@ -100,10 +103,15 @@ fn open(root: &Root, dir: &str) -> Result<Root> {
 /// A [`Refusal`] when it has none or only those of another backend; an error when its state cannot be read.
 pub fn read(root: &Root) -> Result<System> {
     let path = || root.path().display().to_string();
-    if root.stat(staged::COMPOSEFS)?.is_some() {
-        return Err(Refusal::ComposefsBackend(path()).into());
+    if let Some(bytes) = root.read(staged::COMPOSEFS, variant::SIZE_MAX)? {
+        let staged = staged::describe_composefs(&bytes);
+        let evidence = format!("/{}: {staged}", staged::COMPOSEFS);
+        return Err(Refusal::ComposefsBackend(path(), evidence).into());
     }
     if !root.is_dir("ostree/deploy")? {
+        if root.is_dir(COMPOSEFS_STATE)? {
+            return Err(Refusal::ComposefsBackend(path(), format!("/{COMPOSEFS_STATE}")).into());
+        }
         return Err(Refusal::NoDeployments(path()).into());
     }
     let mut found = Vec::new();

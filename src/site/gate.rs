@@ -18,7 +18,7 @@ use crate::node::deployment::Deployment;
 use crate::node::record::Record;
 use crate::node::staged;
 use crate::report::tool;
-use crate::sys::root::{FileType, Root};
+use crate::sys::root::{FileType, Meta, Root};
 
 /// The directory of the record.
 const STATE: &str = "var/lib/ostree-kernel";
@@ -52,14 +52,21 @@ pub enum Lock {
     Other,
 }
 
-/// Reads the record. A file that cannot be parsed counts as missing.
+/// Reads the record. A file that cannot be parsed, or that another user can write to, counts as missing.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn record(root: &Root) -> Result<Record> {
-    let Some(bytes) = root.read(RECORD, RECORD_MAX)? else {
+    let Some(meta) = root.lstat(RECORD)? else {
         return Ok(Record::default());
     };
+    // In a rootless toolbox, the host's root is another user.
+    let owner = root.stat("/")?.map_or(0, |it| it.uid);
+    if meta.kind != FileType::File || !is_only_of(owner, &meta) {
+        tracing::warn!("/{RECORD} is not a file that only root can write to, and is ignored");
+        return Ok(Record::default());
+    }
+    let bytes = root.read(RECORD, RECORD_MAX)?.unwrap_or_default();
     Ok(Record::parse(&bytes).unwrap_or_else(|| {
         tracing::warn!("/{RECORD} is not a record of this version, and is ignored");
         Record::default()
@@ -197,6 +204,11 @@ fn fact(root: &Root, path: &str) -> Result<String> {
     ))
 }
 
+/// Returns whether only this user can write to the file.
+fn is_only_of(user: u32, meta: &Meta) -> bool {
+    meta.uid == user && meta.mode & 0o022 == 0
+}
+
 /// Creates a directory, or checks that no other user can write to it and that no link leads to it.
 fn own_directory(root: &Root, dir: &str, mode: u32) -> Result<()> {
     let mut path = String::new();
@@ -215,9 +227,7 @@ fn own_directory(root: &Root, dir: &str, mode: u32) -> Result<()> {
                 meta.kind
             );
         }
-        let is_own = meta.uid == nix::unistd::geteuid().as_raw();
-        let is_last = path == dir;
-        if is_last && (!is_own || meta.mode & 0o022 != 0) {
+        if path == dir && !is_only_of(nix::unistd::geteuid().as_raw(), &meta) {
             bail!(
                 "writing below /{path}: other users can write to it (owner {}, mode {:04o}). Type: chown 0:0 /{path} && chmod 755 /{path}",
                 meta.uid,

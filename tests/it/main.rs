@@ -83,6 +83,7 @@ mod signing;
 mod sources;
 #[cfg(test)]
 mod stops;
+mod sysroot;
 #[cfg(test)]
 mod together;
 #[cfg(test)]

@@ -132,6 +132,22 @@ fn section(unit: &str, name: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
+/// README and the manual page name the figure.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test runs systemd-analyze")]
+fn exposure_of_the_units_is_low() {
+    for unit in ["ostree-kernel-gate", "ostree-kernel-gate-staged"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = path.join(format!("packaging/systemd/{unit}.service"));
+        let mut command = std::process::Command::new("systemd-analyze");
+        command.args(["security", "--offline=true", "--threshold=20", "--no-pager"]);
+        match command.arg(path).output() {
+            Err(_) => eprintln!("ignored: there is no systemd-analyze"),
+            Ok(output) => assert!(output.status.success(), "{unit}: {output:?}"),
+        }
+    }
+}
+
 #[test]
 fn units_are_installed_packed_and_disabled() {
     let (makefile, spec) = (read("Makefile"), read("packaging/ostree-kernel.spec"));

@@ -21,12 +21,22 @@ def run(*words):
     return done.stdout
 
 
+def processor_seconds(pid):
+    """Returns the processor time of a process: unlike wall time, it does not depend on other load."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class State:
-    """Two disks, and the memory of a machine that used them, if it was saved while running."""
+    """Two disks, the memory of a machine that used them, if it was saved while running, and the firmware's variables."""
 
     def __init__(self, place):
         self.place = pathlib.Path(place)
         self.memory = self.place / "memory"
+        self.variables = self.place / "variables.fd"
 
     def disks(self):
         for name in ("root", "boot"):
@@ -43,19 +53,35 @@ class State:
             target = place / f"{name}.qcow2"
             target.unlink(missing_ok=True)
             run("qemu-img", "create", "-q", "-f", "qcow2", "-b", path.resolve(), "-F", kind, target)
-        return State(place)
+        copied = State(place)
+        if self.variables.exists():
+            shutil.copy(self.variables, copied.variables)
+        return copied
+
+
+FIRMWARE = pathlib.Path("/usr/share/OVMF")
+# The clock of a guest with -icount counts instructions: on a busy machine, too, nothing in the guest reaches a timeout early.
+COUNTED = ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off", "-smp", "1"]
+REAL_TIME = ["-accel", "tcg,thread=multi", "-smp", "2"]
 
 
 class Machine:
     """A running QEMU. Its console is a file; commands go through the second serial port."""
 
-    def __init__(self, state, payload, boot=None, memory=None, more=()):
+    def __init__(self, state, payload, boot=None, memory=None, counted=False, more=()):
         self.state = state
         self.console = state.place / "console"
         self.buffer = b""
+        self.last_spent = 0.0
         agent, control = state.place / "agent.sock", state.place / "qmp.sock"
-        command = ["nice", "-n", "10", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-M", "q35", "-m", "1024"]
-        command += ["-smp", "2", "-display", "none", "-no-reboot", "-nic", "none", "-serial", f"file:{self.console}"]
+        secure = state.variables.exists()
+        command = ["nice", "-n", "5", "qemu-system-x86_64", "-M", "q35,smm=on" if secure else "q35", "-m", "1024"]
+        command += COUNTED if counted else REAL_TIME
+        command += ["-display", "none", "-no-reboot", "-nic", "none", "-serial", f"file:{self.console}"]
+        if secure:
+            command += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+            command += ["-drive", f"if=pflash,format=raw,unit=0,file={FIRMWARE}/OVMF_CODE_4M.secboot.fd,readonly=on"]
+            command += ["-drive", f"if=pflash,format=raw,unit=1,file={state.variables}"]
         command += ["-chardev", f"socket,id=agent,path={agent},server=on,wait=off", "-serial", "chardev:agent"]
         command += ["-qmp", f"unix:{control},server=on,wait=off"]
         for name, path, kind in state.disks():
@@ -150,16 +176,23 @@ class Machine:
             time.sleep(0.1)
         self.kill()
 
-    def wait(self, limit, pattern=None):
-        """Waits until the machine ends or a line of its console matches; returns whether it did so within the limit."""
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
+    def wait(self, limit, pattern=None, spent=None):
+        """Waits until the machine ends or a line of its console matches; returns whether it did so within the limit, in
+        seconds, or with `spent` in processor seconds of QEMU."""
+        spent = spent or time.monotonic
+        end = spent() + limit
+        while spent() < end:
             if self.process.poll() is not None:
                 return True
             if pattern and re.search(pattern, self.console.read_bytes()):
                 return True
             time.sleep(0.1)
         return False
+
+    def spent(self):
+        """Returns the processor seconds that QEMU has taken."""
+        self.last_spent = max(self.last_spent, processor_seconds(self.process.pid))
+        return self.last_spent
 
     def kill(self):
         self.process.kill()
@@ -168,6 +201,31 @@ class Machine:
     def text(self):
         text = self.console.read_bytes().replace(b"\r", b"").decode(errors="replace")
         return re.sub(r"\x1b(\[[0-9;?!]*[a-zA-Z]|c)", "", text)
+
+
+def loader_disk(place, entry):
+    """Returns a disk with a signed boot loader that starts one entry. QEMU's -kernel starts refused kernels, too."""
+    disk = place / "esp.img"
+    disk.unlink(missing_ok=True)
+    with open(disk, "wb") as file:
+        file.truncate(160 << 20)
+    key, loader = "/usr/share/ovmf/PkKek-1-snakeoil", "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+    (place / "loader.conf").write_text("timeout 0\ndefault node\n")
+    (place / "node.conf").write_text(f"title node\nlinux /vmlinuz\ninitrd /initrd\noptions {entry['options']}\n")
+    run("openssl", "rsa", "-in", f"{key}.key", "-passin", "pass:snakeoil", "-out", place / "key.pem")
+    run("sbsign", "--key", place / "key.pem", "--cert", f"{key}.pem", "--output", place / "boot.efi", loader)
+    run("mformat", "-i", disk, "-F", "::")
+    run("mmd", "-i", disk, "::/EFI", "::/EFI/BOOT", "::/loader", "::/loader/entries")
+    for source, target in (
+        (place / "boot.efi", "EFI/BOOT/BOOTX64.EFI"),
+        (entry["kernel"], "vmlinuz"),
+        (entry["initrd"], "initrd"),
+        (place / "loader.conf", "loader/loader.conf"),
+        (place / "node.conf", "loader/entries/node.conf"),
+    ):
+        run("mcopy", "-i", disk, source, f"::/{target}")
+    attach = f"file={disk},format=raw,if=none,id=esp"
+    return ["-drive", attach, "-device", "ich9-ahci,id=loader", "-device", "ide-hd,drive=esp,bus=loader.0,bootindex=0"]
 
 
 def resume(base, place, payload):
@@ -225,31 +283,3 @@ class BootDisk:
                     raise Failed(f"{entry[key]} is missing from /boot")
         loads["checksum"] = re.search(r"ostree=/ostree/boot\.\d/bed/([0-9a-f]+)/", entry["options"])[1]
         return loads
-
-
-def journal(state, units):
-    """The messages of units in the last boot, from the journal on the disk of a machine that has ended."""
-    place = state.place
-    (path, kind) = next((path, kind) for name, path, kind in state.disks() if name == "root")
-    raw, found = place / "root.raw", place / "journal"
-    shutil.rmtree(found, ignore_errors=True)
-    found.mkdir()
-    raw.touch()
-    export = subprocess.Popen(
-        ["qemu-storage-daemon", "--blockdev", f"driver={kind},node-name=r,read-only=on,force-share=on,file.driver=file,file.filename={path}"]
-        + ["--export", f"type=fuse,id=e,node-name=r,mountpoint={raw},writable=off"]
-    )
-    try:
-        for _ in range(100):
-            if raw.stat().st_size:
-                break
-            time.sleep(0.05)
-        run("debugfs", "-R", f"rdump /ostree/deploy/bed/var/log/journal {found}", raw)
-    finally:
-        export.terminate()
-        export.wait()
-    options = [option for unit in units for option in ("-u", unit)]
-    places = [path.parent for path in found.rglob("system.journal")]
-    if not places:
-        return ""
-    return run("journalctl", "-D", places[0], "-b", "0", "-o", "cat", "--no-pager", *options)

@@ -48,6 +48,17 @@ pub(super) fn message(judgement: &Judgement, is_staged: bool) -> String {
     plain(&lines)
 }
 
+/// The sentence about a staged deployment that cannot be identified, with the policy to refuse.
+pub(super) const UNREAD: &str = "the staged deployment is refused, and is not finalised at shutdown, because it cannot be read (--on-error refuse). Remove it (rpm-ostree cleanup -p, or ostree admin undeploy 0), or stage the update again";
+
+/// Returns the message at login about such a deployment.
+pub(super) fn unread_message(why: &str) -> String {
+    plain(&format!(
+        "ostree-kernel: the staged update is refused, because it cannot be read.\n  {}\n",
+        one_line(why)
+    ))
+}
+
 /// Returns the sentence after a release.
 pub(super) fn released(judgement: &Judgement, is_locked: bool) -> String {
     let name = &judgement.deployment;

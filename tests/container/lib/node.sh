@@ -18,6 +18,15 @@ NODE_MASKED=(mdadm-shutdown blk-availability dracut-shutdown lvm2-monitor system
     systemd-update-done systemd-hwdb-update logrotate.timer systemd-tmpfiles-clean.timer e2scrub_reap apt-daily.timer man-db.timer getty@tty1
     serial-getty@ttyS0)
 
+# _node_signed VMLINUZ: signs a kernel with the key that the firmware of `node.py table` trusts with Secure Boot.
+_node_signed() {
+    openssl rsa -in "$SNAKEOIL.key" -passin pass:snakeoil -out "$BED/node/key.pem" 2>/dev/null || return
+    while sbattach --remove "$1" >/dev/null 2>&1; do :; done
+    sbsign --key "$BED/node/key.pem" --cert "$SNAKEOIL.pem" --output "$1.signed" "$1" >/dev/null 2>&1 || return
+    chmod --reference="$1" "$1.signed"
+    mv "$1.signed" "$1"
+}
+
 # _node_commit MOUNT REPO REF: commits an image's tree as an ostree system with the agent, without its initramfs.
 _node_commit() {
     local image=$1 repo=$2 ref=$3 w unit
@@ -47,6 +56,7 @@ _node_commit() {
         echo 'LABEL=node-boot /boot ext4 defaults 0 0' >usr/etc/fstab
         echo 00112233445566778899aabbccddeeff >usr/etc/machine-id
         echo node >usr/etc/hostname
+        [[ $ref != node/old ]] || _node_signed usr/lib/modules/*/vmlinuz
     ) || return
     mkdir -p "$w/image/usr/lib/modules"
     (cd "$w/tree" && find usr/lib/modules/*/initramfs.img | cpio -pdm --quiet "$w/image") || return
@@ -55,11 +65,45 @@ _node_commit() {
     ostree --repo="$repo" commit --branch="$ref" --tree=ref="$ref-without" --tree=dir="$w/image" >/dev/null
 }
 
+# The variants that are made here. All others are cases of the corpus.
+NODE_OWN=(no-initramfs replaced half-initramfs old-initramfs signed-kernel unsigned-kernel)
+
+# _node_own REPO NAME KVER: commits the new system with a change that needs no case of the corpus.
+_node_own() {
+    local repo=$1 name=$2 w modules=usr/lib/modules/$3
+    local -a commit=(ostree "--repo=$repo" commit "--branch=node/$name")
+    case $name in
+        no-initramfs) "${commit[@]}" --tree=ref=node/new-without >/dev/null && return ;;
+        replaced) "${commit[@]}" --tree=ref=node/new >/dev/null && return ;;
+    esac
+    w=$(mktemp -d "$BED/node/variant.XXXXXX")
+    chmod 755 "$w"
+    mkdir -p "$w/$modules"
+    case $name in
+        half-initramfs)
+            ostree --repo="$repo" cat node/new "/$modules/initramfs.img" >"$w/image"
+            head -c $(($(stat -c %s "$w/image") / 2)) "$w/image" >"$w/$modules/initramfs.img"
+            rm "$w/image"
+            ;;
+        old-initramfs)
+            ostree --repo="$repo" cat node/old "/usr/lib/modules/$(kver_of old)/initramfs.img" >"$w/$modules/initramfs.img"
+            ;;
+        signed-kernel | unsigned-kernel)
+            ostree --repo="$repo" cat node/new "/$modules/vmlinuz" >"$w/$modules/vmlinuz"
+            while sbattach --remove "$w/$modules/vmlinuz" >/dev/null 2>&1; do :; done
+            [[ $name != signed-kernel ]] || _node_signed "$w/$modules/vmlinuz"
+            ;;
+    esac
+    find "$w" -name initramfs.img -exec chmod 600 {} +
+    "${commit[@]}" --tree=ref=node/new --tree=dir="$w" >/dev/null || return
+    rm -rf "$w"
+}
+
 # _node_variant REPO CASES NAME KVER: commits the new system with the initramfs and the changed files of a case of the corpus.
 _node_variant() {
     local repo=$1 case=$2/$3 name=$3 w image
-    if [[ $name == no-initramfs ]]; then
-        ostree --repo="$repo" commit --branch="node/$name" --tree=ref=node/new-without >/dev/null
+    if [[ " ${NODE_OWN[*]} " == *" $name "* ]]; then
+        _node_own "$repo" "$name" "$4"
         return
     fi
     [[ ! -s $case/removed ]] || die "node: $name removes files, which this bed cannot do"
@@ -76,7 +120,8 @@ _node_variant() {
     rm -rf "$w"
 }
 
-_node_names() { awk -F'\t' -v suite="$1" '!/^#/ && $2 == suite { print $1 }' "$NODE/variants.tsv"; }
+# _node_names SUITE: the commits of a suite. A fourth column names the commit of a line that has none of its own.
+_node_names() { awk -F'\t' -v suite="$1" '!/^#/ && $2 == suite && ($4 == "" || $4 == "-") { print $1 }' "$NODE/variants.tsv"; }
 
 # _node_disks SUITE DIR CASES
 _node_disks() {
@@ -108,12 +153,13 @@ _node_disks() {
 # The disks of a suite, with the cases of the corpus that variants.tsv names.
 _node_made() { # _node_made SUITE
     local suite=$1 dir=$BED/node/$1 cases=$BED/node/cases key names
-    key=$(key_of "$LIB/node.sh" "$NODE/agent" "$NODE/report" "$NODE/node-agent.service" "$NODE/variants.tsv" "$BED/keys/base-$suite")
+    names=$(_node_names "$suite")
+    key=$(key_of "$LIB/node.sh" "$NODE/agent" "$NODE/report" "$NODE/node-agent.service" "$names" "$BED/keys/base-$suite")
     if is_fresh "node-$suite" "$key"; then return 0; fi
     say "node: disks of $suite (minutes, once)"
     rm -rf "$dir" "$cases"
     mkdir -p "$dir"
-    names=$(_node_names "$suite" | grep -vx no-initramfs | paste -sd ,) || true
+    names=$(grep -vxF "$(printf '%s\n' "${NODE_OWN[@]}")" <<<"$names" | paste -sd ,) || true
     if [[ $names ]]; then
         # (the test asks for the corpus, too, and would wait for the lock of this process if it had to be made then)
         bed_corpus >/dev/null

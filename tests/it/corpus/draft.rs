@@ -29,6 +29,8 @@ pub struct Draft<'p> {
     pub kver: String,
     /// Additional arguments for `verify`.
     pub args: Vec<String>,
+    /// The root of the system on which the tree is staged.
+    pub system: Option<PathBuf>,
     layer: Layer,
     image: Image,
 }
@@ -47,6 +49,7 @@ impl<'p> Draft<'p> {
             image: Image::Product(products.image(base)),
             kver: products.kver(base).to_owned(),
             args: Vec::new(),
+            system: None,
             products,
             base,
         }
@@ -54,6 +57,36 @@ impl<'p> Draft<'p> {
 
     pub fn root(&self) -> PathBuf {
         self.layer.root()
+    }
+
+    /// Verifies the tree as the staged deployment of the system in this directory.
+    pub fn staged_on(&mut self, system: &Path) {
+        self.system = Some(system.to_owned());
+    }
+
+    /// Returns a path outside the tree.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.layer.beside().join(name)
+    }
+
+    /// Makes the tree visible in another place, too.
+    pub fn bind_to(&mut self, place: &Path) {
+        self.layer.bind_to(place);
+    }
+
+    /// Mounts an empty file system of this size (bytes).
+    pub fn tmpfs(&mut self, place: &Path, size: u64) {
+        self.layer.tmpfs(place, size);
+    }
+
+    /// Returns the size of the kernel and the unchanged image.
+    pub fn size_on_boot(&self) -> u64 {
+        let files = [
+            self.path(&self.of_kernel("vmlinuz")),
+            self.products.image(self.base),
+        ];
+        let sizes = files.map(|file| fs_err::metadata(file).unwrap().len());
+        sizes.iter().sum()
     }
 
     pub fn path(&self, path: &str) -> PathBuf {

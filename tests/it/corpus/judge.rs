@@ -69,7 +69,10 @@ fn verify(draft: &Draft, skip: Option<&str>) -> (Option<i32>, String, String) {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
     command.args(["--format", "json"]);
-    if draft.base.has_tree() {
+    if let Some(system) = &draft.system {
+        command.arg("--root").arg(system);
+        command.args(["verify", "--staged"]);
+    } else if draft.base.has_tree() {
         command.arg("--root").arg(draft.root());
         command.args(["verify", "--kver", &draft.kver]);
     } else {

@@ -17,7 +17,8 @@ pub struct Scratch(TempDir);
 /// A tree that can be changed.
 pub struct Layer {
     dir: PathBuf,
-    mounted: bool,
+    /// The mounts, in the order in which they were made.
+    mounts: Vec<PathBuf>,
 }
 
 impl Scratch {
@@ -66,7 +67,7 @@ impl Scratch {
             .unwrap();
         }
         Layer {
-            mounted: tree.is_some(),
+            mounts: tree.map(|_| dir.join("root")).into_iter().collect(),
             dir,
         }
     }
@@ -84,6 +85,30 @@ impl Layer {
         self.dir.join("root")
     }
 
+    /// Makes the tree visible in another place, too.
+    pub fn bind_to(&mut self, place: &Path) {
+        const NONE: Option<&str> = None;
+        fs_err::create_dir_all(place).unwrap();
+        let root = self.root();
+        mount(Some(&root), place, NONE, MsFlags::MS_BIND, NONE).unwrap();
+        self.mounts.push(place.to_owned());
+    }
+
+    /// Mounts an empty file system of this size (bytes).
+    pub fn tmpfs(&mut self, place: &Path, size: u64) {
+        let options = format!("size={size}");
+        let tmpfs = Some("tmpfs");
+        mount(
+            tmpfs,
+            place,
+            tmpfs,
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .unwrap();
+        self.mounts.push(place.to_owned());
+    }
+
     /// Returns a directory next to it.
     pub fn beside(&self) -> &Path {
         &self.dir
@@ -92,8 +117,8 @@ impl Layer {
 
 impl Drop for Layer {
     fn drop(&mut self) {
-        if self.mounted {
-            let _ = umount2(&self.root(), MntFlags::MNT_DETACH);
+        for place in self.mounts.iter().rev() {
+            let _ = umount2(place, MntFlags::MNT_DETACH);
         }
         let _ = fs_err::remove_dir_all(&self.dir);
     }

@@ -6,6 +6,7 @@ mod drivers;
 mod format;
 mod kernel;
 mod modules;
+mod node;
 mod programs;
 mod projection;
 mod signers;
@@ -39,6 +40,7 @@ pub fn cases() -> Vec<Case> {
         damage::cases(),
         space::cases(),
         modules::cases(),
+        node::cases(),
         drivers::cases(),
         programs::cases(),
         projection::cases(),
