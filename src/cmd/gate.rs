@@ -73,8 +73,15 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
     let system = deployments::read(root)?;
     let _alone = gate::alone(root).context("waiting for another gate")?;
+    let staged = system.staged().cloned();
+    if let Some(staged) = &staged
+        && args.locks_unknown()
+    {
+        // Locked first, so that a gate that is killed does not accept the deployment.
+        lock(root, staged)?;
+    }
     let mut record = gate::record(root)?;
-    let Some(staged) = system.staged().cloned() else {
+    let Some(staged) = staged else {
         return without_staged(args, global, &system, record);
     };
     let gate = Gate {
@@ -91,6 +98,14 @@ fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
         Some(known) if gate.is_final(&known) => gate.repeat(&known),
         _ => gate.judge(&mut record),
     }
+}
+
+/// Locks the finalisation, unless it is locked.
+fn lock(root: &Root, staged: &Deployment) -> Result<()> {
+    if gate::lock(root, staged)? == Lock::Open {
+        gate::close(root).context("locking the finalisation")?;
+    }
+    Ok(())
 }
 
 /// Locks the finalisation of a staged deployment that cannot be identified, for example because ostree's file about it
@@ -176,7 +191,7 @@ impl Gate<'_> {
     /// Applies an earlier judgement again. A program that finalises updates may have removed the lock.
     fn repeat(&self, known: &Judgement) -> Result<Outcome> {
         if known.holds_back() {
-            self.lock()?;
+            lock(&self.system.root, self.staged)?;
         } else {
             self.unlock()?;
         }
@@ -185,16 +200,12 @@ impl Gate<'_> {
 
     /// Verifies the deployment, locks or unlocks it, and records that.
     fn judge(&self, record: &mut Record) -> Result<Outcome> {
-        if self.args.locks_unknown() {
-            // Locked first, so that a gate that is killed does not accept the deployment.
-            self.lock()?;
-        }
         let (judgement, report) = match self.verify() {
             Ok(report) => (self.judgement(&report), Some(report)),
             Err(error) => (self.not_verified(format!("{error:#}")), None),
         };
         if judgement.holds_back() {
-            self.lock()?;
+            lock(&self.system.root, self.staged)?;
             self.lock_with_ostree();
         }
         record.set(judgement.clone());
@@ -313,14 +324,6 @@ impl Gate<'_> {
             (OutputFormat::Human, _) => tracing::error!("{sentence}"),
         }
         Ok(outcome)
-    }
-
-    /// Locks the finalisation, unless it is locked.
-    fn lock(&self) -> Result<()> {
-        if gate::lock(&self.system.root, self.staged)? == Lock::Open {
-            gate::close(&self.system.root).context("locking the finalisation")?;
-        }
-        Ok(())
     }
 
     /// Locks the finalisation with ostree's own command, too, so that `ostree admin status` shows it. Older versions

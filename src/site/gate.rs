@@ -32,8 +32,9 @@ const MESSAGES: &str = "run/motd.d";
 /// The message.
 pub const MESSAGE: &str = "run/motd.d/ostree-kernel-gate";
 
-/// The directory of the lock against a second gate. Only root can enter it: any user can lock a file that he can open.
-const RUN: &str = "run/ostree-kernel";
+/// The directory of the lock against a second gate. Only root can enter it, because any user can lock a file that he can
+/// open. Therefore it is not `/run/ostree-kernel`, in which `status` of an ordinary user looks for a journal.
+const RUN: &str = "run/ostree-kernel-gate";
 
 /// The content of the lock file if the gate created it. Other programs create an empty file.
 const OWN: &[u8] = b"ostree-kernel gate\n";
