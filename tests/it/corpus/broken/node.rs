@@ -5,7 +5,7 @@ use super::super::case::{Case, CaseKind};
 use super::super::draft::Draft;
 use super::super::good::{early, sign};
 use super::super::node::Machine;
-use super::super::products::Base::TrixieSlim;
+use super::super::products::Base::TrixieNew;
 use super::broken;
 use super::modules::forget_inside;
 use crate::sysroot::{self, Disk, NVME, SCSI, VIRTIO};
@@ -23,7 +23,7 @@ pub fn cases() -> Vec<Case> {
 
 fn good(name: &str, change: impl Fn(&mut Draft) + Send + Sync + 'static) -> Case {
     let special = "staged on a machine";
-    Case::new(CaseKind::Good, name, TrixieSlim, special, &[], change)
+    Case::new(CaseKind::Good, name, TrixieNew, special, &[], change)
 }
 
 fn on(draft: &mut Draft, disk: &Disk, filesystem: &str) {
@@ -35,11 +35,11 @@ fn drivers() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, disk, filesystem, lost, comes_of) in [
         (
-            "node-nvme-gone",
-            &NVME,
-            "ext4",
-            "nvme",
-            "okd-project/okd#1908",
+            "node-btrfs-gone",
+            &VIRTIO,
+            "btrfs",
+            "btrfs",
+            "CachyOS/copr-linux-cachyos#71",
         ),
         (
             "node-virtio_scsi-gone",
@@ -60,12 +60,12 @@ fn drivers() -> Vec<Case> {
             &VIRTIO,
             "xfs",
             "xfs",
-            "CachyOS/copr-linux-cachyos#71",
+            "coreos/rpm-ostree#4451",
         ),
     ] {
         cases.push(broken(
             name,
-            TrixieSlim,
+            TrixieNew,
             comes_of,
             &[DRIVERS],
             move |draft| {
@@ -76,7 +76,7 @@ fn drivers() -> Vec<Case> {
     }
     cases.push(broken(
         "node-luks-without-dm_crypt",
-        TrixieSlim,
+        TrixieNew,
         "void-linux/void-packages#720",
         &[DRIVERS],
         |draft| {
@@ -110,14 +110,14 @@ fn space() -> Vec<Case> {
     vec![
         broken(
             "node-boot-too-small",
-            TrixieSlim,
+            TrixieNew,
             "ostreedev/ostree#1648",
             &[SPACE],
             move |draft| drop(with_boot(draft, small)),
         ),
         broken(
             "node-boot-full-of-a-pinned-deployment",
-            TrixieSlim,
+            TrixieNew,
             "fedora-silverblue/issue-tracker#701",
             &[SPACE],
             move |draft| {
@@ -127,7 +127,7 @@ fn space() -> Vec<Case> {
         ),
         broken(
             "node-boot-too-small-for-an-overlay",
-            TrixieSlim,
+            TrixieNew,
             "coreos/fedora-coreos-tracker#1637",
             &[SPACE],
             move |draft| {
@@ -159,7 +159,7 @@ fn secure_boot() -> Vec<Case> {
     vec![
         broken(
             "node-kernel-without-a-signature",
-            TrixieSlim,
+            TrixieNew,
             COMES_OF,
             &[SECURE],
             move |draft| {
@@ -169,7 +169,7 @@ fn secure_boot() -> Vec<Case> {
         ),
         broken(
             "node-kernel-of-another-vendor",
-            TrixieSlim,
+            TrixieNew,
             COMES_OF,
             &[SECURE],
             move |draft| {
@@ -178,7 +178,7 @@ fn secure_boot() -> Vec<Case> {
         ),
         broken(
             "node-signature-is-noise",
-            TrixieSlim,
+            TrixieNew,
             COMES_OF,
             &[SECURE],
             move |draft| {
