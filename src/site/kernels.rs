@@ -277,7 +277,9 @@ pub fn not_a_root(root: &Root) -> Result<Option<String>, root::Error> {
     );
     for (name, kind) in root.list("")? {
         let name = name.to_string_lossy();
-        if kind == root::FileType::Dir && root.stat(format!("{name}/{MODULES}"))?.is_some() {
+        // An ordinary user cannot look into each of them.
+        let modules = root.stat(format!("{name}/{MODULES}"));
+        if kind == root::FileType::Dir && modules.is_ok_and(|it| it.is_some()) {
             let inside = root.path().join(&*name);
             text += &format!(". A root may be in it: type --root {}", inside.display());
             break;
