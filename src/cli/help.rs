@@ -311,7 +311,7 @@ Policy:
       not require the gate.
   If the gate is killed, or has not ended after 40 s at shutdown
       The deployment is finalised with --on-error=allow, and refused with
-      --on-error=refuse.
+      --on-error=refuse, since the gate then locks it before it verifies it.
   If /var is full
       The verdict takes effect, but is not recorded.
 

@@ -173,15 +173,21 @@ def killer(signal):
     return KILLER.format(delay="0.3", signal=signal)
 
 
+def killer_after_lock(signal):
+    """Kills the gate after it has locked the deployment. A gate that is killed before that cannot refuse it."""
+    lock = "for i in $(seq 3000); do test -e /run/ostree/staged-deployment-locked && break; sleep 0.1; done; "
+    return KILLER.format(delay="0", signal=signal).replace("'for", f"'{lock}for", 1)
+
+
 POLICY = {
     "allow, good": ("trixie-replaced", ALLOW, "new", "is fit to boot"),
     "refuse, good": ("trixie-replaced", REFUSE, "new", "is fit to boot"),
     "refuse, broken": ("no-init", REFUSE, "old", "is refused"),
     "warn-only, broken": ("no-init", WARN, "new", "is not fit to boot"),
     "allow, killed, good": ("trixie-replaced", killer("KILL"), "new", "status=9"),
-    "refuse, killed, good": ("trixie-replaced", f"{REFUSE}; {killer('KILL')}", "old", "status=9"),
+    "refuse, killed, good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('KILL')}", "old", "status=9"),
     "allow, crash, good": ("trixie-replaced", killer("SEGV"), "new", "status=11"),
-    "refuse, crash, good": ("trixie-replaced", f"{REFUSE}; {killer('SEGV')}", "old", "status=11"),
+    "refuse, crash, good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('SEGV')}", "old", "status=11"),
     "allow, timeout, good": ("trixie-replaced", drop_in(SLOW.format("allow")), "new", "timed out"),
     "refuse, timeout, good": ("trixie-replaced", drop_in(SLOW.format("refuse")), "old", "timed out"),
     "allow, /var full, broken": ("no-init", FULL, "old", "is refused"),
