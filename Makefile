@@ -100,7 +100,7 @@ lint: deps ## format, clippy, shellcheck
 
 .PHONY: test
 test: ## unit tests, and the program with stub programs; as root on Debian the corpus, too
-	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then $(BED) corpus >/dev/null && $(BED) foreign >/dev/null; fi
+	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then $(BED) corpus >/dev/null && $(BED) foreign >/dev/null && $(BED) judges >/dev/null; fi
 	$(CARGO) test --locked
 
 .PHONY: replay
@@ -133,6 +133,12 @@ corpus: deps ## verify real initramfs images and broken variants of them
 images: deps ## verify the trees of the corpus as images by all transports; the findings are those of verify --root (minutes)
 	@$(BED) corpus >/dev/null
 	$(CARGO) test --locked --test it all_trees_as_images -- --ignored --nocapture
+
+.PHONY: judges
+judges: deps ## compare the readers of units, udev rules and libraries with systemd, udev and ld.so, on random mutations
+	@$(BED) corpus >/dev/null
+	@$(BED) judges >/dev/null
+	$(CARGO) test --locked --test it judges:: -- --nocapture
 
 .PHONY: mutants
 mutants: deps ## run the corpus with each fatal check disabled in turn; it must fail

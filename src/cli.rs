@@ -44,7 +44,7 @@ pub mod status {
 }
 
 /// Replaces the kernel of an ostree-based OS container image, and commits only
-/// an image that will boot.
+/// an image that passes all checks.
 #[derive(Debug, Parser)]
 #[command(name = "ostree-kernel", version, max_term_width = 80, after_long_help = help::OVERVIEW)]
 #[command(disable_help_subcommand = true)]

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The dynamic linker's facts of ELF files, parsed as a whole and as a stream.
 
-use std::io::Write;
-
 use ostree_kernel::initramfs::{Bodies, Elf, Inventory, Limits, read};
 
 use crate::memory::within;
+use crate::newc::archive;
 
 /// The start of a file, its dynamic section and the facts, with room to grow.
 const MEMORY: usize = 2 << 20;
@@ -23,7 +22,7 @@ pub fn elf(bytes: &[u8]) {
         assert!(parsed.is_err());
         return;
     }
-    let image = archive(bytes);
+    let image = archive([(b"elf".as_slice(), 0o100_755, bytes)]);
     let limits = Limits::default();
     let mut bodies = Bodies::new(None);
     let mut inventory = Inventory::new(&limits);
@@ -32,34 +31,4 @@ pub fn elf(bytes: &[u8]) {
     let streamed = bodies.take_facts();
     let streamed = streamed.elf(&inventory, node).expect("it is an ELF file");
     assert_eq!(streamed, &parsed, "as it streams by");
-}
-
-/// Returns a newc archive with one file.
-fn archive(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, mode, data) in [("elf", 0o100_755, bytes), ("TRAILER!!!", 0, b"")] {
-        out.extend_from_slice(b"070701");
-        for field in [
-            0,
-            mode,
-            0,
-            0,
-            1,
-            0,
-            data.len(),
-            0,
-            0,
-            0,
-            0,
-            name.len() + 1,
-            0,
-        ] {
-            write!(out, "{field:08x}").expect("memory takes it");
-        }
-        for part in [format!("{name}\0").as_bytes(), data] {
-            out.extend_from_slice(part);
-            out.resize(out.len().next_multiple_of(4), 0);
-        }
-    }
-    out
 }

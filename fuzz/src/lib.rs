@@ -5,17 +5,20 @@
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
 
+mod boot;
 mod elf;
 mod image;
 mod layers;
 mod memory;
 mod model;
 mod modules;
+mod newc;
 mod package;
 mod rpmdb;
 mod trickle;
 mod vmlinuz;
 
+pub use boot::{boot, keyfile};
 pub use elf::elf;
 pub use image::{initramfs, is_read, segment, segment_image};
 pub use layers::{documents, layer, toc};
@@ -28,10 +31,12 @@ pub use vmlinuz::vmlinuz;
 pub type Target = fn(&[u8]);
 
 /// Every target with the name of its seeds' folder.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("initramfs", initramfs),
     ("segment", segment),
     ("elf", elf),
+    ("boot", boot),
+    ("keyfile", keyfile),
     ("module", module),
     ("lists", lists),
     ("vmlinuz", vmlinuz),

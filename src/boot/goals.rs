@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::UnitCommand;
 use super::context::Work;
 use super::transaction::{Boot, Reach};
-use super::unit::UnitCommand;
 use crate::initramfs::{Facts, Inventory};
 
 /// A command that every boot must run.

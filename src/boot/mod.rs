@@ -5,6 +5,7 @@
 //! the severity of a fault. Invariant: no input causes a panic or exceeds the limits that each file names.
 
 mod binfmt;
+mod command;
 mod condition;
 mod context;
 mod goals;
@@ -22,6 +23,7 @@ mod unit_file;
 mod units;
 
 pub use binfmt::{CannotRun, program, run, said};
+pub use command::UnitCommand;
 pub use goals::{Booted, Goal, RootSetup};
 pub use graph::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
 pub use keyfile::{KeyFile, KeyFileError};
@@ -31,7 +33,7 @@ pub use order::Cycle;
 pub use startable::has_unit;
 pub use transaction::{Boot, Fault, Reach, StartJob};
 pub use udev::{Event, Rule, Rules, Token};
-pub use unit::{Dependency, Load, Unit, UnitCommand};
+pub use unit::{Dependency, Load, Unit};
 pub use units::Units;
 
 use crate::initramfs::{Facts, Inventory};

@@ -7,10 +7,11 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::binfmt::{CannotRun, run};
+use super::command::{UnitCommand, started_by};
 use super::condition::Conditions;
 use super::context::Work;
 use super::names::type_of;
-use super::unit::{Dependency, Load, Unit, UnitCommand, started_by};
+use super::unit::{Dependency, Load, Unit};
 use super::units::Units;
 use crate::initramfs::{Facts, Inventory};
 

@@ -40,6 +40,8 @@ pub struct Token {
     pub operator: &'static [u8],
     /// The value, without its quotes.
     pub value: Vec<u8>,
+    /// Whether the case of letters does not matter (`i"…"`).
+    pub(super) ignores_case: bool,
 }
 
 impl Token {
@@ -68,6 +70,12 @@ pub struct Rule {
 impl Rule {
     fn value(&self, key: &[u8]) -> Option<&[u8]> {
         let token = self.tokens.iter().find(|it| it.key == key);
+        token.map(|it| it.value.as_slice())
+    }
+
+    /// Returns the label of the line: the last one, if it has several.
+    fn label(&self) -> Option<&[u8]> {
+        let token = self.tokens.iter().rfind(|it| it.key == b"LABEL");
         token.map(|it| it.value.as_slice())
     }
 }
@@ -129,7 +137,7 @@ impl Rules {
 
     fn read(&mut self, path: &[u8], text: &[u8], left: &mut usize) {
         let mut file = Vec::new();
-        let mut labels = Vec::new();
+        // Those whose label has not come yet.
         let mut gotos = Vec::new();
         for (number, line) in lines(text) {
             let reject = |why: String| Rejected {
@@ -145,7 +153,9 @@ impl Rules {
                         break;
                     };
                     *left = rest;
-                    labels.extend(rule.value(b"LABEL").map(<[u8]>::to_vec));
+                    if let Some(label) = rule.label() {
+                        gotos.retain(|(_, wanted): &(usize, Vec<u8>)| wanted != label);
+                    }
                     if let Some(label) = rule.value(b"GOTO") {
                         gotos.push((number, label.to_vec()));
                     }
@@ -155,11 +165,12 @@ impl Rules {
             }
         }
         for (line, label) in gotos {
-            if !labels.contains(&label) {
-                let why = format!("GOTO=\"{}\" has no LABEL in its file", show(&label));
-                let path = path.to_vec();
-                self.rejected.push(Rejected { path, line, why });
-            }
+            let why = format!(
+                "GOTO=\"{}\" has no LABEL after it in its file",
+                show(&label)
+            );
+            let path = path.to_vec();
+            self.rejected.push(Rejected { path, line, why });
         }
         self.files.push(file);
         self.paths.push(path.to_vec());
@@ -250,34 +261,48 @@ fn token(text: &[u8]) -> Option<(Token, &[u8])> {
     let operators: [&[u8]; 6] = [b"==", b"!=", b"+=", b"-=", b":=", b"="];
     let operator = operators.into_iter().find(|it| rest.starts_with(it))?;
     rest = rest[operator.len()..].trim_ascii_start();
-    let prefix = rest
-        .iter()
-        .take(2)
-        .take_while(|it| b"ei".contains(it))
-        .count();
-    let inner = rest[prefix..].strip_prefix(b"\"")?;
+    let prefix = rest.iter().take_while(|it| b"ei".contains(it)).count();
+    let (prefix, rest) = rest.split_at(prefix);
+    let [is_escaped, ignores_case] = b"ei".map(|it| prefix.contains(&it));
+    if prefix.len() != usize::from(is_escaped) + usize::from(ignores_case) {
+        return None;
+    }
+    let (value, rest) = value(rest.strip_prefix(b"\"")?, is_escaped)?;
+    let token = Token {
+        key: key.to_vec(),
+        attribute,
+        operator,
+        value,
+        ignores_case,
+    };
+    Some((token, rest))
+}
+
+/// Splits a value from the text after it, at the closing quote. A value with escapes is returned as it is written.
+fn value(text: &[u8], is_escaped: bool) -> Option<(Vec<u8>, &[u8])> {
     let mut value = Vec::new();
-    let mut bytes = inner.iter().enumerate();
-    while let Some((at, &byte)) = bytes.next() {
+    let mut at = 0;
+    loop {
+        let byte = *text.get(at)?;
+        let next = text.get(at + 1).copied();
         match byte {
-            b'"' => {
-                let key = key.to_vec();
-                let token = Token {
-                    key,
-                    attribute,
-                    operator,
-                    value,
-                };
-                return Some((token, &inner[at + 1..]));
+            b'"' => return Some((value, &text[at + 1..])),
+            b'\\' if is_escaped => {
+                // What `cunescape` knows.
+                let escape = next.filter(|it| b"abfnrtv\\\"'sxuU01234567".contains(it))?;
+                value.extend([byte, escape]);
+                at += 2;
             }
-            b'\\' if inner.get(at + 1) == Some(&b'"') => {
+            b'\\' if next == Some(b'"') => {
                 value.push(b'"');
-                bytes.next();
+                at += 2;
             }
-            byte => value.push(byte),
+            _ => {
+                value.push(byte);
+                at += 1;
+            }
         }
     }
-    None
 }
 
 #[cfg(test)]

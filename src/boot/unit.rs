@@ -4,11 +4,11 @@
 
 use std::collections::HashSet;
 
+use super::command::{SETTINGS, UnitCommand, commands, started_by};
 use super::condition::{Condition, Parsed};
 use super::context::ServiceContext;
-use super::names::{expand, is_unit, type_of};
+use super::names::{expand, is_unit, stem, type_of};
 use super::unit_file::{Assignment, UnitFile, is_true};
-use crate::bytes::basename;
 
 /// A kind of reference from one unit to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,23 +40,6 @@ pub enum Load {
     Bad(String),
     /// Its text was not kept, or exceeds the limits.
     Unread,
-}
-
-/// A command that a service runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnitCommand {
-    /// The setting.
-    pub key: &'static str,
-    /// The program; `None` if it is known only at run time.
-    pub program: Option<Vec<u8>>,
-    /// The arguments, split into words.
-    pub arguments: Vec<Vec<u8>>,
-    /// Whether a failure counts as success.
-    pub may_fail: bool,
-    /// Whether the settings of its sandbox do not apply (`+`).
-    pub(super) is_free: bool,
-    /// The file that contains the command.
-    pub path: Vec<u8>,
 }
 
 /// A unit.
@@ -94,16 +77,10 @@ pub struct Unit {
     has_stop: bool,
     has_success_action: bool,
     is_listening: bool,
+    /// The service of a socket, if it is set.
+    service: Option<Vec<u8>>,
     has_what: bool,
 }
-
-/// Settings with commands that run before a service counts as started.
-const COMMANDS: [&str; 4] = [
-    "ExecCondition",
-    "ExecStartPre",
-    "ExecStart",
-    "ExecStartPost",
-];
 
 impl Unit {
     pub(super) fn new(name: &[u8]) -> Self {
@@ -130,6 +107,7 @@ impl Unit {
             has_stop: false,
             has_success_action: false,
             is_listening: false,
+            service: None,
             has_what: false,
         }
     }
@@ -169,6 +147,7 @@ impl Unit {
                     self.is_listening |= it.key.starts_with(b"Listen") && !it.value.is_empty();
                     if it.key.as_ref() == b"Service" {
                         self.add_all(Dependency::Wants, &it.value);
+                        self.service = expand(&it.value, &self.name);
                     }
                 }
                 b"Mount" => self.has_what |= it.key.as_ref() == b"What" && !it.value.is_empty(),
@@ -226,7 +205,7 @@ impl Unit {
 
     fn apply_service(&mut self, it: &Assignment, path: &[u8]) {
         let key = it.key.as_ref();
-        if let Some(key) = COMMANDS.into_iter().find(|known| known.as_bytes() == key) {
+        if let Some(key) = SETTINGS.into_iter().find(|known| known.as_bytes() == key) {
             if it.value.is_empty() {
                 let before = self.commands.len();
                 self.commands.retain(|command| command.key != key);
@@ -251,7 +230,10 @@ impl Unit {
             b"Restart" => self.restarts = matches!(it.value.as_ref(), b"always" | b"on-success"),
             b"RemainAfterExit" => set(&mut self.remains, &it.value),
             b"ExecStop" => self.has_stop = !it.value.is_empty(),
-            b"Sockets" => self.add_all(Dependency::Wants, &it.value),
+            b"Sockets" => {
+                self.add_all(Dependency::Wants, &it.value);
+                self.add_all(Dependency::After, &it.value);
+            }
             _ => {}
         }
     }
@@ -269,6 +251,12 @@ impl Unit {
         }
         if self.is_of_bus {
             self.add(Dependency::Requires, b"dbus.socket");
+        }
+        // A socket and its service: `socket_add_extras`.
+        if self.load == Load::Loaded && type_of(&self.name) == b".socket" {
+            let own = [stem(&self.name), b".service"].concat();
+            let service = self.service.take().unwrap_or(own);
+            self.add(Dependency::Before, &service);
         }
         let is_early = !self.default_dependencies || self.load == Load::NotFound;
         let implied: &[(Dependency, &[u8])] = match type_of(&self.name) {
@@ -326,100 +314,4 @@ impl Unit {
 /// Sets a boolean; systemd ignores a value that is not one.
 fn set(setting: &mut bool, value: &[u8]) {
     *setting = is_true(value).unwrap_or(*setting);
-}
-
-/// Parses the value of an `Exec` setting.
-fn commands(
-    key: &'static str,
-    value: &[u8],
-    unit: &[u8],
-    path: &[u8],
-) -> Result<Vec<UnitCommand>, String> {
-    let words: Vec<_> = value
-        .split(u8::is_ascii_whitespace)
-        .filter(|it| !it.is_empty())
-        .collect();
-    let commands = words.split(|word| *word == b";");
-    let commands = commands.filter_map(|words| {
-        let (first, arguments) = words.split_first()?;
-        let start = first.iter().position(|byte| !b"@-:+!|".contains(byte));
-        let (prefix, program) = first.split_at(start.unwrap_or(first.len()));
-        let may_fail = prefix.contains(&b'-');
-        let program = program.strip_prefix(b"\"").unwrap_or(program);
-        let program = program.strip_suffix(b"\"").unwrap_or(program);
-        let is_static = !program.iter().any(|byte| b"$\"'\\".contains(byte));
-        let program = is_static.then(|| expand(program, unit)).flatten();
-        let is_bad = |name: &Vec<u8>| {
-            name.is_empty()
-                || name.ends_with(b"/")
-                || (name.contains(&b'/') && !name.starts_with(b"/"))
-        };
-        if program.as_ref().is_some_and(is_bad) && !may_fail {
-            let shown = String::from_utf8_lossy(first);
-            return Some(Err(format!(
-                "{key}={shown} is neither a name nor an absolute path"
-            )));
-        }
-        // With `@`, the word after the program is its name.
-        let skip = usize::from(prefix.contains(&b'@'));
-        Some(Ok(UnitCommand {
-            key,
-            program,
-            arguments: arguments.iter().skip(skip).map(|it| it.to_vec()).collect(),
-            may_fail,
-            is_free: prefix.contains(&b'+'),
-            path: path.to_vec(),
-        }))
-    });
-    commands.collect()
-}
-
-/// Returns the units that a call of systemctl starts, and whether it isolates them.
-pub(super) fn started_by(command: &UnitCommand) -> Vec<(bool, Vec<u8>)> {
-    let mut words = systemctl(command);
-    let starts = ["start", "isolate", "restart"].map(str::as_bytes);
-    let Some(verb) = words.next().filter(|verb| starts.contains(verb)) else {
-        return Vec::new();
-    };
-    let name = |word: &[u8]| {
-        if is_unit(word) {
-            word.to_vec()
-        } else {
-            [word, b".service"].concat()
-        }
-    };
-    let names = words.map(name).filter(|it| is_unit(it));
-    names.map(|name| (verb == b"isolate", name)).collect()
-}
-
-/// Returns the words of a call of systemctl that are not options; none for another program.
-fn systemctl(command: &UnitCommand) -> impl Iterator<Item = &[u8]> {
-    let program = command.program.as_deref().unwrap_or_default();
-    let is_systemctl = basename(program) == b"systemctl";
-    let words = command.arguments.iter().map(Vec::as_slice);
-    words.filter(move |word| is_systemctl && !word.starts_with(b"-"))
-}
-
-impl UnitCommand {
-    /// Returns whether it makes systemd switch to the real root.
-    pub fn switches_root(&self) -> bool {
-        systemctl(self).next() == Some(b"switch-root")
-    }
-
-    /// Returns whether it runs a program with this name.
-    pub fn is_program(&self, name: &[u8]) -> bool {
-        let program = self.program.as_deref().unwrap_or_default();
-        basename(program) == name
-    }
-
-    /// Returns whether it runs a program whose path ends with `end`.
-    pub fn has_path(&self, end: &[u8]) -> bool {
-        let program = self.program.as_deref();
-        program.is_some_and(|program| program.ends_with(end))
-    }
-
-    /// Returns whether it has this argument.
-    pub fn has_argument(&self, argument: &[u8]) -> bool {
-        self.arguments.iter().any(|it| it == argument)
-    }
 }

@@ -39,6 +39,8 @@ mod index;
 #[cfg(test)]
 mod isolated;
 #[cfg(test)]
+mod judges;
+#[cfg(test)]
 mod kernels;
 #[cfg(test)]
 mod keys;

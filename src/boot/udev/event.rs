@@ -40,7 +40,12 @@ impl Token {
             _ => None,
         }?;
         let mut patterns = self.value.split(|&byte| byte == b'|');
-        let is_one = patterns.any(|pattern| matches_glob(pattern, actual));
+        let is_one = if self.ignores_case {
+            let actual = actual.to_ascii_lowercase();
+            patterns.any(|pattern| matches_glob(&pattern.to_ascii_lowercase(), &actual))
+        } else {
+            patterns.any(|pattern| matches_glob(pattern, actual))
+        };
         Some(is_one == (self.operator == b"=="))
     }
 
@@ -104,7 +109,7 @@ impl Rules {
                 let label = rule.value(b"GOTO").filter(|_| always);
                 let target = label.and_then(|label| {
                     let mut rest = rules.iter().skip(at);
-                    rest.position(|it| it.value(b"LABEL") == Some(label))
+                    rest.position(|it| it.label() == Some(label))
                 });
                 // The rule with the label is read itself.
                 at += target.unwrap_or(0);

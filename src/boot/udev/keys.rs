@@ -68,7 +68,50 @@ const KEYS: [(&str, Attribute, Operators); 29] = [
 
 const IMPORTS: [&str; 6] = ["program", "builtin", "file", "db", "cmdline", "parent"];
 
-/// Checks a key, its attribute and its operator.
+/// The programs that are built into udev (`udev-builtin.c`, v260, and those that it had before).
+const BUILTINS: [&str; 15] = [
+    "blkid",
+    "btrfs",
+    "dissect_image",
+    "factory_reset",
+    "firmware",
+    "hwdb",
+    "input_id",
+    "keyboard",
+    "kmod",
+    "net_driver",
+    "net_id",
+    "net_setup_link",
+    "path_id",
+    "uaccess",
+    "usb_id",
+];
+
+/// Properties that a rule cannot set in all versions of udev (`device_property_can_set`).
+const FIXED: [&str; 20] = [
+    "ACTION",
+    "SEQNUM",
+    "SYNTH_UUID",
+    "DEVPATH",
+    "DEVPATH_OLD",
+    "SUBSYSTEM",
+    "DEVTYPE",
+    "DRIVER",
+    "MODALIAS",
+    "DEVNAME",
+    "DEVMODE",
+    "DEVUID",
+    "DEVGID",
+    "MAJOR",
+    "MINOR",
+    "IFINDEX",
+    "INTERFACE",
+    "INTERFACE_OLD",
+    "DEVLINKS",
+    "TAGS",
+];
+
+/// Checks a key, its attribute, its operator and its value.
 ///
 /// # Errors
 /// Returns the reason if udev ignores the line.
@@ -98,12 +141,51 @@ pub(super) fn check(token: &Token) -> Result<(), String> {
         Set => !token.is_match() && token.operator != b"-=",
         Assign => token.operator == b"=",
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(format!(
-            "{shown} cannot be used with {}",
-            show(token.operator)
-        ))
+    if !fits {
+        let operator = show(token.operator);
+        return Err(format!("{shown} cannot be used with {operator}"));
     }
+    check_value(token)
+}
+
+/// Checks what udev requires of the value, or of the attribute's text.
+fn check_value(token: &Token) -> Result<(), String> {
+    let (key, value) = (show(&token.key), &token.value);
+    let attribute = token.attribute.as_deref().unwrap_or_default();
+    let is_match = token.is_match();
+    let is_one = |names: &[&str], text: &[u8]| names.iter().any(|it| it.as_bytes() == text);
+    if token.ignores_case && (!is_match || is_one(&["TEST", "PROGRAM", "IMPORT"], &token.key)) {
+        return Err(format!("{key} cannot have a value i\"…\""));
+    }
+    let why = match key.as_str() {
+        "IMPORT" | "RUN" if attribute == b"builtin" => {
+            let mut words = value.split(u8::is_ascii_whitespace);
+            let name = words.find(|it| !it.is_empty()).unwrap_or_default();
+            (!is_one(&BUILTINS, name)).then(|| format!("has no builtin {}", show(name)))
+        }
+        "TEST" if !attribute.is_empty() && !is_mode(attribute) => {
+            Some(format!("has an invalid mode {}", show(attribute)))
+        }
+        "NAME" if !is_match && (value.is_empty() || value == b"%k") => {
+            Some(format!("cannot be \"{}\"", show(value)))
+        }
+        "ENV"
+            if !is_match && (is_one(&FIXED, attribute) || attribute.starts_with(b"SYNTH_ARG_")) =>
+        {
+            Some(format!("cannot set {}", show(attribute)))
+        }
+        "OPTIONS" => value
+            .strip_prefix(b"link_priority=")
+            .filter(|number| show(number).trim().parse::<i32>().is_err())
+            .map(|number| format!("has an invalid priority {}", show(number))),
+        _ => None,
+    };
+    why.map_or(Ok(()), |why| Err(format!("{key} {why}")))
+}
+
+/// Returns whether a text is the octal mode of a file.
+fn is_mode(text: &[u8]) -> bool {
+    let mode = std::str::from_utf8(text).ok();
+    let mode = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok());
+    mode.is_some_and(|mode| mode <= 0o7777)
 }

@@ -152,6 +152,30 @@ impl Archive {
         self.data(&self.entries[self.find(path)])
     }
 
+    /// Returns the mode of an entry.
+    #[track_caller]
+    pub fn mode(&self, path: &str) -> u32 {
+        self.entries[self.find(path)].fields[MODE]
+    }
+
+    /// Returns all entries that have UTF-8 names: the name, the mode and the data. The names of a hard-linked file all
+    /// have its data.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
+        self.entries.iter().filter_map(|entry| {
+            let ino = entry.fields[INO];
+            let is_same = |it: &&Member| it.fields[INO] == ino && it.fields[SIZE] > 0;
+            let data = match self.entries.iter().find(is_same) {
+                Some(it) if entry.fields[NLINK] > 1 => self.data(it),
+                _ => self.data(entry),
+            };
+            Some((
+                std::str::from_utf8(&entry.name).ok()?,
+                entry.fields[MODE],
+                data,
+            ))
+        })
+    }
+
     /// Removes an entry.
     #[track_caller]
     pub fn remove(&mut self, path: &str) {

@@ -2,7 +2,7 @@
 //! The corpus: real images that boot, and broken ones. `verify` passes every good image and finds exactly the
 //! defect of every broken one.
 
-mod archive;
+pub mod archive;
 mod broken;
 mod case;
 mod draft;
@@ -11,7 +11,7 @@ mod good;
 mod images;
 mod judge;
 mod node;
-mod products;
+pub mod products;
 mod rpmdb;
 mod scratch;
 mod write;

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The commands of a service (`config_parse_exec` and `extract_first_word`, v257).
+
+use super::names::{expand, is_unit};
+use crate::bytes::basename;
+
+/// Settings with commands that run before a service counts as started.
+pub(super) const SETTINGS: [&str; 4] = [
+    "ExecCondition",
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+];
+
+/// A command that a service runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitCommand {
+    /// The setting.
+    pub key: &'static str,
+    /// The program; `None` if it is known only at run time.
+    pub program: Option<Vec<u8>>,
+    /// The arguments, split into words.
+    pub arguments: Vec<Vec<u8>>,
+    /// Whether a failure counts as success.
+    pub may_fail: bool,
+    /// Whether the settings of its sandbox do not apply (`+`).
+    pub(super) is_free: bool,
+    /// The file that contains the command.
+    pub path: Vec<u8>,
+}
+
+/// Parses the value of an `Exec` setting.
+///
+/// # Errors
+/// Returns the reason if systemd refuses the service because of it.
+pub(super) fn commands(
+    key: &'static str,
+    value: &[u8],
+    unit: &[u8],
+    path: &[u8],
+) -> Result<Vec<UnitCommand>, String> {
+    let (words, is_whole) = words(value);
+    let mut found = Vec::new();
+    let mut commands = words
+        .split(|word| word.text == b";" && !word.is_quoted)
+        .peekable();
+    while let Some(words) = commands.next() {
+        let Some((first, arguments)) = words.split_first() else {
+            continue;
+        };
+        let start = first.text.iter().position(|byte| !b"@-:+!|".contains(byte));
+        let (prefix, program) = first.text.split_at(start.unwrap_or(first.text.len()));
+        let may_fail = prefix.contains(&b'-');
+        let is_last = commands.peek().is_none();
+        if is_last && !is_whole {
+            // systemd keeps the commands before the one with the open quote.
+            if may_fail {
+                break;
+            }
+            return Err(format!("{key} has an unbalanced quote"));
+        }
+        let is_static = !program.contains(&b'$');
+        let program = is_static.then(|| expand(program, unit)).flatten();
+        let is_bad = |name: &Vec<u8>| {
+            name.is_empty()
+                || name.ends_with(b"/")
+                || (name.contains(&b'/') && !name.starts_with(b"/"))
+        };
+        if program.as_ref().is_some_and(is_bad) {
+            if may_fail {
+                continue;
+            }
+            let shown = String::from_utf8_lossy(&first.text);
+            return Err(format!(
+                "{key}={shown} is neither a name nor an absolute path"
+            ));
+        }
+        // With `@`, the word after the program is its name.
+        let skip = usize::from(prefix.contains(&b'@'));
+        found.push(UnitCommand {
+            key,
+            program,
+            arguments: arguments
+                .iter()
+                .skip(skip)
+                .map(|it| it.text.clone())
+                .collect(),
+            may_fail,
+            is_free: prefix.contains(&b'+'),
+            path: path.to_vec(),
+        });
+    }
+    Ok(found)
+}
+
+/// A word of a command line.
+struct Word {
+    text: Vec<u8>,
+    /// Whether a part of it is in quotes or escaped.
+    is_quoted: bool,
+}
+
+/// Splits a command line into words, without their quotes and escapes; and whether each quote is closed.
+fn words(line: &[u8]) -> (Vec<Word>, bool) {
+    let mut words = Vec::new();
+    let mut word: Option<Word> = None;
+    let mut quote = None;
+    let mut bytes = line.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if quote.is_none() && byte.is_ascii_whitespace() {
+            words.extend(word.take());
+            continue;
+        }
+        let word = word.get_or_insert(Word {
+            text: Vec::new(),
+            is_quoted: false,
+        });
+        match byte {
+            b'\\' => {
+                word.is_quoted = true;
+                match bytes.next() {
+                    Some(b's') => word.text.push(b' '),
+                    Some(b't') => word.text.push(b'\t'),
+                    Some(b'n') => word.text.push(b'\n'),
+                    Some(next) if next.is_ascii_alphanumeric() => word.text.extend([byte, next]),
+                    Some(next) => word.text.push(next),
+                    None => return (words, false),
+                }
+            }
+            b'"' | b'\'' if quote.is_none() => {
+                word.is_quoted = true;
+                quote = Some(byte);
+            }
+            _ if quote == Some(byte) => quote = None,
+            _ => word.text.push(byte),
+        }
+    }
+    words.extend(word);
+    (words, quote.is_none())
+}
+
+/// Returns the units that a call of systemctl starts, and whether it isolates them.
+pub(super) fn started_by(command: &UnitCommand) -> Vec<(bool, Vec<u8>)> {
+    let mut words = systemctl(command);
+    let starts = ["start", "isolate", "restart"].map(str::as_bytes);
+    let Some(verb) = words.next().filter(|verb| starts.contains(verb)) else {
+        return Vec::new();
+    };
+    let name = |word: &[u8]| {
+        if is_unit(word) {
+            word.to_vec()
+        } else {
+            [word, b".service"].concat()
+        }
+    };
+    let names = words.map(name).filter(|it| is_unit(it));
+    names.map(|name| (verb == b"isolate", name)).collect()
+}
+
+/// Returns the words of a call of systemctl that are not options; none for another program.
+fn systemctl(command: &UnitCommand) -> impl Iterator<Item = &[u8]> {
+    let program = command.program.as_deref().unwrap_or_default();
+    let is_systemctl = basename(program) == b"systemctl";
+    let words = command.arguments.iter().map(Vec::as_slice);
+    words.filter(move |word| is_systemctl && !word.starts_with(b"-"))
+}
+
+impl UnitCommand {
+    /// Returns whether it makes systemd switch to the real root.
+    pub fn switches_root(&self) -> bool {
+        systemctl(self).next() == Some(b"switch-root")
+    }
+
+    /// Returns whether it runs a program with this name.
+    pub fn is_program(&self, name: &[u8]) -> bool {
+        let program = self.program.as_deref().unwrap_or_default();
+        basename(program) == name
+    }
+
+    /// Returns whether it runs a program whose path ends with `end`.
+    pub fn has_path(&self, end: &[u8]) -> bool {
+        let program = self.program.as_deref();
+        program.is_some_and(|program| program.ends_with(end))
+    }
+
+    /// Returns whether it has this argument.
+    pub fn has_argument(&self, argument: &[u8]) -> bool {
+        self.arguments.iter().any(|it| it == argument)
+    }
+}

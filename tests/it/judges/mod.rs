@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The real programs of an initramfs decide whether the readers of the boot are right: udev's `udevadm verify`, systemd's
+//! `systemd-analyze verify`, and the dynamic linker of the image, each of the image's own suite, on random mutations of
+//! the image's files.
+//!
+//! `JUDGES_SEED` and `JUDGES_ROUNDS` choose other mutations and more of them; a failure names the seed.
+
+mod libraries;
+mod rules;
+mod units;
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::corpus::archive::Archive;
+use crate::corpus::products::{Base, Products, of_the_bed};
+
+/// What is added to the text of a program that a signal ended.
+const KILLED: &str = "ended by signal ";
+
+/// A root with the programs of a suite, in which an image can be unpacked.
+struct Judge {
+    root: PathBuf,
+    dir: TempDir,
+    image: Archive,
+}
+
+impl Judge {
+    /// Returns the judge of an image's suite; `None` where the test bed's products are missing.
+    fn of(base: Base) -> Option<Self> {
+        let products = Products::made()?;
+        let suite = base.name().split('-').next().unwrap();
+        let root = of_the_bed("judges")?.join(suite);
+        let image = Archive::read(products.archive(base));
+        let dir = TempDir::with_prefix_in("judge-", &root).unwrap();
+        let judge = Self { root, dir, image };
+        judge.unpack();
+        Some(judge)
+    }
+
+    /// Returns the directory in which the image is unpacked.
+    fn unpacked(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    /// Returns a path of the judge's directory, as a program in the root sees it.
+    fn inside(&self, path: &str) -> String {
+        let name = self.dir.path().file_name().unwrap().to_str().unwrap();
+        format!("/{name}/{path}")
+    }
+
+    fn unpack(&self) {
+        // Directories first, since a link to one can precede it.
+        for is_directory in [true, false] {
+            for (path, mode, data) in self.image.entries() {
+                if path != "." && (mode & 0o170_000 == 0o040_000) == is_directory {
+                    put(&self.unpacked().join(path), mode, data);
+                }
+            }
+        }
+    }
+
+    /// Runs a program in the root `root` with a variable, and returns what it printed.
+    fn run(&self, root: &Path, variable: Option<(&str, &str)>, arguments: &[&str]) -> String {
+        #[expect(clippy::disallowed_methods, reason = "the reference")]
+        let mut command = Command::new("chroot");
+        let ran = command
+            .arg(root)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/usr/sbin")
+            .envs(variable)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let mut text = [ran.stdout, ran.stderr].concat();
+        if let Some(signal) = ran.status.signal() {
+            text.extend_from_slice(format!("\n{KILLED}{signal}\n").as_bytes());
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// Writes an entry of an archive; what is there is replaced.
+fn put(path: &Path, mode: u32, data: &[u8]) {
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    match mode & 0o170_000 {
+        0o040_000 => fs_err::create_dir_all(path).unwrap(),
+        0o120_000 => {
+            let _ = fs_err::remove_file(path);
+            symlink(std::str::from_utf8(data).unwrap(), path).unwrap();
+        }
+        0o100_000 => {
+            let _ = fs_err::remove_file(path);
+            fs_err::write(path, data).unwrap();
+            let mode = std::fs::Permissions::from_mode(mode & 0o7777);
+            fs_err::set_permissions(path, mode).unwrap();
+        }
+        // No judge needs device nodes.
+        _ => {}
+    }
+}
+
+/// Random numbers: xorshift64*.
+struct Random(u64);
+
+impl Random {
+    /// Returns the generator of a test; the seed is printed.
+    fn of(test: &str) -> Self {
+        let seed = number("JUDGES_SEED").unwrap_or(1);
+        println!("{test}: JUDGES_SEED={seed}");
+        let salt = test
+            .bytes()
+            .fold(seed, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
+        Self(salt.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Returns a number below `end`.
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end.max(1)
+    }
+
+    /// Returns one of the items.
+    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Returns how many rounds a test does.
+fn rounds(default: usize) -> usize {
+    number("JUDGES_ROUNDS").map_or(default, |it| it as usize)
+}
