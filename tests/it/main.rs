@@ -85,6 +85,7 @@ mod signing;
 mod sources;
 #[cfg(test)]
 mod stops;
+#[cfg(test)]
 mod sysroot;
 #[cfg(test)]
 mod together;
