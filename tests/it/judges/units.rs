@@ -188,7 +188,7 @@ fn change(random: &mut Random, text: &[u8]) -> Vec<u8> {
             text.truncate(random.below(text.len()));
             return text;
         }
-        2 => {
+        2 if !text.is_empty() => {
             let mut text = text.to_vec();
             let at = random.below(text.len());
             text[at] = *random.pick(b"abc=[]#; \n\\%\"/.-AR\t");
