@@ -195,7 +195,7 @@ class Node:
         """Whether /boot would load the same bytes as before."""
         before, now = BootDisk(self.base.copy(place / "look")).default(), BootDisk(disks).default()
         same = [before[key] == now[key] for key in ("entry", "options", "checksum")]
-        return all(same + [before[key].read_bytes() == now[key].read_bytes() for key in ("kernel", "initrd")])
+        return all(same) and all(before[key].read_bytes() == now[key].read_bytes() for key in ("kernel", "initrd"))
 
     def which(self, entry):
         return "old" if entry["checksum"] == self.old else "new"
