@@ -180,20 +180,20 @@ def killer_after_lock(signal):
 
 
 POLICY = {
-    "allow, good": ("trixie-replaced", ALLOW, "new", "is fit to boot"),
-    "refuse, good": ("trixie-replaced", REFUSE, "new", "is fit to boot"),
-    "refuse, broken": ("no-init", REFUSE, "old", "is refused"),
-    "warn-only, broken": ("no-init", WARN, "new", "is not fit to boot"),
-    "allow, killed, good": ("trixie-replaced", killer("KILL"), "new", "status=9"),
-    "refuse, killed, good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('KILL')}", "old", "status=9"),
-    "allow, crash, good": ("trixie-replaced", killer("SEGV"), "new", "status=11"),
-    "refuse, crash, good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('SEGV')}", "old", "status=11"),
-    "allow, timeout, good": ("trixie-replaced", drop_in(SLOW.format("allow")), "new", "timed out"),
-    "refuse, timeout, good": ("trixie-replaced", drop_in(SLOW.format("refuse")), "old", "timed out"),
-    "allow, /var full, broken": ("no-init", FULL, "old", "is refused"),
-    "allow, /var full, good": ("trixie-replaced", FULL, "new", "is fit to boot"),
-    "refuse, /var full, good": ("trixie-replaced", f"{REFUSE}; {FULL}", "new", "is fit to boot"),
-    "allow, cannot verify": ("trixie-replaced", drop_in(UNREADABLE), "new", ""),
+    "allow good": ("trixie-replaced", ALLOW, "new", "is fit to boot"),
+    "refuse good": ("trixie-replaced", REFUSE, "new", "is fit to boot"),
+    "refuse broken": ("no-init", REFUSE, "old", "is refused"),
+    "warn-only broken": ("no-init", WARN, "new", "is not fit to boot"),
+    "allow killed good": ("trixie-replaced", killer("KILL"), "new", "status=9"),
+    "refuse killed good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('KILL')}", "old", "status=9"),
+    "allow crash good": ("trixie-replaced", killer("ABRT"), "new", "status=6"),
+    "refuse crash good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('ABRT')}", "old", "status=6"),
+    "allow timeout good": ("trixie-replaced", drop_in(SLOW.format("allow")), "new", "timed out"),
+    "refuse timeout good": ("trixie-replaced", drop_in(SLOW.format("refuse")), "old", "timed out"),
+    "allow /var full broken": ("no-init", FULL, "old", "is refused"),
+    "allow /var full good": ("trixie-replaced", FULL, "new", "is fit to boot"),
+    "refuse /var full good": ("trixie-replaced", f"{REFUSE}; {FULL}", "new", "is fit to boot"),
+    "allow cannot verify": ("trixie-replaced", drop_in(UNREADABLE), "new", ""),
 }
 
 
