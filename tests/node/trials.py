@@ -159,7 +159,7 @@ def cannot_start(node, options):
 
 ALLOW, REFUSE = "true", drop_in("Environment=GATE_OPTIONS=--on-error=refuse")
 WARN = drop_in("Environment=GATE_OPTIONS=--warn-only")
-SLOW = "Environment=GATE_OPTIONS=--on-error={}\\nTimeoutStopSec=3"
+SLOW = "Environment=GATE_OPTIONS=--on-error={}\\nTimeoutStopSec=10"
 # A /var of its own without room.
 FULL = (
     "mount -t tmpfs -o size=64k,nr_inodes=8 tmpfs /var/lib/ostree-kernel; cat /dev/zero >/var/lib/ostree-kernel/full; "
