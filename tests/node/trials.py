@@ -122,7 +122,8 @@ def kills(node, options):
                 else:
                     # With the policy "allow", a deployment that a killed gate did not refuse is finalised, even a broken one.
                     right = kind == "broken" and which == "new" and how == "SIGKILL at shutdown"
-                result = f"{which} entry, {'up' if up else 'dead: ' + last_word(text)}; status: {said[:400]}"
+                of_deployments = said[max(said.find("booted  "), 0) :][:300]
+                result = f"{which} entry, {'up' if up else 'dead: ' + last_word(text)}; status: {of_deployments}"
             except (Failed, OSError) as error:
                 right, result = False, str(error)
         wrong += not right
