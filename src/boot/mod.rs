@@ -16,6 +16,8 @@ mod loader;
 mod names;
 mod order;
 mod startable;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod udev;
 mod unit;

@@ -7,7 +7,7 @@
 mod event;
 mod keys;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use event::Event;
 pub(super) use event::matches_glob;
@@ -136,35 +136,41 @@ impl Rules {
     }
 
     fn read(&mut self, path: &[u8], text: &[u8], left: &mut usize) {
-        let mut file = Vec::new();
-        // Those whose label has not come yet.
-        let mut gotos = Vec::new();
+        let mut file: Vec<Rule> = Vec::new();
+        // The rules whose label has not come yet, by the label: the line, and the number of the rule.
+        let mut waiting: HashMap<Vec<u8>, Vec<(usize, usize)>> = HashMap::new();
         for (number, line) in lines(text) {
-            let reject = |why: String| Rejected {
-                path: path.to_vec(),
-                line: number,
-                why,
-            };
-            match tokens(&line) {
-                Ok(tokens) => {
-                    let rule = Rule { tokens };
-                    let Some(rest) = left.checked_sub(rule.tokens.len()) else {
-                        self.is_partial = true;
-                        break;
-                    };
-                    *left = rest;
-                    if let Some(label) = rule.label() {
-                        gotos.retain(|(_, wanted): &(usize, Vec<u8>)| wanted != label);
-                    }
-                    if let Some(label) = rule.value(b"GOTO") {
-                        gotos.push((number, label.to_vec()));
-                    }
-                    file.push(rule);
+            let tokens = match tokens(&line) {
+                Ok(tokens) => tokens,
+                Err(why) => {
+                    let (path, line) = (path.to_vec(), number);
+                    self.rejected.push(Rejected { path, line, why });
+                    continue;
                 }
-                Err(why) => self.rejected.push(reject(why)),
+            };
+            let rule = Rule { tokens };
+            let Some(rest) = left.checked_sub(rule.tokens.len()) else {
+                self.is_partial = true;
+                break;
+            };
+            *left = rest;
+            if let Some(label) = rule.label() {
+                waiting.remove(label);
             }
+            if let Some(label) = rule.value(b"GOTO") {
+                let rules = waiting.entry(label.to_vec()).or_default();
+                rules.push((number, file.len()));
+            }
+            file.push(rule);
         }
-        for (line, label) in gotos {
+        // udev removes a GOTO without a label, and uses the rest of the line.
+        let mut lost: Vec<_> = waiting
+            .into_iter()
+            .flat_map(|(label, rules)| rules.into_iter().map(move |rule| (rule, label.clone())))
+            .collect();
+        lost.sort_unstable();
+        for ((line, at), label) in lost {
+            file[at].tokens.retain(|it| it.key != b"GOTO");
             let why = format!(
                 "GOTO=\"{}\" has no LABEL after it in its file",
                 show(&label)
