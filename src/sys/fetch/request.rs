@@ -65,6 +65,12 @@ impl FetchError {
         }
     }
 
+    /// Returns whether something answered that is not HTTP.
+    pub fn is_of_another_protocol(&self) -> bool {
+        let (Self::Temporary(error, _) | Self::Permanent(error)) = self;
+        matches!(error.downcast_ref(), Some(ureq::Error::Protocol(_)))
+    }
+
     /// Returns a temporary error without a pause.
     pub fn temporary(error: anyhow::Error) -> Self {
         Self::Temporary(error, Duration::ZERO)

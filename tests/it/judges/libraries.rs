@@ -55,7 +55,7 @@ fn compare(judge: &Judge, other: &Archive, name: &str) {
     fs_err::copy(judge.root.join("trace"), judge.unpacked().join("trace")).unwrap();
     let mut wrong = Vec::new();
     let (mut judged, mut bad) = (0, 0);
-    for _ in 0..rounds(8) {
+    for _ in 0..rounds(5) {
         let library = random.pick(&libraries).clone();
         let real = small.get(&library).to_vec();
         let mode = small.mode(&library);

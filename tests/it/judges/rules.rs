@@ -113,7 +113,7 @@ fn udev_ignores_the_same_lines() {
     assert!(sources.len() > 10);
     let mut wrong = Vec::new();
     let mut mutations = 0;
-    for _ in 0..rounds(6) {
+    for _ in 0..rounds(4) {
         let mut files = Vec::new();
         for (name, lines) in &sources {
             let mut text = Vec::new();

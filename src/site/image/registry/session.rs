@@ -223,8 +223,8 @@ impl Session {
                 Err(error) => {
                     stop::check()?;
                     tracing::debug!("{host} does not answer over {scheme}");
-                    let speaks_no_tls = failed.as_ref().is_some_and(is_about_tls);
-                    if failed.is_none() || speaks_no_tls {
+                    // A server that does not speak http has failed over https for the reason that matters.
+                    if failed.is_none() || !error.is_of_another_protocol() {
                         failed = Some(error);
                     }
                 }
@@ -314,10 +314,6 @@ impl Session {
 fn suffix(message: &Option<String>) -> String {
     let message = message.as_ref();
     message.map_or_else(String::new, |message| format!(": {message}"))
-}
-
-fn is_about_tls(error: &FetchError) -> bool {
-    matches!(error, FetchError::Permanent(error) if error.is::<TlsError>())
 }
 
 /// Returns whether the server has answered over TLS, and a certificate was refused.
