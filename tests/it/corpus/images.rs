@@ -197,6 +197,7 @@ fn all_trees_as_images() {
 
 /// Trees of other architectures, as they are.
 #[test]
+#[ignore = "minutes; make images"]
 fn trees_of_other_architectures_as_images() {
     let Some(dir) = of_the_bed("foreign") else {
         return;
