@@ -71,6 +71,7 @@ pub struct Unit {
     known: HashSet<(Dependency, Vec<u8>)>,
     default_dependencies: bool,
     is_oneshot: bool,
+    has_type: bool,
     is_of_bus: bool,
     restarts: bool,
     remains: bool,
@@ -101,6 +102,7 @@ impl Unit {
             known: HashSet::new(),
             default_dependencies: true,
             is_oneshot: false,
+            has_type: false,
             is_of_bus: false,
             restarts: false,
             remains: false,
@@ -189,14 +191,12 @@ impl Unit {
         self.add_all(kind, &it.value);
     }
 
+    /// Adds the units that a value names. Quotes are a part of a name, which is then invalid (`config_parse_unit_deps`).
     fn add_all(&mut self, kind: Dependency, names: &[u8]) {
         for word in names
             .split(u8::is_ascii_whitespace)
             .filter(|it| !it.is_empty())
         {
-            let word = word.trim_ascii_start();
-            let word = word.strip_prefix(b"\"").unwrap_or(word);
-            let word = word.strip_suffix(b"\"").unwrap_or(word);
             if let Some(name) = expand(word, &self.name).filter(|name| is_unit(name)) {
                 self.add(kind, &name);
             }
@@ -224,6 +224,7 @@ impl Unit {
         self.context.apply(key, &it.value, path);
         match key {
             b"Type" => {
+                self.has_type = !it.value.is_empty();
                 self.is_oneshot = it.value.as_ref() == b"oneshot";
                 self.is_of_bus = it.value.as_ref() == b"dbus";
             }
@@ -286,7 +287,8 @@ impl Unit {
             b".service" if starts == 0 && !self.has_stop && !self.has_success_action => {
                 "it has no ExecStart="
             }
-            b".service" if starts == 0 && !self.is_oneshot => {
+            // Without Type= and ExecStart= the type is oneshot (`service_add_extras`).
+            b".service" if starts == 0 && self.has_type && !self.is_oneshot => {
                 "it has no ExecStart=, which only Type=oneshot may leave out"
             }
             b".service" if starts == 0 && !self.remains && !self.has_success_action => {

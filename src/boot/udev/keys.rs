@@ -159,9 +159,12 @@ fn check_value(token: &Token) -> Result<(), String> {
     }
     let why = match key.as_str() {
         "IMPORT" | "RUN" if attribute == b"builtin" => {
-            let mut words = value.split(u8::is_ascii_whitespace);
-            let name = words.find(|it| !it.is_empty()).unwrap_or_default();
-            (!is_one(&BUILTINS, name)).then(|| format!("has no builtin {}", show(name)))
+            let end = value.iter().position(u8::is_ascii_whitespace);
+            let name = &value[..end.unwrap_or(value.len())];
+            // `udev_builtin_lookup` compares only as many bytes as the rule has.
+            let mut known = BUILTINS.iter().map(|it| it.as_bytes());
+            let is_known = known.any(|it| it.starts_with(name));
+            (!is_known).then(|| format!("has no builtin {}", show(name)))
         }
         "TEST" if !attribute.is_empty() && !is_mode(attribute) => {
             Some(format!("has an invalid mode {}", show(attribute)))

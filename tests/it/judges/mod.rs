@@ -19,8 +19,8 @@ use tempfile::TempDir;
 use crate::corpus::archive::Archive;
 use crate::corpus::products::{Base, Products, of_the_bed};
 
-/// What is added to the text of a program that a signal ended.
-const KILLED: &str = "ended by signal ";
+/// What is added to the text of a program that a signal ended, or that could not be started.
+const KILLED: &str = "ended with ";
 
 /// A root with the programs of a suite, in which an image can be unpacked.
 struct Judge {
@@ -78,8 +78,9 @@ impl Judge {
             .output()
             .unwrap();
         let mut text = [ran.stdout, ran.stderr].concat();
-        if let Some(signal) = ran.status.signal() {
-            text.extend_from_slice(format!("\n{KILLED}{signal}\n").as_bytes());
+        // `trace` ends with status 127 if there is no linker.
+        if ran.status.signal().is_some() || ran.status.code() == Some(127) {
+            text.extend_from_slice(format!("\n{KILLED}{}\n", ran.status).as_bytes());
         }
         String::from_utf8_lossy(&text).into_owned()
     }
