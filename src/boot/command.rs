@@ -105,7 +105,7 @@ fn words(line: &[u8]) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
     let mut quote = None;
-    let mut bytes = line.iter().copied().peekable();
+    let mut bytes = line.iter().copied();
     while let Some(byte) = bytes.next() {
         if quote.is_none() && byte.is_ascii_whitespace() {
             words.extend(word.take());

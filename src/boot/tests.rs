@@ -11,14 +11,18 @@ use crate::initramfs::{Facts, Inventory};
 const UNITS: &str = "usr/lib/systemd/system";
 const RULES: &str = "usr/lib/udev/rules.d";
 
-/// Returns an image of systemd with these units.
-fn image(units: &[(String, String)]) -> Inventory {
-    let mut items: Vec<TestEntry> = ["usr", "usr/lib", "usr/lib/systemd", UNITS]
-        .into_iter()
-        .map(dir)
-        .collect();
+/// Returns the entries that make an image one of systemd.
+fn with_systemd() -> Vec<TestEntry> {
+    let dirs = ["usr", "usr/lib", "usr/lib/systemd", UNITS];
+    let mut items: Vec<TestEntry> = dirs.into_iter().map(dir).collect();
     items.push(link("init", "usr/lib/systemd/systemd"));
     items.push(item("usr/lib/systemd/systemd", 0o100_755, b"#!/bin/sh\n"));
+    items
+}
+
+/// Returns an image of systemd with these units.
+fn image(units: &[(String, String)]) -> Inventory {
+    let mut items = with_systemd();
     for (name, text) in units {
         let path = format!("{UNITS}/{name}");
         items.push(item(&path, 0o100_644, text.as_bytes()));
@@ -73,13 +77,8 @@ fn a_chain_of_ten_thousand_units_that_ends_at_its_start() {
 fn names_of_64_kib_and_aliases_that_lead_to_themselves() {
     let long = "n".repeat(64 << 10);
     let text = format!("[Unit]\nRequires={long}.service a.service\nAfter={long}.target\n");
-    let mut items: Vec<TestEntry> = ["usr", "usr/lib", "usr/lib/systemd", UNITS]
-        .into_iter()
-        .map(dir)
-        .collect();
+    let mut items = with_systemd();
     items.extend([
-        link("init", "usr/lib/systemd/systemd"),
-        item("usr/lib/systemd/systemd", 0o100_755, b"#!/bin/sh\n"),
         item(
             &format!("{UNITS}/initrd.target"),
             0o100_644,

@@ -294,7 +294,7 @@ fn value(text: &[u8], is_escaped: bool) -> Option<(Vec<u8>, &[u8])> {
         match byte {
             b'"' => return Some((value, &text[at + 1..])),
             b'\\' if is_escaped => {
-                // What `cunescape` knows.
+                // The escapes that `cunescape` accepts.
                 let escape = next.filter(|it| b"abfnrtv\\\"'sxuU01234567".contains(it))?;
                 value.extend([byte, escape]);
                 at += 2;

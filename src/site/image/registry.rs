@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use self::body::BlobReader;
 use self::session::Session;
@@ -81,20 +81,13 @@ impl RegistryImage {
         })
     }
 
-    /// Returns the session that returned the manifest, and those after it: a mirror may lack a blob.
-    fn sessions(&self) -> Result<VecDeque<Arc<Session>>> {
+    /// Returns the session that returned the manifest, and those to ask after it: a mirror may lack a blob.
+    fn sessions(&self) -> Result<(Arc<Session>, VecDeque<Arc<Session>>)> {
         let chosen = self.chosen.get();
         let is_before = |it: &&Arc<Session>| chosen.is_some_and(|chosen| !Arc::ptr_eq(it, chosen));
-        let sessions: VecDeque<_> = self
-            .sessions
-            .iter()
-            .skip_while(is_before)
-            .cloned()
-            .collect();
-        if sessions.is_empty() {
-            bail!("the image has no registry");
-        }
-        Ok(sessions)
+        let mut sessions = self.sessions.iter().skip_while(is_before).cloned();
+        let first = sessions.next().context("the image has no registry")?;
+        Ok((first, sessions.collect()))
     }
 }
 
@@ -127,7 +120,7 @@ impl Blobs for RegistryImage {
             self.sessions()?,
             &blob.digest.to_string(),
             blob.size,
-        )?))
+        )))
     }
 
     fn open_range(
@@ -146,16 +139,17 @@ impl Blobs for RegistryImage {
         let kind = if is_config { "blobs" } else { "manifests" };
         admit(blob, limits)?;
         let path = format!("{kind}/{}", blob.digest);
-        let mut sessions = self.sessions()?;
+        let (mut session, mut others) = self.sessions()?;
         let bytes = loop {
-            let Some(session) = sessions.pop_front() else {
-                bail!("the image has no registry");
-            };
-            match session.document(&path, MANIFESTS, limits.manifest_bytes) {
+            let error = match session.document(&path, MANIFESTS, limits.manifest_bytes) {
                 Ok((bytes, _)) => break bytes,
-                Err(error) if sessions.is_empty() => return Err(error),
-                Err(error) => session.pass_over(&error)?,
-            }
+                Err(error) => error,
+            };
+            let Some(next) = others.pop_front() else {
+                return Err(error);
+            };
+            session.pass_over(&error)?;
+            session = next;
         };
         let mut checked = Vec::new();
         let mut input = Checked::new(bytes.as_slice(), blob).0;

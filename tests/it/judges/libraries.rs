@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use ostree_kernel::boot::Loader;
-use ostree_kernel::initramfs::{Bodies, Inventory, Limits, read};
 
-use super::{Judge, KILLED, Random, put, rounds};
+use super::{Judge, KILLED, Random, put, read_image, rounds};
 use crate::corpus::archive::Archive;
 use crate::corpus::products::Base;
 
@@ -147,12 +146,7 @@ fn by_linker(
 }
 
 fn by_us(image: &Archive) -> BTreeMap<String, Option<String>> {
-    let image = image.to_bytes();
-    let limits = Limits::default();
-    let mut bodies = Bodies::new(None);
-    let mut inventory = Inventory::new(&limits);
-    read(image.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
-    let facts = bodies.take_facts();
+    let (inventory, facts) = read_image(image);
     let mut found = BTreeMap::new();
     for program in PROGRAMS {
         let Ok((path, node)) = inventory.resolve(program.as_bytes()) else {

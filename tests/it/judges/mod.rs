@@ -14,12 +14,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ostree_kernel::initramfs::{Bodies, Facts, Inventory, Limits, read};
 use tempfile::TempDir;
 
 use crate::corpus::archive::Archive;
 use crate::corpus::products::{Base, Products, of_the_bed};
 
-/// What is added to the text of a program that a signal ended, or that could not be started.
+/// The start of the line that is appended to the output of a program that a signal ended, or that could not be started.
 const KILLED: &str = "ended with ";
 
 /// A root with the programs of a suite, in which an image can be unpacked.
@@ -84,6 +85,17 @@ impl Judge {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
+}
+
+/// Reads an image as this program does.
+fn read_image(image: &Archive) -> (Inventory, Facts) {
+    let limits = Limits::default();
+    let mut bodies = Bodies::new(None);
+    let mut inventory = Inventory::new(&limits);
+    let bytes = image.to_bytes();
+    read(bytes.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
+    let facts = bodies.take_facts();
+    (inventory, facts)
 }
 
 /// Writes an entry of an archive; what is there is replaced.

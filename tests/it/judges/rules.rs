@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 
 use ostree_kernel::boot::Rules;
-use ostree_kernel::initramfs::{Bodies, Inventory, Limits, read};
 
-use super::{Judge, Random, rounds};
+use super::{Judge, Random, read_image, rounds};
 use crate::corpus::archive::Archive;
 use crate::corpus::products::Base;
 
@@ -246,11 +245,7 @@ fn by_us(files: &[(String, Vec<String>)]) -> Lines {
     for (name, lines) in files {
         archive.put(&format!("{DIR}{name}"), 0o100_644, lines.join("\n") + "\n");
     }
-    let image = archive.to_bytes();
-    let limits = Limits::default();
-    let mut bodies = Bodies::new(None);
-    let mut inventory = Inventory::new(&limits);
-    read(image.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
+    let (inventory, _) = read_image(&archive);
     let rules = Rules::new(&inventory);
     assert!(!rules.is_partial);
     let rejected = rules.rejected.iter().map(|it| {

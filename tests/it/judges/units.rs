@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What systemd reads in units: whether it accepts them, their dependencies, and the command lines that they run.
+//! Compares what systemd reads in units: whether it accepts them, their dependencies, and the command lines that they run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ostree_kernel::boot::{Dependency, Load, Trace, Unit};
-use ostree_kernel::initramfs::{Bodies, Inventory, Limits, read};
 
-use super::{Judge, Random, put, rounds};
+use super::{Judge, Random, put, read_image, rounds};
 use crate::corpus::archive::Archive;
 use crate::corpus::products::Base;
 
 const DIR: &str = "usr/lib/systemd/system/";
+
+/// The types of units that are mutated and compared.
+const KINDS: [&str; 3] = [".service", ".target", ".socket"];
 
 /// Settings that a mutation inserts.
 const SETTINGS: [&str; 36] = [
@@ -65,7 +67,7 @@ const IMPLIED: [&str; 9] = [
     ".automount",
 ];
 
-/// What is compared of a unit.
+/// The compared parts of a unit.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     /// Other units, by the kind of the dependency.
@@ -94,11 +96,7 @@ fn compare(judge: &Judge, name: &str) {
     let sources: Vec<String> = small
         .paths()
         .filter(|path| path.starts_with(DIR) && path[DIR.len()..].matches('/').count() == 0)
-        .filter(|path| {
-            [".service", ".target", ".socket"]
-                .iter()
-                .any(|end| path.ends_with(end))
-        })
+        .filter(|path| KINDS.iter().any(|end| path.ends_with(end)))
         .filter(|path| small.mode(path) & 0o170_000 == 0o100_000)
         .map(str::to_owned)
         .collect();
@@ -220,16 +218,10 @@ fn change(random: &mut Random, text: &[u8]) -> Vec<u8> {
 }
 
 fn by_us(image: &Archive) -> BTreeMap<String, Option<Seen>> {
-    let image = image.to_bytes();
-    let limits = Limits::default();
-    let mut bodies = Bodies::new(None);
-    let mut inventory = Inventory::new(&limits);
-    read(image.as_slice(), &limits, &mut inventory.with(&mut bodies)).unwrap();
-    let facts = bodies.take_facts();
+    let (inventory, facts) = read_image(image);
     let trace = Trace::new(&inventory, &facts, None);
     let boot = trace.booted.expect("an image with systemd").boot;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let kinds = [".service", ".target", ".socket"];
     let seen = |unit: &Unit| Seen {
         dependencies: unit
             .dependencies
@@ -265,7 +257,7 @@ fn by_us(image: &Archive) -> BTreeMap<String, Option<Seen>> {
     }
     let mut found = BTreeMap::new();
     for unit in boot.jobs.iter().map(|job| &job.unit) {
-        let is_compared = kinds
+        let is_compared = KINDS
             .iter()
             .any(|kind| unit.name.ends_with(kind.as_bytes()));
         // A unit without a file is one that a generator writes, or one that does not exist.

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use super::session::Session;
 use crate::oci::{Foreign, OciError};
@@ -46,15 +46,14 @@ pub(super) struct BlobReader {
 impl BlobReader {
     /// Returns a reader of a whole blob. Sends no request yet.
     pub(super) fn whole(
-        mut sessions: VecDeque<Arc<Session>>,
+        (session, others): (Arc<Session>, VecDeque<Arc<Session>>),
         digest: &str,
         size: u64,
-    ) -> Result<Self> {
-        let session = sessions.pop_front().context("the image has no registry")?;
+    ) -> Self {
         let limits = session.limits().clone();
-        Ok(Self {
+        Self {
             session,
-            others: sessions,
+            others,
             digest: digest.to_owned(),
             size,
             at: 0,
@@ -67,12 +66,12 @@ impl BlobReader {
             pace: Pace::new(limits.stall),
             retries: Retries::new(&limits.pauses),
             failed_at: 0,
-        })
+        }
     }
 
     /// Returns a reader of a range; `None` if the registry sends no ranges.
     pub(super) fn range(
-        sessions: VecDeque<Arc<Session>>,
+        sessions: (Arc<Session>, VecDeque<Arc<Session>>),
         digest: &str,
         size: u64,
         range: Range<u64>,
@@ -82,7 +81,7 @@ impl BlobReader {
             end: range.end,
             is_range: true,
             failed_at: range.start,
-            ..Self::whole(sessions, digest, size)?
+            ..Self::whole(sessions, digest, size)
         };
         if !reader.session.has_ranges() {
             return Ok(None);
