@@ -73,7 +73,7 @@ _ostree__kernel() {
             return 0
             ;;
         ostree__kernel__subcmd__gate)
-            opts="-v -q -h --on-error --warn-only --release --root --format --verbose --quiet --color --help"
+            opts="-v -q -h --on-error --warn-only --release --after --root --format --verbose --quiet --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -81,6 +81,10 @@ _ostree__kernel() {
             case "${prev}" in
                 --on-error)
                     COMPREPLY=($(compgen -W "allow refuse" -- "${cur}"))
+                    return 0
+                    ;;
+                --after)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --root)

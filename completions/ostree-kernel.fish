@@ -388,6 +388,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'Policy if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise it'
 refuse\t'Lock its finalisation'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l after -d 'Do not verify, but apply the policy after a run that ended with this $SERVICE_RESULT (systemd.exec(5)); "success" does nothing' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"

@@ -309,9 +309,10 @@ Policy:
   If the gate cannot start (program removed, unit masked, sandbox broken)
       The update is finalised whatever the policy is, since ostree's units do
       not require the gate.
-  If the gate is killed, or has not ended after 40 s at shutdown
-      The deployment is finalised with --on-error=allow, and refused with
-      --on-error=refuse, since the gate then locks it before it verifies it.
+  If the gate crashes, is killed, or has not ended after 40 s at shutdown
+      The unit runs it again with --after, which does not verify, but refuses
+      the deployment with --on-error=refuse, and reports it with
+      --on-error=allow. A deployment that was verified before is finalised.
   If /var is full
       The verdict takes effect, but is not recorded.
 

@@ -307,6 +307,45 @@ fn locks_of_others_stay() {
     assert!(!machine.has(LOCK));
 }
 
+/// The unit's `ExecStopPost=` after a gate that did not complete.
+#[test]
+fn a_gate_that_is_ended_applies_its_policy() {
+    let Some(machine) = good() else { return };
+    let refuse = "--on-error=refuse";
+    machine.says(&["gate", "--after=success", refuse], 0, &[]);
+    assert!(!machine.has(LOCK) && !machine.has(RECORD));
+    let allowed = ["could not be verified", "did not complete (core-dump)"];
+    machine.says(&["gate", "--after=core-dump"], 1, &allowed);
+    machine.says(
+        &["gate", "--after=core-dump", "--warn-only", refuse],
+        1,
+        &allowed,
+    );
+    assert!(!machine.has(LOCK) && !machine.has(MESSAGE));
+    machine.says(&["gate", "--after=core-dump", refuse], 4, &["is refused"]);
+    assert!(machine.has(LOCK) && machine.has(MESSAGE));
+    machine.says(&["status"], 0, &["did not complete (core-dump)"]);
+    machine.says(&["gate", "--after=timeout", "--release"], 2, &[]);
+    machine.says(&["gate", "--release"], 0, &["released testos"]);
+    machine.says(&["gate", "--after=timeout", refuse], 0, &["was released"]);
+    assert!(!machine.has(LOCK));
+    // A deployment that was verified before needs no second verification. The killed gate has locked it.
+    machine.stage(&["quiet"], &[]);
+    machine.says(&["gate", refuse], 0, &["is fit to boot"]);
+    machine.write(LOCK, "ostree-kernel gate\n");
+    machine.says(&["gate", "--after=signal", refuse], 0, &["is fit to boot"]);
+    assert!(!machine.has(LOCK));
+    // One that cannot be identified, and none.
+    machine.write(STAGED, "x");
+    machine.says(&["gate", "--after=signal", refuse], 4, &["cannot be read"]);
+    fs_err::remove_dir_all(machine.path("run/ostree")).unwrap();
+    machine.says(
+        &["gate", "--after=signal", refuse],
+        0,
+        &["no deployment is staged"],
+    );
+}
+
 #[test]
 fn deployments_that_cannot_be_verified() {
     let Some(machine) = good() else { return };

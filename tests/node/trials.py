@@ -170,14 +170,8 @@ FULL = (
 UNREADABLE = "LimitNOFILE=3"
 
 
-def killer(signal):
-    return KILLER.format(delay="0.3", signal=signal)
-
-
-def killer_after_lock(signal):
-    """Kills the gate after it has locked the deployment. A gate that is killed before that cannot refuse it."""
-    lock = "for i in $(seq 3000); do test -e /run/ostree/staged-deployment-locked && break; sleep 0.1; done; "
-    return KILLER.format(delay="0", signal=signal).replace("'for", f"'{lock}for", 1)
+def killer(signal, delay=0.3):
+    return KILLER.format(delay=delay, signal=signal)
 
 
 POLICY = {
@@ -185,12 +179,13 @@ POLICY = {
     "refuse good": ("trixie-replaced", REFUSE, "new", "is fit to boot"),
     "refuse broken": ("no-init", REFUSE, "old", "is refused"),
     "warn-only broken": ("no-init", WARN, "new", "is not fit to boot"),
-    "allow killed good": ("trixie-replaced", killer("KILL"), "new", "status=9"),
-    "refuse killed good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('KILL')}", "old", "status=9"),
-    "allow crash good": ("trixie-replaced", killer("ABRT"), "new", "status=6"),
-    "refuse crash good": ("trixie-replaced", f"{REFUSE}; {killer_after_lock('ABRT')}", "old", "status=6"),
-    "allow timeout good": ("trixie-replaced", drop_in(SLOW.format("allow")), "new", "timed out"),
-    "refuse timeout good": ("trixie-replaced", drop_in(SLOW.format("refuse")), "old", "timed out"),
+    "allow killed good": ("trixie-replaced", killer("KILL"), "new", "did not complete (signal)"),
+    "refuse killed good": ("trixie-replaced", f"{REFUSE}; {killer('KILL')}", "old", "did not complete (signal)"),
+    "allow crash good": ("trixie-replaced", killer("ABRT"), "new", "did not complete ("),
+    "refuse crash good": ("trixie-replaced", f"{REFUSE}; {killer('ABRT')}", "old", "did not complete ("),
+    "refuse killed at once good": ("trixie-replaced", f"{REFUSE}; {killer('KILL', 0)}", "old", "did not complete (signal)"),
+    "allow timeout good": ("trixie-replaced", drop_in(SLOW.format("allow")), "new", "did not complete (timeout)"),
+    "refuse timeout good": ("trixie-replaced", drop_in(SLOW.format("refuse")), "old", "did not complete (timeout)"),
     "allow /var full broken": ("no-init", FULL, "old", "is refused"),
     "allow /var full good": ("trixie-replaced", FULL, "new", "is fit to boot"),
     "refuse /var full good": ("trixie-replaced", f"{REFUSE}; {FULL}", "new", "is fit to boot"),

@@ -48,6 +48,11 @@ pub(super) fn message(judgement: &Judgement, is_staged: bool) -> String {
     plain(&lines)
 }
 
+/// Returns why a deployment is not verified after the gate was ended.
+pub(super) fn ended(result: &str) -> String {
+    format!("the gate did not complete ({})", one_line(result))
+}
+
 /// The sentence about a staged deployment that cannot be identified, with the policy to refuse.
 pub(super) const UNREAD: &str = "the staged deployment is refused, and is not finalised at shutdown, because it cannot be read (--on-error refuse). Remove it (rpm-ostree cleanup -p, or ostree admin undeploy 0), or stage the update again";
 
