@@ -27,6 +27,7 @@ mod os_release;
 mod prepare_root;
 mod registry;
 mod remedy;
+mod setup_root;
 mod setups;
 mod squash;
 mod subject;

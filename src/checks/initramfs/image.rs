@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::boot::{RootSetup, UNIT_DIRS};
 use crate::checks::prepare_root::PrepareRoot;
+use crate::checks::setup_root::{self, PLACE};
 use crate::checks::{Answer, Finding, Initramfs, Remedy, Severity, Subject, early, listed, show};
 use crate::initramfs::{EntryType, Inventory, NameProblem};
 use crate::kernel::kver::Kver;
@@ -174,8 +175,9 @@ pub fn ostree(subject: &Subject) -> Checked {
         let expected = "the file by which systemd detects an initramfs";
         findings.push(finding("etc/initrd-release", "no such file", expected));
     }
-    if setup == RootSetup::Ostree {
-        findings.extend(configuration(inventory));
+    match setup {
+        RootSetup::Ostree => findings.extend(configuration(inventory)),
+        RootSetup::Bootc => findings.extend(bootc_configuration(inventory)),
     }
     Ok(findings)
 }
@@ -200,6 +202,24 @@ fn configuration(inventory: &Inventory) -> Vec<Finding> {
         Finding::new(place, "no such file, or no key in it", expected, KEY_REMEDY)
     }));
     findings
+}
+
+/// Returns a finding about a configuration that bootc's setup of the root does not accept.
+fn bootc_configuration(inventory: &Inventory) -> Option<Finding> {
+    let (_, node) = inventory.resolve(PLACE.as_bytes()).ok()?;
+    let found = match inventory.data(PLACE.as_bytes()) {
+        Some(data) => setup_root::refusal(data)?,
+        None if node.kind == EntryType::File => return None,
+        None => "not a file".to_owned(),
+    };
+    let expected =
+        "a TOML file that bootc accepts (etc.mount, var.mount: none, bind, overlay or transient)";
+    Some(Finding::new(
+        format!("{PLACE} in the initramfs"),
+        found,
+        expected,
+        CONF_REMEDY,
+    ))
 }
 
 const CONF_REMEDY: Remedy = Remedy::ThenRebuild("correct the file on disk");

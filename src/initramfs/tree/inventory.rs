@@ -44,11 +44,11 @@ impl Default for Keep {
 
 /// Returns whether the checks need a file: dracut's notes, release files, module lists, the dynamic linker's
 /// configuration and cache, units and their generators, udev rules, dracut's scripts and hooks, a shell script `/init`,
-/// modprobe's and ostree's configuration, small files in `etc`.
+/// modprobe's, ostree's and bootc's configuration, small files in `etc`.
 fn wanted_by_checks(path: &[u8], size: u32) -> bool {
     /// Upper bound of configuration in `etc` (bytes); udev's index of hardware there has 10 MiB.
     const ETC_MAX: u32 = 64 << 10;
-    const NAMES: [&[u8]; 12] = [
+    const NAMES: [&[u8]; 13] = [
         b"modules.txt",
         b"build-parameter.txt",
         b"initrd-release",
@@ -60,6 +60,7 @@ fn wanted_by_checks(path: &[u8], size: u32) -> bool {
         b"ld.so.cache",
         b"init",
         b"prepare-root.conf",
+        b"setup-root-conf.toml",
         b"nsswitch.conf",
     ];
     const PARTS: [&[u8]; 10] = [

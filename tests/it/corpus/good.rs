@@ -93,6 +93,30 @@ fn real() -> Vec<Case> {
             "bootc's root set-up, no ostree",
             |_| {},
         ),
+        good(
+            "driver-options",
+            Base::TrixieSlim,
+            "options that a driver accepts, and one that it does not have",
+            |draft| {
+                let lines = "options virtio_blk num_request_queues=2 typing_error=many\n";
+                let archive = draft.archive();
+                archive.put("etc/modprobe.d/tuning.conf", FILE, lines);
+                draft
+                    .args
+                    .extend(["--root-device", "virtio"].map(str::to_owned));
+            },
+        ),
+        good(
+            "setup-root-conf",
+            Base::TrixieBootc,
+            "settings that bootc accepts, and one that it ignores",
+            |draft| {
+                const CONF: &str = "usr/lib/composefs/setup-root-conf.toml";
+                let text = "[root]\ntransient = true\n[etc]\nmount = \"overlay\"\nother = 1\n";
+                draft.archive().put(CONF, FILE, text);
+                draft.write(CONF, text);
+            },
+        ),
         good("sid", Base::Sid, "the newest dracut, full", |_| {}),
         good(
             "sid-zstd-random",

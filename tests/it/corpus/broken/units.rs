@@ -16,6 +16,9 @@ const INIT: &str = "initramfs-init";
 /// The origin of these cases: mutated images that passed every check and did not boot.
 const BOOTED: &str = "boot: passed every check and did not come up";
 
+/// The origin of settings of bootc, which no boot of this bed has: its stand-in does not read them.
+const SOURCE: &str = "bootc-dev/bootc: crates/initramfs/src/lib.rs";
+
 pub fn cases() -> Vec<Case> {
     let rooms = [
         gone(),
@@ -349,22 +352,23 @@ fn places() -> Vec<Case> {
     ]
 }
 
-/// Settings that ostree-prepare-root does not accept.
+/// Settings that ostree-prepare-root and bootc do not accept.
 fn configuration() -> Vec<Case> {
     const CONF: &str = "usr/lib/ostree/prepare-root.conf";
-    let of = |name: &str, text: &'static str| {
-        broken(
-            name,
-            TrixieSlim,
-            BOOTED,
-            &["initramfs-ostree"],
-            move |draft| {
-                draft.archive().put(CONF, FILE, text);
-                draft.write(CONF, text);
-            },
-        )
-    };
+    const BOOTC: &str = "usr/lib/composefs/setup-root-conf.toml";
+    let written =
+        |name: &str, base, comes_of: &'static str, path: &'static str, text: &'static str| {
+            broken(name, base, comes_of, &["initramfs-ostree"], move |draft| {
+                draft.archive().put(path, FILE, text);
+                draft.write(path, text);
+            })
+        };
+    let of = |name: &str, text| written(name, TrixieSlim, BOOTED, CONF, text);
+    let bootc = |name: &str, text| written(name, TrixieBootc, SOURCE, BOOTC, text);
     vec![
+        bootc("setup-root-conf-misspelt", "[etc]\nmount = \"overlayfs\"\n"),
+        bootc("setup-root-conf-not-toml", "[root]\ntransient=yes\n"),
+        bootc("setup-root-conf-cut", "[etc]\nmount = \"tran"),
         of("prepare-root-conf-misspelt", "[sysroot]\nreadonly=yse\n"),
         of("prepare-root-conf-without-a-section", "readonly=true\n"),
         of(
