@@ -9,9 +9,15 @@
 use std::collections::BTreeMap;
 
 use super::initramfs::modules;
-use super::{Answer, Subject, show};
+use super::{Answer, Subject, TreeFacts, show};
 use crate::initramfs::Inventory;
-use crate::kernel::modules::{Aliases, Conf, ModuleList, ModuleName, ModulesDep};
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::{
+    Aliases, Conf, ModuleList, ModuleName, ModulesDep, Parameter, may_be_refused, refused,
+};
+
+/// The parameters of modules.
+pub type ModuleParameters = BTreeMap<ModuleName, Vec<Parameter>>;
 
 /// The directories of the configuration; of files with the same name the first one is read (modprobe.d(5)).
 const DIRS: [&str; 5] = [
@@ -28,6 +34,8 @@ pub(super) struct Modprobe<'a> {
     /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file of the argument.
     refused: Vec<(ModuleName, &'a str)>,
     dep: Option<&'a ModulesDep>,
+    /// The parameters of modules with options; without a tree they are not known.
+    parameters: Option<&'a ModuleParameters>,
     /// The tree's aliases; without a tree they are not known.
     aliases: Option<&'a Aliases>,
     builtin_aliases: Option<&'a Aliases>,
@@ -44,9 +52,10 @@ impl<'a> Modprobe<'a> {
         let aliases = lists.map(|lists| lists.alias.as_ref().map_err(could_not));
         let builtin_aliases = lists.map(|lists| lists.builtin_alias.as_ref().map_err(could_not));
         Ok(Self {
-            conf: conf(subject, inventory),
-            refused: refused(subject),
+            conf: conf(subject.kver, subject.tree, inventory),
+            refused: refused_modules(subject),
             dep: modules::dep_inside(subject, inventory),
+            parameters: subject.tree.map(|tree| &tree.parameters),
             aliases: aliases.transpose()?.and_then(Option::as_ref),
             builtin_aliases: builtin_aliases.transpose()?.and_then(Option::as_ref),
         })
@@ -66,12 +75,31 @@ impl<'a> Modprobe<'a> {
         if let Some(file) = away.or_else(|| self.is_replaced(name, builtin)) {
             return Some(format!("{file} blocks it"));
         }
+        if let Some(why) = self.refuses_options(name) {
+            return Some(why);
+        }
         let dep = self.dep?;
         let needs = dep.needs(dep.path_of(name)?)?.iter();
         needs.filter_map(ModuleName::of_path).find_map(|need| {
+            if let Some(why) = self
+                .refuses_options(&need)
+                .filter(|_| !builtin.contains(&need))
+            {
+                return Some(format!("{need}, which it requires, is not loaded: {why}"));
+            }
             let file = self.is_replaced(&need, builtin);
             let file = file.or_else(|| self.refused_by(&need))?;
             Some(format!("{file} blocks {need}, which it requires"))
+        })
+    }
+
+    /// Returns the first option that the kernel does not accept for this module, which it then does not load.
+    fn refuses_options(&self, name: &ModuleName) -> Option<String> {
+        let parameters = self.parameters?.get(name)?;
+        self.conf.options(name).find_map(|(options, file)| {
+            let refused = refused(parameters, options)?;
+            let kind = "a value that the module does not accept";
+            Some(format!("{file} sets {}, {kind}", show(&refused)))
         })
     }
 
@@ -140,11 +168,26 @@ impl<'a> Modprobe<'a> {
     }
 }
 
+/// Returns the paths of the modules in the initramfs that have options which a module may refuse.
+pub fn with_options(kver: &Kver, tree: &TreeFacts, inventory: &Inventory) -> Vec<Vec<u8>> {
+    let conf = conf(kver, Some(tree), inventory);
+    let has_options = |path: &[u8]| {
+        let name = ModuleName::of_path(path);
+        name.is_some_and(|name| {
+            conf.options(&name)
+                .any(|(options, _)| may_be_refused(options))
+        })
+    };
+    let mut modules = inventory.kernel_modules();
+    modules.retain(|path| has_options(path));
+    modules.into_iter().map(<[u8]>::to_vec).collect()
+}
+
 /// Returns the configuration files by name, including depmod's `modules.softdep`.
-fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
+fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     const SOFTDEP: &[u8] = b"modules.softdep";
     let mut files = BTreeMap::new();
-    let softdep = format!("{}/modules.softdep", subject.kver.dir());
+    let softdep = format!("{}/modules.softdep", kver.dir());
     let text = inventory.data(softdep.as_bytes()).unwrap_or_default();
     files.insert(SOFTDEP, (softdep, text));
     for dir in DIRS {
@@ -169,9 +212,15 @@ fn conf(subject: &Subject, inventory: &Inventory) -> Conf {
         let path = format!("etc/cmdline.d/{}", show(name));
         conf.add(&path, &blacklist(text.unwrap_or_default(), &[DRACUT]));
     }
-    let arguments = subject.tree.map(|tree| tree.kernel_arguments.as_slice());
+    let arguments = tree.map(|tree| tree.kernel_arguments.as_slice());
     for (path, argument) in arguments.unwrap_or_default() {
         conf.add(path, &blacklist(argument.as_bytes(), &[DRACUT, LIBKMOD]));
+        // libkmod passes `MODULE.PARAMETER=VALUE` to the module.
+        let name = argument.split('=').next().unwrap_or_default();
+        if let Some(dot) = name.find('.') {
+            let options = format!("options {} {}\n", &argument[..dot], &argument[dot + 1..]);
+            conf.add(path, options.as_bytes());
+        }
     }
     conf
 }
@@ -183,7 +232,7 @@ const DRACUT: &[u8] = b"rd.driver.blacklist=";
 const LIBKMOD: &[u8] = b"modprobe.blacklist=";
 
 /// Returns the modules of `module_blacklist=` (`kernel/module/main.c`).
-fn refused<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
+fn refused_modules<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     let arguments = subject.tree.map(|tree| tree.kernel_arguments.as_slice());
     let mut refused = Vec::new();
     for (path, argument) in arguments.unwrap_or_default() {
@@ -214,6 +263,7 @@ fn blacklist(cmdline: &[u8], arguments: &[&[u8]]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Bench, module_path};
+    use super::{ModuleName, ModuleParameters, Parameter};
 
     const ROOT: &str = "initramfs-root-drivers";
 
@@ -325,6 +375,51 @@ mod tests {
         assert_eq!(of_driver(&bench), 1);
     }
 
+    /// Returns parameters for `ext4` and `jbd2`.
+    fn parameters() -> ModuleParameters {
+        let of = |name: &str| {
+            let name = ModuleName::new(name.as_bytes()).unwrap();
+            (name, vec![Parameter::parse(b"depth:uint").unwrap()])
+        };
+        ["ext4", "jbd2", "mbcache"].map(of).into()
+    }
+
+    #[test]
+    fn options_that_a_driver_refuses() {
+        let found = |text: &str| {
+            let mut bench = Bench::good();
+            bench.wanted.drivers = vec!["ext4".into()];
+            bench.put("etc/modprobe.d/a.conf", text.as_bytes());
+            let mut found = bench.findings_with(ROOT, |tree| tree.parameters = parameters());
+            found.retain(|it| it.contains("--require-driver"));
+            found.concat()
+        };
+        for (text, expected) in [
+            (
+                "options ext4 depth=x\n",
+                "but etc/modprobe.d/a.conf sets depth=x, a value",
+            ),
+            (
+                "options ext4 depth=1\noptions ext4 depth=-1",
+                "sets depth=-1, a value",
+            ),
+            (
+                "options jbd2 depth",
+                "but jbd2, which it requires, is not loaded: etc/modprobe.d/a.conf sets depth, a value",
+            ),
+        ] {
+            assert!(found(text).contains(expected), "{text}: {}", found(text));
+        }
+        // mbcache is built in, and the kernel ignores what it cannot parse for it.
+        for text in [
+            "options ext4 depth=1 other=x",
+            "options ext* depth=x",
+            "options mbcache depth=x",
+        ] {
+            assert_eq!(found(text), "", "{text}");
+        }
+    }
+
     #[test]
     fn drivers_that_arguments_of_the_kernel_block() {
         let found = |argument: &str| {
@@ -334,6 +429,7 @@ mod tests {
             let argument = argument.to_owned();
             let found = bench.findings_with(ROOT, |tree| {
                 tree.kernel_arguments = vec![(file, argument)];
+                tree.parameters = parameters();
             });
             let mut found = found
                 .into_iter()
@@ -346,13 +442,18 @@ mod tests {
             "rd.driver.blacklist=ext4,x",
             // ext4 needs it, and the kernel refuses it to everybody.
             "module_blacklist=jbd2",
+            "ext4.depth=x",
+            "jbd2.depth",
         ] {
-            assert!(
-                found(argument).contains("kargs.d/a.toml blocks"),
-                "{argument}"
-            );
+            let found = found(argument);
+            let is_named = ["blocks", "sets depth"]
+                .iter()
+                .any(|it| found.contains(&format!("kargs.d/a.toml {it}")));
+            assert!(is_named, "{argument}: {found}");
         }
         for argument in [
+            "ext4.depth=7",
+            "ext4.other",
             "modprobe.blacklist=jbd2",
             "module_blacklist=ext3",
             "x.module_blacklist=ext4",

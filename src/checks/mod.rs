@@ -45,6 +45,7 @@ use std::convert::Infallible;
 use crate::pool;
 
 pub use baseline::{Baseline, plain_firmware};
+pub use blocked::{ModuleParameters, with_options};
 pub use boot_space::SPACE_CHECK;
 pub use dracut_conf::DracutConf;
 pub use early::kinds as early_kinds;

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::initramfs::image;
 use super::{
-    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Kmod, Omitted, OsRelease, Setups,
-    Severity, SignerFacts, Userland, Wanted,
+    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Kmod, ModuleParameters, Omitted,
+    OsRelease, Setups, Severity, SignerFacts, Userland, Wanted,
 };
 use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
@@ -136,6 +136,8 @@ pub struct TreeFacts {
     pub root_filesystems: BTreeSet<String>,
     /// Kernel arguments of the tree, each with the path of its file.
     pub kernel_arguments: Vec<(String, String)>,
+    /// The parameters of the modules of [`with_options`](super::with_options).
+    pub parameters: ModuleParameters,
     /// Configuration files that dracut copies: the paths of [`copies`](super::copies), and the files in
     /// [`COPIED_DIRS`](super::COPIED_DIRS).
     pub files: BTreeMap<String, Vec<u8>>,

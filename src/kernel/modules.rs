@@ -10,6 +10,7 @@ mod conf;
 mod index;
 mod modinfo;
 mod packed;
+mod parameter;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use modinfo::{Modinfo, ModinfoError};
 pub use packed::{
     MAX_UNPACKED, pack, signed_parts, signer, unpack, with_signature, without_signature,
 };
+pub use parameter::{Parameter, may_be_refused, refused};
 
 /// Upper bound of a line (bytes); depmod's longest lines have a few thousand.
 pub const MAX_LINE: usize = 64 * 1024;

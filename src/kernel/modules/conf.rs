@@ -15,6 +15,7 @@ pub struct Conf {
     /// The patterns of `remove` lines, which libkmod treats as names of modules.
     removed: Vec<Vec<u8>>,
     softdeps: Vec<PatternLine<Softdep>>,
+    options: Vec<PatternLine<Vec<u8>>>,
     files: Vec<String>,
 }
 
@@ -67,6 +68,11 @@ impl Conf {
                 value: Softdep::parse(rest),
                 file,
             }),
+            b"options" if !rest.is_empty() => self.options.push(PatternLine {
+                pattern,
+                value: rest.to_vec(),
+                file,
+            }),
             b"remove" if !rest.is_empty() => self.removed.push(pattern),
             b"alias" => self.aliases.push(PatternLine {
                 pattern,
@@ -95,6 +101,15 @@ impl Conf {
     pub fn softdep(&self, name: &ModuleName) -> Option<&Softdep> {
         let line = self.softdeps.iter().find(|line| line.fits(name))?;
         Some(&line.value)
+    }
+
+    /// Returns the options of a module, each line with its file. The argument of an options line is a name, not a
+    /// pattern; an alias of the module is not followed.
+    pub fn options(&self, name: &ModuleName) -> impl Iterator<Item = (&[u8], &str)> {
+        let lines = self.options.iter();
+        lines
+            .filter(|line| line.pattern == name.as_bytes())
+            .map(|line| (line.value.as_slice(), self.files[line.file].as_str()))
     }
 
     /// Returns the file of an alias line by which `asked` loads other modules than `name`.
@@ -190,6 +205,19 @@ mod tests {
         assert_eq!(conf.blacklisted_by(&name("q_r")), Some("b.conf"));
         assert_eq!(conf.blacklisted_by(&name("q")), None);
         assert!(conf.knows(&name("z")) && !conf.knows(&name("usb_storage")));
+    }
+
+    #[test]
+    fn all_options_lines_of_a_name_apply() {
+        let mut conf = Conf::default();
+        conf.add(
+            "a.conf",
+            b"options x-y a=1 b\noptions x*  c=1\noptions x_y\n",
+        );
+        conf.add("b.conf", b"options x_y  d=2\n");
+        let options: Vec<_> = conf.options(&name("x_y")).collect();
+        assert_eq!(options, [(&b"a=1 b"[..], "a.conf"), (b" d=2", "b.conf")]);
+        assert_eq!(conf.options(&name("xz")).count(), 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The modinfo of a module: the section `.modinfo` of an uncompressed `.ko`.
 
-use super::{ModuleName, Softdep};
+use super::{ModuleName, Parameter, Softdep};
 use crate::elf::{ElfError, File};
 
 /// The section `.modinfo`: `KEY=VALUE` fields separated by NULs; a key can occur several times. It is stored unparsed,
@@ -92,6 +92,11 @@ impl Modinfo {
             softdep.append(Softdep::parse(value));
         }
         softdep
+    }
+
+    /// Returns its parameters with their types.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.all("parmtype").filter_map(Parameter::parse).collect()
     }
 
     /// Returns whether it was built with the kernel, not out of tree.

@@ -10,7 +10,8 @@ use anyhow::Result;
 
 use crate::boot::UNIT_DIRS;
 use crate::checks::{
-    self, Baseline, Initramfs, Kmod, OsRelease, Userland, is_foreign, plain_firmware,
+    self, Baseline, Initramfs, Kmod, ModuleParameters, OsRelease, Userland, is_foreign,
+    plain_firmware,
 };
 use crate::initramfs::{EntryType, Inventory};
 use crate::kernel::MODULES;
@@ -300,6 +301,21 @@ fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
     Modinfo::of_module(&module).map_err(|error| error.to_string())
 }
 
+/// Reads the parameters of modules, whose paths are those in the initramfs. A module that the tree lacks has none.
+pub(super) fn parameters(root: &Root, modules: &[Vec<u8>]) -> ModuleParameters {
+    let read = |path: &Vec<u8>| {
+        let modinfo = modinfo(root, below_modules(path)).ok()?;
+        Some((ModuleName::of_path(path)?, modinfo.parameters()))
+    };
+    modules.iter().filter_map(read).collect()
+}
+
+/// Returns the path of a module relative to `usr/lib/modules`.
+fn below_modules(path: &[u8]) -> &[u8] {
+    let below = path.strip_prefix(b"usr/").unwrap_or(path);
+    below.strip_prefix(b"lib/modules/").unwrap_or(below)
+}
+
 /// Returns systemd's units on disk and the units in dracut's modules.
 pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let mut dirs = UNIT_DIRS.map(str::to_owned).to_vec();
@@ -340,9 +356,7 @@ fn wanted_firmware(
     inventory: &Inventory,
 ) -> impl Iterator<Item = (Vec<u8>, ModuleName)> {
     inventory.kernel_modules().into_iter().flat_map(|path| {
-        let below = path.strip_prefix(b"usr/").unwrap_or(path);
-        let below = below.strip_prefix(b"lib/modules/").unwrap_or(below);
-        let modinfo = modinfo(root, below).unwrap_or_default();
+        let modinfo = modinfo(root, below_modules(path)).unwrap_or_default();
         let files = modinfo.all("firmware").map(plain_firmware);
         let files: Vec<_> = files.map(<[u8]>::to_vec).collect();
         let name = ModuleName::of_path(path);

@@ -105,6 +105,7 @@ fn listed(
         setups: dracut::setups(root)?,
         root_filesystems: around::root_filesystems(root)?,
         kernel_arguments: around::kernel_arguments(root)?,
+        parameters: BTreeMap::new(),
         files: BTreeMap::new(),
         dracut_modules: dracut::modules(root)?,
         has_sources: ["usr/lib/systemd", "usr/lib/dracut"]

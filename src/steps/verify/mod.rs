@@ -141,6 +141,7 @@ pub fn look(
             vmlinuz::add_digest(&mut tree.hmac, root, kver);
         }
         tree.files = around::copied(root, inventory)?;
+        tree.parameters = around::parameters(root, &checks::with_options(kver, &tree, inventory));
         tree.under_links = around::under_links(root, inventory);
     }
     let answers = answers(kver, Some(&tree), &image, options);

@@ -154,6 +154,20 @@ fn wanted() -> Vec<Case> {
             },
         ),
         broken(
+            "driver-options-refused",
+            TrixieSlim,
+            "mutation: a character changed in a file of modprobe.d",
+            &[ROOT],
+            |draft| {
+                let lines = "options virtio_blk num_request_queues=many\n";
+                let archive = draft.archive();
+                archive.put("etc/modprobe.d/tuning.conf", FILE, lines);
+                draft
+                    .args
+                    .extend(["--root-device", "virtio"].map(str::to_owned));
+            },
+        ),
+        broken(
             "no-driver-at-all",
             TrixieSlim,
             "okd-project/okd#1908",
