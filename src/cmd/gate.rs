@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel gate`: keeps ostree from finalising a staged deployment that this machine would not boot.
 //!
-//! Order: lock, then record, then message. A gate that is killed in between leaves a lock without a record, and the
-//! next gate verifies the deployment again. Without a lock, ostree finalises it.
+//! Order: lock, then record, then message. If the gate is killed after the lock, the next gate finds no record and
+//! verifies the deployment again. If it is killed before the lock, ostree finalises the deployment.
 
 mod text;
 
@@ -82,12 +82,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
 /// Verifies the deployment that is staged, or releases it.
 fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
     let system = deployments::read(root)?;
-    let _alone = gate::alone(root).context("waiting for another gate")?;
+    let _lock = gate::lock_out_others(root).context("waiting for another gate")?;
     let staged = system.staged().cloned();
     if let Some(staged) = &staged
         && args.locks_unknown()
     {
-        // Locked first, so that a gate that is killed does not accept the deployment.
+        // The lock comes first, so that ostree does not finalise the deployment if the gate is killed.
         lock(root, staged)?;
     }
     let mut record = gate::record(root)?;
@@ -117,8 +117,8 @@ fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
 
 /// Locks the finalisation, unless it is locked.
 fn lock(root: &Root, staged: &Deployment) -> Result<()> {
-    if gate::lock(root, staged)? == Lock::Open {
-        gate::close(root).context("locking the finalisation")?;
+    if gate::lock_state(root, staged)? == Lock::Open {
+        gate::lock_finalisation(root).context("locking the finalisation")?;
     }
     Ok(())
 }
@@ -130,7 +130,7 @@ fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Out
         return Err(error);
     }
     if root.lstat(staged::LOCK)?.is_none() {
-        gate::close(root).context("locking the finalisation")?;
+        gate::lock_finalisation(root).context("locking the finalisation")?;
     }
     let why = format!("{error:#}");
     if let Err(error) = gate::show(root, Some(&text::unread_message(&why))) {
@@ -143,7 +143,8 @@ fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Out
     Ok(Outcome::Rejected)
 }
 
-/// Without a staged deployment, only the message at login is updated: after the reboot, it reports a refusal.
+/// Updates the message at login if nothing is staged: after the reboot, it shows the refusal. With `--release`, also
+/// records that the refusal was released.
 fn without_staged(
     args: &Args,
     global: &Global,
@@ -192,7 +193,7 @@ impl Args {
 }
 
 impl Gate<'_> {
-    /// Returns whether an earlier judgement still holds with the options of this run.
+    /// Returns whether an earlier verdict still holds with the options of this run.
     fn is_final(&self, known: &Judgement) -> bool {
         match known.verdict {
             Verdict::Verified => true,
@@ -203,7 +204,8 @@ impl Gate<'_> {
         }
     }
 
-    /// Applies an earlier judgement again. A program that finalises updates may have removed the lock.
+    /// Applies an earlier verdict again: a program such as Zincati, which finalises updates itself, may have removed
+    /// the lock.
     fn repeat(&self, known: &Judgement) -> Result<Outcome> {
         if known.holds_back() {
             lock(&self.system.root, self.staged)?;
@@ -213,7 +215,7 @@ impl Gate<'_> {
         self.end(known)
     }
 
-    /// Verifies the deployment, and applies the verdict.
+    /// Verifies the deployment, records the verdict, and locks or unlocks the finalisation.
     fn judge(&self, record: &mut Record) -> Result<Outcome> {
         match self.verify() {
             Ok(report) => self.conclude(record, self.judgement(&report), Some(&report)),
@@ -221,7 +223,7 @@ impl Gate<'_> {
         }
     }
 
-    /// Locks or unlocks the deployment, and records and prints the judgement.
+    /// Locks or unlocks the finalisation, and records and prints the verdict.
     fn conclude(
         &self,
         record: &mut Record,
@@ -299,7 +301,7 @@ impl Gate<'_> {
         }
     }
 
-    /// Returns the judgement of a deployment that could not be verified.
+    /// Returns the verdict on a deployment that could not be verified.
     fn not_verified(&self, why: String) -> Judgement {
         let verdict = if self.args.locks_unknown() {
             Verdict::Refused
@@ -350,8 +352,8 @@ impl Gate<'_> {
         Ok(outcome)
     }
 
-    /// Locks the finalisation with ostree's own command, too, so that `ostree admin status` shows it. Older versions
-    /// have no such command, and a service's sandbox can forbid it; the file suffices.
+    /// Locks the finalisation with ostree's own command, too, so that `ostree admin status` shows it. Older versions do
+    /// not have this command, and a service's sandbox can forbid it; the file suffices.
     fn lock_with_ostree(&self) {
         if let Err(error) = self.ostree(true) {
             tracing::debug!("ostree admin lock-finalization: {error:#}");
@@ -360,13 +362,13 @@ impl Gate<'_> {
 
     /// Removes the gate's lock. A lock of another program stays.
     fn unlock(&self) -> Result<()> {
-        if gate::lock(&self.system.root, self.staged)? != Lock::Own {
+        if gate::lock_state(&self.system.root, self.staged)? != Lock::Own {
             return Ok(());
         }
         if self.staged.is_locked {
             self.ostree(false).context("unlocking the finalisation")?;
         }
-        gate::open(&self.system.root).context("unlocking the finalisation")
+        gate::unlock_finalisation(&self.system.root).context("unlocking the finalisation")
     }
 
     /// Runs `ostree admin lock-finalization` of the running system.
@@ -382,7 +384,7 @@ impl Gate<'_> {
     /// Releases a refused deployment.
     fn release(&self, record: &mut Record) -> Result<Outcome> {
         let root = &self.system.root;
-        let lock = gate::lock(root, self.staged)?;
+        let lock = gate::lock_state(root, self.staged)?;
         let current = record.current.as_mut();
         let refused = current.filter(|it| it.identity == self.identity && it.holds_back());
         let sentence = match (refused, lock) {

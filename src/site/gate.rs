@@ -29,11 +29,12 @@ pub const RECORD: &str = "var/lib/ostree-kernel/gate.json";
 /// The directory of messages that are shown at login (pam_motd(8)).
 const MESSAGES: &str = "run/motd.d";
 
-/// The message.
+/// The message at login.
 pub const MESSAGE: &str = "run/motd.d/ostree-kernel-gate";
 
-/// The directory of the lock against a second gate. Only root can enter it, because any user can lock a file that he can
-/// open. Therefore it is not `/run/ostree-kernel`, in which `status` of an ordinary user looks for a journal.
+/// The directory of the lock file that excludes a second gate. Any user who can open the lock file could block the
+/// gate, so only root can enter this directory. `/run/ostree-kernel` cannot be used: `status` must be able to read it
+/// as an ordinary user.
 const RUN: &str = "run/ostree-kernel-gate";
 
 /// The content of the lock file if the gate created it. Other programs create an empty file.
@@ -64,12 +65,14 @@ pub fn record(root: &Root) -> Result<Record> {
     // In a rootless toolbox, the host's root is another user.
     let owner = root.stat("/")?.map_or(0, |it| it.uid);
     if meta.kind != FileType::File || !is_only_of(owner, &meta) {
-        tracing::warn!("/{RECORD} is not a file that only root can write to, and is ignored");
+        tracing::warn!(
+            "ignoring /{RECORD}: it is not a regular file, or other users can write to it. Remove it; the gate writes a new one"
+        );
         return Ok(Record::default());
     }
     let bytes = root.read(RECORD, RECORD_MAX)?.unwrap_or_default();
     Ok(Record::parse(&bytes).unwrap_or_else(|| {
-        tracing::warn!("/{RECORD} is not a record of this version, and is ignored");
+        tracing::warn!("ignoring /{RECORD}: it is not a record of this version");
         Record::default()
     }))
 }
@@ -77,7 +80,7 @@ pub fn record(root: &Root) -> Result<Record> {
 /// Writes the record.
 ///
 /// # Errors
-/// When it cannot be written, or when root does not own its directory.
+/// When the record cannot be written, or when root does not own its directory.
 pub fn save(root: &Root, record: &Record) -> Result<()> {
     own_directory(root, STATE, 0o755)?;
     let json = serde_json::to_string_pretty(record).context("writing the gate's record")?;
@@ -87,7 +90,7 @@ pub fn save(root: &Root, record: &Record) -> Result<()> {
 /// Sets the message at login, or removes it.
 ///
 /// # Errors
-/// When it cannot be written, or when root does not own its directory.
+/// When the message cannot be written, or when root does not own its directory.
 pub fn show(root: &Root, text: Option<&str>) -> Result<()> {
     match text {
         Some(text) => {
@@ -107,7 +110,7 @@ pub fn show(root: &Root, text: Option<&str>) -> Result<()> {
 ///
 /// # Errors
 /// When the file cannot be locked.
-pub fn alone(root: &Root) -> Result<Flock<File>> {
+pub fn lock_out_others(root: &Root) -> Result<Flock<File>> {
     own_directory(root, RUN, 0o700)?;
     let path = format!("{RUN}/gate.lock");
     let file = match root.append_to(&path) {
@@ -119,11 +122,11 @@ pub fn alone(root: &Root) -> Result<Flock<File>> {
         .with_context(|| format!("locking /{path}"))
 }
 
-/// Returns the lock of the staged deployment's finalisation.
+/// Returns whether the staged deployment's finalisation is locked, and by whom.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn lock(root: &Root, deployment: &Deployment) -> Result<Lock> {
+pub fn lock_state(root: &Root, deployment: &Deployment) -> Result<Lock> {
     let Some(meta) = root.lstat(staged::LOCK)? else {
         return Ok(if deployment.is_locked {
             Lock::Other
@@ -141,7 +144,7 @@ pub fn lock(root: &Root, deployment: &Deployment) -> Result<Lock> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn close(root: &Root) -> Result<()> {
+pub fn lock_finalisation(root: &Root) -> Result<()> {
     Ok(root.write(staged::LOCK, OWN, 0o644)?)
 }
 
@@ -149,7 +152,7 @@ pub fn close(root: &Root) -> Result<()> {
 ///
 /// # Errors
 /// When the file cannot be removed.
-pub fn open(root: &Root) -> Result<()> {
+pub fn unlock_finalisation(root: &Root) -> Result<()> {
     root.remove_file(staged::LOCK)?;
     Ok(())
 }
@@ -210,7 +213,8 @@ fn is_only_of(user: u32, meta: &Meta) -> bool {
     meta.uid == user && meta.mode & 0o022 == 0
 }
 
-/// Creates a directory, or checks that no other user can write to it and that no link leads to it.
+/// Creates a directory with this mode. If it exists, checks that no other user can write to it and that no link leads
+/// to it.
 fn own_directory(root: &Root, dir: &str, mode: u32) -> Result<()> {
     let mut path = String::new();
     for part in dir.split('/') {
@@ -230,7 +234,7 @@ fn own_directory(root: &Root, dir: &str, mode: u32) -> Result<()> {
         }
         if path == dir && !is_only_of(nix::unistd::geteuid().as_raw(), &meta) {
             bail!(
-                "writing below /{path}: other users can write to it (owner {}, mode {:04o}). Type: chown 0:0 /{path} && chmod 755 /{path}",
+                "writing below /{path}: other users can write to it (owner {}, mode {:04o}). Type: chown 0:0 /{path} && chmod {mode:o} /{path}",
                 meta.uid,
                 meta.mode
             );

@@ -226,7 +226,7 @@ fn a_good_deployment_passes_the_gate() {
     let record = machine.record();
     assert_eq!(record["current"]["verdict"], "verified", "{record:#}");
     machine.says(&["status"], 0, &["(verified)"]);
-    // Only its identity is compared: the judgement keeps its time.
+    // Only the identity is compared: the record keeps the time of the first verdict.
     machine.says(&["gate"], 0, &["is fit to boot"]);
     assert_eq!(machine.record(), record);
     // Other arguments make it another deployment.
@@ -271,7 +271,7 @@ fn a_broken_deployment_is_refused() {
     machine.says(&["gate"], 0, &["the last one was refused"]);
     let message = fs_err::read_to_string(machine.path(MESSAGE)).unwrap();
     assert!(message.contains("was refused"), "{message}");
-    // It is staged again, and the administrator releases it.
+    // The deployment is staged again, and the administrator releases it.
     machine.write(STAGED, staged);
     machine.says(&["gate", "--release"], 0, &["released testos"]);
     assert!(!machine.has(LOCK) && !machine.has(MESSAGE));
@@ -299,9 +299,10 @@ fn locks_of_others_stay() {
     machine.says(&["gate"], 0, &["is fit to boot"]);
     assert_eq!(fs_err::read(machine.path(LOCK)).unwrap(), b"");
     machine.says(&["status"], 0, &["locked by another program"]);
-    machine.says(&["gate", "--release"], 0, &["another program locked"]);
+    let stays = "the gate has not locked the finalisation of testos";
+    machine.says(&["gate", "--release"], 0, &[stays, "another program or"]);
     assert!(machine.has(LOCK));
-    // A lock that an interrupted gate left.
+    // An interrupted gate has left this lock.
     machine.write(LOCK, "ostree-kernel gate\n");
     machine.says(&["gate"], 0, &["is fit to boot"]);
     assert!(!machine.has(LOCK));
@@ -335,7 +336,7 @@ fn a_gate_that_is_ended_applies_its_policy() {
     machine.write(LOCK, "ostree-kernel gate\n");
     machine.says(&["gate", "--after=signal", refuse], 0, &["is fit to boot"]);
     assert!(!machine.has(LOCK));
-    // One that cannot be identified, and none.
+    // The staged deployment cannot be identified; then none is staged.
     machine.write(STAGED, "x");
     machine.says(&["gate", "--after=signal", refuse], 4, &["cannot be read"]);
     fs_err::remove_dir_all(machine.path("run/ostree")).unwrap();
@@ -358,7 +359,24 @@ fn deployments_that_cannot_be_verified() {
     assert!(!machine.has(LOCK));
     machine.says(&["gate", "--on-error", "refuse"], 4, &["is refused"]);
     assert!(machine.has(LOCK));
-    machine.says(&["gate", "--on-error=refuse", "--warn-only"], 1, &[]);
+    // Nothing claims that the machine would not boot it.
+    let message = || fs_err::read_to_string(machine.path(MESSAGE)).unwrap();
+    let unverified = "is refused, because it could not be verified (";
+    assert!(message().contains(unverified), "{}", message());
+    let staged = fs_err::read(machine.path(STAGED)).unwrap();
+    fs_err::remove_dir_all(machine.path("run/ostree")).unwrap();
+    machine.says(&["gate"], 0, &["the last one was refused"]);
+    let unverified = "was refused, because it could not be verified (";
+    assert!(message().contains(unverified), "{}", message());
+    machine.write(STAGED, staged);
+    let text = machine.says(&["gate", "--release"], 0, &["could not be verified"]);
+    assert!(!text.contains("not fit to boot"), "{text}");
+    // A release stays, but another deployment is verified.
+    machine.stage(&["quiet"], &[]);
+    machine.says(&["gate", "--on-error=refuse"], 4, &["is refused"]);
+    let options = ["gate", "--on-error=refuse", "--warn-only"];
+    let text = machine.says(&options, 1, &["--on-error allow or --warn-only"]);
+    assert_eq!(text.matches("could not be verified").count(), 1, "{text}");
     assert!(!machine.has(LOCK));
     machine.says(&["gate", "--release", "--warn-only"], 2, &[]);
     // ostree's file is damaged.

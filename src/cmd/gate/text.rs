@@ -5,6 +5,12 @@ use crate::node::Deployment;
 use crate::node::record::{Judgement, Verdict};
 use crate::text::{one_line, plain};
 
+/// Returns the error of a deployment that could not be verified, else the first finding.
+fn cause(judgement: &Judgement) -> String {
+    let error = judgement.error.clone();
+    error.unwrap_or_else(|| judgement.reason())
+}
+
 /// Returns the verdict for the log.
 pub(super) fn verdict(judgement: &Judgement, booted: Option<&Deployment>) -> String {
     let name = &judgement.deployment;
@@ -15,10 +21,11 @@ pub(super) fn verdict(judgement: &Judgement, booted: Option<&Deployment>) -> Str
         }
         Verdict::Verified => format!("staged deployment {name} is fit to boot"),
         Verdict::Warned => format!(
-            "staged deployment {name} is not fit to boot ({reason}), and is finalised at shutdown nevertheless (--warn-only)"
+            "staged deployment {name} is not fit to boot ({reason}), but is finalised at shutdown (--warn-only)"
         ),
         Verdict::Unknown => format!(
-            "staged deployment {name} could not be verified, and is finalised at shutdown nevertheless (--on-error allow): {reason}"
+            "staged deployment {name} could not be verified ({}), but is finalised at shutdown (--on-error allow or --warn-only)",
+            cause(judgement)
         ),
         Verdict::Refused => {
             let stays = booted.map_or("the running deployment".to_owned(), |it| {
@@ -36,19 +43,22 @@ pub(super) fn message(judgement: &Judgement, is_staged: bool) -> String {
     let Judgement {
         deployment, time, ..
     } = judgement;
-    let what = match (judgement.verdict, is_staged) {
-        (Verdict::Warned, _) => "is not fit to boot, and is finalised at shutdown",
-        (_, true) => "is refused: this machine would not boot it",
-        (_, false) => "was refused: this machine would not have booted it",
+    let is_unverified = judgement.error.is_some();
+    let what = match (judgement.verdict, is_unverified, is_staged) {
+        (Verdict::Warned, _, _) => "is not fit to boot, but is finalised at shutdown",
+        (_, true, true) => "is refused, because it could not be verified",
+        (_, true, false) => "was refused, because it could not be verified",
+        (_, false, true) => "is refused: this machine would not boot it",
+        (_, false, false) => "was refused: this machine would not have booted it",
     };
     let lines = format!(
         "ostree-kernel: the update {deployment} {what} ({time}).\n  {}\n  Details: ostree-kernel status\n",
-        one_line(&judgement.reason())
+        one_line(&cause(judgement))
     );
     plain(&lines)
 }
 
-/// Returns why a deployment is not verified after the gate was ended.
+/// Returns the reason why a deployment is not verified after the gate was ended.
 pub(super) fn ended(result: &str) -> String {
     format!("the gate did not complete ({})", one_line(result))
 }
@@ -56,7 +66,7 @@ pub(super) fn ended(result: &str) -> String {
 /// The sentence about a staged deployment that cannot be identified, with the policy to refuse.
 pub(super) const UNREAD: &str = "the staged deployment is refused, and is not finalised at shutdown, because it cannot be read (--on-error refuse). Remove it (rpm-ostree cleanup -p, or ostree admin undeploy 0), or stage the update again";
 
-/// Returns the message at login about such a deployment.
+/// Returns the message at login about a staged deployment that cannot be identified.
 pub(super) fn unread_message(why: &str) -> String {
     plain(&format!(
         "ostree-kernel: the staged update is refused, because it cannot be read.\n  {}\n",
@@ -73,26 +83,28 @@ pub(super) fn released(judgement: &Judgement, is_locked: bool) -> String {
         ""
     };
     format!(
-        "released {name}: ostree finalises it at the next shutdown{lock}, and the machine then boots it, although it was found not fit to boot ({}). If it does not come up, choose the second entry of the boot menu",
+        "released {name}: ostree finalises it at the next shutdown{lock}, and the machine then boots it. Reason of the refusal: {}. If the machine does not boot, choose the second entry of the boot menu",
         judgement.reason()
     )
 }
 
-/// Returns the sentence after a release of a deployment that is not staged any more.
+/// Returns the sentence after the release of a deployment that is no longer staged.
 pub(super) fn forgotten(judgement: &Judgement) -> String {
     format!(
-        "no deployment is staged; the refusal of {} is not shown at login any more. To have the update verified again, stage it again",
+        "no deployment is staged. The refusal of {} is no longer shown at login. To verify the update again, stage it again",
         judgement.deployment
     )
 }
 
+/// Returns the sentence after `--release` if another program has locked the finalisation.
 pub(super) fn locked_by_others(staged: &Deployment) -> String {
     format!(
-        "another program locked the finalisation of {}, not the gate. To unlock it, type: ostree admin lock-finalization --unlock",
+        "the gate has not locked the finalisation of {}; another program or the administrator has. To unlock it, type: ostree admin lock-finalization --unlock",
         staged.name
     )
 }
 
+/// Returns the sentence after `--release` if nothing has locked the finalisation.
 pub(super) fn not_held_back(staged: &Deployment) -> String {
     format!(
         "the gate has not locked the finalisation of {}; ostree finalises it at the next shutdown",
@@ -100,9 +112,10 @@ pub(super) fn not_held_back(staged: &Deployment) -> String {
     )
 }
 
+/// Returns the sentence after `--release` if the gate has locked the finalisation without a record.
 pub(super) fn not_judged(staged: &Deployment) -> String {
     format!(
-        "removed the lock of {} that an interrupted gate left; it is verified again at the next shutdown",
+        "removed the lock that an interrupted gate had left on {}. The deployment is verified at the next shutdown",
         staged.name
     )
 }

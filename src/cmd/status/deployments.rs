@@ -13,7 +13,7 @@ use crate::text::one_line;
 
 /// The deployments and the gate's record.
 pub(super) struct Deployments {
-    /// The system, or why its deployments cannot be read.
+    /// The system, or the reason why its deployments cannot be read.
     system: Result<System, String>,
     record: Record,
     lock: Option<Lock>,
@@ -28,7 +28,7 @@ impl Deployments {
         }
         let system = deployments::read(root);
         let staged = system.as_ref().ok().and_then(|it| it.staged());
-        let lock = staged.map(|it| gate::lock(root, it)).transpose()?;
+        let lock = staged.map(|it| gate::lock_state(root, it)).transpose()?;
         let identity = match (&system, staged) {
             (Ok(system), Some(staged)) => gate::identity(system, staged).ok(),
             _ => None,
@@ -45,7 +45,7 @@ impl Deployments {
         self.system.as_ref().ok().and_then(System::staged)
     }
 
-    /// Returns the judgement of the staged deployment, if the deployment has not changed since.
+    /// Returns the gate's verdict on the staged deployment, if the deployment has not changed since.
     fn judgement(&self) -> Option<&Judgement> {
         self.record.of(self.identity.as_deref()?)
     }

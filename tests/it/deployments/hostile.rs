@@ -17,7 +17,7 @@ fn records_of_other_users_are_ignored() {
     machine.says(&["gate"], 4, &[]);
     let text = fs_err::read_to_string(machine.path(RECORD)).unwrap();
     let forged = text.replace("\"refused\"", "\"verified\"");
-    let ignored = "is not a file that only root can write to";
+    let ignored = "it is not a regular file, or other users can write to it. Remove it";
     machine.write(RECORD, &forged);
     machine.says(&["gate"], 0, &[]);
     chown(machine.path(RECORD), Some(65_534), None).unwrap();
@@ -81,7 +81,7 @@ fn links_and_foreign_directories_are_not_followed() {
         fs_err::create_dir_all(machine.path(dir).parent().unwrap()).unwrap();
         let _ = fs_err::remove_dir_all(machine.path(dir));
         symlink("/target", machine.path(dir)).unwrap();
-        // The lock holds nevertheless.
+        // The finalisation is locked anyway.
         machine.says(&["gate"], 4, &["is a symbolic link", "is refused"]);
         assert!(machine.has(LOCK), "{gone}");
         assert_eq!(fs_err::read_dir(&target).unwrap().count(), 0, "{gone}");
@@ -89,9 +89,16 @@ fn links_and_foreign_directories_are_not_followed() {
         fs_err::create_dir_all(machine.path(dir)).unwrap();
         let open = std::fs::Permissions::from_mode(0o777);
         fs_err::set_permissions(machine.path(dir), open).unwrap();
-        machine.says(&["gate"], 4, &["other users can write to it"]);
+        let remedy = format!("chown 0:0 /{dir} && chmod 755 /{dir}");
+        machine.says(&["gate"], 4, &["other users can write to it", &remedy]);
         fs_err::remove_dir_all(machine.path(dir)).unwrap();
     }
+    // Only root can enter the directory of the lock file, and the remedy keeps that.
+    let dir = machine.path("run/ostree-kernel-gate");
+    let mode = |mode| fs_err::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o777);
+    machine.says(&["gate"], 1, &["&& chmod 700 /run/ostree-kernel-gate"]);
+    mode(0o700);
     // A link in the place of a file is replaced.
     machine.says(&["gate"], 4, &[]);
     fs_err::remove_file(machine.path(MESSAGE)).unwrap();
