@@ -27,11 +27,11 @@ end
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s V -l version -d 'Print version'
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "replace" -d 'Replace the kernel with RPMs, and build and verify its initramfs'
@@ -115,23 +115,23 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l report -d 'Also write the report to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-cert -d 'The certificate of that key (PEM)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-cert -d 'Certificate of the key in --sign-kernel-key (PEM)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tool-root -d 'Run sbsign or systemd-sbsign of the root directory DIR instead of the image\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-cert -d 'The certificate of that key (PEM or DER)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Those that were not built with the kernel'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-cert -d 'Certificate of the key in --sign-modules-key (PEM or DER)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Modules that were not built with the kernel'
 all\t'All modules'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Require a good signature, also of local and pinned packages'
@@ -143,9 +143,9 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l kver -d 'Kernel to build the initramfs of [default: the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l kver -d 'Kernel release whose initramfs is rebuilt [default: the only one in the tree]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
@@ -208,38 +208,38 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l report -d 'Also write the report to FILE' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-cert -d 'The certificate of that key (PEM)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-cert -d 'Certificate of the key in --sign-kernel-key (PEM)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tool-root -d 'Run sbsign or systemd-sbsign of the root directory DIR instead of the image\'s' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-cert -d 'The certificate of that key (PEM or DER)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Those that were not built with the kernel'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-cert -d 'Certificate of the key in --sign-modules-key (PEM or DER)' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Modules that were not built with the kernel'
 all\t'All modules'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-inherit -d 'Do not add the dracut modules that the base\'s initramfs has'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l prove -d 'Build the initramfs twice and fail if the two differ in any byte'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l deployment -d 'Verify the deployment WHICH: an index of ostree admin status, booted, rollback, or a checksum' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree, IMAGE or FILE]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Report drivers, dracut modules and units that only this earlier initramfs, image or tree has' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Compare with an earlier initramfs, image or tree: report drivers, dracut modules and units that are missing now' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l jobs -d 'Verify up to N images at the same time [default: 2]' -r
@@ -342,41 +342,41 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l staged -d 'Verify the staged deployment, and whether this machine can boot it'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l fatal-warnings -d 'Treat warnings as fatal'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l list -d 'List the checks and their severities without running them'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l why -d 'Show the chain of files from PID 1 to the file PATH' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the initramfs' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the differences from the initramfs OTHER, a file or an image' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l tls-verify -d 'Accept any certificate of a registry, and http, with --tls-verify=false' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l files -d 'List all files as `ls -l` does, with times in UTC'
@@ -384,7 +384,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l origins -d 'List the origin of each file: the tree (--root), a dracut module, dracut itself, or unknown'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l graph -d 'List the files that a boot uses before the root is mounted, each with the file that uses it'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'Policy if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise it'
 refuse\t'Lock its finalisation'"
@@ -392,29 +392,29 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l aft
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l warn-only -d 'Report fatal findings, but do not lock finalisation'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l warn-only -d 'Report fatal findings, but never lock finalisation; --on-error has no effect'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l release -d 'Unlock a refused deployment, so that ostree finalises it'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Log errors only; replace, rebuild and verify print a good result only with --format json'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -162,7 +162,7 @@ fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     })
 }
 
-/// Logs and reports why there is no result, and returns the exit status.
+/// Logs and reports the error, and returns the exit status.
 fn fail(cli: &Cli, error: &anyhow::Error) -> ExitCode {
     let refusal = error.chain().find_map(|cause| cause.downcast_ref());
     let text = if refusal.is_none() && is_denied(error) {

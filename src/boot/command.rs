@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands of a service (`config_parse_exec` and `extract_first_word`, v257).
+//! The commands of a service, as systemd v257 parses them (`config_parse_exec`, `extract_first_word`).
 
 use super::names::{expand, is_unit};
 use crate::bytes::basename;
 
-/// Settings with commands that run before a service counts as started.
+/// Settings whose commands must succeed before a service is active.
 pub(super) const SETTINGS: [&str; 4] = [
     "ExecCondition",
     "ExecStartPre",
@@ -15,7 +15,7 @@ pub(super) const SETTINGS: [&str; 4] = [
 /// A command that a service runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitCommand {
-    /// The setting.
+    /// The name of the setting, for example `ExecStart`.
     pub key: &'static str,
     /// The program; `None` if it is known only at run time.
     pub program: Option<Vec<u8>>,
@@ -23,8 +23,8 @@ pub struct UnitCommand {
     pub arguments: Vec<Vec<u8>>,
     /// Whether a failure counts as success.
     pub may_fail: bool,
-    /// Whether the settings of its sandbox do not apply (`+`).
-    pub(super) is_free: bool,
+    /// Whether the prefix `+` exempts it from the sandbox of the service.
+    pub(super) is_unconfined: bool,
     /// The file that contains the command.
     pub path: Vec<u8>,
 }
@@ -32,7 +32,7 @@ pub struct UnitCommand {
 /// Parses the value of an `Exec` setting.
 ///
 /// # Errors
-/// Returns the reason if systemd refuses the service because of it.
+/// The reason why systemd refuses a service with this value.
 pub(super) fn commands(
     key: &'static str,
     value: &[u8],
@@ -53,11 +53,13 @@ pub(super) fn commands(
         let may_fail = prefix.contains(&b'-');
         let is_last = commands.peek().is_none();
         if is_last && !is_whole {
-            // systemd keeps the commands before the one with the open quote.
+            // After an open quote, systemd refuses the service. With the prefix `-` it keeps the commands before.
             if may_fail {
                 break;
             }
-            return Err(format!("{key} has an unbalanced quote"));
+            return Err(format!(
+                "{key} has an unbalanced quote, or ends with a backslash"
+            ));
         }
         let is_static = !program.contains(&b'$');
         let program = is_static.then(|| expand(program, unit)).flatten();
@@ -75,7 +77,7 @@ pub(super) fn commands(
                 "{key}={shown} is neither a name nor an absolute path"
             ));
         }
-        // With `@`, the word after the program is its name.
+        // With the prefix `@`, the word after the program is its argv[0].
         let skip = usize::from(prefix.contains(&b'@'));
         found.push(UnitCommand {
             key,
@@ -86,7 +88,7 @@ pub(super) fn commands(
                 .map(|it| it.text.clone())
                 .collect(),
             may_fail,
-            is_free: prefix.contains(&b'+'),
+            is_unconfined: prefix.contains(&b'+'),
             path: path.to_vec(),
         });
     }
@@ -100,7 +102,7 @@ struct Word {
     is_quoted: bool,
 }
 
-/// Splits a command line into words, without their quotes and escapes; and whether each quote is closed.
+/// Splits a command line into words and removes quotes and escapes. Also returns whether every quote is closed.
 fn words(line: &[u8]) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
@@ -139,7 +141,7 @@ fn words(line: &[u8]) -> (Vec<Word>, bool) {
     (words, quote.is_none())
 }
 
-/// Returns the units that a call of systemctl starts, and whether it isolates them.
+/// Returns the units that a call of systemctl starts, each with `true` if it is isolated.
 pub(super) fn started_by(command: &UnitCommand) -> Vec<(bool, Vec<u8>)> {
     let mut words = systemctl(command);
     let starts = ["start", "isolate", "restart"].map(str::as_bytes);
@@ -166,24 +168,24 @@ fn systemctl(command: &UnitCommand) -> impl Iterator<Item = &[u8]> {
 }
 
 impl UnitCommand {
-    /// Returns whether it makes systemd switch to the real root.
+    /// Returns whether the command is `systemctl switch-root`.
     pub fn switches_root(&self) -> bool {
         systemctl(self).next() == Some(b"switch-root")
     }
 
-    /// Returns whether it runs a program with this name.
+    /// Returns whether the command runs a program with this name.
     pub fn is_program(&self, name: &[u8]) -> bool {
         let program = self.program.as_deref().unwrap_or_default();
         basename(program) == name
     }
 
-    /// Returns whether it runs a program whose path ends with `end`.
+    /// Returns whether the command runs a program whose path ends with `end`.
     pub fn has_path(&self, end: &[u8]) -> bool {
         let program = self.program.as_deref();
         program.is_some_and(|program| program.ends_with(end))
     }
 
-    /// Returns whether it has this argument.
+    /// Returns whether the command has this argument.
     pub fn has_argument(&self, argument: &[u8]) -> bool {
         self.arguments.iter().any(|it| it == argument)
     }

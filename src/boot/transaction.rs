@@ -83,16 +83,16 @@ pub struct StartJob {
 /// Whether a boot runs a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
-    /// It runs by these jobs, the first one first.
+    /// The command runs. These jobs lead to it, from the first one to the one that runs it.
     Runs(Vec<usize>),
-    /// These jobs lead to it, but one of them, or a unit that one requires, does not start.
+    /// These jobs lead to the command, but one of them, or a unit that one of them requires, does not start.
     Broken(Vec<usize>),
-    /// No job leads to it.
+    /// No job leads to the command.
     Never,
 }
 
 impl StartJob {
-    /// Returns its dependencies, as jobs.
+    /// Returns the dependencies of the job on other jobs.
     pub(super) fn edges(&self) -> &[(Dependency, usize)] {
         &self.edges
     }
@@ -110,7 +110,7 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// Follows the units of an initramfs. `work` returns what is known of the work of a command.
+    /// Follows the units of an initramfs. `work` returns the kind of work that a command does.
     pub(super) fn new(
         inventory: &Inventory,
         facts: &Facts,
@@ -269,7 +269,7 @@ impl Boot {
             || (is_target(&by.unit) && by.unit.has_defaults() && at.unit.has_defaults())
     }
 
-    /// Returns whether the target `by` waits for `at`, which it starts, without an explicit setting.
+    /// Returns whether the target `by`, which starts `at`, waits for it by default, that is, without a setting.
     pub(super) fn waits_by_default(&self, by: usize, at: usize) -> bool {
         let (target, other) = (&self.jobs[by].unit, &self.jobs[at].unit);
         let mut orders = self.jobs[by].edges.iter();
@@ -418,7 +418,7 @@ fn fault(
     if fails.is_some() {
         return fails;
     }
-    let confined = unit.commands.iter().filter(|it| !it.is_free);
+    let confined = unit.commands.iter().filter(|it| !it.is_unconfined);
     let obstacle = confined.map(work).max().and_then(|work| {
         unit.context
             .obstacle(&unit.name, work, inventory, conditions)

@@ -145,10 +145,10 @@ Which packages change:
       unless --no-versionlock is given.
   One kernel of several
       A directory may hold the output of a whole build: kernel, kernel-rt,
-      kernel-debug. The kernel of the base's flavour that is not installed yet
-      is used, if there is exactly one. --flavour rt chooses kernel-rt. If
-      several kernels match, the run is refused, and the error lists the options
-      that choose one.
+      kernel-debug. If exactly one kernel has the base's flavour and is not
+      installed yet, it is used. --flavour rt chooses kernel-rt. If several
+      kernels match, the run is refused, and the error lists the options that
+      choose one.
   Removed
       Packages and kmods without a replacement, and packages that require the
       old kernel, cause an error. --remove NAME allows the removal of one.
@@ -160,11 +160,12 @@ Between the transaction and dracut:
       /usr/lib/modules that it changes. Files that it leaves in /tmp and /var
       are removed.
   --sign-kernel-key, --sign-modules-key
-      Sign vmlinuz with sbsign or systemd-sbsign of the image or of --tool-root
-      DIR, and modules that were not built with the kernel (or all modules).
-      This happens after the programs of --before-dracut. .vmlinuz.hmac is
-      rewritten. Keys are not copied. The result is verified with the
-      certificates. Files that are already signed by them are not changed.
+      The first option signs vmlinuz with sbsign or systemd-sbsign, from the
+      image or from --tool-root DIR. The second signs the modules that were not
+      built with the kernel or, with --sign-modules all, all modules. This
+      happens after the programs of --before-dracut. .vmlinuz.hmac is rewritten.
+      Keys are not copied. The result is verified with the certificates. Files
+      with a signature that these certificates verify are not changed.
 
 After an interruption:
   --timeout, SIGINT, SIGTERM
@@ -243,23 +244,24 @@ Exit status:
 
 Images:
   credentials, mirrors, certificates of registries
-      Those of podman and skopeo: podman login, credential helpers,
-      registries.conf, certs.d. Names without a registry and signature policies
-      (policy.json) are not supported.
+      As for podman and skopeo: from podman login, credential helpers,
+      registries.conf and certs.d. Not supported: short names (without a
+      registry), and signature policies (policy.json).
   containers-storage:NAME
       An image in podman's storage, for example after podman build. As an
       ordinary user, type podman unshare before the command.
   oci:DIR, oci-archive:FILE, docker-archive:FILE, dir:DIR
-      An image after skopeo copy, podman save or buildah push.
+      An image that skopeo copy, podman save or buildah push has written.
   zstd:chunked layers
-      Only the files that the checks read are fetched. As in podman, the table
-      of contents of the layer decides which files exist.
+      If the registry supports range requests, only the files that the checks
+      read are fetched. As in podman, the layer has the files that its table of
+      contents lists.
 
 What is executed:
   docker-credential-NAME get
-      If a registry asks for credentials and a configuration file of podman or
-      docker names this program of the host. It is found in PATH, and gets the
-      caller's environment.
+      Run if a registry requires credentials and a configuration file of podman
+      or docker names this program. The program is found in PATH of the host, and
+      inherits the caller's environment.
   nothing else
       No program of the tree or of the image is started. Only files are read,
       and links cannot lead out of the tree.";
@@ -273,9 +275,10 @@ Examples:
     ostree-kernel gate --release
 
 Exit status:
-  0  nothing is staged, or no fatal findings, or released, or --warn-only
-  1  the deployment could not be verified (with --on-error allow, ostree still
-     finalises it), or the gate's files cannot be written
+  0  nothing is staged; or the deployment has no fatal findings, or has some and
+     --warn-only is given; or the deployment was released
+  1  the deployment could not be verified, and ostree finalises it (--on-error
+     allow or --warn-only); or the gate's files cannot be written
   2  the command line is wrong
   3  the gate did not run, since the system has no deployments of the ostree
      backend
@@ -284,9 +287,10 @@ Exit status:
 
 What is executed:
   ostree
-      ostree admin lock-finalization, of the running system, when the gate
-      refuses a deployment and when it is released. No program of the staged
-      deployment is started.
+      ostree admin lock-finalization of the running system is run when the gate
+      refuses or releases a deployment. It fails in the sandbox of the units,
+      where the lock file suffices. No program of the staged deployment is
+      started.
 
 Units:
   ostree-kernel-gate.service
@@ -294,31 +298,33 @@ Units:
       follows the staging immediately. The unit is disabled after installation.
       To enable it, type: systemctl enable --now ostree-kernel-gate.service
   ostree-kernel-gate-staged.path, ostree-kernel-gate-staged.service
-      Run the gate as soon as a deployment is staged, and at boot to set the
-      message at login. ostree-kernel-gate.service starts them. The gate at
-      shutdown then compares only the identity of the deployment.
+      Run the gate when a deployment is staged, and at boot, to set the message
+      at login. Both units are started together with ostree-kernel-gate.service.
+      If they have verified the deployment, the gate at shutdown only checks
+      that it is still the same one.
   systemd-analyze security ostree-kernel-gate.service
-      Shows the sandbox of the services. Their exposure is 1.5 (systemd 257).
+      Shows the sandbox of the service. The exposure of both services is 1.5 of
+      10 (0 is best; systemd 257).
   journalctl -b -1 -u ostree-kernel-gate.service
-      Prints the reason of a refusal after the reboot.
+      After the reboot, prints the reason for a refusal.
 
 Policy:
   /etc/systemd/system/ostree-kernel-.service.d/policy.conf
       A drop-in for both services. Its section [Service] sets the options of
       gate, for example: Environment=GATE_OPTIONS=--on-error=refuse
   If the gate cannot start (program removed, unit masked, sandbox broken)
-      The update is finalised whatever the policy is, since ostree's units do
+      The deployment is finalised with every policy, because ostree's units do
       not require the gate.
   If the gate crashes, is killed, or has not ended after 40 s at shutdown
-      The unit runs it again with --after, which does not verify, but refuses
-      the deployment with --on-error=refuse, and reports it with
-      --on-error=allow. A deployment that was verified before is finalised.
+      The unit runs the gate again with --after, which does not verify. A
+      recorded verdict stays in effect. Without one, --on-error=refuse refuses
+      the deployment, and with --on-error=allow ostree finalises it.
   If /var is full
       The verdict takes effect, but is not recorded.
 
 Files:
   /var/lib/ostree-kernel/gate.json
-      The last verdict with its findings, and the last ten refusals.
+      The last verdict with its findings, and up to ten earlier refusals.
   /run/motd.d/ostree-kernel-gate
       The message at login.
   /run/ostree/staged-deployment-locked

@@ -66,7 +66,7 @@ pub(super) fn open(system: &System, deployment: &Deployment) -> Result<Opened> {
     })
 }
 
-/// Reads the booted deployment's baseline. A system without a kernel of its own has none.
+/// Reads the booted deployment's baseline. Returns `None` for a system without a kernel of its own.
 fn base(root: &Root) -> Result<Option<Baseline>> {
     let dirs = kernels::module_dirs(root)?.into_iter();
     let kernel = dirs.filter(|dir| dir.has_vmlinuz).map(|dir| dir.name);

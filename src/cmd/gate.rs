@@ -38,7 +38,7 @@ pub struct Args {
     /// Policy if the deployment cannot be verified
     #[arg(long, value_enum, value_name = "POLICY", default_value = "allow")]
     pub on_error: OnError,
-    /// Report fatal findings, but do not lock finalisation
+    /// Report fatal findings, but never lock finalisation; --on-error has no effect
     #[arg(long)]
     pub warn_only: bool,
     /// Unlock a refused deployment, so that ostree finalises it

@@ -62,7 +62,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When an image cannot be read to its end, or has no such file.
+/// When an image cannot be read to its end, or does not contain the file of `--cat`.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let image = ImageInput::open(&args.image, args, global)?;
     if let Some(path) = &args.cat {
@@ -184,7 +184,7 @@ fn graph_of(content: &ReadPart) -> Graph<'_> {
     graph
 }
 
-/// Shows why a boot uses the file at `path`. A link is a file of its own here.
+/// Prints the reason why a boot uses the file at `path`. A link is listed as a separate file.
 fn why(image: &ImageInput, path: &[u8], format: OutputFormat) -> Result<()> {
     let content = image.whole(image.read_with(&mut Bodies::new(None)))?;
     let (path, _) = content
@@ -288,7 +288,7 @@ fn not_a_file(kind: EntryType) -> &'static str {
     }
 }
 
-/// Returns an error that names the missing path, and files of the same name elsewhere in the image.
+/// Returns an error with the missing path, and with files of the same name elsewhere in the image.
 fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::Error {
     let name = path.rsplit(|&byte| byte == b'/').find(|it| !it.is_empty());
     let named = |found: &[u8]| Some(basename(found)) == name;

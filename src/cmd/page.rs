@@ -24,8 +24,8 @@ pub struct Global {
     /// Print the output of programs; -vv also that of queries such as rpm -q
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Log errors only; replace, rebuild and verify print a good result only with
-    /// --format json
+    /// Log errors only, and print no result of a successful replace, rebuild, verify
+    /// or gate, except with --format json
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE
@@ -51,7 +51,7 @@ pub enum OutputFormat {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, or with `CLICOLOR_FORCE`; not with `NO_COLOR` or `CLICOLOR=0`.
+    /// On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0.
     Auto,
     /// Always.
     Always,
@@ -76,7 +76,7 @@ pub fn json(document: &impl Serialize) -> Result<String> {
     Ok(json + "\n")
 }
 
-/// Prints what `write` writes, unescaped and without holding it in memory. Output that fits the buffer is a single
+/// Prints the output of `write`, unescaped and without holding it in memory. Output that fits the buffer is a single
 /// write.
 ///
 /// # Errors

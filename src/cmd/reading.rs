@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images as arguments: how to read them.
+//! Options and functions for images that are given as arguments.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub struct Reading {
     /// Read the passwords of registries from this file [default: as podman does]
     #[arg(long, value_name = "FILE")]
     pub authfile: Option<PathBuf>,
-    /// Accept any certificate of a registry, and http, with --tls-verify=false
+    /// Verify the certificates of registries; false accepts any certificate, and http
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, hide_possible_values = true)]
     pub tls_verify: bool,
     /// Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]
@@ -47,7 +47,7 @@ impl Reading {
     /// Reads the baseline from an initramfs, an image or a tree.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the initramfs, the image or the tree cannot be read.
     pub(super) fn baseline(&self, against: &OsStr) -> Result<Baseline> {
         let path = Path::new(against);
         let root = match self.open_if_image(against)? {
@@ -120,7 +120,7 @@ impl Reading {
 /// Parses a word as a reference to an image.
 ///
 /// # Errors
-/// When it has no transport, or is wrong.
+/// When the word has no transport, or is not a valid reference.
 pub fn parse(word: &OsStr) -> Result<ImageReference, ReferenceError> {
     word.to_str().ok_or(ReferenceError::NoTransport)?.parse()
 }

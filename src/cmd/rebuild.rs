@@ -20,7 +20,7 @@ use crate::sys::root::Root;
 /// dracut.conf, multipath.conf or a module, verifies it and commits.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Kernel to build the initramfs of [default: the only one]
+    /// Kernel release whose initramfs is rebuilt [default: the only one in the tree]
     #[arg(long, value_name = "KVER")]
     pub kver: Option<Kver>,
     /// Options of `replace` and `rebuild`.
@@ -31,7 +31,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// A refusal, or the step that failed.
+/// A refusal, or the error of the step that failed.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let start = Instant::now();
     let root = Root::open(&global.root)?;

@@ -69,7 +69,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// A refusal, or the step that failed.
+/// A refusal, or the error of the step that failed.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let start = Instant::now();
     let root = Root::open(&global.root)?;

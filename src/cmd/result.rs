@@ -24,7 +24,7 @@ pub struct ReportNotWritten(io::Error);
 /// file.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the file cannot be written.
 pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     let refused = |why: String| Refusal::Report {
         file: file.display().to_string(),

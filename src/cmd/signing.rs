@@ -22,7 +22,7 @@ pub struct SigningOptions {
     /// build secret). sbsign or systemd-sbsign of the image reads the file
     #[arg(long, value_name = "FILE", requires = "sign_kernel_cert")]
     pub sign_kernel_key: Option<PathBuf>,
-    /// The certificate of that key (PEM)
+    /// Certificate of the key in --sign-kernel-key (PEM)
     #[arg(long, value_name = "FILE", requires = "sign_kernel_key")]
     pub sign_kernel_cert: Option<PathBuf>,
     /// Run sbsign or systemd-sbsign of the root directory DIR instead of the image's
@@ -32,7 +32,7 @@ pub struct SigningOptions {
     /// build secret)
     #[arg(long, value_name = "FILE", requires = "sign_modules_cert")]
     pub sign_modules_key: Option<PathBuf>,
-    /// The certificate of that key (PEM or DER)
+    /// Certificate of the key in --sign-modules-key (PEM or DER)
     #[arg(long, value_name = "FILE", requires = "sign_modules_key")]
     pub sign_modules_cert: Option<PathBuf>,
     /// Modules to sign

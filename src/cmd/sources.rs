@@ -61,7 +61,7 @@ impl Sources {
     }
 }
 
-/// Returns how many packages there are, and how many have a good signature.
+/// Returns the number of packages, and of packages with a good signature.
 pub fn summary(sources: &[Source]) -> String {
     let is_good = |source: &&Source| matches!(source.package.signature, Signature::Good(_));
     let signed = sources.iter().filter(is_good).count();

@@ -47,8 +47,8 @@ pub struct Args {
     /// Kernel release to verify [default: the only one in the tree, IMAGE or FILE]
     #[arg(long, value_name = "KVER")]
     pub kver: Option<Kver>,
-    /// Report drivers, dracut modules and units that only this earlier initramfs, image
-    /// or tree has
+    /// Compare with an earlier initramfs, image or tree: report drivers, dracut modules
+    /// and units that are missing now
     #[arg(long, value_name = "FILE|IMAGE|DIR")]
     pub against: Option<OsString>,
     /// How to read images.
@@ -80,7 +80,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When the tree or the file cannot be read at all.
+/// When the tree or the file cannot be read.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.list {
         page::print(&list(global.format)?)?;

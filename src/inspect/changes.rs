@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Formats a difference for people: the two images in columns, then lines with `+`, `-` and `~`.
+//! Formats a difference as text: the two images in columns, then lines with `+`, `-` and `~`.
 
 use std::io::{self, Write};
 

@@ -19,9 +19,9 @@ pub struct GraphEntry {
     /// The file that uses it; absent for a file that the kernel uses by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Name>,
-    /// How that file uses it.
+    /// The way in which `from` uses the file.
     pub why: String,
-    /// Whether it is known that the root is not reached without it.
+    /// Whether it is known that the root cannot be reached without the file.
     pub needed: bool,
 }
 

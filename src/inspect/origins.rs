@@ -48,7 +48,7 @@ pub enum Provenance {
     Generated,
     /// Neither in the tree nor in dracut's modules.
     Addition,
-    /// Its counterpart in the tree cannot be read.
+    /// The file's counterpart in the tree cannot be read.
     Unread,
 }
 

@@ -184,7 +184,7 @@ pub fn write_segments(segments: &[SegmentEntry], out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-/// Writes the summary for people.
+/// Writes the summary as text.
 ///
 /// # Errors
 /// Those of `out`.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The record of the gate: its judgement of the staged deployment, and earlier refusals.
+//! The record of the gate: its verdict on the staged deployment, and earlier refusals.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub const SCHEMA: u32 = 1;
 /// The number of earlier refusals that are kept.
 const HISTORY_MAX: usize = 10;
 
-/// Upper bound of recorded findings of one judgement.
+/// Upper bound of recorded findings of one verdict.
 const FINDINGS_MAX: usize = 20;
 
 /// The content of `/var/lib/ostree-kernel/gate.json`.
@@ -19,7 +19,7 @@ const FINDINGS_MAX: usize = 20;
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The last judgement.
+    /// The last verdict.
     #[serde(default)]
     pub current: Option<Judgement>,
     /// Earlier refusals, the latest first.
@@ -27,28 +27,28 @@ pub struct Record {
     pub history: Vec<Judgement>,
 }
 
-/// The output of `gate`: its judgement of one staged deployment.
+/// The output of `gate`: its verdict on one staged deployment, with the reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Judgement {
     /// The deployment.
     pub deployment: Name,
-    /// A digest of the facts that make it the same deployment.
+    /// A digest of the facts that identify the deployment.
     pub identity: String,
     /// The kernel's release, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kver: Option<String>,
     /// The verdict.
     pub verdict: Verdict,
-    /// The time of the judgement (UTC, RFC 3339).
+    /// The time of the verdict (UTC, RFC 3339).
     pub time: String,
     /// The fatal findings.
     #[serde(default)]
     pub findings: Vec<RecordedFinding>,
-    /// The reason why it could not be verified.
+    /// The reason why the deployment could not be verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether the administrator let it pass with `gate --release`.
+    /// Whether the administrator released the deployment with `gate --release`.
     #[serde(default)]
     pub released: bool,
 }
@@ -58,13 +58,14 @@ pub struct Judgement {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// No fatal finding; ostree finalises it.
+    /// There are no fatal findings; ostree finalises the deployment.
     Verified,
-    /// A fatal finding, or it could not be verified and the policy is to refuse; its finalisation is locked.
+    /// There are fatal findings, or the deployment could not be verified and the policy is to refuse; its finalisation
+    /// is locked.
     Refused,
-    /// A fatal finding with `--warn-only`; ostree finalises it.
+    /// There are fatal findings, but `--warn-only` was given; ostree finalises the deployment.
     Warned,
-    /// It could not be verified; ostree finalises it.
+    /// The deployment could not be verified; ostree finalises it.
     Unknown,
 }
 
@@ -110,19 +111,19 @@ impl Judgement {
 }
 
 impl Record {
-    /// Parses a record. `None` if it is not one, or one of a later version.
+    /// Parses a record; `None` if the bytes are not a record, or one of a later version.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         (record.schema == SCHEMA).then_some(record)
     }
 
-    /// Returns the judgement of the deployment with this identity.
+    /// Returns the verdict on the deployment with this identity.
     pub fn of(&self, identity: &str) -> Option<&Judgement> {
         let current = self.current.as_ref();
         current.filter(|it| it.identity == identity)
     }
 
-    /// Sets the last judgement. A refusal of another deployment becomes history.
+    /// Sets the last verdict. A refusal of another deployment is moved to the history.
     pub fn set(&mut self, mut judgement: Judgement) {
         self.schema = SCHEMA;
         judgement.findings.truncate(FINDINGS_MAX);
@@ -148,7 +149,7 @@ impl Record {
 /// Returns a time, in seconds since 1970, as `2026-11-30T09:00:00Z`.
 pub fn utc(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Howard Hinnant's algorithm: a year begins in March, an era has 400 years.
+    // Howard Hinnant's algorithm, in which a year begins in March and an era has 400 years.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -168,15 +168,15 @@ impl Package {
         })
     }
 
-    /// Returns whether it provides `name = version`.
+    /// Returns whether the package provides `name = version`.
     pub fn provides(&self, name: &str, version: &str) -> bool {
         self.provides
             .iter()
             .any(|cap| cap.name == name && cap.version == version)
     }
 
-    /// Returns whether it belongs to a kernel: it owns its `vmlinuz` or modules of it, or provides or requires
-    /// `…uname-r = KVER`.
+    /// Returns whether the package belongs to the kernel `kver`: it owns the kernel's `vmlinuz` or modules, or provides
+    /// or requires `…uname-r = KVER`.
     pub fn belongs_to(&self, kver: &Kver) -> bool {
         self.vmlinuz.as_ref() == Some(kver)
             || self.modules.iter().any(|(dir, _)| dir == kver.as_str())
@@ -304,7 +304,7 @@ pub(super) fn check_entries(header: &[u8], entries: usize) -> Result<(), String>
         let (kind, offset, count) = (be32(entry, 4), be32(entry, 8) as usize, be32(entry, 12));
         let reaches = || {
             format!(
-                "entry {number} (tag {}) reaches past its end",
+                "entry {number} (tag {}) reaches past the end of the header's data",
                 be32(entry, 0)
             )
         };
@@ -464,7 +464,7 @@ mod tests {
         let empty = header(&[], b"");
         let refused =
             |entries: &[[u32; 4]], data: &[u8]| error(&file(&empty, &header(entries, data)));
-        let past = "reaches past its end";
+        let past = "reaches past the end of the header's data";
         for entry in [
             [1000, 6, 9, 1],
             [1000, 6, u32::MAX, 1],

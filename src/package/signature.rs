@@ -30,7 +30,7 @@ pub use self::policy::Policy;
 /// The result of checking a package's OpenPGP signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signature {
-    /// There is none.
+    /// The package has no signature.
     None,
     /// A key of the keyring made it; its fingerprint in lower-case hexadecimal.
     Good(String),
@@ -133,7 +133,7 @@ impl Keyring {
             let made = signature.signature_creation_time();
             return Signature::Bad(match made.filter(|it| *it < created) {
                 Some(made) => format!(
-                    "it is dated {}, before its key was created, {}",
+                    "it is dated {}, but the key was created later ({})",
                     minute(made),
                     minute(created)
                 ),

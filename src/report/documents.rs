@@ -211,7 +211,7 @@ pub struct DeploymentsStatus<'h> {
     pub booted: Option<&'h Name>,
     /// The staged deployment.
     pub staged: Option<&'h Name>,
-    /// The judgement of the staged deployment; `null` if it was not judged, or has changed since.
+    /// The gate's verdict on the staged deployment; `null` if there is none, or if the deployment has changed since.
     pub judgement: Option<&'h Judgement>,
     /// Refused deployments, the latest first.
     pub refusals: Vec<&'h Judgement>,

@@ -72,7 +72,7 @@ impl Signing {
         }
     }
 
-    /// Returns the report of this request, without numbers and programs.
+    /// Returns the report that this request would have, without counts and programs.
     pub fn expected(&self) -> SigningReport {
         SigningReport {
             kernel: self.kernel.as_ref().map(|it| it.report(None)),
@@ -86,7 +86,7 @@ impl Signing {
     /// Returns the command line that signs `vmlinuz`, if it is to be signed.
     ///
     /// # Errors
-    /// When no program for it is found.
+    /// When no program that signs is found.
     pub fn command(&self, root: &Root, kver: &Kver) -> Result<Option<Cmd>, NoSigner> {
         let Some(kernel) = &self.kernel else {
             return Ok(None);
@@ -181,11 +181,11 @@ fn kernel(
     match vmlinuz_signer(root, &signed, trusted) {
         Ok(VmlinuzSigner::Trusted) => {}
         Ok(VmlinuzSigner::None) => bail!(
-            "{} exited with status 0, and its output has no signature",
+            "{} exited with status 0, but its output has no signature",
             cmd.name()
         ),
         Ok(VmlinuzSigner::Others(why)) => bail!(
-            "{} exited with status 0, and its output has another signature: {}",
+            "{} exited with status 0, but its output is not signed by the certificate of --sign-kernel-cert: {}",
             cmd.name(),
             why.join("; ")
         ),
@@ -199,7 +199,7 @@ fn kernel(
     Ok(asked.report(Some(signer.to_string())))
 }
 
-/// Replaces `vmlinuz` by the signed file; the mode stays.
+/// Replaces `vmlinuz` with the signed file, and keeps its mode.
 fn install(root: &Root, signed: &str, kver: &Kver) -> Result<()> {
     let path = format!("{}/vmlinuz", kver.dir());
     let Some(mut file) = root.open_file(signed)? else {

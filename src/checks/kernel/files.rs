@@ -46,7 +46,8 @@ pub enum VmlinuzState {
         package: Option<String>,
         /// The kernel inside.
         inner: InnerKernel,
-        /// Whether its own signature has the digest of its bytes; `None` if it has no such signature.
+        /// Whether the file's Secure Boot signature has the digest of its bytes; `None` if it has no Secure Boot
+        /// signature.
         has_signed_digest: Option<bool>,
     },
 }
@@ -67,7 +68,7 @@ pub enum InnerKernel {
 pub struct OtherModule {
     /// Its path, relative to the kernel's directory.
     pub path: Vec<u8>,
-    /// The module's state, or why the file is not a module.
+    /// The module's state, or the reason why the file is not a module.
     pub state: Result<ModuleState, String>,
 }
 
@@ -82,13 +83,13 @@ pub struct ModuleState {
     pub kver: Option<Vec<u8>>,
 }
 
-/// A kernel that cannot be decoded or has another release, and an unloadable module that the initramfs contains, are
-/// fatal. A changed file alone does not prevent a boot.
+/// Checks the files of the kernel. A kernel that cannot be decoded or has another release, and an unloadable module
+/// that the initramfs contains, are fatal. A changed file alone does not prevent a boot.
 pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let files = &tree.kernel_files;
     let mut findings = modules(subject, files);
-    // The check `kernel-release` has reported a damaged or another kernel.
+    // A kernel that is damaged or has another release is skipped here: the check `kernel-release` reports it.
     let is_this = tree
         .release
         .as_ref()
@@ -204,7 +205,7 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
                 continue;
             }
             Ok(_) => {
-                let found = "content that differs from its package, without a signature";
+                let found = "content that differs from its package, and no signature";
                 let remedy =
                     "reinstall the kernel's packages, unless the module was changed on purpose";
                 let finding = Finding::new(path, found, "the package's file", remedy);
@@ -238,14 +239,14 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
     findings
 }
 
-/// Returns true if a module has the signer of the modules that equal their packages' files. A module that was signed
-/// again on purpose has another one.
+/// Returns whether a module has the same signer as the modules that equal their packages' files. A module that was
+/// signed again on purpose has another signer.
 fn is_same_signer(state: &ModuleState, files: &KernelFiles) -> bool {
     state.signer.is_some() && state.signer == files.signer
 }
 
 /// Returns the modules on disk, relative to `usr/lib/modules`, that the initramfs has with the same bytes. The check
-/// `initramfs-modules` reports those with other bytes.
+/// `initramfs-modules` reports modules with other bytes.
 fn same_inside<'s>(subject: &'s Subject) -> HashSet<&'s [u8]> {
     let (Ok(inventory), Ok(facts)) = (subject.unpacked(), subject.facts()) else {
         return HashSet::new();
@@ -395,13 +396,13 @@ mod tests {
             (outside, Err("cut".to_owned()), &unsigned, "warning "),
             (inside, of("5.14", true), &others, "fatal "),
             (inside, of(K, false), &vendor, "warning "),
-            // Signed again, or all packed again.
+            // The module was signed again on purpose, or all modules were packed again.
             (inside, of(K, true), &others, "note "),
             (inside, of(K, true), &unsigned, "note "),
-            // The signer of its unchanged neighbours.
+            // The module has the signer of the unchanged modules.
             (inside, of(K, true), &vendor, "fatal "),
             (outside, of(K, true), &vendor, "warning "),
-            // Possibly packed again.
+            // The module may have been packed again.
             (
                 "kernel/fs/ext4/ext4.ko.xz",
                 of(K, true),

@@ -103,7 +103,8 @@ impl ImageInput {
         }
     }
 
-    /// As [`read_names`](Self::read_names), with `bodies` for the facts about programs and kernel modules.
+    /// Reads names and small files as [`read_names`](Self::read_names) does, and with `bodies` the facts about programs
+    /// and kernel modules.
     pub(super) fn read_with(&self, bodies: &mut Bodies) -> ReadPart {
         let limits = Limits::default();
         let mut inventory = Inventory::new(&limits);

@@ -28,7 +28,7 @@ pub enum EntryType {
     Fifo,
     /// A socket.
     Socket,
-    /// Unknown type bits; the kernel ignores such an entry.
+    /// Unknown type bits; the kernel ignores the entry.
     Unknown,
 }
 

@@ -115,7 +115,7 @@ fn bounded(plain: impl Read, into: &mut Vec<u8>) -> io::Result<()> {
     into.clear();
     plain.take(MAX_UNPACKED + 1).read_to_end(into)?;
     if into.len() as u64 > MAX_UNPACKED {
-        let what = format!("more than {MAX_UNPACKED} bytes");
+        let what = format!("it unpacks to more than {} MiB", MAX_UNPACKED >> 20);
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     Ok(())

@@ -17,7 +17,7 @@ pub enum Distrust {
         /// The date of this host.
         now: SystemTime,
     },
-    /// It has a lifetime of its own, which is over.
+    /// The signature has expired; it has its own lifetime.
     SignatureExpired {
         /// The end of its lifetime.
         expired: SystemTime,
@@ -75,7 +75,7 @@ impl Distrust {
             }
             Self::SignatureExpired { .. } => "Use a build that was signed again",
             Self::Weak { .. } => {
-                "Use a build that is signed with SHA-256 and a current key; the policy is the image's (etc/crypto-policies/back-ends/rpm-sequoia.config), or that of rpm"
+                "Use a build that is signed with SHA-256 and a current key. The policy is the image's crypto policy (crypto-policies/back-ends in /etc or /usr/share); an image without one has the default policy of rpm"
             }
             Self::NotBound(_) => {
                 "Give the current file of that key with --gpg-key FILE, or use a build that is signed with a signing key"
@@ -109,7 +109,7 @@ impl fmt::Display for Distrust {
                     None => write!(f, "the key {key} was not valid")?,
                 }
                 match expired {
-                    // Its self-signature of that time was dropped, and the newer one has expired.
+                    // The key's self-signature of that time was dropped, and the newer one has expired.
                     Some(expired) if made < expired => write!(
                         f,
                         ", and its file does not show that it was valid on {}, when the signature was made",

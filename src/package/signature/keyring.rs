@@ -22,7 +22,7 @@ pub struct Keyring {
 }
 
 impl Default for Keyring {
-    /// A keyring without keys, for packages whose signatures do not matter.
+    /// Returns a keyring without keys, for packages whose signatures do not matter.
     fn default() -> Self {
         Self::new(Policy::standard(SystemTime::UNIX_EPOCH))
     }
@@ -38,7 +38,7 @@ impl Keyring {
     }
 
     /// Adds the keys of one file: any number of armored blocks, or a binary keyring. Data about the same key from other
-    /// files (a revocation, a new expiry date) is merged. Returns why blocks were skipped.
+    /// files (a revocation, a new expiry date) is merged. Returns the reasons why blocks were skipped.
     ///
     /// # Errors
     /// When the file holds no usable public key.
@@ -58,7 +58,7 @@ impl Keyring {
         }
     }
 
-    /// Adds the keys of one block, and returns how many there were.
+    /// Adds the keys of one block, and returns their number.
     fn add_block(&mut self, block: &[u8], skipped: &mut Vec<String>) -> Result<usize, String> {
         if block.starts_with(BEGIN) && block[BEGIN.len()..].starts_with(b"PRIVATE") {
             return Err("it is a private key, and a public one was expected".to_owned());

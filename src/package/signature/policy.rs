@@ -31,8 +31,8 @@ impl Policy {
     /// Returns the standard policy as changed by a configuration file of rpm-sequoia.
     ///
     /// # Errors
-    /// When it is not TOML, or names a section, an algorithm or a value that does not exist and is
-    /// not listed in `ignore_invalid`. rpm rejects such a file, too.
+    /// When the file is not TOML, or names a section, an algorithm or a value that does not exist and is not listed in
+    /// `ignore_invalid`. rpm rejects the file, too.
     pub fn configured(now: SystemTime, config: &[u8]) -> Result<Self, PackageError> {
         let mut rules = ConfiguredStandardPolicy::from_policy(Self::standard(now).rules);
         rules

@@ -19,7 +19,7 @@ use crate::oci::{
     list_tar,
 };
 
-/// Upper bound of the members of an archive; an image has some hundreds.
+/// Upper bound of the members of an archive; an image has a few hundred.
 const MEMBERS_MAX: usize = 100_000;
 
 /// The members of an archive.

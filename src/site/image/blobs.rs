@@ -58,7 +58,7 @@ pub(super) trait Blobs: Send + Sync {
     /// Opens a blob. Its digest and size are checked by the caller.
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>>;
 
-    /// Passes the entries of a layer that is not an archive to `visitor`; returns `false` if it is an archive.
+    /// Passes the entries of a layer that is not an archive to `visitor`; returns `false` if the layer is an archive.
     fn visit(
         &self,
         _layer: &Descriptor,
@@ -72,7 +72,7 @@ pub(super) trait Blobs: Send + Sync {
         true
     }
 
-    /// Opens a range of a blob. `None` if that is not possible or not useful; the caller then reads the whole blob.
+    /// Opens a range of a blob; `None` if ranges are not supported or not useful. The caller then reads the whole blob.
     fn open_range(
         &self,
         _blob: &Descriptor,

@@ -85,7 +85,7 @@ impl LayerSource {
         })
     }
 
-    /// Reads files at known places with range requests; `false` if the registry sends no ranges.
+    /// Reads files at known places with range requests; `false` if the registry does not support them.
     pub(super) fn fetch(
         &self,
         number: u16,

@@ -58,7 +58,7 @@ struct NeededFile {
 }
 
 impl Merge<'_> {
-    /// Puts an entry into the tree. Returns what is needed of its data.
+    /// Puts an entry into the tree. Returns the file, and the part of its data that is needed; `None` if none is.
     fn place(&mut self, entry: &LayerEntry) -> Result<Option<NeededFile>, OciError> {
         let placed = self.tree.add(entry)?;
         self.follow(entry, &placed)?;

@@ -55,7 +55,8 @@ fn open(
     })
 }
 
-/// Reads files of a layer, by their inodes, into the store; `false` if the registry sends no ranges.
+/// Reads files of a layer into the store. Each file is given with its inode. Returns `false` if the registry does not
+/// support range requests.
 pub(super) fn fetch(
     blobs: &dyn Blobs,
     layer: &Descriptor,
@@ -102,7 +103,7 @@ pub(super) fn fetch(
     Ok(true)
 }
 
-/// Returns how many of the first files are read by one request, and its range.
+/// Returns the number of files, from the first one, that one request reads, and the range of the request.
 fn join(files: &[(u32, &TocFile)]) -> (usize, Range<u64>) {
     let mut range = 0..0;
     for (number, (_, file)) in files.iter().enumerate() {
@@ -177,7 +178,7 @@ impl<R: Read> Read for Explained<R> {
     }
 }
 
-/// Names the compression in an error of the decoder.
+/// Adds the name of the compression to an error of the decoder.
 fn explain(error: io::Error) -> io::Error {
     if error
         .get_ref()

@@ -30,7 +30,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
 /// Options for registries.
 #[derive(Debug, Clone)]
 pub struct RegistryOptions {
-    /// The file with credentials; no other file is read then.
+    /// The file with credentials. If it is given, no other file is read.
     pub authfile: Option<PathBuf>,
     /// Whether servers must have a valid certificate.
     pub tls_verify: bool,
@@ -81,7 +81,7 @@ impl RegistryImage {
         })
     }
 
-    /// Returns the session that returned the manifest, and those to ask after it: a mirror may lack a blob.
+    /// Returns the session that returned the manifest, and the sessions to use if it fails: a mirror may lack a blob.
     fn sessions(&self) -> Result<(Arc<Session>, VecDeque<Arc<Session>>)> {
         let chosen = self.chosen.get();
         let is_before = |it: &&Arc<Session>| chosen.is_some_and(|chosen| !Arc::ptr_eq(it, chosen));
@@ -180,7 +180,7 @@ fn manifest(session: &Session, version: &ImageVersion) -> Result<FoundDocument> 
             if let Some(stated) = stated.and_then(|it| it.parse::<BlobDigest>().ok()) {
                 stated
                     .check(&bytes)
-                    .context("the header Docker-Content-Digest")?;
+                    .context("comparing the manifest with the header Docker-Content-Digest")?;
             }
             BlobDigest::of(&bytes)
         }

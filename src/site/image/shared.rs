@@ -59,7 +59,7 @@ impl SharedLayers {
     }
 }
 
-/// The way in which an image gets a layer.
+/// The way in which a layer is obtained for an image.
 pub(super) enum Claim<'s> {
     /// No other image needs the layer.
     Alone,

@@ -78,7 +78,7 @@ impl Storage {
         let image = list.iter().find(|it| it.is(name));
         let image = image.with_context(|| {
             format!(
-                "there is no image {name} in {}; see podman images",
+                "there is no image {name} in {}. To list the images, type: podman images",
                 root.display()
             )
         })?;
@@ -124,7 +124,7 @@ fn list<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).with_context(|| format!("parsing {}", path.display()))
 }
 
-/// Returns the operation, with advice for an ordinary user, who cannot read the files of other users.
+/// Returns the operation for an error, with advice for an ordinary user, who cannot read the files of other users.
 fn advice() -> String {
     if nix::unistd::geteuid().is_root() {
         return "reading the storage".to_owned();

@@ -89,7 +89,7 @@ impl LayerView {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves a path as the kernel does inside a root. `follow` is whether a link as the last component is followed.
+    /// Resolves a path as the kernel does inside a root. `follow`: whether a link in the last component is followed.
     fn resolve(&self, path: &Path, follow: bool) -> Result<NodeId, Errno> {
         let parts = |path: &[u8]| -> VecDeque<Vec<u8>> {
             let parts = path.split(|&byte| byte == b'/');

@@ -29,7 +29,7 @@ const THREADS_MAX: usize = 8;
 /// The modules that are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Which {
-    /// Those that were not built with the kernel.
+    /// Modules that were not built with the kernel.
     #[default]
     OutOfTree,
     /// All modules.

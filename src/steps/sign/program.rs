@@ -27,10 +27,10 @@ const PROGRAMS: [&str; 5] = [
     "lib/systemd/systemd-sbsign",
 ];
 
-/// Directories with libraries, besides those of Debian's architectures below `usr/lib` and `lib`.
+/// Directories with libraries. Debian's directories for architectures, below `usr/lib` and `lib`, are added.
 const LIBRARIES: [&str; 5] = ["usr/lib64", "lib64", "usr/lib", "lib", "usr/lib/systemd"];
 
-/// Number of bytes that are read of a program. The headers are at its start.
+/// The number of bytes that are read from a program, which has its headers at the start.
 const PROGRAM_MAX: u64 = 4 << 20;
 
 /// There is no program that signs `vmlinuz`.
@@ -51,10 +51,10 @@ pub struct Signer {
     program: &'static str,
 }
 
-/// Finds the program.
+/// Finds the program that signs `vmlinuz`.
 ///
 /// # Errors
-/// When there is none.
+/// When none of the programs is found.
 pub fn find(tree: &Root, tool_root: Option<&Path>) -> Result<Signer, NoSigner> {
     let none = || {
         let dir = tool_root.map_or("the image".to_owned(), |dir| dir.display().to_string());
@@ -110,7 +110,7 @@ fn libraries(root: &Root) -> String {
 }
 
 impl Signer {
-    /// Returns whether it runs in the file system of this process, not in the tree.
+    /// Returns whether the program runs in the file system of this process, not in the tree.
     pub(super) fn is_on_host(&self) -> bool {
         self.tool_root.is_some()
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Credential helpers: programs of the host, found on the caller's `PATH`, that run with the caller's environment, as
-//! podman and docker run them. They have no supervisor: processes that they start, such as gpg-agent, are meant to stay.
+//! podman and docker run them. They run without a supervisor, because processes that they start, such as gpg-agent,
+//! must outlive them.
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -19,23 +20,24 @@ use nix::unistd::Pid;
 use super::{describe_status, program_command};
 use crate::sys::stop::{self, TICK};
 
-/// Upper bound of each stream (bytes). A response has some hundred bytes, and a token some thousand.
+/// Upper bound of each stream (bytes). A response with a password has a few hundred bytes, one with a token a few
+/// thousand.
 const OUTPUT_MAX: u64 = 256 << 10;
 
-/// Time that output is read after the program has ended.
+/// Timeout for the rest of the output after the program has ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// The result of a program.
 pub struct HelperOutput {
     /// Its standard output.
     pub stdout: Vec<u8>,
-    /// "exited with status 1", for a program that failed.
+    /// The failure, for example `exited with status 1`; `None` after exit status 0.
     pub failed: Option<String>,
     /// The last line of its standard error.
     pub error: String,
 }
 
-/// Returns the place of a program in an absolute directory of the caller's `PATH`.
+/// Returns the path of a program in the caller's `PATH`. Relative directories of `PATH` are skipped.
 fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let dirs = env::split_paths(&path).filter(|dir| dir.is_absolute());
@@ -48,12 +50,12 @@ fn find(program: &str) -> Option<PathBuf> {
 /// Runs `program get` with `input` as standard input, for at most `limit`.
 ///
 /// # Errors
-/// When it is not in `PATH`, cannot be started, does not end in time or prints too much; [`stop::Stopped`] after a
-/// signal.
+/// When the program is not in `PATH`, cannot be started, does not end in time or prints too much; [`stop::Stopped`]
+/// after a signal.
 pub fn ask(program: &str, input: &str, limit: Duration) -> Result<HelperOutput> {
     match find(program) {
         Some(path) => run(&path, input, limit),
-        None => bail!("there is no such program in a directory of PATH"),
+        None => bail!("it is not in PATH"),
     }
 }
 
@@ -81,7 +83,8 @@ fn wait(child: &mut Child, input: &str, limit: Duration) -> Result<HelperOutput>
     const PIPED: &str = "all streams of the program are pipes";
     let mut stdin = child.stdin.take().context(PIPED)?;
     let line = format!("{input}\n");
-    // The program may end without reading its input. The line fits into the pipe.
+    // The error is ignored, because a program may end without reading its input. The line fits into the pipe, so the
+    // write does not block.
     let _ = stdin.write_all(line.as_bytes());
     drop(stdin);
     let stdout = read(child.stdout.take().context(PIPED)?);
@@ -101,7 +104,7 @@ fn wait(child: &mut Child, input: &str, limit: Duration) -> Result<HelperOutput>
         thread::sleep(TICK / 10);
     };
     let stdout = collect(&stdout)?;
-    // A daemon that the program has started may keep this stream.
+    // A daemon that the program has started may keep this stream open. It is only used for a message.
     let stderr = collect(&stderr).unwrap_or_default();
     let text = String::from_utf8_lossy(&stderr).into_owned();
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
@@ -112,7 +115,7 @@ fn wait(child: &mut Child, input: &str, limit: Duration) -> Result<HelperOutput>
     })
 }
 
-/// Reads a stream on another thread, since a process that the program left can keep it open.
+/// Reads a stream on another thread, because a child of the program can keep the stream open.
 fn read(stream: impl Read + Send + 'static) -> Receiver<io::Result<Vec<u8>>> {
     let (to, from) = mpsc::sync_channel(1);
     thread::spawn(move || {
@@ -127,7 +130,7 @@ fn collect(from: &Receiver<io::Result<Vec<u8>>>) -> Result<Vec<u8>> {
     let bytes = match from.recv_timeout(DRAIN) {
         Ok(bytes) => bytes?,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            bail!("a process that it left keeps its output open")
+            bail!("a process that it started keeps its standard output open")
         }
     };
     if bytes.len() as u64 > OUTPUT_MAX {

@@ -145,7 +145,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Reads the note on a URL; one that cannot be parsed counts as missing.
+    /// Reads the note about a URL. A note that cannot be parsed counts as missing.
     fn entry(&self, url: &str) -> Result<Option<Note>> {
         let name = self.path(&Self::note_name(url));
         if !self.door.is_file(&name)? {

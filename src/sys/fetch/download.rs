@@ -192,7 +192,7 @@ impl Download<'_> {
 }
 
 impl Part {
-    /// Returns the validator for a range request; a weak ETag is none.
+    /// Returns the validator for a range request. A weak ETag is not a validator.
     fn validator(&self) -> Option<&str> {
         let etag = self.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
         etag.or(self.last_modified.as_deref())

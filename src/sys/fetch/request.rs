@@ -57,8 +57,8 @@ impl FetchError {
             Error::Io(_) | Error::ConnectionFailed | Error::Protocol(_) | Error::BodyStalled => {
                 Self::temporary(error.into())
             }
-            // A name server may be unreachable for a moment; like curl --retry, this does not distinguish that from a
-            // wrong name.
+            // A name server may be unreachable for a moment. Like curl --retry, this is not distinguished from a wrong
+            // name.
             Error::Other(error) if error.is::<HostError>() => Self::temporary(anyhow!("{error}")),
             Error::Other(error) => Self::Permanent(anyhow!("{error}")),
             error => Self::Permanent(error.into()),
@@ -227,7 +227,7 @@ impl Client {
         })
     }
 
-    /// Returns the response and the number of requests.
+    /// Sends a request and follows redirects. Returns the response and the number of requests.
     fn follow(&self, request: &Request) -> Result<(Response<Body>, u32), FetchError> {
         let mut at = request.url.clone();
         let mut authorization = request.authorization.as_deref();

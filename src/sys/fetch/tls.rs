@@ -29,7 +29,7 @@ pub enum TlsError {
     #[error("the certificate of the server is not trusted: {0}")]
     Untrusted(String),
     /// The server does not trust the client.
-    #[error("the server requires a certificate of the client that it trusts ({0})")]
+    #[error("the server requires a client certificate that it trusts ({0})")]
     Client(String),
     /// Anything else, for example a server that speaks http.
     #[error("the TLS handshake failed: {0}")]
@@ -95,9 +95,10 @@ impl Tls {
 /// Checks that a key belongs to a certificate; ureq panics if it does not.
 fn check_pair(certificate: &[u8], key: &[u8]) -> Result<()> {
     let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>();
-    let key = PrivateKeyDer::from_pem_slice(key).context("there is no private key in PEM")?;
+    let key = PrivateKeyDer::from_pem_slice(key).context("no private key in PEM format found")?;
     let provider = ring::default_provider();
-    CertifiedKey::from_der(chain?, key, &provider).context("they do not fit together")?;
+    CertifiedKey::from_der(chain?, key, &provider)
+        .context("the key does not match the certificate")?;
     Ok(())
 }
 
@@ -109,7 +110,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>> {
         }
     }
     if found.is_empty() {
-        bail!("there is no certificate in PEM");
+        bail!("no certificate in PEM format found");
     }
     Ok(found)
 }

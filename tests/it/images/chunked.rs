@@ -19,7 +19,7 @@ pub struct Chunked {
 }
 
 impl Chunked {
-    /// Packs layers. `change` gets each blob with its annotations.
+    /// Packs layers. `change` can change each blob and its annotations.
     pub fn new(
         tars: &[Vec<u8>],
         diff_ids: &[String],

@@ -11,7 +11,7 @@ use crate::bed::Bed;
 use crate::ran::Ran;
 use crate::server::{Server, answer};
 
-/// The message about an image that was read; it has no kernel.
+/// The message after a successful download: the image has no kernel.
 const WAS_READ: &str = "no directory in usr/lib/modules";
 
 const FOUND: &str = r#"echo '{"ServerURL":"x","Username":"user","Secret":"pass"}'"#;
@@ -26,7 +26,7 @@ struct Login {
 }
 
 impl Login {
-    /// Starts a registry that asks for a password.
+    /// Starts a registry that requires a password.
     fn new() -> Self {
         let server = serve(&Stored::new(), |request, stream| {
             let is_in = request.header("authorization") == Some(BASIC);
@@ -44,7 +44,7 @@ impl Login {
         Self { bed, bin, server }
     }
 
-    /// Writes `docker-credential-NAME`, which notes the registry that it is asked for.
+    /// Writes `docker-credential-NAME`, which records the registry of each request.
     fn helper(&self, name: &str, script: &str) {
         let path = self.bin.join(format!("docker-credential-{name}"));
         let asked = self.asked_file(name);
@@ -112,7 +112,8 @@ fn places_are_searched_in_the_documented_order() {
     let right = json!({"auth": "dXNlcjpwYXNz"});
     let wrong = json!({"auth": "dXNlcjp3cm9uZw=="});
     let none = json!({});
-    // The helper of the registry, the entry, the helper of docker; what the helpers print, and which are run.
+    // Podman's order: the registry's helper, the entry of the file, docker's helper. Each row has the entry, the
+    // scripts of the two helpers, and the helpers that are run.
     for (entry, own, store, ran) in [
         (&wrong, FOUND, "exit 1", "it"),
         (&right, NOT_FOUND, "exit 1", "it"),
@@ -137,7 +138,7 @@ fn places_are_searched_in_the_documented_order() {
         let asked = asked.iter().filter(|(_, asked)| *asked).map(|it| it.0);
         assert_eq!(asked.collect::<Vec<_>>().join(" "), ran, "{config}");
     }
-    // registries.conf has the first word.
+    // registries.conf determines the order.
     let login = Login::new();
     login.helper("first", NOT_FOUND);
     login.helper("second", FOUND);
@@ -194,8 +195,8 @@ fn a_helper_that_fails_is_a_clear_error() {
             "echo the keychain is locked; exit 1",
             &[
                 "docker-credential-it get: it exited with status 1: the keychain is locked. According to ",
-                "To try it, type `echo 127.0.0.1:",
-                " | docker-credential-it get`; to do without it, type `podman login",
+                "To test it, type `echo 127.0.0.1:",
+                " | docker-credential-it get`. To use a file instead, type `podman login",
                 "add --authfile FILE",
             ],
         ),
@@ -247,10 +248,7 @@ fn a_helper_that_fails_is_a_clear_error() {
     let login = Login::new();
     let name = host(&login.server);
     for (helper, expected) in [
-        (
-            "absent",
-            "docker-credential-absent get: there is no such program in a directory of PATH",
-        ),
+        ("absent", "docker-credential-absent get: it is not in PATH"),
         (
             "../absent",
             "auth.json: the name of the credential helper \"../absent\" is invalid",

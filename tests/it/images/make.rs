@@ -129,8 +129,8 @@ impl Tar {
     }
 }
 
-/// Returns three layers of a tree, the lowest first, and their DiffIDs. Upper layers hide what the lower ones have
-/// besides the tree, and some files come from an object of ostree.
+/// Returns three layers of a tree, the lowest first, and their DiffIDs. Upper layers hide the files of lower layers
+/// that the tree does not have, and some files come from an object of ostree.
 pub fn of_tree(root: &Path, packed: Packed) -> (Vec<Vec<u8>>, Vec<String>) {
     let mut base = Tar::new()
         .file("usr/lib/modules/0.1/vmlinuz", b"old")

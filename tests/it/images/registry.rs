@@ -177,7 +177,7 @@ fn good_registries() {
         opens(&server, ":c", "{}");
     }
 
-    // An index of docker's type chooses by platform.
+    // The image is chosen by platform from an index of docker's type.
     let inner = digest(&stored.manifest);
     let of = |digest: &str, arch: &str| json!({"digest": digest, "size": stored.manifest.len(), "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "platform": {"os": "linux", "architecture": arch}});
     let host = match std::env::consts::ARCH {
@@ -201,7 +201,7 @@ fn good_registries() {
 #[test]
 fn tokens_passwords_and_redirects() {
     let stored = Stored::new();
-    // A password, which a redirect to another server does not get.
+    // A password is not sent to another server after a redirect.
     let storage = serve(&stored, |_, _| false);
     let to = storage.url("");
     let server = serve(&stored, move |request, stream| {
@@ -220,7 +220,7 @@ fn tokens_passwords_and_redirects() {
     assert_eq!(leaked.len(), 2);
     assert!(leaked.iter().all(|it| it.header("authorization").is_none()));
 
-    // A token, with a password for the token server and without.
+    // A token is requested, with a password for the token server and without one.
     for (auth, expected) in [(true, Some(BASIC)), (false, None)] {
         let tokens = Server::scripted(move |_, request, stream| {
             assert_eq!(request.header("authorization"), expected);
@@ -375,8 +375,8 @@ fn hostile_registries_are_clean_errors() {
         ("token loop", tokens("", |stream| answer(stream, 200, "", br#"{"token":"x"}"#)), "refuses the token or the password"),
         ("realm of a file", tokens("file:///etc/passwd", |_| {}), "file:///etc/passwd, which is not an http or https URL"),
         ("html token", tokens("", |stream| answer(stream, 200, "", b"<html>")), "the response is not JSON"),
-        ("no token", tokens("", |stream| answer(stream, 200, "", b"{}")), "sent no token"),
-        ("token with a header", tokens("", |stream| answer(stream, 200, "", br#"{"token":"x\r\nHost: y"}"#)), "sent no token"),
+        ("no token", tokens("", |stream| answer(stream, 200, "", b"{}")), "sent no valid token"),
+        ("token with a header", tokens("", |stream| answer(stream, 200, "", br#"{"token":"x\r\nHost: y"}"#)), "sent no valid token"),
         ("endless token", tokens("", endless), "the limit token_bytes of 262144"),
         ("no access", tokens("", |stream| answer(stream, 403, "", b"")), "the token server refuses access without credentials"),
         ("token server down", tokens("", |stream| answer(stream, 500, "", b"")), "asking http://127.0.0.1"),

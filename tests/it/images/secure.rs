@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Registries over TLS and through proxies. `tls/make.sh` makes the certificates.
+//! Registries over TLS and through proxies. `tls/make.sh` has created the certificates.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::bed::Bed;
 use crate::ran::Ran;
 use crate::server::Server;
 
-/// The message about an image that was read; it has no kernel.
+/// The message after a successful download: the image has no kernel.
 const WAS_READ: &str = "no directory in usr/lib/modules";
 
 const UNTRUSTED: &str =
@@ -32,7 +32,7 @@ fn chain(name: &str) -> Vec<CertificateDer<'static>> {
     found.map(Result::unwrap).collect()
 }
 
-/// Starts a server that passes requests over TLS to another one. Returns its port.
+/// Starts a TLS server that forwards requests to `to` over plain HTTP. Returns its port.
 fn over_tls(to: &Server, asks_client: bool) -> u16 {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
@@ -66,7 +66,7 @@ fn over_tls(to: &Server, asks_client: bool) -> u16 {
     port
 }
 
-/// Passes one request on, and the response back.
+/// Forwards one request, and its response.
 fn pass(tls: &mut (impl Read + Write), to: &str) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -80,10 +80,11 @@ fn pass(tls: &mut (impl Read + Write), to: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The heads of requests that a proxy got.
+/// The heads of the requests that a proxy has received.
 type Heads = Arc<Mutex<Vec<String>>>;
 
-/// Starts a proxy whose tunnels all lead to a port of this machine. Returns its port, and the requests.
+/// Starts a proxy that connects every tunnel to the port `to` of this machine, or refuses CONNECT if `to` is `None`.
+/// Returns its port and the requests.
 fn proxy(to: Option<u16>) -> (u16, Heads) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -130,7 +131,7 @@ fn verify(bed: &Bed, registry: &str, options: &[&str], variables: &[(&str, &str)
     })
 }
 
-/// Makes a directory for `--cert-dir` with these files, by their new names.
+/// Creates a directory for `--cert-dir` with copies of these files, each under its new name.
 fn certificates(bed: &Bed, name: &str, files: &[(&str, &str)]) -> String {
     let dir = bed.beside(name);
     for (from, to) in files {
@@ -174,7 +175,7 @@ fn a_server_is_trusted_by_its_authority() {
     let ran = verify(&bed, &registry, &[], &config);
     ran.ends_with(1).complains(&[
         "reading certificates of authorities",
-        "there is no certificate in PEM",
+        "no certificate in PEM format found",
     ]);
 }
 
@@ -188,7 +189,7 @@ fn a_server_asks_for_the_client_s_certificate() {
         (
             "none",
             &[ca][..],
-            "the server requires a certificate of the client that it trusts (CertificateRequired). Put the client's certificate",
+            "the server requires a client certificate that it trusts (CertificateRequired). Put the client's certificate",
         ),
         (
             "right",
@@ -203,12 +204,12 @@ fn a_server_asks_for_the_client_s_certificate() {
         (
             "other-key",
             &[ca, ("client.crt", "it.cert"), ("server.key", "it.key")],
-            "the client's certificate and its key: they do not fit together",
+            "the client's certificate and its key: the key does not match the certificate",
         ),
         (
             "no-pem",
             &[ca, ("client.crt", "it.cert"), ("make.sh", "it.key")],
-            "there is no private key in PEM",
+            "no private key in PEM format found",
         ),
     ] {
         let dir = certificates(&bed, name, files);
@@ -226,7 +227,7 @@ fn registries_are_reached_through_proxies() {
     let options = ["--cert-dir", &*dir];
     let (port, heads) = proxy(Some(secure));
     let through = format!("http://user:word@127.0.0.1:{port}");
-    // The name exists at the proxy only, so nothing else can have resolved it.
+    // The name does not exist, so the request can only have gone through the proxy.
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
         heads.lock().unwrap().clear();
         let ran = verify(&bed, "registry.invalid:5000", &options, &[(name, &through)]);
@@ -254,7 +255,7 @@ fn registries_are_reached_through_proxies() {
         "the certificate of the server is not trusted",
         "other.invalid",
     ]);
-    // http on this machine.
+    // Plain HTTP uses http_proxy, also to this machine.
     let (port, plain_heads) = proxy(Some(
         host(&server).rsplit(':').next().unwrap().parse().unwrap(),
     ));
@@ -262,7 +263,7 @@ fn registries_are_reached_through_proxies() {
     let ran = verify(&bed, &host(&server), &[], &[("http_proxy", &plain)]);
     ran.ends_with(1).complains(&[WAS_READ]);
     assert!(!plain_heads.lock().unwrap().is_empty());
-    // Exceptions.
+    // Hosts in NO_PROXY are reached directly.
     heads.lock().unwrap().clear();
     let ran = verify(
         &bed,
@@ -272,7 +273,7 @@ fn registries_are_reached_through_proxies() {
     );
     ran.ends_with(1).complains(&[WAS_READ]);
     assert!(heads.lock().unwrap().is_empty());
-    // Proxies that do not work.
+    // Proxies that refuse CONNECT or are not supported.
     let (refusing, _) = proxy(None);
     let ran = verify(
         &bed,

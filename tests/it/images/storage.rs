@@ -105,7 +105,7 @@ fn an_image_in_the_storage_of_podman() {
         "{}",
         ran.stderr
     );
-    // Lists that lead in a circle, and a config that is not the image's.
+    // Errors: layers whose parents form a circle, and a config that is not the image's.
     let layers = dir.join("overlay-layers/layers.json");
     let text = fs_err::read_to_string(&layers).unwrap();
     fs_err::write(

@@ -69,7 +69,7 @@ impl BlobReader {
         }
     }
 
-    /// Returns a reader of a range; `None` if the registry sends no ranges.
+    /// Returns a reader of a range; `None` if the registry does not support range requests.
     pub(super) fn range(
         sessions: (Arc<Session>, VecDeque<Arc<Session>>),
         digest: &str,
@@ -100,7 +100,8 @@ impl BlobReader {
         }
     }
 
-    /// Waits before the next attempt. If no attempt at this registry can help, the next one is asked.
+    /// Waits before the next attempt. If another attempt at this registry cannot help, continues with the next
+    /// registry.
     fn retry(&mut self, error: FetchError) -> Result<()> {
         let Err(error) = self.retries.wait(error, &self.digest) else {
             return Ok(());
@@ -163,7 +164,7 @@ impl BlobReader {
         let mut chunk = match body.chunk()? {
             None if self.at < self.end => {
                 return Err(FetchError::temporary(anyhow!(
-                    "the connection ended after {} of {} bytes",
+                    "the connection ended at byte {} of the blob, expected {}",
                     self.at,
                     self.end
                 )));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The search for the credentials of an image, in files and with credential helpers.
+//! Searches files and credential helpers for the credentials of an image.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -13,18 +13,19 @@ use crate::oci::{
 };
 use crate::sys::exec;
 
-/// The places where the credentials for an image can be. Programs are run only if a registry asks for credentials.
+/// The places where the credentials for an image can be. Credential helpers are run only if a registry requires
+/// credentials.
 pub(super) struct CredentialSearch {
     host: String,
     places: Vec<Place>,
     /// The files that were read, or do not exist.
     searched: Vec<PathBuf>,
-    /// The timeout of a program.
+    /// The timeout of a credential helper.
     limit: Duration,
     found: Mutex<Option<FoundCredentials>>,
 }
 
-/// A place, and the file that names it.
+/// A place, and the file in which it was found.
 struct Place {
     source: CredentialSource,
     file: PathBuf,
@@ -39,7 +40,7 @@ struct FoundCredentials {
 }
 
 impl CredentialSearch {
-    /// Reads the files, in the order of podman (containers-auth.json(5)). Starts no program.
+    /// Reads the files, in the order of podman (containers-auth.json(5)). Runs no credential helper.
     pub(super) fn new(
         image: &Docker,
         authfile: Option<&Path>,
@@ -77,7 +78,7 @@ impl CredentialSearch {
             let bytes = settings::read(&file)?;
             if bytes.is_none() && named.is_some() {
                 bail!(
-                    "the file with credentials {} does not exist",
+                    "the credentials file {} does not exist. Correct --authfile or REGISTRY_AUTH_FILE, or type podman login",
                     file.display()
                 );
             }
@@ -93,10 +94,10 @@ impl CredentialSearch {
         Ok(())
     }
 
-    /// Returns the credentials. The first call may run programs.
+    /// Returns the credentials; `None` if there are none. The first call may run credential helpers.
     ///
     /// # Errors
-    /// When a program fails.
+    /// When a credential helper fails.
     pub(super) fn get(&self) -> Result<Option<Credentials>> {
         let mut known = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match known.take() {
@@ -129,13 +130,13 @@ impl CredentialSearch {
         Ok(FoundCredentials::default())
     }
 
-    /// Asks a program for the credentials; `None` if it has none.
+    /// Runs a credential helper; `None` if it stores no credentials for the registry.
     fn ask(&self, helper: &CredentialHelper, file: &Path) -> Result<Option<Credentials>> {
         let program = helper.program();
         let fail = |why: String, key: &str| {
             let (host, file) = (&self.host, file.display());
             anyhow!(
-                "{program} get: {why}. According to {file}, this program stores the credentials for {host}. To try it, type `echo {key} | {program} get`; to do without it, type `podman login {host} --authfile FILE`, and add --authfile FILE"
+                "{program} get: {why}. According to {file}, this program stores the credentials for {host}. To test it, type `echo {key} | {program} get`. To use a file instead, type `podman login {host} --authfile FILE`, and add --authfile FILE"
             )
         };
         for key in CredentialHelper::keys(&self.host) {
@@ -164,7 +165,7 @@ impl CredentialSearch {
         Ok(None)
     }
 
-    /// Returns what to do when access is denied.
+    /// Returns the remedy for a denied access.
     pub(super) fn remedy(&self) -> String {
         let host = &self.host;
         let login = format!("podman login {host}");

@@ -77,7 +77,7 @@ impl Session {
         &self.image
     }
 
-    /// Logs that another registry is asked instead of this one.
+    /// Logs that another registry is used instead of this one.
     ///
     /// # Errors
     /// [`Stopped`](stop::Stopped) after a signal.
@@ -105,7 +105,7 @@ impl Session {
         &self.traffic
     }
 
-    /// Fetches a document of at most `limit` bytes, with retries; returns the header with its digest, too.
+    /// Fetches a document of at most `limit` bytes, with retries. Also returns the digest in the response's header.
     pub(super) fn document(
         &self,
         path: &str,
@@ -182,7 +182,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// Sends a request to another server: a token server.
+    /// Sends a request to a token server.
     pub(super) fn send(&self, request: Request) -> Result<Reply, FetchError> {
         let reply = self.client.send(request)?;
         self.traffic.add_requests(reply.hops);
@@ -239,7 +239,7 @@ impl Session {
         })
     }
 
-    /// Adds what to do to an error about certificates.
+    /// Adds the remedy to an error about certificates.
     fn advise(&self, error: anyhow::Error) -> anyhow::Error {
         let host = &self.image.host;
         let dir = format!("/etc/containers/certs.d/{host}");
@@ -282,7 +282,7 @@ impl Session {
         }
     }
 
-    /// Returns the error that access is denied, with the remedy.
+    /// Returns the error for a denied access, with the remedy.
     pub(super) fn denied(&self, why: &str, status: u16) -> anyhow::Error {
         let Docker { host, name, .. } = &self.image;
         let remedy = self.credentials.remedy();

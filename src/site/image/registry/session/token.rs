@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tokens and passwords that a registry asks for (the distribution project's token specification).
+//! Obtains the token or the password that a registry requires (the distribution project's token specification).
 
 use anyhow::{Context, anyhow};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -82,7 +82,7 @@ pub(super) fn authorize(
     match token.filter(is_header) {
         Some(token) => Ok(format!("Bearer {token}")),
         None => Err(FetchError::Permanent(anyhow!(
-            "the token server {shown} sent no token"
+            "the token server {shown} sent no valid token"
         ))),
     }
 }
