@@ -1,4 +1,4 @@
-"""What the disks of a machine that has ended say: its journal, and the output of `ostree-kernel status` after the next boot."""
+"""Reads the disks of a machine that has ended: its journal, and the output of `ostree-kernel status` after the next boot."""
 
 import contextlib
 import re
@@ -11,7 +11,7 @@ from machine import Failed, State, run
 
 @contextlib.contextmanager
 def exported(path, kind, raw, writable=False):
-    """A disk as a raw file."""
+    """Exports a disk as a raw file."""
     raw.touch()
     mode = "read-only=on,force-share=on" if not writable else "read-only=off"
     export = subprocess.Popen(
@@ -30,7 +30,7 @@ def exported(path, kind, raw, writable=False):
 
 
 def journal(state, units):
-    """The messages of units in the last boot, from the journal on the disk of a machine that has ended."""
+    """Returns the messages of units in the last boot, from the journal on the disk of a machine that has ended."""
     place = state.place
     (path, kind) = next((path, kind) for name, path, kind in state.disks() if name == "root")
     found = place / "journal"
@@ -47,7 +47,7 @@ def journal(state, units):
 
 @contextlib.contextmanager
 def mounted(raw, place):
-    """A file system, with its journal replayed as a boot does it."""
+    """Mounts a file system. Its journal is replayed, as at a boot."""
     place.mkdir(parents=True, exist_ok=True)
     run("mount", "-o", "loop", raw, place)
     try:
@@ -57,8 +57,8 @@ def mounted(raw, place):
 
 
 def status(state, entry, tool):
-    """What `status` says in the deployment of a boot entry, and the name of this deployment. The program runs on this machine, on
-    a copy of the disks that are mounted as ostree mounts them."""
+    """Returns the name of a boot entry's deployment, and the output of `status` in it. The program runs on this machine, on a copy
+    of the disks that are mounted as ostree mounts them."""
     copy = State(state.place).copy(state.place / "status")
     disks = {name: (path, kind) for name, path, kind in copy.disks()}
     place = copy.place

@@ -60,7 +60,7 @@ class State:
 
 
 FIRMWARE = pathlib.Path("/usr/share/OVMF")
-# The clock of a guest with -icount counts instructions: on a busy machine, too, nothing in the guest reaches a timeout early.
+# With -icount, the guest's clock counts instructions: no timeout in the guest expires early because the host is busy.
 COUNTED = ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off", "-smp", "1"]
 REAL_TIME = ["-accel", "tcg,thread=multi", "-smp", "2"]
 

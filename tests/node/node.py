@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stages deployments on a real ostree system in QEMU, reboots it, and boots what a boot loader would take from its disk.
+"""Stages deployments on a real ostree system in QEMU, reboots it, and boots the entry that a boot loader would take from its disk.
 
     node.py --node DIR --product DIR table [--only NAME,…] [--modes without,with] [--jobs N] [--quick]
     node.py --node DIR --product DIR shutdown [--runs N]
@@ -7,12 +7,12 @@
     node.py --node DIR --product DIR cannot-start
     node.py --node DIR --product DIR policy
 
---node has the disks of `bed node`; --product is what `make install DESTDIR=` made. The system is brought up once, saved, and
-continued for each test. It is rebooted one second after staging, unless the test says otherwise. A result of the table is
-kept (DIR/seen) by the disks, the program and the units that it depends on, so that an interrupted run is continued.
+--node has the disks of `bed node`; --product is the directory of `make install DESTDIR=`. The system is booted once and saved,
+and each test resumes it. It is rebooted one second after staging, unless the test differs in this. A result of the table is
+cached (DIR/seen) under the digest of the disks, the program and the units, so that a run that was interrupted can be continued.
 
-No limit of a boot depends on the load of the machine. The guest's clock counts instructions, and a boot has five times the
-processor seconds that the unchanged deployment takes, which is booted first with the same limits.
+The limits of a boot do not depend on the load of the host. The guest's clock counts instructions, and a boot may take five times
+the processor seconds of the unchanged deployment, which is booted first with the same limits.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from system import BEFORE, LATE, PATIENCE, SERVICES, WITHOUT, Node, last_word, r
 
 
 def staged(node, variant, place):
-    """Stages a deployment that is not judged before the shutdown; returns the running machine."""
+    """Stages a deployment that is not verified before the shutdown; returns the running machine."""
     machine = resume(node.installed(), place / "staged", node.payload)
     try:
         machine.do(f"{LATE}; {BEFORE[variant.machine]}")
@@ -42,7 +42,7 @@ def staged(node, variant, place):
 
 
 def attempt(node, variant, mode, machine, place, quick):
-    """Reboots the machine and boots what it left; returns whether that went as expected, and what happened."""
+    """Reboots the machine and boots the entry on its disk. Returns whether the result is as expected, and a description."""
     disks = node.reboot(machine, WITHOUT if mode == "without" else "true").state
     messages = journal(disks, SERVICES)
     why = reason(messages) if mode == "with" else ""
@@ -68,14 +68,14 @@ def attempt(node, variant, mode, machine, place, quick):
 
 
 class Table:
-    """Broken deployments without and with the gate, good ones with it."""
+    """Tests broken deployments without and with the gate, and good ones with it."""
 
     def __init__(self, nodes, options):
         self.nodes, self.options = nodes, options
         self.node = nodes(False)
 
     def kept(self, variant, mode):
-        """The file with the result, by the disks, and with the gate by its program and units."""
+        """Returns the file with the cached result. Its name depends on the disks and, with the gate, on the program and units."""
         keys = self.node.place.parent.parent / "keys"
         names = [f"node-{self.node.suite}"] + ([f"node-installed-{self.node.suite}"] if mode == "with" else [])
         facts = [(keys / name).read_text() if (keys / name).exists() else "" for name in names]
@@ -83,7 +83,7 @@ class Table:
         return self.node.seen / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
     def row(self, variant):
-        """Tries one deployment in its modes; returns a list of modes, each with whether it went as expected."""
+        """Tests one deployment in its modes; returns a list of modes, each with whether the result is as expected."""
         rights = []
         node = self.nodes(variant.machine == "secure")
         with node.scratch() as place:

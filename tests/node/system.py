@@ -20,14 +20,14 @@ KNOWN = (
 UNITS = "ostree-kernel-gate.service"
 DROP_INS = "/etc/systemd/system/ostree-kernel-.service.d"
 SERVICES = ["ostree-kernel-gate.service", "ostree-kernel-gate-staged.service", "ostree-finalize-staged.service"]
-# The gate does not judge as soon as something is staged, but at shutdown.
+# The gate does not verify a deployment when it is staged, but at shutdown.
 LATE = "systemctl stop ostree-kernel-gate-staged.path"
-# The gate does nothing at shutdown, as if it were not there.
+# The gate does nothing at shutdown, as if it were not installed.
 WITHOUT = (
     "mkdir -p /run/systemd/system/ostree-kernel-gate.service.d; printf '[Service]\\nExecStop=\\n' "
     ">/run/systemd/system/ostree-kernel-gate.service.d/none.conf; systemctl daemon-reload"
 )
-# What is done to the machine before the deployment is staged, by the fifth column of variants.tsv.
+# Commands that prepare the machine before the deployment is staged, by the fifth column of variants.tsv.
 BEFORE = {
     "": "true",
     "secure": "test $(od -An -tu1 -j4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c) = 1",
@@ -121,7 +121,7 @@ class Node:
         return self.saved("installed", self.warm(), prepare)
 
     def reboot(self, machine, before="true"):
-        """Reboots a machine; returns it after its end."""
+        """Reboots a machine, and returns it after QEMU has ended."""
         try:
             machine.do(before)
             machine.send("systemctl reboot")
@@ -165,7 +165,7 @@ class Node:
         return entry, up, text
 
     def verdict(self, entry, commit):
-        """The file with the verdict of a boot."""
+        """Returns the file with the result of a boot."""
         key = (self.place.parent.parent / "keys" / f"node-{self.suite}").read_text()
         commit = "old" if self.which(entry) == "old" else commit
         digest = hashlib.sha256(json.dumps([key, commit, entry["options"].split(f" {STEADY}")[0], PATIENCE, self.secure]).encode())
@@ -192,7 +192,7 @@ class Node:
         return entry, up and up[2], text, machine.last_spent
 
     def is_the_booted_one(self, disks, place):
-        """Whether /boot would load the same bytes as before."""
+        """Returns whether a boot loader would load the same bytes as from the unchanged disk."""
         before, now = BootDisk(self.base.copy(place / "look")).default(), BootDisk(disks).default()
         same = [before[key] == now[key] for key in ("entry", "options", "checksum")]
         return all(same) and all(before[key].read_bytes() == now[key].read_bytes() for key in ("kernel", "initrd"))
@@ -207,7 +207,7 @@ def last_word(text):
 
 
 def reason(text):
-    """The gate's sentence about a refusal."""
+    """Returns the gate's sentence about a refusal."""
     return next((line for line in text.splitlines() if re.search(r"is refused", line)), "")
 
 

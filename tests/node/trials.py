@@ -1,4 +1,4 @@
-"""Trials of the gate other than the table: shutdown times, kills and power cuts, gates that fail, and the policy."""
+"""Tests of the gate that are not in `node.py table`: shutdown times, kills and power cuts, gates that fail, and the policy."""
 
 import pathlib
 import random
@@ -23,7 +23,7 @@ def stamp(text, pattern):
 
 
 def staged(node, name, gate=True):
-    """Returns a saved state in which a deployment is staged, and not judged yet."""
+    """Returns a saved state in which a deployment is staged, and not verified yet."""
 
     def prepare(base, place):
         machine = resume(base, place, node.payload)
@@ -36,7 +36,7 @@ def staged(node, name, gate=True):
 
 
 def shutdown(node, options):
-    """The shutdown's duration by the kernel's clock in systemd's messages, from the first stopped unit to the reboot."""
+    """Measures the shutdown, from the first stopped unit to the reboot, by the kernel's time stamps of systemd's messages."""
     name = "trixie-replaced"
     times = {"without the gate": [], "judged before": [], "judged at shutdown": []}
     gate = {label: [] for label in times}
@@ -45,7 +45,7 @@ def shutdown(node, options):
         "judged before": (staged(node, name), f"systemctl start ostree-kernel-gate-staged.service; {LOUD}"),
         "judged at shutdown": (staged(node, name), LOUD),
     }
-    # In turn, so that other load of this machine is the same for each.
+    # The variants are measured in turn, so that other load affects all of them equally.
     for _ in range(options.runs):
         for label, (state, before) in states.items():
             with node.scratch() as place:
@@ -66,7 +66,8 @@ def shutdown(node, options):
     return True
 
 
-# Survives until systemd kills what is left, and kills the gate once. (The loop is cheap: the processor is emulated.)
+# A transient unit without default dependencies, so that the shutdown does not stop it. It kills the gate once. It polls every
+# 0.2 s, because the emulated processor is slow.
 KILLER = (
     "systemd-run -q -p DefaultDependencies=no bash -c "
     "'for i in $(seq 3000); do P=$(pgrep -x ostree-kernel) && break; sleep 0.2; done; sleep {delay}; kill -{signal} $P'"
@@ -74,7 +75,7 @@ KILLER = (
 
 
 def killed(node, place, state, how, delay):
-    """Reboots and kills the gate, or the whole machine, some time after the gate has begun; returns the disks."""
+    """Kills the gate, or the whole machine, `delay` seconds after the gate has started. Returns the disks."""
     if how == "SIGKILL at shutdown":
         return node.reboot(resume(state, place, node.payload), KILLER.format(delay=f"{delay:.2f}", signal="KILL")).state
     machine = resume(state, place, node.payload)
@@ -92,16 +93,16 @@ def killed(node, place, state, how, delay):
     return machine.state
 
 
-def tells_the_truth(kind, up, said):
-    """What `status` may say: it names the deployment that is up, no good deployment as refused, no broken one as verified, and
-    none as staged after a boot."""
+def is_status_right(kind, up, said):
+    """Returns whether the output of `status` is right: it names the booted deployment; it reports no good deployment as refused
+    and no broken one as verified; and nothing is staged."""
     names = re.search(r"booted +bed ([0-9a-f]{64}\.\d+)", said)
     verdict = "refused" if kind == "good" else "verified"
     return bool(names) and names[1] == up and not re.search(rf"{verdict}|staged +bed", said)
 
 
 def kills(node, options):
-    """Kills the gate at random times, by SIGKILL and by power cuts; the node boots either deployment."""
+    """Kills the gate, or cuts the power, at random times. Asserts that the node then boots the old or the new deployment."""
     wrong = 0
     rng = random.Random(options.seed)
     names = ["no-init", "trixie-replaced", "cut-zst"] if not options.only else options.only
@@ -115,12 +116,13 @@ def kills(node, options):
             try:
                 disks = killed(node, place, staged(node, name), how, delay)
                 entry, up, text = node.boot(disks, name, True)
-                which, said = node.which(entry), "the machine is dead"
+                which, said = node.which(entry), "the machine did not boot"
                 if up:
                     there, said = status(disks, entry, options.tool)
-                    right = there == up and tells_the_truth(kind, up, said)
+                    right = there == up and is_status_right(kind, up, said)
                 else:
-                    # With the policy "allow", a deployment that a killed gate did not refuse is finalised, even a broken one.
+                    # With the policy "allow", ostree finalises even a broken deployment if the gate is killed before it has
+                    # refused it.
                     right = kind == "broken" and which == "new" and how == "SIGKILL at shutdown"
                 of_deployments = said[max(said.find("booted  "), 0) :][:300]
                 result = f"{which} entry, {'up' if up else 'dead: ' + last_word(text)}; status: {of_deployments}"
@@ -133,7 +135,7 @@ def kills(node, options):
 
 
 def program(text):
-    """Replaces the program by a script."""
+    """Returns the commands that replace the program with a script."""
     return (
         "mount -o remount,bind,rw /usr; rm /usr/bin/ostree-kernel; "
         f"printf '#!/bin/sh\\n{text}\\n' >/usr/bin/ostree-kernel; chmod 755 /usr/bin/ostree-kernel; mount -o remount,bind,ro /usr"
@@ -141,6 +143,7 @@ def program(text):
 
 
 def drop_in(lines):
+    """Returns the commands that write a drop-in for both services of the gate."""
     return f"mkdir -p {DROP_INS}; printf '[Service]\\n{lines}\\n' >{DROP_INS}/x.conf; systemctl daemon-reload"
 
 
@@ -154,14 +157,14 @@ BROKEN_GATES = {
 
 
 def cannot_start(node, options):
-    """A gate that cannot start, crashes or hangs does not block an update."""
+    """Asserts that a gate that cannot start, crashes or hangs does not block an update."""
     return trials(node, options, {how: ("trixie-replaced", change, "new", "") for how, change in BROKEN_GATES.items()})
 
 
 ALLOW, REFUSE = "true", drop_in("Environment=GATE_OPTIONS=--on-error=refuse")
 WARN = drop_in("Environment=GATE_OPTIONS=--warn-only")
 SLOW = "Environment=GATE_OPTIONS=--on-error={}\\nTimeoutStopSec=10"
-# A /var of its own without room.
+# A full file system at /var/lib/ostree-kernel.
 FULL = (
     "mount -t tmpfs -o size=64k,nr_inodes=8 tmpfs /var/lib/ostree-kernel; cat /dev/zero >/var/lib/ostree-kernel/full; "
     "df /var/lib/ostree-kernel"
@@ -171,6 +174,7 @@ UNREADABLE = "LimitNOFILE=3"
 
 
 def killer(signal, delay=0.3):
+    """Returns a command that sends a signal to the gate, `delay` seconds after it has started."""
     return KILLER.format(delay=delay, signal=signal)
 
 
@@ -194,12 +198,12 @@ POLICY = {
 
 
 def policy(node, options):
-    """Each policy with each failure of the gate: which deployment is booted, and what the journal says."""
+    """Tests combinations of a policy and a failure of the gate: the booted deployment, and the gate's messages in the journal."""
     return trials(node, options, POLICY)
 
 
 def trials(node, options, cases):
-    """Reboots with a changed machine; the expected entry of /boot, and a part of the gate's messages."""
+    """Changes the machine and reboots it. Asserts the entry of /boot and a part of the gate's messages."""
     wrong = 0
     for how, (name, change, expected, message) in cases.items():
         if options.only and how not in options.only:
