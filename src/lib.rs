@@ -4,9 +4,9 @@
 //!
 //! # Structure
 //!
-//! A command is what the user types, a step is a phase of a command, a tool is a program that a step starts. `sys`
-//! accesses the operating system. Imports go downwards only: a step uses only the result of another step, and a tool
-//! imports no tool.
+//! A command is what the user types, a step is a phase of a command, and a tool is the module for a program that a step
+//! starts. `sys` accesses the operating system. Imports go downwards only. A step may import only the result types of
+//! other steps. A tool imports no other tool.
 //!
 //! ```text
 //! main, cli      the command line, the log, the exit status
@@ -28,19 +28,19 @@
 //! sys/           exec (starts programs), root (reads and writes the tree), sqlite (the rpmdb), fetch (the network),
 //!                console (standard error), digest
 //! text           pure: what a terminal can show
-//! pool           pure: the same work for many items on a few threads
+//! pool           pure: runs a function for many items on a few threads
 //! elf            pure: headers and sections of ELF files
 //! bytes          pure: byte strings of unknown encoding
 //! ```
 //!
 //! # Invariants
 //!
-//! - `checks`, `plan`, `boot`, `inspect`, `initramfs`, `oci`, `package`, `kernel`, `node` and `signing` use no process,
-//!   environment, file system or log.
+//! - The parts marked "pure" use no process, environment, file system or log.
 //! - Only [`sys::exec`] starts programs: argument vectors, never a shell, standard input null.
 //! - Only [`sys::root`] touches the tree, and it never follows a link out of it.
 //! - Input is checked before it is used: sizes, names, exit statuses.
-//! - dracut runs once; nothing is committed that was not verified; after the verification nothing else changes.
+//! - dracut runs once. Only a verified initramfs is committed. After the verification only the commit step changes the
+//!   tree: it installs the initramfs, writes the report and cleans caches.
 //!
 //! `.clippy.toml` enforces a part of this, `tests/it/walls.rs` the rest.
 

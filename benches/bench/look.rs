@@ -24,7 +24,7 @@ const MODULES: [&str; 5] = [
     "modules-4500",
 ];
 
-/// A command line.
+/// Returns a command line.
 fn line(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
     words.iter().map(|word| word.as_ref().to_owned()).collect()
 }
@@ -50,7 +50,7 @@ pub fn mebibytes(samples: &Samples) -> f64 {
     samples.peak() as f64 / 1024.0
 }
 
-/// The columns of every table: median, minimum, processor time, memory.
+/// Returns the columns that every table has: median, minimum, processor time, memory.
 fn figures(samples: &Samples) -> Vec<String> {
     vec![
         format!("{:.1}", samples.median(wall)),

@@ -43,7 +43,7 @@ impl Cost {
     }
 }
 
-/// Runs the program and writes its cost to the file; the main function of the small process.
+/// Runs the program and writes its cost to the file. It is the main function of the small process.
 pub fn measure(arguments: &[OsString]) -> Result<()> {
     let [file, program, arguments @ ..] = arguments else {
         bail!("expected: measure FILE PROGRAM ARG…");

@@ -12,14 +12,14 @@ use crate::newc::archive;
 /// The start of the line before each file: its path follows, and `->` with the target of a link.
 const FILE: &[u8] = b"==> ";
 
-/// The files of systemd that make an initramfs one of systemd, if the input does not have them.
+/// Links that make the image an initramfs with systemd. They are added if the input does not have them.
 const SYSTEMD: [(&[u8], &[u8]); 2] = [(b"init", b"usr/lib/systemd/systemd"), (b"lib", b"usr/lib")];
 
 /// The maximum number of files of an input, so that a fuzzer does not spend its time on long lists.
 const FILES_MAX: usize = 256;
 
-/// The units, the rules, the graph and what they hold for each byte of the image, and a fixed part for empty tables. A
-/// name can be in many edges; their number is limited.
+/// Returns the upper bound of the memory for an input: a fixed part for empty tables, and for each byte a part for
+/// units, rules and the graph. A name can be in many edges; their number is limited.
 fn memory(bytes: &[u8]) -> usize {
     (8 << 20) + 512 * bytes.len()
 }
@@ -109,7 +109,7 @@ fn parts(bytes: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-/// Reads a key file, and again what was read.
+/// Reads a key file, and asserts that its values are parts of the text.
 pub fn keyfile(bytes: &[u8]) {
     let mut file = KeyFile::default();
     let read = within(64 * bytes.len() + 4096, || file.add(bytes));

@@ -6,7 +6,7 @@ use ostree_kernel::initramfs::{Bodies, Elf, Inventory, Limits, read};
 use crate::memory::within;
 use crate::newc::archive;
 
-/// The start of a file, its dynamic section and the facts, with room to grow.
+/// Upper bound of the memory: the start of a file, its dynamic section and the facts, which may double while they grow.
 const MEMORY: usize = 2 << 20;
 
 /// Parses an ELF file.

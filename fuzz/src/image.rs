@@ -16,7 +16,7 @@ use crate::trickle::Trickle;
 /// large as the unpacked image, twice while it grows), the inventory.
 const MEMORY: usize = 24 << 20;
 
-/// Small, so that a fuzzer reaches them.
+/// Returns limits that are small enough for a fuzzer to reach them.
 fn limits() -> Limits {
     Limits {
         decoded_bytes: 1 << 20,
@@ -206,7 +206,7 @@ fn cover(segments: &[Segment], image: &[u8], whole: bool) {
     assert!(entries <= limits.entries && segments.len() <= limits.segments as usize);
 }
 
-/// Asks the questions of all checks.
+/// Calls each query of the inventory that the checks use. It must not panic.
 fn questions(inventory: &Inventory) {
     let _ = inventory.kernel_versions();
     let _ = inventory.kernel_modules();

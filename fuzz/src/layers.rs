@@ -40,7 +40,7 @@ pub fn layer(bytes: &[u8]) {
     assert_eq!(fast, slow, "one byte at a time");
 }
 
-/// Returns the visible paths, or whether it failed.
+/// Returns the visible paths; `None` if the layers cannot be read.
 fn merged(layers: [&[u8]; 2], one_by_one: bool) -> Option<Vec<Vec<u8>>> {
     let limits = limits();
     let mut tree = LayerTree::new(&limits);
@@ -95,7 +95,7 @@ fn assert_path(path: &[u8]) {
     assert!(is_inside || path.is_empty(), "{}", path.escape_ascii());
 }
 
-/// Reads a table of contents, whose text the bytes are.
+/// Reads the bytes as the text of a table of contents.
 pub fn toc(bytes: &[u8]) {
     const START: u64 = 1000;
     let packed = zstd::encode_all(bytes, 1).expect("memory");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The conditions that every reader must fulfil for all bytes: each function takes hostile input, and panics if a
-//! reader panics, exceeds its memory limit, contradicts itself, gives another result when the bytes come one at a time,
-//! returns data that the image does not contain, or reports an error without a place.
+//! reader panics, exceeds its memory limit, contradicts itself, gives another result when the bytes are read one at a
+//! time, returns data that the image does not contain, or reports an error without a place.
 //!
 //! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
 

@@ -41,8 +41,8 @@ pub fn module(bytes: &[u8]) {
     }
 }
 
-/// `modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`, `.builtin.modinfo` and the two indexes: all readers
-/// read the same bytes.
+/// Parses the bytes with each reader: of `modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`, `.builtin.modinfo`
+/// and of the two indexes.
 pub fn lists(bytes: &[u8]) {
     // Each line costs a few small allocations.
     let most = 256 * bytes.len() + 4096;

@@ -17,7 +17,7 @@ static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
     keys
 });
 
-/// The header that it signed.
+/// The SHA-256 of the header that the key has signed.
 const SIGNED: &str = "c5bfbeb49625afdfe953a73318bd25ecc34ca1c13307a56219e4d65e2fdfb46f";
 
 /// Parses a package, or, if the bytes start like a header, a main header without payload: a lead and a correct digest

@@ -60,7 +60,7 @@ fn show_name(name: &[u8]) -> String {
     name.escape_ascii().to_string()
 }
 
-/// Returns the file that the path, or the name in `PATH`, runs: the first executable one, else the first one.
+/// Returns the file that is run for a path, or for a name in `PATH`: the first executable file, else the first file.
 pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &'a Node)> {
     let file = |path: &[u8]| {
         let (path, node) = inventory.resolve(path).ok()?;
@@ -85,7 +85,7 @@ pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &
 /// Checks that the kernel can start the program with this path, or with this name in `PATH`.
 ///
 /// # Errors
-/// Returns the reason if it cannot.
+/// The reason why the kernel cannot start it.
 pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), CannotRun> {
     let mut name = name.to_vec();
     for depth in 0..=SCRIPTS_MAX {
@@ -168,7 +168,7 @@ fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
     }
 }
 
-/// Returns the sentence of a report for the error `why` of the file at `path`.
+/// Returns the sentence that a report has for the error `why` of the file at `path`.
 pub fn said(path: &[u8], why: &CannotRun) -> String {
     match why {
         CannotRun::Missing => "no such program".to_owned(),

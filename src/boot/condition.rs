@@ -40,10 +40,10 @@ const SEARCHES_MAX: u32 = 64;
 pub struct Condition {
     /// The name of the condition without `Condition` or `Assert`: `PathExists`.
     kind: Vec<u8>,
-    /// The value, without `|` and `!`; `None` where it is known only at run time.
+    /// The value, without `|` and `!`; `None` if it is known only at run time.
     parameter: Option<Vec<u8>>,
     negated: bool,
-    /// With `|`: the unit starts if one such condition holds.
+    /// Whether the value starts with `|`: the unit starts if at least one of these conditions holds.
     triggers: bool,
     /// The line.
     pub(super) text: String,
@@ -141,7 +141,7 @@ fn fits_kver(kver: &[u8], words: &[u8]) -> Option<bool> {
     Some(all)
 }
 
-/// Compares the dotted numbers at the start. `None` if they are equal, but the rest differs.
+/// Compares the dotted numbers at the start of two versions; `None` if the numbers are equal, but the rest differs.
 fn order_of_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
     if a == b {
         return Some(Ordering::Equal);
@@ -186,7 +186,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Returns the condition that stops the start of a unit, if the image decides it.
+    /// Returns the first condition that prevents the start of a unit, if the image determines its result.
     pub(super) fn false_one<'c>(&self, conditions: &'c [Condition]) -> Option<&'c Condition> {
         let is_false = |it: &&Condition| self.holds(it) == Some(false);
         let mut plain = conditions.iter().filter(|it| !it.triggers);
@@ -198,7 +198,7 @@ impl<'a> Conditions<'a> {
         triggers.next().filter(|_| all_false)
     }
 
-    /// Returns whether the condition holds; `None` if the image does not decide it.
+    /// Returns whether the condition holds; `None` if the image does not determine it.
     fn holds(&self, condition: &Condition) -> Option<bool> {
         let path = condition.parameter.as_deref()?;
         if condition.kind == b"Architecture" {

@@ -178,7 +178,7 @@ impl ServiceContext {
 }
 
 impl Setting {
-    /// Returns why systemd cannot apply the setting.
+    /// Returns the reason why systemd cannot apply the setting.
     fn absent(
         &self,
         unit: &[u8],
@@ -233,7 +233,7 @@ impl Setting {
         }
     }
 
-    /// Returns why the setting makes the work impossible or invisible.
+    /// Returns the reason why the setting makes the work impossible or invisible.
     fn prevents(&self, work: Work) -> Option<&'static str> {
         let value = self.value.as_slice();
         match self.key.value {
@@ -260,7 +260,8 @@ impl Setting {
     }
 }
 
-/// Returns the reason if a file like `etc/passwd` does not have the name. systemd itself knows root and nobody.
+/// Returns the reason if a file such as `etc/passwd` does not have the name. systemd does not look for root and nobody
+/// in the files.
 fn absent_name(name: &[u8], file: &[u8], inventory: &Inventory) -> Option<String> {
     const KNOWN: [&[u8]; 3] = [b"root", b"nobody", b"nogroup"];
     let is_number = name.iter().all(u8::is_ascii_digit);

@@ -90,7 +90,7 @@ impl RootSetup {
         }
     }
 
-    /// Returns the name of its unit.
+    /// Returns the name of the unit that runs the program.
     pub fn unit(self) -> &'static str {
         self.goal().unit
     }
@@ -114,7 +114,7 @@ pub struct Booted {
     pub unmet: Vec<(&'static Goal, Option<BTreeSet<usize>>)>,
 }
 
-/// Returns what is known of the work of a command.
+/// Returns the kind of work that a command does.
 fn work(command: &UnitCommand) -> Work {
     let is_one = |goals: &[Goal]| goals.iter().any(|goal| (goal.is_command)(command));
     if is_one(&[OSTREE, BOOTC]) {
@@ -132,8 +132,8 @@ impl Booted {
         work(command) != Work::Any
     }
 
-    /// Follows the units of an initramfs of systemd; `None` where `/init` is something else. `setup` is the program
-    /// that must be started, besides those that every boot needs.
+    /// Follows the units of an initramfs of systemd; `None` if `/init` is something else. `setup` is the program that
+    /// must be started, besides those that every boot needs.
     pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
         if !is_systemd(inventory) {
             return None;

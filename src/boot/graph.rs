@@ -148,7 +148,8 @@ impl<'a> Graph<'a> {
         at.is_some_and(|&at| self.steps[at].is_needed)
     }
 
-    /// Returns whether something names the file, so that it is not only in a directory of such files.
+    /// Returns whether a setting, a program or a link names the file. A file in a directory that is read as a whole
+    /// need not be named.
     pub fn names(&self, path: &[u8]) -> bool {
         let mut at = self.by_path.get(path).copied();
         while let Some(step) = at.map(|at| &self.steps[at]) {

@@ -254,7 +254,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Finds `name` for the object number `asking`; also the directory where it was found.
+    /// Finds the library `name` that the object number `asking` requires. Also returns its directory.
     fn find(&self, name: &[u8], asking: usize, links: &[Link]) -> Option<(Object<'a>, Vec<u8>)> {
         let link = &links[asking];
         if name.contains(&b'/') {
@@ -287,7 +287,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Looks in a directory and in its subdirectories for newer processors.
+    /// Searches a directory, and its subdirectories for newer processors.
     fn within(&self, dir: &[u8], name: &[u8]) -> Option<(Object<'a>, Vec<u8>)> {
         let join = |dir: &[u8], name: &[u8]| [dir, b"/", name].concat();
         if let Some(object) = self.at(&join(dir, name)) {

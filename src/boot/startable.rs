@@ -30,7 +30,7 @@ const ORDERING: [&[u8]; 7] = [
     b"#",
 ];
 
-/// Returns the names of the units that a boot can start. `others` are texts, or programs, that start units by name.
+/// Returns the names of the units that a boot can start. `others` are texts or programs that can start units by name.
 pub(super) fn units<'a>(
     inventory: &'a Inventory,
     others: impl Iterator<Item = &'a [u8]>,
@@ -107,7 +107,7 @@ fn paths(unit: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         .map(move |dir| [dir.as_bytes(), b"/", unit].concat())
 }
 
-/// Returns the path and the text of a unit, if it has one.
+/// Returns the path and the text of a unit, if the unit has a file.
 fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let place = paths(unit).find(|path| inventory.resolve_link(path).is_ok())?;
     let (path, node) = inventory.resolve(&place).ok()?;
@@ -115,7 +115,7 @@ fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8]
     Some((path, content.data.as_deref().unwrap_or_default()))
 }
 
-/// Returns whether the initramfs has a unit with that name, or its template, masked or not.
+/// Returns whether the initramfs has the unit or its template, masked or not.
 pub fn has_unit(inventory: &Inventory, unit: &[u8]) -> bool {
     let is_in = |name: &[u8]| paths(name).any(|path| inventory.resolve(&path).is_ok());
     is_in(unit) || template(unit).is_some_and(|name| is_in(&name))

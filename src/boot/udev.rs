@@ -73,7 +73,7 @@ impl Rule {
         token.map(|it| it.value.as_slice())
     }
 
-    /// Returns the label of the line: the last one, if it has several.
+    /// Returns the label of the line; if the line has several, the last one.
     fn label(&self) -> Option<&[u8]> {
         let token = self.tokens.iter().rfind(|it| it.key == b"LABEL");
         token.map(|it| it.value.as_slice())
@@ -195,7 +195,7 @@ impl Rules {
     }
 }
 
-/// Returns whether a link points to a file, or to `/dev/null`, which masks.
+/// Returns whether a link points to a file, or to `/dev/null`, which masks files with the same name.
 fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
     match inventory.resolve(path) {
         Ok(_) => true,

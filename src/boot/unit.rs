@@ -38,7 +38,7 @@ pub enum Load {
     Masked(Vec<u8>),
     /// systemd refuses it; the reason.
     Bad(String),
-    /// Its text was not kept, or exceeds the limits.
+    /// The unit's text was not kept, or exceeds the limits.
     Unread,
 }
 
@@ -47,7 +47,7 @@ pub enum Load {
 pub struct Unit {
     /// Its name, with aliases resolved.
     pub name: Vec<u8>,
-    /// Its file, without links in the path; empty if it has none.
+    /// The path of its file, without links; empty if the unit has no file.
     pub path: Vec<u8>,
     /// The result of loading it.
     pub load: Load,
@@ -114,13 +114,14 @@ impl Unit {
         }
     }
 
-    /// Returns whether a condition may prevent its start. The condition "this is an initramfs" does not count.
+    /// Returns whether a condition may prevent the start of the unit. The condition "this is an initramfs" does not
+    /// count.
     pub fn is_conditional(&self) -> bool {
         let mut all = self.conditions.iter().chain(&self.asserts);
         all.any(|it| !it.text.ends_with("PathExists=/etc/initrd-release"))
     }
 
-    /// Returns whether this is its name or one of its aliases.
+    /// Returns whether `name` is the unit's name or one of its aliases.
     pub(super) fn is_called(&self, name: &[u8]) -> bool {
         self.name == name || self.aliases.iter().any(|it| it == name)
     }
@@ -239,7 +240,7 @@ impl Unit {
         }
     }
 
-    /// Adds the results that depend on all files: the refusals of systemd, and the default dependencies.
+    /// Adds the results that depend on all files of the unit: whether systemd refuses it, and the default dependencies.
     pub(super) fn finish(&mut self) {
         if self.load == Load::Loaded
             && let Some(why) = self.refusal()
@@ -313,7 +314,7 @@ impl Unit {
     }
 }
 
-/// Sets a boolean; systemd ignores a value that is not one.
+/// Sets a boolean; systemd ignores a value that is not a boolean.
 fn set(setting: &mut bool, value: &[u8]) {
     *setting = is_true(value).unwrap_or(*setting);
 }

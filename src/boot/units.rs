@@ -52,7 +52,7 @@ pub struct Units<'a> {
     hidden: HashMap<Vec<u8>, Vec<u8>>,
     /// The aliases of a name.
     aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
-    /// Directories next to the units, by their names: `x.service.d`, `x.target.wants`.
+    /// Directories that belong to a unit, by their names: `x.service.d`, `x.target.wants`.
     beside: HashMap<Vec<u8>, Vec<Vec<u8>>>,
     edges_left: Cell<usize>,
 }
@@ -257,8 +257,8 @@ impl<'a> Units<'a> {
         names
     }
 
-    /// Returns the files of the directories `NAME` + `end`, by their names. The first of several files with the same
-    /// name is used.
+    /// Returns the files in the directories `NAME` + `end`, by their names. If several files have the same name, the
+    /// first one is used.
     fn beside(&self, names: &[Vec<u8>], end: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut found = BTreeMap::new();
         for name in names.iter().flat_map(|name| of_drop_ins(name)) {
@@ -273,7 +273,8 @@ impl<'a> Units<'a> {
         found
     }
 
-    /// Returns whether a link or file masks its name in a later directory.
+    /// Returns whether the file at `path` is a mask: an empty file, a device, or a link to one or to `/dev/null`.
+    /// systemd then ignores files with the same name in later directories.
     fn is_mask(&self, path: &[u8]) -> bool {
         match self.inventory.resolve(path) {
             Ok((_, node)) => self.is_null(node),

@@ -62,7 +62,7 @@ impl<'a> Able<'a> {
         self.inside.contains(name) || self.builtin.contains(name)
     }
 
-    /// Returns whether the kernel was built with it as a module. Modules from elsewhere are in no list.
+    /// Returns whether the kernel was built with this driver as a module. Out-of-tree modules are in no list.
     pub(super) fn exists(&self, name: &ModuleName) -> bool {
         match &self.order {
             Some(order) => order.contains(name),
@@ -70,14 +70,14 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns whether its file is on disk; `true` without a tree.
+    /// Returns whether the module's file is on disk; `true` without a tree.
     pub(super) fn is_on_disk(&self, name: &ModuleName) -> bool {
         self.on_disk
             .as_ref()
             .is_none_or(|names| names.contains(name))
     }
 
-    /// Returns whether this kernel has it as a module, of any origin.
+    /// Returns whether the kernel has this driver as a module, built with the kernel or out-of-tree.
     pub(super) fn is_anywhere(&self, name: &ModuleName) -> bool {
         self.exists(name) || self.is_on_disk(name)
     }
@@ -92,7 +92,7 @@ impl<'a> Able<'a> {
             })
     }
 
-    /// Returns whether it is available and not blocked.
+    /// Returns whether the driver is available and not blocked.
     pub(super) fn has_named(&self, name: &str) -> bool {
         let loads = |name| self.has(&name) && self.why_blocked(&name).is_none();
         ModuleName::new(name.as_bytes()).is_some_and(loads)
@@ -134,7 +134,7 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns why the first available driver is blocked.
+    /// Returns the reason why the first available driver is blocked.
     pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| {
             let driver = ModuleName::new(name.as_bytes())?;

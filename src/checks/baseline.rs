@@ -22,7 +22,7 @@ pub struct Baseline {
     pub unpacked: u64,
     /// The included drivers, with their paths relative to the kernel's directory.
     pub drivers: BTreeMap<ModuleName, Vec<u8>>,
-    /// The built-in drivers, likewise.
+    /// The built-in drivers, with their paths relative to the kernel's directory.
     pub builtin: BTreeMap<ModuleName, Vec<u8>>,
     /// dracut's modules.
     pub dracut_modules: Vec<String>,
@@ -88,7 +88,7 @@ impl Baseline {
         baseline
     }
 
-    /// Returns the firmware that an image lacks in comparison.
+    /// Returns the firmware that the baseline has and an image lacks.
     pub fn lost_firmware(&self, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
         self.firmware
             .difference(&firmware(inventory))

@@ -19,7 +19,7 @@ use crate::kernel::modules::{
 /// The parameters of modules.
 pub type ModuleParameters = BTreeMap<ModuleName, Vec<Parameter>>;
 
-/// The directories of the configuration; of files with the same name the first one is read (modprobe.d(5)).
+/// The directories of the configuration. If several files have the same name, the first one is read (modprobe.d(5)).
 const DIRS: [&str; 5] = [
     "etc/modprobe.d",
     "run/modprobe.d",
@@ -61,13 +61,13 @@ impl<'a> Modprobe<'a> {
         })
     }
 
-    /// Returns why modprobe does not load a module that is not built in; `None` if it does.
+    /// Returns the reason why modprobe does not load a module that is not built in; `None` if modprobe loads it.
     pub(super) fn why_not(&self, name: &ModuleName, builtin: &ModuleList) -> Option<String> {
         let file = self.conf.blacklisted_by(name);
         if let Some(file) = file.or_else(|| self.refused_by(name)) {
             return Some(format!("{file} blocks it"));
         }
-        // The kernel requests the module of a file system by such a name.
+        // The kernel requests the module of a file system by the alias `fs-NAME`, which kmod normalises.
         let filesystem = [b"fs_", name.as_bytes()].concat();
         let mut asked = [name.as_bytes(), &filesystem].into_iter();
         let away = asked.find_map(|asked| self.conf.redirected_by(asked, name));
@@ -93,7 +93,8 @@ impl<'a> Modprobe<'a> {
         })
     }
 
-    /// Returns the first option that the kernel does not accept for this module, which it then does not load.
+    /// Returns the reason why the kernel refuses this module: the first option that it does not accept, and the file of
+    /// the option.
     fn refuses_options(&self, name: &ModuleName) -> Option<String> {
         let parameters = self.parameters?.get(name)?;
         self.conf.options(name).find_map(|(options, file)| {
@@ -129,7 +130,7 @@ impl<'a> Modprobe<'a> {
         first
     }
 
-    /// Returns the modules of an alias, according to the tree's lists.
+    /// Returns the modules that have an alias, according to the tree's lists.
     pub(super) fn serving(&self, alias: &[u8]) -> Vec<&ModuleName> {
         let lists = [self.aliases, self.builtin_aliases].into_iter().flatten();
         lists.flat_map(|aliases| aliases.resolve(alias)).collect()
@@ -267,7 +268,7 @@ mod tests {
 
     const ROOT: &str = "initramfs-root-drivers";
 
-    /// Returns why each of these drivers cannot be loaded with the modprobe configuration of the initramfs.
+    /// Returns the reasons why these drivers cannot be loaded with the modprobe configuration of the initramfs.
     fn blocked(drivers: &[&str], conf: &str, softdeps: &str) -> Vec<String> {
         let mut bench = Bench::good();
         bench.wanted.drivers = drivers.iter().map(|&it| it.to_owned()).collect();
@@ -440,7 +441,7 @@ mod tests {
             "module_blacklist=x,ext4",
             "modprobe.blacklist=ext4",
             "rd.driver.blacklist=ext4,x",
-            // ext4 needs it, and the kernel refuses it to everybody.
+            // ext4 requires jbd2, which the kernel itself refuses to load.
             "module_blacklist=jbd2",
             "ext4.depth=x",
             "jbd2.depth",
@@ -467,13 +468,14 @@ mod tests {
         let mut bench = Bench::good();
         bench.wanted.drivers = vec!["virtio_blk".into(), "erofs".into()];
         assert_eq!(bench.findings(ROOT), [""; 0]);
-        // erofs is built in. The file in etc hides the one with the same name in usr/lib.
+        // erofs is built in, so its install line has no effect.
         bench.put(
             "usr/lib/modprobe.d/a.conf",
             b"blacklist virtio-blk\ninstall erofs /bin/true\n",
         );
         let expected = "fatal virtio_blk in the initramfs: virtio_blk is in the initramfs, but usr/lib/modprobe.d/a.conf blocks it; in the initramfs, for --require-driver virtio_blk";
         assert_eq!(bench.findings(ROOT)[..1], [expected]);
+        // A file in etc/modprobe.d replaces the one with the same name in usr/lib/modprobe.d.
         bench.put(
             "etc/modprobe.d/a.conf",
             b"options virtio_blk queue_depth=1\n",

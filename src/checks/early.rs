@@ -20,7 +20,8 @@ pub(super) fn is_read_by_name(path: &[u8]) -> bool {
         .any(|(_, place)| path.starts_with(place.as_bytes()))
 }
 
-/// Returns the kinds that the kernel finds. It searches the archive itself, so the directories need not exist.
+/// Returns the kinds that the kernel finds. The kernel searches the archive, not the unpacked tree, so the directories
+/// need not exist.
 pub fn kinds(inventory: &Inventory, segments: &[Segment]) -> BTreeSet<String> {
     let is_plain = |segment: &&Segment| segment.compression == Compression::None;
     let plain = segments.iter().take_while(is_plain).count();

@@ -150,7 +150,8 @@ fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     absent.into_iter().map(finding).collect()
 }
 
-/// Returns the kernels whose `vmlinuz`, or whose modules under one of their capabilities, a package owns.
+/// Returns the kernels that a package belongs to: it owns the kernel's `vmlinuz`, or provides a capability of the
+/// kernel and owns modules of it.
 fn kernels_of(package: &Record) -> impl Iterator<Item = &str> {
     let has_modules = |kver: &str| package.modules().any(|(dir, _)| dir == kver);
     let with_modules = with_modules(&package.provides, has_modules);
@@ -174,7 +175,7 @@ mod tests {
                 "warning",
                 "no package owns it",
             ),
-            // The kernel's own `make binrpm-pkg`.
+            // The package was built with the kernel's own `make binrpm-pkg`.
             (
                 |tree| tree.rpmdb = rpmdb(vec![owner("kernel", K, &[("kernel-6.9.4", "1")])]),
                 "warning",

@@ -51,7 +51,7 @@ pub(super) fn userland(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(listed(findings.into_values().collect()))
 }
 
-/// Returns the directories whose names the check needs, besides those of libraries.
+/// Returns the firmware directories whose entries the check compares.
 pub fn firmware_dirs(kmods: &[Kmod]) -> BTreeSet<String> {
     let versioned = kmods
         .iter()
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn libraries_of_the_drivers_version_and_of_other_products() {
         let good = [
-            // nvidia-settings may lag behind; the others do not.
+            // nvidia-settings may be older than the driver; the other libraries are not.
             "usr/lib64/libnvidia-gtk3.so.570.133.07",
             "usr/lib64/libnvidia-ml.so.1",
             "usr/lib64/libnvidia-ml.so.570.144",
@@ -192,7 +192,7 @@ mod tests {
             "usr/lib/firmware/nvidia/570.153.02",
         ];
         assert_eq!(found(nvidia(), &good), [""; 0]);
-        // Versions of the ABI.
+        // These numbers are versions of the ABI.
         let abi = [
             "usr/lib64/libnvidia-container.so.1",
             "usr/lib64/libnvidia-container.so.1.17.3",

@@ -20,8 +20,8 @@ pub fn is_out_of_tree(path: &[u8], order: Option<&ModuleList>) -> bool {
     }
 }
 
-/// Returns whether a module may have been built elsewhere: it is out-of-tree, or it replaces a module of the kernel
-/// from a directory of such modules.
+/// Returns whether a module may have been built elsewhere: it is out-of-tree, or it is in a directory for out-of-tree
+/// modules and replaces a module of the kernel.
 pub fn is_foreign(path: &[u8], order: Option<&ModuleList>) -> bool {
     is_in_places(path) || is_out_of_tree(path, order)
 }
@@ -36,7 +36,7 @@ fn is_in_places(path: &[u8]) -> bool {
 pub struct Kmod {
     /// The path, relative to the kernel's directory.
     pub path: Vec<u8>,
-    /// The vermagic, or why the module cannot be read.
+    /// The vermagic, or the reason why the module cannot be read.
     pub vermagic: Result<Vec<u8>, String>,
     /// The version of its source.
     pub version: Option<String>,

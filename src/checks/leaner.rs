@@ -2,8 +2,8 @@
 //! The remedy for an initramfs that is too large: its largest parts, and the configuration that leaves parts out, each
 //! with the bytes of the file that it saves.
 //!
-//! The bytes of each file are those from which it was decoded. A file belongs to a dracut module if only this module
-//! installs it, or if it is a library that only such files need.
+//! The size of a file is that of the compressed bytes from which it was decoded. A file belongs to a dracut module if
+//! only this module installs it, or if it is a library that only files of this module need.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -33,7 +33,8 @@ enum Part {
     Files(String),
 }
 
-/// Names the largest parts of an initramfs of `size` bytes, and what leaves parts out or makes them smaller.
+/// Returns a remedy that names the largest parts of an initramfs of `size` bytes, and the settings that leave parts out
+/// or compress them better.
 pub(super) fn leaner(subject: &Subject, size: u64) -> String {
     const AGAIN: &str = "build the initramfs again";
     let Initramfs::Read {
@@ -173,7 +174,7 @@ fn files(inventory: &Inventory) -> impl Iterator<Item = (&[u8], &Content)> {
     files.filter(move |(_, content)| seen.insert(content.entry))
 }
 
-/// Returns the name of the driver that a file is, or is the firmware of.
+/// Returns the driver's name if the file at `path` is a driver or a driver's firmware.
 fn driver_of(path: &str) -> Option<String> {
     if let Some(name) = ModuleName::of_path(path.as_bytes()) {
         return Some(name.to_string());
@@ -182,14 +183,14 @@ fn driver_of(path: &str) -> Option<String> {
     below.split_once('/').map(|(name, _)| name.to_owned())
 }
 
-/// Returns whether a driver is neither a disk's nor a file system's.
+/// Returns whether the driver at `path` is neither for a disk nor for a file system.
 fn may_go(path: &[u8]) -> bool {
     let relative = baseline::relative(path).unwrap_or(path);
     !is_disk(relative) && !relative.starts_with(b"kernel/fs/")
 }
 
-/// The dracut modules of an image, and which of them can be left out: those that no other one requires, that install
-/// no driver of a common disk or file system, and of whose files the boot to the root needs none.
+/// The dracut modules of an image. A module can be left out if no other module requires it, it installs no driver of a
+/// common disk or file system, and the boot to the root needs none of its files.
 struct Optional<'a> {
     setups: &'a Setups,
     all: Vec<&'a str>,
@@ -240,7 +241,7 @@ impl<'a> Optional<'a> {
         self.all.iter().filter(installs).copied().collect()
     }
 
-    /// Returns the modules that install a file of the name of `path`.
+    /// Returns the modules that install a file with the file name of `path`.
     fn named(&self, path: &[u8]) -> Vec<&'a str> {
         self.setups.owners(&self.all, &show(basename(path)))
     }
@@ -253,8 +254,8 @@ impl<'a> Optional<'a> {
         }
     }
 
-    /// Returns the module of each file that only one optional module installs, or whose libraries only such files
-    /// need, by the number of the file's entry.
+    /// Maps a file, by the number of its entry, to the optional module that alone installs it. A library that only
+    /// files of one module need belongs to that module, too.
     fn owners(&self, inventory: &Inventory, facts: &Facts) -> HashMap<u64, &'a str> {
         /// Libraries that need each other form chains of a few.
         const ROUNDS: usize = 16;
@@ -284,14 +285,14 @@ impl<'a> Optional<'a> {
                 needs.push((content.entry, libraries.copied().collect()));
             }
         }
-        // A file that no script names and no file needs is nobody's.
+        // A file that no script names and no file needs has no owner.
         let needed: BTreeSet<u64> = needs.iter().flat_map(|(_, it)| it).copied().collect();
         for (_, content) in files(inventory) {
             if !needed.contains(&content.entry) {
                 owners.entry(content.entry).or_insert(None);
             }
         }
-        // A library that files of two owners need stays with neither.
+        // A library that files of two owners need gets no owner.
         for _ in 0..ROUNDS {
             let before = owners.clone();
             for (user, libraries) in &needs {

@@ -179,7 +179,7 @@ impl<'s, 'a> Lost<'s, 'a> {
     }
 
     /// Returns whether the module at `path` is for a file system that a root can have. dracut includes all of
-    /// `kernel/fs`, so being included does not indicate it.
+    /// `kernel/fs`, so an included module may be for another file system.
     fn is_root_filesystem(&self, path: &[u8]) -> bool {
         let path = show(path);
         let Some(below) = path.strip_prefix("kernel/fs/") else {
@@ -191,7 +191,7 @@ impl<'s, 'a> Lost<'s, 'a> {
             || dirs.any(|dir| self.roots.contains(dir))
     }
 
-    /// Returns whether an omitted module of dracut installs a root's driver, and no included one does.
+    /// Returns whether an omitted module of dracut installs a root's driver, and no included module does.
     fn is_left_out(&self, name: &ModuleName, path: &[u8]) -> bool {
         let Some(tree) = self.subject.tree else {
             return false;
@@ -201,8 +201,8 @@ impl<'s, 'a> Lost<'s, 'a> {
             && !tree.setups.installs(&self.included, name, path, false)
     }
 
-    /// Returns whether an omitted module of dracut installs the driver, which no root needs. Less exact than
-    /// [`is_left_out`](Self::is_left_out): included modules that install it, too, are not considered.
+    /// Returns whether an omitted module of dracut installs the driver, which no root needs. It is less exact than
+    /// [`is_left_out`](Self::is_left_out): included modules of dracut may install the driver, too.
     fn is_left_out_with_others(&self, name: &ModuleName, path: &[u8]) -> bool {
         let omitted = &self.omitted.dracut_modules;
         let tree = self.subject.tree;
@@ -330,7 +330,7 @@ mod tests {
             found.iter().all(|it| it.starts_with("warning ")),
             "{found:?}"
         );
-        // The tree names one for its root, the user another.
+        // The tree names one of these file systems for its root, and the user another.
         bench.change = |tree| tree.root_filesystems = ["gfs2".to_owned()].into();
         bench.wanted.filesystems = vec!["affs".into()];
         let found = bench.findings(ROOT);
@@ -364,7 +364,7 @@ mod tests {
                 .any(|it| it.starts_with("fatal btrfs in the initramfs")),
             "{found:?}"
         );
-        // Omitted on purpose.
+        // Drivers that are omitted on purpose are not lost.
         bench.wanted.filesystems = vec![];
         bench.change = |tree| tree.omitted.read_arguments("--omit-drivers 'btrfs nvme'");
         assert_eq!(bench.findings(ROOT), [""; 0]);

@@ -90,9 +90,9 @@ pub struct Check {
 /// The checks to run.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Only these, if the list is not empty.
+    /// The only checks to run; all checks if the list is empty.
     pub only: Vec<String>,
-    /// All but these, which the report lists as skipped.
+    /// Checks that are not run; the report lists them as skipped.
     pub skip: Vec<String>,
 }
 

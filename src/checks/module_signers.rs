@@ -8,7 +8,7 @@ use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 pub struct ModuleSigners {
     /// Modules that the kernel does not accept, relative to the kernel's directory, each with the reason.
     pub refused: Vec<(Vec<u8>, String)>,
-    /// Modules that could not be read, likewise.
+    /// Modules that could not be read, relative to the kernel's directory, each with the reason.
     pub unread: Vec<(Vec<u8>, String)>,
     /// The number of modules whose signer is not known because the certificates in `vmlinuz` could not be read, with
     /// the name of the first signer.

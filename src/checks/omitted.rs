@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The names that the user told dracut to omit, in its configuration or on its command line.
+//! The names that dracut omits, by its configuration or its command line.
 
 use std::collections::BTreeSet;
 

@@ -10,7 +10,7 @@ use super::{Answer, Finding, Subject};
 #[derive(Debug, Clone)]
 pub struct OsRelease {
     path: &'static str,
-    /// Its fields, or why it cannot be read.
+    /// The fields of the file, or the reason why it cannot be read.
     fields: Result<BTreeMap<String, String>, String>,
 }
 

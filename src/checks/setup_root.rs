@@ -47,7 +47,7 @@ struct Root {
     _transient: bool,
 }
 
-/// Returns why bootc refuses the file, in one line.
+/// Returns the reason why bootc refuses the file, in one line.
 pub(super) fn refusal(data: &[u8]) -> Option<String> {
     let Ok(text) = str::from_utf8(data) else {
         return Some("bytes that are not UTF-8".to_owned());

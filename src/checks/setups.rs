@@ -66,7 +66,7 @@ impl Setups {
         })
     }
 
-    /// Returns those of `modules` that install a file of this name.
+    /// Returns the modules in `modules` that install a file with this name.
     pub(super) fn owners<'m>(&self, modules: &[&'m str], name: &str) -> Vec<&'m str> {
         let owns = |module: &&&str| {
             let setup = self.0.get(**module);
@@ -263,7 +263,7 @@ fn installed(line: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Returns the paths below `/etc` in a line of shell, without the slash.
+/// Returns the paths below `/etc` in a shell line, without the leading slash.
 fn paths_of_etc(line: &str) -> impl Iterator<Item = String> {
     let line = line.replace(['"', '\''], "");
     let starts: Vec<_> = line.match_indices("/etc/").map(|(at, _)| at + 1).collect();
@@ -277,7 +277,7 @@ fn paths_of_etc(line: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Returns the words of a line of shell without their quotes.
+/// Splits a shell line at white space and removes quotes. A quoted word with spaces becomes several words.
 fn words(line: &str) -> Vec<String> {
     let unquoted = |word: &str| word.replace(['"', '\''], "");
     line.split_whitespace().map(unquoted).collect()

@@ -95,7 +95,7 @@ mod tests {
         for check in [OSTREE, "initramfs-wrappers", ROOT] {
             assert_eq!(bench.answer(check), not_applicable, "{check}");
         }
-        // The loader is outside of the image.
+        // The loader is outside of the squash image.
         for check in ["initramfs-init", "initramfs-kver", "initramfs-modules"] {
             assert_eq!(bench.findings(check), [""; 0], "{check}");
         }

@@ -89,7 +89,7 @@ pub struct TreeFacts {
     pub stale_dirs: Vec<String>,
     /// Modules that cannot be loaded, according to depmod.
     pub lacking: AllLacking,
-    /// The release of `vmlinuz`, or why it cannot be read.
+    /// The release of `vmlinuz`, or the reason why it cannot be read.
     pub release: Result<Release, NoRelease>,
     /// The rpmdb.
     pub rpmdb: Database,
@@ -180,7 +180,7 @@ pub struct Lists {
 /// The rpmdb of the tree.
 #[derive(Debug, Clone)]
 pub enum Database {
-    /// There is none, or its format is not supported, with the reason.
+    /// The tree has no rpmdb, or its format is not supported, with the reason.
     Unread(String),
     /// It could not be read, with the reason.
     Failed(String),
@@ -216,7 +216,7 @@ pub struct Shadow {
 pub enum BootedBy {
     /// bootc with any backend, or systemd-boot.
     All,
-    /// Only composefs-rs, that is, bootc with its composefs backend.
+    /// composefs-rs alone, that is, bootc with its composefs backend.
     ComposefsRs,
 }
 
@@ -235,7 +235,7 @@ pub struct ImageFile {
 
 /// The content of the initramfs.
 pub enum Initramfs {
-    /// There is none.
+    /// There is no initramfs.
     Missing,
     /// It could not be opened, with the reason.
     Closed(String),
@@ -335,7 +335,7 @@ impl<'a> Subject<'a> {
     /// Returns the machine.
     ///
     /// # Errors
-    /// The answer of a check that needs it.
+    /// The answer of a check that needs the machine.
     pub(super) fn machine(&self) -> Result<&'a Machine, Answer> {
         let why = "it applies only to a deployment on the machine that boots it";
         self.machine
@@ -358,7 +358,8 @@ impl<'a> Subject<'a> {
     /// Returns the unpacked initramfs. The remaining files may be in an image inside it.
     ///
     /// # Errors
-    /// The answer of a check that needs it. The checks `initramfs-present` and `initramfs-readable` report the reason.
+    /// The answer of a check that needs the initramfs. The checks `initramfs-present` and `initramfs-readable` report
+    /// the reason.
     pub(super) fn unpacked(&self) -> Result<&Inventory, Answer> {
         match self.image {
             Initramfs::Read { inventory, .. } => Ok(inventory),
@@ -397,8 +398,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the names that the user told dracut to omit: in the tree's configuration, and in the arguments that the
-    /// image notes.
+    /// Returns the names that dracut omits, by the tree's configuration and by the arguments that the image records.
     pub(super) fn omitted(&self) -> Cow<'_, Omitted> {
         let conf = self.tree.map(|tree| &tree.omitted);
         let arguments = match self.image {

@@ -65,7 +65,7 @@ fn drivers_that_the_base_had() {
         any(&found, "virtio_blk in the initramfs: missing"),
         "{found:?}"
     );
-    // Built in now, omitted, or no longer in the kernel.
+    // A driver that is now built in, omitted, or no longer in the kernel is not a loss.
     bench.change = |tree| tree.omitted.read_arguments("--omit-drivers virtio-blk");
     let found = bench.findings(ROOT);
     assert!(
@@ -87,12 +87,12 @@ fn drivers_that_the_base_had() {
         !found.iter().any(|it| it.contains("in the base")),
         "{found:?}"
     );
-    // In modules.order, but not on disk: in a sub-package.
+    // A driver in modules.order that is not on disk is in a sub-package that is not installed.
     bench.change = |_| ();
     bench.disk.remove(BLK);
     let found = bench.findings(ROOT);
     assert!(any(&found, "but not on disk"), "{found:?}");
-    // Built in before, now a module.
+    // The driver was built in, and is now a module.
     let mut bench = Bench::good();
     let mut base = bench.baseline();
     base.builtin
@@ -132,7 +132,7 @@ fn drivers_that_a_root_needs() {
         assert!(found.contains(expected), "{expected}: {found}");
     }
     assert!(!found.contains("virtio_scsi"), "{found}");
-    // No driver for any disk or file system.
+    // There is no driver for any disk or file system.
     let mut bench = Bench::good();
     bench.remove_module(BLK);
     bench.remove_module("kernel/fs/ext4/ext4.ko");
@@ -300,7 +300,7 @@ fn firmware_and_size() {
     let found = bench.findings("initramfs-firmware");
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("virtio_blk requests it"), "{found:?}");
-    // Only growth is found, and only unpacked.
+    // Only the unpacked size is compared, and only growth is a finding.
     bench.change = |tree| size(tree, 200 << 20);
     assert_eq!(bench.findings("initramfs-size"), [""; 0]);
     bench.put("usr/lib/firmware/big.bin", &[0; 1_000_000]);
@@ -347,7 +347,7 @@ fn a_blocked_driver_of_a_common_root_is_a_warning() {
         found.len() == 1 && found[0].starts_with("warning ext4"),
         "{found:?}"
     );
-    // The option says that the root needs it.
+    // The option requires the file system for the root.
     bench.wanted.filesystems = vec!["ext4".into()];
     let found = bench.findings(CHECK);
     assert!(
@@ -605,12 +605,13 @@ fn modules_that_weak_modules_linked() {
         &format!("/{target}"),
     );
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // Another kernel's vermagic is accepted for such a link only.
+    // Without a tree, the vermagic of a weak-updates link's target is accepted, too.
     bench.alone = true;
     let list = module_path("modules.dep");
     let own = String::from_utf8(bench.inside[&list].data.clone()).unwrap();
     bench.put_dep(&(own + "weak-updates/driver.ko:\n"));
     assert_eq!(bench.findings("initramfs-modules"), [""; 0]);
+    // The directory of another kernel is a finding.
     bench.put(&format!("{OLD}/modules.dep"), b"");
     assert_eq!(bench.findings(CHECK).len(), 1);
 }
@@ -642,7 +643,7 @@ fn a_link_of_weak_modules_that_leads_nowhere_is_removed_first() {
             [again],
         ]
     );
-    // A link elsewhere is not of weak-modules; dracut creates it again.
+    // A link in another directory is not from weak-modules; dracut creates it again.
     let mut bench = Bench::good();
     bench.link(&module_path("extra/zfs.ko"), "../gone.ko");
     assert_eq!(

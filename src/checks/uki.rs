@@ -4,9 +4,9 @@
 use super::{Answer, BootedBy, Finding, Severity, Shadow, Subject, listed};
 use crate::boot::RootSetup;
 
-/// A file that the image's own backend boots is fatal. composefs-rs boots more kinds of files than other backends. It
-/// is the backend if bootc sets up the root, and may be the backend if the programs of both bootc and ostree are
-/// included.
+/// Checks that no other file is booted instead of the kernel. A file that the image's own backend boots is fatal.
+/// composefs-rs boots more kinds of files than other backends. It is the backend if bootc sets up the root, and may be
+/// the backend if the initramfs has the programs of both bootc and ostree.
 pub fn shadow(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.unpacked().ok();
     let is_only_bootc = inventory.and_then(RootSetup::of) == Some(RootSetup::Bootc);

@@ -23,7 +23,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the image is not fit to boot, or not known to be.
+    /// Returns whether the image is not fit to boot, or could not be verified.
     pub fn is_bad(self) -> bool {
         matches!(self, Self::Rejected | Self::Unknown)
     }
@@ -37,8 +37,8 @@ pub fn severity(check: &Check, finding: &Finding) -> Severity {
     finding.milder.unwrap_or(check.severity)
 }
 
-/// Returns the outcome of these answers: rejected where a finding is fatal, unknown where a fatal check could not run
-/// or no check ran at all.
+/// Returns the outcome of these answers: rejected if a finding is fatal, unknown if a fatal check could not run or if
+/// no check ran.
 pub fn outcome(answers: &Answers) -> Outcome {
     let is_fatal = |(check, answer): &(&Check, Answer)| match answer {
         Answer::Found(found) => found

@@ -57,7 +57,7 @@ impl Artefact {
         }
     }
 
-    /// Returns the modules of dracut that it requires.
+    /// Returns the modules of dracut that the artefact requires.
     pub(super) fn dracut_modules(self) -> &'static [&'static str] {
         match self {
             Self::Disk => &[],
@@ -66,7 +66,7 @@ impl Artefact {
         }
     }
 
-    /// Returns the drivers that it requires, for the image inside it and for the medium.
+    /// Returns the drivers that the artefact requires, for the image inside it and for the medium.
     pub(super) fn drivers(self) -> &'static [&'static str] {
         match self {
             Self::Disk => &[],
@@ -210,7 +210,8 @@ impl Budget {
         self.boot.is_none() && self.esp.is_none() && self.grub.is_none()
     }
 
-    /// Returns whether an initramfs of `size` bytes, with `beside` bytes of other files, exceeds a declared space.
+    /// Returns whether an initramfs of `size` bytes, together with `beside` bytes of other files, exceeds a declared
+    /// space.
     pub fn is_exceeded(&self, size: u64, beside: u64) -> bool {
         let needed = |space: u64| {
             let one = size.saturating_add(beside);
@@ -229,7 +230,7 @@ const LOADER: u64 = 16 << 20;
 
 /// Returns the bytes of a file system of `size` bytes that no kernel can have.
 pub(super) fn reserve(size: u64) -> u64 {
-    // The file system takes about a sixteenth for itself.
+    // The metadata of the file system takes about a sixteenth.
     LOADER.saturating_add(size / 16)
 }
 

@@ -2,9 +2,9 @@
 //! Reads facts from whole files during streaming: whether a file equals the tree's, which errors depmod reports about
 //! a kernel module, which libraries an ELF file needs.
 //!
-//! It accesses the tree's files only through [`OnDisk`], and the checks make the findings. Invariant: it holds one file
-//! at a time, within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts about all files
-//! together, and unpacks at most [`UNPACKED_MAX`] bytes.
+//! It accesses the tree's files only through [`OnDisk`]; the checks derive findings from the facts. Invariant: it holds
+//! one file at a time, within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts about all
+//! files together, and unpacks at most [`UNPACKED_MAX`] bytes.
 
 pub(super) mod comparison;
 pub(super) mod elf;
@@ -27,7 +27,7 @@ const SUFFIXES: [&[u8]; 4] = [b"", b".xz", b".zst", b".gz"];
 /// Bytes per comparison.
 const STEP: usize = 64 << 10;
 
-/// Upper bound of a module's dependencies and vermagic (bytes); real ones have some hundreds.
+/// Upper bound of a module's dependencies and vermagic (bytes); a real module has a few hundred.
 const FIELDS_MAX: usize = 64 << 10;
 
 /// Upper bound of names and version strings of all files (bytes); a generic image has about 0.3 MiB.
@@ -163,7 +163,7 @@ impl Visitor for Bodies<'_> {
             && let Some(path) = module_path(&entry.path)
         {
             let comparison = self.compare(path, entry, body)?;
-            self.keep(comparison.said())?;
+            self.keep(comparison.size_of_facts())?;
             self.facts
                 .modules
                 .insert(entry.index, (path.to_vec(), comparison));
@@ -186,7 +186,7 @@ impl Visitor for Bodies<'_> {
         let (facts, buffer, left) = (&mut self.facts, &mut self.buffer, &mut self.left);
         let learn = |body: &mut dyn BufRead| learn(facts, entry, body, buffer, left);
         let origin = origin::of(entry, body, *disk, dracut, room, learn)?;
-        self.keep(origin.said())?;
+        self.keep(origin.size_of_facts())?;
         self.facts.origins.insert(entry.index, origin);
         Ok(())
     }
@@ -208,7 +208,12 @@ fn learn(
         return Ok(None);
     }
     let mut elf = elf::read(body, entry.size.into(), buffer, true)?;
-    spend(left, elf.as_ref().map_or(0, Elf::said), SAID_MAX, SAID)?;
+    spend(
+        left,
+        elf.as_ref().map_or(0, Elf::size_of_facts),
+        SAID_MAX,
+        SAID,
+    )?;
     if let Ok(elf) = &mut elf {
         let size = elf.symbols.as_ref().map_or(0, Symbols::size);
         if facts.symbols + size <= SYMBOLS_MAX {

@@ -53,8 +53,8 @@ pub fn read(
     Ok(segments)
 }
 
-/// Like [`read`], but appends each segment to `segments` (which should be empty) when its end is reached, so that the
-/// segments before an error are known.
+/// Reads an image as [`read`] does, but appends each segment to `segments` (which should be empty) when its end is
+/// reached, so that the segments before an error are known.
 ///
 /// # Errors
 ///

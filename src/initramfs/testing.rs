@@ -183,7 +183,7 @@ pub(crate) fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
             encoder.write_all(data).unwrap();
             encoder.finish().unwrap()
         }
-        // lzop stores incompressible data like this.
+        // lzop stores incompressible data in this form.
         Compression::Lzop => {
             let mut out = b"\x89LZO\0\r\n\x1a\n\x10\x40\x20\xa0\x09\x40\x03\x09".to_vec();
             out.extend_from_slice(&[3, 0, 0, 1]);

@@ -22,9 +22,9 @@ use crate::initramfs::stream::entry::{Device, Entry, EntryType, NameProblem, PAT
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Its directory does not exist.
+    /// The entry's directory does not exist.
     NoParent,
-    /// Its directory is a dangling link or a loop of links.
+    /// The entry's directory is a dangling link or a loop of links.
     ParentLink,
     /// The name is longer than `PATH_MAX`.
     NameTooLong,
@@ -84,7 +84,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Returns the path at which `entry` will be unpacked, or why it is ignored.
+    /// Returns the path at which `entry` will be unpacked, or the reason why it is ignored.
     pub(super) fn locate(&mut self, entry: &Entry, link_depth: u32) -> Result<Vec<u8>, Reason> {
         if entry.problems.contains(&NameProblem::TooLong) {
             return Err(Reason::NameTooLong);

@@ -96,9 +96,9 @@ pub struct ModuleList {
 /// The soft dependencies of a module. A target can be an alias, and need not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Softdep {
-    /// To be loaded before it.
+    /// Modules to load before this one.
     pub pre: Vec<ModuleName>,
-    /// To be loaded after it.
+    /// Modules to load after this one.
     pub post: Vec<ModuleName>,
 }
 

@@ -39,7 +39,7 @@ pub struct Xz {
 /// A filter of an xz block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
-    /// Its number.
+    /// The filter's number.
     pub id: u64,
     /// The size of its properties (bytes).
     pub properties: u64,
@@ -94,7 +94,7 @@ impl Xz {
         }
     }
 
-    /// Returns why no configuration of the kernel's decoder supports the file.
+    /// Returns the reason why no configuration of the kernel's decoder supports the file; `None` if one does.
     pub fn never_decoded(&self) -> Option<&'static str> {
         match self.check {
             0 | 1 => {}
@@ -122,7 +122,7 @@ impl Xz {
         }
     }
 
-    /// Returns why a kernel with this configuration cannot decode the file.
+    /// Returns the reason why a kernel with this configuration cannot decode the file; `None` if it can.
     pub fn why_not(&self, config: &Config) -> Option<String> {
         if let Some(why) = self.never_decoded() {
             return Some(why.to_owned());
@@ -212,8 +212,8 @@ impl<'a> Config<'a> {
         names.find(|name| self.is_on(&format!("CONFIG_MODULE_COMPRESS_{}", name.to_uppercase())))
     }
 
-    /// Returns why the kernel cannot load a module with this compression, if kmod passes the compressed file to it.
-    /// kmod does so for the compression in `/sys/module/compression`, and decodes others itself.
+    /// Returns the reason why the kernel cannot load a module with this compression, if kmod passes the compressed file
+    /// to it. kmod passes files with the compression in `/sys/module/compression`, and decodes others itself.
     pub fn why_not_loaded(&self, packing: &Packing) -> Option<String> {
         if self.module_decoder() != Some(packing.name()) {
             return None;
@@ -318,7 +318,7 @@ mod tests {
             let expected = end >= 20;
             assert_eq!(xz.never_decoded().is_some(), expected, "{end}: {xz:?}");
         }
-        // A header that is longer than the data, and one whose numbers do not end.
+        // The header is longer than the data, or has a number without an end.
         let long = [b"\xfd7zXZ\0\0\x01....\xff\x03".as_slice(), &[0xff; 2000]].concat();
         assert_eq!(
             Packing::of(&long),

@@ -72,7 +72,7 @@ pub enum KernelFormat {
     BzImage,
     /// arm64, riscv64: the uncompressed kernel, with the same layout as in memory.
     Image,
-    /// The same, compressed with gzip.
+    /// arm64, riscv64: a [`KernelFormat::Image`] that is compressed with gzip.
     ImageGzip,
     /// An EFI program that decompresses a [`KernelFormat::Image`].
     Zboot,
@@ -121,7 +121,7 @@ pub fn is_signed(image: &[u8]) -> bool {
     is_signed_from(&mut Cursor::new(image)).unwrap_or(false)
 }
 
-/// Like [`is_signed`], for a reader. Fails only if the reader fails.
+/// Returns whether the image in a reader has a signature, as [`is_signed`] does. Fails only if the reader fails.
 pub fn is_signed_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
     signature_from(reader).map(|signature| signature.is_some())
 }
@@ -249,8 +249,8 @@ fn image_gzip<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     Ok(Release { kver, arch, format })
 }
 
-/// Reads a `vmlinux` or a PowerPC wrapper. A wrapper does not contain `Linux version`, so possible starts of gzip data
-/// are tried then.
+/// Reads a `vmlinux` or a PowerPC wrapper. A wrapper does not contain `Linux version`, so its possible starts of gzip
+/// data are tried.
 fn elf<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     const MAX_TRIES: usize = 16;
     let arch = elf_arch(image)?;

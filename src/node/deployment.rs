@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Deployments, their order, and how a user names one.
+//! Deployments, their order, and the words by which a user selects one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -186,10 +186,10 @@ pub fn set_places(deployments: &mut [Deployment], booted: Option<usize>) {
     }
 }
 
-/// Returns the deployment that the user named.
+/// Returns the deployment that `which` selects.
 ///
 /// # Errors
-/// A sentence that says why there is none.
+/// The reason why there is none, as a sentence.
 pub fn find<'d>(deployments: &'d [Deployment], which: &Which) -> Result<&'d Deployment, String> {
     let at = |place: Place| deployments.iter().find(|it| it.place == place);
     match which {

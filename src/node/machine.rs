@@ -11,7 +11,7 @@ use crate::signing::VmlinuzSigner;
 /// The facts about a machine and the deployment that it may boot next.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// The storage of the root file system, or why it is not known.
+    /// The storage of the root file system, or the reason why it is not known.
     pub root: Result<Storage, String>,
     /// The storage of `/boot`, if it is another file system.
     pub boot: Option<Storage>,
@@ -75,7 +75,7 @@ pub struct Boot {
     pub free: u64,
     /// The size of a block.
     pub block: u64,
-    /// Whether it is a file system of its own. Only there does ostree free space before it writes.
+    /// Whether `/boot` is a separate file system. ostree frees space before it writes only in this case.
     pub is_separate: bool,
     /// Whether this version of ostree frees space before it writes.
     pub prunes_early: bool,

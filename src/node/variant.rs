@@ -5,7 +5,7 @@
 //! A file in `/run` is small and written by root, but it is read as hostile input: every offset is checked, and a value
 //! that is not in normal form is absent.
 
-/// Upper bound of a file with such a dictionary (bytes). ostree's has the kernel arguments and few other lines.
+/// Upper bound of a file with a dictionary (bytes). ostree's has the kernel arguments and few other lines.
 pub const SIZE_MAX: u64 = 1 << 20;
 
 /// Upper bound of elements in one dictionary or list.
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(dict.strings("none").unwrap(), [""; 0]);
         assert_eq!(dict.boolean("locked"), Some(true));
         assert_eq!(dict.pair("pair"), Some((7, 9)));
-        // Another type, or no such key.
+        // The key has another type, or does not exist.
         assert_eq!(dict.string("kargs"), None);
         assert_eq!(dict.boolean("nothing"), None);
         assert!(Dict::parse(b"").unwrap().string("x").is_none());

@@ -9,7 +9,7 @@ use super::platform::Platform;
 /// the host's platform, else the only image. Attestations (platform `unknown/unknown`) are ignored.
 ///
 /// # Errors
-/// When there is no such image; the error lists the platforms.
+/// When no image has the platform; the error lists the platforms.
 pub fn choose<'i>(
     manifests: &'i [Descriptor],
     wanted: Option<&Platform>,

@@ -75,7 +75,7 @@ impl CredentialFile {
     /// Parses a file.
     ///
     /// # Errors
-    /// When it is not a credential file in JSON. The message contains no secrets.
+    /// When the bytes are not a credential file in JSON. The message contains no secrets.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         // The message of serde_json would quote a value.
         serde_json::from_slice(bytes).map_err(|error| {
@@ -229,7 +229,7 @@ impl CredentialHelper {
     /// Parses the response of the program.
     ///
     /// # Errors
-    /// When it contains no credentials. The message contains no secrets.
+    /// When the response contains no credentials. The message contains no secrets.
     pub fn parse(output: &[u8]) -> Result<Credentials, String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

@@ -59,7 +59,7 @@ impl BlobDigest {
     /// Checks bytes.
     ///
     /// # Errors
-    /// When they have another digest.
+    /// When the bytes have another digest.
     pub fn check(&self, bytes: &[u8]) -> Result<(), OciError> {
         let mut hasher = self.hasher();
         hasher.update(bytes);
@@ -69,7 +69,7 @@ impl BlobDigest {
     /// Compares this stated digest with `found`, the digest of the bytes. `what` names the digest in the error.
     ///
     /// # Errors
-    /// When they differ.
+    /// When the digests differ.
     pub fn check_is(&self, found: &Self, what: &'static str) -> Result<(), OciError> {
         if self == found {
             return Ok(());

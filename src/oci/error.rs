@@ -14,7 +14,7 @@ pub enum OciError {
     Limit {
         /// The field of [`ImageLimits`](super::ImageLimits).
         name: &'static str,
-        /// Its value.
+        /// The value of the limit.
         value: u64,
     },
     /// A document is invalid or of the wrong type.

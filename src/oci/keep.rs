@@ -5,12 +5,12 @@
 use crate::kernel::modules::ModuleName;
 use crate::kernel::packing;
 
-/// How much of a file is kept.
+/// The part of a file that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeptPart {
-    /// Its digest only.
+    /// The digest only.
     BlobDigest,
-    /// Its digest and its first bytes, from which the compression of a module is detected.
+    /// The digest and the first bytes, from which the compression of a module is detected.
     Head,
     /// All bytes.
     All,
@@ -52,7 +52,7 @@ const RPMDB_DIRS: [&[u8]; 3] = [b"usr/share/rpm/", b"usr/lib/sysimage/rpm/", b"v
 /// The directory of kernels.
 const MODULES: &[u8] = b"usr/lib/modules/";
 
-/// Returns how much of the file with this path and size is kept.
+/// Returns the part of the file with this path and size that is kept.
 pub fn keep(path: &[u8], size: u64) -> KeptPart {
     let is_in = |dirs: &[&[u8]]| dirs.iter().any(|dir| path.starts_with(dir));
     if let Some(below) = path.strip_prefix(MODULES) {

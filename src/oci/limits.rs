@@ -9,7 +9,7 @@ pub struct ImageLimits {
     pub manifest_bytes: u64,
     /// Manifests of an index. 1024: an index has one for each platform.
     pub manifests: usize,
-    /// Layers of an image. 1024: container engines refuse more than some hundreds.
+    /// Layers of an image. 1024: container engines refuse more than a few hundred.
     pub layers: usize,
     /// Stored (compressed) bytes of one layer. 32 GiB.
     pub layer_bytes: u64,

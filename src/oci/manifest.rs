@@ -188,7 +188,7 @@ impl ImageConfig {
     /// Parses a config.
     ///
     /// # Errors
-    /// When it is another document, or does not have one DiffID for each of the `layers`.
+    /// When the bytes are another document, or do not have one DiffID for each of the `layers`.
     pub fn parse(bytes: &[u8], layers: usize) -> Result<Self, OciError> {
         let config: Self = serde_json::from_slice(bytes).map_err(|error| {
             OciError::Document(format!("the config of the image cannot be parsed: {error}"))

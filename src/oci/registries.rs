@@ -68,10 +68,11 @@ impl Registries {
         Ok(())
     }
 
-    /// Returns where credentials are looked for, in order: by a program, or (`None`) in the credential files.
+    /// Returns the places that are searched for credentials, in order: a credential helper, or (`None`) the credential
+    /// files.
     ///
     /// # Errors
-    /// When the name of a program is invalid.
+    /// When the name of a credential helper is invalid.
     pub fn credential_helpers(&self) -> Result<Vec<Option<CredentialHelper>>, String> {
         let helper = |name: &String| match name.as_str() {
             AUTH_FILES => Ok(None),

@@ -34,7 +34,7 @@ pub struct TocPlace {
     unpacked: u64,
 }
 
-/// A file of a table.
+/// A file in a table of contents.
 #[derive(Debug, Clone)]
 pub struct TocFile {
     /// The SHA-256 of its bytes.
@@ -43,7 +43,7 @@ pub struct TocFile {
     pub bytes: Range<u64>,
 }
 
-/// A table.
+/// A table of contents.
 #[derive(Debug, Default)]
 pub struct Toc {
     /// The entries, in the order of the layer.
@@ -94,7 +94,7 @@ impl TocPlace {
     /// Decompresses and parses the table. `stored` is the size of the layer.
     ///
     /// # Errors
-    /// When it does not have the stated digest and size, or is damaged or hostile.
+    /// When the table does not have the stated digest and size, or is damaged or hostile.
     pub fn parse(&self, bytes: &[u8], stored: u64, limits: &ImageLimits) -> Result<Toc, OciError> {
         self.digest.check(bytes)?;
         let capacity = usize::try_from(self.unpacked).unwrap_or(usize::MAX);
@@ -303,7 +303,7 @@ impl Entry<'_> {
         })
     }
 
-    /// Returns where the data of a file is.
+    /// Returns the place of a file's data.
     fn file(&self, end: u64) -> Result<TocFile, OciError> {
         let fail = |why: &str| fail(&self.name, why);
         let digest = match &*self.digest {

@@ -16,7 +16,7 @@ const MAGIC: usize = 6;
 /// The compression of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerCompression {
-    /// None.
+    /// No compression.
     None,
     /// gzip, one member or several.
     Gzip,

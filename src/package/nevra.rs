@@ -21,7 +21,7 @@ pub struct Nevra {
 }
 
 impl Nevra {
-    /// Returns whether it can be printed and passed as an argument without quoting. rpmbuild allows no other
+    /// Returns whether the NEVRA can be printed and passed as an argument without quoting. rpmbuild allows no other
     /// characters.
     pub(super) fn is_plain(&self) -> bool {
         let parts = [&self.name, &self.version, &self.release, &self.arch];

@@ -88,12 +88,12 @@ impl FileDigest {
 }
 
 impl PackageFile {
-    /// Returns whether it is a regular file.
+    /// Returns whether the path is a regular file.
     pub fn is_file(&self) -> bool {
         self.mode & 0o170_000 == 0o100_000
     }
 
-    /// Returns whether it is a directory.
+    /// Returns whether the path is a directory.
     pub fn is_dir(&self) -> bool {
         self.mode & 0o170_000 == 0o040_000
     }
@@ -150,8 +150,8 @@ impl Rpmdb {
         owners.filter_map(move |it| Some((it, it.files.get(path)?)))
     }
 
-    /// Returns whether a package has the content of a path (relative to the root) that `owners_of` knows. Scripts write
-    /// the content of a `%ghost`, for example the copies of a kernel in `/boot`.
+    /// Returns whether a package contains the file at a path (relative to the root) that `owners_of` accepts. A package
+    /// only owns a `%ghost`: scripts write its content, for example the copies of a kernel in `/boot`.
     pub fn owns_content(&self, path: &str) -> bool {
         self.owners_of(path).any(|(_, file)| !file.is_ghost)
     }
@@ -192,7 +192,7 @@ impl RpmdbReader {
     /// Parses the next blob.
     ///
     /// # Errors
-    /// When it is damaged, or a limit is exceeded.
+    /// When the blob is damaged, or a limit is exceeded.
     pub fn take(&mut self, blob: &[u8]) -> Result<(), RpmdbError> {
         let record = Record::parse(blob)?;
         self.add(record)
@@ -227,21 +227,21 @@ impl RpmdbReader {
 }
 
 impl Record {
-    /// Returns whether it belongs to a kernel: it owns files in directories of kernels, or provides or requires a
+    /// Returns whether the package belongs to a kernel: it owns files in kernel directories, or provides or requires a
     /// `…uname-r`.
     pub fn is_of_a_kernel(&self) -> bool {
         let mut all = self.provides.iter().chain(&self.requires);
         !self.files.is_empty() || all.any(Capability::is_uname_r)
     }
 
-    /// Returns whether it owns the kernel, or provides or requires `…uname-r = KVER`. Such packages can be removed only
-    /// together.
+    /// Returns whether the package owns the kernel, or provides or requires `…uname-r = KVER`. These packages can only
+    /// be removed together.
     pub fn belongs_to(&self, kver: &str) -> bool {
         let capabilities = self.provides.iter().chain(&self.requires);
         self.kernels().any(|it| it == kver) || tie_to(capabilities, kver)
     }
 
-    /// Returns the kernels whose `vmlinuz` it owns: names of directories in `usr/lib/modules`.
+    /// Returns the kernels whose `vmlinuz` the package owns, as names of directories in `usr/lib/modules`.
     pub fn kernels(&self) -> impl Iterator<Item = &str> {
         let real = self.files.iter().filter(|(_, file)| !file.is_ghost);
         real.filter_map(|(path, _)| {

@@ -86,7 +86,7 @@ pub struct Cliwrap {
     pub wrapped: Vec<(String, String)>,
     /// Wrappers that rpm-ostree created where no program existed.
     pub created: Vec<String>,
-    /// Wrappers whose original is lost: it does not exist, or is itself a wrapper, which runs itself forever.
+    /// Wrappers whose original is lost: it does not exist, or it is also a wrapper, which then runs itself forever.
     pub lost: Vec<String>,
 }
 
@@ -135,7 +135,7 @@ pub struct Installed {
     pub nevra: Nevra,
     /// Its capabilities that concern a kernel: those named `…uname-r`, and those of packages that have one of these.
     pub provides: Vec<Capability>,
-    /// Its requirements of the same kind.
+    /// Its requirements that concern a kernel.
     pub requires: Vec<Capability>,
     /// SHA-256 of its header, if rpm keeps it.
     pub header_sha256: Option<String>,
@@ -148,13 +148,13 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// Returns whether it belongs to this kernel: by a capability `…uname-r = KVER`, or as the owner of its `vmlinuz`.
-    /// Packages of the kernel's own `make binrpm-pkg` provide no `…uname-r`.
+    /// Returns whether the package belongs to this kernel: by a capability `…uname-r = KVER`, or as the owner of the
+    /// kernel's `vmlinuz`. Packages of the kernel's own `make binrpm-pkg` provide no `…uname-r`.
     pub fn belongs_to(&self, kver: &str) -> bool {
         tie_to(self.capabilities(), kver) || self.kernels.contains(kver)
     }
 
-    /// Returns whether it belongs to any kernel.
+    /// Returns whether the package belongs to any kernel.
     pub fn is_of_a_kernel(&self) -> bool {
         self.capabilities().any(Capability::is_uname_r) || !self.kernels.is_empty()
     }
@@ -173,7 +173,7 @@ pub struct Host {
     pub backends: Vec<Backend>,
     /// Whether rpm-ostree is installed.
     pub has_rpm_ostree: bool,
-    /// Its version, if known.
+    /// The version of rpm-ostree, if known.
     pub rpm_ostree: Option<RpmOstreeVersion>,
     /// cliwrap's state.
     pub cliwrap: Cliwrap,
@@ -275,7 +275,7 @@ impl Host {
     /// directory was removed. `None` if there is neither.
     ///
     /// # Errors
-    /// When there are several, or a run was killed during its transaction.
+    /// When there are several kernels, or a run was killed during its transaction.
     pub fn replaced(&self) -> Result<Option<Kver>, Refusal> {
         if self.kernels().next().is_some() {
             return self.kernel().map(Some);

@@ -15,7 +15,7 @@ use crate::package::{Nevra, Package};
 pub struct Leaving {
     /// The base's packages that are removed or replaced.
     pub gone: Vec<Nevra>,
-    /// Those that no package of the same name replaces. The backend must be told to remove them.
+    /// Packages in `gone` that no package of the same name replaces. The backend must be told to remove them.
     pub remove: Vec<Nevra>,
     /// All other packages of the base.
     pub stays: Vec<Nevra>,
@@ -28,7 +28,7 @@ pub struct Leaving {
 }
 
 impl Leaving {
-    /// Nothing is removed: these packages are installed again.
+    /// Returns a result in which no package is removed, and the packages in `again` are installed again.
     pub(super) fn nothing(host: &Host, again: &[Nevra]) -> Self {
         let is_again = |nevra: &&Nevra| again.contains(nevra);
         let change = |nevra: &Nevra| Change {
@@ -118,7 +118,7 @@ pub(super) fn leave(
     })
 }
 
-/// Returns the package of the set that replaces a package of the kernel `old`.
+/// Returns the package in `set` that replaces the installed package `it`; `None` without an old kernel.
 fn old_counterpart<'a>(
     it: &Installed,
     host: &Host,

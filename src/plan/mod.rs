@@ -63,13 +63,14 @@ pub struct Wishes {
     pub pinned_command: String,
 }
 
-/// The way in which inner dracut runs are kept from building an initramfs during the transaction. Tested with rpm-ostree 2025.6.
+/// The way to prevent inner dracut runs from building an initramfs during the transaction. Tested with rpm-ostree
+/// 2025.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// `KERNEL_INSTALL_BYPASS=1`: systemd's own kernel-install runs, and does nothing.
     Bypass,
-    /// The same, with `layout=ostree` written temporarily to a file that this rpm-ostree reads. With another layout it
-    /// would run its own kernel-install.
+    /// `KERNEL_INSTALL_BYPASS=1`, and `layout=ostree` is written temporarily to a file that this rpm-ostree reads. With
+    /// another layout, rpm-ostree would run its own kernel-install.
     BypassWithLayout {
         /// The file, relative to the root.
         file: &'static str,
@@ -133,13 +134,13 @@ pub struct Plan {
     pub leftovers: Vec<String>,
     /// Files of dnf with version locks that follow the new kernel, relative to the root. Only `--dry-run` needs them.
     pub locks: Vec<&'static str>,
-    /// The kind of tree, which decides how to commit.
+    /// The kind of tree, which determines the commands of the commit.
     pub kind: TreeKind,
     /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
-/// Refuses a tree that no command can work on, whatever the sources are.
+/// Refuses a tree that no command can work on, with any sources.
 ///
 /// # Errors
 /// A [`Refusal`].

@@ -58,8 +58,8 @@ impl Flavour {
         (!self.core.is_empty()).then(|| short(&self.core))
     }
 
-    /// Returns whether the name is not that of a part of the kernel. If such a package belongs to the kernel, it holds
-    /// out-of-tree modules.
+    /// Returns whether the package's name is not that of a part of the kernel. A package of the kernel with another
+    /// name holds out-of-tree modules.
     pub fn is_kmod(&self, package: &Package) -> bool {
         matches!(self.role(&package.nevra.name), Role::Kmod(_))
     }

@@ -161,7 +161,7 @@ pub enum Refusal {
         package: String,
         /// The link.
         link: String,
-        /// Its kernel in `/boot`.
+        /// The kernel's file in `/boot`.
         path: Option<String>,
     },
     /// Several kernels among the sources.

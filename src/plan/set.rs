@@ -103,7 +103,7 @@ impl Sides<'_> {
         !self.new_flavour.is_kmod(package) || !self.old_flavour.is_kmod(package)
     }
 
-    /// Returns whether it was built with the kernel, or for it.
+    /// Returns whether the package was built with the kernel, or for it.
     pub fn is_of_build(&self, package: &Package) -> bool {
         if package.belongs_to(self.kver) {
             return true;

@@ -60,7 +60,7 @@ impl Certificate {
     /// Reads all certificates of a file in PEM, or the one of a file in DER.
     ///
     /// # Errors
-    /// When there is none, or one cannot be parsed.
+    /// When the file contains no certificate, or one cannot be parsed.
     pub fn read_all(file: &[u8]) -> Result<Vec<Self>, CertificateError> {
         if file.first() == Some(&0x30) {
             return Ok(vec![Self::from_der(file)?]);
@@ -108,7 +108,7 @@ impl Certificate {
         &self.fingerprint
     }
 
-    /// Returns how a signature names this certificate as its signer's.
+    /// Returns the identifier by which a signature names this certificate as its signer's.
     pub(super) fn identifier(&self) -> SignerIdentifier {
         let of = &self.x509.tbs_certificate;
         SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {

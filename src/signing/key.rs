@@ -46,7 +46,7 @@ impl SigningKey {
     /// Reads the first private key of a file in PEM.
     ///
     /// # Errors
-    /// When there is none that can be used.
+    /// When the file contains no key that can be used.
     pub fn read(file: &[u8]) -> Result<Self, KeyError> {
         let blocks = pem::blocks(file);
         let block = blocks.iter().find(|it| it.label.ends_with("PRIVATE KEY"));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads certificates and private keys, verifies the signatures of kernels and modules, and signs modules.
 //!
-//! Signatures are made with RSA and SHA-256, SHA-384 or SHA-512, which is what firmware accepts for Secure Boot. Those
-//! by an ECDSA key of P-384 are verified, too, since kernels can have such a key for their modules. Keys are wiped from
-//! memory on drop. Nothing here opens a file.
+//! Signatures are made with RSA and SHA-256, SHA-384 or SHA-512, which is what firmware accepts for Secure Boot.
+//! Signatures with ECDSA and P-384 are verified, too, because kernels can sign their modules with such a key. Keys are
+//! wiped from memory on drop. Nothing here opens a file.
 
 mod certificate;
 mod key;

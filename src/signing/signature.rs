@@ -68,7 +68,7 @@ impl Signature {
     /// Parses a signature in DER; bytes after it are ignored.
     ///
     /// # Errors
-    /// When it is not signed data in CMS.
+    /// When the bytes are not signed data in CMS.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let malformed = |error: x509_cert::der::Error| Malformed(error.to_string());
         let mut reader = SliceReader::new(bytes).map_err(malformed)?;

@@ -56,12 +56,12 @@ impl System {
     /// Opens the directory of a deployment as a root.
     ///
     /// # Errors
-    /// When it does not exist, or when a link leads out of the system's root.
+    /// When the directory does not exist, or when a link leads out of the system's root.
     pub fn open(&self, name: &Name) -> Result<Root> {
         open(&self.root, &name.dir())
     }
 
-    /// Returns the deployment that a user named.
+    /// Returns the deployment that `which` selects.
     ///
     /// # Errors
     /// When there is none.
@@ -100,7 +100,8 @@ fn open(root: &Root, dir: &str) -> Result<Root> {
 /// Reads the deployments of the system in `root`.
 ///
 /// # Errors
-/// A [`Refusal`] when it has none or only those of another backend; an error when its state cannot be read.
+/// A [`Refusal`] when the system has no deployments or only those of another backend; an error when its state cannot be
+/// read.
 pub fn read(root: &Root) -> Result<System> {
     let path = || root.path().display().to_string();
     if let Some(bytes) = root.read(staged::COMPOSEFS, variant::SIZE_MAX)? {
@@ -208,7 +209,7 @@ fn booted(root: &Root, deployments: &[Deployment]) -> Result<Option<usize>> {
 /// Reads ostree's file about the staged deployment.
 ///
 /// # Errors
-/// When it exists and cannot be understood.
+/// When the file exists and cannot be parsed.
 fn read_staged(root: &Root) -> Result<Option<Staged>> {
     let Some(bytes) = root.read(staged::PATH, variant::SIZE_MAX)? else {
         return Ok(None);

@@ -36,7 +36,7 @@ pub fn renew(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> 
 /// Reads a `.vmlinuz.hmac`, if it is a small regular file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn read(root: &Root, path: &str) -> Result<Option<(root::Meta, String)>, root::Error> {
     let meta = root.lstat(path)?;
     let is_line = |meta: &root::Meta| meta.kind == root::FileType::File && meta.size <= HMAC_MAX;

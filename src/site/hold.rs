@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Prevents rpm-ostree, kernel-install and scriptlets from running dracut during the transaction. The initramfs of such
-//! an inner run would be discarded, and building it takes as long as all other steps together. Its messages
-//! would be in the log of the transaction, not in the examined log of dracut.
+//! Prevents rpm-ostree, kernel-install and scriptlets from running dracut during the transaction. The initramfs of an
+//! inner dracut run would be discarded, and building it takes as long as all other steps together. Its messages would
+//! be in the log of the transaction, not in the examined log of dracut.
 //!
 //! All files of a hold are recognisable in the tree, so one function, [`heal`], releases it, undoes it after a failure
 //! and repairs the tree after a kill.

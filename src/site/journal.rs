@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The journal for the next run, if this one is killed after its transaction. The base is replaced by then, and its
-//! facts are not in the tree any more.
+//! The journal for the next run, if this run is killed after its transaction. The base has been replaced then, and its
+//! facts are no longer in the tree.
 
 use std::io::Write;
 
@@ -19,7 +19,7 @@ const PATH: &str = "run/ostree-kernel/journal.json";
 /// The path while it is written.
 const UNFINISHED: &str = "run/ostree-kernel/journal.json.new";
 
-/// Upper bound of a journal (bytes); it holds the names of some thousand modules.
+/// Upper bound of a journal (bytes); it holds the names of a few thousand modules.
 const MAX: u64 = 16 << 20;
 
 /// A transaction that has begun.
@@ -44,7 +44,7 @@ impl Journal {
     /// Writes the journal atomically, without a sync: a crash of the machine may lose it.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the journal cannot be written.
     pub fn write(&self, root: &Root) -> Result<()> {
         let json = serde_json::to_vec(self).context("writing the journal")?;
         root.remove_file(UNFINISHED)?;
@@ -55,7 +55,7 @@ impl Journal {
     /// Returns the journal of an unfinished run that installs this kernel.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the journal cannot be read.
     pub fn of(root: &Root, kver: &Kver) -> Result<Option<Self>> {
         Ok(Self::pending(root)?.filter(|journal| journal.after == *kver))
     }
@@ -63,7 +63,7 @@ impl Journal {
     /// Returns the journal of an unfinished run.
     ///
     /// # Errors
-    /// When it cannot be read. One that cannot be parsed counts as missing.
+    /// When the journal cannot be read. A journal that cannot be parsed counts as missing.
     pub fn pending(root: &Root) -> Result<Option<Self>> {
         let Some(json) = root.read(PATH, MAX)? else {
             return Ok(None);

@@ -41,7 +41,7 @@ const KERNEL_FILES: [&str; 8] = [
 /// Returns the directories of `usr/lib/modules`, sorted by name.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When the directories cannot be read.
 pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
     let mut dirs = Vec::new();
     for (name, kind) in root.list(MODULES)? {
@@ -77,7 +77,7 @@ pub struct LeftoverDirs {
 /// to no kernel.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When the directories cannot be read.
 pub fn leftover_dirs(
     root: &Root,
     kver: &Kver,
@@ -107,7 +107,7 @@ pub fn leftover_dirs(
 /// `kernel`.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the directory cannot be read.
 pub fn is_of_a_kernel(root: &Root, path: &str) -> Result<bool, root::Error> {
     let is_list = |path: &[u8]| path.starts_with(b"modules.") || path == b"initramfs.img";
     let files = root.files(path)?.into_iter();
@@ -133,7 +133,7 @@ pub fn modules(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root
 }
 
 /// Returns the out-of-tree modules in a directory of `usr/lib/modules`, and their paths. A module is out-of-tree if the
-/// kernel's `modules.order` does not list it. Without an installed kernel all modules are.
+/// kernel's `modules.order` does not list it. Without an installed kernel, all modules are out-of-tree.
 ///
 /// # Errors
 /// When a directory or the list cannot be read.
@@ -201,7 +201,7 @@ pub fn shadows(
     Ok(found)
 }
 
-/// Adds the `*.efi` among `files`, which are relative to `dir`. `is_uki` returns whether every consumer boots a file.
+/// Adds the `*.efi` among `files`, which are relative to `dir`. `is_uki` returns whether every backend boots a file.
 fn efi(dir: &str, files: &[PathBuf], is_uki: impl Fn(&str) -> bool, found: &mut Vec<Shadow>) {
     let names = files.iter().map(|path| path.to_string_lossy());
     let efi = names.filter(|name| name.ends_with(".efi"));

@@ -56,10 +56,10 @@ pub enum OwnerSearch {
     Packages(Rpmdb),
 }
 
-/// Looks for the rpmdb, and reads it if it is SQLite.
+/// Searches for the rpmdb, and reads it if its format is SQLite.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the rpmdb cannot be read.
 pub fn look(root: &Root, scope: Scope) -> Result<OwnerSearch> {
     for dir in DIRS {
         let path = format!("{dir}/rpmdb.sqlite");
@@ -79,7 +79,7 @@ pub fn look(root: &Root, scope: Scope) -> Result<OwnerSearch> {
 /// image's rpm. Without an rpmdb there are none.
 ///
 /// # Errors
-/// When it cannot be read, or rpm fails.
+/// When the rpmdb cannot be read, or rpm fails.
 pub fn packages(exec: &Exec, scope: Scope) -> Result<Rpmdb> {
     match look(exec.root(), scope).context("reading the rpmdb")? {
         OwnerSearch::Packages(rpmdb) => Ok(rpmdb),
@@ -112,7 +112,7 @@ fn read(root: &Root, path: &str, scope: Scope) -> Result<Rpmdb> {
     Ok(reading.finish())
 }
 
-/// Detects the format of an older rpmdb in `dir` by its magic number; returns it with the path.
+/// Detects the format of an older rpmdb in `dir` by its magic number. Returns the format and the path.
 fn foreign(root: &Root, dir: &str) -> Result<Option<(DatabaseFormat, String)>, root::Error> {
     let start = |path: &str| {
         let mut start = Vec::new();

@@ -14,7 +14,7 @@ pub const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
 /// Upper bound of signatures of one image that are verified; real images have at most two.
 const SIGNATURES_MAX: usize = 8;
 
-/// Opens a kernel at this path, or returns why it cannot be read.
+/// Opens the kernel at this path, or returns the reason why it cannot be read.
 pub fn open(root: &Root, path: &str) -> Result<File, String> {
     let file = match root.open_file(path) {
         Ok(Some(file)) => file,
@@ -63,8 +63,8 @@ pub fn signer(root: &Root, path: &str, trusted: &[Certificate]) -> Result<Vmlinu
     })
 }
 
-/// Returns the certificates in the signatures of the kernel at `path` that they name as their signers. Empty if it
-/// cannot be read.
+/// Returns the certificates that the signatures of the kernel at `path` contain and name as their signers'; empty if
+/// the kernel cannot be read.
 pub fn certificates(root: &Root, path: &str) -> Vec<Certificate> {
     let read = open(root, path).ok();
     let read = read.and_then(|mut file| Authenticode::from_image(&mut file).ok().flatten());

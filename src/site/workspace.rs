@@ -84,19 +84,19 @@ impl Workspace {
     /// Starts the log of all programs.
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// When the log cannot be created.
     pub fn log(&self, exec: &Exec) -> Result<()> {
         self.root.remove_file(LOG)?;
         exec.log_to(LOG, self.root.create_file(LOG, 0o600)?);
         Ok(())
     }
 
-    /// The directory for packages, relative to the root.
+    /// Returns the directory for packages, relative to the root.
     pub fn packages(&self) -> &'static str {
         PACKAGES
     }
 
-    /// The directory for downloads without a cache, relative to the root.
+    /// Returns the directory for downloads without a cache, relative to the root.
     pub fn downloads(&self) -> &'static str {
         DOWNLOADS
     }
@@ -104,7 +104,7 @@ impl Workspace {
     /// Creates an empty [`TMP`].
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// When the directory cannot be created.
     pub fn tmp(&self) -> Result<&'static str> {
         self.root.remove_tree(TMP)?;
         self.root.create_dir_all(TMP, 0o700)?;

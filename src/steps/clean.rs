@@ -47,7 +47,7 @@ impl fmt::Display for Clean {
     }
 }
 
-/// Cleans the tree; `before` is the replaced kernel, and version locks follow the changes of packages.
+/// Cleans the tree, and changes the version locks of replaced packages. `before` is the replaced kernel.
 ///
 /// # Errors
 /// When something cannot be removed, copied or written.
@@ -86,7 +86,7 @@ pub fn clean(
     })
 }
 
-/// Replaces links in the kernel's directory by copies of their targets, and returns the paths. ostree copies the link
+/// Replaces links in the kernel's directory with copies of their targets, and returns the paths. ostree copies the link
 /// `vmlinuz` itself, which then dangles, and targets in `/boot` are removed by [`clean`].
 fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     let dir = kver.dir();

@@ -12,13 +12,13 @@ use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::Root;
 use crate::tools::{ostree, rpm_ostree};
 
-/// The directories that `ostree container commit` empties. They are emptied here if that command is missing.
+/// The directories that `ostree container commit` empties. This step empties them if that command is missing.
 const CACHES: [&str; 4] = ["run", "tmp", "var/tmp", "var/cache"];
 
 /// The program of `ostree container`, which rpm-ostree or bootc provides.
 const OSTREE_CONTAINER: &str = "usr/libexec/libostree/ext/ostree-container";
 
-/// The state after a program failed here, and the remedy.
+/// The state of the tree and the remedy after a program of this step has failed.
 const UNCLEANED: &str = "The new initramfs is verified and in place, and caches are not cleaned yet: correct the reported error, then run the same line again";
 
 /// Returns the command lines whose programs are in the tree, in order.
@@ -43,7 +43,7 @@ pub fn commands(exec: &Exec, kind: TreeKind) -> Result<Vec<Cmd>> {
 /// clean.
 ///
 /// # Errors
-/// When the file is not the one that was verified, a file cannot be written or a program fails.
+/// When the candidate's file has changed since the verification, a file cannot be written or a program fails.
 pub fn commit(
     exec: &Exec,
     kind: TreeKind,

@@ -74,7 +74,7 @@ impl Candidate {
     /// Waits until the file is on the disk.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn sync(&mut self) -> Result<()> {
         match self.syncing.take().map(JoinHandle::join) {
             None => Ok(()),
@@ -129,7 +129,7 @@ impl Wants {
         })
     }
 
-    /// Returns the command lines of depmod and dracut. `program` is dracut's path; `with_map` is that of
+    /// Returns the command lines of depmod and dracut. `program` is dracut's path; `with_map` is the argument of
     /// [`depmod::all`].
     pub fn commands(&self, program: &str, kver: &Kver, with_map: bool) -> [Cmd; 2] {
         let dracut = self.dracut(program, kver);
@@ -148,8 +148,8 @@ impl Wants {
     }
 }
 
-/// Builds the initramfs with one run of dracut. If dracut stops early because it cannot add a module of the base, it
-/// runs again without that module, which is removed from `wants`.
+/// Builds the initramfs with one run of dracut. If dracut stops early because it cannot add a module of the base,
+/// dracut is run again without that module, which is removed from `wants`.
 ///
 /// # Errors
 /// When depmod or dracut fails, or dracut reports a loss or writes no file.
@@ -192,7 +192,7 @@ fn make(
     Ok(())
 }
 
-/// Builds the candidate a second time with the same command lines, and compares.
+/// Builds the candidate a second time with the same command lines, and compares the two files.
 ///
 /// # Errors
 /// When the second build fails. The inner `Err` describes the differences.
@@ -289,7 +289,7 @@ fn run_depmod(exec: &Exec, kver: &Kver) -> Result<DepmodLog> {
     Ok(log)
 }
 
-/// Runs dracut, and again if it cannot add a module of the base.
+/// Runs dracut, and runs it again if it cannot add a module of the base.
 fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let program = cliwrap::real(exec.root(), "dracut")?;
     let mut notes = Notes::default();

@@ -39,7 +39,7 @@ impl fmt::Display for Kernel {
 /// package owns it, and that the rpmdb holds every package of the plan and none that it replaces.
 ///
 /// # Errors
-/// When the tree holds another kernel, whatever the exit status of the transaction was.
+/// When the tree holds another kernel, even if the transaction exited with status 0.
 pub fn locate(exec: &Exec, expected: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
     find(exec, expected, plan, false)
 }
@@ -89,8 +89,8 @@ fn find(exec: &Exec, expected: &Kver, plan: Option<&Plan>, has_others: bool) -> 
     })
 }
 
-/// Requires that the transaction is complete. An interrupted one can leave a `vmlinuz`, too, and dnf removes packages
-/// that depend on a removed one.
+/// Requires that the transaction is complete. An interrupted transaction can leave a `vmlinuz`, too, and dnf also
+/// removes packages that depend on a removed one.
 fn require_complete(exec: &Exec, installed: &[Record], plan: &Plan) -> Result<()> {
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {

@@ -24,10 +24,10 @@ use crate::sys::fetch::{self, DownloadLimits, Fetcher};
 use crate::sys::root::Root;
 use crate::sys::stop::{self, Stopped};
 
-/// Number of packages that are fetched or read in parallel.
+/// The number of packages that are fetched or read in parallel.
 const AT_ONCE: usize = 4;
 
-/// Upper bound of a key file or a policy; a distribution's keyring has some hundred KiB.
+/// Upper bound of a key file or a policy (bytes); a distribution's keyring has a few hundred KiB.
 const KEY_MAX: u64 = 4 * 1024 * 1024;
 
 /// The crypto policy of an image, relative to the root: rpm-sequoia uses the first file that exists.
@@ -60,7 +60,7 @@ pub struct SourceRequest<'a> {
 /// Fetches, copies and reads all packages that the sources name.
 ///
 /// # Errors
-/// A [`Refusal`] for a source that cannot be used. Only the private directory has changed then.
+/// A [`Refusal`] for a source that cannot be used. In this case, only the private directory has changed.
 pub fn resolve(
     exec: &Exec,
     host: &Host,
@@ -104,8 +104,8 @@ fn merge_known(found: &mut [Source], source: &Source) -> bool {
     true
 }
 
-/// Reads the headers only, if all sources are files without a pin. That suffices to know whether they are installed.
-/// Copies nothing and reads no payload; these packages must not be installed.
+/// Reads only the headers if all sources are files without a pin. The headers suffice to determine whether the packages
+/// are installed. Copies nothing and reads no payload; these packages must not be installed.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -304,7 +304,7 @@ fn unusable(input: &Input, error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Renames the copy to the package's own name, for a readable log of the transaction. If the name is too long or taken,
-/// the copy keeps its number.
+/// the copy keeps its numeric name (`000.rpm`).
 fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) -> Result<String> {
     let nevra = &package.nevra;
     let name = format!(

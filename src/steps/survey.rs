@@ -32,7 +32,7 @@ pub enum Permission {
 /// Surveys the tree, and refuses one that cannot be worked on.
 ///
 /// # Errors
-/// As [`survey`]; also what [`plan::admit`] refuses.
+/// As [`survey`], and the refusals of [`plan::admit`].
 pub fn admitted(exec: &Exec, permission: Permission) -> Result<Host> {
     let host = survey(exec, permission)?;
     plan::admit(&host)?;

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::text::plain;
 
-/// Same layout as the log line of a finished step.
+/// The template of the live line. It has the layout of the log line of a finished step.
 const LIVE_LINE: &str = "{prefix:9}{seconds:>6}  {wide_msg}";
 
 /// Refresh interval of the time in the live line.

@@ -47,11 +47,11 @@ const LIMIT: Duration = Duration::from_secs(3600);
 pub struct Failed {
     /// The program's name.
     pub program: String,
-    /// "exited with status 1", "was killed by signal 9 (SIGKILL)".
+    /// The failure, for example `exited with status 1` or `was killed by signal 9 (SIGKILL)`.
     pub how: String,
     /// The last lines of its output.
     pub tail: Vec<String>,
-    /// A sentence that says where its whole output is, for a program of [`Exec::run`].
+    /// A sentence with the path of the program's whole output, for a program of [`Exec::run`].
     pub log: Option<String>,
     /// The state after the failure, and the remedy.
     pub advice: Option<String>,
@@ -301,10 +301,10 @@ impl Exec {
         }
     }
 
-    /// Like [`query`](Self::query), for a program that may fail.
+    /// Runs a program as [`query`](Self::query) does, but returns a failure of the program instead of an error.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When the program cannot be started.
     pub fn query_any_status(&self, cmd: &Cmd) -> Result<(Vec<u8>, Option<Failed>)> {
         tracing::trace!("$ {cmd}");
         let (stdout, answers) = io::pipe().context("making a pipe")?;

@@ -125,10 +125,10 @@ impl Fetcher {
         }
     }
 
-    /// Removes a file from the cache whose bytes are wrong.
+    /// Removes a file with wrong bytes from the cache.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When the file cannot be removed.
     pub fn forget(&self, sha256: &str) -> Result<()> {
         self.cache.forget(sha256)
     }

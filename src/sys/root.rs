@@ -153,7 +153,7 @@ impl Root {
         self.or_absent("looking at", path, found)
     }
 
-    /// Like [`Root::stat`], but does not follow the last component.
+    /// Returns the metadata as [`Root::stat`] does, but does not follow a link in the last component.
     pub fn lstat(&self, path: impl AsRef<Path>) -> Result<Option<Meta>> {
         let path = path.as_ref();
         if path.file_name().is_none() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads one column of a table in an SQLite file of the tree, without changing the tree.
 //!
-//! An rpmdb is in WAL mode. SQLite creates `-shm` and `-wal` next to such a file even for reading, which changes the
-//! tree and fails on a read-only mount. So the file is opened as immutable. If its `-wal` contains data, file and
-//! `-wal` are merged in memory, and SQLite opens the result.
+//! An rpmdb is in WAL mode. SQLite creates `-shm` and `-wal` next to a file in this mode even for reading, which
+//! changes the tree and fails on a read-only mount. Therefore the file is opened as immutable. If its `-wal` contains
+//! data, file and `-wal` are merged in memory, and SQLite opens the result.
 //!
 //! The file may be hostile: no view, trigger, extension or function of its schema is executed, and sizes and time are
 //! bounded.
@@ -52,7 +52,7 @@ pub struct Column {
 /// Passes each value of `column` in the file at `path` (relative to the root) to `value`.
 ///
 /// # Errors
-/// When the file cannot be read, has no such table or an unfinished transaction, or `value` fails.
+/// When the file cannot be read, does not have the table, or has an unfinished transaction; or when `value` fails.
 pub fn each(
     root: &Root,
     path: &str,

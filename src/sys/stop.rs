@@ -15,7 +15,7 @@ pub const TICK: Duration = Duration::from_millis(50);
 /// The last of these signals; 0 for none. Signals concern the whole process.
 static RECEIVED: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// A signal asked the process to stop.
+/// A signal has requested that the process stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped by {0}")]
 pub struct Stopped(pub Signal);

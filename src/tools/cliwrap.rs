@@ -16,7 +16,7 @@ pub const WRAPPED: &str = "usr/libexec/rpm-ostree/wrapped";
 /// larger and is not read.
 const WRAPPER_MAX: u64 = 4096;
 
-/// The programs that rpm-ostree wraps. It creates wrappers for `yum` and `dnf` even if there is no such program.
+/// The programs that rpm-ostree wraps. It creates wrappers for `yum` and `dnf` even if these programs do not exist.
 const NAMES: [&str; 6] = ["rpm", "dracut", "grubby", "kernel-install", "yum", "dnf"];
 
 /// The directories of programs. `usr/sbin` can be a link to `usr/bin`.
@@ -25,7 +25,7 @@ const BINS: [&str; 2] = ["usr/bin", "usr/sbin"];
 /// Returns whether the file is a wrapper script of rpm-ostree.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn is_wrapper(root: &Root, path: &str) -> Result<bool, root::Error> {
     let small = root
         .stat(path)?

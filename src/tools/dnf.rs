@@ -61,8 +61,8 @@ pub fn run_script(setup: &DnfSetup, script: &str, tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).args(["shell", script])
 }
 
-/// Returns the script for [`run_script`]. dnf forgets the packages to remove when files are added later, so the files
-/// come first. dnf splits the lines as a shell does.
+/// Returns the script for [`run_script`]. dnf drops the packages to remove when files are added later, so the files are
+/// listed first. dnf splits the lines as a shell does.
 pub fn script(files: &[String], remove: &[Nevra]) -> String {
     let quoted = |word: &str| quote(word.as_ref());
     let files: Vec<_> = files.iter().map(|file| quoted(file)).collect();

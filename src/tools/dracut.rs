@@ -122,7 +122,7 @@ pub fn conf(root: &Root) -> Result<DracutConf, root::Error> {
     Ok(conf)
 }
 
-/// The files of the configuration in the order in which dracut reads them, with their text. Of two drop-ins with the
+/// Returns the configuration files in the order in which dracut reads them, with their text. If two drop-ins have the
 /// same name, the one in the first directory of `CONF_DIRS` is read.
 fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut files = BTreeMap::new();
@@ -223,7 +223,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Reads a line of the log, and returns the current activity for people, if the line names one.
+    /// Reads a line of the log, and returns the current activity, for the live line, if the line contains one.
     ///
     /// 059 prints `dracut: *** Including module: x ***`, 106 `dracut[I]: …`.
     pub fn read(&mut self, line: &str) -> Option<String> {

@@ -20,7 +20,7 @@ pub fn version(rpmdb: &Rpmdb) -> Option<RpmOstreeVersion> {
 /// Returns the version that the program prints, for an rpm-ostree that no package owns.
 ///
 /// # Errors
-/// When it prints no version.
+/// When the program prints no version.
 pub fn query_version(exec: &Exec) -> Result<RpmOstreeVersion> {
     let text = exec.query(&Cmd::new("rpm-ostree").arg("--version"))?;
     let text = String::from_utf8_lossy(&text);

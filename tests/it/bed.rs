@@ -173,7 +173,7 @@ impl Bed {
         }
     }
 
-    /// Makes `old` the installed kernel.
+    /// Installs `old` as the base's kernel.
     pub fn base(&self, old: Build) {
         for package in old.packages() {
             package.install(&self.root());
@@ -431,8 +431,8 @@ impl Bed {
         let mode = std::fs::Permissions::from_mode(0o755);
         fs_err::set_permissions(self.dir.path(), mode).unwrap();
         let copy = self.beside("bin").join("ostree-kernel");
-        // Not copied by this process: a child of another test would inherit the file, open for writing, and it could
-        // not be executed (ETXTBSY).
+        // Another process copies the file: a child of another test would inherit it, open for writing, and it could not
+        // be executed (ETXTBSY).
         #[expect(clippy::disallowed_methods, reason = "a writer with no other children")]
         let copied = Command::new("cp")
             .args([
@@ -570,12 +570,12 @@ pub fn commands() -> Vec<Vec<u8>> {
     lines.collect()
 }
 
-/// Waits for the end, and reads both streams; no status if it hangs.
+/// Waits until the process ends, and reads both streams. Returns no status if the process hangs.
 pub fn wait(child: Child) -> (Option<i32>, String, String) {
     wait_and(child, &|_| {})
 }
 
-/// As [`wait`]; calls `meanwhile` repeatedly.
+/// Waits as [`wait`] does, and calls `meanwhile` repeatedly until then.
 fn wait_and(mut child: Child, meanwhile: &dyn Fn(&mut Child)) -> (Option<i32>, String, String) {
     let drain = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
@@ -606,7 +606,7 @@ fn wait_and(mut child: Child, meanwhile: &dyn Fn(&mut Child)) -> (Option<i32>, S
     (status, stdout.join().unwrap(), stderr.join().unwrap())
 }
 
-/// A program of PATH; busybox is left out with `OSTREE_KERNEL_TESTS_BUSYBOX=no`, as on a machine without it.
+/// Returns the path of a program in PATH. `OSTREE_KERNEL_TESTS_BUSYBOX=no` hides busybox, as on a machine without it.
 pub fn program_of_the_machine(name: &str) -> Option<PathBuf> {
     if name == "busybox"
         && std::env::var_os("OSTREE_KERNEL_TESTS_BUSYBOX").is_some_and(|it| it == "no")

@@ -16,7 +16,7 @@ fn link_out(bed: &Bed, name: &str, place: &str, target: &str) {
     symlink(target, &path).unwrap();
 }
 
-/// Returns a base whose initramfs the next `rebuild` builds again.
+/// Returns a base for `rebuild`.
 fn base() -> Bed {
     let bed = Bed::new();
     bed.write("stub/kver", OLD.kver);

@@ -19,9 +19,9 @@ fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("completions")
 }
 
-/// Generates completions. clap_complete 4.6.11 uses two names for the commands of a program with a dash in its name,
-/// and so finds none. For fish it stops all completions after an option before the command whose value is still
-/// missing.
+/// Generates completions, and corrects two errors of clap_complete 4.6.11. In bash, it looks for the subcommands under
+/// another name than it defines if the program's name contains a dash. In fish, an option without its value, typed
+/// before the subcommand, ends all completions.
 fn completions(shell: Shell) -> String {
     let mut text = Vec::new();
     let mut definition = ostree_kernel::cli::definition();
@@ -46,8 +46,8 @@ fn completions_are_current() {
     }
 }
 
-/// Returns what a shell prints for a script, `None` where there is no such shell; its errors are in the output of a test
-/// that fails.
+/// Returns the output of a script in a shell; `None` if the shell is not installed. Errors of the shell are in the
+/// output of a test that fails.
 fn said(shell: &[&str], script: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "the shell that completes")]
     let output = std::process::Command::new(shell[0])

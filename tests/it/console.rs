@@ -46,7 +46,7 @@ fn on_a_terminal(
 
 fn read_all(mut terminal: File, awaited: Option<&str>, go_on: PathBuf) -> String {
     let (mut all, mut some) = (Vec::new(), [0; 4096]);
-    // Reading a terminal without a writer is an error.
+    // A terminal that no process has open for writing cannot be read, which is an error.
     while let Ok(count @ 1..) = terminal.read(&mut some) {
         all.extend_from_slice(&some[..count]);
         if awaited.is_some_and(|text| String::from_utf8_lossy(&all).contains(text)) {
@@ -161,7 +161,7 @@ fn no_live_line_without_a_terminal() {
 fn the_log_follows_the_verbosity() {
     let says = |args: &[&str]| {
         let bed = Bed::new();
-        // Only rpm can read such an rpmdb.
+        // Only rpm can read an rpmdb in the format ndb.
         bed.write("usr/share/rpm/Packages.db", "RpmP");
         let source = bed.source();
         let args: Vec<_> = args.iter().copied().chain([source.as_str()]).collect();

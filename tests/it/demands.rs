@@ -167,7 +167,7 @@ fn options_without_effect_are_usage_errors() {
         let ran = bed.run(&[command, "--boot-deployments", "3"]);
         ran.ends_with(2).untouched();
     }
-    // An unset variable of a Containerfile.
+    // An empty argument is the value of an unset variable in a Containerfile.
     for option in ["--root-fs", "--require-driver", "--before-dracut"] {
         for empty in ["", " "] {
             let ran = bed.run(&["rebuild", option, empty]);

@@ -13,7 +13,7 @@ const DRACUT: &str = "dracut --no-hostonly --kver 6.9.4-200.fc40.x86_64";
 const OLD_DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
 const NEW_DIR: &str = "usr/lib/modules/6.9.4-200.fc40.x86_64";
 
-/// Returns a base with everything to be restored: cliwrapped, without a layout.
+/// Returns a base in which all temporary changes are made and must be undone: cliwrapped, without a layout.
 fn wrapped(version: &str) -> Bed {
     let bed = Bed::rpm_ostree(version);
     bed.cliwrap();
@@ -21,7 +21,7 @@ fn wrapped(version: &str) -> Bed {
     bed
 }
 
-/// The changes of turning cliwrap off.
+/// The changes that are made when cliwrap is turned off.
 const UNWRAPPED: [&str; 4] = [
     "~usr/bin/dracut",
     "~usr/bin/rpm",
@@ -162,7 +162,7 @@ fn a_wrapper_that_was_not_finished_is_no_program() {
 
 #[test]
 fn leftovers_of_a_killed_run_are_repaired() {
-    // Left by runs with 2024.8 and 2025.6 that were killed during their transactions.
+    // These files are left by runs with rpm-ostree 2024.8 and 2025.6 that were killed during their transactions.
     let bed = Bed::new();
     bed.behave("rpm-ostree", "nothing");
     let layout = "# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
@@ -445,7 +445,7 @@ fn generate_fails() {
             }
             changes.sort_by(|a, b| a[1..].cmp(&b[1..]));
             ran.changes(&changes);
-            // With 2024.8 the shim's empty file was rpm-ostree's initramfs.
+            // rpm-ostree 2024.8 installs the shim's empty file as the initramfs.
             let initramfs = ran
                 .after
                 .file(&format!("{NEW_DIR}/initramfs.img"))
@@ -459,7 +459,7 @@ fn generate_fails() {
 fn a_driver_that_nothing_has_is_a_warning_and_a_cause_is_shown() {
     let bed = Bed::new();
     bed.behave("dracut", "no-driver");
-    // Nothing requests it by its name: another module needs it.
+    // No configuration requests the driver by its name: another module needs it.
     bed.run(&["replace", &bed.source()]).ends_with(1).complains(&[
         "reported missing parts:\n    | dracut-install: Failed to find module 'nvidia_peermem'\n    | dracut[E]: FAILED: ",
     ]);

@@ -71,7 +71,7 @@ fn is_honest(ran: &Ran) {
             .after
             .file(&format!("usr/lib/modules/{}/initramfs.img", build.kver));
         let whole = build.initramfs(crate::image::Fault::None);
-        // rpm-ostree renames the file of its inner dracut, and a placeholder creates an empty file.
+        // rpm-ostree renames the file of its inner dracut run to initramfs.img, and the shim creates an empty file.
         let killed = ran.status.is_none();
         let is_whole = found.is_none_or(|it| it.starts_with(&whole) || killed && it.is_empty());
         ran.require(is_whole, "half an initramfs is in place");
@@ -81,8 +81,8 @@ fn is_honest(ran: &Ran) {
     }
 }
 
-/// Asserts that the next run has the same result, or is refused with the advice to build the layer again. Returns
-/// which.
+/// Asserts that the next run has the same result, or is refused with the advice to build the layer again. Returns a
+/// word for the outcome.
 fn goes_on(bed: &Bed, good: &Good) -> &'static str {
     let _ = fs_err::remove_file(bed.path("stub/fault"));
     let ran = bed.run(&["replace", &bed.source()]);
@@ -97,7 +97,7 @@ fn goes_on(bed: &Bed, good: &Good) -> &'static str {
     "same tree"
 }
 
-/// Does all jobs, several in parallel.
+/// Runs all jobs, several in parallel.
 fn all<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     let jobs = Mutex::new(jobs.into_iter());
     thread::scope(|scope| {
@@ -189,7 +189,7 @@ fn a_stopped_run_undoes_its_hold() {
         let bed = base();
         bed.write("stub/fault", format!("{number} hangs"));
         let start = Instant::now();
-        // By then the program hangs.
+        // The signal is sent when the program hangs.
         let ran = bed.run_and_kill(&["replace", &bed.source()], signal, good.took * 3);
         ran.ends_with(1)
             .complains(&[says, &format!("stopped by {signal}")]);

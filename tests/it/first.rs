@@ -6,7 +6,7 @@ use crate::images::make::{Packed, layout, of_tree};
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
 
-/// Removes the kernel as `dnf remove 'kernel*'` does; with `files` also what no package owns.
+/// Removes the kernel as `dnf remove 'kernel*'` does; with `files`, also the files that no package owns.
 fn remove_kernel(bed: &Bed, files: bool) {
     for package in OLD.packages() {
         for (path, _) in &package.files {

@@ -88,7 +88,7 @@ fn one_transaction_exchanges_flavours() {
         dry.prints(&[
             "  kernel-modules-core  6.1.7-100.fc40  kernel-rt-modules-core 6.9.4-200.fc40\n",
         ]);
-        // Quoted for a shell.
+        // The printed command line is quoted for a shell.
         let quoted = transaction.replace("--disablerepo=*", "'--disablerepo=*'");
         let excludes = "--setopt=disable_excludes=*";
         dry.prints(&[&quoted.replace(excludes, &format!("'{excludes}'"))]);
@@ -171,7 +171,7 @@ fn kmods_of_the_base_come_with_the_kernel_or_the_run_is_refused() {
             assert!(names.contains(&of(NEW).name.as_str()), "{names:?}");
             assert_eq!(names.len(), 5);
         }
-        // Without it, if that is requested.
+        // --remove allows a run that removes the package without a replacement.
         let bed = Bed::new();
         of(OLD).install(&bed.root());
         let ran = bed.run(&["replace", "--remove", &of(OLD).name, &bed.source()]);
@@ -182,7 +182,7 @@ fn kmods_of_the_base_come_with_the_kernel_or_the_run_is_refused() {
 
 #[test]
 fn modules_without_a_package_are_refused_with_the_line_that_removes_them() {
-    // dkms; VirtualBox; NVIDIA's installer; a packager's own directory; a copied module.
+    // The directories of dkms, VirtualBox, NVIDIA's installer and a packager, and a copied module.
     let places = [
         "updates/dkms",
         "misc",
@@ -255,7 +255,7 @@ fn kernel_rt_of_the_extensions_of_rhcos() {
     let expected =
         ["-core", "-kvm", "-modules", "-modules-core"].map(|it| format!("kernel-rt{it}"));
     assert_eq!(installed(&ran), expected);
-    // From then on the kernel is unambiguous.
+    // After the first run, the kernel is unambiguous.
     for args in [
         vec!["replace"],
         vec!["replace", "--kver", RT.kver],
@@ -270,7 +270,7 @@ fn kernel_rt_of_the_extensions_of_rhcos() {
 
 #[test]
 fn a_kernel_in_one_package_comes_and_goes() {
-    // Built by the kernel's own `make binrpm-pkg`.
+    // The package that the kernel's own `make binrpm-pkg` builds.
     let own = |build: Build| Pkg {
         files: build
             .packages()
@@ -286,7 +286,7 @@ fn a_kernel_in_one_package_comes_and_goes() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
     assert_eq!(installed(&ran), ["kernel"]);
-    // Back to a kernel of several packages.
+    // A kernel in several packages replaces it.
     bed.offer(RT, &RT.packages());
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);

@@ -22,7 +22,7 @@ fn run(bed: &Bed, args: &[&str]) -> crate::ran::Ran {
     bed.run_exactly(&args, |_| {})
 }
 
-/// Returns the report of an image without the fields that only images have.
+/// Returns a report without the fields that only the reports of images have.
 fn judged(mut report: Value) -> Value {
     report.as_object_mut().unwrap().remove("image");
     report
@@ -307,7 +307,7 @@ fn hostile_images_are_clean_errors() {
         layout(&dir, &[blob], &[diff_id]);
         refused(name, &dir, expected);
     }
-    // Blobs that are not what the manifest states.
+    // Blobs without the digest or the size that the manifest states are errors.
     let _ = fs_err::remove_dir_all(&dir);
     layout(&dir, std::slice::from_ref(&gzip), &[make::digest(&tar)]);
     let blob = dir

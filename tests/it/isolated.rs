@@ -52,7 +52,7 @@ fn programs_get_a_defined_environment() {
             .envs(passed);
     });
     ran.ends_with(0);
-    // The last ones are set by the shell itself.
+    // The shell itself sets the last variables of the list.
     let known = [
         "PATH",
         "HOME",

@@ -69,7 +69,7 @@ impl Build {
         image::initramfs(self.kver, &self.modules(), fault)
     }
 
-    /// Returns `kernel`, `-core`, `-modules`, `-modules-core`, as Fedora splits it.
+    /// Returns the packages `kernel`, `-core`, `-modules` and `-modules-core`, as in Fedora.
     pub fn packages(&self) -> Vec<Pkg> {
         let kver = self.kver;
         let dir = format!("/usr/lib/modules/{kver}");
@@ -182,7 +182,7 @@ impl Pkg {
         builder.build().unwrap()
     }
 
-    /// Installs it below `root`: its files, and the two texts from which the rpmdb is written.
+    /// Installs the package below `root`: its files, and the two texts from which the rpmdb is written.
     pub fn install(&self, root: &Path) {
         let header = self.build().metadata.header_bytes().unwrap();
         let Self {

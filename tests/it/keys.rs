@@ -93,7 +93,7 @@ impl Key {
         }
     }
 
-    /// Adds a subkey that signs from now on; without `back` it has no back-signature.
+    /// Adds a subkey, which then makes the signatures; without `back`, the subkey has no back-signature.
     pub fn subkey(mut self, created: SystemTime, back: bool, change: Change) -> Self {
         let sub = generate::<SubordinateRole>(KeyType::Ed25519, created);
         let mut binding = builder(SignatureType::SubkeyBinding, created)
@@ -150,12 +150,12 @@ impl Key {
         self
     }
 
-    /// Returns its public half, as `gpg --armor --export` writes it.
+    /// Returns the public half of the key, as `gpg --armor --export` writes it.
     pub fn public(&self) -> Vec<u8> {
         self.cert.armored().to_vec().unwrap()
     }
 
-    /// The same without armor.
+    /// Returns the public half of the key in binary form.
     pub fn binary(&self) -> Vec<u8> {
         self.cert.to_vec().unwrap()
     }
@@ -172,13 +172,13 @@ impl Key {
         }
     }
 
-    /// Signs the bytes that a package's signature covers.
+    /// Signs the header of a package, as of a fixed time.
     pub fn sign(&self, package: &rpm::Package) -> Vec<u8> {
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         self.sign_with(package, at, &|it| it)
     }
 
-    /// The same with another time and a changed signature.
+    /// Signs the header of a package as of the time `at`; `change` changes the signature before it is made.
     pub fn sign_with(&self, package: &rpm::Package, at: SystemTime, change: Change) -> Vec<u8> {
         let header = package.metadata.header_bytes().unwrap();
         let signature = change(builder(SignatureType::Binary, at))

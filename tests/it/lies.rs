@@ -54,7 +54,7 @@ fn a_file_name_in_a_message_stays_on_its_line() {
     }
 }
 
-/// Returns kernel-modules with a `lie` in its header and correct digests.
+/// Returns the package kernel-modules with a wrong field in its header and correct digests.
 fn lying(field: fn(&mut Pkg) -> &mut String, lie: &str) -> Vec<u8> {
     let mut package = NEW.packages().remove(2);
     let honest = "Z".repeat(lie.len());

@@ -76,7 +76,7 @@ fn verify_of_a_good_tree() {
             &["kernel", "verify"],
         ] {
             if args[0] == "kernel" {
-                // Only the first argument may be that.
+                // This word is accepted as the first argument only.
                 bed.run(args).ends_with(2).untouched();
                 continue;
             }
@@ -418,7 +418,7 @@ fn no_check_ran_is_a_failure() {
     let bed = Bed::new();
     for args in [
         &["--only", "leftovers", "--skip", "leftovers"][..],
-        // There is no base to compare with, no rpm, and no file.
+        // These checks cannot run: there is no base to compare with, no rpm, and no file.
         &["--only", "kernel-signature"],
         &[
             "--only",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The rules of modprobe's configuration, with the real kmod as the reference: `verify --require-driver` finds the
-//! drivers loadable that `modprobe -b -n -v` would load, and no others.
+//! Compares the rules of modprobe's configuration with the real kmod: `verify --require-driver` accepts exactly the
+//! drivers that `modprobe -b -n -v` would load.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ fn path(name: &str) -> String {
     format!("kernel/zz/{name}.ko")
 }
 
-/// A tree whose initramfs has the same files for modprobe.
+/// A tree, and an initramfs with the same files for modprobe.
 struct Case {
     dir: TempDir,
 }
@@ -101,7 +101,7 @@ impl Case {
                 said.lines().any(|line| {
                     let inserts =
                         line.starts_with("insmod ") && line.contains(&format!("/{name}.ko"));
-                    // The command loads it itself.
+                    // The command loads the driver itself.
                     inserts
                         || line.starts_with("install ")
                             && line.contains(&format!("modprobe -i {name}"))

@@ -132,7 +132,7 @@ fn section(unit: &str, name: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// README and the manual page name the figure.
+/// README and the man page contain the exposure.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test runs systemd-analyze")]
 fn exposure_of_the_units_is_low() {
@@ -228,7 +228,7 @@ fn the_gate_is_wanted_and_ordered() {
     }
 }
 
-/// The program does the same in both services, so that their sandboxes agree.
+/// Both services run the same command, so their sandboxes must be the same.
 #[test]
 fn both_services_have_the_same_sandbox() {
     let sandbox = |name: &str| -> BTreeSet<_> {

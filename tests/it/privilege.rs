@@ -49,7 +49,7 @@ pub fn need_root() {
     panic!("{}: {error}", program.display());
 }
 
-/// Whether files can be given to the user `id`; in a user namespace, only mapped users exist.
+/// Returns whether files can be given to the user `id`; in a user namespace, only mapped users exist.
 pub fn has_user(id: u32) -> bool {
     let map = fs_err::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let has = map.lines().any(|line| {
@@ -70,14 +70,14 @@ pub fn has_user(id: u32) -> bool {
     has
 }
 
-/// Whether this process is root of the whole machine.
+/// Returns whether this process is root of the machine, not only of a user namespace.
 pub fn is_root_of_the_machine() -> bool {
     let map = fs_err::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let map: Vec<_> = map.split_whitespace().collect();
     nix::unistd::geteuid().is_root() && map == ["0", "0", "4294967295"]
 }
 
-/// The top-level modules whose source calls [`need_root`], or prepares a root as `bed` does.
+/// Returns the top-level modules whose source calls [`need_root`], or prepares a root with `Bed`.
 fn modules_that_need_root() -> BTreeSet<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let mut found = BTreeSet::new();

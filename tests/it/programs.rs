@@ -39,7 +39,7 @@ fn its_changes_are_in_the_report_and_its_leftovers_are_removed() {
     for path in ["var/lib/left", "tmp/x"] {
         ran.require(!bed.path(path).exists(), "it is removed");
     }
-    // Settled only with the same programs.
+    // Only a run with the same programs has nothing to do.
     let again = bed.run(&["replace", "--before-dracut", line, &bed.source()]);
     again.ends_with(0).in_order(&[]).untouched();
     let without = bed.run(&["replace", &bed.source()]);

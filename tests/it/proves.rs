@@ -60,7 +60,7 @@ fn two_builds_that_are_the_same_are_committed() {
 fn two_builds_that_differ_are_not_committed_and_the_difference_is_said() {
     let image = OLD.initramfs(Fault::None);
     let mut dated = image.clone();
-    // The date of the first name in the archive.
+    // These bytes are the date of the archive's first entry.
     dated[46..54].copy_from_slice(b"0000002a");
     let table = [
         (

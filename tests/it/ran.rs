@@ -21,7 +21,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The exit status.
+    /// Asserts the exit status.
     #[track_caller]
     pub fn ends_with(&self, status: i32) -> &Self {
         self.require(
@@ -31,7 +31,8 @@ impl Ran {
         self
     }
 
-    /// Asserts the programs that changed something, in order, each with as many words as are expected.
+    /// Asserts the programs that changed something, in order. Only the expected words of each command line are
+    /// compared.
     #[track_caller]
     pub fn in_order(&self, expected: &[&str]) -> &Self {
         let order = self.order();
@@ -130,7 +131,7 @@ impl Ran {
     pub fn house_rules(&self, stdin: &[String]) {
         self.require(!self.stderr.contains("panicked at"), "it panicked");
         if self.status.is_none() {
-            // It was killed and could not clean up; the next run does.
+            // A killed run cannot clean up; the next run does.
             return;
         }
         for line in stdin {

@@ -58,7 +58,7 @@ fn source(bed: &Bed) -> Vec<String> {
     vec![bed.source()]
 }
 
-/// A change of the base, with the usual RPMs as the argument.
+/// Defines a change of the base, with the directory of RPMs as the argument.
 macro_rules! with {
     ($bed:ident, $do:block) => {
         |$bed: &Bed| {

@@ -125,7 +125,7 @@ fn rpm_ostree_of_every_age() {
         if let Some(layout) = layout {
             bed.write("usr/lib/kernel/install.conf", layout);
         }
-        // A directory of a kmod, which a wrapped kernel-install would delete.
+        // A wrapped kernel-install would delete this directory of a kmod.
         let kmod = "usr/lib/modules/6.9.4-kmods/extra/zfs.ko.xz";
         bed.write(kmod, "zfs");
         bed.write("usr/share/rpm/zfs.files", format!("/{kmod}\n"));
@@ -179,7 +179,7 @@ fn an_hmac_names_the_kernel_relatively() {
     let at = |kver: &str| format!("usr/lib/modules/{kver}/.vmlinuz.hmac");
     let digest = |kver: &str| hmac_of(&crate::image::vmlinuz(kver));
     let line = |kver: &str, path: &str| format!("{}  {path}vmlinuz-{kver}\n", digest(kver));
-    // As Fedora and third parties packaged it for years.
+    // Fedora and third parties packaged this line for years.
     let short = format!("{}  vmlinuz\n", digest(NEW.kver));
     for packed in [line(NEW.kver, "/boot/"), short] {
         let bed = Bed::new();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// Its directory.
+/// The directory of the rpmdb.
 pub const DIR: &str = "usr/share/rpm";
 
 /// A stub creates this file, and waits until it is removed.
@@ -169,7 +169,7 @@ pub fn write_blobs(dir: &Path, blobs: &[Vec<u8>], logged: bool) {
     } else {
         connection.close().unwrap();
     }
-    // On a full disk there is none.
+    // On a full disk, the file cannot be written.
     if copy("rpmdb.sqlite").is_err() {
         let _ = fs_err::remove_file(dir.join("rpmdb.sqlite"));
     }

@@ -12,7 +12,7 @@ use crate::bed::Bed;
 use crate::image::Fault;
 use crate::kernels::{NEW, OLD};
 
-/// Returns a validator for each kind of document. Unlike a reader, it allows no unknown field.
+/// Returns a validator for each kind of document. Unlike a reader, it rejects unknown fields.
 fn documents() -> &'static [Validator] {
     static DOCUMENTS: OnceLock<Vec<Validator>> = OnceLock::new();
     DOCUMENTS.get_or_init(|| {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Web servers on 127.0.0.1, well-behaved and others.
+//! Web servers on 127.0.0.1, good and hostile.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// It serves until the process ends.
+/// A web server that runs until the process ends.
 pub struct Server {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -45,7 +45,7 @@ impl Request {
 }
 
 impl Server {
-    /// Answers with `status`, and with the body that `body` returns for the path.
+    /// Starts a server that responds with `status`, and with the body that `body` returns for the path.
     pub fn start(
         status: u16,
         content_type: &'static str,
@@ -57,7 +57,8 @@ impl Server {
         })
     }
 
-    /// Lets `script` write the response; it gets the number of the request, from 0. The connection then ends.
+    /// Starts a server whose responses `script` writes. Its argument is the number of the request, from 0. The
+    /// connection ends after each response.
     pub fn scripted(
         script: impl Fn(usize, &Request, &mut TcpStream) + Send + Sync + 'static,
     ) -> Self {

@@ -105,7 +105,7 @@ fn raw(
     }
 }
 
-/// Valid keys, and keys that are revoked or expired.
+/// Returns rows with valid keys, and with keys that are revoked or expired.
 fn lives() -> Vec<Row> {
     let at = dates();
     let key = || Key::made(KeyType::Ed25519, at.key);
@@ -213,7 +213,7 @@ fn lives() -> Vec<Row> {
             Untrusted("does not show"),
             "NOTTRUSTED",
         ),
-        // The subkey has no back-signature; and keys that are not meant for signing.
+        // A subkey without a back-signature, and keys that are not for signing.
         row(
             "subkey-without-back-signature",
             &key().subkey(at.key, false, NONE),
@@ -383,7 +383,7 @@ fn algorithms() -> Vec<Row> {
     ]
 }
 
-/// Key files.
+/// Returns rows for key files with several keys, some of them damaged or revoked.
 fn files() -> Vec<Row> {
     let at = dates();
     let key = Key::made(KeyType::Ed25519, at.key);

@@ -8,7 +8,7 @@ use crate::bed::{Bed, program_of_the_machine};
 use crate::image::with_efi_stub;
 use crate::kernels::NEW;
 
-/// A file of the unit tests.
+/// Returns the path of a key or certificate of the unit tests.
 fn pem(name: &str) -> String {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/signing/testing");
     dir.join(format!("{name}.pem")).display().to_string()
@@ -68,7 +68,7 @@ fn modules_are_signed_and_the_same_line_is_settled() {
     assert!(!fs_err::read_to_string(report).unwrap().contains(line));
     assert!(!ran.stderr.contains(line) && !ran.stdout.contains(line));
     bed.run(&all).ends_with(0).in_order(&[]).untouched();
-    // Another certificate is another request.
+    // With another certificate, the run has something to do.
     let again = bed.run(&sign_all(
         &pem("other-key"),
         &pem("other-certificate"),
@@ -150,7 +150,7 @@ fn sbsign_of_the_tree_of_another_root_and_of_this_system() {
         let line = secret.lines().nth(2).unwrap();
         if tool_root.is_none() {
             bed.copy_with_libraries(&sbsign);
-            // Not in /run, which the run cleans.
+            // The files are not in /run, which the run cleans.
             for (file, inside) in [(&mut key, "etc/key"), (&mut certificate, "etc/certificate")] {
                 bed.write(inside, fs_err::read(&*file).unwrap());
                 *file = bed.path(inside).display().to_string();

@@ -266,7 +266,7 @@ fn a_damaged_file_in_the_cache_is_fetched_again() {
             fs_err::write(&path, bytes).unwrap();
         }
     }
-    // The pins would be found in the cache without a request.
+    // With pins, the files would be found in the cache without a request.
     let ran = bed.run(&["replace", &bed.source()]);
     let packages = ran.report()["packages"].clone();
     let pinned: Vec<_> = NEW

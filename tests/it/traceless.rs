@@ -111,7 +111,7 @@ fn an_rpmdb_of_another_format_is_for_rpm_and_for_jobs() {
     ran.ends_with(0);
     let order = ran.order();
     let questions = order.iter().filter(|line| line.starts_with("rpm -qa --qf"));
-    // The survey, and the search for the kernel.
+    // The survey and the search for the kernel start rpm.
     ran.require(questions.count() == 2, "rpm is asked twice");
 }
 

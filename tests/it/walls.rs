@@ -33,7 +33,7 @@ struct Source {
     /// The path below `src`.
     path: String,
     text: String,
-    /// Its lines, without tests and comments; with their numbers.
+    /// Its numbered lines, without tests and comments.
     code: Vec<(usize, String)>,
 }
 
@@ -126,7 +126,7 @@ fn rooms() -> Vec<String> {
 /// A module of `src`, as the names on the way to it.
 type Module = Vec<String>;
 
-/// The imports and names of a file: the paths of `use` items, groups expanded, and paths in the code.
+/// Returns the imports and names in a file: the paths of `use` items with expanded groups, and paths in the code.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let mut rest = code;
@@ -184,7 +184,7 @@ fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The modules of `src` and the modules that each imports; modules of tests are left out.
+/// Returns the modules of `src`, each with the modules that it imports. Modules of tests are left out.
 fn imports() -> BTreeMap<Module, BTreeSet<Module>> {
     let sources = sources();
     let module = |path: &str| -> Module {
@@ -263,7 +263,7 @@ fn modules_do_not_import_each_other_in_a_cycle() {
         .iter()
         .map(|(from, to)| (from, to.iter().filter(|to| !is_family(from, to)).collect()))
         .collect();
-    // Modules that import nothing open are in no circle.
+    // A module is in no import circle if it imports no module that is still listed.
     loop {
         let left: BTreeSet<_> = open.keys().copied().collect();
         open.retain(|_, to| to.iter().any(|to| left.contains(to)));
@@ -428,7 +428,7 @@ fn a_check_is_in_the_file_of_its_name() {
     let mut name = "";
     for line in code.lines().map(str::trim) {
         if let Some(text) = line.strip_prefix("name: ") {
-            // A constant has its own name.
+            // A name that is a constant is not compared.
             name = text
                 .strip_prefix('"')
                 .map_or("", |it| it.trim_end_matches(['"', ',']));

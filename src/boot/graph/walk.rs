@@ -128,8 +128,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Does the same for needed files: the files that they use are needed as well, and must not be marked as merely
-    /// used.
+    /// Follows the edges of needed files only. The files that they use are needed as well, and must not be marked as
+    /// merely used.
     fn follow_needed(&mut self) {
         while let Some(at) = self.todo.pop_front() {
             self.expand(at);
@@ -208,7 +208,7 @@ impl<'a> Walk<'a> {
             self.visit(path, init, Why::Executes, true);
         }
         self.visit(b"etc/initrd-release", init, Why::Reads, true);
-        // The files of needed units come first, so that they count as needed.
+        // The files of needed units are added first, so that they are marked as needed.
         let jobs = booted.boot.jobs.iter().enumerate();
         let (needed, others): (Vec<_>, Vec<_>) =
             jobs.partition(|(at, _)| booted.needed.contains(at));
@@ -246,7 +246,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds files that rules, hooks and units name, and the files that those name in turn.
+    /// Adds the files that rules, hooks and units name, and the files that these files name.
     fn by_names(&mut self, init: Option<usize>, rules: &Rules) {
         let udevd = self.step_of(b"systemd-udevd").or(init);
         let mut starters: Vec<&'a [u8]> = Vec::new();
@@ -291,13 +291,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds the files whose last component is a word of the texts.
+    /// Adds the files whose name is a word in the texts.
     fn words_of<'t>(&mut self, texts: impl Iterator<Item = &'t [u8]>, from: Option<usize>) {
         let is_part =
             |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;
         for text in texts {
             for word in text.split(|byte| !is_part(byte)) {
-                // Many words name the same files.
+                // Many words name the same files, so each name is looked up once.
                 for file in self.names.remove(word).unwrap_or_default() {
                     self.visit(file, from, Why::Names, false);
                 }
@@ -338,7 +338,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Returns the links on a path, in the order in which they are followed, by their own paths.
+/// Returns the paths of the links on a path, in the order in which the links are followed.
 fn links<'a>(inventory: &'a Inventory, path: &[u8]) -> Vec<&'a [u8]> {
     const MAX: usize = 40;
     let mut links: Vec<&[u8]> = Vec::new();

@@ -35,7 +35,7 @@ impl Token {
             (b"KERNEL", _) => event.kernel.map(str::as_bytes),
             (b"ENV", b"DEVTYPE") => event.kind.map(str::as_bytes),
             (b"ENV", name) if properties.contains_key(name) => properties.get(name).copied(),
-            // Only the rules of device-mapper set these, for their own devices.
+            // Only device-mapper's rules set these properties, for their own devices.
             (b"ENV", name) if name.starts_with(b"DM_") => event.kernel.map(|_| b"".as_slice()),
             _ => None,
         }?;
@@ -49,7 +49,7 @@ impl Token {
         Some(is_one == (self.operator == b"=="))
     }
 
-    /// Returns whether the token can decide that a rule does not match.
+    /// Returns whether the token can prevent the rule from matching.
     fn decides(&self) -> bool {
         self.is_match() || matches!(self.key.as_slice(), b"PROGRAM" | b"IMPORT")
     }
@@ -111,7 +111,7 @@ impl Rules {
                     let mut rest = rules.iter().skip(at);
                     rest.position(|it| it.label() == Some(label))
                 });
-                // The rule with the label is read itself.
+                // The rule with the label is evaluated, too.
                 at += target.unwrap_or(0);
             }
         }

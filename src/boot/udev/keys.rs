@@ -12,7 +12,7 @@ enum Attribute {
     Maybe,
     /// One of these.
     OneOf(&'static [&'static str]),
-    /// None, or one of these.
+    /// The attribute is absent, or one of these.
     MaybeOneOf(&'static [&'static str]),
 }
 

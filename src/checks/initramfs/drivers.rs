@@ -167,8 +167,8 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Returns warnings about included drivers of local disks and file systems that are blocked: a root that needs one is
-/// not reached, but no option says that this machine's root does.
+/// Returns warnings about included drivers of local disks and file systems that are blocked. A root that needs one of
+/// them cannot be reached, but no option requires it for this machine.
 fn common_blocked(able: &Able, before: &[Finding]) -> Vec<Finding> {
     const NETWORK: [&str; 5] = ["virtiofs", "9p", "nfs", "nbd", "rbd"];
     let common = ANY_DEVICE.drivers.iter().chain(ANY_FILESYSTEM.drivers);

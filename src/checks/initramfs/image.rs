@@ -20,7 +20,8 @@ pub fn present(subject: &Subject) -> Checked {
         Some(file) if file.size == 0 => "an empty file",
         Some(_) => return Ok(vec![]),
     };
-    // ostree boots a kernel of an older layout if that one has an initramfs.
+    // If the kernel has no initramfs, ostree boots a kernel in an older layout (`vmlinuz-*`) that has one
+    // (`initramfs-*`).
     let of_kind = |prefix: &str| {
         let mut paths = tree.legacy.iter();
         paths.find(|path| path.rsplit('/').next().unwrap_or(path).starts_with(prefix))
@@ -117,8 +118,8 @@ pub fn kver(subject: &Subject) -> Checked {
     )])
 }
 
-/// Returns whether a kernel's directory contains only targets of weak-modules' links from the directory of `kver`,
-/// which dracut includes.
+/// Returns whether another kernel's directory contains only targets of links that weak-modules created in the directory
+/// of `kver`. dracut includes these targets.
 fn is_for_weak_updates(inventory: &Inventory, other: &[u8], kver: &Kver) -> bool {
     let below = |dir: &[u8]| [b"usr/lib/modules/", dir, b"/"].concat();
     let (other, links) = (below(other), below(kver.as_str().as_bytes()));

@@ -211,7 +211,7 @@ mod tests {
         assert!(bench.findings(CHECK)[0].starts_with(fatal));
         bench.put(CONF, ON.as_bytes());
         assert_eq!(bench.findings(CHECK), [""; 0]);
-        // A version of ostree that does not read the file.
+        // This version of ostree does not read the file.
         bench.inside.remove(CONF);
         bench.change = |tree| {
             put(tree, CONF, ON);
@@ -219,7 +219,7 @@ mod tests {
         };
         assert_eq!(bench.findings(CHECK), [""; 0]);
         bench.put(CONF, ON.as_bytes());
-        // Only a comment, or the reverse difference.
+        // A comment, or the reverse difference, is not a finding.
         for change in [
             (|tree| put(tree, CONF, "# x\n[composefs]\nenabled = yes\n")) as fn(&mut TreeFacts),
             |tree| put(tree, CONF, "[composefs]\nenabled = no\n"),
@@ -250,7 +250,7 @@ mod tests {
             put(tree, "etc/passwd", "the tree's");
             put(tree, "usr/lib/modprobe.d/a.conf", "options a b=2\n");
             put(tree, "usr/lib/modprobe.d/b.conf", "options b b=2\n");
-            // None of these is inside, so dracut does not copy them.
+            // The initramfs has no file of etc/modprobe.d, so dracut does not copy this one.
             put(tree, "etc/modprobe.d/c.conf", "options c b=2\n");
         };
         let found = bench.findings(CHECK);

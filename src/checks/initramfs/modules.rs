@@ -200,7 +200,7 @@ fn inner<T>(
     parse(data).map(Some).map_err(|error| error.to_string())
 }
 
-/// Returns the tree's list, or without a tree the included one.
+/// Returns the tree's list of modules; without a tree, the list in the image.
 pub(in crate::checks) fn list<'a, T: Clone>(
     subject: &'a Subject,
     inventory: &Inventory,

@@ -95,7 +95,7 @@ fn differing(path: &[u8], source: &TreeFile, difference: Difference) -> Finding 
     Finding::new(place, difference.to_string(), expected, Remedy::Rebuild)
 }
 
-/// Upgrades of the tree since the image was built. Such an image boots if all its files have the same version.
+/// Upgrades of the tree since the image was built. An older image boots if all its files have the same version.
 struct Older {
     /// Whether most programs and libraries of the tree are from another build than those in the image.
     programs: bool,

@@ -80,8 +80,8 @@ fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
         && all_of(&base.programs, &programs(inventory))
 }
 
-/// Returns findings about missing units. A unit that is on disk was omitted; one that is not was removed from its
-/// package. Units also change with the version of dracut and with omitted modules.
+/// Returns findings about missing units. A missing unit that is on disk was omitted; one that is not on disk was
+/// removed from its package. Units also change with the version of dracut and with omitted modules.
 fn lost_units(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
     let now = units(inventory);

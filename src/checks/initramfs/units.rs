@@ -61,8 +61,8 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns whether another check reports the fault: `initramfs-init` programs that cannot run, `initramfs-ostree` a
-/// missing release file.
+/// Returns whether another check reports the fault: `initramfs-init` reports programs that cannot run, and
+/// `initramfs-ostree` reports a missing release file.
 fn is_of_others(fault: &Fault, inventory: &Inventory) -> bool {
     match fault {
         Fault::Program(..) => true,
@@ -101,7 +101,7 @@ fn fatal(boot: &Boot, job: usize, fault: &Fault, goal: &Goal) -> Finding {
     Finding::new(path, found, expected, REMEDY)
 }
 
-/// Describes why a job is started.
+/// Describes the reason why a job is started.
 fn reason(boot: &Boot, job: usize) -> String {
     let name = show(&boot.jobs[job].unit.name);
     match boot.jobs[job].from {
@@ -213,8 +213,8 @@ fn devices(booted: &Booted) -> Vec<Finding> {
     listed(findings)
 }
 
-/// Returns findings about units that systemd refuses or does not find, and about lines that it ignores, if the root is
-/// reached nevertheless.
+/// Returns findings about units that systemd refuses or does not find, and about lines that it ignores, although the
+/// root is reached.
 fn warnings(booted: &Booted, said: &BTreeSet<usize>) -> Vec<Finding> {
     let boot = &booted.boot;
     let mut findings = Vec::new();

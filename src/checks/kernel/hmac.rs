@@ -27,8 +27,9 @@ pub enum Hmac {
     },
 }
 
-/// Fatal only if the initramfs has dracut's module `fips`, since nothing else reads the file. A kernel that was signed
-/// after packaging has the HMAC of the unsigned kernel; all kernels of Universal Blue do.
+/// Checks `.vmlinuz.hmac`. A wrong one is fatal only if the initramfs has dracut's module `fips`, because nothing else
+/// reads the file. A kernel that was signed after packaging has the HMAC of the unsigned kernel; all kernels of
+/// Universal Blue do.
 pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let path = format!("{}/.vmlinuz.hmac", subject.kver.dir());
     let is_read = subject.unpacked().is_ok_and(is_read);

@@ -7,9 +7,9 @@ use crate::signing::VmlinuzSigner;
 /// The signatures of a kernel.
 #[derive(Debug, Clone, Default)]
 pub struct SignerFacts {
-    /// That of `vmlinuz`; `None` if no certificate was given for it.
+    /// The signature of `vmlinuz`; `None` if no certificate was given for it.
     pub vmlinuz: Option<Result<VmlinuzSigner, String>>,
-    /// Those of modules; `None` if no certificate was given for them.
+    /// The signatures of modules; `None` if no certificate was given for them.
     pub modules: Option<ModuleSigners>,
 }
 

@@ -86,8 +86,8 @@ impl Reach<'_> {
         self.able.has_named(name) || (!self.is_root && self.is_on_disk(&[name]))
     }
 
-    /// Returns whether one of these modules is on disk. Programs of the real root are not examined: `true` if there are
-    /// no names.
+    /// Returns whether one of these modules is on disk; `true` without names, since the requirement is then only for
+    /// programs, and programs of the real root are not examined.
     fn is_on_disk(&self, names: &[&str]) -> bool {
         let mut modules = names
             .iter()

@@ -58,7 +58,7 @@ const DEVICES: [(&str, RootDevice); 22] = [
     ("root=/dev/disk/by-id/dm-uuid-LVM", RootDevice::Lvm),
 ];
 
-/// The same for roots on the network.
+/// Prefixes of arguments for a root on the network, and the drivers that each requires.
 const NETWORK: [(&str, &[Need]); 7] = [
     ("netroot=iscsi", ISCSI),
     ("rd.iscsi.", ISCSI),

@@ -80,7 +80,7 @@ fn drivers_below_the_root() {
         "{found:?}"
     );
     assert!(found[0].contains("(vda4) on this machine needs it"));
-    // A driver of another name that serves the device.
+    // A driver with another name serves the device.
     let renamed = device("old", Some("old"), "virtio:d00000002v00001AF4");
     bench = Bench::good();
     let alias = b"alias virtio:d00000002v* virtio_blk\n".to_vec();
@@ -108,7 +108,7 @@ fn drivers_that_are_built_into_the_running_kernel() {
     assert_eq!(bench.findings(DRIVERS), [""; 0]);
     bench.remove_module("kernel/drivers/block/virtio_blk.ko");
     assert_eq!(bench.findings(DRIVERS).len(), 1);
-    // A kernel without any driver for the disk.
+    // The kernel has no driver for the disk.
     put(&mut bench, "");
     let builtin = b"ext4.alias=fs-ext4\0".to_vec();
     bench.disk.insert("modules.builtin.modinfo".into(), builtin);

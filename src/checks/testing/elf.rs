@@ -127,7 +127,8 @@ impl Dynamic {
         elf
     }
 
-    /// The tables of versions and symbols: a tag, the tag and value of its number of records, and the bytes.
+    /// Returns the tables of versions and symbols, each with its tag, the tag and value of its number of records, and
+    /// its bytes.
     fn tables(&self, string: &mut dyn FnMut(&str) -> u32) -> Vec<Table> {
         let (required, versions) = (self.required.len(), self.versions.len());
         let next = |at: usize, count: usize, size| if at + 1 < count { size } else { 0_u32 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tree that an image was made from, and how the modules of both compare.
+//! The tree from which an image was built, and the comparison of their modules.
 
 use std::io::{self, Read};
 
@@ -45,7 +45,7 @@ pub struct ModuleFacts {
     pub depends: Vec<ModuleName>,
 }
 
-/// The facts, or why they cannot be read.
+/// The facts, or the reason why they cannot be read.
 pub type Told = Result<ModuleFacts, String>;
 
 /// The comparison of a module in the image with the tree's.
@@ -59,8 +59,8 @@ pub enum Comparison {
     Unread(String),
     /// Different bytes.
     Differs {
-        /// Whether it can be the same module nevertheless: stripped of its symbols, as dracut does with uncompressed
-        /// modules, or with another compression.
+        /// Whether it can still be the same module: without symbols, which dracut strips from uncompressed modules, or
+        /// with another compression.
         maybe_same: bool,
         /// The module in the image.
         inside: Told,
@@ -73,7 +73,7 @@ pub enum Comparison {
 
 impl Comparison {
     /// Returns the size of the facts (bytes).
-    pub(in crate::initramfs) fn said(&self) -> usize {
+    pub(in crate::initramfs) fn size_of_facts(&self) -> usize {
         let size = |told: &Told| {
             told.as_ref().map_or(0, |facts| {
                 let names = facts.depends.iter().map(|name| name.as_bytes().len());

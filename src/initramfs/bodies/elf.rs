@@ -18,17 +18,17 @@ use crate::elf::{File, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, ProgramHeader};
 pub use notes::Opened;
 pub use symbols::{Required, Symbols, hash};
 
-/// Number of bytes of the start of a file that are kept in memory. The strings of the dynamic section precede the code;
-/// in the largest programs of real images they are within the first megabyte.
+/// The number of bytes that are kept in memory from the start of a file. The strings of the dynamic section precede the
+/// code; in the largest programs of real images they are within the first megabyte.
 const HEAD: usize = 8 << 20;
 /// Upper bound of a dynamic section (bytes); real ones have about 600.
 const DYNAMIC_MAX: u64 = 64 << 10;
-/// Upper bound of a file's needed libraries; the largest known number is some hundreds.
+/// Upper bound of a file's needed libraries; the largest known number is a few hundred.
 const NEEDED_MAX: usize = 4096;
-/// Upper bound of all strings of a file, which can overlap in it (bytes); the largest known sum is some thousands.
+/// Upper bound of all strings of a file, which can overlap in it (bytes); the largest known sum is a few thousand.
 const STRINGS_MAX: usize = 128 << 10;
 
-/// Upper bound of a segment of notes (bytes); libsystemd-shared's has some thousands.
+/// Upper bound of a segment of notes (bytes); that of libsystemd-shared has a few thousand.
 const NOTES_MAX: u64 = 64 << 10;
 /// Upper bound of segments of notes; real files have two or three.
 const SEGMENTS_MAX: usize = 8;
@@ -130,10 +130,10 @@ pub(in crate::initramfs) fn take(
 
 impl Elf {
     /// Returns the size of the facts (bytes).
-    pub(in crate::initramfs) fn said(&self) -> usize {
+    pub(in crate::initramfs) fn size_of_facts(&self) -> usize {
         let texts = [&self.interpreter, &self.soname, &self.rpath, &self.runpath];
         let texts = texts.into_iter().flatten().chain(&self.needed);
-        let opened = self.opened.iter().map(Opened::said).sum::<usize>();
+        let opened = self.opened.iter().map(Opened::size_of_facts).sum::<usize>();
         let required = self.required.iter();
         let required = required.map(|it| it.library.len() + it.version.len());
         let versions = self.versions.iter().map(Vec::len).chain(required);

@@ -47,12 +47,12 @@ impl Facts {
         self.elves.values().filter_map(|elf| elf.as_ref().ok())
     }
 
-    /// Returns the content of the `modules.dep` or `modules.dep.bin` in `node`; `None` if it is not such a file.
+    /// Returns the content of the `modules.dep` or `modules.dep.bin` in `node`; `None` if the file has another name.
     pub fn dep(&self, inventory: &Inventory, node: &Node) -> Option<&List<ModulesDep>> {
         self.lists.deps.get(&inventory.content(node)?.entry)
     }
 
-    /// Returns the modules in the `modules.alias.bin` of `node`; `None` if it is not such a file.
+    /// Returns the modules in the `modules.alias.bin` of `node`; `None` if the file has another name.
     pub fn aliased(
         &self,
         inventory: &Inventory,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses depmod's lists during streaming, so that parsing overlaps decompression.
 //!
-//! The checks make the findings. Invariant: it holds one file of at most [`FILE_MAX`] bytes at a time, and reads at
-//! most [`ALL_MAX`] bytes in total.
+//! The checks derive findings from them. Invariant: the parser holds one file of at most [`FILE_MAX`] bytes at a time,
+//! and reads at most [`ALL_MAX`] bytes in total.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -18,7 +18,7 @@ const FILE_MAX: u64 = 4 << 20;
 /// Upper bound of all lists (bytes); those of a whole kernel have about 3 MiB.
 const ALL_MAX: u64 = 8 << 20;
 
-/// A list, or why it cannot be parsed.
+/// A list, or the reason why it cannot be parsed.
 pub type List<T> = Result<T, String>;
 
 /// depmod's lists in the image, by [`Entry::index`].

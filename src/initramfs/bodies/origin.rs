@@ -42,7 +42,7 @@ pub enum Origin {
 
 impl Origin {
     /// Returns the size of the names (bytes).
-    pub(in crate::initramfs) fn said(&self) -> usize {
+    pub(in crate::initramfs) fn size_of_facts(&self) -> usize {
         match self {
             Self::Copy(source) | Self::Differs(source, _) => {
                 source.path.as_ref().map_or(0, Vec::len)

@@ -146,8 +146,7 @@ pub enum ReadError {
         /// The incomplete part.
         what: &'static str,
     },
-    /// The data end after an entry, without `TRAILER!!!`. The kernel accepts such an image, but it is probably
-    /// incomplete.
+    /// The data end after an entry, without `TRAILER!!!`. The kernel accepts the image, but it is probably incomplete.
     #[error("missing trailer: the archive ends at {at}")]
     MissingTrailer {
         /// The expected place of the trailer.

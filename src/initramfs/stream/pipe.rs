@@ -170,7 +170,7 @@ pub(in crate::initramfs) fn decode<T>(
     })
 }
 
-/// The decoder's end of the ring: fills buffers until the segment ends or the reader is dropped.
+/// Fills the buffers of the ring from the decoder until the segment ends or the reader is dropped.
 fn feed(
     mut decoder: Decoder<'_>,
     at: Position,

@@ -83,7 +83,7 @@ pub(in crate::initramfs) fn reading<T>(
     })
 }
 
-/// The input's end of the ring: fills buffers until the input ends or the reader is dropped.
+/// Fills the buffers of the ring from the input until the input ends or the reader is dropped.
 fn feed(mut input: impl Read, empty: &Receiver<Vec<u8>>, full: &SyncSender<Piece>) {
     while let Ok(bytes) = empty.recv() {
         let piece = Piece::read(&mut input, bytes);

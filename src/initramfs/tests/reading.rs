@@ -85,7 +85,7 @@ fn a_large_segment_goes_through_the_ring() {
     };
     let noise: Vec<u8> = (0..600_000).map(|_| noise()).collect();
     for compression in PACKED {
-        // More buffers than the ring has, for fast compressions.
+        // Fast compressions are tested with more data than the ring's buffers hold.
         let quick = matches!(compression, Compression::Zstd | Compression::Lz4);
         let items: Vec<TestEntry> = (0..if quick { 5 } else { 1 })
             .map(|i| file(&format!("f{i}"), &noise[i * 7..]))
@@ -145,7 +145,7 @@ fn lz4_frames_may_be_concatenated() {
     let mut image = pack(Compression::Lz4, left);
     image.extend_from_slice(&pack(Compression::Lz4, right));
     assert_eq!(names(&image).unwrap().1, SMALL);
-    // Truncated between two blocks: only the archive shows it.
+    // The data are truncated between two blocks, which only the archive shows.
     let cut = pack(Compression::Lz4, left);
     assert!(
         error(&cut).starts_with("truncated at byte 200 of the decompressed lz4"),

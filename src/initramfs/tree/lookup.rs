@@ -59,7 +59,7 @@ impl Inventory {
         self.find(path, true)
     }
 
-    /// Like [`resolve`](Self::resolve), but does not follow the last component.
+    /// Resolves a path as [`resolve`](Self::resolve) does, but does not follow a link in the last component.
     ///
     /// # Errors
     ///

@@ -20,7 +20,7 @@ pub enum ResolveError {
     /// A component is not a directory.
     #[error("`{}` is not a directory", path.escape_ascii())]
     NotADirectory {
-        /// Its path, without links.
+        /// The component's path, without links.
         path: Vec<u8>,
     },
     /// A limit is exceeded.
@@ -31,7 +31,7 @@ pub enum ResolveError {
     Limit {
         /// [`Limits::link_depth`](crate::initramfs::Limits::link_depth), or `path_steps` if few links have long targets.
         name: &'static str,
-        /// Its value.
+        /// The value of the limit.
         value: u32,
         /// The link where it was exceeded, without links in its path.
         path: Vec<u8>,

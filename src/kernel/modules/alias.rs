@@ -75,8 +75,8 @@ impl Aliases {
     }
 }
 
-/// Replaces `-` by `_`, except in brackets, where it is a range. `None` if a bracket is not closed: depmod writes no
-/// such pattern, and kmod finds no module for such an alias.
+/// Replaces `-` by `_`, except in brackets, where it is a range. `None` if a bracket is not closed: depmod does not
+/// write this, and kmod finds no module for such an alias.
 fn normalise(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = text.to_vec();
     let mut at = 0;

@@ -112,7 +112,7 @@ impl Conf {
             .map(|line| (line.value.as_slice(), self.files[line.file].as_str()))
     }
 
-    /// Returns the file of an alias line by which `asked` loads other modules than `name`.
+    /// Returns the file with the alias line by which a request for `asked` loads other modules than `name`.
     pub fn redirected_by(&self, asked: &[u8], name: &ModuleName) -> Option<&str> {
         let mut lines = self.aliases.iter().filter(|it| matches(&it.pattern, asked));
         let first = lines.clone().next()?;
@@ -120,7 +120,8 @@ impl Conf {
         (!leads_there).then_some(&self.files[first.file])
     }
 
-    /// Returns whether a line defines a name that need not be a module: an alias or a command.
+    /// Returns whether a line defines `name` as an alias, or gives it a command. The name then need not be that of a
+    /// module.
     pub fn knows(&self, name: &ModuleName) -> bool {
         let mut installs = self.install.iter();
         let mut aliases = self.aliases.iter();

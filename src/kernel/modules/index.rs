@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! depmod's indexes, `modules.dep.bin` and `modules.alias.bin`. libkmod, and so udev and modprobe, read them instead of
-//! the text files: an initramfs without them loads no module, whatever its `modules.dep` contains.
+//! the text files: an initramfs without them loads no module, even if its `modules.dep` is right.
 //!
 //! An index is a trie whose nodes are referenced by offset (kmod, `libkmod/libkmod-index.c`). No byte is read twice, so
 //! a hostile index takes time in proportion to its length.
@@ -36,7 +36,7 @@ impl ModulesDep {
     /// Parses `modules.dep.bin`. The value of each module's name is its line of `modules.dep`.
     ///
     /// # Errors
-    /// When it is not an index, or a value is not such a line or has another name.
+    /// When the bytes are not an index, or a value is not a line of `modules.dep`, or the line is about another module.
     pub fn parse_index(bytes: &[u8]) -> Result<Self, IndexError> {
         let mut dep = Self::default();
         Index::of("modules.dep.bin", bytes).each(|key, line| {
@@ -54,7 +54,7 @@ impl ModulesDep {
 /// Returns the modules in `modules.alias.bin`.
 ///
 /// # Errors
-/// When it is not an index, or a value is empty.
+/// When the bytes are not an index, or a value is empty.
 pub fn aliased(bytes: &[u8]) -> Result<HashSet<ModuleName>, IndexError> {
     // Some modules have thousands of aliases.
     let mut names = HashSet::new();

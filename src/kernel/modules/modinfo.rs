@@ -99,7 +99,7 @@ impl Modinfo {
         self.all("parmtype").filter_map(Parameter::parse).collect()
     }
 
-    /// Returns whether it was built with the kernel, not out of tree.
+    /// Returns whether the module was built with the kernel, not out of tree.
     pub fn intree(&self) -> bool {
         self.get("intree") == Some(b"Y")
     }

@@ -142,7 +142,7 @@ fn unsigned(value: &[u8], base: u32, max: u64) -> bool {
     !text.starts_with('+') && u64::from_str_radix(text, base).is_ok_and(|it| it <= max)
 }
 
-/// The same for a signed integer from `-max - 1` to `max`.
+/// Returns whether the value is an integer from `-max - 1` to `max`, in C's notation.
 fn signed(value: &[u8], max: u64) -> bool {
     match value.strip_prefix(b"-") {
         Some(value) => !value.starts_with(b"+") && unsigned(value, 0, max + 1),

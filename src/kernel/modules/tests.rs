@@ -287,7 +287,7 @@ fn no_broken_module_panics() {
                 let _ = Modinfo::of_module(&broken);
             }
         }
-        // Every offset, size and count with its largest value.
+        // Every offset, size and count is set to its largest value.
         for at in 0..whole.len().saturating_sub(8) {
             let mut broken = whole.clone();
             broken[at..at + 8].fill(0xff);

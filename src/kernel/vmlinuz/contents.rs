@@ -24,8 +24,8 @@ pub fn inner_release_from<R: Read + Seek>(
     search_inner(reader, release, &mut |_| ())
 }
 
-/// Like [`inner_release_from`], and passes the decoded kernel to `part`, in parts of any size and in order. Nothing is
-/// passed if the image is not compressed.
+/// Returns the same as [`inner_release_from`], and passes the decoded kernel to `part`, in parts of any size and in
+/// order. Passes nothing if the image is not compressed.
 pub fn search_inner<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
@@ -56,7 +56,8 @@ fn inner<R: Read + Seek>(
             whole(image, data.codec, data.offset, data.size, part).map(|(kver, _)| Some(kver))
         }
         KernelFormat::S390 | KernelFormat::ElfWrapper => searched(image, part),
-        // For these formats, `release` has read the kernel itself, to the end of its checksum.
+        // In these formats, `release` was read from the kernel itself. A gzip stream was read to its end, which has the
+        // checksum.
         KernelFormat::Image | KernelFormat::ImageGzip | KernelFormat::Elf => {
             Ok(Some(release.kver.clone()))
         }
@@ -70,7 +71,7 @@ fn bzimage<R: Read + Seek>(
     image: &mut Region<'_, R>,
     part: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<String>> {
-    /// The kernel's build appends the decoded size to the data; gzip data contain it themselves.
+    /// The kernel's build appends the decoded size to the data, except to gzip data, which contain it.
     const SIZE: u64 = 4;
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
     if protocol < 0x208 {

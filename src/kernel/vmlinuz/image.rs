@@ -25,7 +25,7 @@ impl<'a, R: Read + Seek> Region<'a, R> {
         self.size
     }
 
-    /// Returns a part as an image of its own.
+    /// Returns a part as a separate image.
     pub(super) fn part(
         &mut self,
         what: &'static str,

@@ -92,7 +92,7 @@ pub(super) fn zboot(name: &str, payload: &[u8]) -> Vec<u8> {
     put(&mut image, 12, &(payload.len() as u32).to_le_bytes());
     put(&mut image, 24, name.as_bytes());
     put(&mut image, offset, payload);
-    // The size, which the build appends, and the code.
+    // After the payload come its size, which the build appends, and the code.
     put(&mut image, offset + payload.len(), &[0xff; 64]);
     image
 }

@@ -11,15 +11,15 @@ use super::{BLOB_MAX, FILE_SIZE, FILES_MAX, FileDigest, PackageFile, Record, Rpm
 /// Upper bound of a path: PATH_MAX of Linux.
 const PATH_MAX: usize = 4096;
 
-/// Directories whose files are stored, relative to the root: all directories of kernels. An image has some hundred
-/// thousand files elsewhere.
+/// Directories whose files are stored, relative to the root: all directories of kernels. An image has hundreds of
+/// thousands of files elsewhere.
 const PLACES: [&str; 3] = ["usr/lib/modules", "boot", "usr/lib/ostree-boot"];
 
 impl Record {
     /// Parses a blob.
     ///
     /// # Errors
-    /// When it is damaged. A missing tag is not damage: keys have only a few.
+    /// When the blob is damaged. A missing tag is not damage: keys have only a few.
     pub fn parse(blob: &[u8]) -> Result<Self, RpmdbError> {
         let header = Header::of(blob)?;
         let text = |tag| Ok(header.strings(tag)?.next().map(text).unwrap_or_default());
@@ -279,7 +279,7 @@ fn is_kept(path: &str) -> bool {
     })
 }
 
-/// Returns whether a directory, given with a final slash, can contain such a path.
+/// Returns whether a directory, given with a final slash, can contain a path that is kept.
 fn may_hold(dir: &str) -> bool {
     is_kept(dir) || PLACES.iter().any(|place| place.starts_with(dir))
 }

@@ -94,7 +94,7 @@ fn a_kernel_whose_files_were_removed_is_replaced_by_its_packages() {
     assert_eq!(plan.old.as_ref().map(Kver::as_str), Some(EL));
     assert_eq!(plan.leaving.gone.len(), 5);
     assert!(!plan.settled);
-    // The same packages again: only dnf can install them a second time.
+    // Only dnf can install the same packages a second time.
     let again = || files(rhcos().1);
     assert!(matches!(
         decide(again(), &host, &Wishes::default()),

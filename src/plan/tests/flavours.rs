@@ -111,7 +111,7 @@ fn the_kernel_that_a_run_installed_is_chosen_again() {
         kver(&sources, &before, &Wishes::default()).as_ref(),
         Ok(&new)
     );
-    // The old kernel is the only one of the flavour that is not installed then.
+    // After this run, the old kernel is the only one of the flavour that is not installed.
     let mut after = base(&new, &rhel("kernel", &new));
     let nevras = sources.iter().map(|it| it.nevra.to_string());
     after.earlier = Some(Earlier {

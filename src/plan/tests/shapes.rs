@@ -9,8 +9,8 @@ use crate::plan::{Earlier, Plan, locks::Exclusion};
 const EL: &str = "5.14.0-427.el9.x86_64";
 const RT: &str = "5.14.0-427.el9.x86_64+rt";
 
-/// Returns a package. `provides` and `requires` are "NAME = VERSION", or a name that ends with `uname-r` and gets the
-/// kver. The last argument is the list of its modules.
+/// Returns a package. `provides` and `requires` are "NAME = VERSION", or a name that ends with `uname-r`, whose version
+/// is the kver. The last argument is the list of its modules.
 pub(super) fn package(
     name: &str,
     kver: &str,
@@ -373,7 +373,7 @@ fn elrepo_and_back() {
         ]
     );
     assert_eq!(removed(&plan).len(), 4);
-    // The same packages with another signature.
+    // A package with the same NEVRA and another signature replaces the installed one.
     let plan = decide(
         files(elrepo("6.17.0-1.el9.elrepo.x86_64")),
         &host,

@@ -13,7 +13,7 @@ const BLOCKS_MAX: usize = 256;
 /// Upper bound of a file in `/sys` (bytes).
 const ATTRIBUTE_MAX: u64 = 64 << 10;
 
-/// Reads the storage of a mount. The inner `Err` says why its block device is not known.
+/// Reads the storage of a mount. The inner `Err` is the reason why its block device is not known.
 pub(super) fn storage(root: &Root, mount: &Mount) -> Result<Result<Storage, String>, root::Error> {
     let mut storage = Storage {
         mount: mount.point.clone(),
@@ -123,7 +123,7 @@ impl Walk<'_> {
         self.parents(dir)
     }
 
-    /// Adds the layer that a virtual block device is.
+    /// Adds the layer that a virtual block device implements.
     fn layers(&mut self, dir: &Path) -> Result<(), root::Error> {
         let layer = if let Some(uuid) = self.attribute(&dir.join("dm/uuid"))? {
             Some(match uuid.split('-').next().unwrap_or_default() {

@@ -86,7 +86,7 @@ fn paths(root: &Root, dir: &str) -> Result<BTreeSet<PathBuf>, root::Error> {
     Ok(walked.map(|it| it.path).collect())
 }
 
-/// Removes what is new in a directory. Mounts are kept: they belong to other builds.
+/// Removes the new files and directories in a directory. Mounts are kept: they belong to other builds.
 fn remove_new(root: &Root, dir: &str, kept: &BTreeSet<PathBuf>) -> Result<(), root::Error> {
     let mut removed: Option<PathBuf> = None;
     for path in paths(root, dir)? {

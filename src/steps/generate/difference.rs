@@ -21,7 +21,7 @@ struct Build {
 /// bytes are the same.
 ///
 /// # Errors
-/// When one of them cannot be read.
+/// When one of the files cannot be read.
 pub fn difference(
     root: &Root,
     first: &str,

@@ -53,7 +53,7 @@ impl DracutLog {
     }
 
     /// Finds the configuration that requests missing drivers. A driver that neither the kernel nor the base's initramfs
-    /// has is not a loss: stock images are built that way (nvidia_peermem, hv_utils).
+    /// has is not a loss: stock images lack them, too (nvidia_peermem, hv_utils).
     ///
     /// # Errors
     /// When dracut's configuration cannot be read.

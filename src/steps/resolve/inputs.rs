@@ -42,10 +42,10 @@ pub enum Bytes {
     Downloaded(String),
 }
 
-/// Returns every package that the request names, in order.
+/// Returns every package that the request names, in order. With a repository, downloads them with dnf.
 ///
 /// # Errors
-/// A [`Refusal`] for an argument that cannot be a source.
+/// A [`Refusal`] for an argument that cannot be a source or a failed download.
 pub fn inputs(exec: &Exec, host: &Host, request: &SourceRequest, dir: &str) -> Result<Vec<Input>> {
     let mut inputs = match request.from {
         Some(repo) => from_repository(exec, host, repo, request.sources, dir)?,
@@ -152,8 +152,8 @@ pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// Treats `DIR/*.rpm`, expanded by the shell, as `DIR`: if every RPM of a directory with several is named, none of them
-/// counts as named.
+/// Treats arguments that name every RPM of a directory with several RPMs as the directory: the shell has expanded
+/// `DIR/*.rpm`, so the user has not chosen single packages.
 fn as_directories(inputs: &mut [Input]) -> Result<()> {
     let mut named: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
     for input in inputs.iter().filter(|it| it.named && it.pin.is_none()) {
@@ -278,7 +278,7 @@ fn inside(source: &str, path: &Path) -> Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// Returns a foreign name for a message: on one line and printable.
+/// Returns a path for a message, printable and on one line.
 fn shown(path: &Path) -> String {
     let name = path.display().to_string();
     if name.chars().any(char::is_control) {
@@ -312,7 +312,7 @@ fn pin_all(inputs: &mut [Input], file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the file name as `sha256sum` would have seen it.
+/// Returns the file name of an input, as `sha256sum` writes it.
 fn file_name(input: &Input) -> String {
     match &input.bytes {
         Bytes::File(path) => path

@@ -73,7 +73,7 @@ pub fn programs(exec: &Exec, cmds: &[Cmd]) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses to sign `vmlinuz` if there is no program for it.
+/// Refuses to sign `vmlinuz` if no program for signing is found.
 ///
 /// # Errors
 /// A [`Refusal`].

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Detects traces of other build scripts: programs that were replaced by ones that do nothing, dangling links.
+//! Detects traces of other build scripts: programs that were replaced with programs that do nothing, and dangling
+//! links.
 
 use anyhow::Result;
 
@@ -11,7 +12,8 @@ use crate::tools::cliwrap;
 /// Directories that the steps write to.
 const TEMPORARY: [&str; 3] = ["tmp", "var/tmp", "run"];
 
-/// The directories of kernel-install's plug-ins. A plug-in in the first one overrides one of that name in the second.
+/// The directories of kernel-install's plug-ins. A plug-in in the first directory overrides the plug-in with the same
+/// name in the second.
 const PLUGINS: [&str; 2] = ["etc/kernel/install.d", "usr/lib/kernel/install.d"];
 
 /// Suffixes of the plug-ins that build an initramfs, after the number that orders them.
@@ -32,7 +34,7 @@ const TREEFILE_MAX: u64 = 8 << 20;
 /// Upper bound of a file that may be a script that does nothing (bytes).
 const SCRIPT_MAX: u64 = 4096;
 
-/// Looks for all oddities.
+/// Returns the traces of other build scripts, and the settings of the base, that are refused or warned about.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -94,7 +96,7 @@ fn is_other_program(root: &Root, path: &str) -> Result<bool> {
     Ok(!contains(&text, DRACUT_NAME))
 }
 
-/// Describes what a path is.
+/// Describes the type of the file at a path.
 fn kind(root: &Root, path: &str) -> Result<String, root::Error> {
     Ok(match (root.read_link(path)?, root.stat(path)?) {
         (Some(target), None) => format!("a dangling link to {}", target.display()),
@@ -135,7 +137,7 @@ fn stand_in(root: &Root, path: &str) -> Result<Option<String>> {
     Ok(does_nothing.then(|| "a script that does nothing".to_owned()))
 }
 
-/// Returns whether a script exits with 0 without having done anything.
+/// Returns whether a script does nothing but exit with status 0.
 fn does_nothing(text: &str) -> bool {
     if !text.starts_with("#!") {
         return false;

@@ -108,7 +108,7 @@ pub(super) fn dracut_version(root: &Root) -> Option<String> {
     Some(version.trim_matches(['"', '\'']).to_owned())
 }
 
-/// Returns links in the initramfs that lead to no file there, but are regular files in the tree.
+/// Returns the paths of links in the initramfs whose target is missing there, and which are regular files in the tree.
 pub(super) fn under_links(root: &Root, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let links = inventory
         .nodes()
@@ -121,7 +121,7 @@ pub(super) fn under_links(root: &Root, inventory: &Inventory) -> BTreeSet<Vec<u8
     links.map(<[u8]>::to_vec).collect()
 }
 
-/// Returns the absolute paths that exist in the tree.
+/// Returns the paths in `items` (absolute) that exist in the tree.
 pub(super) fn on_disk(root: &Root, items: &BTreeSet<String>) -> BTreeSet<String> {
     let is_there = |path: &&String| root.stat(path.as_str()).is_ok_and(|it| it.is_some());
     items.iter().filter(is_there).cloned().collect()
@@ -332,8 +332,8 @@ pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     Ok(units)
 }
 
-/// Returns firmware that the base's initramfs has and this one lacks, with an included driver that requests it. Modules
-/// are unpacked only if firmware is missing.
+/// Returns the firmware files that the base's initramfs has and this initramfs lacks, each with an included driver that
+/// requests it. Modules are unpacked only if firmware is missing.
 pub(super) fn firmware_of(
     root: &Root,
     image: &Initramfs,

@@ -89,7 +89,7 @@ fn look_up(root: &Root, kver: &Kver, path: &str) -> Result<(File, Baseline)> {
 /// Reads the baseline from a file outside the tree.
 ///
 /// # Errors
-/// When it cannot be read as an initramfs.
+/// When the file cannot be read as an initramfs.
 pub fn against(path: &Path) -> Result<Baseline> {
     let purpose = || format!("reading {} to compare with", path.display());
     let file = open(path).with_context(purpose)?;

@@ -23,7 +23,7 @@ use crate::package::rpmdb::{FileDigest, Rpmdb};
 use crate::sys::digest::Digesting;
 use crate::sys::root::{OpenDir, Root};
 
-/// Upper bound of all modules together (bytes); a large kernel's have 0.6 GiB.
+/// Upper bound of all modules together (bytes); the modules of a large kernel have 0.6 GiB.
 const TOTAL_MAX: u64 = 8 << 30;
 
 /// Modules of an image whose bytes are loaded together.
@@ -184,7 +184,7 @@ impl<'r> Modules<'r> {
         Ok(())
     }
 
-    /// Returns the digest of a module; `None` if there is no such file.
+    /// Returns the digest of a module; `None` if the file does not exist.
     fn digest(&mut self, path: &str) -> Result<Option<String>, String> {
         if let Some(sha256) = self.root.known_sha256(path) {
             return Ok(Some(hex(&sha256)));
@@ -229,8 +229,8 @@ impl<'r> Modules<'r> {
         }
     }
 
-    /// Returns the signer of a module that equals its package's file. `None` if most modules differ, as after all were
-    /// packed again.
+    /// Returns the signer of a module that equals its package's file; `None` if most modules differ, for example
+    /// because all were packed again.
     fn signer(&self) -> Option<Vec<u8>> {
         let (count, path) = &self.same;
         if self.others.is_empty() || *count <= self.others.len() {
@@ -256,7 +256,7 @@ impl<'r> Modules<'r> {
     }
 }
 
-/// Reads the state of the module in the file `path`, or returns why it is none.
+/// Reads the state of the module in the file `path`, or returns the reason why the file is not a module.
 fn state(path: &str, bytes: &[u8]) -> Result<ModuleState, String> {
     let mut module = Vec::new();
     unpack(path.as_bytes(), bytes, &mut module).map_err(|error| error.to_string())?;

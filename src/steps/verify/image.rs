@@ -54,8 +54,8 @@ impl<'r> Disk<'r> {
         }
     }
 
-    /// Returns the files of `root` for comparing them with the initramfs in `file`, which is compared by digest first
-    /// if `root` is an image.
+    /// Returns the files of `root` for the comparison with the initramfs in `file`. If `root` is an image, the files
+    /// are first compared by digest.
     ///
     /// # Errors
     /// When the bytes of the image cannot be loaded.
@@ -191,7 +191,7 @@ fn appended(file: &File, overlays: &[File]) -> Result<Box<dyn Read + Send>> {
 /// Opens a file of the user, outside a tree.
 ///
 /// # Errors
-/// When it is not a regular file: opening a FIFO can block forever.
+/// When the path is not a regular file: opening a FIFO can block forever.
 pub fn open(path: &Path) -> Result<File> {
     if fs_err::metadata(path).is_ok_and(|it| !it.is_file()) {
         bail!("opening {}: it is not a regular file", path.display());
@@ -235,7 +235,7 @@ fn read(
     })
 }
 
-/// Parses an initramfs. `sampled` is its size if its size in another compression is to be estimated.
+/// Parses an initramfs. `sampled` is its size, if the size in another compression is to be estimated.
 fn parse(input: impl Read + Send, disk: Option<Beside>, sampled: Option<u64>) -> Initramfs {
     let (disk, comparing) = disk.unzip();
     let limits = Limits::default();
@@ -270,7 +270,7 @@ fn parse(input: impl Read + Send, disk: Option<Beside>, sampled: Option<u64>) ->
     }
 }
 
-/// Unpacked bytes for each byte of an initramfs, about.
+/// The approximate number of unpacked bytes for each byte of an initramfs.
 const USUAL_RATIO: u64 = 3;
 
 /// Returns the estimated size of the file if `zstd -19` compresses its main segment.

@@ -77,7 +77,7 @@ pub struct Options<'a> {
     pub digests: bool,
 }
 
-/// A candidate for which all fatal checks ran and none found anything. Only such a candidate can be committed.
+/// A candidate for which all fatal checks ran and none found anything. Only a verified candidate can be committed.
 pub struct Verified {
     /// The candidate.
     pub candidate: Candidate,
@@ -88,7 +88,7 @@ pub struct Verified {
 /// Verifies the candidate. The inner `Err` holds the verdict if it is rejected; the candidate is removed.
 ///
 /// # Errors
-/// When something cannot be read at all.
+/// When the tree or the candidate cannot be read at all.
 pub fn verify(
     root: &Root,
     candidate: Candidate,
@@ -154,7 +154,7 @@ pub fn look(
     })
 }
 
-/// Verifies one initramfs without a tree, for `kver` or, by default, for the only kernel that it has modules of.
+/// Verifies one initramfs without a tree, for `kver` or, by default, for the only kernel whose modules it has.
 ///
 /// # Errors
 /// When the file cannot be opened or read, or when its kernel is not known.
@@ -174,7 +174,7 @@ pub fn look_alone(file: &Path, kver: Option<&Kver>, options: &Options) -> Result
     Ok((kver, verdict))
 }
 
-/// Returns the only kernel that an image has modules of.
+/// Returns the only kernel whose modules an image has.
 fn only_kver(file: &Path, image: &Initramfs) -> Result<Kver> {
     let file = file.display();
     let inventory = match image {

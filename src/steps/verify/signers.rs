@@ -83,7 +83,7 @@ enum Verified {
     Accepted,
     /// It has the signature of this other signer.
     By(String),
-    /// Its signature is invalid, with the reason.
+    /// The signature is invalid, with the reason.
     Wrong(String),
 }
 

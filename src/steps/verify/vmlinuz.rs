@@ -20,12 +20,12 @@ pub(super) struct Vmlinuz {
     pub(super) hmac: Hmac,
 }
 
-/// Opens the kernel's file, or returns why it cannot be read.
+/// Opens the kernel's file, or returns the reason why it cannot be read.
 pub(super) fn open(root: &Root, kver: &Kver) -> Result<File, String> {
     site::vmlinuz::open(root, &format!("{}/vmlinuz", kver.dir()))
 }
 
-/// Reads the facts.
+/// Reads the facts about `vmlinuz`.
 pub(super) fn read(root: &Root, kver: &Kver) -> Vmlinuz {
     match open(root, kver) {
         Ok(file) => read_open(root, kver, file),

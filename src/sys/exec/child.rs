@@ -25,15 +25,15 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Time that the supervisor has for that kill; then the supervisor itself is killed.
 const KILLING: Duration = Duration::from_secs(6);
 
-/// Time that output is read after the supervisor has ended. Its processes are dead by then, unless the supervisor was
-/// killed.
+/// Timeout for the rest of the output after the supervisor has ended. All processes have ended by then, unless the
+/// supervisor was killed.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Upper bound of a program's output (bytes). dracut with `--debug` prints about 20 MiB; `rpm -qa` with all
 /// capabilities of a large image about 8 MiB.
 pub(super) const OUTPUT_MAX: usize = 64 << 20;
 
-/// Number of bytes that a line counts as at least, since empty lines take time and memory, too.
+/// The minimum number of bytes that are counted for a line, because empty lines take time and memory, too.
 const LINE_COST: usize = 64;
 
 /// A part of a program's output.
@@ -50,7 +50,7 @@ pub(super) enum End {
     Exited(ExitStatus),
     /// It exceeded the timeout.
     TooLong,
-    /// It exceeded the limit of output.
+    /// It exceeded the output limit.
     TooMuch,
     /// A signal stopped this process.
     Stopped(Stopped),
@@ -143,7 +143,7 @@ struct Running {
 }
 
 impl Running {
-    /// Reads output until the program has ended. Returns why it was stopped, if it was.
+    /// Reads output until the program has ended. Returns the reason why it was stopped; `None` if it ended by itself.
     fn listen(
         &mut self,
         receiver: &Receiver<Printed>,

@@ -59,8 +59,8 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("mounting {} at {}", from.display(), to.display()))
 }
 
-/// Mounts a `/proc` of this PID namespace. In a container whose own `/proc` is masked the kernel forbids it
-/// (mount_too_revealing in fs/namespace.c of Linux); programs get the container's `/proc` then.
+/// Mounts a `/proc` of this PID namespace. In a container whose own `/proc` is masked, the kernel forbids this
+/// (mount_too_revealing in fs/namespace.c of Linux), and programs use the container's `/proc`.
 fn mount_proc(place: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     match mount(Some("proc"), place, Some("proc"), flags, NONE) {

@@ -92,7 +92,8 @@ impl Error {
         matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
     }
 
-    /// Returns the error number of a failed system call. Callers explain `ENOSPC` and `EROFS`.
+    /// Returns the error number of a failed system call, so that callers can handle single errors, for example
+    /// `ENOTEMPTY`.
     pub fn errno(&self) -> Option<Errno> {
         match &self.cause {
             Cause::Os(errno) => Some(*errno),

@@ -24,7 +24,7 @@ pub trait Layers: fmt::Debug + Send + Sync {
     /// Returns the target of a link.
     ///
     /// # Errors
-    /// As [`stat`](Self::stat), and `EINVAL` if it is no link.
+    /// As [`stat`](Self::stat), and `EINVAL` if the path is not a link.
     fn read_link(&self, path: &Path) -> std::result::Result<OsString, Errno>;
 
     /// Returns the names in a directory, sorted, with their types.

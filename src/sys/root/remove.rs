@@ -43,8 +43,8 @@ impl Root {
 
     /// Removes `path` and everything below it. Returns `false` if it did not exist.
     ///
-    /// A mount point at or below `path` is an error that names it, and its content is not changed. Entries before it
-    /// are removed by then.
+    /// A mount point at or below `path` is an error with its path, and its content is not changed. Entries before the
+    /// mount point have been removed.
     pub fn remove_tree(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let mut sweep = Sweep::new(self, false);
@@ -59,7 +59,7 @@ impl Root {
         Ok(self.or_absent_cause("removing", &seen, done)?.is_some())
     }
 
-    /// Empties the directory `path`; one that does not exist counts as empty.
+    /// Empties the directory `path`. A directory that does not exist counts as empty.
     ///
     /// With `keep_other_devices`, mount points in it and their parent directories are kept, as by `ostree container
     /// commit`, and returned relative to `path`. Without it, a mount point is an error as in [`Root::remove_tree`].

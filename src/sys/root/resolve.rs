@@ -158,7 +158,7 @@ fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlag) -> Result<OwnedFd, Errn
     )
 }
 
-/// Opens one entry. If it was replaced by a link meanwhile, the link is not followed.
+/// Opens one entry. If it has been replaced with a link in the meantime, the link is not followed.
 fn open_entry(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlag) -> Result<OwnedFd, Errno> {
     openat(
         dir,

@@ -33,7 +33,7 @@ impl Bed {
         Self { dir, root }
     }
 
-    /// Returns a path of the tree on the host.
+    /// Returns the host's path of a file in the tree.
     fn at(&self, path: &str) -> PathBuf {
         self.dir.path().join("tree").join(path)
     }

@@ -201,8 +201,8 @@ fn kind(
 /// The type of an entry with other facts; `None` if it was removed meanwhile.
 type Seen<T> = std::result::Result<Option<(FileType, T)>, Cause>;
 
-/// Adds everything below `fd` to `found`, sorted. `look` gets the type from readdir. After an error `at` is the path
-/// where it occurred.
+/// Adds everything below `fd` to `found`, sorted. The argument of `look` is the type from readdir. After an error, `at`
+/// is the path where it occurred.
 fn descend<T>(
     fd: OwnedFd,
     look: &impl Fn(&Dir, &OsStr, Option<FileType>) -> Seen<T>,

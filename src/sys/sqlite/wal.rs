@@ -28,10 +28,10 @@ pub(super) struct Wal {
 }
 
 impl Wal {
-    /// Reads the log. `None` if it has no committed transaction; SQLite ignores it then.
+    /// Reads the log; `None` if it has no committed transaction, because SQLite then ignores it.
     ///
     /// # Errors
-    /// When it cannot be read, or is larger than `max` bytes.
+    /// When the log cannot be read, or is larger than `max` bytes.
     pub(super) fn read(file: File, max: u64) -> Result<Option<Self>> {
         let size = file.metadata()?.len();
         if size > max {

@@ -208,7 +208,7 @@ impl Archive {
         self.entries[at].fields[MODE] = mode;
     }
 
-    /// Renames the entries.
+    /// Renames the entry `from` and all entries below it.
     pub fn rename_all(&mut self, from: &str, to: &str) {
         for entry in &mut self.entries {
             let name = String::from_utf8_lossy(&entry.name);

@@ -36,11 +36,11 @@ pub struct Draft<'p> {
 }
 
 impl<'p> Draft<'p> {
-    /// Copies a good one.
+    /// Copies the tree and the image of a base.
     pub fn new(place: &Scratch, products: &'p Products, base: Base) -> Self {
         let tree = base.has_tree().then(|| products.tree(base));
         let layer = place.layer(tree.as_deref());
-        // The products contain only a part of a tree.
+        // The products contain only parts of a tree.
         if base.has_tree() && !layer.root().join("usr/lib/os-release").exists() {
             fs_err::write(layer.root().join("usr/lib/os-release"), "ID=debian\n").unwrap();
         }
@@ -179,14 +179,14 @@ impl<'p> Draft<'p> {
         self.write(to, bytes);
     }
 
-    /// Also compares with an earlier image.
+    /// Adds `--against` with an earlier image to the arguments of `verify`.
     pub fn against(&mut self, base: Base) {
         let image = self.products.image(base);
         self.args
             .extend(["--against".into(), image.to_str().unwrap().into()]);
     }
 
-    /// Returns the archive in the image, to be changed.
+    /// Returns the archive in the image, so that a case can change it.
     pub fn archive(&mut self) -> &mut Archive {
         if let Image::Product(_) = self.image {
             let archive = Archive::read(self.products.archive(self.base));
@@ -206,7 +206,7 @@ impl<'p> Draft<'p> {
         archive.replace(&list, text);
     }
 
-    /// Returns the bytes of the image, to be changed.
+    /// Returns the bytes of the image, so that a case can change them.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         let bytes = match &self.image {
             Image::Product(file) => Some(fs_err::read(file).unwrap()),
@@ -227,7 +227,7 @@ impl<'p> Draft<'p> {
         self.image = Image::Bytes(bytes);
     }
 
-    /// Uses the image that a compressor created from the same archive: `gz`, `xz` …; `cpio` for none.
+    /// Uses the image that a compressor has created from the archive: `gz`, `xz` …; `cpio` is the uncompressed archive.
     pub fn compressed(&mut self, how: &str) {
         let name = self.base.name();
         let file = match how {

@@ -20,7 +20,7 @@ fn good(
     Case::new(CaseKind::Good, name, base, special, &[], change)
 }
 
-/// The small gzip segment that rpm-ostree appends.
+/// Appends the small gzip segment that rpm-ostree appends.
 pub fn append_random(draft: &mut Draft) {
     let bytes = draft.bytes();
     bytes.extend(random_tail(bytes.len() as u64));
@@ -53,7 +53,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Images as their programs created them.
+/// Returns cases with unchanged images of dracut and other programs.
 fn real() -> Vec<Case> {
     vec![
         good("trixie-base", Base::TrixieOld, "dracut 106, full", |_| {}),
@@ -151,7 +151,7 @@ fn real() -> Vec<Case> {
     ]
 }
 
-/// Every compression, with and without the segments that may precede and follow.
+/// Returns cases for every compression, with and without the segments that may precede and follow the main one.
 fn compressions() -> Vec<Case> {
     let mut cases = Vec::new();
     for how in ["zst", "gz", "xz", "lzma", "lz4", "bz2", "cpio"] {
@@ -188,7 +188,7 @@ fn compressions() -> Vec<Case> {
     cases
 }
 
-/// Images with content that only looks wrong.
+/// Returns cases with content that only looks wrong.
 fn contents() -> Vec<Case> {
     vec![
         good(
@@ -298,7 +298,7 @@ fn contents() -> Vec<Case> {
             |draft| {
                 let path = draft.of_kernel("vmlinuz");
                 let mut vmlinuz = draft.read(&path);
-                // The boot sector's message, which only firmware without EFI shows.
+                // This byte is in the boot sector's message, which only firmware without EFI shows.
                 vmlinuz[0x1f0] ^= 1;
                 sign(&mut vmlinuz);
                 draft.write(&path, vmlinuz);
@@ -407,7 +407,7 @@ fn contents() -> Vec<Case> {
                 for n in 1..4 {
                     archive.put(&format!("s{n}"), PROGRAM, format!("#!/s{}\n", n + 1));
                 }
-                // The shell reads the last script; the others are its arguments.
+                // The shell reads the last script; the paths of the others are its arguments.
                 let last = "#! \t/bin/sh -e\nexec /usr/lib/systemd/systemd\n";
                 archive.put("s4", PROGRAM, last);
             },
@@ -426,7 +426,7 @@ fn contents() -> Vec<Case> {
             Base::TrixieSlim,
             "a library that no program reaches lacks its own",
             |draft| {
-                // As libbpf without libelf, which every image of dracut has.
+                // Every image of dracut has such a library: libbpf, without libelf.
                 let library = "usr/lib/x86_64-linux-gnu/libunreached.so.1";
                 let archive = draft.archive();
                 let mut elf = archive
@@ -589,7 +589,8 @@ fn rt(draft: &mut Draft) {
     draft.set_bytes(pack(&renamed(bytes)));
 }
 
-/// Removes the entry of the certificate table from the header of a PE32+ image: the signature is of other bytes now.
+/// Removes the entry of the certificate table from the header of a PE32+ image, since the renamed image no longer
+/// matches its signature.
 fn unsign(vmlinuz: &mut [u8]) {
     let header = u32::from_le_bytes(vmlinuz[0x3c..0x40].try_into().unwrap()) as usize;
     let directories = header + 24 + 112;

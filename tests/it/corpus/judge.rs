@@ -43,7 +43,7 @@ pub fn judge(place: &Scratch, products: &Products, case: &Case, skip: Option<&st
         .filter_map(|it| Some(it["check"].as_str()?.to_owned()))
         .collect();
     let expected: BTreeSet<String> = case.expected.iter().map(|it| (*it).to_owned()).collect();
-    // A change of a file in the image is also a difference to its source, if the tree has the source.
+    // A changed file in the image also differs from its source, if the tree has the source.
     let mut others = found.clone();
     if !expected.contains(PROJECTION) {
         others.remove(PROJECTION);
@@ -94,7 +94,7 @@ fn verify(draft: &Draft, skip: Option<&str>) -> (Option<i32>, String, String) {
     wait(command.spawn().unwrap())
 }
 
-/// Returns the fatal findings of a report, for people.
+/// Returns the fatal findings of a report as text.
 pub fn findings(said: &str) -> String {
     let report: serde_json::Value = serde_json::from_str(said).unwrap_or_default();
     let Some(findings) = report["findings"].as_array() else {

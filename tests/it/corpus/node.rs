@@ -26,7 +26,7 @@ fn checksum(digit: &str) -> String {
 }
 
 impl Machine {
-    /// Makes the tree of a draft the staged deployment. With a size, `/boot` is a file system of its own.
+    /// Stages the tree of a draft. With a size, `/boot` is a separate file system.
     pub fn of(draft: &mut Draft, boot: Option<u64>) -> Self {
         let machine = Self {
             system: draft.beside("system"),

@@ -17,7 +17,7 @@ pub enum Base {
     TrixieNew,
     /// dracut 106 with `--omit`, in the same tree; most cases change this one.
     TrixieSlim,
-    /// The same image, in a tree with all files that it contains.
+    /// The image of `TrixieSlim`, in a tree with all files that the image contains.
     TrixieWhole,
     /// dracut 106; modules neither compressed nor signed.
     TrixiePlain,
@@ -27,17 +27,17 @@ pub enum Base {
     BookwormOld,
     /// dracut 059, the new kernel, with `omit_dracutmodules`.
     BookwormOmit,
-    /// The same image, in a tree with all files that it contains.
+    /// The image of `BookwormOmit`, in a tree with all files that the image contains.
     BookwormWhole,
     /// dracut 059 with its squash module, in the same tree.
     BookwormSquash,
-    /// The newest dracut of Debian.
+    /// Debian's newest dracut.
     Sid,
-    /// The same image, in a tree with all files that it contains.
+    /// The image of `Sid`, in a tree with all files that the image contains.
     SidWhole,
-    /// The same with its squash-squashfs module.
+    /// Debian's newest dracut, with its squash-squashfs module.
     SidSquash,
-    /// The same with its squash-erofs module.
+    /// Debian's newest dracut, with its squash-erofs module.
     SidErofs,
     /// Debian's initramfs-tools; it has no tree.
     InitramfsTools,
@@ -157,8 +157,8 @@ impl Products {
     }
 }
 
-/// The directory of products that `tests/container/bed VERB` prints; `None` where it was never made, or this process
-/// is not root of the machine: the bed downloads packages and needs root.
+/// Returns the directory of products that `tests/container/bed VERB` prints; `None` if it was never made, or if this
+/// process is not root of the machine: the bed downloads packages and needs root.
 pub fn of_the_bed(verb: &str) -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beds = std::env::var_os("BED_DIR").map_or_else(|| here.join("target/bed"), PathBuf::from);

@@ -47,7 +47,7 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// Kernels that no package owns.
+/// Returns cases with kernels that no package owns.
 pub fn cases() -> Vec<Case> {
     let good = |name: &str, special, change: fn(&mut Draft)| {
         Case::new(CaseKind::Good, name, TrixieSlim, special, &[], change)

@@ -85,7 +85,7 @@ impl Layer {
         self.dir.join("root")
     }
 
-    /// Makes the tree visible in another place, too.
+    /// Binds the tree to another directory, too.
     pub fn bind_to(&mut self, place: &Path) {
         const NONE: Option<&str> = None;
         fs_err::create_dir_all(place).unwrap();
@@ -109,7 +109,7 @@ impl Layer {
         self.mounts.push(place.to_owned());
     }
 
-    /// Returns a directory next to it.
+    /// Returns a directory next to the tree.
     pub fn beside(&self) -> &Path {
         &self.dir
     }

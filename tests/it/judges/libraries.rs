@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The libraries, their versions and their symbols that the image's own dynamic linker finds.
+//! Compares the libraries, versions and symbols that the image's dynamic linker and this program find.
 
 use std::collections::BTreeMap;
 
@@ -91,11 +91,11 @@ fn compare(judge: &Judge, other: &Archive, name: &str) {
                 fs_err::remove_file(&file).unwrap();
             }
         }
-        let ours = by_us(&image);
+        let ours = link_by_this_program(&image);
         for (program, found) in &ours {
             judged += 1;
-            let lazy = by_linker(judge, &linker, program, None);
-            let bound = by_linker(judge, &linker, program, Some(("LD_BIND_NOW", "1")));
+            let lazy = link_by_linker(judge, &linker, program, None);
+            let bound = link_by_linker(judge, &linker, program, Some(("LD_BIND_NOW", "1")));
             bad += usize::from(lazy.is_some());
             let differ = match (found, &lazy, &bound) {
                 (None, Some(said), _) => Some(format!("only the linker: {said}")),
@@ -120,14 +120,14 @@ fn linker(judge: &Judge) -> String {
     format!("/{}", found.expect("the linker of x86-64"))
 }
 
-/// Returns what the dynamic linker reports about a program.
-fn by_linker(
+/// Returns the error that the dynamic linker reports about a program; `None` if it starts.
+fn link_by_linker(
     judge: &Judge,
     linker: &str,
     program: &str,
     variable: Option<(&str, &str)>,
 ) -> Option<String> {
-    let said = judge.run(
+    let output = judge.run(
         &judge.unpacked(),
         variable,
         &["/trace", linker, &format!("/{program}")],
@@ -139,13 +139,13 @@ fn by_linker(
         "cannot open",
         KILLED,
     ];
-    let line = said
+    let line = output
         .lines()
         .find(|line| bad.iter().any(|it| line.contains(it)));
     line.map(|line| line.trim().to_owned())
 }
 
-fn by_us(image: &Archive) -> BTreeMap<String, Option<String>> {
+fn link_by_this_program(image: &Archive) -> BTreeMap<String, Option<String>> {
     let (inventory, facts) = read_image(image);
     let mut found = BTreeMap::new();
     for program in PROGRAMS {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The real programs of an initramfs decide whether the readers of the boot are right: udev's `udevadm verify`, systemd's
-//! `systemd-analyze verify`, and the dynamic linker of the image, each of the image's own suite, on random mutations of
-//! the image's files.
+//! Compares the parsers in `boot` with the real programs, on random mutations of an image's files: udev's `udevadm
+//! verify`, systemd's `systemd-analyze verify`, and the dynamic linker. The programs are from the image's own suite.
 //!
-//! `JUDGES_SEED` and `JUDGES_ROUNDS` choose other mutations and more of them; a failure names the seed.
+//! `JUDGES_SEED` chooses other mutations, and `JUDGES_ROUNDS` sets their number. A failure prints the seed.
 
 mod libraries;
 mod rules;
@@ -31,7 +30,7 @@ struct Judge {
 }
 
 impl Judge {
-    /// Returns the judge of an image's suite; `None` where the test bed's products are missing.
+    /// Returns the judge of an image's suite; `None` if the test bed's products are missing.
     fn of(base: Base) -> Option<Self> {
         let products = Products::made()?;
         let suite = base.name().split('-').next().unwrap();
@@ -48,14 +47,14 @@ impl Judge {
         self.dir.path().join("image")
     }
 
-    /// Returns a path of the judge's directory, as a program in the root sees it.
+    /// Returns the path of a file in the judge's directory, as a program in the root sees it.
     fn inside(&self, path: &str) -> String {
         let name = self.dir.path().file_name().unwrap().to_str().unwrap();
         format!("/{name}/{path}")
     }
 
     fn unpack(&self) {
-        // Directories first, since a link to one can precede it.
+        // Directories are written first, since a link to one can precede it in the archive.
         for is_directory in [true, false] {
             for (path, mode, data) in self.image.entries() {
                 if path != "." && (mode & 0o170_000 == 0o040_000) == is_directory {
@@ -65,7 +64,7 @@ impl Judge {
         }
     }
 
-    /// Runs a program in the root `root` with a variable, and returns what it printed.
+    /// Runs a program in the root `root` with an environment variable, and returns its output.
     fn run(&self, root: &Path, variable: Option<(&str, &str)>, arguments: &[&str]) -> String {
         #[expect(clippy::disallowed_methods, reason = "the reference")]
         let mut command = Command::new("chroot");
@@ -98,7 +97,7 @@ fn read_image(image: &Archive) -> (Inventory, Facts) {
     (inventory, facts)
 }
 
-/// Writes an entry of an archive; what is there is replaced.
+/// Writes an entry of an archive, and replaces an existing file.
 fn put(path: &Path, mode: u32, data: &[u8]) {
     fs_err::create_dir_all(path.parent().unwrap()).unwrap();
     match mode & 0o170_000 {
@@ -150,7 +149,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Returns how many rounds a test does.
+/// Returns the number of rounds of a test.
 fn rounds(default: usize) -> usize {
     number("JUDGES_ROUNDS").map_or(default, |it| it as usize)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lines of udev's rules that udev ignores.
+//! Compares the lines of udev rules that udev and this program ignore.
 
 use std::collections::BTreeSet;
 
@@ -127,8 +127,8 @@ fn udev_ignores_the_same_lines() {
             }
             files.push((name.clone(), text));
         }
-        let udev = by_udev(&judge, &files);
-        let ours = by_us(&files);
+        let udev = read_by_udev(&judge, &files);
+        let ours = read_by_this_program(&files);
         let differ = udev.symmetric_difference(&ours);
         wrong.extend(differ.map(|(name, number)| {
             let text = files.iter().find(|it| it.0 == *name);
@@ -145,7 +145,7 @@ fn udev_ignores_the_same_lines() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Returns the lines that are no comments, with continued lines joined.
+/// Returns the lines that are not comments, with continued lines joined.
 fn lines(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text).replace("\\\n", " ");
     let lines = text.lines().map(str::trim);
@@ -198,7 +198,7 @@ fn change(random: &mut Random, line: &str) -> String {
 type Lines = BTreeSet<(String, usize)>;
 
 /// Returns the lines that udev ignores.
-fn by_udev(judge: &Judge, files: &[(String, Vec<String>)]) -> Lines {
+fn read_by_udev(judge: &Judge, files: &[(String, Vec<String>)]) -> Lines {
     let dir = judge.dir.path().join("rules");
     fs_err::create_dir_all(&dir).unwrap();
     let mut arguments = vec![
@@ -212,10 +212,10 @@ fn by_udev(judge: &Judge, files: &[(String, Vec<String>)]) -> Lines {
         arguments.push(judge.inside(&format!("rules/{name}")));
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let said = judge.run(&judge.root, None, &arguments);
-    assert!(said.contains("rules files have been checked"), "{said}");
+    let output = judge.run(&judge.root, None, &arguments);
+    assert!(output.contains("rules files have been checked"), "{output}");
     let mut rejected = BTreeSet::new();
-    for line in said.lines() {
+    for line in output.lines() {
         let Some((_, at)) = line.split_once(&judge.inside("rules/")) else {
             continue;
         };
@@ -237,7 +237,7 @@ fn by_udev(judge: &Judge, files: &[(String, Vec<String>)]) -> Lines {
 }
 
 /// Returns the lines that this program's reader ignores.
-fn by_us(files: &[(String, Vec<String>)]) -> Lines {
+fn read_by_this_program(files: &[(String, Vec<String>)]) -> Lines {
     let mut archive = Archive::empty();
     for dir in ["usr", "usr/lib", "usr/lib/udev", "usr/lib/udev/rules.d"] {
         archive.put(dir, 0o040_755, "");

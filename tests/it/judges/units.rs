@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares what systemd reads in units: whether it accepts them, their dependencies, and the command lines that they run.
+//! Compares this program's parser of units with `systemd-analyze verify`: which units are accepted, their dependencies,
+//! and their command lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +55,7 @@ const SETTINGS: [&str; 36] = [
     "# comment",
 ];
 
-/// Units and parts of their names that this program does not add: systemd adds them to each unit of a kind.
+/// Suffixes of units on which systemd adds implicit dependencies. This program does not add these.
 const IMPLIED: [&str; 9] = [
     ".slice",
     ".mount",
@@ -72,9 +73,9 @@ const IMPLIED: [&str; 9] = [
 struct Seen {
     /// Other units, by the kind of the dependency.
     dependencies: BTreeSet<(Dependency, String)>,
-    /// The same, and those that other units add.
+    /// `dependencies`, and the reverse of the ordering dependencies of other units.
     all: BTreeSet<(Dependency, String)>,
-    /// The command lines of `ExecStart=` and of those before and after it.
+    /// The command lines of `ExecCondition=`, `ExecStartPre=`, `ExecStart=` and `ExecStartPost=`.
     commands: Vec<String>,
 }
 
@@ -108,7 +109,7 @@ fn compare(judge: &Judge, name: &str) {
         let mut image = small.clone();
         let mut changed = BTreeMap::new();
         for path in &sources {
-            // The root of the transaction must remain, so that this program has jobs.
+            // initrd.target is not changed: without it, there is no transaction to compare.
             if random.below(4) == 0 && !path.ends_with("/initrd.target") {
                 let text = change(&mut random, image.get(path));
                 image.replace(path, text.clone());
@@ -119,9 +120,9 @@ fn compare(judge: &Judge, name: &str) {
         for (path, text) in &changed {
             put(&judge.unpacked().join(path), 0o100_644, text);
         }
-        let ours = by_us(&image);
+        let ours = read_by_this_program(&image);
         let names: Vec<&str> = ours.keys().map(String::as_str).collect();
-        let theirs = by_systemd(judge, &names);
+        let theirs = read_by_systemd(judge, &names);
         for (name, ours) in &ours {
             judged += 1;
             let path = format!("{DIR}{name}");
@@ -139,7 +140,7 @@ fn compare(judge: &Judge, name: &str) {
     assert!(wrong.is_empty(), "{}: {}", wrong.len(), wrong.join("\n"));
 }
 
-/// Returns how two readings differ; `None` is a unit that is not accepted.
+/// Returns the difference between two readings of a unit, if there is one. A reading is `None` if the unit is refused.
 fn differ(ours: Option<&Seen>, theirs: Option<&Seen>) -> Option<String> {
     let (ours, theirs) = match (ours, theirs) {
         (None, None) => return None,
@@ -167,7 +168,8 @@ fn differ(ours: Option<&Seen>, theirs: Option<&Seen>) -> Option<String> {
     })
 }
 
-/// Compares a command line with that of systemd, which starts with the name that `@` gives to a program.
+/// Compares a command line with that of systemd, which prints argv[0]: with the prefix `@`, another name than the
+/// program's.
 fn same_command(ours: &str, theirs: &str) -> bool {
     let split = |line: &str| {
         let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -217,7 +219,7 @@ fn change(random: &mut Random, text: &[u8]) -> Vec<u8> {
     lines.join(&b'\n')
 }
 
-fn by_us(image: &Archive) -> BTreeMap<String, Option<Seen>> {
+fn read_by_this_program(image: &Archive) -> BTreeMap<String, Option<Seen>> {
     let (inventory, facts) = read_image(image);
     let trace = Trace::new(&inventory, &facts, None);
     let boot = trace.booted.expect("an image with systemd").boot;
@@ -277,11 +279,11 @@ fn by_us(image: &Archive) -> BTreeMap<String, Option<Seen>> {
     found
 }
 
-fn by_systemd(judge: &Judge, units: &[&str]) -> Units {
+fn read_by_systemd(judge: &Judge, units: &[&str]) -> Units {
     let root = format!("--root={}", judge.inside("image"));
     let mut arguments = vec!["systemd-analyze", "verify", "--man=no", &root];
     arguments.extend(units);
-    let said = judge.run(
+    let output = judge.run(
         &judge.root,
         Some(("SYSTEMD_LOG_LEVEL", "debug")),
         &arguments,
@@ -289,7 +291,7 @@ fn by_systemd(judge: &Judge, units: &[&str]) -> Units {
     let mut found = Units::new();
     let mut unit: Option<(String, Seen)> = None;
     let mut command = false;
-    for line in said.lines() {
+    for line in output.lines() {
         let line = line.trim_start();
         if let Some(name) = line
             .strip_prefix("→ Unit ")
@@ -312,7 +314,7 @@ fn by_systemd(judge: &Judge, units: &[&str]) -> Units {
             continue;
         };
         if key == "Command Line" && command {
-            // systemd quotes words with spaces again.
+            // systemd-analyze prints words with spaces in quotes; ours have none.
             seen.commands.push(value.replace('"', ""));
         }
         let kind = match key {

@@ -85,7 +85,7 @@ fn modules_that_are_not_the_kernels_own_do_not_stop_the_boot() {
     let found = bench.findings(CHECK);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("warning "), "{found:?}");
-    // The same holds for modules on disk only.
+    // A module that only the disk has is a warning, too.
     let mut bench = packed(Check::Crc32);
     bench.change = |tree| {
         decoding(tree);

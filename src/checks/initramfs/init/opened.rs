@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds missing libraries that programs open by `dlopen`. A program starts without them, but silently lacks a feature.
 //!
-//! Programs list them in notes (systemd since 256, kmod since 34). Most are optional. A library is required if a note
-//! says `required`, or if dracut lists the module that installs it.
+//! Programs list them in notes (systemd since 256, kmod since 34). Most are optional. A library is required if its note
+//! has the priority `required`, or if dracut lists the module that installs it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::initramfs::{Facts, Inventory, Opened};
 /// A module of dracut that installs libraries for `dlopen`.
 struct Promise {
     module: &'static str,
-    /// The feature in the notes of programs.
+    /// The feature's name in the ELF note `.note.dlopen`.
     feature: &'static str,
     /// The prefix of the library's name, for programs without notes.
     library: &'static str,

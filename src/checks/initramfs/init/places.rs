@@ -48,7 +48,7 @@ fn mount_point(inventory: &Inventory, path: &str) -> Option<Finding> {
     ))
 }
 
-/// kmod looks for modules in `/lib/modules`, whatever the distribution's directory is.
+/// Checks that `/lib/modules` leads to the kernel's directory: kmod looks there on every distribution.
 fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     let path = kver.dir();
     let (real, _) = inventory.resolve(path.as_bytes()).ok()?;
@@ -63,7 +63,7 @@ fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     Some(Finding::new(place, found, expected, REMEDY))
 }
 
-/// To mount a file system, the kernel loads its driver with the program in `kernel.modprobe`.
+/// Checks that the program in `kernel.modprobe` can start: the kernel runs it to load the driver of a file system.
 fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<Finding> {
     let is_fs = |path: &&[u8]| path.windows(11).any(|it| it == b"/kernel/fs/");
     let modules = inventory.kernel_modules();

@@ -18,8 +18,8 @@ const DISK: Event = Event {
     kind: Some("partition"),
 };
 
-/// The same partition after a program wrote to it, such as fsck. udev watches disks and sends this event itself. A tag
-/// or link that the rules set only for a new disk is gone then, and systemd unmounts the file system.
+/// The event for the root's partition after a program such as fsck wrote to it. udev watches disks and sends this event
+/// itself. A tag or link that the rules set only for a new disk is then removed, and systemd unmounts the file system.
 const WRITTEN: Event = Event {
     action: "change",
     ..DISK
@@ -107,9 +107,9 @@ fn probes(rule: &Rule) -> bool {
     calls(rule, b"IMPORT", b"blkid", |_| true)
 }
 
-/// A way in which a rule takes back what a required rule has done.
+/// A way in which a rule undoes the effect of a required rule.
 struct Undo {
-    /// `Some(true)` if the rule takes it back, `Some(false)` if it does it again.
+    /// `Some(true)` if the rule undoes the effect, `Some(false)` if it restores it, `None` if it does neither.
     undoes: fn(&Rule) -> Option<bool>,
     found: &'static str,
     expected: &'static str,
@@ -196,7 +196,7 @@ pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     findings
 }
 
-/// Returns findings about rules that apply to each disk and take back what a required rule has done.
+/// Returns findings about rules that apply to each disk and undo the effect of a required rule.
 fn undone(rules: &Rules) -> Vec<Finding> {
     let mut all: [Option<&[u8]>; UNDO.len()] = [None; UNDO.len()];
     for event in [DISK, WRITTEN] {

@@ -152,7 +152,7 @@ mod tests {
 
     const UNITS: &str = "usr/lib/systemd/system";
 
-    /// A bench with a unit whose script has an interpreter that is not inside.
+    /// Returns a bench with a unit whose script has an interpreter that is not in the image.
     fn unused() -> Bench {
         let mut bench = Bench::good();
         let script = item("usr/bin/helper", 0o100_755, b"#!/usr/bin/python3\n");

@@ -10,7 +10,7 @@ use crate::kernel::modules::ModuleName;
 
 const REMEDY: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
 
-/// The directories of kernel parameters; of files with the same name the first one is read (sysctl.d(5)).
+/// The directories of kernel parameters. If several files have the same name, the first one is read (sysctl.d(5)).
 const SYSCTL: [&str; 4] = [
     "etc/sysctl.d",
     "usr/local/lib/sysctl.d",
@@ -28,7 +28,7 @@ const MODULES_LOAD: [&str; 3] = [
 /// The program that applies kernel parameters.
 const PROGRAM: &[u8] = b"usr/lib/systemd/systemd-sysctl";
 
-/// Returns findings about such settings.
+/// Returns findings about settings that stop the boot.
 pub(super) fn that_stop_the_boot(inventory: &Inventory) -> Vec<Finding> {
     let mut findings: Vec<_> = no_modules(inventory).into_iter().collect();
     findings.extend(shells(inventory));
@@ -47,8 +47,8 @@ fn files<'a>(inventory: &'a Inventory, dir: &str) -> Vec<(&'a [u8], String, &'a 
     confs.map(file).collect()
 }
 
-/// Returns the value of a kernel parameter that `sysctl.d` sets during the boot, and the file with the line. The last line
-/// applies. `None` if no line sets it, or if the image does not apply such files.
+/// Returns the value of a kernel parameter that `sysctl.d` sets during the boot, and the file with the line. The last
+/// line applies. `None` if no line sets it, or if the image has no systemd-sysctl, which applies the files.
 pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, String)> {
     inventory.resolve(PROGRAM).ok()?;
     let mut by_name = BTreeMap::new();

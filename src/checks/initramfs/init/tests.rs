@@ -107,7 +107,7 @@ fn a_missing_library() {
         found[0].contains("the dynamic linker of usr/bin/true and 1 other program"),
         "{found:?}"
     );
-    // A library that requires a missing one.
+    // A library requires another library, which is missing.
     let found = fatal(|bench| {
         library(
             bench,
@@ -476,7 +476,7 @@ fn units_that_are_started_and_cannot() {
         found[0].starts_with("warning usr/bin/gone in the initramfs"),
         "{found:?}"
     );
-    // No unit starts it.
+    // No other unit starts this one.
     let idle = findings(|bench| bench.put("usr/lib/systemd/system/a.service", bad));
     assert_eq!(idle, [""; 0]);
 }
@@ -506,7 +506,7 @@ fn rules_that_every_boot_requires() {
                 b"IMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/$env{ID_FS_UUI",
             );
         }),
-        // Only for another type of device.
+        // The rule applies only to another type of device.
         (STORAGE, |bench| {
             bench.inside.remove(STORAGE);
             let rule = b"KERNEL!=\"dm-*\", GOTO=\"x\"\nIMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/a disk/by-label/b\"\nLABEL=\"x\"\n";
@@ -611,7 +611,7 @@ fn programs_that_nothing_starts() {
         found.iter().all(|it| it.starts_with("warning ")),
         "{found:#?}"
     );
-    // A dracut script names it through a link.
+    // A dracut script names the program through a link.
     let found = fatal(|bench| {
         program(bench, "usr/bin/idle", &["libgone.so.1"]);
         bench.link("usr/bin/tool", "idle");
@@ -623,7 +623,7 @@ fn programs_that_nothing_starts() {
     assert_eq!(found.len(), 1, "{found:#?}");
 }
 
-/// A bench with a program that needs the library `library`, and without a tree, so that symbols are compared.
+/// Returns a bench with a program that needs the library `library`, and without a tree, so that symbols are compared.
 fn with_library(program: Dynamic, library: Dynamic) -> Bench {
     let mut bench = Bench::good();
     bench.alone = true;
@@ -649,7 +649,7 @@ fn libraries_of_another_build() {
     };
     let whole = library().defines_version("X_1").defines_version("X_2");
     assert_eq!(found(versioned(), whole), [""; 0]);
-    // ld.so takes a library without versions for any version.
+    // ld.so accepts a library without versions in the place of any version.
     assert_eq!(found(versioned(), library()), [""; 0]);
     let old = found(versioned(), library().defines_version("X_1"));
     assert_eq!(old.len(), 1, "{old:#?}");

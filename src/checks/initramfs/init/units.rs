@@ -76,7 +76,7 @@ fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     programs.collect()
 }
 
-/// Returns systemd's version, from the name of its own library.
+/// Returns systemd's version, from the name of its private library.
 fn version(inventory: &Inventory) -> Option<u32> {
     const LIBRARY: &[u8] = b"/libsystemd-shared-";
     inventory.nodes().find_map(|(path, _)| {

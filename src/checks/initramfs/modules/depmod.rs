@@ -95,8 +95,8 @@ pub(super) fn own_line(
     })
 }
 
-/// Returns findings about included modules whose aliases are in the tree's `modules.alias`, but not in that of the
-/// initramfs: udev does not load them.
+/// Returns findings about included modules with aliases in the tree's `modules.alias` that the file in the initramfs
+/// lacks: udev does not load these modules.
 pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>, Answer> {
     if !inside.by_index {
         return Ok(Vec::new());

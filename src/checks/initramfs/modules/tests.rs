@@ -20,12 +20,12 @@ fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
 #[test]
 fn modules_without_findings() {
     assert_eq!(findings(|_| ()), [""; 0]);
-    // Stripped: other bytes, but the same module.
+    // A stripped module has other bytes, but is the same module.
     let stripped = |bench: &mut Bench| {
         bench.disk.insert(BLK.into(), ko(K, "", 64));
     };
     assert_eq!(findings(stripped), [""; 0]);
-    // On disk with another compression.
+    // The module on disk has another compression.
     for (suffix, compression) in [
         (".xz", Compression::Xz),
         (".zst", Compression::Zstd),
@@ -38,7 +38,7 @@ fn modules_without_findings() {
         };
         assert_eq!(findings(packed), [""; 0], "{suffix}");
     }
-    // Not inside, like another module that it needs.
+    // A module and the module that it requires are compressed on disk, but not in the image.
     let unpacked = |bench: &mut Bench| {
         for path in [EXT4, "kernel/fs/jbd2/jbd2.ko"] {
             let module = bench.disk.remove(path).unwrap();
@@ -52,7 +52,7 @@ fn modules_without_findings() {
         bench.disk.insert("modules.dep".into(), text.into_bytes());
     };
     assert_eq!(findings(unpacked), [""; 0]);
-    // A hard link and a link to a module, as weak-modules creates them.
+    // A symbolic link to another kernel's module, as weak-modules creates it.
     let linked = |bench: &mut Bench| {
         bench.put("usr/lib/modules/old/extra/virtio_blk.ko", &ko(K, "", 0));
         bench.inside.remove(&module_path(BLK));

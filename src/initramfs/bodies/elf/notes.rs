@@ -38,7 +38,7 @@ pub struct Opened {
 
 impl Opened {
     /// Returns the size of the facts (bytes).
-    pub(super) fn said(&self) -> usize {
+    pub(super) fn size_of_facts(&self) -> usize {
         let names = self.soname.iter().map(String::len);
         self.feature.len() + self.priority.len() + names.sum::<usize>()
     }

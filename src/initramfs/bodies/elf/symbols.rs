@@ -6,7 +6,7 @@ use crate::elf::{ElfError, File, PT_LOAD, ProgramHeader};
 
 /// Upper bound of the symbol versions of one file (bytes): their names, plus [`RECORD`] for each. libc has about 2,000.
 const VERSIONS_MAX: u64 = 64 << 10;
-/// Number of bytes that each version record counts as.
+/// The number of bytes that are counted for each version record.
 const RECORD: u64 = 16;
 /// Upper bound of the symbols that are read from one file; libcrypto has about 6,000.
 const SYMBOLS_MAX: u64 = 1 << 15;
@@ -261,7 +261,8 @@ impl File<'_> {
         let what = "the hashes of the symbols";
         let word = |at: u64| self.number_at(what, table.saturating_add(at), 4);
         let (buckets, first, filters, shift) = (word(0)?, word(4)?, word(8)?, word(12)?);
-        // The dynamic linker divides by the one and asserts the other.
+        // The dynamic linker divides by the number of buckets, and asserts that the number of filters is a power of
+        // two.
         if buckets == 0 || !filters.is_power_of_two() {
             return Err(ElfError::Damaged(what));
         }

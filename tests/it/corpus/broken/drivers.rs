@@ -200,7 +200,7 @@ fn wanted() -> Vec<Case> {
     ]
 }
 
-/// Drivers in the image that modprobe does not load.
+/// Returns cases with drivers in the image that modprobe does not load.
 fn blocked() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, conf, filesystem, comes_of) in [

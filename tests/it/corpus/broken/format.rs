@@ -80,7 +80,7 @@ fn archives() -> Vec<Case> {
     ]
 }
 
-/// Other files in place of the image.
+/// Returns cases with another file in the place of the image.
 fn foreign() -> Vec<Case> {
     vec![
         unreadable("an-error-page", "coreos/rpm-ostree#1901", |draft| {
@@ -112,7 +112,7 @@ fn foreign() -> Vec<Case> {
     ]
 }
 
-/// Frames that compressors write and the kernel does not read.
+/// Returns cases with frames that compressors write and the kernel does not read.
 fn frames() -> Vec<Case> {
     const METHOD: &str =
         "boot: Initramfs unpacking failed: invalid magic at start of compressed archive";

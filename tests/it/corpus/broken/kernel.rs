@@ -146,7 +146,7 @@ fn change(draft: &Draft, change: impl FnOnce(&mut Vec<u8>)) {
     draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
 }
 
-/// Renames the kernel's directory, and verifies the new name.
+/// Renames the kernel's directory to `kver`, and verifies this kernel.
 fn rename(draft: &mut Draft, kver: String) {
     let old = draft.of_kernel("");
     draft.kver = kver;
@@ -240,7 +240,7 @@ fn release() -> Vec<Case> {
             &[FILES],
             |draft| {
                 change(draft, |vmlinuz| {
-                    // The decompressor, after the compressed kernel and before the signature.
+                    // This is in the decompressor, after the compressed kernel and before the signature.
                     let code = vmlinuz.len() - (16 << 10);
                     vmlinuz[code..code + 64].fill(0xcc);
                 });
@@ -496,7 +496,8 @@ fn present() -> Vec<Case> {
     ]
 }
 
-/// Files that ostree uses or follows if there is no initramfs.
+/// Returns cases without an initramfs in the kernel's directory: it, or another kernel with its initramfs, is
+/// elsewhere.
 fn elsewhere() -> Vec<Case> {
     vec![
         broken(

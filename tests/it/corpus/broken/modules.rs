@@ -34,7 +34,7 @@ pub fn cases() -> Vec<Case> {
     rooms.into_iter().flatten().collect()
 }
 
-/// Modules that differ from their package: dracut copies them unchanged.
+/// Returns cases with modules that differ from their package. dracut copies modules unchanged.
 fn packaged() -> Vec<Case> {
     fn put(draft: &mut Draft, module: &str, data: Vec<u8>) {
         let path = draft.of_kernel(module);
@@ -147,7 +147,7 @@ fn kver() -> Vec<Case> {
     ]
 }
 
-/// Compressed modules that kmod loads without decompression, and that the kernel cannot decode.
+/// Returns cases with compressed modules that kmod loads without decompression, and that the kernel cannot decode.
 fn packed() -> Vec<Case> {
     const STATUS: &str = "boot: decompression failed with status 6";
     let mut cases = Vec::new();
@@ -277,7 +277,7 @@ fn bodies() -> Vec<Case> {
     ]
 }
 
-/// Uncompressed modules, which dracut may have stripped.
+/// Returns cases with uncompressed modules, which dracut may have stripped.
 fn plain() -> Vec<Case> {
     vec![
         broken(
@@ -308,7 +308,7 @@ fn plain() -> Vec<Case> {
     ]
 }
 
-/// `modules.dep` in the image.
+/// Returns cases with a wrong `modules.dep` in the image.
 fn own_dep() -> Vec<Case> {
     const LATE: &str = "coreos/rpm-ostree#5578";
     let change = |draft: &mut Draft, change: &dyn Fn(String) -> String| {
@@ -389,7 +389,7 @@ fn own_dep() -> Vec<Case> {
     ]
 }
 
-/// The indexes in the image that udev and modprobe read.
+/// Returns cases with wrong indexes in the image, which udev and modprobe read.
 fn own_indexes() -> Vec<Case> {
     let of = |name: &str, comes_of, list: &'static str, change: fn(&str, Vec<u8>) -> Vec<u8>| {
         broken(name, TrixieSlim, comes_of, &[MODULES], move |draft| {
@@ -445,7 +445,7 @@ fn own_indexes() -> Vec<Case> {
     ]
 }
 
-/// `modules.dep` on disk.
+/// Returns cases with a wrong `modules.dep` on disk.
 fn depmod() -> Vec<Case> {
     const LATE: &str = "coreos/rpm-ostree#5578";
     vec![
@@ -537,7 +537,8 @@ fn kmods() -> Vec<Case> {
     ]
 }
 
-/// NVIDIA's driver 570.144 with these files of its userland. The image boots, the driver does not work: a warning.
+/// Returns a case with NVIDIA's driver 570.144 and these files of its userland. The image boots, but the driver does
+/// not work, which is a warning.
 fn userland(name: &str, comes_of: &'static str, files: [&'static str; 2]) -> Case {
     broken(
         name,

@@ -95,7 +95,7 @@ fn drivers() -> Vec<Case> {
     cases
 }
 
-/// Makes a machine whose `/boot` has this many bytes more than the kernel and the initramfs take.
+/// Returns a machine whose `/boot` has `more` bytes more than the kernel and the initramfs take.
 fn with_boot(draft: &mut Draft, more: i64) -> (Machine, u64) {
     let needed = draft.size_on_boot();
     let size = needed.checked_add_signed(more).unwrap();

@@ -61,7 +61,7 @@ fn first() -> Vec<Case> {
 /// The link that enables the unit of a case.
 const WANTED: &str = "usr/lib/systemd/system/initrd.target.wants/site-setup.service";
 
-/// /init exists and is not a program of this machine.
+/// Returns cases in which /init exists, but is not a program for this architecture.
 fn no_program() -> Vec<Case> {
     let base = TrixieSlim;
     vec![
@@ -126,7 +126,8 @@ fn no_program() -> Vec<Case> {
     ]
 }
 
-/// Entries that confuse extracting programs; in the kernel the last entry of a name is used.
+/// Returns a case with an additional program at `path`, which leads to systemd. The kernel runs the last entry;
+/// programs that extract archives may write it elsewhere.
 fn clobbered(path: &'static str, name: &'static str) -> Case {
     let cve = if path.starts_with('/') {
         "CVE-2023-7207"
@@ -138,7 +139,7 @@ fn clobbered(path: &'static str, name: &'static str) -> Case {
     })
 }
 
-/// Names that reach outside of their place.
+/// Returns cases with names that reach out of their directory.
 fn clobbering() -> Vec<Case> {
     vec![
         clobbered("usr/lib/systemd/../systemd/systemd", "traversal-over-init"),
@@ -279,7 +280,7 @@ fn scripts() -> Vec<Case> {
     ]
 }
 
-/// Truncated programs, as a full disk leaves them.
+/// Returns cases with truncated programs, as on a full disk.
 fn torn() -> Vec<Case> {
     const FULL: &str = "coreos/fedora-coreos-tracker#1247";
     const UDEVADM: &str = "usr/bin/udevadm";
@@ -312,7 +313,7 @@ fn torn() -> Vec<Case> {
     ]
 }
 
-/// Programs that dracut modules must install; dracut prints FAILED and exits with 0.
+/// Returns cases without a program that a dracut module must install. dracut prints FAILED and exits with status 0.
 fn promised() -> Vec<Case> {
     const FAILED: &str = "coreos/layering-examples#57";
     let gone = |name: &str, path: &'static str| {
@@ -338,7 +339,7 @@ fn promised() -> Vec<Case> {
     ]
 }
 
-/// systemd's units and their programs, without a base to compare with.
+/// Returns cases with wrong units of systemd or their programs, without a base to compare with.
 fn units() -> Vec<Case> {
     let base = TrixieSlim;
     let gone = |name: &str, path: &'static str, comes_of| {

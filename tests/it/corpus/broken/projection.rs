@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files of the initramfs that should be copies of the tree's files, and differ from them. If another check reports
-//! such a file, its finding replaces the one of `initramfs-projection`.
+//! Files of the initramfs that differ from the tree's files, although they should be copies. If another check reports
+//! one of these files, its finding replaces that of `initramfs-projection`.
 
 use super::broken;
 use crate::corpus::archive::{FILE, PROGRAM};
@@ -80,7 +80,7 @@ fn find(draft: &mut Draft, part: &str) -> String {
         .to_owned()
 }
 
-/// Differences that do not affect a boot.
+/// Returns cases with differences that do not affect a boot.
 pub fn good() -> Vec<Case> {
     let good = |name, base, special, change: fn(&mut Draft)| {
         Case::new(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernels and modules with signatures of others, for a user who names a certificate.
+//! Kernels and modules that are signed with another key than that of the certificate in `--sbcert` or `--module-cert`.
 
 use ostree_kernel::kernel::modules::{
     pack, signed_parts, unpack, with_signature, without_signature,

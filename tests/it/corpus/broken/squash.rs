@@ -36,7 +36,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Truncates a file, as a full disk leaves it.
+/// Returns a case in which a file is truncated to half its size, as on a full disk.
 fn cut(name: &str, base: Base, path: &'static str) -> Case {
     const FULL: &str = "coreos/fedora-coreos-tracker#1247";
     let change = move |draft: &mut Draft| {

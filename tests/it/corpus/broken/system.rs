@@ -227,7 +227,7 @@ fn os_release() -> Vec<Case> {
     ]
 }
 
-/// The tree's prepare-root.conf is newer than the initramfs.
+/// Returns cases in which the tree's prepare-root.conf is newer than the initramfs.
 fn intent() -> Vec<Case> {
     const CONF: &str = "ostree/prepare-root.conf";
     const ON: &str = "[composefs]\nenabled = yes\n";

@@ -71,7 +71,7 @@ fn gone() -> Vec<Case> {
     ]
 }
 
-/// The intact copy in usr/lib is hidden, or its settings are replaced.
+/// Returns cases in which the intact unit in usr/lib is hidden, or its settings are replaced.
 fn overridden() -> Vec<Case> {
     let base = TrixieSlim;
     vec![
@@ -182,7 +182,7 @@ fn required() -> Vec<Case> {
     ]
 }
 
-/// Programs whose mode has no `x`.
+/// Returns cases with programs that are not executable.
 fn modes() -> Vec<Case> {
     let mode = |name: &str, base, path: &'static str| {
         broken(name, base, BOOTED, &[INIT], move |draft| {
@@ -232,7 +232,7 @@ fn modes() -> Vec<Case> {
     cases
 }
 
-/// udev's rules that are masked, truncated or skipped.
+/// Returns cases with udev rules that are masked, truncated or skipped.
 fn rules() -> Vec<Case> {
     const RULES: &str = "usr/lib/udev/rules.d";
     let of = |name: &str, base, change: fn(&mut Draft)| broken(name, base, BOOTED, &[INIT], change);
@@ -290,7 +290,8 @@ fn rules() -> Vec<Case> {
     ]
 }
 
-/// `#!` lines that the kernel does not accept, and the last command of a shell's `/init`.
+/// Returns cases with `#!` lines that the kernel does not accept, and with an `/init` script whose last command is
+/// wrong.
 fn scripts() -> Vec<Case> {
     let of = |name: &str, change: fn(&mut Draft)| broken(name, TrixieSlim, BOOTED, &[INIT], change);
     vec![
@@ -321,7 +322,7 @@ fn scripts() -> Vec<Case> {
     ]
 }
 
-/// Directories and links that every boot needs.
+/// Returns cases in which a directory or a link that every boot needs is missing or wrong.
 fn places() -> Vec<Case> {
     let of = |name: &str, change: fn(&mut Draft)| broken(name, TrixieSlim, BOOTED, &[INIT], change);
     vec![
@@ -352,7 +353,7 @@ fn places() -> Vec<Case> {
     ]
 }
 
-/// Settings that ostree-prepare-root and bootc do not accept.
+/// Returns cases with settings that ostree-prepare-root or bootc does not accept.
 fn configuration() -> Vec<Case> {
     const CONF: &str = "usr/lib/ostree/prepare-root.conf";
     const BOOTC: &str = "usr/lib/composefs/setup-root-conf.toml";
