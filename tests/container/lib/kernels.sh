@@ -72,7 +72,7 @@ kernel_tree() {
     cp "$dir/deb/boot/config-$kver" "$mod/config"
     cp "$dir/deb/boot/System.map-$kver" "$mod/System.map"
     printf '0x00000000\tbed_placeholder\tvmlinux\tEXPORT_SYMBOL\t\n' | xz >"$mod/symvers.xz"
-    # As sha512hmac writes it in Fedora's build: with the key of libkcapi and the path in /boot.
+    # As sha512hmac writes it in Fedora's build: with libkcapi's key, and with the file name that the kernel has in /boot.
     printf '%s  vmlinuz-%s\n' "$(openssl dgst -sha512 -hmac FIPS-FTW-RHEL2009 -r "$mod/vmlinuz" | cut -d' ' -f1)" "$kver" >"$mod/.vmlinuz.hmac"
     chmod 0755 "$mod/vmlinuz"
     chmod 0600 "$mod/System.map"
