@@ -6,6 +6,7 @@
 //! streamed file only the first [`HEAD`] bytes and the dynamic section are held in memory.
 
 mod notes;
+mod relocations;
 mod symbols;
 
 use std::io::{self, BufRead, Read};
@@ -280,6 +281,7 @@ impl<'a> File<'a> {
             strings,
             headers,
         };
+        self.check_relocations(&dynamic)?;
         elf.required = self.required(&dynamic)?;
         elf.versions = self.versions(&dynamic)?;
         if with_symbols {

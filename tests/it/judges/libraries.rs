@@ -71,9 +71,17 @@ fn compare(judge: &Judge, other: &Archive, name: &str) {
             .paths()
             .filter(|path| path.contains(".so") && is_elf(other, path))
             .find(|path| soname(path) == soname(&library));
-        let (what, data) = match random.below(3) {
+        let (what, data) = match random.below(4) {
             0 => ("removed", None),
             1 => ("cut", Some(real[..random.below(real.len())].to_vec())),
+            2 => {
+                // The linker's tables are before the code.
+                let start = random.below(real.len() / 4) & !0xfff;
+                let end = real.len().min(start + 0x1000);
+                let mut data = real.clone();
+                data[start..end].fill(0);
+                ("with a page of zeros", Some(data))
+            }
             _ => match namesake {
                 Some(path) => ("of the other suite", Some(other.get(path).to_vec())),
                 None => continue,
@@ -137,6 +145,8 @@ fn link_by_linker(
         "undefined symbol",
         "error while loading",
         "cannot open",
+        "Inconsistency detected by ld.so",
+        "unexpected reloc type",
         KILLED,
     ];
     let line = output

@@ -81,7 +81,7 @@ pub(super) struct Dynamic<'f> {
 }
 
 impl Dynamic<'_> {
-    fn value(&self, tag: u64) -> Option<u64> {
+    pub(super) fn value(&self, tag: u64) -> Option<u64> {
         self.entries
             .iter()
             .find(|it| it.0 == tag)
@@ -89,8 +89,14 @@ impl Dynamic<'_> {
     }
 
     /// Returns the file offset of the address in an entry.
-    fn place(&self, tag: u64) -> Option<u64> {
+    pub(super) fn place(&self, tag: u64) -> Option<u64> {
         offset(self.headers, self.value(tag)?)
+    }
+
+    /// Returns whether all symbols are bound before the program starts, instead of at their first use.
+    pub(super) fn binds_now(&self) -> bool {
+        let has = |tag: u64, flag: u64| self.value(tag).is_some_and(|it| it & flag != 0);
+        self.value(DT_BIND_NOW).is_some() || has(DT_FLAGS, 8) || has(DT_FLAGS_1, 1)
     }
 }
 
@@ -201,11 +207,8 @@ impl File<'_> {
         let Some(count) = count.filter(|count| *count <= SYMBOLS_MAX) else {
             return Ok(None);
         };
-        let flags = |tag: u64, flag: u64| dynamic.value(tag).is_some_and(|it| it & flag != 0);
         let mut symbols = Symbols {
-            binds_now: dynamic.value(DT_BIND_NOW).is_some()
-                || flags(DT_FLAGS, 8)
-                || flags(DT_FLAGS_1, 1),
+            binds_now: dynamic.binds_now(),
             ..Symbols::default()
         };
         let (size, info, section) = if self.machine.wide {

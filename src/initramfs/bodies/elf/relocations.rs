@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks the relocations that the dynamic linker asserts (glibc 2.41: `elf/do-rel.h`, `sysdeps/*/dl-machine.h`): with
+//! others it ends with an error, or writes to memory that is not writable.
+
+use super::symbols::Dynamic;
+use crate::elf::{ElfError, File, PT_LOAD};
+
+/// Tags of the dynamic section.
+const DT_PLTRELSZ: u64 = 2;
+const DT_RELA: u64 = 7;
+const DT_RELASZ: u64 = 8;
+const DT_REL: u64 = 17;
+const DT_RELSZ: u64 = 18;
+const DT_PLTREL: u64 = 20;
+const DT_JMPREL: u64 = 23;
+const DT_RELRSZ: u64 = 35;
+const DT_RELR: u64 = 36;
+const DT_RELACOUNT: u64 = 0x6fff_fff9;
+const DT_RELCOUNT: u64 = 0x6fff_fffa;
+
+/// Types of relocations of a machine, in its psABI.
+struct Types {
+    /// `e_machine`.
+    machine: u16,
+    /// The address of the file itself.
+    relative: u64,
+    /// Functions of other files that are bound at their first use.
+    lazy: &'static [u64],
+}
+
+const TYPES: [Types; 5] = [
+    // x86-64: R_X86_64_RELATIVE; JUMP_SLOT, TLSDESC, IRELATIVE
+    Types {
+        machine: 62,
+        relative: 8,
+        lazy: &[7, 36, 37],
+    },
+    // aarch64: R_AARCH64_RELATIVE; JUMP_SLOT, TLSDESC, IRELATIVE
+    Types {
+        machine: 183,
+        relative: 1027,
+        lazy: &[1026, 1031, 1032],
+    },
+    // s390x: R_390_RELATIVE; JMP_SLOT, IRELATIVE
+    Types {
+        machine: 22,
+        relative: 12,
+        lazy: &[11, 61],
+    },
+    // riscv64: R_RISCV_RELATIVE; JUMP_SLOT, IRELATIVE
+    Types {
+        machine: 243,
+        relative: 3,
+        lazy: &[5, 58],
+    },
+    // i386: R_386_RELATIVE; JMP_SLOT, TLS_DESC, IRELATIVE
+    Types {
+        machine: 3,
+        relative: 8,
+        lazy: &[7, 41, 42],
+    },
+];
+
+const WHAT: &str = "the relocations";
+
+impl File<'_> {
+    /// Checks the relocations, as far as they are within the held bytes and the machine's types are known.
+    ///
+    /// # Errors
+    /// When the dynamic linker fails with them.
+    pub(super) fn check_relocations(&self, dynamic: &Dynamic) -> Result<(), ElfError> {
+        let types = TYPES.iter().find(|it| it.machine == self.machine.number);
+        let Some(Types { relative, lazy, .. }) = types else {
+            return Ok(());
+        };
+        let is_bad = self
+            .types(dynamic, DT_RELA, DT_RELASZ, dynamic.value(DT_RELACOUNT))
+            .chain(self.types(dynamic, DT_REL, DT_RELSZ, dynamic.value(DT_RELCOUNT)))
+            .any(|kind| kind != *relative)
+            || !dynamic.binds_now()
+                && self
+                    .types(dynamic, DT_JMPREL, DT_PLTRELSZ, Some(u64::MAX))
+                    .any(|kind| !lazy.contains(&kind))
+            || self.has_bad_packed(dynamic);
+        if is_bad {
+            return Err(ElfError::Damaged(WHAT));
+        }
+        Ok(())
+    }
+
+    /// Returns the types of the first `count` entries of a table.
+    fn types(
+        &self,
+        dynamic: &Dynamic,
+        table: u64,
+        size: u64,
+        count: Option<u64>,
+    ) -> impl Iterator<Item = u64> {
+        let word = self.word() as usize;
+        let has_addends = match table {
+            DT_JMPREL => dynamic.value(DT_PLTREL) == Some(DT_RELA),
+            table => table == DT_RELA,
+        };
+        let entry = word * if has_addends { 3 } else { 2 };
+        let bytes = self.table(dynamic, table, size).chunks_exact(entry);
+        let count = usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX);
+        let mask = if self.machine.wide { u32::MAX } else { 0xff };
+        bytes
+            .take(count)
+            .map(move |it| self.number(&it[word..2 * word]) & u64::from(mask))
+    }
+
+    /// Returns the held bytes of a table; none if it ends after them.
+    fn table(&self, dynamic: &Dynamic, table: u64, size: u64) -> &[u8] {
+        let place = dynamic.place(table).zip(dynamic.value(size));
+        let bytes = place.and_then(|(place, size)| self.slice(WHAT, place, size).ok());
+        bytes.unwrap_or_default()
+    }
+
+    /// Returns whether a packed table of relative relocations (`DT_RELR`) has an address that is not in the file, or
+    /// begins with a bitmap, which follows an address.
+    fn has_bad_packed(&self, dynamic: &Dynamic) -> bool {
+        let is_loaded = |address: u64| {
+            let mut loads = dynamic.headers.iter().filter(|it| it.kind == PT_LOAD);
+            loads.any(|it| address != 0 && address.wrapping_sub(it.address) < it.size)
+        };
+        let entries = self.table(dynamic, DT_RELR, DT_RELRSZ);
+        let entries = entries.chunks_exact(self.word() as usize);
+        entries.enumerate().any(|(at, entry)| {
+            let entry = self.number(entry);
+            let is_bitmap = entry & 1 == 1;
+            (is_bitmap && at == 0) || (!is_bitmap && !is_loaded(entry))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Elf;
+    use super::*;
+
+    /// The address of the only segment, which has the whole file.
+    const BASE: u64 = 0x1000;
+
+    /// Returns a library with these tables: the tags of its address and size, and 64-bit words.
+    fn library(machine: u16, tables: &[(u64, u64, &[u64])], entries: &[(u64, u64)]) -> Vec<u8> {
+        let mut at = 64 + 2 * 56;
+        let mut dynamic = vec![(5, BASE)];
+        for (tag, size, words) in tables {
+            let length = 8 * words.len() as u64;
+            dynamic.extend([(*tag, BASE + at), (*size, length)]);
+            at += length;
+        }
+        dynamic.extend_from_slice(entries);
+        dynamic.push((0, 0));
+        let length = 16 * dynamic.len() as u64;
+        let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+        elf.resize(64, 0);
+        for (at, value) in [(16, 3_u16), (18, machine), (32, 64), (54, 56), (56, 2)] {
+            elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        }
+        for (kind, offset, size) in [(1_u64, 0, at + length), (2, at, length)] {
+            for value in [kind, offset, BASE + offset, 0, size, size, 8] {
+                elf.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        let words = tables
+            .iter()
+            .flat_map(|(_, _, words)| words.iter().copied());
+        for word in words.chain(dynamic.into_iter().flat_map(|(tag, value)| [tag, value])) {
+            elf.extend_from_slice(&word.to_le_bytes());
+        }
+        elf
+    }
+
+    fn is_accepted(machine: u16, tables: &[(u64, u64, &[u64])], entries: &[(u64, u64)]) -> bool {
+        match Elf::parse(&library(machine, tables, entries)) {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error, ElfError::Damaged(WHAT));
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn relative_relocations() {
+        let counted = |machine, kind: u64, other: u64, count: u64| {
+            let words = [0x1800, kind, 0, 0x1808, kind, 8, 0x1810, other, 0];
+            is_accepted(
+                machine,
+                &[(DT_RELA, DT_RELASZ, &words)],
+                &[(DT_RELACOUNT, count)],
+            )
+        };
+        assert!(counted(62, 8, 6, 2) && !counted(62, 8, 6, 3) && !counted(62, 0, 6, 1));
+        // The number of a symbol is in the upper half.
+        assert!(!counted(62, 8 | 1 << 31, 6, 1) && counted(62, 8 | 1 << 32, 6, 1));
+        assert!(counted(183, 1027, 1025, 2) && !counted(183, 8, 6, 1));
+        // A count beyond the table, none, and a machine whose types are not known.
+        assert!(counted(62, 8, 8, 1000) && counted(62, 0, 0, 0) && counted(21, 0, 0, 3));
+    }
+
+    #[test]
+    fn lazy_relocations() {
+        let lazy = |words: &[u64], entries: &[(u64, u64)]| {
+            let entries = [entries, &[(DT_PLTREL, DT_RELA)]].concat();
+            is_accepted(62, &[(DT_JMPREL, DT_PLTRELSZ, words)], &entries)
+        };
+        assert!(lazy(&[0x1800, 5 << 32 | 7, 0, 0x1808, 37, 0], &[]));
+        assert!(!lazy(&[0x1800, 5 << 32 | 7, 0, 0, 0, 0], &[]));
+        // DT_BIND_NOW: nothing is bound at its first use.
+        assert!(lazy(&[0, 0, 0], &[(24, 0)]));
+    }
+
+    #[test]
+    fn packed_relocations() {
+        let packed = |words: &[u64]| is_accepted(62, &[(DT_RELR, DT_RELRSZ, words)], &[]);
+        assert!(packed(&[0x1010, 0x7, 0x1020]) && packed(&[]));
+        for words in [&[0x7, 0x1010][..], &[0x1010, 0, 0x1020], &[0x9000], &[0x10]] {
+            assert!(!packed(words), "{words:x?}");
+        }
+    }
+}
