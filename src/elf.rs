@@ -31,6 +31,9 @@ pub(crate) const PT_DYNAMIC: u32 = 2;
 pub(crate) const PT_INTERP: u32 = 3;
 pub(crate) const PT_NOTE: u32 = 4;
 
+/// The flag of a writable segment.
+const PF_W: u64 = 2;
+
 /// The type of a section without data in the file.
 const SHT_NOBITS: u32 = 8;
 /// The value of `e_shstrndx` if the index is in the first section header.
@@ -62,6 +65,8 @@ struct Layout {
     p_offset: u64,
     p_vaddr: u64,
     p_filesz: u64,
+    p_memsz: u64,
+    p_flags: u64,
     /// The size of a section header.
     shdr: u64,
     sh_offset: u64,
@@ -82,6 +87,8 @@ const ELF32: Layout = Layout {
     p_offset: 4,
     p_vaddr: 8,
     p_filesz: 16,
+    p_memsz: 20,
+    p_flags: 24,
     shdr: 40,
     sh_offset: 16,
     sh_size: 20,
@@ -101,6 +108,8 @@ const ELF64: Layout = Layout {
     p_offset: 8,
     p_vaddr: 16,
     p_filesz: 32,
+    p_memsz: 40,
+    p_flags: 4,
     shdr: 64,
     sh_offset: 24,
     sh_size: 32,
@@ -153,6 +162,10 @@ pub(crate) struct ProgramHeader {
     pub(crate) address: u64,
     /// The size in the file.
     pub(crate) size: u64,
+    /// The size in memory.
+    pub(crate) memory: u64,
+    /// Whether its memory is writable.
+    pub(crate) is_writable: bool,
 }
 
 /// The used fields of a section header.
@@ -244,6 +257,8 @@ impl<'a> File<'a> {
                 offset: self.number_at(what, at + layout.p_offset, layout.word)?,
                 address: self.number_at(what, at + layout.p_vaddr, layout.word)?,
                 size: self.number_at(what, at + layout.p_filesz, layout.word)?,
+                memory: self.number_at(what, at + layout.p_memsz, layout.word)?,
+                is_writable: self.number_at(what, at + layout.p_flags, 4)? & PF_W != 0,
             })
         };
         (0..count).map(one).collect()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks the relocations that the dynamic linker asserts (glibc 2.41: `elf/do-rel.h`, `sysdeps/*/dl-machine.h`): with
-//! others it ends with an error, or writes to memory that is not writable.
+//! Checks relocations (glibc 2.41: `elf/do-rel.h`, `sysdeps/*/dl-machine.h`): with wrong ones the dynamic linker ends with
+//! a failed assertion, or writes to memory that is not writable.
 
-use super::symbols::Dynamic;
+use super::symbols::{DT_FLAGS, Dynamic};
 use crate::elf::{ElfError, File, PT_LOAD};
 
 /// Tags of the dynamic section.
@@ -12,11 +12,15 @@ const DT_RELASZ: u64 = 8;
 const DT_REL: u64 = 17;
 const DT_RELSZ: u64 = 18;
 const DT_PLTREL: u64 = 20;
+const DT_TEXTREL: u64 = 22;
 const DT_JMPREL: u64 = 23;
 const DT_RELRSZ: u64 = 35;
 const DT_RELR: u64 = 36;
 const DT_RELACOUNT: u64 = 0x6fff_fff9;
 const DT_RELCOUNT: u64 = 0x6fff_fffa;
+
+/// The flag in `DT_FLAGS` with the meaning of `DT_TEXTREL`.
+const DF_TEXTREL: u64 = 4;
 
 /// Types of relocations of a machine, in its psABI.
 struct Types {
@@ -61,53 +65,70 @@ const TYPES: [Types; 5] = [
     },
 ];
 
+/// No relocation, in the psABI of each machine.
+const NONE: u64 = 0;
+
 const WHAT: &str = "the relocations";
+
+/// A relocation: the address that it changes, and its type.
+struct Relocation {
+    address: u64,
+    kind: u64,
+}
 
 impl File<'_> {
     /// Checks the relocations, as far as they are within the held bytes and the machine's types are known.
     ///
     /// # Errors
-    /// When the dynamic linker fails with them.
+    /// When the dynamic linker fails with them, or when a function of another file would not be bound.
     pub(super) fn check_relocations(&self, dynamic: &Dynamic) -> Result<(), ElfError> {
         let types = TYPES.iter().find(|it| it.machine == self.machine.number);
         let Some(Types { relative, lazy, .. }) = types else {
             return Ok(());
         };
-        let is_bad = self
-            .types(dynamic, DT_RELA, DT_RELASZ, dynamic.value(DT_RELACOUNT))
-            .chain(self.types(dynamic, DT_REL, DT_RELSZ, dynamic.value(DT_RELCOUNT)))
-            .any(|kind| kind != *relative)
-            || !dynamic.binds_now()
-                && self
-                    .types(dynamic, DT_JMPREL, DT_PLTRELSZ, Some(u64::MAX))
-                    .any(|kind| !lazy.contains(&kind))
-            || self.has_bad_packed(dynamic);
-        if is_bad {
-            return Err(ElfError::Damaged(WHAT));
+        let is_changeable = |address: u64| dynamic.changes_code() || dynamic.is_writable(address);
+        let is_good = |counted: u64, number: usize, it: &Relocation| {
+            let is_relative = it.kind == *relative;
+            (is_relative || number as u64 >= counted)
+                && (it.kind == NONE || is_changeable(it.address))
+        };
+        let counted = [
+            (DT_RELA, DT_RELASZ, DT_RELACOUNT),
+            (DT_REL, DT_RELSZ, DT_RELCOUNT),
+        ];
+        let counted = counted.into_iter().all(|(table, size, count)| {
+            let count = dynamic.value(count).unwrap_or_default();
+            let mut relocations = self.relocations(dynamic, table, size).enumerate();
+            relocations.all(|(number, it)| is_good(count, number, &it))
+        });
+        let mut functions = self.relocations(dynamic, DT_JMPREL, DT_PLTRELSZ);
+        let functions = functions.all(|it| lazy.contains(&it.kind) && is_changeable(it.address));
+        if counted && functions && self.is_packed_good(dynamic) {
+            return Ok(());
         }
-        Ok(())
+        Err(ElfError::Damaged(WHAT))
     }
 
-    /// Returns the types of the first `count` entries of a table.
-    fn types(
+    /// Returns the relocations of a table.
+    fn relocations(
         &self,
         dynamic: &Dynamic,
         table: u64,
         size: u64,
-        count: Option<u64>,
-    ) -> impl Iterator<Item = u64> {
+    ) -> impl Iterator<Item = Relocation> {
         let word = self.word() as usize;
         let has_addends = match table {
             DT_JMPREL => dynamic.value(DT_PLTREL) == Some(DT_RELA),
             table => table == DT_RELA,
         };
         let entry = word * if has_addends { 3 } else { 2 };
-        let bytes = self.table(dynamic, table, size).chunks_exact(entry);
-        let count = usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX);
+        // The rest of the field is the number of a symbol.
         let mask = if self.machine.wide { u32::MAX } else { 0xff };
-        bytes
-            .take(count)
-            .map(move |it| self.number(&it[word..2 * word]) & u64::from(mask))
+        let entries = self.table(dynamic, table, size).chunks_exact(entry);
+        entries.map(move |it| Relocation {
+            address: self.number(&it[..word]),
+            kind: self.number(&it[word..2 * word]) & u64::from(mask),
+        })
     }
 
     /// Returns the held bytes of a table; none if it ends after them.
@@ -117,20 +138,32 @@ impl File<'_> {
         bytes.unwrap_or_default()
     }
 
-    /// Returns whether a packed table of relative relocations (`DT_RELR`) has an address that is not in the file, or
-    /// begins with a bitmap, which follows an address.
-    fn has_bad_packed(&self, dynamic: &Dynamic) -> bool {
-        let is_loaded = |address: u64| {
-            let mut loads = dynamic.headers.iter().filter(|it| it.kind == PT_LOAD);
-            loads.any(|it| address != 0 && address.wrapping_sub(it.address) < it.size)
-        };
+    /// Checks a packed table of relative relocations (`DT_RELR`): addresses, each with bitmaps of the words after it.
+    fn is_packed_good(&self, dynamic: &Dynamic) -> bool {
         let entries = self.table(dynamic, DT_RELR, DT_RELRSZ);
         let entries = entries.chunks_exact(self.word() as usize);
-        entries.enumerate().any(|(at, entry)| {
+        entries.enumerate().all(|(at, entry)| {
             let entry = self.number(entry);
             let is_bitmap = entry & 1 == 1;
-            (is_bitmap && at == 0) || (!is_bitmap && !is_loaded(entry))
+            if is_bitmap {
+                at > 0
+            } else {
+                dynamic.is_writable(entry)
+            }
         })
+    }
+}
+
+impl Dynamic<'_> {
+    /// Returns whether the file has relocations of code, for which the dynamic linker makes segments writable.
+    fn changes_code(&self) -> bool {
+        let flags = self.value(DT_FLAGS).unwrap_or_default();
+        self.value(DT_TEXTREL).is_some() || flags & DF_TEXTREL != 0
+    }
+
+    fn is_writable(&self, address: u64) -> bool {
+        let mut loads = self.headers.iter().filter(|it| it.kind == PT_LOAD);
+        loads.any(|it| it.is_writable && address.wrapping_sub(it.address) < it.memory)
     }
 }
 
@@ -159,7 +192,8 @@ mod tests {
         for (at, value) in [(16, 3_u16), (18, machine), (32, 64), (54, 56), (56, 2)] {
             elf[at..at + 2].copy_from_slice(&value.to_le_bytes());
         }
-        for (kind, offset, size) in [(1_u64, 0, at + length), (2, at, length)] {
+        let writable = 2 << 32;
+        for (kind, offset, size) in [(1 | writable, 0, at + length), (2, at, length)] {
             for value in [kind, offset, BASE + offset, 0, size, size, 8] {
                 elf.extend_from_slice(&value.to_le_bytes());
             }
@@ -186,7 +220,7 @@ mod tests {
     #[test]
     fn relative_relocations() {
         let counted = |machine, kind: u64, other: u64, count: u64| {
-            let words = [0x1800, kind, 0, 0x1808, kind, 8, 0x1810, other, 0];
+            let words = [0x1040, kind, 0, 0x1048, kind, 8, 0x1050, other, 0];
             is_accepted(
                 machine,
                 &[(DT_RELA, DT_RELASZ, &words)],
@@ -197,6 +231,16 @@ mod tests {
         // The number of a symbol is in the upper half.
         assert!(!counted(62, 8 | 1 << 31, 6, 1) && counted(62, 8 | 1 << 32, 6, 1));
         assert!(counted(183, 1027, 1025, 2) && !counted(183, 8, 6, 1));
+        // An address outside of the segment; without a type it is not used.
+        let at = |address: u64, kind: u64, count: u64| {
+            let words = [address, kind, 0];
+            is_accepted(
+                62,
+                &[(DT_RELA, DT_RELASZ, &words)],
+                &[(DT_RELACOUNT, count)],
+            )
+        };
+        assert!(!at(0, 8, 1) && !at(0x9000, 6, 0) && at(0, 0, 0) && at(0x1040, 6, 0));
         // A count beyond the table, none, and a machine whose types are not known.
         assert!(counted(62, 8, 8, 1000) && counted(62, 0, 0, 0) && counted(21, 0, 0, 3));
     }
@@ -207,10 +251,9 @@ mod tests {
             let entries = [entries, &[(DT_PLTREL, DT_RELA)]].concat();
             is_accepted(62, &[(DT_JMPREL, DT_PLTRELSZ, words)], &entries)
         };
-        assert!(lazy(&[0x1800, 5 << 32 | 7, 0, 0x1808, 37, 0], &[]));
-        assert!(!lazy(&[0x1800, 5 << 32 | 7, 0, 0, 0, 0], &[]));
-        // DT_BIND_NOW: nothing is bound at its first use.
-        assert!(lazy(&[0, 0, 0], &[(24, 0)]));
+        assert!(lazy(&[0x1040, 5 << 32 | 7, 0, 0x1048, 37, 0], &[]));
+        assert!(!lazy(&[0x1040, 5 << 32 | 7, 0, 0, 0, 0], &[]));
+        assert!(!lazy(&[0, 5 << 32 | 7, 0], &[]) && lazy(&[0, 5 << 32 | 7, 0], &[(DT_TEXTREL, 0)]));
     }
 
     #[test]
