@@ -107,9 +107,7 @@ fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
     match record.of(&gate.identity).cloned() {
         Some(known) if gate.is_final(&known) => gate.repeat(&known),
         _ => match &args.after {
-            Some(result) => {
-                gate.conclude(&mut record, gate.not_verified(text::ended(result)), None)
-            }
+            Some(result) => gate.after(&mut record, result),
             None => gate.judge(&mut record),
         },
     }
@@ -213,6 +211,17 @@ impl Gate<'_> {
             self.unlock()?;
         }
         self.end(known)
+    }
+
+    /// Applies the policy after a run that failed, and left no verdict in the record.
+    fn after(&self, record: &mut Record, result: &str) -> Result<Outcome> {
+        let mut judgement = self.not_verified(text::failed_run(result));
+        // That run refused the deployment, or began with `--on-error refuse`, but its verdict is not recorded: perhaps
+        // /var is full.
+        if gate::lock_state(&self.system.root, self.staged)? == Lock::Own {
+            judgement.verdict = Verdict::Refused;
+        }
+        self.conclude(record, judgement, None)
     }
 
     /// Verifies the deployment, records the verdict, and locks or unlocks the finalisation.

@@ -292,6 +292,22 @@ fn a_broken_deployment_is_refused() {
     machine.says(&["gate"], 4, &["is refused"]);
 }
 
+/// The gate of the unit refuses the deployment while /var is full, and its `ExecStopPost=` runs after it.
+#[test]
+fn a_refusal_that_is_not_recorded_stays() {
+    let Some(machine) = broken() else { return };
+    machine.says(&["gate"], 4, &["is refused"]);
+    fs_err::remove_file(machine.path(RECORD)).unwrap();
+    machine.says(&["gate", "--after=exit-code"], 4, &["is refused"]);
+    assert!(machine.has(LOCK) && machine.has(MESSAGE));
+    // Without the lock, nothing refuses it: the policy decides.
+    for path in [LOCK, RECORD] {
+        fs_err::remove_file(machine.path(path)).unwrap();
+    }
+    machine.says(&["gate", "--after=signal"], 1, &["could not be verified"]);
+    assert!(!machine.has(LOCK));
+}
+
 #[test]
 fn locks_of_others_stay() {
     let Some(machine) = good() else { return };
@@ -308,14 +324,14 @@ fn locks_of_others_stay() {
     assert!(!machine.has(LOCK));
 }
 
-/// The unit's `ExecStopPost=` after a gate that did not complete.
+/// The unit's `ExecStopPost=` after a gate that failed.
 #[test]
 fn a_gate_that_is_ended_applies_its_policy() {
     let Some(machine) = good() else { return };
     let refuse = "--on-error=refuse";
     machine.says(&["gate", "--after=success", refuse], 0, &[]);
     assert!(!machine.has(LOCK) && !machine.has(RECORD));
-    let allowed = ["could not be verified", "did not complete (core-dump)"];
+    let allowed = ["could not be verified", "gate failed (core-dump)"];
     machine.says(&["gate", "--after=core-dump"], 1, &allowed);
     machine.says(
         &["gate", "--after=core-dump", "--warn-only", refuse],
@@ -325,7 +341,7 @@ fn a_gate_that_is_ended_applies_its_policy() {
     assert!(!machine.has(LOCK) && !machine.has(MESSAGE));
     machine.says(&["gate", "--after=core-dump", refuse], 4, &["is refused"]);
     assert!(machine.has(LOCK) && machine.has(MESSAGE));
-    machine.says(&["status"], 0, &["did not complete (core-dump)"]);
+    machine.says(&["status"], 0, &["gate failed (core-dump)"]);
     machine.says(&["gate", "--after=timeout", "--release"], 2, &[]);
     machine.says(&["gate", "--release"], 0, &["released testos"]);
     machine.says(&["gate", "--after=timeout", refuse], 0, &["was released"]);

@@ -163,7 +163,7 @@ def cannot_start(node, options):
 
 ALLOW, REFUSE = "true", drop_in("Environment=GATE_OPTIONS=--on-error=refuse")
 WARN = drop_in("Environment=GATE_OPTIONS=--warn-only")
-SLOW = "Environment=GATE_OPTIONS=--on-error={}\\nTimeoutStopSec=10"
+SLOW = "Environment=GATE_OPTIONS=--on-error={}\\nTimeoutStopSec=4"
 # A full file system at /var/lib/ostree-kernel.
 FULL = (
     "mount -t tmpfs -o size=64k,nr_inodes=8 tmpfs /var/lib/ostree-kernel; cat /dev/zero >/var/lib/ostree-kernel/full; "
@@ -183,13 +183,13 @@ POLICY = {
     "refuse good": ("trixie-replaced", REFUSE, "new", "is fit to boot"),
     "refuse broken": ("no-init", REFUSE, "old", "is refused"),
     "warn-only broken": ("no-init", WARN, "new", "is not fit to boot"),
-    "allow killed good": ("trixie-replaced", killer("KILL"), "new", "did not complete (signal)"),
-    "refuse killed good": ("trixie-replaced", f"{REFUSE}; {killer('KILL')}", "old", "did not complete (signal)"),
-    "allow crash good": ("trixie-replaced", killer("ABRT"), "new", "did not complete ("),
-    "refuse crash good": ("trixie-replaced", f"{REFUSE}; {killer('ABRT')}", "old", "did not complete ("),
-    "refuse killed at once good": ("trixie-replaced", f"{REFUSE}; {killer('KILL', 0)}", "old", "did not complete (signal)"),
-    "allow timeout good": ("trixie-replaced", drop_in(SLOW.format("allow")), "new", "did not complete (timeout)"),
-    "refuse timeout good": ("trixie-replaced", drop_in(SLOW.format("refuse")), "old", "did not complete (timeout)"),
+    "allow killed good": ("trixie-replaced", killer("KILL"), "new", "gate failed (signal)"),
+    "refuse killed good": ("trixie-replaced", f"{REFUSE}; {killer('KILL')}", "old", "gate failed (signal)"),
+    "allow crash good": ("trixie-replaced", killer("ABRT"), "new", "gate failed ("),
+    "refuse crash good": ("trixie-replaced", f"{REFUSE}; {killer('ABRT')}", "old", "gate failed ("),
+    "refuse killed at once good": ("trixie-replaced", f"{REFUSE}; {killer('KILL', 0)}", "old", "gate failed (signal)"),
+    "allow timeout good": ("trixie-replaced", drop_in(SLOW.format("allow")), "new", "gate failed (timeout)"),
+    "refuse timeout good": ("trixie-replaced", drop_in(SLOW.format("refuse")), "old", "gate failed (timeout)"),
     "allow /var full broken": ("no-init", FULL, "old", "is refused"),
     "allow /var full good": ("trixie-replaced", FULL, "new", "is fit to boot"),
     "refuse /var full good": ("trixie-replaced", f"{REFUSE}; {FULL}", "new", "is fit to boot"),

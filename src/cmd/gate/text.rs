@@ -58,9 +58,9 @@ pub(super) fn message(judgement: &Judgement, is_staged: bool) -> String {
     plain(&lines)
 }
 
-/// Returns the reason why a deployment is not verified after the gate was ended.
-pub(super) fn ended(result: &str) -> String {
-    format!("the gate did not complete ({})", one_line(result))
+/// Returns the reason why a deployment is not verified after a run of the gate failed.
+pub(super) fn failed_run(result: &str) -> String {
+    format!("the run of the gate failed ({})", one_line(result))
 }
 
 /// The sentence about a staged deployment that cannot be identified, with the policy to refuse.
