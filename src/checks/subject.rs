@@ -292,6 +292,20 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Uses a trace that was created before the tree was known.
+    pub fn with_trace(mut self, trace: Option<Trace<'a>>) -> Self {
+        self.trace = trace.map_or_else(OnceLock::new, OnceLock::from);
+        self
+    }
+
+    /// Returns the trace of the boot for a subject with a tree, if it does not depend on the tree.
+    pub fn into_trace(self) -> Option<Trace<'a>> {
+        let inventory = self.inventory().ok()?;
+        let is_same = image::is_of_dracut(inventory) || self.tree.is_some();
+        is_same.then(|| self.trace().is_ok())?;
+        self.trace.into_inner()
+    }
+
     /// Returns the trace of the boot.
     ///
     /// # Errors

@@ -138,8 +138,7 @@ fn is_for_weak_updates(inventory: &Inventory, other: &[u8], kver: &Kver) -> bool
 
 pub fn ostree(subject: &Subject) -> Checked {
     let inventory = subject.inventory()?;
-    let is_of_dracut = inventory.dracut_modules().is_some() || inventory.dracut_version().is_some();
-    if subject.tree.is_none() && !is_of_dracut {
+    if subject.tree.is_none() && !is_of_dracut(inventory) {
         let why = "dracut did not build this initramfs (perhaps initramfs-tools did); without a tree it is assumed not to be for ostree";
         return Err(Answer::NotApplicable(why.into()));
     }
@@ -181,6 +180,11 @@ pub fn ostree(subject: &Subject) -> Checked {
         RootSetup::Bootc => findings.extend(bootc_configuration(inventory)),
     }
     Ok(findings)
+}
+
+/// Returns whether dracut built the image.
+pub(in crate::checks) fn is_of_dracut(inventory: &Inventory) -> bool {
+    inventory.dracut_modules().is_some() || inventory.dracut_version().is_some()
 }
 
 /// Returns findings about settings that ostree-prepare-root does not accept.

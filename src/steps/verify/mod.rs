@@ -119,38 +119,50 @@ pub fn look(
     rpmdb: impl FnOnce() -> Database + Send,
     options: &Options,
 ) -> Result<Verdict> {
-    let (around, read) = thread::scope(|scope| {
+    thread::scope(|scope| {
         let (comparing, compared) = mpsc::channel();
-        let tree = scope.spawn(move || {
+        let around = scope.spawn(move || {
             nice::lower_priority();
             let _ = compared.recv_timeout(MODULES_TIMEOUT);
             gather::tree(root, kver, initramfs, rpmdb(), options)
         });
-        let read = image::of_tree(root, kver, initramfs, options, comparing);
-        (tree.join(), read)
-    });
-    let read = read?;
-    let image = read.image;
-    let around = around.map_err(|_| anyhow!("the thread that reads the tree has panicked"))?;
-    let (mut tree, vmlinuz_sha256) = around.context("reading the tree")?;
-    if let Some(base) = &options.base {
-        tree.firmware_of = around::firmware_of(root, &image, base);
-    }
-    if let Initramfs::Read { inventory, .. } = &image {
-        if checks::reads_hmac(inventory) && matches!(tree.hmac, Hmac::Read { actual: None, .. }) {
-            vmlinuz::add_digest(&mut tree.hmac, root, kver);
+        let read = image::of_tree(root, kver, initramfs, options, comparing)?;
+        let image = &read.image;
+        let inventory = match image {
+            Initramfs::Read { inventory, .. } => Some(inventory),
+            _ => None,
+        };
+        // This does not depend on the facts that the other thread still reads.
+        let files = inventory.map(|it| around::copied(root, it)).transpose()?;
+        let under_links = inventory.map(|it| around::under_links(root, it));
+        let trace = match options.selection {
+            None => subject(kver, None, image, options).into_trace(),
+            Some(_) => None,
+        };
+        let around = around.join();
+        let around = around.map_err(|_| anyhow!("the thread that reads the tree has panicked"))?;
+        let (mut tree, vmlinuz_sha256) = around.context("reading the tree")?;
+        tree.files = files.unwrap_or_default();
+        tree.under_links = under_links.unwrap_or_default();
+        if let Some(base) = &options.base {
+            tree.firmware_of = around::firmware_of(root, image, base);
         }
-        tree.files = around::copied(root, inventory)?;
-        tree.parameters = around::parameters(root, &checks::with_options(kver, &tree, inventory));
-        tree.under_links = around::under_links(root, inventory);
-    }
-    let answers = answers(kver, Some(&tree), &image, options);
-    Ok(Verdict {
-        answers,
-        vmlinuz_sha256,
-        initramfs_sha256: read.sha256,
-        initramfs_size: read.size,
-        dracut: dracut(&image),
+        if let Some(inventory) = inventory {
+            let hmac = &mut tree.hmac;
+            if checks::reads_hmac(inventory) && matches!(hmac, Hmac::Read { actual: None, .. }) {
+                vmlinuz::add_digest(hmac, root, kver);
+            }
+            let modules = checks::with_options(kver, &tree, inventory);
+            tree.parameters = around::parameters(root, &modules);
+        }
+        let subject = subject(kver, Some(&tree), image, options).with_trace(trace);
+        Ok(Verdict {
+            answers: answers(&subject, options),
+            vmlinuz_sha256,
+            initramfs_sha256: read.sha256.clone(),
+            initramfs_size: read.size,
+            dracut: dracut(image),
+        })
     })
 }
 
@@ -165,7 +177,7 @@ pub fn look_alone(file: &Path, kver: Option<&Kver>, options: &Options) -> Result
         None => only_kver(file, &read.image)?,
     };
     let verdict = Verdict {
-        answers: answers(&kver, None, &read.image, options),
+        answers: answers(&subject(&kver, None, &read.image, options), options),
         vmlinuz_sha256: None,
         initramfs_sha256: read.sha256,
         initramfs_size: read.size,
@@ -199,10 +211,19 @@ fn only_kver(file: &Path, image: &Initramfs) -> Result<Kver> {
     }
 }
 
-fn answers(kver: &Kver, tree: Option<&TreeFacts>, image: &Initramfs, options: &Options) -> Answers {
+fn subject<'a>(
+    kver: &'a Kver,
+    tree: Option<&'a TreeFacts>,
+    image: &'a Initramfs,
+    options: &'a Options,
+) -> Subject<'a> {
     let mut subject = Subject::new(kver, tree, image, options.base.as_ref(), &options.wanted);
     subject.machine = options.machine.as_ref();
-    checks::run(&subject, options.selection.unwrap_or(&Selection::default()))
+    subject
+}
+
+fn answers(subject: &Subject, options: &Options) -> Answers {
+    checks::run(subject, options.selection.unwrap_or(&Selection::default()))
 }
 
 fn dracut(image: &Initramfs) -> Option<DracutReport> {
