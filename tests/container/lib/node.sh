@@ -186,7 +186,7 @@ bed_node() {
     rm -rf "${product:?}"/{bin,usr/share}
     # The saved system with another program or other units is another one.
     key=$(key_of "$BED/node/ostree-kernel" "$TOP/packaging/systemd" "$BED/keys/node-$suite")
-    is_fresh "node-installed-$suite" "$key" || rm -rf "$BED/node/$suite/installed"
+    is_fresh "node-installed-$suite" "$key" || rm -rf "$BED/node/$suite"/installed*
     mark_fresh "node-installed-$suite" "$key"
     /usr/bin/python3 -B "$NODE/node.py" --node "$BED/node/$suite" --product "$product" "$@"
 }
