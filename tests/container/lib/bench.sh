@@ -47,7 +47,8 @@ _variant() {
     rm "$BENCH/$1/usr/lib/modules/$k/initramfs.img"
 }
 
-# pack NAME: $BENCH/work as the initramfs of the tree. Copies of a file lie further apart than zstd's window.
+# pack NAME: packs $BENCH/work as the initramfs of the tree NAME. zstd does not compress the copies of _bench_size away,
+# since they are further apart than its window.
 _pack() {
     local image
     image=$BENCH/$1/usr/lib/modules/$(kver_of old)/initramfs.img
