@@ -5,10 +5,10 @@
 use super::show;
 use crate::initramfs::{EntryType, Facts, Inventory, Node};
 
-/// Bytes of a file in which the kernel looks for the end of a `#!` line (`BINPRM_BUF_SIZE`).
+/// The number of bytes at the start of a file in which the kernel looks for a `#!` line (`BINPRM_BUF_SIZE`).
 const LINE: usize = 256;
 
-/// The number of nested interpreters at which the kernel gives up with `ELOOP` (`exec_binprm`).
+/// The maximum number of nested interpreters. With more, the kernel fails with `ELOOP` (`exec_binprm`).
 const SCRIPTS_MAX: usize = 5;
 
 /// The directories that are searched for a name without a slash: the `PATH` of systemd and of dracut's scripts.
@@ -27,16 +27,16 @@ pub enum CannotRun {
     /// The file does not exist.
     #[error("no such program")]
     Missing,
-    /// A directory or a device.
+    /// The path leads to something other than a regular file.
     #[error("not a regular file")]
     NotAFile,
-    /// The mode has no `x`.
+    /// The mode does not permit execution.
     #[error("mode {0:04o}, which is not executable")]
     Mode(u32),
     /// The file is empty.
     #[error("an empty file")]
     Empty,
-    /// The file is neither ELF nor a `#!` script.
+    /// The file is neither an ELF program nor a script whose `#!` line names an interpreter.
     #[error("neither an ELF program nor a script with `#!`")]
     Format,
     /// The kernel cannot start the script's interpreter.
@@ -50,17 +50,18 @@ pub enum CannotRun {
     /// The name of the interpreter is too long.
     #[error("a script whose interpreter's name does not end within {LINE} bytes")]
     Long,
-    /// Each interpreter is a script itself.
+    /// The interpreters are scripts themselves, nested more than [`SCRIPTS_MAX`] deep.
     #[error("a script with more than {SCRIPTS_MAX} nested interpreters")]
     Nested,
 }
 
-/// Returns an interpreter's name with escapes: a carriage return is visible.
+/// Returns an interpreter's name with escapes, so that a carriage return is visible.
 fn show_name(name: &[u8]) -> String {
     name.escape_ascii().to_string()
 }
 
-/// Returns the file that is run for a path, or for a name in `PATH`: the first executable file, else the first file.
+/// Returns the file that the command name `name` runs. A name with a slash is a path. Any other name is searched in
+/// `PATH`: the first executable file, else the first file.
 pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &'a Node)> {
     let file = |path: &[u8]| {
         let (path, node) = inventory.resolve(path).ok()?;
@@ -135,8 +136,8 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
     if !content.is_elf() || !is_program {
         return Err(CannotRun::Format);
     }
-    // The kernel opens the dynamic linker as a program, so the linker needs the `x` too. The check of the
-    // libraries reports a missing linker.
+    // The kernel opens the dynamic linker as a program, so the linker must be executable, too. A linker that does not
+    // exist is reported by the check of the libraries.
     if let Some(Ok(elf)) = elf
         && let Some(linker) = &elf.interpreter
         && let Ok((_, node)) = inventory.resolve(linker)
@@ -150,8 +151,8 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
     Ok(None)
 }
 
-/// Returns the interpreter of a `#!` line, by the rules of `load_script`. A carriage return is a part of the
-/// name.
+/// Returns the interpreter in `line`, the text after `#!`, of a file of `size` bytes, by the rules of `load_script`. A
+/// carriage return is a part of the name.
 fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let line = &line[..line.len().min(LINE - 2)];
@@ -168,7 +169,7 @@ fn interpreter(line: &[u8], size: usize) -> Result<&[u8], CannotRun> {
     }
 }
 
-/// Returns the sentence that a report has for the error `why` of the file at `path`.
+/// Returns the text with which a finding reports that the program at `path` cannot start because of `why`.
 pub fn said(path: &[u8], why: &CannotRun) -> String {
     match why {
         CannotRun::Missing => "no such program".to_owned(),

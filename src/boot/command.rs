@@ -21,9 +21,9 @@ pub struct UnitCommand {
     pub program: Option<Vec<u8>>,
     /// The arguments, split into words.
     pub arguments: Vec<Vec<u8>>,
-    /// Whether a failure counts as success.
+    /// Whether systemd ignores a failure, because of the prefix `-`.
     pub may_fail: bool,
-    /// Whether the prefix `+` exempts it from the sandbox of the service.
+    /// Whether the prefix `+` exempts the command from the sandbox of the service.
     pub(super) is_unconfined: bool,
     /// The file that contains the command.
     pub path: Vec<u8>,
@@ -53,7 +53,8 @@ pub(super) fn commands(
         let may_fail = prefix.contains(&b'-');
         let is_last = commands.peek().is_none();
         if is_last && !is_whole {
-            // After an open quote, systemd refuses the service. With the prefix `-` it keeps the commands before.
+            // systemd refuses a service with an open quote or a final backslash. With the prefix `-` it ignores only
+            // this command.
             if may_fail {
                 break;
             }
@@ -98,11 +99,12 @@ pub(super) fn commands(
 /// A word of a command line.
 struct Word {
     text: Vec<u8>,
-    /// Whether a part of it is in quotes or escaped.
+    /// Whether a part of the word is in quotes or escaped.
     is_quoted: bool,
 }
 
-/// Splits a command line into words and removes quotes and escapes. Also returns whether every quote is closed.
+/// Splits a command line into words and removes quotes and escapes. Also returns `false` if a quote is not closed or
+/// the line ends with a backslash.
 fn words(line: &[u8]) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
@@ -141,7 +143,7 @@ fn words(line: &[u8]) -> (Vec<Word>, bool) {
     (words, quote.is_none())
 }
 
-/// Returns the units that a call of systemctl starts, each with `true` if it is isolated.
+/// Returns the units that a call of `systemctl start`, `restart` or `isolate` starts, each with `true` for `isolate`.
 pub(super) fn started_by(command: &UnitCommand) -> Vec<(bool, Vec<u8>)> {
     let mut words = systemctl(command);
     let starts = ["start", "isolate", "restart"].map(str::as_bytes);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `Condition…=` and `Assert…=` of units, if the files of an image decide them.
+//! Evaluates `Condition…=` and `Assert…=` settings of units, as far as the files of an image determine their result.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -9,12 +9,12 @@ use super::udev::matches_glob;
 use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Facts, Inventory, Node};
 
-/// Directories that are mount points or get their content at run time.
+/// Directories that are mount points, or whose content is created at run time.
 const VOLATILE: [&[u8]; 8] = [
     b"dev", b"proc", b"run", b"sys", b"sysroot", b"tmp", b"var", b"mnt",
 ];
 
-/// Directories of text files that can create files at boot.
+/// Parts of paths of scripts and configuration files that can create other files at boot.
 const MAKERS: [&[u8]; 4] = [
     b"/dracut/",
     b"/system-generators/",
@@ -35,17 +35,17 @@ const ARCHITECTURES: [(u16, &[u8]); 6] = [
 /// The maximum number of searches of the image's text files for a file name.
 const SEARCHES_MAX: u32 = 64;
 
-/// A condition.
+/// A condition or an assertion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// The name of the condition without `Condition` or `Assert`: `PathExists`.
+    /// The name of the condition without `Condition` or `Assert`, for example `PathExists`.
     kind: Vec<u8>,
     /// The value, without `|` and `!`; `None` if it is known only at run time.
     parameter: Option<Vec<u8>>,
     negated: bool,
-    /// Whether the value starts with `|`: the unit starts if at least one of these conditions holds.
+    /// Whether the value starts with `|`. At least one of the unit's conditions with `|` must hold.
     triggers: bool,
-    /// The line.
+    /// The assignment as it is in the file.
     pub(super) text: String,
     /// The file that contains the line.
     pub(super) path: Vec<u8>,
@@ -54,14 +54,15 @@ pub struct Condition {
 /// A parsed line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
-    /// An empty value removes the conditions before it.
+    /// An empty value, which removes the earlier conditions.
     Reset,
     /// A condition.
     One(Condition),
 }
 
 impl Condition {
-    /// Parses an assignment, if its key begins with `start`.
+    /// Parses an assignment; `None` if its key does not begin with `start` (`Condition` or `Assert`). `unit` is the
+    /// name of the unit, `path` the file.
     pub(super) fn parse(
         key: &[u8],
         start: &[u8],
@@ -104,8 +105,8 @@ fn is_volatile(path: &[u8]) -> bool {
 }
 
 /// Returns whether the kernel's release fits all words of `ConditionKernelVersion=`, each a pattern or a comparison.
-/// `None` if a comparison depends on the text after the version's numbers: systemd's rules for it changed between
-/// releases (`condition_test_version`, v252 to v257).
+/// `None` if a comparison has no value, or depends on more than the numbers that both versions have: systemd's rules
+/// for the rest changed between releases (`condition_test_version`, v252 to v257).
 fn fits_kver(kver: &[u8], words: &[u8]) -> Option<bool> {
     const OPERATORS: [&[u8]; 10] = [
         b"!$=", b"$=", b"<>", b"<=", b">=", b"==", b"!=", b"<", b">", b"=",
@@ -141,7 +142,8 @@ fn fits_kver(kver: &[u8], words: &[u8]) -> Option<bool> {
     Some(all)
 }
 
-/// Compares the dotted numbers at the start of two versions; `None` if the numbers are equal, but the rest differs.
+/// Compares the dotted numbers at the start of two versions. `None` if the versions differ, but not in the numbers that
+/// both have, or if a number cannot be parsed.
 fn order_of_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
     if a == b {
         return Some(Ordering::Equal);
@@ -186,7 +188,8 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Returns the first condition that prevents the start of a unit, if the image determines its result.
+    /// Returns a condition that prevents the start of a unit: the first false one without `|`, else the first one with
+    /// `|` if all of these are false. A condition that the image does not determine does not count as false.
     pub(super) fn false_one<'c>(&self, conditions: &'c [Condition]) -> Option<&'c Condition> {
         let is_false = |it: &&Condition| self.holds(it) == Some(false);
         let mut plain = conditions.iter().filter(|it| !it.triggers);
@@ -203,7 +206,7 @@ impl<'a> Conditions<'a> {
         let path = condition.parameter.as_deref()?;
         if condition.kind == b"Architecture" {
             let own = ARCHITECTURES.iter().find(|it| Some(it.0) == self.machine)?;
-            // A 32-bit systemd can run on a 64-bit kernel.
+            // A 32-bit systemd (machine 3) can run on a 64-bit kernel, so its architecture is not known.
             let is_true = own.1 == path || path == b"native";
             return (self.machine != Some(3)).then_some(is_true != condition.negated);
         }
@@ -233,7 +236,7 @@ impl<'a> Conditions<'a> {
             _ => return None,
         };
         let changes = if is_true {
-            // Only files in these directories can disappear during the boot.
+            // During the boot, files can disappear from volatile directories only.
             is_volatile(path)
         } else {
             self.may_appear(path)
@@ -241,8 +244,9 @@ impl<'a> Conditions<'a> {
         (!changes).then_some(is_true != condition.negated)
     }
 
-    /// Returns whether the file may appear before the unit starts: dracut's own state, and a file that a script
-    /// or rule in the image names.
+    /// Returns whether the file may appear before the unit starts. This is assumed for volatile directories, for
+    /// dracut's own state, for a file whose name is in a script or in a file of [`MAKERS`], and after [`SEARCHES_MAX`]
+    /// searches.
     pub(super) fn may_appear(&self, path: &[u8]) -> bool {
         if is_volatile(path) || contains(path, b"dracut") {
             return true;
@@ -283,7 +287,7 @@ mod tests {
             (">6.8 <6.9.6", Some(false)),
             ("<>6.1", Some(true)),
             ("==6.9.7-200.fc40.x86_64", Some(true)),
-            // Equal up to the text after the numbers.
+            // Undecided: the numbers that both versions have are equal, or the value is missing.
             (">=6.9.7", None),
             ("<6.9", None),
             ("<", None),

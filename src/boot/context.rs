@@ -12,11 +12,11 @@ use crate::initramfs::{EntryType, Inventory, Node};
 /// The kind of work that a service does, which its settings can prevent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Work {
-    /// It is not known.
+    /// The work is not known.
     Any,
-    /// It needs the privileges of root.
+    /// The work needs the privileges of root.
     Privileged,
-    /// It mounts file systems for all processes.
+    /// The work mounts file systems for all processes.
     Mounts,
 }
 
@@ -31,7 +31,7 @@ enum Meaning {
     File,
     /// A directory; a leading `-` makes it optional.
     Directory,
-    /// Paths, of which those with a leading `-` are optional; a colon ends each.
+    /// Paths: those with a leading `-` are optional, and the text after a colon is ignored.
     Paths,
     /// `ID:PATH` of a credential.
     Credential,
@@ -39,12 +39,12 @@ enum Meaning {
     Pam,
     /// Capabilities.
     Capabilities,
-    /// A setting with another effect.
+    /// Another value, which names nothing that must exist.
     Other,
 }
 
-/// A setting, whether systemd collects its values, and whether it implies a mount namespace if it is not empty or
-/// false.
+/// A setting. `is_list` is set if several assignments are collected, `isolates` if a value that is neither empty nor
+/// false implies a mount namespace.
 struct ContextKey {
     name: &'static [u8],
     value: Meaning,
@@ -107,7 +107,7 @@ const KEYS: [ContextKey; 42] = [
     key("ProtectSystem", Meaning::Other, false, true),
 ];
 
-/// Values with which a setting of a sandbox has no effect.
+/// Values with which a sandbox setting isolates nothing.
 const OFF: [&[u8]; 3] = [b"default", b"all", b"shared"];
 
 /// A program that creates users while the initramfs runs.
@@ -135,7 +135,8 @@ pub(super) struct ServiceContext(Vec<Setting>);
 pub(super) type Obstacle = (String, Vec<u8>, String);
 
 impl ServiceContext {
-    /// Merges an assignment of the section `[Service]`.
+    /// Applies an assignment in the section `[Service]`: a list grows, and any other setting is replaced. An empty
+    /// value removes the earlier ones.
     pub(super) fn apply(&mut self, key: &[u8], value: &[u8], path: &[u8]) {
         let Some(key) = KEYS.iter().find(|it| it.name == key) else {
             return;
@@ -152,7 +153,7 @@ impl ServiceContext {
         }
     }
 
-    /// Returns the first setting that prevents the work of the unit `name`.
+    /// Returns the first setting that prevents the work of the unit `name`; `None` if none does.
     pub(super) fn obstacle(
         &self,
         name: &[u8],
@@ -178,7 +179,8 @@ impl ServiceContext {
 }
 
 impl Setting {
-    /// Returns the reason why systemd cannot apply the setting.
+    /// Returns the reason why systemd cannot apply the setting; `None` if it can, or if this is unknown. `is_moved` is
+    /// set if the service has another root directory, in which its paths are not looked up.
     fn absent(
         &self,
         unit: &[u8],
@@ -233,7 +235,7 @@ impl Setting {
         }
     }
 
-    /// Returns the reason why the setting makes the work impossible or invisible.
+    /// Returns the reason why the setting makes the work impossible or invisible; `None` if it does not.
     fn prevents(&self, work: Work) -> Option<&'static str> {
         let value = self.value.as_slice();
         match self.key.value {
@@ -260,8 +262,8 @@ impl Setting {
     }
 }
 
-/// Returns the reason if a file such as `etc/passwd` does not have the name. systemd does not look for root and nobody
-/// in the files.
+/// Returns the reason if the user or group `name` is not in `file`, such as `etc/passwd`. `None` also for numbers, for
+/// names that systemd does not look up (root, nobody), and if systemd-sysusers can create the name.
 fn absent_name(name: &[u8], file: &[u8], inventory: &Inventory) -> Option<String> {
     const KNOWN: [&[u8]; 3] = [b"root", b"nobody", b"nogroup"];
     let is_number = name.iter().all(u8::is_ascii_digit);

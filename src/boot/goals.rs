@@ -71,18 +71,18 @@ pub enum RootSetup {
     /// ostree-prepare-root.
     #[default]
     Ostree,
-    /// bootc's own, with its composefs backend.
+    /// bootc's initramfs-setup, for its composefs backend.
     Bootc,
 }
 
 impl RootSetup {
-    /// Returns the program in an initramfs; ostree's, if both are included.
+    /// Returns the program that the initramfs contains: ostree's if it has both, `None` if it has neither.
     pub fn of(inventory: &Inventory) -> Option<Self> {
         let mut setups = [Self::Ostree, Self::Bootc].into_iter();
         setups.find(|it| inventory.resolve(it.program().as_bytes()).is_ok())
     }
 
-    /// Returns the path of the program. That of bootc is built from its `crates/initramfs`.
+    /// Returns the path of the program in the initramfs. bootc builds its program from `crates/initramfs`.
     pub fn program(self) -> &'static str {
         match self {
             Self::Ostree => "usr/lib/ostree/ostree-prepare-root",
@@ -108,9 +108,10 @@ impl RootSetup {
 pub struct Booted {
     /// All units.
     pub boot: Boot,
-    /// The jobs that are required to reach the root.
+    /// The jobs that lead to the goals, and all jobs that they require.
     pub needed: BTreeSet<usize>,
-    /// The goals that are not reached, with the jobs on the path to them; `None` if no job leads to a goal.
+    /// The goals that are not reached. Each has the jobs that lead to it and those that they require; `None` if no job
+    /// leads to it.
     pub unmet: Vec<(&'static Goal, Option<BTreeSet<usize>>)>,
 }
 
@@ -127,13 +128,13 @@ fn work(command: &UnitCommand) -> Work {
 }
 
 impl Booted {
-    /// Returns whether a boot must run the command.
+    /// Returns whether the command is the one of a goal.
     pub fn is_goal(command: &UnitCommand) -> bool {
         work(command) != Work::Any
     }
 
-    /// Follows the units of an initramfs of systemd; `None` if `/init` is something else. `setup` is the program that
-    /// must be started, besides those that every boot needs.
+    /// Follows the units of an initramfs whose `/init` is systemd; `None` for another `/init`. `setup` is the program
+    /// that must set up the root, in addition to the goals of every boot.
     pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
         if !is_systemd(inventory) {
             return None;
@@ -163,7 +164,8 @@ impl Booted {
     }
 }
 
-/// Returns whether the kernel starts systemd, or a script that ends in it.
+/// Returns whether `/init` is systemd, or a script with a line that replaces it by systemd (`exec
+/// …/lib/systemd/systemd`).
 pub fn is_systemd(inventory: &Inventory) -> bool {
     const SYSTEMD: &[u8] = b"lib/systemd/systemd";
     let Ok((path, node)) = inventory.resolve(b"init") else {

@@ -17,8 +17,8 @@ use super::unit::Dependency;
 use crate::bytes::contains;
 use crate::initramfs::{EntryType, Facts, Inventory};
 
-/// Programs that systemd itself executes: to mount the root, and to create that mount from `root=` of the kernel's
-/// command line.
+/// Programs that systemd itself executes: the one that mounts the root, and the generator that writes the unit of this
+/// mount from `root=` of the kernel's command line.
 pub const BY_SYSTEMD: [&[u8]; 2] = [
     b"usr/bin/mount",
     b"usr/lib/systemd/system-generators/systemd-fstab-generator",
@@ -27,12 +27,12 @@ pub const BY_SYSTEMD: [&[u8]; 2] = [
 /// The program that executes every service since systemd 255.
 pub const EXECUTOR: &[u8] = b"usr/lib/systemd/systemd-executor";
 
-/// The reason why a boot uses a file after another one.
+/// The reason why a boot uses a file: how another file, or the kernel, refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
     /// The kernel executes it as PID 1.
     First,
-    /// The kernel executes or loads it at the request of a driver or device.
+    /// The kernel executes or loads the file at the request of a driver or device.
     Kernel,
     /// A symbolic link to the file.
     Link,
@@ -48,17 +48,17 @@ pub enum Why {
     Unit(Dependency),
     /// A drop-in of a unit.
     DropIn,
-    /// A command of a unit; the setting.
+    /// The program of a unit's command; the value is the name of the setting.
     Command(&'static str),
     /// A program that systemd itself executes.
     Executes,
     /// A file that a program reads.
     Reads,
-    /// A unit that a generator, a rule or a script names.
+    /// A unit whose name is in a generator, a rule or a script.
     Starts,
-    /// A name in a text.
+    /// A file whose name is a word in a script, a rule or a unit.
     Names,
-    /// It is in a directory whose files a program uses by name.
+    /// A file in a directory that a program reads as a whole, or whose files it uses by names in its code.
     Directory,
 }
 
@@ -90,11 +90,11 @@ impl fmt::Display for Why {
 pub struct GraphFile<'a> {
     /// Its path, without links.
     pub path: &'a [u8],
-    /// The step before it.
+    /// The number of the step that uses this file; `None` for the first file, and for files that the kernel uses.
     pub from: Option<usize>,
-    /// The reason.
+    /// The reason why the step `from` or the kernel uses this file.
     pub why: Why,
-    /// Whether it is required to reach the root.
+    /// Whether this file is required to reach the root.
     pub is_needed: bool,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
         walk::walk(inventory, facts, booted, rules)
     }
 
-    /// Returns all steps; each follows the one that uses it.
+    /// Returns all steps. The step of a file comes after the step of the file that uses it.
     pub fn steps(&self) -> &[GraphFile<'a>] {
         &self.steps
     }
@@ -137,7 +137,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Returns whether a boot uses the file at this path, which contains no link.
+    /// Returns whether a boot uses the file at `path`, a path without links.
     pub fn has(&self, path: &[u8]) -> bool {
         self.by_path.contains_key(path)
     }
@@ -161,7 +161,8 @@ impl<'a> Graph<'a> {
         false
     }
 
-    /// Returns the steps from PID 1 to the file at this path; empty if a boot does not use it.
+    /// Returns the steps from PID 1 to the file at this path, or only the last step for a file that the kernel uses;
+    /// empty if a boot does not use it.
     pub fn way_to(&self, path: &[u8]) -> Vec<&GraphFile<'a>> {
         let mut way = Vec::new();
         let mut at = self.by_path.get(path).copied();

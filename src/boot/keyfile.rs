@@ -23,7 +23,7 @@ pub enum KeyFileError {
     /// The file is not UTF-8.
     #[error("it is not UTF-8")]
     Encoding,
-    /// A limit of this reader.
+    /// More than [`LINES_MAX`] lines, a limit of this parser.
     #[error("it has more than {LINES_MAX} lines")]
     TooMany,
 }
@@ -32,7 +32,7 @@ impl KeyFile {
     /// Adds the keys of a file.
     ///
     /// # Errors
-    /// Returns an error if GLib rejects the file.
+    /// When GLib rejects the file, or the file has too many lines. The keys before the faulty line are kept.
     pub fn add(&mut self, text: &[u8]) -> Result<(), KeyFileError> {
         let text = std::str::from_utf8(text).map_err(|_| KeyFileError::Encoding)?;
         let mut group = None;
@@ -66,7 +66,7 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Returns the value of a key.
+    /// Returns the value of a key; `None` if no file has it.
     pub fn get(&self, group: &str, key: &str) -> Option<&str> {
         let value = self.0.get(&(group.to_owned(), key.to_owned()));
         value.map(String::as_str)

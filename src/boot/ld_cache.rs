@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-/// Returns the paths of each library name, in the order of the cache; `None` if the cache cannot be parsed.
+/// Returns the paths of each library name, in the order of the cache; `None` if the cache cannot be parsed. `big` is
+/// set for a big-endian machine.
 pub(super) fn cache(bytes: &[u8], big: bool) -> Option<HashMap<Vec<u8>, Vec<Vec<u8>>>> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;

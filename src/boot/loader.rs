@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds libraries in an initramfs as glibc's dynamic linker does.
 //!
-//! It follows `elf/dl-load.c`: breadth first; a name or soname that is loaded already counts; then RPATH of the
+//! The search follows `elf/dl-load.c`: breadth first; a name or soname that is loaded already counts; then RPATH of the
 //! requiring object and of its parents (unless it has a RUNPATH), RUNPATH of the requiring object, `ld.so.cache`, the
 //! default directories with `glibc-hwcaps`. The checks decide the severity of missing libraries.
 
@@ -14,10 +14,11 @@ use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 /// Upper bound of objects that a program loads; systemd loads about 30.
 const OBJECTS_MAX: usize = 2048;
 
-/// The number of the dynamic linker until all objects are known.
+/// Stands for the number of the dynamic linker until all objects are known.
 const LINKER: usize = usize::MAX;
 
-/// Symbols that are compared for all programs together; those of a generic image have about 2 million.
+/// The maximum number of symbols that one loader compares, for all programs together. A generic image has about 2
+/// million.
 const SYMBOLS_MAX: usize = 64 << 20;
 
 /// A library that is not found.
@@ -64,7 +65,7 @@ pub struct Loaded<'a> {
 pub struct Loading<'a> {
     /// Its file.
     pub object: Object<'a>,
-    /// The number of the first object that requires it; `None` for the program.
+    /// The number of the first object that requires this one; `None` for the program.
     pub parent: Option<usize>,
 }
 
@@ -149,7 +150,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Loads the program or library at `path`.
+    /// Finds what the dynamic linker loads for the program or library `elf` at `path`. `entry` is the number of the
+    /// archive entry with its data.
     pub fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded<'a> {
         let mut missing = Vec::new();
         let mut links = vec![Link {
@@ -214,9 +216,9 @@ impl<'a> Loader<'a> {
 
     /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
     /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the
-    /// object that requires the symbol. Missing libraries are reported separately.
+    /// object that requires the symbol or version. `None` if a library is missing, which is reported separately.
     ///
-    /// With `with_symbols` unset only versions are compared.
+    /// With `with_symbols` unset, only versions are compared.
     pub fn unbound(&self, loaded: &Loaded<'a>, with_symbols: bool) -> Option<(Unbound, &'a [u8])> {
         if !loaded.missing.is_empty() {
             return None;
@@ -254,7 +256,8 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Finds the library `name` that the object number `asking` requires. Also returns its directory.
+    /// Finds the library `name` that the object number `asking` of `links` requires; `None` if it is missing. Also
+    /// returns the library's directory.
     fn find(&self, name: &[u8], asking: usize, links: &[Link]) -> Option<(Object<'a>, Vec<u8>)> {
         let link = &links[asking];
         if name.contains(&b'/') {
@@ -287,7 +290,8 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Searches a directory, and its subdirectories for newer processors.
+    /// Searches a directory for the library `name`, then the subdirectories of its `glibc-hwcaps`; `None` if the
+    /// library is in none of them.
     fn within(&self, dir: &[u8], name: &[u8]) -> Option<(Object<'a>, Vec<u8>)> {
         let join = |dir: &[u8], name: &[u8]| [dir, b"/", name].concat();
         if let Some(object) = self.at(&join(dir, name)) {
@@ -301,7 +305,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Returns the file for this machine that `path` leads to.
+    /// Returns the library that `path` leads to; `None` if it is not a library for this machine.
     fn at(&self, path: &[u8]) -> Option<Object<'a>> {
         if let Some(known) = self.known.borrow().get(path) {
             return *known;
@@ -317,7 +321,7 @@ impl<'a> Loader<'a> {
         found
     }
 
-    /// Returns the directories of a RPATH or RUNPATH.
+    /// Returns the directories of an RPATH or RUNPATH, expanded.
     fn dirs(&self, list: Option<&[u8]>, origin: &[u8]) -> Vec<Vec<u8>> {
         let list = list.unwrap_or_default();
         let dirs = list.split(|&byte| byte == b':');
@@ -325,7 +329,8 @@ impl<'a> Loader<'a> {
         dirs.flat_map(|dir| self.expand(dir, origin)).collect()
     }
 
-    /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM` in a path. Returns several paths, since distributions differ.
+    /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM` in a path. Returns one path for each value that `$LIB` has in a
+    /// distribution.
     fn expand(&self, path: &[u8], origin: &[u8]) -> Vec<Vec<u8>> {
         if !path.contains(&b'$') {
             return vec![path.to_vec()];

@@ -52,7 +52,7 @@ pub struct Trace<'a> {
 }
 
 impl<'a> Trace<'a> {
-    /// Follows a boot. `setup` is the program that sets up the root, if it must run.
+    /// Follows a boot. `setup` is the program that must set up the root; `None` if no program must.
     pub fn new(inventory: &'a Inventory, facts: &'a Facts, setup: Option<RootSetup>) -> Self {
         let booted = Booted::new(inventory, facts, setup);
         let rules = Rules::new(inventory);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Names of units: their types, templates, instances, and the names of their drop-in directories.
 
-/// The longest name (`UNIT_NAME_MAX`).
+/// Maximum length of a name (bytes); systemd's `UNIT_NAME_MAX` of 256 includes the NUL.
 const NAME_MAX: usize = 255;
 
-/// The directories of units; of files with the same name the first one is used.
+/// The directories of units, the one with the highest precedence first.
 pub const UNIT_DIRS: [&str; 6] = [
     "etc/systemd/system.control",
     "etc/systemd/system",
@@ -49,13 +49,13 @@ pub(super) fn stem(name: &[u8]) -> &[u8] {
     &name[..name.len() - type_of(name).len()]
 }
 
-/// Returns the template of an instance.
+/// Returns the template of an instance, `a@.service` for `a@b.service`; `None` for other names.
 pub(super) fn template(name: &[u8]) -> Option<Vec<u8>> {
     let at = name.iter().position(|&byte| byte == b'@')?;
     (at + 1 < stem(name).len()).then(|| [&name[..=at], type_of(name)].concat())
 }
 
-/// Returns the instance, the value of `%i`.
+/// Returns the instance, the value of `%i`; empty if the name has none.
 pub(super) fn instance(name: &[u8]) -> &[u8] {
     let stem = stem(name);
     let at = stem.iter().position(|&byte| byte == b'@');
@@ -80,7 +80,8 @@ pub(super) fn of_drop_ins(name: &[u8]) -> Vec<Vec<u8>> {
     names
 }
 
-/// Expands systemd's `%` specifiers in a name or path. Returns `None` if a value is known only at run time.
+/// Expands `%%`, `%n`, `%N`, `%i` and `%p` in `text` for the unit `name`. `None` for other specifiers, whose values are
+/// known only at run time.
 pub(super) fn expand(text: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.iter();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::transaction::Boot;
 use super::unit::Dependency;
 
-/// The maximum number of examined transactions: that of `initrd.target`, and those that commands start.
+/// The maximum number of examined transactions. They begin with `initrd.target` and with the units that commands start.
 const ROOTS_MAX: usize = 16;
 
 /// Jobs that wait for each other.
@@ -41,8 +41,8 @@ impl Boot {
         cycles.into_iter().collect()
     }
 
-    /// Returns jobs of one transaction that systemd cannot run together (`transaction_ensure_mergeable`): it drops one of them,
-    /// or refuses the transaction.
+    /// Returns pairs of jobs in one transaction that systemd cannot run together (`transaction_ensure_mergeable`): it
+    /// drops one job of the pair, or refuses the transaction.
     pub fn conflicts(&self) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         for root in self.roots() {

@@ -19,7 +19,7 @@ const ROOTS: [&[u8]; 4] = [
     b"initrd-switch-root.service",
 ];
 
-/// Settings that start nothing.
+/// Settings and comments whose unit names start nothing.
 const ORDERING: [&[u8]; 7] = [
     b"After=",
     b"Before=",
@@ -84,7 +84,7 @@ fn names(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     words.map(<[u8]>::to_vec)
 }
 
-/// Returns the files of a unit: its text and its drop-ins, by their paths.
+/// Returns the path and the text of each file of a unit: in each directory, its drop-ins and then its unit file.
 pub(super) fn texts<'a>(inventory: &'a Inventory, unit: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
     let mut files = Vec::new();
     for own in paths(unit) {
@@ -100,14 +100,14 @@ pub(super) fn texts<'a>(inventory: &'a Inventory, unit: &[u8]) -> Vec<(&'a [u8],
     files.into_iter().filter_map(text).collect()
 }
 
-/// Returns the paths at which systemd looks for a unit.
+/// Returns the paths at which systemd searches for a unit.
 fn paths(unit: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     UNIT_DIRS
         .iter()
         .map(move |dir| [dir.as_bytes(), b"/", unit].concat())
 }
 
-/// Returns the path and the text of a unit, if the unit has a file.
+/// Returns the path and the text of a unit's file; `None` if there is no file, or if it is empty and masks the unit.
 fn text<'a>(inventory: &'a Inventory, unit: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let place = paths(unit).find(|path| inventory.resolve_link(path).is_ok())?;
     let (path, node) = inventory.resolve(&place).ok()?;

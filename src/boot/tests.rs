@@ -11,7 +11,7 @@ use crate::initramfs::{Facts, Inventory};
 const UNITS: &str = "usr/lib/systemd/system";
 const RULES: &str = "usr/lib/udev/rules.d";
 
-/// Returns the entries that make an image one of systemd.
+/// Returns the entries of an image whose `/init` is systemd.
 fn with_systemd() -> Vec<TestEntry> {
     let dirs = ["usr", "usr/lib", "usr/lib/systemd", UNITS];
     let mut items: Vec<TestEntry> = dirs.into_iter().map(dir).collect();
@@ -20,7 +20,7 @@ fn with_systemd() -> Vec<TestEntry> {
     items
 }
 
-/// Returns an image of systemd with these units.
+/// Returns an image whose `/init` is systemd and that has these units.
 fn image(units: &[(String, String)]) -> Inventory {
     let mut items = with_systemd();
     for (name, text) in units {
@@ -35,7 +35,7 @@ fn trace(inventory: &Inventory, look: impl FnOnce(&Trace)) {
     look(&Trace::new(inventory, &facts, Some(RootSetup::Ostree)));
 }
 
-/// Returns a target that wants these units, with ordering among them.
+/// Returns a target that wants these units and starts after them.
 fn target(name: &str, others: impl Iterator<Item = String>) -> (String, String) {
     let mut text = "[Unit]\n".to_owned();
     for other in others {

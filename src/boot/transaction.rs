@@ -31,7 +31,7 @@ const MADE: [&[u8]; 6] = [
     b".automount",
 ];
 
-/// Names of units, and the job that starts each.
+/// Names of units to load, each with the number of the job that refers to it and the kind of dependency.
 type Todo = VecDeque<(Vec<u8>, Option<(usize, Dependency)>)>;
 
 /// The reason why a unit does not work.
@@ -39,17 +39,17 @@ type Todo = VecDeque<(Vec<u8>, Option<(usize, Dependency)>)>;
 pub enum Fault {
     /// The unit does not exist.
     NotFound,
-    /// An empty file or a link to `/dev/null` replaces it; the path.
+    /// An empty file, a device or a link to `/dev/null` replaces the unit; the path.
     Masked(Vec<u8>),
-    /// systemd refuses it; the reason.
+    /// systemd refuses the unit; the reason.
     Bad(String),
-    /// A condition is false, so systemd skips it: the line, and the file that contains the line.
+    /// A condition is false, so systemd skips the unit: the line, and the file that contains the line.
     Condition(String, Vec<u8>),
-    /// An assertion is false, so it fails: the line, and the file that contains the line.
+    /// An assertion is false, so the unit fails: the line, and the file that contains the line.
     Assert(String, Vec<u8>),
-    /// A setting prevents its work: the line, the file that contains the line, and the reason.
+    /// A setting prevents the unit's work: the line, the file that contains the line, and the reason.
     Setting(String, Vec<u8>, String),
-    /// The kernel cannot execute its program: the number of the command, and the reason.
+    /// The kernel cannot execute a program of the unit: the number of its command, and the reason.
     Program(usize, CannotRun),
 }
 
@@ -62,7 +62,7 @@ enum State {
     Skipped,
     /// It fails.
     Fails,
-    /// A transaction that requires it is refused.
+    /// A transaction that requires the unit is refused.
     Unloadable,
 }
 
@@ -71,7 +71,7 @@ enum State {
 pub struct StartJob {
     /// The unit.
     pub unit: Unit,
-    /// The first job that starts it, and the kind of the dependency.
+    /// The first job that starts this one, and the kind of the dependency; `None` if systemd starts this one first.
     pub from: Option<(usize, Dependency)>,
     /// The fault of the unit itself.
     pub fault: Option<Fault>,
@@ -101,9 +101,10 @@ impl StartJob {
 /// The units that a boot starts.
 #[derive(Debug)]
 pub struct Boot {
-    /// The jobs; the first one is that of `initrd.target`.
+    /// The jobs; the first one starts `initrd.target`.
     pub jobs: Vec<StartJob>,
-    /// The jobs that systemd reaches, each with the job before it.
+    /// The jobs that systemd creates, each with the job that leads to it. `jobs` also has those that only a unit with a
+    /// fault leads to.
     strict: HashMap<usize, Option<usize>>,
     /// Whether a limit was exceeded or a text was not kept: then no unit is reported as missing.
     pub is_partial: bool,
@@ -171,7 +172,7 @@ impl Boot {
                 self.jobs[from].edges.push((kind, at));
             }
         }
-        // An order alone starts no unit: these edges connect existing jobs.
+        // Ordering and conflicts start no unit, so these edges connect existing jobs only.
         for at in 0..self.jobs.len() {
             let ordered = self.jobs[at].unit.dependencies.iter();
             let ordered = ordered.filter(|(kind, _)| is_order(*kind));
@@ -257,7 +258,7 @@ impl Boot {
         }
     }
 
-    /// Returns whether `by` waits for `at`: a target waits for the units that it starts.
+    /// Returns whether `by` starts after `at`: by a setting, or by default as a target that `at` belongs to.
     fn is_after(&self, by: usize, at: usize) -> bool {
         let (by, at) = (&self.jobs[by], &self.jobs[at]);
         let is_named = |job: &StartJob, kind, other: &Unit| {
@@ -269,7 +270,8 @@ impl Boot {
             || (is_target(&by.unit) && by.unit.has_defaults() && at.unit.has_defaults())
     }
 
-    /// Returns whether the target `by`, which starts `at`, waits for it by default, that is, without a setting.
+    /// Returns whether `by` is a target that by default waits for `at`, which it starts: both have default
+    /// dependencies, and no setting orders `by` before `at`.
     pub(super) fn waits_by_default(&self, by: usize, at: usize) -> bool {
         let (target, other) = (&self.jobs[by].unit, &self.jobs[at].unit);
         let mut orders = self.jobs[by].edges.iter();
@@ -281,7 +283,7 @@ impl Boot {
             && !others.any(|it| *it == (Dependency::After, by))
     }
 
-    /// Finds the jobs that systemd reaches.
+    /// Fills `strict` with the jobs that systemd creates.
     fn start(&mut self) {
         let Some(root) = self.jobs.first().filter(|it| it.state == State::Runs) else {
             return;
@@ -358,7 +360,7 @@ impl Boot {
         self.strict.contains_key(&job)
     }
 
-    /// Returns the job of the unit `name`.
+    /// Returns the number of the job of the unit `name`; `None` if there is none.
     pub fn job(&self, name: &[u8]) -> Option<usize> {
         self.jobs.iter().position(|job| job.unit.name == name)
     }
@@ -376,7 +378,8 @@ fn is_target(unit: &Unit) -> bool {
     type_of(&unit.name) == b".target"
 }
 
-/// Returns the fault of a unit itself.
+/// Returns the fault of a unit itself, not of its dependencies. A command whose failure is ignored counts only if
+/// nothing else is wrong.
 fn fault(
     unit: &Unit,
     inventory: &Inventory,

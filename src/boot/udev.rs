@@ -15,7 +15,7 @@ pub(super) use event::matches_glob;
 use super::show;
 use crate::initramfs::{EntryType, Inventory, ResolveError};
 
-/// The directories of rules, the first one first.
+/// The directories of rules, the one with the highest precedence first.
 const DIRS: [&[u8]; 4] = [
     b"etc/udev/rules.d",
     b"usr/local/lib/udev/rules.d",
@@ -26,7 +26,7 @@ const DIRS: [&[u8]; 4] = [
 /// The maximum number of tokens of all files. Real images have about 3,000.
 const TOKENS_MAX: usize = 200_000;
 
-/// The longest line (`UDEV_LINE_SIZE`).
+/// The maximum length of a line (bytes, `UDEV_LINE_SIZE`).
 const LINE_MAX: usize = 16 << 10;
 
 /// One `KEY{attribute}OPERATOR"value"`.
@@ -45,7 +45,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Returns whether the token assigns or adds to `key`.
+    /// Returns whether the token assigns `key` or adds a value to it.
     pub fn sets(&self, key: &[u8]) -> bool {
         self.key == key && !self.is_match() && self.operator != b"-="
     }
@@ -94,7 +94,7 @@ pub struct Rejected {
 /// All rules, in the order in which udev applies them.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// By file.
+    /// The rules of each file.
     files: Vec<Vec<Rule>>,
     /// The paths of these files, before links are resolved.
     paths: Vec<Vec<u8>>,
@@ -137,7 +137,7 @@ impl Rules {
 
     fn read(&mut self, path: &[u8], text: &[u8], left: &mut usize) {
         let mut file: Vec<Rule> = Vec::new();
-        // The rules whose label has not come yet, by the label: the line, and the number of the rule.
+        // The rules whose GOTO label is not found yet, by label: the line, and the number of the rule.
         let mut waiting: HashMap<Vec<u8>, Vec<(usize, usize)>> = HashMap::new();
         for (number, line) in lines(text) {
             let tokens = match tokens(&line) {
@@ -195,7 +195,7 @@ impl Rules {
     }
 }
 
-/// Returns whether a link points to a file, or to `/dev/null`, which masks files with the same name.
+/// Returns whether a path leads to a file, or to `/dev/null`, which masks files with the same name.
 fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
     match inventory.resolve(path) {
         Ok(_) => true,
@@ -204,7 +204,8 @@ fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
     }
 }
 
-/// Returns the lines that are not comments, each with its number; a backslash at the end joins lines.
+/// Returns the lines that are neither empty nor comments, each with its number. A backslash at the end of a line joins
+/// it with the next one.
 fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut lines = Vec::new();
     let mut joined: Option<(usize, Vec<u8>)> = None;
@@ -230,7 +231,7 @@ fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     lines
 }
 
-/// Parses a line.
+/// Parses a line. The error is the reason why udev ignores it.
 fn tokens(line: &[u8]) -> Result<Vec<Token>, String> {
     if line.len() > LINE_MAX {
         return Err("it is longer than 16 KiB".into());
@@ -284,7 +285,8 @@ fn token(text: &[u8]) -> Option<(Token, &[u8])> {
     Some((token, rest))
 }
 
-/// Splits a value from the text after it, at the closing quote. A value with escapes is returned as it is written.
+/// Splits a value from the text after its closing quote; `None` if a quote or an escape is invalid. The escapes of a
+/// value `e"…"` are kept as they are written.
 fn value(text: &[u8], is_escaped: bool) -> Option<(Vec<u8>, &[u8])> {
     let mut value = Vec::new();
     let mut at = 0;

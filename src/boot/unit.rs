@@ -13,17 +13,17 @@ use super::unit_file::{Assignment, UnitFile, is_true};
 /// A kind of reference from one unit to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dependency {
-    /// It fails with the other one: `Requires=`, `Requisite=`, `BindsTo=`.
+    /// The unit fails with the other one: `Requires=`, `Requisite=`, `BindsTo=`.
     Requires,
-    /// It starts the other one: `Wants=`, `Upholds=`, `OnSuccess=`, `Sockets=`.
+    /// The unit starts the other one: `Wants=`, `Upholds=`, `OnSuccess=`, `Sockets=`.
     Wants,
-    /// It starts after the other one.
+    /// The unit starts after the other one.
     After,
-    /// It starts before the other one.
+    /// The unit starts before the other one.
     Before,
-    /// One of its commands starts the other one.
+    /// A command of the unit starts the other one.
     Starts,
-    /// It cannot run together with the other one.
+    /// The unit cannot run together with the other one.
     Conflicts,
 }
 
@@ -34,9 +34,9 @@ pub enum Load {
     Loaded,
     /// No file with its name exists.
     NotFound,
-    /// An empty file or a link to `/dev/null` replaces it; the path.
+    /// An empty file, a device or a link to `/dev/null` replaces the unit; the path.
     Masked(Vec<u8>),
-    /// systemd refuses it; the reason.
+    /// systemd refuses the unit; the reason.
     Bad(String),
     /// The unit's text was not kept, or exceeds the limits.
     Unread,
@@ -51,9 +51,9 @@ pub struct Unit {
     pub path: Vec<u8>,
     /// The result of loading it.
     pub load: Load,
-    /// The first line that systemd ignores, with the file and the reason.
+    /// The first line that systemd ignores: its file, its number and the reason.
     pub ignored: Option<(Vec<u8>, usize, &'static str)>,
-    /// Other units, in the order of the files.
+    /// The units to which it refers, in the order of the assignments.
     pub dependencies: Vec<(Dependency, Vec<u8>)>,
     pub(super) conditions: Vec<Condition>,
     pub(super) asserts: Vec<Condition>,
@@ -78,7 +78,7 @@ pub struct Unit {
     has_stop: bool,
     has_success_action: bool,
     is_listening: bool,
-    /// The service of a socket, if it is set.
+    /// The value of a socket's `Service=`.
     service: Option<Vec<u8>>,
     has_what: bool,
 }
@@ -114,8 +114,8 @@ impl Unit {
         }
     }
 
-    /// Returns whether a condition may prevent the start of the unit. The condition "this is an initramfs" does not
-    /// count.
+    /// Returns whether the unit has a condition or an assertion other than `PathExists=/etc/initrd-release`, which
+    /// holds in each initramfs.
     pub fn is_conditional(&self) -> bool {
         let mut all = self.conditions.iter().chain(&self.asserts);
         all.any(|it| !it.text.ends_with("PathExists=/etc/initrd-release"))
@@ -137,7 +137,7 @@ impl Unit {
         }
     }
 
-    /// Merges the settings of a file.
+    /// Merges the settings of the file at `path`: the unit file or a drop-in.
     pub(super) fn apply(&mut self, file: &UnitFile, path: &[u8]) {
         if self.ignored.is_none() {
             self.ignored = file.ignored.map(|(line, why)| (path.to_vec(), line, why));
@@ -192,7 +192,8 @@ impl Unit {
         self.add_all(kind, &it.value);
     }
 
-    /// Adds the units that a value names. Quotes are a part of a name, which is then invalid (`config_parse_unit_deps`).
+    /// Adds the units that a value names. Quotes are a part of a name, which is then invalid
+    /// (`config_parse_unit_deps`).
     fn add_all(&mut self, kind: Dependency, names: &[u8]) {
         for word in names
             .split(u8::is_ascii_whitespace)
@@ -240,7 +241,8 @@ impl Unit {
         }
     }
 
-    /// Adds the results that depend on all files of the unit: whether systemd refuses it, and the default dependencies.
+    /// Adds the results that depend on all files of the unit: whether systemd refuses it, the units that its commands
+    /// start, and the default dependencies.
     pub(super) fn finish(&mut self) {
         if self.load == Load::Loaded
             && let Some(why) = self.refusal()
@@ -254,7 +256,7 @@ impl Unit {
         if self.is_of_bus {
             self.add(Dependency::Requires, b"dbus.socket");
         }
-        // A socket and its service: `socket_add_extras`.
+        // A socket starts before its service (`socket_add_extras`).
         if self.load == Load::Loaded && type_of(&self.name) == b".socket" {
             let own = [stem(&self.name), b".service"].concat();
             let service = self.service.take().unwrap_or(own);
@@ -288,7 +290,8 @@ impl Unit {
             b".service" if starts == 0 && !self.has_stop && !self.has_success_action => {
                 "it has no ExecStart="
             }
-            // Without Type= and ExecStart= the type is oneshot (`service_add_extras`).
+            // A `Type=` other than oneshot requires ExecStart=. Without `Type=` the type is oneshot here
+            // (`service_add_extras`).
             b".service" if starts == 0 && self.has_type && !self.is_oneshot => {
                 "it has no ExecStart=, which only Type=oneshot may leave out"
             }

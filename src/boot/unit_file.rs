@@ -38,7 +38,7 @@ pub enum BadFile {
     /// A line is too long.
     #[error("line {0} is longer than 1 MiB")]
     Long(usize),
-    /// A limit of this reader.
+    /// More than [`ASSIGNMENTS_MAX`] assignments, a limit of this parser.
     #[error("it has more than {ASSIGNMENTS_MAX} assignments")]
     TooMany,
 }
@@ -46,7 +46,7 @@ pub enum BadFile {
 /// Parses a unit file.
 ///
 /// # Errors
-/// Returns an error if systemd rejects the file.
+/// When systemd rejects the file, or the file has too many assignments.
 pub(super) fn parse(text: &[u8]) -> Result<UnitFile<'_>, BadFile> {
     let mut file = UnitFile::default();
     let mut section: Option<Vec<u8>> = None;
@@ -140,7 +140,7 @@ fn read_line<'a>(
     Ok(())
 }
 
-/// Parses a boolean value (`parse_boolean`).
+/// Parses a boolean value (`parse_boolean`); `None` if systemd does not accept it.
 pub(super) fn is_true(value: &[u8]) -> Option<bool> {
     let value = value.to_ascii_lowercase();
     match value.as_slice() {

@@ -2,8 +2,8 @@
 //! The units that systemd finds (`src/basic/unit-file.c`, v257): the search path, masks, aliases, templates,
 //! and the directories of drop-ins and dependencies.
 //!
-//! `run/` is not searched: systemd mounts a tmpfs there before it loads units. Of the units that generators write only
-//! the mount of the root and its check are known.
+//! `run/` is not searched: systemd mounts a tmpfs there before it loads units. Of the units that generators write, only
+//! the mount of the root and the check of its file system are known.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -48,7 +48,7 @@ pub struct Units<'a> {
     inventory: &'a Inventory,
     /// The first location of each name.
     places: HashMap<Vec<u8>, Location>,
-    /// Files in later directories that the first location hides.
+    /// Files with the same names in later directories, which the first location hides.
     hidden: HashMap<Vec<u8>, Vec<u8>>,
     /// The aliases of a name.
     aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
@@ -165,7 +165,7 @@ impl<'a> Units<'a> {
         })
     }
 
-    /// Returns whether systemd treats a file as a mask.
+    /// Returns whether systemd treats a file as a mask: an empty file or a device.
     fn is_null(&self, node: &Node) -> bool {
         match node.kind {
             EntryType::CharDevice | EntryType::BlockDevice => true,
@@ -174,7 +174,7 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// Returns the name of the unit after its aliases are resolved.
+    /// Returns the name of the unit after its aliases are resolved, and its location.
     fn id(&self, name: &[u8]) -> (Vec<u8>, Option<&Location>) {
         let mut id = name.to_vec();
         for _ in 0..ALIASES_MAX {
@@ -257,8 +257,8 @@ impl<'a> Units<'a> {
         names
     }
 
-    /// Returns the files in the directories `NAME` + `end`, by their names. If several files have the same name, the
-    /// first one is used.
+    /// Returns the files in the directories `NAME` + `end`, by file name. `NAME` is each name that [`of_drop_ins`]
+    /// returns for `names`. If several files have the same name, the first one is used.
     fn beside(&self, names: &[Vec<u8>], end: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut found = BTreeMap::new();
         for name in names.iter().flat_map(|name| of_drop_ins(name)) {
@@ -283,7 +283,8 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// Adds the settings of a file to the unit. systemd ignores an unreadable drop-in.
+    /// Adds the settings of a file to the unit. systemd refuses a unit whose unit file (`is_fragment`) is invalid, and
+    /// ignores an invalid drop-in.
     fn read(&self, unit: &mut Unit, path: &[u8], is_fragment: bool) {
         let node = self.inventory.resolve(path).ok();
         let content = node.and_then(|(_, node)| self.inventory.content(node));
@@ -309,7 +310,7 @@ impl<'a> Units<'a> {
     }
 }
 
-/// Returns whether a directory's name is a unit or a type plus a suffix.
+/// Returns whether a directory has the suffix of a unit's drop-ins or dependencies.
 fn is_beside(name: &[u8]) -> bool {
     let mut ends = [b".d".as_slice(), b".wants", b".requires", b".upholds"].into_iter();
     ends.any(|end| name.ends_with(end))

@@ -62,7 +62,8 @@ impl<'a> Able<'a> {
         self.inside.contains(name) || self.builtin.contains(name)
     }
 
-    /// Returns whether the kernel was built with this driver as a module. Out-of-tree modules are in no list.
+    /// Returns whether the kernel was built with this driver as a module: `modules.order` lists it, or without that
+    /// list, it is on disk. Out-of-tree modules are not in the list.
     pub(super) fn exists(&self, name: &ModuleName) -> bool {
         match &self.order {
             Some(order) => order.contains(name),
@@ -114,7 +115,7 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns the state of missing drivers, and the remedy.
+    /// Returns the reason why these drivers are missing, and the remedy.
     pub(super) fn state_of_missing(&self, names: &[&str]) -> (&'static str, Remedy) {
         let names = names.iter();
         let names: Vec<_> = names
@@ -134,7 +135,8 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns the reason why the first available driver is blocked.
+    /// Returns the reason why a driver cannot be loaded: the first of these drivers that is available, but blocked.
+    /// `None` if no available driver is blocked.
     pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| {
             let driver = ModuleName::new(name.as_bytes())?;

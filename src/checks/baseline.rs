@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Facts about an earlier initramfs, for the comparison with a later one: the base's before anything changes, or a file
-//! of the user.
+//! Facts about an earlier initramfs, for the comparison with a later one: the base's before anything changes, or one
+//! that the user names.
 //!
-//! It is small, because it contains only names. The checks make the findings.
+//! A baseline is small, because it contains only names. The checks make the findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 pub struct Baseline {
     /// Size of the file in bytes.
     pub size: u64,
-    /// Bytes of all unpacked files.
+    /// Size of all unpacked files in bytes.
     #[serde(default)]
     pub unpacked: u64,
     /// The included drivers, with their paths relative to the kernel's directory.
@@ -42,7 +42,7 @@ pub struct Baseline {
     /// The program that sets up the root.
     #[serde(default)]
     pub root_setup: RootSetup,
-    /// Early microcode and ACPI tables, which the kernel reads before it unpacks the initramfs.
+    /// Kinds of early microcode and ACPI tables, which the kernel reads before it unpacks the initramfs.
     #[serde(default)]
     pub early: BTreeSet<String>,
 }
@@ -57,7 +57,8 @@ impl Baseline {
             .collect()
     }
 
-    /// Reads the facts from an image; facts from outside the image stay empty.
+    /// Reads the facts from an initramfs; the facts that are not in its files stay empty. `size` is that of the packed
+    /// file.
     pub fn of(inventory: &Inventory, size: u64) -> Self {
         let mut baseline = Self {
             size,
@@ -88,7 +89,7 @@ impl Baseline {
         baseline
     }
 
-    /// Returns the firmware that the baseline has and an image lacks.
+    /// Returns the firmware that the baseline has and the initramfs lacks.
     pub fn lost_firmware(&self, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
         self.firmware
             .difference(&firmware(inventory))
@@ -97,7 +98,7 @@ impl Baseline {
     }
 }
 
-/// Returns the bytes of all unpacked files.
+/// Returns the size of all unpacked files in bytes.
 pub(super) fn unpacked_size(inventory: &Inventory) -> u64 {
     let contents = inventory
         .nodes()
@@ -105,7 +106,7 @@ pub(super) fn unpacked_size(inventory: &Inventory) -> u64 {
     contents.map(|content| u64::from(content.size)).sum()
 }
 
-/// Returns a module's path relative to its kernel's directory.
+/// Returns a module's path relative to its kernel's directory; `None` if it is in no such directory.
 pub(super) fn relative(path: &[u8]) -> Option<&[u8]> {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     let below = below.strip_prefix(b"lib/modules/")?;
@@ -126,7 +127,7 @@ pub(super) fn units(inventory: &Inventory) -> BTreeSet<String> {
     units
 }
 
-/// Returns the names of programs in all directories of programs.
+/// Returns the names of the files in the directories of programs.
 pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
     let dirs = ["usr/bin", "usr/sbin", "usr/lib/systemd"].iter();
     let files = dirs.flat_map(|dir| inventory.children(dir.as_bytes()));
@@ -146,7 +147,7 @@ fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     files.collect()
 }
 
-/// Returns the name by which a driver requests a firmware file.
+/// Returns the name by which a driver requests a firmware file: without the suffix of a compression.
 pub fn plain_firmware(path: &[u8]) -> &[u8] {
     let mut suffixes = [b".xz".as_slice(), b".zst"].into_iter();
     suffixes

@@ -31,7 +31,8 @@ const DIRS: [&str; 5] = [
 /// The behaviour of modprobe in the initramfs.
 pub(super) struct Modprobe<'a> {
     conf: Conf,
-    /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file of the argument.
+    /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file that contains the
+    /// argument.
     refused: Vec<(ModuleName, &'a str)>,
     dep: Option<&'a ModulesDep>,
     /// The parameters of modules with options; without a tree they are not known.
@@ -45,7 +46,7 @@ impl<'a> Modprobe<'a> {
     /// Reads the configuration and the lists.
     ///
     /// # Errors
-    /// When a list of the tree could not be read.
+    /// When the tree's list of aliases could not be read.
     pub(super) fn of(subject: &'a Subject, inventory: &Inventory) -> Result<Self, Answer> {
         let could_not = |why: &String| Answer::CouldNotRun(why.clone());
         let lists = subject.tree.map(|tree| &tree.lists);
@@ -93,8 +94,8 @@ impl<'a> Modprobe<'a> {
         })
     }
 
-    /// Returns the reason why the kernel refuses this module: the first option that it does not accept, and the file of
-    /// the option.
+    /// Returns the reason why the kernel refuses this module: the first option that the module does not accept, and the
+    /// file that contains it. `None` if all are accepted, or if the module's parameters are not known.
     fn refuses_options(&self, name: &ModuleName) -> Option<String> {
         let parameters = self.parameters?.get(name)?;
         self.conf.options(name).find_map(|(options, file)| {
@@ -109,9 +110,10 @@ impl<'a> Modprobe<'a> {
         found.map(|(_, file)| *file)
     }
 
-    /// Returns the file that redirects every device of the driver: `alias virtio:* off`.
+    /// Returns the file that redirects every device of the driver to another module: `alias virtio:* off`; `None` if a
+    /// device still loads it.
     fn redirected_by_device(&self, name: &ModuleName) -> Option<&str> {
-        // The alias of a device has its bus before a colon. udev does not use others, such as `fs-xfs`.
+        // The alias of a device has its bus before a colon. udev does not use other aliases, such as `fs-xfs`.
         let own = self.aliases?.iter().filter(|(_, module)| *module == name);
         let own = own.filter(|(pattern, _)| pattern.contains(&b':'));
         let mut first = None;
@@ -141,8 +143,8 @@ impl<'a> Modprobe<'a> {
         self.builtin_aliases.is_some()
     }
 
-    /// Returns the file with a command that replaces loading the module. A command that itself calls modprobe does not
-    /// replace it.
+    /// Returns the file with a command that replaces loading the module. The command does not count if it calls
+    /// modprobe itself, or if the module has softdeps that resolve: libkmod then ignores it.
     fn is_replaced(&self, name: &ModuleName, builtin: &ModuleList) -> Option<&str> {
         let (command, file) = self.conf.install(name)?;
         let mut words = command.split(u8::is_ascii_whitespace);
@@ -159,7 +161,7 @@ impl<'a> Modprobe<'a> {
         if self.conf.knows(target) || is_inside(target) || builtin.contains(target) {
             return true;
         }
-        // Without a tree the aliases are not known, so it is assumed to resolve.
+        // Without a tree the aliases are not known, so the name is assumed to resolve.
         let Some(aliases) = self.aliases else {
             return true;
         };
@@ -184,7 +186,8 @@ pub fn with_options(kver: &Kver, tree: &TreeFacts, inventory: &Inventory) -> Vec
     modules.into_iter().map(<[u8]>::to_vec).collect()
 }
 
-/// Returns the configuration files by name, including depmod's `modules.softdep`.
+/// Reads the modprobe configuration of the initramfs, including depmod's `modules.softdep`, `etc/cmdline.d` and the
+/// tree's kernel arguments.
 fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     const SOFTDEP: &[u8] = b"modules.softdep";
     let mut files = BTreeMap::new();
@@ -232,7 +235,8 @@ const DRACUT: &[u8] = b"rd.driver.blacklist=";
 /// libkmod reads this argument from /proc/cmdline (`libkmod-config.c`).
 const LIBKMOD: &[u8] = b"modprobe.blacklist=";
 
-/// Returns the modules of `module_blacklist=` (`kernel/module/main.c`).
+/// Returns the modules of `module_blacklist=` in the tree's kernel arguments (`kernel/module/main.c`), each with the
+/// file that contains the argument.
 fn refused_modules<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     let arguments = subject.tree.map(|tree| tree.kernel_arguments.as_slice());
     let mut refused = Vec::new();
@@ -245,7 +249,7 @@ fn refused_modules<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     refused
 }
 
-/// Returns a `blacklist` line for each module in the arguments with these names.
+/// Returns a `blacklist` line for each module in the arguments that begin with one of `arguments`.
 fn blacklist(cmdline: &[u8], arguments: &[&[u8]]) -> Vec<u8> {
     let words = cmdline.split(u8::is_ascii_whitespace);
     let list = |word: &'_ [u8]| -> Option<Vec<u8>> {
@@ -318,7 +322,7 @@ mod tests {
                 "softdep ext4 pre: nothing",
                 &[ITSELF],
             ),
-            // The module gcm is not included.
+            // The softdep resolves to the module gcm, which is not in the initramfs.
             (
                 "install ext4 /bin/false",
                 "softdep ext4 pre: crypto-gcm",
@@ -376,7 +380,7 @@ mod tests {
         assert_eq!(of_driver(&bench), 1);
     }
 
-    /// Returns parameters for `ext4` and `jbd2`.
+    /// Returns a parameter `depth` for ext4, jbd2 and mbcache.
     fn parameters() -> ModuleParameters {
         let of = |name: &str| {
             let name = ModuleName::new(name.as_bytes()).unwrap();
@@ -411,7 +415,7 @@ mod tests {
         ] {
             assert!(found(text).contains(expected), "{text}: {}", found(text));
         }
-        // mbcache is built in, and the kernel ignores what it cannot parse for it.
+        // The kernel ignores unknown parameters, and invalid values for a built-in module such as mbcache.
         for text in [
             "options ext4 depth=1 other=x",
             "options ext* depth=x",

@@ -6,7 +6,7 @@ use super::leaner::{leaner, mib};
 use super::wanted::reserve;
 use super::{Answer, Finding, Severity, Subject};
 
-/// The check that the declared sizes apply to.
+/// The name of the check that uses the declared sizes.
 pub const SPACE_CHECK: &str = "boot-space";
 
 pub(super) fn space(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn grub_memory_of_the_public_threads() {
-        // The size of /boot is that of ublue-os/bluefin#4764.
+        // ublue-os/bluefin#4764 is about a `/boot` of this size.
         let budget = Budget {
             boot: Some(959_000_000),
             grub: Some(240 << 20),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     /// The reports name no size. "out of memory" depends on the machine (its display, TPM and firmware), so the user
-    /// declares the size that its machines load.
+    /// declares the size that the machines can load.
     #[test]
     fn bluefin_3354_projectbluefin_1244_bazzite_2233_a_limit_of_the_machine() {
         let of = |grub| Budget {

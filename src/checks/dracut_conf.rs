@@ -25,14 +25,14 @@ pub struct DracutConf {
 struct Assignment {
     name: String,
     words: Vec<String>,
-    /// Whether it is `+=`.
+    /// Whether the operator is `+=`.
     appends: bool,
     /// Whether the line is indented, for example below an `if`, and may have no effect.
     is_conditional: bool,
 }
 
 impl DracutConf {
-    /// Adds the assignments of a file. dracut reads files in the order of their names.
+    /// Adds the assignments of a file. The caller adds files in the order of their names, as dracut reads them.
     pub fn add(&mut self, text: &str) {
         for it in assignments(text) {
             let omits = it.name.starts_with("omit_");
@@ -71,7 +71,7 @@ impl DracutConf {
     }
 }
 
-/// Clears the words if the assignment is `=`, not `+=`.
+/// Clears the words if the assignment is `=`, not `+=`, and not conditional.
 fn restart<T>(words: &mut BTreeSet<T>, assignment: &Assignment) {
     if !assignment.appends && !assignment.is_conditional {
         words.clear();

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Early microcode and ACPI tables, which the kernel reads before it unpacks the initramfs. They are in uncompressed
-//! archives at its start.
+//! archives at the start of the initramfs.
 
 use std::collections::BTreeSet;
 
 use super::{Finding, Remedy, Severity};
 use crate::initramfs::{Compression, Inventory, Segment};
 
-/// The kinds with their directories (`lib/earlycpio.c` and its callers).
+/// The kinds of files that the kernel reads before it unpacks the initramfs, each with its directory (`lib/earlycpio.c`
+/// and its callers).
 const KINDS: [(&str, &str); 2] = [
     ("microcode", "kernel/x86/microcode/"),
     ("ACPI tables", "kernel/firmware/acpi/"),
 ];
 
-/// Returns whether the kernel reads the path by its name before it unpacks the initramfs.
+/// Returns whether the kernel reads a file with this path before it unpacks the initramfs.
 pub(super) fn is_read_by_name(path: &[u8]) -> bool {
     KINDS
         .iter()
         .any(|(_, place)| path.starts_with(place.as_bytes()))
 }
 
-/// Returns the kinds that the kernel finds. The kernel searches the archive, not the unpacked tree, so the directories
-/// need not exist.
+/// Returns the kinds of early files that the kernel finds: those before the first compressed segment. The kernel
+/// searches the archives, not the unpacked tree, so the directories need not exist.
 pub fn kinds(inventory: &Inventory, segments: &[Segment]) -> BTreeSet<String> {
     let is_plain = |segment: &&Segment| segment.compression == Compression::None;
     let plain = segments.iter().take_while(is_plain).count();
@@ -39,7 +40,7 @@ pub fn kinds(inventory: &Inventory, segments: &[Segment]) -> BTreeSet<String> {
     kinds.map(|(kind, _)| kind.to_owned()).collect()
 }
 
-/// Returns findings about kinds that only the base's initramfs has.
+/// Returns a warning for each kind that only the base's initramfs has.
 pub(super) fn lost(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<Finding> {
     let finding = |kind: &String| {
         let found = format!("no {kind} before the compressed archive");

@@ -8,7 +8,7 @@ use super::Remedy;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// The image does not boot; nothing is committed.
+    /// The image does not boot, cannot be deployed or has lost an out-of-tree module of the base; nothing is committed.
     Fatal,
     /// The image boots, but should be corrected.
     Warning,
@@ -30,9 +30,9 @@ impl Severity {
 /// The answer of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The condition holds.
+    /// The rule of the check holds.
     Good,
-    /// The condition does not hold.
+    /// The rule does not hold; the defects.
     Found(Vec<Finding>),
     /// The check could not run, with the reason.
     CouldNotRun(String),
@@ -45,7 +45,7 @@ pub enum Answer {
 /// A defect that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The file: relative to the root, or inside the initramfs.
+    /// The file, relative to the root or inside the initramfs, or another place.
     pub path: String,
     /// The state that was found.
     pub found: String,
@@ -94,10 +94,11 @@ impl Finding {
     }
 }
 
-/// Upper bound of listed findings of the same kind.
+/// The maximum number of findings of one severity that a check lists.
 const LISTED: usize = 10;
 
-/// Returns at most [`LISTED`] of the findings of each severity, and one with the number of the others.
+/// Returns at most [`LISTED`] findings of each severity, and one that counts the rest. A rest of one finding is listed
+/// itself.
 pub(super) fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by_key(|finding| finding.milder);
     let mut listed = Vec::new();

@@ -197,7 +197,8 @@ mod tests {
                 "warning",
                 "no such file, but installed: old-6.9.4-200.fc40.x86_64",
             ),
-            // Only packages that require the kernel's are left beside the new ones: they are removed together.
+            // Two packages of the old kernel are left, which belong together. The remedy removes them in one
+            // command.
             (
                 |tree| {
                     let mut modules =

@@ -69,7 +69,7 @@ fn firmware_parents(kmod: &Kmod, version: &str) -> impl Iterator<Item = String> 
     parents.filter_map(move |it| Some(format!("{FIRMWARE}/{}", it.split_once(&part)?.0)))
 }
 
-/// Returns a file for each directory that has the module's libraries or firmware only in other versions.
+/// Returns, for each directory that has the module's libraries or firmware only in other versions, one of these files.
 fn others(kmod: &Kmod, version: &str, userland: &Userland) -> Vec<Other> {
     let Some(module) = ModuleName::of_path(&kmod.path) else {
         return Vec::new();
@@ -98,8 +98,9 @@ fn others(kmod: &Kmod, version: &str, userland: &Userland) -> Vec<Other> {
     userland.iter().filter_map(in_dir).collect()
 }
 
-/// Returns the version of the product in the file name of a library that is named after the module. `names` are all
-/// names in its directory.
+/// Returns the product's version from a library's file name, such as `570.144` from `libnvidia-ml.so.570.144`. `None`
+/// if the library is not named after the module, or the number is the ABI's version: then `names`, the names in its
+/// directory, contain the soname (`libzfs.so.5`).
 fn library_version<'n>(module: &ModuleName, name: &'n str, names: &[String]) -> Option<&'n str> {
     let (stem, version) = name.strip_prefix("lib")?.split_once(".so.")?;
     let stem = stem.replace('-', "_").into_bytes();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that out-of-tree modules are built for this kernel, and that it has those that the base's kernel had.
+//! Checks that the out-of-tree modules are built for this kernel, and that it has all out-of-tree modules of the base's
+//! kernel.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +11,9 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 const PLACES: [&str; 3] = ["extra/", "updates/", "weak-updates/"];
 
 /// Returns whether a module, by its path relative to the kernel's directory, was not built with the kernel.
-/// `modules.order` lists the kernel's own modules in any directory (kernel-modules-extra of RHEL uses `extra`).
-/// VirtualBox's are in `misc`, NVIDIA's in `kernel/drivers/video` or `nvidia`. Without the list, the usual directories
-/// decide.
+/// `modules.order` lists the kernel's own modules, which can be in any directory (kernel-modules-extra of RHEL uses
+/// `extra`). Out-of-tree modules can be in any directory, too: VirtualBox's are in `misc`, NVIDIA's in
+/// `kernel/drivers/video` or `nvidia`. Without the list, only modules in [`PLACES`] count as out-of-tree.
 pub fn is_out_of_tree(path: &[u8], order: Option<&ModuleList>) -> bool {
     match order.filter(|order| !order.paths().is_empty()) {
         Some(order) => ModuleName::of_path(path).is_some_and(|name| !order.contains(&name)),
@@ -104,7 +105,7 @@ mod tests {
             assert_eq!(is_out_of_tree(path, None), without, "{name}");
             assert_eq!(is_out_of_tree(path, Some(&empty)), without, "{name}");
         }
-        // A module that replaces one of the kernel is examined, too.
+        // A module in `updates/` that replaces one of the kernel's is foreign, too.
         assert!(is_foreign(b"updates/xfs.ko", Some(&order)));
         assert!(!is_foreign(b"kernel/fs/xfs/xfs.ko", Some(&order)));
     }

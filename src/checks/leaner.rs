@@ -2,7 +2,7 @@
 //! The remedy for an initramfs that is too large: its largest parts, and the configuration that leaves parts out, each
 //! with the bytes of the file that it saves.
 //!
-//! The size of a file is that of the compressed bytes from which it was decoded. A file belongs to a dracut module if
+//! The size of a file is the number of compressed bytes from which it was decoded. A file belongs to a dracut module if
 //! only this module installs it, or if it is a library that only files of this module need.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,7 +27,7 @@ pub(super) fn mib(size: u64) -> String {
 enum Part {
     /// A dracut module that can be left out.
     Module(String),
-    /// A driver and the firmware in the directory of its name, and whether it can be left out.
+    /// A driver and the firmware in a directory with its name, and whether it can be left out.
     Driver(String, bool),
     /// Other files, by their directory.
     Files(String),
@@ -99,7 +99,8 @@ pub(super) fn leaner(subject: &Subject, size: u64) -> String {
     format!("{text}. Then {AGAIN}")
 }
 
-/// Returns the line of dracut's configuration that leaves the largest of these parts out.
+/// Returns the line of dracut's configuration that leaves the largest of these parts out, with the bytes that it saves;
+/// `None` if all are small. `name` returns the name of a part that the line may contain.
 fn line(
     key: &str,
     parts: &[(Part, u64)],
@@ -110,7 +111,8 @@ fn line(
     (!names.is_empty()).then(|| format!("{key}+=\" {} \" saves about {saved}", names.join(" ")))
 }
 
-/// Returns the names of the largest of these parts that have at least a hundredth of the image, and their size.
+/// Returns the names of the largest of these parts that have more than a hundredth of the image, and the sum of their
+/// bytes.
 fn largest_of(
     parts: &[(Part, u64)],
     size: u64,
@@ -174,7 +176,7 @@ fn files(inventory: &Inventory) -> impl Iterator<Item = (&[u8], &Content)> {
     files.filter(move |(_, content)| seen.insert(content.entry))
 }
 
-/// Returns the driver's name if the file at `path` is a driver or a driver's firmware.
+/// Returns the driver's name if the file at `path` is a driver, or firmware in a directory with a driver's name.
 fn driver_of(path: &str) -> Option<String> {
     if let Some(name) = ModuleName::of_path(path.as_bytes()) {
         return Some(name.to_string());
@@ -228,7 +230,7 @@ impl<'a> Optional<'a> {
         optional
     }
 
-    /// Returns the modules that install the driver at `path`.
+    /// Returns the dracut modules that install the driver at `path`.
     fn installers(&self, path: &[u8]) -> Vec<&'a str> {
         let Some(name) = ModuleName::of_path(path) else {
             return Vec::new();
@@ -241,12 +243,12 @@ impl<'a> Optional<'a> {
         self.all.iter().filter(installs).copied().collect()
     }
 
-    /// Returns the modules that install a file with the file name of `path`.
+    /// Returns the dracut modules that install a file with the file name of `path`.
     fn named(&self, path: &[u8]) -> Vec<&'a str> {
         self.setups.owners(&self.all, &show(basename(path)))
     }
 
-    /// Returns the optional module among `owners`, if it is the only one.
+    /// Returns the owner, if there is only one and it is an optional module.
     fn only(&self, owners: &[&'a str]) -> Option<&'a str> {
         match owners {
             [owner] if self.names.contains(owner) => Some(owner),
@@ -257,7 +259,8 @@ impl<'a> Optional<'a> {
     /// Maps a file, by the number of its entry, to the optional module that alone installs it. A library that only
     /// files of one module need belongs to that module, too.
     fn owners(&self, inventory: &Inventory, facts: &Facts) -> HashMap<u64, &'a str> {
-        /// Libraries that need each other form chains of a few.
+        /// Upper bound of rounds. Each round passes owners to one more library of a chain; real chains have a few
+        /// libraries.
         const ROUNDS: usize = 16;
         let by_name: HashMap<_, _> = inventory
             .nodes()
@@ -362,7 +365,7 @@ mod tests {
     #[test]
     fn drivers_and_modules_that_nothing_requires() {
         let remedy = bench("base\nsplash\ndrm\n").remedy("boot-space");
-        // `splash` requires `drm`, so drivers are omitted, not `drm`. The file `mount` is also of `base`.
+        // `splash` requires `drm`, so drivers are omitted, not `drm`. `base` installs the file `mount`, too.
         has(
             &remedy,
             &[

@@ -12,7 +12,7 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let found = "a kernel's directory without vmlinuz that no package owns";
         Finding::new(path, found, "no files of an old kernel", remedy)
     });
-    // `clean` keeps files that a package owns.
+    // The step `clean` keeps files that a package owns.
     let packages = tree.rpmdb.packages().ok();
     let is_owned = |path: &&String| packages.is_some_and(|rpmdb| rpmdb.owns_content(path));
     // The check `kernel-single` reports a link `vmlinuz`; its target is the kernel.

@@ -40,7 +40,7 @@ const BLOCK: [&str; 23] = [
 /// Block devices that are never a root.
 const NO_DISK: [&str; 5] = ["brd", "drbd", "floppy", "null_blk", "zram"];
 
-/// File systems of a deployment's image itself.
+/// File systems of images: composefs of a deployment, and live media.
 const IMAGES: [&str; 3] = ["erofs", "overlay", "squashfs"];
 
 /// A driver and its path, relative to the kernel's directory.
@@ -77,7 +77,8 @@ impl<'s, 'a> Lost<'s, 'a> {
         lost
     }
 
-    /// Returns the root drivers that the base has and this initramfs lacks.
+    /// Returns findings about root drivers that the base has and this initramfs lacks, although its kernel has them as
+    /// modules.
     pub(super) fn of_roots(&self) -> Vec<Finding> {
         let inside = self.base.drivers.iter();
         let inside = inside.filter(|(_, path)| self.may_be_for_root(path));
@@ -191,7 +192,7 @@ impl<'s, 'a> Lost<'s, 'a> {
             || dirs.any(|dir| self.roots.contains(dir))
     }
 
-    /// Returns whether an omitted module of dracut installs a root's driver, and no included module does.
+    /// Returns whether an omitted module of dracut installs the driver, and no included module does.
     fn is_left_out(&self, name: &ModuleName, path: &[u8]) -> bool {
         let Some(tree) = self.subject.tree else {
             return false;
@@ -201,8 +202,8 @@ impl<'s, 'a> Lost<'s, 'a> {
             && !tree.setups.installs(&self.included, name, path, false)
     }
 
-    /// Returns whether an omitted module of dracut installs the driver, which no root needs. It is less exact than
-    /// [`is_left_out`](Self::is_left_out): included modules of dracut may install the driver, too.
+    /// Returns whether an omitted module of dracut may install a driver that no root needs. In contrast to
+    /// [`is_left_out`](Self::is_left_out), included modules may install it, too.
     fn is_left_out_with_others(&self, name: &ModuleName, path: &[u8]) -> bool {
         let omitted = &self.omitted.dracut_modules;
         let tree = self.subject.tree;
@@ -330,7 +331,7 @@ mod tests {
             found.iter().all(|it| it.starts_with("warning ")),
             "{found:?}"
         );
-        // The tree names one of these file systems for its root, and the user another.
+        // The tree names gfs2 for its root, and the user affs.
         bench.change = |tree| tree.root_filesystems = ["gfs2".to_owned()].into();
         bench.wanted.filesystems = vec!["affs".into()];
         let found = bench.findings(ROOT);
@@ -410,7 +411,7 @@ mod tests {
             tree.omitted.read_arguments("-o drm");
         };
         assert_eq!(bench.findings(REGRESSION), [""; 0]);
-        // An included module installs a.ko, too.
+        // An included module installs a.ko, too, so its loss is reported.
         let found = bench.findings(ROOT);
         assert!(
             found.len() == 1 && found[0].starts_with("fatal a in"),

@@ -83,7 +83,7 @@ pub struct Check {
     pub issue: &'static str,
     /// Whether its answer depends on an earlier initramfs, if there is one.
     pub compares: bool,
-    /// The function. `Err` is the answer if there is nothing to examine.
+    /// The function. `Err` is the answer if the check does not apply or could not run.
     pub look: fn(&Subject) -> Result<Vec<Finding>, Answer>,
 }
 
@@ -117,8 +117,8 @@ pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Ans
     answers
 }
 
-/// Removes the findings of `initramfs-projection` about files for which another check reports the same or worse: both
-/// have one cause.
+/// Removes the findings of `initramfs-projection` about files for which another check has a finding of the same or a
+/// higher severity: both have one cause.
 fn once(answers: &mut [(&'static Check, Answer)]) {
     const COPIES: &str = "initramfs-projection";
     let mut known: BTreeMap<String, Severity> = BTreeMap::new();

@@ -21,14 +21,14 @@ impl OsRelease {
         Self { path, fields }
     }
 
-    /// Returns a field's value, without its quotes.
+    /// Returns a field's value without its quotes; `None` if the file has no such field or cannot be read.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let fields = self.fields.as_ref().ok()?;
         fields.get(name).map(String::as_str)
     }
 }
 
-/// Parses `NAME=value`. Like ostree, skips comments and values with an unclosed quote.
+/// Parses `NAME=value`; `None` for comments and for values with an unclosed quote, which ostree skips, too.
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once('=')?;
     if name.starts_with('#') {

@@ -2,12 +2,12 @@
 //! The remedy for a finding, as a value. The sentence depends on the command: after `rebuild` it must not advise to run
 //! `rebuild`.
 
-/// The actions of this run before the checks.
+/// The command, and what it did before the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Situation {
-    /// `verify`: none.
+    /// `verify`: nothing.
     Verified,
-    /// `verify` of a deployment, `gate`: none, on the machine that boots it.
+    /// `verify` of a deployment, or `gate`, on the machine that boots it: nothing.
     Deployed,
     /// `rebuild`: depmod and dracut ran.
     Rebuilt,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! bootc's `setup-root-conf.toml`, parsed as in bootc-initramfs-setup (`crates/initramfs/src/lib.rs`, 2026-06): a file that
-//! it cannot parse stops the boot. Keys that it does not know are ignored.
+//! bootc's `setup-root-conf.toml`, parsed as in bootc-initramfs-setup (`crates/initramfs/src/lib.rs`, 2026-06): a file
+//! that it cannot parse stops the boot. Keys that it does not know are ignored.
 
 use serde::Deserialize;
 
-/// The file, relative to the root. bootc has no second place for it.
+/// The file, relative to the root. bootc reads no other file.
 pub(super) const PLACE: &str = "usr/lib/composefs/setup-root-conf.toml";
 
 /// The whole file. Only whether it can be parsed matters.
@@ -47,7 +47,7 @@ struct Root {
     _transient: bool,
 }
 
-/// Returns the reason why bootc refuses the file, in one line.
+/// Returns the reason why bootc refuses the file, in one line; `None` if it accepts the file.
 pub(super) fn refusal(data: &[u8]) -> Option<String> {
     let Ok(text) = str::from_utf8(data) else {
         return Some("bytes that are not UTF-8".to_owned());

@@ -20,20 +20,20 @@ pub struct Setups(BTreeMap<String, Setup>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Setup {
     drivers: BTreeSet<ModuleName>,
-    /// Directories of drivers, relative to `kernel`, that it installs completely.
+    /// Directories of drivers, relative to `kernel`, that the module installs completely.
     dirs: BTreeSet<String>,
-    /// Directories of which it installs the drivers with certain symbols.
+    /// Directories of which the module installs the drivers with certain symbols.
     filtered_dirs: BTreeSet<String>,
     depends: BTreeSet<String>,
-    /// All words of the function that prints them, with conditions or without.
+    /// All words of the function that prints `depends`, with conditions or without.
     mentions: BTreeSet<String>,
-    /// Names of files that it installs.
+    /// Names of files that the module installs.
     files: BTreeSet<String>,
-    /// Files in the image's `etc` that it writes or replaces.
+    /// Files in the image's `etc` that the module writes or replaces.
     writes: BTreeSet<String>,
-    /// Names of files in the image that it changes.
+    /// Names of files in the image that the module changes.
     edits: BTreeSet<String>,
-    /// Whether it names ostree's prepare-root.conf.
+    /// Whether the script names ostree's prepare-root.conf.
     has_prepare_root: bool,
 }
 
@@ -98,7 +98,7 @@ impl Setups {
         self.0.values().any(|setup| setup.writes.contains(path))
     }
 
-    /// Returns whether a module changes the file at `path` after dracut has copied it.
+    /// Returns whether a module changes a file with the name of `path` after dracut has copied it.
     pub(super) fn edits(&self, path: &[u8]) -> bool {
         let name = basename(path);
         let Ok(name) = std::str::from_utf8(name) else {
@@ -108,7 +108,7 @@ impl Setups {
         setups.any(|setup| setup.edits.contains(name))
     }
 
-    /// Returns whether a module requires one of `omitted`.
+    /// Returns whether a module requires one of `omitted`, directly or indirectly.
     pub(super) fn depends_on(&self, module: &str, omitted: &BTreeSet<String>) -> bool {
         let mut seen = BTreeSet::from([module]);
         let mut todo = vec![module];

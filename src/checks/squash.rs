@@ -62,7 +62,7 @@ mod tests {
     const INIT: &str = "initramfs-init";
     const ROOT: &str = "initramfs-root-drivers";
 
-    /// Returns a squashfs of 100 bytes according to its superblock.
+    /// Returns 100 bytes that begin with the superblock of a squashfs of this size.
     fn squashfs() -> Vec<u8> {
         let mut squashfs = b"hsqs".to_vec();
         squashfs.resize(40, 0);

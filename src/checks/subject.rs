@@ -31,7 +31,7 @@ pub struct Subject<'a> {
     pub base: Option<&'a Baseline>,
     /// The user's requirements.
     pub wanted: &'a Wanted,
-    /// The machine that may boot it next, if it is a deployment.
+    /// The machine that may boot the deployment next; `None` if the subject is no deployment.
     pub machine: Option<&'a Machine>,
     /// The trace of the boot, created when the first check needs it.
     trace: OnceLock<Trace<'a>>,
@@ -49,9 +49,9 @@ pub struct Lacking {
 /// The modules that cannot be loaded, according to depmod.
 #[derive(Debug, Clone, Default)]
 pub struct AllLacking {
-    /// The first of them.
+    /// The first of these modules, at most 20.
     pub first: Vec<Lacking>,
-    /// The number of the others.
+    /// The number of further modules.
     pub more: usize,
 }
 
@@ -69,7 +69,7 @@ impl AllLacking {
     }
 }
 
-/// The release of `vmlinuz` cannot be read.
+/// The error that the release of `vmlinuz` cannot be read.
 #[derive(Debug, Clone)]
 pub struct NoRelease {
     /// The reason.
@@ -93,7 +93,7 @@ pub struct TreeFacts {
     pub release: Result<Release, NoRelease>,
     /// The rpmdb.
     pub rpmdb: Database,
-    /// Files that would be booted instead.
+    /// Files that would be booted instead of `vmlinuz`.
     pub shadows: Vec<Shadow>,
     /// The file that is, or will become, `initramfs.img`.
     pub initramfs: Option<ImageFile>,
@@ -122,13 +122,13 @@ pub struct TreeFacts {
     pub signers: SignerFacts,
     /// Out-of-tree modules.
     pub kmods: Vec<Kmod>,
-    /// Names in the directories of libraries, and of the firmware that out-of-tree modules request.
+    /// The names in the directories of libraries, and in the directories of firmware that out-of-tree modules request.
     pub userland: Userland,
     /// The names that dracut's configuration omits.
     pub omitted: Omitted,
     /// dracut's configuration in the tree.
     pub conf: DracutConf,
-    /// Files on disk that the configuration adds.
+    /// Files on disk that dracut's configuration adds (`install_items`).
     pub items: BTreeSet<String>,
     /// Facts from the module-setup.sh of dracut's modules on disk.
     pub setups: Setups,
@@ -182,7 +182,7 @@ pub struct Lists {
 pub enum Database {
     /// The tree has no rpmdb, or its format is not supported, with the reason.
     Unread(String),
-    /// It could not be read, with the reason.
+    /// The rpmdb could not be read, with the reason.
     Failed(String),
     /// The packages.
     Read(Arc<Rpmdb>),
@@ -192,7 +192,7 @@ impl Database {
     /// Returns the packages.
     ///
     /// # Errors
-    /// The answer of a check that needs them.
+    /// If the rpmdb was not read: the answer of a check that needs it.
     pub(super) fn packages(&self) -> Result<&Rpmdb, Answer> {
         match self {
             Self::Unread(why) => Err(Answer::NotApplicable(why.clone())),
@@ -237,11 +237,11 @@ pub struct ImageFile {
 pub enum Initramfs {
     /// There is no initramfs.
     Missing,
-    /// It could not be opened, with the reason.
+    /// The initramfs could not be opened, with the reason.
     Closed(String),
-    /// The kernel could not unpack it, with the reason and the place.
+    /// The kernel could not unpack the initramfs, with the reason and the place.
     Unreadable(String),
-    /// It was read.
+    /// The initramfs was read.
     Read {
         /// The unpacked names and files.
         inventory: Box<Inventory>,
@@ -266,7 +266,7 @@ impl TreeFacts {
         }
     }
 
-    /// Returns one of its [`files`](Self::files).
+    /// Returns the content of one of the tree's [`files`](Self::files); `None` if the tree does not have it.
     pub(super) fn file(&self, path: &str) -> Option<&[u8]> {
         self.files.get(path).map(Vec::as_slice)
     }
@@ -298,7 +298,7 @@ impl<'a> Subject<'a> {
         self
     }
 
-    /// Returns the trace of the boot for a subject with a tree, if it does not depend on the tree.
+    /// Returns the trace of the boot, if a subject with a tree would have the same one.
     pub fn into_trace(self) -> Option<Trace<'a>> {
         let inventory = self.inventory().ok()?;
         let is_same = image::is_of_dracut(inventory) || self.tree.is_some();
@@ -319,7 +319,8 @@ impl<'a> Subject<'a> {
             return Err(Answer::NotApplicable("there is no initramfs".into()));
         };
         Ok(self.trace.get_or_init(|| {
-            // If a part of it is missing, the check `initramfs-ostree` reports it.
+            // If a part of the root's setup is missing, the check `initramfs-ostree` reports it, and the boot need not
+            // run it.
             let is_whole = image::ostree(self).is_ok_and(|findings| findings.is_empty());
             let setup = image::root_setup(self, inventory);
             Trace::new(inventory, facts, is_whole.then_some(setup))
@@ -329,7 +330,7 @@ impl<'a> Subject<'a> {
     /// Returns the tree.
     ///
     /// # Errors
-    /// The answer of a check that needs the tree.
+    /// Without a tree: the answer of a check that needs one.
     pub(super) fn tree(&self) -> Result<&TreeFacts, Answer> {
         self.tree
             .ok_or_else(|| Answer::NotApplicable("there is no tree, only an initramfs".into()))
@@ -340,7 +341,7 @@ impl<'a> Subject<'a> {
         self.tree?.config.as_ref().ok()?.as_deref().map(Config)
     }
 
-    /// Returns the facts of the base.
+    /// Returns the facts of the base; `Err` is the answer of a check that needs them.
     pub(super) fn base(&self) -> Result<&'a Baseline, Answer> {
         let why = "there is no earlier initramfs to compare with (--against FILE or IMAGE)";
         self.base.ok_or_else(|| Answer::NotApplicable(why.into()))
@@ -349,7 +350,7 @@ impl<'a> Subject<'a> {
     /// Returns the machine.
     ///
     /// # Errors
-    /// The answer of a check that needs the machine.
+    /// Without a machine: the answer of a check that needs one.
     pub(super) fn machine(&self) -> Result<&'a Machine, Answer> {
         let why = "it applies only to a deployment on the machine that boots it";
         self.machine
@@ -369,7 +370,7 @@ impl<'a> Subject<'a> {
         findings.into_iter().map(warning).collect()
     }
 
-    /// Returns the unpacked initramfs. The remaining files may be in an image inside it.
+    /// Returns the unpacked initramfs. Most of its files may be in an image inside it, as with dracut's squash modules.
     ///
     /// # Errors
     /// The answer of a check that needs the initramfs. The checks `initramfs-present` and `initramfs-readable` report

@@ -50,7 +50,7 @@ pub(super) struct Bench {
     pub(super) change: fn(&mut TreeFacts),
 }
 
-/// The disk of a bench for the reader.
+/// The tree of a bench, as the reader of an initramfs accesses it.
 struct Disk<'b>(&'b Bench);
 
 impl OnDisk for Disk<'_> {
@@ -147,7 +147,7 @@ pub(super) const UNITS: [(&str, &str); 9] = [
     ),
 ];
 
-/// The programs of those units, and of systemd itself.
+/// The programs of [`UNITS`], and of systemd itself.
 const PROGRAMS: [&str; 6] = [
     "usr/sbin/modprobe",
     "usr/bin/mount",
@@ -416,7 +416,7 @@ impl Bench {
         self.findings_with(check, self.change)
     }
 
-    /// Returns the remedy of the first finding.
+    /// Returns the remedy of the first finding after `verify`; empty without findings.
     pub(super) fn remedy(&self, check: &str) -> String {
         match self.answer_with(check, self.change) {
             Answer::Found(found) => found[0].remedy.after(super::Situation::Verified),

@@ -245,7 +245,7 @@ fn modules_of_dracut_that_have_another_name_now() {
     bench.base = Some(bench.baseline());
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // No new module is included, or the old one is still on disk.
+    // Losses: no new module is included, or the old one is still on disk.
     bench.put(MODULES, b"base\n");
     assert_eq!(bench.findings(CHECK).len(), 1);
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");
@@ -254,7 +254,7 @@ fn modules_of_dracut_that_have_another_name_now() {
         &bench.findings(CHECK),
         "fatal dracut's module systemd-pcrphase"
     ));
-    // The programs of the old module are missing.
+    // The unit of the old module is missing.
     bench.change = |_| ();
     bench.inside.remove(UNIT);
     assert_eq!(bench.findings(CHECK).len(), 2);
@@ -347,7 +347,7 @@ fn a_blocked_driver_of_a_common_root_is_a_warning() {
         found.len() == 1 && found[0].starts_with("warning ext4"),
         "{found:?}"
     );
-    // The option requires the file system for the root.
+    // `--root-fs ext4` requires the file system.
     bench.wanted.filesystems = vec!["ext4".into()];
     let found = bench.findings(CHECK);
     assert!(
@@ -538,7 +538,7 @@ fn names_that_other_programs_unpack_elsewhere() {
         bench.inside.insert(key, file(name, b""));
     }
     let found = bench.findings(CHECK);
-    // The directory etc does not exist either.
+    // The directory of `/etc/passwd` does not exist, so the entry `/etc/passwd` has two findings.
     assert_eq!(found.len(), 4, "{found:#?}");
     assert!(found.iter().all(|it| it.starts_with("warning ")));
     for said in [

@@ -14,7 +14,7 @@ pub enum Outcome {
     Committed,
     /// An earlier run did the work; nothing was changed.
     Unchanged,
-    /// `verify`: no fatal finding.
+    /// `verify`, `gate`: no fatal finding. Also the outcome of a command that verifies nothing.
     Passed,
     /// A fatal finding; nothing was committed.
     Rejected,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Drivers and programs that the user's requirements and every root need, as tables.
+//! Tables of drivers and programs: those for the user's requirements, and those that every root needs.
 
 use clap::ValueEnum;
 
@@ -36,7 +36,7 @@ pub enum RootDevice {
     Raid,
 }
 
-/// An artefact that is made from the image besides a disk image.
+/// An artefact that is made from the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Artefact {
     /// A disk image; adds no requirement.
@@ -198,7 +198,7 @@ pub struct Budget {
     pub boot: Option<u64>,
     /// Bytes of the EFI system partition, if it holds the kernels.
     pub esp: Option<u64>,
-    /// The number of deployments whose kernels are on it at the same time.
+    /// The number of deployments whose kernels are on one of these file systems at the same time.
     pub deployments: u64,
     /// Bytes that GRUB can allocate for the initramfs.
     pub grub: Option<u64>,
@@ -228,7 +228,7 @@ impl Budget {
 /// Bytes of boot loader files and entries on `/boot` or the EFI system partition.
 const LOADER: u64 = 16 << 20;
 
-/// Returns the bytes of a file system of `size` bytes that no kernel can have.
+/// Returns the bytes of a file system of `size` bytes that are not available for kernels.
 pub(super) fn reserve(size: u64) -> u64 {
     // The metadata of the file system takes about a sixteenth.
     LOADER.saturating_add(size / 16)
@@ -239,7 +239,7 @@ pub(super) fn reserve(size: u64) -> u64 {
 pub struct Wanted {
     /// The device types of the root.
     pub devices: Vec<RootDevice>,
-    /// Its file systems.
+    /// The file systems of the root.
     pub filesystems: Vec<String>,
     /// Other drivers.
     pub drivers: Vec<String>,

@@ -12,10 +12,10 @@ use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
 use crate::bytes::{basename, contains};
 use crate::initramfs::{EntryType, Facts, Inventory, Machine, Node};
 
-/// Files of systemd, udev and ostree; these programs execute some of them by names in their code.
+/// Directories of systemd, udev and ostree, whose programs execute some of these files by names in their code.
 const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
 
-/// Programs that the kernel or the programs of [`OWN`] execute, in any directory.
+/// Programs that the kernel or the programs in [`OWN`] execute, in any directory.
 const NAMES: [&[u8]; 3] = [b"init", b"mount", b"modprobe"];
 
 /// Follows a boot. `booted` contains the units, if `/init` is systemd.
@@ -44,11 +44,11 @@ struct Walk<'a> {
     inventory: &'a Inventory,
     facts: &'a Facts,
     graph: Graph<'a>,
-    /// Steps whose edges are not followed yet, the needed ones first.
+    /// Needed steps whose edges are not followed yet; `late` has the other steps.
     todo: VecDeque<usize>,
     late: VecDeque<usize>,
     loaders: HashMap<Machine, Loader<'a>>,
-    /// Paths by their last part, as long as nothing has named them.
+    /// Paths that no text has named yet, by file name.
     names: HashMap<&'a [u8], Vec<&'a [u8]>>,
 }
 
@@ -73,7 +73,8 @@ impl<'a> Walk<'a> {
         self.follow();
     }
 
-    /// Adds the file that `path` leads to, and the links on the path; returns its step. An existing step is kept.
+    /// Adds the links on `path` and the file that it leads to; returns the step of the file, or of a link that leads to
+    /// no file; `None` if there is neither. An existing step is kept.
     fn visit(
         &mut self,
         path: &[u8],
@@ -128,8 +129,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Follows the edges of needed files only. The files that they use are needed as well, and must not be marked as
-    /// merely used.
+    /// Follows the edges of needed files only. An existing step is kept, so the files that a needed file uses are added
+    /// before a file that is not needed can add them.
     fn follow_needed(&mut self) {
         while let Some(at) = self.todo.pop_front() {
             self.expand(at);

@@ -22,7 +22,7 @@ pub struct Event {
 /// The properties that rules have set to a value without substitutions.
 type Properties<'r> = HashMap<&'r [u8], &'r [u8]>;
 
-/// The start of the names of the properties that udev's built-in programs set.
+/// Prefix of the properties that udev's built-in programs set.
 const BUILTIN: &[u8] = b"ID_";
 
 impl Token {
@@ -35,7 +35,8 @@ impl Token {
             (b"KERNEL", _) => event.kernel.map(str::as_bytes),
             (b"ENV", b"DEVTYPE") => event.kind.map(str::as_bytes),
             (b"ENV", name) if properties.contains_key(name) => properties.get(name).copied(),
-            // Only device-mapper's rules set these properties, for their own devices.
+            // Only device-mapper's rules set these properties, for their own devices. An event with a known device name
+            // is of another device.
             (b"ENV", name) if name.starts_with(b"DM_") => event.kernel.map(|_| b"".as_slice()),
             _ => None,
         }?;
@@ -62,13 +63,13 @@ impl Rule {
         matches.all(|it| it.fits(event, properties) != Some(false))
     }
 
-    /// Returns whether the device matches with all values of its unknown properties.
+    /// Returns whether the device matches in any case: no condition depends on an unknown property.
     fn always_fits(&self, event: &Event, properties: &Properties) -> bool {
         let mut conditions = self.tokens.iter().filter(|it| it.decides());
         conditions.all(|it| it.fits(event, properties) == Some(true))
     }
 
-    /// Updates the properties for a device that matches.
+    /// Updates the properties for a device that matches. `always` is set if it matches in any case.
     fn update<'r>(&'r self, always: bool, properties: &mut Properties<'r>) {
         for token in &self.tokens {
             let name = token.attribute.as_deref().unwrap_or_default();
@@ -121,7 +122,8 @@ impl Rules {
 /// Matches a pattern of `fnmatch`: `*`, `?`, `[a-z]`.
 pub fn matches_glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
-    // The position after the last star.
+    // The position in `pattern` after the last star, and the position in `name` at which the text after the star is
+    // tried.
     let mut star = None;
     while n < name.len() {
         let one = match pattern.get(p) {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The keys of udev's rules, with the attributes and operators that udev accepts (`parse_token` of
-//! `src/udev/udev-rules.c`, v257). It ignores a line with another one as a whole.
+//! `src/udev/udev-rules.c`, v257). udev ignores a whole line if one of its tokens is not accepted.
 
 use super::{Token, show};
 
-/// The attribute in braces.
+/// The attributes in braces that a key accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Attribute {
     No,
     Yes,
     Maybe,
-    /// One of these.
+    /// The attribute must be one of these.
     OneOf(&'static [&'static str]),
-    /// The attribute is absent, or one of these.
+    /// The attribute is absent or one of these.
     MaybeOneOf(&'static [&'static str]),
 }
 
@@ -21,9 +21,9 @@ enum Attribute {
 enum Operators {
     /// `==` and `!=`.
     Match,
-    /// All.
+    /// All operators.
     Any,
-    /// All except `-=`.
+    /// All operators except `-=`.
     NotRemove,
     /// `=`, `+=` and `:=`.
     Set,
@@ -87,7 +87,7 @@ const BUILTINS: [&str; 15] = [
     "usb_id",
 ];
 
-/// Properties that a rule cannot set in all versions of udev (`device_property_can_set`).
+/// Properties that a rule cannot set in any version of udev (`device_property_can_set`).
 const FIXED: [&str; 20] = [
     "ACTION",
     "SEQNUM",
@@ -114,7 +114,7 @@ const FIXED: [&str; 20] = [
 /// Checks a key, its attribute, its operator and its value.
 ///
 /// # Errors
-/// Returns the reason if udev ignores the line.
+/// The reason why udev ignores the line.
 pub(super) fn check(token: &Token) -> Result<(), String> {
     let shown = show(&token.key);
     let known = KEYS.iter().find(|it| it.0.as_bytes() == token.key);
@@ -148,7 +148,7 @@ pub(super) fn check(token: &Token) -> Result<(), String> {
     check_value(token)
 }
 
-/// Checks what udev requires of the value, or of the attribute's text.
+/// Checks the value, and the text of the attribute, by the rules for the key.
 fn check_value(token: &Token) -> Result<(), String> {
     let (key, value) = (show(&token.key), &token.value);
     let attribute = token.attribute.as_deref().unwrap_or_default();
@@ -161,7 +161,7 @@ fn check_value(token: &Token) -> Result<(), String> {
         "IMPORT" | "RUN" if attribute == b"builtin" => {
             let end = value.iter().position(u8::is_ascii_whitespace);
             let name = &value[..end.unwrap_or(value.len())];
-            // `udev_builtin_lookup` compares only as many bytes as the rule has.
+            // `udev_builtin_lookup` also accepts the beginning of a name.
             let mut known = BUILTINS.iter().map(|it| it.as_bytes());
             let is_known = known.any(|it| it.starts_with(name));
             (!is_known).then(|| format!("has no builtin {}", show(name)))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the kernel can decode the segments of the initramfs and the modules that kmod passes on compressed.
+//! Checks that the kernel can decode the segments of the initramfs, and the modules that kmod passes to it without
+//! decoding them.
 
 use std::collections::BTreeMap;
 
@@ -65,8 +66,8 @@ fn undecoded(segment: &Segment, config: &Config) -> Option<Finding> {
     Some(Finding::new(place, why, expected, CHOOSE))
 }
 
-/// Returns findings about modules that kmod passes on compressed and that the kernel cannot decode: fatal for the
-/// kernel's own modules in the initramfs.
+/// Returns findings about modules that kmod passes to the kernel compressed and that the kernel cannot decode: fatal
+/// for the kernel's own modules in the initramfs, warnings for other modules.
 fn modules(
     subject: &Subject,
     tree: &TreeFacts,
@@ -139,8 +140,8 @@ fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
     (own, others)
 }
 
-/// Returns whether the initramfs's kmod always decodes modules itself. Since version 30, whose library is
-/// `libkmod.so.2.4.0`, it passes them on compressed if the kernel supports it.
+/// Returns whether the initramfs's kmod decodes all modules itself, as before version 30 (`libkmod.so.2.4.0`). Later
+/// versions pass them on compressed if the kernel supports it.
 fn decodes_all(inventory: &Inventory) -> bool {
     const LIBRARY: &[u8] = b"libkmod.so.2.";
     inventory.nodes().any(|(path, _)| {

@@ -12,7 +12,7 @@ use crate::checks::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, listed};
 use crate::initramfs::Inventory;
 
-/// The check that the options for the root and for drivers apply to.
+/// The name of the check that uses the options for the root and for drivers.
 pub const DRIVER_CHECK: &str = "initramfs-root-drivers";
 
 const UNBLOCK: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
@@ -52,7 +52,8 @@ fn no_driver(able: &Able, names: &[&str], expected: &str) -> Finding {
     }
 }
 
-/// Returns findings about the user's requirements.
+/// Returns findings about drivers that the user requires (`--root-device`, `--root-fs`, `--require-driver`) and that
+/// are missing or blocked.
 fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let mut findings = Vec::new();
     for device in &subject.wanted.devices {
@@ -84,7 +85,7 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
     findings
 }
 
-/// Returns findings about modules of dracut and drivers that the user's artefacts require.
+/// Returns findings about dracut modules and drivers that the user's artefacts require.
 fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     // An initramfs without a list of dracut's modules is not checked for them.
@@ -117,8 +118,8 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
     findings
 }
 
-/// Returns findings about blocked drivers of the root's device type. Other drivers of the list may be for other
-/// machines. USB is excluded: either of its two drivers serves most disks, and uas is blacklisted for many.
+/// Returns findings about blocked drivers of the device type that the user declares for the root. USB is excluded:
+/// either of its two drivers serves most disks, and uas is blacklisted for many.
 fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> {
     let needs = device.needs().iter().filter(|_| device != RootDevice::Usb);
     let drivers = needs.flat_map(|need| need.drivers);
@@ -143,8 +144,8 @@ fn blocked_of<'d>(
     drivers.filter_map(finding).collect()
 }
 
-/// Returns findings if there is no driver of any disk or of any file system. Without a list of built-in drivers there
-/// is no finding.
+/// Returns findings if no driver for any disk, or for any file system, is available and not blocked. Without a list of
+/// built-in drivers there is no finding.
 fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
     if able.builtin.paths().is_empty() {
         return Vec::new();
@@ -167,8 +168,8 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Returns warnings about included drivers of local disks and file systems that are blocked. A root that needs one of
-/// them cannot be reached, but no option requires it for this machine.
+/// Returns warnings about included drivers of local disks and file systems that are blocked. They are only warnings
+/// because no option says that this machine's root needs them.
 fn common_blocked(able: &Able, before: &[Finding]) -> Vec<Finding> {
     const NETWORK: [&str; 5] = ["virtiofs", "9p", "nfs", "nbd", "rbd"];
     let common = ANY_DEVICE.drivers.iter().chain(ANY_FILESYSTEM.drivers);
@@ -196,7 +197,7 @@ fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
     let mut findings: Vec<_> = missing
         .map(|name| no_driver(able, &[name], &expected))
         .collect();
-    // fs-verity is no module. With `yes`, ostree does not require it.
+    // fs-verity cannot be built as a module. ostree does not require it with `composefs.enabled=yes`.
     if let Some(config) = subject.config()
         && PrepareRoot::read(inside).needs_verity
         && !config.is_on("CONFIG_FS_VERITY")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks of the initramfs.
+//! Checks of the initramfs as a whole: its file, its entries' names, its kernel release, and the setup of the root.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,8 @@ pub fn mode(subject: &Subject) -> Checked {
     )])
 }
 
-/// dracut's configuration can request a unified kernel image instead of an initramfs.
+/// The remedy for a file that cannot be read as an initramfs: dracut's configuration can request a unified kernel image
+/// instead.
 const UNREADABLE: Remedy = Remedy::RebuildOr(
     "remove uefi=\"yes\" from /etc/dracut.conf.d if it is there, and run again with -v for dracut's messages",
 );
@@ -90,7 +91,7 @@ fn odd_names(inventory: &Inventory) -> Vec<Finding> {
             problem.to_string(),
             "a relative name without . and .. components",
         )),
-        // These are dropped, so they are reported above.
+        // The kernel drops entries with these names, so they are reported above.
         NameProblem::Empty | NameProblem::TooLong => None,
     });
     listed(dropped.chain(names).collect())
@@ -161,7 +162,7 @@ pub fn ostree(subject: &Subject) -> Checked {
         (unit, "its unit"),
         (&wants, "the link that enables its unit"),
     ] {
-        // A link to /dev/null masks the unit.
+        // A unit that is a link to /dev/null is masked, and not a file here.
         let is_in = |dir: &&str| is_file(inventory, &format!("{dir}/{name}"));
         if !UNIT_DIRS.iter().any(is_in) {
             findings.push(finding(
@@ -187,7 +188,7 @@ pub(in crate::checks) fn is_of_dracut(inventory: &Inventory) -> bool {
     inventory.dracut_modules().is_some() || inventory.dracut_version().is_some()
 }
 
-/// Returns findings about settings that ostree-prepare-root does not accept.
+/// Returns findings about settings that ostree-prepare-root does not accept, and about a missing key.
 fn configuration(inventory: &Inventory) -> Vec<Finding> {
     let conf = PrepareRoot::read(|path| inventory.data(path.as_bytes()));
     let wrong = conf.wrong.into_iter().map(|(path, found, expected)| {
@@ -209,7 +210,7 @@ fn configuration(inventory: &Inventory) -> Vec<Finding> {
     findings
 }
 
-/// Returns a finding about a configuration that bootc's setup of the root does not accept.
+/// Returns a finding if bootc's setup of the root does not accept its configuration.
 fn bootc_configuration(inventory: &Inventory) -> Option<Finding> {
     let (_, node) = inventory.resolve(PLACE.as_bytes()).ok()?;
     let found = match inventory.data(PLACE.as_bytes()) {
@@ -269,7 +270,7 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
         .is_some_and(|content| content.head.starts_with(start))
 }
 
-/// Returns the program that sets up the root: that of the base; without a base, that of this image.
+/// Returns the program that sets up the root of the base; without a base, the one that sets up the root of this image.
 pub(in crate::checks) fn root_setup(subject: &Subject, inventory: &Inventory) -> RootSetup {
     match subject.base {
         Some(base) => base.root_setup,

@@ -2,7 +2,7 @@
 //! Checks that the programs of the initramfs can run: `/init`, every program, and the scripts that units and other
 //! files name.
 //!
-//! It starts from programs, since even good images contain libraries with unresolved dependencies.
+//! The check starts from programs, since even good images contain libraries with unresolved dependencies.
 
 mod libraries;
 mod opened;
@@ -65,7 +65,8 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns findings about `/init`, and the machine of the programs. `Err` if nothing would run.
+/// Returns a finding if `/init` is for another machine than the kernel, and the ELF machine of the programs. `Err` is
+/// the finding if no program would run.
 fn first(
     subject: &Subject,
     inventory: &Inventory,
@@ -85,7 +86,7 @@ fn first(
     let content = inventory.content(node);
     let line = content.and_then(|content| content.interpreter());
     let elf = match line {
-        // The interpreter of the script is checked with the others.
+        // A script's interpreter is checked with the other scripts; here only its machine is used.
         Some(line) => {
             let interpreter = line.split(u8::is_ascii_whitespace).next();
             let interpreter = inventory.resolve(interpreter.unwrap_or_default()).ok();
@@ -123,7 +124,8 @@ fn other_machine(
     (!runs).then(|| wrong(found, &format!("one for the kernel's {arch} ({number})")))
 }
 
-/// Returns findings about truncated ELF files. A truncated library is reported by the programs that need it.
+/// Returns findings about truncated ELF files: fatal for a program that a boot uses, a warning for another program, a
+/// note for a library, because the programs that need it are reported, too.
 fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> {
     let finding = |(path, node): (&[u8], &Node)| {
         let Err(error) = facts.elf(inventory, node)? else {

@@ -50,8 +50,9 @@ pub fn intent(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns findings about differences in the setup of the root. ostree creates the deployment with the tree's
-/// configuration, but ostree-prepare-root mounts it with the configuration in the initramfs.
+/// Returns a finding if a `prepare-root.conf` differs from the tree's. ostree creates the deployment with the tree's
+/// file, but ostree-prepare-root mounts it with the one in the initramfs. The finding is fatal if only the tree enables
+/// composefs.
 fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     if root_setup(subject, inventory) == RootSetup::Bootc || tree.setups.is_without_prepare_root() {
         return Vec::new();
@@ -67,12 +68,18 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> V
         |found: &str, expected: &str| vec![Finding::new(&place, found, expected, Remedy::Rebuild)];
     match (asked.composefs, inside.composefs) {
         (Composefs::On, Composefs::On) | (Composefs::Off | Composefs::Maybe, _) => {
-            let found = match (inventory.data(path.as_bytes()), tree.file(path)) {
-                (None, _) => "no such file",
-                (_, None) => "a file that the tree does not have",
-                _ => "a file that differs from the tree's",
+            let (found, expected) = match (inventory.data(path.as_bytes()), tree.file(path)) {
+                (None, _) => ("no such file", "the same file as in the tree"),
+                (_, None) => (
+                    "a file that the tree does not have",
+                    "no such file, as in the tree",
+                ),
+                _ => (
+                    "a file that differs from the tree's",
+                    "the same file as in the tree",
+                ),
             };
-            let findings = finding(found, "the tree's file, which is newer");
+            let findings = finding(found, expected);
             findings
                 .into_iter()
                 .map(|it| it.only(Severity::Warning))
@@ -85,7 +92,7 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> V
     }
 }
 
-/// Returns findings about files of `etc` and of modprobe's configuration that differ from the tree's.
+/// Returns warnings about copies of files of `etc` and of modprobe's configuration that differ from the tree's files.
 fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in &tree.files {
@@ -105,13 +112,14 @@ fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     findings
 }
 
-/// Returns findings about files that were added to a directory after dracut had copied it.
+/// Returns warnings about files that were added to a directory in [`COPIED_DIRS`] after dracut had copied it.
 fn not_copied(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for dir in COPIED_DIRS {
         let files: Vec<_> = tree.files.keys().filter(|it| it.starts_with(dir)).collect();
         let is_inside = |path: &str| inventory.resolve(path.as_bytes()).is_ok();
-        // dracut copies `etc/modprobe.d` only for the host that it runs on.
+        // dracut copies `etc/modprobe.d` only for the host that it runs on, so no file is missing there if it copied
+        // none.
         let copies = files.iter().any(|path| is_inside(path));
         for path in files.into_iter().filter(|path| copies && !is_inside(path)) {
             let place = format!("{path} in the initramfs");
@@ -127,7 +135,7 @@ fn not_copied(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     findings
 }
 
-/// Finds modules, drivers and files that the tree's dracut.conf.d requests and the initramfs lacks.
+/// Returns warnings about modules, drivers and files that the tree's dracut.conf.d requests and the initramfs lacks.
 fn asked_for(
     subject: &Subject,
     inventory: &Inventory,
@@ -136,7 +144,7 @@ fn asked_for(
     let able = Able::of(subject, inventory)?;
     let omitted = subject.omitted();
     let included: BTreeSet<_> = inventory.dracut_modules().into_iter().flatten().collect();
-    // dracut itself reports items that are not on disk.
+    // Modules and drivers that are not on disk are left out here: dracut itself reports them.
     let modules = tree.conf.modules.iter().filter(|&module| {
         let is_left_out = omitted.dracut_modules.contains(module)
             || tree.setups.depends_on(module, &omitted.dracut_modules);
@@ -163,7 +171,7 @@ fn asked_for(
     Ok(modules.chain(drivers).chain(items).map(finding).collect())
 }
 
-/// Returns the paths of copies of the tree's files that are compared.
+/// Returns the paths of the initramfs's files that this check compares with the tree's.
 pub fn copies(inventory: &Inventory) -> Vec<String> {
     let nodes = inventory.nodes().filter(|(path, node)| {
         let is_configuration = path.starts_with(b"etc/")
@@ -211,7 +219,7 @@ mod tests {
         assert!(bench.findings(CHECK)[0].starts_with(fatal));
         bench.put(CONF, ON.as_bytes());
         assert_eq!(bench.findings(CHECK), [""; 0]);
-        // This version of ostree does not read the file.
+        // dracut's ostree module does not install the file: this version of ostree does not read it.
         bench.inside.remove(CONF);
         bench.change = |tree| {
             put(tree, CONF, ON);
@@ -219,7 +227,7 @@ mod tests {
         };
         assert_eq!(bench.findings(CHECK), [""; 0]);
         bench.put(CONF, ON.as_bytes());
-        // A comment, or the reverse difference, is not a finding.
+        // A comment, the reverse difference, or a file that only the initramfs has is only a warning.
         for change in [
             (|tree| put(tree, CONF, "# x\n[composefs]\nenabled = yes\n")) as fn(&mut TreeFacts),
             |tree| put(tree, CONF, "[composefs]\nenabled = no\n"),

@@ -50,7 +50,7 @@ impl<'a> Inside<'a> {
         };
         let modules = inventory.kernel_modules();
         let paths: Vec<_> = modules.into_iter().filter_map(relative).collect();
-        // A dangling link is a finding of `bodies`; depmod's lists do not have it.
+        // `bodies` reports a dangling link. depmod's lists do not have it.
         let names = paths
             .iter()
             .filter(|(_, path)| inventory.resolve(path).is_ok())
@@ -81,8 +81,8 @@ fn bodies(
         };
         let known = node.and_then(|node| facts.module(inventory, node));
         let Some((compared, comparison)) = known else {
-            // depmod and dracut do not remove a dangling link of weak-modules.
-            // A driver that the root needs is a finding of `initramfs-root-drivers`.
+            // depmod and dracut do not remove a dangling link of weak-modules, so it is only a warning. If the root
+            // needs the driver, `initramfs-root-drivers` reports it.
             let found = "nothing, or a dangling link";
             findings.push(if relative.starts_with(b"weak-updates/") {
                 wrong(found, "a module", DANGLING).only(Severity::Warning)
@@ -136,7 +136,8 @@ fn bodies(
 
 type Wrong<'a> = &'a dyn Fn(&str, &str, Remedy) -> Finding;
 
-/// Returns a finding if the fields of two modules differ.
+/// Returns a finding if the included module and the one on disk differ in vermagic or dependencies, or if one of them
+/// is damaged.
 fn differs(inside: &Told, on_disk: &Told, wrong: Wrong) -> Option<Finding> {
     let (inside, on_disk) = match (inside, on_disk) {
         (Ok(inside), Ok(on_disk)) => (inside, on_disk),
@@ -183,7 +184,7 @@ fn vermagic(facts: &ModuleFacts) -> String {
     }
 }
 
-/// Reads a list next to the included modules.
+/// Reads the list `name` of the kernel's modules in the initramfs; `None` if the file does not exist.
 fn inner<T>(
     subject: &Subject,
     inventory: &Inventory,
@@ -200,7 +201,7 @@ fn inner<T>(
     parse(data).map(Some).map_err(|error| error.to_string())
 }
 
-/// Returns the tree's list of modules; without a tree, the list in the image.
+/// Returns the list `name` of the tree; without a tree, the one in the initramfs. `None` if the file does not exist.
 pub(in crate::checks) fn list<'a, T: Clone>(
     subject: &'a Subject,
     inventory: &Inventory,
@@ -255,7 +256,7 @@ fn dependencies(
     };
     let nothing = Needs::default();
     let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
-    // A dangling link is a finding of `bodies`.
+    // `bodies` reports a dangling link.
     let there = inside
         .paths
         .iter()
@@ -308,7 +309,7 @@ pub(in crate::checks) fn dep_inside<'s>(
     })
 }
 
-/// Returns the modules that are built into the kernel.
+/// Returns the modules that are built into the kernel; none if the list does not exist.
 pub(in crate::checks) fn builtin<'a>(
     subject: &'a Subject,
     inventory: &Inventory,

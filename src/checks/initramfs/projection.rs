@@ -30,7 +30,7 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let mut others = Vec::new();
     for (path, node) in inventory.nodes() {
         let finding = match facts.origin(inventory, node) {
-            // The check `leftovers` covers wrappers in the tree.
+            // The tree has a wrapper in the place of the program, which the check `leftovers` reports.
             Some(Origin::Differs(_, Difference::OnlyElf)) => continue,
             Some(Origin::Differs(source, difference)) => {
                 let is_other = OTHERS.iter().any(|dir| path.starts_with(dir));
@@ -77,7 +77,7 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns whether a program is no longer executable.
+/// Returns whether a file is executable in the tree, but not in the initramfs.
 fn lost_execution(node: &Node, source: &TreeFile) -> bool {
     node.kind == EntryType::File && source.mode & 0o111 != 0 && node.mode & 0o111 == 0
 }
@@ -138,7 +138,7 @@ mod tests {
 
     const CHECK: &str = "initramfs-projection";
 
-    /// Returns a bench with a file and its source.
+    /// Returns a bench with the file `path` in the initramfs, and its source in the tree with the mode 0755.
     fn bench(path: &str, mode: u32, inside: &[u8], source: &[u8]) -> Bench {
         let mut bench = Bench::good();
         bench

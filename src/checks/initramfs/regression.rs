@@ -63,8 +63,8 @@ fn dracut_modules(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, An
     Ok(gone.map(finding).collect())
 }
 
-/// Returns whether the units and programs named after a dracut module are still included: another module installs them
-/// now, as systemd-pcrextend does for systemd-pcrphase.
+/// Returns whether the base has units or programs that are named after a dracut module, and all of them are still
+/// included: another module installs them now, as systemd-pcrextend does for systemd-pcrphase.
 fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
     let is_part = |name: &str| {
         let rest = name.strip_prefix(module);
@@ -80,8 +80,8 @@ fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
         && all_of(&base.programs, &programs(inventory))
 }
 
-/// Returns findings about missing units. A missing unit that is on disk was omitted; one that is not on disk was
-/// removed from its package. Units also change with the version of dracut and with omitted modules.
+/// Returns findings about missing units. They are warnings for a unit that is not on disk, because its package has
+/// removed it, and if dracut's version changed or a module of the base is omitted, because units change with these.
 fn lost_units(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
     let now = units(inventory);
@@ -131,7 +131,7 @@ pub fn size(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     let before = subject.base.map_or(0, |base| base.unpacked);
     let unpacked = subject.unpacked().map_or(0, unpacked_size);
-    // The file's own size depends on the compression.
+    // The unpacked sizes are compared, because the size of the file depends on the compression.
     if before == 0 || unpacked <= before.saturating_mul(2) {
         return Ok(vec![]);
     }

@@ -34,7 +34,7 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
             if !is_of_others(fault, inventory) && said.insert(at) {
                 let finding = fatal(boot, at, fault, goal);
                 let mut before = findings.iter();
-                // One drop-in can apply to many units.
+                // One drop-in can apply to many units, and is reported once.
                 if !before
                     .any(|it: &Finding| (&it.path, &it.found) == (&finding.path, &finding.found))
                 {
@@ -121,7 +121,7 @@ fn reason(boot: &Boot, job: usize) -> String {
 /// run the program or is not started.
 fn never(boot: &Boot, goal: &Goal) -> Finding {
     let expected = format!("a boot that reaches {}", goal.what);
-    // The dependencies of a refused unit are not known.
+    // The dependencies of a refused unit are not known, so the refusal is assumed to be the cause.
     let bad = boot
         .jobs
         .iter()
@@ -191,8 +191,8 @@ fn conflicts(booted: &Booted) -> Vec<Finding> {
     listed(found.map(finding).collect())
 }
 
-/// Returns findings about devices that a required unit needs. Devices that udev's rules name after a disk or a mapping
-/// may exist.
+/// Returns findings about devices that a required unit needs: warnings for devices that udev's rules name after a disk
+/// or a mapping, since they may exist.
 fn devices(booted: &Booted) -> Vec<Finding> {
     const NAMED: [&[u8]; 2] = [b"dev-disk-by", b"dev-mapper-"];
     let boot = &booted.boot;

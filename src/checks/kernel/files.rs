@@ -13,14 +13,15 @@ pub struct KernelFiles {
     pub vmlinuz: VmlinuzState,
     /// Modules whose content differs from their package's.
     pub modules: Vec<OtherModule>,
-    /// The signer of modules that equal their package's files, if most do and they are signed.
+    /// The signer of the modules that equal their packages' files. `None` if no module differs, if the equal ones are
+    /// not the majority, or if they are not signed.
     pub signer: Option<Vec<u8>>,
     /// The reason for which not all modules could be compared.
     pub unread: Option<String>,
 }
 
 impl Default for KernelFiles {
-    /// Returns the state before the comparison.
+    /// Returns the state before the comparison with the packages.
     fn default() -> Self {
         Self {
             vmlinuz: VmlinuzState::Unread("vmlinuz was not compared".to_owned()),
@@ -44,7 +45,7 @@ pub enum VmlinuzState {
     Examined {
         /// The NEVRA of the package from which it differs.
         package: Option<String>,
-        /// The kernel inside.
+        /// The compressed kernel inside the file.
         inner: InnerKernel,
         /// Whether the file's Secure Boot signature has the digest of its bytes; `None` if it has no Secure Boot
         /// signature.
@@ -217,7 +218,7 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
         let found = found + &of.unwrap_or_default();
         let finding = Finding::new(path, found, expected, Remedy::Reinstall);
         let on_disk = [subject.kver.as_str().as_bytes(), b"/", &module.path].concat();
-        // The boot may need this driver.
+        // The finding is fatal only for a module that the initramfs contains, since the boot may need it.
         findings.push(if inside.contains(on_disk.as_slice()) {
             finding
         } else {
@@ -293,7 +294,7 @@ mod tests {
             |tree| {
                 tree.kernel_files.vmlinuz = no_digest(InnerKernel::Release(K.into()));
             },
-            // The check `kernel-release` reports it.
+            // A kernel with another release is reported by the check `kernel-release` only.
             |tree| {
                 tree.kernel_files.vmlinuz = differs(InnerKernel::Damaged("x".into()));
                 tree.release.as_mut().unwrap().kver = "5.14".into();

@@ -28,8 +28,7 @@ pub enum Hmac {
 }
 
 /// Checks `.vmlinuz.hmac`. A wrong one is fatal only if the initramfs has dracut's module `fips`, because nothing else
-/// reads the file. A kernel that was signed after packaging has the HMAC of the unsigned kernel; all kernels of
-/// Universal Blue do.
+/// reads the file. A kernel that was signed after packaging has the HMAC of the unsigned kernel, as in Universal Blue.
 pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let path = format!("{}/.vmlinuz.hmac", subject.kver.dir());
     let is_read = subject.unpacked().is_ok_and(is_read);
@@ -94,8 +93,8 @@ pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
 }
 
-/// Returns whether the initramfs compares the file with the kernel: it has dracut's module `fips`, or the script that
-/// the module installs.
+/// Returns whether the initramfs compares `.vmlinuz.hmac` with the kernel: it has dracut's module `fips`, or the script
+/// that the module installs.
 pub fn is_read(inventory: &Inventory) -> bool {
     let modules = inventory.dracut_modules().unwrap_or_default();
     modules.iter().any(|module| module == "fips") || program(inventory, b"fips.sh").is_some()

@@ -23,7 +23,7 @@ pub fn vmlinuz(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Ok(VmlinuzSigner::Trusted) => return Ok(Vec::new()),
         Ok(VmlinuzSigner::None) => "no signature".to_owned(),
         Ok(VmlinuzSigner::Others(others)) => {
-            // A change of the kernel breaks all its signatures in the same way.
+            // A change of the kernel breaks all its signatures in the same way, so equal reasons are given once.
             let mut others = others.clone();
             others.dedup();
             others.join("; ")

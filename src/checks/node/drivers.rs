@@ -48,7 +48,7 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
 struct Reach<'s> {
     able: &'s Able<'s>,
     storage: &'s Storage,
-    /// Whether it is the root, for which only the initramfs counts.
+    /// Whether the file system is the root, for which only the initramfs counts.
     is_root: bool,
 }
 
@@ -122,7 +122,7 @@ impl Reach<'_> {
         if let Some(module) = &device.module {
             return (!self.has(module)).then(|| self.missing(&[module], &what));
         }
-        // The driver is built into the running kernel, and can be a module of this one, or missing.
+        // The running kernel has the driver built in. The deployment's kernel can have it as a module, or lack it.
         let serving = self.able.modprobe.serving(alias?.as_bytes());
         let driver = device.driver.replace('-', "_");
         let mut own = serving

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that ostree can write the kernel and initramfs of the staged deployment to this machine's `/boot`.
 //!
-//! The EFI system partition needs no room at this time. ostree never writes to it: it copies `vmlinuz` to `/boot` and has
-//! no support for unified kernel images (UKI). bootc's composefs backend writes an UKI there when it stages the
-//! deployment, not at shutdown, and such a system is refused by name (`site::deployments`).
+//! The EFI system partition needs no room at this time. ostree never writes to it: it copies `vmlinuz` to `/boot` and
+//! has no support for unified kernel images (UKI). bootc's composefs backend writes a UKI there when it stages the
+//! deployment, not at shutdown, and this program refuses such a system (`site::deployments`).
 
 use super::super::{Answer, Finding, Subject};
 use crate::checks::leaner::mib;

@@ -10,11 +10,11 @@ pub(in crate::checks) struct Dynamic {
     machine: u16,
     interpreter: Option<&'static str>,
     entries: Vec<(u64, String)>,
-    /// Versions that a library must define, and the library.
+    /// Libraries, each with a version that it must define.
     required: Vec<(String, String)>,
-    /// Versions that it defines.
+    /// Versions that the file defines.
     versions: Vec<String>,
-    /// Symbols, and whether it defines them.
+    /// Symbols, each with whether the file defines it.
     symbols: Vec<(String, bool)>,
 }
 
@@ -92,7 +92,7 @@ impl Dynamic {
             tables_at += table.len() as u64;
         }
         let dynamic_at = tables_at;
-        // (24: the symbols are bound before the program starts)
+        // Tag 24 (`DT_BIND_NOW`): the symbols are bound before the program starts.
         dynamic.extend([(5, BASE + strings_at), (24, 0), (0, 0)]);
         let size = dynamic_at + 16 * dynamic.len() as u64;
         let mut elf = b"\x7fELF\x02\x01\x01".to_vec();

@@ -15,9 +15,9 @@ struct ElfFile<'a> {
     elf: &'a Elf,
 }
 
-/// Returns findings about missing libraries: fatal if a boot uses a program that requires one, warnings if it uses none
-/// of the programs, notes if only other libraries require it. Where there is a tree, a library of another build differs
-/// from the tree's, so that the symbols of only the required programs are compared.
+/// Returns findings about missing libraries, symbols and dynamic linkers: fatal if a boot uses a program that requires
+/// one, warnings if it uses none of the programs, notes if only other libraries require it. With a tree, symbols are
+/// compared for the required programs only: a library of another build is found because it differs from the tree's.
 pub(super) fn unmet(
     inventory: &Inventory,
     facts: &Facts,
@@ -58,7 +58,7 @@ pub(super) fn unmet(
                 Unbound::Version { library, .. } => library.clone(),
                 Unbound::Symbol { object, .. } => object.clone(),
             };
-            // A library of another build is reported once.
+            // A library that does not fit is reported once, with the programs that need it.
             let known = unbound.entry(place);
             let (_, _, programs) = known.or_insert_with(|| (fault, asked_by.to_vec(), Vec::new()));
             programs.push(program.path);
@@ -136,7 +136,8 @@ fn some(programs: &[&[u8]]) -> String {
     }
 }
 
-/// Returns the programs and the other ELF files of this machine, without modules and firmware.
+/// Returns the ELF files for this machine, without modules and firmware: the programs with a dynamic linker, and the
+/// others.
 fn files<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,

@@ -10,7 +10,7 @@ use crate::bytes::{basename, contains};
 use crate::checks::{Finding, Remedy, Severity};
 use crate::initramfs::{Facts, Inventory, Opened};
 
-/// A module of dracut that installs libraries for `dlopen`.
+/// A dracut module that installs libraries for `dlopen`.
 struct Promise {
     module: &'static str,
     /// The feature's name in the ELF note `.note.dlopen`.
@@ -104,13 +104,13 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// Returns the name of a file that can be a library.
+/// Returns the name of a file that can be a library; `None` for other files.
 fn name(path: &[u8]) -> Option<&[u8]> {
     let name = basename(path);
     contains(name, b".so").then_some(name)
 }
 
-/// Returns whether there is a library in a directory of libraries whose name starts with `start`.
+/// Returns whether the path of a library has a component that starts with `start`.
 fn has(inventory: &Inventory, start: &str) -> bool {
     let start = [b"/", start.as_bytes()].concat();
     inventory

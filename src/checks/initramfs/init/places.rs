@@ -48,7 +48,8 @@ fn mount_point(inventory: &Inventory, path: &str) -> Option<Finding> {
     ))
 }
 
-/// Checks that `/lib/modules` leads to the kernel's directory: kmod looks there on every distribution.
+/// Returns a finding if `/lib/modules/KVER` does not lead to the kernel's directory: kmod looks there on every
+/// distribution.
 fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     let path = kver.dir();
     let (real, _) = inventory.resolve(path.as_bytes()).ok()?;
@@ -63,7 +64,8 @@ fn modules(inventory: &Inventory, kver: &Kver) -> Option<Finding> {
     Some(Finding::new(place, found, expected, REMEDY))
 }
 
-/// Checks that the program in `kernel.modprobe` can start: the kernel runs it to load the driver of a file system.
+/// Returns a finding if a file system is a module and the program in `kernel.modprobe` cannot start: the kernel runs it
+/// to load the module.
 fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<Finding> {
     let is_fs = |path: &&[u8]| path.windows(11).any(|it| it == b"/kernel/fs/");
     let modules = inventory.kernel_modules();

@@ -80,7 +80,8 @@ fn has(rule: &Rule, key: &[u8], fits: fn(&[u8]) -> bool) -> bool {
     tokens.any(|it| it.sets(key) && fits(&it.value))
 }
 
-/// Returns whether a rule calls a program that is built into udev, or a program of the same name.
+/// Returns whether a rule calls the program `name` in `key`, built into udev or not, with arguments that `has_argument`
+/// accepts.
 fn calls(rule: &Rule, key: &[u8], name: &[u8], has_argument: fn(&[u8]) -> bool) -> bool {
     let mut tokens = rule.tokens.iter().filter(|it| it.key == key);
     tokens.any(|it| {
@@ -159,7 +160,8 @@ fn links(rule: &Rule, dir: &[u8]) -> bool {
     })
 }
 
-/// Returns findings about required rules that no event reaches, and about lines that udev ignores.
+/// Returns findings about required rules that one of their events does not reach, about rules that undo their effect,
+/// and about lines that udev ignores.
 pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for goal in GOALS.iter().filter(|_| !rules.is_partial) {

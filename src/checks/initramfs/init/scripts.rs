@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds scripts without an interpreter, empty programs, and links that enable missing units.
 //!
-//! A file matters if something names it: a unit that a boot can start, a udev rule, a dracut hook, `/init`. systemd
-//! runs all generators, but a boot may succeed without them.
+//! A fault is fatal in a file that something names: a unit that a boot can start, a udev rule, a dracut hook, `/init`.
+//! systemd runs all generators, but a boot may succeed without them, so a fault of a generator is a warning.
 
 use crate::boot::{CannotRun, Graph, RootSetup, has_unit, run};
 use crate::bytes::contains;
@@ -48,7 +48,8 @@ enum Broken {
     Without(String),
 }
 
-/// Returns the defect of an executable file. Other files are sourced, or are not programs.
+/// Returns the defect of an executable file; `None` for a file that is not executable, which is sourced or is not a
+/// program.
 fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Option<Broken> {
     let content = inventory.content(node)?;
     if node.mode & 0o111 == 0 {
@@ -70,7 +71,7 @@ fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Opt
     }))
 }
 
-/// Returns the program that `env` starts in a `#!` line.
+/// Returns the program that `env` starts in a `#!` line; `None` if the line has another interpreter.
 fn of_env(line: &[u8]) -> Option<&[u8]> {
     let mut words = line
         .split(u8::is_ascii_whitespace)
@@ -82,7 +83,7 @@ fn of_env(line: &[u8]) -> Option<&[u8]> {
     words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))
 }
 
-/// Returns a finding about the program that a script `/init` finally executes with `exec`.
+/// Returns a finding if a script `/init` executes a program with `exec` in its last line that cannot start.
 pub(super) fn last_act_of_init(
     inventory: &Inventory,
     facts: &Facts,
@@ -121,7 +122,7 @@ pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
             continue;
         };
         let is_link = node.kind == EntryType::Symlink && contains(path, b"systemd/system/");
-        // The check `initramfs-ostree` covers these units.
+        // The check `initramfs-ostree` reports these units.
         let setups = [RootSetup::Ostree, RootSetup::Bootc];
         let is_of_ostree = setups.iter().any(|it| it.unit().as_bytes() == unit);
         let wanted = dir.ends_with(b".wants");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds settings that stop each boot: kernel parameters of `sysctl.d` after which no driver can be loaded, and arguments of
-//! dracut in the image that end in a shell (`getcmdline` of `dracut-lib.sh`, dracut 106).
+//! Finds settings that stop each boot: kernel parameters of `sysctl.d` after which no driver can be loaded, and
+//! arguments in the image with which dracut's scripts stop in a shell (`getcmdline` of `dracut-lib.sh`, dracut 106).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,7 +70,7 @@ pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, St
     last
 }
 
-/// Returns a finding if `kernel.modules_disabled` is set.
+/// Returns a finding if `kernel.modules_disabled` is set and the initramfs has modules.
 fn no_modules(inventory: &Inventory) -> Option<Finding> {
     if inventory.kernel_modules().is_empty() {
         return None;
@@ -94,7 +94,7 @@ pub(super) fn loaded_modules(inventory: &Inventory) -> BTreeSet<ModuleName> {
         .collect()
 }
 
-/// Returns findings about arguments with which dracut's scripts stop in a shell or wait for input.
+/// Returns findings about arguments with which dracut's scripts stop in a shell or wait for input. None without dracut.
 fn shells(inventory: &Inventory) -> Vec<Finding> {
     if inventory.dracut_modules().is_none() {
         return Vec::new();

@@ -6,12 +6,12 @@ use crate::initramfs::testing::item;
 
 const CHECK: &str = "initramfs-init";
 
-/// A drop-in with which a boot starts more units.
+/// A drop-in of `initrd.target`, which tests use to add units to the boot.
 const REACHING: &str = "usr/lib/systemd/system/initrd.target.d/site.conf";
 
 fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
     let mut bench = Bench::good();
-    // A file that a text names counts as used.
+    // This hook names the programs `a` and `true`, so they count as used.
     bench.put("usr/lib/dracut/hooks/cmdline/01-site.sh", b"a; true\n");
     break_it(&mut bench);
     bench.findings(CHECK)
@@ -188,7 +188,7 @@ fn the_loading_order_decides_which_library_is_used() {
     };
     assert_eq!(fatal(|bench| parts(bench, true)), [""; 0]);
     assert_eq!(fatal(|bench| parts(bench, false)).len(), 1);
-    // A RPATH is inherited, a RUNPATH is not.
+    // An RPATH is inherited, a RUNPATH is not.
     let inherited = fatal(|bench| {
         parts(bench, false);
         let program = Dynamic::program(&["libcore.so"]).rpath("/usr/lib/systemd");
@@ -277,7 +277,7 @@ fn notes_and_warnings() {
 fn truncated_programs_do_not_panic() {
     let whole = Dynamic::program(&["libc.so.6"]).runpath("/x").elf();
     for end in 0..whole.len() {
-        // The result does not matter.
+        // Any result is allowed, except a panic.
         let _ = crate::initramfs::Elf::parse(&whole[..end]);
     }
     for at in 0..whole.len().min(400) {
@@ -300,7 +300,7 @@ const RUNS: &[u8] = b"[Service]\nExecStart=/usr/bin/true\n";
 
 #[test]
 fn truncated_programs_are_found() {
-    // Only the end of the last loaded segment is missing, which nothing else reads.
+    // The last loaded segment is `length` bytes longer than the file.
     let cut = |length: u64| {
         let mut elf = Dynamic::program(&["libc.so.6"]).elf();
         let size = elf.len() as u64 + length;
@@ -318,7 +318,7 @@ fn truncated_programs_are_found() {
     );
     let firmware = |bench: &mut Bench| bench.put("usr/lib/firmware/x/modem.mdt", &cut(1));
     assert_eq!(findings(firmware), [""; 0]);
-    // A truncated library is reported by the programs that need it.
+    // A truncated library is reported twice: with the program that needs it, and itself.
     let found = findings(|bench| {
         bench.put("usr/lib64/libx.so.1", &cut(1));
         program(bench, "usr/bin/a", &["libx.so.1"]);
@@ -476,7 +476,7 @@ fn units_that_are_started_and_cannot() {
         found[0].starts_with("warning usr/bin/gone in the initramfs"),
         "{found:?}"
     );
-    // No other unit starts this one.
+    // No unit starts a.service, so its program is not reported.
     let idle = findings(|bench| bench.put("usr/lib/systemd/system/a.service", bad));
     assert_eq!(idle, [""; 0]);
 }
@@ -499,14 +499,14 @@ fn rules_that_every_boot_requires() {
             bench.put("dev/null", b"");
             bench.link("etc/udev/rules.d/80-drivers.rules", "/dev/null");
         }),
-        // The rest of the file is truncated.
+        // The file is truncated in the middle of the rule.
         (STORAGE, |bench| {
             bench.put(
                 STORAGE,
                 b"IMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/$env{ID_FS_UUI",
             );
         }),
-        // The rule applies only to another type of device.
+        // The rule applies only to devices of device-mapper.
         (STORAGE, |bench| {
             bench.inside.remove(STORAGE);
             let rule = b"KERNEL!=\"dm-*\", GOTO=\"x\"\nIMPORT{builtin}=\"blkid\"\nSYMLINK+=\"disk/by-uuid/a disk/by-label/b\"\nLABEL=\"x\"\n";
@@ -688,7 +688,7 @@ fn the_program_with_which_the_kernel_loads_drivers() {
         found[0].starts_with("fatal sbin/modprobe in the initramfs: no such program"),
         "{found:?}"
     );
-    // The driver of the root's file system is loaded without modprobe.
+    // The driver of the root's file system is loaded without modprobe, so this is only a warning.
     let found = findings(|bench| {
         gone(bench);
         bench.put("etc/modules-load.d/root.conf", b"# the root\next4\n");

@@ -2,8 +2,8 @@
 //! Finds units that systemd cannot start because they or their programs are missing, and other files that systemd
 //! requires to mount the root.
 //!
-//! Some units are required by every boot. Others fail in real images that boot: their programs are warnings if a link
-//! enables the unit, otherwise there is no finding.
+//! A program that cannot run is fatal in a unit that is required to reach the root, and a warning in another unit that
+//! starts without a condition. The programs of other units are not reported: they are missing in real images that boot.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ const EXECUTOR_SINCE: u32 = 255;
 
 const REMEDY: Remedy = Remedy::Rebuild;
 
-/// Returns findings about required programs that cannot run. Empty if `/init` is not systemd.
+/// Returns findings about programs of systemd and of its units that cannot run.
 pub(super) fn that_cannot_start(
     inventory: &Inventory,
     facts: &Facts,
@@ -25,7 +25,7 @@ pub(super) fn that_cannot_start(
     let mut findings = missing(inventory, facts);
     let mut said = BTreeSet::new();
     let jobs = booted.boot.jobs.iter().enumerate();
-    // Fatal findings come first, since later ones of the same path are skipped.
+    // The fatal findings are made first, since later findings about the same program are skipped.
     let (needed, others): (Vec<_>, Vec<_>) = jobs.partition(|(at, _)| booted.needed.contains(at));
     for (at, job) in needed.into_iter().chain(others) {
         let is_needed = booted.needed.contains(&at);
@@ -36,7 +36,8 @@ pub(super) fn that_cannot_start(
         let Some(command) = job.unit.commands.get(*number) else {
             continue;
         };
-        // Scripts without interpreters are reported with the scripts, dynamic linkers with the libraries.
+        // Scripts without interpreters and empty files are reported with the scripts, dynamic linkers with the
+        // libraries.
         let is_other = matches!(why, CannotRun::Interpreter { .. } | CannotRun::Empty);
         let program = command.program.as_deref().unwrap_or_default();
         let is_optional = command.may_fail && !(is_needed && Booted::is_goal(command));
@@ -76,7 +77,7 @@ fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     programs.collect()
 }
 
-/// Returns systemd's version, from the name of its private library.
+/// Returns systemd's version, from the name of its private library; `None` if there is none.
 fn version(inventory: &Inventory) -> Option<u32> {
     const LIBRARY: &[u8] = b"/libsystemd-shared-";
     inventory.nodes().find_map(|(path, _)| {

@@ -50,7 +50,8 @@ pub(super) fn own<'s, T>(
     Err(Finding::new(place, why, expected, REBUILD))
 }
 
-/// Returns a finding if the line of a module in an included list differs from the tree's.
+/// Returns a finding if the included list `own` has no line for the module `relative`, or other dependencies than
+/// `needs`, which are the tree's. Built-in modules are not compared.
 pub(super) fn own_line(
     relative: &[u8],
     needs: &Needs,
@@ -95,8 +96,8 @@ pub(super) fn own_line(
     })
 }
 
-/// Returns findings about included modules with aliases in the tree's `modules.alias` that the file in the initramfs
-/// lacks: udev does not load these modules.
+/// Returns findings about included modules with aliases in the tree's `modules.alias` that the index in the initramfs
+/// lacks: udev does not load these modules. Empty if no included program reads indexes.
 pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>, Answer> {
     if !inside.by_index {
         return Ok(Vec::new());

@@ -9,7 +9,8 @@ use crate::initramfs::Inventory;
 /// Options of lines whose device may be missing, or that are not mounted.
 const OPTIONAL: [&str; 3] = ["nofail", "noauto", "x-systemd.automount"];
 
-/// Returns findings about devices that `etc/fstab` requires. Devices that are named by their content may exist.
+/// Returns findings about devices that `etc/fstab` requires: warnings for devices with a name such as a label, a UUID
+/// or a mapping, since they may exist.
 pub(super) fn devices(inventory: &Inventory) -> Vec<Finding> {
     let text = inventory.data(b"etc/fstab").unwrap_or_default();
     let text = String::from_utf8_lossy(text);

@@ -279,7 +279,7 @@ fn faults_that_do_not_prevent_the_switch_to_the_root() {
             let text = "[Unit]\nConditionKernelVersion=|<3.0\nConditionKernelVersion=|>=4.0\n";
             etc(it, "initrd-switch-root.service.d/a.conf", text);
         }),
-        // Units that cannot run together, but not in one transaction.
+        // Units that conflict, but are not in one transaction.
         ("", |it| {
             etc(
                 it,
@@ -287,7 +287,7 @@ fn faults_that_do_not_prevent_the_switch_to_the_root() {
                 "[Unit]\nConflicts=initrd-switch-root.target\n",
             )
         }),
-        // A program whose failure counts as success.
+        // A missing program whose failure systemd ignores.
         ("", |it| {
             etc(
                 it,
@@ -295,7 +295,7 @@ fn faults_that_do_not_prevent_the_switch_to_the_root() {
                 "[Service]\nExecStartPre=-/usr/bin/gone\n",
             )
         }),
-        // Other units create mounts, slices and devices.
+        // Mounts and slices without a file, which generators and systemd create.
         ("", |it| {
             let text = "[Unit]\nRequires=sysroot.mount x.slice\n[Service]\nSlice=x.slice\n";
             etc(it, "initrd-cleanup.service.d/a.conf", text);
