@@ -116,10 +116,10 @@ const ELF64: Layout = Layout {
     sh_link: 40,
 };
 
-/// An ELF file cannot be parsed.
+/// The error that an ELF file cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
-    /// Neither 32 nor 64 bits, or neither byte order.
+    /// Not an ELF file, or one with an unknown class or byte order.
     #[error("an ELF file of an unknown class or byte order")]
     Class,
     /// A header points outside the file, or the file is truncated.
@@ -147,9 +147,9 @@ pub enum ElfError {
 /// machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Machine {
-    /// Whether it has 64 bits.
+    /// Whether the file has 64 bits.
     pub wide: bool,
-    /// Whether it is big-endian.
+    /// Whether the file is big-endian.
     pub big: bool,
     /// `e_machine`.
     pub number: u16,
@@ -200,7 +200,7 @@ impl<'a> File<'a> {
         let number = 0;
         let machine = Machine { wide, big, number };
         let mut file = Self { bytes, machine };
-        // A file that ends before it has no headers either, which their reader reports.
+        // A file that ends before this field has no headers either, which is reported when they are read.
         let number = file.number_at("the machine", E_MACHINE, 2);
         file.machine.number = number.unwrap_or_default() as u16;
         Ok(file)
@@ -215,7 +215,7 @@ impl<'a> File<'a> {
         self.layout().word
     }
 
-    /// Returns whether the type is that of a program.
+    /// Returns whether the kernel can execute a file of this type (`ET_EXEC` or `ET_DYN`).
     pub(crate) fn is_executable(&self) -> Result<bool, ElfError> {
         Ok(matches!(self.kind()?, ET_EXEC | ET_DYN))
     }
@@ -287,7 +287,7 @@ impl<'a> File<'a> {
             self.section_header(at.unwrap_or(u64::MAX))
         };
         let names = self.contents(&header(names)?)?;
-        // Entries of size 0 would all be the same one, so the count is limited to what fits into the file.
+        // Headers of size 0 would all be read at the same offset, so the count is limited to what fits into the file.
         let count = count.min(self.bytes.len() as u64 / entry.max(1));
         for n in 1..count {
             let header = header(n)?;
@@ -355,7 +355,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Returns the bytes from `offset` to the next NUL.
+    /// Returns the bytes from `offset` to the next NUL, which must be within [`STRING_MAX`] bytes.
     pub(crate) fn string(&self, what: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let rest = self.bytes.get(start..).unwrap_or_default();

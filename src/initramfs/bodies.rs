@@ -2,9 +2,9 @@
 //! Reads facts from whole files during streaming: whether a file equals the tree's, which errors depmod reports about
 //! a kernel module, which libraries an ELF file needs.
 //!
-//! It accesses the tree's files only through [`OnDisk`]; the checks derive findings from the facts. Invariant: it holds
-//! one file at a time, within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts about all
-//! files together, and unpacks at most [`UNPACKED_MAX`] bytes.
+//! This module accesses the tree's files only through [`OnDisk`]; the checks derive findings from the facts. Invariant:
+//! it holds one file at a time, within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts
+//! about all files together, and unpacks at most [`UNPACKED_MAX`] bytes.
 
 pub(super) mod comparison;
 pub(super) mod elf;
@@ -24,7 +24,7 @@ use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 /// The suffixes of module files; distributions use different compressions.
 const SUFFIXES: [&[u8]; 4] = [b"", b".xz", b".zst", b".gz"];
 
-/// Bytes per comparison.
+/// Number of bytes that are compared at a time.
 const STEP: usize = 64 << 10;
 
 /// Upper bound of a module's dependencies and vermagic (bytes); a real module has a few hundred.
@@ -54,7 +54,7 @@ pub struct Bodies<'d> {
     dracut: Option<DracutFiles>,
     facts: Facts,
     buffer: Vec<u8>,
-    /// The current file.
+    /// Scratch space for the bytes of the current file.
     held: Vec<u8>,
     compared: Vec<u8>,
     unpacker: Unpacker,
@@ -63,7 +63,7 @@ pub struct Bodies<'d> {
 }
 
 impl<'d> Bodies<'d> {
-    /// Creates a visitor that compares files with those of `disk`, if there is a tree.
+    /// Creates a visitor that compares files with the files of `disk`; `None` without a tree.
     pub fn new(disk: Option<&'d mut dyn OnDisk>) -> Self {
         Self {
             disk,
@@ -174,7 +174,7 @@ impl Visitor for Bodies<'_> {
             learn(facts, entry, body, buffer, left)?;
             return Ok(());
         };
-        // The data of a hard link can come with a later entry.
+        // The data of a hard link can come with a later entry, so this entry is not compared.
         if entry.size == 0 && entry.nlink > 1 {
             return Ok(());
         }
@@ -192,7 +192,8 @@ impl Visitor for Bodies<'_> {
     }
 }
 
-/// Reads facts from a file that is not a module. Returns the facts that the comparison needs about an ELF file.
+/// Reads facts from a file that is not a module. Returns the facts about an ELF file that the comparison needs; `None`
+/// for other files.
 fn learn(
     facts: &mut Facts,
     entry: &Entry,
@@ -227,14 +228,15 @@ fn learn(
     Ok(loaded)
 }
 
-/// Returns a module's path relative to `usr/lib/modules`.
+/// Returns a module's path relative to `usr/lib/modules`; `None` for a file that is not a module.
 fn module_path(path: &[u8]) -> Option<&[u8]> {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     let below = below.strip_prefix(b"lib/modules/")?;
     ModuleName::is_of_path(below).then_some(below)
 }
 
-/// Returns the paths in the tree that the file at `path` is compared with; the first one that exists is it.
+/// Returns the paths in the tree at which the counterpart of the file at `path` can be; the first one that exists is
+/// compared.
 pub fn sources_of(path: &[u8]) -> Vec<Vec<u8>> {
     let Some(module) = module_path(path) else {
         return vec![path.to_vec()];
@@ -252,7 +254,7 @@ fn stem(path: &[u8]) -> &[u8] {
     stems.next().unwrap_or(path)
 }
 
-/// Opens the tree's file of a module, which can have another compression.
+/// Opens the tree's file of a module, which can have another compression; `None` if there is none.
 fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenFile)>> {
     let mut open = |path: &[u8]| disk.open(&[MODULES, path].concat());
     if let Some(file) = open(path)? {
@@ -276,7 +278,7 @@ enum Prefix {
     Unread(String),
 }
 
-/// Compares `body` with `file`. The outer error is that of `body`.
+/// Compares `body` with the start of `file`. The outer error is an error of `body`.
 fn same(body: &mut dyn BufRead, mut file: impl Read, buffer: &mut [u8]) -> io::Result<Prefix> {
     let mut equal = 0;
     loop {
@@ -305,8 +307,8 @@ struct Unpacker {
 }
 
 impl Unpacker {
-    /// Returns the facts about the module in `data`. The outer error is that of the budget. Reading the rest of the
-    /// image reports errors of the image itself.
+    /// Returns the facts about the module in `data`. The outer error is an exceeded budget. Errors of the
+    /// image itself are not returned: reading its rest reports them.
     fn told(&mut self, path: &[u8], data: impl BufRead) -> io::Result<Told> {
         let unpacked = unpack(path, data, &mut self.bytes);
         let what = "its modules unpack to";

@@ -11,12 +11,12 @@
 //! - compressed segments at any offset, detected by their magic numbers. Their content must consist of NULs and newc
 //!   archives at offsets that are multiples of four.
 //!
-//! `stream`: [`read`] reads a stream of bytes (`source.rs`), which another thread reads ahead. `compress.rs`, `lz4.rs` and
-//! `lzop.rs` decode a segment on a third thread, whose output `pipe.rs` transfers. `cpio.rs` parses it and calls the
-//! [`Visitor`].
+//! `stream`: [`read`] reads a stream of bytes (`source.rs`), which another thread reads ahead. `compress.rs`, `lz4.rs`
+//! and `lzop.rs` decode a segment on a third thread, whose output `pipe.rs` transfers. `cpio.rs` parses it and calls
+//! the [`Visitor`].
 //!
-//! `tree`: [`Inventory`] is the visitor for the checks: it builds a tree of names as the kernel unpacks into its root file
-//! system, and answers queries (`lookup.rs`).
+//! `tree`: [`Inventory`] is the visitor for the checks: it builds a tree of names as the kernel unpacks into its root
+//! file system, and answers queries (`lookup.rs`).
 //!
 //! `bodies`: [`Bodies`] learns facts from whole files during streaming (`elf.rs`, `lists.rs`, `origin.rs`).
 //!

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Splits a file into segments.
 //!
-//! It does not parse archives. Invariant: every byte of the file is padding, or belongs to a returned segment, or is
-//! named in the error.
+//! This module does not parse archives. Invariant: every byte of the file is padding, or belongs to a returned segment,
+//! or is named in the error.
 
 pub(super) mod compress;
 pub(super) mod compression;
@@ -175,7 +175,7 @@ fn content(
     Ok(cursor.place().decoded)
 }
 
-/// Returns the compression of the segment at `at`, by its first bytes.
+/// Returns the compression of the segment at `at`, which begins with `start`.
 fn recognise(start: &[u8], at: Position) -> Result<Compression, ReadError> {
     if let Some(compression) = Compression::detect(start) {
         return Ok(compression);

@@ -140,7 +140,7 @@ impl Tree {
         }
     }
 
-    /// Creates the name `path`. `content` is the entry's data, for files; `target` is that of a symbolic link.
+    /// Creates the name `path`. `content` is the data of a file, `target` the target of a symbolic link.
     pub(super) fn make(
         &mut self,
         path: Vec<u8>,
@@ -156,7 +156,7 @@ impl Tree {
             EntryType::Directory | EntryType::Symlink => None,
             _ => self.link_source(&path, entry),
         };
-        // Hard links and symbolic links replace any entry, others only entries of another type.
+        // Hard links and symbolic links replace any entry, other entries only entries of another type.
         let replaces = linked.is_some() || kind == EntryType::Symlink;
         let old = self.nodes.get(&path).map(|node| node.kind);
         if old.is_some_and(|old| replaces || old != kind) {
@@ -175,7 +175,8 @@ impl Tree {
                 self.contents[slot] = content;
             }
         } else if let Some(there) = self.nodes.get(&path) {
-            // Of the same type: a file's content is replaced for all its names, a device node is unchanged.
+            // An entry of the same type exists: a file's content is replaced for all its names, a device node is
+            // unchanged.
             node.content = there.content;
             node.rdev = there.rdev;
             if let Some(slot) = there.content {

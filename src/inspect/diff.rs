@@ -32,7 +32,7 @@ pub struct Side {
     pub unpacked: u64,
     /// The compression of each segment, in order.
     pub compression: Vec<Compression>,
-    /// The kernels whose modules it has.
+    /// The kernels whose modules the image has.
     pub kvers: Vec<String>,
     /// The number of kernel modules.
     pub kernel_modules: usize,
@@ -68,7 +68,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changed {
-    /// The path; if its kver differs, that of the second image.
+    /// The path in the second image. The path in the first image can have another kver.
     #[serde(flatten)]
     pub name: Name,
     /// The path in the second image.
@@ -145,7 +145,7 @@ struct Sorted<'i> {
     files: Nodes<'i>,
 }
 
-/// Compares two images. The inventories should have digests; files without are compared by size.
+/// Compares two images. The inventories should have digests; files without a digest are compared by size.
 pub fn diff(before: (&Summary, &Inventory), after: (&Summary, &Inventory)) -> Diff {
     let (old, new) = (Sorted::of(before.1), Sorted::of(after.1));
     let inventories = (before.1, after.1);
@@ -275,7 +275,7 @@ fn changes(inventories: (&Inventory, &Inventory), old: &Nodes, new: &Nodes) -> C
     changes
 }
 
-/// Returns the differences between two nodes of the same name.
+/// Returns the differences between two nodes of the same name; `None` if there are none.
 fn changed(
     inventories: (&Inventory, &Inventory),
     before: &Named,

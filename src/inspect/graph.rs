@@ -25,12 +25,12 @@ pub struct GraphEntry {
     pub needed: bool,
 }
 
-/// Returns all files that a boot uses; each follows the one that uses it.
+/// Returns all files that a boot uses. A file comes after the file that uses it.
 pub fn graph(graph: &Graph) -> Vec<GraphEntry> {
     graph.steps().iter().map(|it| entry(graph, it)).collect()
 }
 
-/// Returns the files from PID 1 to the one at `path`, which contains no link; empty if a boot does not use it.
+/// Returns the files from PID 1 to the one at `path`, a path without links; empty if a boot does not use it.
 pub fn way(graph: &Graph, path: &[u8]) -> Vec<GraphEntry> {
     let way = graph.way_to(path).into_iter();
     way.map(|it| entry(graph, it)).collect()

@@ -15,7 +15,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// Returns the name of these bytes.
+    /// Converts the bytes of a path.
     pub fn new(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(path) => Self {

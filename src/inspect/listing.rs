@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lists the names of an image as `ls -l` does, and its kernel modules.
 //!
-//! Lists the unpacked files: the last copy of a path, and the size of a hard link at every name.
+//! The unpacked files are listed: the last copy of a path, and each hard link with the size of its file.
 
 use std::io::{self, Write};
 

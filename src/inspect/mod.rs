@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Output about an image for people and programs: a summary, a listing, a difference.
 //!
-//! It neither reads files nor prints. Invariant: a name from an image is written through [`Shown`] or [`json::Name`]
-//! only, so that no control character of it reaches a terminal.
+//! This module neither reads files nor prints. Invariant: a name from an image is written through [`Shown`] or
+//! [`json::Name`] only, so that no control character of it reaches a terminal.
 //!
 //! `summary.rs` (segments, kernel, dracut), `space.rs` (which files are large), `listing.rs` (names as in `ls -l`,
 //! kernel modules), `origins.rs` (origins of files), `graph.rs` (the files that a boot uses), `diff.rs` (compares two

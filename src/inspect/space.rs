@@ -36,7 +36,7 @@ pub struct Sized {
     /// The path with its original bytes.
     #[serde(skip)]
     pub raw: Vec<u8>,
-    /// Bytes; for a directory, those of all files below it.
+    /// Bytes of the file, or of all files below the directory.
     pub bytes: u64,
 }
 
@@ -154,7 +154,7 @@ fn largest_directories(directories: &BTreeMap<&[u8], u64>, whole: u64) -> Vec<Si
     named(sizes.filter(says_more).collect(), whole / 100)
 }
 
-/// Returns the largest items of at least `least` bytes.
+/// Returns the largest items of at least `least` bytes, at most [`NAMED`] of them.
 fn named(mut sizes: Vec<(&[u8], u64)>, least: u64) -> Vec<Sized> {
     sizes.retain(|&(_, bytes)| bytes >= least.max(1));
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));

@@ -11,7 +11,7 @@ use super::space::{Sized, Space};
 use super::text;
 use crate::initramfs::{Compression, Inventory, NameProblem, Segment, SegmentKind};
 
-/// Number of oddities that are shown to people; JSON has all of them.
+/// Number of oddities in the text output; JSON has all of them.
 const ODDITIES: usize = 5;
 
 /// A segment of an initramfs.
@@ -54,7 +54,7 @@ pub struct Summary {
     pub bytes: u64,
     /// The segments in the order of the file.
     pub segments: Vec<SegmentEntry>,
-    /// The kernels whose modules it has.
+    /// The kernels whose modules the initramfs has.
     pub kvers: Vec<String>,
     /// The information that dracut wrote about itself; `null` if it wrote none.
     pub dracut: Option<Dracut>,
@@ -147,7 +147,7 @@ fn oddities(inventory: &Inventory) -> Vec<Oddity> {
     let problems = inventory.name_problems().iter();
     let names = problems.filter_map(|(path, problem)| match problem {
         NameProblem::Absolute | NameProblem::Traversal => Some(oddity(path, problem.to_string())),
-        // These are dropped, so they are listed above.
+        // The kernel drops entries with these names, so they are listed above.
         NameProblem::Empty | NameProblem::TooLong => None,
     });
     dropped.chain(names).collect()

@@ -19,7 +19,7 @@ pub const HMAC_MAX: u64 = 4096;
 /// The key of libkcapi's and hmaccalc's `sha512hmac`.
 const KEY: &[u8] = b"FIPS-FTW-RHEL2009";
 
-/// Bytes per read.
+/// Number of bytes that are read at a time.
 const STEP: usize = 64 << 10;
 
 /// Splits a line into the digest and the rest: two separators and a name. Either can be empty.

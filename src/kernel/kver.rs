@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's release string: the output of `uname -r`, and the name of its directory in `/usr/lib/modules`.
 //!
-//! It is read from an RPM header or a directory, never computed from version, release and architecture, which is
-//! impossible for `6.12.117+deb12-cloud-amd64` and `6.9.4-200.fc40.x86_64+rt`.
+//! The string is read from an RPM header or a directory, never computed from version, release and architecture, which
+//! is impossible for `6.12.117+deb12-cloud-amd64` and `6.9.4-200.fc40.x86_64+rt`.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Kver(String);
 /// The kernel's own limit of a release string (bytes): `__NEW_UTS_LEN`.
 const MAX: usize = 64;
 
-/// A string is not a kernel release.
+/// The error that a string is not a kernel release.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{0:?} is not a kernel release string (expected 1 to {MAX} printable characters, no '/', no space)"

@@ -181,7 +181,7 @@ impl ModulesDep {
         self.needs.get(path)
     }
 
-    /// Returns the path of the first module of that name.
+    /// Returns the path of the first module of that name; `None` if there is none.
     pub fn path_of(&self, name: &ModuleName) -> Option<&[u8]> {
         self.paths.get(name).map(Vec::as_slice)
     }
@@ -227,7 +227,7 @@ impl ModuleList {
         Ok(list)
     }
 
-    /// Returns whether the list contains a module of that name.
+    /// Returns whether the list contains a module with this name.
     pub fn contains(&self, name: &ModuleName) -> bool {
         self.names.contains(name)
     }
@@ -281,7 +281,7 @@ impl Softdeps {
         Ok(Self(all))
     }
 
-    /// Returns the soft dependencies of that module.
+    /// Returns the soft dependencies of that module; `None` if it has none.
     pub fn get(&self, name: &ModuleName) -> Option<&Softdep> {
         self.0.get(name)
     }
@@ -334,7 +334,7 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| !word.is_empty())
 }
 
-/// Returns the text after a keyword and a space.
+/// Returns the text after a keyword and a space; `None` if the text does not begin with them.
 fn keyword<'a>(keyword: &[u8], text: &'a [u8]) -> Option<&'a [u8]> {
     let rest = text.strip_prefix(keyword)?;
     rest.first()?

@@ -134,7 +134,7 @@ impl Xz {
 }
 
 impl Filter {
-    /// Returns the name of a branch filter and the kernel's option for it.
+    /// Returns the name of a branch filter and the kernel's option for it; `None` for another filter.
     fn branch(self) -> Option<(&'static str, &'static str)> {
         let mut branches = BRANCHES.into_iter();
         branches.find_map(|(id, name, option)| (id == self.id).then_some((name, option)))
@@ -169,7 +169,7 @@ fn byte(rest: &mut &[u8]) -> Option<u8> {
     Some(first)
 }
 
-/// Parses a number of up to nine bytes with seven bits each.
+/// Parses a number of up to nine bytes with seven bits each; `None` if it has no end.
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
@@ -195,7 +195,7 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// Returns the string value of `option`.
+    /// Returns the string value of `option`; `None` if it has none.
     pub fn text(&self, option: &str) -> Option<&'a str> {
         self.0.lines().find_map(|line| {
             let value = line.strip_prefix(option)?.trim_ascii_end();
@@ -212,8 +212,8 @@ impl<'a> Config<'a> {
         names.find(|name| self.is_on(&format!("CONFIG_MODULE_COMPRESS_{}", name.to_uppercase())))
     }
 
-    /// Returns the reason why the kernel cannot load a module with this compression, if kmod passes the compressed file
-    /// to it. kmod passes files with the compression in `/sys/module/compression`, and decodes others itself.
+    /// Returns the reason why the kernel cannot load a module with this compression; `None` if it can. kmod passes
+    /// files with the compression in `/sys/module/compression` to the kernel, and decodes others itself.
     pub fn why_not_loaded(&self, packing: &Packing) -> Option<String> {
         if self.module_decoder() != Some(packing.name()) {
             return None;
@@ -340,7 +340,7 @@ mod tests {
         let why = |config: &str, packing| Config(config).why_not_loaded(packing);
         assert!(why(config, &crc64).unwrap().contains("CRC64"));
         assert_eq!(why(config, &odd), None);
-        // kmod decodes all other formats.
+        // kmod decodes the module, since the kernel decodes none, or only another compression.
         for config in [
             "# CONFIG_MODULE_DECOMPRESS is not set\nCONFIG_MODULE_COMPRESS_XZ=y\n",
             "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_ZSTD=y\n",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Test helpers of several modules: a kernel module, and the seeds of the fuzz targets, which the tests of the fuzzed
-//! rooms generate.
+//! Test helpers of several modules: a kernel module, and the seeds of the fuzz targets, which tests of the fuzzed
+//! parsers generate.
 
 use std::path::Path;
 

@@ -240,7 +240,7 @@ fn image_gzip<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
         let first = head[..head.len().min(16)].to_vec();
         let arch = scan::image_arch(&head).ok_or(VmlinuzError::Unknown { first })?;
         let kver = scan::banner(kernel.by_ref())?;
-        // The checksum is at the end.
+        // The checksum is at the end, so the rest is read, too.
         let mut rest = kernel.take(MAX_DECODED);
         io::copy(&mut rest, &mut io::sink()).map_err(VmlinuzError::Io)?;
         Ok((arch, kver))
@@ -300,8 +300,8 @@ fn elf_arch<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Arch> {
     }
 }
 
-/// Decodes a part of the image for `look`, which need not read it to its end. Errors of the decoder become
-/// [`VmlinuzError::Decode`].
+/// Decodes a part of the image and passes the decoded data to `look`, which need not read all of them. Errors of the
+/// decoder become [`VmlinuzError::Decode`].
 fn decoded<R: Read + Seek, T>(
     image: &mut Region<'_, R>,
     codec: Codec,

@@ -2,8 +2,8 @@
 //! Parses the parts of an ELF file that the dynamic linker reads: interpreter, soname, needed libraries and symbols,
 //! and search paths.
 //!
-//! It does not search for files. Invariants: every offset, size and count is checked against the existing bytes; of a
-//! streamed file only the first [`HEAD`] bytes and the dynamic section are held in memory.
+//! The parser does not search for files. Invariants: every offset, size and count is checked against the existing
+//! bytes; of a streamed file only the first [`HEAD`] bytes and the dynamic section are held in memory.
 
 mod notes;
 mod relocations;
@@ -29,7 +29,7 @@ const NEEDED_MAX: usize = 4096;
 /// Upper bound of all strings of a file, which can overlap in it (bytes); the largest known sum is a few thousand.
 const STRINGS_MAX: usize = 128 << 10;
 
-/// Upper bound of a segment of notes (bytes); that of libsystemd-shared has a few thousand.
+/// Upper bound of a segment of notes (bytes); the notes of libsystemd-shared have a few thousand.
 const NOTES_MAX: u64 = 64 << 10;
 /// Upper bound of segments of notes; real files have two or three.
 const SEGMENTS_MAX: usize = 8;
@@ -59,10 +59,10 @@ pub struct Elf {
     pub symbols: Option<Symbols>,
     /// The build-id; empty if there is none.
     pub build_id: Vec<u8>,
-    /// Whether the kernel can execute it: its type is that of a program, and it has a segment to load
+    /// Whether the kernel can execute the file: its type is that of a program, and it has a segment to load
     /// (`load_elf_binary`).
     pub is_program: bool,
-    /// Whether the dynamic linker accepts its header as that of a library (`open_verify` of `elf/dl-load.c`).
+    /// Whether the dynamic linker accepts its header as the header of a library (`open_verify` of `elf/dl-load.c`).
     pub is_library: bool,
     /// The end of the last loaded segment in the file. Before it, `strip` changes only the header's fields about
     /// sections.
@@ -70,7 +70,7 @@ pub struct Elf {
 }
 
 /// Reads the ELF file of `size` bytes from the stream `body`, with `buffer` as scratch space; its symbols only if
-/// `with_symbols` is set. The outer error is that of `body`.
+/// `with_symbols` is set. The outer error is an error of `body`.
 pub(in crate::initramfs) fn read(
     body: &mut dyn BufRead,
     size: u64,
@@ -103,7 +103,7 @@ pub(in crate::initramfs) fn read(
         late.extend_from_slice(begun.unwrap_or_default());
         let left = dynamic.size - late.len() as u64;
         (&mut *body).take(left).read_to_end(&mut late)?;
-        // A truncated section could be mistaken for a complete one.
+        // A truncated section could be mistaken for a complete one, so it is not used.
         if (late.len() as u64) < dynamic.size {
             late.clear();
         }
@@ -225,7 +225,7 @@ impl<'a> File<'a> {
         Ok(elf)
     }
 
-    /// Returns the held segments of notes.
+    /// Returns the segments of notes that are in the held bytes.
     fn notes(&self, headers: &[ProgramHeader]) -> impl Iterator<Item = &'a [u8]> {
         let notes = headers.iter().filter(|header| header.kind == PT_NOTE);
         let notes = notes.filter(|header| header.size <= NOTES_MAX);

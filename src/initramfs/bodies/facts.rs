@@ -25,8 +25,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Returns the comparison of the module `node`, and the path (relative to `usr/lib/modules`) that was compared. For
-    /// a file with several names it can be the path of another name.
+    /// Returns the comparison of the module `node`, and the path (relative to `usr/lib/modules`) that was compared;
+    /// `None` if `node` is not a module. For a file with several names it can be the path of another name.
     pub fn module(&self, inventory: &Inventory, node: &Node) -> Option<(&[u8], &Comparison)> {
         let (path, comparison) = self.modules.get(&inventory.content(node)?.entry)?;
         Some((path, comparison))

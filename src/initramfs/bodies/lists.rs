@@ -15,7 +15,7 @@ use crate::kernel::modules::{ModuleName, ModulesDep, aliased};
 /// Upper bound of a list (bytes); `modules.alias.bin` of a whole kernel has 1.5 MiB.
 const FILE_MAX: u64 = 4 << 20;
 
-/// Upper bound of all lists (bytes); those of a whole kernel have about 3 MiB.
+/// Upper bound of all lists (bytes); the lists of a whole kernel have about 3 MiB.
 const ALL_MAX: u64 = 8 << 20;
 
 /// A list, or the reason why it cannot be parsed.

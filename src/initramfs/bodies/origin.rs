@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compares the files of an image with the files of the tree that they were copied from.
 //!
-//! The checks make the findings. Invariant: it holds one file of at most [`SMALL`] bytes at a time; larger files are
-//! compared during streaming.
+//! The checks make the findings. Invariant: this module holds one file of at most [`SMALL`] bytes at a time; larger
+//! files are compared during streaming.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::initramfs::stream::observed::Observed;
 /// 90 KiB in dracut 110.
 const SMALL: u32 = 256 << 10;
 
-/// Bytes per comparison.
+/// Number of bytes that are compared at a time.
 const STEP: usize = 64 << 10;
 
 /// Upper bound of dracut's files that a file is compared with.
@@ -34,7 +34,7 @@ pub enum Origin {
     Copy(TreeFile),
     /// Different from the file of the tree.
     Differs(TreeFile, Difference),
-    /// The tree's file with that path cannot be read, with the reason.
+    /// The corresponding file of the tree cannot be read, with the reason.
     Unread(String),
     /// The tree has no corresponding file.
     Unknown,
@@ -95,7 +95,7 @@ pub(in crate::initramfs) struct DracutFiles {
 }
 
 impl DracutFiles {
-    /// Creates it from paths relative to the root and sizes in bytes.
+    /// Creates the index from paths relative to the root and sizes in bytes.
     pub(in crate::initramfs) fn new(files: Vec<(Vec<u8>, u64)>) -> Self {
         let mut by_size: HashMap<_, Vec<_>> = HashMap::new();
         let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
@@ -113,7 +113,7 @@ impl DracutFiles {
         }
     }
 
-    /// Returns the paths of the files with that size.
+    /// Returns the paths of the files with this size, at most [`CANDIDATES_MAX`].
     fn of_size(&self, size: u64) -> impl Iterator<Item = &[u8]> {
         let numbers = self.by_size.get(&size).into_iter().flatten();
         numbers
@@ -121,7 +121,8 @@ impl DracutFiles {
             .map(|&number| self.files[number].0.as_slice())
     }
 
-    /// Returns the path of the only file with the name of `path`. A hook's name starts with its order.
+    /// Returns the path of the only file with the name of `path`. If there is none, the order at the start of a hook's
+    /// name (`10-`) is ignored.
     fn named(&self, path: &[u8]) -> Option<&[u8]> {
         let name = basename(path);
         let mut digits = name.iter().take_while(|byte| byte.is_ascii_digit());
@@ -203,7 +204,7 @@ pub(in crate::initramfs) fn of(
     Ok(Origin::Differs(source, difference))
 }
 
-/// Returns a more precise difference for an ELF file.
+/// Returns a more precise difference for an ELF file; `None` if there is none.
 fn of_elf(
     elf: &ElfFacts,
     entry: &Entry,
@@ -307,7 +308,8 @@ impl<'b> Beside<'b> {
         }
     }
 
-    /// Returns the difference between the file of `size` bytes and the tree's file of `there` bytes.
+    /// Returns the difference between the file of `size` bytes and the tree's file of `there` bytes; `None` if the file
+    /// is a copy.
     fn end(self, size: u64, there: u64, elf: Option<&ElfFacts>) -> io::Result<Option<Difference>> {
         if let Some(error) = self.error {
             return Err(error);
@@ -323,7 +325,7 @@ impl<'b> Beside<'b> {
     }
 }
 
-/// Fills `buffer` until the end of the file.
+/// Fills `buffer`, and returns the number of bytes, which is smaller only at the end of the file.
 fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < buffer.len() {

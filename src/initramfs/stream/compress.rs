@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Detects the compression of a segment, and decodes it up to its end.
 //!
-//! It does not interpret the content. Invariant: a decoder consumes exactly one member (frame, stream) of the source,
-//! as the kernel's does, so that the next segment follows. lz4's legacy format has no end marker and is read as the
-//! kernel reads it (see `lz4.rs`).
+//! This module does not interpret the content. Invariant: a decoder consumes exactly one member (frame, stream) of the
+//! source, as the kernel's does, so that the next segment follows. lz4's legacy format has no end marker and is read as
+//! the kernel reads it (see `lz4.rs`).
 
 use std::fmt;
 use std::io::{self, BufRead, Read};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses newc archives: headers, names, data and the trailer.
 //!
-//! It keeps no data. Invariants: a size in a header is only counted down while bytes arrive; after an entry the
+//! The parser keeps no data. Invariants: a size in a header is only counted down while bytes arrive; after an entry the
 //! cursor is where the kernel expects the next one, however much data the visitor has read.
 
 use std::io::{self, BufRead, Read};
@@ -70,7 +70,7 @@ impl Read for Body<'_, '_> {
 }
 
 impl Body<'_, '_> {
-    /// Reads the data that the visitor has not read.
+    /// Reads the data that the visitor has not read. Returns the sum of all data bytes, if the entry has a checksum.
     fn drain(mut self) -> Result<Option<u32>, ReadError> {
         while self.left > 0 {
             match self.fill_buf().map(<[u8]>::len) {
@@ -215,7 +215,7 @@ fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError>
     Ok(Headed(entry, namesize))
 }
 
-/// Reads the name and its padding into `entry`. Returns whether it is the trailer's.
+/// Reads the name and its padding into `entry`. Returns whether the name is the trailer's.
 fn name(
     cursor: &mut Cursor<'_>,
     limits: &Limits,

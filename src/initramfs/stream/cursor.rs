@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A position in content.
 //!
-//! It does not interpret the bytes. Invariant: consumed bytes exist, and are within the limits.
+//! The cursor does not interpret the bytes. Invariant: consumed bytes exist, and are within the limits.
 
 use super::error::{Position, ReadError, hex};
 use super::limits::Limits;
@@ -111,7 +111,7 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Returns the last chunk again; neither reads nor fails.
+    /// Returns the rest of the last chunk again; neither reads nor fails.
     pub(in crate::initramfs) fn again(&mut self) -> &[u8] {
         self.pull.chunk().unwrap_or_default()
     }

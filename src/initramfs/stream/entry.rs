@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An entry of an archive, and the trait of its visitors.
 //!
-//! It reads nothing. Invariant: a name is a byte string, and unusual properties of it are recorded.
+//! Nothing is read here. Invariant: a name is a byte string, and unusual properties of it are recorded.
 
 use std::fmt;
 use std::io::{self, BufRead};
@@ -127,7 +127,7 @@ pub trait Visitor {
     ///
     /// # Errors
     ///
-    /// Any error ends the reading, which fails with [`ReadError::Visitor`](crate::initramfs::ReadError::Visitor). An error of
-    /// `body` should be passed on; the reader replaces it by its own.
+    /// Any error ends the reading, which fails with [`ReadError::Visitor`](crate::initramfs::ReadError::Visitor). An
+    /// error of `body` should be passed on; the reader replaces it by its own.
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()>;
 }

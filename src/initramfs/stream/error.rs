@@ -82,7 +82,7 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// An image could not be read to its end.
+/// The error that an image could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {

@@ -4,8 +4,8 @@
 //! Invariant: the defaults accept every image that a machine could boot, and no image that would exhaust the machine
 //! that reads it.
 
-/// The resources that may be used for one image. Exceeding one is a [`ReadError::Limit`](crate::initramfs::ReadError::Limit) with
-/// the field's name.
+/// The resources that may be used for one image. Each field's documentation gives the default and its reason. Exceeding
+/// one is a [`ReadError::Limit`](crate::initramfs::ReadError::Limit) with the field's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Decompressed bytes of all segments together. 2 GiB: images are unpacked into memory at boot; the largest real

@@ -5,7 +5,7 @@
 //! blocks (concatenated frames), and a length of zero, that is four NULs, or the end of the file ends the segment. If
 //! the data are truncated between two blocks, only the archive inside shows it, by its missing trailer.
 //!
-//! It does not interpret the content. Invariant: it holds one block and its compressed form.
+//! The reader does not interpret the content. Invariant: the reader holds one block and its compressed form.
 
 use std::io::{self, BufRead, Read};
 

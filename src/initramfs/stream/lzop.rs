@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! lzop's format: a header, then blocks, each preceded by its sizes and a checksum, and a size of zero at the end.
 //!
-//! It is read as in the kernel (`lib/decompress_unlzo.c`): most of the header's flags are ignored, and a block has one
-//! checksum, which is not verified, and unpacks to at most 256 KiB.
+//! The format is read as in the kernel (`lib/decompress_unlzo.c`): most of the header's flags are ignored, and a block
+//! has one checksum, which is not verified, and unpacks to at most 256 KiB.
 //!
-//! It does not interpret the content. Invariant: it holds one block and its compressed form.
+//! The reader does not interpret the content. Invariant: the reader holds one block and its compressed form.
 
 use std::io::{self, BufRead, Read};
 
@@ -75,8 +75,9 @@ impl<'s> Lzop<'s> {
         let packed = self.word()?;
         self.skip(4)?;
         if size > BLOCK || packed == 0 || packed > size {
-            let what =
-                format!("a block of {packed} bytes that unpacks to {size}, the limit is {BLOCK}");
+            let what = format!(
+                "a block of {packed} bytes that unpacks to {size}; expected 1 to {size} bytes that unpack to at most {BLOCK}"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         self.packed.resize(packed as usize, 0);

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use crate::bytes::read_buffered;
 
-/// The reader.
+/// A reader that passes the consumed bytes to a function.
 pub(in crate::initramfs) struct Observed<'b, F> {
     inner: &'b mut dyn BufRead,
     observe: F,

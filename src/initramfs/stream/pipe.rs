@@ -2,8 +2,8 @@
 //! Transfers the content of a segment: directly from the file, or from a decoder on another thread through a ring of
 //! buffers.
 //!
-//! It does not interpret the content. Invariant: there are at most [`RING`] buffers of [`PIECE`] bytes, and a decoder
-//! whose reader is dropped stops at the next buffer.
+//! This module does not interpret the content. Invariant: there are at most [`RING`] buffers of [`PIECE`] bytes, and a
+//! decoder whose reader is dropped stops at the next buffer.
 
 use std::io::BufRead;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -35,7 +35,7 @@ impl Pull for BufferedInput {
     fn chunk(&mut self) -> Result<&[u8], ReadError> {
         let offset = self.offset();
         match self.fill_buf() {
-            // The borrow checker rejects returning this borrow, so call it again.
+            // The borrow checker rejects returning this borrow, so `fill_buf` is called again below.
             Ok(_) => {}
             Err(error) => {
                 let source = self.take_fault().unwrap_or(error);

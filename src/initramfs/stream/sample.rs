@@ -10,8 +10,8 @@ use zstd::Encoder;
 use super::entry::{Entry, EntryType, Visitor};
 use super::observed::Observed;
 
-/// Size of a block of the sample. Many blocks are more representative than a few large ones; zstd finds a little less in
-/// them than in the whole image, so the estimate is rather too large.
+/// Size of a block of the sample. Many blocks are more representative than a few large ones; zstd finds a little less
+/// in them than in the whole image, so the estimate is rather too large.
 const BLOCK: u64 = 128 << 10;
 
 /// Upper bound of the sample (bytes), which takes about four seconds.
@@ -26,7 +26,7 @@ pub struct Sample<'v> {
     blocks: Blocks,
 }
 
-/// The blocks of all files, of which every so many one is compressed.
+/// The blocks of all files. Of `every` blocks, one is compressed.
 struct Blocks {
     encoder: Option<Encoder<'static, Counter>>,
     every: u64,
@@ -71,7 +71,7 @@ impl Blocks {
 }
 
 impl<'v> Sample<'v> {
-    /// Creates a visitor for an image whose unpacked size is about `unpacked`.
+    /// Creates a visitor for an image whose unpacked size is about `unpacked` bytes.
     pub fn new(unpacked: u64, visitor: &'v mut dyn Visitor) -> Self {
         let blocks = Blocks {
             encoder: Encoder::new(Counter::default(), LEVEL).ok(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A segment as a value, with its probable purpose.
 //!
-//! It reads nothing. Invariant: the purpose is derived from names only.
+//! Nothing is read here. Invariant: the purpose is derived from names only.
 
 use std::io::{self, BufRead};
 

@@ -2,9 +2,9 @@
 //! The file as a stream with a look-ahead and a position. Another thread reads it, so that computing a digest does not
 //! delay the decoder.
 //!
-//! It does not interpret the bytes. Invariants: bytes that a decoder does not consume remain for the next reader; an
-//! error of the input follows all bytes before it, and is kept separate from errors of decoders; there are at most
-//! [`RING`] buffers of [`PIECE`] bytes, and an input that fits into one starts no thread.
+//! This module does not interpret the bytes. Invariants: bytes that a decoder does not consume remain for the next
+//! reader; an error of the input follows all bytes before it, and is kept separate from errors of decoders; there are
+//! at most [`RING`] buffers of [`PIECE`] bytes, and an input that fits into one starts no thread.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::mem;
@@ -19,8 +19,8 @@ const PIECE: usize = 512 << 10;
 /// Number of buffers in the ring.
 const RING: usize = 4;
 
-/// A part of the input after [`LOOK_AHEAD`] bytes of space for the previous part, and the end of the input if it was
-/// reached.
+/// A part of the input after [`LOOK_AHEAD`] bytes of space for the rest of the previous part, and the end of the input
+/// if it was reached.
 struct Piece {
     bytes: Vec<u8>,
     end: Option<io::Result<()>>,

@@ -8,7 +8,7 @@ fn outcome(image: &[u8], limits: &Limits) -> Result<Vec<Segment>, ReadError> {
     read(image, limits, &mut Inventory::new(limits))
 }
 
-/// Overwrites a field of the first header.
+/// Returns an archive in whose first header one field is overwritten.
 fn with_field(field: usize, text: &[u8; 8]) -> Vec<u8> {
     let mut image = archive(&[file("a", b"data"), file("b", b"")]);
     image[6 + field * 8..14 + field * 8].copy_from_slice(text);

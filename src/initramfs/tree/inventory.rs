@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The inventory of an image: every name, and selected data of files.
 //!
-//! The checks make the findings. Invariant: of a file's data it keeps [`Content::HEAD`] bytes (of dracut's erofs image
-//! [`Content::HEAD_EROFS`]), and all data only of the files and within the budget of [`Keep`].
+//! The checks make the findings. Invariant: of a file's data, the inventory keeps [`Content::HEAD`] bytes (of dracut's
+//! erofs image [`Content::HEAD_EROFS`]), and all data only of the files and within the budget of [`Keep`].
 
 use std::io::{self, BufRead, Read};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Queries of an inventory: paths and links inside the image.
 //!
-//! It changes nothing. Invariant: no result is outside the image, and no query follows more links than the limit.
+//! Queries change nothing. Invariant: no result is outside the image, and no query follows more links than the limit.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -36,7 +36,7 @@ pub struct RootImage {
 }
 
 impl Inventory {
-    /// Returns the node with exactly this path; links are not followed.
+    /// Returns the node with exactly this path; `None` if there is none. Links are not followed.
     pub fn node(&self, path: &[u8]) -> Option<&Node> {
         self.tree.nodes.get(path)
     }
@@ -84,8 +84,8 @@ impl Inventory {
         self.tree.contents.get(node.content?)
     }
 
-    /// Returns the bytes of the initramfs file that hold a file: those from its entry to the next one. They are an
-    /// estimate in compressed segments, and sum up to the size of the file.
+    /// Returns the number of bytes that a file takes in the initramfs file: from its entry to the next one. In
+    /// compressed segments it is an estimate; the sum for all entries is the size of the initramfs file.
     pub fn packed(&self, content: &Content) -> u64 {
         let at = usize::try_from(content.entry).unwrap_or(usize::MAX);
         match (self.offsets.get(at), self.offsets.get(at.saturating_add(1))) {
@@ -180,8 +180,8 @@ impl Inventory {
         places
     }
 
-    /// Returns the paths of all kernel modules (`*.ko`, also compressed) below these directories, sorted, without
-    /// links.
+    /// Returns the paths of all kernel modules (`*.ko`, also compressed) below `usr/lib/modules` and `lib/modules`,
+    /// sorted, without links.
     pub fn kernel_modules(&self) -> Vec<&[u8]> {
         let mut modules = Vec::new();
         for mut place in self.module_places() {
@@ -215,7 +215,7 @@ impl Inventory {
         Some(self.dracut_file("build-parameter.txt")?.trim().to_owned())
     }
 
-    /// Returns dracut's version, from the name of its empty file `dracut-VERSION`.
+    /// Returns dracut's version, from the name of its empty file `dracut-VERSION`; `None` if there is none.
     pub fn dracut_version(&self) -> Option<String> {
         self.dracut_places().find_map(|place| {
             let children = self.children(place);
@@ -269,7 +269,7 @@ impl Inventory {
         })
     }
 
-    /// Returns all file system images inside the image.
+    /// Returns the squashfs images inside the image, and dracut's erofs image.
     pub fn inner_images(&self) -> Vec<InnerImage> {
         let format = |path: &[u8], node: &Node| {
             let content = self.content(node)?;
@@ -289,14 +289,14 @@ impl Inventory {
     }
 }
 
-/// Returns the size of a squashfs according to its superblock (`fs/squashfs/squashfs_fs.h`).
+/// Returns the size of a squashfs according to its superblock (`fs/squashfs/squashfs_fs.h`); `None` for another format.
 fn squashfs_length(head: &[u8]) -> Option<u64> {
     const SUPERBLOCK: u64 = 96;
     head.strip_prefix(b"hsqs")?;
     Some(head.get(40..48).map_or(SUPERBLOCK, little_endian))
 }
 
-/// Returns the size of an erofs according to its superblock (`fs/erofs/erofs_fs.h`).
+/// Returns the size of an erofs according to its superblock (`fs/erofs/erofs_fs.h`); `None` for another format.
 fn erofs_length(head: &[u8]) -> Option<u64> {
     let superblock = head.get(1024..)?;
     superblock.strip_prefix(b"\xe2\xe1\xf5\xe0")?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::node::{BUILT_IN, Node};
 use crate::initramfs::stream::entry::EntryType;
 
-/// A path cannot be resolved in an image.
+/// The error that a path cannot be resolved in an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// A component does not exist.
@@ -29,13 +29,14 @@ pub enum ResolveError {
         path.escape_ascii()
     )]
     Limit {
-        /// [`Limits::link_depth`](crate::initramfs::Limits::link_depth), or `path_steps` if few links have long targets.
+        /// [`Limits::link_depth`](crate::initramfs::Limits::link_depth), or `path_steps` if few links have long
+        /// targets.
         name: &'static str,
         /// The value of the limit.
         value: u32,
-        /// The link where it was exceeded, without links in its path.
+        /// The link at which the limit was exceeded, without links in its path.
         path: Vec<u8>,
-        /// The number of that link's entry in the whole file.
+        /// The number of the entry of this link in the whole file.
         entry: u64,
         /// The number of the entry's segment, from 0.
         segment: u32,
@@ -79,7 +80,7 @@ pub(in crate::initramfs) fn walk(
         if steps > STEPS {
             return Err(match last {
                 Some(link) => limit("path_steps", STEPS, link),
-                // The path is longer than the maximum length.
+                // The path itself has too many names, without any link.
                 None => ResolveError::NotFound {
                     missing: here,
                     through_link: false,

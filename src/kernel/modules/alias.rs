@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `modules.alias`: from aliases of devices and users to modules.
+//! `modules.alias`: the aliases by which devices and programs request modules.
 //!
 //! Patterns are those of fnmatch: `*`, `?`, `[a-f0-9]`, `[!x]`. Matching takes time proportional to at most the product
 //! of both lengths.

@@ -84,20 +84,21 @@ impl Conf {
         Some(())
     }
 
-    /// Returns the file that blacklists a module. The argument of a blacklist line is a name, not a pattern.
+    /// Returns the file that blacklists a module; `None` if no file does. The argument of a blacklist line is a name,
+    /// not a pattern.
     pub fn blacklisted_by(&self, name: &ModuleName) -> Option<&str> {
         let mut lines = self.blacklist.iter();
         let line = lines.find(|line| line.pattern == name.as_bytes())?;
         Some(&self.files[line.file])
     }
 
-    /// Returns the command that modprobe runs instead of loading a module, and its file.
+    /// Returns the command that modprobe runs instead of loading a module, and its file; `None` if there is none.
     pub fn install(&self, name: &ModuleName) -> Option<(&[u8], &str)> {
         let line = self.install.iter().find(|line| line.fits(name))?;
         Some((&line.value, &self.files[line.file]))
     }
 
-    /// Returns the soft dependencies of a module.
+    /// Returns the soft dependencies of a module; `None` if no line sets them.
     pub fn softdep(&self, name: &ModuleName) -> Option<&Softdep> {
         let line = self.softdeps.iter().find(|line| line.fits(name))?;
         Some(&line.value)
@@ -112,7 +113,8 @@ impl Conf {
             .map(|line| (line.value.as_slice(), self.files[line.file].as_str()))
     }
 
-    /// Returns the file with the alias line by which a request for `asked` loads other modules than `name`.
+    /// Returns the file of the first alias line that matches a request for `asked`; `None` if no line matches, or one
+    /// of them leads to `name`.
     pub fn redirected_by(&self, asked: &[u8], name: &ModuleName) -> Option<&str> {
         let mut lines = self.aliases.iter().filter(|it| matches(&it.pattern, asked));
         let first = lines.clone().next()?;
@@ -120,7 +122,7 @@ impl Conf {
         (!leads_there).then_some(&self.files[first.file])
     }
 
-    /// Returns whether a line defines `name` as an alias, or gives it a command. The name then need not be that of a
+    /// Returns whether a line defines `name` as an alias, or gives it a command. Then `name` need not be the name of a
     /// module.
     pub fn knows(&self, name: &ModuleName) -> bool {
         let mut installs = self.install.iter();
@@ -147,7 +149,7 @@ fn unwrapped(text: &[u8]) -> Vec<Vec<u8>> {
     lines
 }
 
-/// Returns the first word, and the text after the byte that ends it.
+/// Returns the first word, and the text after the byte that ends it; `None` if there is no word.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = text.iter().position(|byte| !is_space(byte))?;

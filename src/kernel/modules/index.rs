@@ -14,7 +14,7 @@ const MAGIC: u32 = 0xB007_F457;
 /// The major version, in the upper half of a number.
 const VERSION: u32 = 2;
 
-/// The flags in a reference to a node; the other bits are the node's offset.
+/// The flags in a reference to a node; the lower 28 bits are the node's offset.
 const HAS_PREFIX: u32 = 0x8000_0000;
 const HAS_VALUES: u32 = 0x4000_0000;
 const HAS_CHILDREN: u32 = 0x2000_0000;
@@ -56,7 +56,7 @@ impl ModulesDep {
 /// # Errors
 /// When the bytes are not an index, or a value is empty.
 pub fn aliased(bytes: &[u8]) -> Result<HashSet<ModuleName>, IndexError> {
-    // Some modules have thousands of aliases.
+    // Some modules have thousands of aliases, so equal names are dropped before they are converted.
     let mut names = HashSet::new();
     Index::of("modules.alias.bin", bytes).each(|_, module| match module {
         b"" => Err("the name of a module"),
@@ -77,7 +77,7 @@ struct Index<'a> {
     left: usize,
 }
 
-/// A node to read, and the key of its parent.
+/// A node to read, and the length of its parent's key.
 struct Next {
     reference: u32,
     parent_key: usize,
@@ -119,7 +119,7 @@ impl<'a> Index<'a> {
                 let (first, last) = (self.byte()?, self.byte()?);
                 for branch in first..=last {
                     let reference = self.number()?;
-                    // No key continues with this byte.
+                    // The reference is 0 if no key continues with this byte.
                     if reference != 0 {
                         nodes.push(Next {
                             reference,

@@ -9,7 +9,7 @@ use crate::elf::{ElfError, File};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Modinfo(Vec<u8>);
 
-/// The modinfo of a file cannot be read.
+/// The error that the modinfo of a file cannot be read.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ModinfoError {
     /// Not an ELF file, for example a compressed module.
@@ -34,7 +34,8 @@ pub enum ModinfoError {
 }
 
 impl Modinfo {
-    /// Finds the section in an uncompressed module of any architecture.
+    /// Finds the section in an uncompressed module of any architecture. Fails if `file` is not a complete ELF file, or
+    /// has no such section.
     pub fn of_module(file: &[u8]) -> Result<Self, ModinfoError> {
         let section = File::new(file).and_then(|elf| elf.section(b".modinfo"));
         let section = section.map_err(|error| match error {
@@ -55,7 +56,7 @@ impl Modinfo {
         Self(section.to_vec())
     }
 
-    /// Returns the first value of a key.
+    /// Returns the first value of a key; `None` if there is none.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.all(key).next()
     }
@@ -72,12 +73,12 @@ impl Modinfo {
         self.get("vermagic")
     }
 
-    /// Returns the release of the kernel that it was built for: the first word of the vermagic.
+    /// Returns the release of the kernel that the module was built for: the first word of the vermagic.
     pub fn kver(&self) -> Option<&[u8]> {
         super::words(self.vermagic()?).next()
     }
 
-    /// Returns its direct dependencies, in the order of the field.
+    /// Returns the module's direct dependencies, in the order of the field.
     pub fn depends(&self) -> Vec<ModuleName> {
         self.all("depends")
             .flat_map(|value| value.split(|&byte| byte == b','))
@@ -85,7 +86,7 @@ impl Modinfo {
             .collect()
     }
 
-    /// Returns its soft dependencies, from all its `softdep` fields.
+    /// Returns the module's soft dependencies, from all its `softdep` fields.
     pub fn softdep(&self) -> Softdep {
         let mut softdep = Softdep::default();
         for value in self.all("softdep") {
@@ -94,7 +95,7 @@ impl Modinfo {
         softdep
     }
 
-    /// Returns its parameters with their types.
+    /// Returns the module's parameters with their types.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.all("parmtype").filter_map(Parameter::parse).collect()
     }
@@ -104,7 +105,7 @@ impl Modinfo {
         self.get("intree") == Some(b"Y")
     }
 
-    /// Returns its name; modules older than Linux 4.13 have none.
+    /// Returns the module's name; modules older than Linux 4.13 have none.
     pub fn name(&self) -> Option<ModuleName> {
         self.get("name").and_then(ModuleName::new)
     }

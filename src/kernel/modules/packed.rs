@@ -44,7 +44,7 @@ pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
 }
 
 /// Returns the identity of the signer of an uncompressed module: its CMS signature without the value of the signature,
-/// which is the octet string at its end. `None` if the module is not signed, or in another way.
+/// which is the octet string at its end. `None` if the module has no such signature.
 pub fn signer(module: &[u8]) -> Option<&[u8]> {
     let (_, signature) = signed_parts(module)?;
     // The headers of octet strings with sizes of one byte (ECDSA) and of two (RSA).
@@ -60,7 +60,7 @@ pub fn signer(module: &[u8]) -> Option<&[u8]> {
     Some(&signature[..end])
 }
 
-/// The smallest value of a signature (bytes); that of ECDSA with P-256 has about 70.
+/// The smallest value of a signature (bytes); a signature with ECDSA and P-256 has about 70.
 const SIGNATURE_MIN: usize = 48;
 
 /// Splits an uncompressed module into its contents and its signature, CMS in DER. `None` if it is not signed.

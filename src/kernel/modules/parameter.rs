@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parameters of modules and the values that the kernel accepts (`kernel/params.c`, `lib/kstrtox.c`, `lib/cmdline.c`). A
-//! module with an invalid value is not loaded; unknown parameters are ignored.
+//! Parameters of modules and the values that the kernel accepts (`kernel/params.c`, `lib/kstrtox.c`, `lib/cmdline.c`).
+//! A module with an invalid value is not loaded; unknown parameters are ignored.
 
 /// A parameter and its type, as in the fields `parmtype` of the modinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Parses `NAME:TYPE`.
+    /// Parses `NAME:TYPE`; `None` for another form.
     pub fn parse(field: &[u8]) -> Option<Self> {
         let colon = field.iter().position(|&byte| byte == b':')?;
         Some(Self {
@@ -19,8 +19,8 @@ impl Parameter {
         })
     }
 
-    /// Returns whether the kernel accepts the value. `None` is a parameter without `=`. Types of a single module are
-    /// not known, and accept everything.
+    /// Returns whether the kernel accepts the value. `None` is a parameter without `=`. A type that only one module
+    /// defines is not known, and accepts every value.
     fn accepts(&self, value: Option<&[u8]>) -> bool {
         let (kind, is_array) = match self.kind.strip_prefix(b"array of ") {
             Some(kind) => (kind, true),
@@ -37,7 +37,7 @@ impl Parameter {
     }
 }
 
-/// Returns the first argument of a module's options that the kernel refuses.
+/// Returns the first argument of a module's options that the kernel refuses; `None` if it accepts all.
 pub fn refused(parameters: &[Parameter], options: &[u8]) -> Option<Vec<u8>> {
     arguments(options).find(|argument| {
         let (name, value) = split(argument);
@@ -47,8 +47,8 @@ pub fn refused(parameters: &[Parameter], options: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Returns whether the kernel refuses an argument if its parameter is of some type. Only then are the types needed, for
-/// which the module must be read.
+/// Returns whether the kernel would refuse an argument with one of the [`TYPES`]. Only then must the module be read for
+/// the types of its parameters.
 pub fn may_be_refused(options: &[u8]) -> bool {
     arguments(options).any(|argument| {
         let (_, value) = split(&argument);
@@ -66,7 +66,7 @@ fn arguments(options: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Returns the first argument without its quotes, and the text after it (`next_arg`).
+/// Returns the first argument without its quotes, and the text after it (`next_arg`); `None` if there is none.
 fn next(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let text = text.trim_ascii_start();
     let mut is_quoted = false;
@@ -99,7 +99,7 @@ fn underscores(name: &[u8]) -> Vec<u8> {
     name.iter().map(plain).collect()
 }
 
-/// Returns whether a value can be parsed.
+/// A function that returns whether a value can be parsed.
 type Parser = fn(&[u8]) -> bool;
 
 /// The types of `kernel/params.c` that do not accept every value, with their parsers.

@@ -24,7 +24,7 @@ const NULL: &[u8] = &[0x05, 0x00];
 /// The header of an octet string of 32 bytes in DER.
 const OCTETS: &[u8] = &[0x04, 0x20];
 
-/// Bytes per read.
+/// Number of bytes that are read at a time.
 const STEP: usize = 64 << 10;
 
 /// The Authenticode signatures of an image.
@@ -86,7 +86,7 @@ pub fn has_signed_digest<R: Read + Seek>(reader: &mut R) -> io::Result<Option<bo
     Ok(Some(signed.contains(&actual.as_slice())))
 }
 
-/// Reads the certificate table; `None` if there is none, or its place is wrong.
+/// Reads the certificate table; `None` if there is none, or if its place or size is wrong.
 fn certificate_table<R: Read + Seek>(
     reader: &mut R,
 ) -> io::Result<Option<(Certificates, Vec<u8>)>> {
@@ -135,7 +135,8 @@ fn image_digest<R: Read + Seek>(reader: &mut R, table: &Certificates) -> io::Res
     Ok(sha256.finalize().to_vec())
 }
 
-/// Returns the SHA-256 digests in DER: an identifier, possibly without parameters, and an octet string.
+/// Returns the SHA-256 digests in the table. In DER, each is an identifier, possibly without parameters, and an octet
+/// string.
 fn digests(table: &[u8]) -> impl Iterator<Item = &[u8]> {
     let identifiers = table
         .windows(SHA256.len())
@@ -157,7 +158,7 @@ mod tests {
 
     const BODY: &[u8] = &[7; 64];
 
-    /// Returns an image with a signature that has the digest of the image as it is after `change`.
+    /// Returns an image with a signature, changed by `change` after the digest in the signature was computed.
     fn signed(parameters: &[u8], change: fn(&mut Vec<u8>)) -> Vec<u8> {
         let start = pe(0x8664, (0, 0), &[(".text", BODY)])
             .len()

@@ -65,8 +65,8 @@ fn inner<R: Read + Seek>(
     }
 }
 
-/// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains its offset; see the kernel's
-/// `x86/boot.rst`.
+/// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains its offset (see the kernel's
+/// `x86/boot.rst`); `None` for an older protocol, or if the size is zero.
 fn bzimage<R: Read + Seek>(
     image: &mut Region<'_, R>,
     part: &mut dyn FnMut(&[u8]),
@@ -133,7 +133,7 @@ fn searched<R: Read + Seek>(
     Ok(None)
 }
 
-/// Decodes to the end. Returns the release string and the number of bytes.
+/// Decodes the kernel to its end. Returns the release string and the number of decoded bytes.
 fn whole<R: Read + Seek>(
     image: &mut Region<'_, R>,
     codec: Codec,
@@ -154,7 +154,7 @@ fn whole<R: Read + Seek>(
     })
 }
 
-/// A reader that counts bytes and shows them.
+/// A reader that counts the bytes and passes them to `part`.
 struct Counted<'p, R> {
     input: R,
     count: u64,

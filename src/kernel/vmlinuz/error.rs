@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use super::MAX_DECODED;
 
-/// The release of an image cannot be read.
+/// The error that the release of an image cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum VmlinuzError {
     /// The reader failed.

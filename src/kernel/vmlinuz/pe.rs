@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses the parts of the PE format that kernels and UKIs need: machine, sections, certificate table. Names are those of
-//! the specification (*PE Format*, and `winnt.h`).
+//! Parses the parts of the PE format that kernels and UKIs need: machine, sections, certificate table. Names are those
+//! of the specification (*PE Format*, and `winnt.h`).
 
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -64,7 +64,7 @@ pub(super) struct Certificates {
     pub(super) offset: u64,
     /// The size in bytes.
     pub(super) size: u64,
-    /// The field of the header with its offset and size.
+    /// The header's field with the offset and size of the table.
     pub(super) entry: Range<u64>,
     /// The field with the checksum of the file.
     pub(super) checksum: Range<u64>,
@@ -112,7 +112,7 @@ impl Pe {
         self.sections.iter().map(|it| (it.offset, it.size))
     }
 
-    /// Returns the offset and size (bytes) of the first section of that name.
+    /// Returns the offset and size (bytes) of the first section of that name; `None` if there is none.
     pub(super) fn section(&self, name: &[u8]) -> Option<(u64, u64)> {
         let matches = |found: &[u8; NAME_SIZE]| {
             let (start, rest) = found.split_at(name.len().min(NAME_SIZE));
@@ -143,7 +143,7 @@ impl Section {
         name.copy_from_slice(&header[..NAME_SIZE]);
         let fields = [VIRTUAL_SIZE, SIZE_OF_RAW_DATA, POINTER_TO_RAW_DATA];
         let [virtual_size, raw_size, offset] = fields.map(|at| u32_at(header, at));
-        // Data in the file are padded; a smaller size in memory is the true one.
+        // Data in the file are padded; a smaller size in memory is the size without the padding.
         let size = match virtual_size {
             0 => raw_size,
             size => size.min(raw_size),
@@ -156,7 +156,7 @@ impl Section {
     }
 }
 
-/// Reads the data directory of the certificate table.
+/// Reads the data directory of the certificate table; `None` if there is none, or the table is empty.
 fn certificates<R: Read + Seek>(
     image: &mut Region<'_, R>,
     optional: u64,

@@ -11,10 +11,10 @@ pub(super) const HEAD: usize = 0x40;
 /// The kernel's first message, followed by release and builder: `linux_banner`.
 const BANNER: &[u8] = b"Linux version ";
 
-/// Bytes of the buffer.
+/// Size of the buffer (bytes).
 const BUFFER: usize = 256 * 1024;
 
-/// Returns the architecture of an uncompressed `Image` with this head.
+/// Returns the architecture of an uncompressed `Image` with this head; `None` for another format.
 pub(super) fn image_arch(head: &[u8]) -> Option<Arch> {
     match head.get(0x38..0x3c)? {
         b"ARM\x64" => Some(Arch::Aarch64),
@@ -23,7 +23,7 @@ pub(super) fn image_arch(head: &[u8]) -> Option<Arch> {
     }
 }
 
-/// Returns the release string at the start of `text`, which must end at a space.
+/// Returns the release string at the start of `text`, which must end at a space; `None` if there is none.
 pub(super) fn release(text: &[u8]) -> Option<String> {
     let text = &text[..text.len().min(MAX_RELEASE + 1)];
     let end = text.iter().position(|&byte| byte == b' ')?;
@@ -35,7 +35,8 @@ pub(super) fn release(text: &[u8]) -> Option<String> {
     String::from_utf8(found.to_vec()).ok()
 }
 
-/// Returns the release string of the first banner. The rest of the stream is not read.
+/// Returns the release string of the first banner; fails if there is none. The stream is not read beyond the part with
+/// the banner.
 pub(super) fn banner(stream: impl Read) -> Result<String> {
     const LONGEST: usize = BANNER.len() + MAX_RELEASE + 2;
     let mut kver = None;
@@ -46,7 +47,7 @@ pub(super) fn banner(stream: impl Read) -> Result<String> {
     kver.ok_or(VmlinuzError::NoBanner { searched })
 }
 
-/// Returns the first `limit` offsets of these bytes.
+/// Returns the first `limit` offsets of `magic`.
 pub(super) fn starts(stream: impl Read, magic: &[u8], limit: usize) -> Result<Vec<u64>> {
     let mut starts = Vec::new();
     windows(stream, magic.len(), |window, offset| {
@@ -60,7 +61,7 @@ pub(super) fn starts(stream: impl Read, magic: &[u8], limit: usize) -> Result<Ve
     Ok(starts)
 }
 
-/// Parses `Linux version RELEASE (`; the form excludes format strings.
+/// Parses `Linux version RELEASE (`; `None` for other texts, for example a format string.
 fn banner_at(text: &[u8]) -> Option<String> {
     let rest = text.strip_prefix(BANNER)?;
     let kver = release(rest)?;

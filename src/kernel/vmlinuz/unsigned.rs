@@ -11,7 +11,7 @@ use super::{APPENDED_SIGNATURE, VmlinuzError};
 /// Padding that signing adds to a PE file at most: to a multiple of 8 bytes.
 const PADDING: usize = 7;
 
-/// Bytes per read.
+/// Number of bytes that are read at a time.
 const STEP: usize = 64 << 10;
 
 /// The changes that a signature makes to an image.
@@ -25,7 +25,8 @@ pub struct PeSignature {
     padding: usize,
 }
 
-/// Returns the changes of the image's signature; `None` if it is not signed. Fails only if the reader fails.
+/// Returns the changes that signing has made to the image; `None` if the image is not signed. Fails only if the reader
+/// fails.
 pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<PeSignature>> {
     let mut image = Region::new(reader)?;
     let size = image.size();
@@ -50,7 +51,7 @@ pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<PeSig
 }
 
 /// Reads an appended signature: a `struct module_signature` of 12 bytes before the magic text, whose last field is the
-/// size of the signature.
+/// size of the signature. `None` if the size is larger than the image.
 fn appended<R: Read + Seek>(image: &mut Region<'_, R>, tail: u64) -> Option<PeSignature> {
     let size = image
         .bytes("the signature's size", tail.checked_sub(4)?)

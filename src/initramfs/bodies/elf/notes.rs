@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-/// The type and the owner of these notes.
+/// The type and the owner of notes about `dlopen`.
 const DLOPEN: u64 = 0x407c_0c0a;
 const OWNER: &[u8] = b"FDO\0";
 
@@ -58,7 +58,7 @@ pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened>
     found
 }
 
-/// Parses the build-id in a segment of notes.
+/// Parses the build-id in a segment of notes; `None` if there is none.
 pub(super) fn build_id(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Option<Vec<u8>> {
     let mut notes = all(notes, number);
     let note = notes.find(|note| (note.kind, note.owner) == BUILD_ID)?;
@@ -83,7 +83,7 @@ struct Note<'a> {
     rest: &'a [u8],
 }
 
-/// Parses the first note.
+/// Parses the first note; `None` if it is incomplete.
 fn note<'a>(notes: &'a [u8], number: &impl Fn(&[u8]) -> u64) -> Option<Note<'a>> {
     let word = |at: usize| usize::try_from(number(notes.get(at..at + 4)?)).ok();
     let (owner, text) = (word(0)?, word(4)?);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks relocations (glibc 2.41: `elf/do-rel.h`, `sysdeps/*/dl-machine.h`): with wrong ones the dynamic linker ends with
-//! a failed assertion, or writes to memory that is not writable.
+//! Checks relocations (glibc 2.41: `elf/do-rel.h`, `sysdeps/*/dl-machine.h`): with wrong ones the dynamic linker ends
+//! with a failed assertion, or writes to memory that is not writable.
 
 use super::symbols::{DT_FLAGS, Dynamic};
 use crate::elf::{ElfError, File, PT_LOAD};
@@ -26,9 +26,9 @@ const DF_TEXTREL: u64 = 4;
 struct Types {
     /// `e_machine`.
     machine: u16,
-    /// The address of the file itself.
+    /// The type that adds the load address of the file.
     relative: u64,
-    /// Functions of other files that are bound at their first use.
+    /// The types for functions that can be bound at their first use.
     lazy: &'static [u64],
 }
 
@@ -65,7 +65,7 @@ const TYPES: [Types; 5] = [
     },
 ];
 
-/// No relocation, in the psABI of each machine.
+/// The type of an entry that changes nothing, in the psABI of each machine.
 const NONE: u64 = 0;
 
 const WHAT: &str = "the relocations";
@@ -172,10 +172,11 @@ mod tests {
     use super::super::Elf;
     use super::*;
 
-    /// The address of the only segment, which has the whole file.
+    /// The address of the only loaded segment, which contains the whole file.
     const BASE: u64 = 0x1000;
 
-    /// Returns a library with these tables: the tags of its address and size, and 64-bit words.
+    /// Returns a library with these tables and `entries` in its dynamic section. A table is given by the tags of its
+    /// address and size, and its 64-bit words.
     fn library(machine: u16, tables: &[(u64, u64, &[u64])], entries: &[(u64, u64)]) -> Vec<u8> {
         let mut at = 64 + 2 * 56;
         let mut dynamic = vec![(5, BASE)];
@@ -231,7 +232,7 @@ mod tests {
         // The number of a symbol is in the upper half.
         assert!(!counted(62, 8 | 1 << 31, 6, 1) && counted(62, 8 | 1 << 32, 6, 1));
         assert!(counted(183, 1027, 1025, 2) && !counted(183, 8, 6, 1));
-        // An address outside of the segment; without a type it is not used.
+        // An address outside of the segment is refused, except in an entry of type 0, which does not use it.
         let at = |address: u64, kind: u64, count: u64| {
             let words = [address, kind, 0];
             is_accepted(
@@ -241,7 +242,7 @@ mod tests {
             )
         };
         assert!(!at(0, 8, 1) && !at(0x9000, 6, 0) && at(0, 0, 0) && at(0x1040, 6, 0));
-        // A count beyond the table, none, and a machine whose types are not known.
+        // Accepted: a count beyond the table, no count, and a machine whose types are not known.
         assert!(counted(62, 8, 8, 1000) && counted(62, 0, 0, 0) && counted(21, 0, 0, 3));
     }
 

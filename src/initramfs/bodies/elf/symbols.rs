@@ -10,8 +10,8 @@ const VERSIONS_MAX: u64 = 64 << 10;
 const RECORD: u64 = 16;
 /// Upper bound of the symbols that are read from one file; libcrypto has about 6,000.
 const SYMBOLS_MAX: u64 = 1 << 15;
-/// Upper bound of the symbol names of one file (bytes). Symbols can share names, so the file size does not bound it.
-/// libcrypto has about 150,000.
+/// Upper bound of the symbol names of one file (bytes). Symbols can share names, so the file size does not bound their
+/// bytes. libcrypto has about 150,000.
 const NAMES_MAX: usize = 1 << 20;
 
 /// The most symbols of one chain of hashes; real ones have less than 20.
@@ -66,7 +66,7 @@ impl Symbols {
     }
 }
 
-/// Computes the FNV-1a hash of a name. Names of symbols are compared by it.
+/// Computes the FNV-1a hash of a name. Names of symbols are compared by their hashes.
 pub fn hash(name: &[u8]) -> u64 {
     name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
@@ -88,7 +88,8 @@ impl Dynamic<'_> {
             .map(|&(_, value)| value)
     }
 
-    /// Returns the file offset of the address in an entry.
+    /// Returns the file offset of the address in the entry with this tag; `None` if there is no such entry, or no
+    /// segment has the address.
     pub(super) fn place(&self, tag: u64) -> Option<u64> {
         offset(self.headers, self.value(tag)?)
     }
@@ -100,7 +101,7 @@ impl Dynamic<'_> {
     }
 }
 
-/// Returns the file offset of an address.
+/// Returns the file offset of an address; `None` if no loaded segment has it.
 pub(super) fn offset(headers: &[ProgramHeader], address: u64) -> Option<u64> {
     let mut loads = headers.iter().filter(|header| header.kind == PT_LOAD);
     loads.find_map(|load| {
@@ -139,7 +140,7 @@ impl File<'_> {
         Ok(found)
     }
 
-    /// Returns the versions that it defines.
+    /// Returns the versions that the file defines.
     pub(super) fn versions(&self, dynamic: &Dynamic) -> Result<Vec<Vec<u8>>, ElfError> {
         let mut found = Vec::new();
         let (Some(mut at), Some(count)) = (dynamic.place(DT_VERDEF), dynamic.value(DT_VERDEFNUM))
@@ -173,7 +174,8 @@ impl File<'_> {
         Ok(name)
     }
 
-    /// Checks the record at `at`, and returns the distance of the next one, which is the number at `next` in it.
+    /// Checks the record at `at`, and returns the distance to the next record: the number at offset `next` of this
+    /// record.
     fn version_record(&self, at: u64, next: u64, left: &mut u64) -> Result<u64, ElfError> {
         spend(left, RECORD)?;
         // One check for all the fields, so that the sums of the callers cannot overflow.
@@ -187,8 +189,8 @@ impl File<'_> {
         self.number_at(WHAT, at + next, 4)
     }
 
-    /// Returns the global symbols; `None` if their number is unknown or exceeds the limits. A symbol that the hash table does
-    /// not lead to is not defined.
+    /// Returns the global symbols; `None` if their number is unknown or exceeds the limits. A symbol that the hash
+    /// table does not lead to is not defined.
     ///
     /// # Errors
     /// When the tables have values with which the dynamic linker fails.
@@ -284,10 +286,11 @@ impl File<'_> {
         })
     }
 
-    /// Returns the number of symbols from the older hash table: no entry of the dynamic section has it.
+    /// Returns the number of symbols, which the dynamic section does not contain, from the older hash table; `None` if
+    /// it cannot be read.
     fn count_of_hash(&self, dynamic: &Dynamic) -> Option<u64> {
         const S390X: u16 = 22;
-        // Each number of this table has 8 bytes on s390x.
+        // On s390x each number of this table has 8 bytes, which is not supported.
         let table = dynamic
             .place(DT_HASH)
             .filter(|_| self.machine.number != S390X)?;
@@ -315,7 +318,7 @@ impl Hashes<'_> {
         file.number_at(what, self.chains.checked_add(at)?, 4).ok()
     }
 
-    /// Returns the number of symbols.
+    /// Returns the number of symbols; `None` if the table is incomplete.
     fn count(&self, file: &File) -> Option<u64> {
         let buckets = self.buckets.chunks_exact(4);
         let last = buckets.map(|it| file.number(it)).max()?;
@@ -328,7 +331,7 @@ impl Hashes<'_> {
         Some(self.first + at + 1)
     }
 
-    /// Returns whether a look-up of the name comes to the symbol.
+    /// Returns whether a look-up of the name finds the symbol.
     fn leads_to(&self, file: &File, symbol: u64, name: &[u8]) -> bool {
         let hash = name.iter().fold(5381_u32, |hash, &byte| {
             hash.wrapping_mul(33).wrapping_add(u32::from(byte))
