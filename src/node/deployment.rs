@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The digits of a checksum of ostree (SHA-256).
+/// The number of hexadecimal digits of an ostree checksum (SHA-256).
 const CHECKSUM_LEN: usize = 64;
 
 /// The shortest prefix of a checksum that names a deployment. A shorter number is an index.
@@ -22,7 +22,7 @@ pub struct Name {
     pub osname: String,
     /// The checksum of its commit.
     pub checksum: String,
-    /// Counts deployments of one commit.
+    /// Distinguishes deployments of the same commit.
     pub serial: u32,
 }
 
@@ -33,11 +33,11 @@ pub struct Name {
 pub enum Place {
     /// Staged: finalised at shutdown, booted next.
     Staged,
-    /// In the boot loader's menu before the booted one.
+    /// In the boot loader's menu before the booted one, with the same stateroot.
     Pending,
     /// Running.
     Booted,
-    /// The first after the booted one.
+    /// The first one after the booted one with the same stateroot.
     Rollback,
     /// Any other.
     Other,
@@ -56,7 +56,7 @@ pub struct Deployment {
     pub kargs: Option<Vec<String>>,
     /// The checksums of additional initramfs files that the boot loader loads after its own.
     pub overlays: Vec<String>,
-    /// For a staged deployment, the lock in its own file.
+    /// Whether the file of a staged deployment locks its finalisation.
     pub is_locked: bool,
 }
 
@@ -76,7 +76,7 @@ pub enum Which {
 }
 
 impl Name {
-    /// Returns a name whose parts are safe in a path.
+    /// Returns a name whose parts are safe in a path; `None` if a part is not.
     pub fn new(osname: &str, checksum: &str, serial: u32) -> Option<Self> {
         let is_plain = |c: char| !c.is_control() && c != '/' && !c.is_whitespace();
         let is_name = !osname.is_empty()
@@ -90,7 +90,7 @@ impl Name {
         })
     }
 
-    /// Parses `CHECKSUM.SERIAL`.
+    /// Parses `CHECKSUM.SERIAL`, the name of a deployment's directory; `None` if it is invalid.
     pub fn parse(osname: &str, name: &str) -> Option<Self> {
         let (checksum, serial) = name.split_once('.')?;
         Self::new(osname, checksum, serial.parse().ok()?)
@@ -168,7 +168,8 @@ impl Place {
     }
 }
 
-/// Sets the places of deployments that are in the order of the boot loader's menu, given the index of the booted one.
+/// Sets each deployment's place. `deployments` are in the order of the boot loader's menu; `booted` is the index of the
+/// booted one.
 pub fn set_places(deployments: &mut [Deployment], booted: Option<usize>) {
     let os = booted.and_then(|at| deployments.get(at).map(|it| it.name.osname.clone()));
     let mut has_rollback = false;
@@ -189,7 +190,7 @@ pub fn set_places(deployments: &mut [Deployment], booted: Option<usize>) {
 /// Returns the deployment that `which` selects.
 ///
 /// # Errors
-/// The reason why there is none, as a sentence.
+/// When no deployment matches, or a checksum prefix matches several. The error is a sentence.
 pub fn find<'d>(deployments: &'d [Deployment], which: &Which) -> Result<&'d Deployment, String> {
     let at = |place: Place| deployments.iter().find(|it| it.place == place);
     match which {
@@ -200,7 +201,9 @@ pub fn find<'d>(deployments: &'d [Deployment], which: &Which) -> Result<&'d Depl
         }
         Which::Index(index) => deployments.get(*index).ok_or_else(|| {
             let count = deployments.len();
-            format!("there is no deployment {index}: there are {count}, counted from 0")
+            format!(
+                "there is no deployment {index}: there are {count}, and the first one has index 0"
+            )
         }),
         Which::Checksum(prefix) => {
             let mut found = deployments
@@ -271,7 +274,7 @@ mod tests {
             ("booted", Ok('b')),
             ("rollback", Ok('d')),
             ("0", Ok('a')),
-            ("5", Err("there are 5, counted from 0")),
+            ("5", Err("there are 5, and the first one has index 0")),
             ("ccccccc", Ok('c')),
             ("ddddddd", Err("several")),
             ("eeeeeee", Err("no deployment eeeeeee")),

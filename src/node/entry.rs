@@ -56,7 +56,7 @@ impl Entry {
 }
 
 impl Link {
-    /// Returns the link that the kernel arguments name.
+    /// Returns the link that the kernel arguments name; `None` if they name none, or another path.
     pub fn of(kargs: &[impl AsRef<str>]) -> Option<Self> {
         let mut values = kargs
             .iter()

@@ -79,13 +79,13 @@ pub struct Boot {
     pub is_separate: bool,
     /// Whether this version of ostree frees space before it writes.
     pub prunes_early: bool,
-    /// Whether the directory of the deployment's kernel and initramfs exists on it already.
+    /// Whether `/boot` already has the directory of the deployment's kernel and initramfs.
     pub has_kernel: bool,
-    /// Bytes of additional initramfs files that are not on it yet.
+    /// Bytes of additional initramfs files that `/boot` does not have yet.
     pub overlays: u64,
-    /// Bytes of directories that no deployment uses; ostree removes them first.
+    /// Bytes of directories on `/boot` that no deployment uses; ostree removes them first.
     pub unused: u64,
-    /// Bytes of directories that are used only by deployments that the finalisation drops.
+    /// Bytes of directories on `/boot` that are used only by deployments that the finalisation drops.
     pub dropped: u64,
 }
 
@@ -94,9 +94,9 @@ pub struct Boot {
 pub struct SecureBoot {
     /// Whether the firmware enforces it; `None` if that is not known.
     pub is_on: Option<bool>,
-    /// The signer of the deployment's kernel. Trusted are the certificates of the firmware's `db`, those of shim's list,
-    /// which has those of the machine's owner and of the vendor, and the signers of the booted kernel. `None` if no list
-    /// or no kernel can be read.
+    /// The signer of the deployment's kernel. Trusted certificates are those in the firmware's `db`, those in shim's
+    /// list (the owner's and the vendor's), and the signers of the booted kernel. `None` if no list or no kernel can be
+    /// read.
     pub signer: Option<VmlinuzSigner>,
     /// Whether the lists have digests of images, too.
     pub has_digests: bool,

@@ -17,7 +17,7 @@ pub struct Mount {
     pub source: String,
 }
 
-/// Returns the mount at `point`. If there are several, the last one covers the others.
+/// Returns the mount at `point`; `None` if there is none. If there are several, the last one covers the others.
 pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
     let mut mounts = mountinfo.lines().filter_map(parse);
     mounts.rfind(|it| it.point == point)

@@ -117,7 +117,7 @@ impl Record {
         (record.schema == SCHEMA).then_some(record)
     }
 
-    /// Returns the verdict on the deployment with this identity.
+    /// Returns the last verdict; `None` if there is none, or if it is about a deployment with another identity.
     pub fn of(&self, identity: &str) -> Option<&Judgement> {
         let current = self.current.as_ref();
         current.filter(|it| it.identity == identity)

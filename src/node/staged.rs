@@ -16,7 +16,8 @@ pub const OVERLAYS: &str = "run/ostree/staged-initrds";
 /// bootc's file for a deployment that its composefs backend has staged, relative to the root.
 pub const COMPOSEFS: &str = "run/composefs/staged-deployment";
 
-/// The length of a deployment's identifier of that backend: SHA-512 or SHA-256, in hexadecimal digits.
+/// The length of the identifier of a deployment of bootc's composefs backend: SHA-512 or SHA-256, in hexadecimal
+/// digits.
 const COMPOSEFS_ID: [usize; 2] = [128, 64];
 
 /// Describes a staged deployment of bootc's composefs backend, from its file (`StagedDeployment` in bootc).
@@ -156,7 +157,7 @@ mod tests {
         assert!(target("os", &name, "../x", &[]).is_err());
         assert!(target("os", &name, &sum, &["../../etc/shadow"]).is_err());
         assert!(parse(b"{}").is_err());
-        // Only a soft reboot is prepared.
+        // A file without a target: only a soft reboot is prepared.
         assert_eq!(parse(b""), Ok(None));
     }
 }

@@ -5,7 +5,8 @@
 //! A file in `/run` is small and written by root, but it is read as hostile input: every offset is checked, and a value
 //! that is not in normal form is absent.
 
-/// Upper bound of a file with a dictionary (bytes). ostree's has the kernel arguments and few other lines.
+/// Upper bound of a file with a dictionary (bytes). The file that ostree writes contains the kernel arguments and
+/// little else.
 pub const SIZE_MAX: u64 = 1 << 20;
 
 /// Upper bound of elements in one dictionary or list.
@@ -33,13 +34,13 @@ impl<'a> Dict<'a> {
             .then_some(dict)
     }
 
-    /// Returns a string.
+    /// Returns the string of a key; `None` if the key has no string.
     pub fn string(&self, key: &str) -> Option<&'a str> {
         let value = self.get(key, b"s")?;
         text(value)
     }
 
-    /// Returns a boolean.
+    /// Returns the boolean of a key; `None` if the key has no boolean.
     pub fn boolean(&self, key: &str) -> Option<bool> {
         match self.get(key, b"b")? {
             [0] => Some(false),
@@ -48,18 +49,18 @@ impl<'a> Dict<'a> {
         }
     }
 
-    /// Returns a list of strings.
+    /// Returns the list of strings of a key; `None` if the key has no such list.
     pub fn strings(&self, key: &str) -> Option<Vec<&'a str>> {
         let elements = elements(self.get(key, b"as")?, 1)?;
         elements.into_iter().map(text).collect()
     }
 
-    /// Returns a dictionary of the same type.
+    /// Returns the dictionary of a key; `None` if the key has no dictionary of the type `a{sv}`.
     pub fn dict(&self, key: &str) -> Option<Self> {
         Self::parse(self.get(key, b"a{sv}")?)
     }
 
-    /// Returns a pair of numbers in the byte order of the machine.
+    /// Returns the pair of numbers of a key, in the byte order of the machine; `None` if the key has no pair.
     pub fn pair(&self, key: &str) -> Option<(u64, u64)> {
         let value = self.get(key, b"(tt)")?;
         let (first, second) = value.split_at_checked(8)?;
@@ -67,7 +68,7 @@ impl<'a> Dict<'a> {
         Some((number(first)?, number(second)?))
     }
 
-    /// Returns the data of the last value of this name and type.
+    /// Returns the data of the last value of this name; `None` if it has another type.
     fn get(&self, key: &str, kind: &[u8]) -> Option<&'a [u8]> {
         let elements = self.elements()?;
         let entries = elements.iter().filter_map(|element| entry(element));
@@ -81,7 +82,7 @@ impl<'a> Dict<'a> {
     }
 }
 
-/// Splits an array of elements of variable size, whose end offsets follow them.
+/// Splits an array of elements of variable size, whose end offsets follow them; `None` if an offset is invalid.
 fn elements(array: &[u8], alignment: usize) -> Option<Vec<&[u8]>> {
     if array.is_empty() {
         return Some(Vec::new());
@@ -106,7 +107,8 @@ fn elements(array: &[u8], alignment: usize) -> Option<Vec<&[u8]>> {
     Some(elements)
 }
 
-/// Splits an entry of a dictionary: a string, whose end offset is at the end of the entry, and a variant.
+/// Splits an entry of a dictionary: a string, whose end offset is at the end of the entry, and a variant. `None` if it
+/// is invalid.
 fn entry(bytes: &[u8]) -> Option<(&str, Value<'_>)> {
     let width = offset_width(bytes.len());
     let table = bytes.len().checked_sub(width)?;
@@ -122,7 +124,7 @@ fn entry(bytes: &[u8]) -> Option<(&str, Value<'_>)> {
     Some((key, value))
 }
 
-/// Returns a string without its zero byte.
+/// Returns a string without its zero byte; `None` if it is invalid.
 fn text(bytes: &[u8]) -> Option<&str> {
     let (zero, text) = bytes.split_last()?;
     let text = std::str::from_utf8(text).ok()?;
@@ -138,7 +140,7 @@ fn offset_width(size: usize) -> usize {
     }
 }
 
-/// Reads an offset, which is little-endian on every machine.
+/// Reads an offset, which is little-endian on every machine; `None` if it is outside of `bytes`.
 fn offset(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
     let bytes = bytes.get(at..at.checked_add(width)?)?;
     let mut number = [0; 8];
@@ -148,7 +150,7 @@ fn offset(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! Writes such dictionaries for tests.
+    //! Writes dictionaries of the type `a{sv}` for tests.
 
     fn offset(bytes: &mut Vec<u8>, ends: &[usize]) {
         let body = bytes.len();

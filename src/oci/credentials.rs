@@ -87,8 +87,8 @@ impl CredentialFile {
         })
     }
 
-    /// Returns the places to look for the credentials for an image, in order: the program in `credHelpers`, the entry of
-    /// the repository, of a namespace or of the registry, and the program in `credsStore`.
+    /// Returns the places to look for the credentials for an image, in order: the program in `credHelpers`, the entry
+    /// of the repository, of a namespace or of the registry, and the program in `credsStore`.
     ///
     /// # Errors
     /// When an entry is not base64 of USER:PASSWORD, or the name of a program is invalid.
@@ -211,8 +211,8 @@ impl CredentialHelper {
         format!("docker-credential-{}", self.0)
     }
 
-    /// Returns the names to ask the program for. docker and podman store the credentials for docker.io under different
-    /// ones.
+    /// Returns the registry names under which the program can have the credentials: docker and podman use different
+    /// ones for docker.io.
     pub fn keys(host: &str) -> Vec<&str> {
         match host {
             "docker.io" => vec![host, "https://index.docker.io/v1/"],

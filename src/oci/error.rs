@@ -74,7 +74,7 @@ impl OciError {
         }
     }
 
-    /// Returns the error that an [`io::Error`] carries, if it is one of these.
+    /// Returns the [`OciError`] that an [`io::Error`] carries; any other error becomes [`Self::Io`].
     pub fn of_io(error: io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(inner) => inner,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The limits of the readers. An error contains the name of the limit.
 
-/// The resources that may be used for one image. Exceeding one is [`OciError::Limit`](super::OciError::Limit) with the
-/// field's name.
+/// The resources that may be used for one image. Each field's documentation gives the default and its reason. Exceeding
+/// one is [`OciError::Limit`](super::OciError::Limit) with the field's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageLimits {
     /// Bytes of an index, a manifest or a config. 4 MiB, the limit of registries and of skopeo.

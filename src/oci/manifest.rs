@@ -13,7 +13,7 @@ use super::platform::Platform;
 /// The annotation with the digest of the compressed table of contents of a zstd:chunked layer.
 pub const TOC_CHECKSUM: &str = "io.github.containers.zstd-chunked.manifest-checksum";
 
-/// The annotation with the position of that table: offset, length, uncompressed length, type.
+/// The annotation with the position of the table of contents: offset, length, uncompressed length, type.
 pub const TOC_POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";
 
 /// A reference to a blob.
@@ -51,7 +51,7 @@ impl Descriptor {
         }
     }
 
-    /// Returns an annotation.
+    /// Returns the value of an annotation; `None` if there is none.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(name).map(String::as_str)
     }
@@ -166,7 +166,7 @@ impl Manifest {
     /// Checks that this program can read the layers.
     ///
     /// # Errors
-    /// When the manifest is not that of an image.
+    /// When a layer is encrypted, or is not an archive.
     pub fn check(&self) -> Result<(), OciError> {
         for layer in &self.layers {
             let kind = layer.media_type.as_str();

@@ -13,7 +13,7 @@ pub struct Registries {
     credential_helpers: Vec<String>,
 }
 
-/// The name in `credential-helpers` of the credential files.
+/// The value in `credential-helpers` that stands for the credential files.
 const AUTH_FILES: &str = "containers-auth.json";
 
 /// A place to fetch an image from.

@@ -48,7 +48,7 @@ pub struct Metadata {
     pub gid: u32,
     /// The modification time in seconds since 1970.
     pub mtime: i64,
-    /// The number of data bytes; in a merged tree, that of a symbolic link is the length of its target.
+    /// The number of data bytes; in a merged tree, the size of a symbolic link is the length of its target.
     pub size: u64,
 }
 

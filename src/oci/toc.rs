@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of contents of a zstd:chunked layer: names and digests of its files, and where their data is.
 //!
-//! It is a JSON document, compressed with zstd, at a place that annotations of the layer state. The digest in the
-//! annotation is that of the compressed document, so that the manifest's digest covers the digest of each file.
+//! The table is a JSON document, compressed with zstd, at a place that annotations of the layer state. The digest in
+//! the annotation is the digest of the compressed document, so that the manifest's digest covers the digest of each
+//! file.
 //!
 //! A table can describe other files than the layer unpacks to. Only reading the whole layer would show that.
 
@@ -246,7 +247,7 @@ struct Entry<'j> {
 
 impl Toc {
     fn add(&mut self, entry: &Entry, end: u64, limits: &ImageLimits) -> Result<(), OciError> {
-        // The chunks of a file follow it, and their data is between its offsets.
+        // The chunks of a file follow its entry and are within its data, so they are skipped.
         if entry.kind == "chunk" {
             return Ok(());
         }
@@ -335,7 +336,7 @@ mod tests {
 
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    /// Returns a layer of 1000 bytes whose table is at byte 100, and the compressed table.
+    /// Returns a layer of 100,000 bytes whose table is at byte 100, and the compressed table.
     fn layer(table: &str) -> (Descriptor, Vec<u8>) {
         let bytes = zstd::encode_all(table.as_bytes(), 1).unwrap();
         let mut layer = Descriptor::new(BlobDigest::of(b""), 100_000);

@@ -52,7 +52,7 @@ pub struct Inode {
 enum NodeState {
     /// An inode.
     Is(u32),
-    /// A hard link whose target is in a layer that is not read yet; with its number.
+    /// A hard link whose target is in a layer that is not read yet; the number of the link.
     Pending(u32),
     /// Nothing: a layer removed it.
     Removed,
@@ -84,7 +84,7 @@ pub struct Placed {
     pub inode: Option<u32>,
     /// Whether the path is visible in the tree.
     pub is_visible: bool,
-    /// Other visible paths of the file: hard links of layers above.
+    /// Other paths of the file: hard links that were read before it.
     pub names: Vec<Vec<u8>>,
     /// For a visible hard link, the inode that it leads to.
     pub leads_to: Option<u32>,
@@ -99,7 +99,7 @@ pub struct LayerTree {
     entries: u64,
     name_bytes: u64,
     layer: u16,
-    /// Files of the current layer that layers above hide, for its hard links.
+    /// Files of the current layer that layers above hide. Hard links of the layer can lead to them.
     hidden: HashMap<Vec<u8>, u32>,
     waiting: HashMap<Vec<u8>, Vec<Waiting>>,
     links: u32,
@@ -235,7 +235,7 @@ impl LayerTree {
         visible.map(|(name, node)| (name.as_ref(), *node))
     }
 
-    /// Returns a visible name in a directory.
+    /// Returns a visible name in a directory; `None` if there is none.
     pub fn child(&self, dir: NodeId, name: &[u8]) -> Option<NodeId> {
         let node = *self.nodes[dir as usize].children.as_ref()?.get(name)?;
         self.inode_of(node).map(|_| node)
@@ -297,7 +297,8 @@ impl LayerTree {
         *sealed = (*sealed).min(self.layer);
     }
 
-    /// Returns the directory of an entry, with the directories on the way to it; `None` if a layer above hides it.
+    /// Returns the directory `dir` of an entry, and creates missing directories on the path; `None` if a layer above
+    /// hides it.
     fn enter(&mut self, dir: &[u8], entry: &LayerEntry) -> Result<Option<NodeId>, OciError> {
         let mut here = Self::ROOT;
         let is_hidden = |tree: &Self, dir: NodeId| tree.nodes[dir as usize].sealed < tree.layer;
@@ -349,7 +350,7 @@ impl LayerTree {
         children.insert(name.into(), node);
     }
 
-    /// Removes a name of the layers below.
+    /// Hides a name of the layers below.
     fn remove(&mut self, dir: NodeId, name: &[u8]) {
         let known = self.nodes[dir as usize].children.as_ref();
         match known.and_then(|it| it.get(name)).copied() {
@@ -386,14 +387,14 @@ impl LayerTree {
             }
             return Placed::default();
         }
-        // A file of a lower layer hides what the layers below it add to the directory.
+        // If this layer has a file in the place of a directory, the directories of the layers below it are not merged.
         if entry.kind != NodeKind::Dir && self.is_dir(node) {
             self.seal(node);
         }
         self.hide(entry)
     }
 
-    /// Sets the object of `node` to that of the entry.
+    /// Makes `node` a name of the entry's file, directory or link.
     fn place(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
         if entry.kind == NodeKind::HardLink {
             return self.link(node, entry);

@@ -52,10 +52,11 @@ impl LayerCompression {
     }
 }
 
-/// Returns a reader of the decompressed layer. Bytes of all layers together are charged to `decoded`.
+/// Returns the compression of a layer, and a reader of the decompressed layer. `decoded` counts the decompressed bytes
+/// of all layers together.
 ///
 /// # Errors
-/// When the compression is not supported.
+/// When the first bytes cannot be read, or the compression is not supported.
 pub fn decoder<'i>(
     mut input: impl Read + Send + 'i,
     limits: &ImageLimits,
@@ -143,7 +144,7 @@ impl Bounded<'_> {
     }
 }
 
-/// Marks an error of the input, which is not an error of the compressed data.
+/// An error of the input, for example of the network. The decoder passes it on and does not report damaged data.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Foreign(pub String);

@@ -51,8 +51,8 @@ pub fn tie_to<'c>(mut capabilities: impl Iterator<Item = &'c Capability>, kver: 
     capabilities.any(|cap| cap.is_uname_r() && cap.version == kver)
 }
 
-/// Returns the kernels that a package has modules of, according to its capabilities `…uname-r`. kernel-devel of another
-/// kernel has none.
+/// Returns the kernels for which a package provides a capability `…uname-r` and has modules. kernel-devel of another
+/// kernel has no modules.
 pub fn with_modules<'c>(
     provides: &'c [Capability],
     has_modules_of: impl Fn(&str) -> bool + 'c,

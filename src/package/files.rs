@@ -48,7 +48,8 @@ impl Files {
         self.0.is_empty()
     }
 
-    /// Returns the kver of `lib/modules/KVER/vmlinuz`. A link does not count, since ostree copies it as a link.
+    /// Returns the kver of `lib/modules/KVER/vmlinuz`; `None` if there is none. A link does not count, since ostree
+    /// copies it as a link.
     ///
     /// # Errors
     /// When there are several, or a name is not a kver.
@@ -67,7 +68,7 @@ impl Files {
         Ok(found)
     }
 
-    /// Returns a link at the path of a kernel in `lib/modules`.
+    /// Returns a link at the path of a kernel in `lib/modules`; `None` if there is none.
     pub fn vmlinuz_link(&self) -> Option<String> {
         let mut links = self.in_lib_modules().filter(|(_, file)| file.is_link);
         let is_kernel = |path: &str| {
@@ -79,7 +80,7 @@ impl Files {
         })
     }
 
-    /// Returns a kernel image of the package in `/boot`.
+    /// Returns a kernel image of the package in `/boot`; `None` if there is none.
     pub fn in_boot(&self) -> Option<String> {
         let real = self.0.iter().filter(|file| !file.is_ghost);
         let mut paths = real.filter_map(|file| file.path.to_str());

@@ -56,7 +56,7 @@ pub struct Package {
     pub signature: Signature,
 }
 
-/// A file is not a usable package.
+/// The error that a file is not a usable package.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// It does not start with RPM's magic number.
@@ -332,7 +332,7 @@ pub(super) fn check_entries(header: &[u8], entries: usize) -> Result<(), String>
     Ok(())
 }
 
-/// Returns the bytes of `count` strings.
+/// Returns the size of `count` strings with their NULs; `None` if the bytes end earlier.
 fn strings(bytes: &[u8], count: u32) -> Option<usize> {
     let mut size = 0;
     for _ in 0..count {

@@ -99,7 +99,7 @@ impl PackageFile {
     }
 }
 
-/// A blob or a whole rpmdb cannot be used.
+/// The error that a blob or a whole rpmdb cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RpmdbError {
     /// The numbers in a header are inconsistent.
@@ -135,7 +135,8 @@ impl Rpmdb {
         self.records
     }
 
-    /// Returns the package of that name. If there are several, the last one in the order of NEVRAs.
+    /// Returns the package of that name; `None` if there is none. If there are several, returns the last one in the
+    /// order of NEVRAs.
     pub fn package(&self, name: &str) -> Option<&Record> {
         self.records.iter().rfind(|it| it.nevra.name == name)
     }
@@ -151,7 +152,8 @@ impl Rpmdb {
     }
 
     /// Returns whether a package contains the file at a path (relative to the root) that `owners_of` accepts. A package
-    /// only owns a `%ghost`: scripts write its content, for example the copies of a kernel in `/boot`.
+    /// owns a `%ghost`, but does not contain it: scripts write its content, for example the copies of a kernel in
+    /// `/boot`.
     pub fn owns_content(&self, path: &str) -> bool {
         self.owners_of(path).any(|(_, file)| !file.is_ghost)
     }

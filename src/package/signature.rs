@@ -38,7 +38,7 @@ pub enum Signature {
     UnknownKey(String),
     /// A key of the keyring made it, and the policy does not trust it.
     Untrusted(Distrust),
-    /// It names a key of the keyring, which did not make it for these bytes; or it cannot be read.
+    /// It cannot be read, or the key of the keyring that it names did not make it for these bytes.
     Bad(String),
 }
 
@@ -100,7 +100,7 @@ impl Keyring {
         };
         // Changed bytes are found without the key in all but one of 65536 cases.
         if !digest.starts_with(signature.digest_prefix()) {
-            return Signature::Bad("it was made for other bytes".to_owned());
+            return Signature::Bad("it is a signature of other bytes".to_owned());
         }
         if !signature.pk_algo().is_supported() {
             return Signature::UnknownKey(UNSUPPORTED.to_owned());
@@ -147,7 +147,8 @@ impl Keyring {
         }
     }
 
-    /// Returns the first reason for which rpm would not trust this signature, which the key made.
+    /// Returns the first reason for which rpm would not trust this signature, which the key made; `None` if rpm would
+    /// trust it.
     fn distrust(
         &self,
         cert: &Cert,
@@ -188,7 +189,8 @@ impl Keyring {
     }
 }
 
-/// Checks the primary key.
+/// Returns the reason why the primary key is not trusted: it is revoked, or had expired at the time `made` of the
+/// signature. `None` if it is trusted.
 fn of_certificate(cert: &ValidCert, made: std::time::SystemTime) -> Option<Distrust> {
     let key = in_hex(&cert.fingerprint().into());
     if let RevocationStatus::Revoked(by) = cert.revocation_status() {
@@ -201,7 +203,8 @@ fn of_certificate(cert: &ValidCert, made: std::time::SystemTime) -> Option<Distr
     None
 }
 
-/// Checks the key that made the signature: the primary key or a subkey.
+/// Returns the reason why the key that made the signature, the primary key or a subkey, is not trusted: it is not bound
+/// to the primary key, is not for signing, is revoked, or had expired at the time `made`. `None` if it is trusted.
 fn of_key(cert: &ValidCert, handle: &KeyHandle, made: std::time::SystemTime) -> Option<Distrust> {
     let key = in_hex(handle);
     let Some(found) = cert.keys().key_handle(handle.clone()).next() else {
@@ -246,7 +249,8 @@ fn packet(bytes: &[u8]) -> Result<Option<openpgp::packet::Signature>, String> {
     }
 }
 
-/// Computes the digest that the signature was made from, if these are the bytes.
+/// Computes the digest that the signature's algorithm makes of the signed bytes `header` and of the signature's own
+/// fields.
 fn digest(signature: &openpgp::packet::Signature, header: &[u8]) -> openpgp::Result<Vec<u8>> {
     let context = signature.hash_algo().context()?;
     let mut context = context.for_signature(signature.version());

@@ -32,7 +32,8 @@ pub(super) fn is_missed(package: &Package, taken: &[Source], sides: &Sides) -> b
     modules.any(|name| sides.host.modules.contains(name) && !comes(name))
 }
 
-/// Returns warnings about packages with modules of the kernel that are left out because the base has none of them.
+/// Returns warnings about packages with modules of the kernel that are left out because the base has none of their
+/// modules.
 pub(super) fn warn_left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
     let warning = |source: &Source| {
         let names: Vec<_> = modules(&source.package, kver)
@@ -55,8 +56,8 @@ pub(super) fn warn_left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
     rest.iter().filter_map(warning).collect()
 }
 
-/// Takes packages that belong to no kernel and were built with this one, if the base has a package of that name and all
-/// requirements are met afterwards.
+/// Takes packages that do not belong to the new kernel, but were built with it, if the base has a package of the same
+/// name and all requirements are met afterwards.
 pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     let host = sides.host;
     let is_there = |nevra: &Nevra| host.installed().any(|it| it.nevra == *nevra);
@@ -77,8 +78,8 @@ pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides:
     taken.append(&mut chosen);
 }
 
-/// Returns a companion that cannot be taken: it requires something that will be missing, or another package requires
-/// the package that it would replace.
+/// Returns the index of a companion that cannot be taken: it requires something that will be missing, or another
+/// package requires the package that it would replace. `None` if all can be taken.
 fn unfit(chosen: &[Source], taken: &[Source], sides: &Sides) -> Option<usize> {
     let host = sides.host;
     let coming = || chosen.iter().chain(taken).map(|source| &source.package);

@@ -102,9 +102,10 @@ impl Cliwrap {
 pub struct ModuleDir {
     /// Its name.
     pub name: String,
-    /// Whether it holds a regular `vmlinuz`.
+    /// Whether the directory holds a regular `vmlinuz`.
     pub has_vmlinuz: bool,
-    /// Out-of-tree modules in it, if it has no `vmlinuz`: modules that were built before their kernel was installed.
+    /// Out-of-tree modules in the directory, if it has no `vmlinuz`: modules that were built before their kernel was
+    /// installed.
     pub kmods: BTreeSet<ModuleName>,
 }
 
@@ -133,9 +134,9 @@ pub struct Kmod {
 pub struct Installed {
     /// Its name, epoch, version, release and architecture.
     pub nevra: Nevra,
-    /// Its capabilities that concern a kernel: those named `…uname-r`, and those of packages that have one of these.
+    /// The capabilities that it provides and through which the replacement of a kernel can affect a package.
     pub provides: Vec<Capability>,
-    /// Its requirements that concern a kernel.
+    /// The capabilities that it requires and through which the replacement of a kernel can affect it.
     pub requires: Vec<Capability>,
     /// SHA-256 of its header, if rpm keeps it.
     pub header_sha256: Option<String>,
@@ -275,7 +276,8 @@ impl Host {
     /// directory was removed. `None` if there is neither.
     ///
     /// # Errors
-    /// When there are several kernels, or a run was killed during its transaction.
+    /// When there are several kernels, the name of a kernel's directory is not a kver, or a run was killed during its
+    /// transaction.
     pub fn replaced(&self) -> Result<Option<Kver>, Refusal> {
         if self.kernels().next().is_some() {
             return self.kernel().map(Some);
@@ -300,7 +302,7 @@ impl Host {
         }
     }
 
-    /// Returns the architecture of most installed packages.
+    /// Returns the architecture of most installed packages; `None` if there are none.
     pub(super) fn arch(&self) -> Option<&str> {
         let mut counts = BTreeMap::new();
         // A key in the rpmdb (gpg-pubkey) has the architecture "(none)".

@@ -44,10 +44,11 @@ impl Leaving {
     }
 }
 
-/// Decides it by the provides, requires and obsoletes of the packages.
+/// Decides which packages are removed, by the provides, requires and obsoletes of the packages.
 ///
 /// # Errors
-/// A [`Refusal`] if a package would be removed that the user has not named.
+/// A [`Refusal`] if a package or an out-of-tree module would be lost that the user has not named, or if a package that
+/// the user has named would not be removed.
 pub(super) fn leave(
     host: &Host,
     old: Option<&Kver>,
@@ -237,7 +238,7 @@ fn changes(host: &Host, old: Option<&Kver>, set: &KernelSet, gone: &[&Installed]
     changes
 }
 
-/// Returns the out-of-tree modules whose removal the user allows.
+/// Returns the out-of-tree modules whose removal the user allows. The error is the refusal if others would be lost.
 ///
 /// The program weak-modules, if installed, may link modules of remaining packages to the new kernel. The check `kmods`
 /// verifies whether it did.
@@ -270,7 +271,7 @@ fn kmods(
             missing.push(kmod.clone());
         }
     }
-    // The check `kmods` verifies what the user's programs have built.
+    // Programs of the user may build the missing modules; the check `kmods` verifies this.
     if missing.is_empty() || wishes.builds_modules {
         return Ok(allowed);
     }

@@ -14,7 +14,7 @@ pub struct Exclusion {
 }
 
 impl Exclusion {
-    /// Reads `exclude`, `excludepkgs` and `includepkgs` of a `dnf.conf`.
+    /// Reads `exclude`, `excludepkgs` and `includepkgs` of a `dnf.conf`; `None` if they name no packages.
     pub fn of_conf(file: &str, text: &str) -> Option<Self> {
         const KEYS: [&str; 4] = ["exclude", "excludes", "excludepkgs", "includepkgs"];
         let mut patterns: Vec<String> = Vec::new();
@@ -41,7 +41,7 @@ impl Exclusion {
     }
 
     /// Reads a list of dnf 4's plugin versionlock or of protected packages: one pattern per line. A pattern that starts
-    /// with `!` excludes.
+    /// with `!` excludes. `None` if there are no patterns.
     pub fn of_list(file: &str, text: &str) -> Option<Self> {
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -49,7 +49,7 @@ impl Exclusion {
         Self::some(file, patterns.collect())
     }
 
-    /// Reads the names of dnf5's `versionlock.toml`.
+    /// Reads the names of dnf5's `versionlock.toml`; `None` if there are none.
     pub fn of_toml(file: &str, text: &str) -> Option<Self> {
         let name = |line: &str| {
             let (key, value) = line.split_once('=')?;
@@ -138,7 +138,7 @@ mod tests {
             ("*core", "kernel-core", true),
             ("k*l-*e", "kernel-core", true),
             ("kernel", "kernel-core", false),
-            // The pattern of `kernel-6.9.4`.
+            // The pattern can be for a version such as `kernel-6.9.4`.
             ("kernel-*", "kernel", true),
             ("kernel-?ore", "kernel-core", true),
             ("kernel-[cd]ore", "kernel-core", true),

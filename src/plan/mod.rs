@@ -280,7 +280,7 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
 enum There {
     No,
     All,
-    /// All of it, but these packages are installed from another build of the same version, or without files.
+    /// The whole set, but these packages are installed from another build of the same version, or without files.
     OtherBuild(Vec<Nevra>),
 }
 
@@ -321,9 +321,9 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
     })
 }
 
-/// Refuses a tree with packages of another kernel besides those that were to replace them. A transaction was
-/// interrupted after it had installed the new packages. The old kernel's directory is gone, otherwise the tree would
-/// have two kernels.
+/// Refuses a tree that has packages of another kernel in addition to the new packages. A transaction was interrupted
+/// after it had installed the new packages. The old kernel's directory is gone, otherwise the tree would have two
+/// kernels.
 fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
     // If packages of both kernels are installed, the old ones are those of the kernel that is not on disk.
     let on_disk = host.kernel().unwrap_or_else(|_| kver.clone());
@@ -350,7 +350,7 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
 }
 
 impl Plan {
-    /// Returns the installed kernel for a message.
+    /// Returns the name of the installed kernel for a message; `none` without one.
     pub fn old_name(&self) -> &str {
         self.old.as_ref().map_or("none", Kver::as_str)
     }

@@ -31,7 +31,7 @@ impl Oddities {
         }
     }
 
-    /// Returns warnings about the others.
+    /// Returns warnings about the oddities that are not refused.
     pub fn warnings(&self) -> Vec<String> {
         let plugin = |(path, what): &(String, String)| {
             format!(

@@ -17,7 +17,7 @@ pub(super) enum Role {
     Kmod(String),
 }
 
-/// The names of one kernel's packages.
+/// A flavour: the names of one kernel's packages.
 pub(super) struct Flavour {
     kver: String,
     /// The package that owns `vmlinuz`: `kernel-core`, `kernel-rt-core`, `kernel-lt`.
@@ -58,8 +58,8 @@ impl Flavour {
         (!self.core.is_empty()).then(|| short(&self.core))
     }
 
-    /// Returns whether the package's name is not that of a part of the kernel. A package of the kernel with another
-    /// name holds out-of-tree modules.
+    /// Returns whether the package has the name of no part of this kernel. A package that belongs to the kernel and has
+    /// another name holds out-of-tree modules.
     pub fn is_kmod(&self, package: &Package) -> bool {
         matches!(self.role(&package.nevra.name), Role::Kmod(_))
     }

@@ -31,7 +31,7 @@ pub fn split(source: &str) -> Result<(&str, Option<String>), Refusal> {
     }
 }
 
-/// Parses a SHA-256 in hexadecimal, and returns it in lower case.
+/// Parses a SHA-256 in hexadecimal, and returns it in lower case; `None` if it is malformed.
 fn digest(hex: &str) -> Option<String> {
     let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hex.then(|| hex.to_ascii_lowercase())
@@ -93,7 +93,7 @@ impl Sums {
     }
 }
 
-/// Parses the digest and the name of one line.
+/// Parses the digest and the name of one line; `None` if it is malformed.
 fn sum(line: &str) -> Option<(String, String)> {
     if let Some((name, hex)) = line
         .strip_prefix("SHA256 (")

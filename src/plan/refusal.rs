@@ -14,11 +14,11 @@ pub const AS_ROOT: &str = "Run as root. If you mounted the image with podman or 
 /// A kernel of the sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The option that chooses it.
+    /// The option that chooses this kernel.
     pub option: String,
     /// The package that owns `vmlinuz`.
     pub core: Nevra,
-    /// Whether it is the installed kernel.
+    /// Whether this kernel is installed.
     pub is_there: bool,
 }
 
@@ -30,7 +30,8 @@ pub enum Refusal {
         "{0} has no deployments (no /ostree/deploy). On a machine that ostree manages, type the command on the host; in a toolbox, add --root /run/host"
     )]
     NoDeployments(String),
-    /// The system is of bootc's composefs backend: its directory, and the staged deployment or the other evidence.
+    /// The system uses bootc's composefs backend: the directory of the system, and the staged deployment or other
+    /// evidence.
     #[error(
         "{0} is a system of bootc's composefs backend ({1}), which is not supported: only deployments of the ostree backend are verified, and only their finalisation can be locked. To keep a staged deployment from being booted, type: bootc upgrade --download-only"
     )]
@@ -50,7 +51,7 @@ pub enum Refusal {
         "{} is an rpm-ostree wrapper whose real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
     )]
     LostPrograms(Vec<String>),
-    /// No program signs `vmlinuz`.
+    /// No program that can sign `vmlinuz` is available.
     #[error("{0}")]
     NoSigner(String),
     /// Required programs are missing.
@@ -126,7 +127,7 @@ pub enum Refusal {
     /// A file that cannot be used.
     #[error("{file}: {why}")]
     BadFile {
-        /// As the user named it.
+        /// The file, as the user named it.
         file: String,
         /// The reason, with what was expected.
         why: String,
@@ -188,7 +189,7 @@ pub enum Refusal {
     MixedBuilds {
         /// The kver of the package that owns `vmlinuz`.
         core: String,
-        /// The others.
+        /// The packages of other builds.
         others: Vec<String>,
     },
     /// Packages of another architecture.
@@ -269,7 +270,7 @@ pub enum Refusal {
     /// A signature that is not accepted.
     #[error("{file}: {why}")]
     Signature {
-        /// As the user named it.
+        /// The file, as the user named it.
         file: String,
         /// The state that was found, the expected one and the command to type.
         why: String,
@@ -292,7 +293,7 @@ pub enum Refusal {
         "{file}: its sha256 is {found}, expected {expected}: the file was changed or tampered with. Compare it with the publisher's digest, and correct the digest only if you trust the file"
     )]
     Pin {
-        /// As the user named it.
+        /// The file, as the user named it.
         file: String,
         /// Its digest.
         found: String,
@@ -358,12 +359,12 @@ pub enum Refusal {
         "--report {file} cannot be written: {why}. Nothing was started; give a path in a directory that exists and that you may write to"
     )]
     Report {
-        /// As the user named it.
+        /// The file, as the user named it.
         file: String,
         /// The reason.
         why: String,
     },
-    /// Another run.
+    /// Another run works on this tree.
     #[error(
         "another ostree-kernel is running on this tree (it holds the lock {0}). Wait until it ends, then run the same command again"
     )]

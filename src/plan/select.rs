@@ -11,7 +11,8 @@ use crate::kernel::kver::Kver;
 use crate::package::capability::Capability;
 use crate::package::{Nevra, Package};
 
-/// Selects the packages. The set is complete, of one build and of the image's architecture.
+/// Selects the packages of a kernel from the sources. The set is complete, of one build and of the image's
+/// architecture.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -91,9 +92,9 @@ fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     kernels
 }
 
-/// Chooses a kernel of the sources: the requested one, the only one, the one that an earlier run installed from the
-/// same sources, or the only one of the flavour that is not installed. Of several versions of one flavour, none is
-/// preferred.
+/// Chooses a kernel of the sources: the requested one, the only one, the one that an earlier run installed from these
+/// sources or that a killed run was installing, or the only one of the base's flavour that is not installed. Of several
+/// versions of one flavour, none is preferred.
 fn choose(
     kernels: &[(Kver, Nevra)],
     sources: &[Source],
@@ -212,7 +213,7 @@ fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
     (nevras == earlier.sources && is_core).then(|| core.vmlinuz.clone())?
 }
 
-/// Returns the kernel of the sources that a run has installed which was killed afterwards.
+/// Returns the kernel of the sources that a killed run was installing; `None` if there is none.
 fn unfinished(sources: &[Source], host: &Host) -> Option<Kver> {
     let kvers = sources.iter().filter_map(|it| it.package.vmlinuz.as_ref());
     let mut kvers = kvers.filter(|kver| host.unfinished.as_ref() == Some(kver));
@@ -251,7 +252,8 @@ fn refuse_strangers(
     }
 }
 
-/// Refuses packages of another build that the base's kernel has, too: the user meant them to be installed.
+/// Refuses packages of another build that the base's kernel has and this build lacks: the user meant them to be
+/// installed.
 fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result<(), Refusal> {
     let has = |name: &str| {
         let mut names = of_build.iter().map(|source| &source.package.nevra.name);

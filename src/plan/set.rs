@@ -19,7 +19,7 @@ pub struct Source {
     pub origin: String,
     /// The origin of its bytes.
     pub from: PackageOrigin,
-    /// Whether the user gave their digest.
+    /// Whether the user gave the digest of the bytes.
     pub pinned: bool,
     /// Whether the user named the file itself, not its directory.
     pub named: bool,
@@ -45,7 +45,7 @@ pub struct KernelSet {
     pub sources: Vec<Source>,
     /// Packages of the sources that are not taken.
     pub unused: Vec<Nevra>,
-    /// Warnings about those.
+    /// Warnings about the packages that are not taken.
     pub warnings: Vec<String>,
 }
 
@@ -85,7 +85,8 @@ impl Sides<'_> {
         old.flat_map(|old| self.host.packages_of(old))
     }
 
-    /// Returns whether a package belongs to a first kernel: it has modules of it, or is the meta package.
+    /// Returns whether a package is taken for a tree without a kernel: it has modules of the new kernel, or is the meta
+    /// package.
     pub fn is_of_first(&self, package: &Package) -> bool {
         let is_meta = || {
             let role = self.new_flavour.role(&package.nevra.name);

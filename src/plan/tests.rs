@@ -199,7 +199,7 @@ fn sets_that_are_refused() {
     assert!(matches!(refusal(without(3)), Refusal::Incomplete(_)));
     let no_modules = refusal(without(2));
     assert!(matches!(no_modules, Refusal::Incomplete(_)), "{no_modules}");
-    // The meta package is only a list of requirements.
+    // The meta package is only a list of requirements, so it may be missing.
     assert!(decide(without(0), &host(), &Wishes::default()).is_ok());
 
     let mut two = sources();
@@ -404,7 +404,7 @@ fn signatures_are_judged_by_where_the_bytes_come_from() {
         };
         decide(sources, &host(), &wishes).map(|plan| plan.warnings.len())
     };
-    // The number is the number of warnings with which the package is accepted.
+    // Each case ends with the number of warnings with which the package is accepted.
     for (signature, from, pinned, option, warnings) in [
         (good(), Url, false, "", 0),
         (good(), Url, false, "require", 0),

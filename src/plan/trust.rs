@@ -5,8 +5,8 @@
 use super::{PackageOrigin, Refusal, Source, Wishes, pin};
 use crate::package::signature::{Distrust, Signature};
 
-/// Accepts good signatures, bytes that the user pinned, and local unsigned files (with a warning).
-/// Refuses a bad signature with any options. Returns the warnings.
+/// Accepts good signatures, bytes that the user pinned or that `--allow-unsigned` accepts, and local unsigned files;
+/// all except good signatures with a warning. Refuses a bad signature with any options. Returns the warnings.
 ///
 /// # Errors
 /// A [`Refusal`].

@@ -108,7 +108,7 @@ impl Certificate {
         &self.fingerprint
     }
 
-    /// Returns the identifier by which a signature names this certificate as its signer's.
+    /// Returns the identifier by which a signature refers to this certificate.
     pub(super) fn identifier(&self) -> SignerIdentifier {
         let of = &self.x509.tbs_certificate;
         SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {

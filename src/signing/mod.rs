@@ -36,7 +36,7 @@ pub enum Hash {
 impl Hash {
     const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// Returns the algorithm with this name, as in `CONFIG_MODULE_SIG_HASH`.
+    /// Returns the algorithm with this name, as in `CONFIG_MODULE_SIG_HASH`; `None` if it is not supported.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "sha256" => Some(Self::Sha256),
@@ -68,7 +68,8 @@ impl Hash {
         Self::ALL.into_iter().find(|hash| hash.oid() == *oid)
     }
 
-    /// Returns the algorithm of a signature algorithm such as sha256WithRSAEncryption (RFC 8017, appendix C).
+    /// Returns the hash of a signature algorithm such as sha256WithRSAEncryption (RFC 8017, appendix C); `None` if it
+    /// is not supported.
     fn of_rsa(oid: &ObjectIdentifier) -> Option<Self> {
         match oid.to_string().strip_prefix("1.2.840.113549.1.1.")? {
             "11" => Some(Self::Sha256),

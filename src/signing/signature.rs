@@ -38,7 +38,8 @@ pub struct Signature {
 /// The result of verifying a signature.
 #[derive(Debug, Clone)]
 pub enum Signer<'a> {
-    /// It was made with the key of this certificate, or of one that this certificate's key signed.
+    /// It was made with the key of this trusted certificate, or of one that this certificate has issued, directly or
+    /// through others.
     Known(&'a Certificate),
     /// The signer, with this name, is not trusted.
     Unknown(String),
@@ -53,7 +54,7 @@ pub enum VmlinuzSigner {
     Trusted,
     /// It has no signature.
     None,
-    /// Others, with the reason for each signature.
+    /// No signer is trusted; the reason for each signature.
     Others(Vec<String>),
 }
 
@@ -86,7 +87,7 @@ impl Signature {
         })
     }
 
-    /// Returns the certificates in the signature that it names as its signers.
+    /// Returns the certificates in the signature to which its signers refer.
     pub fn signers(&self) -> impl Iterator<Item = &Certificate> {
         let named = |it: &&Certificate| self.data.signer_infos.0.iter().any(|of| is_of(of, it));
         self.certificates.iter().filter(named)
@@ -116,7 +117,7 @@ impl Signature {
         self.first(|it| self.signer(it, signed, trusted))
     }
 
-    /// Returns the best result of all signers.
+    /// Returns the result of the first trusted signer, else the result of the first signer.
     fn first<'a>(&self, verify: impl Fn(&SignerInfo) -> Signer<'a>) -> Signer<'a> {
         let mut all: Vec<_> = self.data.signer_infos.0.iter().map(verify).collect();
         let known = all.iter().position(|it| matches!(it, Signer::Known(_)));
@@ -156,7 +157,8 @@ impl Signature {
         }
     }
 
-    /// Returns the trusted certificate whose key signed the certificate, directly or through others in the signature.
+    /// Returns the trusted certificate whose key signed the certificate, directly or through others in the signature;
+    /// `None` if there is none.
     fn chain<'a>(
         &self,
         certificate: &Certificate,

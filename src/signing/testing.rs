@@ -17,7 +17,7 @@ pub(super) const KEY: &str = include_str!("testing/key.pem");
 pub(super) const CERTIFICATE: &str = include_str!("testing/certificate.pem");
 pub(super) const OTHER_KEY: &str = include_str!("testing/other-key.pem");
 pub(super) const OTHER_CERTIFICATE: &str = include_str!("testing/other-certificate.pem");
-/// A certificate of the other key that the first key signed.
+/// A certificate of the key [`OTHER_KEY`], signed with the key [`KEY`].
 pub(super) const LEAF: &str = include_str!("testing/leaf.pem");
 
 pub(super) fn key(pem: &str) -> SigningKey {

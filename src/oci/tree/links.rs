@@ -4,7 +4,7 @@
 use super::{LayerEntry, LayerTree, NodeId, NodeKind, NodeState, Placed, Waiting};
 
 impl LayerTree {
-    /// Sets the object of `node` to the target of a hard link.
+    /// Makes `node` another name of a hard link's target, or records that it waits for the target.
     pub(super) fn link(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
         let found = self.of_this_layer(&entry.target);
         if let Some(inode) = found {
@@ -31,7 +31,7 @@ impl LayerTree {
         }
     }
 
-    /// Returns the file of the current layer at `path`.
+    /// Returns the file of the current layer at `path`, even if a layer above hides it.
     fn of_this_layer(&self, path: &[u8]) -> Option<u32> {
         let mut here = Self::ROOT;
         for part in path.split(|&byte| byte == b'/') {
@@ -77,7 +77,8 @@ impl LayerTree {
         }
     }
 
-    /// Resolves the hard links that wait for `path` to `inode`, and returns their paths.
+    /// Gives `inode` to the hard links that wait for the target `path`, and to links to them. Returns the paths of all
+    /// these links.
     pub(super) fn resolve_waiting(&mut self, path: &[u8], inode: u32) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
         for link in self.waiting.remove(path).unwrap_or_default() {

@@ -39,7 +39,7 @@ fn merge(layers: &[&str]) -> Result<LayerTree, OciError> {
     Ok(tree)
 }
 
-/// Returns the paths of everything but directories, each with the layer of its bytes.
+/// Returns all paths: directories with a final slash, others with the layer of their inode.
 fn files(tree: &LayerTree) -> String {
     fn walk(tree: &LayerTree, dir: NodeId, at: &str, found: &mut Vec<String>) {
         for (name, node) in tree.children(dir) {

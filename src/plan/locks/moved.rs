@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Version locks that follow a replaced package. Only a lock of exactly the replaced version changes: others do not
-//! name it, or allow more than one version.
+//! Version locks that follow a replaced package. Only a lock of exactly the replaced version changes: other locks do
+//! not name this version, or allow more than one.
 
 use crate::package::Nevra;
 use crate::plan::Change;
@@ -42,9 +42,9 @@ pub fn in_toml(text: &str, changes: &[Change]) -> Option<String> {
     is_changed.then(|| blocks.concat())
 }
 
-/// Changes one table `[[packages]]`.
+/// Returns one table `[[packages]]` with its lock changed; `None` if it locks no replaced package.
 fn moved_block(block: &str, changes: &[Change]) -> Option<String> {
-    // Several conditions describe a range.
+    // Several conditions describe a range, which is not changed.
     let only = |key: &str| {
         let mut values = block.lines().filter_map(|line| value(line, key));
         let first = values.next()?;
@@ -67,7 +67,7 @@ fn moved_block(block: &str, changes: &[Change]) -> Option<String> {
     })
 }
 
-/// Returns the value of a line `KEY = "VALUE"`.
+/// Returns the value of a line `KEY = "VALUE"`; `None` for other lines.
 fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let (found, value) = line.split_once('=')?;
     let value = value.trim();

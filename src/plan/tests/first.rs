@@ -50,7 +50,7 @@ fn a_first_kernel_has_the_packages_to_boot() {
         table.contains("  kernel-core           -       5.15.0-200\n"),
         "{table}"
     );
-    // The sources decide nothing if they hold several flavours.
+    // Sources with several flavours are refused, since no installed kernel has a flavour.
     let two = || {
         let rt = rhel("kernel-rt", "5.15.0-503.el9.x86_64+rt");
         sources().into_iter().chain(files(rt)).collect::<Vec<_>>()
@@ -136,7 +136,7 @@ fn packages_of_the_old_build_that_stay_are_listed() {
         table.contains("  kernel-devel          5.14.0-200  stays\n"),
         "{table}"
     );
-    // In the sources, they come along.
+    // Packages of the old build that the sources contain are replaced.
     let plan = decide(sources(), &host, &Wishes::default()).unwrap();
     let stays: Vec<_> = plan.leaving.behind.iter().map(|it| &it.name).collect();
     assert_eq!(stays, ["kernel-tools"]);

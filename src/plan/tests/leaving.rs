@@ -157,7 +157,7 @@ fn kernel_uki_virt_is_no_kernel() {
             modules: BTreeSet::new(),
         },
     );
-    // In the base it is an ordinary part; in the sources it is not taken.
+    // In the base, kernel-uki-virt is an ordinary part; in the sources, it is not taken.
     let refused = decide(sources(), &host, &Wishes::default()).unwrap_err();
     assert!(
         matches!(&refused, Refusal::NoCounterpart { names, .. } if names == &["kernel-uki-virt"])
@@ -360,7 +360,7 @@ fn packages_that_depend_on_the_old_kernel_go_only_if_they_are_named() {
         .map(|it| it.name.as_str())
         .collect();
     assert_eq!(stays, ["any-kernel", "broken-before", "unrelated"]);
-    // Another flavour does not provide these names.
+    // Packages of another flavour do not provide the required names.
     let rt = flavoured(super::sources(), "kernel-rt");
     let refused = decide(rt, &host, &Wishes::default()).unwrap_err();
     assert!(matches!(&refused, Refusal::Dependants(names) if names[0].0 == "any-kernel"));

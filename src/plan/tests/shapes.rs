@@ -373,7 +373,7 @@ fn elrepo_and_back() {
         ]
     );
     assert_eq!(removed(&plan).len(), 4);
-    // A package with the same NEVRA and another signature replaces the installed one.
+    // A newer version of ELRepo's kernel.
     let plan = decide(
         files(elrepo("6.17.0-1.el9.elrepo.x86_64")),
         &host,
@@ -405,7 +405,7 @@ fn one_package_stands_for_all_parts() {
     for sources in [files(own(OWN)), named(own(OWN))] {
         let plan = decide(sources, &host, &Wishes::default()).unwrap();
         assert_eq!(names(&plan), ["kernel"]);
-        // `kernel` is replaced by the package of the same name.
+        // `kernel` is replaced by the package of the same name, so it is not removed.
         assert_eq!(
             removed(&plan),
             [
@@ -440,7 +440,7 @@ fn one_package_stands_for_all_parts() {
         ]
     );
     assert_eq!(removed(&plan), ["kernel"]);
-    // Between two kernels of this kind.
+    // The old and the new kernel are both built with `make binrpm-pkg`.
     let plan = decide(files(own("6.13.0")), &host, &Wishes::default()).unwrap();
     assert_eq!((names(&plan), removed(&plan).len()), (vec!["kernel"], 0));
     // A package without most of the modules replaces nothing.
