@@ -27,7 +27,7 @@ end
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
@@ -45,7 +45,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "version
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l from -d 'Download the packages named by SOURCE and their requirements with dnf from REPO, a repository of the image that need not be enabled' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l max-size -d 'Fail if a download is larger than SIZE (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR; mount a cache there to share them between builds' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sha256sums -d 'Require for each source the digest in FILE, the output of sha256sum' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sha256sums -d 'Require for each package file its digest in FILE, which sha256sum wrote' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l gpg-key -d 'Trust the public keys in FILE, besides those in /etc/pki/rpm-gpg' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l backend -d 'Program that replaces the packages [default: detected]' -r -f -a "rpm-ostree\t'`rpm-ostree override replace`, in an ostree container'
 dnf5\t'dnf 5'
@@ -113,7 +113,7 @@ node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
@@ -131,7 +131,7 @@ all\t'All modules'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Require a good signature, also of local and pinned packages'
@@ -206,7 +206,7 @@ node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l before-dracut -d 'Run this program in the tree after the packages are installed, before depmod and dracut, with KVER in its environment; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
@@ -224,7 +224,7 @@ all\t'All modules'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
@@ -233,11 +233,11 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l deployment -d 'Verify the deployment WHICH: an index of ostree admin status, booted, rollback, or a checksum' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l deployment -d 'Verify the deployment WHICH: an index of ostree admin status, staged, booted, rollback, or a checksum' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree, IMAGE or FILE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Compare with an earlier initramfs, image or tree: report drivers, dracut modules and units that are missing now' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
@@ -342,7 +342,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l staged -d 'Verify the staged deployment, and whether this machine can boot it'
@@ -351,7 +351,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l l
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
@@ -359,7 +359,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l c
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
@@ -368,7 +368,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s h
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l why -d 'Show the chain of files from PID 1 to the file PATH' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cat -d 'Print the content of the file PATH; links are followed inside the initramfs' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the differences from the initramfs OTHER, a file or an image' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l platform -d 'Platform to choose from an index [default: this machine\'s, else the only one]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
 false\t''"
@@ -376,7 +376,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l files -d 'List all files as `ls -l` does, with times in UTC'
@@ -392,7 +392,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l aft
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l warn-only -d 'Report fatal findings, but never lock finalisation; --on-error has no effect'
@@ -403,7 +403,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s h -
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
@@ -412,7 +412,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s h -
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'

@@ -17,7 +17,7 @@ pub struct Told {
 }
 
 impl Told {
-    /// Returns the entry as the reader represents it.
+    /// Converts an entry of the reader, for comparison with the model's.
     pub fn of(entry: &Entry, data: Vec<u8>) -> Self {
         let Device { major, minor } = entry.dev;
         let Entry {

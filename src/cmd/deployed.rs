@@ -22,8 +22,8 @@ pub struct Deployed {
     /// Verify the staged deployment, and whether this machine can boot it
     #[arg(long, conflicts_with_all = ["deployment", "images", "initramfs"])]
     pub staged: bool,
-    /// Verify the deployment WHICH: an index of ostree admin status, booted,
-    /// rollback, or a checksum
+    /// Verify the deployment WHICH: an index of ostree admin status, staged,
+    /// booted, rollback, or a checksum
     #[arg(long, value_name = "WHICH", conflicts_with_all = ["images", "initramfs"])]
     pub deployment: Option<Which>,
 }

@@ -65,7 +65,8 @@ pub enum OnError {
 /// Runs the command.
 ///
 /// # Errors
-/// When the system has no deployments, or the gate's files cannot be written.
+/// When the system has no deployments, its state cannot be read, or the gate's files cannot be read, locked or written.
+/// A deployment that cannot be verified is not an error.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.after.as_deref() == Some(SUCCESS) {
         return Ok(Outcome::Passed);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel inspect`: shows the content of an initramfs, or the differences between two.
 //!
-//! The image is a path of the user, or with `--root` a path in that tree. It is read and never extracted.
+//! The argument is a file, with `--root` a file in that tree, or a container image whose initramfs is inspected. The
+//! initramfs is read and never extracted.
 
 mod input;
 

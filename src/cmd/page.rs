@@ -51,7 +51,7 @@ pub enum OutputFormat {
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, or with CLICOLOR_FORCE; not with NO_COLOR or CLICOLOR=0.
+    /// Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb.
     Auto,
     /// Always.
     Always,

@@ -18,7 +18,7 @@ use crate::sys::root::Root;
 /// Options for reading images.
 #[derive(Debug, clap::Args)]
 pub struct Reading {
-    /// Platform to choose from an index [default: this machine's, else the only one]
+    /// Platform to choose from an image index [default: this machine's, else the only one]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub platform: Option<Platform>,
     /// Read the passwords of registries from this file [default: as podman does]

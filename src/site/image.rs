@@ -227,7 +227,7 @@ fn documents(
             }
         }
     }
-    bail!("an index leads to an index, more than {INDEXES_MAX} times")
+    bail!("image indexes are nested deeper than {INDEXES_MAX} levels")
 }
 
 fn image(

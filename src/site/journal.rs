@@ -16,7 +16,7 @@ use crate::sys::root::Root;
 /// The path of the journal, relative to the root. It is removed when the work is done.
 const PATH: &str = "run/ostree-kernel/journal.json";
 
-/// The path while it is written.
+/// The path of a journal that is being written.
 const UNFINISHED: &str = "run/ostree-kernel/journal.json.new";
 
 /// Upper bound of a journal (bytes); it holds the names of a few thousand modules.

@@ -100,7 +100,7 @@ fn candidate_path(kver: &Kver) -> String {
 /// The request to dracut.
 #[derive(Debug, Clone, Default)]
 pub struct Wants {
-    /// dracut's modules that the base's initramfs has.
+    /// The dracut modules that are added since the base's initramfs has them.
     pub inherited: Vec<String>,
     /// The user's arguments.
     pub extra: Vec<String>,

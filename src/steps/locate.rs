@@ -66,7 +66,7 @@ fn find(exec: &Exec, expected: &Kver, plan: Option<&Plan>, has_others: bool) -> 
             kernels => kernels.join(", "),
         };
         bail!(
-            "usr/lib/modules holds {found}, expected {expected} only: the transaction did not install the planned kernel, whatever its exit status. Run again with -v to read what it printed{}",
+            "usr/lib/modules holds {found}, expected {expected} only: the transaction did not install the planned kernel, even if it exited with status 0. Run again with -v to read what it printed{}",
             exec.last_lines()
         );
     }

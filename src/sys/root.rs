@@ -53,7 +53,7 @@ struct OpenRoot {
     path: PathBuf,
 }
 
-/// The place of the files.
+/// Where the files are read from.
 #[derive(Debug)]
 enum RootSource {
     Dir { fd: OwnedFd, resolver: PathResolver },
@@ -300,7 +300,8 @@ impl Root {
         resolver.open(fd, path, flags)
     }
 
-    /// Returns the opened directory, for everything that is not possible with the layers of an image: `EROFS`.
+    /// Returns the opened directory. For the layers of an image, fails with `EROFS`: the operations that use it need a
+    /// directory on disk.
     fn dir(&self) -> std::result::Result<(BorrowedFd<'_>, PathResolver), Errno> {
         match &self.0.source {
             RootSource::Dir { fd, resolver } => Ok((fd.as_fd(), *resolver)),

@@ -81,8 +81,8 @@ fn is_honest(ran: &Ran) {
     }
 }
 
-/// Asserts that the next run has the same result, or is refused with the advice to build the layer again. Returns a
-/// word for the outcome.
+/// Asserts that the next run leaves the same tree as a run without a fault, or is refused with the advice to build the
+/// layer again. Returns a word for the outcome.
 fn goes_on(bed: &Bed, good: &Good) -> &'static str {
     let _ = fs_err::remove_file(bed.path("stub/fault"));
     let ran = bed.run(&["replace", &bed.source()]);

@@ -295,7 +295,7 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-/// Picks files out of a layer that was read before.
+/// A visitor that reads some files of a layer again.
 struct Pick<'p> {
     /// Inodes by the numbers of their entries.
     files: BTreeMap<u32, u32>,

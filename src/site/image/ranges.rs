@@ -145,7 +145,9 @@ impl Stream {
     fn skip_to(&mut self, place: u64) -> io::Result<()> {
         let at = self.0.borrow().at;
         let count = place.checked_sub(at).ok_or_else(|| {
-            io::Error::from(OciError::Document("two files have the same data".into()))
+            io::Error::from(OciError::Document(
+                "its table of contents is invalid: the data of two files overlap".into(),
+            ))
         })?;
         io::copy(&mut self.take(count), &mut io::sink())?;
         Ok(())

@@ -138,7 +138,7 @@ impl LayerView {
         self.tree.inode(self.tree.inode_of(node).unwrap_or(0))
     }
 
-    /// Returns the number of the regular file at a path.
+    /// Returns the inode number of the regular file at a path.
     fn file(&self, path: &Path) -> Result<u32, Cause> {
         let node = self.resolve(path, true)?;
         let number = self.tree.inode_of(node).ok_or(Errno::ENOENT)?;

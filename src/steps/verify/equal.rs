@@ -17,8 +17,8 @@ use crate::sys::root::{self, FileType, Root};
 /// The entries with the bytes of the image's file, by number, with the mode of that file.
 pub(super) type Equal = HashMap<u64, u32>;
 
-/// Compares the files of the initramfs in `file`, and loads the image's files that differ. For a tree on disk there is
-/// nothing to do.
+/// Compares the files of the initramfs in `file` with those of the container image, and loads the bytes of the image's
+/// files that differ. Returns the equal entries; none for a tree on disk, whose files need not be loaded.
 ///
 /// # Errors
 /// When the image's files cannot be loaded. Errors of the initramfs are found when it is read.

@@ -61,7 +61,7 @@ impl Verdict {
 pub struct Options<'a> {
     /// Facts of the base, to compare with.
     pub base: Option<Baseline>,
-    /// Requirements of the root file system and of the user.
+    /// The user's requirements, for example device types of the root and the space on `/boot`.
     pub wanted: Wanted,
     /// Modules that cannot be loaded, according to depmod.
     pub lacking: AllLacking,

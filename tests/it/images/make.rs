@@ -310,7 +310,8 @@ pub fn oci_archive(dir: &Path, file: &Path) {
     fs_err::write(file, tar.done()).unwrap();
 }
 
-/// Writes an archive as `podman save` does, one layer with a link as older versions wrote them.
+/// Writes an archive as `podman save` does. The manifest names the first layer by its link, as in archives of older
+/// versions.
 pub fn docker_archive(file: &Path, (layers, diff_ids): &(Vec<Vec<u8>>, Vec<String>)) {
     let (config, _) = documents(layers, diff_ids);
     let mut tar = Tar::new();
