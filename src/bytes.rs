@@ -3,10 +3,11 @@
 
 use std::io::{self, BufRead};
 
-/// Reads from the buffer of `reader`: `Read::read` of a reader that implements `BufRead`.
+/// Copies from the buffer of `reader` to `out` and returns the number of bytes: an implementation of `Read::read` for
+/// types that implement `BufRead`.
 ///
 /// # Errors
-/// As `fill_buf`.
+/// The error of `fill_buf`.
 pub fn read_buffered(reader: &mut impl BufRead, out: &mut [u8]) -> io::Result<usize> {
     let ready = reader.fill_buf()?;
     let count = ready.len().min(out.len());
@@ -20,7 +21,7 @@ pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }
 
-/// Returns true if `part` occurs in `text`; an empty part does not.
+/// Returns whether `part` occurs in `text`. An empty `part` never does.
 pub fn contains(text: &[u8], part: &[u8]) -> bool {
     !part.is_empty() && text.windows(part.len()).any(|window| window == part)
 }

@@ -101,7 +101,7 @@ pub enum Command {
     Version,
 }
 
-/// Runs the program and returns its exit status.
+/// Runs the command line `args`, with the name of the program first, and returns the exit status.
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
     if let Some(supervised) = exec::supervise(&args) {
         return match supervised {
@@ -183,7 +183,8 @@ fn fail(cli: &Cli, error: &anyhow::Error) -> ExitCode {
     })
 }
 
-/// Returns whether permission was denied to an ordinary user. If it was denied to root, the advice to be root is wrong.
+/// Returns whether permission was denied to an ordinary user. Root is excluded, since the advice to run as root would
+/// be wrong.
 fn is_denied(error: &anyhow::Error) -> bool {
     let is_denied = |cause: &(dyn Error + 'static)| {
         let io = cause.downcast_ref::<io::Error>();
@@ -211,7 +212,7 @@ fn report_error(cli: &Cli, error: &str, refusal: Option<&Refusal>) -> Result<()>
 }
 
 impl Cli {
-    /// Returns the file of `--report`.
+    /// Returns the file of `--report`; `None` without the option.
     fn report(&self) -> Option<&Path> {
         let report = match &self.command {
             Command::Replace(args) => &args.ending.report,
@@ -262,7 +263,8 @@ fn start_log(global: &Global) {
         .init();
 }
 
-/// Formats a log line as its message, with the level in front of warnings and errors.
+/// The format of log lines: the message, with the level in front of warnings and errors, and two spaces in front of
+/// debug messages.
 struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs the same work for many items on a few threads.
+//! Calls a function for many items on a few threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{panic, thread};
 
-/// Calls `work` for each item on `threads` threads, and returns the results in the order of the items. After an error no
-/// further item is begun. A panic of `work` is one of the caller.
+/// Calls `work` for each item on `threads` threads, one of which is the caller's, and returns the results in the order
+/// of the items. After an error no further item is begun. A panic of `work` is passed on to the caller.
 ///
 /// # Errors
-/// The error of the first item that has one.
+/// The error of the first item, in the order of the items, for which `work` failed.
 pub fn try_map<T: Send, R: Send, E: Send>(
     items: impl IntoIterator<Item = T, IntoIter: Send>,
     threads: usize,

@@ -21,7 +21,7 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// Returns the text as one line. A name with a line break could imitate a line of this program.
+/// Escapes text as [`plain`] does, and line breaks, too: a name with a line break could imitate a line of this program.
 pub fn one_line(text: &str) -> String {
     plain(text).replace('\n', "\\u000a")
 }
@@ -49,7 +49,7 @@ pub const RED: &str = "\x1b[1;31m";
 pub const YELLOW: &str = "\x1b[1;33m";
 /// The escape sequence of a good verdict.
 pub const GREEN: &str = "\x1b[1;32m";
-/// Returns the words in a colour.
+/// Returns the words between the escape sequence `colour` and the one that ends it.
 pub fn painted(words: &str, colour: &str) -> String {
     format!("{colour}{words}\x1b[0m")
 }

@@ -21,7 +21,7 @@ macro_rules! confinement {
     };
 }
 
-/// For the program.
+/// The end of `ostree-kernel --help`.
 pub const OVERVIEW: &str = "\
 Examples:
   In a Containerfile, with the kernel's RPMs in a directory or at URLs:
@@ -86,7 +86,7 @@ Files:
   /usr/libexec/libostree/ext/ostree-kernel
       A link to the program, so that `ostree kernel` runs it.";
 
-/// For `replace`.
+/// The end of `replace --help`.
 pub const REPLACE: &str = concat!(
     "\
 Examples:
@@ -187,7 +187,7 @@ What is executed:
     confinement!()
 );
 
-/// For `rebuild`.
+/// The end of `rebuild --help`.
 pub const REBUILD: &str = concat!(
     "\
 Examples:
@@ -212,7 +212,7 @@ What is executed:
     confinement!()
 );
 
-/// For `verify`.
+/// The end of `verify --help`.
 pub const VERIFY: &str = "\
 Examples:
   Verify the image, as the last line of a Containerfile:
@@ -266,7 +266,7 @@ What is executed:
       No program of the tree or of the image is started. Only files are read,
       and links cannot lead out of the tree.";
 
-/// For `gate`.
+/// The end of `gate --help`.
 pub const GATE: &str = "\
 Examples:
   Verify the staged deployment, and refuse it if it would not boot:
@@ -330,7 +330,7 @@ Files:
   /run/ostree/staged-deployment-locked
       The lock. ostree removes it when another deployment is staged.";
 
-/// For `status`.
+/// The end of `status --help`.
 pub const STATUS: &str = "\
 Examples:
   Print the value of the label ostree.linux:
@@ -348,7 +348,7 @@ What is executed:
       No program of the tree or of the image is started. Only files are read,
       and links cannot lead out of the tree.";
 
-/// For `inspect`.
+/// The end of `inspect --help`.
 pub const INSPECT: &str = "\
 Examples:
   Show the sizes of the parts, and the arguments of dracut:

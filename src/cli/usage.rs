@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rejects command lines in which an option would have no effect, with the line to type instead. clap's own rules cover
-//! conflicts of two options of one command; these are between an option of every command and one of a single command,
-//! or depend on a value.
+//! conflicts between two options of one command. The rules in this file concern an option of every command together
+//! with an option of one command, or depend on a value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -24,7 +24,8 @@ const PRINTING: [&str; 4] = ["format", "color", "quiet", "verbose"];
 /// Checks a command line that clap has accepted.
 ///
 /// # Errors
-/// A usage error.
+/// A usage error for an option that would have no effect, for an argument that is not an image, and for a key or
+/// certificate that cannot be used.
 pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
     let is_given = |matches: &ArgMatches, id: &str| {
         matches.try_contains_id(id).unwrap_or(false)
@@ -117,7 +118,6 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     if let Err(why) = args.trusted.read() {
         return Some(why);
     }
-    // A check that --skip excludes is in the report as skipped; one that --only leaves out is not.
     let only = |name: &str| args.only.iter().any(|it| it == name);
     if !args.only.is_empty() {
         let comparing = || CHECKS.iter().filter(|check| check.compares);
@@ -128,6 +128,7 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
                 names.join(", ")
             ));
         }
+        // A check that --skip excludes is in the report as skipped; one that --only leaves out is not.
         if let Some(name) = args.demands.skip.iter().find(|name| !only(name)) {
             return Some(format!(
                 "--skip {name} has no effect, because no --only names that check. Remove --skip {name}"
@@ -141,7 +142,7 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     })
 }
 
-/// Explains why a word is not an image, with the line to type.
+/// Explains why a word is not an image, with the line to type; `None` for an image.
 fn no_image(word: &OsStr) -> Option<String> {
     let error = parse(word).err()?;
     let text = word.to_string_lossy();
@@ -169,7 +170,8 @@ fn is_image(word: &OsStr) -> bool {
     parse(word).is_ok()
 }
 
-/// Explains that an option about registries has no effect.
+/// Explains that an option about registries has no effect; `None` if it is not given, or one of `words` is an image in
+/// a registry.
 fn no_registry<'w>(
     reading: &Reading,
     mut words: impl Iterator<Item = &'w OsString>,
@@ -183,7 +185,8 @@ fn no_registry<'w>(
     ))
 }
 
-/// Checks an image that is an argument of `status` or `inspect`.
+/// Returns the error of an argument of `status` or `inspect`: an image reference that is not valid, or an image
+/// together with `--root`.
 fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
     match parse(word) {
         Ok(image) if has_root => Some(format!(

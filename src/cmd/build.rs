@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Builds an initramfs for a clean tree and verifies it.
+//! The steps between `clean` and `commit`: they run the user's programs, sign, build the initramfs and verify it.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Signs the kernel and its modules.
+    /// Signs the kernel and its modules, if keys are given.
     pub(super) fn sign(&mut self, exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<()> {
         if self.signing.is_empty() {
             return Ok(());
@@ -49,7 +49,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Builds and verifies the initramfs. The inner `Err` holds the verdict if the initramfs is not fit to boot.
+    /// Builds and verifies the initramfs; with `--prove`, builds it twice. The inner `Err` holds the verdict if a check
+    /// has a fatal finding or a fatal check could not run.
     pub(super) fn build(
         &mut self,
         exec: &Exec,
@@ -77,7 +78,7 @@ impl Job<'_> {
     }
 }
 
-/// Builds the initramfs again and compares the two.
+/// Builds the initramfs a second time, and returns the second one. Fails if the two differ.
 fn prove(
     exec: &Exec,
     workspace: &Workspace,

@@ -53,7 +53,8 @@ impl Demands {
         }
     }
 
-    /// Returns whether there is no requirement. An earlier run may not have checked for one.
+    /// Returns whether no requirement is given. With a requirement, `replace` cannot rely on the verdict of an earlier
+    /// run.
     pub(super) fn is_empty(&self) -> bool {
         self.root_device.is_empty()
             && self.root_fs.is_empty()
@@ -91,7 +92,7 @@ impl Demands {
     }
 }
 
-/// Refuses an empty value, which an unset variable of a Containerfile leaves.
+/// Parses a value that must not be empty: an unset variable in a Containerfile gives an empty one.
 pub(super) fn words(value: &str) -> Result<String, String> {
     if value.trim().is_empty() {
         return Err("expected a value that is not empty".to_owned());

@@ -29,7 +29,7 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// Returns the deployment that the user named.
+    /// Returns the deployment that `--staged` or `--deployment` names; `None` without these options.
     pub fn which(&self) -> Option<Which> {
         let staged = self.staged.then_some(Which::Staged);
         staged.or_else(|| self.deployment.clone())
@@ -39,14 +39,14 @@ impl Deployed {
 /// A deployment that is open for verification.
 pub(super) struct Opened {
     pub(super) root: Root,
-    /// The booted deployment's initramfs.
+    /// The baseline of the booted deployment; `None` if it is the deployment to verify, or has no baseline.
     pub(super) base: Option<Baseline>,
     pub(super) machine: Option<Machine>,
     pub(super) overlays: Vec<File>,
     pub(super) report: DeploymentReport,
 }
 
-/// Opens a deployment.
+/// Opens a deployment, and reads what it is verified with.
 pub(super) fn open(system: &System, deployment: &Deployment) -> Result<Opened> {
     let root = system.open(&deployment.name)?;
     let booted = system.booted().filter(|it| *it != deployment);
@@ -66,7 +66,7 @@ pub(super) fn open(system: &System, deployment: &Deployment) -> Result<Opened> {
     })
 }
 
-/// Reads the booted deployment's baseline. Returns `None` for a system without a kernel of its own.
+/// Reads the booted deployment's baseline. `None` if the deployment has no kernel, or no readable initramfs.
 fn base(root: &Root) -> Result<Option<Baseline>> {
     let dirs = kernels::module_dirs(root)?.into_iter();
     let kernel = dirs.filter(|dir| dir.has_vmlinuz).map(|dir| dir.name);

@@ -80,7 +80,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     }
 }
 
-/// Verifies the deployment that is staged, or releases it.
+/// Releases or verifies the staged deployment, applies its recorded verdict again, or applies the policy (`--after`).
+/// Without a staged deployment, updates the message at login.
 fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
     let system = deployments::read(root)?;
     let _lock = gate::lock_out_others(root).context("waiting for another gate")?;
@@ -114,7 +115,7 @@ fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
     }
 }
 
-/// Locks the finalisation, unless it is locked.
+/// Locks the finalisation, unless this or another program has locked it.
 fn lock(root: &Root, staged: &Deployment) -> Result<()> {
     if gate::lock_state(root, staged)? == Lock::Open {
         gate::lock_finalisation(root).context("locking the finalisation")?;
@@ -122,8 +123,8 @@ fn lock(root: &Root, staged: &Deployment) -> Result<()> {
     Ok(())
 }
 
-/// Locks the finalisation of a staged deployment that cannot be identified, for example because ostree's file about it
-/// is damaged.
+/// Locks the finalisation of a staged deployment that cannot be identified because of `error`, for example if ostree's
+/// file about it is damaged. Returns `error` if nothing is staged.
 fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Outcome> {
     if root.lstat(staged::PATH)?.is_none() {
         return Err(error);
@@ -142,8 +143,8 @@ fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Out
     Ok(Outcome::Rejected)
 }
 
-/// Updates the message at login if nothing is staged: after the reboot, it shows the refusal. With `--release`, also
-/// records that the refusal was released.
+/// Updates the message at login if nothing is staged. It shows the last verdict if that is a refusal which was not
+/// released, and the refused deployment is not booted. With `--release`, records the release and removes the message.
 fn without_staged(
     args: &Args,
     global: &Global,
@@ -214,18 +215,19 @@ impl Gate<'_> {
         self.end(known)
     }
 
-    /// Applies the policy after a run that failed, and left no verdict in the record.
+    /// Applies the policy after a run of the gate that failed and recorded no verdict that is still valid. `result` is
+    /// the systemd result of that run.
     fn after(&self, record: &mut Record, result: &str) -> Result<Outcome> {
         let mut judgement = self.not_verified(text::failed_run(result));
-        // That run refused the deployment, or began with `--on-error refuse`, but its verdict is not recorded: perhaps
-        // /var is full.
+        // The gate's own lock remains if the failed run began with `--on-error refuse`, or if it refused the deployment
+        // and could not record the verdict, for example because /var is full.
         if gate::lock_state(&self.system.root, self.staged)? == Lock::Own {
             judgement.verdict = Verdict::Refused;
         }
         self.conclude(record, judgement, None)
     }
 
-    /// Verifies the deployment, records the verdict, and locks or unlocks the finalisation.
+    /// Verifies the deployment, locks or unlocks the finalisation, and records and prints the verdict.
     fn judge(&self, record: &mut Record) -> Result<Outcome> {
         match self.verify() {
             Ok(report) => self.conclude(record, self.judgement(&report), Some(&report)),
@@ -311,7 +313,8 @@ impl Gate<'_> {
         }
     }
 
-    /// Returns the verdict on a deployment that could not be verified.
+    /// Returns the verdict on a deployment that could not be verified because of `why`: refused with `--on-error
+    /// refuse`, otherwise unknown.
     fn not_verified(&self, why: String) -> Judgement {
         let verdict = if self.args.locks_unknown() {
             Verdict::Refused
@@ -381,7 +384,8 @@ impl Gate<'_> {
         gate::unlock_finalisation(&self.system.root).context("unlocking the finalisation")
     }
 
-    /// Runs `ostree admin lock-finalization` of the running system.
+    /// Runs `ostree admin lock-finalization`, to lock or to unlock. Does nothing unless the root is `/` of the running
+    /// system and has the program ostree.
     fn ostree(&self, is_locked: bool) -> Result<()> {
         let exec = Exec::new(&self.system.root);
         if !self.system.root.is_host() || exec.find("ostree").is_none() {
@@ -391,7 +395,8 @@ impl Gate<'_> {
         exec.query(&ostree::lock_finalization(is_locked)).map(drop)
     }
 
-    /// Releases a refused deployment.
+    /// Releases a refused deployment: records this, and removes the gate's lock and the message at login. If the
+    /// deployment is not refused, also removes a lock that an interrupted gate left.
     fn release(&self, record: &mut Record) -> Result<Outcome> {
         let root = &self.system.root;
         let lock = gate::lock_state(root, self.staged)?;

@@ -63,7 +63,8 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When an image cannot be read to its end, or does not contain the file of `--cat`.
+/// When an image cannot be opened or read to its end, does not contain the file of `--cat` or `--why`, or the result
+/// cannot be printed. With `--format json`, a listing or summary of a damaged image is [`Outcome::Unknown`] instead.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let image = ImageInput::open(&args.image, args, global)?;
     if let Some(path) = &args.cat {
@@ -120,7 +121,8 @@ fn show(args: &Args, image: &ImageInput, content: &ReadPart, format: OutputForma
     .context("printing the result")
 }
 
-/// Prints the part of the image that was read before the error.
+/// Prints the part of the image that was read before the error. As text, then returns the error; the JSON document
+/// contains it.
 fn show_broken(
     args: &Args,
     content: &ReadPart,
@@ -145,7 +147,7 @@ fn show_broken(
     Ok(Outcome::Unknown)
 }
 
-/// Writes the requested listing, if there is one.
+/// Writes the requested listing; `None` without `--files`, `--origins`, `--graph` and `--modules`.
 fn list(args: &Args, content: &ReadPart, out: &mut dyn Write) -> Option<io::Result<()>> {
     if args.files {
         return Some(inspect::write_files(&content.inventory, out));
@@ -164,7 +166,7 @@ fn list(args: &Args, content: &ReadPart, out: &mut dyn Write) -> Option<io::Resu
         .then(|| inspect::write_modules(&content.inventory, out))
 }
 
-/// Returns the requested listing for JSON.
+/// Returns the requested listing for JSON, and leaves the other ones out.
 fn lists(args: &Args, content: &ReadPart) -> InspectedLists {
     let inventory = &content.inventory;
     let origins = || inspect::origins(inventory, &content.facts);
@@ -185,7 +187,8 @@ fn graph_of(content: &ReadPart) -> Graph<'_> {
     graph
 }
 
-/// Prints the reason why a boot uses the file at `path`. A link is listed as a separate file.
+/// Prints the chain of files through which a boot uses the file at `path`. Links to directories are followed. If the
+/// file itself is a link, the chain is that of the link.
 fn why(image: &ImageInput, path: &[u8], format: OutputFormat) -> Result<()> {
     let content = image.whole(image.read_with(&mut Bodies::new(None)))?;
     let (path, _) = content
@@ -289,7 +292,8 @@ fn not_a_file(kind: EntryType) -> &'static str {
     }
 }
 
-/// Returns an error with the missing path, and with files of the same name elsewhere in the image.
+/// Returns an error with the missing path, with up to three files of the same name elsewhere in the image, and with an
+/// inner image that may contain the file.
 fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::Error {
     let name = path.rsplit(|&byte| byte == b'/').find(|it| !it.is_empty());
     let named = |found: &[u8]| Some(basename(found)) == name;
@@ -319,7 +323,8 @@ fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::E
     anyhow!(text)
 }
 
-/// Copies the data of one entry, then ends the reading.
+/// A visitor that copies the data of the entry with the number `entry`. It then ends the reading with an error; `done`
+/// is the result of copying.
 struct Copy<'o> {
     entry: u64,
     out: &'o mut dyn Write,

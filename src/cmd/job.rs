@@ -44,7 +44,7 @@ pub(super) struct Job<'a> {
     pub(super) changes: Vec<Change>,
     /// Packages of the old kernel's build that stay.
     pub(super) stays: Vec<Nevra>,
-    /// Whether version locks of replaced packages follow the new ones.
+    /// Whether dnf's version locks of replaced packages are changed to the new versions.
     pub(super) moves_locks: bool,
     /// Packages of the sources that are not installed.
     pub(super) left_out: Vec<String>,
@@ -108,13 +108,14 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Prepares a job before any program is started.
+    /// Sets the timeout of programs and installs the signal handlers. Must be called before any program is started.
     pub(super) fn begin(&self, exec: &Exec) -> Result<()> {
         exec.limit_to(Duration::from_secs(self.timeout));
         stop::listen().context("installing the signal handlers")
     }
 
-    /// Refuses requests that cannot be met, once the incoming packages are known.
+    /// Refuses programs, dracut modules and drivers that neither the tree nor the packages in `sources` contain, and
+    /// keys without a program that signs.
     pub(super) fn admit(
         &self,
         exec: &Exec,
@@ -129,15 +130,17 @@ impl Ending {
         asked::names(exec, host, kver, sources, &self.for_dracut(), drivers)
     }
 
-    /// Reads the keys and certificates. The command line was checked with them.
+    /// Reads the keys and certificates. `cli::usage` has already read and checked them; they fail here only if a file
+    /// has changed since.
     pub(super) fn signing(&self, root: &Root) -> Result<Signing> {
         self.signing
             .read(root.path())
             .map_err(|why| anyhow!("{why}"))
     }
 
-    /// Starts reading the initramfs that the new one is compared with: that of `--against`, the base's initramfs,
-    /// or the one that a removed kernel left. `None` if none of them exists.
+    /// Starts reading the baseline: the initramfs of `--against`, else the base's, else one that a removed kernel left.
+    /// With `--against`, the kmods and the signature of `vmlinuz` are still those of the tree, if it has an initramfs.
+    /// `None` without `--against`, a kernel and such an initramfs.
     pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
         let has_initramfs = |name: &String| {
             let path = format!("{MODULES}/{name}/initramfs.img");
@@ -165,13 +168,14 @@ impl Ending {
         Ok(Some(Some(base).into()))
     }
 
-    /// Returns the request to dracut.
+    /// Returns the request to dracut: the user's arguments, and the dracut modules of `base` unless `--no-inherit` is
+    /// given.
     pub(super) fn wants(&self, root: &Root, base: Option<&Baseline>) -> Result<Wants> {
         let base = base.filter(|_| !self.no_inherit);
         Wants::new(root, base, &self.for_dracut())
     }
 
-    /// Returns the user's arguments for dracut.
+    /// Returns the user's arguments for dracut: `--compress`, then those after `--`.
     pub(super) fn for_dracut(&self) -> Vec<String> {
         let compress = self.compress.iter();
         let compress = compress.flat_map(|command| ["--compress".to_owned(), command.clone()]);
@@ -180,7 +184,7 @@ impl Ending {
 }
 
 impl<'a> Job<'a> {
-    /// Returns a job without new packages.
+    /// Returns a job of a run without a transaction. `replace` sets the fields about packages.
     pub(super) fn new(
         command: Command,
         start: Instant,
@@ -284,7 +288,7 @@ impl Job<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Returns the facts on which the wording of remedies depends.
+    /// Returns the situation, on which the wording of remedies depends.
     fn situation(&self) -> Situation {
         match self.command {
             Command::Rebuild => Situation::Rebuilt,
@@ -344,7 +348,7 @@ impl Job<'_> {
     }
 }
 
-/// Returns the report's entry of the kernel after the run.
+/// Returns the report's entry for the kernel after the run.
 pub(super) fn after(kver: &Kver, package: Option<&str>, verdict: &Verdict) -> After {
     After {
         kver: kver.to_string(),
@@ -355,7 +359,8 @@ pub(super) fn after(kver: &Kver, package: Option<&str>, verdict: &Verdict) -> Af
     }
 }
 
-/// Runs one step, and logs its duration.
+/// Runs one step, and logs its duration and the description of its result that `say` returns. If a signal stops the
+/// step, the error describes the state of the tree.
 pub(super) fn step<T>(
     name: &str,
     run: impl FnOnce() -> Result<T>,

@@ -44,10 +44,10 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Reads the baseline from an initramfs, an image or a tree.
+    /// Reads the baseline from the argument of `--against`: an image, the directory of a tree, or an initramfs file.
     ///
     /// # Errors
-    /// When the initramfs, the image or the tree cannot be read.
+    /// When the initramfs, the image or the tree cannot be read, or the image or tree has no kernel.
     pub(super) fn baseline(&self, against: &OsStr) -> Result<Baseline> {
         let path = Path::new(against);
         let root = match self.open_if_image(against)? {
@@ -76,7 +76,7 @@ impl Reading {
         FoundImage::of(&reference(word)?, &self.options())
     }
 
-    /// Opens an image; `None` if the word has no transport.
+    /// Opens an image; `None` if the word has no transport, and so is the path of a file or directory.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -87,13 +87,13 @@ impl Reading {
         }
     }
 
-    /// Returns the options that are given, for messages about options without effect.
+    /// Returns one of these options that is given, for messages about options without effect.
     pub fn given(&self) -> Option<&'static str> {
         let platform = self.platform.is_some().then_some("--platform");
         platform.or_else(|| self.given_for_registry())
     }
 
-    /// Returns a given option that applies to registries only.
+    /// Returns one given option that applies to registries only.
     pub fn given_for_registry(&self) -> Option<&'static str> {
         let given = [
             (self.authfile.is_some(), "--authfile"),
@@ -129,7 +129,8 @@ fn reference(word: &OsStr) -> Result<ImageReference> {
     parse(word).map_err(|error| anyhow!("{}: {error}", word.display()))
 }
 
-/// Returns the first kernel. If there are several, the check `kernel-single` reports that.
+/// Returns the first kernel in the tree. Several kernels are no error here, since the check `kernel-single` reports
+/// them. Fails if there is none.
 pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
     let dirs = kernels::module_dirs(root)?;
     let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);

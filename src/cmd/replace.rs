@@ -199,8 +199,8 @@ fn announce(plan: &Plan) {
     }
 }
 
-/// Returns the report of an earlier run as [`done`] does, but reads only the headers of the sources. Errors are
-/// ignored, since the steps that follow report them.
+/// Returns the report of an earlier run as [`done`] does, but reads only the headers of the sources. `None` with
+/// `--dry-run`, for sources that must be fetched, and after an error, since the steps that follow report it.
 fn done_by_headers(exec: &Exec, host: &Host, args: &Args, signing: &Signing) -> Option<Value> {
     if args.dry_run {
         return None;
@@ -212,7 +212,8 @@ fn done_by_headers(exec: &Exec, host: &Host, args: &Args, signing: &Signing) -> 
     done(exec, &plan, &args.ending, signing).ok()?
 }
 
-/// Returns the report of an earlier run that finished the same job.
+/// Returns the report of an earlier run that finished the same job. `None` if there is none, if its journal shows that
+/// it is unfinished, and with `--no-inherit`, `--prove`, `--against` or requirements on the initramfs.
 fn done(exec: &Exec, plan: &Plan, ending: &Ending, signing: &Signing) -> Result<Option<Value>> {
     let unfinished = || Journal::of(exec.root(), &plan.set.kver);
     if !plan.settled
@@ -240,8 +241,8 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending, signing: &Signing) -> Result<
     done::report(exec.root(), &asked)
 }
 
-/// Returns the journal of a run that was killed after its transaction, or writes a new one: the state of the base is
-/// recorded before it changes.
+/// Returns the journal of a run that was killed after its transaction, or writes a new one with the state of the base,
+/// before the transaction changes it.
 fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal> {
     let root = exec.root();
     if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
@@ -288,7 +289,7 @@ fn refuse_missing(journal: &Journal, host: &Host) -> Result<(), Refusal> {
     })
 }
 
-/// Prints that an earlier run has done everything.
+/// Prints the report of an earlier run that has done everything, and writes it to `file`, with the outcome "unchanged".
 fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<Outcome> {
     report["outcome"] = serde_json::json!(Outcome::Unchanged);
     let json = format!("{report:#}\n");
@@ -315,10 +316,9 @@ fn dry_run(
     global: &Global,
 ) -> Result<Outcome> {
     let kver = &plan.set.kver;
-    // cliwrap is off when dracut runs, so `dracut` is the real program.
     let mut commands = Vec::new();
     let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
-    // The new kernel has a System.map if the old one has.
+    // The plan assumes that the new kernel has a System.map if the old one has one.
     let map = plan.old.as_ref();
     let map = map
         .map(|old| depmod::has_map(exec.root(), old))
@@ -326,6 +326,7 @@ fn dry_run(
     let with_map = map.unwrap_or(false);
     commands.extend(generate::programs(&args.ending.before_dracut, kver));
     commands.extend(signing.command(exec.root(), kver)?);
+    // cliwrap is off when dracut runs, so `dracut` is the real program.
     commands.extend(wants.commands("dracut", kver, with_map));
     if !args.ending.no_commit {
         commands.extend(commit::commands(exec, plan.kind)?);

@@ -32,11 +32,12 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     };
     match fs_err::metadata(file) {
         Ok(meta) if meta.is_dir() => return Err(refused("it is a directory".to_owned())),
-        // Opening a pipe without a reader blocks, and closing it again would end a later reader.
+        // A pipe is not opened: opening one without a reader blocks, and closing it again would be the end of the data
+        // for its reader.
         Ok(meta) if !meta.is_file() => return Ok(()),
         _ => {}
     }
-    // The file does not exist, or is a dangling link.
+    // Whether the file does not exist, or is a dangling link; `open` then creates it.
     let is_new = fs_err::metadata(file).is_err();
     let opened = OpenOptions::new().write(true).create(true).open(file);
     opened.map_err(|error| refused(error.to_string()))?;
@@ -47,7 +48,7 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Prints a report in the chosen format, and writes it to `file`.
+/// Prints a report in the chosen format, and writes it to `file` as JSON. On GitHub, also prints annotations.
 pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> {
     let json = page::json(report)?;
     let text = match global.format {
@@ -58,7 +59,7 @@ pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> 
         console::write(&plain(&github::annotations(report, global.quiet)));
     }
     match deliver(&text, &json, file) {
-        // The exit status follows the outcome.
+        // The exit status already reports a bad outcome, so an output that cannot be written is only logged.
         Err(error) if report.outcome.is_bad() => {
             tracing::error!("{error:#}");
             Ok(())
@@ -67,7 +68,8 @@ pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> 
     }
 }
 
-/// Prints the reports of several images as one document. Returns the worst outcome.
+/// Prints the reports of several images together, and writes them to `file` as one JSON document. Returns the worst
+/// outcome.
 pub(super) fn publish_all(
     images: &[ImageEntry],
     global: &Global,

@@ -50,7 +50,8 @@ impl SigningOptions {
     /// Reads the keys and certificates.
     ///
     /// # Errors
-    /// A usage error: what is wrong with a file, and what to give instead.
+    /// A usage error about a file: it cannot be read or used, does not belong to the other file of the pair, or is
+    /// outside the root whose program signs.
     pub fn read(&self, root: &Path) -> Result<Signing, String> {
         let kernel = self.sign_kernel_key.as_deref();
         let kernel = kernel.zip(self.sign_kernel_cert.as_deref());
@@ -134,7 +135,7 @@ impl TrustedOptions {
     /// Reads the certificates.
     ///
     /// # Errors
-    /// A usage error: what is wrong with a file.
+    /// A usage error about a file that cannot be read, or contains no valid certificates.
     pub fn read(&self) -> Result<Trusted, String> {
         let all = |option, files: &[PathBuf]| {
             let read = files.iter().map(|file| certificates(option, file));
@@ -148,7 +149,7 @@ impl TrustedOptions {
     }
 }
 
-/// Reads a key and its certificate.
+/// Reads a key and its certificate, and checks that they belong together and that the certificate is valid now.
 fn pair(
     [key_option, certificate_option]: [&str; 2],
     key_file: &Path,
@@ -181,7 +182,7 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<Certificate>, String> {
     read.map_err(|error| format!("{option} {}: found {error}", file.display()))
 }
 
-/// Reads a small file.
+/// Reads the regular file that `option` names, with at most [`FILE_MAX`] bytes.
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let failed = |error: std::io::Error| format!("{option}: {error}");

@@ -10,7 +10,7 @@ use crate::plan::{PackageOrigin, Source};
 use crate::steps::resolve::SourceRequest;
 use crate::sys::exec::quote;
 
-/// Options of the sources.
+/// Options that name packages, trusted keys and the cache for downloads.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sources")]
 pub struct Sources {
@@ -61,14 +61,14 @@ impl Sources {
     }
 }
 
-/// Returns the number of packages, and of packages with a good signature.
+/// Describes the number of packages, and how many of them have a good signature.
 pub fn summary(sources: &[Source]) -> String {
     let is_good = |source: &&Source| matches!(source.package.signature, Signature::Good(_));
     let signed = sources.iter().filter(is_good).count();
     format!("{} packages, {signed} with a good signature", sources.len())
 }
 
-/// Returns the command line of this run, with digests appended to the URLs.
+/// Returns the command line of this run, with the digest of the package appended to each URL.
 pub fn pinned_command(sources: &[Source]) -> String {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.first().is_some_and(|word| word == "kernel") {

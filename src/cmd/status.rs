@@ -35,7 +35,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When the tree cannot be read.
+/// When the tree or the image cannot be read, or the result cannot be printed.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let root = match &args.image {
         Some(image) => args.reading.open(image)?.root,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ostree-kernel verify`: checks whether the tree would boot.
+//! `ostree-kernel verify`: checks whether a tree, an image, a deployment or an initramfs would boot.
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
@@ -38,7 +38,7 @@ pub struct Args {
     /// dir: or containers-storage:
     #[arg(value_name = "IMAGE")]
     pub images: Vec<OsString>,
-    /// The deployment.
+    /// Options that choose a deployment.
     #[command(flatten)]
     pub deployed: Deployed,
     /// Verify only this initramfs, without a tree
@@ -60,7 +60,7 @@ pub struct Args {
     /// Requirements on the initramfs.
     #[command(flatten)]
     pub demands: Demands,
-    /// Certificates of signers.
+    /// Options that name trusted certificates.
     #[command(flatten)]
     pub trusted: TrustedOptions,
     /// Run only this check; may be repeated
@@ -80,7 +80,8 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When the tree or the file cannot be read.
+/// When the tree, the deployment, the initramfs or the only image cannot be read, or the result cannot be written. If
+/// several images are given, each error is in the report of its image.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.list {
         page::print(&list(global.format)?)?;
@@ -125,8 +126,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     Ok(report.outcome)
 }
 
-/// Verifies images, `--jobs` at a time, and prints their reports together. An image that cannot be verified has an entry
-/// with the error, and the others are still verified. A layer that several of them have is fetched once.
+/// Verifies images, `--jobs` at a time, and prints their reports together. An error in a single image is returned. With
+/// several images, the entry of the image has the error, and the other images are still verified. A layer that several
+/// of them have is fetched once.
 fn images(args: &Args, global: &Global, options: &verify::Options) -> Result<Outcome> {
     if let [only] = args.images.as_slice() {
         let report = image(only, args.reading.open(only), args, options)?;
@@ -200,7 +202,8 @@ pub(super) enum Subject {
     Deployment(DeploymentReport),
 }
 
-/// Returns the report of a verification.
+/// Returns the report of a verification. With `fatal_warnings`, a warning is a rejection, and a check that could not
+/// run makes the outcome unknown.
 pub(super) fn report(
     command: Command,
     kver: &Kver,
@@ -257,7 +260,8 @@ pub(super) fn report(
     }
 }
 
-/// Verifies the tree in `root`, for `kver` or, by default, for its first kernel.
+/// Verifies the tree in `root` with the kernel `kver` or, by default, its first kernel. Returns the release of that
+/// kernel and the verdict.
 pub(super) fn verify_tree(
     root: &Root,
     kver: Option<&Kver>,

@@ -37,7 +37,7 @@ pub struct Failure {
 pub enum FailureOutcome {
     /// Nothing was changed.
     Refused,
-    /// A step failed.
+    /// A step failed, or the input could not be read.
     Failed,
 }
 
@@ -150,7 +150,7 @@ pub struct Status<'h> {
     pub schema: SchemaVersion,
     /// The kind of tree.
     pub kind: TreeKind,
-    /// Directories of every operating system's root that this directory does not have.
+    /// Directories that the root of every operating system has, and this one lacks.
     pub lacks: Vec<&'static str>,
     /// The backends that work here, the preferred one first.
     pub backends: &'h [Backend],
@@ -170,7 +170,7 @@ pub struct Status<'h> {
     pub ukis: &'h [String],
     /// Files of killed transactions.
     pub leftovers: &'h [String],
-    /// Programs that `replace` needs.
+    /// Programs that `replace` needs and the tree lacks.
     pub missing_programs: &'h [&'static str],
     /// Values for image labels.
     pub labels: Labels,
@@ -185,9 +185,9 @@ pub struct Status<'h> {
 pub struct CliwrapStatus<'h> {
     /// Wrappers whose originals exist.
     pub wrapped: Vec<&'h str>,
-    /// Wrappers without an original program.
+    /// Wrappers that cliwrap created for programs that did not exist.
     pub created: &'h [String],
-    /// Wrappers that run themselves in an endless loop.
+    /// Wrappers whose original program is lost. They run themselves in an endless loop.
     pub lost: &'h [String],
 }
 
@@ -245,7 +245,7 @@ pub struct Inspected<'i> {
     /// The summary.
     #[serde(flatten)]
     pub summary: &'i Summary,
-    /// The requested list.
+    /// The requested listing.
     #[serde(flatten)]
     pub lists: InspectedLists,
 }
@@ -259,12 +259,12 @@ pub struct Damaged<'i> {
     pub failure: Failure,
     /// The segments before the damage.
     pub segments: &'i [SegmentEntry],
-    /// The requested list.
+    /// The requested listing.
     #[serde(flatten)]
     pub lists: InspectedLists,
 }
 
-/// The list that the user requested from `inspect`.
+/// The listing that the user requested from `inspect`; the other fields are absent.
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InspectedLists {
@@ -277,7 +277,7 @@ pub struct InspectedLists {
     /// With `--origins`: the origins of the files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origins: Option<Vec<OriginEntry>>,
-    /// With `--graph`: the files that a boot uses; each file comes after the one that uses it.
+    /// With `--graph`: the files that a boot uses. Each file follows the one that uses it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph: Option<Vec<GraphEntry>>,
 }

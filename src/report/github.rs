@@ -5,7 +5,8 @@ use super::human::is_shown;
 use super::{AnswerWord, FailedImage, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 
-/// Returns the findings as commands of GitHub's runner, which reads them from standard error.
+/// Returns the findings, and the checks that could not run, as commands of GitHub's runner, which reads them from
+/// standard error. With `quiet`, notes are left out, and warnings if there is a fatal finding.
 pub fn annotations(report: &Report, quiet: bool) -> String {
     let mut text = String::new();
     let shown = is_shown(report, quiet, 1);
@@ -56,7 +57,7 @@ fn data(text: &str) -> String {
     text.replace('\n', "%0A")
 }
 
-/// Returns the reference of the image before a message.
+/// Returns the reference of the image, as the beginning of a message; empty for a tree.
 fn image(report: &Report) -> String {
     let image = report.image.as_ref();
     image.map_or_else(String::new, |it| format!("{}: ", it.reference))

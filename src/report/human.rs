@@ -13,7 +13,7 @@ use crate::text::{GREEN, RED, YELLOW, one_line, painted};
 pub struct Style {
     /// `-q`.
     pub quiet: bool,
-    /// The number of `-v`.
+    /// How often `-v` is given.
     pub verbose: u8,
     /// Whether words are coloured.
     pub has_colours: bool,
@@ -34,8 +34,8 @@ pub(super) fn is_shown(
     }
 }
 
-/// Returns the changed packages, the checks that did not run, the findings, and at the end the verdict. With `-q` a
-/// good result is empty.
+/// Returns the text of a report: changed packages, checks that did not run, findings, and at the end the verdict. For
+/// an image, the verdict is first. With `-q`, the text of a good result is empty.
 pub fn human(report: &Report, wishes: &Style) -> String {
     if wishes.quiet && !report.outcome.is_bad() {
         return String::new();
@@ -81,7 +81,8 @@ pub fn human(report: &Report, wishes: &Style) -> String {
         Outcome::Unknown => YELLOW,
     };
     let verdict = paint(&one_line(&verdict(report)), colour) + "\n";
-    // With several images, the text of each begins with a line for the image.
+    // The texts of several images follow one another, so the text of an image begins with the verdict, which names the
+    // image.
     if report.image.is_some() {
         verdict + &text
     } else {
@@ -132,7 +133,7 @@ fn blocks(word: &str, findings: &[&FindingReport]) -> String {
     text
 }
 
-/// Returns the last line: the kernel, whether it is fit to boot, and the counts.
+/// Returns the line with the verdict: the kernel, whether it is fit to boot, and the counts.
 fn verdict(report: &Report) -> String {
     let after = &report.kernel.after;
     let kernel = match &report.kernel.before {

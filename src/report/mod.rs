@@ -66,10 +66,10 @@ pub struct Report {
     pub command: Command,
     /// The outcome.
     pub outcome: Outcome,
-    /// The image that was read directly.
+    /// The image that was read without being mounted; absent for a tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageReport>,
-    /// The deployment; only with `--staged` and `--deployment`.
+    /// The deployment; only with `--staged` or `--deployment`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentReport>,
     /// The tree and the backend; absent in `verify`.
@@ -101,7 +101,7 @@ pub struct Report {
     /// The initramfs that dracut built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dracut: Option<DracutReport>,
-    /// Every check, in the order of `verify --list`.
+    /// The selected checks, in the order of `verify --list`.
     pub checks: Vec<CheckReport>,
     /// The findings of all checks.
     pub findings: Vec<FindingReport>,
@@ -112,7 +112,7 @@ pub struct Report {
     pub labels: Labels,
 }
 
-/// The image that `verify` read directly.
+/// The image that `verify` read without mounting it.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ImageReport {
@@ -241,7 +241,7 @@ pub struct SignedKernel {
     pub certificate: String,
     /// SHA-256 of the certificate in DER.
     pub certificate_sha256: String,
-    /// The program that signed `vmlinuz`; absent if it was signed by this certificate before.
+    /// The program that signed `vmlinuz`; absent if it already had a signature by this certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
 }
@@ -258,7 +258,7 @@ pub struct SignedModules {
     pub which: &'static str,
     /// The number of modules that were signed.
     pub signed: usize,
-    /// The number of modules that were signed by this certificate before.
+    /// The number of modules that already had a signature by this certificate.
     pub unchanged: usize,
 }
 
@@ -294,10 +294,10 @@ impl fmt::Display for ProgramsReport {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DracutReport {
-    /// The version of dracut, from the image.
+    /// The version of dracut, from the initramfs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The dracut modules in the image.
+    /// The dracut modules in the initramfs.
     pub modules: Vec<String>,
     /// The user's arguments that dracut got: those after `--`, and `--compress`. Absent in `verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -349,7 +349,7 @@ impl FindingReport {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Labels {
-    /// The kernel's release string; `null` unless there is exactly one kernel.
+    /// The release string of the kernel that was verified. In `status`, `null` unless there is exactly one kernel.
     #[serde(rename = "ostree.linux")]
     pub ostree_linux: Option<String>,
 }
@@ -367,11 +367,11 @@ pub enum AnswerWord {
     CouldNotRun,
     /// It does not apply.
     NotApplicable,
-    /// `--skip` or `--only` excluded it.
+    /// `--skip` excluded it.
     Skipped,
 }
 
-/// Returns the checks' part of a report, with remedies for a run in this situation.
+/// Returns a report's entries for checks and findings. The remedies are worded for this situation.
 pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec<FindingReport>) {
     let mut checks = Vec::new();
     let mut findings = Vec::new();
@@ -403,7 +403,7 @@ pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec
     (checks, findings)
 }
 
-/// Returns `ostree-kernel 0.1.0`.
+/// Returns the program and its version, for example `ostree-kernel 0.1.0`.
 pub fn tool() -> String {
     format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
 }

@@ -25,7 +25,8 @@ impl JsonSchema for SchemaVersion {
     }
 }
 
-/// A field that is left out if it has no value is never `null`.
+/// A change of the schema: removes `null` from the types of optional fields, because a field without a value is left
+/// out.
 #[derive(Clone)]
 struct AbsentIsNotNull;
 

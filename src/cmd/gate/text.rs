@@ -11,7 +11,7 @@ fn cause(judgement: &Judgement) -> String {
     error.unwrap_or_else(|| judgement.reason())
 }
 
-/// Returns the verdict for the log.
+/// Returns the verdict as a sentence for the log or standard output.
 pub(super) fn verdict(judgement: &Judgement, booted: Option<&Deployment>) -> String {
     let name = &judgement.deployment;
     let reason = judgement.reason();
@@ -38,7 +38,8 @@ pub(super) fn verdict(judgement: &Judgement, booted: Option<&Deployment>) -> Str
     }
 }
 
-/// Returns the message at login.
+/// Returns the message at login about a deployment that is refused, or that `--warn-only` allows. `is_staged` is false
+/// after a reboot.
 pub(super) fn message(judgement: &Judgement, is_staged: bool) -> String {
     let Judgement {
         deployment, time, ..
@@ -74,7 +75,8 @@ pub(super) fn unread_message(why: &str) -> String {
     ))
 }
 
-/// Returns the sentence after a release.
+/// Returns the sentence after the release of a refused deployment. `is_locked` means that another program's lock
+/// remains.
 pub(super) fn released(judgement: &Judgement, is_locked: bool) -> String {
     let name = &judgement.deployment;
     let lock = if is_locked {
@@ -96,7 +98,7 @@ pub(super) fn forgotten(judgement: &Judgement) -> String {
     )
 }
 
-/// Returns the sentence after `--release` if another program has locked the finalisation.
+/// Returns the sentence after `--release` if no refusal is recorded, and another program has locked the finalisation.
 pub(super) fn locked_by_others(staged: &Deployment) -> String {
     format!(
         "the gate has not locked the finalisation of {}; another program or the administrator has. To unlock it, type: ostree admin lock-finalization --unlock",
@@ -104,7 +106,7 @@ pub(super) fn locked_by_others(staged: &Deployment) -> String {
     )
 }
 
-/// Returns the sentence after `--release` if nothing has locked the finalisation.
+/// Returns the sentence after `--release` if no refusal is recorded, and the finalisation is not locked.
 pub(super) fn not_held_back(staged: &Deployment) -> String {
     format!(
         "the gate has not locked the finalisation of {}; ostree finalises it at the next shutdown",
@@ -112,7 +114,7 @@ pub(super) fn not_held_back(staged: &Deployment) -> String {
     )
 }
 
-/// Returns the sentence after `--release` if the gate has locked the finalisation without a record.
+/// Returns the sentence after `--release` if the gate has locked the finalisation, but no refusal is recorded.
 pub(super) fn not_judged(staged: &Deployment) -> String {
     format!(
         "removed the lock that an interrupted gate had left on {}. The deployment is verified at the next shutdown",

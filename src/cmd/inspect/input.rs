@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The initramfs that `inspect` reads: a file, a file of a tree, or that of an image.
+//! The initramfs that `inspect` reads: a file of the system, a file of the tree in `--root`, or the initramfs in a
+//! container image.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,16 +17,16 @@ use crate::inspect::Shown;
 use crate::steps::verify::open_image;
 use crate::sys::root::Root;
 
-/// An opened image.
+/// An opened initramfs.
 pub(super) struct ImageInput {
     pub(super) name: String,
     pub(super) file: File,
     pub(super) bytes: u64,
-    /// The image that it is in.
+    /// The container image that contains it; `None` for a file.
     pub(super) root: Option<Root>,
 }
 
-/// The part of an image that could be read; all of it if `failed` is `None`.
+/// The part of an initramfs that could be read: all of it if `failed` is `None`.
 pub(super) struct ReadPart {
     pub(super) segments: Vec<Segment>,
     pub(super) inventory: Inventory,
@@ -64,7 +65,7 @@ impl ImageInput {
         })
     }
 
-    /// Opens the initramfs of an image.
+    /// Opens the initramfs of the first kernel in a container image.
     pub(super) fn in_image(root: Root) -> Result<Self> {
         let image = root.path().display().to_string();
         let kver = first_kernel(&root).with_context(|| format!("inspecting {image}"))?;
@@ -81,7 +82,8 @@ impl ImageInput {
         })
     }
 
-    /// Reads names and small files, to the end of the image or to the first error.
+    /// Reads names and small files, to the end of the initramfs or to the first error; with `digests`, also the digest
+    /// of each file.
     pub(super) fn read_names(&self, digests: bool) -> ReadPart {
         let keep = Keep {
             digests,
@@ -103,8 +105,8 @@ impl ImageInput {
         }
     }
 
-    /// Reads names and small files as [`read_names`](Self::read_names) does, and with `bodies` the facts about programs
-    /// and kernel modules.
+    /// Reads names and small files as [`read_names`](Self::read_names) does, and the facts that `bodies` collects about
+    /// programs and kernel modules.
     pub(super) fn read_with(&self, bodies: &mut Bodies) -> ReadPart {
         let limits = Limits::default();
         let mut inventory = Inventory::new(&limits);
@@ -119,7 +121,8 @@ impl ImageInput {
         }
     }
 
-    /// Reads names and small files of the whole image.
+    /// Reads names and small files of the whole initramfs, with the argument of [`read_names`](Self::read_names). Fails
+    /// if it cannot be read to its end.
     pub(super) fn read(&self, digests: bool) -> Result<ReadPart> {
         self.whole(self.read_names(digests))
     }

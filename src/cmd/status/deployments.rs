@@ -21,7 +21,8 @@ pub(super) struct Deployments {
 }
 
 impl Deployments {
-    /// Reads them. `None` for a tree that does not run from a deployment.
+    /// Reads the deployments and the gate's record. `None` for an image, and for a root that was not booted from a
+    /// deployment. Fails only if the gate's record or lock cannot be read.
     pub(super) fn read(root: &Root) -> Result<Option<Self>> {
         if root.is_image() || root.stat(deployments::BOOTED)?.is_none() {
             return Ok(None);
@@ -50,7 +51,7 @@ impl Deployments {
         self.record.of(self.identity.as_deref()?)
     }
 
-    /// Returns the lines for a user.
+    /// Returns the lines of the text output, each with its label.
     pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
         let mut lines = Vec::new();
         match &self.system {
@@ -78,7 +79,7 @@ impl Deployments {
         lines
     }
 
-    /// Returns the same for JSON.
+    /// Returns the deployments, the lock and the verdicts for the JSON output.
     pub(super) fn status(&self) -> DeploymentsStatus<'_> {
         let system = self.system.as_ref();
         let booted = system.ok().and_then(System::booted);
@@ -108,7 +109,7 @@ fn state(judgement: &Judgement, lock: Option<Lock>) -> String {
     let lock = match lock {
         Some(Lock::Own) => ", locked",
         Some(Lock::Other) => ", locked by another program",
-        // At shutdown the gate locks it again.
+        // The refusal is still in effect: at shutdown the gate locks the finalisation again.
         Some(Lock::Open) if judgement.holds_back() => ", unlocked by another program",
         _ => "",
     };
