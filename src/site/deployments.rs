@@ -19,7 +19,7 @@ const ENTRIES: &str = "boot/loader/entries";
 /// Upper bound of boot loader entries.
 const ENTRIES_MAX: usize = 256;
 
-/// Exists on a system that runs from a deployment.
+/// The file that exists on a system that runs from a deployment.
 pub const BOOTED: &str = "run/ostree-booted";
 
 /// The directory of the deployments of bootc's composefs backend.
@@ -72,7 +72,8 @@ impl System {
         })
     }
 
-    /// Returns the kernel arguments of a deployment; a staged one can inherit those of its merge deployment.
+    /// Returns the kernel arguments of a deployment. A staged one without its own inherits those of its merge
+    /// deployment or, without one, of the booted deployment.
     pub fn kargs(&self, deployment: &Deployment) -> Option<Vec<String>> {
         let merge = self.merge.as_ref();
         let merge = merge.and_then(|name| self.deployments.iter().find(|it| it.name == *name));

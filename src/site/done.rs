@@ -32,7 +32,7 @@ pub struct RunRequest<'a> {
     pub cleaning: &'a [Cmd],
 }
 
-/// Returns the report of a run that did what is requested, if the tree has not changed since.
+/// Returns the report of a run that did what is requested, if `vmlinuz` and the initramfs have not changed since.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -64,8 +64,8 @@ pub fn report(root: &Root, asked: &RunRequest) -> Result<Option<Value>> {
     Ok(Some(report))
 }
 
-/// Returns whether the run installed the packages of the set. Packages that belong to no kernel (kernel-tools) may have
-/// been installed before it.
+/// Returns whether the reported run installed the packages of the set. Packages that belong to no kernel (kernel-tools)
+/// may have been installed before that run.
 fn has_installed(report: &Value, set: &KernelSet) -> bool {
     let packages: BTreeSet<_> = packages(report).collect();
     let sources = set.sources.iter().map(|it| &it.package);
@@ -81,7 +81,7 @@ fn skipped(report: &Value) -> impl Iterator<Item = &str> {
     skipped.map(|check| check["check"].as_str().unwrap_or_default())
 }
 
-/// Returns whether the run signed with the same certificates.
+/// Returns whether the reported run signed with the requested certificates.
 fn is_signed(report: &Value, asked: &SigningReport) -> bool {
     let signed = |what: &str, field: &str| report["signing"][what][field].as_str();
     let is_same = |what, sha256: &str| signed(what, "certificate_sha256") == Some(sha256);
@@ -123,7 +123,7 @@ pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
     }))
 }
 
-/// Returns whether the commands that clean the tree ran.
+/// Returns whether the report lists all commands that clean the tree.
 fn is_cleaned(report: &Value, cleaning: &[Cmd]) -> bool {
     let ran: Vec<_> = texts(&report["commands"]).collect();
     let mut cleaning = cleaning.iter();

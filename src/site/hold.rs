@@ -42,7 +42,7 @@ const SAVED: &str = ".ostree-kernel-saved";
 const REPOSITORIES: &str = "etc/yum.repos.d";
 const REPOSITORY: &str = ".repo";
 
-/// The directory for module directories that rpm-ostree would delete.
+/// The directory to which module directories are moved that rpm-ostree would delete.
 const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
 
 /// Our configuration of dracut. Fedora's sets `sysloglvl=5`: without a syslog, dracut then formats every debug message
@@ -87,7 +87,8 @@ pub struct Held {
     is_released: bool,
 }
 
-/// Installs the hold that the plan names.
+/// Installs the hold that the plan names. With `no_repos`, also hides the repositories from rpm-ostree. `dirs` are the
+/// directories of `usr/lib/modules`.
 ///
 /// # Errors
 /// When a file cannot be written; the files written by then are removed.

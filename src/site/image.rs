@@ -34,7 +34,7 @@ use crate::sys::root::Root;
 /// Options for reading an image.
 #[derive(Debug, Clone, Default)]
 pub struct ImageOptions {
-    /// The platform to choose from an index.
+    /// The platform to choose from an index; `None` for the machine's, or the only one.
     pub platform: Option<Platform>,
     /// Options for registries.
     pub registry: RegistryOptions,
@@ -59,7 +59,8 @@ impl OpenImage {
         }
     }
 
-    /// Returns the requests to registries.
+    /// Returns the number of requests to registries, and of the bytes received; `None` for an image that is not in a
+    /// registry.
     pub fn traffic(&self) -> Option<&Traffic> {
         self.traffic.as_deref()
     }
@@ -115,7 +116,7 @@ impl FoundImage {
         Arc::new(shared)
     }
 
-    /// Reads the layers.
+    /// Reads the layers. `shared` are the layers that several images of this run have.
     ///
     /// # Errors
     /// When a layer cannot be read, or is damaged or hostile.

@@ -25,11 +25,11 @@ const MAX: u64 = 16 << 20;
 /// A transaction that has begun.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
-    /// The kernel before it; `None` if there was none.
+    /// The kernel before the transaction; `None` if there was none.
     pub before: Option<Kver>,
     /// The kernel that it installs.
     pub after: Kver,
-    /// Its command lines; empty if the packages were installed already.
+    /// The command lines of the transaction; empty if the packages were installed already.
     pub commands: Vec<String>,
     /// The facts of the base's initramfs.
     pub base: Option<Baseline>,

@@ -72,9 +72,9 @@ pub struct LeftoverDirs {
     pub owned: Vec<String>,
 }
 
-/// Finds the directories of `usr/lib/modules` that a kernel left: without a `vmlinuz`, and either with the files of a
-/// kernel's directory or of the replaced kernel (`before`). Others, such as `keys` with an administrator's keys, belong
-/// to no kernel.
+/// Finds the directories of `usr/lib/modules` that a kernel other than `kver` left: they have no `vmlinuz`, and either
+/// hold files of a kernel, or have the name of the replaced kernel (`before`). Other directories, such as `keys` with
+/// an administrator's keys, belong to no kernel. Without `rpmdb`, no package owns a directory.
 ///
 /// # Errors
 /// When the directories cannot be read.
@@ -240,7 +240,8 @@ const OF_A_ROOT: [&[&str]; 3] = [
     &["usr/bin"],
 ];
 
-/// Returns the missing paths that the root of an operating system has; empty if the directory can be a root.
+/// Returns the paths that the root of an operating system has and this directory lacks, one for each group of
+/// `OF_A_ROOT`; empty if the directory can be a root.
 ///
 /// # Errors
 /// When the directory cannot be read.

@@ -92,7 +92,8 @@ pub fn packages(exec: &Exec, scope: Scope) -> Result<Rpmdb> {
     }
 }
 
-/// Reads the rpmdb for the checks. Starts no program.
+/// Reads the packages of kernels in the rpmdb, for the checks. Starts no program, so a format other than SQLite is not
+/// read.
 pub fn for_checks(root: &Root) -> checks::Database {
     match look(root, Scope::Kernels) {
         Ok(OwnerSearch::Packages(rpmdb)) => checks::Database::Read(Arc::new(rpmdb)),

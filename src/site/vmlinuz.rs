@@ -31,10 +31,11 @@ pub fn open(root: &Root, path: &str) -> Result<File, String> {
     }
 }
 
-/// Verifies the signatures of the kernel at `path`, relative to the root.
+/// Verifies the signatures of the kernel at `path`, relative to the root. One valid signature by a trusted certificate
+/// suffices.
 ///
 /// # Errors
-/// The reason why it cannot be read.
+/// The reason why the kernel cannot be read.
 pub fn signer(root: &Root, path: &str, trusted: &[Certificate]) -> Result<VmlinuzSigner, String> {
     let mut file = open(root, path)?;
     let read = Authenticode::from_image(&mut file).map_err(|error| error.to_string())?;
@@ -63,8 +64,8 @@ pub fn signer(root: &Root, path: &str, trusted: &[Certificate]) -> Result<Vmlinu
     })
 }
 
-/// Returns the certificates that the signatures of the kernel at `path` contain and name as their signers'; empty if
-/// the kernel cannot be read.
+/// Returns the signers' certificates that the signatures of the kernel at `path` contain; empty if the kernel has no
+/// signature or cannot be read.
 pub fn certificates(root: &Root, path: &str) -> Vec<Certificate> {
     let read = open(root, path).ok();
     let read = read.and_then(|mut file| Authenticode::from_image(&mut file).ok().flatten());

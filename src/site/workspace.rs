@@ -120,7 +120,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes the large files.
+    /// Removes the packages and [`TMP`].
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -138,7 +138,7 @@ impl Workspace {
         self.empty()?;
         self.root.remove_tree(DOWNLOADS)?;
         self.root.remove_file(LOG)?;
-        // The lock is removed last: after that the directory can belong to the next run.
+        // This removes the lock, too. The next run can then create files in the directory, which is therefore kept.
         match self.root.remove_tree(RUN) {
             Err(error) if error.errno() == Some(Errno::ENOTEMPTY) => {}
             done => _ = done?,

@@ -17,7 +17,7 @@ use crate::site::vmlinuz::VMLINUZ_MAX;
 use crate::sys::root::{self, Root};
 use crate::tools::dnf;
 
-/// A tree that holds one kernel and no files of another.
+/// The tree's kernel after the cleaning, and the changes. Files of other kernels are left only if a package owns them.
 pub struct Clean {
     /// The kernel.
     pub kernel: Kernel,
@@ -47,7 +47,8 @@ impl fmt::Display for Clean {
     }
 }
 
-/// Cleans the tree, and changes the version locks of replaced packages. `before` is the replaced kernel.
+/// Cleans the tree, and changes dnf's version locks of the packages that `changes` replaced. `before` is the replaced
+/// kernel.
 ///
 /// # Errors
 /// When something cannot be removed, copied or written.
@@ -86,8 +87,8 @@ pub fn clean(
     })
 }
 
-/// Replaces links in the kernel's directory with copies of their targets, and returns the paths. ostree copies the link
-/// `vmlinuz` itself, which then dangles, and targets in `/boot` are removed by [`clean`].
+/// Replaces links in the kernel's directory with copies of their targets, if [`is_needed`], and returns the paths.
+/// ostree copies the link `vmlinuz` itself, which then dangles, and [`clean`] removes targets in `/boot`.
 fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     let dir = kver.dir();
     let mut copied = Vec::new();
@@ -108,7 +109,7 @@ fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
 }
 
 /// Returns whether a link in the kernel's directory must become a file: `vmlinuz`, or a link to a file that [`clean`]
-/// removes. The initramfs is rebuilt.
+/// removes. `initramfs.img` need not, since it is rebuilt.
 fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
     if name == "initramfs.img" || !root.is_file(path)? {
         return Ok(false);

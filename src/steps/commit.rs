@@ -12,7 +12,7 @@ use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::Root;
 use crate::tools::{ostree, rpm_ostree};
 
-/// The directories that `ostree container commit` empties. This step empties them if that command is missing.
+/// The directories that `ostree container commit` empties. This step empties them if that command does not run.
 const CACHES: [&str; 4] = ["run", "tmp", "var/tmp", "var/cache"];
 
 /// The program of `ostree container`, which rpm-ostree or bootc provides.
@@ -21,7 +21,8 @@ const OSTREE_CONTAINER: &str = "usr/libexec/libostree/ext/ostree-container";
 /// The state of the tree and the remedy after a program of this step has failed.
 const UNCLEANED: &str = "The new initramfs is verified and in place, and caches are not cleaned yet: correct the reported error, then run the same line again";
 
-/// Returns the command lines whose programs are in the tree, in order.
+/// Returns the command lines that clean and commit an ostree container, in order, without those whose programs are
+/// missing. Empty for any other kind of tree.
 ///
 /// # Errors
 /// When the tree cannot be read.
@@ -69,7 +70,7 @@ pub fn commit(
     }
     if !exec.ran().contains(&ostree::container_commit().to_string()) {
         for dir in CACHES {
-            // A cache mount belongs to other builds, a bind mount to the user.
+            // Mounts are left unchanged: a cache mount belongs to other builds, a bind mount to the user.
             if !root.is_mount_point(dir)? {
                 root.remove_contents(dir, true)?;
             }

@@ -39,11 +39,11 @@ pub struct Candidate {
     pub kernel: Kernel,
     /// The file, relative to the root.
     pub path: String,
-    /// Facts from dracut's log.
+    /// Facts from the logs of depmod and dracut.
     pub notes: Notes,
     /// Modules that cannot be loaded, according to depmod.
     pub lacking: AllLacking,
-    /// The warning of [`renew_hmac`].
+    /// The warning of [`hmac_file::renew`], if it rewrote `.vmlinuz.hmac`.
     pub renewed: Option<String>,
     root: Root,
     /// The thread that syncs the file to the disk, during the verification.
@@ -109,7 +109,8 @@ pub struct Wants {
 }
 
 impl Wants {
-    /// Inherits the base's dracut modules that are still on disk and not omitted.
+    /// Returns a request with the user's arguments `extra` and with the dracut modules of `base` that are on disk and
+    /// that neither the configuration nor `extra` omits. `ostree` is left out, since the command line always adds it.
     ///
     /// # Errors
     /// When dracut's modules or its configuration cannot be read.
@@ -152,7 +153,7 @@ impl Wants {
 /// dracut is run again without that module, which is removed from `wants`.
 ///
 /// # Errors
-/// When depmod or dracut fails, or dracut reports a loss or writes no file.
+/// When depmod or dracut fails, dracut reports a loss or writes no file, or `.vmlinuz.hmac` cannot be rewritten.
 pub fn generate(
     exec: &Exec,
     workspace: &Workspace,
@@ -192,7 +193,8 @@ fn make(
     Ok(())
 }
 
-/// Builds the candidate a second time with the same command lines, and compares the two files.
+/// Builds the candidate a second time with the same command lines. Returns the second candidate if the two files are
+/// identical.
 ///
 /// # Errors
 /// When the second build fails. The inner `Err` describes the differences.
@@ -230,7 +232,7 @@ struct DepmodLog {
     failures: Vec<String>,
 }
 
-/// Prepares the tree for dracut and runs depmod.
+/// Removes files that a killed run of depmod or dracut left, and runs depmod.
 fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog> {
     let root = exec.root();
     workspace.remove_tmp()?;
@@ -244,7 +246,7 @@ fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog>
     run_depmod(exec, kver)
 }
 
-/// Runs dracut once. Returns facts from its log.
+/// Runs dracut, and appends the device nodes to the initramfs that it wrote. Returns facts from its log.
 fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let root = exec.root();
     let path = candidate_path(kver);
@@ -289,7 +291,8 @@ fn run_depmod(exec: &Exec, kver: &Kver) -> Result<DepmodLog> {
     Ok(log)
 }
 
-/// Runs dracut, and runs it again if it cannot add a module of the base.
+/// Runs dracut. If it stops because it cannot add a dracut module of the base, removes that module from `wants` and
+/// runs it again.
 fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let program = cliwrap::real(exec.root(), "dracut")?;
     let mut notes = Notes::default();

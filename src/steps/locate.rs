@@ -20,7 +20,7 @@ use crate::sys::exec::Exec;
 pub struct Kernel {
     /// The value of `uname -r`. Its directory exists and holds a regular `vmlinuz`.
     pub kver: Kver,
-    /// The package that owns `vmlinuz`; after `replace` always present.
+    /// The package that owns `vmlinuz`; never `None` in `replace`.
     pub package: Option<String>,
     /// The current rpmdb.
     pub rpmdb: Arc<Rpmdb>,
@@ -39,16 +39,17 @@ impl fmt::Display for Kernel {
 /// package owns it, and that the rpmdb holds every package of the plan and none that it replaces.
 ///
 /// # Errors
-/// When the tree holds another kernel, even if the transaction exited with status 0.
+/// When the tree holds another kernel, or the packages are not those of the plan, even if the transaction exited with
+/// status 0.
 pub fn locate(exec: &Exec, expected: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
     find(exec, expected, plan, false)
 }
 
-/// Requires a directory of the kernel with a `vmlinuz`; with `has_others` there may be others. The transaction of a
-/// package manager may not be finished.
+/// Requires that the directory of `kver` has a `vmlinuz`. Other kernels are an error unless `has_others` is set.
+/// Packages are not compared: with kernel-install's plug-in, a transaction may still be running.
 ///
 /// # Errors
-/// When the tree does not hold the kernel.
+/// When the tree does not hold the kernel, or holds another one without `has_others`.
 pub fn locate_among(exec: &Exec, kver: &Kver, has_others: bool, _: Settled) -> Result<Kernel> {
     find(exec, kver, None, has_others)
 }

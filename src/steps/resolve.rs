@@ -60,7 +60,8 @@ pub struct SourceRequest<'a> {
 /// Fetches, copies and reads all packages that the sources name.
 ///
 /// # Errors
-/// A [`Refusal`] for a source that cannot be used. In this case, only the private directory has changed.
+/// A [`Refusal`] for a source or key that cannot be used; other errors when there is no space left, or after a signal.
+/// Only the private directory and the cache have changed then.
 pub fn resolve(
     exec: &Exec,
     host: &Host,
@@ -104,8 +105,9 @@ fn merge_known(found: &mut [Source], source: &Source) -> bool {
     true
 }
 
-/// Reads only the headers if all sources are files without a pin. The headers suffice to determine whether the packages
-/// are installed. Copies nothing and reads no payload; these packages must not be installed.
+/// Reads only the headers of the sources; `None` unless all of them are files without a pin. The headers suffice to
+/// determine whether the packages are installed. Copies nothing and reads no payload; these packages must not be
+/// installed.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -139,7 +141,7 @@ pub fn read_headers(root: &Root, request: &SourceRequest) -> Result<Option<Vec<S
     Ok(Some(found))
 }
 
-/// The state that the threads share.
+/// The data that the threads share.
 struct SourceResolver<'a> {
     root: &'a Root,
     workspace: &'a Workspace,
@@ -243,7 +245,8 @@ impl SourceResolver<'_> {
     }
 }
 
-/// Tidies the cache directory if it was used. A refused run must not call it.
+/// Removes superseded files from the cache directory if a source is a URL. Must not be called if the run can still be
+/// refused.
 pub fn tidy(request: &SourceRequest, sources: &[Source]) {
     let is_used = sources
         .iter()
@@ -253,7 +256,7 @@ pub fn tidy(request: &SourceRequest, sources: &[Source]) {
     }
 }
 
-/// A reader that copies everything to a file.
+/// A reader that copies all bytes that pass through it to a file.
 struct Copying<R> {
     input: Digesting<R>,
     output: File,
@@ -319,7 +322,8 @@ fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) 
     Ok(new)
 }
 
-/// Reads the keys of the image and of the user, and the crypto policy.
+/// Reads the keys of the image, those of the user (`given`), and the crypto policy. A file of the image that contains
+/// no key is skipped; a file of the user must contain one.
 fn keyring(root: &Root, given: &[PathBuf]) -> Result<Keyring> {
     let mut keys = Keyring::new(policy(root)?);
     for (name, _) in root.list(KEYS)? {
@@ -363,7 +367,7 @@ fn log_skipped(file: &str, skipped: &[String]) {
     }
 }
 
-/// Reads the crypto policy of the image, as its rpm does.
+/// Reads the crypto policy of the image, as its rpm does; without one, returns the standard policy.
 fn policy(root: &Root) -> Result<Policy> {
     let now = SystemTime::now();
     for path in POLICIES {

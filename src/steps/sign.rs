@@ -52,7 +52,7 @@ pub struct ModuleSigning {
     pub key: SigningKey,
     /// Its certificate.
     pub certificate: Certificate,
-    /// The modules.
+    /// The modules to sign.
     pub which: Which,
 }
 
@@ -72,7 +72,7 @@ impl Signing {
         }
     }
 
-    /// Returns the report that this request would have, without counts and programs.
+    /// Returns the report that this request leads to, with all counts 0 and without the program.
     pub fn expected(&self) -> SigningReport {
         SigningReport {
             kernel: self.kernel.as_ref().map(|it| it.report(None)),
@@ -121,7 +121,7 @@ impl ModuleSigning {
 /// Signs `vmlinuz` and modules as requested. `None` if nothing is to be signed.
 ///
 /// # Errors
-/// When a file cannot be read, signed or written.
+/// When no program that signs is found, or a file cannot be read, signed or written.
 pub fn sign(
     exec: &Exec,
     workspace: &Workspace,

@@ -39,10 +39,11 @@ pub fn admitted(exec: &Exec, permission: Permission) -> Result<Host> {
     Ok(host)
 }
 
-/// Surveys the tree.
+/// Reads the facts about the tree that the plan needs. Packages in an rpmdb that only rpm can read are known only if
+/// programs may be started.
 ///
 /// # Errors
-/// A [`Refusal`], or an error of a file or program.
+/// A [`Refusal`] if programs may be started but cannot be; an error if a file cannot be read or a program fails.
 pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
     let root = exec.root();
     if permission == Permission::StartPrograms {
@@ -55,7 +56,7 @@ pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
         root,
         root.is_image() || std::env::var_os("container").is_some(),
     )?;
-    // A program that cliwrap has destroyed calls itself forever.
+    // Starts no program if one is lost: its wrapper would call itself forever.
     let permission = if cliwrap.lost.is_empty() {
         permission
     } else {
@@ -146,7 +147,7 @@ fn modules(root: &Root, rpmdb: &Rpmdb) -> Result<(BTreeSet<ModuleName>, Vec<Kmod
         modules.extend(names.map(|(name, _)| name));
         kmods.extend(kernels::kmods(root, &dir.name)?);
     }
-    // weak-modules creates links there, which no package owns.
+    // weak-modules creates links in weak-updates, which no package owns.
     kmods.retain(|(_, path)| !path.contains("/weak-updates/"));
     let kmods = kmods.into_iter().map(|(name, path)| {
         let owners = rpmdb.owners_of(&path).map(|(it, _)| it.nevra.name.clone());

@@ -16,11 +16,11 @@ use crate::sys::exec::{Cmd, Exec, Failed, advise, quote};
 use crate::sys::root::Root;
 use crate::tools::{dnf, rpm, rpm_ostree};
 
-/// Proof that the packages are as planned.
+/// Proof that the transaction has run, or is not needed.
 pub struct Settled(());
 
 impl Unwrapped {
-    /// Skips the transaction.
+    /// Returns the proof without a transaction, for packages that are installed already.
     pub fn settled(self) -> Settled {
         Settled(())
     }
@@ -47,7 +47,7 @@ fn write_command(script: &str) -> String {
     format!("printf '%s\\n' {} >/{SCRIPT}", lines.join(" "))
 }
 
-/// Returns the package files of the transaction.
+/// Returns the package files of the transaction: all of them, or only those to reinstall if the plan has some.
 fn files(plan: &Plan) -> Vec<String> {
     let is_wanted =
         |source: &&Source| plan.again.is_empty() || plan.again.contains(&source.package.nevra);
@@ -81,7 +81,8 @@ fn command(plan: &Plan, tmpdir: &str) -> Cmd {
 /// Runs the transaction, with inner dracut runs disabled.
 ///
 /// # Errors
-/// When the backend failed and the new kernel is not installed, or a file cannot be restored.
+/// When the backend failed and the new kernel is not installed in place of the old one, or a file cannot be written or
+/// restored; [`Stopped`](crate::sys::stop::Stopped) after a signal.
 pub fn transact(
     exec: &Exec,
     host: &Host,
@@ -163,7 +164,8 @@ fn state_and_remedy(root: &Root, plan: &Plan) -> Result<String> {
 fn is_in_place(exec: &Exec, plan: &Plan) -> Result<bool> {
     let root = exec.root();
     let has = |kver: &Kver| root.is_file(format!("{}/vmlinuz", kver.dir()));
-    // If the same kernel is reinstalled, `locate` compares the digests of the packages.
+    // If the same kernel is reinstalled, its presence proves nothing; `locate` then compares the digests of the
+    // packages.
     let old = plan.old.as_ref().filter(|old| **old != plan.set.kver);
     let is_old_there = old.map(has).transpose()?.unwrap_or(false);
     Ok(has(&plan.set.kver)? && !is_old_there)

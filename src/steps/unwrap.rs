@@ -11,7 +11,8 @@ use crate::tools::{cliwrap, rpm_ostree};
 /// Proof that no program of the tree is wrapped.
 pub struct Unwrapped(pub(super) ());
 
-/// Restores the original programs and removes wrappers.
+/// Undoes the holds and transactions of killed runs, then restores the original programs and removes cliwrap's
+/// wrappers.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.

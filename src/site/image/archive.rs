@@ -60,7 +60,7 @@ impl ImageArchive {
         })
     }
 
-    /// Opens a member.
+    /// Opens a member; links are followed, at most 8.
     fn member(&self, path: &str) -> Result<MemberReader> {
         let mut path = path.as_bytes().to_vec();
         for _ in 0..8 {
@@ -129,7 +129,8 @@ fn list(file: &File) -> Result<HashMap<Vec<u8>, ArchiveMember>> {
     Ok(members)
 }
 
-/// Resolves the target of a link in an archive of Docker: `../ID/layer.tar`.
+/// Resolves the target of a symbolic link in an archive of Docker, for example `../ID/layer.tar`, against the directory
+/// of `path`. `None` if it leads out of the archive.
 fn beside(path: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     let mut parts: Vec<_> = path.split(|&byte| byte == b'/').collect();
     parts.pop();
@@ -143,13 +144,13 @@ fn beside(path: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     Some(parts.join(&b'/'))
 }
 
-/// `oci-archive:`.
+/// An image in an archive of an OCI layout.
 struct OciArchive {
     archive: ImageArchive,
     image: Descriptor,
 }
 
-/// Opens an archive of an OCI layout.
+/// Opens an archive of an OCI layout, and chooses the image with that tag, or the only one.
 pub(super) fn oci(file: &Path, tag: Option<&str>) -> Result<impl Blobs + use<>> {
     let archive = ImageArchive::open(file)?;
     let index = archive.member("index.json")?;
@@ -174,7 +175,7 @@ impl Blobs for OciArchive {
     }
 }
 
-/// One image of `manifest.json`.
+/// One image that `manifest.json` lists.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DockerImage {
@@ -184,7 +185,7 @@ struct DockerImage {
     layers: Vec<String>,
 }
 
-/// `docker-archive:`.
+/// An image in an archive of Docker.
 struct DockerArchive {
     archive: ImageArchive,
     image: DockerImage,
@@ -194,7 +195,7 @@ struct DockerArchive {
     manifest: Manifest,
 }
 
-/// Opens an archive of `docker save` or `podman save`.
+/// Opens an archive of `docker save` or `podman save`, and chooses the image with that tag, or the only one.
 pub(super) fn docker(file: &Path, tag: Option<&str>) -> Result<impl Blobs + use<>> {
     let limits = ImageLimits::default();
     let archive = ImageArchive::open(file)?;

@@ -12,18 +12,18 @@ use crate::oci::{
     BlobDigest, BlobHasher, Descriptor, ImageLimits, LayerVisitor, Manifest, OciError,
 };
 
-/// The document of an image.
+/// The first document of an image: the one that the reference names.
 pub(super) enum FoundDocument {
     /// An index or a manifest, with its digest if it is known.
     Document {
         bytes: Vec<u8>,
         digest: Option<BlobDigest>,
     },
-    /// A manifest that the transport has made, and the config.
+    /// A manifest that the transport has generated, and the config.
     Manifest { manifest: Manifest, config: Vec<u8> },
 }
 
-/// Requests to registries.
+/// The number of requests to registries, and of the bytes received.
 #[derive(Debug, Default)]
 pub struct Traffic {
     bytes: AtomicU64,
@@ -39,7 +39,7 @@ impl Traffic {
         self.requests.fetch_add(count.into(), Ordering::Relaxed);
     }
 
-    /// Returns the bytes of all bodies.
+    /// Returns the number of bytes of all bodies.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -81,12 +81,12 @@ pub(super) trait Blobs: Send + Sync {
         Ok(None)
     }
 
-    /// Returns the requests to registries.
+    /// Returns the counts of requests and bytes; `None` if the image is not in a registry.
     fn traffic(&self) -> Option<Arc<Traffic>> {
         None
     }
 
-    /// Reads a document: a manifest or a config.
+    /// Reads a document (a manifest or a config), and checks its size and digest.
     fn document(&self, blob: &Descriptor, limits: &ImageLimits) -> Result<Vec<u8>> {
         admit(blob, limits)?;
         let mut bytes = Vec::new();
@@ -96,7 +96,7 @@ pub(super) trait Blobs: Send + Sync {
     }
 }
 
-/// Checks the stated size of a document.
+/// Checks that the stated size of a document is within the limit.
 pub(super) fn admit(document: &Descriptor, limits: &ImageLimits) -> Result<(), OciError> {
     let (name, value) = ("manifest_bytes", limits.manifest_bytes);
     if document.size > value {
@@ -105,7 +105,7 @@ pub(super) fn admit(document: &Descriptor, limits: &ImageLimits) -> Result<(), O
     Ok(())
 }
 
-/// Reads a document that has no digest yet.
+/// Reads a document of at most `limit` bytes whose digest is not known.
 pub(super) fn bounded(input: impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut input = input.take(limit + 1);
@@ -119,7 +119,8 @@ pub(super) fn bounded(input: impl Read, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A reader that fails at the end of a blob whose size or digest is wrong, and before it reads more than its size.
+/// A reader of a blob. It fails as soon as the blob is longer than its stated size, and at the end if size or digest is
+/// wrong.
 pub(super) struct Checked<R> {
     input: R,
     hasher: Option<BlobHasher>,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::blobs::{Blobs, FoundDocument, bounded};
 use crate::oci::{self, BlobDigest, Descriptor, ImageIndex, ImageLimits, ManifestDocument};
 
-/// The annotation of an index with the tag of an image.
+/// The annotation that holds the tag of an image in an index.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// An OCI layout.
@@ -30,7 +30,7 @@ impl OciLayout {
     }
 }
 
-/// Chooses an image of a layout.
+/// Chooses the image with that tag in the index of a layout, or the only one.
 pub(super) fn choose(index: &[u8], tag: Option<&str>) -> Result<Descriptor> {
     let ManifestDocument::ImageIndex(ImageIndex { manifests }) =
         oci::parse(index, &ImageLimits::default())?
@@ -120,7 +120,7 @@ impl Blobs for SkopeoDir {
     }
 
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>> {
-        // Manifests of an index are files, too, with a suffix.
+        // The manifests that an index lists have the suffix `.manifest.json`; other blobs have none.
         let path = self.dir.join(blob.digest.hex());
         let manifest = self
             .dir

@@ -85,7 +85,8 @@ impl LayerSource {
         })
     }
 
-    /// Reads files at known places with range requests; `false` if the registry does not support them.
+    /// Reads files whose places in a layer are known, with range requests; `false` if the registry does not support
+    /// them.
     pub(super) fn fetch(
         &self,
         number: u16,
@@ -107,7 +108,8 @@ impl LayerSource {
         Ok((layer.context("there is no such layer")?, self.name(number)))
     }
 
-    /// Reads layers again for the bytes of files. `wanted` maps layers to their entries, and entries to inodes.
+    /// Reads layers again for the bytes of files. `wanted` maps the number of a layer, counted from the top, to the
+    /// numbers of its entries, and these to inodes.
     pub(super) fn again(
         &self,
         wanted: BTreeMap<u16, BTreeMap<u32, u32>>,
@@ -152,7 +154,8 @@ impl LayerSource {
         )
     }
 
-    /// Streams a layer to `visitor`. Checks its digests if the `number` of the layer is given.
+    /// Streams a layer to `visitor`. At the end of the layer, the digest of the blob is checked and, with the `number`
+    /// of the layer, also its DiffID.
     fn stream(
         &self,
         layer: &Descriptor,
@@ -195,7 +198,7 @@ impl LayerSource {
     }
 }
 
-/// Merges a layer by its table of contents.
+/// Merges a layer whose entries are known from its table of contents.
 fn list(
     mut toc: Toc,
     tree: &mut LayerTree,

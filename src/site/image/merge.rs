@@ -12,7 +12,7 @@ use crate::oci::{
 /// The directory of ostree's objects. The files of the image are hard links to them, and come later in the layer.
 const OBJECTS: &[u8] = b"sysroot/ostree/repo/objects/";
 
-/// Merges a layer.
+/// A visitor that merges a layer.
 pub(super) struct Merge<'m> {
     pub(super) tree: &'m mut LayerTree,
     pub(super) store: &'m mut ByteStore,
@@ -80,7 +80,7 @@ impl Merge<'_> {
         Ok(Some(NeededFile { inode, keep, take }))
     }
 
-    /// Stores the data of an entry.
+    /// Stores the digest of an entry, and the part of its data that is needed.
     fn put(&mut self, file: NeededFile, taken: &TakenBytes) -> Result<(), OciError> {
         let NeededFile { inode, keep, .. } = file;
         let (sha256, bytes) = taken;
@@ -123,8 +123,8 @@ impl LayerVisitor for Merge<'_> {
     }
 }
 
-/// Merges a layer into the tree of an image, and records it for others. For that, the layer is also merged alone: all of
-/// its names are visible there.
+/// A visitor that merges a layer into the tree of an image, and records it for other images. For the record, the layer
+/// is also merged into an empty tree, in which all of its names are visible.
 pub(super) struct Recording<'r, 'm> {
     merge: &'r mut Merge<'m>,
     tree: LayerTree,

@@ -122,7 +122,7 @@ fn join(files: &[(u32, &TocFile)]) -> (usize, Range<u64>) {
     (files.len(), range)
 }
 
-/// The bytes of a range, and the place of the next one in the layer.
+/// The bytes of a range, and the offset of the next byte in the layer.
 struct Position {
     input: Box<dyn Read + Send>,
     at: u64,
@@ -141,7 +141,7 @@ impl Read for Stream {
 }
 
 impl Stream {
-    /// Skips bytes up to a place.
+    /// Skips bytes up to an offset in the layer. Fails if it is before the current one.
     fn skip_to(&mut self, place: u64) -> io::Result<()> {
         let at = self.0.borrow().at;
         let count = place.checked_sub(at).ok_or_else(|| {
@@ -171,7 +171,7 @@ fn body(
     Ok(Box::new(Explained(decoder.take(size))))
 }
 
-/// A decoder with clear errors.
+/// A decoder whose errors name the compression.
 struct Explained<R>(R);
 
 impl<R: Read> Read for Explained<R> {
@@ -180,7 +180,7 @@ impl<R: Read> Read for Explained<R> {
     }
 }
 
-/// Adds the name of the compression to an error of the decoder.
+/// Adds the name of the compression to an error of the decoder; errors of its input are returned unchanged.
 fn explain(error: io::Error) -> io::Error {
     if error
         .get_ref()

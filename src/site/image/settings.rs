@@ -32,7 +32,7 @@ pub(super) fn credential_files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Returns the path in an environment variable.
+/// Returns the path in an environment variable; `None` if it is unset or empty.
 pub(super) fn path_of(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty());
     value.map(PathBuf::from)
@@ -118,7 +118,8 @@ pub(super) fn registries() -> Result<Registries> {
     Ok(registries)
 }
 
-/// Returns the settings of TLS for a registry: those of `--cert-dir`, else of the directories that podman reads.
+/// Returns the settings of TLS for a registry, from `--cert-dir` or else from the first existing directory among those
+/// that podman reads.
 pub(super) fn tls(host: &str, cert_dir: Option<&Path>, is_unverified: bool) -> Result<Tls> {
     let mut tls = Tls {
         is_unverified,
@@ -177,12 +178,12 @@ fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads a file; `None` if it does not exist.
+/// Reads a file; `None` if it does not exist, or is in a directory that this user cannot enter.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs_err::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
-        // For example root's runtime directory.
+        // For example, an ordinary user cannot enter root's runtime directory.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(None),
         _ => {}
     }

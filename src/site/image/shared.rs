@@ -10,7 +10,7 @@ use crate::oci::{BlobDigest, Descriptor, LayerEntry};
 /// The entries of a layer, in its order, each with what was kept of its data.
 pub(super) type RecordedLayer = Vec<(LayerEntry, Option<TakenBytes>)>;
 
-/// A layer, and the digest that its image states for the unpacked bytes.
+/// The digest of a layer, and its DiffID if the image states one.
 type LayerKey = (String, Option<String>);
 
 /// A layer that several images have.
@@ -33,7 +33,7 @@ fn key(layer: &Descriptor, diff_id: Option<&BlobDigest>) -> LayerKey {
 }
 
 impl SharedLayers {
-    /// Counts a layer of an image.
+    /// Counts one more image that has this layer.
     pub(super) fn add(&mut self, layer: &Descriptor, diff_id: Option<&BlobDigest>) {
         let shared = self.layers.entry(key(layer, diff_id)).or_default();
         let shared = shared.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +63,7 @@ impl SharedLayers {
 pub(super) enum Claim<'s> {
     /// No other image needs the layer.
     Alone,
-    /// The layer was read.
+    /// Another image has read the layer.
     Recorded(Arc<RecordedLayer>),
     /// The image reads the layer first. If that fails, the next image reads it itself.
     First(FirstReader<'s>),

@@ -202,7 +202,7 @@ impl Blobs for Storage {
     }
 }
 
-/// Passes the files of a directory to a visitor as the entries of a layer.
+/// The reading of a layer's directory: passes its files to `visitor` as the entries of a layer.
 struct Reading<'r> {
     root: &'r Root,
     visitor: &'r mut dyn LayerVisitor,
@@ -218,7 +218,7 @@ impl Reading<'_> {
         let fail = |error| OciError::Io(io::Error::other(error));
         let mut target = Vec::new();
         let kind = match meta.kind {
-            // A whiteout of overlayfs.
+            // A whiteout of overlayfs: a layer's archive has a file `.wh.NAME` instead.
             FileType::CharDevice if meta.rdev == 0 => {
                 let removed = path.file_name().unwrap_or_default();
                 let mut whiteout = std::ffi::OsString::from(".wh.");

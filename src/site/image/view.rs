@@ -26,10 +26,10 @@ const LINKS_MAX: usize = 40;
 /// Upper bound of a file that is read ahead (bytes).
 const SMALL: u64 = 128 << 10;
 
-/// Bytes between two files that are read ahead together.
+/// Upper bound of the bytes between two files that are read ahead together.
 const NEAR: u64 = 16 << 10;
 
-/// Bytes that are read ahead.
+/// Upper bound of the distance of files that are read ahead (bytes).
 const AHEAD: u64 = 1 << 20;
 
 /// Number of modules that are sampled for the compression of all.
@@ -44,7 +44,7 @@ pub(super) struct LayerView {
     tree: LayerTree,
     /// Files of layers of which only the table of contents was read, by inode.
     located: HashMap<u32, TocFile>,
-    /// The small ones of them, by layer, in the order of their places.
+    /// The files of `located` with at most [`SMALL`] bytes, by layer, in the order of their places.
     small_files: BTreeMap<u16, Vec<(Range<u64>, u32)>>,
     store: Mutex<ByteStore>,
     /// The first bytes of modules, by layer and suffix; see [`Self::sample`].
@@ -151,7 +151,7 @@ impl LayerView {
         }
     }
 
-    /// Loads the bytes of files that are not kept.
+    /// Loads the bytes of those of `files` whose bytes are not kept.
     fn load_files(&self, files: &[u32]) -> Result<(), Cause> {
         let mut store = self.store();
         let mut located: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
@@ -266,7 +266,8 @@ impl LayerView {
         Ok(found)
     }
 
-    /// Calls `visit` for each visible file below `usr/lib/modules`, or below `dir`.
+    /// Calls `visit` for each visible file below `usr/lib/modules`. `dir` and its `path` are the directory that is
+    /// listed; the first call starts at the root.
     fn walk(&self, dir: NodeId, path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], u32)) {
         const MODULES: &[u8] = b"usr/lib/modules";
         for (name, node) in self.tree.children(dir) {

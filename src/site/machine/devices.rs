@@ -71,7 +71,7 @@ fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Err
     }
 }
 
-/// Returns the target of a link in `/sys`, relative to the root. `None` if it is not a link, or leads elsewhere.
+/// Returns the target of a link in `/sys`, relative to the root. `None` if it is not a link, or leads out of `/sys`.
 fn follow(root: &Root, link: &Path) -> Result<Option<PathBuf>, root::Error> {
     let Some(target) = root.read_link(link)? else {
         return Ok(None);
@@ -160,7 +160,7 @@ impl Walk<'_> {
             }
             if is_numbered(&name, "host") {
                 let path = dir.join("scsi_host").join(&name).join("proc_name");
-                // The devices so far are the disk, not the adapter.
+                // The devices that were added before this directory are those of the disk, not of the adapter.
                 host = self
                     .attribute(&path)?
                     .map(|it| (it, self.storage.devices.len()));

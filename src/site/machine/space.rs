@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the space on `/boot`, and what ostree frees there before it writes (`auto_early_prune_old_deployments` in
-//! `ostree-sysroot-deploy.c`).
+//! Reads the free space on `/boot`, and the space that ostree frees there before it writes
+//! (`auto_early_prune_old_deployments` in `ostree-sysroot-deploy.c`).
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -19,7 +19,7 @@ const LIBRARY_MAX: u64 = 64 << 20;
 /// Upper bound of a deployment's origin file (bytes).
 const ORIGIN_MAX: u64 = 1 << 20;
 
-/// The option that turns early pruning off; ostree has it since it prunes by default (2023.8).
+/// The option that turns early pruning off. It is in libostree since 2023.8, which prunes by default.
 const OPTION: &[u8] = b"no-early-prune";
 
 /// Reads the space for finalising a staged deployment; `None` for any other.

@@ -27,16 +27,16 @@ pub fn programs(asked: &[String], kver: &Kver) -> Vec<Cmd> {
         let mut words = line.split_whitespace();
         let program = words.next()?;
         let cmd = Cmd::new(program).args(words).env("KVER", kver.as_str());
-        // It may install packages.
+        // The program may install packages; see [`Cmd::privileged`].
         Some(cmd.privileged())
     };
     asked.iter().filter_map(command).collect()
 }
 
-/// Runs the programs in order. `None` if there are none.
+/// Runs the programs in order, and returns the files that they changed. `None` if there are none.
 ///
 /// # Errors
-/// When a program fails, or the tree cannot be read.
+/// When a program fails, the tree cannot be read, or the files that the programs left cannot be removed.
 pub fn run_programs(exec: &Exec, kver: &Kver, asked: &[String]) -> Result<Option<ProgramsReport>> {
     let cmds = programs(asked, kver);
     if cmds.is_empty() {
@@ -86,7 +86,8 @@ fn paths(root: &Root, dir: &str) -> Result<BTreeSet<PathBuf>, root::Error> {
     Ok(walked.map(|it| it.path).collect())
 }
 
-/// Removes the new files and directories in a directory. Mounts are kept: they belong to other builds.
+/// Removes the files and directories below `dir` that are not in `kept`. Mounts are left unchanged: they belong to
+/// other builds.
 fn remove_new(root: &Root, dir: &str, kept: &BTreeSet<PathBuf>) -> Result<(), root::Error> {
     let mut removed: Option<PathBuf> = None;
     for path in paths(root, dir)? {

@@ -11,7 +11,7 @@ use crate::inspect::{self, Shown, Summary};
 use crate::sys::digest::Digesting;
 use crate::sys::root::Root;
 
-/// One build.
+/// One of the two initramfs files, after it was read.
 struct Build {
     summary: Summary,
     inventory: Inventory,

@@ -52,8 +52,9 @@ impl DracutLog {
         }
     }
 
-    /// Finds the configuration that requests missing drivers. A driver that neither the kernel nor the base's initramfs
-    /// has is not a loss: stock images lack them, too (nvidia_peermem, hv_utils).
+    /// Adds to each missing driver the configuration files that request it. A requested driver that neither the kernel
+    /// nor the base has (`had`) is a warning instead of a loss: stock images lack such drivers, too (nvidia_peermem,
+    /// hv_utils).
     ///
     /// # Errors
     /// When dracut's configuration cannot be read.
@@ -139,7 +140,7 @@ impl DracutLog {
     }
 }
 
-/// Returns warnings about an initramfs that is complete.
+/// Returns the warnings about a complete initramfs.
 pub(super) fn warnings(notes: &Notes) -> Vec<String> {
     let refused = notes.refused.iter().map(|module| {
         format!("the base's initramfs has dracut's module {module}, which cannot be added now")

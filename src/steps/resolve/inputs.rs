@@ -20,7 +20,7 @@ use crate::sys::fetch;
 use crate::sys::stop::Stopped;
 use crate::tools::{cliwrap, dnf};
 
-/// The origin of one package.
+/// One package that the sources name, before it is read.
 pub struct Input {
     /// The name as the user would type it, without the pin.
     pub name: String,
@@ -109,7 +109,7 @@ fn from_repository(
     Ok(inputs)
 }
 
-/// Lists the packages of files, directories and URLs.
+/// Lists the packages that files, directories and URLs name. Downloads nothing.
 pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for source in sources {
@@ -253,7 +253,7 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_allowed)
 }
 
-/// Returns the RPMs in a directory, by name.
+/// Returns the RPMs in a directory, sorted by name. A directory without RPMs is refused.
 fn inside(source: &str, path: &Path) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     let listing = WalkDir::new(path)
@@ -288,7 +288,8 @@ fn shown(path: &Path) -> String {
     }
 }
 
-/// Adds the digests from a file of `sha256sum` to the inputs.
+/// Pins each input to its digest in `file`, which `sha256sum` wrote. Refuses an input without a digest there, or with
+/// another pin.
 fn pin_all(inputs: &mut [Input], file: &Path) -> Result<()> {
     let shown = file.display().to_string();
     let text = fs_err::read_to_string(file).map_err(|error| Refusal::BadFile {

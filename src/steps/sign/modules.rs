@@ -46,7 +46,7 @@ impl Which {
     }
 }
 
-/// Numbers of modules.
+/// The numbers of modules that were signed and that were not changed.
 #[derive(Default)]
 pub(super) struct Counted {
     pub(super) signed: usize,
@@ -54,7 +54,7 @@ pub(super) struct Counted {
     pub(super) unchanged: usize,
 }
 
-/// Signs the modules.
+/// Signs the requested modules, on several threads.
 ///
 /// # Errors
 /// When a module cannot be read, signed or written.
@@ -72,7 +72,8 @@ pub(super) fn sign(root: &Root, kver: &Kver, asked: &ModuleSigning) -> Result<Co
     })
 }
 
-/// Returns the hash with which the kernel's build signs modules.
+/// Returns the hash with which the kernel's build signs modules (`CONFIG_MODULE_SIG_HASH`), or SHA-256 if the
+/// configuration names no supported one.
 fn hash(root: &Root, kver: &Kver) -> Result<Hash> {
     let config = root.read(format!("{}/config", kver.dir()), LIST_MAX)?;
     let config = config.unwrap_or_default();
@@ -83,7 +84,8 @@ fn hash(root: &Root, kver: &Kver) -> Result<Hash> {
     Ok(hash.unwrap_or(Hash::Sha256))
 }
 
-/// Returns the paths of the modules, relative to the root. Links are left out, since their targets are files.
+/// Returns the paths of the requested modules, relative to the root. Links are left out: a module is signed under its
+/// own path.
 fn modules(root: &Root, kver: &Kver, which: Which) -> Result<Vec<PathBuf>> {
     let dir = kver.dir();
     let order = root.read(format!("{dir}/modules.order"), LIST_MAX)?;
@@ -99,7 +101,7 @@ fn modules(root: &Root, kver: &Kver, which: Which) -> Result<Vec<PathBuf>> {
     Ok(asked.map(|it| Path::new(&dir).join(it.path)).collect())
 }
 
-/// Signs one module. Returns false if it has the signature already.
+/// Signs one module. Returns false if it already has a valid signature by the certificate, or no longer exists.
 fn module(root: &Root, path: &Path, asked: &ModuleSigning, hash: Hash) -> Result<bool> {
     let Some(file) = root.open_file(path)? else {
         return Ok(false);

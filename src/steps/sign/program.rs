@@ -18,7 +18,7 @@ use crate::sys::root::{self, Root};
 /// The name of the output in the workspace.
 pub(super) const OUTPUT: &str = "vmlinuz";
 
-/// The places of the programs.
+/// The paths of the programs, relative to the root. The first one that exists is used.
 const PROGRAMS: [&str; 5] = [
     "usr/bin/sbsign",
     "usr/sbin/sbsign",
@@ -82,7 +82,8 @@ pub fn find(tree: &Root, tool_root: Option<&Path>) -> Result<Signer, NoSigner> {
     })
 }
 
-/// Returns the dynamic linker of a program.
+/// Returns the dynamic linker of a program, relative to the root; `None` if the program is static, or the linker is
+/// missing.
 fn interpreter(root: &Root, program: &str) -> Option<String> {
     let file = root.open_file(program).ok()??;
     let mut start = Vec::new();
@@ -93,7 +94,7 @@ fn interpreter(root: &Root, program: &str) -> Option<String> {
     root.is_file(&linker).unwrap_or(false).then_some(linker)
 }
 
-/// Returns the directories with libraries, separated by colons.
+/// Returns the host's paths of the directories with libraries, separated by colons.
 fn libraries(root: &Root) -> String {
     let of_arches = |dir: &'static str| {
         let list = root.list(dir).unwrap_or_default().into_iter();
@@ -115,7 +116,7 @@ impl Signer {
         self.tool_root.is_some()
     }
 
-    /// Returns the command line.
+    /// Returns the command line that signs the kernel and writes [`OUTPUT`].
     pub(super) fn command(&self, asked: &KernelSigning, tree: &Root, kver: &Kver) -> Cmd {
         let place = |path: String| {
             if self.is_on_host() {

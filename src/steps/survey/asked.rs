@@ -83,10 +83,11 @@ pub fn signer(root: &Root, signing: &Signing, kver: &Kver) -> Result<(), Refusal
     Ok(())
 }
 
-/// Refuses dracut modules, files and drivers that neither the tree nor the incoming packages have.
+/// Refuses dracut modules and drivers that neither the tree nor the incoming packages have, files that the tree lacks,
+/// and arguments that dracut does not accept. `args` are the arguments for dracut, `drivers` the required drivers.
 ///
 /// # Errors
-/// A [`Refusal`], or a directory that cannot be read.
+/// A [`Refusal`], or an error if a file or directory cannot be read.
 pub fn names(
     exec: &Exec,
     host: &Host,

@@ -34,7 +34,7 @@ pub(super) fn config(root: &Root, kver: &Kver) -> Result<Option<String>, String>
 pub(super) fn os_release(root: &Root) -> OsRelease {
     const VENDOR: &str = "usr/lib/os-release";
     const ETC: &str = "etc/os-release";
-    // ostree reads the second one only if the first one, or the target of its link, is absent.
+    // ostree reads etc/os-release only if usr/lib/os-release, or the target of that link, is absent.
     let path = match root.stat(VENDOR) {
         Ok(None) => ETC,
         _ => VENDOR,
@@ -85,12 +85,12 @@ pub(super) fn copied(
     }
     let mut files = BTreeMap::new();
     for path in paths {
-        // Before the deployment, `etc` can be in `usr`.
+        // In an image that is not deployed, `etc` can be in `usr`.
         for place in [path.clone(), format!("usr/{path}")] {
             let meta = root.stat(&place).ok().flatten();
             let is_small =
                 meta.is_some_and(|it| it.kind == root::FileType::File && it.size <= COPY_MAX);
-            // An ordinary user cannot read all of them.
+            // A file that this user cannot read is left out.
             if is_small && let Ok(Some(bytes)) = root.read(&place, COPY_MAX) {
                 files.insert(path, bytes);
                 break;
@@ -178,14 +178,15 @@ fn bootc_files(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(files)
 }
 
-/// Returns the quoted words of a TOML file, without comments.
+/// Returns the words in the quoted strings of a TOML file; comments are skipped.
 fn quoted_words(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines().filter(|it| !it.trim_start().starts_with('#'));
     let quoted = lines.flat_map(|line| line.split(['"', '\'']).skip(1).step_by(2));
     quoted.flat_map(str::split_whitespace)
 }
 
-/// Parses a line `type = "xfs"` or `root-fs-type = "xfs"` of bootc's configuration.
+/// Returns the file system in a line `type = "xfs"` or `root-fs-type = "xfs"` of bootc's configuration; `None` for
+/// other lines.
 fn bootc_type(line: &str) -> Option<String> {
     let (key, value) = line.split_once('=')?;
     let is_type = ["type", "root-fs-type"].contains(&key.trim());
@@ -197,8 +198,9 @@ fn text(root: &Root, path: &str) -> Result<Option<String>, root::Error> {
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Returns the compression formats of the modules, with an example and a count. Paths are relative to the kernel's
-/// directory. Unreadable modules are left out, since other checks report them.
+/// Returns the compression formats of the modules, each with the path of one module and the number of modules. Paths
+/// are relative to the kernel's directory. Uncompressed modules are left out, and unreadable ones, which other checks
+/// report.
 pub(super) fn packings(
     root: &Root,
     kver: &Kver,
@@ -261,8 +263,8 @@ pub(super) fn kmods(
     kmods.into_iter().map(|path| read(path)).collect()
 }
 
-/// Lists the directories of libraries, and of firmware that modules request. Empty if no module has a version.
-/// Directories that cannot be read are left out.
+/// Returns the names in the directories of libraries, and in those of the firmware that `kmods` request. Empty if no
+/// module has a version. A directory that cannot be read has no names.
 pub(super) fn userland(root: &Root, kmods: &[Kmod]) -> Userland {
     const LIBRARIES: &str = "usr/lib";
     if kmods.iter().all(|kmod| kmod.version.is_none()) {
@@ -301,7 +303,8 @@ fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
     Modinfo::of_module(&module).map_err(|error| error.to_string())
 }
 
-/// Reads the parameters of modules, whose paths are those in the initramfs. A module that the tree lacks has none.
+/// Reads the parameters of modules from the tree. `modules` are paths in the initramfs. A module that the tree lacks is
+/// left out.
 pub(super) fn parameters(root: &Root, modules: &[Vec<u8>]) -> ModuleParameters {
     let read = |path: &Vec<u8>| {
         let modinfo = modinfo(root, below_modules(path)).ok()?;

@@ -15,7 +15,7 @@ use crate::kernel::vmlinuz::is_signed_from;
 use crate::site::kernels;
 use crate::sys::root::Root;
 
-/// The base's initramfs, which another thread reads.
+/// A baseline that another thread reads, or that is known already.
 pub struct Reading(State);
 
 enum State {
@@ -52,7 +52,7 @@ impl Reading {
 }
 
 impl From<Option<Baseline>> for Reading {
-    /// Wraps the baseline of an earlier run.
+    /// Wraps a baseline that is known already, for example from the journal; `None` if there is none.
     fn from(baseline: Option<Baseline>) -> Self {
         Self(State::Finished(baseline))
     }
@@ -99,7 +99,7 @@ pub fn against(path: &Path) -> Result<Baseline> {
 /// Reads the baseline of the kernel in another tree, or in an image.
 ///
 /// # Errors
-/// When its initramfs cannot be read.
+/// When its initramfs, modules or `vmlinuz` cannot be read.
 pub fn of_root(root: &Root, kver: &Kver) -> Result<Baseline> {
     let path = format!("{}/initramfs.img", kver.dir());
     let purpose = || {

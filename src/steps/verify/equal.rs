@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares an initramfs with an image by digest, before it is read: only files with other digests need bytes of the
-//! image, and their bytes are loaded together.
+//! Compares the files of an initramfs with those of a container image by digest, before the comparison by bytes. Only
+//! files with different digests need bytes of the image, which are loaded together.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 use crate::initramfs::{self, Entry, EntryType, Limits, Visitor, sources_of};
 use crate::sys::root::{self, FileType, Root};
 
-/// The entries with the bytes of the image's file, by number, with the mode of that file.
+/// The entries of the initramfs that have the same bytes as the image's file: their numbers, each with the mode of the
+/// image's file.
 pub(super) type Equal = HashMap<u64, u32>;
 
 /// Compares the files of the initramfs in `file` with those of the container image, and loads the bytes of the image's

@@ -114,15 +114,15 @@ fn inner(file: &mut File) -> InnerKernel {
     };
     match vmlinuz::release_from(file) {
         Ok(release) => of(file, &release),
-        // The check `kernel-release` reports it.
+        // The check `kernel-release` reports this error.
         Err(error) => InnerKernel::Unknown(error.to_string()),
     }
 }
 
-/// Compares modules with their packages' digests.
+/// The comparison of modules with the digests in their packages.
 struct Modules<'r> {
     root: &'r Root,
-    /// The directory of the previous module, and its path.
+    /// The path of the previous module's directory, and the opened directory.
     dir: Option<(String, Option<OpenDir>)>,
     left: u64,
     buffer: Vec<u8>,
@@ -229,8 +229,8 @@ impl<'r> Modules<'r> {
         }
     }
 
-    /// Returns the signer of a module that equals its package's file; `None` if most modules differ, for example
-    /// because all were packed again.
+    /// Returns the signer of a module that equals its package's file. `None` if no module differs, or if at least half
+    /// of them differ, for example because all were packed again.
     fn signer(&self) -> Option<Vec<u8>> {
         let (count, path) = &self.same;
         if self.others.is_empty() || *count <= self.others.len() {

@@ -23,8 +23,9 @@ use crate::tools::{cliwrap, dracut, rpm_ostree};
 /// Upper bound of a list of modules (bytes); Fedora's lists have less than 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the facts about the tree, except those that depend on the image, and the SHA-256 of `vmlinuz` if it is
-/// requested. The kernel's files are read on a thread of their own, since that takes as long as everything else.
+/// Reads the facts about the tree, except those that depend on the content of the initramfs, and the SHA-256 of
+/// `vmlinuz` if it is requested. The kernel's files are read on a separate thread, since this takes as long as
+/// everything else.
 pub(super) fn tree(
     root: &Root,
     kver: &Kver,

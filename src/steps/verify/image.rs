@@ -27,7 +27,7 @@ use crate::sys::root::{self, OpenDir, Root};
 /// The directory of dracut and its modules.
 const DRACUT: &str = "usr/lib/dracut";
 
-/// An image, and facts about its file if it exists.
+/// An initramfs, and facts about its file if it exists.
 pub(super) struct ImageRead {
     pub(super) image: Initramfs,
     /// SHA-256, if requested.
@@ -36,10 +36,11 @@ pub(super) struct ImageRead {
     pub(super) size: Option<u64>,
 }
 
-/// The tree's files. Keeps one directory open, since an image stores files of one directory together.
+/// The tree's files, for the comparison with an initramfs. Keeps one directory open, since an initramfs stores files of
+/// one directory together.
 pub struct Disk<'r> {
     root: &'r Root,
-    /// For the layers of an image, the files that are known to be equal.
+    /// If the tree is a container image: the entries of the initramfs that are known to be equal to its files.
     equal: Equal,
     dir: Option<(Vec<u8>, Option<OpenDir>)>,
 }
@@ -111,7 +112,7 @@ impl OnDisk for Disk<'_> {
     }
 }
 
-/// A visitor that drops `comparing` at the first file after the modules, which an image stores together.
+/// A visitor that drops `comparing` at the first file after the kernel modules, which an initramfs stores together.
 struct ModulesDone<'v> {
     visitor: &'v mut dyn Visitor,
     comparing: Option<Sender<Infallible>>,
@@ -130,7 +131,7 @@ impl Visitor for ModulesDone<'_> {
 }
 
 impl From<Initramfs> for ImageRead {
-    /// Wraps an image without a readable file.
+    /// Wraps an initramfs whose file is missing or cannot be read.
     fn from(image: Initramfs) -> Self {
         Self {
             image,
@@ -140,8 +141,8 @@ impl From<Initramfs> for ImageRead {
     }
 }
 
-/// Reads an image of the tree to its end and compares its modules with the tree's. `comparing` is dropped after the
-/// modules.
+/// Reads the initramfs at `path` to its end and compares its files with the tree's. `comparing` is dropped once the
+/// kernel modules are compared.
 pub(super) fn of_tree(
     root: &Root,
     kver: &Kver,
@@ -191,7 +192,7 @@ fn appended(file: &File, overlays: &[File]) -> Result<Box<dyn Read + Send>> {
 /// Opens a file of the user, outside a tree.
 ///
 /// # Errors
-/// When the path is not a regular file: opening a FIFO can block forever.
+/// When the file does not exist, cannot be opened, or is not a regular file: opening a FIFO can block forever.
 pub fn open(path: &Path) -> Result<File> {
     if fs_err::metadata(path).is_ok_and(|it| !it.is_file()) {
         bail!("opening {}: it is not a regular file", path.display());
@@ -199,7 +200,7 @@ pub fn open(path: &Path) -> Result<File> {
     Ok(fs_err::File::open(path)?.into_file())
 }
 
-/// Reads a file outside a tree.
+/// Reads an initramfs file outside a tree.
 pub(super) fn alone(path: &Path, digest: bool) -> Result<ImageRead> {
     let file = open(path).context("opening the initramfs")?;
     read(file, io::empty(), None, digest, false)
@@ -226,7 +227,7 @@ fn read(
     }
     let mut input = Digesting::new(file);
     let image = parse((&mut input).chain(appended), disk, sampled);
-    // An image that cannot be parsed has a digest, too.
+    // The rest is read, too: an initramfs that cannot be parsed to its end also has a digest.
     let (sha256, size) = input.finish()?;
     Ok(ImageRead {
         image,

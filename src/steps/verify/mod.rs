@@ -35,7 +35,7 @@ use crate::site::vmlinuz::why;
 use crate::sys::nice;
 use crate::sys::root::Root;
 
-/// The result of verifying one tree.
+/// The result of verifying one tree, or one initramfs alone.
 pub struct Verdict {
     /// Every check and its answer.
     pub answers: Answers,
@@ -45,7 +45,7 @@ pub struct Verdict {
     pub initramfs_sha256: Option<String>,
     /// Bytes of the initramfs, if readable.
     pub initramfs_size: Option<u64>,
-    /// dracut's version and modules in the image.
+    /// dracut's version and modules in the initramfs; `None` if it cannot be read or does not list them.
     pub dracut: Option<DracutReport>,
 }
 
@@ -85,7 +85,8 @@ pub struct Verified {
     pub verdict: Verdict,
 }
 
-/// Verifies the candidate. The inner `Err` holds the verdict if it is rejected; the candidate is removed.
+/// Verifies the candidate. The inner `Err` holds the verdict if a check has a fatal finding or a fatal check could not
+/// run; the candidate is then removed.
 ///
 /// # Errors
 /// When the tree or the candidate cannot be read at all.
@@ -132,7 +133,7 @@ pub fn look(
             Initramfs::Read { inventory, .. } => Some(inventory),
             _ => None,
         };
-        // This does not depend on the facts that the other thread still reads.
+        // The facts up to `join` do not depend on those that the other thread still reads.
         let files = inventory.map(|it| around::copied(root, it)).transpose()?;
         let under_links = inventory.map(|it| around::under_links(root, it));
         let trace = match options.selection {

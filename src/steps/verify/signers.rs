@@ -81,7 +81,7 @@ fn all(root: &Root, kver: &Kver, modules: &[Vec<u8>], named: &[Certificate]) -> 
 enum Verified {
     /// It has no signature, or one of a trusted signer.
     Accepted,
-    /// It has the signature of this other signer.
+    /// It has a signature by this signer, which is not trusted.
     By(String),
     /// The signature is invalid, with the reason.
     Wrong(String),

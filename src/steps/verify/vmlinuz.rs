@@ -16,7 +16,7 @@ pub(super) struct Vmlinuz {
     pub(super) release: Result<vmlinuz::Release, NoRelease>,
     /// Whether it is signed.
     pub(super) signed: Result<bool, String>,
-    /// The HMAC file next to it, without the digest of `vmlinuz`.
+    /// The content of the HMAC file next to it. `actual` is not computed yet; see [`add_digest`].
     pub(super) hmac: Hmac,
 }
 
@@ -75,7 +75,7 @@ fn read_hmac(root: &Root, kver: &Kver) -> Hmac {
     }
 }
 
-/// Adds the digest of `vmlinuz` to the content of the HMAC file.
+/// Computes the HMAC of `vmlinuz` and adds it to `hmac`, for comparison with the content of the HMAC file.
 pub(super) fn add_digest(hmac: &mut Hmac, root: &Root, kver: &Kver) {
     let Hmac::Read { actual, .. } = hmac else {
         return;

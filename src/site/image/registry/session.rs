@@ -39,7 +39,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Reads credentials and certificates.
+    /// Reads the files with credentials and certificates. Sends no request and runs no credential helper.
     pub(super) fn new(
         source: ImageSource,
         options: &RegistryOptions,
@@ -182,7 +182,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// Sends a request to a token server.
+    /// Sends a request to the registry or to a token server, and counts it.
     pub(super) fn send(&self, request: Request) -> Result<Reply, FetchError> {
         let reply = self.client.send(request)?;
         self.traffic.add_requests(reply.hops);
@@ -211,7 +211,7 @@ impl Session {
         let mut failed: Option<FetchError> = None;
         for scheme in self.schemes {
             match self.send(request(scheme)) {
-                // The answer of a server that expects TLS.
+                // A server that expects TLS answers http with status 400; the error of https is reported.
                 Ok(reply) if failed.is_some() && reply.head.status() == 400 => break,
                 Ok(reply) => {
                     let _ = self.scheme.set(scheme);
@@ -223,7 +223,7 @@ impl Session {
                 Err(error) => {
                     stop::check()?;
                     tracing::debug!("{host} does not answer over {scheme}");
-                    // A server that does not speak http has failed over https for the reason that matters.
+                    // If the server does not speak http either, the error of https is reported.
                     if failed.is_none() || !error.is_of_another_protocol() {
                         failed = Some(error);
                     }
