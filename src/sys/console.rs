@@ -39,7 +39,7 @@ struct Current {
     is_folded: bool,
 }
 
-/// Opens the console. Without it there is no live line and no folding. `quiet`: only warnings and errors.
+/// Opens the console. Before this call there is no live line and no folding. `quiet` disables the live line.
 pub fn open(quiet: bool) {
     let is_shown = io::stderr().is_terminal() && !quiet;
     let folds = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
@@ -66,10 +66,10 @@ pub fn write(text: &str) {
     }
 }
 
-/// A guard. While it exists, the step is the current one.
+/// A guard. While it exists, its step is the current one.
 pub struct StepGuard(());
 
-/// Starts a step.
+/// Starts a step; it ends when the guard is dropped.
 pub fn step(name: &str) -> StepGuard {
     if let Some(console) = CONSOLE.get() {
         *console.step() = Some(Current {
@@ -92,7 +92,7 @@ pub fn activity(what: &str) {
     }
 }
 
-/// Adds a progress bar below the live line, on a terminal.
+/// Adds a progress bar below the live line; `None` if standard error is not a terminal.
 pub fn bar() -> Option<ProgressBar> {
     let live = CONSOLE.get()?.live.as_ref()?;
     Some(live.add(ProgressBar::no_length()))
@@ -148,10 +148,10 @@ fn live_line(live: &MultiProgress, name: &str) -> ProgressBar {
     line
 }
 
-/// Creates the writers of the log.
+/// The destination of the log: creates a [`LogLine`] for each event.
 pub struct Log;
 
-/// Writes a line of the log.
+/// The writer of one line of the log.
 pub struct LogLine {
     is_detail: bool,
 }

@@ -13,7 +13,7 @@ pub struct Digesting<R> {
 }
 
 impl<R: Read> Digesting<R> {
-    /// Reads from `input`.
+    /// Returns a reader that passes on the bytes of `input`.
     pub fn new(input: R) -> Self {
         Self {
             input,

@@ -162,7 +162,8 @@ impl Exec {
         self.ran.borrow().clone()
     }
 
-    /// Records a command line of an earlier run that this run continues.
+    /// Records a command line that [`run`](Self::run) did not run, for example of an earlier run that this run
+    /// continues.
     pub fn record(&self, command: String) {
         self.ran.borrow_mut().push(command);
     }
@@ -191,7 +192,7 @@ impl Exec {
             .find(is_program)
     }
 
-    /// Returns whether a program exists; an absolute path is not checked.
+    /// Returns whether a program exists. An absolute path is not checked, and counts as existing.
     pub fn has(&self, program: &str) -> bool {
         program.starts_with('/') || self.find(program).is_some()
     }
@@ -219,8 +220,8 @@ impl Exec {
     /// `line` immediately. Logs the command line first.
     ///
     /// # Errors
-    /// [`Failed`] if it does not exit with 0 in time; [`NotFound`] if it does not exist; [`stop::Stopped`] after a
-    /// signal.
+    /// [`Failed`] if it does not exit with status 0, exceeds the timeout or prints too much; [`NotFound`] if it does
+    /// not exist; [`stop::Stopped`] after a signal.
     ///
     /// # Streams
     /// stdin is null; stdout and stderr go to `line`.
@@ -304,7 +305,7 @@ impl Exec {
     /// Runs a program as [`query`](Self::query) does, but returns a failure of the program instead of an error.
     ///
     /// # Errors
-    /// When the program cannot be started.
+    /// When the program does not exist or cannot be started; [`stop::Stopped`] after a signal.
     pub fn query_any_status(&self, cmd: &Cmd) -> Result<(Vec<u8>, Option<Failed>)> {
         tracing::trace!("$ {cmd}");
         let (stdout, answers) = io::pipe().context("making a pipe")?;

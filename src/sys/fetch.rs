@@ -125,7 +125,7 @@ impl Fetcher {
         }
     }
 
-    /// Removes a file with wrong bytes from the cache.
+    /// Removes the file with this digest from the cache, because its bytes cannot be used.
     ///
     /// # Errors
     /// When the file cannot be removed.

@@ -44,7 +44,7 @@ pub fn check() -> Result<(), Stopped> {
     }
 }
 
-/// Sleeps for that time.
+/// Sleeps for `time`.
 ///
 /// # Errors
 /// [`Stopped`], immediately, after one of the signals.

@@ -13,7 +13,8 @@ const PLUGINS: &str = "etc/dnf/plugins";
 /// Upper bound of a configuration file of dnf (bytes).
 const CONF_MAX: u64 = 1 << 20;
 
-/// Returns the text of a file with version locks after changes of packages; `None` if they change no lock.
+/// A function that applies changes of packages to the text of a file with version locks. It returns the new text;
+/// `None` if no lock changes.
 type Moved = fn(&str, &[Change]) -> Option<String>;
 
 /// The files with version locks, of dnf5 and of dnf 4's plugin.
@@ -55,8 +56,9 @@ pub fn exchange(setup: &DnfSetup, files: &[String], remove: &[Nevra], tmpdir: &s
         .args(remove.iter().map(ToString::to_string))
 }
 
-/// Returns the same transaction for dnf 4, whose `swap` accepts only one package each. `shell` reads the two lines from
-/// a file and runs them as one transaction at its end. With a line `run` its exit status would always be 0.
+/// Returns the transaction of [`exchange`] for dnf 4, whose `swap` accepts only one package each. `dnf shell` reads the
+/// two lines of [`script`] from a file and runs them as one transaction at the end of the file. With a line `run`, the
+/// exit status of dnf would always be 0.
 pub fn run_script(setup: &DnfSetup, script: &str, tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).args(["shell", script])
 }
@@ -70,7 +72,8 @@ pub fn script(files: &[String], remove: &[Nevra]) -> String {
     format!("install {}\nremove {}\n", files.join(" "), remove.join(" "))
 }
 
-/// Packages that only the removed ones required stay, since the new ones may require them, too.
+/// Returns dnf with the options of every transaction. Packages that only removed ones required stay, since the new ones
+/// may require them, too.
 fn transaction(setup: &DnfSetup, tmpdir: &str) -> Cmd {
     let backend = setup.backend;
     Cmd::new(backend.to_string())
@@ -88,9 +91,9 @@ fn transaction(setup: &DnfSetup, tmpdir: &str) -> Cmd {
         .env("KERNEL_INSTALL_BYPASS", "1")
 }
 
-/// Disables all repositories: the set is complete, and a build must not depend on the current content of a mirror. The
-/// signatures are verified already. In an image without repositories dnf5 (5.4) fails on options for all of them ("No
-/// matching repositories for *"), including `--nogpgcheck`.
+/// Returns options that disable all repositories: the set is complete, and a build must not depend on the current
+/// content of a mirror. The signatures are verified already. In an image without repositories dnf5 (5.4) fails on
+/// options for all of them ("No matching repositories for *"), including `--nogpgcheck`.
 fn without_repositories(backend: Backend) -> [&'static str; 2] {
     match backend {
         Backend::Dnf5 => [
@@ -101,8 +104,8 @@ fn without_repositories(backend: Backend) -> [&'static str; 2] {
     }
 }
 
-/// Overrides the image's excludes and version locks: dnf applies them to local files, too, and reports only that the
-/// files are filtered.
+/// Returns options that override the image's excludes and version locks: dnf applies them to local files, too, and
+/// reports only that the files are filtered.
 fn unlocked(setup: &DnfSetup) -> Vec<&'static str> {
     match setup.backend {
         Backend::Dnf5 => vec!["--setopt=disable_excludes=*"],
@@ -167,7 +170,7 @@ pub fn move_locks(root: &Root, changes: &[Change]) -> Result<Vec<String>, root::
     Ok(changed)
 }
 
-/// A file whose version locks follow the replaced packages.
+/// A file with version locks, and its new content, in which the locks of replaced packages name the new versions.
 pub struct MovedLocks {
     /// The file, relative to the root.
     pub file: &'static str,
@@ -189,7 +192,7 @@ pub fn moved_locks(root: &Root, changes: &[Change]) -> Result<Vec<MovedLocks>, r
             continue;
         };
         let text = root.read(file, CONF_MAX)?.unwrap_or_default();
-        // A file that is not text has no lock that could follow.
+        // A file that is not UTF-8 is not changed.
         let new = String::from_utf8(text).ok();
         if let Some(text) = new.and_then(|text| moved(&text, changes)) {
             let mode = meta.mode;

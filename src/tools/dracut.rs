@@ -206,7 +206,7 @@ pub fn setups(root: &Root) -> Result<Setups, root::Error> {
 
 /// Returns the dracut module that a line of the log reports as unavailable. dracut stops there, before any work.
 ///
-/// 106: `Module 'x' cannot be installed.` (or `found`); 059: `dracut module 'x' cannot be found or
+/// dracut 106 prints `Module 'x' cannot be installed.` (or `found`), dracut 059 `dracut module 'x' cannot be found or
 /// installed.`
 pub fn refused_module(line: &str) -> Option<&str> {
     let (_, named) = line.split_once("odule '")?;
@@ -225,7 +225,7 @@ pub struct Progress {
 impl Progress {
     /// Reads a line of the log, and returns the current activity, for the live line, if the line contains one.
     ///
-    /// 059 prints `dracut: *** Including module: x ***`, 106 `dracut[I]: …`.
+    /// dracut 059 prints `dracut: *** Including module: x ***`, dracut 106 `dracut[I]: *** …`.
     pub fn read(&mut self, line: &str) -> Option<String> {
         let (_, stage) = line.split_once("*** ")?;
         let stage = stage.strip_suffix(" ***")?;
@@ -292,11 +292,11 @@ const NOT_INCLUDED: [&str; 2] = [
     " is neither a directory nor a regular file",
 ];
 
-/// Printed since 103, to standard output at any log level.
+/// The line that dracut 103 and later print, to standard output at any log level.
 const NO_INITRAMFS: &str = "doesn't support initramfs, skipping generation";
 
-/// Printed if the requested compressor is missing, or if the kernel cannot decompress its format: dracut uses its
-/// default. The second phrase is printed by 055 to 102, for zstd.
+/// Phrases that dracut prints if the requested compressor is missing, or if the kernel cannot decompress its format:
+/// dracut then uses its default. dracut 055 to 102 print the second phrase, for zstd.
 const OTHER_COMPRESSION: [&str; 2] = ["falling back to default", "Kernel has no zstd support"];
 
 /// Returns the meaning of one line.

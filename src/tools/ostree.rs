@@ -60,7 +60,8 @@ pub fn container_commit() -> Cmd {
     Cmd::new("ostree").args(["container", "commit"])
 }
 
-/// Returns the command that locks the finalisation of the staged deployment, or unlocks it (ostree 2023.8 and later).
+/// Returns the command that locks the finalisation of the staged deployment or, without `is_locked`, unlocks it (ostree
+/// 2023.8 and later).
 pub fn lock_finalization(is_locked: bool) -> Cmd {
     let cmd = Cmd::new("ostree").args(["admin", "lock-finalization"]);
     if is_locked { cmd } else { cmd.arg("--unlock") }

@@ -22,7 +22,7 @@ use crate::sys::stop::{self, Stopped, TICK};
 /// Time between SIGTERM and the kill of the program.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Time that the supervisor has for that kill; then the supervisor itself is killed.
+/// Timeout of the supervisor for killing the program; after it, the supervisor itself is killed.
 const KILLING: Duration = Duration::from_secs(6);
 
 /// Timeout for the rest of the output after the supervisor has ended. All processes have ended by then, unless the
@@ -52,7 +52,7 @@ pub(super) enum End {
     TooLong,
     /// It exceeded the output limit.
     TooMuch,
-    /// A signal stopped this process.
+    /// A signal requested that this process stops.
     Stopped(Stopped),
 }
 
@@ -85,7 +85,8 @@ pub(super) fn bytes(mut input: PipeReader, output: &Output) -> io::Result<()> {
 }
 
 impl Output {
-    /// Counts the output and sends it, unless there is too much. The receiver is closed if the program was stopped.
+    /// Counts the output and sends it, unless there is too much. An error is ignored: the receiver is closed after the
+    /// program was stopped.
     fn send(&self, printed: Printed, bytes: usize) {
         if self.count.fetch_add(bytes, Ordering::Relaxed) <= OUTPUT_MAX {
             let _ = self.to.send(printed);

@@ -38,7 +38,7 @@ pub(super) fn enter(root: &Path) -> Result<()> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NONE, "/", NONE, private, NONE).context(NEEDS)?;
     bind(root, root)?;
-    // Opened after the bind mount, since the other mounts go below it.
+    // The root is opened after the bind mount, since the other mounts go below it.
     let tree = Root::open(root)?;
     for dir in ["proc", "sys", "dev"] {
         let meta = tree.lstat(dir)?;

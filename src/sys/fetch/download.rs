@@ -192,7 +192,7 @@ impl Download<'_> {
 }
 
 impl Part {
-    /// Returns the validator for a range request. A weak ETag is not a validator.
+    /// Returns the validator for a range request: the ETag unless it is weak, else the Last-Modified date.
     fn validator(&self) -> Option<&str> {
         let etag = self.etag.as_deref().filter(|etag| !etag.starts_with("W/"));
         etag.or(self.last_modified.as_deref())

@@ -65,7 +65,7 @@ impl FetchError {
         }
     }
 
-    /// Returns whether something answered that is not HTTP.
+    /// Returns whether the server answered in a protocol other than HTTP.
     pub fn is_of_another_protocol(&self) -> bool {
         let (Self::Temporary(error, _) | Self::Permanent(error)) = self;
         matches!(error.downcast_ref(), Some(ureq::Error::Protocol(_)))
@@ -197,7 +197,7 @@ impl Client {
     /// Sends a request, and follows redirects.
     ///
     /// # Errors
-    /// When there is no response.
+    /// When there is no response, a redirect cannot be followed, or the proxy cannot be used; after a signal.
     pub fn send(&self, request: Request) -> Result<Reply, FetchError> {
         let (to, answer) = mpsc::sync_channel(1);
         let (chunks, body) = mpsc::sync_channel(CHUNKS_AHEAD);
@@ -324,7 +324,7 @@ fn through(proxy: &str) -> Result<Proxy, FetchError> {
     )))
 }
 
-/// Returns a header of a response if it is text.
+/// Returns a header of a response; `None` if it is missing or is not ASCII text.
 pub fn header<'a, T>(response: &'a Response<T>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }

@@ -41,7 +41,7 @@ impl Retries {
     /// Waits before the next attempt. `name` is the file in the log.
     ///
     /// # Errors
-    /// When a retry does not help, or none is left.
+    /// When a retry does not help, or none is left; [`Stopped`](stop::Stopped) after a signal.
     pub fn wait(&mut self, error: FetchError, name: &str) -> Result<()> {
         let (error, retry_after) = match error {
             FetchError::Permanent(error) => return Err(error),
@@ -80,7 +80,7 @@ impl Pace {
     /// Records received bytes.
     ///
     /// # Errors
-    /// When fewer than 1 KiB a second arrived for the time of the stall.
+    /// When less than 1 KiB a second arrived during the timeout.
     pub fn add(&mut self, count: u64) -> Result<(), FetchError> {
         self.arrived += count;
         if self.since.elapsed() >= self.stall {

@@ -92,8 +92,8 @@ impl Error {
         matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
     }
 
-    /// Returns the error number of a failed system call, so that callers can handle single errors, for example
-    /// `ENOTEMPTY`.
+    /// Returns the error number of the system call that failed; `None` for another cause. Callers use it to handle
+    /// single errors, for example `ENOTEMPTY`.
     pub fn errno(&self) -> Option<Errno> {
         match &self.cause {
             Cause::Os(errno) => Some(*errno),
