@@ -56,7 +56,7 @@ rpm: dist ## the RPM, in target/rpm
 	    --define '_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' packaging/ostree-kernel.spec
 
 .PHONY: rpm-check
-rpm-check: rpm ## that RPM in a container build: installed, used, erased
+rpm-check: rpm ## the RPM of make rpm in a container build: installed, used, erased
 	@RPM=$$(ls -t $(abspath $(TARGET))/rpm/ostree-kernel-[0-9]*.rpm | head -n 1) $(BED) check rpm
 
 .PHONY: demo
@@ -80,7 +80,7 @@ gate: ready lint test replay ## what .ci/run runs: check without kills and boots
 
 .PHONY: check-all
 check-all: CHECK = --all
-check-all: ready build lint test replay containers kills boot ## check with the container cases that others cover, more kills, all boots (hours)
+check-all: ready build lint test replay containers kills boot ## check, also with the container cases that other cases cover, more kills, all boots (hours)
 
 # Building the bed's products waits for the network and for dpkg, so it runs while cargo compiles.
 .PHONY: ready
@@ -167,7 +167,7 @@ boot-matrix: deps build ## six boots: on each base the replaced image boots, and
 	@$(BED) boot-matrix
 
 .PHONY: boot
-boot: boot-matrix ## the same, then kernels of other shapes, then images of the corpus: compare the verdict of verify with a real boot (long)
+boot: boot-matrix ## boot-matrix, then kernels of other shapes, then images of the corpus: compare the verdict of verify with a real boot (long)
 	@$(BED) boot-shapes
 	@$(BED) boot-corpus
 
@@ -177,7 +177,7 @@ node: deps build ## stage broken and good deployments on a real ostree system in
 	@$(BED) node
 
 .PHONY: node-sample
-node-sample: deps build ## the same with two broken and two good ones
+node-sample: deps build ## as node, with two broken and two good deployments only
 	@$(BED) node sample
 
 .PHONY: secure-boot

@@ -54,7 +54,7 @@ const REPLACE: &str = "ostree-kernel replace /rpms";
 
 const REPLACE_LARGE: &str = "ostree-kernel replace /rpms-large";
 
-/// The results of its runs.
+/// The results of a build's runs.
 #[derive(Default)]
 struct Runs {
     costs: Vec<Cost>,
@@ -64,7 +64,7 @@ struct Runs {
     itself: Vec<f64>,
 }
 
-/// Builds everything in turn.
+/// Runs all builds in turn, and returns the table of their costs.
 pub fn comparison(place: &Bench) -> Result<String> {
     let builds = builds(place)?;
     let mut runs: Vec<Runs> = builds.iter().map(|_| Runs::default()).collect();

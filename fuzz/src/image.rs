@@ -12,8 +12,8 @@ use crate::memory::within;
 use crate::model::{Told, told};
 use crate::trickle::Trickle;
 
-/// lz4's block and its compressed form (16 MiB), the ring and the source (2 MiB), a file that is parsed as a whole (as
-/// large as the unpacked image, twice while it grows), the inventory.
+/// Upper bound of the memory: lz4's block and its compressed form (16 MiB), the ring and the source (2 MiB), a file
+/// that is parsed as a whole (as large as the unpacked image, twice while it grows), the inventory.
 const MEMORY: usize = 24 << 20;
 
 /// Returns limits that are small enough for a fuzzer to reach them.
@@ -201,7 +201,7 @@ fn cover(segments: &[Segment], image: &[u8], whole: bool) {
     }
     let decoded: u64 = segments.iter().map(|segment| segment.decoded).sum();
     let entries: u64 = segments.iter().map(|segment| segment.entries).sum();
-    // Bytes that are in a chunk already may be examined.
+    // The limit may be exceeded by the rest of a chunk that was decoded already.
     assert!(decoded <= limits.decoded_bytes + (256 << 10));
     assert!(entries <= limits.entries && segments.len() <= limits.segments as usize);
 }
@@ -217,8 +217,8 @@ fn questions(inventory: &Inventory) {
     let _ = inventory.children(b"usr/lib");
 }
 
-/// Returns the text of the error after it asserts that its place is in the image. Reading from memory does not fail,
-/// and neither visitor returns errors, so these two errors are wrong.
+/// Asserts that the position of an error is in the image, and returns its text. Errors of reading and of a visitor must
+/// not occur: reading from memory does not fail, and the visitors return no errors.
 fn said(error: &ReadError, image: &[u8]) -> String {
     let length = image.len() as u64;
     let place = |at: &Position| {

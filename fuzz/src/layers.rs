@@ -14,7 +14,7 @@ use ostree_kernel::oci::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Buffers of the readers, and names.
+/// Upper bound of the memory: the buffers of the readers, and names.
 const MEMORY: usize = 32 << 20;
 
 fn limits() -> ImageLimits {

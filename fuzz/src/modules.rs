@@ -9,7 +9,7 @@ use ostree_kernel::kernel::modules::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// An unpacked module, twice while it grows, and the buffers of a decoder.
+/// Upper bound of the memory: an unpacked module, twice while it grows, and the buffers of a decoder.
 const MODULE_MEMORY: usize = 2 * MAX_UNPACKED as usize + (1 << 20);
 
 /// Reads a module file: the first byte selects the compression.
@@ -111,7 +111,7 @@ fn dep_again(dep: &ModulesDep) {
     );
 }
 
-/// Asserts that a pattern without a wildcard serves itself.
+/// Asserts that a pattern without a wildcard matches itself.
 fn resolved(aliases: &Aliases) {
     for (pattern, name) in aliases.iter().take(64) {
         let is_plain = !pattern.iter().any(|byte| b"*?[\\".contains(byte));

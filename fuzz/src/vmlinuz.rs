@@ -10,7 +10,7 @@ use ostree_kernel::kernel::vmlinuz::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// lz4's block and its compressed form, a buffer to search.
+/// Upper bound of the memory: lz4's block and its compressed form, and a buffer to search.
 const MEMORY: usize = 18 << 20;
 
 /// Reads a kernel image.

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""foreign.py TREE ARCH: lays out an extracted root of another architecture as an ostree image has it, with an initramfs.
+"""foreign.py TREE ARCH: turns an extracted root of another architecture into the tree of an ostree image
+with an initramfs.
 
 No program of the tree runs: libraries are found by their names in the dynamic sections."""
 import os, pathlib, re, shutil, subprocess, sys
@@ -38,7 +39,7 @@ for path in (tree / "usr/lib64", tree / "lib64"):
             libraries.setdefault(one.name, one)
 
 def real(path):
-    """Adds a path and what its links lead to."""
+    """Adds a path with its parent directories and, for a link, its target; for an ELF file, also its libraries."""
     path = pathlib.Path(os.path.realpath(path.parent)) / path.name
     rel = os.path.relpath(path, tree)
     if rel in found or rel == ".":
@@ -71,7 +72,7 @@ def elf(path):
 
 def add(*patterns):
     for pattern in patterns:
-        # (glob passes over a link whose absolute target is not on the host)
+        # glob skips a link whose absolute target does not exist on the host.
         paths = list(tree.glob(pattern)) if "*" in pattern else [it for it in [tree / pattern] if os.path.lexists(it)]
         if not paths:
             print("none:", pattern, file=sys.stderr)
@@ -88,12 +89,12 @@ add("usr/lib/systemd/systemd", "usr/lib/systemd/systemd-journald", "usr/lib/syst
     "usr/bin/systemctl", "usr/bin/udevadm", "usr/bin/kmod", "usr/bin/bash", "usr/bin/sh", "usr/bin/mount", "usr/bin/umount", "usr/sbin/switch_root", "usr/sbin/modprobe",
     "usr/bin/true", "usr/bin/echo", "usr/bin/systemd-tmpfiles", "usr/lib/udev/**/*", "usr/lib/ostree/ostree-prepare-root", "usr/lib/ostree/prepare-root.conf", "usr/lib/modprobe.d/*")
 
-# udev opens it at run time.
+# udev opens libkmod at run time.
 real(libraries["libkmod.so.2"])
 for rules in ("usr/lib/systemd/system/ostree-prepare-root.service",):
     real(tree / rules)
 
-# Drivers that a root needs, with what they depend on.
+# Drivers that a root needs; the modules that they depend on are added.
 WANTED = "virtio_blk ext4 xfs overlay erofs dm_mod sd_mod virtio_scsi virtio_pci nvme".split()
 dep = {}
 for line in (K / "modules.dep").read_text().splitlines():
@@ -108,7 +109,7 @@ for _ in range(3):
         if name.replace("-", "_") in names:
             for word in words.split():
                 inside.update(dep.get(word.replace("-", "_"), []))
-    # Names that are aliases of the modules that bring them.
+    # Softdeps can name these aliases instead of modules.
     for alias, name in re.findall(r"^alias (crypto-crc32c|crct10dif|crypto-crct10dif|crc32c) (\S+)$", (K / "modules.alias").read_text(), re.M):
         inside.update(dep.get(name.replace("-", "_"), []))
 
@@ -149,7 +150,7 @@ with open(K / "initramfs.img", "wb") as out:
     out.write(packed)
 os.chmod(K / "initramfs.img", 0o600)
 shutil.rmtree(image)
-# What no check reads goes, and the kernel becomes a package.
+# Removes the files that no check reads, and records the kernel as a package in an rpmdb.
 KEPT = {"lib", "lib64", "os-release"}
 for path in list(tree.iterdir()):
     if path.name in ("boot", "etc", "dev", "proc", "sys", "tmp", "run", "var") and path.is_dir():

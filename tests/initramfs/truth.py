@@ -4,7 +4,7 @@
 
     truth.py --tool FILE --store DIR --seed HEX --number N [--jobs N] SUITE=DIR [SUITE=DIR]
 
-DIR holds of a replaced image: root/ (its tree), disk.img (a deployment of it), options (the kernel's command line).
+DIR has the parts of a replaced image: root/ (its tree), disk.img (a deployment of it), options (the kernel's command line).
 
 A third of the mutations are made in the initramfs and judged in the tree, a third in the tree before dracut makes the
 initramfs, a third in the initramfs and judged without a tree. Half of the paths are drawn from all files, half from those
@@ -19,7 +19,7 @@ that `inspect --graph` reaches from PID 1. The classes, decided before a run and
                      No false rejection
     no-image         dracut refused to make an image of the changed tree; not counted
 
-A verdict of a boot is kept by the digest of kernel, initramfs and command line.
+The result of a boot is cached under the digest of kernel, initramfs and command line.
 """
 
 import argparse
@@ -83,7 +83,7 @@ class Archive:
                 self.put(parent, stat.S_IFDIR | 0o755, b"")
 
     def to_bytes(self):
-        """Directories first: what is added later may need them."""
+        """Returns the archive; entries are in the order in which they were added."""
         out = []
         trailer = {"TRAILER!!!": [[0] * 4 + [1] + [0] * 8, b""]}
         for name, (fields, data) in {**self.entries, **trailer}.items():
@@ -114,7 +114,7 @@ class Suite:
         self.graph = self.reached(files)
 
     def reached(self, files):
-        """The paths that the program's own graph reaches."""
+        """Returns the paths in the output of `inspect --graph`."""
         said = subprocess.run(
             [self.tool, "--format", "json", "inspect", "--graph", self.image], capture_output=True, text=True, check=True
         )
@@ -156,7 +156,7 @@ def change(rng, data, others):
 
 
 def mask(path):
-    """Where a link to /dev/null masks a unit or udev's rules."""
+    """Returns the path where a link to /dev/null masks this unit or file of udev rules; None for any other file."""
     for directory, own in (("systemd/system/", "etc/systemd/system/"), ("udev/rules.d/", "etc/udev/rules.d/")):
         if directory in path and path.count("/") == f"usr/lib/{directory}".count("/"):
             return own + path.rsplit("/", 1)[1]
@@ -282,8 +282,8 @@ def boot(suite, image, store, limit):
     """Returns whether the deployment comes up with the image, the line of the console that says most, and the processor
     seconds that it took.
 
-    The guest's clock counts instructions (-icount), so that a busy machine runs into no timeout of the guest, and a guest
-    that waits is not waited for. A guest that has taken `limit` processor seconds hangs.
+    The guest's clock counts instructions (-icount), so that no timeout of the guest expires early on a busy
+    host, and time that the guest spends waiting is skipped. A guest that has taken `limit` processor seconds hangs.
     """
     append = f"{suite.options} init=/usr/lib/bed/marker systemd.show_status=error panic=-1 no_timer_check"
     append += " rd.retry=60 rd.timeout=90 rd.shell=0 rd.emergency=poweroff"
@@ -387,7 +387,7 @@ def one(number, options, suites, store):
 
 
 def bound(count, of):
-    """The upper 95 % bound of a rate, by Wilson."""
+    """Returns the upper 95 % bound of a rate (Wilson score interval)."""
     if of == 0:
         return 1.0
     z, rate = 1.96, count / of

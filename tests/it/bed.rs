@@ -76,7 +76,7 @@ impl Bed {
         bed
     }
 
-    /// Creates the root that most tests use.
+    /// Creates the root that most tests use: an ostree container with rpm-ostree 2025.6.
     pub fn new() -> Self {
         Self::rpm_ostree("2025.6")
     }
@@ -88,7 +88,7 @@ impl Bed {
         bed
     }
 
-    /// Creates a root that can replace `old` with `new`, but has no backend.
+    /// Creates a root with the kernel `old`, the RPMs of `new` and the programs of every base, but without a backend.
     fn bare(old: Build, new: Build) -> Self {
         need_root();
         let dir = TempDir::with_prefix("ostree-kernel-it-").unwrap();
@@ -190,8 +190,8 @@ impl Bed {
         fs_err::set_permissions(self.path(&format!("{dir}/initramfs.img")), mode).unwrap();
     }
 
-    /// Puts the packages of `new` into the directory [`Bed::rpms`], and prepares the stubs: the backend's transaction
-    /// installs these packages, and dracut builds their initramfs.
+    /// Puts `packages`, which are of the build `new`, into the directory [`Bed::rpms`], and prepares the stubs: the
+    /// backend's transaction installs these packages, and dracut builds the initramfs of `new`.
     pub fn offer(&self, new: Build, packages: &[Pkg]) {
         for dir in [self.rpms(), self.path("stub/come")] {
             let _ = fs_err::remove_dir_all(&dir);
@@ -345,7 +345,8 @@ impl Bed {
         self.run_exactly(&all, |_| {})
     }
 
-    /// As [`Bed::run`], with exactly these arguments, and a last change of the command.
+    /// As [`Bed::run`], with exactly these arguments and without `--root`. `change` can change the command before it is
+    /// started.
     #[track_caller]
     pub fn run_exactly(&self, args: &[String], change: impl FnOnce(&mut Command)) -> Ran {
         let program = Path::new(env!("CARGO_BIN_EXE_ostree-kernel"));
@@ -381,7 +382,7 @@ impl Bed {
         wait_until(start, begun);
     }
 
-    /// Waits for the supervisors of a killed program's children, which end after it.
+    /// Waits until the supervisors have ended that a killed run of the program has left.
     fn wait_for_orphans(&self) {
         let root = self.root().display().to_string();
         let is_one = |line: &[u8]| {
@@ -395,12 +396,13 @@ impl Bed {
         });
     }
 
-    /// Mounts a file system of `size` bytes for the root, until the guard is dropped.
+    /// Copies the root to a new file system of `size` bytes, which is mounted in its place until the guard is dropped.
     pub fn on_a_small_disk(&self, size: u64) -> SmallDisk {
         self.small_disk("", size)
     }
 
-    /// Mounts a file system of `size` bytes for a directory of the root, until the guard is dropped.
+    /// Copies a directory of the root to a new file system of `size` bytes, which is mounted in its place until the
+    /// guard is dropped.
     pub fn small_disk(&self, dir: &str, size: u64) -> SmallDisk {
         let (small, root) = (self.beside("small"), self.path(dir));
         fs_err::create_dir_all(&root).unwrap();
@@ -535,7 +537,7 @@ impl Bed {
     }
 }
 
-/// A mounted root.
+/// A mounted file system, which is unmounted on drop.
 pub struct SmallDisk(PathBuf);
 
 impl Drop for SmallDisk {

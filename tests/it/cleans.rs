@@ -16,7 +16,7 @@ fn link_out(bed: &Bed, name: &str, place: &str, target: &str) {
     symlink(target, &path).unwrap();
 }
 
-/// Returns a base for `rebuild`.
+/// Returns a base whose dracut builds the initramfs of the installed kernel, so that `rebuild` succeeds.
 fn base() -> Bed {
     let bed = Bed::new();
     bed.write("stub/kver", OLD.kver);

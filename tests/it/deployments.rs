@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `verify --staged`, `--deployment`, `gate` and `status` on real deployments, which the machine's ostree makes.
 //!
-//! A staged deployment needs a booted system. Here ostree makes the booted one and the commit of the other; its
-//! directory is a checkout, and the files in `/run`, `/proc` and `/sys` are written by hand.
+//! ostree stages a deployment only on a booted system. Here ostree deploys the booted one. The test prepares the staged
+//! one: it checks the commit out into the deployment's directory, and writes the files in `/run`, `/proc` and `/sys`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -167,7 +167,7 @@ fn commit(root: &str, bed: &Bed, branch: &str) {
     ostree(&[&repo, "commit", "-b", branch, &tree]);
 }
 
-/// Writes the lists that depmod writes.
+/// Writes `modules.dep`, as depmod does, and the kernel's `modules.builtin`.
 fn depmod(bed: &Bed, kver: &str) {
     let modules = NEW.modules();
     let dep: String = modules
@@ -175,7 +175,7 @@ fn depmod(bed: &Bed, kver: &str) {
         .map(|(path, _)| format!("{path}:\n"))
         .collect();
     bed.write(&format!("usr/lib/modules/{kver}/modules.dep"), dep);
-    // Without built-in modules, a driver that is missing cannot be told from one that is built in.
+    // Without this list, a missing driver cannot be distinguished from one that is built in.
     let builtin = "kernel/fs/ext4/ext4.ko\n";
     bed.write(&format!("usr/lib/modules/{kver}/modules.builtin"), builtin);
 }
@@ -300,7 +300,7 @@ fn a_refusal_that_is_not_recorded_stays() {
     fs_err::remove_file(machine.path(RECORD)).unwrap();
     machine.says(&["gate", "--after=exit-code"], 4, &["is refused"]);
     assert!(machine.has(LOCK) && machine.has(MESSAGE));
-    // Without the lock, nothing refuses it: the policy decides.
+    // Without the lock and the record, the policy of this run applies, which is "allow".
     for path in [LOCK, RECORD] {
         fs_err::remove_file(machine.path(path)).unwrap();
     }
@@ -375,7 +375,7 @@ fn deployments_that_cannot_be_verified() {
     assert!(!machine.has(LOCK));
     machine.says(&["gate", "--on-error", "refuse"], 4, &["is refused"]);
     assert!(machine.has(LOCK));
-    // Nothing claims that the machine would not boot it.
+    // The message must not claim that the machine would not boot the deployment.
     let message = || fs_err::read_to_string(machine.path(MESSAGE)).unwrap();
     let unverified = "is refused, because it could not be verified (";
     assert!(message().contains(unverified), "{}", message());
@@ -404,7 +404,7 @@ fn deployments_that_cannot_be_verified() {
     let refused = ["is refused", "cannot be read", "undeploy"];
     machine.says(&["gate", "--on-error=refuse"], 4, &refused);
     assert!(machine.has(LOCK) && machine.has(MESSAGE));
-    // It is staged again.
+    // The deployment is staged again, and can be read.
     fs_err::rename(machine.path("away"), &deployment).unwrap();
     machine.stage(&["root=UUID=1"], &[]);
     machine.says(&["gate", "--on-error=refuse"], 0, &["is fit to boot"]);

@@ -25,7 +25,7 @@ const MOMENTS: u32 = 40;
 /// Bytes of the small disk. The root of a run needs about 3 MiB.
 const SMALL_DISK: u64 = 12 << 20;
 
-/// A base.
+/// The name of a base, and the function that creates it.
 type Base = (&'static str, fn() -> Bed);
 
 const BASES: [Base; 4] = [

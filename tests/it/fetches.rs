@@ -13,14 +13,14 @@ use tempfile::TempDir;
 
 use crate::server::{Request, Server, answer, head};
 
-/// Returns the downloaded bytes: more than the buffers of a socket.
+/// Returns the bytes that the servers offer: more than a socket buffers.
 fn content() -> Vec<u8> {
     static CONTENT: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..700_000_u32).flat_map(u32::to_le_bytes).collect());
     CONTENT.clone()
 }
 
-/// A directory for a cache.
+/// A directory for a cache, and the timeout of a stalled server.
 struct Downloads {
     dir: TempDir,
     stall: Duration,
@@ -89,7 +89,7 @@ impl Downloads {
     }
 }
 
-/// Sends the first half and closes the connection.
+/// Sends the first half of the content, then closes the connection.
 fn cut(stream: &mut TcpStream, headers: &str) {
     let content = content();
     head(stream, 200, headers, content.len());
@@ -101,7 +101,7 @@ fn range_start(request: &Request) -> Option<usize> {
     range.strip_suffix('-')?.parse().ok()
 }
 
-/// Sends the requested range.
+/// Sends the content from the requested start to its end.
 fn rest(stream: &mut TcpStream, request: &Request) {
     let (content, start) = (content(), range_start(request).unwrap());
     let (last, all) = (content.len() - 1, content.len());

@@ -45,7 +45,7 @@ fn kmod(name: &str, build: Build) -> Pkg {
     }
 }
 
-/// Returns a package of the userland.
+/// Returns a package that belongs to no kernel, and requires the capabilities `wanted`.
 fn userland(name: &str, wanted: &[(&str, &str)]) -> Pkg {
     let requires = wanted.iter();
     Pkg {

@@ -56,7 +56,7 @@ pub fn with_efi_stub(mut image: Vec<u8>) -> Vec<u8> {
     image
 }
 
-/// The type of a kernel module.
+/// The ELF type of a kernel module (ET_REL).
 const RELOCATABLE: u16 = 1;
 
 /// Returns a 64-bit ELF file with these sections, whose names follow the empty first one.
@@ -198,7 +198,8 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
     bytes
 }
 
-/// Writes the items, every directory before its content.
+/// Returns a newc archive of the items (path, mode, data). Missing parent directories are added, each before its
+/// content.
 pub fn archive(items: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut seen = std::collections::BTreeSet::new();

@@ -159,7 +159,7 @@ fn several_images_status_and_inspect() {
     ]);
     let expected = format!("::error title=verify::{absent}: not verified: ");
     assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
-    // Another kernel, and an image to compare with.
+    // `--kver` chooses a kernel that the image does not have; `--against` names an image to compare with.
     run(&bed, &["verify", &good, "--kver", "0.1"]).ends_with(4);
     run(&bed, &["verify", &good, "--against", &good]).ends_with(0);
     // Without an index, the config states the platform.

@@ -19,7 +19,7 @@ pub struct Build {
     pub version: &'static str,
     pub release: &'static str,
     pub arch: &'static str,
-    /// `kernel`, `kernel-rt`.
+    /// The name of its meta package, for example `kernel-rt`.
     pub name: &'static str,
 }
 
@@ -160,7 +160,7 @@ impl Pkg {
         bytes
     }
 
-    /// Returns the package of the builder, unsigned.
+    /// Returns the unsigned package as a value of the crate `rpm`.
     pub fn build(&self) -> rpm::Package {
         let config = BuildConfig::v4()
             .compression(CompressionType::None)

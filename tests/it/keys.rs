@@ -27,7 +27,7 @@ pub enum KeyType {
     Rsa(usize),
 }
 
-/// Changes a signature before it is created.
+/// A function that changes a signature before it is created.
 pub type Change<'a> = &'a dyn Fn(SignatureBuilder) -> SignatureBuilder;
 
 /// A signing key.
@@ -172,7 +172,7 @@ impl Key {
         }
     }
 
-    /// Signs the header of a package, as of a fixed time.
+    /// Signs the header of a package, with a fixed date (2023-11-14).
     pub fn sign(&self, package: &rpm::Package) -> Vec<u8> {
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         self.sign_with(package, at, &|it| it)
@@ -210,7 +210,7 @@ impl Key {
         bytes_of(openpgp::packet::Signature::from(signature).into())
     }
 
-    /// Returns the RPM file of a package that it has signed.
+    /// Returns the RPM file of a package, signed with this key.
     pub fn rpm(&self, package: &Pkg) -> Vec<u8> {
         let built = package.build();
         let signature = self.sign(&built);

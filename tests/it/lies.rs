@@ -109,7 +109,7 @@ fn a_header_that_lies_about_its_name_is_refused() {
     for (field, lie, says) in table {
         println!("{lie:?}");
         let bed = Bed::new();
-        // According to its header, the file is kernel-modules.
+        // The file name is that of kernel-modules; the header names another package.
         let file = bed
             .rpms()
             .join(format!("{}.rpm", NEW.packages()[2].nevra()));

@@ -82,7 +82,7 @@ fn page(mut command: Command, others: Vec<&str>) -> Vec<u8> {
     }
     text.extend(sections(&after.expect("every command has examples")));
     text.extend(see_also(&others));
-    // Each renderer repeats it.
+    // Each renderer repeats the definition of the apostrophe.
     let text = String::from_utf8(text).unwrap().replace(APOSTROPHES, "");
     (APOSTROPHES.to_owned() + &text).into_bytes()
 }

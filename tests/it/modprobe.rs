@@ -25,7 +25,7 @@ const DRIVERS: [(&str, &[&str]); 6] = [
     ("zz_f", &["zz_e", "zz_d", "zz_a"]),
 ];
 
-/// An alias that zz_d serves, and an alias of a built-in module.
+/// An alias of zz_d. `BUILTIN` is a built-in module.
 const ALIASES: &str = "alias crypto-zz zz_d\n";
 const BUILTIN: &str = "zz_builtin";
 

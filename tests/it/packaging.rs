@@ -23,7 +23,7 @@ fn cargo(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Sorts the alternatives of a licence expression, so that equal ones are equal.
+/// Sorts the alternatives of a licence expression, so that equivalent expressions have the same text.
 fn normal(expression: &str) -> String {
     let expression = expression
         .trim_matches(['(', ')', ' '])
@@ -132,7 +132,7 @@ fn section(unit: &str, name: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// README and the man page contain the exposure.
+/// The man page states an exposure of 1.5; it must not exceed 2.0.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test runs systemd-analyze")]
 fn exposure_of_the_units_is_low() {

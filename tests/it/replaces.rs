@@ -920,7 +920,7 @@ fn dracut_modules_of_the_base_are_carried_over() {
         .complains(&["module nvmf, which cannot be added now"]);
     ran.require(attempts == expected, "dracut starts again without it");
 
-    // A module that the user did not request does not cause a second run.
+    // dracut is not run again without `ostree`, which this program adds itself.
     let bed = bed_with(&everything);
     bed.behave("dracut", "refuses-ostree");
     let ran = bed.run(&["replace", &bed.source()]);

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 /// The directory of the rpmdb.
 pub const DIR: &str = "usr/share/rpm";
 
-/// A stub creates this file, and waits until it is removed.
+/// The file with which a stub requests a new rpmdb: it creates the file, and waits until it is removed.
 const ASK: &str = "stub/rpmdb.ask";
 
 /// The texts from which the file was last written.
@@ -200,7 +200,7 @@ fn texts(root: &Path) -> Vec<(String, String)> {
     texts.collect()
 }
 
-/// Writes the file if the texts have changed, or a stub requests it.
+/// Writes `rpmdb.sqlite` from the texts, unless it was written from the same texts before.
 pub fn write(root: &Path) {
     let dir = root.join(DIR);
     let texts = format!("{:?}", texts(root));

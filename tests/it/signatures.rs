@@ -83,7 +83,7 @@ fn rsa() -> Key {
     KEY.clone()
 }
 
-/// Returns a package signed by `key` on an ordinary day.
+/// Returns a row with a package that `key` signed a year ago.
 fn row(name: &'static str, key: &Key, ours: Ours, rpms: &'static str) -> Row {
     let signature = key.sign_with(&subject().build(), dates().made, NONE);
     raw(name, key.public(), signature, ours, rpms)
@@ -241,7 +241,7 @@ fn lives() -> Vec<Row> {
     ]
 }
 
-/// Signatures of an ordinary key: dates, formats, bytes.
+/// Returns rows with signatures by a valid key, with various dates, formats and bytes.
 fn packets() -> Vec<Row> {
     let at = dates();
     let key = Key::made(KeyType::Ed25519, at.key);
@@ -301,7 +301,7 @@ fn packets() -> Vec<Row> {
     ]
 }
 
-/// Algorithms.
+/// Returns rows with accepted and rejected hash and key algorithms.
 fn algorithms() -> Vec<Row> {
     let at = dates();
     let key = Key::made(KeyType::Ed25519, at.key);

@@ -13,7 +13,7 @@ const USER: u32 = 54_321;
 const DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
 const WHAT_TO_TYPE: &str = "Run as root. If you mounted the image with podman or buildah as an ordinary user, run in podman unshare or buildah unshare";
 
-/// Runs as a user without permissions here.
+/// Runs the program as a user who owns no file of the tree.
 #[track_caller]
 fn as_user(bed: &Bed, args: &[&str]) -> Ran {
     let program = bed.copy_of_program();

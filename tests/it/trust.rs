@@ -66,7 +66,7 @@ fn a_signature_that_rpm_would_not_trust_is_refused_with_its_reason() {
     }
 }
 
-/// As RHEL's V3 packets: a key ID and no fingerprint.
+/// Signatures that name a key ID and no fingerprint, as RHEL's version 3 packets do.
 #[test]
 fn changed_bytes_under_a_key_id_are_refused_always() {
     let key = Key::new();

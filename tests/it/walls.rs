@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 /// The maximum number of lines in a file, without tests.
 const LINES_MAX: usize = 450;
 
-/// Rooms without side effects.
+/// Rooms without side effects. A room is a directory or a file of `src`.
 const PURE: [&str; 15] = [
     "report",
     "checks",
@@ -98,7 +98,7 @@ fn none(found: &[String], rule: &str) {
     assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
 }
 
-/// Returns the rooms from the top down, as in the map in `lib.rs`; those on one line from the left.
+/// Returns the rooms in the order of the map in `lib.rs`: from the top down, and in a line from left to right.
 fn rooms() -> Vec<String> {
     let sources = sources();
     let lib = sources.iter().find(|it| it.path == "lib.rs").unwrap();

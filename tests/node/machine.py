@@ -46,7 +46,7 @@ class State:
                     break
 
     def copy(self, place):
-        """Returns a state on top of this one, whose disks take further changes."""
+        """Returns a new state whose disks are overlays of this one's."""
         place = pathlib.Path(place)
         place.mkdir(parents=True, exist_ok=True)
         for name, path, kind in self.disks():
@@ -133,7 +133,7 @@ class Machine:
                     return answer["return"]
 
     def expect(self, pattern, limit):
-        """Waits for a pattern of the agent's output, and returns what came before it and the match."""
+        """Waits until the agent's output matches a pattern, and returns the output before the match, and the match."""
         end = time.monotonic() + limit
         while True:
             found = re.search(pattern, self.buffer)
@@ -204,7 +204,9 @@ class Machine:
 
 
 def loader_disk(place, entry):
-    """Returns a disk with a signed boot loader that starts one entry. QEMU's -kernel starts refused kernels, too."""
+    """Returns a disk with a signed boot loader that starts one entry.
+
+    QEMU's -kernel would also start a kernel that Secure Boot refuses."""
     disk = place / "esp.img"
     disk.unlink(missing_ok=True)
     with open(disk, "wb") as file:
@@ -242,7 +244,7 @@ def resume(base, place, payload):
 
 
 class BootDisk:
-    """/boot as a boot loader reads it: no journal is replayed, and only /loader decides."""
+    """/boot as a boot loader reads it: the file system's journal is not replayed, and only the entries in /loader count."""
 
     def __init__(self, state):
         self.place = state.place
@@ -266,7 +268,7 @@ class BootDisk:
                 yield name, entry
 
     def default(self):
-        """The entry that a boot loader takes: the highest version (Boot Loader Specification; ostree sets no sort-key)."""
+        """Returns the entry that a boot loader takes: that of the highest version, since ostree sets no sort-key."""
         entries = sorted(self.entries(), key=lambda it: int(it[1]["version"]))
         if not entries:
             raise Failed("no boot entry")

@@ -11,8 +11,8 @@
 and each test resumes it. It is rebooted one second after staging, unless the test differs in this. A result of the table is
 cached (DIR/seen) under the digest of the disks, the program and the units, so that a run that was interrupted can be continued.
 
-The limits of a boot do not depend on the load of the host. The guest's clock counts instructions, and a boot may take five times
-the processor seconds of the unchanged deployment, which is booted first with the same limits.
+The limits of a boot do not depend on the load of the host. The guest's clock counts instructions, and a boot
+fails if it takes more than five times the processor time of the unchanged deployment, which is booted first.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The node of `bed node`: its saved states, and the boots of what its disk holds."""
+"""The node of `bed node`: its saved states, and the boots of the entry on its disk."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ class Node:
         self.limits = None
 
     def fill(self):
-        """The product on a disk of its own, which the saved system has not read yet."""
+        """Writes the product to a separate disk, which the saved system has not read yet."""
         # Machines that run keep the file that they have opened.
         disk = self.payload.with_suffix(".new")
         disk.unlink(missing_ok=True)

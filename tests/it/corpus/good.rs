@@ -26,7 +26,7 @@ pub fn append_random(draft: &mut Draft) {
     bytes.extend(random_tail(bytes.len() as u64));
 }
 
-/// Returns an archive for the segment that the kernel reads first.
+/// Returns an early archive with microcode, which the kernel reads before the main segment.
 pub fn early() -> Vec<u8> {
     let mut early = Archive::empty();
     early.put("early_cpio", FILE, "1\n");

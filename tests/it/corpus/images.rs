@@ -31,7 +31,8 @@ const TRANSPORTS: [&str; 9] = [
     "storage",
 ];
 
-/// Runs `verify` with the image or tree of `args`.
+/// Runs `verify` with `args`, which name an image or a tree. Returns the exit status, the report without the field
+/// `image`, and the log.
 fn verify(args: &[&str], more: &[String]) -> (Option<i32>, Value, String) {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
@@ -147,7 +148,7 @@ fn is_whole(case: &Case) -> bool {
     whole.contains(&case.base)
 }
 
-/// Returns the trees as the bed made them.
+/// Returns cases with the unchanged trees of these bases, if they exist.
 fn unchanged(products: &Products, bases: &[Base]) -> Vec<Case> {
     let there = bases.iter().filter(|base| products.has(**base));
     let case = |base: &Base| {
@@ -164,7 +165,7 @@ fn a_whole_tree_as_images() {
     }
 }
 
-/// All trees, and the broken variants of whole ones; the cases of CORPUS_CASES if it is set.
+/// Compares all trees, and the broken variants of whole trees; only the cases of CORPUS_CASES if it is set.
 #[test]
 #[ignore = "minutes; make images"]
 fn all_trees_as_images() {
@@ -195,7 +196,7 @@ fn all_trees_as_images() {
     compare_all(&products, &all);
 }
 
-/// Trees of other architectures, as they are.
+/// Compares the unchanged trees of other architectures.
 #[test]
 #[ignore = "minutes; make images"]
 fn trees_of_other_architectures_as_images() {

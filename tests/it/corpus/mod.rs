@@ -114,7 +114,7 @@ fn corpus() {
     };
     let cases = selected(&products);
     let judged = judge_all(&products, &cases.iter().collect::<Vec<_>>(), None);
-    // The last lines of the output, since CI may truncate a log in the middle.
+    // Errors are printed at the end, since CI may truncate a log in the middle.
     let mut wrong = Vec::new();
     for (case, judged) in cases.iter().zip(&judged) {
         let found = list(&judged.found);

@@ -10,7 +10,7 @@ use crate::sysroot;
 /// The name of the operating system.
 const OS: &str = "os";
 
-/// The checksums of the staged, the booted and an older deployment.
+/// The digits of which the checksums of the staged, the booted and an older deployment consist.
 const STAGED: &str = "a";
 const BOOTED: &str = "c";
 const OLDER: &str = "d";

@@ -53,14 +53,14 @@ fn ordinary_users_change_no_verdict() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(text).unwrap())
     };
-    // A user cannot refuse a deployment,
+    // An ordinary user cannot refuse a deployment.
     let (status, text) = as_user(&["gate", "--on-error=refuse"]);
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("Permission denied"), "{text}");
     assert!(!machine.has(LOCK) && !machine.has(RECORD) && !machine.has(MESSAGE));
     machine.says(&["gate"], 4, &["is refused"]);
     let record = machine.record();
-    // and cannot release one, but can read why it was refused.
+    // An ordinary user cannot release a deployment either, but can read why it was refused.
     for args in [&["gate", "--release"][..], &["gate", "--warn-only"]] {
         let (status, text) = as_user(args);
         assert_eq!(status, Some(1), "{text}");

@@ -76,7 +76,7 @@ fn range(request: &Request) -> Option<(usize, usize)> {
     Some((start.parse().ok()?, end.parse::<usize>().ok()? + 1))
 }
 
-/// Sends a range.
+/// Sends the bytes of the blob from `start` up to `end` (excluded).
 pub fn part(blob: &[u8], start: usize, end: usize, stream: &mut TcpStream) {
     let range = format!(
         "Content-Range: bytes {start}-{}/{}\r\n",

@@ -41,7 +41,7 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-/// An archive that is written.
+/// A tar archive that is being written.
 pub struct Tar(Vec<u8>);
 
 impl Tar {

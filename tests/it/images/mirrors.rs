@@ -6,7 +6,8 @@ use crate::bed::Bed;
 use crate::ran::Ran;
 use crate::server::{Server, answer};
 
-/// Verifies an image of `quay.invalid`, whose mirrors are these servers in order; the last one is the location.
+/// Reads a file of an image of `quay.invalid`. The last server is the location of that registry, the others are its
+/// mirrors, in order.
 fn verify(servers: &[&Server]) -> Ran {
     let bed = Bed::new();
     let (location, mirrors) = servers.split_last().unwrap();

@@ -137,7 +137,7 @@ fn opens(server: &Server, version: &str, auth: &str) -> OpenImage {
     opened
 }
 
-/// Credentials for all registries on 127.0.0.1.
+/// Returns a credential file with a user and a password for this server.
 pub(super) fn login(server: &Server) -> String {
     // user:pass
     json!({"auths": {host(server): {"auth": "dXNlcjpwYXNz"}}}).to_string()
@@ -276,7 +276,7 @@ fn tokens_passwords_and_redirects() {
 type Special = Box<dyn Fn(&Request, &mut TcpStream) -> bool + Send + Sync>;
 type Reply = Box<dyn Fn(&Request, &mut TcpStream) + Send + Sync>;
 
-/// Answers every request.
+/// Returns a function that answers every request like this.
 fn all(status: u16, headers: &'static str, body: &'static [u8]) -> Special {
     Box::new(move |_, stream| {
         answer(stream, status, headers, body);
@@ -284,7 +284,7 @@ fn all(status: u16, headers: &'static str, body: &'static [u8]) -> Special {
     })
 }
 
-/// Answers requests of blobs.
+/// Returns a function that answers requests for blobs with `special`, and no other request.
 fn blobs(special: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> Special {
     Box::new(move |request, stream| {
         let is_blob = request.path.contains("/blobs/");
@@ -295,7 +295,8 @@ fn blobs(special: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> 
     })
 }
 
-/// Requests a token, which this server sends with `token`.
+/// Returns a function that answers requests with a challenge for a token of `realm`, by default this server's, and
+/// requests for the token with `token`.
 fn tokens(realm: &'static str, token: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Special {
     Box::new(move |request, stream| {
         if request.path.starts_with("/token") {

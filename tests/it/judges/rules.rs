@@ -78,7 +78,7 @@ const VALUES: [&str; 18] = [
     "a b/c",
 ];
 
-/// Messages about lines that udev uses.
+/// Parts of udev's messages about lines that it does not ignore.
 const HARMLESS: [&str; 12] = [
     "style:",
     "assuming '='",

@@ -297,7 +297,7 @@ fn regression() -> Vec<Case> {
             },
         ));
     }
-    // Without some of them no system boots, independent of the base.
+    // Without some of these units no system boots, so `initramfs-units` reports them, too.
     const UNITS: &str = "initramfs-units";
     for (unit, comes_of, expected) in [
         (

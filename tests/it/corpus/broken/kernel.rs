@@ -496,8 +496,8 @@ fn present() -> Vec<Case> {
     ]
 }
 
-/// Returns cases without an initramfs in the kernel's directory: it, or another kernel with its initramfs, is
-/// elsewhere.
+/// Returns cases without a regular initramfs in the kernel's directory. The initramfs is elsewhere, or another kernel
+/// is in an older layout.
 fn elsewhere() -> Vec<Case> {
     vec![
         broken(

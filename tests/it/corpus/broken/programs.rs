@@ -339,7 +339,7 @@ fn promised() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with wrong units of systemd or their programs, without a base to compare with.
+/// Returns cases without a program or udev rules that systemd needs. There is no base to compare with.
 fn units() -> Vec<Case> {
     let base = TrixieSlim;
     let gone = |name: &str, path: &'static str, comes_of| {
