@@ -386,8 +386,8 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'Policy if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise it'
-refuse\t'Lock its finalisation'"
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'Policy if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise the deployment'
+refuse\t'Lock the finalisation of the deployment'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l after -d 'Do not verify, but apply the policy after a run that ended with this $SERVICE_RESULT (systemd.exec(5)); "success" does nothing' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'

@@ -31,7 +31,7 @@ use crate::text::{RED, YELLOW, painted, plain};
 
 /// Exit statuses. Containerfiles branch on them.
 pub mod status {
-    /// Done.
+    /// Success.
     pub const DONE: u8 = 0;
     /// A step failed, a fatal check could not run, no check ran, or the tree or file cannot be read.
     pub const FAILED: u8 = 1;
@@ -235,7 +235,7 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Status(args) => cmd::status::run(args, &cli.global),
         Command::Inspect(args) => cmd::inspect::run(args, &cli.global),
         Command::Gate(args) => cmd::gate::run(args, &cli.global),
-        // `parse` has answered these.
+        // `parse` returns an error of clap with the text for these commands.
         Command::Help { .. } | Command::Version => Ok(Outcome::Passed),
     }
 }

@@ -56,9 +56,9 @@ const SUCCESS: &str = "success";
 /// The policy for a deployment that cannot be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
-    /// Let ostree finalise it.
+    /// Let ostree finalise the deployment.
     Allow,
-    /// Lock its finalisation.
+    /// Lock the finalisation of the deployment.
     Refuse,
 }
 
@@ -143,8 +143,9 @@ fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Out
     Ok(Outcome::Rejected)
 }
 
-/// Updates the message at login if nothing is staged. It shows the last verdict if that is a refusal which was not
-/// released, and the refused deployment is not booted. With `--release`, records the release and removes the message.
+/// Updates the message at login if nothing is staged: shows the last verdict if it refuses a deployment that is neither
+/// released nor booted, else removes the message. With `--release`, records the release of the refused deployment and
+/// removes the message.
 fn without_staged(
     args: &Args,
     global: &Global,

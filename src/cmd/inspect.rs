@@ -121,8 +121,8 @@ fn show(args: &Args, image: &ImageInput, content: &ReadPart, format: OutputForma
     .context("printing the result")
 }
 
-/// Prints the part of the image that was read before the error. As text, then returns the error; the JSON document
-/// contains it.
+/// Prints the part of the image that was read before the error. With the text format, also returns the error; with
+/// JSON, the printed document contains the error, and the outcome is unknown.
 fn show_broken(
     args: &Args,
     content: &ReadPart,

@@ -140,7 +140,8 @@ impl Ending {
 
     /// Starts reading the baseline: the initramfs of `--against`, else the base's, else one that a removed kernel left.
     /// With `--against`, the kmods and the signature of `vmlinuz` are still those of the tree, if it has an initramfs.
-    /// `None` without `--against`, a kernel and such an initramfs.
+    /// `None` if `--against` is not given, and the tree has neither a kernel nor an initramfs that a removed kernel
+    /// left.
     pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
         let has_initramfs = |name: &String| {
             let path = format!("{MODULES}/{name}/initramfs.img");

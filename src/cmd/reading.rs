@@ -76,7 +76,7 @@ impl Reading {
         FoundImage::of(&reference(word)?, &self.options())
     }
 
-    /// Opens an image; `None` if the word has no transport, and so is the path of a file or directory.
+    /// Opens an image; `None` if the word has no transport: it is then the path of a file or directory.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -87,13 +87,14 @@ impl Reading {
         }
     }
 
-    /// Returns one of these options that is given, for messages about options without effect.
+    /// Returns the name of one of these options that is given, for a message that it has no effect; `None` if none is
+    /// given.
     pub fn given(&self) -> Option<&'static str> {
         let platform = self.platform.is_some().then_some("--platform");
         platform.or_else(|| self.given_for_registry())
     }
 
-    /// Returns one given option that applies to registries only.
+    /// As [`given`](Self::given), but only for the options that apply to registries only.
     pub fn given_for_registry(&self) -> Option<&'static str> {
         let given = [
             (self.authfile.is_some(), "--authfile"),

@@ -228,11 +228,11 @@ pub struct DeploymentsStatus<'h> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LockStatus {
-    /// It is not locked.
+    /// The finalisation is not locked.
     Open,
-    /// `gate` locked it.
+    /// `gate` locked the finalisation.
     Gate,
-    /// Another program locked it.
+    /// Another program locked the finalisation.
     Other,
 }
 

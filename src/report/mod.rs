@@ -312,7 +312,7 @@ pub struct CheckReport {
     pub check: &'static str,
     /// The answer.
     pub answer: AnswerWord,
-    /// The reason why it could not run, does not apply or was skipped.
+    /// The reason why the check could not run, does not apply or was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -363,11 +363,11 @@ pub enum AnswerWord {
     Good,
     /// There are findings.
     Found,
-    /// It could not run.
+    /// The check could not run.
     CouldNotRun,
-    /// It does not apply.
+    /// The check does not apply.
     NotApplicable,
-    /// `--skip` excluded it.
+    /// `--skip` excluded the check.
     Skipped,
 }
 
