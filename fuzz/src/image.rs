@@ -118,7 +118,7 @@ pub fn segment(bytes: &[u8]) {
         return;
     };
     initramfs(&image);
-    // A segment with an explicit end can be followed by other data, and does not read it.
+    // The reader of a segment with an explicit end does not read the data that follow it.
     let alone = reading(image.as_slice(), &image);
     if alone.end.is_ok() && alone.segments.len() < 16 {
         let tail = random_tail(image.len() as u64);

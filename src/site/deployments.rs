@@ -181,8 +181,8 @@ fn booted(root: &Root, deployments: &[Deployment]) -> Result<Option<usize>> {
     let Some(bytes) = root.read(BOOTED, variant::SIZE_MAX)? else {
         return Ok(None);
     };
-    // With composefs, ostree-prepare-root records the directory of the deployment in this file. Without it, the root is
-    // that directory.
+    // With composefs, ostree-prepare-root records the directory of the deployment in this file. Without composefs, the
+    // root is that directory.
     let noted = Dict::parse(&bytes).and_then(|it| it.pair("backing-root-device-inode"));
     let expected = match noted {
         Some(noted) => Some(noted),

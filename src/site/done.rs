@@ -24,7 +24,7 @@ pub struct RunRequest<'a> {
     pub dracut: &'a [String],
     /// The programs of `--before-dracut`.
     pub programs: &'a [String],
-    /// The requested certificates; numbers and programs are ignored.
+    /// The requested certificates. The comparison ignores the numbers of modules and the programs.
     pub signing: &'a SigningReport,
     /// Checks that this run skips.
     pub skip: &'a [String],

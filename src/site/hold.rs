@@ -24,7 +24,7 @@ while [ $# -gt 1 ]; do
 done
 ";
 
-/// Our file with `layout=ostree`.
+/// The content of a configuration file of kernel-install with `layout=ostree`.
 const LAYOUT: &[u8] =
     b"# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
 
@@ -45,8 +45,8 @@ const REPOSITORY: &str = ".repo";
 /// The directory to which module directories are moved that rpm-ostree would delete.
 const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
 
-/// Our configuration of dracut. Fedora's sets `sysloglvl=5`: without a syslog, dracut then formats every debug message
-/// for `/dev/kmsg`, which nearly doubles its run time.
+/// The configuration that [`quiet_dracut`] adds to dracut's. Fedora's own sets `sysloglvl=5`: without a syslog, dracut
+/// then formats every debug message for `/dev/kmsg`, which nearly doubles its run time.
 const QUIET: &[u8] = b"# Put here by ostree-kernel for the time of one dracut run.
 sysloglvl=0
 kmsgloglvl=0

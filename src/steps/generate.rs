@@ -130,8 +130,8 @@ impl Wants {
         })
     }
 
-    /// Returns the command lines of depmod and dracut. `program` is dracut's path; `with_map` is the argument of
-    /// [`depmod::all`].
+    /// Returns the command lines of depmod and dracut. `program` is dracut's path; `with_map`: whether depmod uses the
+    /// kernel's `System.map`.
     pub fn commands(&self, program: &str, kver: &Kver, with_map: bool) -> [Cmd; 2] {
         let dracut = self.dracut(program, kver);
         [depmod::all(kver, with_map), dracut]

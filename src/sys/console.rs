@@ -22,7 +22,7 @@ const LIVE_LINE: &str = "{prefix:9}{seconds:>6}  {wide_msg}";
 /// Refresh interval of the time in the live line.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The process has only one standard error.
+/// Global, since the process has only one standard error.
 static CONSOLE: OnceLock<Console> = OnceLock::new();
 
 struct Console {

@@ -75,7 +75,7 @@ impl Failed {
     }
 }
 
-/// Formats lines of a program for a message.
+/// Formats the output lines of a program for a message, each on a line of its own.
 pub fn quoted(lines: &[String]) -> String {
     let lines = lines.iter();
     lines.fold(String::new(), |text, line| text + "\n    | " + line)

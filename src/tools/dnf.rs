@@ -34,9 +34,10 @@ pub struct DnfSetup {
 
 /// Returns a transaction that installs the files; each replaces the package of its name.
 ///
-/// dnf treats a kernel as "installonly" and would keep the old one; with an empty list it is an ordinary package. dnf
-/// refuses to remove the kernel whose release the build host runs (rpm-software-management/libdnf#1703). No other
-/// package may be removed (no `--allowerasing`): dnf fails if it would have to.
+/// dnf treats a kernel as "installonly" and would keep the old one; with an empty list of such names the kernel is an
+/// ordinary package. dnf refuses to remove the kernel whose release the build host runs
+/// (rpm-software-management/libdnf#1703). No other package may be removed (no `--allowerasing`): dnf fails if it would
+/// have to.
 pub fn install(setup: &DnfSetup, files: &[String], tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).arg("install").args(files)
 }
@@ -116,7 +117,8 @@ fn unlocked(setup: &DnfSetup) -> Vec<&'static str> {
     }
 }
 
-/// Returns whether dnf 4's plugin versionlock is installed. dnf warns about disabling a plugin that is not.
+/// Returns whether dnf 4's plugin versionlock is installed. dnf prints a warning if a plugin is to be disabled that is
+/// not installed.
 ///
 /// # Errors
 /// When the tree cannot be read.

@@ -302,7 +302,8 @@ const OTHER_COMPRESSION: [&str; 2] = ["falling back to default", "Kernel has no 
 /// Returns the meaning of one line.
 pub fn meaning(line: &str) -> Meaning {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| line.contains(phrase));
-    // /root is a link into /var, which is empty in an image; the initramfs has its own directory.
+    // dracut cannot copy /root, which is a link into /var and dangles in an image. This is harmless: the initramfs has
+    // a directory /root of its own.
     let is_about_root = line.trim_end().ends_with(" /root") || line.contains("'/root'");
     if line.contains(NO_INITRAMFS) {
         Meaning::NoInitramfs
@@ -395,7 +396,7 @@ mod tests {
             "dracut[I]: dracut module 'mksh' will not be installed, because command 'mksh' could not be found!",
             "dracut[E]: No '/dev/log' or 'logger' included for syslog logging",
             "dracut-install: ERROR: installing '/root'",
-            // Fedora 40 prints it in an image that boots (dracut-ng#329).
+            // dracut of Fedora 40 prints this line for an image that boots (dracut-ng#329).
             "dracut[E]: Module 'systemd-pcrphase' depends on 'tpm2-tss', which can't be installed",
             "dracut[E]: FAILED: /usr/lib/dracut/dracut-install -D /var/tmp/dracut.x/initramfs -H /root",
             "dracut[I]: Turning off host-only mode: '/run' is not mounted!",

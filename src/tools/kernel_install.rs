@@ -4,10 +4,10 @@
 use crate::plan::RpmOstreeVersion;
 use crate::sys::root::{self, Root};
 
-/// Upper bound of a file (bytes); they have a few lines.
+/// Upper bound of an `install.conf` (bytes), which has a few lines.
 const CONF_MAX: u64 = 64 * 1024;
 
-/// The only file that rpm-ostree 2025.1 and later read, before 2026.1.
+/// The only file that rpm-ostree reads from release 2025.1 until the last one before 2026.1.
 const VENDOR: &str = "usr/lib/kernel/install.conf";
 
 /// The directories that the newest release reads; the first one that sets a layout wins. In each, drop-ins override the

@@ -76,7 +76,8 @@ const WRAPPER_MAX: u64 = 4096;
 /// The suffix of a program that rpm-ostree has moved away during a transaction (rust/src/core.rs).
 const SAVED: &str = ".rpmostreesave";
 
-/// The name before 2024.6, which moved only `systemctl`. Other programs use this suffix, too.
+/// The name of the saved `systemctl` before 2024.6, which saves no other program. Programs other than rpm-ostree use
+/// the suffix, too.
 const SAVED_SYSTEMCTL: &str = "systemctl.backup";
 
 /// The directories of programs that scriptlets call.

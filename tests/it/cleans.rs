@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The step `clean`: links to files of the kernel become files, since ostree copies `vmlinuz` itself.
+//! The step `clean`: links in the kernel's directory become files, since ostree copies a link instead of its target.
 
 use std::os::unix::fs::symlink;
 

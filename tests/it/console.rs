@@ -46,7 +46,7 @@ fn on_a_terminal(
 
 fn read_all(mut terminal: File, awaited: Option<&str>, go_on: PathBuf) -> String {
     let (mut all, mut some) = (Vec::new(), [0; 4096]);
-    // A terminal that no process has open for writing cannot be read, which is an error.
+    // Reading a terminal fails once no process has it open for writing.
     while let Ok(count @ 1..) = terminal.read(&mut some) {
         all.extend_from_slice(&some[..count]);
         if awaited.is_some_and(|text| String::from_utf8_lossy(&all).contains(text)) {

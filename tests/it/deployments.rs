@@ -226,10 +226,10 @@ fn a_good_deployment_passes_the_gate() {
     let record = machine.record();
     assert_eq!(record["current"]["verdict"], "verified", "{record:#}");
     machine.says(&["status"], 0, &["(verified)"]);
-    // Only the identity is compared: the record keeps the time of the first verdict.
+    // The deployment is not verified again: the record keeps the time of the first verdict.
     machine.says(&["gate"], 0, &["is fit to boot"]);
     assert_eq!(machine.record(), record);
-    // Other arguments make it another deployment.
+    // A deployment with other kernel arguments is another one, which has no verdict yet.
     machine.stage(&["root=UUID=2"], &[]);
     machine.says(&["status"], 0, &["(not verified)"]);
     machine.says(&["gate", "--on-error", "refuse"], 0, &[]);

@@ -25,7 +25,7 @@ pub fn need_root() {
     if nix::unistd::geteuid().is_root() {
         return;
     }
-    // Tests run on threads of one process: the first replaces it for all.
+    // Tests run on threads of one process: the first thread that comes here replaces the process for all.
     static FIRST: Mutex<()> = Mutex::new(());
     let _first = FIRST.lock();
     let program = std::env::current_exe().unwrap();

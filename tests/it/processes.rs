@@ -73,7 +73,7 @@ fn a_program_sees_no_other_processes() {
     };
     for program in ["rpm-ostree", "depmod", "dracut", "ostree"] {
         let count = processes(program);
-        // Process 1, the program, and the processes of the query, for each call of the program.
+        // Each call of the program sees process 1, itself, and the processes of the stub that count them.
         ran.require(
             (2..=16).contains(&count),
             &format!("{program} sees {count}"),

@@ -585,7 +585,7 @@ fn the_first_argument_may_be_kernel() {
 #[test]
 fn dracut_writes_to_the_log_that_is_read_and_to_no_other() {
     let bed = Bed::new();
-    // As in Fedora.
+    // Fedora's configuration of dracut has this line.
     bed.write("usr/lib/dracut/dracut.conf.d/01-dist.conf", "sysloglvl=5\n");
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);

@@ -325,8 +325,8 @@ fn quiet_prints_only_warnings() {
     );
 }
 
-/// Prepares a base with this dnf and a repository with NEW, signed by a key of the image, and another package that dnf
-/// downloads with it.
+/// Writes a repository for the stub of dnf: the packages of NEW and one other package, which dnf downloads with them.
+/// All are signed by a key that the image has.
 fn repository(bed: &Bed) {
     let key = Key::new();
     bed.write("etc/pki/rpm-gpg/RPM-GPG-KEY-test", key.public());

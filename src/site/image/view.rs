@@ -26,10 +26,10 @@ const LINKS_MAX: usize = 40;
 /// Upper bound of a file that is read ahead (bytes).
 const SMALL: u64 = 128 << 10;
 
-/// Upper bound of the bytes between two files that are read ahead together.
+/// Upper bound of the gap between two neighbouring files that are read together (bytes).
 const NEAR: u64 = 16 << 10;
 
-/// Upper bound of the distance of files that are read ahead (bytes).
+/// Upper bound of the distance between the requested file and the end of a file that is read ahead (bytes).
 const AHEAD: u64 = 1 << 20;
 
 /// Number of modules that are sampled for the compression of all.
@@ -151,7 +151,7 @@ impl LayerView {
         }
     }
 
-    /// Loads the bytes of those of `files` whose bytes are not kept.
+    /// Loads the bytes of `files`, unless the store already has all bytes of a file.
     fn load_files(&self, files: &[u32]) -> Result<(), Cause> {
         let mut store = self.store();
         let mut located: BTreeMap<u16, Vec<u32>> = BTreeMap::new();

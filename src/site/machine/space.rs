@@ -13,13 +13,13 @@ use crate::node::machine::Boot;
 use crate::node::staged;
 use crate::sys::root::{FileType, Root};
 
-/// Upper bound of libostree (bytes).
+/// Upper bound of libostree's file (bytes).
 const LIBRARY_MAX: u64 = 64 << 20;
 
 /// Upper bound of a deployment's origin file (bytes).
 const ORIGIN_MAX: u64 = 1 << 20;
 
-/// The option that turns early pruning off. It is in libostree since 2023.8, which prunes by default.
+/// The option that turns early pruning off. A libostree that prunes by default (2023.8 and later) contains this string.
 const OPTION: &[u8] = b"no-early-prune";
 
 /// Reads the space for finalising a staged deployment; `None` for any other.

@@ -79,9 +79,9 @@ fn all(root: &Root, kver: &Kver, modules: &[Vec<u8>], named: &[Certificate]) -> 
 
 /// The result of verifying a module.
 enum Verified {
-    /// It has no signature, or one of a trusted signer.
+    /// The module has no signature, or one of a trusted signer.
     Accepted,
-    /// It has a signature by this signer, which is not trusted.
+    /// The module has a signature by this signer, which is not trusted.
     By(String),
     /// The signature is invalid, with the reason.
     Wrong(String),

@@ -5,8 +5,8 @@
 //! suffix `.json`. Both are created by a rename, and unfinished downloads have names of their own, so builds can share
 //! the directory without a lock.
 //!
-//! The directory may contain other files. Only [`tidy`] removes files of earlier runs: regular files with exactly our
-//! form of name, and only after the run can no longer be refused.
+//! The directory may contain other files. Only [`tidy`] removes files of earlier runs: regular files whose names have
+//! exactly the form of the names in a cache, and only after the run can no longer be refused.
 
 use std::fs::File;
 use std::path::Path;

@@ -91,7 +91,7 @@ struct Sweep {
 impl Sweep {
     fn new(root: &Root, keep_mounts: bool) -> Self {
         Self {
-            // Without a directory nothing is opened, so nothing is removed.
+            // A root without a directory (the layers of an image) opens nothing, so the resolver does not matter.
             resolver: root
                 .dir()
                 .map_or(PathResolver::Walk, |(_, resolver)| resolver),

@@ -354,7 +354,7 @@ fn too_deep_is_an_error() {
 
 #[test]
 fn modes_are_exact_under_any_umask() {
-    // The other tests run in parallel, with this umask from here on.
+    // The umask of this thread is separated from that of the tests that run in parallel.
     unshare(CloneFlags::CLONE_FS).unwrap();
     with_both(|bed| {
         for mask in [0o077, 0o022, 0] {

@@ -7,11 +7,11 @@ use super::products::Base;
 /// The kind of a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CaseKind {
-    /// It boots.
+    /// The image boots.
     Good,
-    /// It does not.
+    /// The image does not boot.
     Broken,
-    /// It does not, because of truncated or flipped bytes or wrong sizes.
+    /// The image does not boot, because of truncated or flipped bytes or wrong sizes.
     Damaged,
 }
 
@@ -21,7 +21,7 @@ type Change = Box<dyn Fn(&mut Draft) + Send + Sync>;
 pub struct Case {
     pub kind: CaseKind,
     pub name: String,
-    /// The good image that it changes.
+    /// The good image that the case changes.
     pub base: Base,
     /// The public issue, the CVE or the failed boot that it comes from; for a good one, its special feature.
     pub comes_of: &'static str,

@@ -426,7 +426,7 @@ fn contents() -> Vec<Case> {
             Base::TrixieSlim,
             "a library that no program reaches lacks its own",
             |draft| {
-                // Every image of dracut has such a library: libbpf, without libelf.
+                // Every image of dracut has such a library: libbpf, which needs libelf, and the image has no libelf.
                 let library = "usr/lib/x86_64-linux-gnu/libunreached.so.1";
                 let archive = draft.archive();
                 let mut elf = archive

@@ -15,7 +15,7 @@ pub enum Base {
     TrixieOld,
     /// dracut 106, the new kernel.
     TrixieNew,
-    /// dracut 106 with `--omit`, in the same tree; most cases change this one.
+    /// dracut 106 with `--omit`, in the tree of `TrixieNew`; most cases change this image.
     TrixieSlim,
     /// The image of `TrixieSlim`, in a tree with all files that the image contains.
     TrixieWhole,
@@ -29,7 +29,7 @@ pub enum Base {
     BookwormOmit,
     /// The image of `BookwormOmit`, in a tree with all files that the image contains.
     BookwormWhole,
-    /// dracut 059 with its squash module, in the same tree.
+    /// dracut 059 with its squash module, in the tree of `BookwormOmit`.
     BookwormSquash,
     /// Debian's newest dracut.
     Sid,

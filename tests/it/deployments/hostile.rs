@@ -93,7 +93,7 @@ fn links_and_foreign_directories_are_not_followed() {
         machine.says(&["gate"], 4, &["other users can write to it", &remedy]);
         fs_err::remove_dir_all(machine.path(dir)).unwrap();
     }
-    // Only root can enter the directory of the lock file, and the remedy keeps that.
+    // Only root may enter the directory of the lock file; the remedy sets this mode again.
     let dir = machine.path("run/ostree-kernel-gate");
     let mode = |mode| fs_err::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(0o777);

@@ -62,7 +62,7 @@ fn what_a_mirror_lacks_comes_from_the_next() {
     let ran = verify(&[&lacks("layer", 404), &lacks("layer", 404)]);
     ran.ends_with(1)
         .complains(&["has no blobs sha256:", "(status 404)"]);
-    // A mirror that breaks off in the middle is resumed at the next one.
+    // If a mirror breaks off in the middle of a blob, the download continues at the next mirror.
     let (path, layer) = (stored.blob(), stored.layer.clone());
     let broken = serve(&stored, move |request, stream| {
         let is_layer = request.path == path;

@@ -255,7 +255,7 @@ fn registries_are_reached_through_proxies() {
         "the certificate of the server is not trusted",
         "other.invalid",
     ]);
-    // Plain HTTP uses http_proxy, also to this machine.
+    // Requests over plain HTTP use http_proxy, also those to this machine.
     let (port, plain_heads) = proxy(Some(
         host(&server).rsplit(':').next().unwrap().parse().unwrap(),
     ));

@@ -25,7 +25,7 @@ pub(super) struct CredentialSearch {
     found: Mutex<Option<FoundCredentials>>,
 }
 
-/// A place, and the file in which it was found.
+/// Credentials or a credential helper, and the file that contains them.
 struct Place {
     source: CredentialSource,
     file: PathBuf,

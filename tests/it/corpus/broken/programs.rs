@@ -126,8 +126,8 @@ fn no_program() -> Vec<Case> {
     ]
 }
 
-/// Returns a case with an additional program at `path`, which leads to systemd. The kernel runs the last entry;
-/// programs that extract archives may write it elsewhere.
+/// Returns a case with an additional program as the last entry, whose name `path` resolves to systemd's path. The
+/// kernel runs the last entry; other programs that extract archives may write the entry elsewhere.
 fn clobbered(path: &'static str, name: &'static str) -> Case {
     let cve = if path.starts_with('/') {
         "CVE-2023-7207"

@@ -16,7 +16,8 @@ const INIT: &str = "initramfs-init";
 /// The origin of these cases: mutated images that passed every check and did not boot.
 const BOOTED: &str = "boot: passed every check and did not come up";
 
-/// The origin of settings of bootc, which no boot of this bed has: its stand-in does not read them.
+/// The origin of cases with settings of bootc. No boot of the test bed covers them, because the bed's stand-in for
+/// bootc does not read settings.
 const SOURCE: &str = "bootc-dev/bootc: crates/initramfs/src/lib.rs";
 
 pub fn cases() -> Vec<Case> {
