@@ -98,7 +98,7 @@ def is_status_right(kind, up, said):
     and no broken one as verified; and nothing is staged."""
     names = re.search(r"booted +bed ([0-9a-f]{64}\.\d+)", said)
     verdict = "refused" if kind == "good" else "verified"
-    return bool(names) and names[1] == up and not re.search(rf"{verdict}|staged +bed", said)
+    return bool(names) and names[1] == up and not re.search(rf"(?<!could not be ){verdict}|staged +bed", said)
 
 
 def kills(node, options):
