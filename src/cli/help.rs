@@ -12,7 +12,8 @@ macro_rules! confinement {
       trusted trees only, or in a virtual machine. Inside a container that
       masks /proc, programs see the /proc of that container.
   no_new_privs
-      Set for all programs except package managers: under SELinux, rpm starts
+      Set for all programs except package managers, and those of
+      --before-dracut, which may start one: under SELinux, rpm starts
       scriptlets in another domain, which this flag forbids.
   end of a program
       All processes of a program, daemons included, are killed when the program

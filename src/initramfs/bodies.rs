@@ -37,7 +37,7 @@ const SAID_MAX: u64 = 8 << 20;
 /// are not known.
 const SYMBOLS_MAX: usize = 16 << 20;
 
-/// The name of the budget in an error.
+/// The start of the error if the facts about modules and programs exceed their limit.
 const SAID: &str = "the facts about its modules and programs have";
 
 /// Upper bound of all unpacked modules together (bytes), the same as for a whole image. Those of a whole kernel have

@@ -176,7 +176,7 @@ pub fn write_segments(segments: &[SegmentEntry], out: &mut dyn Write) -> io::Res
             segment.entries,
             match segment.kind {
                 SegmentKind::Early => "early (microcode, ACPI tables)",
-                SegmentKind::RandomTail => "random tail (rpm-ostree's)",
+                SegmentKind::RandomTail => "tail with dev/random and dev/urandom",
                 SegmentKind::Main => "main",
             }
         )?;
@@ -346,7 +346,7 @@ mod tests {
             "unpacks to 2.0 KiB in 4 files\n",
             "      0           0",
             "  main\n",
-            "  random tail (rpm-ostree's)\n",
+            "  tail with dev/random and dev/urandom\n",
             "kernel          6.1\n                1 module, 2.0 KiB\n",
             "dracut          059-4\ndracut modules  bash systemd\n",
             "dracut args     --force --add 'ostree'\n",

@@ -109,7 +109,7 @@ mod tests {
         let [bash, dash, package] = packages.as_slice() else {
             panic!("{packages:?}");
         };
-        // Only capabilities that concern a kernel are kept.
+        // Only capabilities that lead to a kernel are kept: bash requires one, so dash's requirement `bash` is kept, too.
         let requires = |it: &Installed| {
             assert!(!it.is_of_a_kernel());
             let texts = it.requires.iter().map(ToString::to_string);

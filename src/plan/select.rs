@@ -275,7 +275,7 @@ fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result
     })
 }
 
-/// Returns the required capabilities `…uname-r` of one exact kernel.
+/// Returns the required capabilities `…uname-r` that have a version, and so require one exact kernel.
 fn uname_rs(package: &Package) -> impl Iterator<Item = &Capability> {
     package
         .requires

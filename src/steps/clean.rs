@@ -133,7 +133,7 @@ fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Erro
     };
     if let Some(line) = hmac::renamed(&text, kver) {
         tracing::info!(
-            "/{path}: changed the name to {}, as ostree installs it; previous content: {}",
+            "/{path}: changed the name in it to {}, as ostree installs vmlinuz; previous content: {}",
             hmac::name(kver),
             text.trim_end()
         );

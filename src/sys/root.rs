@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The only access to the tree: a directory, or for reading only the merged layers of an image.
+//! The only access to the tree, which is a directory or, read-only, the merged layers of an image.
 //!
 //! Every path is relative to the root (a leading `/` is allowed) and every link is resolved inside it, so that no path
 //! leads out of an image. This module does not start programs or log, and nothing in it is specific to kernels.

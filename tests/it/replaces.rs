@@ -186,7 +186,7 @@ fn an_hmac_names_the_kernel_relatively() {
         bed.write(&format!("stub/come/{}", at(NEW.kver)), &packed);
         let ran = bed.run(&["replace", &bed.source()]);
         ran.ends_with(0).complains(&[&format!(
-            "/{}: changed the name to vmlinuz-{}, as ostree installs it; previous content: {}",
+            "/{}: changed the name in it to vmlinuz-{}, as ostree installs vmlinuz; previous content: {}",
             at(NEW.kver),
             NEW.kver,
             packed.trim_end()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files of a machine with deployments: ostree's state in `/run`, and the disks below its root in `/proc` and `/sys`.
+//! The files of a machine with deployments: ostree's state in `/run`, and the files in `/proc` and `/sys` about the disks
+//! that hold its root file system.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -20,7 +20,7 @@ KNOWN = (
 UNITS = "ostree-kernel-gate.service"
 DROP_INS = "/etc/systemd/system/ostree-kernel-.service.d"
 SERVICES = ["ostree-kernel-gate.service", "ostree-kernel-gate-staged.service", "ostree-finalize-staged.service"]
-# The gate does not verify a deployment when it is staged, but at shutdown.
+# Stops the unit that verifies a deployment as soon as it is staged, so that the gate verifies it at shutdown.
 LATE = "systemctl stop ostree-kernel-gate-staged.path"
 # The gate does nothing at shutdown, as if it were not installed.
 WITHOUT = (

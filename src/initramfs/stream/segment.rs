@@ -19,7 +19,7 @@ pub enum SegmentKind {
     /// Uncompressed, with only the files that the kernel reads before it unpacks the image: microcode
     /// (`kernel/x86/microcode`) or ACPI tables (`kernel/firmware/acpi`).
     Early,
-    /// rpm-ostree's appended segment: only `dev/random` and `dev/urandom`.
+    /// Only `dev/random` and `dev/urandom`, as rpm-ostree and ostree-kernel append them.
     RandomTail,
     /// Anything else.
     Main,

@@ -43,7 +43,8 @@ impl Conf {
         }
     }
 
-    /// Adds a line. Returns `None` if it is skipped.
+    /// Adds a line. Comments, malformed lines and lines with other keywords are skipped. The result is an `Option` only for
+    /// the operator `?`.
     fn add_line(&mut self, line: &[u8]) -> Option<()> {
         if line.starts_with(b"#") {
             return None;

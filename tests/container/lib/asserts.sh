@@ -45,7 +45,7 @@ assert_tree_same() {
         fail "the tree has changed: $(diff "$OUT/manifest.before" "$OUT/manifest.after" | head -n 20)"
 }
 
-# Exactly one directory, with the vmlinuz of the new kernel (or the given one), of kernel-core (or the given package).
+# usr/lib/modules has exactly one kernel, the new one (or $1), with its vmlinuz. One kernel-core (or $2) is installed, and provides that kernel.
 assert_one_kernel() {
     local want=${1:-$(kver_of new)} core=${2:-kernel-core} have
     # (the base `odd` has two directories without kernels)
