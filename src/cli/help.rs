@@ -12,9 +12,9 @@ macro_rules! confinement {
       trusted trees only, or in a virtual machine. Inside a container that
       masks /proc, programs see the /proc of that container.
   no_new_privs
-      Set for all programs except package managers, and those of
-      --before-dracut, which may start one: under SELinux, rpm starts
-      scriptlets in another domain, which this flag forbids.
+      Set for all programs, except for package managers and for the programs
+      of --before-dracut, which may start a package manager. Under SELinux, rpm
+      starts scriptlets in another domain, which this flag forbids.
   end of a program
       All processes of a program, daemons included, are killed when the program
       ends, exceeds --timeout or prints more than 64 MiB, and when ostree-kernel

@@ -52,7 +52,7 @@ pub struct Args {
     /// Print the content of the file PATH; links are followed inside the initramfs
     #[arg(long, group = "what", value_name = "PATH")]
     pub cat: Option<OsString>,
-    /// Show the differences from the initramfs OTHER, a file or an image
+    /// Show the changes from this initramfs to OTHER, a file or an image
     #[arg(long, group = "what", value_name = "OTHER")]
     pub diff: Option<OsString>,
     /// How to read images.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the part of GVariant's serialization that ostree uses for its state in `/run`: dictionaries of type `a{sv}`
-//! with strings, lists of strings, booleans, pairs of numbers and dictionaries.
+//! Reads the part of GVariant's serialization that ostree uses for its state in `/run`: dictionaries of type `a{sv}`.
+//! A value is a string, a list of strings, a boolean, a pair of numbers, or another such dictionary.
 //!
 //! A file in `/run` is small and written by root, but it is read as hostile input: every offset is checked, and a value
 //! that is not in normal form is absent.

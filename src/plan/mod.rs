@@ -280,7 +280,7 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
 enum There {
     No,
     All,
-    /// The whole set, but these packages are installed from another build of the same version, or without files.
+    /// The whole set, but these packages are of another build of the same version, or the kernel's directory was removed.
     OtherBuild(Vec<Nevra>),
 }
 

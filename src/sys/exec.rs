@@ -391,8 +391,8 @@ impl Exec {
         Ok(command)
     }
 
-    /// Returns the supervisor of a program, which the caller appends. It is our own executable, started through the
-    /// kernel's link, since its file can have been replaced.
+    /// Returns the command line of the supervisor, to which the caller appends the program. The supervisor is this
+    /// executable, started through `/proc/self/exe`, since its file can have been replaced.
     fn supervisor(&self, cmd: &Cmd) -> Result<Command> {
         let root = fs_err::canonicalize(self.root.path())?;
         let mut command = clean_command(Path::new("/proc/self/exe"));

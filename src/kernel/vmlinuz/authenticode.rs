@@ -18,7 +18,7 @@ const SHA256: &[u8] = &[
     0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
 ];
 
-/// DER of an absent parameter, which some signers omit.
+/// NULL in DER, the parameters of SHA-256 in an algorithm identifier. Some signers omit it.
 const NULL: &[u8] = &[0x05, 0x00];
 
 /// The header of an octet string of 32 bytes in DER.

@@ -54,7 +54,8 @@ pub(super) fn elf(machine: u16, text: &[u8]) -> Vec<u8> {
     image
 }
 
-/// Returns the PE headers from 0x40 on, followed by a certificate table and sections.
+/// Returns a PE image with these sections, with its PE header at 0x40. `certificates` is the offset and size of the
+/// certificate table, which the caller appends.
 pub(super) fn pe(machine: u16, certificates: (u32, u32), sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut image = b"MZ".to_vec();
     put(&mut image, 0x3c, &0x40_u32.to_le_bytes());

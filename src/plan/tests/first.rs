@@ -67,7 +67,7 @@ fn a_first_kernel_has_the_packages_to_boot() {
     };
     let plan = decide(two(), &host, &rt).unwrap();
     assert_eq!(plan.set.sources.len(), 4);
-    // Packages of another architecture are refused, as with a kernel.
+    // Packages of another architecture are refused, as in a tree that has a kernel.
     let mut host = bare();
     host.others[0].nevra.arch = "aarch64".into();
     let refused = decide(sources(), &host, &Wishes::default());

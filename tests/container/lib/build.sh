@@ -92,7 +92,7 @@ _bud() { # _bud TAG LOG ARG…
         -f "$OUT/Containerfile" "$OUT/context" >>"$log" 2>&1 </dev/null
 }
 
-# The Containerfile with the bed's shell in its last stage, base/sh, and without here-documents.
+# Prints the Containerfile with the bed's shell (base/sh) in its last stage, and without here-documents.
 _with_shell() {
     /usr/bin/python3 "$HERE/lib/heredoc.py" /usr/lib/bed/sh <"$1" | awk '{ line[NR] = $0 } toupper($1) == "FROM" { last = NR }
         END { for (i = 1; i <= NR; i++) { print line[i]; if (i == last) print "SHELL [\"/usr/lib/bed/sh\", \"-c\"]" } }'

@@ -111,7 +111,7 @@ _node_variant() {
     image=$w/usr/lib/modules/$4/initramfs.img
     mkdir -p "${image%/*}"
     chmod 755 "$w"
-    # (the corpus writes os-release anew for each case)
+    # The os-release in a case's tree is a placeholder of the corpus; the commit keeps that of the new system.
     if [[ -d $case/tree ]]; then cp -a "$case/tree/." "$w/" && rm -f "$w/usr/lib/os-release"; fi
     if [[ -d $w/etc ]]; then mv "$w/etc" "$w/usr/etc"; fi
     cp "$case/initramfs.img" "$image"
