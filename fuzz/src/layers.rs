@@ -150,8 +150,8 @@ pub fn documents(bytes: &[u8]) {
     }
     let _ = within(most, || Challenge::of([text]));
     let mut registries = Registries::default();
-    // The TOML parser holds up to 500 bytes for each byte of a damaged file, and less for large ones.
-    if within(512 * bytes.len() + (64 << 10), || registries.add(text)).is_ok() {
+    // The TOML parser holds up to 900 bytes for each byte of a small damaged file, and less for large ones.
+    if within(1024 * bytes.len() + (256 << 10), || registries.add(text)).is_ok() {
         let _ = registries.sources(&image);
     }
 }

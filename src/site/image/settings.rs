@@ -12,8 +12,8 @@ use serde::Deserialize;
 use crate::oci::Registries;
 use crate::sys::fetch::Tls;
 
-/// Upper bound of a file (bytes). A file with the mirrors of a cluster has some thousands; the parser of TOML can hold 500
-/// times the size of a damaged one.
+/// Upper bound of a file (bytes). A file with the mirrors of a cluster has some thousands; the parser of TOML can hold some
+/// hundred times the size of a damaged one.
 const FILE_MAX: u64 = 256 << 10;
 
 /// Upper bound of the files in a directory.
