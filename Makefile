@@ -194,7 +194,7 @@ bench: deps build ## benchmarks against other tools; results in benches/RESULTS.
 	@$(BED) bench-setup
 	$(CARGO) build --profile dist --locked
 	$(CARGO) bench --locked --bench bench
-	apt-get install -qq umoci >/dev/null
+	apt-get install -qq umoci docker-registry skopeo >/dev/null
 	(echo; benches/images $(or $(BED_DIR),target/bed)/bench/tree $(OSTREE_KERNEL)) >>benches/RESULTS.md
 
 .PHONY: man
