@@ -2,7 +2,7 @@
 //! `ostree-kernel gate`: keeps ostree from finalising a staged deployment that this machine would not boot.
 //!
 //! Order: lock, then record, then message. If the gate is killed after the lock, the next gate finds no record and
-//! verifies the deployment again. If it is killed before the lock, ostree finalises the deployment.
+//! verifies the deployment again. If it is killed at shutdown, its unit runs `gate --after`, which applies the policy.
 
 mod text;
 
