@@ -298,11 +298,12 @@ impl<'a> Subject<'a> {
         self
     }
 
-    /// Returns the trace of the boot, if a subject with a tree would have the same one.
+    /// Returns the trace of the boot for a subject without a tree, if one with a tree would have the same.
     pub fn into_trace(self) -> Option<Trace<'a>> {
-        let inventory = self.inventory().ok()?;
-        let is_same = image::is_of_dracut(inventory) || self.tree.is_some();
-        is_same.then(|| self.trace().is_ok())?;
+        if !image::is_of_dracut(self.inventory().ok()?) {
+            return None;
+        }
+        self.trace().ok()?;
         self.trace.into_inner()
     }
 

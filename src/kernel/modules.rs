@@ -106,11 +106,16 @@ pub struct Softdep {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Softdeps(BTreeMap<ModuleName, Softdep>);
 
+/// Replaces `-` by `_`, as the kernel does in the names of modules and parameters.
+fn underscores(name: &[u8]) -> Vec<u8> {
+    let plain = |&byte: &u8| if byte == b'-' { b'_' } else { byte };
+    name.iter().map(plain).collect()
+}
+
 impl ModuleName {
     /// Returns the name in the kernel's form; `None` if it is empty.
     pub fn new(name: &[u8]) -> Option<Self> {
-        let kernel = |&byte: &u8| if byte == b'-' { b'_' } else { byte };
-        (!name.is_empty()).then(|| Self(name.iter().map(kernel).collect()))
+        (!name.is_empty()).then(|| Self(underscores(name)))
     }
 
     /// Returns the name of the module in the file `path`; `None` if the suffix is not a module's.

@@ -2,6 +2,8 @@
 //! Parameters of modules and the values that the kernel accepts (`kernel/params.c`, `lib/kstrtox.c`, `lib/cmdline.c`).
 //! A module with an invalid value is not loaded; unknown parameters are ignored.
 
+use super::underscores;
+
 /// A parameter and its type, as in the fields `parmtype` of the modinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -92,11 +94,6 @@ fn split(argument: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(at) => (&argument[..at], Some(&argument[at + 1..])),
         None => (argument, None),
     }
-}
-
-fn underscores(name: &[u8]) -> Vec<u8> {
-    let plain = |&byte: &u8| if byte == b'-' { b'_' } else { byte };
-    name.iter().map(plain).collect()
 }
 
 /// A function that returns whether a value can be parsed.

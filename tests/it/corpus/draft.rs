@@ -182,8 +182,12 @@ impl<'p> Draft<'p> {
     /// Adds `--against` with an earlier image to the arguments of `verify`.
     pub fn against(&mut self, base: Base) {
         let image = self.products.image(base);
-        self.args
-            .extend(["--against".into(), image.to_str().unwrap().into()]);
+        self.option("--against", image.to_str().unwrap());
+    }
+
+    /// Adds an option with its value to the arguments of `verify`.
+    pub fn option(&mut self, name: &str, value: &str) {
+        self.args.extend([name.to_owned(), value.to_owned()]);
     }
 
     /// Returns the archive in the image, so that a case can change it.

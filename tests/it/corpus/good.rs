@@ -101,9 +101,7 @@ fn real() -> Vec<Case> {
                 let lines = "options virtio_blk num_request_queues=2 typing_error=many\n";
                 let archive = draft.archive();
                 archive.put("etc/modprobe.d/tuning.conf", FILE, lines);
-                draft
-                    .args
-                    .extend(["--root-device", "virtio"].map(str::to_owned));
+                draft.option("--root-device", "virtio");
             },
         ),
         good(
@@ -218,7 +216,7 @@ fn contents() -> Vec<Case> {
                 draft
                     .archive()
                     .put("etc/modprobe.d/hardening.conf", FILE, lines);
-                draft.args.extend(["--root-fs", "xfs"].map(str::to_owned));
+                draft.option("--root-fs", "xfs");
             },
         ),
         good(
@@ -230,7 +228,7 @@ fn contents() -> Vec<Case> {
                 draft
                     .archive()
                     .put("etc/modprobe.d/hardening.conf", FILE, lines);
-                draft.args.extend(["--root-fs", "btrfs"].map(str::to_owned));
+                draft.option("--root-fs", "btrfs");
             },
         ),
         good(
@@ -242,14 +240,14 @@ fn contents() -> Vec<Case> {
                 draft
                     .archive()
                     .put("etc/modprobe.d/hardening.conf", FILE, lines);
-                draft.args.extend(["--root-fs", "xfs"].map(str::to_owned));
+                draft.option("--root-fs", "xfs");
             },
         ),
         good(
             "root-fs-by-its-alias",
             Base::TrixieSlim,
             "ext3 is served by ext4, which is built in",
-            |draft| draft.args.extend(["--root-fs", "ext3"].map(str::to_owned)),
+            |draft| draft.option("--root-fs", "ext3"),
         ),
         good("shell-init", Base::TrixieSlim, "a shell /init", |draft| {
             let archive = draft.archive();

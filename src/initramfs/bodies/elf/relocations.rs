@@ -157,8 +157,7 @@ impl File<'_> {
 impl Dynamic<'_> {
     /// Returns whether the file has relocations of code, for which the dynamic linker makes segments writable.
     fn changes_code(&self) -> bool {
-        let flags = self.value(DT_FLAGS).unwrap_or_default();
-        self.value(DT_TEXTREL).is_some() || flags & DF_TEXTREL != 0
+        self.value(DT_TEXTREL).is_some() || self.has(DT_FLAGS, DF_TEXTREL)
     }
 
     fn is_writable(&self, address: u64) -> bool {

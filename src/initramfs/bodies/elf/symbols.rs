@@ -96,8 +96,12 @@ impl Dynamic<'_> {
 
     /// Returns whether all symbols are bound before the program starts, instead of at their first use.
     pub(super) fn binds_now(&self) -> bool {
-        let has = |tag: u64, flag: u64| self.value(tag).is_some_and(|it| it & flag != 0);
-        self.value(DT_BIND_NOW).is_some() || has(DT_FLAGS, 8) || has(DT_FLAGS_1, 1)
+        self.value(DT_BIND_NOW).is_some() || self.has(DT_FLAGS, 8) || self.has(DT_FLAGS_1, 1)
+    }
+
+    /// Returns whether the entry `tag` exists and has the flag.
+    pub(super) fn has(&self, tag: u64, flag: u64) -> bool {
+        self.value(tag).is_some_and(|it| it & flag != 0)
     }
 }
 

@@ -108,7 +108,7 @@ fn wanted() -> Vec<Case> {
             "okd-project/okd#1908",
             &[ROOT],
             move |draft| {
-                draft.args.extend([option.to_owned(), value.to_owned()]);
+                draft.option(option, value);
                 if !modules.is_empty() {
                     forget_inside(draft, modules);
                 }
@@ -148,9 +148,7 @@ fn wanted() -> Vec<Case> {
                 let lines = "install virtio_blk /bin/false\nblacklist virtio_scsi\n";
                 let archive = draft.archive();
                 archive.put("etc/modprobe.d/hardening.conf", FILE, lines);
-                draft
-                    .args
-                    .extend(["--root-device", "virtio"].map(str::to_owned));
+                draft.option("--root-device", "virtio");
             },
         ),
         broken(
@@ -162,9 +160,7 @@ fn wanted() -> Vec<Case> {
                 let lines = "options virtio_blk num_request_queues=many\n";
                 let archive = draft.archive();
                 archive.put("etc/modprobe.d/tuning.conf", FILE, lines);
-                draft
-                    .args
-                    .extend(["--root-device", "virtio"].map(str::to_owned));
+                draft.option("--root-device", "virtio");
             },
         ),
         broken(
@@ -227,9 +223,7 @@ fn blocked() -> Vec<Case> {
             draft
                 .archive()
                 .put("etc/modprobe.d/hardening.conf", FILE, conf);
-            draft
-                .args
-                .extend(["--root-fs", filesystem].map(str::to_owned));
+            draft.option("--root-fs", filesystem);
         }));
     }
     cases.push(broken(
@@ -263,9 +257,7 @@ fn blocked() -> Vec<Case> {
         "okd-project/okd#1908",
         &[ROOT],
         |draft| {
-            draft
-                .args
-                .extend(["--root-fs", "reiser4"].map(str::to_owned));
+            draft.option("--root-fs", "reiser4");
         },
     ));
     cases
