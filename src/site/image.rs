@@ -135,12 +135,15 @@ impl FoundImage {
             bytes_fetched: None,
             requests: None,
         };
+        let is_remote = traffic.is_some();
+        let parts = |layer| shared.parts(layer).filter(|_| is_remote);
         let source = load::LayerSource {
             blobs,
+            parts: image.manifest.layers.iter().map(parts).collect(),
             manifest: image.manifest,
             diff_ids: image.config.rootfs.diff_ids,
             limits: ImageLimits::default(),
-            shared: traffic.is_some().then(|| Arc::clone(shared)),
+            shared: is_remote.then(|| Arc::clone(shared)),
         };
         let layers = view::LayerView::read(source);
         let layers = layers.with_context(|| format!("reading {reference}"))?;

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 
 use super::blobs::{Blobs, Checked};
 use super::merge::{Merge, Recording};
-use super::ranges;
-use super::shared::{Claim, SharedLayers};
+use super::ranges::LayerByRanges;
+use super::shared::{Claim, SharedLayers, SharedParts};
 use super::store::{self, ByteStore};
 use crate::oci::{
     self, BlobDigest, BlobHasher, Descriptor, ImageLimits, KeptPart, LayerEntry, LayerTree,
@@ -34,6 +34,9 @@ pub(super) struct LayerSource {
     pub(super) limits: ImageLimits,
     /// Layers that other images of this run have, too.
     pub(super) shared: Option<Arc<SharedLayers>>,
+    /// For each layer of the manifest, its parts that images of this run fetch by range requests; `None` if no other
+    /// image has the layer.
+    pub(super) parts: Vec<Option<SharedParts>>,
 }
 
 /// The merged layers.
@@ -53,7 +56,7 @@ impl LayerSource {
         let decoded = Arc::new(AtomicU64::new(0));
         for (number, layer) in self.manifest.layers.iter().rev().enumerate() {
             tree.begin(number)?;
-            let table = ranges::table(self.blobs.as_ref(), layer, &self.limits);
+            let table = self.by_ranges(layer, number).table();
             if let Some(toc) = table.with_context(|| self.name(number))? {
                 list(toc, &mut tree, &mut located).with_context(|| self.name(number))?;
                 continue;
@@ -95,8 +98,19 @@ impl LayerSource {
         store: &mut ByteStore,
     ) -> Result<bool> {
         let (layer, name) = self.layer(number)?;
-        let blobs = self.blobs.as_ref();
-        ranges::fetch(blobs, layer, files, tree, store, &self.limits).context(name)
+        let layer = self.by_ranges(layer, number.into());
+        layer.fetch(files, tree, store).context(name)
+    }
+
+    /// Returns the reader for parts of a layer; `number` is counted from the top.
+    fn by_ranges<'l>(&'l self, layer: &'l Descriptor, number: usize) -> LayerByRanges<'l> {
+        let at = self.parts.len().checked_sub(number + 1);
+        LayerByRanges {
+            blobs: self.blobs.as_ref(),
+            layer,
+            parts: at.and_then(|at| self.parts.get(at)?.as_ref()),
+            limits: &self.limits,
+        }
     }
 
     /// Returns a layer, counted from the top, and its name for messages.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::blobs::Blobs;
+use super::shared::{SharedParts, lock};
 use super::store::{self, ByteStore};
 use crate::oci::{
     Descriptor, Foreign, ImageLimits, KeptPart, LayerTree, OciError, Toc, TocFile, TocPlace,
@@ -15,92 +16,124 @@ use crate::oci::{
 /// Upper bound of unneeded bytes between two files that are read with one request.
 const GAP: u64 = 64 << 10;
 
-/// Reads the table of contents of a layer. `None` if the layer must be read whole.
-pub(super) fn table(
-    blobs: &dyn Blobs,
-    layer: &Descriptor,
-    limits: &ImageLimits,
-) -> Result<Option<Toc>, OciError> {
-    let Some(place) = TocPlace::of(layer, limits)? else {
-        return Ok(None);
-    };
-    let Some(input) = open(blobs, layer, place.bytes.clone())? else {
-        return Ok(None);
-    };
-    let mut bytes = Vec::new();
-    let length = place.bytes.end - place.bytes.start;
-    input
-        .take(length)
-        .read_to_end(&mut bytes)
-        .map_err(OciError::of_io)?;
-    match place.parse(&bytes, layer.size, limits) {
-        Ok(toc) => Ok(Some(toc)),
-        Err(OciError::Unsupported(what)) => {
-            tracing::info!("{}: {what}, so the layer is read whole", layer.digest);
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+/// A zstd:chunked layer of which parts are read.
+pub(super) struct LayerByRanges<'l> {
+    pub(super) blobs: &'l dyn Blobs,
+    pub(super) layer: &'l Descriptor,
+    /// The parts that other images have fetched, and can take from this one.
+    pub(super) parts: Option<&'l SharedParts>,
+    pub(super) limits: &'l ImageLimits,
 }
 
-fn open(
-    blobs: &dyn Blobs,
-    layer: &Descriptor,
-    range: Range<u64>,
-) -> Result<Option<Box<dyn Read + Send>>, OciError> {
-    let opened = blobs.open_range(layer, range);
-    opened.map_err(|error| match error.downcast::<OciError>() {
-        Ok(error) => error,
-        Err(error) => OciError::Document(format!("{error:#}")),
-    })
-}
-
-/// Reads files of a layer into the store. Each file is given with its inode. Returns `false` if the registry does not
-/// support range requests.
-pub(super) fn fetch(
-    blobs: &dyn Blobs,
-    layer: &Descriptor,
-    mut files: Vec<(u32, &TocFile)>,
-    tree: &LayerTree,
-    store: &mut ByteStore,
-    limits: &ImageLimits,
-) -> Result<bool, OciError> {
-    files.sort_by_key(|(_, file)| file.bytes.start);
-    let mut files = files.as_slice();
-    while !files.is_empty() {
-        let (joined, range) = join(files);
-        let (now, rest) = files.split_at(joined);
-        let input: Option<Box<dyn Read + Send>> = if range.is_empty() {
-            Some(Box::new(io::empty()))
-        } else {
-            open(blobs, layer, range.clone())?
+impl LayerByRanges<'_> {
+    /// Reads the table of contents. `None` if the layer must be read whole.
+    pub(super) fn table(&self) -> Result<Option<Toc>, OciError> {
+        let Some(place) = TocPlace::of(self.layer, self.limits)? else {
+            return Ok(None);
         };
-        let Some(input) = input else {
-            return Ok(false);
+        let mut parts = self.parts.map(|parts| lock(parts));
+        let known = parts.as_ref().and_then(|parts| parts.table.clone());
+        let bytes = match known {
+            Some(bytes) => Some(bytes),
+            None => self.read(place.bytes.clone())?,
         };
-        let stream = Stream(Rc::new(RefCell::new(Position {
-            input,
-            at: range.start,
-        })));
-        for (inode, file) in now {
-            let size = tree.inode(*inode).meta.size;
-            let body = body(stream.clone(), &file.bytes, size, limits)?;
-            let mut body = BufReader::with_capacity(128 << 10, body);
-            let (sha256, bytes) = store::take(&mut body, KeptPart::All, size, limits.kept_bytes)?;
-            if sha256 != file.sha256 {
-                return Err(OciError::Mismatch {
-                    what: "digest of a file in the table of contents",
-                    found: format!("sha256:{}", hex::encode(sha256)),
-                    expected: format!("sha256:{}", hex::encode(file.sha256)),
-                });
+        let Some(bytes) = bytes else {
+            return Ok(None);
+        };
+        match place.parse(&bytes, self.layer.size, self.limits) {
+            Ok(toc) => {
+                if let Some(parts) = &mut parts {
+                    parts.table = Some(bytes);
+                }
+                Ok(Some(toc))
             }
-            if let Some(bytes) = bytes {
-                store.put(*inode, bytes, limits.kept_bytes)?;
+            Err(OciError::Unsupported(what)) => {
+                tracing::info!("{}: {what}, so the layer is read whole", self.layer.digest);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a range of the layer; `None` if the registry does not support range requests.
+    fn read(&self, range: Range<u64>) -> Result<Option<Vec<u8>>, OciError> {
+        let length = range.end - range.start;
+        let Some(input) = self.open(range)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        let read = input.take(length).read_to_end(&mut bytes);
+        read.map_err(OciError::of_io)?;
+        Ok(Some(bytes))
+    }
+
+    fn open(&self, range: Range<u64>) -> Result<Option<Box<dyn Read + Send>>, OciError> {
+        let opened = self.blobs.open_range(self.layer, range);
+        opened.map_err(|error| match error.downcast::<OciError>() {
+            Ok(error) => error,
+            Err(error) => OciError::Document(format!("{error:#}")),
+        })
+    }
+
+    /// Reads files into the store. Each file is given with its inode. Returns `false` if the registry does not support
+    /// range requests.
+    pub(super) fn fetch(
+        &self,
+        mut files: Vec<(u32, &TocFile)>,
+        tree: &LayerTree,
+        store: &mut ByteStore,
+    ) -> Result<bool, OciError> {
+        let limit = self.limits.kept_bytes;
+        let mut parts = self.parts.map(|parts| lock(parts));
+        if let Some(parts) = &parts {
+            for (inode, file) in std::mem::take(&mut files) {
+                match parts.files.get(&file.sha256) {
+                    Some(bytes) => store.put(inode, bytes.clone(), limit)?,
+                    None => files.push((inode, file)),
+                }
             }
         }
-        files = rest;
+        files.sort_by_key(|(_, file)| file.bytes.start);
+        let mut files = files.as_slice();
+        while !files.is_empty() {
+            let (joined, range) = join(files);
+            let (now, rest) = files.split_at(joined);
+            let input: Option<Box<dyn Read + Send>> = if range.is_empty() {
+                Some(Box::new(io::empty()))
+            } else {
+                self.open(range.clone())?
+            };
+            let Some(input) = input else {
+                return Ok(false);
+            };
+            let stream = Stream(Rc::new(RefCell::new(Position {
+                input,
+                at: range.start,
+            })));
+            for (inode, file) in now {
+                let size = tree.inode(*inode).meta.size;
+                let body = body(stream.clone(), &file.bytes, size, self.limits)?;
+                let mut body = BufReader::with_capacity(128 << 10, body);
+                let (sha256, bytes) = store::take(&mut body, KeptPart::All, size, limit)?;
+                if sha256 != file.sha256 {
+                    return Err(OciError::Mismatch {
+                        what: "digest of a file in the table of contents",
+                        found: format!("sha256:{}", hex::encode(sha256)),
+                        expected: format!("sha256:{}", hex::encode(file.sha256)),
+                    });
+                }
+                let Some(bytes) = bytes else {
+                    continue;
+                };
+                if let Some(parts) = &mut parts {
+                    parts.files.insert(sha256, bytes.clone());
+                }
+                store.put(*inode, bytes, limit)?;
+            }
+            files = rest;
+        }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// Returns the number of files, from the first one, that one request reads, and the range of the request.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Layers that several images of one run have: each is fetched and decompressed once.
+//! Layers that several images of one run have. A layer that is read whole is fetched and decompressed once; of a
+//! zstd:chunked layer, each file is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::store::TakenBytes;
-use crate::oci::{BlobDigest, Descriptor, LayerEntry};
+use super::store::{KeptBytes, TakenBytes};
+use crate::oci::{BlobDigest, Descriptor, LayerEntry, TOC_CHECKSUM};
 
 /// The entries of a layer, in its order, each with what was kept of its data.
 pub(super) type RecordedLayer = Vec<(LayerEntry, Option<TakenBytes>)>;
@@ -21,10 +22,38 @@ pub(super) struct SharedLayer {
     recorded: Option<Arc<RecordedLayer>>,
 }
 
+/// Parts of a zstd:chunked layer that range requests have fetched for some image.
+#[derive(Default)]
+pub(super) struct FetchedParts {
+    /// The compressed table of contents. Each image checks its digest.
+    pub(super) table: Option<Vec<u8>>,
+    /// Files by their SHA-256.
+    pub(super) files: HashMap<[u8; 32], KeptBytes>,
+}
+
+/// The parts of a layer, for all images that have it. An image holds the lock while it fetches, so that the others
+/// wait for the result.
+pub(super) type SharedParts = Arc<Mutex<FetchedParts>>;
+
+/// The digests of a layer and of its table of contents.
+type PartsKey = (String, String);
+
 /// The layers of all images of a run.
 #[derive(Default)]
 pub struct SharedLayers {
     layers: HashMap<LayerKey, Mutex<SharedLayer>>,
+    /// The parts of zstd:chunked layers, with the number of images that have not taken them yet.
+    parts: HashMap<PartsKey, Mutex<(usize, SharedParts)>>,
+}
+
+/// Locks what a thread that panicked may have left: all of it is complete at each moment.
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn parts_key(layer: &Descriptor) -> Option<PartsKey> {
+    let table = layer.annotation(TOC_CHECKSUM)?;
+    Some((layer.digest.to_string(), table.to_owned()))
 }
 
 fn key(layer: &Descriptor, diff_id: Option<&BlobDigest>) -> LayerKey {
@@ -38,6 +67,25 @@ impl SharedLayers {
         let shared = self.layers.entry(key(layer, diff_id)).or_default();
         let shared = shared.get_mut().unwrap_or_else(PoisonError::into_inner);
         shared.wanted += 1;
+        if let Some(key) = parts_key(layer) {
+            let parts = self.parts.entry(key).or_default();
+            let (wanted, _) = parts.get_mut().unwrap_or_else(PoisonError::into_inner);
+            *wanted += 1;
+        }
+    }
+
+    /// Returns the parts of a layer that images have fetched; `None` if no other image has the layer, or it has no table
+    /// of contents. Once each image has called this, they are freed with the last of these images.
+    pub(super) fn parts(&self, layer: &Descriptor) -> Option<SharedParts> {
+        let mut shared = lock(self.parts.get(&parts_key(layer)?)?);
+        let (wanted, parts) = &mut *shared;
+        *wanted = wanted.saturating_sub(1);
+        if *wanted > 0 {
+            return Some(Arc::clone(parts));
+        }
+        let parts = std::mem::take(parts);
+        let is_alone = Arc::strong_count(&parts) == 1 && lock(&parts).table.is_none();
+        (!is_alone).then_some(parts)
     }
 
     /// Takes a layer for an image. Images on other threads wait for the one that reads a layer first.
@@ -45,7 +93,7 @@ impl SharedLayers {
         let Some(shared) = self.layers.get(&key(layer, diff_id)) else {
             return Claim::Alone;
         };
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(shared);
         shared.wanted = shared.wanted.saturating_sub(1);
         let is_last = shared.wanted == 0;
         match shared.recorded.take() {

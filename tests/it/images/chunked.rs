@@ -178,6 +178,42 @@ fn only_the_needed_files_are_fetched() {
 }
 
 #[test]
+fn a_file_that_several_images_have_is_fetched_once() {
+    let bed = Bed::new();
+    let (tars, diff_ids) = of_tree(&bed.root(), Packed::Plain);
+    let image = Chunked::new(&tars, &diff_ids, |_, _| {});
+    let fetched = |server: &Server| {
+        let requests = server.requests();
+        let ranges = requests.iter().filter_map(range);
+        ranges.map(|(start, end)| end - start).sum::<usize>()
+    };
+    let server = image.serve(part);
+    let alone = run(&bed, &["verify", "--format", "json", &reference(&server)]);
+    let once = fetched(&server);
+    assert!(once > 10_000);
+    for jobs in ["1", "3"] {
+        let server = image.serve(part);
+        let names = ["first", "second", "third"].map(|tag| {
+            let name = reference(&server);
+            format!("{}:{tag}", name.strip_suffix(":c").unwrap())
+        });
+        let args = ["verify", "--jobs", jobs, "--format", "json"];
+        let ran = run(
+            &bed,
+            &[&args[..], &names.each_ref().map(String::as_str)].concat(),
+        );
+        let images = ran.json()["images"].as_array().unwrap().clone();
+        assert_eq!(images.len(), 3);
+        for image in images {
+            assert_eq!(judged(image), judged(alone.json()), "--jobs {jobs}");
+        }
+        // Which files one request reads together depends on the order of the checks' threads.
+        let together = fetched(&server);
+        assert!(together < once * 3 / 2, "--jobs {jobs}: {once}, {together}");
+    }
+}
+
+#[test]
 fn hostile_tables_are_clean_errors() {
     let bed = Bed::new();
     let kver = OLD.kver;
