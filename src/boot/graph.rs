@@ -148,6 +148,23 @@ impl<'a> Graph<'a> {
         at.is_some_and(|&at| self.steps[at].is_needed)
     }
 
+    /// Returns the file that the root cannot be reached without and that opens this library at run time, or opens a
+    /// library that requires it; `None` if there is none.
+    pub fn opened_by(&self, path: &[u8]) -> Option<&'a [u8]> {
+        let mut at = self.by_path.get(path).copied();
+        while let Some(step) = at.map(|at| &self.steps[at]) {
+            match step.why {
+                Why::Link | Why::Library => at = step.from,
+                Why::Opens => {
+                    let opener = &self.steps[step.from?];
+                    return opener.is_needed.then_some(opener.path);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// Returns whether a setting, a program or a link names the file. A file in a directory that is read as a whole
     /// need not be named.
     pub fn names(&self, path: &[u8]) -> bool {

@@ -192,6 +192,14 @@ impl<'a> Walk<'a> {
                 from => Some(self.add(it.object.path, from, Why::Library, is_needed)),
             });
         }
+        // A damaged library counts as missing for the loader, but the dynamic linker maps it.
+        for missed in &loaded.missing {
+            let from = self.graph.by_path.get(missed.asked_by.as_slice()).copied();
+            let files = self.names.get(basename(&missed.library));
+            for file in files.cloned().unwrap_or_default() {
+                self.visit(file, from.or(Some(at)), Why::Library, is_needed);
+            }
+        }
         let opened: Vec<_> = loaded.objects.iter().zip(&steps).collect();
         for (it, step) in opened {
             for opened in &it.object.elf.opened {

@@ -124,8 +124,9 @@ fn other_machine(
     (!runs).then(|| wrong(found, &format!("one for the kernel's {arch} ({number})")))
 }
 
-/// Returns findings about truncated ELF files: fatal for a program that a boot uses, a warning for another program, a
-/// note for a library, because the programs that need it are reported, too.
+/// Returns findings about damaged ELF files: fatal for a program that a boot uses, and for a library that such a program
+/// opens at run time, which ends it by SIGBUS, or by an assertion of the dynamic linker; a warning for another program;
+/// a note for another library, because the programs that need it are reported, too.
 fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> {
     let finding = |(path, node): (&[u8], &Node)| {
         let Err(error) = facts.elf(inventory, node)? else {
@@ -136,8 +137,16 @@ fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> 
             return None;
         }
         let place = format!("{} in the initramfs", show(path));
-        let finding = Finding::new(place, error.to_string(), "a whole one", REMEDY);
+        let expected = match graph.opened_by(path) {
+            Some(opener) => format!(
+                "a whole library, or none: {} opens it at run time",
+                show(opener)
+            ),
+            None => "a whole one".to_owned(),
+        };
+        let finding = Finding::new(place, error.to_string(), expected, REMEDY);
         Some(match (is_library, graph.has(path)) {
+            (true, _) if graph.opened_by(path).is_some() => finding,
             (true, _) => finding.only(Severity::Note),
             (false, true) => finding,
             (false, false) => finding.only(Severity::Warning),

@@ -10,6 +10,8 @@ pub(in crate::checks) struct Dynamic {
     machine: u16,
     interpreter: Option<&'static str>,
     entries: Vec<(u64, String)>,
+    /// The note of a library about the libraries that it opens.
+    note: Vec<u8>,
     /// Libraries, each with a version that it must define.
     required: Vec<(String, String)>,
     /// Versions that the file defines.
@@ -65,7 +67,18 @@ impl Dynamic {
         self
     }
 
-    /// Returns a file with one segment at address 0x10000, with interpreter, strings and dynamic section.
+    /// Adds the note of a library that opens another one at run time (systemd's `docs/ELF_DLOPEN_METADATA.md`).
+    pub(in crate::checks) fn opens(mut self, soname: &str) -> Self {
+        let text = format!(r#"[{{"soname":["{soname}"],"feature":"x","priority":"suggested"}}]"#);
+        for value in [4, text.len() as u32, 0x407c_0c0a] {
+            self.note.extend_from_slice(&value.to_le_bytes());
+        }
+        self.note.extend_from_slice(b"FDO\0");
+        self.note.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// Returns a file with one segment at address 0x10000, with interpreter or note, strings and dynamic section.
     pub(in crate::checks) fn elf(&self) -> Vec<u8> {
         const BASE: u64 = 0x10000;
         let mut strings = vec![0];
@@ -82,7 +95,10 @@ impl Dynamic {
             at
         };
         let tables = self.tables(&mut string);
-        let interp = self.interpreter.unwrap_or_default().as_bytes();
+        let interp = match self.interpreter {
+            Some(interp) => interp.as_bytes(),
+            None => &self.note,
+        };
         let interp_at = 64 + 3 * 56;
         let strings_at = interp_at + interp.len() as u64 + 1;
         let mut tables_at = strings_at + strings.len() as u64;
@@ -102,7 +118,7 @@ impl Dynamic {
         }
         elf[20] = 1;
         elf[32] = 64;
-        let interp_kind = if interp.is_empty() { 4 } else { 3 };
+        let interp_kind = if self.interpreter.is_none() { 4 } else { 3 };
         for (kind, at, length) in [
             (1_u32, 0, size),
             (interp_kind, interp_at, interp.len() as u64 + 1),

@@ -298,15 +298,55 @@ fn seeds_are_current() {
 /// A unit whose program exists.
 const RUNS: &[u8] = b"[Service]\nExecStart=/usr/bin/true\n";
 
+/// Returns a program whose last loaded segment is `length` bytes longer than the file.
+fn cut(length: u64) -> Vec<u8> {
+    let mut elf = Dynamic::program(&["libc.so.6"]).elf();
+    let size = elf.len() as u64 + length;
+    elf[64 + 32..64 + 40].copy_from_slice(&size.to_le_bytes());
+    elf
+}
+
+#[test]
+fn damaged_libraries_that_programs_open() {
+    let found = |program_path: &str, damaged: &str| {
+        findings(|bench| {
+            program(bench, program_path, &["libopener.so"]);
+            let libraries = [
+                (
+                    "libopener.so",
+                    Dynamic::library("libopener.so", &[]).opens("libopened.so"),
+                ),
+                (
+                    "libopened.so",
+                    Dynamic::library("libopened.so", &["libneeded.so"]),
+                ),
+                ("libneeded.so", Dynamic::library("libneeded.so", &[])),
+            ];
+            for (name, library) in libraries {
+                let bytes = if name == damaged {
+                    cut(1)
+                } else {
+                    library.elf()
+                };
+                bench.put(&format!("usr/lib64/{name}"), &bytes);
+            }
+        })
+    };
+    let needed = "usr/bin/mount";
+    assert_eq!(found(needed, ""), [""; 0]);
+    for damaged in ["libopened.so", "libneeded.so"] {
+        let all = found(needed, damaged);
+        let by_itself = format!("fatal usr/lib64/{damaged} in the initramfs: an ELF file without");
+        let fatal = all.iter().find(|it| it.starts_with(&by_itself));
+        let fatal = fatal.unwrap_or_else(|| panic!("{all:#?}"));
+        assert!(fatal.contains("usr/lib64/libopener.so opens it"), "{fatal}");
+        let all = found("usr/bin/other", damaged);
+        assert!(all.iter().all(|it| !it.starts_with("fatal")), "{all:#?}");
+    }
+}
+
 #[test]
 fn truncated_programs_are_found() {
-    // The last loaded segment is `length` bytes longer than the file.
-    let cut = |length: u64| {
-        let mut elf = Dynamic::program(&["libc.so.6"]).elf();
-        let size = elf.len() as u64 + length;
-        elf[64 + 32..64 + 40].copy_from_slice(&size.to_le_bytes());
-        elf
-    };
     let found = findings(|bench| bench.put("usr/bin/mount", &cut(1)));
     assert_eq!(found.len(), 1, "{found:#?}");
     let expected =
