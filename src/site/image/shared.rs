@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::store::TakenBytes;
 use crate::oci::{BlobDigest, Descriptor, LayerEntry};
 
-/// The entries of a layer, in its order, each with what was kept of its data.
+/// The entries of a layer, in the layer's order, each with the digest and the kept bytes of its data; `None` if its
+/// data are not recorded.
 pub(super) type RecordedLayer = Vec<(LayerEntry, Option<TakenBytes>)>;
 
 /// The digest of a layer, and its DiffID if the image states one.
@@ -16,12 +17,12 @@ type LayerKey = (String, Option<String>);
 /// A layer that several images have.
 #[derive(Default)]
 pub(super) struct SharedLayer {
-    /// The number of images that have not taken it yet.
+    /// The number of images that have not claimed the layer yet.
     wanted: usize,
     recorded: Option<Arc<RecordedLayer>>,
 }
 
-/// The layers of all images of a run.
+/// The layers of all images of a run that are in registries.
 #[derive(Default)]
 pub struct SharedLayers {
     layers: HashMap<LayerKey, Mutex<SharedLayer>>,
@@ -40,7 +41,7 @@ impl SharedLayers {
         shared.wanted += 1;
     }
 
-    /// Takes a layer for an image. Images on other threads wait for the one that reads a layer first.
+    /// Claims a layer for an image. Waits while another thread reads the layer for the first image.
     pub(super) fn claim(&self, layer: &Descriptor, diff_id: Option<&BlobDigest>) -> Claim<'_> {
         let Some(shared) = self.layers.get(&key(layer, diff_id)) else {
             return Claim::Alone;
@@ -65,11 +66,12 @@ pub(super) enum Claim<'s> {
     Alone,
     /// Another image has read the layer.
     Recorded(Arc<RecordedLayer>),
-    /// The image reads the layer first. If that fails, the next image reads it itself.
+    /// No image has read the layer yet, and other images need it. If reading it fails, the next image claims it as
+    /// first.
     First(FirstReader<'s>),
 }
 
-/// The right to read a layer first; the others wait until it is dropped.
+/// The right to read a layer first. Other images that need the layer wait until this value is dropped.
 pub(super) struct FirstReader<'s>(MutexGuard<'s, SharedLayer>);
 
 impl FirstReader<'_> {
