@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The parts of benches/images: `images.py layout TREE MB` writes an OCI layout, `images.py measure NAME PROGRAM DIR` prints the table."""
+"""The Python part of benches/images.
+
+`images.py layout TREE MB` writes an OCI layout, `images.py measure NAME PROGRAM DIR` prints the table.
+"""
 import hashlib, io, json, os, random, shutil, subprocess, sys, tarfile, time
 
 
 def layout(root, megabytes):
-    """Writes a layout of three layers: files that no check reads, the tree, and files that no check reads."""
+    """Writes an OCI layout with three layers: fillers, the tree, and more fillers. No check reads the fillers."""
     os.makedirs("layout/blobs/sha256", exist_ok=True)
     rng = random.Random(7)
     words = [bytes(rng.randrange(97, 123) for _ in range(rng.randrange(3, 9))) for _ in range(4000)]
@@ -60,7 +63,7 @@ def layout(root, megabytes):
 
 
 def run(command, shell=False):
-    """Returns wall and CPU seconds, the peak of resident memory (MiB), and the output."""
+    """Returns the wall time and CPU time of a command in seconds, its peak resident memory in MiB, and its output."""
     start = time.monotonic()
     child = subprocess.Popen(command, shell=shell, stdout=subprocess.PIPE)
     output = child.stdout.read()
@@ -110,7 +113,7 @@ def measure(name, program, work):
             way = "umoci unpack"
             unpack = f"skopeo copy --quiet --insecure-policy --src-tls-verify=false docker://{name}:{tag} oci:copy:it >&2 && umoci unpack --image copy:it unpacked >&2"
         else:
-            # The umoci of Debian unpacks no zstd.
+            # Debian's umoci cannot unpack zstd.
             way = "zstd -dc, tar -x"
             blobs = " ".join("copy/" + it["digest"][7:] for it in layers)
             unpack = f"skopeo copy --quiet --insecure-policy --src-tls-verify=false docker://{name}:{tag} dir:copy >&2 && mkdir -p unpacked/rootfs && for blob in {blobs}; do zstd -dcq $blob | tar -xpf - -C unpacked/rootfs || exit; done"

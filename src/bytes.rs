@@ -3,8 +3,8 @@
 
 use std::io::{self, BufRead};
 
-/// Copies from the buffer of `reader` to `out` and returns the number of bytes: an implementation of `Read::read` for
-/// types that implement `BufRead`.
+/// Copies bytes from the buffer of `reader` to `out`, consumes them, and returns their number: an implementation of
+/// `Read::read` for types that implement `BufRead`.
 ///
 /// # Errors
 /// The error of `fill_buf`.
@@ -16,7 +16,7 @@ pub fn read_buffered(reader: &mut impl BufRead, out: &mut [u8]) -> io::Result<us
     Ok(count)
 }
 
-/// Returns the last component of a path.
+/// Returns the part of a path after the last slash; the whole path if it has no slash.
 pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line, the log, and the exit status.
 //!
-//! stdout is the result, stderr is the log, standard input is never read.
+//! The result is written to standard output and the log to standard error. Standard input is never read.
 
 mod help;
 mod usage;
@@ -39,7 +39,7 @@ pub mod status {
     pub const USAGE: u8 = 2;
     /// Refused; nothing changed outside the cache directory, `/run` and the requested report.
     pub const REFUSED: u8 = 3;
-    /// A fatal finding; nothing was committed.
+    /// A fatal finding, or a warning with `--fatal-warnings`; nothing was committed.
     pub const REJECTED: u8 = 4;
 }
 
@@ -101,7 +101,7 @@ pub enum Command {
     Version,
 }
 
-/// Runs the command line `args`, with the name of the program first, and returns the exit status.
+/// Runs the command line `args`, whose first element is the name of the program, and returns the exit status.
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
     if let Some(supervised) = exec::supervise(&args) {
         return match supervised {
@@ -139,7 +139,7 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Parses a command line. Help and version are errors of clap that are printed to standard output.
+/// Parses a command line. The texts of help and version are returned as errors, which clap prints to standard output.
 fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let program = args.first().cloned().unwrap_or_default();
     let matches = definition().try_get_matches_from(args)?;
@@ -171,7 +171,7 @@ fn fail(cli: &Cli, error: &anyhow::Error) -> ExitCode {
         format!("{error:#}")
     };
     tracing::error!("{text}");
-    // If only the report could not be written, the result was printed already.
+    // If the error is that the report could not be written, the result was printed already.
     if !error.chain().any(|cause| cause.is::<ReportNotWritten>())
         && let Err(error) = report_error(cli, &text, refusal)
     {
@@ -183,8 +183,8 @@ fn fail(cli: &Cli, error: &anyhow::Error) -> ExitCode {
     })
 }
 
-/// Returns whether permission was denied to an ordinary user. Root is excluded, since the advice to run as root would
-/// be wrong.
+/// Returns whether permission was denied to an ordinary user. For root the answer is always no, since the error then
+/// must not advise to run the program as root.
 fn is_denied(error: &anyhow::Error) -> bool {
     let is_denied = |cause: &(dyn Error + 'static)| {
         let io = cause.downcast_ref::<io::Error>();
@@ -194,7 +194,8 @@ fn is_denied(error: &anyhow::Error) -> bool {
     !nix::unistd::geteuid().is_root() && error.chain().any(is_denied)
 }
 
-/// Writes the report of a run that ended without a verdict: its outcome and the error.
+/// Prints (with `--format json`) and writes (with `--report`) the report of a run that ended without a verdict: its
+/// outcome and the error.
 fn report_error(cli: &Cli, error: &str, refusal: Option<&Refusal>) -> Result<()> {
     let mut failure = Failure::new(error.to_owned());
     if refusal.is_some() {
@@ -235,12 +236,12 @@ fn run(cli: &Cli) -> Result<Outcome> {
         Command::Status(args) => cmd::status::run(args, &cli.global),
         Command::Inspect(args) => cmd::inspect::run(args, &cli.global),
         Command::Gate(args) => cmd::gate::run(args, &cli.global),
-        // `parse` returns an error of clap with the text for these commands.
+        // `parse` has already returned the text of these commands as an error.
         Command::Help { .. } | Command::Version => Ok(Outcome::Passed),
     }
 }
 
-/// Returns the definition of the command line, for man pages and completions.
+/// Returns the definition of the command line, also for man pages and completions.
 pub fn definition() -> clap::Command {
     Cli::command()
 }
@@ -264,7 +265,7 @@ fn start_log(global: &Global) {
 }
 
 /// The format of log lines: the message, with the level in front of warnings and errors, and two spaces in front of
-/// debug messages.
+/// debug and trace messages.
 struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the headers and sections of an ELF file: 32 and 64 bits, both byte orders. Names are those of `elf.h`.
+//! Reads the headers and sections of ELF files, in both classes (32 and 64 bits) and both byte orders. Constants and
+//! offsets have the names of `elf.h`.
 //!
 //! Every offset, size and count is checked against the existing bytes.
 
@@ -16,7 +17,7 @@ const ELFDATA2MSB: u8 = 2;
 /// The offset of the operating system, and the number of bytes from there to the end of `e_ident`.
 const EI_OSABI: u64 = 7;
 const EI_REST: u64 = 9;
-/// The operating system Linux; 0 is any.
+/// The value at [`EI_OSABI`] for Linux; 0 stands for no particular system.
 const ELFOSABI_LINUX: u8 = 3;
 /// The only version of ELF.
 const EV_CURRENT: u64 = 1;
@@ -51,7 +52,7 @@ const STRING_MAX: usize = 16 << 10;
 
 /// Offsets and sizes that depend on the class (bytes).
 struct Layout {
-    /// The size of an address and of an offset.
+    /// The size of an address or of an offset.
     word: u64,
     e_phoff: u64,
     e_shoff: u64,
@@ -127,7 +128,7 @@ pub enum ElfError {
     Truncated {
         /// The missing part.
         what: &'static str,
-        /// Its offset in bytes.
+        /// The offset of the missing part in bytes.
         offset: u64,
     },
     /// A part has values that no linker writes.
@@ -147,7 +148,7 @@ pub enum ElfError {
 /// machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Machine {
-    /// Whether the file has 64 bits.
+    /// Whether the class is 64 bits.
     pub wide: bool,
     /// Whether the file is big-endian.
     pub big: bool,
@@ -168,7 +169,7 @@ pub(crate) struct ProgramHeader {
     pub(crate) is_writable: bool,
 }
 
-/// The used fields of a section header.
+/// The fields of a section header that this module uses.
 struct SectionHeader {
     name: u64,
     kind: u32,
@@ -200,7 +201,7 @@ impl<'a> File<'a> {
         let number = 0;
         let machine = Machine { wide, big, number };
         let mut file = Self { bytes, machine };
-        // A file that ends before this field has no headers either, which is reported when they are read.
+        // A file that ends before this field is reported as truncated when its headers are read.
         let number = file.number_at("the machine", E_MACHINE, 2);
         file.machine.number = number.unwrap_or_default() as u16;
         Ok(file)
@@ -220,8 +221,8 @@ impl<'a> File<'a> {
         Ok(matches!(self.kind()?, ET_EXEC | ET_DYN))
     }
 
-    /// Returns whether the header is that of a library for Linux: the operating system, the version of its ABI, unused
-    /// bytes, the type, the version.
+    /// Returns whether the header is that of a library for Linux. Checks the operating system, the version of its ABI,
+    /// the unused bytes, the type of the file, and the version of ELF.
     pub(crate) fn is_library(&self) -> Result<bool, ElfError> {
         let identity = self.slice("the header", EI_OSABI, EI_REST)?;
         let is_linux = matches!(identity, [0, 0, 0, 0, 0, 0, 0, 0, 0])
@@ -264,7 +265,8 @@ impl<'a> File<'a> {
         (0..count).map(one).collect()
     }
 
-    /// Returns the bytes of the first section called `name`; `None` if there is none. The file must be complete.
+    /// Returns the bytes of the first section called `name` that has data in the file; `None` if there is none. All
+    /// bytes of the file must have been passed to [`File::new`].
     pub(crate) fn section(&self, name: &[u8]) -> Result<Option<&'a [u8]>, ElfError> {
         let what = "an ELF header";
         let layout = self.layout();
@@ -287,7 +289,8 @@ impl<'a> File<'a> {
             self.section_header(at.unwrap_or(u64::MAX))
         };
         let names = self.contents(&header(names)?)?;
-        // Headers of size 0 would all be read at the same offset, so the count is limited to what fits into the file.
+        // If the header size is 0, all headers are read at the same offset, and the end of the file does not stop the
+        // loop. So the count is limited to the number of headers that fit into the file.
         let count = count.min(self.bytes.len() as u64 / entry.max(1));
         for n in 1..count {
             let header = header(n)?;
@@ -335,7 +338,7 @@ impl<'a> File<'a> {
         slice().ok_or(ElfError::Truncated { what, offset })
     }
 
-    /// Returns the number of `size` bytes at `offset`.
+    /// Returns the unsigned integer that is stored in `size` bytes at `offset`. An error calls the bytes `what`.
     pub(crate) fn number_at(
         &self,
         what: &'static str,
@@ -345,7 +348,7 @@ impl<'a> File<'a> {
         Ok(self.number(self.slice(what, offset, size)?))
     }
 
-    /// Returns the number in these bytes, in the file's byte order.
+    /// Decodes an unsigned integer from `bytes`, in the file's byte order.
     pub(crate) fn number(&self, bytes: &[u8]) -> u64 {
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         if self.machine.big {
@@ -355,7 +358,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Returns the bytes from `offset` to the next NUL, which must be within [`STRING_MAX`] bytes.
+    /// Returns the bytes from `offset` up to the next NUL, without it. The NUL must be within [`STRING_MAX`] bytes.
     pub(crate) fn string(&self, what: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let rest = self.bytes.get(start..).unwrap_or_default();

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{panic, thread};
 
-/// Calls `work` for each item on `threads` threads, one of which is the caller's, and returns the results in the order
-/// of the items. After an error no further item is begun. A panic of `work` is passed on to the caller.
+/// Calls `work` for each item on `threads` threads (at least one), one of which is the caller's. Returns the results in
+/// the order of the items. After an error no further item is begun. A panic of `work` is passed on to the caller.
 ///
 /// # Errors
 /// The error of the first item, in the order of the items, for which `work` failed.

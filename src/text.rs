@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Text that a terminal can show: foreign text without its control characters, and colours.
+//! Escapes text for terminals and for JSON, and colours it.
 
 use std::fmt::Write;
 
-/// Escapes text for a terminal: control characters except line breaks, and marks that change the writing direction,
-/// become `\u001b` as in JSON. Most messages contain names and texts of packages and programs.
+/// Escapes text for a terminal: control characters except `\n`, and marks that change the writing direction, become
+/// escape sequences as in JSON, for example `\u001b`. Messages contain text from packages and programs, which must not
+/// control the terminal.
 pub fn plain(text: &str) -> String {
     let is_harmful = |char: char| {
         (char.is_control() && char != '\n')
@@ -21,13 +22,13 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// Escapes text as [`plain`] does, and line breaks, too: a name with a line break could imitate a line of this program.
+/// Escapes text as [`plain`] does, and `\n`, too: a name with a line break could imitate a line of this program's
+/// output.
 pub fn one_line(text: &str) -> String {
     plain(text).replace('\n', "\\u000a")
 }
 
-/// Escapes all characters of a JSON text that are not ASCII, and control characters that the JSON writer does not
-/// escape.
+/// Escapes all characters of a JSON text that are not ASCII, and DEL, which the JSON writer does not escape.
 pub fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {
@@ -43,13 +44,13 @@ pub fn ascii(json: &str) -> String {
     text
 }
 
-/// The escape sequence of errors and fatal findings.
+/// The ANSI escape sequence for bold red: errors, fatal findings, bad outcomes.
 pub const RED: &str = "\x1b[1;31m";
-/// The escape sequence of warnings.
+/// The ANSI escape sequence for bold yellow: warnings, unknown outcomes.
 pub const YELLOW: &str = "\x1b[1;33m";
-/// The escape sequence of a good verdict.
+/// The ANSI escape sequence for bold green: good outcomes.
 pub const GREEN: &str = "\x1b[1;32m";
-/// Returns the words between the escape sequence `colour` and the one that ends it.
+/// Returns `words` between the ANSI escape sequence `colour` and the sequence that ends all colours.
 pub fn painted(words: &str, colour: &str) -> String {
     format!("{colour}{words}\x1b[0m")
 }

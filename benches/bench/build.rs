@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Container builds: `replace` and `rebuild` compared with the manual command chain.
+//! Container builds: `replace` and `rebuild` compared with a manual chain of commands.
 
 use anyhow::{Context, Result, ensure};
 
@@ -58,9 +58,9 @@ const REPLACE_LARGE: &str = "ostree-kernel replace /rpms-large";
 #[derive(Default)]
 struct Runs {
     costs: Vec<Cost>,
-    /// The number of dracut starts in each run.
+    /// The number of times that dracut was started, for each run.
     dracut: Vec<usize>,
-    /// The seconds that the program reports for itself, in each run.
+    /// The seconds that the program reports for its own work, for each run.
     itself: Vec<f64>,
 }
 
@@ -142,7 +142,8 @@ fn builds(place: &Bench) -> Result<[Build; 6]> {
     ])
 }
 
-/// Counts the runs of dracut, and compares the result with the manual build.
+/// Counts the dracut runs of `replace` for each backend and layout. Then compares the initramfs files of the builds
+/// `replace` and `by-hand`, which [`comparison`] has made.
 pub fn one_dracut_run(place: &Bench) -> Result<String> {
     let mut table = Table::new(&["backend and layout", "dracut runs", "`replace`"]);
     for [name, what, base, setup] in LAYOUTS {

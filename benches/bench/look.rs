@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reading an initramfs: `verify` and `inspect` compared with programs that list one.
+//! Measures the cost of reading an initramfs: `verify` and `inspect` compared with other programs.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -24,7 +24,7 @@ const MODULES: [&str; 5] = [
     "modules-4500",
 ];
 
-/// Returns a command line.
+/// Returns a command line of words that may have different types.
 fn line(words: &[&dyn AsRef<OsStr>]) -> Vec<OsString> {
     words.iter().map(|word| word.as_ref().to_owned()).collect()
 }
@@ -45,12 +45,12 @@ fn cpu(cost: &Cost) -> f64 {
     cost.cpu * 1e3
 }
 
-/// Returns the peak memory.
+/// Returns the peak memory in MiB.
 pub fn mebibytes(samples: &Samples) -> f64 {
     samples.peak() as f64 / 1024.0
 }
 
-/// Returns the columns that every table has: median, minimum, processor time, memory.
+/// Returns the columns that every table has: median, minimum, processor time, memory, number of runs.
 fn figures(samples: &Samples) -> Vec<String> {
     vec![
         format!("{:.1}", samples.median(wall)),
@@ -61,13 +61,13 @@ fn figures(samples: &Samples) -> Vec<String> {
     ]
 }
 
-/// Formats a value with an upper bound.
+/// Formats a value with its upper bound, and whether the value is within it.
 pub fn at_most(what: &str, figure: f64, limit: f64) -> String {
     let verdict = verdict(figure <= limit);
     format!("- {what}: {figure:.2} (at most {limit}: {verdict})\n")
 }
 
-/// Formats a value with a lower bound.
+/// Formats a value with its lower bound, and whether the value reaches it.
 fn at_least(what: &str, figure: f64, limit: f64) -> String {
     let verdict = verdict(figure >= limit);
     format!("- {what}: {figure:.1} (at least {limit}: {verdict})\n")
@@ -77,7 +77,7 @@ fn verdict(reached: bool) -> &'static str {
     if reached { "reached" } else { "NOT reached" }
 }
 
-/// Returns all programs that read an image, each with the result that it provides.
+/// Returns all programs that read an initramfs, each with a description of its output.
 fn lookers(place: &Bench) -> Vec<(Contender, &'static str)> {
     let (ours, kver) = (&place.tool, &place.kver);
     let (tree, image) = (place.tree("tree"), place.image("tree"));
@@ -152,7 +152,7 @@ fn lookers(place: &Bench) -> Vec<(Contender, &'static str)> {
     ]
 }
 
-/// Compares all programs on one image.
+/// Compares all programs on one initramfs.
 pub fn comparison(place: &Bench) -> Result<String> {
     let (contenders, results): (Vec<_>, Vec<_>) = lookers(place).into_iter().unzip();
     let samples = alternate(&contenders, ROUNDS)?;
@@ -195,7 +195,7 @@ pub fn comparison(place: &Bench) -> Result<String> {
     ))
 }
 
-/// Describes the content, according to `inspect`.
+/// Describes the initramfs of a tree, according to `inspect`.
 fn about(place: &Bench, tree: &str) -> Result<String> {
     let (tool, image) = (place.tool.to_string_lossy(), place.image(tree));
     let summary = said(&tool, &["inspect", &image.to_string_lossy()])?;
@@ -214,7 +214,7 @@ fn about(place: &Bench, tree: &str) -> Result<String> {
     ))
 }
 
-/// Measures the cost for larger images and more modules.
+/// Measures the cost for larger initramfs files and for more modules.
 pub fn growth(place: &Bench) -> Result<String> {
     let mut text = String::from(
         "## Larger initramfs images and more modules\n\n\
@@ -267,7 +267,7 @@ pub fn growth(place: &Bench) -> Result<String> {
     Ok(text)
 }
 
-/// Returns the size of zstd's window in MiB, which every decoder allocates.
+/// Returns the size in MiB of zstd's window for the file `image`. Every decoder allocates a window of this size.
 fn window(image: &Path) -> Result<f64> {
     let about = said("zstd", &["-lv", &image.to_string_lossy()])?;
     let bytes = about
@@ -277,7 +277,7 @@ fn window(image: &Path) -> Result<f64> {
     Ok(bytes.parse::<f64>()? / f64::from(1 << 20))
 }
 
-/// Measures the cost of an empty run, and the size of the program.
+/// Measures the cost of `--version`, and the size of the program.
 pub fn start_and_size(place: &Bench) -> Result<String> {
     let contenders = [
         Contender::new("true", ["true"]),

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make bench`: the cost of the program compared with today's programs, in one run on one machine, as
-//! benches/RESULTS.md.
+//! `make bench`: measures ostree-kernel and other programs in one run on one machine, and writes benches/RESULTS.md.
 //!
-//! `bed bench-setup` creates the trees and images (`tests/container/lib/bench.sh`). The programs run in turn. The
-//! expected limits are checked here and printed with the results.
+//! Before that, `bed bench-setup` creates the trees and initramfs files (`tests/container/lib/bench.sh`). The compared
+//! programs run in turn. The results state whether each expected limit is reached.
 
 mod build;
 mod look;
@@ -18,17 +17,17 @@ use anyhow::{Context, Result};
 
 use measure::said;
 
-/// The directories of a run.
+/// The directories and programs of a benchmark run.
 pub struct Bench {
-    /// The products of the test bed.
+    /// The directory with the products of the test bed.
     pub bed: PathBuf,
-    /// The products of `bed bench-setup`.
+    /// The directory with the products of `bed bench-setup`.
     pub bench: PathBuf,
-    /// The checkout.
+    /// The directory of the checkout.
     pub top: PathBuf,
-    /// The program.
+    /// The program ostree-kernel, built with the profile `release`.
     pub tool: PathBuf,
-    /// The program with the profile `dist`.
+    /// The program ostree-kernel, built with the profile `dist`.
     pub dist: PathBuf,
     /// The kernel release of the trees.
     pub kver: String,
@@ -53,7 +52,7 @@ impl Bench {
         })
     }
 
-    /// Returns the path of a tree.
+    /// Returns the path of the tree `name`.
     pub fn tree(&self, name: &str) -> PathBuf {
         self.bench.join(name)
     }
@@ -90,7 +89,7 @@ fn all() -> Result<()> {
     Ok(())
 }
 
-/// Returns the header: commit, time and machine.
+/// Returns the header: time, commit, machine, and its load before and after the run.
 fn head(top: &Path, before: &str) -> Result<String> {
     let top = top.display().to_string();
     let cpus = fs_err::read_to_string("/proc/cpuinfo")?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The cost of running a program: wall time, processor time including all children, peak memory.
 //!
-//! Each run uses a small process of its own (`measure FILE PROGRAM ARG…`): the kernel counts resources only for all
-//! children of a process together, and as peak memory that of the largest child.
+//! Each program runs as the only child of a small process (`measure FILE PROGRAM ARG…`), because the kernel counts the
+//! processor time of all children of a process together. The peak memory is that of the largest child.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -20,14 +20,14 @@ pub struct Cost {
     pub wall: f64,
     /// Seconds of processor time, in user and system mode.
     pub cpu: f64,
-    /// The largest memory of a single process, in KiB.
+    /// The peak resident memory of the largest process, in KiB.
     pub peak: u64,
     /// Exit status.
     pub status: i32,
 }
 
 impl Cost {
-    /// Reads the output of `measure`.
+    /// Reads the file that [`measure`] has written.
     pub fn read(file: &Path) -> Result<Self> {
         let line = fs_err::read_to_string(file)?;
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -43,7 +43,7 @@ impl Cost {
     }
 }
 
-/// Runs the program and writes its cost to the file. It is the main function of the small process.
+/// Runs a program and writes its cost to a file. This is the main function of the small process.
 pub fn measure(arguments: &[OsString]) -> Result<()> {
     let [file, program, arguments @ ..] = arguments else {
         bail!("expected: measure FILE PROGRAM ARG…");
@@ -64,7 +64,7 @@ fn seconds(time: TimeVal) -> f64 {
     time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6
 }
 
-/// Runs a command line once, without its output, and returns its cost.
+/// Runs a command line once, discards its output, and returns its cost.
 pub fn once(command_line: &[OsString]) -> Result<Cost> {
     let file = tempfile::NamedTempFile::new()?;
     let ours = std::env::current_exe()?;
@@ -91,7 +91,7 @@ pub fn said(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
-/// Creates a command.
+/// Creates a command. Every program of the benchmarks is started with it.
 #[expect(
     clippy::disallowed_methods,
     reason = "starting programs is what is measured"
@@ -106,14 +106,14 @@ pub struct Contender {
     pub name: String,
     /// The command line.
     pub command: Vec<OsString>,
-    /// It runs once in this number of rounds: slow programs need fewer.
+    /// The program runs once in this number of rounds. The number is larger for slow programs.
     pub every: usize,
     /// The expected exit status.
     pub status: i32,
 }
 
 impl Contender {
-    /// Creates a program that runs in every round and must exit with 0.
+    /// Creates a contender that runs in every round and must exit with 0.
     pub fn new(name: &str, command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -160,7 +160,8 @@ impl Samples {
     }
 }
 
-/// Runs the programs in turn, so that other load affects all of them; the first round is a warm-up.
+/// Runs the programs in turn, so that other load affects all of them. The first round is a warm-up, and is not in the
+/// samples.
 pub fn alternate(contenders: &[Contender], rounds: usize) -> Result<Vec<Samples>> {
     let mut samples: Vec<_> = contenders.iter().map(|_| Samples(Vec::new())).collect();
     for round in 0..=rounds {

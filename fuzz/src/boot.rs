@@ -9,17 +9,17 @@ use ostree_kernel::initramfs::{Bodies, Inventory, Limits, read};
 use crate::memory::within;
 use crate::newc::archive;
 
-/// The start of the line before each file: its path follows, and `->` with the target of a link.
+/// The start of the line before each file. The file's path follows and, for a link, `->` and the target.
 const FILE: &[u8] = b"==> ";
 
-/// Links that make the image an initramfs with systemd. They are added if the input does not have them.
+/// Links that make the image an initramfs with systemd, unless the input has files with these names.
 const SYSTEMD: [(&[u8], &[u8]); 2] = [(b"init", b"usr/lib/systemd/systemd"), (b"lib", b"usr/lib")];
 
 /// The maximum number of files of an input, so that a fuzzer does not spend its time on long lists.
 const FILES_MAX: usize = 256;
 
-/// Returns the upper bound of the memory for an input: a fixed part for empty tables, and for each byte a part for
-/// units, rules and the graph. A name can be in many edges; their number is limited.
+/// Returns the upper bound of the memory for an input: a fixed part for empty tables, and a part for each byte, which
+/// becomes units, rules and the graph. A name can be in many edges, but the number of edges is limited.
 fn memory(bytes: &[u8]) -> usize {
     (8 << 20) + 512 * bytes.len()
 }

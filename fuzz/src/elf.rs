@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The dynamic linker's facts of ELF files, parsed as a whole and as a stream.
+//! The facts of ELF files that the dynamic linker uses, parsed as a whole and as a stream.
 
 use ostree_kernel::initramfs::{Bodies, Elf, Inventory, Limits, read};
 
 use crate::memory::within;
 use crate::newc::archive;
 
-/// Upper bound of the memory: the start of a file, its dynamic section and the facts, which may double while they grow.
+/// Upper bound of the memory for the start of a file, its dynamic section, and the facts; lists may double while they
+/// grow.
 const MEMORY: usize = 2 << 20;
 
-/// Parses an ELF file.
+/// Parses an ELF file as a whole and as a stream, and asserts that the results are the same.
 pub fn elf(bytes: &[u8]) {
     let parsed = within(MEMORY, || Elf::parse(bytes));
     if let Ok(elf) = &parsed {

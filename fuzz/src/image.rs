@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The initramfs reader: a whole image with all facts, and one compressed segment.
+//! The initramfs reader, for a whole initramfs with all facts, and for one compressed segment.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,8 +12,9 @@ use crate::memory::within;
 use crate::model::{Told, told};
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory: lz4's block and its compressed form (16 MiB), the ring and the source (2 MiB), a file
-/// that is parsed as a whole (as large as the unpacked image, twice while it grows), the inventory.
+/// Upper bound of the memory for: a block of lz4 with its compressed form (16 MiB), the ring buffer and the source (2
+/// MiB), a file that is parsed as a whole (as large as the unpacked initramfs, twice while it grows), and the
+/// inventory.
 const MEMORY: usize = 24 << 20;
 
 /// Returns limits that are small enough for a fuzzer to reach them.
@@ -28,14 +29,14 @@ fn limits() -> Limits {
     }
 }
 
-/// The module at every path of the tree that ends in `.ko`; seeds contain it, too.
+/// The kernel module that the tree has at every path that ends in `.ko`. Some seeds also contain it.
 const MODULE: &[u8] = include_bytes!("../seeds/module/plain");
 
 struct ModuleFiles;
 
 impl OnDisk for ModuleFiles {
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>> {
-        // The first byte of the seeds of `module` is not a part of the module.
+        // The first byte of a seed of `module` selects the compression, and is not a part of the module.
         let module = &MODULE[1..];
         Ok(path.ends_with(b".ko").then(|| OpenFile {
             data: Box::new(module),
@@ -52,15 +53,16 @@ impl OnDisk for ModuleFiles {
     }
 }
 
-/// The result of reading an image that must not depend on the chunks of the input.
+/// The part of a result that must not depend on the chunks in which the input is read.
 #[derive(Debug, PartialEq)]
 struct Reading {
     segments: Vec<Segment>,
-    /// Every name with its facts; or the error.
+    /// Every name with its facts, or the error.
     end: Result<Vec<String>, String>,
 }
 
-/// Reads a whole image.
+/// Reads an initramfs at once and one byte at a time, and asserts that the results are the same. If it can be read,
+/// also asserts that the result matches the model.
 pub fn initramfs(image: &[u8]) {
     let whole = within(MEMORY, || reading(image, image));
     let slow = within(MEMORY, || reading(Trickle::new(image), image));
@@ -70,7 +72,7 @@ pub fn initramfs(image: &[u8]) {
     }
 }
 
-/// Returns whether an image can be read; the result must match the image.
+/// Returns whether an initramfs can be read. If it can, asserts that the result matches the model.
 pub fn is_read(image: &[u8]) -> bool {
     let is_read = within(MEMORY, || reading(image, image)).end.is_ok();
     if is_read {
@@ -79,7 +81,7 @@ pub fn is_read(image: &[u8]) -> bool {
     is_read
 }
 
-/// Asserts that the result for a good image matches the model.
+/// Asserts that the entries that the reader returns match those of the model. `image` must be readable.
 fn assert_right(image: &[u8]) {
     let mut seen = Seen(Vec::new());
     let segments = read(image, &limits(), &mut seen).expect("it was read before");
@@ -97,7 +99,8 @@ impl Visitor for Seen {
     }
 }
 
-/// Returns the image for the input of [`segment`]: the first byte selects the compression.
+/// Returns the initramfs for the input of [`segment`]: the first byte selects a compression, and is replaced by the
+/// magic number of that compression.
 pub fn segment_image(bytes: &[u8]) -> Option<Vec<u8>> {
     const MAGICS: [&[u8]; 6] = [
         b"\x28\xb5\x2f\xfd",
@@ -112,13 +115,13 @@ pub fn segment_image(bytes: &[u8]) -> Option<Vec<u8>> {
     Some([magic, rest].concat())
 }
 
-/// Reads one compressed segment: the first byte selects the compression and replaces its magic.
+/// Reads one compressed segment, which [`segment_image`] makes from the bytes.
 pub fn segment(bytes: &[u8]) {
     let Some(mut image) = segment_image(bytes) else {
         return;
     };
     initramfs(&image);
-    // The reader of a segment with an explicit end does not read the data that follow it.
+    // A reader of a segment must not read beyond the segment's end: the result is the same if another segment follows.
     let alone = reading(image.as_slice(), &image);
     if alone.end.is_ok() && alone.segments.len() < 16 {
         let tail = random_tail(image.len() as u64);
@@ -160,7 +163,7 @@ fn reading(input: impl Read + Send, image: &[u8]) -> Reading {
             assert!(node.entry < entries);
             let content = inventory.content(node);
             let (elf, module) = (facts.elf(&inventory, node), facts.module(&inventory, node));
-            // Any answer is accepted, but there must be one.
+            // Any result is accepted, but the call must not panic.
             let _ = inventory.resolve(path);
             format!("{path:?} {node:?} {content:?} {elf:?} {module:?}")
         })
@@ -173,7 +176,8 @@ fn reading(input: impl Read + Send, image: &[u8]) -> Reading {
     }
 }
 
-/// Asserts that segments are contiguous except for NULs, and within the limits.
+/// Asserts that there are only NULs between the segments, and that the segments are within the limits. If `whole` is
+/// true, also asserts that only NULs follow the last segment.
 fn cover(segments: &[Segment], image: &[u8], whole: bool) {
     let limits = limits();
     let mut at = 0;
@@ -206,7 +210,7 @@ fn cover(segments: &[Segment], image: &[u8], whole: bool) {
     assert!(entries <= limits.entries && segments.len() <= limits.segments as usize);
 }
 
-/// Calls each query of the inventory that the checks use. It must not panic.
+/// Calls each query of the inventory that the checks use. The queries must not panic.
 fn questions(inventory: &Inventory) {
     let _ = inventory.kernel_versions();
     let _ = inventory.kernel_modules();
@@ -217,8 +221,8 @@ fn questions(inventory: &Inventory) {
     let _ = inventory.children(b"usr/lib");
 }
 
-/// Asserts that the position of an error is in the image, and returns its text. Errors of reading and of a visitor must
-/// not occur: reading from memory does not fail, and the visitors return no errors.
+/// Asserts that the position of an error is inside the initramfs, and returns the error's text. Panics for an error of
+/// the input or of a visitor: reading from memory does not fail, and the visitors return no errors.
 fn said(error: &ReadError, image: &[u8]) -> String {
     let length = image.len() as u64;
     let place = |at: &Position| {

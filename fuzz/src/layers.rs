@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images of containers: layers, tables of contents, and the documents around them.
+//! Container images: layers, tables of contents, and the documents around them.
 
 use std::io::{BufRead, Read};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use ostree_kernel::oci::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory: the buffers of the readers, and names.
+/// Upper bound of the memory for the buffers of the readers and for names.
 const MEMORY: usize = 32 << 20;
 
 fn limits() -> ImageLimits {
@@ -28,7 +28,8 @@ fn limits() -> ImageLimits {
     }
 }
 
-/// Reads two layers: the first two bytes are the length of the upper one.
+/// Reads two layers, and merges them: the first two bytes are the length of the upper layer, which follows; the rest is
+/// the lower layer.
 pub fn layer(bytes: &[u8]) {
     let Some((length, rest)) = bytes.split_first_chunk::<2>() else {
         return;
@@ -40,7 +41,7 @@ pub fn layer(bytes: &[u8]) {
     assert_eq!(fast, slow, "one byte at a time");
 }
 
-/// Returns the visible paths; `None` if the layers cannot be read.
+/// Returns the visible paths of the merged layers; `None` if the layers cannot be read.
 fn merged(layers: [&[u8]; 2], one_by_one: bool) -> Option<Vec<Vec<u8>>> {
     let limits = limits();
     let mut tree = LayerTree::new(&limits);
@@ -95,7 +96,7 @@ fn assert_path(path: &[u8]) {
     assert!(is_inside || path.is_empty(), "{}", path.escape_ascii());
 }
 
-/// Reads the bytes as the text of a table of contents.
+/// Reads the bytes as the decompressed table of contents of a zstd:chunked layer.
 pub fn toc(bytes: &[u8]) {
     const START: u64 = 1000;
     let packed = zstd::encode_all(bytes, 1).expect("memory");
@@ -127,8 +128,8 @@ pub fn toc(bytes: &[u8]) {
     }
 }
 
-/// Reads manifests, indexes, configs, references, challenges, credential files and registries.conf: all readers read the
-/// same bytes.
+/// Reads the same bytes as a manifest or index, a config, a credential file, a reference, a challenge and a
+/// registries.conf.
 pub fn documents(bytes: &[u8]) {
     let limits = limits();
     let most = 64 * bytes.len() + (64 << 10);

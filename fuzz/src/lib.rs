@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The conditions that every reader must fulfil for all bytes: each function takes hostile input, and panics if a
-//! reader panics, exceeds its memory limit, contradicts itself, gives another result when the bytes are read one at a
-//! time, returns data that the image does not contain, or reports an error without a place.
+//! The conditions that every reader must fulfil for all bytes. Each function takes hostile input. It panics if a reader
+//! panics, exceeds its memory limit, contradicts itself, or returns data that the input does not contain. It also
+//! panics if the result is another one when the bytes are read one at a time, or if an error has no valid position.
 //!
-//! `fuzz_targets/` runs them under libFuzzer, `tests/replay.rs` over the seeds and their neighbours.
+//! `fuzz_targets/` runs these functions under libFuzzer, `tests/replay.rs` on the seeds and on modified seeds.
 
 mod boot;
 mod elf;
@@ -30,7 +30,7 @@ pub use vmlinuz::vmlinuz;
 /// A function that takes hostile input.
 pub type Target = fn(&[u8]);
 
-/// Every target with the name of its seeds' folder.
+/// Every target, with the name of the directory of its seeds.
 pub const TARGETS: [(&str, Target); 13] = [
     ("initramfs", initramfs),
     ("segment", segment),

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The content of an image, read in the simplest way: everything in memory, each segment decompressed at once by the
-//! decoder of its format, each archive parsed as in Linux' `init/initramfs.c`. A different result of the reader is
-//! wrong.
+//! A model of the initramfs reader, as simple as possible: everything in memory, each segment decompressed at once by
+//! the decoder of its format, each archive parsed as in Linux' `init/initramfs.c`. If the results of the reader and of
+//! the model differ, the reader is wrong.
 
 use std::io::Read;
 
 use ostree_kernel::initramfs::{Compression, Device, Entry, Segment};
 
-/// One entry.
+/// One entry, as the reader or the model returns it.
 #[derive(Debug, PartialEq)]
 pub struct Told {
     path: Vec<u8>,
-    /// From the inode to the device's minor number, in the order of the header.
+    /// The fields of the header, in its order: from the inode number to the minor number of the device node.
     fields: [u32; 11],
     data: Vec<u8>,
 }
 
 impl Told {
-    /// Converts an entry of the reader, for comparison with the model's.
+    /// Converts an entry of the reader, for comparison with an entry of the model.
     pub fn of(entry: &Entry, data: Vec<u8>) -> Self {
         let Device { major, minor } = entry.dev;
         let Entry {
@@ -41,7 +41,7 @@ impl Told {
     }
 }
 
-/// Returns the content of an image's segments. Panics if they cannot be decoded.
+/// Returns the entries of all segments of an initramfs. Panics if the segments cannot be decoded.
 pub fn told(image: &[u8], segments: &[Segment]) -> Vec<Told> {
     let mut told = Vec::new();
     for segment in segments {
@@ -62,7 +62,7 @@ pub fn told(image: &[u8], segments: &[Segment]) -> Vec<Told> {
     told
 }
 
-/// Returns the content of a segment that ends with `packed`.
+/// Returns the decompressed content of a segment. Panics if the compressed data end before the end of `packed`.
 fn unpack(compression: Compression, mut packed: &[u8]) -> Vec<u8> {
     use liblzma::bufread::XzDecoder;
     use liblzma::stream::Stream;
@@ -99,7 +99,7 @@ fn all(mut decoder: impl Read) -> Vec<u8> {
     content
 }
 
-/// Decodes blocks with a length before each; the magic can be repeated.
+/// Decodes lz4's legacy format: blocks, each after its length. The magic number can be repeated between blocks.
 fn lz4(packed: &mut &[u8]) -> Vec<u8> {
     const MAGIC: u32 = 0x184c_2102;
     let mut content = Vec::new();
@@ -115,7 +115,7 @@ fn lz4(packed: &mut &[u8]) -> Vec<u8> {
     content
 }
 
-/// Parses the archives in `bytes`, with NULs between them.
+/// Parses the archives in `bytes`, between which there can be NULs, and adds their entries to `told`.
 fn archives(bytes: &[u8], told: &mut Vec<Told>) {
     const HEADER: usize = 110;
     let mut at = 0;
@@ -139,7 +139,7 @@ fn archives(bytes: &[u8], told: &mut Vec<Told>) {
         let name_end = at + HEADER + name_size as usize;
         let start = name_end.next_multiple_of(4);
         let end = start + size as usize;
-        // A name that is longer than a path can be is truncated.
+        // A name that is longer than PATH_MAX (4096) is truncated.
         let name = &bytes[at + HEADER..name_end.min(at + HEADER + 4096)];
         let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
         let data = bytes[start..end].to_vec();

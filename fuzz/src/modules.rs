@@ -9,10 +9,10 @@ use ostree_kernel::kernel::modules::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory: an unpacked module, twice while it grows, and the buffers of a decoder.
+/// Upper bound of the memory for an unpacked module, twice while it grows, and the buffers of a decoder.
 const MODULE_MEMORY: usize = 2 * MAX_UNPACKED as usize + (1 << 20);
 
-/// Reads a module file: the first byte selects the compression.
+/// Reads a module file. The first byte of the input selects the compression, and is not a part of the file.
 pub fn module(bytes: &[u8]) {
     const NAMES: [&[u8]; 4] = [b"m.ko", b"m.ko.xz", b"m.ko.zst", b"m.ko.gz"];
     let Some((which, file)) = bytes.split_first() else {
@@ -41,8 +41,8 @@ pub fn module(bytes: &[u8]) {
     }
 }
 
-/// Parses the bytes with each reader: of `modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`, `.builtin.modinfo`
-/// and of the two indexes.
+/// Parses the same bytes as `modules.dep`, `modules.order`, `modules.softdep`, `modules.alias`,
+/// `modules.builtin.modinfo`, `modules.dep.bin` and `modules.alias.bin`, and as the value of a softdep.
 pub fn lists(bytes: &[u8]) {
     // Each line costs a few small allocations.
     let most = 256 * bytes.len() + 4096;
@@ -93,7 +93,7 @@ pub fn lists(bytes: &[u8]) {
     }
 }
 
-/// Asserts that the data are unchanged after they are written and read again.
+/// Writes the dependencies as text, parses that text, and asserts that the number of modules is unchanged.
 fn dep_again(dep: &ModulesDep) {
     let mut text = Vec::new();
     for (path, needs) in dep.iter() {

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-/// Returns a newc archive of names, modes and data.
+/// Returns a newc archive of entries, each with its name, mode and data.
 pub fn archive<'a>(entries: impl IntoIterator<Item = (&'a [u8], u32, &'a [u8])>) -> Vec<u8> {
     let mut out = Vec::new();
     let trailer: (&[u8], u32, &[u8]) = (b"TRAILER!!!", 0, b"");

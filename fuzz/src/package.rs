@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// The public key of the seed `signed`; the private key is lost.
+/// The public key for the seed `signed`. The private key is lost, so no other header can have a good signature.
 static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
     let mut keys = Keyring::default();
     keys.add(include_bytes!("key.asc")).expect("a public key");
@@ -20,8 +20,8 @@ static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
 /// The SHA-256 of the header that the key has signed.
 const SIGNED: &str = "c5bfbeb49625afdfe953a73318bd25ecc34ca1c13307a56219e4d65e2fdfb46f";
 
-/// Parses a package, or, if the bytes start like a header, a main header without payload: a lead and a correct digest
-/// are added, so that the code after the digests is reached.
+/// Parses a package. If the bytes start like a header, they are taken for a main header without payload: a lead and a
+/// correct digest are added, so that the code after the digests is reached.
 pub fn package(bytes: &[u8]) {
     let file = if bytes.starts_with(&[0x8e, 0xad, 0xe8]) {
         with_digest(bytes)
@@ -29,7 +29,7 @@ pub fn package(bytes: &[u8]) {
         bytes.to_vec()
     };
     let keys = &*KEYS;
-    // The buffer of the payload, and a header: as bytes, as entries, as values.
+    // 1 MiB for the buffer of the payload, and for each byte a part for the header as bytes, entries and values.
     let most = (1 << 20) + 256 * file.len().min(HEADER_MAX as usize);
     let whole = within(most, || Package::parse(file.as_slice(), keys));
     let slow = Package::parse(Trickle::new(&file), keys);
@@ -57,11 +57,11 @@ fn said(error: &PackageError) -> String {
     error.to_string()
 }
 
-/// Returns a lead, a signature header with only the SHA-256 of the main header, and that header.
+/// Returns a lead, a signature header with only the SHA-256 of the main header, and the main header.
 fn with_digest(main: &[u8]) -> Vec<u8> {
     const SHA256: u32 = 273;
     const STRING: u32 = 6;
-    // Bytes after the header are payload, which its digests do not cover.
+    // Bytes after the main header are payload, which the digest of the header does not cover.
     let word = |at: usize| {
         main.get(at..at + 4)
             .map(|it| u32::from_be_bytes(it.try_into().expect("4 bytes")) as usize)

@@ -7,7 +7,7 @@ use crate::memory::within;
 
 /// Parses a blob of the table `Packages`.
 pub fn rpmdb(bytes: &[u8]) {
-    // Paths repeat their directory, up to a bound; strings are copied once each.
+    // Each path is stored with its directory, up to FILES_MAX bytes for all files. Other strings are copied once.
     let most = (1 << 20) + 2 * FILES_MAX + 64 * bytes.len();
     let record = within(most, || Record::parse(bytes));
     let mut reading = RpmdbReader::new(Scope::All);

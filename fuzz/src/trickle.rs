@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A source that gives one byte at a time, as a pipe may.
+//! A source that returns one byte at a time, as a pipe may do.
 
 use std::io::{BufRead, Cursor, Read, Result, Seek, SeekFrom};
 

@@ -10,10 +10,10 @@ use ostree_kernel::kernel::vmlinuz::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory: lz4's block and its compressed form, and a buffer to search.
+/// Upper bound of the memory: a block of lz4 with its compressed form, and a buffer to search in.
 const MEMORY: usize = 18 << 20;
 
-/// Reads a kernel image.
+/// Reads the release and the signature of a kernel image, at once and one byte at a time.
 pub fn vmlinuz(image: &[u8]) {
     let whole = within(MEMORY, || release_from(&mut Cursor::new(image)));
     let slow = within(MEMORY, || release_from(&mut Trickle::new(image)));
@@ -55,7 +55,7 @@ pub fn vmlinuz(image: &[u8]) {
     assert_eq!(is_signed_from(&mut Trickle::new(image)).ok(), Some(signed));
 }
 
-/// Returns the text of the error after it asserts that its place is valid.
+/// Asserts that the position in the error is inside the image, and returns the error's text.
 fn said(error: &VmlinuzError, image: &[u8]) -> String {
     let length = image.len() as u64;
     match error {

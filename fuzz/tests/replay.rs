@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs each target on every seed and its neighbours: truncated at every length, each bit of each byte flipped, each
-//! byte all zeros and all ones; and on small images with every value at every byte. Needs no fuzzer.
+//! Runs each target without a fuzzer, on every seed and its neighbours: truncated seeds, and seeds with one byte
+//! changed. Also reads some small initramfs files with every value at every byte.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use ostree_kernel_fuzz::{TARGETS, is_read, segment_image};
 
-/// The time limit for a seed and all its neighbours, or for all values of a byte. The slowest takes a few seconds.
+/// The time limit for a seed with all its neighbours, or for all values of a byte. The slowest seed takes a few
+/// seconds.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// The largest number of bytes of a seed that are changed, at equal distances.
+/// Maximum number of positions at which a seed is truncated or changed; they are at equal distances.
 const BYTES: usize = 300;
 
-/// Upper bound of the resident size, in KiB; it includes memory of C code.
+/// Upper bound of the resident size in KiB, which includes the memory of C code.
 const RESIDENT_MAX: u64 = 256 << 10;
 
 /// Memory is counted for the whole process, so only one test runs at a time.
@@ -50,9 +51,9 @@ fn seeds_and_their_neighbours() {
     bounded();
 }
 
-/// Changes every byte of some small images to every value, and truncates them at every length: each result is either
-/// rejected with an error or read with its content. The images are uncompressed (with and without checksums), or a
-/// segment of each compression.
+/// Changes every byte of some small initramfs files to every value, and truncates the files at every length. Each must
+/// either be rejected with an error, or be read as the model reads it. The files are uncompressed (with and without
+/// checksums), or a segment of each compression.
 #[test]
 fn every_change_of_a_small_image() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +96,7 @@ fn every_change_of_a_small_image() {
     bounded();
 }
 
-/// Runs `work`, and ends the process if it hangs.
+/// Runs `work`, and aborts the process if that takes longer than [`LONGEST`].
 fn watched(name: &str, work: impl FnOnce()) {
     let (done, watch) = channel();
     let name = name.to_owned();
@@ -110,7 +111,7 @@ fn watched(name: &str, work: impl FnOnce()) {
     dog.join().expect("the watchdog ends");
 }
 
-/// Returns the seeds of a target, by name.
+/// Returns the seeds of a target, each with its path, sorted by path.
 fn files(target: &str) -> Vec<(String, Vec<u8>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("seeds")
@@ -129,7 +130,8 @@ fn files(target: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// Returns the seed itself, then its neighbours.
+/// Returns the seed itself, then its neighbours: truncated, and with one byte changed (a bit flipped, all bits zero or
+/// one).
 fn neighbours(seed: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
     let places = || (0..seed.len()).step_by(seed.len().div_ceil(BYTES).max(1));
     let cut = places().map(|length| (format!("cut at {length}"), seed[..length].to_vec()));
@@ -146,7 +148,7 @@ fn neighbours(seed: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
         .chain(changed)
 }
 
-/// Checks `VmHWM` of this process.
+/// Asserts that the peak resident size of this process (`VmHWM`) is within [`RESIDENT_MAX`].
 fn bounded() {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -39,12 +39,12 @@ pub enum CannotRun {
     /// The file is neither an ELF program nor a script whose `#!` line names an interpreter.
     #[error("neither an ELF program nor a script with `#!`")]
     Format,
-    /// The kernel cannot start the script's interpreter.
+    /// The kernel cannot start the interpreter of a script, or the dynamic linker of a program.
     #[error("a script for {}, {why}", show_name(interpreter))]
     Interpreter {
-        /// The interpreter.
+        /// The path of the interpreter or of the dynamic linker.
         interpreter: Vec<u8>,
-        /// The error of the interpreter.
+        /// The reason, as a relative clause for the message.
         why: String,
     },
     /// The name of the interpreter is too long.
@@ -60,8 +60,8 @@ fn show_name(name: &[u8]) -> String {
     name.escape_ascii().to_string()
 }
 
-/// Returns the file that the command name `name` runs. A name with a slash is a path. Any other name is searched in
-/// `PATH`: the first executable file, else the first file.
+/// Returns the path and the node of the file that the command name `name` runs. A name with a slash is a path. Any
+/// other name is searched in `PATH`: the first executable file, else the first file.
 pub fn program<'a>(inventory: &'a Inventory, name: &[u8]) -> Option<(&'a [u8], &'a Node)> {
     let file = |path: &[u8]| {
         let (path, node) = inventory.resolve(path).ok()?;
@@ -116,7 +116,7 @@ pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), Cann
     Err(CannotRun::Nested)
 }
 
-/// Returns the interpreter that the kernel starts instead of `node`; `None` if it starts the file itself.
+/// Returns the interpreter that the kernel starts instead of `node`; `None` if the kernel starts the file itself.
 fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<u8>>, CannotRun> {
     if node.kind != EntryType::File {
         return Err(CannotRun::NotAFile);

@@ -29,7 +29,7 @@ pub struct UnitCommand {
     pub path: Vec<u8>,
 }
 
-/// Parses the value of an `Exec` setting.
+/// Parses the value of the setting `key` (`Exec…`) of the unit `unit`, in the file at `path`.
 ///
 /// # Errors
 /// The reason why systemd refuses a service with this value.
@@ -103,8 +103,8 @@ struct Word {
     is_quoted: bool,
 }
 
-/// Splits a command line into words and removes quotes and escapes. Also returns `false` if a quote is not closed or
-/// the line ends with a backslash.
+/// Splits a command line into words and removes quotes and escapes. The second value is `false` if a quote is not
+/// closed or the line ends with a backslash.
 fn words(line: &[u8]) -> (Vec<Word>, bool) {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
@@ -144,6 +144,7 @@ fn words(line: &[u8]) -> (Vec<Word>, bool) {
 }
 
 /// Returns the units that a call of `systemctl start`, `restart` or `isolate` starts, each with `true` for `isolate`.
+/// Empty for any other command.
 pub(super) fn started_by(command: &UnitCommand) -> Vec<(bool, Vec<u8>)> {
     let mut words = systemctl(command);
     let starts = ["start", "isolate", "restart"].map(str::as_bytes);

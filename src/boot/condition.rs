@@ -14,7 +14,7 @@ const VOLATILE: [&[u8]; 8] = [
     b"dev", b"proc", b"run", b"sys", b"sysroot", b"tmp", b"var", b"mnt",
 ];
 
-/// Parts of paths of scripts and configuration files that can create other files at boot.
+/// A script or configuration file whose path contains one of these texts can create other files at boot.
 const MAKERS: [&[u8]; 4] = [
     b"/dracut/",
     b"/system-generators/",
@@ -32,7 +32,7 @@ const ARCHITECTURES: [(u16, &[u8]); 6] = [
     (243, b"riscv64"),
 ];
 
-/// The maximum number of searches of the image's text files for a file name.
+/// The maximum number of searches for a file name in the image's text files.
 const SEARCHES_MAX: u32 = 64;
 
 /// A condition or an assertion.
@@ -105,8 +105,8 @@ fn is_volatile(path: &[u8]) -> bool {
 }
 
 /// Returns whether the kernel's release fits all words of `ConditionKernelVersion=`, each a pattern or a comparison.
-/// `None` if a comparison has no value, or depends on more than the numbers that both versions have: systemd's rules
-/// for the rest changed between releases (`condition_test_version`, v252 to v257).
+/// `None` if a comparison has no value, or if it is not decided by the leading numbers that both versions have.
+/// systemd's rules for the rest of a version changed between releases (`condition_test_version`, v252 to v257).
 fn fits_kver(kver: &[u8], words: &[u8]) -> Option<bool> {
     const OPERATORS: [&[u8]; 10] = [
         b"!$=", b"$=", b"<>", b"<=", b">=", b"==", b"!=", b"<", b">", b"=",
@@ -160,14 +160,14 @@ fn order_of_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
     order.into_iter().find(|it| it.is_ne())
 }
 
-/// The conditions of one image.
+/// Evaluates conditions with the files of one image.
 pub(super) struct Conditions<'a> {
     inventory: &'a Inventory,
-    /// The ELF machine of systemd.
+    /// The ELF machine of `/init`, if it is an ELF file.
     machine: Option<u16>,
     /// The kernel's release, if the image has modules of one kernel only.
     kver: Option<&'a [u8]>,
-    /// The remaining searches of text files; at zero a condition is undecided.
+    /// The number of remaining searches in text files. At zero, a condition that needs a search is undecided.
     searches: Cell<u32>,
 }
 
@@ -188,8 +188,9 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// Returns a condition that prevents the start of a unit: the first false one without `|`, else the first one with
-    /// `|` if all of these are false. A condition that the image does not determine does not count as false.
+    /// Returns a condition that prevents the start of a unit: the first false one without `|`. If there is none and all
+    /// conditions with `|` are false, returns the first one with `|`. A condition that the image does not determine
+    /// does not count as false.
     pub(super) fn false_one<'c>(&self, conditions: &'c [Condition]) -> Option<&'c Condition> {
         let is_false = |it: &&Condition| self.holds(it) == Some(false);
         let mut plain = conditions.iter().filter(|it| !it.triggers);
@@ -206,7 +207,7 @@ impl<'a> Conditions<'a> {
         let path = condition.parameter.as_deref()?;
         if condition.kind == b"Architecture" {
             let own = ARCHITECTURES.iter().find(|it| Some(it.0) == self.machine)?;
-            // A 32-bit systemd (machine 3) can run on a 64-bit kernel, so its architecture is not known.
+            // A 32-bit systemd (machine 3) can run on a 64-bit kernel, so the kernel's architecture is not known.
             let is_true = own.1 == path || path == b"native";
             return (self.machine != Some(3)).then_some(is_true != condition.negated);
         }
@@ -244,9 +245,9 @@ impl<'a> Conditions<'a> {
         (!changes).then_some(is_true != condition.negated)
     }
 
-    /// Returns whether the file may appear before the unit starts. This is assumed for volatile directories, for
-    /// dracut's own state, for a file whose name is in a script or in a file of [`MAKERS`], and after [`SEARCHES_MAX`]
-    /// searches.
+    /// Returns whether a file that does not exist may be created before the unit starts. This is assumed for files in
+    /// volatile directories, for paths that contain `dracut`, for a file whose name is in a script or in a file of
+    /// [`MAKERS`], and after [`SEARCHES_MAX`] searches.
     pub(super) fn may_appear(&self, path: &[u8]) -> bool {
         if is_volatile(path) || contains(path, b"dracut") {
             return true;

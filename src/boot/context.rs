@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Settings of a service that prevent systemd from executing its commands: a user, file or directory that does not
-//! exist, or a sandbox in which its work has no effect (`src/core/exec-invoke.c`, `exec_needs_mount_namespace`,
+//! Settings of a service that prevent the work of its commands: a user, file or directory that does not exist, or a
+//! sandbox in which the work has no effect (`src/core/exec-invoke.c`, `exec_needs_mount_namespace`,
 //! `src/core/namespace.c`, v257).
 
 use super::condition::Conditions;
@@ -9,7 +9,7 @@ use super::unit_file::is_true;
 use crate::bytes::basename;
 use crate::initramfs::{EntryType, Inventory, Node};
 
-/// The kind of work that a service does, which its settings can prevent.
+/// The kind of work that a service does and that its settings can prevent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Work {
     /// The work is not known.
@@ -136,7 +136,7 @@ pub(super) type Obstacle = (String, Vec<u8>, String);
 
 impl ServiceContext {
     /// Applies an assignment in the section `[Service]`: a list grows, and any other setting is replaced. An empty
-    /// value removes the earlier ones.
+    /// value removes the earlier values of the setting.
     pub(super) fn apply(&mut self, key: &[u8], value: &[u8], path: &[u8]) {
         let Some(key) = KEYS.iter().find(|it| it.name == key) else {
             return;
@@ -164,7 +164,7 @@ impl ServiceContext {
         let has = |start: &[u8]| self.0.iter().any(|it| it.key.name.starts_with(start));
         let (is_moved, has_fallback) = (has(b"Root"), has(b"SetCredential"));
         self.0.iter().find_map(|it| {
-            // A credential of SetCredential= replaces a missing file.
+            // A value of SetCredential= can replace the missing file of a credential.
             let is_optional = has_fallback && it.key.value == Meaning::Credential;
             let absent = || {
                 let absent = it.absent(name, is_moved, inventory, conditions);
@@ -179,8 +179,9 @@ impl ServiceContext {
 }
 
 impl Setting {
-    /// Returns the reason why systemd cannot apply the setting; `None` if it can, or if this is unknown. `is_moved` is
-    /// set if the service has another root directory, in which its paths are not looked up.
+    /// Returns the reason why systemd cannot apply the setting; `None` if systemd can, or if this is unknown.
+    /// `is_moved` is set if the service has a root directory of its own: `WorkingDirectory=` and lists of paths are
+    /// then not checked.
     fn absent(
         &self,
         unit: &[u8],
@@ -235,7 +236,8 @@ impl Setting {
         }
     }
 
-    /// Returns the reason why the setting makes the work impossible or invisible; `None` if it does not.
+    /// Returns the reason why the setting makes the work impossible, or without effect outside of the service; `None`
+    /// if the setting does neither.
     fn prevents(&self, work: Work) -> Option<&'static str> {
         let value = self.value.as_slice();
         match self.key.value {
@@ -262,8 +264,9 @@ impl Setting {
     }
 }
 
-/// Returns the reason if the user or group `name` is not in `file`, such as `etc/passwd`. `None` also for numbers, for
-/// names that systemd does not look up (root, nobody), and if systemd-sysusers can create the name.
+/// Returns the text of a fault if the user or group `name` is not in `file` (`etc/passwd`, for example). `None` also
+/// for numbers, for names with a specifier, and for names that systemd does not look up (root, nobody). `None` also if
+/// the image has systemd-sysusers, which can create the name.
 fn absent_name(name: &[u8], file: &[u8], inventory: &Inventory) -> Option<String> {
     const KNOWN: [&[u8]; 3] = [b"root", b"nobody", b"nogroup"];
     let is_number = name.iter().all(u8::is_ascii_digit);

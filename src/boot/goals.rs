@@ -14,9 +14,9 @@ use crate::initramfs::{Facts, Inventory};
 #[derive(Debug)]
 pub struct Goal {
     is_command: fn(&UnitCommand) -> bool,
-    /// The unit with the command in systemd, ostree or bootc.
+    /// The unit that runs the command, by its name in systemd, ostree or bootc.
     pub unit: &'static str,
-    /// Its name and purpose, as a part of a message.
+    /// The command's name and purpose, as a part of a message.
     pub what: &'static str,
 }
 
@@ -76,7 +76,7 @@ pub enum RootSetup {
 }
 
 impl RootSetup {
-    /// Returns the program that the initramfs contains: ostree's if it has both, `None` if it has neither.
+    /// Returns the program that the initramfs contains: ostree's if it contains both, `None` if it contains neither.
     pub fn of(inventory: &Inventory) -> Option<Self> {
         let mut setups = [Self::Ostree, Self::Bootc].into_iter();
         setups.find(|it| inventory.resolve(it.program().as_bytes()).is_ok())
@@ -103,15 +103,15 @@ impl RootSetup {
     }
 }
 
-/// The units that a boot starts, and the required ones.
+/// The units that a boot starts, and those of them that the goals need.
 #[derive(Debug)]
 pub struct Booted {
-    /// All units.
+    /// All units that the boot starts.
     pub boot: Boot,
-    /// The jobs that lead to the goals, and all jobs that they require.
+    /// The jobs that lead to the goals, and all jobs that these jobs require.
     pub needed: BTreeSet<usize>,
-    /// The goals that are not reached. Each has the jobs that lead to it and those that they require; `None` if no job
-    /// leads to it.
+    /// The goals that are not reached, each with the jobs that lead to it and all jobs that these jobs require. `None`
+    /// if no job leads to the goal.
     pub unmet: Vec<(&'static Goal, Option<BTreeSet<usize>>)>,
 }
 
@@ -128,13 +128,13 @@ fn work(command: &UnitCommand) -> Work {
 }
 
 impl Booted {
-    /// Returns whether the command is the one of a goal.
+    /// Returns whether the command is that of a goal.
     pub fn is_goal(command: &UnitCommand) -> bool {
         work(command) != Work::Any
     }
 
-    /// Follows the units of an initramfs whose `/init` is systemd; `None` for another `/init`. `setup` is the program
-    /// that must set up the root, in addition to the goals of every boot.
+    /// Follows the units of an initramfs whose `/init` is systemd; `None` for another `/init`. The goals are the
+    /// commands of every boot and, if `setup` is given, the command that runs this program.
     pub fn new(inventory: &Inventory, facts: &Facts, setup: Option<RootSetup>) -> Option<Self> {
         if !is_systemd(inventory) {
             return None;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The boot graph: the files of an initramfs that a boot executes, loads or reads, each with the file that uses it.
 //!
-//! A name in a script, a udev rule or a unit counts as a use, since a script is not interpreted here. The graph
-//! therefore has too many files rather than too few. Units that generators write are unknown.
+//! A name in a script, a udev rule or a unit counts as a use, because scripts are not interpreted. The graph therefore
+//! has too many files rather than too few. Units that generators write are unknown.
 
 #[cfg(test)]
 mod tests;
@@ -30,11 +30,11 @@ pub const EXECUTOR: &[u8] = b"usr/lib/systemd/systemd-executor";
 /// The reason why a boot uses a file: how another file, or the kernel, refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
-    /// The kernel executes it as PID 1.
+    /// The kernel executes the file as PID 1.
     First,
     /// The kernel executes or loads the file at the request of a driver or device.
     Kernel,
-    /// A symbolic link to the file.
+    /// The target of a symbolic link.
     Link,
     /// The interpreter of a script.
     Interpreter,
@@ -58,7 +58,7 @@ pub enum Why {
     Starts,
     /// A file whose name is a word in a script, a rule or a unit.
     Names,
-    /// A file in a directory that a program reads as a whole, or whose files it uses by names in its code.
+    /// A file in a directory. A program reads the whole directory, or uses files in it by names in the program's code.
     Directory,
 }
 
@@ -85,12 +85,12 @@ impl fmt::Display for Why {
     }
 }
 
-/// A file of the graph.
+/// A file of the graph, also called a step.
 #[derive(Debug)]
 pub struct GraphFile<'a> {
     /// Its path, without links.
     pub path: &'a [u8],
-    /// The number of the step that uses this file; `None` for the first file, and for files that the kernel uses.
+    /// The index of the step that uses this file; `None` for the first file, and for files that the kernel uses.
     pub from: Option<usize>,
     /// The reason why the step `from` or the kernel uses this file.
     pub why: Why,
@@ -142,7 +142,7 @@ impl<'a> Graph<'a> {
         self.by_path.contains_key(path)
     }
 
-    /// Returns whether the root cannot be reached without the file at this path.
+    /// Returns whether the file at this path is required to reach the root.
     pub fn needs(&self, path: &[u8]) -> bool {
         let at = self.by_path.get(path);
         at.is_some_and(|&at| self.steps[at].is_needed)
@@ -165,8 +165,8 @@ impl<'a> Graph<'a> {
         None
     }
 
-    /// Returns whether a setting, a program or a link names the file. A file in a directory that is read as a whole
-    /// need not be named.
+    /// Returns whether a setting, a program or a link names the file. `false` for a file that is used only because it
+    /// is in a directory.
     pub fn names(&self, path: &[u8]) -> bool {
         let mut at = self.by_path.get(path).copied();
         while let Some(step) = at.map(|at| &self.steps[at]) {
@@ -178,8 +178,8 @@ impl<'a> Graph<'a> {
         false
     }
 
-    /// Returns the steps from PID 1 to the file at this path, or only the last step for a file that the kernel uses;
-    /// empty if a boot does not use it.
+    /// Returns the steps from PID 1 to the file at this path, or only the last step for a file that the kernel uses.
+    /// Empty if a boot does not use the file.
     pub fn way_to(&self, path: &[u8]) -> Vec<&GraphFile<'a>> {
         let mut way = Vec::new();
         let mut at = self.by_path.get(path).copied();

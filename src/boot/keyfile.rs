@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// The maximum number of lines.
 const LINES_MAX: usize = 10_000;
 
-/// Groups, keys and values; a later line replaces an earlier one.
+/// Groups, keys and values; a later line replaces an earlier one with the same group and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyFile(BTreeMap<(String, String), String>);
 

@@ -12,7 +12,7 @@ pub(super) fn cache(bytes: &[u8], big: bool) -> Option<HashMap<Vec<u8>, Vec<Vec<
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;
     const ENTRY: usize = 24;
-    // The cache in the old format can precede it.
+    // A cache in the old format can precede this one.
     let start = bytes.windows(MAGIC.len()).position(|it| it == MAGIC)?;
     let bytes = &bytes[start..];
     let number = |at: usize| {

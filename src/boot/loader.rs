@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds libraries in an initramfs as glibc's dynamic linker does.
 //!
-//! The search follows `elf/dl-load.c`: breadth first; a name or soname that is loaded already counts; then RPATH of the
-//! requiring object and of its parents (unless it has a RUNPATH), RUNPATH of the requiring object, `ld.so.cache`, the
-//! default directories with `glibc-hwcaps`. The checks decide the severity of missing libraries.
+//! The search follows `elf/dl-load.c`, breadth first. A name or soname that is loaded already counts as found. Other
+//! names are searched in this order:
+//! - the RPATH of the requiring object and of its parents, if the requiring object has no RUNPATH;
+//! - the RUNPATH of the requiring object;
+//! - `ld.so.cache`;
+//! - the default directories, with `glibc-hwcaps`.
+//!
+//! The checks decide the severity of missing libraries.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -42,9 +47,9 @@ pub enum Unbound {
     },
     /// No object defines a symbol.
     Symbol {
-        /// The path of the object that requires it.
+        /// The path of the object that requires the symbol.
         object: Vec<u8>,
-        /// Its name.
+        /// The symbol's name.
         symbol: Vec<u8>,
     },
 }
@@ -56,7 +61,7 @@ pub struct Loaded<'a> {
     pub missing: Vec<Missing>,
     /// The program, its dynamic linker and its libraries, each after the object that requires it.
     pub objects: Vec<Loading<'a>>,
-    /// The objects by the names with which they were required.
+    /// The numbers of the objects, by the names with which they were required and by their sonames.
     names: HashMap<&'a [u8], usize>,
 }
 
@@ -74,13 +79,13 @@ pub struct Loading<'a> {
 pub struct Object<'a> {
     /// Its path, without links.
     pub path: &'a [u8],
-    /// The number of the entry with its data.
+    /// The number of the archive entry with the file's data.
     pub entry: u64,
-    /// Its dynamic section.
+    /// The facts in the file's headers and sections.
     pub elf: &'a Elf,
 }
 
-/// A loaded object, and the object that required it first.
+/// A loaded object, its directory (`$ORIGIN`), and the number of the object that required it first.
 struct Link<'a> {
     object: Object<'a>,
     origin: Vec<u8>,
@@ -99,7 +104,7 @@ pub struct Loader<'a> {
     symbols_left: Cell<usize>,
 }
 
-/// The directory of libraries and Debian's triplet, by machine number.
+/// The directory of libraries and Debian's triplet, by ELF machine number.
 const MACHINES: [(u16, &str, &str); 6] = [
     (3, "lib", "i386-linux-gnu"),
     (21, "lib64", "powerpc64le-linux-gnu"),
@@ -150,8 +155,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Finds what the dynamic linker loads for the program or library `elf` at `path`. `entry` is the number of the
-    /// archive entry with its data.
+    /// Finds the objects that the dynamic linker loads for the program or library `elf` at `path`. `entry` is the
+    /// number of the archive entry with the data of `elf`.
     pub fn load(&self, path: &'a [u8], entry: u64, elf: &'a Elf) -> Loaded<'a> {
         let mut missing = Vec::new();
         let mut links = vec![Link {
@@ -214,11 +219,12 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Returns the first fault of symbols or their versions, as `ld.so` finds it before it starts the program
-    /// (`_dl_check_map_versions`, then `_dl_relocate_object` for objects that are bound at once), with the path of the
-    /// object that requires the symbol or version. `None` if a library is missing, which is reported separately.
+    /// Returns the first symbol or symbol version that `ld.so` cannot find before it starts the program, and the path
+    /// of the object that requires it. `ld.so` checks versions first (`_dl_check_map_versions`), then the symbols of
+    /// objects that are bound at once (`_dl_relocate_object`). `None` if all are found, or if a library is missing,
+    /// which is reported separately.
     ///
-    /// With `with_symbols` unset, only versions are compared.
+    /// Without `with_symbols`, only versions are checked.
     pub fn unbound(&self, loaded: &Loaded<'a>, with_symbols: bool) -> Option<(Unbound, &'a [u8])> {
         if !loaded.missing.is_empty() {
             return None;
@@ -231,8 +237,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Returns the first undefined symbol of the objects with immediate binding. `None` if the symbols of an object are
-    /// not known, or the limit of comparisons is exceeded.
+    /// Returns the first undefined symbol of the objects with immediate binding. `None` if there is none, if the
+    /// symbols of an object are not known, or if the limit of comparisons is exceeded.
     fn undefined(&self, loaded: &Loaded<'a>) -> Option<(Unbound, &'a [u8])> {
         let symbols = loaded
             .objects
@@ -290,8 +296,8 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Searches a directory for the library `name`, then the subdirectories of its `glibc-hwcaps`; `None` if the
-    /// library is in none of them.
+    /// Searches the directory `dir` for the library `name`, then the subdirectories of `dir/glibc-hwcaps`. `None` if
+    /// the library is in none of them.
     fn within(&self, dir: &[u8], name: &[u8]) -> Option<(Object<'a>, Vec<u8>)> {
         let join = |dir: &[u8], name: &[u8]| [dir, b"/", name].concat();
         if let Some(object) = self.at(&join(dir, name)) {
@@ -321,7 +327,7 @@ impl<'a> Loader<'a> {
         found
     }
 
-    /// Returns the directories of an RPATH or RUNPATH, expanded.
+    /// Returns the directories of an RPATH or RUNPATH, with `$ORIGIN` and other tokens expanded.
     fn dirs(&self, list: Option<&[u8]>, origin: &[u8]) -> Vec<Vec<u8>> {
         let list = list.unwrap_or_default();
         let dirs = list.split(|&byte| byte == b':');

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Follows a boot through the files of an initramfs, from PID 1 to the switch to the real root.
 //!
-//! The rules are those of the programs that run in an initramfs; each file names its source. The checks decide
-//! the severity of a fault. Invariant: no input causes a panic or exceeds the limits that each file names.
+//! The rules are those of the programs that run in an initramfs; each file names the source of its rules. The checks
+//! decide the severity of a fault. Invariant: no input causes a panic, or more work than the limits in each file allow.
 
 mod binfmt;
 mod command;
@@ -43,7 +43,7 @@ use crate::initramfs::{Facts, Inventory};
 /// The trace of a boot through one initramfs.
 #[derive(Debug)]
 pub struct Trace<'a> {
-    /// The units; `None` if `/init` is not systemd.
+    /// The units that the boot starts; `None` if `/init` is not systemd.
     pub booted: Option<Booted>,
     /// udev's rules.
     pub rules: Rules,
@@ -65,7 +65,7 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// Converts bytes to text.
+/// Converts bytes to text, in which U+FFFD replaces invalid UTF-8.
 fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -14,7 +14,7 @@ pub const UNIT_DIRS: [&str; 6] = [
     "lib/systemd/system",
 ];
 
-/// Suffixes of units.
+/// The suffixes of unit names, one for each type of unit.
 pub(super) const TYPES: [&[u8]; 11] = [
     b".service",
     b".socket",
@@ -62,8 +62,8 @@ pub(super) fn instance(name: &[u8]) -> &[u8] {
     at.map_or(b"", |at| &stem[at + 1..])
 }
 
-/// Returns the names whose `.d` directories contain drop-ins of `name`: the name, its template, its prefixes
-/// up to each dash, and its type.
+/// Returns the names whose `.d` directories contain drop-ins of the unit `name`: the name itself, its template, its
+/// prefixes up to each dash, and its type.
 pub(super) fn of_drop_ins(name: &[u8]) -> Vec<Vec<u8>> {
     let kind = type_of(name);
     let mut names = vec![name.to_vec()];

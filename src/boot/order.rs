@@ -13,14 +13,14 @@ const ROOTS_MAX: usize = 16;
 /// Jobs that wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cycle {
-    /// The jobs, without an order.
+    /// The numbers of the jobs, sorted.
     pub jobs: Vec<usize>,
     /// The jobs that systemd may remove; empty if it refuses the transaction.
     pub removable: Vec<usize>,
 }
 
 impl Boot {
-    /// Returns the ordering cycles of each transaction.
+    /// Returns the ordering cycles in all transactions.
     pub fn cycles(&self) -> Vec<Cycle> {
         let mut cycles = BTreeSet::new();
         for root in self.roots() {
@@ -41,8 +41,8 @@ impl Boot {
         cycles.into_iter().collect()
     }
 
-    /// Returns pairs of jobs in one transaction that systemd cannot run together (`transaction_ensure_mergeable`): it
-    /// drops one job of the pair, or refuses the transaction.
+    /// Returns pairs of jobs in one transaction that systemd cannot run together (`transaction_ensure_mergeable`):
+    /// systemd drops one job of the pair, or refuses the transaction.
     pub fn conflicts(&self) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         for root in self.roots() {
@@ -83,7 +83,7 @@ impl Boot {
         all
     }
 
-    /// Returns, for each job, the jobs that it waits for.
+    /// Returns, for each of `jobs`, those of `jobs` that it waits for.
     fn waits(&self, jobs: &BTreeSet<usize>) -> BTreeMap<usize, Vec<usize>> {
         let mut waits: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for &at in jobs {

@@ -19,7 +19,7 @@ const ROOTS: [&[u8]; 4] = [
     b"initrd-switch-root.service",
 ];
 
-/// Settings and comments whose unit names start nothing.
+/// Beginnings of lines in which the name of a unit starts nothing: settings and comments.
 const ORDERING: [&[u8]; 7] = [
     b"After=",
     b"Before=",
@@ -42,7 +42,7 @@ pub(super) fn units<'a>(
         if !reached.insert(unit.clone()) {
             continue;
         }
-        // A link is another name of a unit.
+        // If the unit's file is a link, the name of the target is another name of the unit.
         if let Some((path, text)) = text(inventory, &unit) {
             todo.push(basename(path).to_vec());
             todo.extend(started(text));

@@ -2,7 +2,7 @@
 //! The jobs of a boot: the units that systemd starts from `initrd.target` to the switch to the real root
 //! (`src/core/transaction.c`, v257).
 //!
-//! The units that generators write are unknown, so a mount, device or swap without a file counts as present.
+//! Most units that generators write are unknown, so a mount, device or swap without a file counts as present.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -49,7 +49,7 @@ pub enum Fault {
     Assert(String, Vec<u8>),
     /// A setting prevents the unit's work: the line, the file that contains the line, and the reason.
     Setting(String, Vec<u8>, String),
-    /// The kernel cannot execute a program of the unit: the number of its command, and the reason.
+    /// The kernel cannot execute a program of the unit: the number of the command, and the reason.
     Program(usize, CannotRun),
 }
 
@@ -76,7 +76,7 @@ pub struct StartJob {
     /// The fault of the unit itself.
     pub fault: Option<Fault>,
     state: State,
-    /// Its dependencies, as jobs.
+    /// The dependencies of the unit, each with the number of the other unit's job.
     edges: Vec<(Dependency, usize)>,
 }
 
@@ -103,8 +103,8 @@ impl StartJob {
 pub struct Boot {
     /// The jobs; the first one starts `initrd.target`.
     pub jobs: Vec<StartJob>,
-    /// The jobs that systemd creates, each with the job that leads to it. `jobs` also has those that only a unit with a
-    /// fault leads to.
+    /// The numbers of the jobs that systemd creates, each with the number of the job that leads to it. `jobs` also has
+    /// jobs to which only a unit with a fault leads.
     strict: HashMap<usize, Option<usize>>,
     /// Whether a limit was exceeded or a text was not kept: then no unit is reported as missing.
     pub is_partial: bool,
@@ -200,8 +200,8 @@ impl Boot {
         at
     }
 
-    /// Returns the units that systemctl refuses to start or to isolate, with the reason (`manager_add_job_full`,
-    /// `method_start_unit_generic`).
+    /// Returns the numbers of the jobs whose units systemctl refuses to start or to isolate, with the reason
+    /// (`manager_add_job_full`, `method_start_unit_generic`).
     fn refused_starts(&self) -> Vec<(usize, String)> {
         let mut refused = Vec::new();
         for job in &self.jobs {
@@ -230,7 +230,8 @@ impl Boot {
         refused
     }
 
-    /// Propagates each failure to the units that require the failed one.
+    /// Propagates the state of each failed unit to units that require it: the state of an unloadable unit to all of
+    /// them, that of another failed unit only to those that start after it.
     fn spread(&mut self) {
         let mut requiring: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, job) in self.jobs.iter().enumerate() {
@@ -258,7 +259,8 @@ impl Boot {
         }
     }
 
-    /// Returns whether `by` starts after `at`: by a setting, or by default as a target that `at` belongs to.
+    /// Returns whether the job `by` starts after the job `at`, because of a setting, or because `by` is a target and
+    /// both units have default dependencies.
     fn is_after(&self, by: usize, at: usize) -> bool {
         let (by, at) = (&self.jobs[by], &self.jobs[at]);
         let is_named = |job: &StartJob, kind, other: &Unit| {
@@ -270,8 +272,8 @@ impl Boot {
             || (is_target(&by.unit) && by.unit.has_defaults() && at.unit.has_defaults())
     }
 
-    /// Returns whether `by` is a target that by default waits for `at`, which it starts: both have default
-    /// dependencies, and no setting orders `by` before `at`.
+    /// Returns whether `by` is a target that by default waits for `at`, a unit that the target starts: both have
+    /// default dependencies, and no setting orders `by` before `at`.
     pub(super) fn waits_by_default(&self, by: usize, at: usize) -> bool {
         let (target, other) = (&self.jobs[by].unit, &self.jobs[at].unit);
         let mut orders = self.jobs[by].edges.iter();
@@ -355,7 +357,7 @@ impl Boot {
         all
     }
 
-    /// Returns whether systemd reaches the job.
+    /// Returns whether systemd creates the job.
     pub fn is_reached(&self, job: usize) -> bool {
         self.strict.contains_key(&job)
     }
@@ -366,7 +368,7 @@ impl Boot {
     }
 }
 
-/// Returns whether a dependency starts nothing.
+/// Returns whether a dependency orders or excludes units, and starts none.
 fn is_order(kind: Dependency) -> bool {
     matches!(
         kind,

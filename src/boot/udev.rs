@@ -80,7 +80,7 @@ impl Rule {
     }
 }
 
-/// A line that udev ignores.
+/// A line that udev ignores, as a whole or only its `GOTO`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// The file.
@@ -98,7 +98,7 @@ pub struct Rules {
     files: Vec<Vec<Rule>>,
     /// The paths of these files, before links are resolved.
     paths: Vec<Vec<u8>>,
-    /// Lines that udev ignores.
+    /// Lines that udev ignores, as a whole or only their `GOTO`.
     pub rejected: Vec<Rejected>,
     /// Whether a text was not kept or a limit was exceeded: then no rule is reported as missing.
     pub is_partial: bool,
@@ -137,7 +137,7 @@ impl Rules {
 
     fn read(&mut self, path: &[u8], text: &[u8], left: &mut usize) {
         let mut file: Vec<Rule> = Vec::new();
-        // The rules whose GOTO label is not found yet, by label: the line, and the number of the rule.
+        // The rules whose GOTO label is not found yet, by label: the number of the line, and the number of the rule.
         let mut waiting: HashMap<Vec<u8>, Vec<(usize, usize)>> = HashMap::new();
         for (number, line) in lines(text) {
             let tokens = match tokens(&line) {
@@ -204,8 +204,8 @@ fn leads_somewhere(inventory: &Inventory, path: &[u8]) -> bool {
     }
 }
 
-/// Returns the lines that are neither empty nor comments, each with its number. A backslash at the end of a line joins
-/// it with the next one.
+/// Returns the lines that are neither empty nor comments, each with its number. A line that ends with a backslash is
+/// joined with the next line.
 fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     let mut lines = Vec::new();
     let mut joined: Option<(usize, Vec<u8>)> = None;
@@ -231,7 +231,7 @@ fn lines(text: &[u8]) -> Vec<(usize, Vec<u8>)> {
     lines
 }
 
-/// Parses a line. The error is the reason why udev ignores it.
+/// Parses a line. The error is the reason why udev ignores the line.
 fn tokens(line: &[u8]) -> Result<Vec<Token>, String> {
     if line.len() > LINE_MAX {
         return Err("it is longer than 16 KiB".into());

@@ -32,7 +32,7 @@ pub enum Dependency {
 pub enum Load {
     /// The unit exists.
     Loaded,
-    /// No file with its name exists.
+    /// No file with the unit's name exists.
     NotFound,
     /// An empty file, a device or a link to `/dev/null` replaces the unit; the path.
     Masked(Vec<u8>),
@@ -51,15 +51,15 @@ pub struct Unit {
     pub path: Vec<u8>,
     /// The result of loading it.
     pub load: Load,
-    /// The first line that systemd ignores: its file, its number and the reason.
+    /// The first line that systemd ignores: the line's file, its number and the reason.
     pub ignored: Option<(Vec<u8>, usize, &'static str)>,
     /// The units to which it refers, in the order of the assignments.
     pub dependencies: Vec<(Dependency, Vec<u8>)>,
     pub(super) conditions: Vec<Condition>,
     pub(super) asserts: Vec<Condition>,
-    /// The commands that start it.
+    /// The commands that systemd runs to start the unit.
     pub commands: Vec<UnitCommand>,
-    /// A file whose empty assignment removed all commands of the files before it.
+    /// The last file in which an empty `ExecStart=` removed the `ExecStart=` commands before it.
     pub reset: Option<Vec<u8>>,
     pub(super) context: ServiceContext,
     /// Its other names.
@@ -126,7 +126,7 @@ impl Unit {
         self.name == name || self.aliases.iter().any(|it| it == name)
     }
 
-    /// Returns whether systemd adds its default dependencies.
+    /// Returns whether systemd adds default dependencies to the unit.
     pub(super) fn has_defaults(&self) -> bool {
         self.default_dependencies
     }
@@ -241,8 +241,8 @@ impl Unit {
         }
     }
 
-    /// Adds the results that depend on all files of the unit: whether systemd refuses it, the units that its commands
-    /// start, and the default dependencies.
+    /// Adds the results that depend on all files of the unit: whether systemd refuses the unit, the units that its
+    /// commands start, and the default dependencies.
     pub(super) fn finish(&mut self) {
         if self.load == Load::Loaded
             && let Some(why) = self.refusal()
@@ -290,8 +290,8 @@ impl Unit {
             b".service" if starts == 0 && !self.has_stop && !self.has_success_action => {
                 "it has no ExecStart="
             }
-            // A `Type=` other than oneshot requires ExecStart=. Without `Type=` the type is oneshot here
-            // (`service_add_extras`).
+            // A `Type=` other than oneshot requires ExecStart=. A service with neither `Type=` nor ExecStart= has the
+            // type oneshot (`service_add_extras`).
             b".service" if starts == 0 && self.has_type && !self.is_oneshot => {
                 "it has no ExecStart=, which only Type=oneshot may leave out"
             }

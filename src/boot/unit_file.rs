@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines of a unit file, as systemd's `config_parse` reads them (`src/shared/conf-parser.c`, v257).
 //!
-//! systemd ignores a line without `=`, and an assignment before the first section, and logs a warning. A
-//! header without its `]` makes the whole file unusable.
+//! systemd ignores a line without `=` and an assignment before the first section, and logs a warning. A header without
+//! its `]` makes the whole file unusable.
 
 use std::borrow::Cow;
 
-/// The longest line, including continuation lines (`LONG_LINE_MAX`).
+/// The maximum length of a line with its continuation lines (bytes, `LONG_LINE_MAX`).
 const LINE_MAX: usize = 1 << 20;
 
 /// The maximum number of assignments in one file. systemd's own units have at most about 60.
@@ -25,7 +25,7 @@ pub(super) struct Assignment<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct UnitFile<'a> {
     pub(super) assignments: Vec<Assignment<'a>>,
-    /// The first line that systemd ignores, and the reason.
+    /// The number of the first line that systemd ignores, and the reason.
     pub(super) ignored: Option<(usize, &'static str)>,
 }
 

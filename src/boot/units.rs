@@ -18,7 +18,8 @@ use crate::initramfs::{EntryType, Inventory, Node, ResolveError};
 /// The generator of the units for the root.
 const GENERATOR: &[u8] = b"/usr/lib/systemd/system-generators/systemd-fstab-generator";
 
-/// The mount of the root, and the check of its file system, as the generator writes them; the device is not known.
+/// The units that the generator writes: the mount of the root, the mount with a check of the file system, and this
+/// check. `/dev/root` stands for the device, which is not known.
 const MOUNT: &[u8] =
     b"[Unit]\nBefore=initrd-root-fs.target\n[Mount]\nWhat=/dev/root\nWhere=/sysroot\n";
 const CHECKED_MOUNT: &[u8] = b"[Unit]\nBefore=initrd-root-fs.target\nRequires=systemd-fsck-root.service\nAfter=systemd-fsck-root.service\n[Mount]\nWhat=/dev/root\nWhere=/sysroot\n";
@@ -37,9 +38,9 @@ enum Location {
     File(Vec<u8>),
     /// A link to a unit with another name.
     Alias(Vec<u8>),
-    /// An empty file, or a link to `/dev/null`; the path of the mask.
+    /// An empty file, a device, or a link to one or to `/dev/null`; the path of the mask.
     Mask(Vec<u8>),
-    /// A generator writes it; its text.
+    /// The text of a unit that a generator writes.
     Generated(&'static [u8]),
 }
 
@@ -48,7 +49,7 @@ pub struct Units<'a> {
     inventory: &'a Inventory,
     /// The first location of each name.
     places: HashMap<Vec<u8>, Location>,
-    /// Files with the same names in later directories, which the first location hides.
+    /// The path of the next file with each name, which the first location hides.
     hidden: HashMap<Vec<u8>, Vec<u8>>,
     /// The aliases of a name.
     aliases: HashMap<Vec<u8>, Vec<Vec<u8>>>,
@@ -143,7 +144,7 @@ impl<'a> Units<'a> {
             Err(ResolveError::NotFound { missing, .. }) if missing == b"dev/null" => {
                 return Some(Location::Mask(path.to_vec()));
             }
-            // systemd treats the name of a missing target as an alias.
+            // systemd treats a dangling link as an alias of the unit that the link names.
             Err(_) => {
                 let other = basename(&node.target);
                 let is_alias = is_unit(other) && other != name && type_of(other) == type_of(name);
@@ -206,7 +207,7 @@ impl<'a> Units<'a> {
             Some(Location::File(path)) => self.read(&mut unit, path, true),
             Some(Location::Mask(path)) => {
                 unit.load = Load::Masked(path.clone());
-                // The file that the mask hides has the dependencies of the unit.
+                // The dependencies of the unit are read from the file that the mask hides.
                 if let Some(hidden) = self.hidden.get(&id) {
                     self.read(&mut unit, hidden, true);
                 }

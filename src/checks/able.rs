@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The abilities of the initramfs and its kernel: included, built-in, available and blocked drivers.
+//! The drivers of the initramfs and its kernel: included in the initramfs, built in, on disk, or blocked.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -62,8 +62,8 @@ impl<'a> Able<'a> {
         self.inside.contains(name) || self.builtin.contains(name)
     }
 
-    /// Returns whether the kernel was built with this driver as a module: `modules.order` lists it, or without that
-    /// list, it is on disk. Out-of-tree modules are not in the list.
+    /// Returns whether the kernel was built with this driver as a module: `modules.order` lists the driver, or, without
+    /// that file, the driver is on disk. `modules.order` does not list out-of-tree modules.
     pub(super) fn exists(&self, name: &ModuleName) -> bool {
         match &self.order {
             Some(order) => order.contains(name),
@@ -93,13 +93,13 @@ impl<'a> Able<'a> {
             })
     }
 
-    /// Returns whether the driver is available and not blocked.
+    /// Returns whether the driver is included or built in, and not blocked.
     pub(super) fn has_named(&self, name: &str) -> bool {
         let loads = |name| self.has(&name) && self.why_blocked(&name).is_none();
         ModuleName::new(name.as_bytes()).is_some_and(loads)
     }
 
-    /// Returns whether an available driver has this alias and is not blocked.
+    /// Returns whether a driver with this alias is included or built in, and not blocked.
     pub(super) fn serves(&self, alias: &str) -> bool {
         let serve = self.modprobe.serving(alias.as_bytes());
         serve
@@ -115,7 +115,7 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns the reason why these drivers are missing, and the remedy.
+    /// Returns the text of a finding about missing drivers, of which one would suffice, and the remedy.
     pub(super) fn state_of_missing(&self, names: &[&str]) -> (&'static str, Remedy) {
         let names = names.iter();
         let names: Vec<_> = names
@@ -135,8 +135,8 @@ impl<'a> Able<'a> {
         }
     }
 
-    /// Returns the reason why a driver cannot be loaded: the first of these drivers that is available, but blocked.
-    /// `None` if no available driver is blocked.
+    /// Returns the reason why the first blocked driver among these cannot be loaded. Only drivers in the initramfs
+    /// count; `None` if none of them is blocked.
     pub(super) fn why_not(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| {
             let driver = ModuleName::new(name.as_bytes())?;

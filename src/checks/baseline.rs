@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Facts about an earlier initramfs, for the comparison with a later one: the base's before anything changes, or one
-//! that the user names.
+//! Facts about an earlier initramfs, with which a later one is compared: the base's, read before anything changes, or
+//! one that the user names.
 //!
-//! A baseline is small, because it contains only names. The checks make the findings.
+//! A baseline is small, because it contains names and sizes, but no file contents. The checks derive the findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::kernel::modules::{ModuleList, ModuleName};
 /// Facts about an earlier initramfs and its kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Size of the file in bytes.
+    /// Size of the initramfs file in bytes.
     pub size: u64,
     /// Size of all unpacked files in bytes.
     #[serde(default)]
@@ -24,18 +24,18 @@ pub struct Baseline {
     pub drivers: BTreeMap<ModuleName, Vec<u8>>,
     /// The built-in drivers, with their paths relative to the kernel's directory.
     pub builtin: BTreeMap<ModuleName, Vec<u8>>,
-    /// dracut's modules.
+    /// The names of the included dracut modules.
     pub dracut_modules: Vec<String>,
-    /// dracut's version.
+    /// The version of dracut that built the initramfs; `None` if it is not known.
     pub dracut_version: Option<String>,
     /// The names of systemd's units.
     pub units: BTreeSet<String>,
     /// The names of programs.
     #[serde(default)]
     pub programs: BTreeSet<String>,
-    /// Firmware files, relative to `usr/lib/firmware`, without the suffix of a compression.
+    /// Firmware files, relative to `usr/lib/firmware`, without a compression suffix.
     pub firmware: BTreeSet<Vec<u8>>,
-    /// Whether `vmlinuz` was signed; `None` if there was none, or if it could not be read.
+    /// Whether `vmlinuz` was signed; `None` if there was no `vmlinuz`, or if it could not be read.
     pub signed: Option<bool>,
     /// Out-of-tree modules of the kernel on disk.
     pub kmods: BTreeSet<ModuleName>,
@@ -57,8 +57,8 @@ impl Baseline {
             .collect()
     }
 
-    /// Reads the facts from an initramfs; the facts that are not in its files stay empty. `size` is that of the packed
-    /// file.
+    /// Reads the facts from an initramfs. `size` is the size of the initramfs file. The facts that its files do not
+    /// contain (`signed`, `kmods` and `early`) stay empty.
     pub fn of(inventory: &Inventory, size: u64) -> Self {
         let mut baseline = Self {
             size,
@@ -137,7 +137,7 @@ pub(super) fn programs(inventory: &Inventory) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the firmware files, relative to their directory.
+/// Returns the firmware files, relative to `usr/lib/firmware` and without a compression suffix.
 fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let files = inventory.nodes().filter_map(|(path, node)| {
         let below = path.strip_prefix(b"usr/").unwrap_or(path);
@@ -147,7 +147,7 @@ fn firmware(inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     files.collect()
 }
 
-/// Returns the name by which a driver requests a firmware file: without the suffix of a compression.
+/// Returns the name by which a driver requests a firmware file: the path without a compression suffix.
 pub fn plain_firmware(path: &[u8]) -> &[u8] {
     let mut suffixes = [b".xz".as_slice(), b".zst"].into_iter();
     suffixes

@@ -2,9 +2,10 @@
 //! Finds drivers that the initramfs's modprobe configuration prevents from being loaded, as hardening guides recommend:
 //! `install erofs /bin/false`, `blacklist usb-storage`.
 //!
-//! The rules are those of libkmod, which modprobe and udev use (`libkmod-module.c`). A `blacklist` line applies to the
-//! requested module; an `install` line also to its dependencies, unless the module has softdeps that resolve to a
-//! module. `tests/it/modprobe.rs` compares the results with `modprobe -b -n -v`.
+//! The rules are those of libkmod (`libkmod-module.c`), the library of modprobe and udev. A `blacklist` line applies
+//! only to the requested module, an `install` line also to the modules that this module depends on. libkmod ignores the
+//! `install` line for a module with a softdep that resolves to a module. `tests/it/modprobe.rs` compares the results
+//! with `modprobe -b -n -v`.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +17,11 @@ use crate::kernel::modules::{
     Aliases, Conf, ModuleList, ModuleName, ModulesDep, Parameter, may_be_refused, refused,
 };
 
-/// The parameters of modules.
+/// The parameters of modules, by module name.
 pub type ModuleParameters = BTreeMap<ModuleName, Vec<Parameter>>;
 
-/// The directories of the configuration. If several files have the same name, the first one is read (modprobe.d(5)).
+/// The directories of the configuration, the one with the highest precedence first. Of several files with the same
+/// name, only the one with the highest precedence is read (modprobe.d(5)).
 const DIRS: [&str; 5] = [
     "etc/modprobe.d",
     "run/modprobe.d",
@@ -28,16 +30,16 @@ const DIRS: [&str; 5] = [
     "lib/modprobe.d",
 ];
 
-/// The behaviour of modprobe in the initramfs.
+/// The facts that decide whether modprobe loads a module in the initramfs.
 pub(super) struct Modprobe<'a> {
     conf: Conf,
     /// Modules that the kernel itself refuses to load (`module_blacklist=`), each with the file that contains the
     /// argument.
     refused: Vec<(ModuleName, &'a str)>,
     dep: Option<&'a ModulesDep>,
-    /// The parameters of modules with options; without a tree they are not known.
+    /// The parameters of modules for which the configuration sets options; `None` without a tree.
     parameters: Option<&'a ModuleParameters>,
-    /// The tree's aliases; without a tree they are not known.
+    /// The aliases in the tree's `modules.alias`; `None` without a tree or without that file.
     aliases: Option<&'a Aliases>,
     builtin_aliases: Option<&'a Aliases>,
 }
@@ -46,7 +48,7 @@ impl<'a> Modprobe<'a> {
     /// Reads the configuration and the lists.
     ///
     /// # Errors
-    /// When the tree's list of aliases could not be read.
+    /// When the tree's `modules.alias` or `modules.builtin.modinfo` could not be read.
     pub(super) fn of(subject: &'a Subject, inventory: &Inventory) -> Result<Self, Answer> {
         let could_not = |why: &String| Answer::CouldNotRun(why.clone());
         let lists = subject.tree.map(|tree| &tree.lists);
@@ -62,13 +64,14 @@ impl<'a> Modprobe<'a> {
         })
     }
 
-    /// Returns the reason why modprobe does not load a module that is not built in; `None` if modprobe loads it.
+    /// Returns the reason why modprobe or the kernel does not load the module `name`; `None` if the module is loaded.
+    /// The caller excludes built-in modules.
     pub(super) fn why_not(&self, name: &ModuleName, builtin: &ModuleList) -> Option<String> {
         let file = self.conf.blacklisted_by(name);
         if let Some(file) = file.or_else(|| self.refused_by(name)) {
             return Some(format!("{file} blocks it"));
         }
-        // The kernel requests the module of a file system by the alias `fs-NAME`, which kmod normalises.
+        // The kernel requests the module of a file system by the alias `fs-NAME`, which kmod normalises to `fs_NAME`.
         let filesystem = [b"fs_", name.as_bytes()].concat();
         let mut asked = [name.as_bytes(), &filesystem].into_iter();
         let away = asked.find_map(|asked| self.conf.redirected_by(asked, name));
@@ -95,7 +98,7 @@ impl<'a> Modprobe<'a> {
     }
 
     /// Returns the reason why the kernel refuses this module: the first option that the module does not accept, and the
-    /// file that contains it. `None` if all are accepted, or if the module's parameters are not known.
+    /// file with that option. `None` if all options are accepted, or if the module's parameters are not known.
     fn refuses_options(&self, name: &ModuleName) -> Option<String> {
         let parameters = self.parameters?.get(name)?;
         self.conf.options(name).find_map(|(options, file)| {
@@ -110,15 +113,16 @@ impl<'a> Modprobe<'a> {
         found.map(|(_, file)| *file)
     }
 
-    /// Returns the file that redirects every device of the driver to another module: `alias virtio:* off`; `None` if a
-    /// device still loads it.
+    /// Returns the file with the first line such as `alias virtio:* off`, if such lines redirect all devices of the
+    /// driver to another module. `None` if a device still loads the driver, or if the driver's aliases are not known.
     fn redirected_by_device(&self, name: &ModuleName) -> Option<&str> {
-        // The alias of a device has its bus before a colon. udev does not use other aliases, such as `fs-xfs`.
+        // The alias of a device begins with the name of a bus and a colon. udev requests no other aliases, such as
+        // `fs-xfs`.
         let own = self.aliases?.iter().filter(|(_, module)| *module == name);
         let own = own.filter(|(pattern, _)| pattern.contains(&b':'));
         let mut first = None;
         for (pattern, _) in own {
-            // Construct a device that matches the pattern.
+            // Construct the alias of a device that matches the pattern.
             let device: Vec<u8> = pattern
                 .iter()
                 .map(|&byte| match byte {
@@ -132,7 +136,7 @@ impl<'a> Modprobe<'a> {
         first
     }
 
-    /// Returns the modules that have an alias, according to the tree's lists.
+    /// Returns the modules that have this alias, according to the tree's lists.
     pub(super) fn serving(&self, alias: &[u8]) -> Vec<&ModuleName> {
         let lists = [self.aliases, self.builtin_aliases].into_iter().flatten();
         lists.flat_map(|aliases| aliases.resolve(alias)).collect()
@@ -143,8 +147,9 @@ impl<'a> Modprobe<'a> {
         self.builtin_aliases.is_some()
     }
 
-    /// Returns the file with a command that replaces loading the module. The command does not count if it calls
-    /// modprobe itself, or if the module has softdeps that resolve: libkmod then ignores it.
+    /// Returns the file with an `install` command that runs instead of loading the module. A command that calls
+    /// modprobe or insmod does not count. Neither does the command of a module with a softdep that resolves, since
+    /// libkmod ignores it.
     fn is_replaced(&self, name: &ModuleName, builtin: &ModuleList) -> Option<&str> {
         let (command, file) = self.conf.install(name)?;
         let mut words = command.split(u8::is_ascii_whitespace);
@@ -154,14 +159,14 @@ impl<'a> Modprobe<'a> {
         (!loads && !around.any(|target| self.resolves(target, builtin))).then_some(file)
     }
 
-    /// Returns whether libkmod finds a module for a name. If the name is a softdep of a module, libkmod then ignores
-    /// that module's command.
+    /// Returns whether libkmod finds a module for the name `target`. libkmod ignores the `install` command of a module
+    /// that has such a name as a softdep.
     fn resolves(&self, target: &ModuleName, builtin: &ModuleList) -> bool {
         let is_inside = |name: &ModuleName| self.dep.is_some_and(|dep| dep.path_of(name).is_some());
         if self.conf.knows(target) || is_inside(target) || builtin.contains(target) {
             return true;
         }
-        // Without a tree the aliases are not known, so the name is assumed to resolve.
+        // If the aliases are not known, for example without a tree, the name is assumed to resolve.
         let Some(aliases) = self.aliases else {
             return true;
         };
@@ -171,7 +176,7 @@ impl<'a> Modprobe<'a> {
     }
 }
 
-/// Returns the paths of the modules in the initramfs that have options which a module may refuse.
+/// Returns the paths of the modules in the initramfs for which the configuration sets options that a module may refuse.
 pub fn with_options(kver: &Kver, tree: &TreeFacts, inventory: &Inventory) -> Vec<Vec<u8>> {
     let conf = conf(kver, Some(tree), inventory);
     let has_options = |path: &[u8]| {
@@ -186,8 +191,8 @@ pub fn with_options(kver: &Kver, tree: &TreeFacts, inventory: &Inventory) -> Vec
     modules.into_iter().map(<[u8]>::to_vec).collect()
 }
 
-/// Reads the modprobe configuration of the initramfs, including depmod's `modules.softdep`, `etc/cmdline.d` and the
-/// tree's kernel arguments.
+/// Reads the modprobe configuration of the initramfs: the files in [`DIRS`], depmod's `modules.softdep`, the kernel
+/// arguments in `etc/cmdline.d`, and the tree's kernel arguments.
 fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     const SOFTDEP: &[u8] = b"modules.softdep";
     let mut files = BTreeMap::new();
@@ -219,7 +224,7 @@ fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     let arguments = tree.map(|tree| tree.kernel_arguments.as_slice());
     for (path, argument) in arguments.unwrap_or_default() {
         conf.add(path, &blacklist(argument.as_bytes(), &[DRACUT, LIBKMOD]));
-        // libkmod passes `MODULE.PARAMETER=VALUE` to the module.
+        // libkmod passes a kernel argument `MODULE.PARAMETER=VALUE` to the module as an option.
         let name = argument.split('=').next().unwrap_or_default();
         if let Some(dot) = name.find('.') {
             let options = format!("options {} {}\n", &argument[..dot], &argument[dot + 1..]);
@@ -229,7 +234,8 @@ fn conf(kver: &Kver, tree: Option<&TreeFacts>, inventory: &Inventory) -> Conf {
     conf
 }
 
-/// dracut reads this argument before udev starts, also from etc/cmdline.d (`parse-kernel.sh` of kernel-modules).
+/// dracut reads this argument before udev starts, also from etc/cmdline.d (`parse-kernel.sh` of dracut's module
+/// kernel-modules).
 const DRACUT: &[u8] = b"rd.driver.blacklist=";
 
 /// libkmod reads this argument from /proc/cmdline (`libkmod-config.c`).
@@ -249,7 +255,8 @@ fn refused_modules<'a>(subject: &Subject<'a>) -> Vec<(ModuleName, &'a str)> {
     refused
 }
 
-/// Returns a `blacklist` line for each module in the arguments that begin with one of `arguments`.
+/// Returns a `blacklist` line for each module that a word of `cmdline` lists. Only words that begin with one of
+/// `arguments` are used.
 fn blacklist(cmdline: &[u8], arguments: &[&[u8]]) -> Vec<u8> {
     let words = cmdline.split(u8::is_ascii_whitespace);
     let list = |word: &'_ [u8]| -> Option<Vec<u8>> {
@@ -272,7 +279,8 @@ mod tests {
 
     const ROOT: &str = "initramfs-root-drivers";
 
-    /// Returns the reasons why these drivers cannot be loaded with the modprobe configuration of the initramfs.
+    /// Returns the reasons why these drivers cannot be loaded from an initramfs with this modprobe configuration and
+    /// `modules.softdep`.
     fn blocked(drivers: &[&str], conf: &str, softdeps: &str) -> Vec<String> {
         let mut bench = Bench::good();
         bench.wanted.drivers = drivers.iter().map(|&it| it.to_owned()).collect();
@@ -306,7 +314,7 @@ mod tests {
             ("alias fs-jbd2 off", "", &[]),
             ("install mbcache /bin/false", "", &[]),
             ("install gcm /bin/false", "", &[]),
-            // kmod ignores the command of a module with softdeps that resolve.
+            // kmod ignores the `install` command of a module with a softdep that resolves.
             (
                 "install ext4 /bin/false",
                 "softdep ext4 pre: virtio_blk",
@@ -322,7 +330,8 @@ mod tests {
                 "softdep ext4 pre: nothing",
                 &[ITSELF],
             ),
-            // The softdep resolves to the module gcm, which is not in the initramfs.
+            // The softdep is an alias of the module gcm, which is not in the initramfs, so the softdep does not
+            // resolve.
             (
                 "install ext4 /bin/false",
                 "softdep ext4 pre: crypto-gcm",
@@ -338,7 +347,7 @@ mod tests {
                 "softdep jbd2 pre: virtio_blk",
                 &[],
             ),
-            // Only the first softdep line counts.
+            // libkmod uses only the first softdep line of a module.
             (
                 "install ext4 /bin/false",
                 "softdep ext4 pre: nothing\nsoftdep ext4 pre: virtio_blk",
@@ -415,7 +424,8 @@ mod tests {
         ] {
             assert!(found(text).contains(expected), "{text}: {}", found(text));
         }
-        // The kernel ignores unknown parameters, and invalid values for a built-in module such as mbcache.
+        // The kernel ignores unknown parameters. An options line takes a name, not a pattern, and has no effect on a
+        // built-in module such as mbcache.
         for text in [
             "options ext4 depth=1 other=x",
             "options ext* depth=x",

@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn boot_holds_the_declared_number_of_deployments() {
-        // Fedora CoreOS F43, and the size that coreos/fedora-coreos-tracker#1247 is about.
+        // `/boot` of Fedora CoreOS 43 has this size, which is the subject of coreos/fedora-coreos-tracker#1247.
         let boot = Budget {
             boot: Some(384 << 20),
             ..Budget::default()
@@ -130,8 +130,8 @@ mod tests {
         }
     }
 
-    /// The reports name no size. "out of memory" depends on the machine (its display, TPM and firmware), so the user
-    /// declares the size that the machines can load.
+    /// These issues do not name the size at which GRUB fails with "out of memory". That size depends on the machine
+    /// (its display, TPM and firmware), so the user declares it.
     #[test]
     fn bluefin_3354_projectbluefin_1244_bazzite_2233_a_limit_of_the_machine() {
         let of = |grub| Budget {

@@ -106,7 +106,8 @@ fn assignments(text: &str) -> Vec<Assignment> {
     all
 }
 
-/// Returns the words of a value: quoted text, which can span several lines, or text up to a comment.
+/// Returns the words of a value: quoted text, which can span several lines, or unquoted text up to a comment. Further
+/// lines of quoted text are taken from `lines`.
 fn value_words<'a>(value: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut text = String::new();
     let mut quote = None;

@@ -22,7 +22,7 @@ pub(super) fn is_read_by_name(path: &[u8]) -> bool {
 }
 
 /// Returns the kinds of early files that the kernel finds: those before the first compressed segment. The kernel
-/// searches the archives, not the unpacked tree, so the directories need not exist.
+/// searches the archives, not the unpacked tree, so a file counts even if its directory has no entry.
 pub fn kinds(inventory: &Inventory, segments: &[Segment]) -> BTreeSet<String> {
     let is_plain = |segment: &&Segment| segment.compression == Compression::None;
     let plain = segments.iter().take_while(is_plain).count();

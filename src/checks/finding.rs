@@ -32,7 +32,7 @@ impl Severity {
 pub enum Answer {
     /// The rule of the check holds.
     Good,
-    /// The rule does not hold; the defects.
+    /// The rule does not hold, with the defects.
     Found(Vec<Finding>),
     /// The check could not run, with the reason.
     CouldNotRun(String),
@@ -45,7 +45,7 @@ pub enum Answer {
 /// A defect that a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The file, relative to the root or inside the initramfs, or another place.
+    /// The place of the defect: a path relative to the root, `PATH in the initramfs`, or a description.
     pub path: String,
     /// The state that was found.
     pub found: String,
@@ -55,7 +55,8 @@ pub struct Finding {
     pub remedy: Remedy,
     /// The severity, if it is lower than the check's.
     pub milder: Option<Severity>,
-    /// The number of defects that this finding counts; above 1 only if it replaces the rest of a long list.
+    /// The number of defects that this finding stands for; above 1 only if the finding replaces the rest of a long
+    /// list.
     pub count: usize,
 }
 
@@ -97,8 +98,8 @@ impl Finding {
 /// The maximum number of findings of one severity that a check lists.
 const LISTED: usize = 10;
 
-/// Returns at most [`LISTED`] findings of each severity, and one that counts the rest. A rest of one finding is listed
-/// itself.
+/// Keeps at most [`LISTED`] findings of each severity, and replaces the rest by one finding with their number. If the
+/// rest is a single finding, it is kept.
 pub(super) fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by_key(|finding| finding.milder);
     let mut listed = Vec::new();

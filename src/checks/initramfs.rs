@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks of the initramfs. Those whose name begins with `initramfs-` are in this directory.
+//! Checks of the initramfs: those whose name begins with `initramfs-`.
 
 pub(super) mod compression;
 pub(super) mod drivers;

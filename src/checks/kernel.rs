@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks of the kernel itself.
+//! The checks `kernel-single`, `kernel-release` and `kernel-rpmdb`. Other checks of the kernel are in this module's
+//! directory.
 
 pub(super) mod files;
 pub(super) mod hmac;
@@ -53,8 +54,8 @@ pub fn single(subject: &Subject) -> Checked {
     )])
 }
 
-/// Returns findings about a link `vmlinuz`. ostree copies the link, not the kernel: a relative one dangles in `/boot`,
-/// and with an absolute one no kernel is found.
+/// Returns a finding if `vmlinuz` is a symbolic link. ostree copies the link instead of the kernel: a relative link
+/// then dangles in `/boot`, and with an absolute link ostree finds no kernel.
 fn linked(subject: &Subject) -> Checked {
     let finding = |target: &String| {
         let path = format!("{}/vmlinuz", subject.kver.dir());
@@ -129,8 +130,8 @@ fn named_kvers(owner: &Record) -> Vec<&str> {
     named.map(|cap| cap.version.as_str()).collect()
 }
 
-/// Returns findings about packages of kernels whose `vmlinuz` is not on disk: the files were deleted without the
-/// packages, or a transaction was interrupted. The image boots, but updates and scanners see two kernels.
+/// Returns findings about packages of kernels whose `vmlinuz` is not on disk: the files were deleted without removing
+/// the packages, or a transaction was interrupted. The image boots, but updates and scanners see two kernels.
 fn absent(subject: &Subject, rpmdb: &Rpmdb) -> Vec<Finding> {
     let Some(tree) = subject.tree else {
         return Vec::new();
@@ -191,13 +192,13 @@ mod tests {
                 "fatal",
                 "2 packages own it",
             ),
-            // The package's files were deleted.
+            // The files of the package `old` were deleted.
             (
                 |tree| tree.rpmdb = rpmdb(vec![core(), owner("old", "6.1.7", &[])]),
                 "warning",
                 "no such file, but installed: old-6.9.4-200.fc40.x86_64",
             ),
-            // Two packages of the old kernel are left, which belong together. The remedy removes them in one
+            // Two packages of the old kernel are left. One finding names both, so that its remedy removes them in one
             // command.
             (
                 |tree| {

@@ -2,9 +2,9 @@
 //! Checks that an out-of-tree driver, its libraries and its firmware have the same version: NVIDIA's driver rejects
 //! libraries of another version.
 //!
-//! Only versions of the product are compared. The number in most library names is the version of the ABI, which begins
-//! with the number in the soname (`libzfs.so.5` is a link to `libzfs.so.5.0.0`, but `libnvidia-ml.so.1` to
-//! `libnvidia-ml.so.570.144`).
+//! Only product versions are compared. The number in most library names is an ABI version, which begins with the number
+//! in the soname: `libzfs.so.5` is a link to `libzfs.so.5.0.0`. In contrast, `libnvidia-ml.so.1` is a link to
+//! `libnvidia-ml.so.570.144`, whose number is the product version.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use crate::kernel::modules::ModuleName;
 /// The directory of firmware.
 const FIRMWARE: &str = "usr/lib/firmware";
 
-/// Upper bound of directories of firmware; a module requests one or two.
+/// Upper bound of the compared firmware directories; a module requests files in one or two.
 const DIRS_MAX: usize = 32;
 
-/// Names in directories of libraries and firmware, by directory.
+/// The file names in directories of libraries and in directories of firmware, by directory.
 pub type Userland = BTreeMap<String, Vec<String>>;
 
 /// A file with another version than the module.
@@ -62,7 +62,8 @@ pub fn firmware_dirs(kmods: &[Kmod]) -> BTreeSet<String> {
     dirs.into_iter().take(DIRS_MAX).collect()
 }
 
-/// Returns the firmware directories in which the module requests a subdirectory named after its version.
+/// Returns the firmware directories in which the module requests files of a subdirectory that is named after the
+/// module's version.
 fn firmware_parents(kmod: &Kmod, version: &str) -> impl Iterator<Item = String> {
     let part = format!("/{version}/");
     let parents = kmod.firmware.iter();
@@ -99,8 +100,8 @@ fn others(kmod: &Kmod, version: &str, userland: &Userland) -> Vec<Other> {
 }
 
 /// Returns the product's version from a library's file name, such as `570.144` from `libnvidia-ml.so.570.144`. `None`
-/// if the library is not named after the module, or the number is the ABI's version: then `names`, the names in its
-/// directory, contain the soname (`libzfs.so.5`).
+/// if the library is not named after the module, or if the number is an ABI version. In that case `names`, the names in
+/// the library's directory, contain the soname (`libzfs.so.5` for `libzfs.so.5.0.0`).
 fn library_version<'n>(module: &ModuleName, name: &'n str, names: &[String]) -> Option<&'n str> {
     let (stem, version) = name.strip_prefix("lib")?.split_once(".so.")?;
     let stem = stem.replace('-', "_").into_bytes();
@@ -114,7 +115,7 @@ fn library_version<'n>(module: &ModuleName, name: &'n str, names: &[String]) -> 
     (!sonames.any(|soname| names.contains(&soname))).then_some(version)
 }
 
-/// Returns whether a text consists of several numbers with dots.
+/// Returns whether a text consists of several numbers that are separated by dots.
 fn is_version(text: &str) -> bool {
     let is_number = |it: &str| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit());
     text.contains('.') && text.split('.').all(is_number)
@@ -185,7 +186,8 @@ mod tests {
     #[test]
     fn libraries_of_the_drivers_version_and_of_other_products() {
         let good = [
-            // nvidia-settings may be older than the driver; the other libraries are not.
+            // This library of nvidia-settings may be older than the driver, since another library has the driver's
+            // version.
             "usr/lib64/libnvidia-gtk3.so.570.133.07",
             "usr/lib64/libnvidia-ml.so.1",
             "usr/lib64/libnvidia-ml.so.570.144",
@@ -193,7 +195,7 @@ mod tests {
             "usr/lib/firmware/nvidia/570.153.02",
         ];
         assert_eq!(found(nvidia(), &good), [""; 0]);
-        // These numbers are versions of the ABI.
+        // These numbers are ABI versions, or belong to another product (`libnvidiax`); `ga102` is no version.
         let abi = [
             "usr/lib64/libnvidia-container.so.1",
             "usr/lib64/libnvidia-container.so.1.17.3",

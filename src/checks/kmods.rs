@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the out-of-tree modules are built for this kernel, and that it has all out-of-tree modules of the base's
-//! kernel.
+//! Checks that the out-of-tree modules are built for this kernel, and that this kernel has all out-of-tree modules of
+//! the base's kernel.
 
 use std::collections::BTreeSet;
 
 use super::{Answer, Finding, Subject, listed, show};
 use crate::kernel::modules::{ModuleList, ModuleName};
 
-/// The directories of weak-modules, akmods and dkms, relative to the kernel's directory.
+/// The directories in which weak-modules, akmods and dkms install modules, relative to the kernel's directory.
 const PLACES: [&str; 3] = ["extra/", "updates/", "weak-updates/"];
 
 /// Returns whether a module, by its path relative to the kernel's directory, was not built with the kernel.
 /// `modules.order` lists the kernel's own modules, which can be in any directory (kernel-modules-extra of RHEL uses
 /// `extra`). Out-of-tree modules can be in any directory, too: VirtualBox's are in `misc`, NVIDIA's in
-/// `kernel/drivers/video` or `nvidia`. Without the list, only modules in [`PLACES`] count as out-of-tree.
+/// `kernel/drivers/video` or `nvidia`. If the list is missing or empty, only modules in [`PLACES`] count as
+/// out-of-tree.
 pub fn is_out_of_tree(path: &[u8], order: Option<&ModuleList>) -> bool {
     match order.filter(|order| !order.paths().is_empty()) {
         Some(order) => ModuleName::of_path(path).is_some_and(|name| !order.contains(&name)),
@@ -39,7 +40,7 @@ pub struct Kmod {
     pub path: Vec<u8>,
     /// The vermagic, or the reason why the module cannot be read.
     pub vermagic: Result<Vec<u8>, String>,
-    /// The version of its source.
+    /// The field `version` of its modinfo.
     pub version: Option<String>,
     /// The firmware that it requests.
     pub firmware: Vec<String>,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The remedy for an initramfs that is too large: its largest parts, and the configuration that leaves parts out, each
-//! with the bytes of the file that it saves.
+//! The remedy for an initramfs that is too large. It names the largest parts with their sizes, and settings that leave
+//! parts out with the number of bytes that each setting saves.
 //!
-//! The size of a file is the number of compressed bytes from which it was decoded. A file belongs to a dracut module if
-//! only this module installs it, or if it is a library that only files of this module need.
+//! Here, the size of a file is the number of compressed bytes from which the file was decoded. A file belongs to a
+//! dracut module if only this module installs it, or if it is a library that only files of this module need.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Facts, Inventory};
 use crate::kernel::modules::ModuleName;
 
-/// Number of the largest parts that a finding names, and of the largest drivers and modules that can be left out.
+/// Maximum number of largest parts that a remedy names, and of names in each setting that it proposes.
 const NAMED: usize = 3;
 
 pub(super) fn mib(size: u64) -> String {
@@ -27,7 +27,7 @@ pub(super) fn mib(size: u64) -> String {
 enum Part {
     /// A dracut module that can be left out.
     Module(String),
-    /// A driver and the firmware in a directory with its name, and whether it can be left out.
+    /// A driver with the firmware in a directory of the same name; `true` if the driver can be left out.
     Driver(String, bool),
     /// Other files, by their directory.
     Files(String),
@@ -99,8 +99,8 @@ pub(super) fn leaner(subject: &Subject, size: u64) -> String {
     format!("{text}. Then {AGAIN}")
 }
 
-/// Returns the line of dracut's configuration that leaves the largest of these parts out, with the bytes that it saves;
-/// `None` if all are small. `name` returns the name of a part that the line may contain.
+/// Returns the assignment to `key` in dracut's configuration that leaves out the largest of these parts, with the bytes
+/// that it saves; `None` if all are small. `name` returns the name of a part that `key` can leave out.
 fn line(
     key: &str,
     parts: &[(Part, u64)],
@@ -111,8 +111,8 @@ fn line(
     (!names.is_empty()).then(|| format!("{key}+=\" {} \" saves about {saved}", names.join(" ")))
 }
 
-/// Returns the names of the largest of these parts that have more than a hundredth of the image, and the sum of their
-/// bytes.
+/// Returns at most [`NAMED`] names of the largest parts, and the sum of the bytes of these parts. A part is skipped if
+/// `name` returns no name for it, or if it has at most a hundredth of `size`.
 fn largest_of(
     parts: &[(Part, u64)],
     size: u64,
@@ -124,7 +124,7 @@ fn largest_of(
     (names, mib(bytes.iter().sum()))
 }
 
-/// Returns whether the kernel unpacks zstd, as far as its configuration is known.
+/// Returns whether the kernel can unpack zstd; `true` if its configuration is not known.
 fn has_zstd(subject: &Subject) -> bool {
     let config = subject.config();
     config.is_none_or(|config| config.is_on("CONFIG_RD_ZSTD"))
@@ -166,7 +166,7 @@ fn parts(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Vec<(Part, 
     parts
 }
 
-/// Returns the regular files, each once.
+/// Returns the regular files. A file with several names (hard links) is returned once.
 fn files(inventory: &Inventory) -> impl Iterator<Item = (&[u8], &Content)> {
     let mut seen = BTreeSet::new();
     let files = inventory.nodes().filter_map(|(path, node)| {
@@ -191,8 +191,9 @@ fn may_go(path: &[u8]) -> bool {
     !is_disk(relative) && !relative.starts_with(b"kernel/fs/")
 }
 
-/// The dracut modules of an image. A module can be left out if no other module requires it, it installs no driver of a
-/// common disk or file system, and the boot to the root needs none of its files.
+/// The dracut modules of an initramfs (`all`), and those that can be left out (`names`). A module can be left out if no
+/// other module requires it, it installs no driver of a common disk or file system, and it is not the only module that
+/// installs a file which the boot to the root needs.
 struct Optional<'a> {
     setups: &'a Setups,
     all: Vec<&'a str>,
@@ -248,7 +249,7 @@ impl<'a> Optional<'a> {
         self.setups.owners(&self.all, &show(basename(path)))
     }
 
-    /// Returns the owner, if there is only one and it is an optional module.
+    /// Returns the owner, if there is only one and it can be left out.
     fn only(&self, owners: &[&'a str]) -> Option<&'a str> {
         match owners {
             [owner] if self.names.contains(owner) => Some(owner),
@@ -256,11 +257,11 @@ impl<'a> Optional<'a> {
         }
     }
 
-    /// Maps a file, by the number of its entry, to the optional module that alone installs it. A library that only
-    /// files of one module need belongs to that module, too.
+    /// Maps the entry number of each file that only one module installs to that module, if the module can be left out.
+    /// A library that only files of one module need is mapped to that module, too.
     fn owners(&self, inventory: &Inventory, facts: &Facts) -> HashMap<u64, &'a str> {
-        /// Upper bound of rounds. Each round passes owners to one more library of a chain; real chains have a few
-        /// libraries.
+        /// Upper bound of rounds. A round gives the owner of each file to the libraries that the file needs, so a chain
+        /// of libraries takes one round for each library. Real chains have a few libraries.
         const ROUNDS: usize = 16;
         let by_name: HashMap<_, _> = inventory
             .nodes()
@@ -288,14 +289,14 @@ impl<'a> Optional<'a> {
                 needs.push((content.entry, libraries.copied().collect()));
             }
         }
-        // A file that no script names and no file needs has no owner.
+        // A file that no `module-setup.sh` names and that no other file needs has no owner.
         let needed: BTreeSet<u64> = needs.iter().flat_map(|(_, it)| it).copied().collect();
         for (_, content) in files(inventory) {
             if !needed.contains(&content.entry) {
                 owners.entry(content.entry).or_insert(None);
             }
         }
-        // A library that files of two owners need gets no owner.
+        // A library that files of different owners need gets no owner.
         for _ in 0..ROUNDS {
             let before = owners.clone();
             for (user, libraries) in &needs {
@@ -365,7 +366,8 @@ mod tests {
     #[test]
     fn drivers_and_modules_that_nothing_requires() {
         let remedy = bench("base\nsplash\ndrm\n").remedy("boot-space");
-        // `splash` requires `drm`, so drivers are omitted, not `drm`. `base` installs the file `mount`, too.
+        // `splash` requires `drm`, so the remedy omits drivers instead of `drm`. `base` also installs the file `mount`,
+        // so the boot does not need `splash` for it.
         has(
             &remedy,
             &[
@@ -406,7 +408,7 @@ mod tests {
 
     #[test]
     fn modules_that_the_boot_needs_stay() {
-        // mount and true are needed to mount the root.
+        // The boot needs mount and true, which only `base` installs, so `base` is not omitted.
         let mut bench = bench("base\n");
         bench.put(
             "usr/bin/true",

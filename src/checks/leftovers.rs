@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that no files of an old kernel are left.
+//! Checks that nothing is left of an old kernel, a killed run or cliwrap.
 
 use super::{Answer, Finding, Remedy, Subject, listed};
 use crate::kernel::MODULES;
@@ -12,10 +12,11 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let found = "a kernel's directory without vmlinuz that no package owns";
         Finding::new(path, found, "no files of an old kernel", remedy)
     });
-    // The step `clean` keeps files that a package owns.
+    // A file that a package owns is no leftover: the step `clean` keeps it.
     let packages = tree.rpmdb.packages().ok();
     let is_owned = |path: &&String| packages.is_some_and(|rpmdb| rpmdb.owns_content(path));
-    // The check `kernel-single` reports a link `vmlinuz`; its target is the kernel.
+    // If `vmlinuz` is a link, the check `kernel-single` reports it. The target of the link is the kernel, not a
+    // leftover.
     let target = tree.vmlinuz_link.as_deref().unwrap_or_default();
     let target = target.trim_start_matches("../").trim_start_matches('/');
     let legacy = tree

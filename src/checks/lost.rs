@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds drivers that the base's initramfs or kernel has and the new ones lack: drivers that a root may need, and
-//! others.
+//! Finds drivers of the base's initramfs and kernel that this initramfs and kernel lack: drivers that a root may need,
+//! and others.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use super::wanted::{ANY_FILESYSTEM, Need, RootDevice};
 use super::{Baseline, Finding, Omitted, Severity, Subject, show};
 use crate::kernel::modules::ModuleName;
 
-/// Directories of drivers for block devices and for their buses.
+/// Directories of drivers for block devices and for their buses, relative to `kernel/drivers`.
 const BLOCK: [&str; 23] = [
     "ata",
     "block",
@@ -37,16 +37,16 @@ const BLOCK: [&str; 23] = [
     "acpi/nfit",
 ];
 
-/// Block devices that are never a root.
+/// Drivers of block devices that are never a root.
 const NO_DISK: [&str; 5] = ["brd", "drbd", "floppy", "null_blk", "zram"];
 
-/// File systems of images: composefs of a deployment, and live media.
+/// File systems of the images that composefs and live media use.
 const IMAGES: [&str; 3] = ["erofs", "overlay", "squashfs"];
 
 /// A driver and its path, relative to the kernel's directory.
 type Driver<'a> = (&'a ModuleName, &'a Vec<u8>);
 
-/// The facts that decide whether a lost driver matters.
+/// The facts that decide whether a driver that only the base has is reported.
 pub(super) struct Lost<'s, 'a> {
     base: &'s Baseline,
     able: &'s Able<'s>,
@@ -56,7 +56,7 @@ pub(super) struct Lost<'s, 'a> {
     included: Vec<String>,
     /// File systems that a root can have.
     roots: BTreeSet<String>,
-    /// Dependencies of the drivers of omitted dracut modules.
+    /// Modules that the drivers of omitted dracut modules depend on.
     left_out: BTreeSet<ModuleName>,
 }
 
@@ -77,7 +77,7 @@ impl<'s, 'a> Lost<'s, 'a> {
         lost
     }
 
-    /// Returns findings about root drivers that the base has and this initramfs lacks, although its kernel has them as
+    /// Returns findings about root drivers that the base has and this initramfs lacks, although this kernel has them as
     /// modules.
     pub(super) fn of_roots(&self) -> Vec<Finding> {
         let inside = self.base.drivers.iter();
@@ -95,8 +95,8 @@ impl<'s, 'a> Lost<'s, 'a> {
         lost.map(|(name, _)| self.finding(name)).collect()
     }
 
-    /// Returns findings about root file systems and common disks for which the base's kernel has a driver and this
-    /// kernel has none. That can be intended, or break some machines.
+    /// Returns warnings about root file systems and common disks for which the base has a driver and this kernel has
+    /// none. The loss can be intended, or can prevent some machines from booting.
     pub(super) fn of_kernel(&self) -> Vec<Finding> {
         let has = |name: &ModuleName| {
             self.base.drivers.contains_key(name) || self.base.builtin.contains_key(name)
@@ -143,7 +143,8 @@ impl<'s, 'a> Lost<'s, 'a> {
         lost.into_iter().map(finding).collect()
     }
 
-    /// Returns findings about other drivers that the base's initramfs has.
+    /// Returns warnings about the remaining drivers of the base's initramfs: no root needs them, and this initramfs
+    /// lacks them although this kernel has them as modules.
     pub(super) fn others(&self) -> Vec<Finding> {
         let lost = self.base.drivers.iter().filter(|(name, path)| {
             let is_excused = self.omitted.has_driver(name)
@@ -202,8 +203,9 @@ impl<'s, 'a> Lost<'s, 'a> {
             && !tree.setups.installs(&self.included, name, path, false)
     }
 
-    /// Returns whether an omitted module of dracut may install a driver that no root needs. In contrast to
-    /// [`is_left_out`](Self::is_left_out), included modules may install it, too.
+    /// Returns whether an omitted module of dracut may install the driver, or a driver that depends on it. Used only
+    /// for drivers that no root needs: unlike in [`is_left_out`](Self::is_left_out), it does not matter whether an
+    /// included module installs the driver, too.
     fn is_left_out_with_others(&self, name: &ModuleName, path: &[u8]) -> bool {
         let omitted = &self.omitted.dracut_modules;
         let tree = self.subject.tree;
@@ -232,7 +234,7 @@ impl<'s, 'a> Lost<'s, 'a> {
     }
 }
 
-/// Returns the file systems that a root can have: those of ostree's installers and of network boots, those that the
+/// Returns the file systems that a root can have: the usual ones ([`ANY_FILESYSTEM`] and [`IMAGES`]), those that the
 /// tree names for its root, and those that the user names.
 fn roots(subject: &Subject) -> BTreeSet<String> {
     let usual = ANY_FILESYSTEM.drivers.iter().chain(&IMAGES);
@@ -271,7 +273,8 @@ mod tests {
     const ROOT: &str = "initramfs-root-drivers";
     const REGRESSION: &str = "initramfs-regression";
 
-    /// Returns a bench whose base has these drivers, too. Those in `order` belong to this kernel, but are not on disk.
+    /// Returns a bench whose base also has the drivers at the paths `base`. The modules at the paths `order` belong to
+    /// the bench's kernel (`modules.order`), but are not on disk.
     fn bench(base: &[&str], order: &[&str]) -> Bench {
         let mut bench = Bench::good();
         let mut baseline = bench.baseline();
@@ -331,7 +334,7 @@ mod tests {
             found.iter().all(|it| it.starts_with("warning ")),
             "{found:?}"
         );
-        // The tree names gfs2 for its root, and the user affs.
+        // The tree names gfs2 for its root, and the user names affs.
         bench.change = |tree| tree.root_filesystems = ["gfs2".to_owned()].into();
         bench.wanted.filesystems = vec!["affs".into()];
         let found = bench.findings(ROOT);
@@ -411,7 +414,7 @@ mod tests {
             tree.omitted.read_arguments("-o drm");
         };
         assert_eq!(bench.findings(REGRESSION), [""; 0]);
-        // An included module installs a.ko, too, so its loss is reported.
+        // An included module installs a.ko, too, so the loss of a.ko is reported.
         let found = bench.findings(ROOT);
         assert!(
             found.len() == 1 && found[0].starts_with("fatal a in"),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checks. Each has a name, a severity, a description in one line, the public issue of its origin, and a pure
+//! The checks. A check has a name, a severity, a description in one line, the public issue that led to it, and a pure
 //! function.
 //!
 //! A check examines facts; it opens no file and starts no program. Its answer is one of: good, found, could not run,
-//! not applicable. The names are stable, since users write them into pipelines.
+//! not applicable. The names of checks are stable, since users write them into pipelines.
 
 mod able;
 mod baseline;
@@ -79,9 +79,9 @@ pub struct Check {
     pub severity: Severity,
     /// The condition that must hold, in one line.
     pub about: &'static str,
-    /// The public issue of its origin: `owner/repository#number` or a CVE.
+    /// The public issue that led to the check: `owner/repository#number` or a CVE.
     pub issue: &'static str,
-    /// Whether its answer depends on an earlier initramfs, if there is one.
+    /// Whether the answer can depend on the baseline, the facts about an earlier initramfs.
     pub compares: bool,
     /// The function. `Err` is the answer if the check does not apply or could not run.
     pub look: fn(&Subject) -> Result<Vec<Finding>, Answer>,
@@ -96,7 +96,8 @@ pub struct Selection {
     pub skip: Vec<String>,
 }
 
-/// Runs the selected checks, two at a time: `initramfs-modules` takes half of the total time.
+/// Runs the selected checks on two threads. More threads would not be faster, since the check `initramfs-modules` alone
+/// takes half of the total time.
 pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Answer)> {
     let named = |names: &[String], check: &Check| names.iter().any(|name| name == check.name);
     let look = |check: &'static Check| {
@@ -118,7 +119,7 @@ pub fn run(subject: &Subject, selection: &Selection) -> Vec<(&'static Check, Ans
 }
 
 /// Removes the findings of `initramfs-projection` about files for which another check has a finding of the same or a
-/// higher severity: both have one cause.
+/// higher severity: the two findings have the same cause.
 fn once(answers: &mut [(&'static Check, Answer)]) {
     const COPIES: &str = "initramfs-projection";
     let mut known: BTreeMap<String, Severity> = BTreeMap::new();

@@ -3,17 +3,17 @@
 
 use super::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 
-/// The signers of all modules on disk.
+/// The results of verifying the signatures of all modules on disk.
 #[derive(Debug, Clone, Default)]
 pub struct ModuleSigners {
     /// Modules that the kernel does not accept, relative to the kernel's directory, each with the reason.
     pub refused: Vec<(Vec<u8>, String)>,
     /// Modules that could not be read, relative to the kernel's directory, each with the reason.
     pub unread: Vec<(Vec<u8>, String)>,
-    /// The number of modules whose signer is not known because the certificates in `vmlinuz` could not be read, with
-    /// the name of the first signer.
+    /// The number of modules whose signer has none of the given certificates, and the name of the first such signer.
+    /// Set only if the certificates in `vmlinuz` could not be read: one of them may be the signer's.
     pub unknown: Option<(usize, String)>,
-    /// The reason for which the certificates in `vmlinuz` could not be read.
+    /// The reason why the certificates in `vmlinuz` could not be read; `None` if they were read.
     pub why: Option<String>,
 }
 

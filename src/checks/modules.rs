@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks the lists of depmod against the modules on disk.
+//! Checks that depmod's `modules.dep` lists the modules on disk, and reports modules that need missing symbols.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,8 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     };
     let on_disk: BTreeSet<&[u8]> = tree.modules.iter().map(Vec::as_slice).collect();
     let with_line: BTreeSet<&[u8]> = dep.iter().map(|(module, _)| module).collect();
-    // depmod lists one of several files with the same name: extra/ and updates/ override the kernel's own.
+    // Of several module files with the same name, depmod lists only one: files in extra/ and updates/ override the
+    // kernel's own.
     let is_overridden = |module: &[u8]| {
         ModuleName::of_path(module).is_some_and(|name| dep.path_of(&name).is_some())
     };
@@ -45,9 +46,10 @@ pub fn depmod(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let found = format!("a line for {}, which does not exist", show(module));
         Finding::new(&path, found, "only lines for modules that exist", remedy())
     });
-    // A warning, since it is not known whether the module is ever loaded. Fedora's own modules are complete.
+    // The finding is a warning, since it is not known whether the module is ever loaded. Fedora's own modules need no
+    // missing symbols.
     let lacking = tree.lacking.first.iter().map(|Lacking { module, symbol }| {
-        // depmod prints the path with its prefix /lib or /usr/lib.
+        // depmod prints the path with the prefix /lib or /usr/lib.
         let at = module.find("lib/modules/").unwrap_or(0);
         let owner = tree.of_package(&format!("usr/{}", &module[at..]));
         let found = format!("it needs the symbol {symbol}, which does not exist{owner}");

@@ -14,8 +14,9 @@ pub struct Omitted {
     pub drivers: BTreeSet<ModuleName>,
 }
 
-/// Drivers that a module of dracut installs by their symbols, so that its script does not name them, and drivers of
-/// modules whose script is missing, as without a tree. A final `*` matches any suffix.
+/// dracut's modules with the drivers that they install. The table is for modules that select drivers by symbols, so
+/// that the script does not name the drivers, and for modules whose script is not on disk. A final `*` matches any
+/// suffix.
 const OWNED: [(&str, &[&str]); 17] = [
     ("bcache", &["bcache"]),
     ("btrfs", &["btrfs"]),
@@ -74,7 +75,7 @@ const OWNED: [(&str, &[&str]); 17] = [
 ];
 
 impl Omitted {
-    /// Adds the omissions in dracut's arguments, as noted in `build-parameter.txt`.
+    /// Adds the omissions in `text`, dracut's quoted arguments from `build-parameter.txt`.
     pub fn read_arguments(&mut self, text: &str) {
         self.add_arguments(&split(text));
     }
@@ -122,7 +123,7 @@ impl Omitted {
     }
 }
 
-/// Splits a command line into words, with a shell's quotes.
+/// Splits a command line into words, and removes quotes as a shell does.
 fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! os-release: ostree reads a deployment's title from it, and refuses to deploy without one.
+//! os-release: ostree reads a deployment's title from it, and refuses to deploy a tree without a title.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,8 @@ impl OsRelease {
     }
 }
 
-/// Parses `NAME=value`; `None` for comments and for values with an unclosed quote, which ostree skips, too.
+/// Parses `NAME=value`; `None` for comments, for lines without `=` and for values with an unclosed quote. ostree skips
+/// these lines, too.
 fn field(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once('=')?;
     if name.starts_with('#') {
@@ -37,7 +38,7 @@ fn field(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), unquoted(value)?))
 }
 
-/// Removes quotes as a shell does; `None` if a quote is not closed.
+/// Removes quotes as a shell does; `None` if a quote is not closed, or if the value ends with a backslash.
 fn unquoted(value: &str) -> Option<String> {
     let mut plain = String::new();
     let mut quote = None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! ostree's `prepare-root.conf`, parsed as in ostree-prepare-root (`src/libotcore/otcore-prepare-root.c`,
-//! `src/switchroot/ostree-prepare-root.c`, 2025.2): an unknown value stops the boot.
+//! `src/switchroot/ostree-prepare-root.c`, 2025.2). An unknown value in it stops the boot.
 
 use crate::boot::{KeyFile, KeyFileError};
 
@@ -10,10 +10,10 @@ pub(super) const PLACES: [&str; 2] = [
     "etc/ostree/prepare-root.conf",
 ];
 
-/// The default key for the commit's signature.
+/// The default path of the key that verifies the commit's signature.
 const KEY: &str = "/etc/ostree/initramfs-root-binding.key";
 
-/// Boolean settings.
+/// Boolean settings, by group and key.
 const BOOLEANS: [(&str, &str); 3] = [
     ("sysroot", "readonly"),
     ("etc", "transient"),
@@ -39,21 +39,22 @@ pub(super) struct PrepareRoot {
     pub(super) composefs: Composefs,
     /// Whether every file of the composefs image must have fs-verity.
     pub(super) needs_verity: bool,
-    /// The file with the key for the commit's signature.
+    /// The file with the key that verifies the commit's signature; `None` if no signature is required.
     pub(super) key: Option<String>,
-    /// Settings that stop the boot: the file, the value found, the value expected.
+    /// Settings that stop the boot: the file, the text found, the text expected. For a wrong value, the file is the
+    /// last one that exists, even if the other one has the value.
     pub(super) wrong: Vec<(&'static str, String, &'static str)>,
 }
 
 impl PrepareRoot {
-    /// Reads the files, which `data` returns by path.
+    /// Reads the files in [`PLACES`]. `data` returns the content of a file by its path.
     pub(super) fn read<'a>(data: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
         let mut conf = Self::default();
         let mut file = KeyFile::default();
         let mut last = PLACES[0];
         for (path, text) in PLACES.iter().filter_map(|path| Some((*path, data(path)?))) {
             last = path;
-            // ostree does not limit the number of lines.
+            // Only this parser limits the number of lines; ostree does not.
             if let Err(why) = file.add(text)
                 && why != KeyFileError::TooMany
             {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The remedy for a finding, as a value. The sentence depends on the command: after `rebuild` it must not advise to run
+//! The remedy for a finding. Its sentence depends on the command: after `rebuild` it must not advise the user to run
 //! `rebuild`.
 
-/// The command, and what it did before the checks.
+/// The command, with the work that it did before the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Situation {
     /// `verify`: nothing.
     Verified,
-    /// `verify` of a deployment, or `gate`, on the machine that boots it: nothing.
+    /// `verify` or `gate`, for a deployment on the machine that boots it: nothing.
     Deployed,
     /// `rebuild`: depmod and dracut ran.
     Rebuilt,
@@ -28,7 +28,7 @@ pub enum Remedy {
     Reinstall,
     /// Use another build of the kernel, since its package is wrong.
     OtherBuild,
-    /// Anything else.
+    /// Another remedy, whose text does not depend on the command.
     Text(String),
 }
 

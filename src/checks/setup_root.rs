@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! bootc's `setup-root-conf.toml`, parsed as in bootc-initramfs-setup (`crates/initramfs/src/lib.rs`, 2026-06): a file
-//! that it cannot parse stops the boot. Keys that it does not know are ignored.
+//! bootc's `setup-root-conf.toml`, parsed as in bootc-initramfs-setup (`crates/initramfs/src/lib.rs`, 2026-06). A file
+//! that bootc cannot parse stops the boot. Unknown keys are ignored.
 
 use serde::Deserialize;
 
@@ -29,7 +29,7 @@ struct Directory {
     _transient: bool,
 }
 
-/// How a directory is mounted.
+/// The way in which bootc mounts a directory.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum MountType {

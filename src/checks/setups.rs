@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Facts about dracut's modules from their `module-setup.sh`: the drivers that they install, and the modules that they
-//! require.
+//! Facts about dracut's modules from their `module-setup.sh`: the drivers and files that they install, the modules that
+//! they require, and the files that they change.
 //!
 //! The file is a shell script; only literal words are parsed.
 
@@ -22,10 +22,10 @@ struct Setup {
     drivers: BTreeSet<ModuleName>,
     /// Directories of drivers, relative to `kernel`, that the module installs completely.
     dirs: BTreeSet<String>,
-    /// Directories of which the module installs the drivers with certain symbols.
+    /// Directories, relative to `kernel`, from which the module installs only drivers with certain symbols.
     filtered_dirs: BTreeSet<String>,
     depends: BTreeSet<String>,
-    /// All words of the function that prints `depends`, with conditions or without.
+    /// All words in the function `depends`, even if they are printed only under a condition.
     mentions: BTreeSet<String>,
     /// Names of files that the module installs.
     files: BTreeSet<String>,
@@ -43,8 +43,8 @@ impl Setups {
         self.0.insert(module.to_owned(), Setup::parse(script));
     }
 
-    /// Returns whether one of `modules` installs the driver at `path`, relative to the kernel's directory. With
-    /// `filtered`, a possible installation counts, too.
+    /// Returns whether one of `modules` installs the driver `name` at `path`, relative to the kernel's directory. With
+    /// `filtered`, a directory from which a module installs only some drivers counts, too.
     pub(super) fn installs<'a>(
         &self,
         modules: impl IntoIterator<Item = &'a String>,
@@ -87,7 +87,8 @@ impl Setups {
         self.0.contains_key(module)
     }
 
-    /// Returns whether the module ostree does not install `prepare-root.conf`, which ostree before 2023 does not read.
+    /// Returns whether dracut's module `ostree` is on disk and does not install `prepare-root.conf`. ostree before 2023
+    /// does not read that file.
     pub(super) fn is_without_prepare_root(&self) -> bool {
         let ostree = self.0.get("ostree");
         ostree.is_some_and(|setup| !setup.has_prepare_root)
@@ -135,7 +136,7 @@ impl Setup {
             ..Self::default()
         };
         let script = script.replace("\\\n", " ");
-        // The path can be in a variable: `> "${initdir}${I18N_CONF}"`.
+        // The path of a written file can be in a variable: `> "${initdir}${I18N_CONF}"`.
         let unquoted = script.replace(['"', '{', '}'], "");
         let by_variable = unquoted.contains("initdir$");
         let mut depends: Option<Vec<&str>> = None;
@@ -195,8 +196,8 @@ impl Setup {
     }
 }
 
-/// Returns the names of files in the image that a script uses: the last component of words with `$initdir`, or the
-/// values that a loop inserts there.
+/// Returns the names of files in the image that a script may change: the last component of each word with `$initdir`.
+/// If that component has the variable of a `for` loop, the names are the values of the loop.
 fn edited(script: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut loops: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -230,8 +231,8 @@ fn edited(script: &str) -> BTreeSet<String> {
     names
 }
 
-/// Returns the modules that a function without conditions prints. With a condition the output is unknown, and the
-/// result is empty.
+/// Returns the modules that the lines of a function `depends` print. If there are other commands than `echo` and
+/// `return`, such as conditions, the output is unknown, and the result is empty.
 fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
     let mut depends = BTreeSet::new();
     for line in lines {
@@ -244,8 +245,8 @@ fn literal_depends(lines: &[&str]) -> BTreeSet<String> {
     depends
 }
 
-/// Returns the names of the files that a line of shell installs, as far as they are literal: `inst`, `inst_multiple`,
-/// `inst_rules` and dracut's other functions of these names.
+/// Returns the literal names of the files that a shell line installs with `inst`, `dracut_install` or a function whose
+/// name begins with `inst_`.
 fn installed(line: &str) -> impl Iterator<Item = String> {
     let words = words(line);
     let call = words

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut's squash modules: a file system image contains all files except a loader, and the script `/init` mounts it
-//! with an overlay and switches to it. The image is not read; the check is whether the loader can mount it.
+//! dracut's squash modules: a file system image inside the initramfs contains all files except those of a loader. The
+//! loader's script `/init` mounts that image with an overlay and switches to the result. The files in the image are not
+//! read; the check is whether the loader can mount the image.
 
 use super::able::Able;
 use super::{Finding, Remedy, show};
 use crate::boot::program;
 use crate::initramfs::{Foreign, Inventory, RootImage};
 
-/// The programs of the loader (dracut's `init-squash.sh`).
+/// The programs that the loader's script runs (dracut's `init-squash.sh`).
 const PROGRAMS: [&[u8]; 4] = [b"mount", b"modprobe", b"mkdir", b"switch_root"];
 
 const REMEDY: Remedy =
     Remedy::RebuildOr("omit dracut's squash modules with omit_dracutmodules in /etc/dracut.conf.d");
 
-/// Returns findings about drivers that are required to mount the image.
+/// Returns findings about missing and blocked drivers that are required to mount the file system image.
 pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
     let filesystem = match root.format {
         Foreign::Erofs => "erofs",
@@ -32,8 +33,8 @@ pub(super) fn without_driver(root: &RootImage, able: &Able) -> Vec<Finding> {
     missing.map(finding).collect()
 }
 
-/// Returns findings about faults that prevent `/init` from mounting the image: it is truncated, or a program is
-/// missing.
+/// Returns findings about faults that prevent `/init` from mounting the file system image: the image is truncated, or a
+/// program is missing.
 pub(super) fn without_end(inventory: &Inventory) -> Vec<Finding> {
     let Some(root) = inventory.root_image() else {
         return Vec::new();
@@ -71,7 +72,7 @@ mod tests {
         squashfs
     }
 
-    /// Returns a bench with the files outside of dracut's squash image.
+    /// Returns a bench with the loader of dracut's squash modules, but without a file system image.
     fn squashed() -> Bench {
         let mut bench = Bench::good();
         for name in ["modprobe", "mkdir", "switch_root"] {
@@ -95,7 +96,7 @@ mod tests {
         for check in [OSTREE, "initramfs-wrappers", ROOT] {
             assert_eq!(bench.answer(check), not_applicable, "{check}");
         }
-        // The loader is outside of the squash image.
+        // The loader's files are outside of the squash image, so these checks examine them.
         for check in ["initramfs-init", "initramfs-kver", "initramfs-modules"] {
             assert_eq!(bench.findings(check), [""; 0], "{check}");
         }

@@ -23,15 +23,15 @@ use crate::package::rpmdb::Rpmdb;
 pub struct Subject<'a> {
     /// The kernel to boot.
     pub kver: &'a Kver,
-    /// The tree around it; `None` if only an image is verified.
+    /// The tree that contains the kernel; `None` if only an initramfs is verified.
     pub tree: Option<&'a TreeFacts>,
-    /// Its initramfs.
+    /// The initramfs of the kernel.
     pub image: &'a Initramfs,
-    /// The facts of the base, if known.
+    /// The facts about an earlier initramfs to compare with, usually the base's; `None` if there is none.
     pub base: Option<&'a Baseline>,
     /// The user's requirements.
     pub wanted: &'a Wanted,
-    /// The machine that may boot the deployment next; `None` if the subject is no deployment.
+    /// The machine that may boot the deployment next; `None` if the tree is not a deployment on such a machine.
     pub machine: Option<&'a Machine>,
     /// The trace of the boot, created when the first check needs it.
     trace: OnceLock<Trace<'a>>,
@@ -40,9 +40,9 @@ pub struct Subject<'a> {
 /// A module that cannot be loaded.
 #[derive(Debug, Clone)]
 pub struct Lacking {
-    /// Its path.
+    /// The path of the module, as depmod prints it.
     pub module: String,
-    /// A symbol that it requires and that does not exist.
+    /// A symbol that the module requires and that does not exist.
     pub symbol: String,
 }
 
@@ -56,7 +56,7 @@ pub struct AllLacking {
 }
 
 impl AllLacking {
-    /// Upper bound of stored modules; a kernel has thousands.
+    /// Upper bound of stored modules; thousands can be affected.
     const KEPT: usize = 20;
 
     /// Adds a module.
@@ -81,7 +81,7 @@ pub struct NoRelease {
 /// The facts about the tree.
 #[derive(Debug)]
 pub struct TreeFacts {
-    /// Directories of `usr/lib/modules` that hold a regular `vmlinuz`.
+    /// Directories of `usr/lib/modules` whose `vmlinuz` is a regular file, or a link to one.
     pub kernels: Vec<String>,
     /// The target of `vmlinuz`, if it is a link.
     pub vmlinuz_link: Option<String>,
@@ -99,32 +99,34 @@ pub struct TreeFacts {
     pub initramfs: Option<ImageFile>,
     /// Bytes of the files that ostree copies to `/boot` besides the initramfs: `vmlinuz`, and `devicetree` or `dtb`.
     pub beside_initramfs: u64,
-    /// Kernels in `usr/lib/ostree-boot` and `boot`, which ostree uses if there is no `initramfs.img`.
+    /// Kernel files such as `vmlinuz-*` in `usr/lib/ostree-boot` and `boot`. ostree boots a kernel from there if there
+    /// is no `initramfs.img`.
     pub legacy: Vec<String>,
-    /// Other leftovers: saved programs, wrappers.
+    /// Other leftovers: programs that rpm-ostree saved, cliwrap's wrappers, files of a hold.
     pub leftovers: Vec<String>,
     /// The modules on disk, relative to the kernel's directory.
     pub modules: Vec<Vec<u8>>,
-    /// The lists of modules.
+    /// The lists in the kernel's directory, such as `modules.dep`.
     pub lists: Lists,
     /// The kernel's configuration.
     pub config: FileRead<String>,
-    /// The compression formats of modules on disk, each with the path of a module relative to the kernel's directory
-    /// and their number. Empty if kmod decodes all modules.
+    /// The compression formats of modules on disk, each with the path of the first such module (relative to the
+    /// kernel's directory) and the number of such modules. Empty if kmod decodes all modules.
     pub packings: BTreeMap<Packing, (Vec<u8>, usize)>,
-    /// `.vmlinuz.hmac`.
+    /// The content of `.vmlinuz.hmac`.
     pub hmac: Hmac,
-    /// Whether `vmlinuz` is signed.
+    /// Whether `vmlinuz` has a Secure Boot signature, or the reason why this is not known.
     pub signed: Result<bool, String>,
     /// The comparison of the kernel's files with their packages.
     pub kernel_files: KernelFiles,
     /// The signers of the kernel and its modules, if certificates were given.
     pub signers: SignerFacts,
-    /// Out-of-tree modules.
+    /// The out-of-tree modules on disk.
     pub kmods: Vec<Kmod>,
-    /// The names in the directories of libraries, and in the directories of firmware that out-of-tree modules request.
+    /// The file names in the directories of libraries, and in the directories of the firmware that out-of-tree modules
+    /// request.
     pub userland: Userland,
-    /// The names that dracut's configuration omits.
+    /// The dracut modules and drivers that dracut's configuration omits.
     pub omitted: Omitted,
     /// dracut's configuration in the tree.
     pub conf: DracutConf,
@@ -132,35 +134,36 @@ pub struct TreeFacts {
     pub items: BTreeSet<String>,
     /// Facts from the module-setup.sh of dracut's modules on disk.
     pub setups: Setups,
-    /// File systems that the tree names for its root.
+    /// File systems that files of the tree name for the root, such as `etc/fstab`.
     pub root_filesystems: BTreeSet<String>,
-    /// Kernel arguments of the tree, each with the path of its file.
+    /// The kernel arguments that bootc takes from the tree, as pairs of a file's path and an argument in that file.
     pub kernel_arguments: Vec<(String, String)>,
-    /// The parameters of the modules of [`with_options`](super::with_options).
+    /// The parameters of the modules that [`with_options`](super::with_options) returns.
     pub parameters: ModuleParameters,
-    /// Configuration files that dracut copies: the paths of [`copies`](super::copies), and the files in
-    /// [`COPIED_DIRS`](super::COPIED_DIRS).
+    /// The contents of configuration files that dracut copies, by path: the paths that [`copies`](super::copies)
+    /// returns, and those in [`COPIED_DIRS`](super::COPIED_DIRS).
     pub files: BTreeMap<String, Vec<u8>>,
     /// dracut's modules on disk.
     pub dracut_modules: BTreeSet<String>,
     /// The os-release file that ostree reads.
     pub os_release: OsRelease,
-    /// Whether the tree has systemd or dracut, whose files are copied into an initramfs.
+    /// Whether the tree has systemd or dracut, so that an initramfs has copies of the tree's files.
     pub has_sources: bool,
     /// The version of dracut in the tree.
     pub dracut_version: Option<String>,
-    /// Paths of links in the initramfs that lead to no file there, but are regular files in the tree.
+    /// Paths of links in the initramfs that lead to no file there. In the tree, these paths are regular files.
     pub under_links: BTreeSet<Vec<u8>>,
-    /// systemd's units on disk, and units in dracut's modules.
+    /// The names of systemd's units on disk, and of units in dracut's modules. Empty without a base.
     pub units: BTreeSet<String>,
-    /// Firmware that the base's initramfs has and this one lacks, with an included driver that requests it.
+    /// Firmware that the base's initramfs has and this one lacks, each with a driver in this initramfs that requests
+    /// it.
     pub firmware_of: BTreeMap<Vec<u8>, ModuleName>,
 }
 
-/// The result of reading a file; `Ok(None)` if it does not exist.
+/// The result of reading a file: `Ok(None)` if it does not exist, `Err` with the reason if it cannot be read.
 pub type FileRead<T> = Result<Option<T>, String>;
 
-/// The lists of a kernel's modules.
+/// The lists of modules in a kernel's directory.
 #[derive(Debug)]
 pub struct Lists {
     /// `modules.dep`.
@@ -192,7 +195,7 @@ impl Database {
     /// Returns the packages.
     ///
     /// # Errors
-    /// If the rpmdb was not read: the answer of a check that needs it.
+    /// If the rpmdb was not read, the answer of the check that calls this.
     pub(super) fn packages(&self) -> Result<&Rpmdb, Answer> {
         match self {
             Self::Unread(why) => Err(Answer::NotApplicable(why.clone())),
@@ -205,7 +208,7 @@ impl Database {
 /// A file that would be booted instead of `vmlinuz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shadow {
-    /// Its path, relative to the root.
+    /// The path of the file, relative to the root.
     pub path: String,
     /// The programs that boot it.
     pub boots: BootedBy,
@@ -214,9 +217,9 @@ pub struct Shadow {
 /// The programs that boot a file instead of `vmlinuz`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootedBy {
-    /// bootc with any backend, or systemd-boot.
+    /// bootc with either of its backends, and systemd-boot.
     All,
-    /// composefs-rs alone, that is, bootc with its composefs backend.
+    /// Only bootc with its composefs backend, which uses composefs-rs.
     ComposefsRs,
 }
 
@@ -239,7 +242,7 @@ pub enum Initramfs {
     Missing,
     /// The initramfs could not be opened, with the reason.
     Closed(String),
-    /// The kernel could not unpack the initramfs, with the reason and the place.
+    /// The kernel cannot unpack the initramfs, with the reason and the place.
     Unreadable(String),
     /// The initramfs was read.
     Read {
@@ -247,13 +250,14 @@ pub enum Initramfs {
         inventory: Box<Inventory>,
         /// The segments.
         segments: Vec<Segment>,
-        /// Facts from whole files.
+        /// Facts that were read from whole files during unpacking, such as the libraries of programs.
         facts: Box<Facts>,
     },
 }
 
 impl TreeFacts {
-    /// Returns the packages that own a path in `usr/lib/modules`, as " (of NEVRA)"; empty if unknown.
+    /// Returns the packages that own the file at `path`, as " (of NEVRA, …)". Empty if none is known: only the owners
+    /// of files in `usr/lib/modules` and the directories of older layouts are read.
     pub(super) fn of_package(&self, path: &str) -> String {
         let Database::Read(rpmdb) = &self.rpmdb else {
             return String::new();
@@ -273,7 +277,7 @@ impl TreeFacts {
 }
 
 impl<'a> Subject<'a> {
-    /// Returns a subject without cached results.
+    /// Returns a subject without a machine, whose trace is not created yet.
     pub fn new(
         kver: &'a Kver,
         tree: Option<&'a TreeFacts>,
@@ -292,13 +296,14 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Uses a trace that was created before the tree was known.
+    /// Sets a trace that [`into_trace`](Self::into_trace) has returned for the same initramfs.
     pub fn with_trace(mut self, trace: Option<Trace<'a>>) -> Self {
         self.trace = trace.map_or_else(OnceLock::new, OnceLock::from);
         self
     }
 
-    /// Returns the trace of the boot for a subject without a tree, if one with a tree would have the same.
+    /// Returns the trace of the boot, for a subject with the same initramfs and a tree. `None` if there is no trace, or
+    /// if dracut did not build the initramfs, since the trace then depends on the tree.
     pub fn into_trace(self) -> Option<Trace<'a>> {
         if !image::is_of_dracut(self.inventory().ok()?) {
             return None;
@@ -320,8 +325,8 @@ impl<'a> Subject<'a> {
             return Err(Answer::NotApplicable("there is no initramfs".into()));
         };
         Ok(self.trace.get_or_init(|| {
-            // If a part of the root's setup is missing, the check `initramfs-ostree` reports it, and the boot need not
-            // run it.
+            // If a part of the root's setup is missing, only the check `initramfs-ostree` reports that: the trace then
+            // does not require the setup.
             let is_whole = image::ostree(self).is_ok_and(|findings| findings.is_empty());
             let setup = image::root_setup(self, inventory);
             Trace::new(inventory, facts, is_whole.then_some(setup))
@@ -331,7 +336,7 @@ impl<'a> Subject<'a> {
     /// Returns the tree.
     ///
     /// # Errors
-    /// Without a tree: the answer of a check that needs one.
+    /// Without a tree, the answer of the check that calls this.
     pub(super) fn tree(&self) -> Result<&TreeFacts, Answer> {
         self.tree
             .ok_or_else(|| Answer::NotApplicable("there is no tree, only an initramfs".into()))
@@ -342,7 +347,10 @@ impl<'a> Subject<'a> {
         self.tree?.config.as_ref().ok()?.as_deref().map(Config)
     }
 
-    /// Returns the facts of the base; `Err` is the answer of a check that needs them.
+    /// Returns the facts about the earlier initramfs.
+    ///
+    /// # Errors
+    /// Without these facts, the answer of the check that calls this.
     pub(super) fn base(&self) -> Result<&'a Baseline, Answer> {
         let why = "there is no earlier initramfs to compare with (--against FILE or IMAGE)";
         self.base.ok_or_else(|| Answer::NotApplicable(why.into()))
@@ -351,15 +359,16 @@ impl<'a> Subject<'a> {
     /// Returns the machine.
     ///
     /// # Errors
-    /// Without a machine: the answer of a check that needs one.
+    /// Without a machine, the answer of the check that calls this.
     pub(super) fn machine(&self) -> Result<&'a Machine, Answer> {
         let why = "it applies only to a deployment on the machine that boots it";
         self.machine
             .ok_or_else(|| Answer::NotApplicable(why.into()))
     }
 
-    /// Returns findings about losses in comparison with the base. On a machine they are warnings: the checks `node-*`
-    /// report the losses that this machine needs to boot, and others are no reason to refuse an update.
+    /// Returns findings about losses in comparison with the base. On a machine, fatal ones are lowered to warnings: the
+    /// checks `node-*` report missing parts that this machine needs to boot, and other losses are no reason to refuse
+    /// an update.
     pub(super) fn losses(&self, findings: Vec<Finding>) -> Vec<Finding> {
         if self.machine.is_none() {
             return findings;
@@ -371,11 +380,12 @@ impl<'a> Subject<'a> {
         findings.into_iter().map(warning).collect()
     }
 
-    /// Returns the unpacked initramfs. Most of its files may be in an image inside it, as with dracut's squash modules.
+    /// Returns the unpacked initramfs. Most of its files may be in a file system image inside it, as with dracut's
+    /// squash modules.
     ///
     /// # Errors
-    /// The answer of a check that needs the initramfs. The checks `initramfs-present` and `initramfs-readable` report
-    /// the reason.
+    /// Without an unpacked initramfs, the answer of the check that calls this. The checks `initramfs-present` and
+    /// `initramfs-readable` report the reason.
     pub(super) fn unpacked(&self) -> Result<&Inventory, Answer> {
         match self.image {
             Initramfs::Read { inventory, .. } => Ok(inventory),
@@ -390,7 +400,7 @@ impl<'a> Subject<'a> {
     /// Returns the unpacked initramfs, if it contains all files.
     ///
     /// # Errors
-    /// As [`unpacked`](Self::unpacked), or that the remaining files are in an image inside it.
+    /// As [`unpacked`](Self::unpacked), or that most files are in a file system image inside the initramfs.
     pub(super) fn inventory(&self) -> Result<&Inventory, Answer> {
         let inventory = self.unpacked()?;
         match inventory.root_image() {
@@ -402,7 +412,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the facts from whole files.
+    /// Returns the facts that were read from whole files.
     ///
     /// # Errors
     /// As [`unpacked`](Self::unpacked).
@@ -414,7 +424,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the names that dracut omits, by the tree's configuration and by the arguments that the image records.
+    /// Returns the dracut modules and drivers that dracut omits, by the tree's configuration and by dracut's arguments
+    /// that the initramfs records.
     pub(super) fn omitted(&self) -> Cow<'_, Omitted> {
         let conf = self.tree.map(|tree| &tree.omitted);
         let arguments = match self.image {

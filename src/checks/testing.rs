@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A small tree and initramfs for which all checks answer good, to be broken by tests.
+//! A small tree and initramfs, which tests change. Without a change, all checks except `initramfs-ostree` answer good
+//! or not applicable.
 
 mod elf;
 
@@ -26,27 +27,27 @@ use crate::package::rpmdb::{PackageFile, Record, RpmdbReader, Scope};
 
 pub(super) const K: &str = "6.9.4-200.fc40.x86_64";
 
-/// A tree and an image, as bytes.
+/// A tree and an initramfs, and the other facts that checks examine.
 pub(super) struct Bench {
-    /// Files and links in the image, by path.
+    /// Files and links in the initramfs, by path.
     pub(super) inside: BTreeMap<String, TestEntry>,
-    /// `usr/lib/modules/K` of the tree.
+    /// The tree's files in `usr/lib/modules/K`, by path relative to that directory.
     pub(super) disk: BTreeMap<String, Vec<u8>>,
     /// Other files of the tree, by path: their modes and bytes.
     pub(super) sources: BTreeMap<String, (u32, Vec<u8>)>,
     /// Whether there is no tree.
     pub(super) alone: bool,
-    /// Whether the image is not an archive.
+    /// Whether the initramfs is not an archive.
     pub(super) unreadable: bool,
     /// The baseline.
     pub(super) base: Option<Baseline>,
-    /// The compression of the image.
+    /// The compression of the initramfs.
     pub(super) compression: Option<Compression>,
     /// The user's requirements.
     pub(super) wanted: Wanted,
-    /// The machine that boots it.
+    /// The machine that boots the tree.
     pub(super) machine: Option<Machine>,
-    /// A change of the tree's facts.
+    /// A change of the tree's facts before the checks run.
     pub(super) change: fn(&mut TreeFacts),
 }
 
@@ -147,7 +148,7 @@ pub(super) const UNITS: [(&str, &str); 9] = [
     ),
 ];
 
-/// The programs of [`UNITS`], and of systemd itself.
+/// The programs that [`UNITS`], systemd itself and the kernel execute.
 const PROGRAMS: [&str; 6] = [
     "usr/sbin/modprobe",
     "usr/bin/mount",
@@ -173,7 +174,7 @@ const RULES: [(&str, &str); 3] = [
 ];
 
 impl Bench {
-    /// Returns a good image with changed facts of its tree.
+    /// Returns the good bench with this change of its tree's facts.
     pub(super) fn changed(change: fn(&mut TreeFacts)) -> Self {
         Self {
             change,
@@ -255,7 +256,7 @@ impl Bench {
         self.inside.insert(path.into(), link(path, target));
     }
 
-    /// Removes a module from the image, and from the included `modules.dep`.
+    /// Removes a module from the initramfs and from the included `modules.dep`.
     pub(super) fn remove_module(&mut self, path: &str) {
         self.inside.remove(&module_path(path)).unwrap();
         let list = module_path("modules.dep");
@@ -271,7 +272,7 @@ impl Bench {
         self.put(&module_path("modules.dep.bin"), &index::dep(text));
     }
 
-    /// Returns the baseline of the current image.
+    /// Returns the baseline of the bench's initramfs.
     pub(super) fn baseline(&self) -> Baseline {
         match self.image() {
             Initramfs::Read { inventory, .. } => Baseline::of(&inventory, 1 << 20),
@@ -416,7 +417,7 @@ impl Bench {
         self.findings_with(check, self.change)
     }
 
-    /// Returns the remedy of the first finding after `verify`; empty without findings.
+    /// Returns the remedy that `verify` prints for the first finding of a check; empty without findings.
     pub(super) fn remedy(&self, check: &str) -> String {
         match self.answer_with(check, self.change) {
             Answer::Found(found) => found[0].remedy.after(super::Situation::Verified),
@@ -424,7 +425,7 @@ impl Bench {
         }
     }
 
-    /// Returns the findings for a tree with this change.
+    /// Returns the findings of a check for a tree with `change` instead of the bench's own change.
     pub(super) fn findings_with(
         &self,
         check: &str,
@@ -451,7 +452,7 @@ impl Bench {
     }
 }
 
-/// Returns the package that owns `vmlinuz`.
+/// Returns the package kernel-core, which owns the `vmlinuz` of [`K`].
 pub(super) fn core() -> Record {
     owner("kernel-core", K, &[("kernel-uname-r", K)])
 }
@@ -496,7 +497,7 @@ fn said(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// Returns the path of a module in the image.
+/// Returns the path in the initramfs of a file in the directory of [`K`].
 pub(super) fn module_path(path: &str) -> String {
     format!("usr/lib/modules/{K}/{path}")
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken kernels, trees and images for the checks that compare with a base or with the user's requirements, and good
-//! ones that they must accept.
+//! Broken kernels, trees and initramfs images that checks must reject, and good ones that they must accept.
 
 use super::testing::{Bench, K, ko, module_path};
 use super::{
@@ -21,7 +20,7 @@ fn any(found: &[String], expected: &str) -> bool {
     found.iter().any(|it| it.contains(expected))
 }
 
-/// Returns a bench whose base is the good image.
+/// Returns the good bench with its own initramfs as the base.
 fn based() -> Bench {
     let mut bench = Bench::good();
     bench.base = Some(bench.baseline());
@@ -92,7 +91,7 @@ fn drivers_that_the_base_had() {
     bench.disk.remove(BLK);
     let found = bench.findings(ROOT);
     assert!(any(&found, "but not on disk"), "{found:?}");
-    // The driver was built in, and is now a module.
+    // The driver was built into the base's kernel. This kernel first lacks it, and then has it as a module.
     let mut bench = Bench::good();
     let mut base = bench.baseline();
     base.builtin
@@ -143,7 +142,7 @@ fn drivers_that_a_root_needs() {
     let found = bench.findings(ROOT);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("overlay in the initramfs"), "{found:?}");
-    // fs-verity is required only by some values.
+    // Only the values `verity` and `signed` require fs-verity.
     let verity = |value: &str| {
         let mut bench = Bench::good();
         let conf = format!("[composefs]\nenabled = {value}\n");
@@ -171,7 +170,7 @@ fn bootc_1030_composefs_needs_erofs_in_the_kernel() {
     assert!(any(&found, expected), "{found:#?}");
 }
 
-/// osbuild/image-builder#2159
+/// See osbuild/image-builder#2159.
 #[test]
 fn image_builder_2159_artefacts_require_modules_of_dracut_and_drivers() {
     let mut bench = Bench::good();
@@ -245,7 +244,7 @@ fn modules_of_dracut_that_have_another_name_now() {
     bench.base = Some(bench.baseline());
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // Losses: no new module is included, or the old one is still on disk.
+    // It is a loss if no new module is included, or if the old module is still on disk.
     bench.put(MODULES, b"base\n");
     assert_eq!(bench.findings(CHECK).len(), 1);
     bench.put(MODULES, b"base\nsystemd-pcrextend\n");
@@ -337,7 +336,7 @@ fn a_long_list_ends_with_the_number_of_the_others() {
 fn a_blocked_driver_of_a_common_root_is_a_warning() {
     const CHECK: &str = "initramfs-root-drivers";
     let mut bench = Bench::good();
-    // Another file system is built in, so that some roots are reached.
+    // xfs is built in, so that some roots can be mounted without ext4.
     let builtin = bench.disk.get_mut("modules.builtin").unwrap();
     builtin.extend(b"kernel/fs/xfs/xfs.ko\n");
     assert_eq!(bench.findings(CHECK), [""; 0]);
@@ -347,7 +346,7 @@ fn a_blocked_driver_of_a_common_root_is_a_warning() {
         found.len() == 1 && found[0].starts_with("warning ext4"),
         "{found:?}"
     );
-    // `--root-fs ext4` requires the file system.
+    // `--root-fs ext4` requires the file system, so the finding is fatal.
     bench.wanted.filesystems = vec!["ext4".into()];
     let found = bench.findings(CHECK);
     assert!(
@@ -527,13 +526,13 @@ fn names_that_other_programs_unpack_elsewhere() {
     const CHECK: &str = "initramfs-readable";
     let mut bench = Bench::good();
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // The kernel reads microcode from the archive, by its name.
+    // The kernel reads microcode from the archive by its name, so this entry is no finding.
     let microcode = "kernel/x86/microcode/GenuineIntel.bin";
     bench
         .inside
         .insert("microcode".to_owned(), file(microcode, b""));
     for name in ["/etc/passwd", "../up", "lost/file"] {
-        // The bench creates directories for paths with slashes, so these have other keys.
+        // The bench creates the parent directories of its keys, so these keys have no slashes.
         let key = name.replace('/', "|");
         bench.inside.insert(key, file(name, b""));
     }
@@ -605,13 +604,13 @@ fn modules_that_weak_modules_linked() {
         &format!("/{target}"),
     );
     assert_eq!(bench.findings(CHECK), [""; 0]);
-    // Without a tree, the vermagic of a weak-updates link's target is accepted, too.
+    // Without a tree, a module with another vermagic is accepted, too, if a link in weak-updates leads to it.
     bench.alone = true;
     let list = module_path("modules.dep");
     let own = String::from_utf8(bench.inside[&list].data.clone()).unwrap();
     bench.put_dep(&(own + "weak-updates/driver.ko:\n"));
     assert_eq!(bench.findings("initramfs-modules"), [""; 0]);
-    // The directory of another kernel is a finding.
+    // The other kernel's directory is a finding if it has files besides targets of such links.
     bench.put(&format!("{OLD}/modules.dep"), b"");
     assert_eq!(bench.findings(CHECK).len(), 1);
 }
@@ -643,7 +642,7 @@ fn a_link_of_weak_modules_that_leads_nowhere_is_removed_first() {
             [again],
         ]
     );
-    // A link in another directory is not from weak-modules; dracut creates it again.
+    // A dangling link in another directory was not created by weak-modules, so the remedy is to rebuild the initramfs.
     let mut bench = Bench::good();
     bench.link(&module_path("extra/zfs.ko"), "../gone.ko");
     assert_eq!(
@@ -692,7 +691,7 @@ fn the_only_kernel_is_the_verified_one() {
     ));
 }
 
-/// `verify --against` is refused if no selected check compares.
+/// `verify --against` is refused if no selected check compares, so each check that uses the base must be marked.
 #[test]
 fn checks_that_compare_are_marked() {
     let mut bench = Bench::good();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that no unified kernel image is booted instead of the kernel.
+//! Checks that no unified kernel image and no boot loader entry is booted instead of the kernel.
 
 use super::{Answer, BootedBy, Finding, Severity, Shadow, Subject, listed};
 use crate::boot::RootSetup;
 
-/// Checks that no other file is booted instead of the kernel. A file that the image's own backend boots is fatal.
-/// composefs-rs boots more kinds of files than other backends. It is the backend if bootc sets up the root, and may be
-/// the backend if the initramfs has the programs of both bootc and ostree.
+/// Checks that no other file is booted instead of the kernel. A file that every backend boots is fatal. A file that
+/// only bootc's composefs backend boots is fatal if the initramfs has bootc's program for the root setup and not
+/// ostree's. It is a warning if the initramfs has both programs, since either backend may be used, otherwise a note.
 pub fn shadow(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.unpacked().ok();
     let is_only_bootc = inventory.and_then(RootSetup::of) == Some(RootSetup::Bootc);

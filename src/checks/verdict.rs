@@ -32,13 +32,13 @@ impl Outcome {
 /// The answers of all checks, in the order of the registry.
 pub type Answers = Vec<(&'static Check, Answer)>;
 
-/// Returns the severity of a finding of this check.
+/// Returns the severity of a finding of `check`: the finding's own, or the check's.
 pub fn severity(check: &Check, finding: &Finding) -> Severity {
     finding.milder.unwrap_or(check.severity)
 }
 
-/// Returns the outcome of these answers: rejected if a finding is fatal, unknown if a fatal check could not run or if
-/// no check ran.
+/// Returns the outcome of these answers: rejected if a finding is fatal; otherwise unknown if a fatal check could not
+/// run or if no check ran; otherwise passed.
 pub fn outcome(answers: &Answers) -> Outcome {
     let is_fatal = |(check, answer): &(&Check, Answer)| match answer {
         Answer::Found(found) => found

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables of drivers and programs: those for the user's requirements, and those that every root needs.
+//! Tables of drivers and programs: those for the user's requirements, and those of which every root needs one.
 
 use clap::ValueEnum;
 
@@ -66,7 +66,7 @@ impl Artefact {
         }
     }
 
-    /// Returns the drivers that the artefact requires, for the image inside it and for the medium.
+    /// Returns the drivers that the artefact requires for the medium and for the file system image on the medium.
     pub(super) fn drivers(self) -> &'static [&'static str] {
         match self {
             Self::Disk => &[],
@@ -76,7 +76,7 @@ impl Artefact {
     }
 }
 
-/// A requirement for one of these drivers or one of these programs.
+/// A requirement that one of these drivers or one of these programs is available.
 pub(super) struct Need {
     pub(super) drivers: &'static [&'static str],
     pub(super) programs: &'static [&'static str],
@@ -210,8 +210,8 @@ impl Budget {
         self.boot.is_none() && self.esp.is_none() && self.grub.is_none()
     }
 
-    /// Returns whether an initramfs of `size` bytes, together with `beside` bytes of other files, exceeds a declared
-    /// space.
+    /// Returns whether an initramfs of `size` bytes exceeds a declared space. On a file system, `beside` bytes of other
+    /// files and the number of deployments count, too; in GRUB's memory they do not.
     pub fn is_exceeded(&self, size: u64, beside: u64) -> bool {
         let needed = |space: u64| {
             let one = size.saturating_add(beside);
@@ -249,7 +249,7 @@ pub struct Wanted {
     pub budget: Budget,
 }
 
-/// Drivers for disks. Every image needs one of them to find a root.
+/// Drivers for disks and for roots on a network or a host. Every initramfs needs one of them to find a root.
 pub(super) const ANY_DEVICE: Need = driver(&[
     "virtio_blk",
     "virtio_scsi",
@@ -266,7 +266,7 @@ pub(super) const ANY_DEVICE: Need = driver(&[
     "rbd",
 ]);
 
-/// File systems. Every image needs one of them to mount a root.
+/// File systems. Every initramfs needs one of them to mount a root.
 pub(super) const ANY_FILESYSTEM: Need = driver(&[
     "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "ext3", "ext2", "virtiofs", "9p", "nfs",
 ]);

@@ -2,7 +2,7 @@
 //! The text of `--help` after the options; the man pages contain it as sections. A line without indentation starts a
 //! section, a line with two spaces starts an entry, and a line with more spaces continues the entry.
 
-/// The confinement of programs, the same text for `replace` and `rebuild`.
+/// The help text about the confinement of programs, which `replace` and `rebuild` have in common.
 macro_rules! confinement {
     () => {
         "  --root DIR

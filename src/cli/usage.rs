@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Rejects command lines in which an option would have no effect, with the line to type instead. clap's own rules cover
-//! conflicts between two options of one command. The rules in this file concern an option of every command together
-//! with an option of one command, or depend on a value.
+//! Rejects command lines in which an option would have no effect. The error contains the command line to type instead.
+//! clap itself rejects two options of a command that exclude each other. Most of the rules in this file either combine
+//! a global option with an option of one command, or depend on an option's value.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -24,8 +24,8 @@ const PRINTING: [&str; 4] = ["format", "color", "quiet", "verbose"];
 /// Checks a command line that clap has accepted.
 ///
 /// # Errors
-/// A usage error for an option that would have no effect, for an argument that is not an image, and for a key or
-/// certificate that cannot be used.
+/// A usage error for an option that would have no effect or that contradicts another, for an argument that is not an
+/// image, and for a key or certificate that cannot be used.
 pub fn check(cli: &Cli, matches: &ArgMatches) -> Result<(), clap::Error> {
     let is_given = |matches: &ArgMatches, id: &str| {
         matches.try_contains_id(id).unwrap_or(false)
@@ -128,7 +128,7 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
                 names.join(", ")
             ));
         }
-        // A check that --skip excludes is in the report as skipped; one that --only leaves out is not.
+        // With --only, the report lists a skipped check only if --only names it, too. Any other --skip has no effect.
         if let Some(name) = args.demands.skip.iter().find(|name| !only(name)) {
             return Some(format!(
                 "--skip {name} has no effect, because no --only names that check. Remove --skip {name}"
@@ -142,7 +142,8 @@ fn verify(args: &cmd::verify::Args, root: &Path, has_root: bool) -> Option<Strin
     })
 }
 
-/// Explains why a word is not an image, with the line to type; `None` for an image.
+/// Returns the error for an argument of `verify` that is not an image, with the command line to type instead; `None`
+/// for an image.
 fn no_image(word: &OsStr) -> Option<String> {
     let error = parse(word).err()?;
     let text = word.to_string_lossy();
@@ -170,8 +171,8 @@ fn is_image(word: &OsStr) -> bool {
     parse(word).is_ok()
 }
 
-/// Explains that an option about registries has no effect; `None` if it is not given, or one of `words` is an image in
-/// a registry.
+/// Returns the error for an option about registries if none of `words` is an image in a registry. Returns `None` if one
+/// of them is, or if no such option is given.
 fn no_registry<'w>(
     reading: &Reading,
     mut words: impl Iterator<Item = &'w OsString>,
@@ -185,7 +186,7 @@ fn no_registry<'w>(
     ))
 }
 
-/// Returns the error of an argument of `status` or `inspect`: an image reference that is not valid, or an image
+/// Returns the error for an argument of `status` or `inspect`: an image reference that is not valid, or an image
 /// together with `--root`.
 fn image(command: &str, word: &OsStr, has_root: bool) -> Option<String> {
     match parse(word) {
@@ -226,8 +227,8 @@ fn inspect(args: &cmd::inspect::Args, has_root: bool) -> Option<String> {
     without_image.or_else(|| no_registry(&args.reading, words))
 }
 
-/// Checks the options of `replace` and `rebuild`. Reads the keys and certificates, so that a wrong one is reported before
-/// anything changes.
+/// Checks the options that `replace` and `rebuild` share. Reads the keys and certificates, so that a file that cannot
+/// be used is reported before anything changes.
 fn ending(ending: &cmd::job::Ending, root: &Path) -> Option<String> {
     let against = ending.against.as_ref();
     if let Some(option) = ending.reading.given()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The steps between `clean` and `commit`: they run the user's programs, sign, build the initramfs and verify it.
+//! The steps between `clean` and `commit`: run the user's programs, sign the kernel and its modules, build the
+//! initramfs, and verify it.
 
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ impl Job<'_> {
                 .as_ref()
                 .map_or_else(String::new, ToString::to_string)
         })?;
-        // A program may have installed packages.
+        // A program may have installed packages, so the rpmdb is read again.
         clean.kernel.rpmdb = Arc::new(owner::packages(exec, Scope::All)?);
         Ok(())
     }
@@ -78,7 +79,7 @@ impl Job<'_> {
     }
 }
 
-/// Builds the initramfs a second time, and returns the second one. Fails if the two differ.
+/// Builds the initramfs a second time, and returns the second candidate. Fails if the two initramfs files differ.
 fn prove(
     exec: &Exec,
     workspace: &Workspace,

@@ -63,7 +63,7 @@ impl Demands {
             && self.budget().is_empty()
     }
 
-    /// Returns the given options, each with the check that it affects.
+    /// Returns the given options, each with the name of the check that it affects.
     pub fn given(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let all = [
             ("--root-device", !self.root_device.is_empty(), DRIVER_CHECK),
@@ -92,7 +92,7 @@ impl Demands {
     }
 }
 
-/// Parses a value that must not be empty: an unset variable in a Containerfile gives an empty one.
+/// Parses a value that must not be blank: an unset variable in a Containerfile expands to an empty value.
 pub(super) fn words(value: &str) -> Result<String, String> {
     if value.trim().is_empty() {
         return Err("expected a value that is not empty".to_owned());

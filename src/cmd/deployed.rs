@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Opens a deployment for verification: its root, the booted deployment to compare with, the facts about the machine,
+//! Opens a deployment for verification: its root, the baseline of the booted deployment, the facts about the machine,
 //! and the additional initramfs files.
 
 use std::fs::File;
@@ -39,14 +39,14 @@ impl Deployed {
 /// A deployment that is open for verification.
 pub(super) struct Opened {
     pub(super) root: Root,
-    /// The baseline of the booted deployment; `None` if it is the deployment to verify, or has no baseline.
+    /// The baseline of the booted deployment; `None` if that is the deployment to verify, or if it has no baseline.
     pub(super) base: Option<Baseline>,
     pub(super) machine: Option<Machine>,
     pub(super) overlays: Vec<File>,
     pub(super) report: DeploymentReport,
 }
 
-/// Opens a deployment, and reads what it is verified with.
+/// Opens the root of a deployment, and reads the facts that its verification needs.
 pub(super) fn open(system: &System, deployment: &Deployment) -> Result<Opened> {
     let root = system.open(&deployment.name)?;
     let booted = system.booted().filter(|it| *it != deployment);
@@ -66,7 +66,8 @@ pub(super) fn open(system: &System, deployment: &Deployment) -> Result<Opened> {
     })
 }
 
-/// Reads the booted deployment's baseline. `None` if the deployment has no kernel, or no readable initramfs.
+/// Reads the baseline of the booted deployment, whose root is `root`. `None` if the deployment has no kernel, or no
+/// readable initramfs.
 fn base(root: &Root) -> Result<Option<Baseline>> {
     let dirs = kernels::module_dirs(root)?.into_iter();
     let kernel = dirs.filter(|dir| dir.has_vmlinuz).map(|dir| dir.name);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel gate`: keeps ostree from finalising a staged deployment that this machine would not boot.
 //!
-//! Order: lock, then record, then message. If the gate is killed after the lock, the next gate finds no record and
-//! verifies the deployment again. If it is killed at shutdown, its unit runs `gate --after`, which applies the policy.
+//! The gate locks the finalisation (if at all) before it writes its record, and writes the record before the message at
+//! login. If it is killed between lock and record, the next run finds no record and verifies the deployment again. If
+//! the gate at shutdown is killed, its unit runs `gate --after`, which applies the policy.
 
 mod text;
 
@@ -65,8 +66,9 @@ pub enum OnError {
 /// Runs the command.
 ///
 /// # Errors
-/// When the system has no deployments, its state cannot be read, or the gate's files cannot be read, locked or written.
-/// A deployment that cannot be verified is not an error.
+/// When the system has no deployments, when the deployments or the gate's files cannot be read, or when a file of the
+/// gate cannot be locked or written. With `--on-error refuse`, `lock_unread` handles these errors, except the first. A
+/// deployment that cannot be verified is not an error.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.after.as_deref() == Some(SUCCESS) {
         return Ok(Outcome::Passed);
@@ -115,7 +117,7 @@ fn on_staged(args: &Args, global: &Global, root: &Root) -> Result<Outcome> {
     }
 }
 
-/// Locks the finalisation, unless this or another program has locked it.
+/// Locks the finalisation, unless the gate or another program has already locked it.
 fn lock(root: &Root, staged: &Deployment) -> Result<()> {
     if gate::lock_state(root, staged)? == Lock::Open {
         gate::lock_finalisation(root).context("locking the finalisation")?;
@@ -124,7 +126,7 @@ fn lock(root: &Root, staged: &Deployment) -> Result<()> {
 }
 
 /// Locks the finalisation of a staged deployment that cannot be identified because of `error`, for example if ostree's
-/// file about it is damaged. Returns `error` if nothing is staged.
+/// file about the deployment is damaged. Also sets the message at login. Returns `error` if nothing is staged.
 fn lock_unread(global: &Global, root: &Root, error: anyhow::Error) -> Result<Outcome> {
     if root.lstat(staged::PATH)?.is_none() {
         return Err(error);
@@ -177,7 +179,7 @@ fn without_staged(
     Ok(Outcome::Passed)
 }
 
-/// The verification of one staged deployment, and its consequences.
+/// The context in which one staged deployment is verified.
 struct Gate<'a> {
     system: &'a System,
     staged: &'a Deployment,
@@ -205,8 +207,8 @@ impl Gate<'_> {
         }
     }
 
-    /// Applies an earlier verdict again: a program such as Zincati, which finalises updates itself, may have removed
-    /// the lock.
+    /// Applies an earlier verdict again, since its lock may be missing: a program that finalises updates itself, such
+    /// as Zincati, can remove the lock.
     fn repeat(&self, known: &Judgement) -> Result<Outcome> {
         if known.holds_back() {
             lock(&self.system.root, self.staged)?;
@@ -217,11 +219,11 @@ impl Gate<'_> {
     }
 
     /// Applies the policy after a run of the gate that failed and recorded no verdict that is still valid. `result` is
-    /// the systemd result of that run.
+    /// the `$SERVICE_RESULT` of that run.
     fn after(&self, record: &mut Record, result: &str) -> Result<Outcome> {
         let mut judgement = self.not_verified(text::failed_run(result));
-        // The gate's own lock remains if the failed run began with `--on-error refuse`, or if it refused the deployment
-        // and could not record the verdict, for example because /var is full.
+        // The gate's own lock remains if the failed run was started with `--on-error refuse`. It also remains if that
+        // run refused the deployment and could not record the verdict, for example because /var is full.
         if gate::lock_state(&self.system.root, self.staged)? == Lock::Own {
             judgement.verdict = Verdict::Refused;
         }
@@ -342,7 +344,7 @@ impl Gate<'_> {
         }
     }
 
-    /// Sets the message, prints the verdict, and returns the outcome.
+    /// Sets or removes the message at login, prints the verdict, and returns the outcome.
     fn end(&self, judgement: &Judgement) -> Result<Outcome> {
         let message = (judgement.holds_back() || judgement.verdict == Verdict::Warned)
             .then(|| text::message(judgement, true));
@@ -366,8 +368,9 @@ impl Gate<'_> {
         Ok(outcome)
     }
 
-    /// Locks the finalisation with ostree's own command, too, so that `ostree admin status` shows it. Older versions do
-    /// not have this command, and a service's sandbox can forbid it; the file suffices.
+    /// Locks the finalisation with ostree's own command, too, so that `ostree admin status` shows the lock. An error is
+    /// only logged, since the lock file suffices: older versions of ostree do not have the command, and a service's
+    /// sandbox can forbid it.
     fn lock_with_ostree(&self) {
         if let Err(error) = self.ostree(true) {
             tracing::debug!("ostree admin lock-finalization: {error:#}");
@@ -396,8 +399,8 @@ impl Gate<'_> {
         exec.query(&ostree::lock_finalization(is_locked)).map(drop)
     }
 
-    /// Releases a refused deployment: records this, and removes the gate's lock and the message at login. If the
-    /// deployment is not refused, also removes a lock that an interrupted gate left.
+    /// Releases a refused deployment: records the release, and removes the gate's lock and the message at login. If the
+    /// deployment is not refused, only removes the message, and a lock that an interrupted gate left.
     fn release(&self, record: &mut Record) -> Result<Outcome> {
         let root = &self.system.root;
         let lock = gate::lock_state(root, self.staged)?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ostree-kernel inspect`: shows the content of an initramfs, or the differences between two.
 //!
-//! The argument is a file, with `--root` a file in that tree, or a container image whose initramfs is inspected. The
-//! initramfs is read and never extracted.
+//! The argument is an initramfs file (with `--root`, a path in that tree) or a container image, whose initramfs is then
+//! inspected. The initramfs is read and never extracted.
 
 mod input;
 
@@ -63,8 +63,9 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When an image cannot be opened or read to its end, does not contain the file of `--cat` or `--why`, or the result
-/// cannot be printed. With `--format json`, a listing or summary of a damaged image is [`Outcome::Unknown`] instead.
+/// When an initramfs cannot be opened or read to its end, does not contain the file of `--cat` or `--why`, or the
+/// result cannot be printed. With `--format json`, a listing or the summary of a damaged initramfs is not an error: the
+/// outcome is [`Outcome::Unknown`].
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let image = ImageInput::open(&args.image, args, global)?;
     if let Some(path) = &args.cat {
@@ -121,7 +122,7 @@ fn show(args: &Args, image: &ImageInput, content: &ReadPart, format: OutputForma
     .context("printing the result")
 }
 
-/// Prints the part of the image that was read before the error. With the text format, also returns the error; with
+/// Prints the part of the initramfs that was read before `error`. With the text format, then returns the error; with
 /// JSON, the printed document contains the error, and the outcome is unknown.
 fn show_broken(
     args: &Args,
@@ -166,7 +167,7 @@ fn list(args: &Args, content: &ReadPart, out: &mut dyn Write) -> Option<io::Resu
         .then(|| inspect::write_modules(&content.inventory, out))
 }
 
-/// Returns the requested listing for JSON, and leaves the other ones out.
+/// Returns the lists for the JSON output: the requested one, and `None` for the others.
 fn lists(args: &Args, content: &ReadPart) -> InspectedLists {
     let inventory = &content.inventory;
     let origins = || inspect::origins(inventory, &content.facts);
@@ -178,7 +179,7 @@ fn lists(args: &Args, content: &ReadPart) -> InspectedLists {
     }
 }
 
-/// Returns the files that a boot of the image uses.
+/// Returns the files that a boot from the initramfs uses.
 fn graph_of(content: &ReadPart) -> Graph<'_> {
     let (inventory, facts) = (&content.inventory, &content.facts);
     let setup = RootSetup::of(inventory);
@@ -187,8 +188,8 @@ fn graph_of(content: &ReadPart) -> Graph<'_> {
     graph
 }
 
-/// Prints the chain of files through which a boot uses the file at `path`. Links to directories are followed. If the
-/// file itself is a link, the chain is that of the link.
+/// Prints the chain of files through which a boot uses the file at `path`. Links in `path` are followed, except in its
+/// last component: if that is a link, the chain leads to the link, not to the link's target.
 fn why(image: &ImageInput, path: &[u8], format: OutputFormat) -> Result<()> {
     let content = image.whole(image.read_with(&mut Bodies::new(None)))?;
     let (path, _) = content
@@ -230,8 +231,8 @@ fn diff(image: &ImageInput, other: &ImageInput, format: OutputFormat) -> Result<
         .context("printing the result")
 }
 
-/// Writes one file of the image to standard output. The image is read twice: a later entry can replace an earlier one,
-/// so the entry with the data is known only at the end.
+/// Writes one file of the initramfs to standard output. The initramfs is read twice: a later entry can replace an
+/// earlier one with the same path, so the entry that holds the data is known only at the end.
 fn cat(image: &ImageInput, path: &[u8]) -> Result<()> {
     let content = image.read(false)?;
     let entry = find(&content.inventory, path)
@@ -292,8 +293,8 @@ fn not_a_file(kind: EntryType) -> &'static str {
     }
 }
 
-/// Returns an error with the missing path, with up to three files of the same name elsewhere in the image, and with an
-/// inner image that may contain the file.
+/// Describes why `path` cannot be resolved. Adds up to three files of the same name elsewhere in the initramfs, and the
+/// first squashfs or erofs image in it, which may contain the file.
 fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::Error {
     let name = path.rsplit(|&byte| byte == b'/').find(|it| !it.is_empty());
     let named = |found: &[u8]| Some(basename(found)) == name;
@@ -323,8 +324,8 @@ fn explain(inventory: &Inventory, path: &[u8], error: ResolveError) -> anyhow::E
     anyhow!(text)
 }
 
-/// A visitor that copies the data of the entry with the number `entry`. It then ends the reading with an error; `done`
-/// is the result of copying.
+/// A visitor that copies the data of the entry with the number `entry` to `out`, and then ends the reading with an
+/// error. `done` is the result of copying; `None` if the entry was not found or its data could not be read.
 struct Copy<'o> {
     entry: u64,
     out: &'o mut dyn Write,

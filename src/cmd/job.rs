@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The second half of `replace` and `rebuild`, and the options that both have.
+//! The second half of `replace` and `rebuild`, and the options that these commands share.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ pub(super) struct Job<'a> {
     pub(super) programs: Option<ProgramsReport>,
     /// The keys and certificates to sign with.
     pub(super) signing: Signing,
-    /// The report of the signing, once it is done.
+    /// The report of the step `sign`; `None` before that step, and if it has nothing to sign.
     pub(super) signed: Option<SigningReport>,
     pub(super) commit: Vec<Cmd>,
     pub(super) ending: &'a Ending,
@@ -114,8 +114,8 @@ impl Ending {
         stop::listen().context("installing the signal handlers")
     }
 
-    /// Refuses programs, dracut modules and drivers that neither the tree nor the packages in `sources` contain, and
-    /// keys without a program that signs.
+    /// Refuses dracut modules and drivers that neither the tree nor the packages in `sources` contain, programs and
+    /// files that the tree lacks, arguments that dracut does not accept, and keys without a program that signs.
     pub(super) fn admit(
         &self,
         exec: &Exec,
@@ -130,7 +130,7 @@ impl Ending {
         asked::names(exec, host, kver, sources, &self.for_dracut(), drivers)
     }
 
-    /// Reads the keys and certificates. `cli::usage` has already read and checked them; they fail here only if a file
+    /// Reads the keys and certificates. `cli::usage` has already read and checked them, so this fails only if a file
     /// has changed since.
     pub(super) fn signing(&self, root: &Root) -> Result<Signing> {
         self.signing
@@ -138,10 +138,12 @@ impl Ending {
             .map_err(|why| anyhow!("{why}"))
     }
 
-    /// Starts reading the baseline: the initramfs of `--against`, else the base's, else one that a removed kernel left.
-    /// With `--against`, the kmods and the signature of `vmlinuz` are still those of the tree, if it has an initramfs.
-    /// `None` if `--against` is not given, and the tree has neither a kernel nor an initramfs that a removed kernel
-    /// left.
+    /// Returns the baseline. Without `--against`, this is the initramfs of the installed kernel, or else one that a
+    /// removed kernel left. It is read on another thread; `None` if the tree has neither a kernel nor such an
+    /// initramfs.
+    ///
+    /// With `--against`, the baseline is read before this function returns. The kmods and the signature of `vmlinuz`
+    /// are still those of the tree, unless the tree's initramfs cannot be read.
     pub(super) fn baseline(&self, root: &Root, host: &Host) -> Result<Option<Reading>> {
         let has_initramfs = |name: &String| {
             let path = format!("{MODULES}/{name}/initramfs.img");
@@ -185,7 +187,7 @@ impl Ending {
 }
 
 impl<'a> Job<'a> {
-    /// Returns a job of a run without a transaction. `replace` sets the fields about packages.
+    /// Returns a job for a run without a transaction. `replace` also sets the fields about packages.
     pub(super) fn new(
         command: Command,
         start: Instant,
@@ -305,7 +307,7 @@ impl Job<'_> {
         verdict: &Verdict,
         outcome: Outcome,
     ) -> Report {
-        // The commit's commands run after the report is written, and are part of it.
+        // The commands of the commit run after the report is written, but the report lists them.
         let mut commands = exec.ran();
         if outcome == Outcome::Committed && !self.ending.no_commit {
             commands.extend(self.commit.iter().map(ToString::to_string));
@@ -361,7 +363,7 @@ pub(super) fn after(kver: &Kver, package: Option<&str>, verdict: &Verdict) -> Af
 }
 
 /// Runs one step, and logs its duration and the description of its result that `say` returns. If a signal stops the
-/// step, the error describes the state of the tree.
+/// step, the error describes the state in which it leaves the tree.
 pub(super) fn step<T>(
     name: &str,
     run: impl FnOnce() -> Result<T>,
@@ -384,7 +386,7 @@ pub(super) fn step<T>(
     Ok(done)
 }
 
-/// Describes the state that an interrupted step leaves.
+/// Describes the state in which an interrupted step leaves the tree.
 fn unfinished(name: &str) -> &'static str {
     match name {
         "survey" | "resolve" => "nothing was changed",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands: one file for each, with its arguments and its steps in order.
+//! The commands (one file each, with its arguments and the order of its steps), and the options and functions that they
+//! share.
 
 mod build;
 pub mod demands;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The printing of results: the options of every command, formats, colours.
+//! The options of every command, and functions that print results.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -70,14 +70,14 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Returns a document of `--format json` as text.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// When the document cannot be serialised.
 pub fn json(document: &impl Serialize) -> Result<String> {
     let json = serde_json::to_string_pretty(document).context("writing the result as JSON")?;
     Ok(json + "\n")
 }
 
-/// Prints the output of `write`, unescaped and without holding it in memory. Output that fits the buffer is a single
-/// write.
+/// Prints the output of `write` without escaping it, through a buffer of 64 KiB. Output that fits in the buffer is
+/// printed with a single write. A pipe that the reader has closed is not an error.
 ///
 /// # Errors
 /// As [`print`], or the error of `write`.
@@ -95,7 +95,7 @@ impl Color {
         self.decide(stream.is_terminal(), |name| std::env::var_os(name))
     }
 
-    /// Follows <https://bixense.com/clicolors>.
+    /// Decides by the rules of <https://bixense.com/clicolors>. `env` returns the value of an environment variable.
     fn decide(self, is_terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
         let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
         let is_zero = |name| env(name).is_some_and(|value| value == "0");

@@ -63,12 +63,12 @@ impl Reading {
     /// Opens an image.
     ///
     /// # Errors
-    /// When the word is no reference, or the image cannot be read.
+    /// When `word` is not a valid image reference, or the image cannot be read.
     pub fn open(&self, word: &OsStr) -> Result<OpenImage> {
         image::open(&reference(word)?, &self.options())
     }
 
-    /// Reads the documents of an image, but not its layers.
+    /// Reads an image's manifest and configuration, but not its layers.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -76,7 +76,7 @@ impl Reading {
         FoundImage::of(&reference(word)?, &self.options())
     }
 
-    /// Opens an image; `None` if the word has no transport: it is then the path of a file or directory.
+    /// Opens an image. Returns `None` if `word` has no transport, and thus is the path of a file or directory.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -87,14 +87,14 @@ impl Reading {
         }
     }
 
-    /// Returns the name of one of these options that is given, for a message that it has no effect; `None` if none is
+    /// Returns the first of these options that is given, for the error that the option has no effect; `None` if none is
     /// given.
     pub fn given(&self) -> Option<&'static str> {
         let platform = self.platform.is_some().then_some("--platform");
         platform.or_else(|| self.given_for_registry())
     }
 
-    /// As [`given`](Self::given), but only for the options that apply to registries only.
+    /// Returns the same as [`given`](Self::given), but ignores `--platform`, which does not apply to registries only.
     pub fn given_for_registry(&self) -> Option<&'static str> {
         let given = [
             (self.authfile.is_some(), "--authfile"),
@@ -121,7 +121,7 @@ impl Reading {
 /// Parses a word as a reference to an image.
 ///
 /// # Errors
-/// When the word has no transport, or is not a valid reference.
+/// When the word has no transport (or is not UTF-8), or is not a valid reference.
 pub fn parse(word: &OsStr) -> Result<ImageReference, ReferenceError> {
     word.to_str().ok_or(ReferenceError::NoTransport)?.parse()
 }
@@ -130,8 +130,8 @@ fn reference(word: &OsStr) -> Result<ImageReference> {
     parse(word).map_err(|error| anyhow!("{}: {error}", word.display()))
 }
 
-/// Returns the first kernel in the tree. Several kernels are no error here, since the check `kernel-single` reports
-/// them. Fails if there is none.
+/// Returns the first kernel release in `usr/lib/modules` whose directory has a `vmlinuz`. Several are not an error
+/// here, since the check `kernel-single` reports them. Fails if there is none.
 pub(super) fn first_kernel(root: &Root) -> Result<Kver> {
     let dirs = kernels::module_dirs(root)?;
     let kernel = dirs.into_iter().find(|dir| dir.has_vmlinuz);

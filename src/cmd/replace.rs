@@ -91,7 +91,7 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
         return unchanged(report, global, args.ending.report.as_deref());
     }
     let workspace = Workspace::open(&root)?;
-    // Reading the base's initramfs overlaps with fetching and checking packages.
+    // The base's initramfs is read on another thread while the packages are fetched and checked.
     let base = args.ending.baseline(&root, &host)?;
     let has_no_baseline = base.is_none();
     let base = base.unwrap_or_else(|| None.into());
@@ -120,7 +120,8 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     let journal = begin(&exec, &host, &plan, base)?;
     workspace.log(&exec)?;
     let unwrapped = unwrap::unwrap(&root, &host)?;
-    // Leftovers of a killed run, which `unwrap` has repaired, may have hidden facts from the first survey.
+    // Leftovers of a killed run may have hidden facts from the first survey. `unwrap` has removed these leftovers, so
+    // the survey and the plan are repeated.
     let (host, plan) = if host.leftovers.is_empty() {
         (host, plan)
     } else {
@@ -199,8 +200,8 @@ fn announce(plan: &Plan) {
     }
 }
 
-/// Returns the report of an earlier run as [`done`] does, but reads only the headers of the sources. `None` with
-/// `--dry-run`, for sources that must be fetched, and after an error, since the steps that follow report it.
+/// Returns the report of an earlier run as [`done`] does, but reads only the headers of the packages. Returns `None`
+/// with `--dry-run`, for sources that are not local files, and after an error, which the later steps report.
 fn done_by_headers(exec: &Exec, host: &Host, args: &Args, signing: &Signing) -> Option<Value> {
     if args.dry_run {
         return None;
@@ -212,8 +213,9 @@ fn done_by_headers(exec: &Exec, host: &Host, args: &Args, signing: &Signing) -> 
     done(exec, &plan, &args.ending, signing).ok()?
 }
 
-/// Returns the report of an earlier run that finished the same job. `None` if there is none, if its journal shows that
-/// it is unfinished, and with `--no-inherit`, `--prove`, `--against` or requirements on the initramfs.
+/// Returns the report of an earlier run that finished the same job, if there is one. Returns `None` if packages are
+/// still to be installed, if a journal shows an unfinished run, and with `--no-inherit`, `--prove`, `--against` or
+/// requirements on the initramfs.
 fn done(exec: &Exec, plan: &Plan, ending: &Ending, signing: &Signing) -> Result<Option<Value>> {
     let unfinished = || Journal::of(exec.root(), &plan.set.kver);
     if !plan.settled
@@ -241,8 +243,8 @@ fn done(exec: &Exec, plan: &Plan, ending: &Ending, signing: &Signing) -> Result<
     done::report(exec.root(), &asked)
 }
 
-/// Returns the journal of a run that was killed after its transaction, or writes a new one with the state of the base,
-/// before the transaction changes it.
+/// Returns the journal of an interrupted run that has already installed this kernel. If there is none, writes a new
+/// journal with the state of the base, which the transaction then changes.
 fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal> {
     let root = exec.root();
     if let Some(journal) = Journal::of(root, &plan.set.kver)?.filter(|_| plan.settled) {
@@ -272,8 +274,8 @@ fn begin(exec: &Exec, host: &Host, plan: &Plan, base: Reading) -> Result<Journal
     Ok(journal)
 }
 
-/// Refuses to continue after a transaction that was killed before it had installed all packages of its plan. A meta
-/// package may be missing although the kernel is complete.
+/// Fails if the journal's transaction was killed before it had installed all packages of its plan. The kernel itself
+/// can be complete even then: for example, only its meta package is missing.
 fn refuse_missing(journal: &Journal, host: &Host) -> Result<(), Refusal> {
     let planned = journal.changes.iter().filter_map(|it| it.after.as_ref());
     let (there, missing): (Vec<_>, Vec<_>) =
@@ -289,7 +291,8 @@ fn refuse_missing(journal: &Journal, host: &Host) -> Result<(), Refusal> {
     })
 }
 
-/// Prints the report of an earlier run that has done everything, and writes it to `file`, with the outcome "unchanged".
+/// Reports that an earlier run has done everything: prints a sentence or, with `--format json`, the earlier report, and
+/// writes that report to `file`. The outcome in the report becomes "unchanged".
 fn unchanged(mut report: Value, global: &Global, file: Option<&Path>) -> Result<Outcome> {
     report["outcome"] = serde_json::json!(Outcome::Unchanged);
     let json = format!("{report:#}\n");
@@ -318,7 +321,7 @@ fn dry_run(
     let kver = &plan.set.kver;
     let mut commands = Vec::new();
     let wants = args.ending.wants(exec.root(), base.done().as_ref())?;
-    // The plan assumes that the new kernel has a System.map if the old one has one.
+    // The command lines assume that the new kernel has a System.map if the old kernel has one.
     let map = plan.old.as_ref();
     let map = map
         .map(|old| depmod::has_map(exec.root(), old))

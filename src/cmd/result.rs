@@ -15,13 +15,13 @@ use crate::report::{
 use crate::sys::console;
 use crate::text::plain;
 
-/// `--report` could not be written. The result itself was printed.
+/// The error that the file of `--report` could not be written. The result itself is printed before that.
 #[derive(Debug, thiserror::Error)]
 #[error("writing the report: {0}")]
 pub struct ReportNotWritten(io::Error);
 
-/// Checks that the file of `--report` can be written, so that a run does not fail after its work. Does not leave a new
-/// file.
+/// Checks that the file of `--report` can be written, so that a run does not fail after its work. Removes the file if
+/// the check has created it.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -32,12 +32,12 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     };
     match fs_err::metadata(file) {
         Ok(meta) if meta.is_dir() => return Err(refused("it is a directory".to_owned())),
-        // A pipe is not opened: opening one without a reader blocks, and closing it again would be the end of the data
-        // for its reader.
+        // A pipe is not opened: without a reader, opening it would block, and a reader would take closing it for the
+        // end of the data.
         Ok(meta) if !meta.is_file() => return Ok(()),
         _ => {}
     }
-    // Whether the file does not exist, or is a dangling link; `open` then creates it.
+    // True if the file does not exist or is a dangling link: `open` then creates the file or the link's target.
     let is_new = fs_err::metadata(file).is_err();
     let opened = OpenOptions::new().write(true).create(true).open(file);
     opened.map_err(|error| refused(error.to_string()))?;
@@ -48,7 +48,7 @@ pub fn admit_report(file: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Prints a report in the chosen format, and writes it to `file` as JSON. On GitHub, also prints annotations.
+/// Prints a report in the chosen format, and writes it to `file` as JSON. In GitHub Actions, also prints annotations.
 pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> Result<()> {
     let json = page::json(report)?;
     let text = match global.format {
@@ -69,7 +69,7 @@ pub(super) fn publish(report: &Report, global: &Global, file: Option<&Path>) -> 
 }
 
 /// Prints the reports of several images together, and writes them to `file` as one JSON document. Returns the worst
-/// outcome.
+/// outcome: rejected is worse than unknown, and unknown worse than passed.
 pub(super) fn publish_all(
     images: &[ImageEntry],
     global: &Global,
@@ -126,7 +126,8 @@ fn text_of(report: &Report, global: &Global) -> String {
     )
 }
 
-/// Prints `text` with a single write, and writes `json` to `file`. A failure of one does not prevent the other.
+/// Prints `text` with a single write, and writes `json` to `file`, also if printing fails. If both fail, returns the
+/// error of the file.
 pub(super) fn deliver(text: &str, json: &str, file: Option<&Path>) -> Result<()> {
     let printed = page::print_with(|out| out.write_all(text.as_bytes()));
     if let Some(file) = file {

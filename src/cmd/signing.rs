@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The options that sign, and those that name trusted certificates.
+//! The options for signing, and the options that name trusted certificates.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::signing::{Certificate, SigningKey};
 use crate::steps::sign::{KernelSigning, ModuleSigning, Signing, Which};
 use crate::steps::verify::Trusted;
 
-/// Upper bound of a file with keys or certificates (bytes).
+/// Maximum size of a file with keys or certificates (bytes).
 const FILE_MAX: u64 = 1 << 20;
 
 /// Options that sign the kernel and its modules before the initramfs is built.
@@ -50,8 +50,8 @@ impl SigningOptions {
     /// Reads the keys and certificates.
     ///
     /// # Errors
-    /// A usage error about a file: it cannot be read or used, does not belong to the other file of the pair, or is
-    /// outside the root whose program signs.
+    /// A usage error about a file that cannot be read or used, that does not belong to the other file of its pair, or
+    /// that is outside the root directory in which the signing program runs.
     pub fn read(&self, root: &Path) -> Result<Signing, String> {
         let kernel = self.sign_kernel_key.as_deref();
         let kernel = kernel.zip(self.sign_kernel_cert.as_deref());
@@ -122,7 +122,7 @@ pub struct TrustedOptions {
 }
 
 impl TrustedOptions {
-    /// Returns the given options, each with the check that it affects.
+    /// Returns the given options, each with the name of the check that it affects.
     pub fn given(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let all = [
             ("--sbcert", &self.sbcert, "kernel-signer"),
@@ -149,7 +149,8 @@ impl TrustedOptions {
     }
 }
 
-/// Reads a key and its certificate, and checks that they belong together and that the certificate is valid now.
+/// Reads a key and the first certificate of a file, and checks that the two belong together and that the certificate is
+/// valid now.
 fn pair(
     [key_option, certificate_option]: [&str; 2],
     key_file: &Path,
@@ -182,11 +183,11 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<Certificate>, String> {
     read.map_err(|error| format!("{option} {}: found {error}", file.display()))
 }
 
-/// Reads the regular file that `option` names, with at most [`FILE_MAX`] bytes.
+/// Reads the regular file at `path`, which has at most [`FILE_MAX`] bytes. `option` is the option that names the file.
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let failed = |error: std::io::Error| format!("{option}: {error}");
-    // A FIFO without a writer would block.
+    // Without this flag, opening a FIFO without a writer would block.
     let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
     let file = fs_err::OpenOptions::new()
         .read(true)

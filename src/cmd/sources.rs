@@ -48,7 +48,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Returns the request to [`crate::steps::resolve`].
+    /// Returns the request for [`crate::steps::resolve`].
     pub fn request(&self) -> SourceRequest<'_> {
         SourceRequest {
             sources: &self.sources,
@@ -68,7 +68,7 @@ pub fn summary(sources: &[Source]) -> String {
     format!("{} packages, {signed} with a good signature", sources.len())
 }
 
-/// Returns the command line of this run, with the digest of the package appended to each URL.
+/// Returns the command line of this run, with each package's digest appended to its URL.
 pub fn pinned_command(sources: &[Source]) -> String {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.first().is_some_and(|word| word == "kernel") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ostree-kernel status`: prints what the survey found.
+//! `ostree-kernel status`: prints what the survey finds in a tree or an image, and the deployments of a running system.
 
 mod deployments;
 
@@ -125,7 +125,7 @@ fn human(root: &Root, host: &Host, deployments: Option<&Deployments>) -> Result<
     Ok(lines.iter().map(line).collect())
 }
 
-/// Returns the directories of `usr/lib/modules` that belong to a kernel; `keys`, for example, does not.
+/// Returns the directories in `usr/lib/modules` that belong to a kernel. The directory `keys`, for example, does not.
 fn kernel_dirs<'h>(root: &Root, host: &'h Host) -> Result<Vec<&'h ModuleDir>> {
     let mut dirs = Vec::new();
     for dir in &host.module_dirs {

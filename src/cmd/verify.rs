@@ -80,8 +80,9 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When the tree, the deployment, the initramfs or the only image cannot be read, or the result cannot be written. If
-/// several images are given, each error is in the report of its image.
+/// When the tree, the deployment, the initramfs, the only image, a trusted certificate or the baseline of `--against`
+/// cannot be read, or the result cannot be written. If several images are given, the error of an image is in that
+/// image's entry of the report.
 pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     if args.list {
         page::print(&list(global.format)?)?;
@@ -126,9 +127,9 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     Ok(report.outcome)
 }
 
-/// Verifies images, `--jobs` at a time, and prints their reports together. An error in a single image is returned. With
-/// several images, the entry of the image has the error, and the other images are still verified. A layer that several
-/// of them have is fetched once.
+/// Verifies images, `--jobs` at a time, and prints their reports together. If only one image is given, its error is
+/// returned. If several are given, an error becomes the entry of its image, and the other images are still verified. A
+/// layer that several of them have in a registry is fetched once.
 fn images(args: &Args, global: &Global, options: &verify::Options) -> Result<Outcome> {
     if let [only] = args.images.as_slice() {
         let report = image(only, args.reading.open(only), args, options)?;
@@ -202,8 +203,8 @@ pub(super) enum Subject {
     Deployment(DeploymentReport),
 }
 
-/// Returns the report of a verification. With `fatal_warnings`, a warning is a rejection, and a check that could not
-/// run makes the outcome unknown.
+/// Returns the report of a verification. With `fatal_warnings`, a warning makes the outcome rejected; without warnings,
+/// a check that could not run makes a passed outcome unknown.
 pub(super) fn report(
     command: Command,
     kver: &Kver,
@@ -260,8 +261,8 @@ pub(super) fn report(
     }
 }
 
-/// Verifies the tree in `root` with the kernel `kver` or, by default, its first kernel. Returns the release of that
-/// kernel and the verdict.
+/// Verifies the tree in `root` with the kernel `kver` or, if it is `None`, with the tree's first kernel. Returns the
+/// kernel release and the verdict.
 pub(super) fn verify_tree(
     root: &Root,
     kver: Option<&Kver>,

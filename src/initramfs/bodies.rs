@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads facts from whole files during streaming: whether a file equals the tree's, which errors depmod reports about
-//! a kernel module, which libraries an ELF file needs.
+//! Reads facts from whole files during streaming: whether a file equals the tree's, the vermagic and the dependencies
+//! of a kernel module, the content of depmod's lists, and the libraries and symbols of an ELF file.
 //!
 //! This module accesses the tree's files only through [`OnDisk`]; the checks derive findings from the facts. Invariant:
-//! it holds one file at a time, within the budgets of `unpack` and of `elf`, keeps at most [`SAID_MAX`] bytes of facts
-//! about all files together, and unpacks at most [`UNPACKED_MAX`] bytes.
+//! this module holds one file at a time, within the limits of `unpack`, `elf`, `lists` and `origin`. For all files
+//! together it keeps at most [`SAID_MAX`] bytes of facts and [`SYMBOLS_MAX`] bytes of symbols besides the lists, and
+//! unpacks at most [`UNPACKED_MAX`] bytes.
 
 pub(super) mod comparison;
 pub(super) mod elf;
@@ -21,7 +22,7 @@ use self::origin::{DracutFiles, ElfFacts};
 use crate::initramfs::stream::entry::{Entry, EntryType, Visitor};
 use crate::kernel::modules::{Modinfo, ModuleName, unpack};
 
-/// The suffixes of module files; distributions use different compressions.
+/// The suffixes after `.ko` in the names of module files; distributions use different compressions.
 const SUFFIXES: [&[u8]; 4] = [b"", b".xz", b".zst", b".gz"];
 
 /// Number of bytes that are compared at a time.
@@ -30,24 +31,24 @@ const STEP: usize = 64 << 10;
 /// Upper bound of a module's dependencies and vermagic (bytes); a real module has a few hundred.
 const FIELDS_MAX: usize = 64 << 10;
 
-/// Upper bound of names and version strings of all files (bytes); a generic image has about 0.3 MiB.
+/// Upper bound of the names and version strings of all files together (bytes); a generic image has about 0.3 MiB.
 const SAID_MAX: u64 = 8 << 20;
 
-/// Upper bound of the kept symbols of all files (bytes); generic images have about 2 MiB. The symbols of further files
-/// are not known.
+/// Upper bound of the kept symbols of all files together (bytes); generic images have about 2 MiB. The symbols of a
+/// file that would exceed the bound are not kept.
 const SYMBOLS_MAX: usize = 16 << 20;
 
 /// The start of the error if the facts about modules and programs exceed their limit.
 const SAID: &str = "the facts about its modules and programs have";
 
-/// Upper bound of all unpacked modules together (bytes), the same as for a whole image. Those of a whole kernel have
-/// about 0.5 GiB.
+/// Upper bound of all unpacked modules together (bytes), as large as the default of `Limits::decoded_bytes`. All
+/// modules of a kernel have about 0.5 GiB.
 const UNPACKED_MAX: u64 = 2 << 30;
 
 /// The directory of the tree's modules.
 const MODULES: &[u8] = b"usr/lib/modules/";
 
-/// A [`Visitor`] that reads kernel modules, depmod's lists and ELF files.
+/// A [`Visitor`] that reads kernel modules, depmod's lists and ELF files, and compares all files with the tree's.
 pub struct Bodies<'d> {
     disk: Option<&'d mut dyn OnDisk>,
     /// The files of dracut's modules, listed on first use.
@@ -63,7 +64,7 @@ pub struct Bodies<'d> {
 }
 
 impl<'d> Bodies<'d> {
-    /// Creates a visitor that compares files with the files of `disk`; `None` without a tree.
+    /// Creates a visitor that compares files with those of `disk`; with `None` it compares nothing.
     pub fn new(disk: Option<&'d mut dyn OnDisk>) -> Self {
         Self {
             disk,
@@ -80,7 +81,7 @@ impl<'d> Bodies<'d> {
         }
     }
 
-    /// Returns the facts about the files that were read so far.
+    /// Takes out the facts about the files that were read so far.
     pub fn take_facts(&mut self) -> Facts {
         std::mem::take(&mut self.facts)
     }
@@ -118,7 +119,7 @@ impl<'d> Bodies<'d> {
             Ok(None) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(error),
         };
-        // The equal bytes are consumed from the body, so they are read from disk again.
+        // The equal bytes were consumed from `body`, so they are read from the tree's file instead.
         let inside = match equal {
             0 => self.unpacker.told(path, body)?,
             _ => match reopen() {
@@ -138,13 +139,13 @@ impl<'d> Bodies<'d> {
         })
     }
 
-    /// Charges the facts about one file to the budget.
+    /// Charges the facts about one file, `said` bytes, to the budget [`SAID_MAX`].
     fn keep(&mut self, said: usize) -> io::Result<()> {
         spend(&mut self.left, said, SAID_MAX, SAID)
     }
 }
 
-/// Charges bytes to a budget.
+/// Subtracts `bytes` from `left`, the rest of `budget`. Fails if less is left; the error begins with `what`.
 fn spend(left: &mut u64, bytes: usize, budget: u64, what: &str) -> io::Result<()> {
     let rest = left.checked_sub(bytes as u64).ok_or_else(|| {
         let what = format!("{what} more than {budget} bytes");
@@ -192,8 +193,8 @@ impl Visitor for Bodies<'_> {
     }
 }
 
-/// Reads facts from a file that is not a module. Returns the facts about an ELF file that the comparison needs; `None`
-/// for other files.
+/// Reads facts from a file that is not a module. Returns the facts about an ELF file that its comparison with the
+/// tree's file needs; `None` for other files and for ELF files that cannot be parsed.
 fn learn(
     facts: &mut Facts,
     entry: &Entry,
@@ -254,7 +255,8 @@ fn stem(path: &[u8]) -> &[u8] {
     stems.next().unwrap_or(path)
 }
 
-/// Opens the tree's file of a module, which can have another compression; `None` if there is none.
+/// Opens the tree's file of the module at `path`, and returns it with its own path, since the compression can differ;
+/// `None` if there is none.
 fn find(disk: &mut dyn OnDisk, path: &[u8]) -> io::Result<Option<(Vec<u8>, OpenFile)>> {
     let mut open = |path: &[u8]| disk.open(&[MODULES, path].concat());
     if let Some(file) = open(path)? {
@@ -278,7 +280,8 @@ enum Prefix {
     Unread(String),
 }
 
-/// Compares `body` with the start of `file`. The outer error is an error of `body`.
+/// Compares `body` with the start of `file`. Errors of `body` are returned as `Err`, errors of `file` as
+/// [`Prefix::Unread`].
 fn same(body: &mut dyn BufRead, mut file: impl Read, buffer: &mut [u8]) -> io::Result<Prefix> {
     let mut equal = 0;
     loop {
@@ -307,8 +310,8 @@ struct Unpacker {
 }
 
 impl Unpacker {
-    /// Returns the facts about the module in `data`. The outer error is an exceeded budget. Errors of the
-    /// image itself are not returned: reading its rest reports them.
+    /// Returns the facts about the module in `data`, or the reason why they cannot be read. The outer error is only an
+    /// exceeded budget: the reader of the image itself reports errors of the image after this call.
     fn told(&mut self, path: &[u8], data: impl BufRead) -> io::Result<Told> {
         let unpacked = unpack(path, data, &mut self.bytes);
         let what = "its modules unpack to";

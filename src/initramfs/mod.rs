@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses an initramfs as the Linux kernel does.
 //!
-//! The rules are those of `init/initramfs.c` (`unpack_to_rootfs`). Where this module is stricter, the item's
-//! documentation says so: a truncated archive or one without a trailer is a damaged image, even though the kernel
+//! The rules are those of `init/initramfs.c` (`unpack_to_rootfs`). Where this module is stricter, the documentation of
+//! the item says so. For example, an archive that is truncated or has no trailer is an error, although the kernel
 //! accepts it silently.
 //!
 //! The top level of the file may contain, in any number and order:
 //! - NUL bytes between segments, before the first and after the last;
 //! - newc archives (`070701`, or `070702` with checksums), whose offset in the file must be a multiple of four;
 //! - compressed segments at any offset, detected by their magic numbers. Their content must consist of NULs and newc
-//!   archives at offsets that are multiples of four.
+//!   archives, whose offsets in the content must be multiples of four.
 //!
-//! `stream`: [`read`] reads a stream of bytes (`source.rs`), which another thread reads ahead. `compress.rs`, `lz4.rs`
-//! and `lzop.rs` decode a segment on a third thread, whose output `pipe.rs` transfers. `cpio.rs` parses it and calls
-//! the [`Visitor`].
+//! `stream`: [`read`] reads the file as a stream (`source.rs`); a second thread reads ahead in a large file.
+//! `compress.rs`, `lz4.rs` and `lzop.rs` decode a compressed segment, a large one on a third thread. `pipe.rs`
+//! transfers the decoded bytes to `cpio.rs`, which parses them and calls the [`Visitor`].
 //!
-//! `tree`: [`Inventory`] is the visitor for the checks: it builds a tree of names as the kernel unpacks into its root
-//! file system, and answers queries (`lookup.rs`).
+//! `tree`: [`Inventory`] is the visitor for the checks. It builds the tree of names that the kernel would create in its
+//! root file system by unpacking, and answers queries (`lookup.rs`).
 //!
 //! `bodies`: [`Bodies`] learns facts from whole files during streaming (`elf.rs`, `lists.rs`, `origin.rs`).
 //!
-//! This module must not access processes, the environment, a file system or a log. Invariant: no input causes a panic,
-//! or uses more memory than the allowed window, a few megabytes of buffers and the small files that an inventory keeps.
+//! This module must not access processes, the environment, a file system or a log. Invariant: no input causes a panic.
+//! Memory use is bounded by [`Limits`], by the sizes of the buffers, and by the budgets of [`Keep`] and [`Bodies`].
 
 mod bodies;
 mod stream;

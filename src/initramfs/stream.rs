@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Splits a file into segments.
 //!
-//! This module does not parse archives. Invariant: every byte of the file is padding, or belongs to a returned segment,
-//! or is named in the error.
+//! This module does not parse archives. Invariant: without an error, every byte of the file is padding or belongs to a
+//! returned segment.
 
 pub(super) mod compress;
 pub(super) mod compression;
@@ -36,13 +36,13 @@ use crate::kernel::packing::Packing;
 
 /// Reads an initramfs from `input` to its end and passes every entry to `visitor`, in order. The [module's
 /// documentation](super) describes the accepted format. Returns the segments in the order of the file. `input` is read
-/// once, as a stream, and no segment is held in memory completely. Large compressed segments are decoded on a second
-/// thread, and large inputs are read on another.
+/// once, as a stream, and large segments are never held in memory completely. Large compressed segments are decoded on
+/// a second thread, and large inputs are read on a third one.
 ///
 /// # Errors
 ///
-/// Any error of the image or of `input` ends the reading immediately. The visitor has then received only a part of the
-/// entries.
+/// Any error of the image or of `input` ends the reading immediately. The visitor has then received only the entries
+/// before the error.
 pub fn read(
     input: impl Read + Send,
     limits: &Limits,
@@ -125,7 +125,7 @@ fn all(
     Ok(())
 }
 
-/// Reads the segment at the position of `source`.
+/// Reads the segment at `at`, the position of `source`.
 fn one(
     source: &mut BufferedInput,
     at: Position,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Test helpers of this module: a newc writer, compressors, a slow input, a visitor.
+//! Test helpers of this module: a newc writer, compressors, an input with short reads, visitors.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -7,7 +7,7 @@ use super::{Inventory, Limits, read_into};
 use crate::initramfs::stream::compression::Compression;
 use crate::initramfs::stream::entry::{Entry, Visitor};
 
-/// A reader that returns a few bytes at a time.
+/// A reader that returns at most `step` bytes at a time.
 pub(crate) struct Trickle<'b> {
     bytes: &'b [u8],
     step: usize,
@@ -82,7 +82,7 @@ pub(crate) fn hard(name: &str, ino: u32, data: &[u8]) -> TestEntry {
     }
 }
 
-/// Returns an archive without a trailer.
+/// Returns an archive without a trailer. `magic` is `070701`, or `070702` for headers with checksums.
 pub(crate) fn open_archive(items: &[TestEntry], magic: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for item in items {
@@ -118,7 +118,7 @@ pub(crate) fn open_archive(items: &[TestEntry], magic: &str) -> Vec<u8> {
     out
 }
 
-/// Returns a complete archive.
+/// Returns a `070701` archive with a trailer.
 pub(crate) fn archive(items: &[TestEntry]) -> Vec<u8> {
     let mut items = items.to_vec();
     items.push(item("TRAILER!!!", 0, b""));
@@ -183,7 +183,7 @@ pub(crate) fn pack(compression: Compression, data: &[u8]) -> Vec<u8> {
             encoder.write_all(data).unwrap();
             encoder.finish().unwrap()
         }
-        // lzop stores incompressible data in this form.
+        // All blocks are stored uncompressed, as lzop stores incompressible data.
         Compression::Lzop => {
             let mut out = b"\x89LZO\0\r\n\x1a\n\x10\x40\x20\xa0\x09\x40\x03\x09".to_vec();
             out.extend_from_slice(&[3, 0, 0, 1]);

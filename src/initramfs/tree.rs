@@ -3,8 +3,8 @@
 //!
 //! The rules are those of `do_name` and `do_symlink` in `init/initramfs.c` and of the VFS: names are resolved through
 //! existing links; an existing entry of another type is removed unless it is a non-empty directory; a file whose
-//! directory does not exist is silently dropped. It does not read data. Invariant: every key is a path without links,
-//! and its directory is a key, too, or the root, or one of `BUILT_IN`.
+//! directory does not exist is silently dropped. This module does not read data. Invariant: every key of the nodes is a
+//! path without links, and the directory of this path is also a key, or the root, or one of `BUILT_IN`.
 
 pub(super) mod inventory;
 pub(super) mod lookup;
@@ -22,9 +22,9 @@ use crate::initramfs::stream::entry::{Device, Entry, EntryType, NameProblem, PAT
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The entry's directory does not exist.
+    /// The entry's directory does not exist, or is not a directory.
     NoParent,
-    /// The entry's directory is a dangling link or a loop of links.
+    /// The path of the entry's directory contains a dangling link or too many links, for example a loop.
     ParentLink,
     /// The name is longer than `PATH_MAX`.
     NameTooLong,
@@ -32,11 +32,11 @@ pub enum Reason {
     NameEmpty,
     /// The target of a symbolic link is longer than `PATH_MAX`.
     TargetTooLong,
-    /// Data of an entry that is neither a file nor a symbolic link.
+    /// The entry has data, and is neither a file nor a symbolic link.
     Data,
-    /// A non-empty directory has the same name.
+    /// A non-empty directory has the same name, or the last component of the name is `..`.
     Occupied,
-    /// A hard link to a file that was dropped or removed.
+    /// The entry is a hard link to a file that was dropped, removed or replaced by an entry of another type.
     LinkSource,
     /// The type is unknown.
     Type,
@@ -69,10 +69,10 @@ pub struct Dropped {
     pub segment: u32,
 }
 
-/// The key of hard links in one archive: archive, device, inode, type.
+/// The key that all hard links of one file have: archive, device, inode, type.
 type LinkKey = (u32, Device, u32, EntryType);
 
-/// The names, their nodes and the contents.
+/// The unpacked paths with their nodes, and the contents of files.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) nodes: BTreeMap<Vec<u8>, Node>,
@@ -140,7 +140,7 @@ impl Tree {
         }
     }
 
-    /// Creates the name `path`. `content` is the data of a file, `target` the target of a symbolic link.
+    /// Creates or replaces the node at `path`. `content` is the data of a file, `target` the target of a symbolic link.
     pub(super) fn make(
         &mut self,
         path: Vec<u8>,
@@ -156,7 +156,7 @@ impl Tree {
             EntryType::Directory | EntryType::Symlink => None,
             _ => self.link_source(&path, entry),
         };
-        // Hard links and symbolic links replace any entry, other entries only entries of another type.
+        // Hard links and symbolic links replace an existing node of any type, other entries only one of another type.
         let replaces = linked.is_some() || kind == EntryType::Symlink;
         let old = self.nodes.get(&path).map(|node| node.kind);
         if old.is_some_and(|old| replaces || old != kind) {
@@ -168,15 +168,15 @@ impl Tree {
             if source.kind != kind {
                 return Err(Reason::LinkSource);
             }
-            // Names of one inode have the owner and mode of the last entry (except device nodes).
+            // A hard link gets the content or device number of the first name, and the owner and mode of its own entry.
             node.content = source.content;
             node.rdev = source.rdev;
             if let (Some(slot), true) = (source.content, entry.size > 0) {
                 self.contents[slot] = content;
             }
         } else if let Some(there) = self.nodes.get(&path) {
-            // An entry of the same type exists: a file's content is replaced for all its names, a device node is
-            // unchanged.
+            // A node of the same type exists. The content of a file is replaced for all names of the file; a device
+            // node keeps its number.
             node.content = there.content;
             node.rdev = there.rdev;
             if let Some(slot) = there.content {
@@ -190,7 +190,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns the first name of the file that `entry` is a hard link to. Registers `path` if it is the first.
+    /// Returns the first name of the file that `entry` is a hard link to. If `entry` is the first of several links,
+    /// registers `path` as the first name and returns `None`.
     fn link_source(&mut self, path: &[u8], entry: &Entry) -> Option<Vec<u8>> {
         if entry.archive != self.archive {
             self.links.clear();
@@ -207,7 +208,8 @@ impl Tree {
         None
     }
 
-    /// Registers the first name of a dropped file, so that its hard links are dropped, too.
+    /// Registers the path of a dropped entry as the first name of its file, so that later hard links to the file are
+    /// dropped, too.
     pub(super) fn lose(&mut self, entry: &Entry) {
         if !matches!(
             entry.kind(),

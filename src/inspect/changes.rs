@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Formats a difference as text: the two images in columns, then lines with `+`, `-` and `~`.
+//! Formats a difference as text: the two initramfs files in columns, then lines with `+`, `-` and `~`.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use super::diff::{Changed, Changes, Diff, Item, Side};
 use super::name::Shown;
 use super::text;
 
-/// Writes the difference. `names` are the user's names of the two images.
+/// Writes the difference. `names` are the names of the two initramfs files as the user gave them.
 ///
 /// # Errors
 /// Those of `out`.
@@ -23,7 +23,7 @@ pub fn write_diff(names: (&str, &str), diff: &Diff, out: &mut dyn Write) -> io::
         modules.gone.iter().try_for_each(|it| line('-', it, out))?;
         modules.added.iter().try_for_each(|it| line('+', it, out))?;
     }
-    // Modules of different kernels always differ in their bytes, so that is not shown.
+    // Modules of different kernels always differ in their bytes, so these differences are only counted.
     write_changes(
         "kernel modules",
         &diff.kernel_modules,
@@ -109,8 +109,8 @@ fn write_texts(before: &Side, after: &Side, out: &mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-/// Writes the lines of one group of names. Without `bytes`, names that differ only in their bytes are counted, not
-/// shown.
+/// Writes the lines about one group of names. If `bytes` is false, names that differ only in their bytes are counted,
+/// not shown.
 fn write_changes(
     title: &str,
     changes: &Changes,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares two images: kernel modules, units, other files, dracut's modules, sizes.
+//! Compares two initramfs files: kernel modules, units, other files, dracut's modules, sizes.
 //!
-//! Paths are compared without the kver, kernel modules by name, so that images of different kernels can be compared.
-//! Times are not compared. Invariant: every name of either image is in one of the lists or counted in `same`.
+//! Paths are compared with a placeholder for the kver, and kernel modules by name, so that initramfs files of different
+//! kernels can be compared. Times are not compared. Invariant: every name of either initramfs is in one of the lists or
+//! counted in `same`.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use crate::bytes::contains;
 use crate::initramfs::{Compression, EntryType, Inventory, Node};
 use crate::kernel::modules::ModuleName;
 
-/// The placeholder of the kver in a path.
+/// The placeholder for the kver in a path.
 const KVER: &[u8] = b"KVER";
 
 /// One of the two images.
@@ -126,18 +127,18 @@ pub struct Diff {
     pub files: Changes,
 }
 
-/// A name of an image.
+/// A name in an initramfs.
 struct Named<'i> {
-    /// The path without the kver.
+    /// The path with [`KVER`] instead of the kver.
     stem: Vec<u8>,
     path: &'i [u8],
     node: &'i Node,
 }
 
-/// Names by their key for the comparison.
+/// Names by the key for their comparison: the name of a kernel module, or the path with the placeholder.
 type Nodes<'i> = BTreeMap<Vec<u8>, Named<'i>>;
 
-/// The names of an image, by group.
+/// The names in an initramfs, by group.
 #[derive(Default)]
 struct Sorted<'i> {
     modules: Nodes<'i>,
@@ -145,7 +146,7 @@ struct Sorted<'i> {
     files: Nodes<'i>,
 }
 
-/// Compares two images. The inventories should have digests; files without a digest are compared by size.
+/// Compares two initramfs files. The inventories should have digests; files without a digest are compared by size.
 pub fn diff(before: (&Summary, &Inventory), after: (&Summary, &Inventory)) -> Diff {
     let (old, new) = (Sorted::of(before.1), Sorted::of(after.1));
     let inventories = (before.1, after.1);
@@ -160,14 +161,14 @@ pub fn diff(before: (&Summary, &Inventory), after: (&Summary, &Inventory)) -> Di
 }
 
 impl Diff {
-    /// Returns whether the images unpack to the same names and contents, ignoring times.
+    /// Returns whether both initramfs files unpack to the same names and contents. Times are ignored.
     pub fn is_empty(&self) -> bool {
         [&self.kernel_modules, &self.units, &self.files]
             .iter()
             .all(|it| it.added.is_empty() && it.gone.is_empty() && it.changed.is_empty())
     }
 
-    /// Returns whether both images are for the same kernel.
+    /// Returns whether both initramfs files have modules of the same kernels.
     pub fn same_kernel(&self) -> bool {
         self.before.kvers == self.after.kvers
     }
@@ -188,7 +189,7 @@ impl<'i> Sorted<'i> {
             let (into, key) = match module {
                 Some(module) if kver.is_some() => {
                     let name = module.as_bytes().to_vec();
-                    // Two modules with the same name are distinguished by their paths.
+                    // If a module with this name is there already, the path is the key.
                     let taken = sorted.modules.contains_key(&name);
                     let key = if taken { stem.clone() } else { name };
                     (&mut sorted.modules, key)
@@ -203,7 +204,7 @@ impl<'i> Sorted<'i> {
     }
 }
 
-/// Replaces each component that is the kver by the placeholder.
+/// Replaces each component that is the kver with the placeholder.
 fn without(path: &[u8], kver: Option<&[u8]>) -> Vec<u8> {
     let Some(kver) = kver else {
         return path.to_vec();
@@ -275,7 +276,7 @@ fn changes(inventories: (&Inventory, &Inventory), old: &Nodes, new: &Nodes) -> C
     changes
 }
 
-/// Returns the differences between two nodes of the same name; `None` if there are none.
+/// Returns the differences between two nodes with the same key; `None` if there are none.
 fn changed(
     inventories: (&Inventory, &Inventory),
     before: &Named,

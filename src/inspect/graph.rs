@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lists the files that a boot uses, and the path to one of them.
+//! Lists the files that a boot uses, and the chain of files that leads to one of them.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,8 @@ pub fn graph(graph: &Graph) -> Vec<GraphEntry> {
     graph.steps().iter().map(|it| entry(graph, it)).collect()
 }
 
-/// Returns the files from PID 1 to the one at `path`, a path without links; empty if a boot does not use it.
+/// Returns the chain of files from PID 1 to the file at `path`, which must not contain links; empty if a boot does not
+/// use that file.
 pub fn way(graph: &Graph, path: &[u8]) -> Vec<GraphEntry> {
     let way = graph.way_to(path).into_iter();
     way.map(|it| entry(graph, it)).collect()
@@ -52,7 +53,7 @@ fn from<'a>(graph: &Graph<'a>, step: &GraphFile) -> Option<&'a [u8]> {
         .map(|it| it.path)
 }
 
-/// Writes a line for every file that a boot uses: whether it is needed, its path, and the reason.
+/// Writes a line for every file that a boot uses, sorted by path: whether the file is needed, its path, and the reason.
 ///
 /// # Errors
 /// Those of `out`.
@@ -68,7 +69,8 @@ pub fn write_graph(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the files from PID 1 to the one at `path`, each with the reason.
+/// Writes the chain of files from PID 1 to the file at `path`, each with the reason, and whether the file at `path` is
+/// needed.
 ///
 /// # Errors
 /// Those of `out`.

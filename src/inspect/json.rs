@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names in JSON.
+//! Names of files in JSON.
 
 use serde::Serialize;
 

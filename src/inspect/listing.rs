@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lists the names of an image as `ls -l` does, and its kernel modules.
+//! Lists the names in an initramfs as `ls -l` does, and its kernel modules.
 //!
-//! The unpacked files are listed: the last copy of a path, and each hard link with the size of its file.
+//! The listing shows the unpacked files: only the last copy of a path, and each hard link with the size of its file.
 
 use std::io::{self, Write};
 
@@ -57,7 +57,7 @@ pub struct ModuleEntry {
     pub size: u64,
 }
 
-/// Returns the bytes of a node: the content of a file, or the target of a link.
+/// Returns the size in bytes of a file's content, or of a symbolic link's target.
 pub(super) fn size(inventory: &Inventory, node: &Node) -> u64 {
     match inventory.content(node) {
         Some(content) => content.size.into(),
@@ -69,7 +69,7 @@ fn is_device(node: &Node) -> bool {
     matches!(node.kind, EntryType::CharDevice | EntryType::BlockDevice)
 }
 
-/// Returns the word for a type of node.
+/// Returns the word for a type of file.
 pub(super) fn word(kind: EntryType) -> &'static str {
     match kind {
         EntryType::File => "file",
@@ -83,7 +83,7 @@ pub(super) fn word(kind: EntryType) -> &'static str {
     }
 }
 
-/// Returns every name for JSON, sorted by its bytes.
+/// Returns every name in the initramfs for the JSON output, sorted by bytes.
 pub fn files(inventory: &Inventory) -> Vec<FileEntry> {
     let entry = |(path, node): (&[u8], &Node)| FileEntry {
         name: Name::new(path),
@@ -101,7 +101,7 @@ pub fn files(inventory: &Inventory) -> Vec<FileEntry> {
     inventory.nodes().map(entry).collect()
 }
 
-/// Returns every kernel module for JSON, sorted by path.
+/// Returns every kernel module for the JSON output, sorted by path.
 pub fn modules(inventory: &Inventory) -> Vec<ModuleEntry> {
     let paths = inventory.kernel_modules().into_iter();
     paths

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Output about an image for people and programs: a summary, a listing, a difference.
+//! Output about an initramfs for people and programs: a summary, a listing, a difference.
 //!
-//! This module neither reads files nor prints. Invariant: a name from an image is written through [`Shown`] or
-//! [`json::Name`] only, so that no control character of it reaches a terminal.
+//! This module neither reads files nor prints. Invariant: a name from an initramfs is written only through [`Shown`] or
+//! [`json::Name`], so that none of its control characters reaches a terminal.
 //!
 //! `summary.rs` (segments, kernel, dracut), `space.rs` (which files are large), `listing.rs` (names as in `ls -l`,
 //! kernel modules), `origins.rs` (origins of files), `graph.rs` (the files that a boot uses), `diff.rs` (compares two
-//! images), `changes.rs` (formats the difference), `json.rs` (names in JSON), `name.rs` and `text.rs` (names, sizes,
-//! dates and columns for people).
+//! initramfs files), `changes.rs` (formats the difference), `json.rs` (names in JSON), `name.rs` and `text.rs` (names,
+//! sizes, dates and columns for people).
 
 mod changes;
 mod diff;

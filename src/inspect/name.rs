@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Formats a name from an image for a terminal.
+//! Formats a name from an initramfs for a terminal.
 //!
 //! Invariant: the output is printable UTF-8 on one line, and an ordinary name is unchanged.
 
@@ -43,8 +43,7 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// Returns whether the character is visible and has no other effect on a terminal: no control character, no mark that
-/// changes the writing direction.
+/// Returns whether the character is printable: no control character, and no mark that changes the writing direction.
 pub(super) fn is_printable(char: char) -> bool {
     matches!(char, '\\' | '\'' | '"') || char.escape_debug().len() == 1
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lists the origins of the files in an image.
+//! Lists the origins of the files in an initramfs.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,8 @@ use super::json::Name;
 use super::name::Shown;
 use crate::initramfs::{Comparison, EntryType, Facts, Inventory, Node, Origin};
 
-/// Files that dracut, or a program that it runs, writes for every image. A path with a final `/` or `.` is a prefix.
+/// Files that dracut, or a program that it runs, writes into an initramfs. A path that ends with `/` or `-` is a
+/// prefix.
 const GENERATED: [&str; 20] = [
     "early_cpio",
     "etc/cmdline.d/",
@@ -82,7 +83,7 @@ pub struct OriginEntry {
     pub detail: Option<String>,
 }
 
-/// Returns every regular file of the image, sorted by path.
+/// Returns every regular file of the initramfs with its origin, sorted by path.
 pub fn origins(inventory: &Inventory, facts: &Facts) -> Vec<OriginEntry> {
     let files = inventory
         .nodes()
@@ -141,12 +142,13 @@ fn is_generated(path: &[u8]) -> bool {
     }
     GENERATED.iter().any(|known| {
         let rest = path.strip_prefix(known.as_bytes());
-        // `etc/passwd-` is a backup that shadow's programs write.
+        // `etc/passwd-` is a backup that the programs of shadow-utils write.
         rest.is_some_and(|rest| rest.is_empty() || rest == b"-" || known.ends_with(['/', '-']))
     })
 }
 
-/// Writes a line per regular file: its origin, its path, and its source if that has another path.
+/// Writes a line for each regular file: its origin, its path, the path of its source if that is another path, and the
+/// difference or error if there is one.
 ///
 /// # Errors
 /// Those of `out`.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sums up the space in an image: by kind of file, by directory, by file.
+//! Sums up the space in an initramfs: by kind of file, by directory, by file.
 //!
 //! Invariant: the content of a file with several names counts once, under the first name.
 
@@ -11,7 +11,7 @@ use super::json::Name;
 use crate::bytes::{basename, contains};
 use crate::initramfs::{Content, EntryType, Inventory};
 
-/// Number of directories and files that are listed.
+/// Maximum number of directories, and of files, that are listed.
 const NAMED: usize = 10;
 
 /// A kind of files.
@@ -57,7 +57,7 @@ pub struct Space {
 }
 
 impl Space {
-    /// Sums up the files of an image.
+    /// Sums up the files of an initramfs.
     pub fn of(inventory: &Inventory) -> Self {
         let modules: BTreeSet<_> = inventory.kernel_modules().into_iter().collect();
         let inner: BTreeSet<_> = inventory
@@ -136,8 +136,8 @@ fn kind(path: &[u8], content: &Content) -> &'static str {
     }
 }
 
-/// Returns the largest directories. A directory is left out if nine tenths of it are in one subdirectory, or if it is
-/// smaller than a hundredth of the image.
+/// Returns the largest directories. A directory is left out if one subdirectory has nine tenths of its bytes, or if it
+/// has less than a hundredth of `whole`, the bytes of all files.
 fn largest_directories(directories: &BTreeMap<&[u8], u64>, whole: u64) -> Vec<Sized> {
     let mut largest_below: BTreeMap<&[u8], u64> = BTreeMap::new();
     for (&path, &bytes) in directories {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A summary of an image: segments, kernel, dracut, space, oddities.
+//! A summary of an initramfs: segments, kernel, dracut, space, oddities.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use super::space::{Sized, Space};
 use super::text;
 use crate::initramfs::{Compression, Inventory, NameProblem, Segment, SegmentKind};
 
-/// Number of oddities in the text output; JSON has all of them.
+/// Maximum number of oddities in the text output; JSON has all of them.
 const ODDITIES: usize = 5;
 
 /// A segment of an initramfs.
@@ -97,7 +97,7 @@ impl From<&Segment> for SegmentEntry {
 }
 
 impl Dracut {
-    /// Returns dracut's notes, if there are any.
+    /// Returns the information that dracut wrote into the initramfs; `None` if there is none.
     pub fn of(inventory: &Inventory) -> Option<Self> {
         let version = inventory.dracut_version();
         let modules = inventory.dracut_modules();
@@ -114,7 +114,7 @@ impl Dracut {
 }
 
 impl Summary {
-    /// Returns the summary of a file of `bytes` bytes.
+    /// Returns the summary of an initramfs file of `bytes` bytes.
     pub fn new(bytes: u64, segments: &[Segment], inventory: &Inventory) -> Self {
         let inner = inventory.inner_images();
         let kvers = inventory.kernel_versions();
@@ -147,7 +147,7 @@ fn oddities(inventory: &Inventory) -> Vec<Oddity> {
     let problems = inventory.name_problems().iter();
     let names = problems.filter_map(|(path, problem)| match problem {
         NameProblem::Absolute | NameProblem::Traversal => Some(oddity(path, problem.to_string())),
-        // The kernel drops entries with these names, so they are listed above.
+        // The kernel drops entries with these names, so they are in `dropped` already.
         NameProblem::Empty | NameProblem::TooLong => None,
     });
     dropped.chain(names).collect()
@@ -184,7 +184,7 @@ pub fn write_segments(segments: &[SegmentEntry], out: &mut dyn Write) -> io::Res
     Ok(())
 }
 
-/// Writes the summary as text.
+/// Writes the summary as text. `name` is the name of the initramfs file.
 ///
 /// # Errors
 /// Those of `out`.
@@ -246,7 +246,7 @@ fn shown(text: impl AsRef<str>) -> String {
     Shown(text.as_ref().as_bytes()).to_string()
 }
 
-/// Writes a label and its lines; nothing without lines.
+/// Writes the lines, with the label in front of the first one. Writes nothing if there are no lines.
 fn labelled<'a>(
     label: &str,
     lines: impl IntoIterator<Item = &'a str>,

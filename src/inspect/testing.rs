@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Test helpers of this module.
+//! Helpers for the tests of `inspect`.
 
 use crate::initramfs::{Inventory, Keep, Limits, Segment, read};
 

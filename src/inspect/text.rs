@@ -57,7 +57,8 @@ pub(super) fn mode(kind: EntryType, mode: u32) -> String {
         EntryType::Socket => 's',
         EntryType::Unknown => '?',
     });
-    // The shift of the three bits, the special bit that replaces `x`, and its letter.
+    // For owner, group and others: the shift of the three bits, the special bit, and the letter that replaces `x` if
+    // the special bit is set.
     for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
         let bits = mode >> shift;
         text.push(if bits & 4 == 0 { '-' } else { 'r' });
@@ -76,7 +77,8 @@ pub(super) fn mode(kind: EntryType, mode: u32) -> String {
 pub(super) fn date(seconds: u32) -> String {
     let minutes = seconds / 60;
     let (minute, hour) = (minutes % 60, minutes / 60 % 24);
-    // Years start in March, in cycles of 400 years; days since 0000-03-01.
+    // `days` counts from 0000-03-01. Years begin in March, so that a leap day is the last day of its year, and the
+    // calendar repeats after 400 years.
     let days = seconds / 86_400 + 719_468;
     let (cycle, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -92,10 +94,10 @@ pub(super) fn date(seconds: u32) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
-/// Width of the text after the labels, up to column 80.
+/// Maximum width of the text after a label; such a line ends at column 80.
 const WIDTH: usize = 64;
 
-/// Wraps words into lines of at most [`WIDTH`] characters; a longer word has its own line.
+/// Wraps words into lines of at most [`WIDTH`] characters. A word that is longer is the only one in its line.
 pub(super) fn wrap<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {

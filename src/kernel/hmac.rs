@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `.vmlinuz.hmac`, with which a system in FIPS mode verifies its kernel early in the boot.
+//! The file `.vmlinuz.hmac`, with which a system in FIPS mode verifies its kernel early in the boot.
 //!
 //! ostree installs the kernel and this file into one directory, as `vmlinuz-KVER` and `.vmlinuz-KVER.hmac`
-//! (`ostree-sysroot-deploy.c`). There dracut's `fips.sh` runs `sha512hmac -c`, which uses the name in the file
-//! literally (libkcapi's `kcapi-hasher.c`): after the digest it skips two characters, and the rest is a path relative
-//! to that directory.
+//! (`ostree-sysroot-deploy.c`). At boot, dracut's `fips.sh` runs `sha512hmac -c` in that directory. `sha512hmac` uses
+//! the name in the file literally (libkcapi's `kcapi-hasher.c`): it skips two characters after the digest, and takes
+//! the rest of the line as a path relative to the directory.
 
 use std::io::{self, Read, Seek};
 
@@ -13,40 +13,43 @@ use sha2::Sha512;
 
 use super::kver::Kver;
 
-/// Upper bound of `.vmlinuz.hmac` (bytes); it is one line.
+/// Upper bound of the size of `.vmlinuz.hmac` (bytes). A valid file has one line.
 pub const HMAC_MAX: u64 = 4096;
 
-/// The key of libkcapi's and hmaccalc's `sha512hmac`.
+/// The HMAC key of `sha512hmac`, the same in libkcapi and in hmaccalc.
 const KEY: &[u8] = b"FIPS-FTW-RHEL2009";
 
 /// Number of bytes that are read at a time.
 const STEP: usize = 64 << 10;
 
-/// Splits a line into the digest and the rest: two separators and a name. Either can be empty.
+/// Splits a line at its first whitespace into the digest and the rest. In a valid line, the rest is two separator
+/// characters and a file name. The digest or the rest can be empty.
 pub fn parts(line: &str) -> (&str, &str) {
     let line = line.trim_ascii_end();
     let is_blank = |it: char| it.is_ascii_whitespace();
     line.split_at(line.find(is_blank).unwrap_or(line.len()))
 }
 
-/// Returns the kernel's file name in ostree's directory.
+/// Returns the file name under which ostree installs the kernel, `vmlinuz-KVER`.
 pub fn name(kver: &Kver) -> String {
     format!("vmlinuz-{kver}")
 }
 
-/// Returns whether the text after the digest is the kernel's file name in ostree's directory.
+/// Returns whether `rest`, the text after the digest, is two separator characters and the kernel's file name from
+/// [`name`].
 pub fn is_named(rest: &str, kver: &Kver) -> bool {
     let found = rest.strip_prefix("  ").or(rest.strip_prefix(" *"));
     found == Some(&name(kver))
 }
 
-/// Returns the line of `sha512hmac` for the kernel in ostree's directory.
+/// Returns the line that `sha512hmac` prints for the kernel with its file name from [`name`], with the newline.
 pub fn line(digest: &str, kver: &Kver) -> String {
     format!("{digest}  {}\n", name(kver))
 }
 
-/// Returns the line with the file name that dracut expects, if the line names the kernel differently: by another path,
-/// or as `vmlinuz`. `None` if the name is right, or the file does not consist of one line of `sha512hmac`.
+/// Returns the corrected line if `text` is one line that names the kernel in another way than [`is_named`] accepts, for
+/// example with a directory or as `vmlinuz`. Returns `None` if the name is right, if it is that of another file, or if
+/// `text` is not one line of `sha512hmac`.
 pub fn renamed(text: &str, kver: &Kver) -> Option<String> {
     let (digest, rest) = parts(text);
     let path = rest.trim_start_matches([' ', '*']);
@@ -55,10 +58,10 @@ pub fn renamed(text: &str, kver: &Kver) -> Option<String> {
     (is_ours && !is_named(rest, kver)).then(|| line(digest, kver))
 }
 
-/// Returns the HMAC (RFC 2104, hexadecimal) of all of `data`, as `sha512hmac` prints it.
+/// Returns the HMAC-SHA512 (RFC 2104) of all of `data` in hexadecimal, as `sha512hmac` prints it.
 ///
 /// # Errors
-/// When reading fails.
+/// When `data` cannot be rewound or read.
 pub fn digest(data: &mut (impl Read + Seek)) -> io::Result<String> {
     let mut hmac = Hmac::<Sha512>::new_from_slice(KEY).map_err(io::Error::other)?;
     data.rewind()?;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's release string: the output of `uname -r`, and the name of its directory in `/usr/lib/modules`.
+//! The kernel's release string: the output of `uname -r`, and the name of the kernel's directory in `/usr/lib/modules`.
 //!
-//! The string is read from an RPM header or a directory, never computed from version, release and architecture, which
-//! is impossible for `6.12.117+deb12-cloud-amd64` and `6.9.4-200.fc40.x86_64+rt`.
+//! The string is read from an RPM header or from the name of a directory. It is never computed from a package's
+//! version, release and architecture, because strings such as `6.12.117+deb12-cloud-amd64` and
+//! `6.9.4-200.fc40.x86_64+rt` do not have the form `VERSION-RELEASE.ARCH`.
 
 use std::fmt;
 
@@ -14,10 +15,10 @@ use std::fmt;
 #[serde(try_from = "String")]
 pub struct Kver(String);
 
-/// The kernel's own limit of a release string (bytes): `__NEW_UTS_LEN`.
+/// The maximum length of a release string in the kernel (bytes): `__NEW_UTS_LEN`.
 const MAX: usize = 64;
 
-/// The error that a string is not a kernel release.
+/// The error that a string is not a kernel release. Contains the first 64 characters of the string.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{0:?} is not a kernel release string (expected 1 to {MAX} printable characters, no '/', no space)"
@@ -25,11 +26,11 @@ const MAX: usize = 64;
 pub struct NotAKver(String);
 
 impl Kver {
-    /// Checks a release string.
+    /// Returns `text` as a release string if it is valid.
     ///
     /// # Errors
-    /// When it is empty, longer than 64 bytes, starts with a dash or a dot, or contains a slash, a space or an
-    /// unprintable character.
+    /// When `text` is empty, is longer than 64 bytes, starts with a dash or a dot, or contains a slash, a space, a
+    /// control character or a character that is not ASCII.
     pub fn new(text: &str) -> Result<Self, NotAKver> {
         let printable = text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
         let safe = !text.starts_with(['-', '.']);
@@ -39,12 +40,12 @@ impl Kver {
         Ok(Self(text.to_owned()))
     }
 
-    /// Returns the string.
+    /// Returns the release string, as `uname -r` prints it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns the kernel's directory, relative to the root.
+    /// Returns the kernel's directory `usr/lib/modules/KVER`, relative to the root.
     pub fn dir(&self) -> String {
         format!("{}/{}", super::MODULES, self.0)
     }

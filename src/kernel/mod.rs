@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A kernel as values: its release string, its image, its modules.
+//! Parsers for a kernel's release string, its image, its HMAC file and its modules.
 
 pub mod hmac;
 pub mod kver;
@@ -9,5 +9,5 @@ pub mod packing;
 pub(crate) mod testing;
 pub mod vmlinuz;
 
-/// The directory of kernels and their modules, relative to the root.
+/// The directory with one subdirectory for each kernel and its modules, relative to the root.
 pub const MODULES: &str = "usr/lib/modules";

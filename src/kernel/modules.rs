@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses the files next to the modules (`modules.dep`, `.builtin`, `.order`, `.softdep`, `.alias`) and the modinfo of
-//! a module.
+//! Parses the files that depmod and the kernel's build put next to the modules (`modules.dep`, `modules.builtin`,
+//! `modules.order`, `modules.softdep`, `modules.alias`), the configuration of modprobe, and the modinfo of a module.
 //!
-//! Names and paths are bytes. Nothing here opens a file. Hostile input causes no panic, and needs time and memory in
-//! proportion to its length only.
+//! Names and paths are bytes. Nothing here opens a file. Hostile input causes no panic, and the time and memory for
+//! parsing it are proportional to its length.
 
 mod alias;
 mod conf;
@@ -31,7 +31,8 @@ pub use packed::{
 };
 pub use parameter::{Parameter, may_be_refused, refused};
 
-/// Upper bound of a line (bytes); depmod's longest lines have a few thousand.
+/// Upper bound of the length of a line (bytes); a longer line is an error. The longest lines that depmod writes have a
+/// few thousand bytes.
 pub const MAX_LINE: usize = 64 * 1024;
 
 /// The suffixes of a module's file, with and without compression.
@@ -54,7 +55,7 @@ impl From<String> for ModuleName {
     }
 }
 
-/// A malformed line.
+/// The error that a line is malformed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{file}, line {line}: found \"{}\", expected {expected}", .found.escape_ascii())]
 pub struct ParseError {
@@ -62,7 +63,7 @@ pub struct ParseError {
     pub file: &'static str,
     /// The number of the line, from 1.
     pub line: usize,
-    /// The expected form.
+    /// The expected form of the line.
     pub expected: &'static str,
     /// The line, truncated to 80 bytes.
     pub found: Vec<u8>,
@@ -80,7 +81,7 @@ pub struct ModulesDep {
 pub struct Needs(Vec<u8>);
 
 impl Needs {
-    /// Returns the paths.
+    /// Returns the paths, in the order of the line in `modules.dep`.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         words(&self.0)
     }
@@ -93,16 +94,16 @@ pub struct ModuleList {
     names: HashSet<ModuleName>,
 }
 
-/// The soft dependencies of a module. A target can be an alias, and need not exist.
+/// The soft dependencies of a module. A soft dependency can be an alias instead of a module's name, and need not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Softdep {
-    /// Modules to load before this one.
+    /// The modules to load before the module.
     pub pre: Vec<ModuleName>,
-    /// Modules to load after this one.
+    /// The modules to load after the module.
     pub post: Vec<ModuleName>,
 }
 
-/// `modules.softdep`, by module.
+/// `modules.softdep`: the soft dependencies of each module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Softdeps(BTreeMap<ModuleName, Softdep>);
 
@@ -113,12 +114,12 @@ fn underscores(name: &[u8]) -> Vec<u8> {
 }
 
 impl ModuleName {
-    /// Returns the name in the kernel's form; `None` if it is empty.
+    /// Returns the name in the kernel's form; `None` if `name` is empty.
     pub fn new(name: &[u8]) -> Option<Self> {
         (!name.is_empty()).then(|| Self(underscores(name)))
     }
 
-    /// Returns the name of the module in the file `path`; `None` if the suffix is not a module's.
+    /// Returns the name of the module in the file `path`; `None` if the file name is not that of a module.
     pub fn of_path(path: &[u8]) -> Option<Self> {
         let file = basename(path);
         SUFFIXES
@@ -127,7 +128,8 @@ impl ModuleName {
             .and_then(Self::new)
     }
 
-    /// Returns whether the file `path` is a module.
+    /// Returns whether `path` is a module's path, by its file name. Gives the same result as `of_path(path).is_some()`,
+    /// but allocates nothing.
     pub fn is_of_path(path: &[u8]) -> bool {
         SUFFIXES.iter().any(|suffix| {
             let stem = path.strip_suffix(*suffix);
@@ -150,7 +152,7 @@ impl fmt::Display for ModuleName {
 impl ModulesDep {
     /// Parses `PATH: PATH…` lines. Paths are relative to the directory of the file.
     ///
-    /// Fails on a line without a colon, on a path that is not a module's, and on a second line for the same path.
+    /// Fails on a line without a colon, on a path that is not a module's, and on two lines for the same path.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut dep = Self::default();
         for line in lines("modules.dep", bytes) {
@@ -181,12 +183,12 @@ impl ModulesDep {
         Ok(name)
     }
 
-    /// Returns the dependencies of the module at `path`; `None` if it has no line.
+    /// Returns the dependencies of the module at `path`; `None` if `modules.dep` has no line for the module.
     pub fn needs(&self, path: &[u8]) -> Option<&Needs> {
         self.needs.get(path)
     }
 
-    /// Returns the path of the first module of that name; `None` if there is none.
+    /// Returns the path of the first module with this name; `None` if there is none.
     pub fn path_of(&self, name: &ModuleName) -> Option<&[u8]> {
         self.paths.get(name).map(Vec::as_slice)
     }
@@ -244,8 +246,8 @@ impl ModuleList {
 }
 
 impl Softdep {
-    /// Parses `pre: NAME… post: NAME…`, as in `modules.softdep` and in a module. Words before the first keyword are
-    /// ignored, as in kmod.
+    /// Parses `pre: NAME… post: NAME…`, the end of a line in `modules.softdep`, or the value of a modinfo field
+    /// `softdep`. Ignores words before the first keyword, as kmod does.
     pub fn parse(value: &[u8]) -> Self {
         let mut softdep = Self::default();
         let mut into = None;
@@ -270,8 +272,8 @@ impl Softdep {
 }
 
 impl Softdeps {
-    /// Parses `softdep NAME pre: NAME… post: NAME…` lines; a module can have several. Comments are skipped. Fails on
-    /// any other line.
+    /// Parses `softdep NAME pre: NAME… post: NAME…` lines. Several lines of a module are combined. Comments and empty
+    /// lines are skipped. Fails on any other line.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut all = BTreeMap::<_, Softdep>::new();
         for line in lines("modules.softdep", bytes) {
@@ -286,12 +288,12 @@ impl Softdeps {
         Ok(Self(all))
     }
 
-    /// Returns the soft dependencies of that module; `None` if it has none.
+    /// Returns the soft dependencies of the module `name`; `None` if it has no line.
     pub fn get(&self, name: &ModuleName) -> Option<&Softdep> {
         self.0.get(name)
     }
 
-    /// Returns every module with soft dependencies, sorted by name.
+    /// Returns every module that has a line, with its soft dependencies, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&ModuleName, &Softdep)> {
         self.0.iter()
     }
@@ -339,7 +341,7 @@ fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| !word.is_empty())
 }
 
-/// Returns the text after a keyword and a space; `None` if the text does not begin with them.
+/// Returns the text after the keyword and whitespace; `None` if `text` does not begin with the keyword and whitespace.
 fn keyword<'a>(keyword: &[u8], text: &'a [u8]) -> Option<&'a [u8]> {
     let rest = text.strip_prefix(keyword)?;
     rest.first()?

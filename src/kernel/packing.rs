@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Detects the compression of a file, and whether the kernel's own decoders support it.
+//! Detects how a file is compressed, and whether the kernel itself can decode the file.
 //!
-//! The decoders in `lib/xz` and `kernel/module/decompress.c` support fewer features than the programs: `xz` writes a
-//! CRC64 by default, which the kernel does not support.
+//! The kernel's code for xz and gzip (`lib/xz`, `kernel/module/decompress.c`) supports fewer features than the
+//! programs. For example, `xz` writes a CRC64 by default, and the kernel cannot check a CRC64.
 //!
 //! Only the first bytes of a file are read, and sizes in them are not trusted.
 
 use std::fmt;
 
-/// Number of bytes that [`Packing::of`] needs at most: the header of an xz stream and the longest header of a block.
+/// The largest number of bytes that [`Packing::of`] needs: the header of an xz stream and the longest header of a
+/// block.
 pub const HEAD: usize = 12 + 1024;
 
-/// The compression of a file, with the properties that a kernel may not support.
+/// The compression of a file, with those of its properties that a kernel may not support.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Packing {
-    /// No compression that the kernel supports.
+    /// No compression, or one that the kernel's module loader never supports.
     None,
     /// gzip.
     Gzip {
@@ -30,22 +31,23 @@ pub enum Packing {
 /// The properties of an xz file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Xz {
-    /// The number of the integrity check.
+    /// The number of the integrity check in the xz format: 0 is none, 1 is CRC32, 4 is CRC64, 10 is SHA-256.
     pub check: u8,
-    /// The filters of the first block, in the order of the encoder; empty if the file has no block or is truncated.
+    /// The filters of the first block, in the order in which the encoder applies them. Empty if the file has no block,
+    /// or if the block's header is truncated or malformed.
     pub filters: Vec<Filter>,
 }
 
 /// A filter of an xz block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filter {
-    /// The filter's number.
+    /// The filter's number in the xz format.
     pub id: u64,
-    /// The size of its properties (bytes).
+    /// The size of the filter's properties (bytes).
     pub properties: u64,
 }
 
-/// Branch filters, their names in `xz`, and the kernel's configuration options for them.
+/// Branch filters: the number, the name in `xz`, and the kernel's configuration option.
 const BRANCHES: [(u64, &str, &str); 8] = [
     (4, "x86", "CONFIG_XZ_DEC_X86"),
     (5, "powerpc", "CONFIG_XZ_DEC_POWERPC"),
@@ -65,7 +67,8 @@ impl Packing {
     pub fn of(start: &[u8]) -> Self {
         match start {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            // The kernel skips the file name (8), and the text flag (1) has no effect.
+            // `fields` is not set for a file name (flag 8), which the kernel skips, nor for the text flag (1), which
+            // adds no field.
             [0x1f, 0x8b, 8, flags, ..] => Self::Gzip {
                 fields: flags & !0x09 != 0,
             },
@@ -74,7 +77,7 @@ impl Packing {
         }
     }
 
-    /// Returns the name of the compression, as in `CONFIG_MODULE_COMPRESS_*`.
+    /// Returns the name of the compression in lower case: that of `CONFIG_MODULE_COMPRESS_*`, or `none`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::None => "none",
@@ -86,7 +89,8 @@ impl Packing {
 }
 
 impl Xz {
-    /// Parses the bytes after the magic number: the flags of the stream and the header of a block.
+    /// Parses the bytes after the magic number: the flags of the stream, their CRC32, and the header of the first
+    /// block.
     fn of(rest: &[u8]) -> Self {
         Self {
             check: rest.get(1).map_or(0, |flags| flags & 0x0f),
@@ -141,10 +145,12 @@ impl Filter {
     }
 }
 
-/// Parses the filters in the header of a block; `None` if there is no block, or if it is truncated.
+/// Parses the filters in the header of a block; `None` if there is no block, or if the header is truncated or
+/// malformed.
 fn filters(header: &[u8]) -> Option<Vec<Filter>> {
     let (&size, rest) = header.split_first()?;
-    // Zero starts the index, which follows the last block. The header ends with a CRC32.
+    // A zero is not a size: it starts the index, which follows the last block. `length` is the size of the header
+    // without the CRC32 at its end.
     let length = usize::from(size) * 4;
     let mut rest = rest.get(..length.checked_sub(1)?)?;
     let flags = byte(&mut rest)?;
@@ -169,7 +175,8 @@ fn byte(rest: &mut &[u8]) -> Option<u8> {
     Some(first)
 }
 
-/// Parses a number of up to nine bytes with seven bits each; `None` if it has no end.
+/// Takes a number of up to nine bytes, each with seven bits of the value, from the start of `rest`. Returns `None` if
+/// the number has more bytes, or if `rest` ends before the number does.
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
@@ -182,7 +189,7 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// A kernel's configuration.
+/// A kernel's configuration, as the text of its `.config`.
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'a>(pub &'a str);
 
@@ -195,7 +202,7 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// Returns the string value of `option`; `None` if it has none.
+    /// Returns the string value of `option` without the quotes; `None` if the option has no string value.
     pub fn text(&self, option: &str) -> Option<&'a str> {
         self.0.lines().find_map(|line| {
             let value = line.strip_prefix(option)?.trim_ascii_end();
@@ -203,7 +210,7 @@ impl<'a> Config<'a> {
         })
     }
 
-    /// Returns the compression of modules that the kernel decodes itself; `None` if kmod decodes all.
+    /// Returns the compression whose modules the kernel decodes itself; `None` if kmod decodes all modules.
     pub fn module_decoder(&self) -> Option<&'static str> {
         if !self.is_on("CONFIG_MODULE_DECOMPRESS") {
             return None;
@@ -212,8 +219,9 @@ impl<'a> Config<'a> {
         names.find(|name| self.is_on(&format!("CONFIG_MODULE_COMPRESS_{}", name.to_uppercase())))
     }
 
-    /// Returns the reason why the kernel cannot load a module with this compression; `None` if it can. kmod passes
-    /// files with the compression in `/sys/module/compression` to the kernel, and decodes others itself.
+    /// Returns the reason why the kernel cannot load a module with this compression; `None` if it can. kmod passes a
+    /// module undecoded to the kernel if the module has the compression in `/sys/module/compression`, and decodes every
+    /// other module itself.
     pub fn why_not_loaded(&self, packing: &Packing) -> Option<String> {
         if self.module_decoder() != Some(packing.name()) {
             return None;
@@ -286,7 +294,8 @@ mod tests {
         assert!(sparc.ends_with("CONFIG_XZ_DEC_SPARC is not set"), "{sparc}");
         let two = "it uses more than one filter before LZMA2";
         assert_eq!(why(Filters::new().x86().arm()).unwrap(), two);
-        // `xz --delta` and `xz --x86=start=4096`, by the specification of the format.
+        // The first two cases are `xz --delta` and `xz --x86=start=4096`, encoded by hand from the specification of the
+        // format.
         let of = |id, properties| Xz {
             check: 1,
             filters: vec![
@@ -318,7 +327,7 @@ mod tests {
             let expected = end >= 20;
             assert_eq!(xz.never_decoded().is_some(), expected, "{end}: {xz:?}");
         }
-        // The header is longer than the data, or has a number without an end.
+        // The number of the first filter has no end.
         let long = [b"\xfd7zXZ\0\0\x01....\xff\x03".as_slice(), &[0xff; 2000]].concat();
         assert_eq!(
             Packing::of(&long),
@@ -340,7 +349,7 @@ mod tests {
         let why = |config: &str, packing| Config(config).why_not_loaded(packing);
         assert!(why(config, &crc64).unwrap().contains("CRC64"));
         assert_eq!(why(config, &odd), None);
-        // kmod decodes the module, since the kernel decodes none, or only another compression.
+        // kmod decodes the module, because the kernel decodes no modules, or only those with another compression.
         for config in [
             "# CONFIG_MODULE_DECOMPRESS is not set\nCONFIG_MODULE_COMPRESS_XZ=y\n",
             "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_ZSTD=y\n",

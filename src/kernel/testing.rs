@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Test helpers of several modules: a kernel module, and the seeds of the fuzz targets, which tests of the fuzzed
-//! parsers generate.
+//! Helpers for the tests of several modules: a generated kernel module, generated index files, and the check of the
+//! fuzz targets' seeds.
 
 use std::path::Path;
 
-/// Index files.
+/// Builds depmod's index files. The integration tests use the same file.
 #[path = "../../tests/it/index.rs"]
 pub(crate) mod index;
 
-/// Asserts that `fuzz/seeds/TARGET` contains these files. `make seeds` writes them. Inputs found by a fuzzer are in the
-/// same directory.
+/// Asserts that the directory `fuzz/seeds/TARGET` contains these files, given as name and content. Writes the files
+/// first if `UPDATE_SEEDS` is set, as it is by `make seeds`. Ignores other files in the directory, which are inputs
+/// that a fuzzer found.
 pub(crate) fn seeds(target: &str, seeds: &[(&str, Vec<u8>)]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/seeds")
@@ -28,7 +29,8 @@ pub(crate) fn seeds(target: &str, seeds: &[(&str, Vec<u8>)]) {
     }
 }
 
-/// Returns an ELF file with a section of names and `.modinfo` after it.
+/// Returns an ELF file with two sections: the section names, and after them `.modinfo` with the content `info`. The
+/// file has 64 bits if `wide` is set, else 32, and is big-endian if `big` is set.
 pub(crate) fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
     let number = |value: u64, size: usize| -> Vec<u8> {
         let bytes = value.to_le_bytes()[..size].to_vec();
@@ -75,7 +77,7 @@ pub(crate) fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The modinfo of a test module.
+/// The content of the section `.modinfo` of a test module.
 pub(crate) const INFO: &[u8] =
     b"license=GPL\0alias=fs-x\0alias=y\0depends=dm-mod,jbd2\0softdep=pre: crc32c\0\
     softdep=post: z\0intree=Y\0name=x-y\0noise\0\0vermagic=6.9.4-200.fc40.x86_64 SMP mod_unload \0";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads facts about a kernel image: its release string, its architecture, whether it is signed. The names of the
-//! directory and of the package can differ from the kernel that boots.
+//! Reads facts about a kernel image: its release string, its architecture, whether it is signed. The facts are read
+//! from the image, because the names of its directory and of its package can be those of another kernel.
 //!
-//! Sizes and offsets in a header are checked against the data. A reader is streamed, so an image of 90 MB needs only
-//! the window of a decoder in memory.
+//! Sizes and offsets in a header are checked against the data. An image is read as a stream, so even one of 90 MB needs
+//! little more memory than a decoder's window.
 
 mod authenticode;
 mod contents;
@@ -28,23 +28,25 @@ use payload::Codec;
 use pe::Pe;
 pub use unsigned::{PeSignature, signature_from};
 
-/// Upper bound of bytes that are decoded, or searched for a banner.
+/// Upper bound of the bytes that are decoded from an image or searched for a banner.
 pub const MAX_DECODED: u64 = 256 << 20;
 
-/// The kernel's own limit of a release string (bytes): `__NEW_UTS_LEN`.
+/// The maximum length of a release string in the kernel (bytes): `__NEW_UTS_LEN`.
 const MAX_RELEASE: usize = 64;
 
-/// The end of a signature that is appended to an image (ppc64le, s390x), as to modules.
+/// The end of a signature that is appended to an image (ppc64le, s390x). Appended signatures of modules have the same
+/// end.
 const APPENDED_SIGNATURE: &[u8] = b"~Module signature appended~\n";
 
 /// Facts about a kernel image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
-    /// The release string, `uname -r`: 1 to 64 printable characters, starting with a digit, without `/`.
+    /// The release string, as `uname -r` prints it: 1 to 64 printable ASCII characters except space, `/` and `%`, the
+    /// first of them a digit.
     pub kver: String,
-    /// Its architecture.
+    /// The architecture of the kernel in the image.
     pub arch: Arch,
-    /// Its format.
+    /// The format of the image.
     pub format: KernelFormat,
 }
 
@@ -88,15 +90,15 @@ pub enum KernelFormat {
 
 type Result<T> = std::result::Result<T, VmlinuzError>;
 
-/// Finds the release string in a kernel image in memory. Fails as [`release_from`] does.
+/// Reads the facts about a kernel image in memory. Fails as [`release_from`] does.
 pub fn release(image: &[u8]) -> Result<Release> {
     release_from(&mut Cursor::new(image))
 }
 
-/// Finds the release string in a kernel image. The position of the reader does not matter.
+/// Reads the facts about a kernel image. The initial position of the reader does not matter.
 ///
-/// Fails with [`VmlinuzError::Unknown`] if it is not in a known [`KernelFormat`], and with another error if it is
-/// damaged.
+/// Fails with [`VmlinuzError::Unknown`] if the image has no known [`KernelFormat`], and with another error if the image
+/// is damaged or if its architecture or compression is not supported.
 pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     let mut image = Region::new(reader).map_err(VmlinuzError::Io)?;
     let pe = Pe::of(&mut image)?;
@@ -114,14 +116,15 @@ pub fn release_from<R: Read + Seek>(reader: &mut R) -> Result<Release> {
     })
 }
 
-/// Returns whether the image has a signature: a Secure Boot signature (a certificate table inside the PE file) or, on
-/// ppc64le and s390x, an appended one. The signer is not checked.
+/// Returns whether the image has a signature: a Secure Boot signature (a certificate table inside the PE file) or an
+/// appended signature, as on ppc64le and s390x. The signer is not checked.
 pub fn is_signed(image: &[u8]) -> bool {
     // Reading from memory does not fail.
     is_signed_from(&mut Cursor::new(image)).unwrap_or(false)
 }
 
-/// Returns whether the image in a reader has a signature, as [`is_signed`] does. Fails only if the reader fails.
+/// Returns whether the image has a signature, as [`is_signed`] does for an image in memory. Fails only if the reader
+/// fails.
 pub fn is_signed_from<R: Read + Seek>(reader: &mut R) -> io::Result<bool> {
     signature_from(reader).map(|signature| signature.is_some())
 }
@@ -163,8 +166,8 @@ fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     let flags = u16::from_le_bytes(image.bytes("the load flags", 0x236)?);
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
     let kver = release_at(image, 0x200 + u64::from(pointer))?;
-    // The size of the setup part is in sectors after the first one (zero means four), the size of the kernel in units
-    // of 16 bytes.
+    // The setup part is one sector and as many more as this field says (zero means four). The size of the kernel is in
+    // units of 16 bytes.
     let [sectors] = image.bytes("the size of the setup part", 0x1f1)?;
     let paragraphs = u32::from_le_bytes(image.bytes("the size of the kernel", 0x1f4)?);
     let sectors = if sectors == 0 { 4 } else { sectors };
@@ -172,7 +175,7 @@ fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     if size > 0 {
         image.part("the kernel", start, size)?;
     }
-    // XLF_KERNEL_64, since protocol 2.12.
+    // Bit 0 of the load flags is XLF_KERNEL_64, since boot protocol 2.12.
     let arch = if protocol >= 0x20c && flags & 1 != 0 {
         Arch::X86_64
     } else {
@@ -182,7 +185,7 @@ fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     Ok(Release { kver, arch, format })
 }
 
-/// Reads an s390x image, whose parameter area at 0x10400 points to `RELEASE (who@where) #1 …`; addresses are offsets.
+/// Reads an s390x image. Its parameter area at 0x10400 contains the offset of `RELEASE (who@where) #1 …` in the image.
 fn s390<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     let pointer = u64::from_be_bytes(image.bytes("the pointer to the release", 0x10428)?);
     Ok(Release {
@@ -199,7 +202,8 @@ struct Payload {
     size: u64,
 }
 
-/// Finds the compressed kernel; see the kernel's `drivers/firmware/efi/libstub/zboot-header.S`.
+/// Reads the place and the compression of the kernel from the header of an EFI zboot image; see `zboot-header.S` in the
+/// kernel's `drivers/firmware/efi/libstub`.
 fn zboot_payload<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Payload> {
     let offset = u32::from_le_bytes(image.bytes("the payload's offset", 8)?);
     let size = u32::from_le_bytes(image.bytes("the payload's size", 12)?);
@@ -240,7 +244,7 @@ fn image_gzip<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
         let first = head[..head.len().min(16)].to_vec();
         let arch = scan::image_arch(&head).ok_or(VmlinuzError::Unknown { first })?;
         let kver = scan::banner(kernel.by_ref())?;
-        // The checksum is at the end, so the rest is read, too.
+        // The rest is decoded, too, because the checksum is at the end of the gzip data.
         let mut rest = kernel.take(MAX_DECODED);
         io::copy(&mut rest, &mut io::sink()).map_err(VmlinuzError::Io)?;
         Ok((arch, kver))
@@ -249,8 +253,8 @@ fn image_gzip<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     Ok(Release { kver, arch, format })
 }
 
-/// Reads a `vmlinux` or a PowerPC wrapper. A wrapper does not contain `Linux version`, so its possible starts of gzip
-/// data are tried.
+/// Reads a `vmlinux` or a PowerPC wrapper. A wrapper contains its banner only in gzip data at an unknown offset, so the
+/// first `MAX_TRIES` possible starts of gzip data are tried.
 fn elf<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Release> {
     const MAX_TRIES: usize = 16;
     let arch = elf_arch(image)?;
@@ -289,7 +293,7 @@ fn elf_arch<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Arch> {
         (3, true, _) => Ok(Arch::X86),
         (62, true, _) => Ok(Arch::X86_64),
         (183, true, _) => Ok(Arch::Aarch64),
-        // A wrapper can be 32-bit code around a 64-bit kernel.
+        // A wrapper can be 32-bit code (machine 20) around a 64-bit kernel.
         (20 | 21, true, _) => Ok(Arch::Ppc64le),
         (22, false, 2) => Ok(Arch::S390x),
         (243, true, 2) => Ok(Arch::Riscv64),
@@ -300,8 +304,8 @@ fn elf_arch<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Arch> {
     }
 }
 
-/// Decodes a part of the image and passes the decoded data to `look`, which need not read all of them. Errors of the
-/// decoder become [`VmlinuzError::Decode`].
+/// Decodes a part of the image and passes a reader of the decoded data to `look`, which need not read to the end. I/O
+/// errors from this reader become [`VmlinuzError::Decode`].
 fn decoded<R: Read + Seek, T>(
     image: &mut Region<'_, R>,
     codec: Codec,
@@ -322,7 +326,7 @@ fn decoded<R: Read + Seek, T>(
     })
 }
 
-/// Returns the release string at `offset`, which ends at a space.
+/// Returns the release string that starts at `offset` and ends before a space.
 fn release_at<R: Read + Seek>(image: &mut Region<'_, R>, offset: u64) -> Result<String> {
     let mut found = Vec::new();
     let size = image.size();
@@ -345,7 +349,7 @@ fn release_at<R: Read + Seek>(image: &mut Region<'_, R>, offset: u64) -> Result<
 }
 
 impl Arch {
-    /// Returns the name in `uname -m` and RPM (`i686` for 32-bit x86).
+    /// Returns the name of the architecture, as in `uname -m` and RPM (`i686` for 32-bit x86).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::X86 => "i686",

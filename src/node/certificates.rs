@@ -5,7 +5,7 @@
 /// Upper bound of a variable (bytes).
 pub const SIZE_MAX: u64 = 4 << 20;
 
-/// Upper bound of certificates in one variable.
+/// Upper bound of the certificates in one [`Entries`]; further certificates are ignored.
 const MANY: usize = 1024;
 
 /// `EFI_CERT_X509_GUID`.
@@ -13,23 +13,24 @@ const X509: [u8; 16] = [
     0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72,
 ];
 
-/// Bytes of a list's header.
+/// The size of the header of an `EFI_SIGNATURE_LIST` (bytes).
 const HEADER: usize = 28;
 
-/// Bytes of the owner before each certificate.
+/// The size of the owner's GUID, which precedes each certificate (bytes).
 const OWNER: usize = 16;
 
-/// The entries of a variable.
+/// The entries of one or more variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries {
-    /// Certificates (DER).
+    /// X.509 certificates (DER).
     pub certificates: Vec<Vec<u8>>,
     /// Whether there are entries of another type, such as digests of images.
     pub has_others: bool,
 }
 
 impl Entries {
-    /// Adds the entries of a variable as a file of efivarfs, whose first four bytes are attributes.
+    /// Adds the entries of a variable. `file` is the content of its file in efivarfs, which starts with four bytes of
+    /// attributes. Stops at the first list with invalid sizes.
     pub fn add(&mut self, file: &[u8]) {
         let mut rest = file.get(4..).unwrap_or_default();
         while let Some(list) = rest.get(..HEADER) {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The number of hexadecimal digits of an ostree checksum (SHA-256).
 const CHECKSUM_LEN: usize = 64;
 
-/// The shortest prefix of a checksum that names a deployment. A shorter number is an index.
+/// The length of the shortest checksum prefix that selects a deployment. A shorter word is parsed as an index.
 const PREFIX_MIN: usize = 7;
 
 /// The name of a deployment: its operating system (stateroot), checksum and serial number.
@@ -48,35 +48,35 @@ pub enum Place {
 pub struct Deployment {
     /// Its name.
     pub name: Name,
-    /// The checksum of its kernel and initramfs, which names their directory on `/boot`.
+    /// The checksum of its kernel and initramfs. The name of their directory on `/boot` contains this checksum.
     pub bootcsum: String,
     /// Its place.
     pub place: Place,
     /// The kernel arguments; `None` if a staged deployment inherits them.
     pub kargs: Option<Vec<String>>,
-    /// The checksums of additional initramfs files that the boot loader loads after its own.
+    /// The checksums of additional initramfs files, which the boot loader loads after the deployment's initramfs.
     pub overlays: Vec<String>,
-    /// Whether the file of a staged deployment locks its finalisation.
+    /// Whether `/run/ostree/staged-deployment` locks the finalisation of this deployment; false unless it is staged.
     pub is_locked: bool,
 }
 
-/// The deployment that a user names.
+/// A user's selection of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// `staged`.
+    /// `staged`: the staged deployment.
     Staged,
-    /// `booted`.
+    /// `booted`: the running deployment.
     Booted,
-    /// `rollback`.
+    /// `rollback`: the rollback deployment.
     Rollback,
-    /// Its index in `ostree admin status`.
+    /// The index of the deployment in `ostree admin status`, from 0.
     Index(usize),
-    /// A checksum or the beginning of one.
+    /// A checksum of a commit, or at least its first 7 digits.
     Checksum(String),
 }
 
 impl Name {
-    /// Returns a name whose parts are safe in a path; `None` if a part is not.
+    /// Returns the name if its parts are valid and safe in a path, else `None`.
     pub fn new(osname: &str, checksum: &str, serial: u32) -> Option<Self> {
         let is_plain = |c: char| !c.is_control() && c != '/' && !c.is_whitespace();
         let is_name = !osname.is_empty()
@@ -90,13 +90,13 @@ impl Name {
         })
     }
 
-    /// Parses `CHECKSUM.SERIAL`, the name of a deployment's directory; `None` if it is invalid.
+    /// Parses `CHECKSUM.SERIAL`, the name of a deployment's directory; `None` if `name` or `osname` is invalid.
     pub fn parse(osname: &str, name: &str) -> Option<Self> {
         let (checksum, serial) = name.split_once('.')?;
         Self::new(osname, checksum, serial.parse().ok()?)
     }
 
-    /// Returns the directory, relative to the root of the system.
+    /// Returns the deployment's directory, relative to the root of the system.
     pub fn dir(&self) -> String {
         let Self {
             osname,
@@ -113,7 +113,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// Returns whether this is a whole checksum of ostree.
+/// Returns whether `text` is a complete ostree checksum: 64 lower-case hexadecimal digits.
 pub fn is_checksum(text: &str) -> bool {
     text.len() == CHECKSUM_LEN && is_hex(text)
 }
@@ -156,7 +156,7 @@ impl fmt::Display for Which {
 }
 
 impl Place {
-    /// Returns the word for messages.
+    /// Returns the name of the place for messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Staged => "staged",
@@ -169,7 +169,7 @@ impl Place {
 }
 
 /// Sets each deployment's place. `deployments` are in the order of the boot loader's menu; `booted` is the index of the
-/// booted one.
+/// running deployment, if there is one.
 pub fn set_places(deployments: &mut [Deployment], booted: Option<usize>) {
     let os = booted.and_then(|at| deployments.get(at).map(|it| it.name.osname.clone()));
     let mut has_rollback = false;

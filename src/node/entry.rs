@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads boot loader entries (`/boot/loader/entries/ostree-*.conf`) that ostree writes.
+//! Parses the boot loader entries that ostree writes (`/boot/loader/entries/ostree-*.conf`).
 
 use super::deployment::is_checksum;
 
@@ -9,20 +9,20 @@ pub const SIZE_MAX: u64 = 64 << 10;
 /// The facts in an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its version; the menu begins with the highest.
+    /// The version of the entry, 0 if it has none. The boot menu begins with the entry of the highest version.
     pub version: u32,
     /// The kernel arguments.
     pub kargs: Vec<String>,
-    /// The link to the deployment, the value of the argument `ostree`, relative to the root.
+    /// The link to the deployment, from the kernel argument `ostree`.
     pub link: Link,
     /// The checksums of additional initramfs files.
     pub overlays: Vec<String>,
 }
 
-/// The link `ostree/boot.VERSION/OSNAME/BOOTCSUM/SERIAL`.
+/// The link `ostree/boot.VERSION/OSNAME/BOOTCSUM/SERIAL` to a deployment, where VERSION is 0 or 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// The path, relative to the root.
+    /// The path of the link, relative to the root.
     pub path: String,
     /// The stateroot.
     pub osname: String,
@@ -56,7 +56,8 @@ impl Entry {
 }
 
 impl Link {
-    /// Returns the link that the kernel arguments name; `None` if they name none, or another path.
+    /// Returns the link in the first kernel argument `ostree=…`; `None` if there is no such argument, or if its value
+    /// is not a path of this form.
     pub fn of(kargs: &[impl AsRef<str>]) -> Option<Self> {
         let mut values = kargs
             .iter()

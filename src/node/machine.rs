@@ -8,18 +8,18 @@ use std::collections::BTreeSet;
 
 use crate::signing::VmlinuzSigner;
 
-/// The facts about a machine and the deployment that it may boot next.
+/// The facts about a machine and about the deployment that is verified for it.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// The storage of the root file system, or the reason why it is not known.
     pub root: Result<Storage, String>,
-    /// The storage of `/boot`, if it is another file system.
+    /// The storage of `/boot`; `None` if `/boot` is on the root file system, or if its storage is not known.
     pub boot: Option<Storage>,
-    /// The space on `/boot`; `None` if the deployment is finalised already.
+    /// The space on `/boot`; `None` if the deployment is not staged, or if there is no `/boot`.
     pub space: Option<Boot>,
-    /// Secure Boot.
+    /// The state of Secure Boot.
     pub secure_boot: SecureBoot,
-    /// The kernel arguments; `None` if they are not known.
+    /// The kernel arguments of the deployment; `None` if they are not known.
     pub kargs: Option<Vec<String>>,
 }
 
@@ -30,9 +30,10 @@ pub struct Storage {
     pub mount: String,
     /// The type of the file system, as in `/proc/mounts`.
     pub filesystem: String,
-    /// The block device; empty if there is none.
+    /// The kernel's name of the block device, such as `dm-0`; empty if there is no block device.
     pub block: String,
-    /// All devices between the file system and the processor that have a driver.
+    /// The devices with a driver (disks, adapters, buses) on the paths from the file system's disks to the root of the
+    /// device tree, sorted.
     pub devices: Vec<Device>,
     /// Layers between the file system and the disks.
     pub layers: BTreeSet<Layer>,
@@ -41,13 +42,13 @@ pub struct Storage {
 /// A device with a driver.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Device {
-    /// Its directory in `/sys`.
+    /// The directory of the device in `/sys`.
     pub path: String,
-    /// The name of its driver.
+    /// The name of the driver.
     pub driver: String,
-    /// The driver's module; `None` if it is built into the running kernel.
+    /// The driver's module; `None` if the driver is built into the running kernel.
     pub module: Option<String>,
-    /// The alias by which a driver is found.
+    /// The alias with which udev requests the module of a driver for the device; `None` if the device has no alias.
     pub modalias: Option<String>,
 }
 
@@ -60,30 +61,30 @@ pub enum Layer {
     Lvm,
     /// Several paths to one disk.
     Multipath,
-    /// Software RAID, with the name of its level.
+    /// Software RAID of the kernel (md), with the name of its level.
     Raid(String),
     /// Another target of the device mapper.
     DeviceMapper,
-    /// A transport of the network or of a host adapter, by the name of its module.
+    /// A transport that is not a device on a bus, such as iSCSI or NVMe over TCP, by the name of its kernel module.
     Transport(String),
 }
 
-/// The file system of `/boot`, and the effect of the finalisation on it.
+/// The file system of `/boot`, and the effect on it when ostree finalises the staged deployment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Boot {
     /// Free bytes.
     pub free: u64,
-    /// The size of a block.
+    /// The size of a block (bytes).
     pub block: u64,
-    /// Whether `/boot` is a separate file system. ostree frees space before it writes only in this case.
+    /// Whether `/boot` is a separate file system. If not, ostree does not free space before it writes.
     pub is_separate: bool,
-    /// Whether this version of ostree frees space before it writes.
+    /// Whether the running system's version of ostree frees space on a separate `/boot` before it writes.
     pub prunes_early: bool,
     /// Whether `/boot` already has the directory of the deployment's kernel and initramfs.
     pub has_kernel: bool,
     /// Bytes of additional initramfs files that `/boot` does not have yet.
     pub overlays: u64,
-    /// Bytes of directories on `/boot` that no deployment uses; ostree removes them first.
+    /// Bytes of directories on `/boot` that no deployment uses. ostree removes these directories before it writes.
     pub unused: u64,
     /// Bytes of directories on `/boot` that are used only by deployments that the finalisation drops.
     pub dropped: u64,
@@ -92,18 +93,18 @@ pub struct Boot {
 /// The state of Secure Boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecureBoot {
-    /// Whether the firmware enforces it; `None` if that is not known.
+    /// Whether the firmware enforces Secure Boot; `None` if this is not known.
     pub is_on: Option<bool>,
-    /// The signer of the deployment's kernel. Trusted certificates are those in the firmware's `db`, those in shim's
-    /// list (the owner's and the vendor's), and the signers of the booted kernel. `None` if no list or no kernel can be
-    /// read.
+    /// The signer of the deployment's kernel. The trusted certificates are those in the firmware's `db`, those in
+    /// shim's list (the owner's and the vendor's), and those of the booted kernel's signers. `None` if Secure Boot is
+    /// not on, if both lists are unreadable, or if the kernel is unreadable.
     pub signer: Option<VmlinuzSigner>,
-    /// Whether the lists have digests of images, too.
+    /// Whether the lists have entries other than certificates, such as digests of images.
     pub has_digests: bool,
 }
 
 impl Boot {
-    /// Rounds a file's size up to whole blocks.
+    /// Returns the size of a file (bytes), rounded up to whole blocks.
     pub fn blocks(&self, size: u64) -> u64 {
         size.checked_next_multiple_of(self.block.max(1))
             .unwrap_or(u64::MAX)

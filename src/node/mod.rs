@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Facts about a machine that runs from ostree deployments: its deployments, its devices, and the gate's record.
+//! Facts about a machine that boots ostree deployments: its deployments, its devices, its firmware's certificates, and
+//! the gate's record.
 //!
-//! Pure: `site` reads the files, and `checks` makes the findings.
+//! The code here is pure: [`crate::site`] reads the files, and [`crate::checks`] makes the findings.
 
 pub mod certificates;
 pub mod deployment;

@@ -9,7 +9,8 @@ pub const SIZE_MAX: u64 = 4 << 20;
 pub struct Mount {
     /// The mount point.
     pub point: String,
-    /// The device number as `MAJOR:MINOR`. The major number of a file system without a single device is 0.
+    /// The device number as `MAJOR:MINOR`. The major number is 0 if the device number is not that of a block device,
+    /// for example with proc and btrfs.
     pub device: String,
     /// The type of the file system.
     pub filesystem: String,
@@ -17,7 +18,8 @@ pub struct Mount {
     pub source: String,
 }
 
-/// Returns the mount at `point`; `None` if there is none. If there are several, the last one covers the others.
+/// Returns the mount at `point`; `None` if there is none. If there are several, returns the last one, which covers the
+/// others.
 pub fn at(mountinfo: &str, point: &str) -> Option<Mount> {
     let mut mounts = mountinfo.lines().filter_map(parse);
     mounts.rfind(|it| it.point == point)
@@ -37,7 +39,7 @@ fn parse(line: &str) -> Option<Mount> {
     })
 }
 
-/// Replaces the octal escapes of space, tab, newline and backslash.
+/// Replaces octal escapes such as `\040` by the characters. The kernel escapes space, tab, newline and backslash.
 fn unescape(text: &str) -> String {
     let mut parts = text.split('\\');
     let mut plain = parts.next().unwrap_or_default().to_owned();

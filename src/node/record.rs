@@ -8,16 +8,16 @@ use super::deployment::Name;
 /// The version of the record's format.
 pub const SCHEMA: u32 = 1;
 
-/// The number of earlier refusals that are kept.
+/// Upper bound of the earlier refusals that are kept.
 const HISTORY_MAX: usize = 10;
 
-/// Upper bound of recorded findings of one verdict.
+/// Upper bound of the findings that are recorded for one verdict.
 const FINDINGS_MAX: usize = 20;
 
 /// The content of `/var/lib/ostree-kernel/gate.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// [`SCHEMA`].
+    /// The version of the record's format: [`SCHEMA`].
     pub schema: u32,
     /// The last verdict.
     #[serde(default)]
@@ -91,7 +91,7 @@ impl Judgement {
         self.verdict == Verdict::Refused && !self.released
     }
 
-    /// Returns the reason in one line.
+    /// Returns the reason for the verdict in one line: the first finding and the number of others, or the error.
     pub fn reason(&self) -> String {
         match (self.findings.as_slice(), &self.error) {
             ([], Some(error)) => format!("it could not be verified: {error}"),
@@ -111,19 +111,21 @@ impl Judgement {
 }
 
 impl Record {
-    /// Parses a record; `None` if the bytes are not a record, or one of a later version.
+    /// Parses a record; `None` if the bytes are not a record, or are a record of another version.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         (record.schema == SCHEMA).then_some(record)
     }
 
-    /// Returns the last verdict; `None` if there is none, or if it is about a deployment with another identity.
+    /// Returns the last verdict; `None` if there is no verdict, or if the last one is on a deployment with another
+    /// identity.
     pub fn of(&self, identity: &str) -> Option<&Judgement> {
         let current = self.current.as_ref();
         current.filter(|it| it.identity == identity)
     }
 
-    /// Sets the last verdict. A refusal of another deployment is moved to the history.
+    /// Sets the last verdict. The previous verdict is moved to the history if it is a refusal and its deployment has
+    /// another identity.
     pub fn set(&mut self, mut judgement: Judgement) {
         self.schema = SCHEMA;
         judgement.findings.truncate(FINDINGS_MAX);
@@ -137,7 +139,7 @@ impl Record {
         self.current = Some(judgement);
     }
 
-    /// Returns the refusals, the latest first.
+    /// Returns the refusals, the latest first: the last verdict, if it is a refusal, and then the history.
     pub fn refusals(&self) -> impl Iterator<Item = &Judgement> {
         let current = self.current.iter();
         current
@@ -146,7 +148,7 @@ impl Record {
     }
 }
 
-/// Returns a time, in seconds since 1970, as `2026-11-30T09:00:00Z`.
+/// Formats a time, given in seconds since 1970, as `2026-11-30T09:00:00Z`.
 pub fn utc(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Howard Hinnant's algorithm, in which a year begins in March and an era has 400 years.

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads `/run/ostree/staged-deployment`, which ostree writes when it stages a deployment (`ostree-sysroot-deploy.c`).
+//! Parses `/run/ostree/staged-deployment`, which ostree writes when it stages a deployment (`ostree-sysroot-deploy.c`).
 
 use super::deployment::{Deployment, Name, Place, is_checksum};
 use super::variant::Dict;
 
-/// The file, relative to the root.
+/// The path of the file, relative to the root.
 pub const PATH: &str = "run/ostree/staged-deployment";
 
-/// If this file exists, ostree does not finalise the staged deployment. Relative to the root.
+/// The path, relative to the root, of the lock file. While this file exists, ostree does not finalise the staged
+/// deployment.
 pub const LOCK: &str = "run/ostree/staged-deployment-locked";
 
 /// The directory of additional initramfs files of a staged deployment, relative to the root.
 pub const OVERLAYS: &str = "run/ostree/staged-initrds";
 
-/// bootc's file for a deployment that its composefs backend has staged, relative to the root.
+/// The file that bootc writes when its composefs backend stages a deployment, relative to the root.
 pub const COMPOSEFS: &str = "run/composefs/staged-deployment";
 
-/// The length of the identifier of a deployment of bootc's composefs backend: SHA-512 or SHA-256, in hexadecimal
-/// digits.
+/// The lengths of a deployment's identifier in bootc's composefs backend (hexadecimal digits): that of SHA-512 and that
+/// of SHA-256.
 const COMPOSEFS_ID: [usize; 2] = [128, 64];
 
-/// Describes a staged deployment of bootc's composefs backend, from its file (`StagedDeployment` in bootc).
+/// Describes a staged deployment of bootc's composefs backend for a message. `bytes` is the content of [`COMPOSEFS`]
+/// (`StagedDeployment` in bootc).
 pub fn describe_composefs(bytes: &[u8]) -> String {
     let json: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
     let id = json["depl_id"].as_str().unwrap_or_default();
@@ -38,7 +40,7 @@ pub fn describe_composefs(bytes: &[u8]) -> String {
     format!("deployment {name}, {lock}")
 }
 
-/// A staged deployment and the one that its `/etc` and kernel arguments come from.
+/// A staged deployment, and the merge deployment, from which its `/etc` and its kernel arguments come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
     /// The staged deployment.
@@ -50,7 +52,7 @@ pub struct Staged {
 /// Parses the file; `Ok(None)` if it names no deployment.
 ///
 /// # Errors
-/// A description of a file that ostree did not write.
+/// When the file is not as ostree writes it. The error describes the fault.
 pub fn parse(bytes: &[u8]) -> Result<Option<Staged>, &'static str> {
     let dict = Dict::parse(bytes).ok_or("expected a GVariant of the type a{sv}")?;
     let Some(target) = dict.dict("target") else {
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(staged.merge.unwrap().checksum, b);
     }
 
-    /// bootc writes canonical JSON, with the digest of the EROFS image.
+    /// bootc writes canonical JSON. `depl_id` is the digest of the deployment's EROFS image.
     #[test]
     fn staged_by_bootc_with_composefs() {
         let id = "6f".repeat(64);
@@ -157,7 +159,7 @@ mod tests {
         assert!(target("os", &name, "../x", &[]).is_err());
         assert!(target("os", &name, &sum, &["../../etc/shadow"]).is_err());
         assert!(parse(b"{}").is_err());
-        // A file without a target: only a soft reboot is prepared.
+        // An empty dictionary, without a target: only a soft reboot is prepared, and no deployment is staged.
         assert_eq!(parse(b""), Ok(None));
     }
 }

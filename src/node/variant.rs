@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the part of GVariant's serialization that ostree uses for its state in `/run`: dictionaries of type `a{sv}`.
-//! A value is a string, a list of strings, a boolean, a pair of numbers, or another such dictionary.
+//! The values that can be read are strings, lists of strings, booleans, pairs of numbers, and dictionaries of the same
+//! type.
 //!
 //! A file in `/run` is small and written by root, but it is read as hostile input: every offset is checked, and a value
-//! that is not in normal form is absent.
+//! that is not in normal form is treated as absent.
 
 /// Upper bound of a file with a dictionary (bytes). The file that ostree writes contains the kernel arguments and
 /// little else.
@@ -24,7 +25,8 @@ struct Value<'a> {
 }
 
 impl<'a> Dict<'a> {
-    /// Returns the dictionary in `bytes`; `None` if they are not one. An empty slice is an empty dictionary.
+    /// Returns the dictionary in `bytes`; `None` if the bytes are not a dictionary. An empty slice is an empty
+    /// dictionary.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let dict = Self(bytes);
         let elements = dict.elements()?;
@@ -34,13 +36,13 @@ impl<'a> Dict<'a> {
             .then_some(dict)
     }
 
-    /// Returns the string of a key; `None` if the key has no string.
+    /// Returns the string of a key; `None` if the key does not exist or its value is not a string.
     pub fn string(&self, key: &str) -> Option<&'a str> {
         let value = self.get(key, b"s")?;
         text(value)
     }
 
-    /// Returns the boolean of a key; `None` if the key has no boolean.
+    /// Returns the boolean of a key; `None` if the key does not exist or its value is not a boolean.
     pub fn boolean(&self, key: &str) -> Option<bool> {
         match self.get(key, b"b")? {
             [0] => Some(false),
@@ -49,18 +51,19 @@ impl<'a> Dict<'a> {
         }
     }
 
-    /// Returns the list of strings of a key; `None` if the key has no such list.
+    /// Returns the list of strings of a key; `None` if the key does not exist or its value is not a list of strings.
     pub fn strings(&self, key: &str) -> Option<Vec<&'a str>> {
         let elements = elements(self.get(key, b"as")?, 1)?;
         elements.into_iter().map(text).collect()
     }
 
-    /// Returns the dictionary of a key; `None` if the key has no dictionary of the type `a{sv}`.
+    /// Returns the dictionary of a key; `None` if the key does not exist or its value is not of the type `a{sv}`.
     pub fn dict(&self, key: &str) -> Option<Self> {
         Self::parse(self.get(key, b"a{sv}")?)
     }
 
-    /// Returns the pair of numbers of a key, in the byte order of the machine; `None` if the key has no pair.
+    /// Returns the pair of numbers of a key; `None` if the key does not exist or its value is not a pair of numbers.
+    /// The numbers are stored in the byte order of this machine.
     pub fn pair(&self, key: &str) -> Option<(u64, u64)> {
         let value = self.get(key, b"(tt)")?;
         let (first, second) = value.split_at_checked(8)?;
@@ -68,7 +71,7 @@ impl<'a> Dict<'a> {
         Some((number(first)?, number(second)?))
     }
 
-    /// Returns the data of the last value of this name; `None` if it has another type.
+    /// Returns the data of the last entry with this key; `None` if there is none, or if its value has another type.
     fn get(&self, key: &str, kind: &[u8]) -> Option<&'a [u8]> {
         let elements = self.elements()?;
         let entries = elements.iter().filter_map(|element| entry(element));
@@ -82,7 +85,8 @@ impl<'a> Dict<'a> {
     }
 }
 
-/// Splits an array of elements of variable size, whose end offsets follow them; `None` if an offset is invalid.
+/// Splits an array of elements of variable size. The offsets of the elements' ends follow the elements. Returns `None`
+/// if an offset is invalid.
 fn elements(array: &[u8], alignment: usize) -> Option<Vec<&[u8]>> {
     if array.is_empty() {
         return Some(Vec::new());
@@ -107,15 +111,15 @@ fn elements(array: &[u8], alignment: usize) -> Option<Vec<&[u8]>> {
     Some(elements)
 }
 
-/// Splits an entry of a dictionary: a string, whose end offset is at the end of the entry, and a variant. `None` if it
-/// is invalid.
+/// Splits an entry of a dictionary into its key and its value: a string and a variant. The offset of the string's end
+/// is at the end of the entry. Returns `None` if the entry is invalid.
 fn entry(bytes: &[u8]) -> Option<(&str, Value<'_>)> {
     let width = offset_width(bytes.len());
     let table = bytes.len().checked_sub(width)?;
     let end = offset(bytes, table, width)?;
     let key = text(bytes.get(..end)?)?;
     let variant = bytes.get(end.checked_next_multiple_of(8)?..table)?;
-    // The type follows the data, after a zero byte.
+    // In a variant, the type follows the data after a zero byte.
     let zero = variant.iter().rposition(|&byte| byte == 0)?;
     let value = Value {
         data: variant.get(..zero)?,
@@ -124,7 +128,7 @@ fn entry(bytes: &[u8]) -> Option<(&str, Value<'_>)> {
     Some((key, value))
 }
 
-/// Returns a string without its zero byte; `None` if it is invalid.
+/// Returns a string without the zero byte at its end; `None` if the string is invalid.
 fn text(bytes: &[u8]) -> Option<&str> {
     let (zero, text) = bytes.split_last()?;
     let text = std::str::from_utf8(text).ok()?;
@@ -162,7 +166,7 @@ pub(crate) mod testing {
         }
     }
 
-    /// Returns an array of elements of variable size.
+    /// Returns an array of these elements, which have variable sizes and start at multiples of `alignment`.
     pub fn array(elements: &[Vec<u8>], alignment: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut ends = Vec::new();
@@ -175,7 +179,7 @@ pub(crate) mod testing {
         bytes
     }
 
-    /// Returns an entry of a dictionary.
+    /// Returns an entry of a dictionary: the key, and a variant of the type `kind` with serialized data.
     pub fn entry(key: &str, kind: &str, data: &[u8]) -> Vec<u8> {
         let mut bytes = [key.as_bytes(), b"\0"].concat();
         let end = bytes.len();
@@ -229,14 +233,14 @@ mod tests {
         assert_eq!(dict.strings("none").unwrap(), [""; 0]);
         assert_eq!(dict.boolean("locked"), Some(true));
         assert_eq!(dict.pair("pair"), Some((7, 9)));
-        // The key has another type, or does not exist.
+        // The value has another type, or the key does not exist.
         assert_eq!(dict.string("kargs"), None);
         assert_eq!(dict.boolean("nothing"), None);
         assert!(Dict::parse(b"").unwrap().string("x").is_none());
     }
 
-    /// Written by GLib 2.74: `{'a': <'b'>, 'l': <['x', 'yz']>, 'locked': <true>, 'target': <{'name': <'c.0'>}>}`, and
-    /// for a little-endian machine `'p': <(uint64 7, uint64 9)>`.
+    /// Bytes that GLib 2.74 wrote for `{'a': <'b'>, 'l': <['x', 'yz']>, 'locked': <true>, 'p': <(uint64 7, uint64 9)>,
+    /// 'target': <{'name': <'c.0'>}>}`. The numbers in `p` are little-endian.
     #[test]
     fn bytes_of_glib() {
         let bytes = b"a\0\0\0\0\0\0\0b\0\0s\x02\0\0\0l\0\0\0\0\0\0\0x\0yz\0\x02\x05\0as\x02\0\0\0\0\0locked\0\0\x01\0b\x07\0\0\0\0p\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\t\0\0\0\0\0\0\0\0(tt)\x02\0\0target\0\0name\0\0\0\0c.0\0\0s\x05\x0f\0a{sv}\x07\r#4Vw";

@@ -8,7 +8,7 @@ pub enum Challenge {
     Bearer {
         /// The URL of the token server.
         realm: String,
-        /// The name of the registry there.
+        /// The name by which the token server knows the registry.
         service: Option<String>,
     },
     /// A user name and a password.
@@ -16,7 +16,8 @@ pub enum Challenge {
 }
 
 impl Challenge {
-    /// Returns the best challenge in the values of the headers: Bearer, else Basic. `None` if neither is offered.
+    /// Returns the best challenge in the values of the `WWW-Authenticate` headers: Bearer, else Basic. `None` if the
+    /// headers contain neither.
     pub fn of<'h>(headers: impl IntoIterator<Item = &'h str>) -> Option<Self> {
         let all: Vec<_> = headers.into_iter().flat_map(schemes).collect();
         let bearer = all.iter().find_map(|(name, parameters)| {
@@ -37,7 +38,7 @@ impl Challenge {
 /// A scheme with its parameters, all names in lower case.
 type Scheme = (String, Vec<(String, String)>);
 
-/// Splits a header: `Bearer realm="…",service="…", Basic realm="…"`.
+/// Splits a header into its schemes: `Bearer realm="…",service="…", Basic realm="…"`.
 fn schemes(header: &str) -> Vec<Scheme> {
     let mut schemes: Vec<Scheme> = Vec::new();
     let mut rest = header;
@@ -69,7 +70,7 @@ fn is_token(it: char) -> bool {
     it.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(it)
 }
 
-/// Reads a token or a quoted string, and also returns the rest.
+/// Reads a token or a quoted string. Returns it with the rest of the text.
 fn value_of(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ' ', '\t']).unwrap_or(text.len());

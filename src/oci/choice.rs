@@ -9,7 +9,7 @@ use super::platform::Platform;
 /// the host's platform, else the only image. Attestations (platform `unknown/unknown`) are ignored.
 ///
 /// # Errors
-/// When no image has the platform; the error lists the platforms.
+/// When the index has no image, or none for the platform; the error then lists the platforms of the index.
 pub fn choose<'i>(
     manifests: &'i [Descriptor],
     wanted: Option<&Platform>,

@@ -27,9 +27,9 @@ pub enum Credentials {
 /// A place where the credentials for a registry can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
-    /// The file has them.
+    /// Credentials that the file contains.
     File(Credentials),
-    /// A program stores them.
+    /// A program that can have the credentials.
     Helper(CredentialHelper),
 }
 
@@ -87,8 +87,9 @@ impl CredentialFile {
         })
     }
 
-    /// Returns the places to look for the credentials for an image, in order: the program in `credHelpers`, the entry
-    /// of the repository, of a namespace or of the registry, and the program in `credsStore`.
+    /// Returns the places to look for the credentials for an image, in order: the program in `credHelpers`; then the
+    /// most specific entry (of the repository, a namespace or the registry) or, if there is none, the program in
+    /// `credsStore`.
     ///
     /// # Errors
     /// When an entry is not base64 of USER:PASSWORD, or the name of a program is invalid.
@@ -114,12 +115,12 @@ impl CredentialFile {
     }
 }
 
-/// Returns whether a key names a registry.
+/// Returns whether a key names the registry `host`.
 fn is_host(key: &str, host: &str) -> bool {
     plain(key) == host || (host == "docker.io" && plain(key) == "index.docker.io")
 }
 
-/// Returns the keys for an image, the most specific first.
+/// Returns the keys that an entry for an image can have, the most specific first.
 fn keys(image: &Docker) -> Vec<String> {
     let mut keys = Vec::new();
     let mut name = image.name.as_str();
@@ -137,7 +138,8 @@ fn keys(image: &Docker) -> Vec<String> {
     keys
 }
 
-/// Returns a key without the scheme and path of docker's old keys: `https://index.docker.io/v1/`.
+/// Returns a key in its plain form. Old keys of docker are URLs (`https://index.docker.io/v1/`), of which only the host
+/// remains.
 fn plain(key: &str) -> &str {
     let name = key
         .strip_prefix("https://")
@@ -212,7 +214,7 @@ impl CredentialHelper {
     }
 
     /// Returns the registry names under which the program can have the credentials: docker and podman use different
-    /// ones for docker.io.
+    /// names for docker.io.
     pub fn keys(host: &str) -> Vec<&str> {
         match host {
             "docker.io" => vec![host, "https://index.docker.io/v1/"],
@@ -220,7 +222,7 @@ impl CredentialHelper {
         }
     }
 
-    /// Returns whether the program, which has failed with this output, has no credentials for the registry.
+    /// Returns whether the output of a failed program says that the program has no credentials for the registry.
     pub fn is_not_found(output: &[u8]) -> bool {
         let text = output.trim_ascii();
         text.starts_with(b"credentials not found")

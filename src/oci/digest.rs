@@ -43,7 +43,7 @@ impl BlobDigest {
         self.algorithm.name()
     }
 
-    /// Returns the digest itself (lower-case hexadecimal).
+    /// Returns the digest without its algorithm (lower-case hexadecimal).
     pub fn hex(&self) -> &str {
         &self.hex
     }
@@ -56,7 +56,7 @@ impl BlobDigest {
         })
     }
 
-    /// Checks bytes.
+    /// Checks that this is the digest of `bytes`.
     ///
     /// # Errors
     /// When the bytes have another digest.
@@ -66,7 +66,8 @@ impl BlobDigest {
         self.check_is(&hasher.finish(), "digest")
     }
 
-    /// Compares this stated digest with `found`, the digest of the bytes. `what` names the digest in the error.
+    /// Compares this digest, which a document states, with `found`, the digest of the bytes. `what` names the digest in
+    /// the error.
     ///
     /// # Errors
     /// When the digests differ.
@@ -115,7 +116,7 @@ impl<'de> serde::Deserialize<'de> for BlobDigest {
     }
 }
 
-/// Computes a digest.
+/// A hasher that computes a digest from bytes that are added in parts.
 #[derive(Debug, Clone)]
 pub struct BlobHasher(HasherState);
 
@@ -126,7 +127,7 @@ enum HasherState {
 }
 
 impl BlobHasher {
-    /// Adds bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             HasherState::Sha256(state) => state.update(bytes),

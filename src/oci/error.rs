@@ -17,23 +17,24 @@ pub enum OciError {
         /// The value of the limit.
         value: u64,
     },
-    /// A document is invalid or of the wrong type.
+    /// A document (index, manifest, config or table of contents) is invalid, of the wrong type, or lacks what is
+    /// needed.
     #[error("{0}")]
     Document(String),
     /// A digest has an unknown algorithm or a wrong length.
     #[error("{0} is not a digest of a known algorithm (sha256, sha512)")]
     Digest(String),
-    /// Bytes do not have the digest that the manifest or the config states.
+    /// The bytes do not have the digest that the reference, the manifest or the config states.
     #[error("its {what} is {found}, expected {expected}")]
     Mismatch {
-        /// The digest that differs.
+        /// The name of the digest that differs, for example `digest` or `DiffID`.
         what: &'static str,
         /// The digest of the bytes.
         found: String,
         /// The stated digest.
         expected: String,
     },
-    /// The number of bytes differs from the manifest's.
+    /// The number of bytes differs from the number that the manifest states.
     #[error("it has {found} bytes, the manifest states {expected}")]
     Size {
         /// The number of bytes that were read.

@@ -22,7 +22,7 @@ pub const HEAD: usize = packing::HEAD;
 /// Upper bound of a configuration file or script that is kept (bytes).
 const SMALL: u64 = 128 << 10;
 
-/// Upper bound of a script in a directory of programs that is kept (bytes), as large as a wrapper of cliwrap.
+/// Upper bound of a file in [`PROGRAM_DIRS`] that is kept (bytes): the wrapper scripts of cliwrap are smaller.
 const WRAPPER: u64 = 4096;
 
 /// Directories of configuration and scripts.
@@ -49,10 +49,10 @@ const PROGRAM_DIRS: [&[u8]; 4] = [b"usr/bin/", b"usr/sbin/", b"usr/libexec/", b"
 /// Directories of the rpmdb.
 const RPMDB_DIRS: [&[u8]; 3] = [b"usr/share/rpm/", b"usr/lib/sysimage/rpm/", b"var/lib/rpm/"];
 
-/// The directory of kernels.
+/// The directory with one directory for each kernel.
 const MODULES: &[u8] = b"usr/lib/modules/";
 
-/// Returns the part of the file with this path and size that is kept.
+/// Returns which part of a file is kept, by the path and the size of the file.
 pub fn keep(path: &[u8], size: u64) -> KeptPart {
     let is_in = |dirs: &[&[u8]]| dirs.iter().any(|dir| path.starts_with(dir));
     if let Some(below) = path.strip_prefix(MODULES) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The limits of the readers. An error contains the name of the limit.
+//! The limits for reading an image.
 
-/// The resources that may be used for one image. Each field's documentation gives the default and its reason. Exceeding
-/// one is [`OciError::Limit`](super::OciError::Limit) with the field's name.
+/// Upper bounds of the resources for one image. The documentation of each field gives its default value. If a limit is
+/// exceeded, the error is [`OciError::Limit`](super::OciError::Limit) with the name of the field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageLimits {
     /// Bytes of an index, a manifest or a config. 4 MiB, the limit of registries and of skopeo.
@@ -15,16 +15,16 @@ pub struct ImageLimits {
     pub layer_bytes: u64,
     /// Decompressed bytes of all layers together. 64 GiB: large desktop images have 15 GiB.
     pub decoded_bytes: u64,
-    /// Decompressed bytes per stored byte, checked once a layer has 64 MiB. 1100: gzip cannot exceed 1032, zstd bombs
-    /// reach 10000 and more.
+    /// Decompressed bytes of a layer per stored byte, checked once more than 64 MiB have been decompressed. 1100: gzip
+    /// cannot exceed 1032, zstd bombs reach 10000 and more.
     pub ratio: u64,
-    /// Bytes of history in a zstd decoder. 128 MiB, as for an initramfs.
+    /// Bytes of the window (the history) of a zstd decoder. 128 MiB, as for an initramfs.
     pub window: u64,
     /// Entries in all layers together. 4 million: large desktop images have half a million.
     pub entries: u64,
     /// Bytes of the path of an entry, and of the target of a link. 4096, the limit of the kernel.
     pub name_len: usize,
-    /// Bytes of all names and targets together. 256 MiB.
+    /// Bytes of all paths and link targets together. 256 MiB.
     pub name_bytes: u64,
     /// Components of a path. 128, as for a tree on disk.
     pub depth: usize,
@@ -36,7 +36,7 @@ pub struct ImageLimits {
     pub toc_bytes: u64,
 }
 
-/// Decompressed bytes of a layer before [`ImageLimits::ratio`] is checked.
+/// Number of decompressed bytes of a layer after which [`ImageLimits::ratio`] is checked.
 pub(super) const RATIO_FLOOR: u64 = 64 << 20;
 
 impl Default for ImageLimits {

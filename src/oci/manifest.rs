@@ -105,10 +105,10 @@ pub struct RootFs {
     pub diff_ids: Vec<BlobDigest>,
 }
 
-/// Parses an index or a manifest.
+/// Parses a document that is an index or a manifest.
 ///
 /// # Errors
-/// When the bytes are neither, or exceed a limit.
+/// When the bytes are neither of these, or a limit is exceeded.
 pub fn parse(bytes: &[u8], limits: &ImageLimits) -> Result<ManifestDocument, OciError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -163,7 +163,7 @@ pub fn parse(bytes: &[u8], limits: &ImageLimits) -> Result<ManifestDocument, Oci
 }
 
 impl Manifest {
-    /// Checks that this program can read the layers.
+    /// Checks, by the media types, that this program can read the layers.
     ///
     /// # Errors
     /// When a layer is encrypted, or is not an archive.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! OS container images: references, manifests, layers, and the tree that the layers of an image make together.
 //!
-//! Pure: bytes in, values out. Transports are in `site::image`.
+//! This module accesses neither files nor the network; the transports are in `site::image`.
 //!
-//! Invariants: sizes, digests and paths are checked before they are used, every resource has a limit with a name, and
+//! Invariants: sizes, digests and paths are checked before they are used, every resource has a named limit, and file
 //! names are byte strings.
 
 mod challenge;

@@ -36,7 +36,7 @@ impl Platform {
     }
 
     /// Returns whether an image for platform `other` satisfies a request for `self`. A request without a variant
-    /// matches any variant; `v8` is the default of arm64.
+    /// matches any variant; `v8` is the default variant of arm64.
     pub fn accepts(&self, other: &Self) -> bool {
         let variant = |it: &Self| match (it.architecture.as_str(), &it.variant) {
             ("arm64", None) => Some("v8".to_owned()),
@@ -61,7 +61,7 @@ impl FromStr for Platform {
         if parts.iter().any(|part| part.is_empty()) {
             return Err("a part is empty; expected, for example, linux/arm64".into());
         }
-        // Users also type the names of uname and rpm.
+        // Users also type the architecture names of uname and rpm.
         let architecture = match *architecture {
             "x86_64" => "amd64",
             "aarch64" => "arm64",

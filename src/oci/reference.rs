@@ -35,7 +35,7 @@ pub struct Docker {
     pub host: String,
     /// The repository.
     pub name: String,
-    /// The tag or the digest.
+    /// The tag, or the digest if the reference has one.
     pub version: ImageVersion,
 }
 

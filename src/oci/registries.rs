@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::credentials::CredentialHelper;
 use super::reference::{Docker, ImageVersion};
 
-/// The entries of all parsed files.
+/// The entries and the credential helpers of all parsed files.
 #[derive(Debug, Clone, Default)]
 pub struct Registries {
     entries: Vec<Entry>,
@@ -19,7 +19,7 @@ const AUTH_FILES: &str = "containers-auth.json";
 /// A place to fetch an image from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSource {
-    /// The image there.
+    /// The reference of the image at this place.
     pub image: Docker,
     /// Whether http and unverified certificates are allowed.
     pub is_insecure: bool,
@@ -52,7 +52,8 @@ struct Mirror {
 }
 
 impl Registries {
-    /// Adds a file. Its entries replace earlier ones with the same prefix.
+    /// Adds a file. Its entries replace earlier entries with the same prefix. If it has a list of credential helpers,
+    /// the list replaces the earlier list.
     ///
     /// # Errors
     /// When the text is not TOML, or a key has the wrong type.
@@ -68,8 +69,8 @@ impl Registries {
         Ok(())
     }
 
-    /// Returns the places that are searched for credentials, in order: a credential helper, or (`None`) the credential
-    /// files.
+    /// Returns the places that are searched for credentials, in order. Each place is a credential helper, or the
+    /// credential files (`None`).
     ///
     /// # Errors
     /// When the name of a credential helper is invalid.
@@ -84,7 +85,7 @@ impl Registries {
         self.credential_helpers.iter().map(helper).collect()
     }
 
-    /// Returns the places of an image, in the order in which they are tried.
+    /// Returns the places of an image, in the order in which they are tried: the mirrors, then the location.
     ///
     /// # Errors
     /// When the registry is blocked, or a location in a file is invalid.
@@ -108,7 +109,7 @@ impl Registries {
         }
         let rest = &name[length..];
         let at = |location: &str, is_insecure| {
-            // An entry with a wildcard as its prefix can have no location.
+            // An entry whose prefix starts with a wildcard need not have a location.
             let place = match location {
                 "" => name.clone(),
                 location => format!("{}{rest}", location.trim_end_matches('/')),

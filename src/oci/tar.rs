@@ -11,11 +11,11 @@ use tar_core::parse::{ParseEvent, ParsedEntry, Parser};
 use super::error::OciError;
 use super::limits::ImageLimits;
 
-/// Size of the buffer (bytes).
+/// Initial size of the buffer (bytes).
 const BUFFER: usize = 256 << 10;
 
-/// Upper bound of the headers of one entry (bytes): an extended header, a long name and a long target, each with a
-/// header of its own, and the entry's header.
+/// Upper bound of the header blocks of one entry (bytes), without the data that [`ImageLimits::header_bytes`] limits.
+/// An entry has a header block, and one more each for an extended header, a long name and a long target.
 const HEADERS: usize = 16 * 512;
 
 /// The type of an entry.
@@ -37,7 +37,7 @@ pub enum NodeKind {
     Fifo,
 }
 
-/// The metadata of an entry, and of the file that it becomes.
+/// The metadata of an entry, or of a file in the merged tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
     /// The permission bits.
@@ -48,7 +48,7 @@ pub struct Metadata {
     pub gid: u32,
     /// The modification time in seconds since 1970.
     pub mtime: i64,
-    /// The number of data bytes; in a merged tree, the size of a symbolic link is the length of its target.
+    /// The number of data bytes. For a symbolic link in the merged tree, the length of its target.
     pub size: u64,
 }
 
@@ -86,7 +86,7 @@ impl<F: FnMut(&LayerEntry, &mut dyn BufRead) -> Result<(), OciError>> LayerVisit
 
 /// An input that may be able to skip bytes without reading them.
 trait Input: Read {
-    /// Skips bytes; `false` if they have to be read.
+    /// Skips `count` bytes. Returns `false` if the input cannot do so; the bytes must then be read.
     fn skip(&mut self, count: u64) -> io::Result<bool>;
 }
 

@@ -2,8 +2,8 @@
 //! The table of contents of a zstd:chunked layer: names and digests of its files, and where their data is.
 //!
 //! The table is a JSON document, compressed with zstd, at a place that annotations of the layer state. The digest in
-//! the annotation is the digest of the compressed document, so that the manifest's digest covers the digest of each
-//! file.
+//! the annotation is the digest of the compressed document, so the digest of the manifest also covers the digest of
+//! each file.
 //!
 //! A table can describe other files than the layer unpacks to. Only reading the whole layer would show that.
 
@@ -29,9 +29,9 @@ const CHUNKED: u64 = 1;
 pub struct TocPlace {
     /// The bytes of the compressed table.
     pub bytes: Range<u64>,
-    /// Their digest.
+    /// The digest of the compressed table.
     pub digest: BlobDigest,
-    /// The decompressed size.
+    /// The decompressed size of the table.
     unpacked: u64,
 }
 
@@ -40,7 +40,8 @@ pub struct TocPlace {
 pub struct TocFile {
     /// The SHA-256 of its bytes.
     pub sha256: [u8; 32],
-    /// The place of its data in the stored layer, as zstd frames of its own; empty for an empty file.
+    /// The range of the stored layer with the file's data, which is compressed in zstd frames of its own; empty for an
+    /// empty file.
     pub bytes: Range<u64>,
 }
 
@@ -142,10 +143,10 @@ struct Table {
     toc: Result<Toc, OciError>,
 }
 
-/// Parses a table. Entries are converted one by one, since a table has a hundred thousand of them.
+/// A parser of a table. It converts each entry when the entry is parsed, since a table has a hundred thousand entries.
 #[derive(Clone, Copy)]
 struct TableParser<'l> {
-    /// The end of the data of files.
+    /// The offset in the stored layer where the data of files ends.
     end: u64,
     limits: &'l ImageLimits,
 }
@@ -270,7 +271,7 @@ fn fail(name: &str, why: &str) -> OciError {
 }
 
 impl Entry<'_> {
-    /// Checks an entry as if it were in an archive.
+    /// Checks an entry by the rules for an entry of an archive, and converts it.
     fn admit(&self, number: u32, limits: &ImageLimits) -> Result<LayerEntry, OciError> {
         let kind = match &*self.kind {
             "reg" => NodeKind::File,
@@ -304,11 +305,11 @@ impl Entry<'_> {
         })
     }
 
-    /// Returns the place of a file's data.
+    /// Returns the digest of a file and the place of its data.
     fn file(&self, end: u64) -> Result<TocFile, OciError> {
         let fail = |why: &str| fail(&self.name, why);
         let digest = match &*self.digest {
-            // Empty files have no digest.
+            // An empty file need not have a digest.
             "" if self.size == 0 => BlobDigest::of(b""),
             digest => digest.parse::<BlobDigest>()?,
         };

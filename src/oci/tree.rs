@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The merged tree of the layers of an image, as overlayfs would mount them.
+//! The tree that the layers of an image make together, merged as by overlayfs.
 //!
-//! Layers are added from the top down, so that the first name wins and each file is known to be visible, or not, when
-//! its bytes are streamed. Paths of entries are not resolved: a link in one layer is not followed for entries of
+//! Layers are added from the top down. Thus the first layer with a name wins, and whether a file is visible is known
+//! when its bytes are streamed. Paths of entries are not resolved: a link in one layer is not followed for entries of
 //! another.
 
 mod links;
@@ -13,10 +13,10 @@ use super::error::OciError;
 use super::limits::ImageLimits;
 use super::tar::{LayerEntry, Metadata, NodeKind};
 
-/// A name in the tree.
+/// The number of a name (a directory entry) in the tree.
 pub type NodeId = u32;
 
-/// The value of `sealed` of a directory that no layer seals.
+/// The value of `LayerNode::sealed` if no layer seals the directory.
 const OPEN: u16 = u16::MAX;
 
 /// The prefix of a whiteout.
@@ -25,7 +25,7 @@ const WHITEOUT: &[u8] = b".wh.";
 /// The prefix of names with a special meaning, among them [`OPAQUE`].
 const SPECIAL: &[u8] = b".wh..wh.";
 
-/// The name that makes a directory opaque.
+/// The name of an entry that makes its directory opaque.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// A file, directory or link, which can have several names.
@@ -39,7 +39,7 @@ pub struct Inode {
     pub names: u32,
     /// The target of a symbolic link.
     pub target: Box<[u8]>,
-    /// The layer, counted from the top.
+    /// The layer of the entry, counted from the top.
     pub layer: u16,
     /// The number of the entry in the layer.
     pub entry: u32,
@@ -52,7 +52,7 @@ pub struct Inode {
 enum NodeState {
     /// An inode.
     Is(u32),
-    /// A hard link whose target is in a layer that is not read yet; the number of the link.
+    /// A hard link whose target has not been read yet; the number of the link.
     Pending(u32),
     /// Nothing: a layer removed it.
     Removed,
@@ -62,9 +62,9 @@ enum NodeState {
 struct LayerNode {
     state: NodeState,
     layer: u16,
-    /// Names of layers below this one are not visible in the directory.
+    /// The number of a layer: names of the layers below it are not visible in the directory.
     sealed: u16,
-    /// Whether no layer has an entry for the directory itself.
+    /// Whether no layer so far has an entry for the directory itself.
     implied: bool,
     children: Option<BTreeMap<Box<[u8]>, NodeId>>,
 }
@@ -86,11 +86,11 @@ pub struct Placed {
     pub is_visible: bool,
     /// Other paths of the file: hard links that were read before it.
     pub names: Vec<Vec<u8>>,
-    /// For a visible hard link, the inode that it leads to.
+    /// The inode that a hard link leads to, if the inode is known and the link or one of `names` is visible.
     pub leads_to: Option<u32>,
 }
 
-/// The tree.
+/// The merged tree.
 #[derive(Debug)]
 pub struct LayerTree {
     nodes: Vec<LayerNode>,
@@ -126,7 +126,7 @@ impl LayerTree {
         tree
     }
 
-    /// Begins the next layer; the first one is the topmost.
+    /// Begins layer `number`; layer 0 is the topmost.
     ///
     /// # Errors
     /// When there are too many layers.
@@ -183,10 +183,10 @@ impl LayerTree {
         }
     }
 
-    /// Ends the reading of layers.
+    /// Completes the tree after the last layer, and counts the names of each inode.
     ///
     /// # Errors
-    /// When the target of a hard link does not exist.
+    /// When no layer has the target of a visible hard link.
     pub fn finish(&mut self) -> Result<(), OciError> {
         self.hidden = HashMap::new();
         for (target, waiting) in std::mem::take(&mut self.waiting) {
@@ -219,7 +219,7 @@ impl LayerTree {
         &self.inodes[number as usize]
     }
 
-    /// Returns the inode of a name; `None` if nothing has that name.
+    /// Returns the inode of a name; `None` if the name was removed, or is a hard link whose target has not been read.
     pub fn inode_of(&self, node: NodeId) -> Option<u32> {
         match self.nodes[node as usize].state {
             NodeState::Is(inode) => Some(inode),
@@ -227,7 +227,7 @@ impl LayerTree {
         }
     }
 
-    /// Returns the visible names in a directory, in order.
+    /// Returns the visible names in a directory, sorted.
     pub fn children(&self, dir: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
         let children = self.nodes[dir as usize].children.iter();
         let children = children.flat_map(|it| it.iter());
@@ -298,7 +298,7 @@ impl LayerTree {
     }
 
     /// Returns the directory `dir` of an entry, and creates missing directories on the path; `None` if a layer above
-    /// hides it.
+    /// hides the directory.
     fn enter(&mut self, dir: &[u8], entry: &LayerEntry) -> Result<Option<NodeId>, OciError> {
         let mut here = Self::ROOT;
         let is_hidden = |tree: &Self, dir: NodeId| tree.nodes[dir as usize].sealed < tree.layer;
@@ -350,7 +350,7 @@ impl LayerTree {
         children.insert(name.into(), node);
     }
 
-    /// Hides a name of the layers below.
+    /// Applies a whiteout: hides what the layers below have under this name in the directory `dir`.
     fn remove(&mut self, dir: NodeId, name: &[u8]) {
         let known = self.nodes[dir as usize].children.as_ref();
         match known.and_then(|it| it.get(name)).copied() {
@@ -362,7 +362,7 @@ impl LayerTree {
         }
     }
 
-    /// Adds an entry to a directory.
+    /// Adds an entry to a directory, unless a layer above hides the entry.
     fn name(&mut self, dir: NodeId, name: &[u8], entry: &LayerEntry) -> Placed {
         let known = self.nodes[dir as usize].children.as_ref();
         let Some(node) = known.and_then(|it| it.get(name)).copied() else {
@@ -387,7 +387,8 @@ impl LayerTree {
             }
             return Placed::default();
         }
-        // If this layer has a file in the place of a directory, the directories of the layers below it are not merged.
+        // A layer above has a directory here and this layer does not: directories of the layers below this layer are
+        // not merged into it.
         if entry.kind != NodeKind::Dir && self.is_dir(node) {
             self.seal(node);
         }

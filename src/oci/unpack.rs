@@ -38,7 +38,7 @@ impl LayerCompression {
     fn of(start: &[u8]) -> Result<Self, OciError> {
         let unsupported =
             |name: &str| Err(OciError::Unsupported(format!("its compression, {name}, ")));
-        // A skippable frame can come first.
+        // A zstd layer can start with a skippable frame.
         let is_skippable =
             start.len() >= 4 && start[0] & 0xf0 == 0x50 && start[1..4] == [0x2a, 0x4d, 0x18];
         match start {
@@ -93,7 +93,7 @@ pub fn decoder<'i>(
     Ok((compression, Box::new(bounded)))
 }
 
-/// Counts the bytes that are read.
+/// A reader that counts the bytes that are read.
 struct Counted<R> {
     input: R,
     stored: Arc<AtomicU64>,
@@ -107,7 +107,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A decoder with limits and clear errors.
+/// A decoder that enforces the limits and converts errors of the format to [`OciError`].
 struct Bounded<'i> {
     inner: Box<dyn Read + Send + 'i>,
     compression: LayerCompression,
@@ -144,7 +144,8 @@ impl Bounded<'_> {
     }
 }
 
-/// An error of the input, for example of the network. The decoder passes it on and does not report damaged data.
+/// An error of the input, for example of the network. A decoder returns this error unchanged instead of reporting
+/// damaged data.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Foreign(pub String);

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Capabilities that packages provide, require and obsolete, and rpm's rule for when one meets another (`rpmdsCompare`
-//! of lib/rpmds.c).
+//! Capabilities that packages provide, require and obsolete, and rpm's rule that decides whether a provided capability
+//! meets a requirement (`rpmdsCompare` in `lib/rpmds.c`).
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use rpm_version::Evr;
 
-/// The relation to a version; all false without a version.
+/// The relation of a capability to its version. All fields are false if the capability has no version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Op {
-    /// `<`
+    /// Whether the relation includes `<`.
     pub less: bool,
-    /// `=`
+    /// Whether the relation includes `=`.
     pub equal: bool,
-    /// `>`
+    /// Whether the relation includes `>`.
     pub greater: bool,
 }
 
 impl Op {
-    /// `=`
+    /// The relation `=`.
     pub const EQUAL: Self = Self {
         less: false,
         equal: true,
@@ -45,14 +45,14 @@ impl fmt::Display for Op {
     }
 }
 
-/// Returns whether one of a package's capabilities is `…uname-r = KVER`, as every sub-package of Fedora's and CentOS's
-/// kernels and every kmod provides or requires.
+/// Returns whether one of a package's capabilities is `…uname-r = KVER`. Every sub-package of Fedora's and CentOS's
+/// kernels, and every kmod package, provides or requires such a capability.
 pub fn tie_to<'c>(mut capabilities: impl Iterator<Item = &'c Capability>, kver: &str) -> bool {
     capabilities.any(|cap| cap.is_uname_r() && cap.version == kver)
 }
 
-/// Returns the kernels for which a package provides a capability `…uname-r` and has modules. kernel-devel of another
-/// kernel has no modules.
+/// Returns the kvers for which a package provides `…uname-r = KVER` and has modules. The second condition excludes
+/// kernel-devel, which provides the capability, but has no modules.
 pub fn with_modules<'c>(
     provides: &'c [Capability],
     has_modules_of: impl Fn(&str) -> bool + 'c,
@@ -65,16 +65,16 @@ pub fn with_modules<'c>(
 /// A capability that a package provides, requires or obsoletes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {
-    /// `kernel-core-uname-r`, `/bin/sh`, `systemd`.
+    /// The name, such as `kernel-core-uname-r`, `/bin/sh` or `systemd`.
     pub name: String,
-    /// The relation of its version to `version`.
+    /// The relation to `version`.
     pub op: Op,
     /// The version; empty if there is none.
     pub version: String,
 }
 
 impl Capability {
-    /// Returns `NAME = VERSION`.
+    /// Returns the capability `NAME = VERSION`.
     pub fn equal(name: impl Into<String>, version: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -83,14 +83,14 @@ impl Capability {
         }
     }
 
-    /// Returns whether the name ends with `uname-r`. Then the version is a kver, and the package belongs to that
-    /// kernel.
+    /// Returns whether the name ends with `uname-r`. The version of such a capability is a kver, and the package
+    /// belongs to that kernel.
     pub fn is_uname_r(&self) -> bool {
         self.name.ends_with("uname-r")
     }
 
     /// Returns whether a package with this capability meets the requirement `wanted`: the names are equal, and the
-    /// ranges of versions overlap.
+    /// ranges of versions overlap. A capability without a version covers all versions.
     pub fn meets(&self, wanted: &Self) -> bool {
         if self.name != wanted.name {
             return false;
@@ -109,7 +109,7 @@ impl Capability {
     }
 }
 
-/// Compares `EPOCH:VERSION-RELEASE` as rpm does: the release counts only if both have one.
+/// Compares two texts `EPOCH:VERSION-RELEASE` as rpm does. The releases are compared only if both texts have one.
 fn compare(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (Evr::parse(a), Evr::parse(b));
     if a.release().is_empty() || b.release().is_empty() {

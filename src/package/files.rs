@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds the kernel and its modules in the file list of a package.
+//! Reads the file list of a package, and finds the kernel and the modules in it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ impl Files {
     /// Reads the file list.
     ///
     /// # Errors
-    /// When the lists in the header do not match.
+    /// When the lists of names and of directories in the header do not match.
     pub fn of(metadata: &PackageMetadata) -> Result<Self, rpm::Error> {
         let header = &metadata.header;
         let modes = header.get_entry_data_as_u16_array(IndexTag::RPMTAG_FILEMODES);
@@ -48,11 +48,11 @@ impl Files {
         self.0.is_empty()
     }
 
-    /// Returns the kver of `lib/modules/KVER/vmlinuz`; `None` if there is none. A link does not count, since ostree
-    /// copies it as a link.
+    /// Returns the kver in the path `lib/modules/KVER/vmlinuz` of a file; `None` if there is no such file. A symbolic
+    /// link does not count, because ostree would copy the link instead of the kernel.
     ///
     /// # Errors
-    /// When there are several, or a name is not a kver.
+    /// When there are such files for several kvers, or when the directory's name is not a kver.
     pub fn vmlinuz(&self) -> Result<Option<Kver>, PackageError> {
         let mut found: Option<Kver> = None;
         for (path, file) in self.in_lib_modules() {
@@ -68,7 +68,7 @@ impl Files {
         Ok(found)
     }
 
-    /// Returns a link at the path of a kernel in `lib/modules`; `None` if there is none.
+    /// Returns the path of the first symbolic link `lib/modules/KVER/vmlinuz`; `None` if there is none.
     pub fn vmlinuz_link(&self) -> Option<String> {
         let mut links = self.in_lib_modules().filter(|(_, file)| file.is_link);
         let is_kernel = |path: &str| {
@@ -80,7 +80,8 @@ impl Files {
         })
     }
 
-    /// Returns a kernel image of the package in `/boot`; `None` if there is none.
+    /// Returns the path of the first kernel image in `/boot` (`vmlinuz-…` or `vmlinux-…`) that is not a `%ghost`;
+    /// `None` if there is none.
     pub fn in_boot(&self) -> Option<String> {
         let real = self.0.iter().filter(|file| !file.is_ghost);
         let mut paths = real.filter_map(|file| file.path.to_str());
@@ -93,7 +94,7 @@ impl Files {
         paths.find(is_image).map(str::to_owned)
     }
 
-    /// Returns the kernel modules: the directory in `lib/modules` and the name.
+    /// Returns the kernel modules, each as the name of a directory in `lib/modules` and the module's name.
     pub fn modules(&self) -> BTreeSet<(String, ModuleName)> {
         let module = |(path, _): (&str, &ListedFile)| {
             let (dir, file) = path.split_once('/')?;
@@ -109,7 +110,7 @@ impl Files {
             .collect()
     }
 
-    /// Returns the files in `lib/modules`, relative to it, with either spelling of `/lib`.
+    /// Returns the files in `/lib/modules` and `/usr/lib/modules`, with the path of each relative to these directories.
     fn in_lib_modules(&self) -> impl Iterator<Item = (&str, &ListedFile)> {
         self.0.iter().filter_map(|file| {
             let path = file.path.to_str()?.trim_start_matches('/');

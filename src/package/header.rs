@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the header of an RPM package.
 //!
-//! The result depends neither on the file name nor on bytes that no digest or signature covers. The framing of both
-//! headers is checked before the `rpm` crate parses them, since the crate indexes and allocates by the numbers in them.
+//! The result depends neither on the file name nor on bytes that no digest or signature covers. The numbers in the
+//! signature header and in the main header are checked before the `rpm` crate parses the headers, because the crate
+//! uses the numbers as indexes and as sizes of allocations.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -18,14 +19,15 @@ use super::signature::{Keyring, Signature};
 use crate::kernel::kver::{self, Kver};
 use crate::kernel::modules::ModuleName;
 
-/// Upper bound of the lead and of each header (bytes). The header of Fedora's largest kernel package has about 2 MiB;
-/// rpm's own limit is 256 MiB.
+/// Upper bound of the data in each header (bytes). The header of Fedora's largest kernel package has about 2 MiB; rpm's
+/// own limit is 256 MiB.
 pub const HEADER_MAX: u32 = 64 * 1024 * 1024;
 
-/// Upper bound of the entries in a header's index: rpm's own `HEADER_TAGS_MAX`.
+/// Upper bound of the entries in a header's index, the same as rpm's `HEADER_TAGS_MAX`.
 pub(super) const TAGS_MAX: u32 = 0xffff;
 
-/// A package with a parsed header and checked digests.
+/// A package with a parsed header. The digests of the header were checked, and by [`Package::parse`] that of the
+/// payload, too.
 #[derive(Debug, Clone)]
 pub struct Package {
     /// Its name, epoch, version, release and architecture.
@@ -36,15 +38,15 @@ pub struct Package {
     pub requires: Vec<Capability>,
     /// The packages that it obsoletes.
     pub obsoletes: Vec<Capability>,
-    /// The source package that it was built from; empty if there is none.
+    /// The file name of the source package that it was built from; empty if there is none.
     pub source: String,
     /// The kver, if the package owns `lib/modules/KVER/vmlinuz`.
     pub vmlinuz: Option<Kver>,
-    /// The path of its kernel image in `/boot`, if it has none in `lib/modules`.
+    /// The path of its kernel image in `/boot`, if it contains one.
     pub in_boot: Option<String>,
-    /// The path of a link `lib/modules/KVER/vmlinuz`.
+    /// The path of its symbolic link `lib/modules/KVER/vmlinuz`, if it contains one.
     pub vmlinuz_link: Option<String>,
-    /// The kernel modules that it owns: the directory in `lib/modules` and the name.
+    /// The kernel modules that it owns, each as the name of a directory in `lib/modules` and the module's name.
     pub modules: BTreeSet<(String, ModuleName)>,
     /// The directories of its files, relative to the root.
     pub dirs: BTreeSet<PathBuf>,
@@ -56,7 +58,7 @@ pub struct Package {
     pub signature: Signature,
 }
 
-/// The error that a file is not a usable package.
+/// The error that a file is not a usable package, key file or crypto policy.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// It does not start with RPM's magic number.
@@ -86,7 +88,7 @@ pub enum PackageError {
         "the {digest} does not match: expected {expected}, found {actual}; the file is damaged or was tampered with"
     )]
     Digest {
-        /// The digest.
+        /// The name of the digest.
         digest: &'static str,
         /// The digest in the header.
         expected: String,
@@ -112,7 +114,7 @@ pub enum PackageError {
     /// The directory of `vmlinuz` is not named like a kernel release.
     #[error(transparent)]
     Kver(#[from] kver::NotAKver),
-    /// A key file contains no key.
+    /// A key file contains no usable key.
     #[error("no usable OpenPGP public key in it: {0}")]
     Key(String),
     /// A crypto policy cannot be parsed.
@@ -125,18 +127,19 @@ impl Package {
     /// digest.
     ///
     /// # Errors
-    /// See [`PackageError`]. A wrong or missing digest of the header or payload is an error. A bad signature is not; it
-    /// is a value that the plan judges.
+    /// See [`PackageError`]. A wrong or missing digest of the header or of the payload is an error. A bad signature is
+    /// not an error: the plan judges the field `signature`.
     pub fn parse(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
         let metadata = metadata(&mut input)?;
         check_payload_digest(&metadata, input)?;
         Self::of_metadata(&metadata, keys)
     }
 
-    /// Reads the headers only. That identifies the package, but does not suffice to install it.
+    /// Reads only the headers. They identify the package. Before the package is installed, its payload must be
+    /// verified, too.
     ///
     /// # Errors
-    /// As [`Package::parse`], except for the payload.
+    /// As for [`Package::parse`], except those about the payload.
     pub fn read_header(mut input: impl Read, keys: &Keyring) -> Result<Self, PackageError> {
         Self::of_metadata(&metadata(&mut input)?, keys)
     }
@@ -184,7 +187,7 @@ impl Package {
     }
 }
 
-/// Returns the source package; empty for a package that was not built from one (`(none)`).
+/// Returns the file name of the source package; empty if the header has no such name, but for example `(none)`.
 fn source(metadata: &PackageMetadata) -> String {
     let name = metadata.get_source_rpm().unwrap_or_default();
     let is_one = name.ends_with("src.rpm");
@@ -195,12 +198,12 @@ fn source(metadata: &PackageMetadata) -> String {
     }
 }
 
-/// Returns lower-case hexadecimal.
+/// Returns the bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     hex::encode(bytes)
 }
 
-/// Reads the headers and checks their digests.
+/// Reads both headers and checks the digests of the main header.
 fn metadata(input: &mut impl Read) -> Result<PackageMetadata, PackageError> {
     let head = read_head(input)?;
     let metadata = PackageMetadata::parse(&mut head.as_slice()).map_err(in_header)?;
@@ -237,7 +240,7 @@ fn capabilities(from: Vec<rpm::Dependency>) -> Vec<Capability> {
         .collect()
 }
 
-/// Reads the lead and both headers, and checks every number in them.
+/// Reads the lead and both headers, and checks every number in the headers.
 fn read_head(input: &mut impl Read) -> Result<Vec<u8>, PackageError> {
     let mut head = vec![0; 96];
     let got = read_full(input, &mut head)?;
@@ -295,8 +298,8 @@ fn read_header(
     check_entries(&head[start + 16..], entries as usize).map_err(framing)
 }
 
-/// Checks that every entry is inside the data, and that their total size is not larger than it. The crate copies each
-/// entry, so overlapping ones would multiply a small file.
+/// Checks that the value of every entry is inside the data, and that the values together are not larger than the data.
+/// The `rpm` crate copies every value, so a small file with overlapping values could need much memory.
 pub(super) fn check_entries(header: &[u8], entries: usize) -> Result<(), String> {
     let (index, data) = header.split_at(entries * 16);
     let mut total = 0;
@@ -522,7 +525,8 @@ mod tests {
         let package = builder.build().unwrap();
         let mut whole = Vec::new();
         package.write(&mut whole).unwrap();
-        // The fuzz target completes a header to a package with an empty payload.
+        // The fuzz target makes a package with an empty payload from a header, so the header needs the digest of an
+        // empty payload.
         let mut bare = package.metadata.header_bytes().unwrap();
         let own = package.metadata.header;
         let own = own

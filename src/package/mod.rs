@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RPM packages as values: headers, NEVRAs, capabilities, signatures.
+//! Parses RPM packages and headers of the rpmdb, and judges the signatures of packages.
 
 pub mod capability;
 mod files;

@@ -8,21 +8,21 @@ use std::fmt;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]
 pub struct Nevra {
-    /// `kernel-core`.
+    /// The name, such as `kernel-core`.
     pub name: String,
-    /// 0 if there is none.
+    /// The epoch; 0 if the package has none.
     pub epoch: u32,
-    /// `6.9.4`.
+    /// The version, such as `6.9.4`.
     pub version: String,
-    /// `200.fc40`.
+    /// The release, such as `200.fc40`.
     pub release: String,
-    /// `x86_64`, `noarch`.
+    /// The architecture, such as `x86_64` or `noarch`.
     pub arch: String,
 }
 
 impl Nevra {
-    /// Returns whether the NEVRA can be printed and passed as an argument without quoting. rpmbuild allows no other
-    /// characters.
+    /// Returns whether the NEVRA can be printed and passed as an argument without quoting. This is true for every
+    /// package of rpmbuild, which allows only such characters.
     pub(super) fn is_plain(&self) -> bool {
         let parts = [&self.name, &self.version, &self.release, &self.arch];
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+-~^".contains(c);
@@ -56,7 +56,8 @@ impl From<Nevra> for String {
 impl TryFrom<String> for Nevra {
     type Error = String;
 
-    /// Parses the output of [`fmt::Display`]. Version and release contain no dash, the architecture contains no dot.
+    /// Parses the output of [`fmt::Display`]. The parts can be told apart, because version and release contain no dash,
+    /// and the architecture contains no dot.
     fn try_from(text: String) -> Result<Self, String> {
         let parse = || {
             let (rest, arch) = text.rsplit_once('.')?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the header blobs of an rpmdb into packages.
 //!
-//! A blob is a header without its magic number: the two counts, the index, the data. rpm has merged the tags of the
-//! signature and of the installation into it. Blobs are not trusted: their framing is checked like that of a package
-//! file, and the size of all stored facts is bounded.
+//! A blob is a header without its magic number: the number of entries, the size of the data, the index, the data. rpm
+//! has added the tags of the signature header, and tags about the installation. Blobs are not trusted: the numbers in a
+//! blob are checked as those in a package's header are, and the size of all stored facts is bounded.
 
 mod blob;
 #[cfg(test)]
@@ -30,13 +30,13 @@ const KEPT_MAX: usize = 128 << 20;
 /// Upper bound of the facts about one package's files (bytes); a kernel needs 1 MiB.
 pub const FILES_MAX: usize = 16 << 20;
 
-/// Estimated size of a file without its path and the target of a link (bytes).
+/// Estimated size in memory of the facts about one file, without its path and its link target (bytes).
 const FILE_SIZE: usize = 192;
 
 /// The packages to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Packages that own files in directories of kernels, or provide or require a `…uname-r`.
+    /// Packages that own files in kernel directories, or provide or require a capability `…uname-r`.
     Kernels,
     /// Every package.
     All,
@@ -45,7 +45,8 @@ pub enum Scope {
 /// A package of an rpmdb.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its name, epoch, version, release and architecture (`(none)` for a key).
+    /// Its name, epoch, version, release and architecture. The architecture of an OpenPGP key (`gpg-pubkey`) is
+    /// `(none)`.
     pub nevra: Nevra,
     /// Its provided capabilities.
     pub provides: Vec<Capability>,
@@ -69,7 +70,7 @@ pub struct PackageFile {
     pub digest: Option<FileDigest>,
     /// Whether it is a `%ghost`: the package owns the name, but has no content for it.
     pub is_ghost: bool,
-    /// The target of a link.
+    /// The target of a symbolic link; else empty.
     pub target: String,
 }
 
@@ -83,7 +84,7 @@ pub struct FileDigest {
 }
 
 impl FileDigest {
-    /// SHA-256 in OpenPGP, the algorithm of packages since 2009.
+    /// The number of SHA-256 in OpenPGP. Packages have used this algorithm since 2009.
     pub const SHA256: u32 = 8;
 }
 
@@ -110,7 +111,7 @@ pub enum RpmdbError {
     Tag {
         /// The tag's number.
         tag: u32,
-        /// The error.
+        /// A description of the fault.
         what: &'static str,
     },
     /// A limit is exceeded.
@@ -130,19 +131,19 @@ impl Rpmdb {
         &self.records
     }
 
-    /// Returns the packages by value.
+    /// Consumes the database and returns its packages.
     pub fn into_packages(self) -> Vec<Record> {
         self.records
     }
 
-    /// Returns the package of that name; `None` if there is none. If there are several, returns the last one in the
+    /// Returns the package with this name; `None` if there is none. If there are several, returns the last one in the
     /// order of NEVRAs.
     pub fn package(&self, name: &str) -> Option<&Record> {
         self.records.iter().rfind(|it| it.nevra.name == name)
     }
 
-    /// Returns the packages that own a path (relative to the root), with its facts. Only paths in `usr/lib/modules`,
-    /// `boot` and `usr/lib/ostree-boot` are known.
+    /// Returns the packages that own a path (relative to the root), each with its facts about the path. Only paths in
+    /// `usr/lib/modules`, `boot` and `usr/lib/ostree-boot` are known.
     pub fn owners_of<'a>(
         &'a self,
         path: &'a str,
@@ -151,14 +152,15 @@ impl Rpmdb {
         owners.filter_map(move |it| Some((it, it.files.get(path)?)))
     }
 
-    /// Returns whether a package contains the file at a path (relative to the root) that `owners_of` accepts. A package
-    /// owns a `%ghost`, but does not contain it: scripts write its content, for example the copies of a kernel in
-    /// `/boot`.
+    /// Returns whether a package contains the file at a path (relative to the root). As for [`Self::owners_of`], only
+    /// some paths are known. A package owns a `%ghost` file, but does not contain it: a script writes the file, for
+    /// example the copy of a kernel in `/boot`.
     pub fn owns_content(&self, path: &str) -> bool {
         self.owners_of(path).any(|(_, file)| !file.is_ghost)
     }
 
-    /// Returns whether a package owns that directory (relative to the root) or a file in it.
+    /// Returns whether a package owns the directory `dir` (relative to the root), or a path below it. As for
+    /// [`Self::owners_of`], only some paths are known.
     pub fn owns_in(&self, dir: &str) -> bool {
         let below = format!("{dir}/");
         self.records.iter().any(|it| {
@@ -171,7 +173,7 @@ impl Rpmdb {
     }
 }
 
-/// Collects packages from blobs.
+/// A collection of packages that are parsed from blobs.
 #[derive(Debug)]
 pub struct RpmdbReader {
     scope: Scope,
@@ -191,7 +193,7 @@ impl RpmdbReader {
         }
     }
 
-    /// Parses the next blob.
+    /// Parses a blob, and adds its package if it is in the scope.
     ///
     /// # Errors
     /// When the blob is damaged, or a limit is exceeded.
@@ -200,7 +202,7 @@ impl RpmdbReader {
         self.add(record)
     }
 
-    /// Adds a package that was parsed elsewhere.
+    /// Adds a parsed package if it is in the scope.
     ///
     /// # Errors
     /// When a limit is exceeded.
@@ -220,7 +222,7 @@ impl RpmdbReader {
         Ok(())
     }
 
-    /// Returns the packages.
+    /// Returns the collected packages.
     pub fn finish(self) -> Rpmdb {
         let mut records = self.records;
         records.sort_by(|a, b| a.nevra.cmp(&b.nevra));
@@ -230,14 +232,14 @@ impl RpmdbReader {
 
 impl Record {
     /// Returns whether the package belongs to a kernel: it owns files in kernel directories, or provides or requires a
-    /// `…uname-r`.
+    /// capability `…uname-r`.
     pub fn is_of_a_kernel(&self) -> bool {
         let mut all = self.provides.iter().chain(&self.requires);
         !self.files.is_empty() || all.any(Capability::is_uname_r)
     }
 
-    /// Returns whether the package owns the kernel, or provides or requires `…uname-r = KVER`. These packages can only
-    /// be removed together.
+    /// Returns whether the package owns the `vmlinuz` of the kernel `kver`, or provides or requires `…uname-r = KVER`.
+    /// The packages of one kernel can only be removed together.
     pub fn belongs_to(&self, kver: &str) -> bool {
         let capabilities = self.provides.iter().chain(&self.requires);
         self.kernels().any(|it| it == kver) || tie_to(capabilities, kver)
@@ -253,7 +255,8 @@ impl Record {
         })
     }
 
-    /// Returns the kernel modules that it owns: the directory in `usr/lib/modules` and the name.
+    /// Returns the kernel modules that the package owns, each as the name of a directory in `usr/lib/modules` and the
+    /// module's name.
     pub fn modules(&self) -> impl Iterator<Item = (&str, ModuleName)> {
         let real = self.files.iter().filter(|(_, file)| !file.is_ghost);
         real.filter_map(|(path, _)| {
@@ -262,7 +265,7 @@ impl Record {
         })
     }
 
-    /// Returns its approximate size in memory (bytes).
+    /// Returns the approximate size of the record in memory (bytes).
     fn size(&self) -> usize {
         let caps = self.provides.iter().chain(&self.requires);
         let caps = caps.map(|cap| cap.name.len() + cap.version.len() + 64);

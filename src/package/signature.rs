@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Judges the OpenPGP signatures of a package as rpm does.
 //!
-//! rpm leaves OpenPGP to rpm-sequoia. This module uses the same library and the same policy, and
-//! checks the same properties: of the signature at the time of the run, of the key at the time of the
-//! signature. A package may carry several signatures, some of them with unsupported algorithms,
-//! so each is verified separately.
+//! rpm verifies OpenPGP signatures with rpm-sequoia. This module uses the same library (sequoia-openpgp) and the same
+//! policy. It also checks the same properties: whether the signature is valid at the time of the run, and whether the
+//! key was valid when the signature was made. A package may carry several signatures, some of them with unsupported
+//! algorithms, so each is verified separately.
 
 mod distrust;
 mod keyring;
@@ -32,13 +32,15 @@ pub use self::policy::Policy;
 pub enum Signature {
     /// The package has no signature.
     None,
-    /// A key of the keyring made it; its fingerprint in lower-case hexadecimal.
+    /// A key of the keyring made the signature. Contains the key's fingerprint in lower-case hexadecimal.
     Good(String),
-    /// A key that is not in the keyring made it; the fingerprint or key ID that it names.
+    /// The keyring has no key for the signature. Contains the fingerprint or key ID that the signature names, or a
+    /// description if the kind of the signature is not supported.
     UnknownKey(String),
-    /// A key of the keyring made it, and the policy does not trust it.
+    /// A key of the keyring made the signature, but rpm would not trust the signature or the key. Contains the reason.
     Untrusted(Distrust),
-    /// It cannot be read, or the key of the keyring that it names did not make it for these bytes.
+    /// The signature cannot be read, or the key that it names did not make it for the package's header. Contains the
+    /// reason.
     Bad(String),
 }
 
@@ -53,7 +55,7 @@ impl Signature {
         }
     }
 
-    /// Combines the results of two keys for one signature, of which at most one made it.
+    /// Combines the results of two keys for one signature. At most one of the keys made the signature.
     fn or(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Bad(_), Self::Good(_) | Self::Untrusted(_)) => other,
@@ -73,11 +75,11 @@ impl Signature {
     }
 }
 
-/// The type of an OpenPGP signature packet whose version or algorithm is not supported.
+/// The text in [`Signature::UnknownKey`] for a signature whose version or algorithm is not supported.
 const UNSUPPORTED: &str = "of an unknown kind";
 
 impl Keyring {
-    /// Judges all signatures of a package.
+    /// Judges all signatures of a package, whose main header has the bytes `header`.
     pub(super) fn judge(&self, metadata: &PackageMetadata, header: &[u8]) -> Signature {
         match metadata.raw_signatures() {
             Ok(signatures) => {
@@ -98,7 +100,8 @@ impl Keyring {
         let Ok(digest) = digest(&signature, header) else {
             return Signature::UnknownKey(UNSUPPORTED.to_owned());
         };
-        // Changed bytes are found without the key in all but one of 65536 cases.
+        // The signature contains two bytes of the digest, so changed bytes are found without the key in all but one of
+        // 65536 cases.
         if !digest.starts_with(signature.digest_prefix()) {
             return Signature::Bad("it is a signature of other bytes".to_owned());
         }
@@ -147,8 +150,8 @@ impl Keyring {
         }
     }
 
-    /// Returns the first reason for which rpm would not trust this signature, which the key made; `None` if rpm would
-    /// trust it.
+    /// Returns the first reason for which rpm would not trust the signature, although the key `handle` of the
+    /// certificate made it; `None` if rpm would trust it.
     fn distrust(
         &self,
         cert: &Cert,
@@ -174,8 +177,8 @@ impl Keyring {
                 why: format!("{error:#}"),
             });
         }
-        // Key files often have only the newest self-signature of a key. If these do not show that the key was valid
-        // when it signed, its present validity decides.
+        // Key files often have only the newest self-signature of a key. If the self-signatures in the file do not show
+        // that the key was valid when it made the signature, its present validity decides.
         let valid = cert
             .with_policy(rules, made)
             .or_else(|error| cert.with_policy(rules, now).map_err(|_| error));
@@ -189,8 +192,8 @@ impl Keyring {
     }
 }
 
-/// Returns the reason why the primary key is not trusted: it is revoked, or had expired at the time `made` of the
-/// signature. `None` if it is trusted.
+/// Returns the reason why the primary key is not trusted: it is revoked, or is expired at the time for which `cert` was
+/// validated. `None` if it is trusted. `made` is the time of the signature, for messages.
 fn of_certificate(cert: &ValidCert, made: std::time::SystemTime) -> Option<Distrust> {
     let key = in_hex(&cert.fingerprint().into());
     if let RevocationStatus::Revoked(by) = cert.revocation_status() {
@@ -203,8 +206,9 @@ fn of_certificate(cert: &ValidCert, made: std::time::SystemTime) -> Option<Distr
     None
 }
 
-/// Returns the reason why the key that made the signature, the primary key or a subkey, is not trusted: it is not bound
-/// to the primary key, is not for signing, is revoked, or had expired at the time `made`. `None` if it is trusted.
+/// Returns the reason why the key `handle` (the primary key or a subkey), which made the signature, is not trusted: it
+/// is not bound to the primary key, is not for signing, is revoked, or is expired at the time for which `cert` was
+/// validated. `None` if it is trusted. `made` is the time of the signature, for messages.
 fn of_key(cert: &ValidCert, handle: &KeyHandle, made: std::time::SystemTime) -> Option<Distrust> {
     let key = in_hex(handle);
     let Some(found) = cert.keys().key_handle(handle.clone()).next() else {
@@ -227,8 +231,7 @@ fn of_key(cert: &ValidCert, handle: &KeyHandle, made: std::time::SystemTime) -> 
     None
 }
 
-/// Parses the one signature packet that `bytes` must be. Returns `None` for one of an unsupported
-/// version.
+/// Parses `bytes`, which must be one signature packet. Returns `None` if the version of the packet is not supported.
 fn packet(bytes: &[u8]) -> Result<Option<openpgp::packet::Signature>, String> {
     let unreadable = |error: anyhow::Error| format!("it cannot be read: {error:#}");
     let first = PacketParser::from_bytes(bytes).map_err(unreadable)?;
@@ -249,8 +252,8 @@ fn packet(bytes: &[u8]) -> Result<Option<openpgp::packet::Signature>, String> {
     }
 }
 
-/// Computes the digest that the signature's algorithm makes of the signed bytes `header` and of the signature's own
-/// fields.
+/// Computes the digest of the signed bytes `header` and of the signature's own fields, with the signature's hash
+/// algorithm.
 fn digest(signature: &openpgp::packet::Signature, header: &[u8]) -> openpgp::Result<Vec<u8>> {
     let context = signature.hash_algo().context()?;
     let mut context = context.for_signature(signature.version());
@@ -262,7 +265,7 @@ fn digest(signature: &openpgp::packet::Signature, header: &[u8]) -> openpgp::Res
     context.into_digest()
 }
 
-/// Returns a fingerprint or key ID as reports show it.
+/// Returns a fingerprint or key ID in lower-case hexadecimal.
 fn in_hex(handle: &KeyHandle) -> String {
     handle.to_hex().to_ascii_lowercase()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds packages that are installed with a kernel although it does not require them: packages with modules that the
-//! base has on disk, and packages of its build that the base has (kernel-tools, kernel-headers).
+//! Finds packages that are installed with a kernel although its packages do not require them. These are packages with
+//! modules that the base has on disk, and packages of the kernel's build that the base has, too (kernel-tools,
+//! kernel-headers).
 
 use super::set::{Sides, Source};
 use crate::kernel::kver::Kver;
@@ -8,7 +9,7 @@ use crate::kernel::modules::ModuleName;
 use crate::package::capability::Capability;
 use crate::package::{Nevra, Package};
 
-/// Number of module names in a warning.
+/// Upper bound of the number of module names in a warning.
 const NAMES: usize = 5;
 
 /// Returns the package's modules for the kernel `kver`.
@@ -56,12 +57,13 @@ pub(super) fn warn_left_out(rest: &[Source], kver: &Kver) -> Vec<String> {
     rest.iter().filter_map(warning).collect()
 }
 
-/// Takes packages that do not belong to the new kernel, but were built with it, if the base has a package of the same
-/// name and all requirements are met afterwards.
+/// Takes companions: packages that do not belong to the new kernel, but were built with it. The base must have a
+/// package of the same name, and all requirements must be met afterwards.
 pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     let host = sides.host;
     let is_there = |nevra: &Nevra| host.installed().any(|it| it.nevra == *nevra);
-    // If the kernel is installed already, an earlier run took its companions, and they have the same version.
+    // If the kernel is installed already, an earlier run has installed its companions, so a companion must be installed
+    // in the same version. Otherwise, it must not be.
     let mut cores = taken.iter().map(|source| &source.package);
     let is_installed = cores.any(|it| it.vmlinuz.is_some() && is_there(&it.nevra));
     let is_companion = |source: &Source| {
@@ -78,8 +80,8 @@ pub(super) fn companions(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides:
     taken.append(&mut chosen);
 }
 
-/// Returns the index of a companion that cannot be taken: it requires something that will be missing, or another
-/// package requires the package that it would replace. `None` if all can be taken.
+/// Returns the index of a companion that cannot be taken: it requires something that nothing provides, or a remaining
+/// package requires something that only the replaced package provides. `None` if all can be taken.
 fn unfit(chosen: &[Source], taken: &[Source], sides: &Sides) -> Option<usize> {
     let host = sides.host;
     let coming = || chosen.iter().chain(taken).map(|source| &source.package);
@@ -97,7 +99,7 @@ fn unfit(chosen: &[Source], taken: &[Source], sides: &Sides) -> Option<usize> {
         let come = coming().flat_map(|it| &it.provides);
         stay.chain(come).any(|cap| cap.meets(wanted))
     };
-    // Names that no package of the image provides, such as files, are not checked.
+    // Requirements whose names no package of the image provides, such as files, are not checked.
     let lacks = |wanted: &Capability| was_met(wanted) && !is_met(wanted);
     let needed: Vec<_> = stays
         .iter()

@@ -15,8 +15,8 @@ pub struct Change {
     pub after: Option<Nevra>,
 }
 
-/// Formats a line per change: the name, the version before and the version after, with the new name if it differs; then
-/// a line per package of the old build that stays. Empty if there are neither.
+/// Formats one line per change: the name, the version before and the version after, with the new name if it differs.
+/// Then follows one line per package in `stays`. Empty if both lists are empty.
 pub fn table(changes: &[Change], stays: &[Nevra]) -> String {
     if changes.is_empty() && stays.is_empty() {
         return String::new();

@@ -67,9 +67,9 @@ pub struct RpmOstreeVersion(pub u32, pub u32);
 impl RpmOstreeVersion {
     /// The first version that wraps `kernel-install` during a container transaction.
     pub const WRAPS_KERNEL_INSTALL: Self = Self(2024, 6);
-    /// The first version that does not wrap it if `usr/lib/kernel/install.conf` has `layout=ostree`.
+    /// The first version that does not wrap `kernel-install` if `usr/lib/kernel/install.conf` has `layout=ostree`.
     pub const HONOURS_LAYOUT: Self = Self(2025, 1);
-    /// The first version that also reads `/etc/kernel` and the drop-ins.
+    /// The first version that also reads the layout from `/etc/kernel` and from drop-ins.
     pub const HONOURS_DROP_INS: Self = Self(2026, 1);
 }
 
@@ -138,7 +138,7 @@ pub struct Installed {
     pub provides: Vec<Capability>,
     /// The capabilities that it requires and through which the replacement of a kernel can affect it.
     pub requires: Vec<Capability>,
-    /// SHA-256 of its header, if rpm keeps it.
+    /// SHA-256 of its header, if the rpmdb contains the digest.
     pub header_sha256: Option<String>,
     /// Whether it has files; a meta package has none.
     pub has_files: bool,
@@ -189,25 +189,26 @@ pub struct Host {
     pub packages: Vec<Installed>,
     /// All other installed packages.
     pub others: Vec<Installed>,
-    /// All modules of the kernel on disk, of any package or none.
+    /// All modules of the kernel on disk, whether a package owns them or not.
     pub modules: BTreeSet<ModuleName>,
-    /// The out-of-tree modules among them.
+    /// The out-of-tree modules of the kernel on disk.
     pub kmods: Vec<Kmod>,
-    /// The run of this program that installed the kernel, if its report is in the tree.
+    /// The earlier run of `replace` whose report is in the tree.
     pub earlier: Option<Earlier>,
-    /// The kernel of a run that was killed after it had begun its transaction.
+    /// The new kernel of a run that was killed after it had begun its transaction.
     pub unfinished: Option<Kver>,
     /// Files of the image that exclude packages from dnf's transactions.
     pub holds_back: Vec<Exclusion>,
     /// Whether dnf 4's plugin versionlock is installed.
     pub versionlock: bool,
-    /// Whether the program weak-modules is installed, which links modules of one kernel into the directory of another.
+    /// Whether weak-modules is installed, a program that links modules of one kernel into another kernel's directory.
     pub weak_modules: bool,
     /// UKIs that would be booted instead of a `vmlinuz`.
     pub ukis: Vec<String>,
     /// Required programs that the tree lacks.
     pub missing_programs: Vec<&'static str>,
-    /// Files that a killed transaction left: `*.rpmostreesave`, `systemctl.backup`.
+    /// Files that a killed transaction left: programs that rpm-ostree saved (`*.rpmostreesave`, `systemctl.backup`),
+    /// and files of a hold.
     pub leftovers: Vec<String>,
     /// Other facts to refuse or to warn about.
     pub oddities: Oddities,
@@ -237,7 +238,7 @@ impl Host {
     /// Returns the only kernel.
     ///
     /// # Errors
-    /// When there is none, or several.
+    /// When there is no kernel, there are several, or the name of the kernel's directory is not a kver.
     pub fn kernel(&self) -> Result<Kver, Refusal> {
         let names: Vec<_> = self.kernels().map(|dir| dir.name.clone()).collect();
         match names.as_slice() {
@@ -250,7 +251,8 @@ impl Host {
         }
     }
 
-    /// Disregards all kernels except one. Returns a sentence for each of the others, with the command that removes it.
+    /// Disregards all kernels except `kver`. Returns a sentence for each other kernel, with the command that removes
+    /// it.
     pub fn keep_only(&mut self, kver: &Kver) -> Vec<String> {
         let is_other = |dir: &&ModuleDir| dir.has_vmlinuz && dir.name != kver.as_str();
         let sentence = |dir: &ModuleDir| {
@@ -272,8 +274,8 @@ impl Host {
         sentences
     }
 
-    /// Returns the kernel that a new one replaces: the only one on disk, else the one that the rpmdb has although its
-    /// directory was removed. `None` if there is neither.
+    /// Returns the kernel that a new kernel replaces: the only kernel on disk, else the kernel that is only in the
+    /// rpmdb because its directory was removed. `None` if there is no kernel in either place.
     ///
     /// # Errors
     /// When there are several kernels, the name of a kernel's directory is not a kver, or a run was killed during its
@@ -305,7 +307,7 @@ impl Host {
     /// Returns the architecture of most installed packages; `None` if there are none.
     pub(super) fn arch(&self) -> Option<&str> {
         let mut counts = BTreeMap::new();
-        // A key in the rpmdb (gpg-pubkey) has the architecture "(none)".
+        // Packages without files are skipped: a key in the rpmdb (gpg-pubkey) has the architecture "(none)".
         for it in self
             .installed()
             .filter(|it| it.has_files && it.nevra.arch != "noarch")
@@ -316,7 +318,7 @@ impl Host {
         most.map(|(arch, _)| arch)
     }
 
-    /// Returns a command that removes the kernel of that directory.
+    /// Returns a command that removes the kernel in the directory `name`.
     fn removal(&self, name: &str) -> String {
         let packages = self.of_kernel(name);
         let packages: Vec<_> = packages.map(|it| it.nevra.to_string()).collect();
@@ -338,7 +340,8 @@ impl Host {
         self.of_kernel(kver.as_str())
     }
 
-    /// Returns the packages that belong to a kernel, and packages of the same build that own modules of it.
+    /// Returns the packages that belong to a kernel, and the packages that own modules of this kernel and are of the
+    /// same build as the owner of its `vmlinuz`.
     fn of_kernel<'a>(&'a self, kver: &'a str) -> impl Iterator<Item = &'a Installed> {
         let build = |it: &'a Installed| (&it.nevra.version, &it.nevra.release);
         let owner = self.installed().find(|it| it.kernels.contains(kver));
@@ -349,8 +352,8 @@ impl Host {
         })
     }
 
-    /// Returns the installed package that owns the `vmlinuz` of a kernel. If no package owns it, returns the one that
-    /// provides `kernel-uname-r`, except kernel-uki-virt, which holds no `vmlinuz`.
+    /// Returns the installed package that owns the `vmlinuz` of a kernel. If no package owns it, returns the kernel's
+    /// package that provides `kernel-uname-r`, except kernel-uki-virt, which holds no `vmlinuz`.
     pub fn core_of<'a>(&'a self, kver: &'a Kver) -> Option<&'a Installed> {
         let owns = |it: &&Installed| it.kernels.contains(kver.as_str());
         let provides = |it: &&Installed| {

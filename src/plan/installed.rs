@@ -7,7 +7,7 @@ use super::Installed;
 use crate::package::capability::Capability;
 use crate::package::rpmdb::{Record, Rpmdb};
 
-/// Converts the packages of an rpmdb.
+/// Converts the packages of an rpmdb, and drops capabilities that do not concern a kernel.
 pub fn installed(rpmdb: Rpmdb) -> Vec<Installed> {
     let names = names_of_kernels(rpmdb.packages());
     let keep = |caps: Vec<Capability>| {
@@ -109,7 +109,8 @@ mod tests {
         let [bash, dash, package] = packages.as_slice() else {
             panic!("{packages:?}");
         };
-        // Only capabilities that lead to a kernel are kept: bash requires one, so dash's requirement `bash` is kept, too.
+        // Only capabilities that lead to a kernel are kept: bash requires `kernel`, so dash's requirement `bash` is
+        // kept, too.
         let requires = |it: &Installed| {
             assert!(!it.is_of_a_kernel());
             let texts = it.requires.iter().map(ToString::to_string);

@@ -17,9 +17,9 @@ pub struct Leaving {
     pub gone: Vec<Nevra>,
     /// Packages in `gone` that no package of the same name replaces. The backend must be told to remove them.
     pub remove: Vec<Nevra>,
-    /// All other packages of the base.
+    /// Installed packages that are neither removed nor replaced.
     pub stays: Vec<Nevra>,
-    /// Each removed or installed package with its counterpart.
+    /// Each removed or newly installed package, with its counterpart if it has one.
     pub changes: Vec<Change>,
     /// Packages of the old kernel's build that stay in their version.
     pub behind: Vec<Nevra>,
@@ -47,7 +47,7 @@ impl Leaving {
 /// Decides which packages are removed, by the provides, requires and obsoletes of the packages.
 ///
 /// # Errors
-/// A [`Refusal`] if a package or an out-of-tree module would be lost that the user has not named, or if a package that
+/// A [`Refusal`] if a package or an out-of-tree module that the user has not named would be lost, or if a package that
 /// the user has named would not be removed.
 pub(super) fn leave(
     host: &Host,
@@ -71,7 +71,7 @@ pub(super) fn leave(
     if let Some(unknown) = wishes.remove.iter().find(|name| !is_there(name)) {
         return Err(Refusal::NothingToRemove(unknown.clone()));
     }
-    // A package without files is only a list of requirements, which are removed with it.
+    // A package without files is only a list of requirements, so nothing is lost with it.
     let lost = replaced
         .iter()
         .filter(|it| it.has_files && !may_go(it) && old_counterpart(it, host, old, set).is_none());
@@ -82,7 +82,7 @@ pub(super) fn leave(
             names,
         });
     }
-    // A meta package of the same build, for example kernel-devel-matched.
+    // A meta package of the old kernel's build, for example kernel-devel-matched.
     let core = old.and_then(|old| host.core_of(old)).map(|it| &it.nevra);
     let is_meta = |it: &Installed| {
         let is_of_build =
@@ -135,7 +135,7 @@ fn may_stay(it: &Installed, host: &Host, old: Option<&Kver>, set: &KernelSet) ->
     let Some(old) = old else { return true };
     let is_core = host.core_of(old).is_some_and(|core| core.nevra == it.nevra);
     let mut requires = it.requires.iter();
-    // kernel-uki-virt has a kernel under another name.
+    // kernel-uki-virt contains a kernel, but no `vmlinuz`.
     let is_kernel = it.provides.iter().any(|cap| cap.name == "kernel-uname-r");
     it.has_files
         && !is_kernel
@@ -170,8 +170,8 @@ fn behind(host: &Host, core: Option<&Nevra>, gone: &[&Installed], set: &KernelSe
     behind
 }
 
-/// Returns the packages whose requirements nothing provides without the old kernel, each with that requirement, and the
-/// packages that require these.
+/// Returns the installed packages with a requirement that is no longer met once the packages `replaced` are removed,
+/// then the packages that require these packages, and so on. Each package is returned with its unmet requirement.
 fn dependants<'a>(
     host: &'a Host,
     replaced: &[&Installed],
@@ -238,7 +238,8 @@ fn changes(host: &Host, old: Option<&Kver>, set: &KernelSet, gone: &[&Installed]
     changes
 }
 
-/// Returns the out-of-tree modules whose removal the user allows. The error is the refusal if others would be lost.
+/// Returns the out-of-tree modules whose removal the user allows. The error is a refusal if other out-of-tree modules
+/// would be lost.
 ///
 /// The program weak-modules, if installed, may link modules of remaining packages to the new kernel. The check `kmods`
 /// verifies whether it did.

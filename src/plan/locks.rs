@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Exclusions that an image configures for dnf: `exclude=`, version locks, protected packages. The user names the files
-//! of a run one by one, so all exclusions are overridden, with a warning.
+//! Exclusions that an image configures for dnf: `exclude=`, version locks, protected packages. The user gives the
+//! packages of a run as files, so all exclusions are overridden, with a warning.
 
 pub mod moved;
 
@@ -9,12 +9,12 @@ pub mod moved;
 pub struct Exclusion {
     /// The file, relative to the root.
     pub file: String,
-    /// Its patterns of packages: names, NEVRAs, with `*` and `?`.
+    /// Its patterns for packages: names or NEVRAs, which can contain `*` and `?`.
     pub patterns: Vec<String>,
 }
 
 impl Exclusion {
-    /// Reads `exclude`, `excludepkgs` and `includepkgs` of a `dnf.conf`; `None` if they name no packages.
+    /// Reads `exclude`, `excludes`, `excludepkgs` and `includepkgs` of a `dnf.conf`; `None` if they name no packages.
     pub fn of_conf(file: &str, text: &str) -> Option<Self> {
         const KEYS: [&str; 4] = ["exclude", "excludes", "excludepkgs", "includepkgs"];
         let mut patterns: Vec<String> = Vec::new();
@@ -40,8 +40,8 @@ impl Exclusion {
         Self::some(file, patterns)
     }
 
-    /// Reads a list of dnf 4's plugin versionlock or of protected packages: one pattern per line. A pattern that starts
-    /// with `!` excludes. `None` if there are no patterns.
+    /// Reads a list of dnf 4's plugin versionlock or of protected packages: one pattern per line. A `!` at the start of
+    /// a pattern, which excludes a version, is removed. `None` if there are no patterns.
     pub fn of_list(file: &str, text: &str) -> Option<Self> {
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -49,7 +49,7 @@ impl Exclusion {
         Self::some(file, patterns.collect())
     }
 
-    /// Reads the names of dnf5's `versionlock.toml`; `None` if there are none.
+    /// Reads the names of packages in dnf5's `versionlock.toml`; `None` if it contains no names.
     pub fn of_toml(file: &str, text: &str) -> Option<Self> {
         let name = |line: &str| {
             let (key, value) = line.split_once('=')?;
@@ -79,7 +79,7 @@ fn is_version(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit() || c == '*')
 }
 
-/// Matches a name against a pattern of `*` and `?`. A pattern with brackets is not parsed and always matches.
+/// Returns whether a name matches a pattern with `*` and `?`. A pattern with brackets is not parsed and always matches.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n, mut star) = (0, 0, None);
     if pattern.contains(&b'[') {
@@ -138,7 +138,7 @@ mod tests {
             ("*core", "kernel-core", true),
             ("k*l-*e", "kernel-core", true),
             ("kernel", "kernel-core", false),
-            // The pattern can be for a version such as `kernel-6.9.4`.
+            // The pattern concerns the package `kernel`, since `kernel-*` also matches its NEVRA.
             ("kernel-*", "kernel", true),
             ("kernel-?ore", "kernel-core", true),
             ("kernel-[cd]ore", "kernel-core", true),

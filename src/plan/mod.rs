@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Turns facts and the user's requests into a [`Plan`] or a [`Refusal`].
 //!
-//! Pure. Everything that can be refused from facts alone is refused here, before the tree changes.
+//! All functions are pure. Everything that can be refused from facts alone is refused here, before the tree changes.
 
 mod along;
 pub mod change;
@@ -69,14 +69,14 @@ pub struct Wishes {
 pub enum Hold {
     /// `KERNEL_INSTALL_BYPASS=1`: systemd's own kernel-install runs, and does nothing.
     Bypass,
-    /// `KERNEL_INSTALL_BYPASS=1`, and `layout=ostree` is written temporarily to a file that this rpm-ostree reads. With
-    /// another layout, rpm-ostree would run its own kernel-install.
+    /// `KERNEL_INSTALL_BYPASS=1`, and `layout=ostree` is written temporarily to a file that the installed rpm-ostree
+    /// reads. With another layout, rpm-ostree would run its own kernel-install.
     BypassWithLayout {
         /// The file, relative to the root.
         file: &'static str,
     },
-    /// A script instead of dracut that only creates its output file. Module directories without `vmlinuz`, which this
-    /// rpm-ostree would delete, are moved away temporarily.
+    /// dracut is replaced temporarily with a script that only creates an empty output file. Module directories without
+    /// `vmlinuz` are moved away temporarily, since the installed rpm-ostree would delete them.
     Shim,
 }
 
@@ -118,7 +118,8 @@ pub struct Plan {
     pub leaving: Leaving,
     /// Whether the packages are installed already, so that no transaction is needed.
     pub settled: bool,
-    /// Packages that are installed in the same version from another build. Only these are installed again.
+    /// Packages to install again: they are installed in the same version, but from another build or without the
+    /// kernel's directory. If there are any, no other packages are installed.
     pub again: Vec<Nevra>,
     /// Whether the image's repositories are hidden from rpm-ostree during the transaction.
     pub no_repos: bool,
@@ -132,7 +133,7 @@ pub struct Plan {
     pub cliwrap: Cliwrap,
     /// Leftovers of a killed transaction to repair.
     pub leftovers: Vec<String>,
-    /// Files of dnf with version locks that follow the new kernel, relative to the root. Only `--dry-run` needs them.
+    /// dnf's files with version locks that will follow the new kernel, relative to the root. Set only for `--dry-run`.
     pub locks: Vec<&'static str>,
     /// The kind of tree, which determines the commands of the commit.
     pub kind: TreeKind,
@@ -140,7 +141,7 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Refuses a tree that no command can work on, with any sources.
+/// Refuses a tree that cannot be worked on, whatever the sources are.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -171,10 +172,10 @@ pub fn admit(host: &Host) -> Result<(), Refusal> {
     host.replaced().map(|_| ())
 }
 
-/// The warning about a tree without a kernel and an initramfs.
+/// The warning about a tree without an initramfs of an earlier kernel.
 const NO_BASELINE: &str = "the tree has no initramfs of an earlier kernel, so there is no baseline: a driver or dracut module that is missing by mistake is not found. Name what the root needs with --root-device, --root-fs and --require-driver, or compare with an earlier image or initramfs: --against IMAGE, --against FILE";
 
-/// Makes the plan.
+/// Makes the plan to replace the installed kernel with `set`.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -240,7 +241,8 @@ pub fn plan(host: &Host, set: KernelSet, wishes: &Wishes) -> Result<Plan, Refusa
     })
 }
 
-/// Returns warnings about exclusions of the image that would keep packages of the set back.
+/// Returns warnings about the image's exclusions that match packages of the set. The transaction overrides these
+/// exclusions.
 fn overridden(host: &Host, set: &KernelSet) -> Vec<String> {
     let warning = |exclusion: &Exclusion| {
         let names = set.sources.iter().map(|it| it.package.nevra.name.as_str());
@@ -275,12 +277,13 @@ fn choose_backend(host: &Host, wishes: &Wishes) -> Result<Backend, Refusal> {
     Err(Refusal::Backend(asked, why))
 }
 
-/// The part of the set that is installed.
+/// The extent to which the set is installed.
 #[derive(Debug, PartialEq, Eq)]
 enum There {
     No,
     All,
-    /// The whole set, but these packages are of another build of the same version, or the kernel's directory was removed.
+    /// The whole set, but these packages must be installed again: they are of another build of the same version, or the
+    /// kernel's directory was removed.
     OtherBuild(Vec<Nevra>),
 }
 
@@ -311,7 +314,7 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
     }
     let is_on_disk = host.kernels().next().is_some();
     Ok(if !is_on_disk {
-        // The kernel's directory was removed, and the rpmdb still has the packages.
+        // The kernel's directory was removed, but the packages are still in the rpmdb.
         let sources = set.sources.iter();
         There::OtherBuild(sources.map(|it| it.package.nevra.clone()).collect())
     } else if other_build.is_empty() {
@@ -321,11 +324,11 @@ fn compare(host: &Host, set: &KernelSet) -> Result<There, Refusal> {
     })
 }
 
-/// Refuses a tree that has packages of another kernel in addition to the new packages. A transaction was interrupted
-/// after it had installed the new packages. The old kernel's directory is gone, otherwise the tree would have two
-/// kernels.
+/// Refuses a tree that has packages of another kernel in addition to the new packages: a transaction was interrupted
+/// after it had installed the new packages. The directory of the other kernel is gone, since [`Host::replaced`] refuses
+/// a tree with two kernels.
 fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
-    // If packages of both kernels are installed, the old ones are those of the kernel that is not on disk.
+    // If packages of two kernels are installed, the old ones are those of the kernel that is not on disk.
     let on_disk = host.kernel().unwrap_or_else(|_| kver.clone());
     let kernels = host.packages.iter().flat_map(|it| {
         let named = it
@@ -350,14 +353,14 @@ fn refuse_old(host: &Host, kver: &Kver) -> Result<(), Refusal> {
 }
 
 impl Plan {
-    /// Returns the name of the installed kernel for a message; `none` without one.
+    /// Returns the name of the installed kernel for a message; `none` if there is no kernel.
     pub fn old_name(&self) -> &str {
         self.old.as_ref().map_or("none", Kver::as_str)
     }
 }
 
 impl fmt::Display for Plan {
-    /// Writes the output of `--dry-run` except the command lines, which the steps know.
+    /// Writes the output of `--dry-run` except the command lines, which the steps provide.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "kernel   {} -> {}", self.old_name(), self.set.kver)?;
         writeln!(f, "backend  {} ({})", self.backend, self.kind)?;

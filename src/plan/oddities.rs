@@ -3,21 +3,21 @@
 
 use super::Refusal;
 
-/// The oddities that the survey found: paths relative to the root, each with a description.
+/// The oddities that the survey found. A pair is a path, relative to the root, and a description of the file there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Paths of directories for temporary files that are not directories, each with the type that was found.
+    /// Paths where a directory for temporary files is expected, and something else was found.
     pub no_directories: Vec<(String, String)>,
     /// A file under dracut's name that is not dracut.
     pub dracut: Option<(String, String)>,
-    /// kernel-install's plug-ins for the initramfs that were disabled.
+    /// kernel-install's plug-ins that build an initramfs, but were replaced with ones that do nothing.
     pub plugins: Vec<(String, String)>,
-    /// The treefile, if it builds the base without an initramfs.
+    /// The path of the treefile, if it has `no-initramfs`: the base is composed without an initramfs.
     pub no_initramfs: Option<String>,
 }
 
 impl Oddities {
-    /// Refuses oddities on which a step would fail later, with a worse message.
+    /// Refuses oddities with which a step would fail later, and with a less clear message.
     ///
     /// # Errors
     /// A [`Refusal`].

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Assigns packages to parts of a kernel, and packages of the set to those of the base that they replace.
+//! Assigns packages to the parts of a kernel, and packages of the set to the base's packages that they replace.
 
 use super::{Host, Installed, KernelSet};
 use crate::kernel::kver::Kver;
 use crate::package::Package;
 use crate::package::capability::Capability;
 
-/// The part of a kernel that a package is, independent of flavour and release.
+/// The role of a package in a kernel, independent of the kernel's flavour and release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
     /// The owner of `vmlinuz`.
@@ -20,7 +20,8 @@ pub(super) enum Role {
 /// A flavour: the names of one kernel's packages.
 pub(super) struct Flavour {
     kver: String,
-    /// The package that owns `vmlinuz`: `kernel-core`, `kernel-rt-core`, `kernel-lt`.
+    /// The name of the package that owns `vmlinuz`: `kernel-core`, `kernel-rt-core`, `kernel-lt`. Empty if there is
+    /// none.
     core: String,
 }
 
@@ -53,13 +54,13 @@ impl Flavour {
         }
     }
 
-    /// Returns its short name as `--flavour` takes it; `None` if no package of the kernel is known.
+    /// Returns its short name as `--flavour` takes it; `None` if the package that owns `vmlinuz` is not known.
     pub fn short(&self) -> Option<&str> {
         (!self.core.is_empty()).then(|| short(&self.core))
     }
 
-    /// Returns whether the package has the name of no part of this kernel. A package that belongs to the kernel and has
-    /// another name holds out-of-tree modules.
+    /// Returns whether the package's name is not that of a part of this kernel. If such a package belongs to the
+    /// kernel, it holds out-of-tree modules.
     pub fn is_kmod(&self, package: &Package) -> bool {
         matches!(self.role(&package.nevra.name), Role::Kmod(_))
     }
@@ -84,7 +85,7 @@ impl Flavour {
 /// The short name of the flavour whose packages are named `kernel`, `kernel-core` …
 const DEFAULT: &str = "default";
 
-/// Returns the short name of a flavour by the name of the package that owns `vmlinuz`: `rt` for `kernel-rt-core`,
+/// Returns the short name of a flavour from the name of the package that owns `vmlinuz`: `rt` for `kernel-rt-core`,
 /// `default` for `kernel-core` and for `kernel`.
 pub(super) fn short(core: &str) -> &str {
     let flavour = core.strip_suffix("-core").unwrap_or(core);
@@ -95,10 +96,11 @@ pub(super) fn short(core: &str) -> &str {
     }
 }
 
-/// Returns the package of the set that replaces an installed one. It has the same role; or it provides or obsoletes the
-/// name; or it brings most of the modules (a kernel can be one package, and distributions divide modules differently);
-/// or it is the set's core, for a package that the base's core requires and the set's core does not
-/// (kernel-modules-core exists since Fedora 38).
+/// Returns the package of the set that replaces an installed package. It is the first of these that exists: a package
+/// with the same role; a package that provides or obsoletes the installed package's name; a package that brings most of
+/// the installed package's modules (a kernel can be one package, and distributions divide modules differently); the
+/// set's core, if the base's core requires the installed package (kernel-modules-core was split off the core in Fedora
+/// 38).
 pub(super) fn counterpart<'a>(
     installed: &Installed,
     host: &Host,
@@ -130,7 +132,8 @@ pub(super) fn counterpart<'a>(
         .or_else(of_core)
 }
 
-/// Returns whether a package of the kernel `kver` brings more than half of an installed package's modules.
+/// Returns whether a package of the kernel `kver` brings more than half of the installed package's modules for the
+/// kernel `old`.
 fn brings_most(package: &Package, kver: &Kver, installed: &Installed, old: &Kver) -> bool {
     let names = installed.modules.iter();
     let names = names.filter(|(dir, _)| dir == old.as_str());
@@ -150,7 +153,7 @@ fn is_part_of_core(installed: &Installed, host: &Host, old: &Kver) -> bool {
     let mut parts = vec![core];
     let mut at = 0;
     while let Some(part) = parts.get(at) {
-        // Requirements that the parts meet themselves are skipped: kernel-uki-virt provides them, too.
+        // Requirements that the parts found so far meet are skipped: kernel-uki-virt meets them, too, and is no part.
         let has = |wanted: &Capability| {
             let mut caps = parts.iter().flat_map(|part| &part.provides);
             caps.any(|cap| cap.meets(wanted))

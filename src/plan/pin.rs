@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SHA-256 digests that the user requires: `SOURCE#sha256=HEX`, and a file of `sha256sum`.
+//! SHA-256 digests that the user requires: `SOURCE#sha256=HEX`, and files that `sha256sum` wrote.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,11 @@ use super::Refusal;
 /// The separator between a source and its digest.
 pub const MARK: &str = "#sha256=";
 
-/// Splits `#sha256=HEX` off a source.
+/// Splits `#sha256=HEX` off a source. Returns the source and the digest, if there is one.
 ///
 /// # Errors
-/// When the digest is malformed, or a URL has another fragment, which would look like a digest and check nothing.
+/// When the digest is malformed, or a URL has another fragment: the user may take it for a digest, but it would not be
+/// verified.
 pub fn split(source: &str) -> Result<(&str, Option<String>), Refusal> {
     let refuse = |why: &str| {
         Err(Refusal::BadFile {
@@ -37,7 +38,7 @@ fn digest(hex: &str) -> Option<String> {
     is_hex.then(|| hex.to_ascii_lowercase())
 }
 
-/// The digests in a file of `sha256sum`, by file name.
+/// The digests in a file that `sha256sum` wrote, by file name.
 #[derive(Debug)]
 pub struct Sums {
     file: String,
@@ -46,7 +47,7 @@ pub struct Sums {
 
 impl Sums {
     /// Parses the lines: `HEX  NAME`, `HEX *NAME`, `SHA256 (NAME) = HEX`. Directories in a name are ignored, since a
-    /// downloaded package is usually in another one.
+    /// downloaded package is usually in another directory.
     ///
     /// # Errors
     /// When a line has another form, or a name has two digests.

@@ -7,8 +7,8 @@ use super::{Backend, Kmod};
 use crate::kernel::kver::Kver;
 use crate::package::Nevra;
 
-/// The remedy for missing permissions. An image that rootless podman or buildah has mounted belongs to the user, and in
-/// the user namespace every command works.
+/// The remedy for missing permissions. An image that rootless podman or buildah has mounted belongs to the user; inside
+/// `podman unshare` or `buildah unshare`, every command works on it.
 pub const AS_ROOT: &str = "Run as root. If you mounted the image with podman or buildah as an ordinary user, run in podman unshare or buildah unshare";
 
 /// A kernel of the sources.
@@ -30,23 +30,23 @@ pub enum Refusal {
         "{0} has no deployments (no /ostree/deploy). On a machine that ostree manages, type the command on the host; in a toolbox, add --root /run/host"
     )]
     NoDeployments(String),
-    /// The system uses bootc's composefs backend: the directory of the system, and the staged deployment or other
-    /// evidence.
+    /// The system uses bootc's composefs backend: the path of the system's root, and the evidence, for example a staged
+    /// deployment.
     #[error(
         "{0} is a system of bootc's composefs backend ({1}), which is not supported: only deployments of the ostree backend are verified, and only their finalisation can be locked. To keep a staged deployment from being booted, type: bootc upgrade --download-only"
     )]
     ComposefsBackend(String, String),
-    /// `replace` on a running system.
+    /// The tree is a booted ostree host.
     #[error(
         "this is a booted ostree host, and its /usr is read-only; ostree-kernel works in a container build. On this host type: rpm-ostree override replace FILE…"
     )]
     BootedHost,
-    /// `replace` on a running system without ostree.
+    /// The tree is a running system without ostree.
     #[error(
         "this is a running system, not a container build: replacing its kernel and emptying its /run, /tmp and /var/cache would harm it. Run ostree-kernel in a RUN line of a Containerfile, or on a mounted image with --root DIR"
     )]
     RunningSystem,
-    /// A program that cliwrap destroyed.
+    /// Programs that cliwrap destroyed.
     #[error(
         "{} is an rpm-ostree wrapper whose real program is gone: an rpm-ostree before 2024.4 ran `cliwrap install-to-root` twice on this base. Use a base image that was built without it: this image does not contain the program any more", .0.join(", ")
     )]
@@ -57,7 +57,7 @@ pub enum Refusal {
     /// Required programs are missing.
     #[error("{} not found in the image (looked in /usr/sbin, /usr/bin), and this command needs it. Install its package in an earlier RUN line", .0.join(", "))]
     MissingPrograms(Vec<String>),
-    /// The path of a directory for temporary files is something else.
+    /// Something else is in the place of a directory for temporary files: the path, and what is there.
     #[error(
         "/{0} is {1}, and dracut and rpm write there. Make it a directory in an earlier RUN line: rm /{0} && mkdir -m 1777 /{0}"
     )]
@@ -67,13 +67,13 @@ pub enum Refusal {
         "/{0} is {1}, not dracut: probably a build script replaced it to skip dracut. Reinstall the package dracut in an earlier RUN line, then run the same command again"
     )]
     NotDracut(String, String),
-    /// A UKI.
+    /// UKIs that are booted instead of `vmlinuz`.
     #[error("the image boots a unified kernel image ({}), so a replaced vmlinuz would never be started. Use a base image without a UKI", .0.join(", "))]
     Uki(Vec<String>),
     /// UKIs and no `vmlinuz`.
     #[error("the image has its kernel and initramfs in a unified kernel image only ({}), and no vmlinuz in usr/lib/modules. Replace the kernel in the stage that builds the UKI, before it is built", .0.join(", "))]
     OnlyUki(Vec<String>),
-    /// No kernel.
+    /// No directory in `usr/lib/modules` holds a kernel.
     #[error(
         "no directory in usr/lib/modules holds a vmlinuz; expected one kernel. Start from a bootable base image; if a transaction was killed here, build the layer again"
     )]
@@ -89,12 +89,12 @@ pub enum Refusal {
         "the rpmdb was not read: {0}, which only the image's own rpm can read, and --dry-run starts no program of the image. Run replace without --dry-run on a copy of the image"
     )]
     ForeignRpmdb(String),
-    /// Packages of both kernels are installed.
+    /// Packages of another kernel are installed in addition to those of the kernel on disk.
     #[error(
         "besides the packages of {}, packages of a kernel without a vmlinuz are installed: {}. A transaction was interrupted. Build the layer again, or remove them with rpm -e in an earlier RUN line", .0, .1.join(", ")
     )]
     OldPackages(Kver, Vec<String>),
-    /// `--dry-run` with a repository.
+    /// `--dry-run` with `--from`, that is, with a repository.
     #[error(
         "--from {0} downloads packages with the image's dnf, and --dry-run starts no program of the image. Download the packages first and name the files, or run replace without --dry-run on a copy of the image"
     )]
@@ -162,7 +162,7 @@ pub enum Refusal {
         package: String,
         /// The link.
         link: String,
-        /// The kernel's file in `/boot`.
+        /// The kernel's file in `/boot`, if the package has one.
         path: Option<String>,
     },
     /// Several kernels among the sources.
@@ -179,7 +179,7 @@ pub enum Refusal {
     /// No kernel of the requested flavour among the sources.
     #[error("--flavour {flavour}: the sources hold no kernel of this flavour. Correct the name, or give the packages of that kernel. The sources hold:{}", choices(.there))]
     NoSuchFlavour {
-        /// The option as the user typed it.
+        /// The value of `--flavour`.
         flavour: String,
         /// The kernels of the sources.
         there: Vec<Choice>,
@@ -192,7 +192,7 @@ pub enum Refusal {
         /// The packages of other builds.
         others: Vec<String>,
     },
-    /// Packages of another architecture.
+    /// A package of another architecture.
     #[error(
         "{package} is for {found}, and the image is {expected}. Give the {expected} packages of the same build"
     )]
@@ -204,7 +204,7 @@ pub enum Refusal {
         /// The image's architecture.
         expected: String,
     },
-    /// A requirement that nothing meets.
+    /// Requirements that no selected package meets.
     #[error("the set of packages is incomplete: {}. Add the missing RPMs of the same build", .0.join("; "))]
     Incomplete(Vec<String>),
     /// Sub-packages of the base without a counterpart in the sources.
@@ -215,12 +215,12 @@ pub enum Refusal {
         /// The sub-packages.
         names: Vec<String>,
     },
-    /// `--remove` of a package that is not removed.
+    /// `--remove` names a package that would not be removed.
     #[error(
         "--remove {0}: no package of that name belongs to the base's kernel or requires it. Type: ostree-kernel status"
     )]
     NothingToRemove(String),
-    /// Packages that would be removed with the old kernel.
+    /// Packages that would be removed with the old kernel, each with the requirement that would not be met.
     #[error("these packages require the old kernel, and would be removed with it: {}. Add their builds for the new kernel to the sources, or allow the removal: {}", dependants(.0), removes(.0.iter().map(|(name, _)| name)))]
     Dependants(Vec<(String, String)>),
     /// Out-of-tree modules that no package brings for the new kernel.
@@ -252,7 +252,7 @@ pub enum Refusal {
     SameVersion {
         /// The packages.
         names: Vec<String>,
-        /// A backend of the image that can replace it.
+        /// A backend of the image that can replace the packages.
         dnf: Option<Backend>,
     },
     /// The sources do not have the kernel of `--kver`.
@@ -260,7 +260,7 @@ pub enum Refusal {
         "--kver requires {expected}, but {package} holds the kernel {found}. Correct --kver, or give the other RPMs"
     )]
     OtherKver {
-        /// The option as the user typed it.
+        /// The value of `--kver`.
         expected: Kver,
         /// The kernel of the package.
         found: Kver,
@@ -272,7 +272,7 @@ pub enum Refusal {
     Signature {
         /// The file, as the user named it.
         file: String,
-        /// The state that was found, the expected one and the command to type.
+        /// The found state, the expected state and the command to type.
         why: String,
     },
     /// Unsigned packages from the network.
@@ -305,19 +305,19 @@ pub enum Refusal {
         "the compressor \"{command}\" cannot be used: {why}. dracut would use another one, or fail after the packages are replaced. Correct --compress{}", compressors(.there)
     )]
     NoCompressor {
-        /// The option as the user typed it.
+        /// The compressor's command line, as the user typed it.
         command: String,
         /// The reason.
         why: String,
         /// Compressors that the image has.
         there: Vec<String>,
     },
-    /// Modules of dracut that do not exist.
+    /// dracut modules that do not exist.
     #[error(
         "the image has no dracut module {} in /usr/lib/dracut/modules.d, and dracut would fail. Correct the name after --add, or install the package that has the module in an earlier RUN line", .0.join(", ")
     )]
     NoDracutModule(Vec<String>),
-    /// An option with which dracut would build something else.
+    /// An argument with which dracut would not build the initramfs of the installed kernel.
     #[error(
         "the argument {0} for dracut: with it, dracut would not build the initramfs of the installed kernel. Omit it; --kver and the output file are passed by this program"
     )]
@@ -335,7 +335,7 @@ pub enum Refusal {
         "--before-dracut {0}: no such program in the image. Correct the path, or copy or mount the program in the RUN line"
     )]
     NoProgram(String),
-    /// Drivers that no kernel has.
+    /// Drivers that neither the new nor the installed kernel has.
     #[error(
         "no such driver: {}. Neither the packages of {kver} nor the installed kernel has such a module, and it is not built in. Correct the name, or remove the option", .names.join(", ")
     )]
@@ -345,7 +345,7 @@ pub enum Refusal {
         /// The kernel.
         kver: Kver,
     },
-    /// Programs cannot run inside the root.
+    /// Programs cannot run inside the root: the path of the root, and the reason.
     #[error(
         "cannot run programs inside {0}: {1}. {as_root}, or run ostree-kernel inside the image",
         as_root = AS_ROOT

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Selects the packages of the kernel from the sources, by the installed packages and by their requirements.
+//! Selects the packages of one kernel from the sources, by what is installed and by what the selected packages require.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,8 @@ pub fn select(sources: Vec<Source>, host: &Host, wishes: &Wishes) -> Result<Kern
     })
 }
 
-/// Takes packages that a taken package requires, and packages with modules that the base has on disk.
+/// Also takes packages that a taken package requires, and packages with modules that the base has on disk and no taken
+/// package has.
 fn complete(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
     loop {
         let is_needed = |source: &Source| {
@@ -79,7 +80,7 @@ fn complete(taken: &mut Vec<Source>, rest: &mut Vec<Source>, sides: &Sides) {
 }
 
 /// Returns the kernels among the sources: each kver with the package that owns its `vmlinuz`. The provides are not
-/// considered, since ELRepo's and the kernel's own packages do not provide `kernel-uname-r`.
+/// considered, since packages of ELRepo and of `make binrpm-pkg` do not provide `kernel-uname-r`.
 fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     let mut kernels: Vec<(Kver, Nevra)> = Vec::new();
     for source in sources {
@@ -92,9 +93,10 @@ fn kernels(sources: &[Source]) -> Vec<(Kver, Nevra)> {
     kernels
 }
 
-/// Chooses a kernel of the sources: the requested one, the only one, the one that an earlier run installed from these
-/// sources or that a killed run was installing, or the only one of the base's flavour that is not installed. Of several
-/// versions of one flavour, none is preferred.
+/// Chooses a kernel of the sources. If a flavour is requested, only its kernels are considered. The first of these that
+/// exists is chosen: the requested kernel; the only kernel; the kernel that an earlier run installed from these
+/// sources, or that a killed run was installing; the only kernel that is not installed and has the requested flavour,
+/// or by default the base's flavour. Of several versions of one flavour, none is preferred.
 fn choose(
     kernels: &[(Kver, Nevra)],
     sources: &[Source],
@@ -149,8 +151,8 @@ fn choose(
     }
 }
 
-/// Returns the kernels with the options that choose them. A flavour with one kernel is chosen by its name, which stays
-/// the same when the sources get another version.
+/// Returns the kernels, each with the option that chooses it: `--flavour` if the flavour has only one kernel, else
+/// `--kver`. The flavour stays the same when the sources get another version.
 fn choices(kernels: &[(Kver, Nevra)], is_there: impl Fn(&Kver) -> bool) -> Vec<Choice> {
     let choice = |(kver, core): &(Kver, Nevra)| {
         let flavour = short(&core.name);
@@ -196,7 +198,7 @@ fn in_boot(source: &Source) -> Option<Refusal> {
     }
 }
 
-/// Returns the kernel that an earlier run installed from these sources, if it is unchanged.
+/// Returns the kernel that an earlier run installed from these sources, if its core package is still installed.
 fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
     let earlier = host.earlier.as_ref()?;
     let nevras: BTreeSet<_> = sources
@@ -213,16 +215,16 @@ fn earlier(sources: &[Source], host: &Host) -> Option<Kver> {
     (nevras == earlier.sources && is_core).then(|| core.vmlinuz.clone())?
 }
 
-/// Returns the kernel of the sources that a killed run was installing; `None` if there is none.
+/// Returns the kernel of the sources that a killed run was installing; `None` if there is no such kernel.
 fn unfinished(sources: &[Source], host: &Host) -> Option<Kver> {
     let kvers = sources.iter().filter_map(|it| it.package.vmlinuz.as_ref());
     let mut kvers = kvers.filter(|kver| host.unfinished.as_ref() == Some(kver));
     kvers.next().cloned()
 }
 
-/// Refuses a named package that has no relation to a kernel of the sources: it must belong to one, be built with
-/// one, or have the name of a part of a kernel. It need not be one that is installed: `DIR/*.rpm` also names
-/// kernel-devel.
+/// Refuses a package that the user named and that has no relation to a kernel of the sources. A related package belongs
+/// to such a kernel, was built with one, or has the name of a part of a kernel. The base need not have the package:
+/// `DIR/*.rpm` also names kernel-devel.
 fn refuse_strangers(
     sources: &[Source],
     sides: &Sides,
@@ -252,8 +254,8 @@ fn refuse_strangers(
     }
 }
 
-/// Refuses packages of another build that the base's kernel has and this build lacks: the user meant them to be
-/// installed.
+/// Refuses packages of another build that would replace parts of the base's kernel, if the chosen build has no package
+/// of the same name. The user probably expects these packages to be installed.
 fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result<(), Refusal> {
     let has = |name: &str| {
         let mut names = of_build.iter().map(|source| &source.package.nevra.name);
@@ -275,7 +277,7 @@ fn refuse_mixed(of_build: &[Source], others: &[Source], sides: &Sides) -> Result
     })
 }
 
-/// Returns the required capabilities `…uname-r` that have a version, and so require one exact kernel.
+/// Returns the requirements `…uname-r` that have a version, so that exactly one kernel meets them.
 fn uname_rs(package: &Package) -> impl Iterator<Item = &Capability> {
     package
         .requires

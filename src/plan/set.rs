@@ -11,17 +11,17 @@ use crate::package::{Nevra, Package};
 pub struct Source {
     /// Its header.
     pub package: Package,
-    /// The checked copy, relative to the root.
+    /// The checked copy, relative to the root. Empty if only the header was read.
     pub path: String,
-    /// SHA-256 of the whole file (hexadecimal).
+    /// SHA-256 of the whole file (hexadecimal). Empty if only the header was read.
     pub sha256: String,
-    /// The name as the user typed it.
+    /// The URL, path or file name of the package, without `#sha256=HEX`.
     pub origin: String,
     /// The origin of its bytes.
     pub from: PackageOrigin,
     /// Whether the user gave the digest of the bytes.
     pub pinned: bool,
-    /// Whether the user named the file itself, not its directory.
+    /// Whether the user named this package alone, not its directory or a repository.
     pub named: bool,
 }
 
@@ -39,7 +39,7 @@ pub enum PackageOrigin {
 /// A complete kernel of one build.
 #[derive(Debug, Clone)]
 pub struct KernelSet {
-    /// The value of `uname -r`.
+    /// The kernel release, as in `uname -r`.
     pub kver: Kver,
     /// Its packages, sorted by name.
     pub sources: Vec<Source>,
@@ -67,12 +67,12 @@ pub(super) struct Sides<'a> {
     pub old_flavour: Flavour,
     pub kver: &'a Kver,
     pub new_flavour: Flavour,
-    /// The version, release and source package of the new kernel.
+    /// The version, release and source package of the package that owns the new `vmlinuz`.
     pub build: (String, String, String),
 }
 
 impl Sides<'_> {
-    /// Returns whether the base's kernel has a package of the same role.
+    /// Returns whether a package of the base's kernel has the same role.
     pub fn is_installed(&self, package: &Package) -> bool {
         let role = self.new_flavour.role(&package.nevra.name);
         self.old_packages()
@@ -99,12 +99,12 @@ impl Sides<'_> {
         self.old.is_none() && (has_modules() || is_meta())
     }
 
-    /// Returns whether the name is that of a part of either kernel.
+    /// Returns whether the package's name is that of a part of the old or the new kernel.
     pub fn is_part(&self, package: &Package) -> bool {
         !self.new_flavour.is_kmod(package) || !self.old_flavour.is_kmod(package)
     }
 
-    /// Returns whether the package was built with the kernel, or for it.
+    /// Returns whether the package belongs to the new kernel, or was built with it.
     pub fn is_of_build(&self, package: &Package) -> bool {
         if package.belongs_to(self.kver) {
             return true;
@@ -116,7 +116,8 @@ impl Sides<'_> {
     }
 }
 
-/// Returns the kernels that a package belongs to, by a capability `…uname-r` or by the modules that it owns.
+/// Returns the kernels that a package belongs to, by a capability `…uname-r`, or by the modules or the `vmlinuz` that
+/// it owns.
 pub(super) fn ties(package: &Package) -> impl Iterator<Item = &str> {
     let caps = package.provides.iter().chain(&package.requires);
     let caps = caps.filter(|cap| cap.is_uname_r() && !cap.version.is_empty());

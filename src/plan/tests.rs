@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every refusal that follows from values alone, and similar inputs that are accepted.
+//! Tests of all refusals that depend on facts and options only, and of similar inputs that are accepted.
 
 mod first;
 mod flavours;
@@ -174,7 +174,7 @@ fn only_installed_packages_are_replaced() {
 
 #[test]
 fn a_package_that_another_requires_comes_although_the_base_lacks_it() {
-    // The base is older than the split of kernel-modules-core.
+    // The base lacks kernel-modules-core, as Fedora before 38 does.
     let mut host = host();
     host.packages
         .retain(|it| it.nevra.name != "kernel-modules-core");
@@ -345,7 +345,7 @@ fn the_same_packages_again_need_no_transaction_half_of_them_or_another_build_is_
     cut_short.packages.push(modules.clone());
     let refused = decide(again.clone(), &cut_short, &Wishes::default()).unwrap_err();
     assert!(matches!(&refused, Refusal::OldPackages(_, old) if old.len() == 1));
-    // kernel-devel of the old kernel may stay.
+    // A package of the old kernel without modules, such as kernel-devel, may stay.
     *cut_short.packages.last_mut().unwrap() = Installed {
         modules: [].into(),
         ..modules

@@ -5,8 +5,9 @@
 use super::{PackageOrigin, Refusal, Source, Wishes, pin};
 use crate::package::signature::{Distrust, Signature};
 
-/// Accepts good signatures, bytes that the user pinned or that `--allow-unsigned` accepts, and local unsigned files;
-/// all except good signatures with a warning. Refuses a bad signature with any options. Returns the warnings.
+/// Accepts good signatures. Also accepts, with a warning, packages that the user pinned or that `--allow-unsigned`
+/// accepts, and local unsigned files; but none of these with `--require-signature`. Always refuses a bad signature.
+/// Returns the warnings.
 ///
 /// # Errors
 /// A [`Refusal`].
@@ -28,7 +29,7 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
             Signature::Untrusted(why) if !vouched => format!(
                 "{name} is signed, and rpm would not trust the signature: {why}. {}{}",
                 why.remedy(),
-                // The bytes of a revoked key may be an attacker's.
+                // Bytes that are signed with a revoked key may be an attacker's.
                 match why {
                     Distrust::Revoked { .. } => String::new(),
                     _ => or_pin(source, wishes),
@@ -83,7 +84,8 @@ pub fn judge(sources: &[Source], wishes: &Wishes) -> Result<Vec<String>, Refusal
     })
 }
 
-/// Returns the advice to pin the bytes, unless a pin does not replace a signature.
+/// Returns the advice to pin the bytes; empty with `--require-signature`, since a pin does not replace a signature
+/// then.
 fn or_pin(source: &Source, wishes: &Wishes) -> String {
     if wishes.require_signature {
         return String::new();

@@ -42,7 +42,7 @@ pub enum FailureOutcome {
 }
 
 impl Failure {
-    /// Returns the document of a step that failed.
+    /// Returns the document of a command that failed with `error`.
     pub fn new(error: String) -> Self {
         Self {
             schema: SchemaVersion,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Findings as annotations of GitHub's runner.
+//! Findings as annotations in GitHub Actions.
 
 use super::human::is_shown;
 use super::{AnswerWord, FailedImage, FindingReport, Outcome, Report};
 use crate::checks::Severity;
 
-/// Returns the findings, and the checks that could not run, as commands of GitHub's runner, which reads them from
-/// standard error. With `quiet`, notes are left out, and warnings if there is a fatal finding.
+/// Returns the findings, and the checks that could not run, as workflow commands, which GitHub's runner reads from
+/// standard error. With `quiet`, notes are left out; if there is a fatal finding, warnings are left out, too.
 pub fn annotations(report: &Report, quiet: bool) -> String {
     let mut text = String::new();
     let shown = is_shown(report, quiet, 1);
@@ -45,7 +45,7 @@ pub fn annotations(report: &Report, quiet: bool) -> String {
     text
 }
 
-/// Returns the annotation of an image that could not be read.
+/// Returns the annotation for an image that could not be read.
 pub fn failed(image: &FailedImage) -> String {
     let message = data(&image.to_string());
     format!("::error title=verify::{message}\n")

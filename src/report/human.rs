@@ -11,15 +11,16 @@ use crate::text::{GREEN, RED, YELLOW, one_line, painted};
 /// The level of detail, and the use of colours.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
-    /// `-q`.
+    /// Whether `-q` is given.
     pub quiet: bool,
     /// How often `-v` is given.
     pub verbose: u8,
-    /// Whether words are coloured.
+    /// Whether to print colours.
     pub has_colours: bool,
 }
 
-/// Returns a filter for the findings to show: notes only with `-v`; with `-q`, warnings only if nothing is fatal.
+/// Returns a filter for the findings to show: notes only with `-v` and without `-q`; with `-q`, warnings only if
+/// nothing is fatal.
 pub(super) fn is_shown(
     report: &Report,
     quiet: bool,
@@ -56,7 +57,7 @@ pub fn human(report: &Report, wishes: &Style) -> String {
     }
     let shown = is_shown(report, wishes.quiet, wishes.verbose);
     let shown: Vec<_> = report.findings.iter().filter(|it| shown(it)).collect();
-    // The worst findings are printed last, next to the verdict.
+    // The worst findings are printed last. If the verdict is not first, it follows them.
     for (severity, colour) in [
         (Severity::Note, ""),
         (Severity::Warning, YELLOW),
@@ -90,7 +91,7 @@ pub fn human(report: &Report, wishes: &Style) -> String {
     }
 }
 
-/// Returns the line of an image that could not be read.
+/// Returns the line about an image that could not be read.
 pub fn failed(image: &FailedImage, has_colours: bool) -> String {
     let line = one_line(&image.to_string());
     let line = if has_colours {
@@ -101,8 +102,9 @@ pub fn failed(image: &FailedImage, has_colours: bool) -> String {
     line + "\n"
 }
 
-/// Formats findings of one severity: found, expected and remedy, a line each. Findings with the same remedy are
-/// grouped, and the remedy is printed once.
+/// Formats findings of one severity, with one line each for the found state, the expected state and the remedy.
+/// Findings with the same remedy are grouped, and the remedy is printed once. Likewise, an expected state that
+/// successive findings of a group share is printed once.
 fn blocks(word: &str, findings: &[&FindingReport]) -> String {
     let mut text = String::new();
     let mut remedies: Vec<&str> = Vec::new();
@@ -204,7 +206,8 @@ fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-/// Returns the checks with one of these answers, grouped by the reason.
+/// Returns the names of the checks with one of these answers, by the reason for the answer; the names are separated by
+/// commas.
 fn by_reason<'a>(report: &'a Report, answers: &[AnswerWord]) -> BTreeMap<&'a str, String> {
     let mut checks = BTreeMap::<_, Vec<_>>::new();
     for check in &report.checks {

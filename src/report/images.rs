@@ -73,7 +73,7 @@ impl fmt::Display for FailedImage {
 }
 
 impl ImageEntry {
-    /// Returns the outcome; without a verdict it is unknown.
+    /// Returns the outcome, which is unknown for an image without a verdict.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Verified(report) => report.outcome,

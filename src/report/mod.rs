@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report of a run, as values and as JSON.
 //!
-//! A report holds no time, duration or random name, so that equal inputs give equal trees.
+//! A report contains no time, duration or random name: it becomes a file of the tree, and equal inputs should give
+//! equal trees.
 
 pub mod documents;
 pub mod github;
@@ -339,7 +340,7 @@ pub struct FindingReport {
 }
 
 impl FindingReport {
-    /// Returns the number of defects that this finding counts.
+    /// Returns the number of defects that this finding counts: 1, unless it replaces the rest of a long list.
     pub fn defects(&self) -> usize {
         self.count.unwrap_or(1)
     }
@@ -371,7 +372,7 @@ pub enum AnswerWord {
     Skipped,
 }
 
-/// Returns a report's entries for checks and findings. The remedies are worded for this situation.
+/// Returns a report's entries for checks and findings. The remedies are worded for `situation`.
 pub fn checks(answers: &Answers, situation: Situation) -> (Vec<CheckReport>, Vec<FindingReport>) {
     let mut checks = Vec::new();
     let mut findings = Vec::new();

@@ -25,8 +25,8 @@ impl JsonSchema for SchemaVersion {
     }
 }
 
-/// A change of the schema: removes `null` from the types of optional fields, because a field without a value is left
-/// out.
+/// A transformation of the schema: removes `null` from the types of fields that are not required, because such a field
+/// is left out if it has no value.
 #[derive(Clone)]
 struct AbsentIsNotNull;
 

@@ -15,16 +15,18 @@ use x509_cert::ext::pkix::SubjectKeyIdentifier;
 
 use super::{Hash, pem};
 
-/// The identifier of a common name in a distinguished name.
+/// The object identifier of a common name in a distinguished name.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// The identifier of RSA keys.
+/// The object identifier of RSA keys.
 pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// The identifier of keys on elliptic curves. A key of another curve than P-384 has another size.
+/// The object identifier of keys on elliptic curves. The curve is not compared: a key of a curve other than P-384 has
+/// another size and is not parsed.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
-/// The bytes at the start of a certificate in DER, by offset: two sequences with sizes of two bytes, and the version 3.
+/// The bytes at the start of a certificate in DER, by offset: the headers of two sequences whose sizes have two bytes,
+/// and the field with version 3.
 const START: [(usize, &[u8]); 3] = [
     (0, &[0x30, 0x82]),
     (4, &[0x30, 0x82]),
@@ -34,30 +36,31 @@ const START: [(usize, &[u8]); 3] = [
 /// Upper bound of certificates that [`find_all`] returns. A kernel has about five.
 const FOUND_MAX: usize = 200;
 
-/// A certificate.
+/// An X.509 certificate and its public key.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     pub(super) x509: x509_cert::Certificate,
     fingerprint: String,
-    /// Its key; `None` if it is not an RSA key.
+    /// The RSA key; `None` if the certificate's key is not an RSA key.
     pub(super) key: Option<RsaPublicKey>,
-    /// Its key on the curve P-384, which kernels with `CONFIG_MODULE_SIG_KEY_TYPE_ECDSA` sign their modules with.
+    /// The ECDSA key on the curve P-384; `None` if the certificate's key is not such a key. The build of a kernel with
+    /// `CONFIG_MODULE_SIG_KEY_TYPE_ECDSA` signs the modules with such a key.
     pub(super) ecdsa: Option<VerifyingKey>,
 }
 
 /// The reason why a file has no usable certificate.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum CertificateError {
-    /// It has none.
+    /// The file has no certificate.
     #[error("no certificate. Expected an X.509 certificate in PEM or DER")]
     None,
-    /// One cannot be parsed.
+    /// A certificate in the file cannot be parsed.
     #[error("a certificate that cannot be parsed: {0}")]
     Malformed(String),
 }
 
 impl Certificate {
-    /// Reads all certificates of a file in PEM, or the one of a file in DER.
+    /// Reads all certificates of a PEM file, or the only certificate of a DER file.
     ///
     /// # Errors
     /// When the file contains no certificate, or one cannot be parsed.
@@ -117,10 +120,11 @@ impl Certificate {
         })
     }
 
-    /// Checks that `now` is in its period of validity.
+    /// Checks that `now` is in the certificate's period of validity.
     ///
     /// # Errors
-    /// The reason: "expired on …", "is not valid before …".
+    /// When `now` is outside the period. The error continues a sentence about the certificate: "expired on …" or "is
+    /// not valid before …".
     pub fn check_period(&self, now: SystemTime) -> Result<(), String> {
         let validity = &self.x509.tbs_certificate.validity;
         let now = now
@@ -138,7 +142,8 @@ impl Certificate {
         Ok(())
     }
 
-    /// Returns whether this certificate's key signed the other one.
+    /// Returns whether this certificate issued `other`: its subject is the issuer of `other`, and its RSA key signed
+    /// `other`.
     pub(super) fn has_issued(&self, other: &Self) -> bool {
         let (own, other) = (&self.x509.tbs_certificate, &other.x509);
         let Some(hash) = Hash::of_rsa(&other.signature_algorithm.oid) else {
@@ -157,7 +162,7 @@ impl Certificate {
                 .is_ok()
     }
 
-    /// Returns the subject key identifier, if it has one.
+    /// Returns the certificate's subject key identifier; `None` if it has none.
     pub(super) fn key_id(&self) -> Option<Vec<u8>> {
         let found = self.x509.tbs_certificate.get::<SubjectKeyIdentifier>();
         let (_, id) = found.ok()??;
@@ -172,7 +177,7 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// Formats the common name, or the whole name if it has none.
+/// Returns the common name in a distinguished name, or the whole name if it has no common name.
 pub(super) fn name(name: &x509_cert::name::Name) -> String {
     let mut attributes = name.0.iter().flat_map(|it| it.0.iter());
     let common = attributes.find(|it| it.oid == COMMON_NAME);
@@ -183,7 +188,7 @@ pub(super) fn name(name: &x509_cert::name::Name) -> String {
     }
 }
 
-/// Returns the certificates inside other data, such as the list of certificates in a kernel.
+/// Returns the certificates (DER) at any place in `data`, for example those in a kernel.
 pub fn find_all(data: &[u8]) -> Vec<Certificate> {
     let is_start = |at: &usize| {
         let mut parts = START.iter();

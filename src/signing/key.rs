@@ -20,33 +20,33 @@ const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.
 pub(super) const SIGNED_DATA: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 
-/// A private key. Its memory is wiped on drop.
+/// A private RSA key. Its memory is wiped on drop.
 pub struct SigningKey(RsaPrivateKey);
 
 /// The reason why a file has no usable key.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
-    /// It has none.
+    /// The file has no private key.
     #[error("no private key. Expected an RSA key in PEM")]
     None,
-    /// It is encrypted.
+    /// The key is encrypted.
     #[error(
         "an encrypted key. A passphrase cannot be entered in a build: give a key without one, as a build secret"
     )]
     Encrypted,
-    /// It cannot be parsed.
+    /// The key cannot be parsed.
     #[error("a key that cannot be parsed. Expected an RSA key in PEM")]
     Malformed,
-    /// It is not an RSA key.
+    /// The key is not an RSA key.
     #[error("a key that is not an RSA key. Firmware and shim accept RSA keys only")]
     NotRsa,
 }
 
 impl SigningKey {
-    /// Reads the first private key of a file in PEM.
+    /// Reads the first private key of a PEM file.
     ///
     /// # Errors
-    /// When the file contains no key that can be used.
+    /// When the file contains no private key, or the first one cannot be used.
     pub fn read(file: &[u8]) -> Result<Self, KeyError> {
         let blocks = pem::blocks(file);
         let block = blocks.iter().find(|it| it.label.ends_with("PRIVATE KEY"));
@@ -72,8 +72,8 @@ impl SigningKey {
         certificate.key.as_ref() == Some(&self.0.to_public_key())
     }
 
-    /// Signs a module's contents as the kernel's `scripts/sign-file.c` does: a CMS signature without the contents,
-    /// certificates or signed attributes. Returns it in DER.
+    /// Signs a module's contents as the kernel's `scripts/sign-file.c` does: a CMS signature that contains neither the
+    /// module's contents nor certificates nor signed attributes. Returns the CMS signature in DER.
     ///
     /// # Errors
     /// When the key is too small for the hash.
@@ -87,7 +87,7 @@ impl SigningKey {
         signed_data(certificate, hash, value).map_err(|error| error.to_string())
     }
 
-    /// Returns the value of a signature.
+    /// Returns the RSA signature of `contents` (PKCS #1 version 1.5), without a CMS structure.
     pub(super) fn value(&self, hash: Hash, contents: &[u8]) -> Result<Vec<u8>, String> {
         let value = self.0.sign(hash.padding(), &hash.digest(contents));
         value.map_err(|error| error.to_string())

@@ -2,8 +2,8 @@
 //! Reads certificates and private keys, verifies the signatures of kernels and modules, and signs modules.
 //!
 //! Signatures are made with RSA and SHA-256, SHA-384 or SHA-512, which is what firmware accepts for Secure Boot.
-//! Signatures with ECDSA and P-384 are verified, too, because kernels can sign their modules with such a key. Keys are
-//! wiped from memory on drop. Nothing here opens a file.
+//! Signatures with ECDSA and P-384 are verified, too, because the build of a kernel can sign the modules with such a
+//! key. Private keys are wiped from memory on drop. Nothing here opens a file.
 
 mod certificate;
 mod key;
@@ -55,7 +55,7 @@ impl Hash {
         }
     }
 
-    /// Returns the object identifier (NIST's arc of hash algorithms).
+    /// Returns the object identifier that NIST assigned to the algorithm.
     fn oid(self) -> ObjectIdentifier {
         ObjectIdentifier::new_unwrap(match self {
             Self::Sha256 => "2.16.840.1.101.3.4.2.1",
@@ -79,7 +79,8 @@ impl Hash {
         }
     }
 
-    /// Returns the padding of RSA signatures: the start of a DigestInfo in DER (RFC 8017, section 9.2, note 1).
+    /// Returns the padding scheme for RSA signatures, with the bytes that precede the digest in a DigestInfo (RFC 8017,
+    /// section 9.2, note 1).
     fn padding(self) -> rsa::Pkcs1v15Sign {
         let (last, size) = match self {
             Self::Sha256 => (1, 32),

@@ -10,13 +10,13 @@ const DASHES: &str = "-----";
 pub(super) struct Block {
     /// The text between `-----BEGIN ` and `-----`.
     pub(super) label: String,
-    /// The bytes; `None` if it cannot be decoded, for example because it has headers.
+    /// The decoded bytes; `None` if the block cannot be decoded, for example because it has headers.
     pub(super) der: Option<Vec<u8>>,
-    /// The unchanged lines of the block.
+    /// The unchanged block with its first and its last line.
     pub(super) text: String,
 }
 
-/// Returns the blocks; text between them is ignored. Empty if the bytes are not text.
+/// Returns the blocks. Text between blocks is ignored. Returns no blocks if the bytes are not UTF-8.
 pub(super) fn blocks(bytes: &[u8]) -> Vec<Block> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Vec::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Verifies CMS signatures: those of modules, which are separate from the signed bytes, and Authenticode, which
-//! contains the digest of a PE image.
+//! Verifies CMS signatures: detached signatures, as modules have, and Authenticode signatures, which contain the digest
+//! of a PE image.
 
 use cms::cert::CertificateChoices;
 use cms::content_info::ContentInfo;
@@ -18,13 +18,13 @@ use super::{Certificate, Hash};
 pub(super) const INDIRECT_DATA: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.4");
 
-/// The attribute with the digest of the content (RFC 5652, section 11.2).
+/// The object identifier of the attribute with the digest of the content (RFC 5652, section 11.2).
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
 
-/// Upper bound of a chain from the signer's certificate to a trusted one.
+/// Upper bound of the certificates in a chain from the signer's certificate to a trusted one, without the trusted one.
 const CHAIN_MAX: usize = 4;
 
-/// A signature that cannot be parsed.
+/// The error that a signature cannot be parsed.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("a signature that cannot be parsed: {0}")]
 pub struct Malformed(String);
@@ -38,23 +38,23 @@ pub struct Signature {
 /// The result of verifying a signature.
 #[derive(Debug, Clone)]
 pub enum Signer<'a> {
-    /// It was made with the key of this trusted certificate, or of one that this certificate has issued, directly or
-    /// through others.
+    /// The signature is valid. It was made with the key of this trusted certificate, or with the key of a certificate
+    /// that the trusted certificate has issued, directly or through intermediate certificates.
     Known(&'a Certificate),
-    /// The signer, with this name, is not trusted.
+    /// The signer is not trusted. Contains the signer's name.
     Unknown(String),
-    /// The signature is invalid, for this reason.
+    /// The signature is invalid. Contains the reason.
     Wrong(String),
 }
 
-/// The signer of `vmlinuz`.
+/// The result of verifying the signatures of a `vmlinuz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VmlinuzSigner {
-    /// A trusted one.
+    /// One of the signers is trusted.
     Trusted,
-    /// It has no signature.
+    /// `vmlinuz` has no signature.
     None,
-    /// No signer is trusted; the reason for each signature.
+    /// No signer is trusted. Contains the reason for each signature.
     Others(Vec<String>),
 }
 
@@ -87,19 +87,19 @@ impl Signature {
         })
     }
 
-    /// Returns the certificates in the signature to which its signers refer.
+    /// Returns the signers' own certificates, as far as the signature contains them.
     pub fn signers(&self) -> impl Iterator<Item = &Certificate> {
         let named = |it: &&Certificate| self.data.signer_infos.0.iter().any(|of| is_of(of, it));
         self.certificates.iter().filter(named)
     }
 
-    /// Verifies a signature that is separate from the signed bytes.
+    /// Verifies this signature as a detached signature of the bytes `signed`.
     pub fn of_bytes<'a>(&self, signed: &[u8], trusted: &'a [Certificate]) -> Signer<'a> {
         self.first(|it| self.signer(it, signed, trusted))
     }
 
-    /// Verifies an Authenticode signature of an image with this SHA-256 (*Windows Authenticode Portable Executable
-    /// Signature Format*).
+    /// Verifies this signature as an Authenticode signature of an image with this SHA-256 (*Windows Authenticode
+    /// Portable Executable Signature Format*).
     pub fn of_image<'a>(&self, sha256: &[u8], trusted: &'a [Certificate]) -> Signer<'a> {
         let content = &self.data.encap_content_info;
         let signed = content.econtent.as_ref().map(|it| it.value());
@@ -157,8 +157,8 @@ impl Signature {
         }
     }
 
-    /// Returns the trusted certificate whose key signed the certificate, directly or through others in the signature;
-    /// `None` if there is none.
+    /// Returns the trusted certificate that has issued `certificate`, directly or through other certificates in the
+    /// signature; `None` if there is none.
     fn chain<'a>(
         &self,
         certificate: &Certificate,
@@ -200,8 +200,8 @@ fn is_of(signer: &SignerInfo, certificate: &Certificate) -> bool {
     }
 }
 
-/// Verifies one signer's signature of `signed` with the certificate's key. If there are signed attributes, they contain
-/// the digest of the bytes, and the signature covers the attributes (RFC 5652, section 5.4).
+/// Verifies one signer's signature of `signed` with the certificate's key. If there are signed attributes, they must
+/// contain the digest of `signed`, and the signature covers the attributes instead of `signed` (RFC 5652, section 5.4).
 fn verify(signer: &SignerInfo, signed: &[u8], certificate: &Certificate) -> Result<(), String> {
     let hash = Hash::of_oid(&signer.digest_alg.oid);
     let hash = hash.ok_or("its hash algorithm is not supported")?;
@@ -235,7 +235,8 @@ fn verify(signer: &SignerInfo, signed: &[u8], certificate: &Certificate) -> Resu
     }
 }
 
-/// Reads the digest in Authenticode's content: a structure about the image, and a DigestInfo.
+/// Reads the digest in `content`, the content of an Authenticode signature: a structure about the image, then a
+/// DigestInfo. The hash is `None` if its algorithm is not supported.
 fn image_digest(content: &[u8]) -> x509_cert::der::Result<(Option<Hash>, &[u8])> {
     let mut reader = SliceReader::new(content)?;
     AnyRef::decode(&mut reader)?;

@@ -28,7 +28,8 @@ pub(super) fn certificate(pem: &str) -> Certificate {
     Certificate::read_all(pem.as_bytes()).unwrap().remove(0)
 }
 
-/// Returns an Authenticode signature of an image with this SHA-256. It contains the certificates in `sent`.
+/// Returns an Authenticode signature of an image with this SHA-256. The signature is made with `key`, names the
+/// certificate `signer` as its signer, and contains the certificates in `sent`.
 pub(super) fn authenticode(
     key: &SigningKey,
     signer: &Certificate,

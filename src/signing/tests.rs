@@ -40,7 +40,7 @@ fn keys_that_cannot_be_used() {
     }
 }
 
-/// Kernels with CONFIG_MODULE_SIG_KEY_TYPE_ECDSA sign their modules so.
+/// The build of a kernel with CONFIG_MODULE_SIG_KEY_TYPE_ECDSA signs the modules with a P-384 key.
 #[test]
 fn a_kernels_own_ecdsa_key() {
     let own = certificate(include_str!("testing/p384-certificate.pem"));
@@ -101,7 +101,8 @@ fn damaged_signatures_are_never_accepted() {
         for bit in [0x01, 0x80] {
             let mut damaged = der.clone();
             damaged[at] ^= bit;
-            // Some fields, such as the version, are not signed. The value of the signature is.
+            // Some fields, such as the version, are not signed, so only changes in the value of the signature must be
+            // detected.
             let is_value = at >= der.len() - 256;
             if let Ok(parsed) = Signature::parse(&damaged)
                 && is_value
@@ -137,7 +138,7 @@ fn a_chain_of_certificates_in_a_signature() {
     assert!(matches!(changed, Signer::Wrong(_)));
     let signers: Vec<_> = first.signers().map(Certificate::fingerprint).collect();
     assert_eq!(signers, [leaf.fingerprint()]);
-    // The signer's name alone is not enough.
+    // A signature that names a trusted signer, but was made with another key, is not accepted.
     let forged = authenticode(&key(KEY), &leaf, &sent, &[7; 32]);
     let forged = Signature::parse(&forged).unwrap();
     assert!(matches!(forged.of_image(&[7; 32], &[ca]), Signer::Wrong(_)));

@@ -34,7 +34,7 @@ pub struct System {
     pub root: Root,
     /// The deployments, in the order of `ostree admin status`.
     pub deployments: Vec<Deployment>,
-    /// The merge deployment of the staged one.
+    /// The merge deployment of the staged deployment.
     pub merge: Option<Name>,
 }
 
@@ -72,8 +72,8 @@ impl System {
         })
     }
 
-    /// Returns the kernel arguments of a deployment. A staged one without its own inherits those of its merge
-    /// deployment or, without one, of the booted deployment.
+    /// Returns the kernel arguments of a deployment. A staged deployment without arguments of its own inherits those of
+    /// its merge deployment or, without a merge deployment, those of the booted deployment.
     pub fn kargs(&self, deployment: &Deployment) -> Option<Vec<String>> {
         let merge = self.merge.as_ref();
         let merge = merge.and_then(|name| self.deployments.iter().find(|it| it.name == *name));
@@ -101,8 +101,8 @@ fn open(root: &Root, dir: &str) -> Result<Root> {
 /// Reads the deployments of the system in `root`.
 ///
 /// # Errors
-/// A [`Refusal`] when the system has no deployments or only those of another backend; an error when its state cannot be
-/// read.
+/// A [`Refusal`] when the system has no deployments or only those of bootc's composefs backend; an error when its state
+/// cannot be read.
 pub fn read(root: &Root) -> Result<System> {
     let path = || root.path().display().to_string();
     if let Some(bytes) = root.read(staged::COMPOSEFS, variant::SIZE_MAX)? {
@@ -126,7 +126,7 @@ pub fn read(root: &Root) -> Result<System> {
             found.push(entry);
         }
     }
-    // The highest version is the first in the menu.
+    // The entry with the highest version is the first in the boot loader's menu.
     found.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
     let mut deployments: Vec<_> = found.into_iter().map(|(_, it)| it).collect();
     let booted = booted(root, &deployments)?;
@@ -149,7 +149,7 @@ pub fn read(root: &Root) -> Result<System> {
     })
 }
 
-/// Reads an entry and the deployment that it leads to. `None` if it is not an entry of ostree.
+/// Reads an entry: its version, and the deployment that it leads to. `None` if ostree did not write the entry.
 fn read_entry(root: &Root, path: &str) -> Result<Option<(u32, Deployment)>> {
     let bytes = root.read(path, entry::SIZE_MAX)?.unwrap_or_default();
     let Some(entry) = Entry::parse(&String::from_utf8_lossy(&bytes)) else {
@@ -168,7 +168,7 @@ fn read_entry(root: &Root, path: &str) -> Result<Option<(u32, Deployment)>> {
     Ok(Some((entry.version, deployment)))
 }
 
-/// Returns the name of the deployment that a link leads to.
+/// Returns the name of the deployment that a link leads to; `None` if it leads to no deployment.
 fn follow(root: &Root, link: &Link) -> Result<Option<Name>> {
     let target = root.read_link(&link.path)?;
     let name = target.as_deref().and_then(Path::file_name);
@@ -176,13 +176,13 @@ fn follow(root: &Root, link: &Link) -> Result<Option<Name>> {
     Ok(name.and_then(|name| Name::parse(&link.osname, name)))
 }
 
-/// Returns the index of the running deployment.
+/// Returns the index of the running deployment; `None` if none of `deployments` is running.
 fn booted(root: &Root, deployments: &[Deployment]) -> Result<Option<usize>> {
     let Some(bytes) = root.read(BOOTED, variant::SIZE_MAX)? else {
         return Ok(None);
     };
-    // With composefs, ostree-prepare-root records the directory of the deployment in this file. Without composefs, the
-    // root is that directory.
+    // With composefs, ostree-prepare-root records the device and the inode of the deployment's directory in
+    // `/run/ostree-booted`. Without composefs, the root is that directory.
     let noted = Dict::parse(&bytes).and_then(|it| it.pair("backing-root-device-inode"));
     let expected = match noted {
         Some(noted) => Some(noted),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Detects that an earlier run did the work, by its report and the digests of the two files that are booted. Changes
-//! nothing.
+//! Detects whether an earlier run already did what is requested, by the report of that run and the digests of `vmlinuz`
+//! and `initramfs.img`. Changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -18,21 +18,23 @@ const REPORT_MAX: u64 = 4 << 20;
 
 /// The request of this run.
 pub struct RunRequest<'a> {
-    /// The kernel.
+    /// The kernel and its packages.
     pub set: &'a KernelSet,
     /// The user's arguments for dracut.
     pub dracut: &'a [String],
     /// The programs of `--before-dracut`.
     pub programs: &'a [String],
-    /// The requested certificates. The comparison ignores the numbers of modules and the programs.
+    /// The requested signing. Only the digests of the certificates and the choice of modules are compared with the
+    /// report.
     pub signing: &'a SigningReport,
     /// Checks that this run skips.
     pub skip: &'a [String],
-    /// The commands that clean the tree after the commit.
+    /// The commands with which the commit step cleans the tree.
     pub cleaning: &'a [Cmd],
 }
 
-/// Returns the report of a run that did what is requested, if `vmlinuz` and the initramfs have not changed since.
+/// Returns the report of a run that did what is requested. `None` if there is none, or if `vmlinuz` or the initramfs
+/// has changed since that run.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -64,8 +66,8 @@ pub fn report(root: &Root, asked: &RunRequest) -> Result<Option<Value>> {
     Ok(Some(report))
 }
 
-/// Returns whether the reported run installed the packages of the set. Packages that belong to no kernel (kernel-tools)
-/// may have been installed before that run.
+/// Returns whether the packages that the reported run installed are all in the set, and include those of the set that
+/// belong to the set's kernel. Other packages of the set (kernel-tools) may have been installed before that run.
 fn has_installed(report: &Value, set: &KernelSet) -> bool {
     let packages: BTreeSet<_> = packages(report).collect();
     let sources = set.sources.iter().map(|it| &it.package);
@@ -81,7 +83,7 @@ fn skipped(report: &Value) -> impl Iterator<Item = &str> {
     skipped.map(|check| check["check"].as_str().unwrap_or_default())
 }
 
-/// Returns whether the reported run signed with the requested certificates.
+/// Returns whether the reported run signed everything that is requested, with the requested certificates.
 fn is_signed(report: &Value, asked: &SigningReport) -> bool {
     let signed = |what: &str, field: &str| report["signing"][what][field].as_str();
     let is_same = |what, sha256: &str| signed(what, "certificate_sha256") == Some(sha256);
@@ -94,7 +96,7 @@ fn is_signed(report: &Value, asked: &SigningReport) -> bool {
         })
 }
 
-/// Returns the texts of a list; none without a list.
+/// Returns the strings in a JSON array; none if `list` is not an array.
 fn texts(list: &Value) -> impl Iterator<Item = &str> {
     let list = list.as_array().into_iter().flatten();
     list.filter_map(Value::as_str)
@@ -105,7 +107,7 @@ fn packages(report: &Value) -> impl Iterator<Item = String> {
     packages.map(|package| package["nevra"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Returns the run that the report in the tree describes, if it replaced the kernel.
+/// Returns the run that the report in the tree describes, if that run replaced the kernel.
 ///
 /// # Errors
 /// When the report cannot be read.
@@ -123,7 +125,7 @@ pub fn earlier(root: &Root) -> Result<Option<Earlier>, root::Error> {
     }))
 }
 
-/// Returns whether the report lists all commands that clean the tree.
+/// Returns whether the reported run executed all commands of `cleaning`.
 fn is_cleaned(report: &Value, cleaning: &[Cmd]) -> bool {
     let ran: Vec<_> = texts(&report["commands"]).collect();
     let mut cleaning = cleaning.iter();

@@ -2,8 +2,8 @@
 //! Files of the gate: its record in `/var`, its message at login, and the lock that keeps ostree from finalising the
 //! staged deployment.
 //!
-//! Links are not followed, and only root can write to the directories, so that no other user can make the gate refuse a
-//! deployment or accept one.
+//! Links in the paths of these files are not followed, and only root can write to their directories, so that no other
+//! user can make the gate refuse a deployment or accept one.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -37,13 +37,14 @@ pub const MESSAGE: &str = "run/motd.d/ostree-kernel-gate";
 /// as an ordinary user.
 const RUN: &str = "run/ostree-kernel-gate";
 
-/// The content of the lock file if the gate created it. Other programs create an empty file.
+/// The content of `staged::LOCK`, ostree's lock file, if the gate created the file. Other programs create an empty
+/// file.
 const OWN: &[u8] = b"ostree-kernel gate\n";
 
 /// Upper bound of the record (bytes).
 const RECORD_MAX: u64 = 1 << 20;
 
-/// The lock of the staged deployment's finalisation.
+/// The state of the lock of the staged deployment's finalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
     /// The finalisation is not locked.
@@ -54,7 +55,8 @@ pub enum Lock {
     Other,
 }
 
-/// Reads the record. A file that cannot be parsed, or that another user can write to, counts as missing.
+/// Reads the record. A file that is not a regular file, that cannot be parsed, or that another user can write to,
+/// counts as missing.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -62,7 +64,8 @@ pub fn record(root: &Root) -> Result<Record> {
     let Some(meta) = root.lstat(RECORD)? else {
         return Ok(Record::default());
     };
-    // In a rootless toolbox, the host's root is another user.
+    // In a rootless toolbox, files of the host's root have another user ID than 0, so the record must have the owner of
+    // `/`.
     let owner = root.stat("/")?.map_or(0, |it| it.uid);
     if meta.kind != FileType::File || !is_only_of(owner, &meta) {
         tracing::warn!(
@@ -87,7 +90,7 @@ pub fn save(root: &Root, record: &Record) -> Result<()> {
     Ok(root.write(RECORD, (json + "\n").as_bytes(), 0o644)?)
 }
 
-/// Sets the message at login, or removes it.
+/// Writes the message at login, or removes the message if `text` is `None`.
 ///
 /// # Errors
 /// When the message cannot be written, or when root does not own its directory.
@@ -122,7 +125,7 @@ pub fn lock_out_others(root: &Root) -> Result<Flock<File>> {
         .with_context(|| format!("locking /{path}"))
 }
 
-/// Returns whether the staged deployment's finalisation is locked, and by whom.
+/// Returns whether the staged deployment's finalisation is locked, and whether the gate has locked it.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -140,7 +143,8 @@ pub fn lock_state(root: &Root, deployment: &Deployment) -> Result<Lock> {
     Ok(if is_own { Lock::Own } else { Lock::Other })
 }
 
-/// Locks the staged deployment's finalisation. Every version of ostree looks for this file. It is written atomically.
+/// Locks the staged deployment's finalisation: writes `staged::LOCK`, a file that every version of ostree looks for.
+/// The file is written atomically.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -148,7 +152,7 @@ pub fn lock_finalisation(root: &Root) -> Result<()> {
     Ok(root.write(staged::LOCK, OWN, 0o644)?)
 }
 
-/// Removes the gate's lock.
+/// Unlocks the staged deployment's finalisation: removes `staged::LOCK`, whatever its content.
 ///
 /// # Errors
 /// When the file cannot be removed.
@@ -157,11 +161,12 @@ pub fn unlock_finalisation(root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// Returns a digest of all facts that identify the verified state of a staged deployment: its name, its arguments, its
-/// directory, its kernel and its additional initramfs files, and the version of this program.
+/// Returns a digest of all facts that identify the verified state of a staged deployment: its name, kernel arguments
+/// and directory, and its kernels, initramfs files and additional initramfs files. The digest also depends on the
+/// version of this program.
 ///
 /// # Errors
-/// When its directory cannot be read.
+/// When a file or directory of the deployment cannot be read.
 pub fn identity(system: &System, deployment: &Deployment) -> Result<String> {
     let root = &system.root;
     let mut facts = vec![tool(), deployment.name.to_string()];
@@ -189,7 +194,8 @@ pub fn identity(system: &System, deployment: &Deployment) -> Result<String> {
     Ok(hex::encode(digest.finalize()))
 }
 
-/// Describes the state of a file, with its change time (ctime), which a program cannot set.
+/// Describes the state of a file: its device, inode, size and change time (ctime). A program cannot set the change
+/// time.
 fn fact(root: &Root, path: &str) -> Result<String> {
     let is_file = root.stat(path)?.is_some_and(|it| it.kind == FileType::File);
     let Some(file) = is_file.then(|| root.open_file(path)).transpose()?.flatten() else {
@@ -208,13 +214,13 @@ fn fact(root: &Root, path: &str) -> Result<String> {
     ))
 }
 
-/// Returns whether only this user can write to the file.
+/// Returns whether the file belongs to `user`, and no other user can write to it.
 fn is_only_of(user: u32, meta: &Meta) -> bool {
     meta.uid == user && meta.mode & 0o022 == 0
 }
 
-/// Creates a directory with this mode. If it exists, checks that no other user can write to it and that no link leads
-/// to it.
+/// Creates a directory with this mode. If the directory exists, checks that no other user can write to it and that no
+/// component of its path is a link.
 fn own_directory(root: &Root, dir: &str, mode: u32) -> Result<()> {
     let mut path = String::new();
     for part in dir.split('/') {

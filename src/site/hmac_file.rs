@@ -7,9 +7,10 @@ use crate::kernel::hmac::{self, HMAC_MAX};
 use crate::kernel::kver::Kver;
 use crate::sys::root::{self, Root};
 
-/// Rewrites the HMAC of `vmlinuz` if the kernel was changed after packaging, for example signed. The HMAC is a
-/// checksum, not a signature. If dracut's module `fips` compares it (`is_read`), it is not rewritten, and the
-/// verification fails. Returns a warning for the user.
+/// Rewrites `.vmlinuz.hmac` if its HMAC does not match `vmlinuz`, because the kernel was changed after packaging
+/// (signed, for example). The HMAC is a checksum, not a signature. With `is_read`, dracut's module `fips` compares the
+/// HMAC at boot: the file is then not rewritten, and the verification fails. Returns a warning for the user if the file
+/// was rewritten.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -33,7 +34,7 @@ pub fn renew(root: &Root, kver: &Kver, is_read: bool) -> Result<Option<String>> 
     )))
 }
 
-/// Reads a `.vmlinuz.hmac`, if it is a small regular file.
+/// Reads a `.vmlinuz.hmac` and its metadata, if it is a small regular file.
 ///
 /// # Errors
 /// When the file cannot be read.

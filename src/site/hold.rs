@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Prevents rpm-ostree, kernel-install and scriptlets from running dracut during the transaction. The initramfs of an
-//! inner dracut run would be discarded, and building it takes as long as all other steps together. Its messages would
-//! be in the log of the transaction, not in the examined log of dracut.
+//! Prevents rpm-ostree, kernel-install and scriptlets from running dracut during the transaction. Such an inner dracut
+//! run takes as long as all other steps together, and the initramfs that it builds would be discarded. Its errors would
+//! be missed, too, because the output of the transaction is not searched for messages of dracut.
 //!
-//! All files of a hold are recognisable in the tree, so one function, [`heal`], releases it, undoes it after a failure
-//! and repairs the tree after a kill.
+//! The files of a hold are recognised by their paths and their content. Therefore one function, [`heal`], can release a
+//! hold, undo it after a failure, and repair the tree after a killed run.
 
 use std::path::Path;
 
@@ -28,32 +28,33 @@ done
 const LAYOUT: &[u8] =
     b"# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
 
-/// The paths where [`LAYOUT`] can be.
+/// The paths to which [`hold`] can write [`LAYOUT`].
 const LAYOUT_FILES: [&str; 2] = [
     "usr/lib/kernel/install.conf",
     "etc/kernel/install.conf.d/zz-ostree-kernel.conf",
 ];
 
-/// The suffix of a file that [`LAYOUT`] replaced.
+/// The suffix of saved files: configuration that [`LAYOUT`] replaced, and `.repo` files that are hidden.
 const SAVED: &str = ".ostree-kernel-saved";
 
-/// rpm-ostree's repositories, and the suffix of their files. rpm-ostree fetches the metadata of all enabled ones, even
-/// if it needs no package from them, and fails if one cannot be reached.
+/// The directory of rpm-ostree's repository files, and their suffix. rpm-ostree fetches the metadata of all enabled
+/// repositories, even if it needs no package from them, and fails if one repository cannot be reached.
 const REPOSITORIES: &str = "etc/yum.repos.d";
 const REPOSITORY: &str = ".repo";
 
-/// The directory to which module directories are moved that rpm-ostree would delete.
+/// The directory to which [`hold`] moves those module directories that rpm-ostree would otherwise delete.
 const ASIDE: &str = "usr/lib/.ostree-kernel-aside";
 
-/// The configuration that [`quiet_dracut`] adds to dracut's. Fedora's own sets `sysloglvl=5`: without a syslog, dracut
-/// then formats every debug message for `/dev/kmsg`, which nearly doubles its run time.
+/// The configuration file that [`quiet_dracut`] adds for dracut. Fedora's configuration sets `sysloglvl=5`. Without a
+/// syslog daemon, dracut then formats every debug message for `/dev/kmsg`, which nearly doubles its run time.
 const QUIET: &[u8] = b"# Put here by ostree-kernel for the time of one dracut run.
 sysloglvl=0
 kmsgloglvl=0
 fileloglvl=0
 ";
 
-/// The path of [`QUIET`]. dracut reads its configuration in the order of file names, across directories.
+/// The path of [`QUIET`]. dracut reads its configuration files in the order of their names, also across directories, so
+/// the settings of this file override all others.
 const QUIET_FILE: &str = "usr/lib/dracut/dracut.conf.d/zzz-ostree-kernel.conf";
 
 /// A guard. While it exists, dracut logs to standard error only.
@@ -81,17 +82,17 @@ impl Drop for Quiet {
     }
 }
 
-/// A guard. While it exists, inner dracut runs do nothing.
+/// An installed hold, with which inner dracut runs build no initramfs. It is undone on drop.
 pub struct Held {
     root: Root,
     is_released: bool,
 }
 
 /// Installs the hold that the plan names. With `no_repos`, also hides the repositories from rpm-ostree. `dirs` are the
-/// directories of `usr/lib/modules`.
+/// directories in `usr/lib/modules`.
 ///
 /// # Errors
-/// When a file cannot be written; the files written by then are removed.
+/// When a file cannot be written or moved; the changes made until then are undone.
 pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir], no_repos: bool) -> Result<Held> {
     let held = Held {
         root: root.clone(),
@@ -126,7 +127,7 @@ pub fn hold(root: &Root, hold: Hold, dirs: &[ModuleDir], no_repos: bool) -> Resu
     Ok(held)
 }
 
-/// Returns whether there are repositories that rpm-ostree may read.
+/// Returns whether there are repository files that are not hidden from rpm-ostree.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -134,8 +135,8 @@ pub fn has_repositories(root: &Root) -> Result<bool, root::Error> {
     Ok(!repositories(root, REPOSITORY)?.is_empty())
 }
 
-/// Returns the files in the directory of repositories with this suffix. They are renamed one by one, since overlayfs
-/// cannot rename a directory of a lower layer.
+/// Returns the paths of the files in [`REPOSITORIES`] whose names end with `suffix`. Repository files are renamed one
+/// by one, since overlayfs cannot rename a directory of a lower layer.
 fn repositories(root: &Root, suffix: &str) -> Result<Vec<String>, root::Error> {
     if !root.is_dir(REPOSITORIES)? {
         return Ok(Vec::new());
@@ -169,7 +170,7 @@ impl Drop for Held {
     }
 }
 
-/// Undoes any hold in the tree, of this run or of one that was killed.
+/// Undoes every hold in the tree, of this run or of a killed run, and removes the temporary configuration of dracut.
 ///
 /// # Errors
 /// When a file cannot be restored.
@@ -184,7 +185,8 @@ pub fn heal(root: &Root) -> Result<(), root::Error> {
     for file in LAYOUT_FILES {
         if has_content(root, file, LAYOUT)? {
             root.remove_file(file)?;
-            // usr/lib/kernel holds rpm-ostree's plug-in; these directories may have been created by `hold`.
+            // `hold` may have created these two directories. `usr/lib/kernel` existed before: it holds rpm-ostree's
+            // plug-in.
             remove_if_empty(root, "etc/kernel/install.conf.d")?;
             remove_if_empty(root, "etc/kernel")?;
         }
@@ -229,8 +231,8 @@ fn remove_if_empty(root: &Root, dir: &str) -> Result<(), root::Error> {
     Ok(())
 }
 
-/// Moves the content of `from` to `to`, file by file. overlayfs cannot rename a directory of a lower layer, and the
-/// transaction may have created `to`, whose files are newer and stay.
+/// Moves the content of `from` to `to`, file by file, since overlayfs cannot rename a directory of a lower layer. A
+/// file that exists in `to` is kept instead of the one in `from`, because the transaction has created it.
 fn merge(root: &Root, from: &Path, to: &Path) -> Result<(), root::Error> {
     let mode = root.lstat(from)?.map_or(0o755, |meta| meta.mode);
     root.create_dir_all(to, mode)?;
@@ -246,7 +248,8 @@ fn merge(root: &Root, from: &Path, to: &Path) -> Result<(), root::Error> {
     Ok(())
 }
 
-/// Returns the files that a killed run left of its hold.
+/// Returns the paths of the files and directories of a hold, or of dracut's temporary configuration, that a killed run
+/// has left in the tree.
 ///
 /// # Errors
 /// When a file cannot be read.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Opens an image in a registry, an archive or a directory, as a root for reading. Nothing is unpacked, and no file is
-//! written.
+//! Opens an image in a registry, an archive, a directory or podman's storage, as a root for reading. Nothing is
+//! unpacked, and no file is written.
 
 mod archive;
 mod blobs;
@@ -34,7 +34,8 @@ use crate::sys::root::Root;
 /// Options for reading an image.
 #[derive(Debug, Clone, Default)]
 pub struct ImageOptions {
-    /// The platform to choose from an index; `None` for the machine's, or the only one.
+    /// The platform to choose from an index; `None` for the machine's platform or, if the index has only one image, for
+    /// that image.
     pub platform: Option<Platform>,
     /// Options for registries.
     pub registry: RegistryOptions,
@@ -59,7 +60,7 @@ impl OpenImage {
         }
     }
 
-    /// Returns the number of requests to registries, and of the bytes received; `None` for an image that is not in a
+    /// Returns the numbers of requests to registries and of received bytes; `None` for an image that is not in a
     /// registry.
     pub fn traffic(&self) -> Option<&Traffic> {
         self.traffic.as_deref()
@@ -102,8 +103,9 @@ impl FoundImage {
         read().with_context(|| format!("reading {reference}"))
     }
 
-    /// Returns the layers that these images share in registries. A layer of another transport is read for each image: its
-    /// own copy may be damaged.
+    /// Returns the layers of those images that are in registries, so that a layer that several images have is read
+    /// once. A layer of another transport is read for each image, because one image's copy may be damaged and another's
+    /// intact.
     pub fn shared<'i>(images: impl Iterator<Item = &'i Self>) -> Arc<SharedLayers> {
         let mut shared = SharedLayers::default();
         for Self { image, .. } in images.filter(|it| it.blobs.traffic().is_some()) {
@@ -116,7 +118,7 @@ impl FoundImage {
         Arc::new(shared)
     }
 
-    /// Reads the layers. `shared` are the layers that several images of this run have.
+    /// Reads the layers. `shared` is the result of [`Self::shared`] for the images of this run, or empty.
     ///
     /// # Errors
     /// When a layer cannot be read, or is damaged or hostile.
@@ -178,7 +180,7 @@ struct ImageDocuments {
 }
 
 impl ImageDocuments {
-    /// Returns the image, if it is for the platform that is `wanted`.
+    /// Returns these documents. Fails if a platform is `wanted` and the image is not for it.
     fn of_platform(self, wanted: Option<&Platform>) -> Result<Self> {
         let Some(wanted) = wanted else {
             return Ok(self);
@@ -195,7 +197,7 @@ impl ImageDocuments {
     }
 }
 
-/// Reads the manifest, through indexes, and the config.
+/// Reads the manifest, to which indexes can lead, and the config.
 fn documents(
     blobs: &dyn Blobs,
     options: &ImageOptions,
@@ -203,7 +205,7 @@ fn documents(
 ) -> Result<ImageDocuments> {
     let host = Platform::of_machine(std::env::consts::ARCH);
     let mut found = blobs.manifest().context("reading the manifest")?;
-    // Without an index that chooses by platform, the config must state the wanted platform.
+    // The platform that the config must state: the requested one, unless an index has chosen by platform already.
     let mut wanted = options.platform.as_ref();
     for _ in 0..INDEXES_MAX {
         let (bytes, digest) = match found {

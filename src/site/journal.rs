@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The journal for the next run, if this run is killed after its transaction. The base has been replaced then, and its
-//! facts are no longer in the tree.
+//! The journal, a file of facts about the base, which `replace` writes before its transaction. If `replace` is killed
+//! after the transaction, the tree no longer holds these facts, and the next run reads them from the journal.
 
 use std::io::Write;
 
@@ -13,29 +13,29 @@ use crate::package::Nevra;
 use crate::plan::Change;
 use crate::sys::root::Root;
 
-/// The path of the journal, relative to the root. It is removed when the work is done.
+/// The path of the journal, relative to the root. A successful run removes the journal at its end.
 const PATH: &str = "run/ostree-kernel/journal.json";
 
-/// The path of a journal that is being written.
+/// The path at which the journal is written before it is renamed to [`PATH`].
 const UNFINISHED: &str = "run/ostree-kernel/journal.json.new";
 
 /// Upper bound of a journal (bytes); it holds the names of a few thousand modules.
 const MAX: u64 = 16 << 20;
 
-/// A transaction that has begun.
+/// A transaction that has begun or is about to begin.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
     /// The kernel before the transaction; `None` if there was none.
     pub before: Option<Kver>,
-    /// The kernel that it installs.
+    /// The kernel that the transaction installs.
     pub after: Kver,
     /// The command lines of the transaction; empty if the packages were installed already.
     pub commands: Vec<String>,
-    /// The facts of the base's initramfs.
+    /// Facts about the base's initramfs, if there are any.
     pub base: Option<Baseline>,
-    /// The packages before and after.
+    /// The packages that the transaction replaces, adds or removes.
     pub changes: Vec<Change>,
-    /// Packages of the old kernel's build that stay.
+    /// Packages of the old kernel's build that the transaction leaves installed.
     #[serde(default)]
     pub stays: Vec<Nevra>,
 }
@@ -52,7 +52,7 @@ impl Journal {
         Ok(root.rename(UNFINISHED, PATH)?)
     }
 
-    /// Returns the journal of an unfinished run that installs this kernel.
+    /// Returns the journal of an unfinished run that installs the kernel `kver`; `None` if there is none.
     ///
     /// # Errors
     /// When the journal cannot be read.

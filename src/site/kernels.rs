@@ -15,22 +15,23 @@ use crate::sys::root::{self, Root};
 /// The directory of UKIs for bootc and systemd-boot.
 const EFI_LINUX: &str = "boot/EFI/Linux";
 
-/// The directory of files for the EFI system partition.
+/// The directory of UKIs in `/usr`.
 const USR_EFI_LINUX: &str = "usr/lib/efi/Linux";
 
 /// The directory of Type 1 entries of the Boot Loader Specification.
 const ENTRIES: &str = "boot/loader/entries";
 
-/// The directories of kernels in older layouts. ostree boots a kernel from there if the new directory has no initramfs.
+/// The directories of kernels in older layouts of ostree. ostree boots a kernel from there if the kernel's directory in
+/// `usr/lib/modules` has no initramfs.
 pub const LEGACY_DIRS: [&str; 2] = ["usr/lib/ostree-boot", "boot"];
 
-/// Prefixes of a kernel's files in these directories. Boot loaders and their directories (`efi`, `grub2`, `loader`) are
-/// not a kernel's.
+/// Prefixes of the names of a kernel's files in [`LEGACY_DIRS`]. Boot loaders and their directories (`efi`, `grub2`,
+/// `loader`) do not belong to a kernel.
 const KERNEL_FILES: [&str; 8] = [
     "vmlinuz-",
     "initramfs-",
     "initrd-",
-    // Debian's name, which its dracut uses if a scriptlet gives it none.
+    // Debian's dracut uses this name if a scriptlet gives no name.
     "initrd.img-",
     ".vmlinuz-",
     "symvers-",
@@ -64,17 +65,17 @@ pub fn module_dirs(root: &Root) -> Result<Vec<ModuleDir>, root::Error> {
     Ok(dirs)
 }
 
-/// Directories of `usr/lib/modules` that a kernel left.
+/// Directories in `usr/lib/modules` that a removed kernel has left.
 pub struct LeftoverDirs {
     /// Directories that no package owns.
     pub stale: Vec<String>,
-    /// Directories that a package owns, or whose files it owns. They must not be removed.
+    /// Directories that a package owns, or in which a package owns a file. They must not be removed.
     pub owned: Vec<String>,
 }
 
-/// Finds the directories of `usr/lib/modules` that a kernel other than `kver` left: they have no `vmlinuz`, and either
+/// Finds the directories in `usr/lib/modules` that a kernel other than `kver` left. They have no `vmlinuz`, and either
 /// hold files of a kernel, or have the name of the replaced kernel (`before`). Other directories, such as `keys` with
-/// an administrator's keys, belong to no kernel. Without `rpmdb`, no package owns a directory.
+/// an administrator's keys, belong to no kernel. Without `rpmdb`, all found directories count as stale.
 ///
 /// # Errors
 /// When the directories cannot be read.
@@ -119,7 +120,7 @@ pub fn is_of_a_kernel(root: &Root, path: &str) -> Result<bool, root::Error> {
 /// Upper bound of `modules.order` (bytes); Fedora's has 0.3 MiB.
 const ORDER_MAX: u64 = 64 << 20;
 
-/// Returns the modules in a directory of `usr/lib/modules`: the name, and the path relative to the root.
+/// Returns the modules in the directory `dir` of `usr/lib/modules`: each one's name, and its path relative to the root.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -132,8 +133,8 @@ pub fn modules(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root
     Ok(root.files(&dir)?.into_iter().filter_map(module).collect())
 }
 
-/// Returns the out-of-tree modules in a directory of `usr/lib/modules`, and their paths. A module is out-of-tree if the
-/// kernel's `modules.order` does not list it. Without an installed kernel, all modules are out-of-tree.
+/// Returns the out-of-tree modules in the directory `dir` of `usr/lib/modules`, with their paths. [`is_out_of_tree`]
+/// defines which modules are out-of-tree. If the directory has no `vmlinuz`, all its modules count as out-of-tree.
 ///
 /// # Errors
 /// When a directory or the list cannot be read.
@@ -152,12 +153,12 @@ pub fn kmods(root: &Root, dir: &str) -> Result<Vec<(ModuleName, String)>, root::
     Ok(kmods)
 }
 
-/// Finds files that are booted instead of a `vmlinuz`. `of_kernel` is a directory of `usr/lib/modules` with its files,
-/// if they are known.
+/// Finds files that are booted instead of a `vmlinuz`. `of_kernel` is the name of a directory in `usr/lib/modules` and
+/// the files in it, if they were listed already.
 ///
-/// bootc's ostree backend and systemd-boot use `*.efi` in a directory of their own. composefs-rs (`bootloader.rs`),
-/// which bootc's composefs backend uses, prefers Type 1 entries, then every `*.efi` at any depth of two directories,
-/// and uses `vmlinuz` last.
+/// bootc and systemd-boot boot `*.efi` in `boot/EFI/Linux` or `usr/lib/efi/Linux`, and `KVER.efi` in the kernel's
+/// directory. bootc's composefs backend uses composefs-rs (`bootloader.rs`), which prefers Type 1 entries. Next,
+/// composefs-rs uses any `*.efi` below `boot/EFI/Linux` or a kernel's directory, at any depth. It uses `vmlinuz` last.
 ///
 /// # Errors
 /// When a directory cannot be read.
@@ -201,7 +202,8 @@ pub fn shadows(
     Ok(found)
 }
 
-/// Adds the `*.efi` among `files`, which are relative to `dir`. `is_uki` returns whether every backend boots a file.
+/// Adds the `*.efi` among `files`, which are relative to `dir`. `is_uki` returns whether every backend boots a file;
+/// only composefs-rs boots the other files.
 fn efi(dir: &str, files: &[PathBuf], is_uki: impl Fn(&str) -> bool, found: &mut Vec<Shadow>) {
     let names = files.iter().map(|path| path.to_string_lossy());
     let efi = names.filter(|name| name.ends_with(".efi"));
@@ -233,15 +235,15 @@ pub fn legacy(root: &Root) -> Result<Vec<String>, root::Error> {
     Ok(found)
 }
 
-/// The paths of every operating system's root; one path of each group must exist.
+/// Groups of paths. The root of every operating system has at least one path of each group.
 const OF_A_ROOT: [&[&str]; 3] = [
     &["usr/lib/modules"],
     &["usr/lib/os-release", "etc/os-release"],
     &["usr/bin"],
 ];
 
-/// Returns the paths that the root of an operating system has and this directory lacks, one for each group of
-/// `OF_A_ROOT`; empty if the directory can be a root.
+/// For each group of `OF_A_ROOT` of which no path exists, returns the first path. Empty if the directory can be the
+/// root of an operating system.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -262,8 +264,8 @@ pub fn lacks(root: &Root) -> Result<Vec<&'static str>, root::Error> {
 /// The message for a tree without a kernel.
 pub const NO_KERNEL: &str = "no directory in usr/lib/modules holds a vmlinuz";
 
-/// Explains why a directory is not the root of an operating system, and names a root below it; `None` if it can be a
-/// root.
+/// Explains why a directory is not the root of an operating system, and names a directory in it that may be one. `None`
+/// if the directory itself can be a root.
 ///
 /// # Errors
 /// When the directory cannot be read.
@@ -278,7 +280,7 @@ pub fn not_a_root(root: &Root) -> Result<Option<String>, root::Error> {
     );
     for (name, kind) in root.list("")? {
         let name = name.to_string_lossy();
-        // An ordinary user cannot look into each of them.
+        // An ordinary user may be unable to enter some of the directories, so errors are ignored.
         let modules = root.stat(format!("{name}/{MODULES}"));
         if kind == root::FileType::Dir && modules.is_ok_and(|it| it.is_some()) {
             let inside = root.path().join(&*name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the facts about the machine: the devices below its root and `/boot` from `/sys`, its mounts, the space on
-//! `/boot`, Secure Boot. Starts no program and opens no device.
+//! Reads the facts about the machine: its mounts, the devices (from `/sys`) of the root file system and of `/boot`, the
+//! space on `/boot`, and the state of Secure Boot. Starts no program and opens no device.
 
 mod devices;
 mod secure_boot;
@@ -14,11 +14,11 @@ use crate::node::machine::{Machine, Storage};
 use crate::node::mounts::{self, Mount};
 use crate::sys::root::{self, Root};
 
-/// Reads the facts for one deployment of a system. `None` if the system is not running, because this machine's devices
-/// are then not those of the system.
+/// Reads the facts for one deployment of a system. Returns `None` without `/sys`, and for a system that is not running:
+/// this machine's devices are then not those of the system.
 ///
 /// # Errors
-/// When a file cannot be read at all.
+/// When a file exists and cannot be read, or a deployment's directory cannot be opened.
 pub fn read(system: &System, deployment: &Deployment) -> Result<Option<Machine>> {
     let root = &system.root;
     if system.booted().is_none() || !root.is_dir("sys/devices")? {
@@ -44,7 +44,8 @@ pub fn read(system: &System, deployment: &Deployment) -> Result<Option<Machine>>
     }))
 }
 
-/// Reads the mounts of the host. The mounts of this process may be those of a toolbox or of a service's sandbox.
+/// Reads the mounts of PID 1, which are those of the host. The mounts of this process may be those of a toolbox or of a
+/// service's sandbox, so they are read only if those of PID 1 cannot be read. Empty if neither can be read.
 fn mountinfo(root: &Root) -> Result<String, root::Error> {
     for path in ["proc/1/mountinfo", "proc/self/mountinfo"] {
         if let Ok(Some(bytes)) = root.read(path, mounts::SIZE_MAX)

@@ -50,9 +50,9 @@ impl fmt::Display for DatabaseFormat {
 pub enum OwnerSearch {
     /// No rpmdb.
     Nothing,
-    /// A format that only rpm reads, and the path relative to the root.
+    /// An rpmdb in a format that only rpm reads: the format, and the path relative to the root.
     Foreign(DatabaseFormat, String),
-    /// The packages.
+    /// The packages in a SQLite rpmdb.
     Packages(Rpmdb),
 }
 
@@ -75,8 +75,8 @@ pub fn look(root: &Root, scope: Scope) -> Result<OwnerSearch> {
     Ok(OwnerSearch::Nothing)
 }
 
-/// Returns the packages, for a command that starts programs of the image: other formats than SQLite are read by the
-/// image's rpm. Without an rpmdb there are none.
+/// Returns the packages in the rpmdb; none without an rpmdb. Other formats than SQLite are read by the image's rpm, so
+/// this is only for commands that start programs of the image.
 ///
 /// # Errors
 /// When the rpmdb cannot be read, or rpm fails.
@@ -113,7 +113,8 @@ fn read(root: &Root, path: &str, scope: Scope) -> Result<Rpmdb> {
     Ok(reading.finish())
 }
 
-/// Detects the format of an older rpmdb in `dir` by its magic number. Returns the format and the path.
+/// Detects an rpmdb of an older format in `dir` by its magic number. Returns the format and the path; `None` if there
+/// is no such rpmdb.
 fn foreign(root: &Root, dir: &str) -> Result<Option<(DatabaseFormat, String)>, root::Error> {
     let start = |path: &str| {
         let mut start = Vec::new();
@@ -126,7 +127,7 @@ fn foreign(root: &Root, dir: &str) -> Result<Option<(DatabaseFormat, String)>, r
         return Ok(Some((DatabaseFormat::Ndb, ndb)));
     }
     let bdb = format!("{dir}/Packages");
-    // The magic numbers of a hash and of a B-tree, in the byte order of the machine that wrote the file.
+    // Berkeley DB's magic numbers of a hash and of a B-tree, in the byte order of the machine that wrote the file.
     let is_bdb = |start: Vec<u8>| {
         let magic = start.get(12..16).unwrap_or_default();
         [0x0006_1561_u32, 0x0005_3162]

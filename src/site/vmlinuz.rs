@@ -11,7 +11,7 @@ use crate::sys::root::{self, Root};
 /// Upper bound of vmlinuz (bytes).
 pub const VMLINUZ_MAX: u64 = 512 * 1024 * 1024;
 
-/// Upper bound of signatures of one image that are verified; real images have at most two.
+/// Upper bound of the signatures of one kernel that are verified; real kernels have at most two.
 const SIGNATURES_MAX: usize = 8;
 
 /// Opens the kernel at this path, or returns the reason why it cannot be read.
@@ -64,8 +64,8 @@ pub fn signer(root: &Root, path: &str, trusted: &[Certificate]) -> Result<Vmlinu
     })
 }
 
-/// Returns the signers' certificates that the signatures of the kernel at `path` contain; empty if the kernel has no
-/// signature or cannot be read.
+/// Returns the certificates of the signers of the kernel at `path`, taken from its signatures; empty if the kernel has
+/// no signature or cannot be read.
 pub fn certificates(root: &Root, path: &str) -> Vec<Certificate> {
     let read = open(root, path).ok();
     let read = read.and_then(|mut file| Authenticode::from_image(&mut file).ok().flatten());
@@ -78,7 +78,7 @@ pub fn certificates(root: &Root, path: &str) -> Vec<Certificate> {
     signers.collect()
 }
 
-/// Returns the reason why a check could not run, with a remedy if permission is missing.
+/// Returns the message of an error in reading a file, with a remedy if permission is missing.
 pub fn why(error: &root::Error) -> String {
     if error.is_denied() {
         format!("{error}. {AS_ROOT}")

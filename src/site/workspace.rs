@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The private directories of one run inside the tree, and the lock against a second run.
 //!
-//! Packages are copied to `/run`, which no commit keeps. Temporary files of programs are created near the modules, on
-//! the same file system: a rename across file systems fails with "Invalid cross-device link" (blue-build/cli#119).
+//! Packages are copied to `/run`, which is not part of a committed image. Temporary files of programs are created in
+//! `/usr/lib`, on the same file system as the modules: a rename across file systems fails with "Invalid cross-device
+//! link" (blue-build/cli#119).
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -26,17 +27,19 @@ const DOWNLOADS: &str = "run/ostree-kernel/downloads";
 /// The directory for temporary files of programs, relative to the root.
 pub const TMP: &str = "usr/lib/.ostree-kernel";
 
-/// The private directories of this run. They are removed on drop.
+/// The private directories of this run, and the lock of the tree. On drop after a failure, the log is kept, and the
+/// packages, temporary files and lock are removed.
 pub struct Workspace {
     root: Root,
     lock: Option<Flock<File>>,
 }
 
 impl Workspace {
-    /// Locks the tree and empties the directories of a killed run.
+    /// Locks the tree, and removes the packages and downloads that a killed run has left.
     ///
     /// # Errors
-    /// [`Refusal::Locked`] if another run holds the lock; [`Refusal::CannotWrite`] if the user may not write.
+    /// [`Refusal::Locked`] if another run holds the lock; [`Refusal::CannotWrite`] if the user may not write to the
+    /// tree.
     pub fn open(root: &Root) -> Result<Self> {
         let lock = Self::lock(root)?;
         root.remove_tree(PACKAGES)?;
@@ -72,7 +75,8 @@ impl Workspace {
         root.open_file(LOCK)
     }
 
-    /// Locks the file. `None` if a run that has just ended removed it: a lock on an unlinked inode excludes nobody.
+    /// Locks the file. Returns `None` if a run that has just ended removed the file: a lock on an unlinked inode
+    /// excludes nobody.
     fn take(root: &Root, file: File) -> Result<Option<Flock<File>>> {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| Refusal::Locked(format!("/{LOCK}")))?;
@@ -81,7 +85,7 @@ impl Workspace {
         Ok(root.stat(LOCK)?.is_some_and(is_held).then_some(lock))
     }
 
-    /// Starts the log of all programs.
+    /// Creates the log, in which `exec` stores the output of all programs.
     ///
     /// # Errors
     /// When the log cannot be created.
@@ -96,12 +100,12 @@ impl Workspace {
         PACKAGES
     }
 
-    /// Returns the directory for downloads without a cache, relative to the root.
+    /// Returns the directory for downloads if the cache cannot be written, relative to the root.
     pub fn downloads(&self) -> &'static str {
         DOWNLOADS
     }
 
-    /// Creates an empty [`TMP`].
+    /// Creates [`TMP`], or empties it, and returns its path.
     ///
     /// # Errors
     /// When the directory cannot be created.
@@ -130,7 +134,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes all files of the run, so that the commit does not contain them.
+    /// Removes all files of the run and releases the lock. A committed image then contains none of these files.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -138,7 +142,8 @@ impl Workspace {
         self.empty()?;
         self.root.remove_tree(DOWNLOADS)?;
         self.root.remove_file(LOG)?;
-        // This removes the lock, too. The next run can then create files in the directory, which is therefore kept.
+        // This removes the lock's file, too. A run that starts now may create files in the directory, which is then
+        // kept.
         match self.root.remove_tree(RUN) {
             Err(error) if error.errno() == Some(Errno::ENOTEMPTY) => {}
             done => _ = done?,
@@ -149,7 +154,8 @@ impl Workspace {
 }
 
 impl Workspace {
-    /// Cleans up after a failure, but keeps the log.
+    /// Cleans up after a failure: removes all files if no program has written to the log, otherwise only packages,
+    /// [`TMP`] and the lock.
     fn leave(&mut self) -> Result<()> {
         let is_empty =
             |path| -> Result<bool> { Ok(self.root.lstat(path)?.is_none_or(|meta| meta.size == 0)) };

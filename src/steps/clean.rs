@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Removes leftovers of the old kernel and corrects files that packages place differently than ostree does. It runs
-//! before the verification, so that the verified tree is the committed tree.
+//! Removes leftovers of the old kernel, and corrects files that packages write differently than ostree expects. The
+//! step runs before the verification, so that the verified tree is the committed tree.
 
 use std::fmt;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct Clean {
     pub removed: Vec<String>,
     /// Files of the kernel that were links and are regular files now, relative to the root.
     pub copied: Vec<String>,
-    /// Files with version locks that name the new kernel now, relative to the root.
+    /// dnf's files whose version locks were moved to the new kernel, relative to the root.
     pub relocked: Vec<String>,
 }
 
@@ -47,8 +47,8 @@ impl fmt::Display for Clean {
     }
 }
 
-/// Cleans the tree, and changes dnf's version locks of the packages that `changes` replaced. `before` is the replaced
-/// kernel.
+/// Cleans the tree, and moves dnf's version locks of the replaced packages in `changes` to the new versions. `before`
+/// is the replaced kernel.
 ///
 /// # Errors
 /// When something cannot be removed, copied or written.
@@ -87,8 +87,9 @@ pub fn clean(
     })
 }
 
-/// Replaces links in the kernel's directory with copies of their targets, if [`is_needed`], and returns the paths.
-/// ostree copies the link `vmlinuz` itself, which then dangles, and [`clean`] removes targets in `/boot`.
+/// Replaces each link in the kernel's directory for which [`is_needed`] holds with a copy of its target. Returns the
+/// paths of the copies. Otherwise the links would dangle: ostree copies the link `vmlinuz` instead of its target, and
+/// [`clean`] removes targets in `/boot`.
 fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     let dir = kver.dir();
     let mut copied = Vec::new();
@@ -108,8 +109,8 @@ fn put_into_place(root: &Root, kver: &Kver) -> Result<Vec<String>> {
     Ok(copied)
 }
 
-/// Returns whether a link in the kernel's directory must become a file: `vmlinuz`, or a link to a file that [`clean`]
-/// removes. `initramfs.img` need not, since it is rebuilt.
+/// Returns whether a link in the kernel's directory must become a file: `vmlinuz`, or a link into one of
+/// [`LEGACY_DIRS`], from which [`clean`] removes files. `initramfs.img` may stay a link, since it is rebuilt.
 fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
     if name == "initramfs.img" || !root.is_file(path)? {
         return Ok(false);
@@ -123,9 +124,10 @@ fn is_needed(root: &Root, path: &str, name: &str) -> Result<bool, root::Error> {
         }))
 }
 
-/// Rewrites the kernel's name in `.vmlinuz.hmac`. Packages write the path in `/boot`, but ostree installs both files
-/// into another directory, so that a boot in FIPS mode fails. rpm-ostree does the same when it composes, but not in a
-/// container build (coreos/rpm-ostree#1934, coreos/fedora-coreos-tracker#302).
+/// Changes the name of the kernel in `.vmlinuz.hmac` to the name under which ostree installs `vmlinuz`. Packages write
+/// a path in `/boot`, but ostree installs `vmlinuz` into another directory, so that a boot in FIPS mode would fail.
+/// rpm-ostree rewrites the name when it composes a tree, but not in a container build (coreos/rpm-ostree#1934,
+/// coreos/fedora-coreos-tracker#302).
 fn name_kernel_as_ostree_does(root: &Root, kver: &Kver) -> Result<(), root::Error> {
     let path = format!("{}/.vmlinuz.hmac", kver.dir());
     let Some((meta, text)) = hmac_file::read(root, &path)? else {

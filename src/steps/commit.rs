@@ -15,7 +15,7 @@ use crate::tools::{ostree, rpm_ostree};
 /// The directories that `ostree container commit` empties. This step empties them if that command does not run.
 const CACHES: [&str; 4] = ["run", "tmp", "var/tmp", "var/cache"];
 
-/// The program of `ostree container`, which rpm-ostree or bootc provides.
+/// The program that `ostree container` starts. It is part of the package rpm-ostree or bootc.
 const OSTREE_CONTAINER: &str = "usr/libexec/libostree/ext/ostree-container";
 
 /// The state of the tree and the remedy after a program of this step has failed.
@@ -40,8 +40,8 @@ pub fn commands(exec: &Exec, kind: TreeKind) -> Result<Vec<Cmd>> {
     Ok(commands)
 }
 
-/// Renames the verified candidate to `initramfs.img`, writes the report and cleans caches; with `no_commit` it does not
-/// clean.
+/// Renames the verified candidate to `initramfs.img`, writes the report and cleans caches; with `no_commit`, cleans
+/// nothing and runs none of the [`commands`].
 ///
 /// # Errors
 /// When the candidate's file has changed since the verification, a file cannot be written or a program fails.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs depmod, then the real dracut, once. Exit status 0 is not trusted: the log is searched for lines that report
-//! missing parts.
+//! Runs depmod, then the real dracut, not cliwrap's wrapper. dracut's exit status 0 is not trusted: its log is searched
+//! for lines that report missing parts.
 
 mod before;
 mod difference;
@@ -46,7 +46,7 @@ pub struct Candidate {
     /// The warning of [`hmac_file::renew`], if it rewrote `.vmlinuz.hmac`.
     pub renewed: Option<String>,
     root: Root,
-    /// The thread that syncs the file to the disk, during the verification.
+    /// The thread that syncs the file to disk during the verification.
     syncing: Option<JoinHandle<Result<(), root::Error>>>,
 }
 
@@ -100,11 +100,11 @@ fn candidate_path(kver: &Kver) -> String {
 /// The request to dracut.
 #[derive(Debug, Clone, Default)]
 pub struct Wants {
-    /// The dracut modules that are added since the base's initramfs has them.
+    /// The dracut modules that are added because the base's initramfs has them.
     pub inherited: Vec<String>,
     /// The user's arguments.
     pub extra: Vec<String>,
-    /// Drivers that the base's initramfs has, or its kernel has built in.
+    /// Drivers that the base's initramfs has or that the base's kernel has built in.
     had: BTreeSet<ModuleName>,
 }
 
@@ -130,8 +130,8 @@ impl Wants {
         })
     }
 
-    /// Returns the command lines of depmod and dracut. `program` is dracut's path; `with_map`: whether depmod uses the
-    /// kernel's `System.map`.
+    /// Returns the command lines of depmod and dracut. `program` is the path of dracut. `with_map` is whether depmod
+    /// uses the kernel's `System.map`.
     pub fn commands(&self, program: &str, kver: &Kver, with_map: bool) -> [Cmd; 2] {
         let dracut = self.dracut(program, kver);
         [depmod::all(kver, with_map), dracut]
@@ -149,8 +149,8 @@ impl Wants {
     }
 }
 
-/// Builds the initramfs with one run of dracut. If dracut stops early because it cannot add a module of the base,
-/// dracut is run again without that module, which is removed from `wants`.
+/// Runs depmod, and builds the initramfs with one run of dracut. If dracut stops early because it cannot add a dracut
+/// module of the base, dracut is run again without that module, which is removed from `wants`.
 ///
 /// # Errors
 /// When depmod or dracut fails, dracut reports a loss or writes no file, or `.vmlinuz.hmac` cannot be rewritten.
@@ -208,12 +208,12 @@ pub fn prove(
     let root = exec.root();
     let mut second = Candidate::new(root, &first.kernel);
     let kver = &first.kernel.kver;
-    // dracut writes its arguments into the image, so both builds need the same file name.
+    // dracut writes its arguments into the image, so both builds must write to the same path.
     first.path = format!("{}-first", candidate_path(kver));
     root.rename(&second.path, &first.path)?;
     make(exec, workspace, &mut second, wants)
         .with_context(|| format!("generating the initramfs for {kver} a second time"))?;
-    // The second build did not request the modules that the first one could not add.
+    // The second build did not request the modules that the first build could not add.
     let refused = [&first.notes.refused[..], &second.notes.refused];
     second.notes.refused = refused.concat();
     let names = ("the first build", "the second build");
@@ -232,12 +232,11 @@ struct DepmodLog {
     failures: Vec<String>,
 }
 
-/// Removes files that a killed run of depmod or dracut left, and runs depmod.
+/// Removes files that a killed run of depmod or dracut left, then runs depmod.
 fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog> {
     let root = exec.root();
     workspace.remove_tmp()?;
     for (name, _) in root.list(kver.dir())? {
-        // A depmod that was killed leaves its temporary files.
         if depmod::is_temporary(&name.to_string_lossy()) {
             root.remove_file(format!("{}/{}", kver.dir(), name.to_string_lossy()))?;
         }
@@ -246,7 +245,7 @@ fn prepare(exec: &Exec, workspace: &Workspace, kver: &Kver) -> Result<DepmodLog>
     run_depmod(exec, kver)
 }
 
-/// Runs dracut, and appends the device nodes to the initramfs that it wrote. Returns facts from its log.
+/// Runs dracut, then appends /dev/random and /dev/urandom to the initramfs. Returns facts from dracut's log.
 fn build(exec: &Exec, workspace: &Workspace, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let root = exec.root();
     let path = candidate_path(kver);
@@ -291,8 +290,8 @@ fn run_depmod(exec: &Exec, kver: &Kver) -> Result<DepmodLog> {
     Ok(log)
 }
 
-/// Runs dracut. If it stops because it cannot add a dracut module of the base, removes that module from `wants` and
-/// runs it again.
+/// Runs dracut. If dracut stops because it cannot add a dracut module of the base, removes that module from `wants` and
+/// runs dracut again.
 fn run_dracut(exec: &Exec, kver: &Kver, wants: &mut Wants) -> Result<Notes> {
     let program = cliwrap::real(exec.root(), "dracut")?;
     let mut notes = Notes::default();

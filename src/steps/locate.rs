@@ -15,14 +15,14 @@ use crate::site::kernels::module_dirs;
 use crate::site::owner;
 use crate::sys::exec::Exec;
 
-/// The one kernel of the tree.
+/// The kernel whose initramfs is built.
 #[derive(Clone)]
 pub struct Kernel {
-    /// The value of `uname -r`. Its directory exists and holds a regular `vmlinuz`.
+    /// The kernel release, as in `uname -r`. `usr/lib/modules/KVER` exists and holds a regular `vmlinuz`.
     pub kver: Kver,
-    /// The package that owns `vmlinuz`; never `None` in `replace`.
+    /// The NEVRA of the package that owns `vmlinuz`; never `None` in `replace`.
     pub package: Option<String>,
-    /// The current rpmdb.
+    /// The rpmdb, read when the kernel was located.
     pub rpmdb: Arc<Rpmdb>,
 }
 
@@ -35,18 +35,18 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// Requires exactly one directory with a `vmlinuz`, named after the expected kver. With a plan, also requires that a
-/// package owns it, and that the rpmdb holds every package of the plan and none that it replaces.
+/// Requires that `expected` is the only directory of `usr/lib/modules` with a `vmlinuz`. With a plan, also requires
+/// that a package owns this `vmlinuz`, and that the transaction installed and removed exactly the planned packages.
 ///
 /// # Errors
-/// When the tree holds another kernel, or the packages are not those of the plan, even if the transaction exited with
-/// status 0.
+/// When the tree cannot be read, or one of these requirements is not met, even if the transaction exited with status 0.
 pub fn locate(exec: &Exec, expected: &Kver, plan: Option<&Plan>, _: Settled) -> Result<Kernel> {
     find(exec, expected, plan, false)
 }
 
-/// Requires that the directory of `kver` has a `vmlinuz`. Other kernels are an error unless `has_others` is set.
-/// Packages are not compared: with kernel-install's plug-in, a transaction may still be running.
+/// Requires that the directory of `kver` has a `vmlinuz`. Other kernels are an error unless `has_others` is set. The
+/// rpmdb is not compared with a plan: if kernel-install's plug-in started this program, the transaction is still
+/// running.
 ///
 /// # Errors
 /// When the tree does not hold the kernel, or holds another one without `has_others`.
@@ -90,8 +90,8 @@ fn find(exec: &Exec, expected: &Kver, plan: Option<&Plan>, has_others: bool) -> 
     })
 }
 
-/// Requires that the transaction is complete. An interrupted transaction can leave a `vmlinuz`, too, and dnf also
-/// removes packages that depend on a removed one.
+/// Requires that the transaction installed and removed exactly the planned packages. An interrupted transaction can
+/// leave the new `vmlinuz`, too, and dnf also removes packages that depend on a removed package.
 fn require_complete(exec: &Exec, installed: &[Record], plan: &Plan) -> Result<()> {
     let is_there = |source: &&Source| {
         installed.iter().any(|it| {

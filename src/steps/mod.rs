@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The steps of a command; each is a verb and a file.
+//! The steps of a command. Each is a module that is named with a verb.
 //!
-//! Each step takes the result of the one before it, so the compiler enforces the order: dracut cannot run without a
-//! located kernel in a clean tree, and an unverified initramfs cannot be committed.
+//! Steps take the results of earlier steps, so the compiler enforces the order: dracut cannot run without a located
+//! kernel in a clean tree, and an unverified initramfs cannot be committed.
 
 pub mod clean;
 pub mod commit;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Turns sources into checked packages. Each is fetched or copied into the private directory of this run and parsed
-//! while it is copied: the bytes that are checked are the bytes that are installed.
+//! Turns sources into checked packages. Each package is copied into the private directory of this run and parsed while
+//! it is copied, so that the checked bytes are the installed bytes. A URL is downloaded first.
 
 mod inputs;
 
@@ -27,10 +27,10 @@ use crate::sys::stop::{self, Stopped};
 /// The number of packages that are fetched or read in parallel.
 const AT_ONCE: usize = 4;
 
-/// Upper bound of a key file or a policy (bytes); a distribution's keyring has a few hundred KiB.
+/// Upper bound of a key file or a crypto policy (bytes); a distribution's keyring has a few hundred KiB.
 const KEY_MAX: u64 = 4 * 1024 * 1024;
 
-/// The crypto policy of an image, relative to the root: rpm-sequoia uses the first file that exists.
+/// The paths of an image's crypto policy, relative to the root. rpm-sequoia uses the first file that exists.
 const POLICIES: [&str; 3] = [
     "etc/crypto-policies/back-ends/rpm-sequoia.config",
     "usr/share/crypto-policies/back-ends/rpm-sequoia.config",
@@ -43,7 +43,7 @@ const KEYS: &str = "etc/pki/rpm-gpg";
 /// The user's description of the sources.
 #[derive(Debug)]
 pub struct SourceRequest<'a> {
-    /// Files, directories and URLs, with their pins; with `from`, package specs for dnf.
+    /// Files, directories and URLs, each with or without `#sha256=HEX`; with `from`, package specs for dnf.
     pub sources: &'a [String],
     /// `--from`: a repository that the image configures.
     pub from: Option<&'a str>,
@@ -61,7 +61,7 @@ pub struct SourceRequest<'a> {
 ///
 /// # Errors
 /// A [`Refusal`] for a source or key that cannot be used; other errors when there is no space left, or after a signal.
-/// Only the private directory and the cache have changed then.
+/// In both cases, only the private directory and the cache have changed.
 pub fn resolve(
     exec: &Exec,
     host: &Host,
@@ -94,7 +94,8 @@ pub fn resolve(
     Ok(found)
 }
 
-/// Merges a package that was found twice, for example by name and in a directory. Returns whether `source` was merged.
+/// Merges `source` into the entry of `found` that has the same header, if there is one: the user can name a file and
+/// its directory. Returns whether `source` was merged.
 fn merge_known(found: &mut [Source], source: &Source) -> bool {
     let is_same = |other: &&mut Source| other.package.header_sha256 == source.package.header_sha256;
     let Some(other) = found.iter_mut().find(is_same) else {
@@ -105,9 +106,9 @@ fn merge_known(found: &mut [Source], source: &Source) -> bool {
     true
 }
 
-/// Reads only the headers of the sources; `None` unless all of them are files without a pin. The headers suffice to
-/// determine whether the packages are installed. Copies nothing and reads no payload; these packages must not be
-/// installed.
+/// Reads only the headers of the sources, which suffice to determine whether the packages are installed. Copies nothing
+/// and reads no payload, so the returned packages must not be installed. `None` unless every source is a local file or
+/// directory without a required digest.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -141,7 +142,7 @@ pub fn read_headers(root: &Root, request: &SourceRequest) -> Result<Option<Vec<S
     Ok(Some(found))
 }
 
-/// The data that the threads share.
+/// The data that the threads of [`SourceResolver::all`] share.
 struct SourceResolver<'a> {
     root: &'a Root,
     workspace: &'a Workspace,
@@ -151,8 +152,8 @@ struct SourceResolver<'a> {
 }
 
 impl SourceResolver<'_> {
-    /// Resolves all inputs in parallel, and returns the packages in their order. After an error no further input is
-    /// begun.
+    /// Resolves all inputs in parallel, and returns the packages in the order of the inputs. After an error, no further
+    /// input is begun.
     fn all(&self, inputs: &[Input]) -> Result<Vec<Source>> {
         let taken = pool::try_map(inputs.iter().enumerate(), AT_ONCE, |(index, input)| {
             self.take(index, input)
@@ -160,7 +161,8 @@ impl SourceResolver<'_> {
         Ok(taken?.into_iter().flatten().collect())
     }
 
-    /// Fetches or copies one package and parses it on the way; `None` for a source package in a directory.
+    /// Copies one package, which is downloaded first if its source is a URL, and parses it while it is copied. `None`
+    /// for a source package that was found in a directory or repository.
     fn take(&self, index: usize, input: &Input) -> Result<Option<Source>> {
         stop::check()?;
         match (&input.bytes, &self.fetcher) {
@@ -181,7 +183,8 @@ impl SourceResolver<'_> {
         }
     }
 
-    /// Fetches one package. A damaged file in the cache is fetched again; a file that cannot be parsed is not kept.
+    /// Fetches one package from the cache or the network, and reads it with [`read`](Self::read). A damaged file in the
+    /// cache is downloaded again. A downloaded file that cannot be used is removed from the cache.
     fn fetch(&self, index: usize, input: &Input, fetcher: &Fetcher) -> Result<Option<Source>> {
         let mut anew = false;
         loop {
@@ -204,7 +207,8 @@ impl SourceResolver<'_> {
         }
     }
 
-    /// Copies one package into the private directory and parses it on the way.
+    /// Copies one package into the private directory and parses it while it is copied. `None` for a source package
+    /// (SRPM) that the user did not name.
     fn read(&self, index: usize, input: &Input, file: File) -> Result<Option<Source>> {
         let path = format!("{}/{index:03}.rpm", self.workspace.packages());
         self.root.remove_file(&path)?;
@@ -245,8 +249,8 @@ impl SourceResolver<'_> {
     }
 }
 
-/// Removes superseded files from the cache directory if a source is a URL. Must not be called if the run can still be
-/// refused.
+/// Removes superseded files from the cache directory if a source is a URL. Must be called only after the last possible
+/// refusal.
 pub fn tidy(request: &SourceRequest, sources: &[Source]) {
     let is_used = sources
         .iter()
@@ -306,8 +310,8 @@ fn unusable(input: &Input, error: anyhow::Error) -> anyhow::Error {
     .into()
 }
 
-/// Renames the copy to the package's own name, for a readable log of the transaction. If the name is too long or taken,
-/// the copy keeps its numeric name (`000.rpm`).
+/// Renames the copy to the package's own name, for a readable log of the transaction, and returns the new path. If the
+/// name is too long or taken, the copy keeps its numeric name (`000.rpm`).
 fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) -> Result<String> {
     let nevra = &package.nevra;
     let name = format!(
@@ -322,8 +326,8 @@ fn renamed(root: &Root, workspace: &Workspace, path: String, package: &Package) 
     Ok(new)
 }
 
-/// Reads the keys of the image, those of the user (`given`), and the crypto policy. A file of the image that contains
-/// no key is skipped; a file of the user must contain one.
+/// Reads the image's keys, the user's keys (the files in `given`) and the image's crypto policy. A file of the image
+/// without a usable key is skipped; a file of the user without a usable key is refused.
 fn keyring(root: &Root, given: &[PathBuf]) -> Result<Keyring> {
     let mut keys = Keyring::new(policy(root)?);
     for (name, _) in root.list(KEYS)? {
@@ -367,7 +371,8 @@ fn log_skipped(file: &str, skipped: &[String]) {
     }
 }
 
-/// Reads the crypto policy of the image, as its rpm does; without one, returns the standard policy.
+/// Reads the image's crypto policy from the file that the image's rpm uses; without such a file, returns the standard
+/// policy.
 fn policy(root: &Root) -> Result<Policy> {
     let now = SystemTime::now();
     for path in POLICIES {

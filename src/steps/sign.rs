@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Signs `vmlinuz` and modules after the transaction and before depmod and dracut, so that the initramfs holds the
-//! signed modules. Files that already have the right signature are not changed.
+//! signed modules. Files that already have a valid signature by the requested certificate are not changed.
 
 mod modules;
 mod program;
@@ -36,7 +36,7 @@ pub struct Signing {
     pub tool_root: Option<PathBuf>,
 }
 
-/// The key and the certificate of `vmlinuz`. The signing program reads the files.
+/// The key and the certificate for `vmlinuz`. The signing program reads both from their files.
 pub struct KernelSigning {
     /// The file of the private key.
     pub key: PathBuf,
@@ -46,7 +46,7 @@ pub struct KernelSigning {
     pub certificate: Certificate,
 }
 
-/// The key and the certificate of modules. This program signs them itself.
+/// The key and the certificate for modules. ostree-kernel signs modules itself, without a signing program.
 pub struct ModuleSigning {
     /// The private key.
     pub key: SigningKey,
@@ -72,7 +72,7 @@ impl Signing {
         }
     }
 
-    /// Returns the report that this request leads to, with all counts 0 and without the program.
+    /// Returns the report of a run with these keys, with all counts 0 and without the name of the signing program.
     pub fn expected(&self) -> SigningReport {
         SigningReport {
             kernel: self.kernel.as_ref().map(|it| it.report(None)),
@@ -83,10 +83,10 @@ impl Signing {
         }
     }
 
-    /// Returns the command line that signs `vmlinuz`, if it is to be signed.
+    /// Returns the command line that signs `vmlinuz`; `None` if it is not to be signed.
     ///
     /// # Errors
-    /// When no program that signs is found.
+    /// When no signing program is found.
     pub fn command(&self, root: &Root, kver: &Kver) -> Result<Option<Cmd>, NoSigner> {
         let Some(kernel) = &self.kernel else {
             return Ok(None);
@@ -121,7 +121,7 @@ impl ModuleSigning {
 /// Signs `vmlinuz` and modules as requested. `None` if nothing is to be signed.
 ///
 /// # Errors
-/// When no program that signs is found, or a file cannot be read, signed or written.
+/// When no signing program is found, or a file cannot be read, signed or written.
 pub fn sign(
     exec: &Exec,
     workspace: &Workspace,
@@ -199,7 +199,7 @@ fn kernel(
     Ok(asked.report(Some(signer.to_string())))
 }
 
-/// Replaces `vmlinuz` with the signed file, and keeps its mode.
+/// Replaces the content of `vmlinuz` with that of the signed file. The mode of `vmlinuz` stays the same.
 fn install(root: &Root, signed: &str, kver: &Kver) -> Result<()> {
     let path = format!("{}/vmlinuz", kver.dir());
     let Some(mut file) = root.open_file(signed)? else {

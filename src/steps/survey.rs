@@ -20,16 +20,16 @@ use crate::sys::exec::Exec;
 use crate::sys::root::{self, Root};
 use crate::tools::{cliwrap, dnf, kernel_install, ostree, rpm_ostree};
 
-/// Permission of a survey.
+/// Whether a survey may start programs of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Read files only. No program of the image is started.
     ReadFiles,
-    /// Also start programs of the image for facts that no file has.
+    /// Also start programs of the image, for facts that cannot be read from files.
     StartPrograms,
 }
 
-/// Surveys the tree, and refuses one that cannot be worked on.
+/// Surveys the tree, and refuses a tree that cannot be worked on.
 ///
 /// # Errors
 /// As [`survey`], and the refusals of [`plan::admit`].
@@ -39,11 +39,12 @@ pub fn admitted(exec: &Exec, permission: Permission) -> Result<Host> {
     Ok(host)
 }
 
-/// Reads the facts about the tree that the plan needs. Packages in an rpmdb that only rpm can read are known only if
-/// programs may be started.
+/// Reads the facts about the tree that the plan needs. If only the image's rpm can read the rpmdb, the packages are
+/// known only if programs may be started.
 ///
 /// # Errors
-/// A [`Refusal`] if programs may be started but cannot be; an error if a file cannot be read or a program fails.
+/// A [`Refusal`] if programs may be started but cannot run inside the root; another error if a file cannot be read or a
+/// program fails.
 pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
     let root = exec.root();
     if permission == Permission::StartPrograms {
@@ -56,7 +57,7 @@ pub fn survey(exec: &Exec, permission: Permission) -> Result<Host> {
         root,
         root.is_image() || std::env::var_os("container").is_some(),
     )?;
-    // Starts no program if one is lost: its wrapper would call itself forever.
+    // If cliwrap has lost a program, no program is started: the wrapper of a lost program would call itself forever.
     let permission = if cliwrap.lost.is_empty() {
         permission
     } else {
@@ -122,7 +123,7 @@ fn ukis(root: &Root, dirs: &[ModuleDir]) -> Result<Vec<String>, root::Error> {
     Ok(ukis.map(|it| it.path).collect())
 }
 
-/// Returns the installed packages, and a description of an rpmdb that was not read.
+/// Returns the installed packages and, if the rpmdb was not read, its path and format.
 fn packages(exec: &Exec, permission: Permission) -> Result<(Rpmdb, Option<String>)> {
     if permission == Permission::StartPrograms {
         return Ok((owner::packages(exec, Scope::All)?, None));
@@ -139,7 +140,8 @@ fn packages(exec: &Exec, permission: Permission) -> Result<(Rpmdb, Option<String
     )
 }
 
-/// Returns the modules of the installed kernels, and the out-of-tree ones among them with the packages that own them.
+/// Returns the modules of the installed kernels, and the out-of-tree modules among these, each with the names of the
+/// packages that own it.
 fn modules(root: &Root, rpmdb: &Rpmdb) -> Result<(BTreeSet<ModuleName>, Vec<Kmod>)> {
     let (mut modules, mut kmods) = (BTreeSet::new(), Vec::new());
     for dir in module_dirs(root)?.into_iter().filter(|dir| dir.has_vmlinuz) {
@@ -147,7 +149,7 @@ fn modules(root: &Root, rpmdb: &Rpmdb) -> Result<(BTreeSet<ModuleName>, Vec<Kmod
         modules.extend(names.map(|(name, _)| name));
         kmods.extend(kernels::kmods(root, &dir.name)?);
     }
-    // weak-modules creates links in weak-updates, which no package owns.
+    // No package owns the links that weak-modules creates in weak-updates.
     kmods.retain(|(_, path)| !path.contains("/weak-updates/"));
     let kmods = kmods.into_iter().map(|(name, path)| {
         let owners = rpmdb.owners_of(&path).map(|(it, _)| it.nevra.name.clone());

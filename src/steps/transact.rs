@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs the one transaction of the backend. Its exit status proves nothing in either direction, so the tree is examined
-//! afterwards.
+//! Runs the backend once, for the whole transaction. The exit status proves neither success nor failure, so the tree is
+//! examined afterwards.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ impl Unwrapped {
     }
 }
 
-/// The script for dnf 4, if packages are removed and installed in one transaction, relative to the root.
+/// The path of the script for dnf 4, relative to the root. It is used if one transaction removes and installs packages.
 const SCRIPT: &str = "run/ostree-kernel/packages/transaction";
 
 /// Returns the shell command lines of the transaction; empty if it is not needed.
@@ -47,7 +47,8 @@ fn write_command(script: &str) -> String {
     format!("printf '%s\\n' {} >/{SCRIPT}", lines.join(" "))
 }
 
-/// Returns the package files of the transaction: all of them, or only those to reinstall if the plan has some.
+/// Returns the absolute paths of the package files of the transaction: the files of the packages in `plan.again`, or
+/// all files if `plan.again` is empty.
 fn files(plan: &Plan) -> Vec<String> {
     let is_wanted =
         |source: &&Source| plan.again.is_empty() || plan.again.contains(&source.package.nevra);
@@ -91,7 +92,7 @@ pub fn transact(
     _: Unwrapped,
 ) -> Result<Settled> {
     let root = exec.root();
-    // Kernel packages copy into /boot, and some scriptlets fail if it does not exist.
+    // Scriptlets of kernel packages copy files into /boot, and some of them fail if /boot does not exist.
     root.create_dir_all("boot", 0o755)?;
     let tmpdir = format!("/{}", workspace.tmp()?);
     remove_unpacked(root, plan)?;
@@ -103,7 +104,7 @@ pub fn transact(
     let result = exec.run(&command(plan, &tmpdir), &mut console::activity);
     held.release()?;
     rpm_ostree::heal(root)?;
-    // Removes the initramfs of an inner run; the shim creates an empty one.
+    // Removes the initramfs that an inner dracut run has written, or the empty file that the shim has created.
     root.remove_file(format!("{}/initramfs.img", plan.set.kver.dir()))?;
     match result {
         Ok(()) => {}
@@ -122,8 +123,8 @@ pub fn transact(
     Ok(Settled(()))
 }
 
-/// Removes temporary files of a transaction that was killed while it unpacked. depmod and dracut would treat them as
-/// modules.
+/// Removes temporary files of a transaction that was killed while it unpacked packages. depmod and dracut would treat
+/// the files as modules.
 fn remove_unpacked(root: &Root, plan: &Plan) -> Result<()> {
     let sources = plan.set.sources.iter();
     let dirs: BTreeSet<_> = sources.flat_map(|source| &source.package.dirs).collect();
@@ -164,8 +165,8 @@ fn state_and_remedy(root: &Root, plan: &Plan) -> Result<String> {
 fn is_in_place(exec: &Exec, plan: &Plan) -> Result<bool> {
     let root = exec.root();
     let has = |kver: &Kver| root.is_file(format!("{}/vmlinuz", kver.dir()));
-    // If the same kernel is reinstalled, its presence proves nothing; `locate` then compares the digests of the
-    // packages.
+    // If the same kernel is reinstalled, the presence of its `vmlinuz` proves nothing. Then only `locate` detects a
+    // failure, by the header digests of the installed packages.
     let old = plan.old.as_ref().filter(|old| **old != plan.set.kver);
     let is_old_there = old.map(has).transpose()?.unwrap_or(false);
     Ok(has(&plan.set.kver)? && !is_old_there)

@@ -8,7 +8,7 @@ use crate::site::hold;
 use crate::sys::root::Root;
 use crate::tools::{cliwrap, rpm_ostree};
 
-/// Proof that no program of the tree is wrapped.
+/// Proof that cliwrap wraps no program of the tree.
 pub struct Unwrapped(pub(super) ());
 
 /// Undoes the holds and transactions of killed runs, then restores the original programs and removes cliwrap's

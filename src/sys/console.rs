@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Standard error: the log; on a terminal a live line below it for the current step, and progress bars of downloads; on
-//! GitHub's runner a folded group per step.
+//! Standard error. It contains the log. On a terminal, a live line for the current step and progress bars of downloads
+//! are shown below the log. On GitHub's runner, the log lines of a step are a folded group.
 //!
 //! Invariant: everything that is written to standard error during a step passes through here, so that the live line and
 //! the log do not overwrite each other.
@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(100);
 static CONSOLE: OnceLock<Console> = OnceLock::new();
 
 struct Console {
-    /// The progress display; `None` if standard error is not a terminal.
+    /// The progress display; `None` if standard error is not a terminal, or the console was opened with `quiet`.
     live: Option<MultiProgress>,
     /// Whether GitHub's runner reads the log and folds the lines between two marks.
     folds: bool,
@@ -39,7 +39,8 @@ struct Current {
     is_folded: bool,
 }
 
-/// Opens the console. Before this call there is no live line and no folding. `quiet` disables the live line.
+/// Opens the console. Before this call there is no live line and no folding. `quiet` disables the live line and the
+/// progress bars.
 pub fn open(quiet: bool) {
     let is_shown = io::stderr().is_terminal() && !quiet;
     let folds = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
@@ -55,7 +56,8 @@ pub fn is_read_by_github() -> bool {
     CONSOLE.get().is_some_and(|console| console.folds)
 }
 
-/// Writes text that ends with a line break above the live line. Errors are ignored: the terminal may be closed.
+/// Writes `text`, which must end with a line break, into the log above the live line. Errors are ignored: the terminal
+/// may be closed.
 pub fn write(text: &str) {
     let write = || {
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -92,7 +94,7 @@ pub fn activity(what: &str) {
     }
 }
 
-/// Adds a progress bar below the live line; `None` if standard error is not a terminal.
+/// Adds a progress bar below the live line; `None` if the console has no progress display.
 pub fn bar() -> Option<ProgressBar> {
     let live = CONSOLE.get()?.live.as_ref()?;
     Some(live.add(ProgressBar::no_length()))
@@ -118,7 +120,8 @@ impl Console {
         self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the mark before a line: details of a step are folded, warnings and errors are not.
+    /// Returns the mark to write before a line, if the line begins or ends a folded group; else an empty string.
+    /// Details of a step are folded, warnings and errors are not.
     fn mark(&self, is_detail: bool) -> String {
         match &mut *self.step() {
             Some(step) if self.folds && is_detail != step.is_folded => {

@@ -22,7 +22,7 @@ impl<R: Read> Digesting<R> {
         }
     }
 
-    /// Reads the rest, and returns the SHA-256 (hexadecimal) and the number of all bytes.
+    /// Reads the rest of the input. Returns the SHA-256 (hexadecimal) and the number of all bytes that passed through.
     ///
     /// # Errors
     /// When reading fails.

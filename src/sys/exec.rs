@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Starts programs. No other module does.
 //!
-//! Programs are argument vectors, never a shell. They run inside the root with `/` as the working directory, are found
-//! on the root's own `PATH`, and have `/dev/null` as standard input. Their environment is built here, not inherited: no
-//! `DRACUT_*`, `KERNEL_INSTALL_*`, `RPMOSTREE_*` or `LD_*` of the caller, no open file and no umask.
+//! Command lines are argument vectors and are never passed to a shell. Programs run inside the root with `/` as the
+//! working directory, are found in the root's system directories, and have `/dev/null` as standard input. They inherit
+//! no open file and no umask. Of the caller's variables they get only those that `environment` lists, thus no
+//! `DRACUT_*`, `KERNEL_INSTALL_*`, `RPMOSTREE_*` or `LD_*`.
 //!
-//! Each program has a [`supervisor`], which kills the processes that the program leaves. Run time and output are
-//! bounded. Credential helpers are the exception: see [`ask_helper`].
+//! Each program has a [`supervisor`], which kills the processes that remain when the program has ended. Run time and
+//! output are bounded. Credential helpers are different: they run on the host, with the caller's environment and
+//! without a supervisor (see [`ask_helper`]).
 
 mod child;
 mod cmd;
@@ -49,9 +51,9 @@ pub struct Failed {
     pub program: String,
     /// The failure, for example `exited with status 1` or `was killed by signal 9 (SIGKILL)`.
     pub how: String,
-    /// The last lines of its output.
+    /// The last non-empty lines of its output; for a program of [`Exec::query`], of its standard error.
     pub tail: Vec<String>,
-    /// A sentence with the path of the program's whole output, for a program of [`Exec::run`].
+    /// A clause that says where the whole output is, for a program of [`Exec::run`].
     pub log: Option<String>,
     /// The state after the failure, and the remedy.
     pub advice: Option<String>,
@@ -81,7 +83,7 @@ pub fn quoted(lines: &[String]) -> String {
     lines.fold(String::new(), |text, line| text + "\n    | " + line)
 }
 
-/// Adds the remedy to the error of a failed program; other errors are returned unchanged.
+/// Appends `advice` to the advice of a [`Failed`] error; other errors are returned unchanged.
 pub fn advise(error: anyhow::Error, advice: impl Into<String>) -> anyhow::Error {
     match error.downcast::<Failed>() {
         Ok(failed) => {
@@ -96,7 +98,7 @@ pub fn advise(error: anyhow::Error, advice: impl Into<String>) -> anyhow::Error 
     }
 }
 
-/// A program does not exist.
+/// A program is not in the system directories of the root.
 #[derive(Debug, thiserror::Error)]
 #[error("{program} is not in {} (looked in {PATH})", .root.display())]
 pub struct NotFound {
@@ -107,14 +109,15 @@ pub struct NotFound {
 
 /// The log file of programs.
 struct Log {
-    /// The path for the user; `None` if the file is lost with the container of a failed build.
+    /// The path on the host, for messages. `None` if the root is `/`, as in a container build, since a failed build
+    /// loses the file.
     name: Option<String>,
     file: File,
     /// The number of bytes that may still be written.
     remaining: usize,
 }
 
-/// Runs programs inside one root and records them.
+/// A runner of programs inside one root, which records their command lines.
 pub struct Exec {
     root: Root,
     ran: RefCell<Vec<String>>,
@@ -137,12 +140,13 @@ impl Exec {
         }
     }
 
-    /// Sets the timeout of programs.
+    /// Sets the timeout of each program.
     pub fn limit_to(&self, limit: Duration) {
         self.limit.set(limit);
     }
 
-    /// Logs the output of programs to `file`, whose path below the root is `path`, up to a size limit.
+    /// Logs the command lines and the output of [`run`](Self::run) to `file`, whose path below the root is `path`, up
+    /// to a size limit.
     pub fn log_to(&self, path: &str, file: File) {
         let name = self.root.host_path(path).display().to_string();
         self.log.replace(Some(Log {
@@ -157,18 +161,19 @@ impl Exec {
         &self.root
     }
 
-    /// Returns the command lines of [`run`](Self::run), in order, quoted for a shell.
+    /// Returns the command lines of [`run`](Self::run) and [`record`](Self::record), in order, quoted for a shell.
     pub fn ran(&self) -> Vec<String> {
         self.ran.borrow().clone()
     }
 
-    /// Records a command line that [`run`](Self::run) did not run, for example of an earlier run that this run
-    /// continues.
+    /// Adds a command line that [`run`](Self::run) did not start, for example one of an interrupted run of `replace`,
+    /// which this run continues.
     pub fn record(&self, command: String) {
         self.ran.borrow_mut().push(command);
     }
 
-    /// Returns the last lines of the last program of [`run`](Self::run), for a message about its result.
+    /// Returns a sentence with the last output lines of the last program of [`run`](Self::run), for the end of a
+    /// message; empty if the program printed nothing.
     pub fn last_lines(&self) -> String {
         match self.last.borrow().as_slice() {
             [] => String::new(),
@@ -181,7 +186,8 @@ impl Exec {
         self.waited.get()
     }
 
-    /// Returns the place of `program` inside the root, in a directory of [`PATH`]. The caller's `PATH` is not used.
+    /// Returns the path of `program` inside the root: the first executable file of that name in the directories of
+    /// [`PATH`]. The caller's `PATH` is not used.
     pub fn find(&self, program: &str) -> Option<PathBuf> {
         let is_program = |path: &PathBuf| {
             let meta = self.root.stat(path).ok().flatten();
@@ -197,11 +203,11 @@ impl Exec {
         program.starts_with('/') || self.find(program).is_some()
     }
 
-    /// Checks that programs can be started inside the root. For a root other than `/` this needs the privilege to
-    /// change the root directory.
+    /// Checks that programs can be started inside a root other than `/`, which needs the privilege to change the root
+    /// directory. For `/`, nothing is checked.
     ///
     /// # Errors
-    /// Names the missing privilege.
+    /// When the root cannot be entered; the error names the failed step, or the missing capabilities.
     pub fn probe(&self) -> Result<()> {
         if self.root.is_host() {
             return Ok(());
@@ -251,7 +257,8 @@ impl Exec {
             .map_or(Ok(()), |failed| Err(failed.into()))
     }
 
-    /// Returns a sentence on where the whole output is. The container of a failed build is deleted with its files.
+    /// Returns a clause that says where the whole output is. The clause has no path if a failed build deletes the log
+    /// with its container.
     fn log_hint(&self) -> String {
         let log = self.log.borrow();
         match log.as_ref().and_then(|log| log.name.as_ref()) {
@@ -260,7 +267,7 @@ impl Exec {
         }
     }
 
-    /// Writes a line to the log of this run, until the limit is reached.
+    /// Writes a line to the log file, if there is one, until the size limit is reached.
     fn log(&self, line: &str) {
         let Some(Log {
             file, remaining, ..
@@ -293,7 +300,7 @@ impl Exec {
     /// As [`run`](Self::run).
     ///
     /// # Streams
-    /// stdin is null; stdout is returned; the end of stderr enters the error.
+    /// stdin is null; stdout is returned; the last lines of stderr are part of the error.
     pub fn query(&self, cmd: &Cmd) -> Result<Vec<u8>> {
         let (answer, failed) = self.query_any_status(cmd)?;
         match failed {
@@ -302,7 +309,8 @@ impl Exec {
         }
     }
 
-    /// Runs a program as [`query`](Self::query) does, but returns a failure of the program instead of an error.
+    /// Runs a program as [`query`](Self::query) does, but returns its standard output even if it fails, together with
+    /// the failure.
     ///
     /// # Errors
     /// When the program does not exist or cannot be started; [`stop::Stopped`] after a signal.
@@ -392,7 +400,7 @@ impl Exec {
     }
 
     /// Returns the command line of the supervisor, to which the caller appends the program. The supervisor is this
-    /// executable, started through `/proc/self/exe`, since its file can have been replaced.
+    /// executable, started through `/proc/self/exe`, because the file on disk can have been replaced meanwhile.
     fn supervisor(&self, cmd: &Cmd) -> Result<Command> {
         let root = fs_err::canonicalize(self.root.path())?;
         let mut command = clean_command(Path::new("/proc/self/exe"));

@@ -31,14 +31,14 @@ use super::root::Root;
 pub struct DownloadLimits {
     /// The timeout of a stalled server: no data, or less than 1 KiB a second, for this long.
     pub stall: Duration,
-    /// The pause before each retry.
+    /// The pause before each retry; there are as many retries as pauses.
     pub pauses: Vec<Duration>,
     /// Upper bound of a file (bytes).
     pub size: u64,
 }
 
 impl DownloadLimits {
-    /// Returns the default limits with this size.
+    /// Returns the default limits, with `size` as the upper bound of a file.
     pub fn new(size: u64) -> Self {
         Self {
             stall: Duration::from_secs(30),
@@ -48,12 +48,12 @@ impl DownloadLimits {
     }
 }
 
-/// Returns whether this is a URL that can be fetched.
+/// Returns whether `source` is an HTTP or HTTPS URL, not the path of a file.
 pub fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-/// Fetches files. Threads share it.
+/// A fetcher of files, which threads can share.
 pub struct Fetcher {
     client: Client,
     cache: Cache,
@@ -64,18 +64,18 @@ pub struct Fetcher {
 pub struct Fetched {
     /// Its bytes.
     pub file: File,
-    /// Their SHA-256 (hexadecimal).
+    /// The SHA-256 of the bytes (hexadecimal).
     pub sha256: String,
     /// Whether it was taken from the cache without a download.
     pub from_cache: bool,
 }
 
 impl Fetcher {
-    /// Caches files in `dir`. If that is not writable, stores them in the directory `private` of `root`, which the
-    /// caller removes.
+    /// Creates a fetcher that caches files in `dir`. If `dir` is not writable, files are stored in the directory
+    /// `private` of `root`. The caller removes `private`.
     ///
     /// # Errors
-    /// When neither directory can be created.
+    /// When neither directory can be used.
     pub fn new(dir: &Path, root: &Root, private: &str, limits: DownloadLimits) -> Result<Self> {
         Ok(Self {
             client: Client::new(limits.stall),
@@ -84,8 +84,8 @@ impl Fetcher {
         })
     }
 
-    /// Fetches a URL. With `pin`, a cached file of that SHA-256 is used without a request. A cached file of the URL is
-    /// used if the server replies with HTTP 304, unless `anew` is set.
+    /// Fetches a URL. Unless `anew` is set, a cached file is used if its SHA-256 is `pin` (without a request), or if
+    /// the server replies with HTTP 304.
     ///
     /// # Errors
     /// When the download fails, after several attempts if a retry can help.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files in memory (memfd_create(2)), for bytes of an image that readers of files work on.
+//! Files in memory (memfd_create(2)). They pass bytes of an image to code that reads a [`File`].
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -29,7 +29,8 @@ pub fn file_of(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a file of [`file`] for reading once more, with a position of its own. Without `/proc` this copies the bytes.
+/// Opens a file in memory a second time for reading, with its own position. Without `/proc`, returns a copy of the
+/// file.
 ///
 /// # Errors
 /// As [`file_of`].

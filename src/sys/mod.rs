@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Access to the operating system: the only modules that touch the tree, start programs or use the network.
+//! Access to the operating system: the only modules that access the tree, start programs or use the network.
 
 pub mod console;
 pub mod digest;

@@ -2,7 +2,7 @@
 //! The only access to the tree, which is a directory or, read-only, the merged layers of an image.
 //!
 //! Every path is relative to the root (a leading `/` is allowed) and every link is resolved inside it, so that no path
-//! leads out of an image. This module does not start programs or log, and nothing in it is specific to kernels.
+//! leads out of the root. This module does not start programs or log, and nothing in it is specific to kernels.
 //!
 //! Invariant: only files below the opened root are opened, changed or removed. Operations that create, replace or
 //! remove an entry resolve its directory and never follow the entry itself.
@@ -40,7 +40,7 @@ use resolve::PathResolver;
 /// The result of an operation on the tree.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A directory that is treated as `/`: the host's own, or that of an image; or the merged layers of an image.
+/// A directory that is treated as `/` (the host's own, or the directory of an image), or the merged layers of an image.
 ///
 /// Clones share one file descriptor, which stays valid if the directory is renamed.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ pub struct Meta {
 }
 
 impl Root {
-    /// Opens the directory that is treated as `/`. Links in `dir` itself are followed as usual.
+    /// Opens the directory that is treated as `/`. Links in the path `dir` are followed on the host.
     ///
     /// Fails if it does not exist, is not a directory, or cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
@@ -123,7 +123,7 @@ impl Root {
         Ok(Self(Arc::new(OpenRoot { source, path })))
     }
 
-    /// Returns the root's absolute path on the host, without links.
+    /// Returns the root's absolute path on the host, without links; for merged layers, the reference of the image.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
@@ -196,14 +196,14 @@ impl Root {
         }
     }
 
-    /// Opens the regular file that `path` leads to for reading. `None` as in [`Root::stat`]. Other types are an error
-    /// that names the type, and are not opened, since opening a FIFO can block.
+    /// Opens for reading the regular file that `path` leads to. `None` as in [`Root::stat`]. A file of another type is
+    /// an error that names the type. It is not opened, since opening a FIFO can block.
     pub fn open_file(&self, path: impl AsRef<Path>) -> Result<Option<File>> {
         self.open_for("opening", path.as_ref())
     }
 
-    /// Reads the regular file that `path` leads to. A file longer than `limit` is [`Cause::TooLarge`]. Otherwise like
-    /// [`Root::open_file`].
+    /// Reads the regular file that `path` leads to. If the file is longer than `limit` bytes, the error is
+    /// [`Cause::TooLarge`]. Otherwise like [`Root::open_file`].
     pub fn read(&self, path: impl AsRef<Path>, limit: u64) -> Result<Option<Vec<u8>>> {
         const READING: &str = "reading";
         let path = path.as_ref();
@@ -220,8 +220,8 @@ impl Root {
         Ok(Some(bytes))
     }
 
-    /// Returns whether `a` and `b` are on one device, so that a rename can work. Both should be directories: overlayfs
-    /// can report the device of the layer for a file. Fails if one does not exist.
+    /// Returns whether `a` and `b` are on one device, so that a rename from one to the other can work. Both should be
+    /// directories: for a file, overlayfs can report the device of the layer. Fails if `a` or `b` does not exist.
     pub fn same_filesystem(&self, a: impl AsRef<Path>, b: impl AsRef<Path>) -> Result<bool> {
         let device = |path: &Path| {
             let stat = self.resolve(path, OFlag::O_PATH).and_then(fstat);
@@ -231,9 +231,9 @@ impl Root {
         Ok(device(a.as_ref())? == device(b.as_ref())?)
     }
 
-    /// Returns whether `path` is a mount point (a link as the last component is not followed). The root itself is one;
-    /// a path that does not exist is not. Without `openat2` and `/proc`, only a directory on another device than its
-    /// parent is detected.
+    /// Returns whether `path` is a mount point (a link as the last component is not followed). The root itself is a
+    /// mount point; a path that does not exist is not. With neither `openat2` nor `/proc`, only a directory on another
+    /// device than its parent is detected.
     pub fn is_mount_point(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let found = self
@@ -273,7 +273,8 @@ impl Root {
         Ok(Some(File::from(fd)))
     }
 
-    /// Opens the directory that `path` leads to, for opening many files in it. `None` as in [`Root::stat`].
+    /// Opens the directory that `path` leads to, for opening many files in it. `None` as in [`Root::stat`], or if
+    /// `path` leads to something else.
     pub fn open_directory(&self, path: impl Into<PathBuf>) -> Result<Option<OpenDir>> {
         let path = path.into();
         let fd = if self.is_image() {
@@ -300,8 +301,8 @@ impl Root {
         resolver.open(fd, path, flags)
     }
 
-    /// Returns the opened directory. For the layers of an image, fails with `EROFS`: the operations that use it need a
-    /// directory on disk.
+    /// Returns the opened root directory and its resolver. For the layers of an image, fails with `EROFS`: operations
+    /// that call this function need a directory on disk.
     fn dir(&self) -> std::result::Result<(BorrowedFd<'_>, PathResolver), Errno> {
         match &self.0.source {
             RootSource::Dir { fd, resolver } => Ok((fd.as_fd(), *resolver)),
@@ -309,7 +310,8 @@ impl Root {
         }
     }
 
-    /// Returns the opened directory of `path` and the name in it, for operations on the entry itself.
+    /// Opens the parent directory of `path`. Returns it with the last component of `path`, for operations on the entry
+    /// itself.
     fn entry(&self, path: &Path) -> std::result::Result<(OwnedFd, OsString), Cause> {
         let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Cause::NoName);

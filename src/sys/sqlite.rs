@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads one column of a table in an SQLite file of the tree, without changing the tree.
 //!
-//! An rpmdb is in WAL mode. SQLite creates `-shm` and `-wal` next to a file in this mode even for reading, which
-//! changes the tree and fails on a read-only mount. Therefore the file is opened as immutable. If its `-wal` contains
-//! data, file and `-wal` are merged in memory, and SQLite opens the result.
+//! An rpmdb is in WAL mode. Even for reading, SQLite creates the files `-shm` and `-wal` next to a database in this
+//! mode. That changes the tree, and fails on a read-only mount. Therefore the database is opened as immutable. If it
+//! has a `-wal` with a committed transaction, the two files are merged in memory, and SQLite opens the result.
 //!
-//! The file may be hostile: no view, trigger, extension or function of its schema is executed, and sizes and time are
-//! bounded.
+//! The file may be hostile: its views, triggers and virtual tables are not used, its schema can call only functions
+//! that SQLite regards as innocuous, and sizes and time are bounded.
 
 mod wal;
 
@@ -29,10 +29,10 @@ use super::root::Root;
 /// Upper bound of a file that is read in place (bytes).
 const FILE_MAX: u64 = 4 << 30;
 
-/// Upper bound of a file that is copied into memory because its `-wal` contains data (bytes).
+/// Upper bound of a file that is read into memory, and of a `-wal` (bytes).
 const MEMORY_MAX: u64 = 1 << 30;
 
-/// The timeout. A large rpmdb takes a second.
+/// The timeout for reading a column. A large rpmdb takes a second.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Number of SQLite's virtual machine instructions between checks of the timeout.
@@ -41,9 +41,9 @@ const STEPS: i32 = 10_000;
 /// One column of blobs.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// The table.
+    /// The table's name.
     pub table: &'static str,
-    /// The column.
+    /// The column's name.
     pub name: &'static str,
     /// Upper bound of a value (bytes).
     pub max: u32,
@@ -75,7 +75,8 @@ pub fn each(
     read().with_context(|| format!("reading /{path} as an SQLite file"))
 }
 
-/// Fails if there is a rollback journal with content, without which the file is inconsistent.
+/// Fails if there is a rollback journal of an unfinished transaction: before it is rolled back, the file is
+/// inconsistent. The journal of a finished transaction is empty or starts with a zero byte.
 fn refuse_journal(root: &Root, path: &str) -> Result<()> {
     let journal = root.open_file(format!("{path}-journal"))?;
     let mut first = [0];
@@ -90,8 +91,8 @@ fn refuse_journal(root: &Root, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Opens the file in place. SQLite needs a name, not a descriptor: this uses the kernel's name of the opened file, if
-/// it still leads to the same file.
+/// Opens the file in place. SQLite needs a path, not a descriptor; the path is read from the descriptor's link in
+/// `/proc`. If there is no link, or the path no longer leads to the same file, the file is read into memory.
 fn in_place(file: File) -> Result<Connection> {
     let meta = file.metadata()?;
     if meta.len() > FILE_MAX {
@@ -132,7 +133,8 @@ fn in_memory(mut file: File, wal: Option<Wal>) -> Result<Connection> {
     if let Some(wal) = wal {
         wal.apply(&mut image)?;
     }
-    // Write and read version 1: a database in memory cannot have a -wal.
+    // Sets the write and read versions in the header to 1 (rollback journal), since a database in memory cannot be in
+    // WAL mode.
     if let Some(versions) = image.get_mut(18..20) {
         versions.fill(1);
     }
@@ -142,7 +144,7 @@ fn in_memory(mut file: File, wal: Option<Wal>) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Disables everything that reading a table does not need.
+/// Disables features that reading a table does not need, and sets the limits.
 fn restrict(connection: &Connection, column: Column) -> rusqlite::Result<()> {
     for (config, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -184,7 +186,7 @@ fn rows(
     Ok(())
 }
 
-/// Reads until the buffer is full or the file ends.
+/// Reads until the buffer is full or the file ends. Returns the number of bytes read.
 fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut got = 0;
     while got < buffer.len() {

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 /// Poll interval of interruptible waits.
 pub const TICK: Duration = Duration::from_millis(50);
 
-/// The last of these signals; 0 for none. Signals concern the whole process.
+/// The number of the last of these signals; 0 if none has arrived. Global, since a signal concerns the whole process.
 static RECEIVED: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
 /// A signal has requested that the process stops.
@@ -32,7 +32,7 @@ pub fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether the run may continue.
+/// Checks that the run may continue.
 ///
 /// # Errors
 /// [`Stopped`] after one of the signals.
@@ -47,7 +47,7 @@ pub fn check() -> Result<(), Stopped> {
 /// Sleeps for `time`.
 ///
 /// # Errors
-/// [`Stopped`], immediately, after one of the signals.
+/// [`Stopped`] after one of the signals, at most [`TICK`] later.
 pub fn sleep(time: Duration) -> Result<(), Stopped> {
     let start = Instant::now();
     loop {

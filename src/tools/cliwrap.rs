@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! cliwrap: the shell scripts that `rpm-ostree cliwrap install-to-root` installs instead of programs.
 //!
-//! It is undone, never installed. A wrapped dracut waits 5 seconds, drops its privileges and builds nothing. A wrapper
-//! whose original was overwritten by a second `install-to-root` (rpm-ostree before 2024.4) runs itself forever. Source:
-//! rpm-ostree `rust/src/cliwrap.rs`; coreos/fedora-coreos-tracker#1679, okd-project/okd#1908.
+//! This program undoes cliwrap and never installs it. A wrapped dracut waits 5 seconds, drops its privileges and builds
+//! nothing. If a second `install-to-root` has overwritten an original (rpm-ostree before 2024.4), its wrapper starts
+//! itself in an endless loop. Source: rpm-ostree `rust/src/cliwrap.rs`; coreos/fedora-coreos-tracker#1679,
+//! okd-project/okd#1908.
 
 use crate::bytes::contains;
 use crate::plan::Cliwrap;
 use crate::sys::root::{self, Root};
 
-/// The directory of the originals.
+/// The directory into which cliwrap moves the original programs.
 pub const WRAPPED: &str = "usr/libexec/rpm-ostree/wrapped";
 
-/// Upper bound of a wrapper (bytes). Wrappers have a few hundred bytes; a program that is a script (dracut: 90 KiB) is
-/// larger and is not read.
+/// Maximum size of a wrapper (bytes). Wrappers have a few hundred bytes. A larger file, such as the script `dracut`
+/// with 90 KiB, is not read.
 const WRAPPER_MAX: u64 = 4096;
 
 /// The programs that rpm-ostree wraps. It creates wrappers for `yum` and `dnf` even if these programs do not exist.
@@ -38,7 +39,7 @@ pub fn is_wrapper(root: &Root, path: &str) -> Result<bool, root::Error> {
     Ok(text.starts_with(b"#!") && contains(&text, mark))
 }
 
-/// Examines every program that cliwrap wraps.
+/// Examines the programs that cliwrap can wrap, and returns the wrappers that it finds.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -57,9 +58,10 @@ pub fn survey(root: &Root) -> Result<Cliwrap, root::Error> {
         }
         match wrapper {
             Some(wrapper) if is_there && !has_loop => cliwrap.wrapped.push((wrapper, original)),
-            // A killed transaction left the wrapper next to its original; `rpm_ostree::heal` restores it.
+            // A killed transaction left the original next to the wrapper; `rpm_ostree::heal` restores the original.
             Some(wrapper) if root.lstat(format!("{wrapper}.rpmostreesave"))?.is_some() => {}
-            // rpm-ostree creates wrappers for yum and dnf without a program; the others had one.
+            // rpm-ostree creates wrappers for yum and dnf even without such a program. Any other wrapper had an
+            // original.
             Some(wrapper) if name == "yum" || name == "dnf" => cliwrap.created.push(wrapper),
             Some(wrapper) => cliwrap.lost.push(wrapper),
             None => {}
@@ -68,8 +70,9 @@ pub fn survey(root: &Root) -> Result<Cliwrap, root::Error> {
     Ok(cliwrap)
 }
 
-/// Returns the real program of that name: the original, if its path holds a wrapper or nothing. If a package has
-/// installed the program again, the original is older and is not used.
+/// Returns the command that starts the real program: the path of the original, if there is one and the program's own
+/// path holds a wrapper or nothing, else `name`. If a package has installed the program again, the original is older
+/// and is not used.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -87,7 +90,8 @@ pub fn real(root: &Root, name: &str) -> Result<String, root::Error> {
     Ok(name.to_owned())
 }
 
-/// Restores every original, removes wrappers without an original, and removes the directory if it is empty.
+/// Restores every original, and removes the wrappers that rpm-ostree created where no program existed. Removes the
+/// directory of the originals if it is then empty.
 ///
 /// # Errors
 /// When a file cannot be moved or removed.
@@ -98,7 +102,7 @@ pub fn undo(root: &Root, cliwrap: &Cliwrap) -> Result<(), root::Error> {
     for wrapper in &cliwrap.created {
         root.remove_file(wrapper)?;
     }
-    // The remaining files are wrappers, or older than a program that a package has installed.
+    // The originals that remain are wrappers themselves, or older than a program that a package has installed again.
     for name in NAMES {
         root.remove_file(format!("{WRAPPED}/{name}"))?;
     }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod writes `modules.dep` and the other lists. It runs before dracut, which needs `modules.dep`
+//! depmod: writes `modules.dep` and the other lists of modules. It runs before dracut, which needs `modules.dep`
 //! (coreos/rpm-ostree#5578).
 
 use crate::kernel::kver::Kver;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
-/// Lower bound of a real `System.map` (bytes). A kernel's has some MiB, Debian's placeholder a line.
+/// Minimum size of a `System.map` with symbols (bytes). That of a kernel has several MiB; Debian's placeholder has one
+/// line.
 const MAP_MIN: u64 = 64 << 10;
 
-/// Returns `depmod -a KVER`. With the kernel's `System.map` depmod reports missing symbols, as in the build of Fedora's
-/// kernel.
+/// Returns `depmod -a KVER`. With `with_map`, depmod also compares the modules with the kernel's `System.map`, and
+/// reports unknown symbols, as in the build of Fedora's kernel.
 pub fn all(kver: &Kver, with_map: bool) -> Cmd {
     let cmd = Cmd::new("depmod").arg("-a");
     let cmd = if with_map {
@@ -21,7 +22,7 @@ pub fn all(kver: &Kver, with_map: bool) -> Cmd {
     cmd.arg(kver.as_str())
 }
 
-/// Returns whether the kernel has a `System.map` with its symbols.
+/// Returns whether the kernel has a `System.map` that is large enough to contain symbols.
 ///
 /// # Errors
 /// When the tree cannot be read.
@@ -34,8 +35,8 @@ fn map(kver: &Kver) -> String {
     format!("{}/System.map", kver.dir())
 }
 
-/// Returns the module and the symbol of a line that reports a module that cannot be loaded: `depmod: WARNING: MODULE
-/// needs unknown symbol SYMBOL` (kmod, tools/depmod.c).
+/// Returns the module and the symbol that a line names, if the line reports a module that cannot be loaded: `depmod:
+/// WARNING: MODULE needs unknown symbol SYMBOL` (kmod, tools/depmod.c).
 pub fn unknown_symbol(line: &str) -> Option<(&str, &str)> {
     let (before, symbol) = line.split_once(" needs unknown symbol ")?;
     let module = before
@@ -44,16 +45,16 @@ pub fn unknown_symbol(line: &str) -> Option<(&str, &str)> {
     Some((module, symbol))
 }
 
-/// Returns whether a line reports an unreadable file. No list contains its modules and aliases then, and depmod exits
-/// with 0 (`depmod: ERROR: zstd: Failed to determine decompression size`).
+/// Returns whether a line reports a file that depmod could not read, for example `depmod: ERROR: zstd: Failed to
+/// determine decompression size`. depmod still exits with 0, and its lists lack the modules and aliases of that file.
 pub fn is_failure(line: &str) -> bool {
     ["depmod: ERROR: ", "depmod: FATAL: ", "could not open "]
         .iter()
         .any(|phrase| line.contains(phrase))
 }
 
-/// Returns whether the name is that of depmod's temporary file: `modules.dep.PID.MICROSECONDS.SECONDS`. A depmod that
-/// is killed leaves it (kmod, tools/depmod.c).
+/// Returns whether `name` is that of a temporary file of depmod, such as `modules.dep.PID.MICROSECONDS.SECONDS`. A
+/// depmod that is killed leaves such files (kmod, tools/depmod.c).
 pub fn is_temporary(name: &str) -> bool {
     let mut parts = name.rsplit('.');
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());

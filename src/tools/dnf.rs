@@ -13,8 +13,8 @@ const PLUGINS: &str = "etc/dnf/plugins";
 /// Upper bound of a configuration file of dnf (bytes).
 const CONF_MAX: u64 = 1 << 20;
 
-/// A function that applies changes of packages to the text of a file with version locks. It returns the new text;
-/// `None` if no lock changes.
+/// A function that applies package changes to the text of a file with version locks. It returns the new text, or `None`
+/// if no lock changes.
 type Moved = fn(&str, &[Change]) -> Option<String>;
 
 /// The files with version locks, of dnf5 and of dnf 4's plugin.
@@ -23,7 +23,7 @@ const LOCKS: [(&str, Moved); 2] = [
     ("etc/dnf/plugins/versionlock.list", moved::in_list),
 ];
 
-/// The version of dnf, and its plugins.
+/// The variant of dnf in the image, and whether its plugin versionlock is installed.
 #[derive(Debug, Clone, Copy)]
 pub struct DnfSetup {
     /// dnf or dnf5.
@@ -32,18 +32,18 @@ pub struct DnfSetup {
     pub versionlock: bool,
 }
 
-/// Returns a transaction that installs the files; each replaces the package of its name.
+/// Returns a transaction that installs the files; each replaces the installed package of the same name.
 ///
-/// dnf treats a kernel as "installonly" and would keep the old one; with an empty list of such names the kernel is an
-/// ordinary package. dnf refuses to remove the kernel whose release the build host runs
-/// (rpm-software-management/libdnf#1703). No other package may be removed (no `--allowerasing`): dnf fails if it would
-/// have to.
+/// dnf would keep the old kernel, because kernels are in `installonlypkgs`; if that list is empty, a kernel is an
+/// ordinary package. `protect_running_kernel` is off, because dnf would otherwise refuse to remove a kernel with the
+/// release that the build host runs (rpm-software-management/libdnf#1703). Without `--allowerasing`, dnf fails if it
+/// would have to remove any other package.
 pub fn install(setup: &DnfSetup, files: &[String], tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).arg("install").args(files)
 }
 
-/// Returns a transaction for packages that are installed in the same version from another build, for which `install`
-/// does nothing.
+/// Returns a transaction that replaces packages with the same version from another build. `install` would do nothing
+/// for these.
 pub fn reinstall(setup: &DnfSetup, files: &[String], tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).arg("reinstall").args(files)
 }
@@ -57,15 +57,15 @@ pub fn exchange(setup: &DnfSetup, files: &[String], remove: &[Nevra], tmpdir: &s
         .args(remove.iter().map(ToString::to_string))
 }
 
-/// Returns the transaction of [`exchange`] for dnf 4, whose `swap` accepts only one package each. `dnf shell` reads the
-/// two lines of [`script`] from a file and runs them as one transaction at the end of the file. With a line `run`, the
-/// exit status of dnf would always be 0.
+/// Returns the transaction of [`exchange`] for dnf 4, whose command `swap` accepts only one package to remove and one
+/// to install. `dnf shell` reads the two lines of [`script`] from the file `script`, and runs them as one transaction
+/// at the end of the file. The file has no line `run`, because with that line the exit status of dnf would always be 0.
 pub fn run_script(setup: &DnfSetup, script: &str, tmpdir: &str) -> Cmd {
     transaction(setup, tmpdir).args(["shell", script])
 }
 
-/// Returns the script for [`run_script`]. dnf drops the packages to remove when files are added later, so the files are
-/// listed first. dnf splits the lines as a shell does.
+/// Returns the script for [`run_script`]. The files are listed first, because dnf forgets the packages to remove when
+/// files are added after them. Names are quoted, because dnf splits the lines as a shell does.
 pub fn script(files: &[String], remove: &[Nevra]) -> String {
     let quoted = |word: &str| quote(word.as_ref());
     let files: Vec<_> = files.iter().map(|file| quoted(file)).collect();
@@ -73,8 +73,8 @@ pub fn script(files: &[String], remove: &[Nevra]) -> String {
     format!("install {}\nremove {}\n", files.join(" "), remove.join(" "))
 }
 
-/// Returns dnf with the options of every transaction. Packages that only removed ones required stay, since the new ones
-/// may require them, too.
+/// Returns dnf with the options of every transaction. Packages that only the removed packages required are kept, since
+/// the new packages may require them, too.
 fn transaction(setup: &DnfSetup, tmpdir: &str) -> Cmd {
     let backend = setup.backend;
     Cmd::new(backend.to_string())
@@ -92,9 +92,10 @@ fn transaction(setup: &DnfSetup, tmpdir: &str) -> Cmd {
         .env("KERNEL_INSTALL_BYPASS", "1")
 }
 
-/// Returns options that disable all repositories: the set is complete, and a build must not depend on the current
-/// content of a mirror. The signatures are verified already. In an image without repositories dnf5 (5.4) fails on
-/// options for all of them ("No matching repositories for *"), including `--nogpgcheck`.
+/// Returns options that disable all repositories and the verification of signatures. The set of packages is complete
+/// and its signatures are verified already, and a build must not depend on the current content of a mirror. dnf5 has
+/// its own options: in an image without repositories, dnf5 5.4 fails on options for all repositories ("No matching
+/// repositories for *"), including `--nogpgcheck`.
 fn without_repositories(backend: Backend) -> [&'static str; 2] {
     match backend {
         Backend::Dnf5 => [
@@ -105,8 +106,8 @@ fn without_repositories(backend: Backend) -> [&'static str; 2] {
     }
 }
 
-/// Returns options that override the image's excludes and version locks: dnf applies them to local files, too, and
-/// reports only that the files are filtered.
+/// Returns options that override the image's excludes and version locks. dnf would apply these to local files, too, and
+/// would report only that the files are filtered.
 fn unlocked(setup: &DnfSetup) -> Vec<&'static str> {
     match setup.backend {
         Backend::Dnf5 => vec!["--setopt=disable_excludes=*"],
@@ -117,7 +118,7 @@ fn unlocked(setup: &DnfSetup) -> Vec<&'static str> {
     }
 }
 
-/// Returns whether dnf 4's plugin versionlock is installed. dnf prints a warning if a plugin is to be disabled that is
+/// Returns whether dnf 4's plugin versionlock is installed. dnf prints a warning if an option disables a plugin that is
 /// not installed.
 ///
 /// # Errors
@@ -126,7 +127,7 @@ pub fn has_versionlock(root: &Root) -> Result<bool, root::Error> {
     root.is_file(format!("{PLUGINS}/versionlock.conf"))
 }
 
-/// Returns the exclusions that the tree configures for dnf and dnf5.
+/// Returns the files of the tree that exclude, lock or protect packages for dnf or dnf5, each with its patterns.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -159,7 +160,7 @@ pub fn exclusions(root: &Root) -> Result<Vec<Exclusion>, root::Error> {
     Ok(found)
 }
 
-/// Changes the version locks of replaced packages so that they lock the new ones. Returns the changed files.
+/// Changes the version locks of replaced packages to the new versions, and returns the changed files.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -204,8 +205,8 @@ pub fn moved_locks(root: &Root, changes: &[Change]) -> Result<Vec<MovedLocks>, r
     Ok(all)
 }
 
-/// Returns a command that downloads packages, and their requirements that the image lacks, into `dir`. Only `repo` is
-/// used, enabled or not. dnf does not verify the downloaded packages.
+/// Returns a command that downloads packages, and those of their requirements that the image lacks, into `dir`. dnf
+/// uses only the repository `repo`, which need not be enabled, and does not verify the downloaded packages.
 pub fn download(program: &str, setup: &DnfSetup, repo: &str, specs: &[String], dir: &str) -> Cmd {
     Cmd::new(program)
         .args(["-y", "download", "--resolve"])

@@ -17,7 +17,8 @@ mod arguments;
 /// The directory of dracut's modules, relative to the root.
 pub const MODULES_D: &str = "usr/lib/dracut/modules.d";
 
-/// The directories of dracut's configuration, by precedence. In an image that is not deployed `etc` can be in `usr`.
+/// The directories of dracut's drop-ins, in descending precedence. In an image that is not deployed, `/etc` can be
+/// `/usr/etc`.
 const CONF_DIRS: [&str; 4] = [
     "etc/dracut.conf.d",
     "usr/etc/dracut.conf.d",
@@ -28,31 +29,32 @@ const CONF_DIRS: [&str; 4] = [
 /// Upper bound of a configuration file (bytes).
 const CONF_MAX: u64 = 1 << 20;
 
-/// The log level of dracut, which overrides dracut.conf and the user's arguments (`stdloglvl=0` would empty the log
-/// that is parsed): 3 and one `-v` give 4, "info".
+/// The log level of dracut. It overrides dracut.conf and the user's arguments, because `stdloglvl=0` would empty the
+/// log that is parsed. Level 3 and one `-v` result in level 4 (info).
 const STDLOG: &str = "3";
 
-/// The request to dracut.
+/// The parts of dracut's command line that vary.
 #[derive(Debug, Clone)]
 pub struct DracutRequest<'a> {
     /// The program: a name, or an absolute path inside the root.
     pub program: &'a str,
     /// The kernel.
     pub kver: &'a Kver,
-    /// The directory for temporary files, absolute inside the root, on the file system of the modules.
+    /// The directory for temporary files, on the file system of the modules: an absolute path inside the root.
     pub tmpdir: &'a str,
     /// The base's dracut modules to add, besides `ostree`.
     pub inherited: &'a [String],
     /// The user's arguments.
     pub extra: &'a [String],
-    /// The initramfs, absolute inside the root.
+    /// The initramfs: an absolute path inside the root.
     pub output: &'a str,
 }
 
-/// Returns the command line. dracut 049 to 112 have all of its options; several `--add` are merged.
+/// Returns the command line. dracut 049 to 112 have all of its options, and merge several `--add`.
 ///
-/// `DRACUT_NO_XATTR`: copying extended attributes fails in containers, and dracut-ng 104 to 109 omits the file then
-/// (dracut-ng#1561). `--no-hostonly`: Fedora's configuration and dracut-ng 109 default to the opposite.
+/// `DRACUT_NO_XATTR` is set because copying extended attributes fails in containers, and dracut-ng 104 to 109 then
+/// omits the file (dracut-ng#1561). `--no-hostonly` is given because Fedora's configuration and dracut-ng 109 default
+/// to `--hostonly`.
 pub fn build(options: &DracutRequest) -> Cmd {
     let cmd = Cmd::new(options.program)
         .args([
@@ -76,7 +78,8 @@ pub fn build(options: &DracutRequest) -> Cmd {
 /// Programs that dracut uses for compression.
 pub const COMPRESSORS: [&str; 6] = ["zstd", "xz", "gzip", "lz4", "bzip2", "lzop"];
 
-/// Returns the programs that dracut accepts for the name of a compression; any other name is that of a program.
+/// Returns the programs for the compression `name`, of which dracut needs one. For most compressions, it is the program
+/// of that name.
 pub fn programs_of(name: &str) -> Vec<&str> {
     match name {
         "gzip" => vec!["pigz", "gzip"],
@@ -86,7 +89,7 @@ pub fn programs_of(name: &str) -> Vec<&str> {
     }
 }
 
-/// Reads the options of dracut's script. `None` if they cannot be read from it.
+/// Reads the options that dracut's script accepts. `None` if the script is missing or too large, or has another form.
 ///
 /// # Errors
 /// When the script cannot be read.
@@ -105,12 +108,12 @@ pub fn known_options(root: &Root, script: &Path) -> Result<Option<KnownOptions>,
 pub fn modules(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let names = root.list(MODULES_D)?.into_iter();
     let names = names.map(|(name, _)| name.to_string_lossy().into_owned());
-    // Two digits for the order precede the name.
+    // The name follows two digits, which determine the order.
     let plain = |name: String| name.get(2..).unwrap_or_default().to_owned();
     Ok(names.map(plain).collect())
 }
 
-/// Reads dracut's configuration. dracut reads only the first of several files with the same name.
+/// Reads dracut's configuration: `/etc/dracut.conf` and the drop-ins.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -122,8 +125,8 @@ pub fn conf(root: &Root) -> Result<DracutConf, root::Error> {
     Ok(conf)
 }
 
-/// Returns the configuration files in the order in which dracut reads them, with their text. If two drop-ins have the
-/// same name, the one in the first directory of `CONF_DIRS` is read.
+/// Returns the path and the text of each configuration file, in the order in which dracut reads them. If two drop-ins
+/// have the same name, only that in the first directory of `CONF_DIRS` is read.
 fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut files = BTreeMap::new();
     for dir in CONF_DIRS {
@@ -136,7 +139,7 @@ fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     }
     let mut found = Vec::new();
     for file in iter::once("etc/dracut.conf".to_owned()).chain(files.into_values()) {
-        // dracut reads only regular files; a link to `/dev/null` disables a file.
+        // dracut reads only regular files and links to them; a link to `/dev/null` disables a drop-in.
         if root.is_file(&file)?
             && let Some(text) = root.read(&file, CONF_MAX)?
         {
@@ -146,7 +149,7 @@ fn configuration(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     Ok(found)
 }
 
-/// Returns the configuration files that request a driver.
+/// Returns the configuration files that request the kernel module `driver`.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -177,7 +180,7 @@ pub fn failed_modules(line: &str) -> Vec<&str> {
     words.collect()
 }
 
-/// Returns the names that dracut's configuration omits.
+/// Returns the dracut modules and drivers that dracut's configuration omits.
 ///
 /// # Errors
 /// As [`conf`].
@@ -185,7 +188,7 @@ pub fn omitted(root: &Root) -> Result<Omitted, root::Error> {
     Ok(conf(root)?.omitted)
 }
 
-/// Reads the setup scripts of dracut's modules.
+/// Reads the script `module-setup.sh` of each dracut module.
 ///
 /// # Errors
 /// When a script cannot be read.
@@ -204,17 +207,18 @@ pub fn setups(root: &Root) -> Result<Setups, root::Error> {
     Ok(setups)
 }
 
-/// Returns the dracut module that a line of the log reports as unavailable. dracut stops there, before any work.
+/// Returns the dracut module that a line of the log reports as unavailable. dracut stops at this point, before it
+/// builds anything.
 ///
-/// dracut 106 prints `Module 'x' cannot be installed.` (or `found`), dracut 059 `dracut module 'x' cannot be found or
-/// installed.`
+/// dracut 106 prints `Module 'x' cannot be installed.` or `Module 'x' cannot be found.`, dracut 059 `dracut module 'x'
+/// cannot be found or installed.`
 pub fn refused_module(line: &str) -> Option<&str> {
     let (_, named) = line.split_once("odule '")?;
     let (name, rest) = named.split_once('\'')?;
     rest.starts_with(" cannot be ").then_some(name)
 }
 
-/// The progress of dracut.
+/// The progress of a dracut run, according to its log.
 #[derive(Debug, Default)]
 pub struct Progress {
     modules: usize,
@@ -223,9 +227,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Reads a line of the log, and returns the current activity, for the live line, if the line contains one.
+    /// Reads a line of the log. If the line announces an activity, returns the text for the live line on the terminal.
     ///
-    /// dracut 059 prints `dracut: *** Including module: x ***`, dracut 106 `dracut[I]: *** …`.
+    /// dracut 059 prints `dracut: *** Including module: x ***`, dracut 106 `dracut[I]: *** Including module: x ***`.
     pub fn read(&mut self, line: &str) -> Option<String> {
         let (_, stage) = line.split_once("*** ")?;
         let stage = stage.strip_suffix(" ***")?;
@@ -245,7 +249,7 @@ pub struct Notes {
     pub refused: Vec<String>,
     /// Log lines about the use of a compressor other than the configured one.
     pub compression: Vec<String>,
-    /// Whether dracut's module `fips` is inside, which reads `.vmlinuz.hmac`.
+    /// Whether the initramfs contains dracut's module `fips`, which reads `.vmlinuz.hmac`.
     pub has_fips: bool,
     /// Warnings about requested drivers that neither the kernel nor the base's initramfs has.
     pub absent: Vec<String>,
@@ -266,15 +270,15 @@ pub enum Meaning {
     Nothing,
 }
 
-/// Phrases of harmless lines that look like a loss: the log facility, links that dangle in every image, and libraries.
-/// The check `initramfs-init` reports a missing library that a program needs.
+/// Phrases of harmless lines that also contain a phrase of [`LOSS`]: lines about `/dev/log`, about a link that dangles
+/// in every image, and about libraries. The check `initramfs-init` reports a missing library that a program needs.
 const HARMLESS: [&str; 3] = [
     "No '/dev/log' or 'logger' included",
     "/etc/mtab",
     "ERROR: could not locate dependency",
 ];
 
-/// Phrases of lines that mean a loss although dracut exits with 0. Sources: layering-examples#57, rpm-ostree#4451,
+/// Phrases of lines that report a loss, although dracut exits with 0. Sources: layering-examples#57, rpm-ostree#4451,
 /// dracut-ng#1561, anaconda#6876.
 const LOSS: [&str; 7] = [
     "dracut-install: ERROR: ",
@@ -286,13 +290,14 @@ const LOSS: [&str; 7] = [
     "No space left on device",
 ];
 
-/// Endings of lines about an `--include` that failed.
+/// Endings of lines that report an `--include` that failed.
 const NOT_INCLUDED: [&str; 2] = [
     " doesn't exist",
     " is neither a directory nor a regular file",
 ];
 
-/// The line that dracut 103 and later print, to standard output at any log level.
+/// A part of the line that dracut 103 and later print if the kernel does not support an initramfs. They print it to
+/// standard output, at any log level.
 const NO_INITRAMFS: &str = "doesn't support initramfs, skipping generation";
 
 /// Phrases that dracut prints if the requested compressor is missing, or if the kernel cannot decompress its format:
@@ -316,7 +321,7 @@ pub fn meaning(line: &str) -> Meaning {
     }
 }
 
-/// Returns whether a line reports that an `--include` failed. Since 060 the line contains dracut's log level.
+/// Returns whether a line reports that an `--include` failed. dracut 060 and later print their log level in the line.
 fn is_not_included(line: &str) -> bool {
     let is_error = line.starts_with("dracut[E]: /") || line.starts_with("dracut: /");
     is_error
@@ -401,7 +406,7 @@ mod tests {
             "dracut[E]: FAILED: /usr/lib/dracut/dracut-install -D /var/tmp/dracut.x/initramfs -H /root",
             "dracut[I]: Turning off host-only mode: '/run' is not mounted!",
             "dracut: Turning off host-only mode: '/run' is not mounted!",
-            // A container cannot create device nodes; the appended segment has them.
+            // A container cannot create device nodes; the segment that is appended to the initramfs contains them.
             "mknod: /var/tmp/dracut.x/initramfs/dev/null: Operation not permitted",
             "mknod: '/var/tmp/dracut.x/initramfs/dev/random': Operation not permitted",
             "dracut: Cannot create /dev/random",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! kernel-install's layout: whether the `install.conf` that this rpm-ostree reads has `layout=ostree`.
+//! kernel-install's layout: whether the configuration files that the image's rpm-ostree reads set `layout=ostree`.
 
 use crate::plan::RpmOstreeVersion;
 use crate::sys::root::{self, Root};
@@ -7,15 +7,16 @@ use crate::sys::root::{self, Root};
 /// Upper bound of an `install.conf` (bytes), which has a few lines.
 const CONF_MAX: u64 = 64 * 1024;
 
-/// The only file that rpm-ostree reads from release 2025.1 until the last one before 2026.1.
+/// The vendor's file. From release 2025.1 on, rpm-ostree reads only this file; 2026.1 adds `/etc/kernel` and the
+/// drop-ins.
 const VENDOR: &str = "usr/lib/kernel/install.conf";
 
-/// The directories that the newest release reads; the first one that sets a layout wins. In each, drop-ins override the
-/// file.
+/// The directories that rpm-ostree 2026.1 and later read. The first one that sets a layout wins. In each directory,
+/// drop-ins override `install.conf`.
 const LEVELS: [&str; 2] = ["etc/kernel", "usr/lib/kernel"];
 
 /// Returns whether the layout is `ostree`. rpm-ostree before 2026.1 reads the vendor's file only (tested with 2025.6).
-/// Source: rpm-ostree `rust/src/kernel_install.rs`.
+/// An unknown version counts as 2026.1. Source: rpm-ostree `rust/src/kernel_install.rs`.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -29,7 +30,7 @@ pub fn layout_is_ostree(
     for level in LEVELS {
         let mut layout = first_layout(root, &format!("{level}/install.conf"))?;
         let drop_ins = format!("{level}/install.conf.d");
-        // In the order of their names; the last one wins.
+        // The drop-ins are sorted by name, and the last one that sets a layout wins.
         for (name, _) in root.list(&drop_ins)? {
             let name = name.to_string_lossy();
             if name.ends_with(".conf") {
@@ -128,7 +129,8 @@ mod tests {
         for (files, expected) in table {
             assert_eq!(is_ostree(files, None), expected, "{files:?}");
         }
-        // Older releases search for the line, newer ones for the first file that sets a layout.
+        // Releases before 2026.1 search the file for the line `layout=ostree`; newer ones use the first line that sets
+        // a layout.
         let both = [(VENDOR, "layout=bls\n  layout=ostree \n")];
         assert!(is_ostree(&both, Some(RpmOstreeVersion(2025, 6))));
         assert!(!is_ostree(&both, Some(RpmOstreeVersion(2026, 1))));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One file per program: from options to a command line, from output to values. A tool imports no tool.
+//! One module for each program that a step starts: it builds the command line from options, and parses the output into
+//! values. A tool does not import another tool.
 
 pub mod cliwrap;
 pub mod depmod;

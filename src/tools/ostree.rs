@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ostree: detects an ostree container, and commits it.
+//! ostree: detects the kind of a tree, and builds the commands that commit a container or lock a finalisation.
 
 use crate::plan::TreeKind;
 use crate::sys::exec::Cmd;
@@ -8,9 +8,10 @@ use crate::sys::root::{self, Root};
 /// Upper bound of an ostree repository's configuration (bytes); it has a few lines.
 const CONFIG_MAX: u64 = 64 * 1024;
 
-/// Returns the kind of the tree by the test that rpm-ostree uses (ostree-ext `container_utils.rs`): the mode of the
-/// repository, and a container marker. `container` is whether the environment variable `container` is set. Child
-/// processes inherit it, but no other variable that the test reads.
+/// Returns the kind of the tree. An ostree container is recognised by the test that rpm-ostree uses (ostree-ext
+/// `container_utils.rs`): the mode of the repository, and a container marker. `container` is whether the environment
+/// variable `container` is set. Of the variables that the test reads, this is the only one that child processes
+/// inherit.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -32,14 +33,14 @@ pub fn kind(root: &Root, container: bool) -> Result<TreeKind, root::Error> {
     } else if booted {
         TreeKind::OstreeHost
     } else if !marked && root.is_host() && root.is_dir("run/systemd/system")? {
-        // sd_booted(3) holds and there is no mark of a container: a running machine.
+        // sd_booted(3) would succeed, and there is no container marker, so this is a running machine.
         TreeKind::RunningSystem
     } else {
         TreeKind::Container
     })
 }
 
-/// Returns `mode` in the group `[core]`.
+/// Returns the value of `mode` in the group `[core]`.
 fn core_mode(text: &[u8]) -> Option<&[u8]> {
     let mut in_core = false;
     for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {

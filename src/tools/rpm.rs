@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! rpm: reads the packages of an rpmdb in a format that only it reads (ndb, Berkeley DB). It never changes anything.
+//! rpm: lists the packages of an rpmdb in a format that only rpm itself reads (ndb, Berkeley DB). This module changes
+//! no packages.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,7 +15,8 @@ use crate::package::rpmdb::{
 };
 use crate::sys::exec::{Cmd, Exec};
 
-/// The query format: a package with its header's digest, then a line for each capability and file.
+/// The query format: a line with the NEVRA of a package, the digest of its header and the digest algorithm of its
+/// files, then a line for each capability and file.
 const FORMAT: &str = concat!(
     r"N\t%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%{SHA256HEADER}\t%{FILEDIGESTALGO}\n",
     r"[P\t%{PROVIDENAME}\t%{PROVIDEFLAGS:depflags}\t%{PROVIDEVERSION}\n]",
@@ -22,10 +24,10 @@ const FORMAT: &str = concat!(
     r"[F\t%{FILESTATES}\t%{FILEMODES}\t%{FILEFLAGS}\t%{FILEDIGESTS}\t%{FILELINKTOS}\t%{FILENAMES}\n]"
 );
 
-/// The text that rpm prints for a missing array.
+/// The text that rpm prints for a missing value, and as a line for a missing array.
 const NONE: &str = "(none)";
 
-/// Returns the installed packages; `program` is the real rpm.
+/// Returns the installed packages of `scope`. `program` is rpm itself, not a wrapper of cliwrap.
 ///
 /// # Errors
 /// When rpm fails, or prints an unexpected line.
@@ -53,7 +55,7 @@ fn parse(text: &str, scope: Scope) -> Result<Rpmdb> {
                     has_files: false,
                     files: BTreeMap::new(),
                 };
-                // Without an algorithm digests are MD5.
+                // If the package names no algorithm, the digests of its files are MD5, which has the number 1.
                 let algorithm = algorithm.parse().unwrap_or(1);
                 if let Some((done, _)) = last.replace((record, algorithm)) {
                     reading.add(done)?;
@@ -96,7 +98,7 @@ fn parse_nevra(fields: &[&str]) -> Option<Nevra> {
     })
 }
 
-/// Parses a capability; the inner `None` is a feature of rpm itself.
+/// Parses a capability. The outer `None` is a malformed line, the inner `None` a feature of rpm itself (`rpmlib(…)`).
 fn capability(fields: &[&str]) -> Option<Option<Capability>> {
     let [name, op, version] = fields else {
         return None;
@@ -108,7 +110,8 @@ fn capability(fields: &[&str]) -> Option<Option<Capability>> {
     }))
 }
 
-/// Parses a file and returns it with its stored path; the inner `None` is a file that is not stored.
+/// Parses a file, and returns it with its path. The outer `None` is a malformed line. The inner `None` is a file that
+/// is not installed, or that [`kept_path`] leaves out.
 fn parse_file(fields: &[&str], algorithm: u32) -> Option<Option<(String, PackageFile)>> {
     let [state, mode, flags, digest, target, path] = fields else {
         return None;
@@ -130,8 +133,8 @@ fn parse_file(fields: &[&str], algorithm: u32) -> Option<Option<(String, Package
     Some(Some((path, file)))
 }
 
-/// Returns whether the name is that of a file during unpacking: the name, `;`, and the transaction's number as eight
-/// digits. rpm renames all files of a package after the last one is unpacked.
+/// Returns whether `name` is the temporary name of a file that rpm unpacks: the final name, `;`, and the transaction's
+/// number as eight hexadecimal digits. rpm renames the files of a package after it has unpacked all of them.
 pub fn is_unpacked(name: &OsStr) -> bool {
     let name = name.as_bytes();
     let Some(at) = name.iter().rposition(|byte| *byte == b';') else {

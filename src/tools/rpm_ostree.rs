@@ -31,7 +31,7 @@ pub fn query_version(exec: &Exec) -> Result<RpmOstreeVersion> {
     })
 }
 
-/// Parses ` Version: '2025.6'`.
+/// Parses the line ` Version: '2025.6'` in the output of `rpm-ostree --version`.
 fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
     let line = text
         .lines()
@@ -39,7 +39,7 @@ fn parse_version(text: &str) -> Option<RpmOstreeVersion> {
     numbers(line.trim().trim_matches('\''))
 }
 
-/// Parses `2025.6` and ignores the rest.
+/// Parses the first two numbers of a version such as `2025.6`, and ignores the rest.
 fn numbers(text: &str) -> Option<RpmOstreeVersion> {
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some(RpmOstreeVersion(
@@ -48,13 +48,14 @@ fn numbers(text: &str) -> Option<RpmOstreeVersion> {
     ))
 }
 
-/// Returns a transaction that installs local files and removes packages. Its exit status proves nothing in either
-/// direction. `KERNEL_INSTALL_BYPASS` disables systemd's kernel-install, if rpm-ostree runs it.
+/// Returns a transaction that installs local files and removes packages. Its exit status is unreliable: the transaction
+/// may have failed if it is 0, and may have succeeded if it is not. `KERNEL_INSTALL_BYPASS` disables systemd's
+/// kernel-install, if rpm-ostree runs it.
 ///
-/// In a container the files can have other names than the packages that they replace: rpm-ostree marks each file for
-/// installation and locks all packages except those of these names and of `--remove` (`rpmostree_context_prepare` in
-/// src/libpriv/rpmostree-core.cxx). So one flavour of the kernel can replace another. `override remove NAME… --install
-/// ./x.rpm` cannot do that: it searches repositories only.
+/// In a container, one flavour of the kernel can replace another, although their packages have different names.
+/// rpm-ostree marks each file for installation, and locks the installed packages, except those in `--remove` and those
+/// with the same name as a file (`rpmostree_context_prepare` in src/libpriv/rpmostree-core.cxx). `override remove NAME…
+/// --install ./x.rpm` cannot do that: it searches repositories only.
 pub fn override_replace(files: &[String], remove: &[Nevra], tmpdir: &str) -> Cmd {
     Cmd::new("rpm-ostree")
         .privileged()
@@ -70,14 +71,14 @@ pub fn cleanup() -> Cmd {
     Cmd::new("rpm-ostree").args(["cleanup", "-m"])
 }
 
-/// Upper bound of a wrapper (bytes); they have a few hundred.
+/// Maximum size of a wrapper (bytes). Wrappers have a few hundred bytes.
 const WRAPPER_MAX: u64 = 4096;
 
 /// The suffix of a program that rpm-ostree has moved away during a transaction (rust/src/core.rs).
 const SAVED: &str = ".rpmostreesave";
 
-/// The name of the saved `systemctl` before 2024.6, which saves no other program. Programs other than rpm-ostree use
-/// the suffix, too.
+/// The name under which rpm-ostree before 2024.6 saves `systemctl`, the only program that it saves. Other files with
+/// the suffix `.backup` are ignored, because other software uses that suffix, too.
 const SAVED_SYSTEMCTL: &str = "systemctl.backup";
 
 /// The directories of programs that scriptlets call.
@@ -96,7 +97,7 @@ const BINS: [&str; 5] = [
 pub fn leftovers(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut found = Vec::new();
     for bin in BINS {
-        // usr/sbin is a link to usr/bin on newer bases; each file is listed once.
+        // On newer bases, usr/sbin is a link to usr/bin. Links are skipped, so that each file is listed once.
         if root
             .lstat(bin)?
             .is_none_or(|meta| meta.kind != root::FileType::Dir)
@@ -150,8 +151,8 @@ fn is_script(root: &Root, path: &str) -> Result<bool, root::Error> {
     Ok(file.take(2).read_to_end(&mut start).is_ok() && start == b"#!")
 }
 
-/// Returns whether a small file contains rpm-ostree's name, as its wrappers do in either spelling. A program can be a
-/// script, too (kernel-install of RHEL 9).
+/// Returns whether a small file contains `rpm-ostree` or `rpmostree`, as every wrapper does. It does not suffice that a
+/// file is a script, since a program can be a script, too (kernel-install of RHEL 9).
 fn names_rpm_ostree(root: &Root, path: &str) -> Result<bool, root::Error> {
     if root.stat(path)?.is_none_or(|meta| meta.size > WRAPPER_MAX) {
         return Ok(false);

@@ -5,17 +5,19 @@
 #             deployment: BOOT-OK, or not
 #   kernel    no disk: the kernel unpacks the whole image and its /init starts, or not
 
-# _case_field NAME COLUMN: a field of the list that the corpus wrote.
+# _case_field NAME COLUMN: prints a field of the list that the corpus has written.
 _case_field() {
     awk -F'\t' -v name="$1" -v column="$2" '
         NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
         NR > 1 && $1 == name { print $at[column] }' "$BOOTS/cases/list.tsv"
 }
 
-# _boots_field NAME COLUMN: 2 is the kind of the boot, 3 the reason why the results may differ.
+# _boots_field NAME COLUMN: prints a field of boots.tsv: 2 is the kind of the boot, 3 the reason why the results may
+# differ.
 _boots_field() { awk -F'\t' -v name="$1" -v column="$2" '$1 == name { print $column }' "$INITRAMFS/boots.tsv"; }
 
-# _corpus_disks: the disks of two replaced images, under names that no other bed removes.
+# _corpus_disks: makes hard links to the disks of two replaced images, in a directory that no other command of the bed
+# removes.
 _corpus_disks() {
     local suite dir
     local -A case_of=([trixie]=layout [bookworm]=dnf)
@@ -27,7 +29,7 @@ _corpus_disks() {
     done
 }
 
-# _qemu_until REGEX ARG…: waits for a matching line of the console, the end of QEMU, or the time limit.
+# _qemu_until REGEX ARG…: runs QEMU until a line of the console matches, QEMU ends, or the time limit is reached.
 _qemu_until() {
     local end=$1 pid rc=0
     shift
@@ -41,7 +43,7 @@ _qemu_until() {
     ((rc != 124)) || echo "nothing more within $LIMIT s" >>"$CONSOLE"
 }
 
-# The console's most informative line about a failure.
+# Prints the console's most informative line about a failure.
 _last_word() {
     local lines known
     lines=$(tr -d '\r' <"$CONSOLE" | sed -E 's/\x1b(\[[0-9;?!]*[a-zA-Z]|c)//g; s/^.*\[ *[0-9]+\.[0-9]+\] //' |
@@ -61,7 +63,8 @@ _boots_whole() {
     grep -qa '^BOOT-OK .* root=deployment ' "$CONSOLE"
 }
 
-# A failure is meaningful only if the disk's own initramfs boots in time; this sets the LIMIT of the others.
+# Boots the disk's own initramfs, since the failure of another boot is meaningful only if this one succeeds. Sets LIMIT
+# for the other boots, from the time of this boot.
 _control() {
     local dir=$BOOTS/disks/trixie start=$SECONDS
     LIMIT=$((2 * ${BED_BOOT_TIMEOUT:-300}))
@@ -79,7 +82,7 @@ _boots_kernel() {
     grep -qaE "$started" "$CONSOLE" && ! grep -qa "$failed" "$CONSOLE"
 }
 
-# _compare NAME: its line of the table, which starts with the result.
+# _compare NAME: boots a case, and prints its line of the table, which starts with the result of the comparison.
 _compare() {
     local name=$1 how why found kver tree suite=trixie vmlinuz says does is=disagrees start
     local -A ok=([whole]='it boots' [kernel]='the kernel starts it') bad=([whole]='the boot fails' [kernel]='the kernel does not')
@@ -107,7 +110,7 @@ _compare() {
     printf '%s\t%s: verify says %s, %s [%s s]\n' "$is" "$name" "$says" "$does" "$(since "$start")"
 }
 
-# _tell NAME TABLE: writes its line to the table and to the terminal.
+# _tell NAME TABLE: writes the line of a case to the table and to the terminal.
 _tell() {
     _compare "$1" | tee -a "$2" | sed -E 's/^(agrees|explained)\t//; s/^disagrees\t/DISAGREES: /'
 }
@@ -126,13 +129,13 @@ bed_boot_corpus() {
     for name in "${names[@]}"; do
         [[ $(_boots_field "$name" 2) ]] || die "boot-corpus: $INITRAMFS/boots.tsv does not name $name"
     done
-    # (in a process of its own, which releases the lock)
+    # (in a subshell, which releases the lock when it ends)
     (_corpus_disks) >&2
     rm -rf "$BOOTS/cases"
     CORPUS_OUT=$BOOTS/cases CORPUS_CASES=$(IFS=, && echo "${names[*]}") run_logged corpus-write.log \
         cargo test --locked --manifest-path "$TOP/Cargo.toml" --test it corpus_write -- --ignored
     _control
-    # In parallel, each gets one processor and more time.
+    # Boots in parallel get one processor and more time each.
     if ((jobs > 1)); then SMP=1 LIMIT=$((2 * LIMIT)); fi
     table=$BOOTS/table
     : >"$table"

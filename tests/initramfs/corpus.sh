@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# `bed corpus`: real initramfs images, made by real programs, and the trees that they belong to. What is good of
-# them and what gets broken is in tests/it/corpus; this makes only what takes long.
+# `bed corpus`: real initramfs images, made by real programs, and the trees that they belong to. tests/it/corpus defines
+# the good images and the broken variants; this file makes only the slow products.
 #
-#   target/bed/corpus/KEY/trees/NAME     a tree, cut down to what is looked at; its initramfs is beside it
-#   target/bed/corpus/KEY/images/…       NAME.img as its program made it, NAME.cpio before compression,
-#                                        NAME.cpio.gz and so on: the same, compressed as the kernel wants it
+#   target/bed/corpus/KEY/trees/NAME     a tree with only the files that checks read; its initramfs is in images/
+#   target/bed/corpus/KEY/images/…       NAME.img as its program made it; NAME.cpio, not compressed;
+#                                        NAME.cpio.gz …, the same archive, compressed as the kernel can read it
 #   target/bed/corpus/KEY/rpmdb/…        rpmdbs that lack the kernel
 #
-# It prints the directory, and makes it only when it is not there: that takes no lock and a tenth of a second.
+# It prints the directory. If the directory already exists, this takes a tenth of a second, and no lock.
 
 INITRAMFS=$TOP/tests/initramfs
-# What a tree keeps, where it is there. The rest of a root matters to no check.
+# The paths of a root that its tree keeps, if they exist. No check reads other paths.
 KEPT=(usr/lib/modules usr/lib/dracut usr/lib/systemd/system etc/systemd/system etc/dracut.conf.d usr/lib/kernel usr/lib/ostree
     usr/share/rpm usr/lib/sysimage usr/lib/rpm/rpmrc usr/lib/rpm/macros usr/lib/rpm/macros.d sysroot ostree bin lib lib64 sbin)
 
@@ -21,7 +21,7 @@ _corpus_tree() { # _corpus_tree ROOT NAME
     done
     mkdir -p "$tree"/{boot,dev,etc,proc,run,sys,tmp,usr/{bin,lib64,sbin},var/tmp}
     tar -C "$root" --exclude='initramfs.img' --exclude='modules.d/*/test*' -cf - "${kept[@]}" | tar -C "$tree" -xf -
-    # rpm itself, and not the bed's, which only notes its calls.
+    # The original of rpm, and not base/order.c, which records the calls of rpm.
     if [[ -e $rpm ]]; then
         cp "$rpm" "$tree/usr/bin/"
         for path in $(in_root "$root" ldd /usr/lib/bed/real/rpm | grep -o '/[^ ]*'); do
@@ -32,7 +32,7 @@ _corpus_tree() { # _corpus_tree ROOT NAME
     fi
 }
 
-# NAME-whole: the tree NAME, and all files of the root that are in an image, too.
+# Makes the tree NAME-whole: the tree NAME, and all files of ROOT that are also in the initramfs IMAGE.
 _corpus_whole() { # _corpus_whole ROOT NAME IMAGE
     local root=$1 tree=$OUT/trees/$2-whole
     cp -al "$OUT/trees/$2" "$tree"
@@ -49,7 +49,7 @@ _corpus_dracut() { # _corpus_dracut ROOT KVER IMAGE ARG…
     mv "$root/var/tmp/image" "$OUT/images/$image.cpio"
 }
 
-# The new kernel in the old one's place, by rpm.
+# Replaces the old kernel with the new one, with rpm.
 _corpus_replace() { # _corpus_replace ROOT
     local root=$1
     mkdir -p "$root"/{rpms,var/tmp}
@@ -59,8 +59,8 @@ _corpus_replace() { # _corpus_replace ROOT
     rm -rf "${root:?}"/{rpms,boot}/* "$root/usr/lib/modules/$OLD"
 }
 
-# The modules as a kernel has them that is built by hand: not compressed, not signed, with debug sections, which
-# dracut strips.
+# Changes the modules to those of a kernel that was built by hand: not compressed, not signed, and with debug sections,
+# which dracut strips.
 _corpus_plain() { # _corpus_plain ROOT
     local modules=$1/usr/lib/modules/$NEW
     find "$modules" -name '*.ko.xz' -print0 | xargs -0 -n 50 xz -d
@@ -80,7 +80,7 @@ PYTHON
     in_root "$1" depmod -a "$NEW"
 }
 
-# bootc's own root set-up instead of ostree's; its program is a stand-in.
+# Replaces ostree's root set-up with bootc's, whose program is a stand-in.
 _corpus_bootc() { # _corpus_bootc ROOT
     local root=$1
     mkdir -p "$root/usr/lib/bootc"
@@ -97,7 +97,7 @@ _corpus_trixie() { # _corpus_trixie ROOT
     _corpus_replace "$root"
     _corpus_tree "$root" trixie-new
     _corpus_dracut "$root" "$NEW" trixie-new --add ostree
-    # The one that most cases change: without what is large and no check looks at.
+    # The initramfs that most cases change. It lacks large dracut modules whose files no check reads.
     _corpus_dracut "$root" "$NEW" trixie-slim --add ostree --omit 'hwdb lvm mdraid crypt nvdimm terminfo'
     _corpus_whole "$root" trixie-new trixie-slim
     _corpus_rpmdbs "$root"
@@ -117,7 +117,7 @@ _corpus_rpmdbs() { # _corpus_rpmdbs ROOT
     mv "$root"/var/tmp/{erased,empty} "$OUT/rpmdb/"
 }
 
-# Packages of bookworm, whatever they depend on.
+# Unpacks packages of bookworm, without their dependencies.
 _corpus_debs() { # _corpus_debs ROOT PACKAGE…
     local root=$1 package
     shift
@@ -141,20 +141,21 @@ _corpus_bookworm() { # _corpus_bookworm ROOT
     _corpus_whole "$root" bookworm-omit bookworm-omit
     _corpus_debs "$root" dracut-squash squashfs-tools liblzo2-2
     _corpus_dracut "$root" "$NEW" bookworm-squash --add 'ostree squash'
-    # Debian's own initramfs-tools, which dracut's package would push out.
+    # initramfs-tools is unpacked, because Debian's package conflicts with dracut's.
     _corpus_debs "$root" initramfs-tools-core klibc-utils libklibc busybox linux-base logsave
     cp "$root/usr/lib/modules/$NEW/config" "$root/boot/config-$NEW"
     in_root "$root" mkinitramfs -o /var/tmp/image "$NEW"
     mv "$root/var/tmp/image" "$OUT/images/initramfs-tools.img"
 }
 
-# The newest dracut that a Debian suite carries. sid moves: where it cannot be had, the corpus goes without.
+# Makes images with the newest dracut of Debian sid. sid changes daily: if it is unreachable, the corpus lacks these
+# images.
 _corpus_sid() {
     # shellcheck disable=SC2153
     local root=$OUT/sid tar=$BED/rootfs/sid.tar include=${INCLUDE//,rpm,/,},squashfs-tools,erofs-utils,util-linux-extra key
     key=$(key_of sid "$include" "$MIRROR")
     if ! is_fresh rootfs-sid "$key" || [[ ! -s $tar ]]; then
-        # (a mirror of sid may lag behind by more than its release file allows; its signature is looked at all the same)
+        # (a mirror of sid may be older than its Release file allows; the file's signature is still verified)
         mmdebstrap --variant=minbase --include="$include" --aptopt='Acquire::Check-Valid-Until "false"' \
             --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
             --dpkgopt='path-exclude=/usr/share/locale/*' sid "$tar" "$MIRROR" || return
@@ -171,7 +172,8 @@ _corpus_sid() {
     _corpus_dracut "$root" "$NEW" sid-erofs --add 'ostree squash-erofs'
 }
 
-# The same archive in every compression, by the programs and in the forms that the kernel can read.
+# Compresses the archive trixie-slim in six formats, with the options that the kernel's decoders need, and trixie-new
+# with zstd.
 _corpus_compress() {
     local cpio=$OUT/images/trixie-slim.cpio
     zstd -q -3 "$OUT/images/trixie-new.cpio"
@@ -190,7 +192,7 @@ _corpus_make() {
     with_image localhost/bed-bookworm _corpus_bookworm >"$log-bookworm.log" 2>&1 </dev/null || true
     (_corpus_sid) >"$log-sid.log" 2>&1 </dev/null || true
     wait "$trixie" || true
-    # (errexit reaches none of these: what came of them is looked at)
+    # (errexit has no effect in these functions, so their products are checked)
     for file in trixie-{old.img,new.cpio,slim.cpio,plain.cpio,bootc.cpio} bookworm-{old.img,omit.cpio,squash.cpio} initramfs-tools.img; do
         [[ -s $OUT/images/$file ]] || die "corpus: $file was not made (logs: $log-*.log)"
     done
@@ -226,7 +228,7 @@ bed_corpus() {
         printf '%s\n' "$OLD" >"$OUT/old.kver"
         printf '%s\n' "$NEW" >"$OUT/new.kver"
         mv "$OUT" "$dir"
-        # Another work tree may have a test running on the one before.
+        # The previous corpus is kept, because a test of another work tree may use it.
         find "$BED/corpus" -mindepth 1 -maxdepth 1 -printf '%T@ %p\n' | sort -rn | tail -n +3 | cut -d' ' -f2- | xargs -r rm -rf
     fi
     printf '%s\n' "$dir"

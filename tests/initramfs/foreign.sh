@@ -1,19 +1,20 @@
 # shellcheck shell=bash
-# `bed foreign`: trees of other architectures, made from Debian's packages. No program of them runs here: the packages are
-# unpacked, and foreign.py lays out the tree and the initramfs.
+# `bed foreign`: trees of other architectures, made from Debian's packages. The programs in them do not run: the
+# packages are unpacked, and foreign.py makes the tree and the initramfs.
 #
 #   target/bed/foreign/KEY/NAME     a tree with its initramfs; NAME is what uname -m says
 #
-# It prints the directory. An architecture whose packages cannot be had is left out.
+# It prints the directory. An architecture whose packages are unreachable is left out.
 
-# Name, Debian's name, suite, kernel package. A mirror may hold little of a suite for one of them.
+# Each: name, Debian's name, suite, kernel package. The suites differ, because a mirror may lack packages of a suite for
+# an architecture.
 FOREIGN=('aarch64 arm64 trixie linux-image-cloud-arm64' 's390x s390x bookworm linux-image-s390x'
     'ppc64le ppc64el bookworm linux-image-powerpc64le')
 FOREIGN_PACKAGES=base-files,bash,dash,kmod,mount,ostree-boot,systemd,udev,util-linux
 
 _foreign_tree() { # _foreign_tree OUT NAME ARCH SUITE KERNEL
     local out=$1 name=$2 arch=$3 suite=$4 kernel=$5 root=$1/.$2
-    # (extract: nothing is configured, so no emulator is needed)
+    # (the variant `extract` configures no package, so no emulator is needed)
     mmdebstrap --variant=extract --architectures="$arch" --include="$FOREIGN_PACKAGES,$kernel" \
         --aptopt='Acquire::Check-Valid-Until "false"' --dpkgopt='path-exclude=/usr/share/*' "$suite" "$root" "$MIRROR" || return
     /usr/bin/python3 "$INITRAMFS/foreign.py" "$root" "$name" || return

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# `bed judges`: the root of each suite, whose programs judge the readers of the boot (tests/it/judges). It prints where they are.
+# `bed judges`: unpacks the root of each suite. tests/it/judges compares ostree-kernel with the programs in these roots.
+# Prints the directory of the roots.
 bed_judges() {
     local key dir suite
     key=$(key_of "$INITRAMFS/judges.sh" "$INITRAMFS/trace.c" "$BED/keys/rootfs-trixie" "$BED/keys/rootfs-bookworm")

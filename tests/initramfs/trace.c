@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// trace LINKER PROGRAM: lets a dynamic linker report what a program lacks, as `ldd -d` does, in a root whose shell may be
-// damaged. Linked statically, since the variable applies to each dynamically linked program.
+// trace LINKER PROGRAM: lets a dynamic linker report what a program lacks, as `ldd -d` does, but without a shell, which
+// may be damaged. It sets LD_TRACE_LOADED_OBJECTS itself, since that variable would affect each dynamically linked
+// program that starts before the linker. It is linked statically, so that damaged libraries do not affect it.
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -6,17 +6,18 @@
 
 DIR has the parts of a replaced image: root/ (its tree), disk.img (a deployment of it), options (the kernel's command line).
 
-A third of the mutations are made in the initramfs and judged in the tree, a third in the tree before dracut makes the
-initramfs, a third in the initramfs and judged without a tree. Half of the paths are drawn from all files, half from those
-that `inspect --graph` reaches from PID 1. The classes, decided before a run and printed with each line:
+A third of the mutations are made in the initramfs, which is verified in its tree; a third in the tree before dracut
+makes the initramfs; and a third in the initramfs, which is verified without a tree. Half of the paths are drawn from
+all files, half from those that `inspect --graph` reaches from PID 1. The classes, whose rules were fixed in advance, are
+printed with each line:
 
-    agree            verify passes it and it boots, or verify rejects it and it does not
+    agree            verify passes it and it boots, or verify rejects it and it does not boot
     passes-and-dies  verify passes it and it does not boot
     rejected-boots   verify rejects it and it boots
-    damaged-boots    the same, and the path is on the boot graph: this boot did not come to the damaged part, or did without
-                     the file. No false rejection
-    other-hardware   the same, and the path is a driver or firmware that the disk of the test (virtio, ext4) does not need.
-                     No false rejection
+    damaged-boots    as rejected-boots, and the path is on the boot graph: this boot did not reach the damaged part, or did
+                     not need the file. Not a false rejection
+    other-hardware   as rejected-boots, and the path is a kernel module or firmware, which hardware other than that of the
+                     test (virtio, ext4) may need. Not a false rejection
     no-image         dracut refused to make an image of the changed tree; not counted
 
 The result of a boot is cached under the digest of kernel, initramfs and command line.
@@ -45,7 +46,7 @@ DRACUT = ["dracut", "--no-hostonly", "--reproducible", "--no-compress", "--add",
 
 
 class Archive:
-    """A newc archive: entries by path, in order; the last one of a path counts."""
+    """A newc archive: its entries by path, in their order. Of several entries with one path, the last one counts."""
 
     def __init__(self, data):
         self.entries = {}
@@ -127,7 +128,7 @@ def is_text(data):
 
 
 def change(rng, data, others):
-    """Returns a name and other bytes for a file, or None."""
+    """Changes a file's content at random; returns the name of the change and the new content, or None."""
     ways = ["cut", "zeros"] if data else []
     if is_text(data):
         ways += ["line", "character"]
@@ -164,7 +165,7 @@ def mask(path):
 
 
 def mutate_archive(rng, path, archive, other):
-    """Changes one entry; returns what was done, or None."""
+    """Changes one entry; returns the name of the change, or None if nothing was changed."""
     fields, data = archive.entries[path]
     is_file = stat.S_ISREG(fields[1])
     ways = ["remove", "type"]
@@ -201,7 +202,7 @@ def mutate_archive(rng, path, archive, other):
 
 
 def mutate_tree(rng, path, root, other):
-    """Changes one file of a tree; returns what was done, or None."""
+    """Changes one file of a tree; returns the name of the change, or None if nothing was changed."""
     file = root / path
     if file.is_symlink() or not file.is_file():
         if not file.is_symlink():
@@ -283,7 +284,8 @@ def boot(suite, image, store, limit):
     seconds that it took.
 
     The guest's clock counts instructions (-icount), so that no timeout of the guest expires early on a busy
-    host, and time that the guest spends waiting is skipped. A guest that has taken `limit` processor seconds hangs.
+    host, and time that the guest spends waiting is skipped. A guest that has taken `limit` processor seconds
+    counts as hanging.
     """
     append = f"{suite.options} init=/usr/lib/bed/marker systemd.show_status=error panic=-1 no_timer_check"
     append += " rd.retry=60 rd.timeout=90 rd.shell=0 rd.emergency=poweroff"
@@ -332,7 +334,7 @@ def classify(suite, path, status, boots):
 
 
 def one(number, options, suites, store):
-    """Makes, verifies and boots one mutation; returns its line."""
+    """Makes, verifies and boots one mutation; returns its third, its class and its line."""
     rng = random.Random(f"{options.seed}/{number}")
     third = THIRDS[number % 3]
     suite = suites[(number // 3) % len(suites)]

@@ -7,7 +7,7 @@ _truth_suite() { # _truth_suite TREE DIRECTORY
     cp -a "$tree" "$dir/root"
 }
 
-# The trees and the disks of two replaced images.
+# Makes the trees and the disks of two replaced images.
 _truth_suites() {
     local suite dir
     local -A case_of=([trixie]=layout [bookworm]=dnf)
@@ -19,12 +19,12 @@ _truth_suites() {
     done
 }
 
-# truth NUMBER [SEED]: the seed is the first eight hexadecimal digits of the tested commit.
+# truth NUMBER [SEED]: the default of SEED is the first eight hexadecimal digits of the current commit.
 bed_truth() {
     local number=${1:?truth NUMBER [SEED]} seed=${2-}
     seed=${seed:-$(git -C "$TOP" rev-parse --short=8 HEAD)}
     BOOTS=$BED/boots
-    # (in a process of its own, which releases the lock)
+    # (in a subshell, which releases the lock when it ends)
     (_truth_suites) >&2
     mkdir -p "$BED/truth"
     /usr/bin/python3 "$INITRAMFS/truth.py" --tool "$OSTREE_KERNEL" --store "$BED/truth" --seed "$seed" --number "$number" \

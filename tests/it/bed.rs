@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The root in a temporary directory, and a run of the program on it.
+//! A root in a temporary directory, and runs of the program on it.
 //!
-//! Each run gets a caller's PATH whose stubs leave a mark, a hostile environment and data on standard input.
-//! [`Bed::run`] asserts the conditions that every run must fulfil.
+//! Each run gets a hostile environment, a PATH whose programs leave a mark if they are started, and data on standard
+//! input that must stay unread. [`Bed::run`] asserts the conditions that every run must fulfil.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,7 +23,7 @@ use crate::ran::Ran;
 use crate::rpmdb;
 use crate::tree::Snapshot;
 
-/// The programs that the stubs, which are shell scripts, call.
+/// The programs that the stubs call; the stubs are shell scripts.
 const APPLETS: [&str; 21] = [
     "cat", "chmod", "cp", "dd", "env", "find", "grep", "kill", "ls", "mkdir", "mv", "pwd",
     "readlink", "rm", "sed", "setsid", "sh", "sleep", "sort", "touch", "wc",
@@ -52,13 +52,14 @@ const HOSTILE: [(&str, &str); 13] = [
 /// The time after which a run counts as hanging.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A root with the base's kernel, the new one's RPMs, and stubs.
+/// A root with the base's kernel and with stubs, and next to the root the RPMs of the new kernel.
 pub struct Bed {
     dir: TempDir,
 }
 
 impl Bed {
-    /// Creates an ostree container with this version of rpm-ostree; kernel-install's layout is ostree.
+    /// Creates the root of an ostree container with this version of rpm-ostree. Its install.conf of kernel-install has
+    /// `layout=ostree`.
     pub fn rpm_ostree(version: &str) -> Self {
         let bed = Self::bare(OLD, NEW);
         bed.stub("rpm-ostree");
@@ -154,7 +155,8 @@ impl Bed {
         bed
     }
 
-    /// Copies a program of the machine into `usr/bin`, and the libraries that it needs into their places.
+    /// Copies a program of the machine into `usr/bin` of the root, and the libraries that the program needs to the same
+    /// paths as on the machine.
     pub fn copy_with_libraries(&self, program: &Path) {
         let name = program.file_name().unwrap().to_str().unwrap();
         fs_err::copy(program, self.path(&format!("usr/bin/{name}"))).unwrap();
@@ -191,7 +193,7 @@ impl Bed {
     }
 
     /// Puts `packages`, which are of the build `new`, into the directory [`Bed::rpms`], and prepares the stubs: the
-    /// backend's transaction installs these packages, and dracut builds the initramfs of `new`.
+    /// backend's transaction will install these packages, and dracut will build the initramfs of `new`.
     pub fn offer(&self, new: Build, packages: &[Pkg]) {
         for dir in [self.rpms(), self.path("stub/come")] {
             let _ = fs_err::remove_dir_all(&dir);
@@ -205,7 +207,7 @@ impl Bed {
         self.write("stub/initramfs.img", new.initramfs(Fault::None));
     }
 
-    /// Writes the RPM of a package into [`Bed::rpms`].
+    /// Writes the RPM of a package into [`Bed::rpms`], and returns the path of the file.
     pub fn rpm(&self, package: &Pkg) -> PathBuf {
         let file = self.rpms().join(format!("{}.rpm", package.nevra()));
         fs_err::write(&file, package.rpm()).unwrap();
@@ -234,19 +236,19 @@ impl Bed {
         self.dir.path().join("rpms")
     }
 
-    /// Returns the directory of RPMs as an argument.
+    /// Returns the directory of RPMs as a source, which is an argument of `replace`.
     pub fn source(&self) -> String {
         self.rpms().to_str().unwrap().to_owned()
     }
 
-    /// Writes a file below the root, and creates its directories.
+    /// Writes a file below the root, and creates its parent directories.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
         fs_err::write(path, content).unwrap();
     }
 
-    /// Writes a program below the root.
+    /// Writes an executable file below the root.
     pub fn program(&self, path: &str, content: &str) {
         self.write(path, content);
         executable(&self.path(path));
@@ -267,7 +269,8 @@ impl Bed {
         let _ = fs_err::remove_file(self.path(path));
     }
 
-    /// Sets the behaviour of a stub.
+    /// Sets the behaviour of the stub `program`: words of its script in tests/stub, such as `fail`, separated by
+    /// spaces.
     pub fn behave(&self, program: &str, how: &str) {
         self.write(&format!("stub/do/{program}"), how);
     }
@@ -288,7 +291,7 @@ impl Bed {
         self.wrapper("usr/bin/yum");
     }
 
-    /// Writes one of rpm-ostree's wrappers. It leaves a mark when it runs.
+    /// Writes one of rpm-ostree's wrapper scripts. If the script is started, it leaves a mark.
     pub fn wrapper(&self, path: &str) {
         self.program(
             path,
@@ -306,7 +309,7 @@ impl Bed {
         executable(&path);
     }
 
-    /// Creates a directory for PATH whose programs leave a mark.
+    /// Creates a directory for PATH. Its programs leave a mark if they are started.
     fn hostile_path(&self) -> PathBuf {
         let dir = self.beside("hostile");
         let mark = self.path("stub/mark");
@@ -345,7 +348,7 @@ impl Bed {
         self.run_exactly(&all, |_| {})
     }
 
-    /// As [`Bed::run`], with exactly these arguments and without `--root`. `change` can change the command before it is
+    /// Runs the program as [`Bed::run`] does, but without `--root`. `change` can change the command before it is
     /// started.
     #[track_caller]
     pub fn run_exactly(&self, args: &[String], change: impl FnOnce(&mut Command)) -> Ran {
@@ -353,13 +356,13 @@ impl Bed {
         self.run_program(program, args, None, change)
     }
 
-    /// As [`Bed::run`], and sends a signal after this time.
+    /// Runs the program as [`Bed::run`] does, and sends it `signal` after the time `after`.
     #[track_caller]
     pub fn run_and_kill<S: AsRef<str>>(&self, args: &[S], signal: Signal, after: Duration) -> Ran {
         self.run_and_signal(args, signal, &|| std::thread::sleep(after))
     }
 
-    /// As [`Bed::run`], and sends a signal when `moment` returns.
+    /// Runs the program as [`Bed::run`] does, and sends it `signal` when `moment` returns.
     #[track_caller]
     pub fn run_and_signal<S: AsRef<str>>(
         &self,
@@ -373,7 +376,7 @@ impl Bed {
         self.run_program(program, &all, Some((signal, moment)), |_| {})
     }
 
-    /// Waits until a stub runs whose command line starts with `start`.
+    /// Waits until a stub has been started whose command line begins with `start`.
     pub fn wait_for(&self, start: &str) {
         let begun = || {
             let log = fs_err::read_to_string(self.path("stub/order.log")).unwrap_or_default();
@@ -382,7 +385,7 @@ impl Bed {
         wait_until(start, begun);
     }
 
-    /// Waits until the supervisors have ended that a killed run of the program has left.
+    /// Waits until all supervisors that a killed run has left behind have ended.
     fn wait_for_orphans(&self) {
         let root = self.root().display().to_string();
         let is_one = |line: &[u8]| {
@@ -396,13 +399,14 @@ impl Bed {
         });
     }
 
-    /// Copies the root to a new file system of `size` bytes, which is mounted in its place until the guard is dropped.
+    /// Mounts a new file system of `size` bytes, with a copy of the root, over the root. The returned guard unmounts
+    /// the file system.
     pub fn on_a_small_disk(&self, size: u64) -> SmallDisk {
         self.small_disk("", size)
     }
 
-    /// Copies a directory of the root to a new file system of `size` bytes, which is mounted in its place until the
-    /// guard is dropped.
+    /// Mounts a new file system of `size` bytes, with a copy of the directory `dir` of the root, over that directory.
+    /// The returned guard unmounts the file system.
     pub fn small_disk(&self, dir: &str, size: u64) -> SmallDisk {
         let (small, root) = (self.beside("small"), self.path(dir));
         fs_err::create_dir_all(&root).unwrap();
@@ -428,13 +432,13 @@ impl Bed {
         SmallDisk(root)
     }
 
-    /// Returns a copy of the program outside of the root, which every user may run.
+    /// Copies the program to a directory outside of the root, where every user may run the copy, and returns its path.
     pub fn copy_of_program(&self) -> PathBuf {
         let mode = std::fs::Permissions::from_mode(0o755);
         fs_err::set_permissions(self.dir.path(), mode).unwrap();
         let copy = self.beside("bin").join("ostree-kernel");
-        // Another process copies the file: a child of another test would inherit it, open for writing, and it could not
-        // be executed (ETXTBSY).
+        // cp copies the file. If this process wrote the copy, a child that another test starts at the same time would
+        // inherit the file open for writing, and executing the copy would fail (ETXTBSY).
         #[expect(clippy::disallowed_methods, reason = "a writer with no other children")]
         let copied = Command::new("cp")
             .args([
@@ -446,7 +450,8 @@ impl Bed {
         copy
     }
 
-    /// As [`Bed::run_exactly`], with another copy of the program.
+    /// Runs `program` as [`Bed::run_exactly`] runs the program under test. `program` is a copy of that program, or
+    /// another program that starts it. If there is a `signal`, it is sent when its function returns.
     #[track_caller]
     pub fn run_program(
         &self,
@@ -556,7 +561,7 @@ fn executable(path: &Path) {
     fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Waits until a condition holds; fails after a time limit.
+/// Waits until a condition holds; panics after a time limit, with the name `what` of the condition.
 pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -572,12 +577,13 @@ pub fn commands() -> Vec<Vec<u8>> {
     lines.collect()
 }
 
-/// Waits until the process ends, and reads both streams. Returns no status if the process hangs.
+/// Waits until the process ends; returns its exit status, standard output and standard error. The status is `None` if a
+/// signal ended the process, or if it was killed because it hung.
 pub fn wait(child: Child) -> (Option<i32>, String, String) {
     wait_and(child, &|_| {})
 }
 
-/// Waits as [`wait`] does, and calls `meanwhile` repeatedly until then.
+/// Waits as [`wait`] does, and calls `meanwhile` repeatedly until the process ends.
 fn wait_and(mut child: Child, meanwhile: &dyn Fn(&mut Child)) -> (Option<i32>, String, String) {
     let drain = |stream: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The step `clean`: links in the kernel's directory become files, since ostree copies a link instead of its target.
+//! The step `clean`: symbolic links in the kernel's directory become files, since ostree copies a link instead of its
+//! target.
 
 use std::os::unix::fs::symlink;
 
@@ -8,7 +9,7 @@ use crate::image::Fault;
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
 
-/// Moves a file of the base's kernel to `place`, and leaves a link with this target.
+/// Moves the file `name` of the base's kernel to `place`, and leaves a link to `target`.
 fn link_out(bed: &Bed, name: &str, place: &str, target: &str) {
     let path = bed.path(&format!("usr/lib/modules/{}/{name}", OLD.kver));
     bed.write(place, fs_err::read(&path).unwrap());

@@ -19,9 +19,9 @@ fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("completions")
 }
 
-/// Generates completions, and corrects two errors of clap_complete 4.6.11. In bash, it looks for the subcommands under
-/// another name than it defines if the program's name contains a dash. In fish, an option without its value, typed
-/// before the subcommand, ends all completions.
+/// Generates completions, and corrects two errors of clap_complete 4.6.11. If the program's name has a dash, the script
+/// for bash looks subcommands up under another name than the one that it defines. In the script for fish, an option
+/// without its value, typed before the subcommand, ends all completions.
 fn completions(shell: Shell) -> String {
     let mut text = Vec::new();
     let mut definition = ostree_kernel::cli::definition();
@@ -46,8 +46,8 @@ fn completions_are_current() {
     }
 }
 
-/// Returns the output of a script in a shell; `None` if the shell is not installed. Errors of the shell are in the
-/// output of a test that fails.
+/// Returns the output of a script in a shell; `None` if the shell is not installed. Prints the shell's errors, which
+/// are shown if the test fails.
 fn said(shell: &[&str], script: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "the shell that completes")]
     let output = std::process::Command::new(shell[0])

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The log on a terminal, in a build log and on GitHub's runner.
+//! The program's log on a terminal, without a terminal and on GitHub's runner.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ use crate::server::{Server, head};
 const ROWS: NonZeroU16 = NonZeroU16::new(200).unwrap();
 const COLUMNS: NonZeroU16 = NonZeroU16::new(100).unwrap();
 
-/// Runs with a terminal as standard error; returns the bytes written to it. After `awaited` is written, the waiting
-/// stub continues.
+/// Runs the program with a terminal as standard error; returns the bytes that are written to the terminal. When these
+/// contain `awaited`, the file `stub/go-on` is created, for which a stub or a server of the test waits.
 #[track_caller]
 fn on_a_terminal(
     bed: &Bed,
@@ -69,18 +69,18 @@ fn with_env(bed: &Bed, args: &[&str], env: &[(&str, &str)]) -> Ran {
     })
 }
 
-/// Returns the final text of a terminal.
+/// Returns the text that a terminal shows after `written`.
 fn screen(written: &str) -> String {
     let mut terminal = vt100::Parser::new(ROWS, COLUMNS, 0);
     terminal.process(written.as_bytes());
     terminal.screen().contents().trim_end().to_owned()
 }
 
-/// Masks times, which differ between runs.
+/// Replaces every digit with 0, since times differ between runs.
 fn masked(text: &str) -> String {
     let masked = text.replace(|char: char| char.is_ascii_digit(), "0");
     let lines = masked.lines().map(str::trim_end);
-    // `10.0s` has one more column on the left than `0.0s`.
+    // Times are aligned to the right: a digit of `10.0s` is at the place of a space before `0.0s`.
     lines
         .map(|line| line.replace(" 00.0s", "  0.0s") + "\n")
         .collect()
@@ -161,7 +161,7 @@ fn no_live_line_without_a_terminal() {
 fn the_log_follows_the_verbosity() {
     let says = |args: &[&str]| {
         let bed = Bed::new();
-        // Only rpm can read an rpmdb in the format ndb.
+        // With an rpmdb in the format ndb, which only rpm can read, the program runs `rpm -qa`.
         bed.write("usr/share/rpm/Packages.db", "RpmP");
         let source = bed.source();
         let args: Vec<_> = args.iter().copied().chain([source.as_str()]).collect();
@@ -255,7 +255,7 @@ fn github_folds_logs_of_steps_but_not_errors() {
     );
     ran.complains(&["::group::transact\n$ ", "::group::generate\n$ depmod"]);
 
-    // A warning during a step is visible.
+    // A warning during a step is printed outside of the folded lines.
     let bed = Bed::new();
     bed.behave("rpm-ostree", " fail-after ");
     let ran = with_env(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `--skip`, `--root-fs` and `--root-device` of `replace` and `rebuild` have the same meaning as in `verify`.
+//! `--skip`, `--root-fs` and `--root-device` of `replace` and `rebuild` have the same meaning as in `verify`. Requests
+//! that the image cannot fulfil are refused.
 
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ fn entry(report: &Value, check: &str) -> Value {
     found.unwrap().clone()
 }
 
-/// Runs a command on a base whose own initramfs is built again, or whose kernel is replaced.
+/// Runs `rebuild`, or `replace` with the new kernel, on a new base, with these options.
 fn run(command: &str, options: &[&str]) -> Ran {
     let bed = Bed::new();
     let source = bed.source();
@@ -167,7 +168,7 @@ fn options_without_effect_are_usage_errors() {
         let ran = bed.run(&[command, "--boot-deployments", "3"]);
         ran.ends_with(2).untouched();
     }
-    // An empty argument is the value of an unset variable in a Containerfile.
+    // An option gets an empty argument if a variable in a Containerfile is not set.
     for option in ["--root-fs", "--require-driver", "--before-dracut"] {
         for empty in ["", " "] {
             let ran = bed.run(&["rebuild", option, empty]);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `verify --staged`, `--deployment`, `gate` and `status` on real deployments, which the machine's ostree makes.
 //!
-//! ostree stages a deployment only on a booted system. Here ostree deploys the booted one. The test prepares the staged
-//! one: it checks the commit out into the deployment's directory, and writes the files in `/run`, `/proc` and `/sys`.
+//! ostree stages a deployment only on a booted system. Here ostree makes the booted deployment. The test makes the
+//! staged one: it checks the commit out, and writes the files in `/run`, `/proc` and `/sys`.
 
 #![expect(
     clippy::disallowed_methods,
@@ -51,7 +51,8 @@ fn ostree(args: &[&str]) -> String {
 }
 
 impl Machine {
-    /// Returns a machine whose staged deployment has the new kernel and this initramfs. `None` without ostree.
+    /// Returns a machine whose staged deployment has the new kernel and this initramfs; `None` if ostree is not
+    /// installed.
     fn new(initramfs: &[u8]) -> Option<Self> {
         if Command::new("ostree").arg("--version").output().is_err() {
             eprintln!("ignored: there is no ostree");
@@ -229,7 +230,7 @@ fn a_good_deployment_passes_the_gate() {
     // The deployment is not verified again: the record keeps the time of the first verdict.
     machine.says(&["gate"], 0, &["is fit to boot"]);
     assert_eq!(machine.record(), record);
-    // A deployment with other kernel arguments is another one, which has no verdict yet.
+    // With other kernel arguments, the deployment counts as another one, which has no verdict yet.
     machine.stage(&["root=UUID=2"], &[]);
     machine.says(&["status"], 0, &["(not verified)"]);
     machine.says(&["gate", "--on-error", "refuse"], 0, &[]);
@@ -259,7 +260,7 @@ fn a_broken_deployment_is_refused() {
     assert!(status.contains("initramfs-ostree"), "{status}");
     let message = fs_err::read_to_string(machine.path(MESSAGE)).unwrap();
     assert!(message.contains("is refused") && message.contains("initramfs-ostree"));
-    // A program that finalises updates removes the lock.
+    // Another program, which finalises updates, removes the lock.
     fs_err::remove_file(machine.path(LOCK)).unwrap();
     machine.says(&["status"], 0, &["unlocked by another program"]);
     machine.says(&["gate"], 4, &["is refused"]);
@@ -292,7 +293,8 @@ fn a_broken_deployment_is_refused() {
     machine.says(&["gate"], 4, &["is refused"]);
 }
 
-/// The gate of the unit refuses the deployment while /var is full, and its `ExecStopPost=` runs after it.
+/// The unit's gate refuses the deployment while /var is full, so there is no record. The unit's `ExecStopPost=` runs
+/// after the gate.
 #[test]
 fn a_refusal_that_is_not_recorded_stays() {
     let Some(machine) = broken() else { return };
@@ -324,7 +326,7 @@ fn locks_of_others_stay() {
     assert!(!machine.has(LOCK));
 }
 
-/// The unit's `ExecStopPost=` after a gate that failed.
+/// `gate --after`, which the unit runs as `ExecStopPost=` after a gate that failed.
 #[test]
 fn a_gate_that_is_ended_applies_its_policy() {
     let Some(machine) = good() else { return };
@@ -346,13 +348,13 @@ fn a_gate_that_is_ended_applies_its_policy() {
     machine.says(&["gate", "--release"], 0, &["released testos"]);
     machine.says(&["gate", "--after=timeout", refuse], 0, &["was released"]);
     assert!(!machine.has(LOCK));
-    // A deployment that was verified before needs no second verification. The killed gate has locked it.
+    // A verified deployment is not verified again, and the lock that the killed gate has left is removed.
     machine.stage(&["quiet"], &[]);
     machine.says(&["gate", refuse], 0, &["is fit to boot"]);
     machine.write(LOCK, "ostree-kernel gate\n");
     machine.says(&["gate", "--after=signal", refuse], 0, &["is fit to boot"]);
     assert!(!machine.has(LOCK));
-    // The staged deployment cannot be identified; then none is staged.
+    // First the staged deployment cannot be identified; then no deployment is staged.
     machine.write(STAGED, "x");
     machine.says(&["gate", "--after=signal", refuse], 4, &["cannot be read"]);
     fs_err::remove_dir_all(machine.path("run/ostree")).unwrap();
@@ -387,7 +389,7 @@ fn deployments_that_cannot_be_verified() {
     machine.write(STAGED, staged);
     let text = machine.says(&["gate", "--release"], 0, &["could not be verified"]);
     assert!(!text.contains("not fit to boot"), "{text}");
-    // A release stays, but another deployment is verified.
+    // A release applies only to the deployment that was released; another deployment is verified.
     machine.stage(&["quiet"], &[]);
     machine.says(&["gate", "--on-error=refuse"], 4, &["is refused"]);
     let options = ["gate", "--on-error=refuse", "--warn-only"];
@@ -395,7 +397,7 @@ fn deployments_that_cannot_be_verified() {
     assert_eq!(text.matches("could not be verified").count(), 1, "{text}");
     assert!(!machine.has(LOCK));
     machine.says(&["gate", "--release", "--warn-only"], 2, &[]);
-    // ostree's file is damaged.
+    // ostree's file about the staged deployment is damaged.
     machine.write(STAGED, "x");
     machine.says(&["gate"], 1, &["reading /run/ostree/staged-deployment"]);
     machine.says(&["gate", "--on-error=refuse", "--warn-only"], 1, &[]);
@@ -436,7 +438,7 @@ fn drivers_of_other_buses_and_file_systems() {
 #[test]
 fn additional_initramfs_files() {
     let Some(machine) = broken() else { return };
-    // The file that the initramfs lacks comes from rpm-ostree initramfs-etc.
+    // An additional initramfs of `rpm-ostree initramfs-etc` contains the program that the initramfs lacks.
     let elf = crate::image::program();
     let path = "usr/lib/ostree/ostree-prepare-root".to_owned();
     let overlay = crate::image::archive(&[(path, 0o100_755, elf)]);

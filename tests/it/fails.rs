@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Failures of every step: no later step ran, and temporary files are removed.
+//! Failures of every step: no later step runs, and temporary files are removed.
 
 use crate::bed::{Bed, PROGRAMS};
 use crate::image::Fault;
@@ -13,7 +13,8 @@ const DRACUT: &str = "dracut --no-hostonly --kver 6.9.4-200.fc40.x86_64";
 const OLD_DIR: &str = "usr/lib/modules/6.1.7-100.fc40.x86_64";
 const NEW_DIR: &str = "usr/lib/modules/6.9.4-200.fc40.x86_64";
 
-/// Returns a base in which all temporary changes are made and must be undone: cliwrapped, without a layout.
+/// Returns a base with cliwrap and without `layout=ostree`, so that `replace` makes all of its temporary changes and
+/// must undo them.
 fn wrapped(version: &str) -> Bed {
     let bed = Bed::rpm_ostree(version);
     bed.cliwrap();
@@ -21,7 +22,7 @@ fn wrapped(version: &str) -> Bed {
     bed
 }
 
-/// The changes that are made when cliwrap is turned off.
+/// The changes of the tree when `replace` turns cliwrap off.
 const UNWRAPPED: [&str; 4] = [
     "~usr/bin/dracut",
     "~usr/bin/rpm",
@@ -316,7 +317,7 @@ fn removed_and_kept_leftovers() {
         "keeping /usr/lib/modules/6.9.0-kmods: a package owns files in it",
         "keeping /usr/lib/modules/6.8.0-lists: a package owns files in it",
     ]);
-    // These directories do not belong to kernels and must not be removed.
+    // These directories do not belong to kernels: they stay, and no line about them is printed.
     for name in ["keys", "kabi-rhel90", "notes"] {
         let kept = format!("keeping /usr/lib/modules/{name}");
         ran.require(!ran.stderr.contains(&kept), "a line without use");
@@ -445,7 +446,7 @@ fn generate_fails() {
             }
             changes.sort_by(|a, b| a[1..].cmp(&b[1..]));
             ran.changes(&changes);
-            // rpm-ostree 2024.8 installs the shim's empty file as the initramfs.
+            // rpm-ostree 2024.8 installs the output of our shim of dracut as the initramfs: an empty file.
             let initramfs = ran
                 .after
                 .file(&format!("{NEW_DIR}/initramfs.img"))
@@ -459,7 +460,7 @@ fn generate_fails() {
 fn a_driver_that_nothing_has_is_a_warning_and_a_cause_is_shown() {
     let bed = Bed::new();
     bed.behave("dracut", "no-driver");
-    // No configuration requests the driver by its name: another module needs it.
+    // No configuration file requests the missing driver by its name: another module needs it. That is an error.
     bed.run(&["replace", &bed.source()]).ends_with(1).complains(&[
         "reported missing parts:\n    | dracut-install: Failed to find module 'nvidia_peermem'\n    | dracut[E]: FAILED: ",
     ]);

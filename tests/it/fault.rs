@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every possible fault: each program that `replace` starts fails, is killed, hangs or fills the disk; and `replace`
-//! itself is killed, between any two programs and at any time.
+//! Faults during `replace`. Each program that it starts fails, is killed, hangs or fills the disk. `replace` itself is
+//! killed when each of the programs starts and ends, and at arbitrary times.
 //!
 //! `cargo test --test it fault -- --nocapture` prints the table.
 
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 4;
 /// The number of times that `replace` is killed at an arbitrary time, on each base.
 const MOMENTS: u32 = 40;
 
-/// Bytes of the small disk. The root of a run needs about 3 MiB.
+/// The size of the small disk in bytes. The root of a run needs about 3 MiB.
 const SMALL_DISK: u64 = 12 << 20;
 
 /// The name of a base, and the function that creates it.
@@ -64,14 +64,15 @@ fn good((_, base): Base) -> Good {
     }
 }
 
-/// Asserts the conditions that hold after every run.
+/// Asserts what must hold after every run: no truncated initramfs is in place, and a run that fails prints an error.
 fn is_honest(ran: &Ran) {
     for build in [OLD, NEW] {
         let found = ran
             .after
             .file(&format!("usr/lib/modules/{}/initramfs.img", build.kver));
         let whole = build.initramfs(crate::image::Fault::None);
-        // rpm-ostree renames the file of its inner dracut run to initramfs.img, and the shim creates an empty file.
+        // The shim, which replaces dracut during the transaction, creates an empty file, and rpm-ostree renames this
+        // file to initramfs.img. It can still be there after the run was killed.
         let killed = ran.status.is_none();
         let is_whole = found.is_none_or(|it| it.starts_with(&whole) || killed && it.is_empty());
         ran.require(is_whole, "half an initramfs is in place");
@@ -97,7 +98,7 @@ fn goes_on(bed: &Bed, good: &Good) -> &'static str {
     "same tree"
 }
 
-/// Runs all jobs, several in parallel.
+/// Calls `work` for each job, on several threads.
 fn all<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     let jobs = Mutex::new(jobs.into_iter());
     thread::scope(|scope| {
@@ -113,7 +114,7 @@ fn all<T: Send>(jobs: Vec<T>, work: impl Fn(T) + Sync) {
     });
 }
 
-/// The faults of a program, by their names in the stubs.
+/// The faults of a program, as tests/stub/lib.sh calls them.
 const FAULTS: [&str; 4] = ["fails", "killed", "hangs", "fills"];
 
 #[test]
@@ -189,7 +190,7 @@ fn a_stopped_run_undoes_its_hold() {
         let bed = base();
         bed.write("stub/fault", format!("{number} hangs"));
         let start = Instant::now();
-        // The signal is sent when the program hangs.
+        // The program hangs at this time, which is three times the duration of a run without a fault.
         let ran = bed.run_and_kill(&["replace", &bed.source()], signal, good.took * 3);
         ran.ends_with(1)
             .complains(&[says, &format!("stopped by {signal}")]);

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::server::{Request, Server, answer, head};
 
-/// Returns the bytes that the servers offer: more than a socket buffers.
+/// Returns the bytes that the servers offer: more than the buffers of a socket can hold.
 fn content() -> Vec<u8> {
     static CONTENT: LazyLock<Vec<u8>> =
         LazyLock::new(|| (0..700_000_u32).flat_map(u32::to_le_bytes).collect());
@@ -51,7 +51,7 @@ impl Downloads {
         Fetcher::new(&self.cache(), &root, "run/private", limits).unwrap()
     }
 
-    /// Returns the bytes, and whether they came from the cache.
+    /// Downloads `a.rpm`. Returns the bytes, and whether they came from the cache.
     fn fetch(&self, server: &Server) -> anyhow::Result<(Vec<u8>, bool)> {
         let mut fetched = self.fetcher().fetch(&server.url("a.rpm"), None, false)?;
         let mut bytes = Vec::new();
@@ -101,7 +101,7 @@ fn range_start(request: &Request) -> Option<usize> {
     range.strip_suffix('-')?.parse().ok()
 }
 
-/// Sends the content from the requested start to its end.
+/// Sends the content from the start of the requested range to the end.
 fn rest(stream: &mut TcpStream, request: &Request) {
     let (content, start) = (content(), range_start(request).unwrap());
     let (last, all) = (content.len() - 1, content.len());
@@ -298,7 +298,7 @@ fn a_pinned_file_is_taken_without_asking() {
     let again = place.fetcher().fetch(&url, Some(&first.sha256), false);
     assert!(again.unwrap().from_cache);
     assert_eq!(server.requests().len(), 1);
-    // With another pin the cache is not used, and the bytes may come from any server.
+    // With another digest than that of the cached file, the cache is not used, and the request has no condition.
     let other = "0".repeat(64);
     let fetched = place.fetcher().fetch(&url, Some(&other), false).unwrap();
     assert!(!fetched.from_cache);

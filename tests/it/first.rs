@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A first kernel: trees whose kernel was removed in an earlier RUN line. Version locks.
+//! A first kernel, for trees whose kernel was removed in an earlier RUN line; and version locks.
 
 use crate::bed::Bed;
 use crate::images::make::{Packed, layout, of_tree};
 use crate::kernels::{NEW, OLD};
 use crate::ran::Ran;
 
-/// Removes the kernel as `dnf remove 'kernel*'` does; with `files`, also the files that no package owns.
+/// Removes the kernel as `dnf remove 'kernel*'` does; with `files`, also the files of the kernel's directory that no
+/// package owns.
 fn remove_kernel(bed: &Bed, files: bool) {
     for package in OLD.packages() {
         for (path, _) in &package.files {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Packages that are removed with the old kernel: another flavour, kmods, packages that require it. The stubs remove
-//! the same packages as the real programs.
+//! Packages that the transaction removes: those of the old kernel if the new one is of another flavour, kmods, and
+//! packages that require the old kernel. The stubs remove the same packages as the real programs.
 
 use crate::bed::Bed;
 use crate::kernels::{Build, NEW, OLD, Pkg};
@@ -23,7 +23,7 @@ const GONE: &str = "kernel-6.1.7-100.fc40.x86_64 kernel-core-6.1.7-100.fc40.x86_
 const DNF: &str = "--setopt=installonlypkgs= --setopt=protected_packages= --setopt=protect_running_kernel=False \
     --setopt=clean_requirements_on_remove=False";
 
-/// Returns the packages that are installed after the run.
+/// Returns the names of the packages that are installed after the run, except rpm-ostree, in sorted order.
 fn installed(ran: &Ran) -> Vec<&str> {
     let paths = ran.after.paths();
     let names = paths.filter_map(|path| path.strip_prefix("usr/share/rpm/"));
@@ -33,7 +33,7 @@ fn installed(ran: &Ran) -> Vec<&str> {
     names
 }
 
-/// Returns a kmod package with this name for a kernel.
+/// Returns a package with this name that has the kmod zfs for the kernel `build`.
 fn kmod(name: &str, build: Build) -> Pkg {
     let path = format!("/usr/lib/modules/{}/extra/zfs.ko", build.kver);
     Pkg {
@@ -45,7 +45,7 @@ fn kmod(name: &str, build: Build) -> Pkg {
     }
 }
 
-/// Returns a package that belongs to no kernel, and requires the capabilities `wanted`.
+/// Returns a package that has no kernel files, and requires the capabilities `wanted`.
 fn userland(name: &str, wanted: &[(&str, &str)]) -> Pkg {
     let requires = wanted.iter();
     Pkg {
@@ -182,7 +182,8 @@ fn kmods_of_the_base_come_with_the_kernel_or_the_run_is_refused() {
 
 #[test]
 fn modules_without_a_package_are_refused_with_the_line_that_removes_them() {
-    // The directories of dkms, VirtualBox, NVIDIA's installer and a packager, and a copied module.
+    // The directories of dkms, VirtualBox, NVIDIA's installer and a packager, and the kernel's directory itself, for a
+    // module that was copied there.
     let places = [
         "updates/dkms",
         "misc",
@@ -201,15 +202,16 @@ fn modules_without_a_package_are_refused_with_the_line_that_removes_them() {
         bed
     });
     let bed = &mut beds[0];
-    // A module of the kernel's own build is not a kmod, in any directory (kernel-modules-extra of RHEL 9).
+    // A module that modules.order lists is part of the kernel's own build, and not a kmod, whatever its directory is.
+    // kernel-modules-extra of RHEL 9 has such modules.
     let order = format!("usr/lib/modules/{}/modules.order", OLD.kver);
     let built = fs_err::read_to_string(bed.path(&order)).unwrap();
     bed.write(&order, built + "kernel/drivers/gpu/nvidia.ko\n");
     bed.run(&["replace", &bed.source()]).ends_with(0);
 }
 
-/// Prepares the files of RHCOS's extensions image: kernel-rt without its meta package, the base's own kernel, and a
-/// sub-package with files that the base has in another package.
+/// Prepares a base, and as its sources the packages of RHCOS's extensions image: kernel-rt without its meta package,
+/// the base's own kernel, and the sub-package kernel-rt-kvm, whose files the base has in another package.
 fn extensions() -> Bed {
     let bed = Bed::new();
     let kvm = |build: Build| {
@@ -255,7 +257,7 @@ fn kernel_rt_of_the_extensions_of_rhcos() {
     let expected =
         ["-core", "-kvm", "-modules", "-modules-core"].map(|it| format!("kernel-rt{it}"));
     assert_eq!(installed(&ran), expected);
-    // After the first run, the kernel is unambiguous.
+    // After the first run, it is clear which kernel is meant: the installed one.
     for args in [
         vec!["replace"],
         vec!["replace", "--kver", RT.kver],
@@ -286,7 +288,7 @@ fn a_kernel_in_one_package_comes_and_goes() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
     assert_eq!(installed(&ran), ["kernel"]);
-    // A kernel in several packages replaces it.
+    // A kernel in several packages replaces the kernel in one package.
     bed.offer(RT, &RT.packages());
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);

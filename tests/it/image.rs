@@ -5,7 +5,7 @@ use std::io::Write;
 
 use crate::index;
 
-/// Returns a bzImage whose header and compressed kernel have the release `release`.
+/// Returns a bzImage. Its header and the kernel compressed in it state the release `release`.
 pub fn vmlinuz(release: &str) -> Vec<u8> {
     let mut image = vec![0; 0x300];
     image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
@@ -25,7 +25,7 @@ pub fn vmlinuz(release: &str) -> Vec<u8> {
     image
 }
 
-/// Adds the PE headers of the EFI stub to a `vmlinuz`, as programs that sign it require.
+/// Adds the PE headers of an EFI stub to a `vmlinuz`. Programs that sign a kernel require them.
 pub fn with_efi_stub(mut image: Vec<u8>) -> Vec<u8> {
     const PE: usize = 0x40;
     const OPTIONAL: usize = PE + 24;
@@ -59,7 +59,8 @@ pub fn with_efi_stub(mut image: Vec<u8>) -> Vec<u8> {
 /// The ELF type of a kernel module (ET_REL).
 const RELOCATABLE: u16 = 1;
 
-/// Returns a 64-bit ELF file with these sections, whose names follow the empty first one.
+/// Returns a 64-bit ELF file of the type `kind` with these sections, each a name and its content. A file of another
+/// type than [`RELOCATABLE`] also gets a segment.
 fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     let mut names = b"\0".to_vec();
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
@@ -99,7 +100,7 @@ fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     }
     file.extend(headers.concat());
     if kind != RELOCATABLE {
-        // One segment, with the whole file.
+        // The segment contains the whole file.
         let size = file.len() as u64;
         file[0x20..0x28].copy_from_slice(&size.to_le_bytes());
         file[0x38] = 1;
@@ -112,19 +113,20 @@ fn elf(kind: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
     file
 }
 
-/// Returns a program that needs no library.
+/// Returns an ELF program that needs no library.
 pub fn program() -> Vec<u8> {
     elf(2, &[])
 }
 
-/// Returns a module of the kernel `kver` without dependencies.
+/// Returns a kernel module for the kernel `kver`. The module has no dependencies.
 pub fn module(kver: &str, name: &str) -> Vec<u8> {
     let info =
         format!("license=GPL\0depends=\0intree=Y\0name={name}\0vermagic={kver} SMP mod_unload \0");
     elf(1, &[(".modinfo", info.as_bytes())])
 }
 
-/// Returns an out-of-tree module of the kernel `kver` that requests firmware of its own version, as NVIDIA's does.
+/// Returns an out-of-tree module for the kernel `kver`. The module requests a firmware file whose path contains the
+/// module's version, as NVIDIA's module does.
 pub fn kmod(kver: &str, name: &str, version: &str) -> Vec<u8> {
     let info = format!(
         "firmware={name}/{version}/gsp.bin\0license=GPL\0version={version}\0depends=\0name={name}\0vermagic={kver} SMP mod_unload \0"
@@ -136,18 +138,19 @@ pub fn kmod(kver: &str, name: &str, version: &str) -> Vec<u8> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// Without ostree-prepare-root.
+    /// The program ostree-prepare-root is missing.
     NoOstree,
     /// systemctl is a script.
     Wrapper,
-    /// The last bytes are missing.
+    /// The second half of the bytes is missing.
     Truncated,
 }
 
-/// The dracut modules of every image.
+/// The dracut modules that every initramfs lists.
 const MODULES: &[u8] = b"base\nmultipath\nnvmf\nostree\n";
 
-/// Returns a newc archive as dracut creates it for an ostree image of the kernel `kver`.
+/// Returns an initramfs for the kernel `kver`, with the files that dracut would add on an ostree system, these kernel
+/// modules, and the defect `fault`. It is an uncompressed newc archive.
 pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec<u8> {
     const DIR: u32 = 0o040_755;
     const FILE: u32 = 0o100_755;
@@ -198,8 +201,8 @@ pub fn initramfs(kver: &str, modules: &[(String, Vec<u8>)], fault: Fault) -> Vec
     bytes
 }
 
-/// Returns a newc archive of the items (path, mode, data). Missing parent directories are added, each before its
-/// content.
+/// Returns a newc archive of the items (path, mode, data). Missing parent directories are added before their content,
+/// and a path that occurs again is left out.
 pub fn archive(items: &[(String, u32, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut seen = std::collections::BTreeSet::new();

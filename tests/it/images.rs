@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images are read directly, with the same findings as `verify --root`. Hostile images cause clean errors.
+//! Commands read container images, with the same findings as `verify --root` has for the image's tree. Hostile images
+//! cause clean errors.
 
 pub mod chunked;
 mod credentials;
@@ -22,7 +23,7 @@ fn run(bed: &Bed, args: &[&str]) -> crate::ran::Ran {
     bed.run_exactly(&args, |_| {})
 }
 
-/// Returns a report without the fields that only the reports of images have.
+/// Returns a report without the field `image`, which only reports about images have.
 fn judged(mut report: Value) -> Value {
     report.as_object_mut().unwrap().remove("image");
     report
@@ -127,7 +128,7 @@ fn several_images_status_and_inspect() {
         "{}",
         ran.stderr
     );
-    // An image that cannot be read does not hide the others.
+    // An image that cannot be read does not prevent the verification of the other image.
     let absent = "oci:/nowhere/image";
     for (images, status, outcome) in [
         ([absent, &good], 1, "unknown"),
@@ -162,7 +163,7 @@ fn several_images_status_and_inspect() {
     // `--kver` chooses a kernel that the image does not have; `--against` names an image to compare with.
     run(&bed, &["verify", &good, "--kver", "0.1"]).ends_with(4);
     run(&bed, &["verify", &good, "--against", &good]).ends_with(0);
-    // Without an index, the config states the platform.
+    // Without an image index, the image's config states the platform.
     run(&bed, &["verify", &good, "--platform", "linux/amd64"]).ends_with(0);
     for command in ["verify", "status", "inspect"] {
         let ran = run(&bed, &[command, &good, "--platform", "linux/arm64"]);
@@ -307,7 +308,7 @@ fn hostile_images_are_clean_errors() {
         layout(&dir, &[blob], &[diff_id]);
         refused(name, &dir, expected);
     }
-    // Blobs without the digest or the size that the manifest states are errors.
+    // A blob is an error if its digest or size is not the one in the manifest.
     let _ = fs_err::remove_dir_all(&dir);
     layout(&dir, std::slice::from_ref(&gzip), &[make::digest(&tar)]);
     let blob = dir

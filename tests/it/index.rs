@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writes depmod's index files for tests: `modules.dep.bin` and `modules.alias.bin` of a text. The unit tests use
-//! this file, too.
+//! Creates depmod's index files for tests: `modules.dep.bin` and `modules.alias.bin`, from the text files without
+//! `.bin`. The unit tests in `src/kernel` include this file, too.
 
-/// Returns `modules.dep.bin` of `modules.dep`.
+/// Returns the content of `modules.dep.bin` for that of `modules.dep`.
 pub fn dep(text: &str) -> Vec<u8> {
     index(text.lines().map(|line| {
         let path = line.split(':').next().unwrap();
@@ -12,7 +12,7 @@ pub fn dep(text: &str) -> Vec<u8> {
     }))
 }
 
-/// Returns `modules.alias.bin` of `modules.alias`.
+/// Returns the content of `modules.alias.bin` for that of `modules.alias`.
 pub fn alias(text: &str) -> Vec<u8> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("alias "));
     index(lines.map(|line| {
@@ -32,7 +32,8 @@ fn index(entries: impl Iterator<Item = (String, String)>) -> Vec<u8> {
     out
 }
 
-/// Writes a node after its children; returns the reference to it. Uses a prefix if possible.
+/// Writes the node of these keys after its children, and returns the reference to the node. The keys are equal up to
+/// `depth`; what they have in common after it becomes the node's prefix.
 fn node(out: &mut Vec<u8>, entries: &[(String, String)], depth: usize) -> u32 {
     let (first, last) = match entries {
         [] => return u32::try_from(out.len()).unwrap(),

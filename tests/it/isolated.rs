@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs inherit nothing from the caller, and no file outside the root is changed.
+//! Programs inherit only a few variables from the caller, and no file outside the root is changed.
 //!
-//! [`Bed::run`] asserts this for every run (no program of the caller's PATH, standard input unread, no hostile
-//! variable); these tests show that the assertions can fail.
+//! [`Bed::run`] asserts for every run that no program of the caller's PATH ran, that standard input is unread, and that
+//! no program got a hostile variable. The first test shows that a program of that PATH would leave a mark.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -52,7 +52,7 @@ fn programs_get_a_defined_environment() {
             .envs(passed);
     });
     ran.ends_with(0);
-    // The shell itself sets the last variables of the list.
+    // The stubs' shell sets the last four variables itself.
     let known = [
         "PATH",
         "HOME",
@@ -105,7 +105,7 @@ fn programs_get_a_defined_environment() {
     );
 }
 
-/// Puts files into the directory `outside` that look like those of the program.
+/// Writes files into the directory `outside` that look like files that the program changes or removes in the root.
 fn lure(outside: &Path) {
     for path in [
         "6.1.7-100.fc40.x86_64/vmlinuz",
@@ -121,7 +121,8 @@ fn lure(outside: &Path) {
         fs_err::create_dir_all(outside.join(path).parent().unwrap()).unwrap();
         fs_err::write(outside.join(path), "precious").unwrap();
     }
-    // The program removes wrappers and its own shim.
+    // In the root, the program removes files with these contents: a wrapper of cliwrap, and its own temporary file for
+    // the layout.
     fs_err::write(outside.join("yum"), "#!/bin/sh\n# rpm-ostree cliwrap\n").unwrap();
     let layout = "# Put here by ostree-kernel for the time of one transaction.\nlayout=ostree\n";
     fs_err::write(outside.join("zz-ostree-kernel.conf"), layout).unwrap();
@@ -153,7 +154,8 @@ fn links_do_not_lead_out() {
     for dir in dirs {
         for way in ["absolute", "absolute, and there inside too", "relative"] {
             println!("/{dir} is a link out, {way}");
-            // The program itself empties these directories if `ostree container commit` does not run, as on a base with dnf.
+            // The program itself empties these directories if `ostree container commit` does not run, as on a base with
+            // dnf.
             let is_emptied = matches!(dir, "run" | "tmp" | "var/cache" | "var/tmp");
             let bed = if is_emptied {
                 Bed::dnf("dnf")
@@ -239,8 +241,8 @@ fn files_that_are_links_are_not_written_through() {
 
 #[test]
 fn the_old_kernel_may_be_a_link() {
-    // ostree ignores a directory that is a link, and so does this program: the packages are replaced as if the directory
-    // had been removed.
+    // ostree ignores a directory that is a link, and so does this program: the packages are replaced as if the
+    // directory had been removed.
     let bed = Bed::new();
     let dir = format!("usr/lib/modules/{}", OLD.kver);
     fs_err::rename(bed.path(&dir), bed.path("usr/lib/kernel-elsewhere")).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernels as packages: one description defines the RPM, the entry of the rpmdb and the files.
+//! Kernels as packages. An RPM, the package's entry in the rpmdb and its installed files are made from one description.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub struct Build {
     pub version: &'static str,
     pub release: &'static str,
     pub arch: &'static str,
-    /// The name of its meta package, for example `kernel-rt`.
+    /// The name of the kernel's meta package, for example `kernel-rt`.
     pub name: &'static str,
 }
 
@@ -32,7 +32,7 @@ pub const OLD: Build = Build {
     name: "kernel",
 };
 
-/// The new kernel.
+/// The kernel that replaces [`OLD`].
 pub const NEW: Build = Build {
     kver: "6.9.4-200.fc40.x86_64",
     version: "6.9.4",
@@ -40,7 +40,7 @@ pub const NEW: Build = Build {
     ..OLD
 };
 
-/// One package.
+/// The description of a package.
 #[derive(Debug, Clone)]
 pub struct Pkg {
     pub name: String,
@@ -54,7 +54,7 @@ pub struct Pkg {
 }
 
 impl Build {
-    /// Returns the modules, with paths relative to the kernel's directory.
+    /// Returns the kernel modules (path and content), with paths relative to the kernel's directory.
     pub fn modules(&self) -> Vec<(String, Vec<u8>)> {
         [
             ("kernel/fs/overlayfs", "overlay"),
@@ -64,7 +64,7 @@ impl Build {
         .to_vec()
     }
 
-    /// Returns the initramfs that dracut would build.
+    /// Returns the initramfs that dracut would build for this kernel, with the defect `fault`.
     pub fn initramfs(&self, fault: image::Fault) -> Vec<u8> {
         image::initramfs(self.kver, &self.modules(), fault)
     }
@@ -153,7 +153,7 @@ impl Pkg {
         format!("{name}-{version}-{release}.{arch}")
     }
 
-    /// Returns the RPM file, reproducibly.
+    /// Returns the RPM file; equal packages give equal bytes.
     pub fn rpm(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.build().write(&mut bytes).unwrap();
@@ -182,7 +182,8 @@ impl Pkg {
         builder.build().unwrap()
     }
 
-    /// Installs the package below `root`: its files, and the two texts from which the rpmdb is written.
+    /// Installs the package below `root`: its files, and the two text files from which [`rpmdb`](crate::rpmdb) writes
+    /// the rpmdb.
     pub fn install(&self, root: &Path) {
         let header = self.build().metadata.header_bytes().unwrap();
         let Self {

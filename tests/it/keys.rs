@@ -20,17 +20,17 @@ use crate::kernels::Pkg;
 
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The kind of a key.
+/// The algorithm of a key, and for RSA its size in bits.
 #[derive(Clone, Copy)]
 pub enum KeyType {
     Ed25519,
     Rsa(usize),
 }
 
-/// A function that changes a signature before it is created.
+/// A function that changes the builder of a signature before the signature is made.
 pub type Change<'a> = &'a dyn Fn(SignatureBuilder) -> SignatureBuilder;
 
-/// A signing key.
+/// A key with its certificate. The subkey makes the signatures, if there is one.
 #[derive(Clone)]
 pub struct Key {
     pub cert: Cert,
@@ -47,7 +47,7 @@ fn generate<R: KeyRole>(kind: KeyType, created: SystemTime) -> Packed<SecretPart
     key.into()
 }
 
-/// Returns a signature builder with a date and a modern hash.
+/// Returns a signature builder with the creation time `at` and the hash SHA-512.
 fn builder(kind: SignatureType, at: SystemTime) -> SignatureBuilder {
     SignatureBuilder::new(kind)
         .set_hash_algo(HashAlgorithm::SHA512)
@@ -68,7 +68,7 @@ impl Key {
         Self::with(kind, created, &|it| it)
     }
 
-    /// Creates a key with a changed self-signature.
+    /// Creates a key; `change` changes its self-signature before it is made.
     pub fn with(kind: KeyType, created: SystemTime, change: Change) -> Self {
         let primary = generate::<PrimaryRole>(kind, created);
         let user = UserID::from("A test <test@example.invalid>");
@@ -187,7 +187,7 @@ impl Key {
         bytes_of(signature.into())
     }
 
-    /// Signs as RHEL does: a packet of version 3, with a key ID and without a fingerprint.
+    /// Signs the header of a package as RHEL does: with a packet of version 3, which has a key ID and no fingerprint.
     pub fn sign_v3(&self, package: &rpm::Package, at: SystemTime) -> Vec<u8> {
         let hash = HashAlgorithm::SHA256;
         let seconds = at.duration_since(UNIX_EPOCH).unwrap().as_secs() as u32;

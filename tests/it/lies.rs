@@ -74,7 +74,7 @@ fn lying(field: fn(&mut Pkg) -> &mut String, lie: &str) -> Vec<u8> {
     bytes
 }
 
-/// Returns the bytes with each `from` replaced by `to`, of the same length.
+/// Returns the bytes with each `from` replaced by `to`, which has the same length.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut at = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `status` and `verify` change nothing.
+//! `status`, `verify` and `inspect`: their output, and that they change nothing.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -76,7 +76,7 @@ fn verify_of_a_good_tree() {
             &["kernel", "verify"],
         ] {
             if args[0] == "kernel" {
-                // This word is accepted as the first argument only.
+                // The word `kernel` is accepted as the first argument only, and `--root` precedes it here.
                 bed.run(args).ends_with(2).untouched();
                 continue;
             }
@@ -109,7 +109,7 @@ fn verify_of_a_good_tree() {
     }
 }
 
-/// Replaces the rpmdb with another file.
+/// Replaces the rpmdb with a file that is not an SQLite database.
 fn damage_rpmdb(bed: &Bed) {
     crate::rpmdb::write(&bed.root());
     bed.write("usr/share/rpm/rpmdb.sqlite", "an rpmdb that somebody cut");
@@ -263,7 +263,7 @@ fn verify_lists_its_checks() {
     );
 }
 
-/// Runs `verify ARGS` without a tree.
+/// Runs `verify ARGS` without `--root`.
 fn verify_alone(bed: &Bed, args: &[&str]) -> Ran {
     let all = ["verify"].iter().chain(args).map(|it| (*it).to_owned());
     bed.run_exactly(&all.collect::<Vec<_>>(), |_| {})
@@ -313,7 +313,7 @@ fn verify_of_a_file() {
         "initramfs 0.0 MiB, 7 of ",
         " checks ran, no fatal findings\n",
     ]);
-    // The kernel release comes from the file; with --kver another one is verified.
+    // Without `--kver`, the kernel release is that of the file's modules; with it, another release is verified.
     let ran = verify_alone(&bed, &["--initramfs", &good]);
     ran.ends_with(0).prints(&[OLD.kver, "no fatal findings"]);
     let ran = verify_alone(&bed, &["--initramfs", &good, "--kver", NEW.kver]);
@@ -345,7 +345,7 @@ fn verify_of_a_file() {
         of(image, &[])
             .ends_with(1)
             .complains(&["error: opening the initramfs", says]);
-        // A directory as the argument of --against is a tree.
+        // `--against` accepts a directory: the root of a tree.
         let says = if image == dir {
             "no directory in usr/lib/modules holds a vmlinuz"
         } else {
@@ -418,7 +418,7 @@ fn no_check_ran_is_a_failure() {
     let bed = Bed::new();
     for args in [
         &["--only", "leftovers", "--skip", "leftovers"][..],
-        // These checks cannot run: there is no base to compare with, no rpm, and no file.
+        // These checks do not apply: there is no base to compare with, and no .vmlinuz.hmac.
         &["--only", "kernel-signature"],
         &[
             "--only",
@@ -446,7 +446,7 @@ fn quiet_prints_what_is_wrong_and_what_was_asked_for() {
         ran.require(is_silent, "nothing is printed");
     };
     is_silent(quiet(&["verify"]).ends_with(0));
-    // A warning is not an error.
+    // `-q` does not print warnings that do not change the exit status.
     bed.write("boot/vmlinuz-5", "");
     is_silent(quiet(&["verify"]).ends_with(0));
     quiet(&["verify", "--fatal-warnings"])
@@ -576,7 +576,7 @@ fn the_result_is_one_write() {
         &["replace", &source],
         &["verify", "--format", "json"],
     ] {
-        // A packet socket receives each write separately.
+        // A socket of the type SOCK_SEQPACKET receives each write as a separate packet.
         let (ours, theirs) = nix::sys::socket::socketpair(
             nix::sys::socket::AddressFamily::Unix,
             nix::sys::socket::SockType::SeqPacket,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The real program on a root in a temporary directory, with stub programs in it.
+//! Runs the real program on a root in a temporary directory. The programs below that root are stubs.
 //!
-//! Each test asserts four things: the exit status, the order of programs run, the tree afterwards and the printed text.
-//! `bed::Bed::run` asserts the conditions that hold after every run. The programs run by chroot, so the tests need root
-//! or a user namespace: see `privilege`.
+//! The tests assert the exit status, the order in which programs ran, the tree afterwards and the printed text.
+//! `bed::Bed::run` asserts the conditions that hold after every run. The program starts the stubs after chroot(2), so
+//! the tests need root or a user namespace: see `privilege`.
 
 #[cfg(test)]
 mod bed;

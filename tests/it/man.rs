@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use ostree_kernel::checks::CHECKS;
 use roff::{Roff, bold, italic, roman};
 
-/// Related pages of other programs.
+/// Pages that every page refers to, besides those of the commands.
 const SEE_ALSO: [(&str, &str); 8] = [
     ("ostree-kernel-pitfalls", "7"),
     ("ostree-kernel-verdict", "7"),
@@ -21,7 +21,7 @@ const SEE_ALSO: [(&str, &str); 8] = [
     ("depmod", "8"),
 ];
 
-/// The definition of an apostrophe in roff, once for a page.
+/// The definition of the apostrophe in roff, which a page needs only once.
 const APOSTROPHES: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// Returns whether a command has a page: `help` and `version` have none.
@@ -29,7 +29,7 @@ fn has_page(command: &Command) -> bool {
     command.get_after_long_help().is_some()
 }
 
-/// Returns every page: its file name and its text.
+/// Returns every generated page: its file name and its text.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let without_page = |command: Command| command.hide(true);
     let mut overview = ostree_kernel::cli::definition()
@@ -82,7 +82,7 @@ fn page(mut command: Command, others: Vec<&str>) -> Vec<u8> {
     }
     text.extend(sections(&after.expect("every command has examples")));
     text.extend(see_also(&others));
-    // Each renderer repeats the definition of the apostrophe.
+    // Each renderer of clap_mangen writes the definition of the apostrophe again.
     let text = String::from_utf8(text).unwrap().replace(APOSTROPHES, "");
     (APOSTROPHES.to_owned() + &text).into_bytes()
 }
@@ -99,7 +99,8 @@ fn with_sentences(command: Command) -> Command {
     command.long_about(about)
 }
 
-/// Returns the title without a date: equal sources give equal pages, and clap_mangen drops an empty argument.
+/// Returns the title line, with an empty date, so that equal sources give equal pages. clap_mangen would leave the
+/// empty argument out.
 fn title(name: &str) -> Vec<u8> {
     let version = env!("CARGO_PKG_VERSION");
     let title =
@@ -139,8 +140,8 @@ fn checks() -> Vec<u8> {
     roff.render().into_bytes()
 }
 
-/// Returns the sections after the options of `--help`: a heading at the margin, entries after two spaces, continuation
-/// lines after more.
+/// Converts the text after the options of `--help` to sections in roff. In the text, a heading is at the margin, an
+/// entry is after two spaces, and a continuation line is after more spaces.
 fn sections(help: &str) -> Vec<u8> {
     let mut roff = Roff::new();
     let mut examples = false;

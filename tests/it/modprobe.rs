@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares the rules of modprobe's configuration with the real kmod: `verify --require-driver` accepts exactly the
-//! drivers that `modprobe -b -n -v` would load.
+//! Compares how this program and the real kmod apply modprobe's configuration: `verify --require-driver` accepts
+//! exactly the drivers that `modprobe -b -n -v` would load.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::{image, index};
 
 const K: &str = "6.12.0-1.test.x86_64";
 
-/// Drivers with their dependencies, as in `modules.dep`. No module has these names, since modprobe skips modules that
+/// Drivers with their dependencies, as in `modules.dep`. No real module has these names: modprobe skips modules that
 /// the machine has loaded.
 const DRIVERS: [(&str, &[&str]); 6] = [
     ("zz_a", &[]),
@@ -101,7 +101,7 @@ impl Case {
                 said.lines().any(|line| {
                     let inserts =
                         line.starts_with("insmod ") && line.contains(&format!("/{name}.ko"));
-                    // The command loads the driver itself.
+                    // The command of an `install` line can load the driver itself.
                     inserts
                         || line.starts_with("install ")
                             && line.contains(&format!("modprobe -i {name}"))
@@ -147,7 +147,7 @@ fn command(program: &Path) -> Command {
     command
 }
 
-/// Returns the machine's modprobe.
+/// Returns the path of the machine's modprobe; if there is none, prints that a test is ignored.
 fn modprobe() -> Option<PathBuf> {
     let places = ["/usr/sbin/modprobe", "/sbin/modprobe"];
     let found = places.iter().map(PathBuf::from).find(|path| path.exists());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Host names: resolved by the system, within a bounded time.
+//! Host names are resolved by the system's resolver, within a bounded time.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn fails(url: &str, stall: Duration, says: &str) {
     assert!(error.contains(says), "{error}");
 }
 
-/// Replaces files of /etc for the calling thread and its children.
+/// Runs `test` on a thread that sees `files` (name and content) in place of those of /etc.
 fn with_etc(files: &[(&str, &str)], test: impl FnOnce() + Send) {
     need_root();
     let dir = TempDir::with_prefix("ostree-kernel-names-").unwrap();
@@ -83,7 +83,7 @@ fn a_name_without_an_address_is_an_error_that_names_it() {
 
 #[test]
 fn a_silent_name_server_does_not_block_forever() {
-    // An address of our own: another test may have a name server on 127.0.0.1.
+    // 127.0.0.1 is not used, because another test may have a name server there.
     let Ok(silent) = UdpSocket::bind("127.53.0.1:53") else {
         say("ignored: needs root of the machine, to listen on port 53");
         return;

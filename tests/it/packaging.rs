@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The program's packaging: licences of linked code, the version, the oldest compiler.
+//! The program's packaging: licences of linked code, the version, the oldest compiler, pages and systemd units.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -132,7 +132,7 @@ fn section(unit: &str, name: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// The man page states an exposure of 1.5; it must not exceed 2.0.
+/// The exposure that `systemd-analyze security` computes for the units must not exceed 2.0. The man page states 1.5.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the test runs systemd-analyze")]
 fn exposure_of_the_units_is_low() {
@@ -195,7 +195,8 @@ fn units_are_installed_packed_and_disabled() {
     }
 }
 
-/// A gate that cannot start must not hold back updates, and it must be stopped before ostree finalises.
+/// A gate that cannot start must not hold back updates. At shutdown, the gate must be stopped before ostree finalises a
+/// deployment.
 #[test]
 fn the_gate_is_wanted_and_ordered() {
     let unit = section("ostree-kernel-gate.service", "Unit");

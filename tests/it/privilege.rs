@@ -13,14 +13,15 @@ use walkdir::WalkDir;
 
 const IGNORED: &str = "ignored: needs root or user namespaces";
 
-/// Ways to become root of a user namespace: with the user's subordinate IDs, and with one ID only.
+/// Options of unshare(1) with which a user becomes root of a user namespace: first with the user's subordinate IDs,
+/// then with the user's own ID only.
 const NAMESPACES: [&[&str]; 2] = [
     &["--user", "--map-root-user", "--map-auto", "--mount"],
     &["--user", "--map-root-user", "--mount"],
 ];
 
-/// Returns if this process is root. Otherwise replaces it by the same tests in a user namespace, or, where these are
-/// forbidden, by the modules of tests that never call this function.
+/// Returns if this process is root. Otherwise runs the same tests again in a user namespace, in place of this process.
+/// Where user namespaces are forbidden, runs only the modules of tests that never call this function.
 pub fn need_root() {
     if nix::unistd::geteuid().is_root() {
         return;
@@ -49,7 +50,8 @@ pub fn need_root() {
     panic!("{}: {error}", program.display());
 }
 
-/// Returns whether files can be given to the user `id`; in a user namespace, only mapped users exist.
+/// Returns whether files can be given to the user `id`; in a user namespace, only mapped users exist. If not, prints
+/// that a test is ignored.
 pub fn has_user(id: u32) -> bool {
     let map = fs_err::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let has = map.lines().any(|line| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The environment of programs, and that no process outlives the program that started it.
+//! Tests of the environment in which programs run. No process outlives the program that started it.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use crate::bed::{Bed, commands, wait_until};
 use crate::kernels::NEW;
 use crate::ran::Ran;
 
-/// The daemon of tests/stub/lib.sh.
+/// The end of the command line in `/proc` of the daemon that tests/stub/lib.sh starts.
 const DAEMON: &str = "sleep\x005353\0";
 
 fn is_daemon(line: &[u8]) -> bool {
@@ -38,7 +38,7 @@ fn a_daemon_ends_with_the_program_that_started_it() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
     leaves_no_daemon(&ran);
-    // The program ends by a failure, by the time limit, and by a signal to ostree-kernel.
+    // dracut ends by a failure, by the time limit, and by a signal to ostree-kernel.
     bed.behave("dracut", "daemon fail");
     leaves_no_daemon(bed.run(&["rebuild"]).ends_with(1));
     bed.behave("dracut", "daemon hangs");
@@ -73,7 +73,8 @@ fn a_program_sees_no_other_processes() {
     };
     for program in ["rpm-ostree", "depmod", "dracut", "ostree"] {
         let count = processes(program);
-        // Each call of the program sees process 1, itself, and the processes of the stub that count them.
+        // Each call of the program sees process 1, the program itself, and the processes with which the stub counts;
+        // the count is over all calls.
         ran.require(
             (2..=16).contains(&count),
             &format!("{program} sees {count}"),
@@ -83,7 +84,7 @@ fn a_program_sees_no_other_processes() {
         let line = format!("{program}: NoNewPrivs:\t{value}");
         ran.require(state.contains(&line), &format!("expected: {line}"));
     }
-    // The first call is for its version, the second is the transaction, in which scriptlets run.
+    // At least one call of rpm-ostree may gain privileges: the transaction, in which scriptlets run.
     let of = |line: &&str| line.starts_with("rpm-ostree: NoNewPrivs:");
     let found: Vec<_> = state.lines().filter(of).collect();
     let privileged = "rpm-ostree: NoNewPrivs:\t0";
@@ -142,7 +143,8 @@ fn a_program_with_too_much_output_is_killed() {
     }
 }
 
-/// Starts a supervisor in `/`, as in a container build, with its leash and the program `sh -c SCRIPT`.
+/// Returns a command that starts a supervisor in `/`, as in a container build, for the program `sh -c SCRIPT`, and the
+/// other end of the supervisor's leash.
 fn supervisor(script: &str) -> (Command, UnixStream) {
     #[expect(clippy::disallowed_methods, reason = "the program as it calls itself")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
@@ -155,7 +157,7 @@ fn supervisor(script: &str) -> (Command, UnixStream) {
     (command, ours)
 }
 
-/// Returns whether a process has this word in its command line.
+/// Returns whether a process has this word as an argument.
 fn runs(word: &str) -> bool {
     let word = format!("\0{word}\0");
     commands()
@@ -172,7 +174,7 @@ fn a_supervisor_in_a_container_kills_what_is_left() {
     assert_eq!(i32::from_ne_bytes(raw), 7 << 8, "{ended:?}");
     assert!(!runs("5354"), "the daemon lives on");
 
-    // The leash is closed, which happens when ostree-kernel ends the supervisor or is killed.
+    // The leash is closed. That also happens when ostree-kernel ends the supervisor or is killed.
     let (mut command, leash) = supervisor("setsid sleep 5355 & setsid sleep 5356 & sleep 5357");
     let mut child = command.spawn().unwrap();
     drop(command);

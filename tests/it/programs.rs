@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `--before-dracut`: programs between the transaction and dracut.
+//! `--before-dracut`: programs that run between the transaction and dracut.
 
 use crate::bed::Bed;
 use crate::kernels::{NEW, OLD};
@@ -39,7 +39,7 @@ fn its_changes_are_in_the_report_and_its_leftovers_are_removed() {
     for path in ["var/lib/left", "tmp/x"] {
         ran.require(!bed.path(path).exists(), "it is removed");
     }
-    // Only a run with the same programs has nothing to do.
+    // A second run has nothing to do only if it has the same `--before-dracut`.
     let again = bed.run(&["replace", "--before-dracut", line, &bed.source()]);
     again.ends_with(0).in_order(&[]).untouched();
     let without = bed.run(&["replace", &bed.source()]);

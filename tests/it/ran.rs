@@ -12,7 +12,7 @@ pub struct Ran {
     pub stderr: String,
     /// Every stub that ran, with its arguments.
     pub ran: Vec<String>,
-    /// The files in place during the transaction.
+    /// The state that a stub saw during the transaction: the lines that `look_around` of tests/stub/lib.sh prints.
     pub seen: Vec<String>,
     /// `program: NAME=VALUE` of every stub that ran.
     pub env: Vec<String>,
@@ -31,8 +31,8 @@ impl Ran {
         self
     }
 
-    /// Asserts the programs that changed something, in order. Only the expected words of each command line are
-    /// compared.
+    /// Asserts which stubs ran, in order, except those that [`Ran::order`] leaves out. A command line may have more
+    /// words than the expected one.
     #[track_caller]
     pub fn in_order(&self, expected: &[&str]) -> &Self {
         let order = self.order();
@@ -44,7 +44,7 @@ impl Ran {
         self
     }
 
-    /// Asserts the changes of the tree, as [`Snapshot::changes`] lists them.
+    /// Asserts the changes of the tree, as [`Snapshot::changes`] lists them, except files that a failed run may leave.
     #[track_caller]
     pub fn changes(&self, expected: &[&str]) -> &Self {
         let mut found = self.before.changes(&self.after);
@@ -54,7 +54,8 @@ impl Ran {
         self
     }
 
-    /// Returns whether a failed run may leave the file in /run, for the user and for the next run.
+    /// Returns whether this run may leave the file `path`: a failed run leaves its log and its journal in /run, for the
+    /// user and for the next run.
     fn may_stay(&self, path: &str) -> bool {
         let kept = ["", "/log", "/journal.json", "/journal.json.new"]
             .map(|name| format!("run/ostree-kernel{name}"));
@@ -69,7 +70,7 @@ impl Ran {
         self
     }
 
-    /// Asserts texts on stderr.
+    /// Asserts that stderr contains each of the texts.
     #[track_caller]
     pub fn complains(&self, expected: &[&str]) -> &Self {
         for text in expected {
@@ -81,7 +82,7 @@ impl Ran {
         self
     }
 
-    /// Asserts texts on stdout.
+    /// Asserts that stdout contains each of the texts.
     #[track_caller]
     pub fn prints(&self, expected: &[&str]) -> &Self {
         for text in expected {
@@ -93,13 +94,14 @@ impl Ran {
         self
     }
 
-    /// Returns the programs that ran, except the version query of an rpm-ostree that no package owns.
+    /// Returns the command lines of the stubs that ran, except `rpm-ostree --version`, which is run only if no package
+    /// owns rpm-ostree.
     pub fn order(&self) -> Vec<&str> {
         let ran = self.ran.iter().map(String::as_str);
         ran.filter(|line| *line != "rpm-ostree --version").collect()
     }
 
-    /// Parses stdout as JSON.
+    /// Parses stdout as JSON, and asserts that the schema describes it.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         let json = serde_json::from_str(&self.stdout);
@@ -107,7 +109,7 @@ impl Ran {
         self.documented(json)
     }
 
-    /// Returns the report in the image.
+    /// Returns the report that the run wrote into the tree; asserts that the schema describes it.
     #[track_caller]
     pub fn report(&self) -> serde_json::Value {
         let bytes = self.after.file("usr/share/ostree-kernel/report.json");
@@ -126,12 +128,13 @@ impl Ran {
         json
     }
 
-    /// Asserts the conditions that every run must fulfil.
+    /// Asserts the conditions that every run must fulfil. `stdin` has a line for each stub: `PROGRAM: STANDARD-INPUT
+    /// WORKING-DIRECTORY`.
     #[track_caller]
     pub fn house_rules(&self, stdin: &[String]) {
         self.require(!self.stderr.contains("panicked at"), "it panicked");
         if self.status.is_none() {
-            // A killed run cannot clean up; the next run does.
+            // A killed run cannot remove its files; the next run removes them.
             return;
         }
         for line in stdin {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Exit status 3: no program that changes something ran, and the tree is unchanged.
+//! Refused runs, with exit status 3: no program of the tree ran, and the tree is unchanged.
 
 use std::os::unix::fs::symlink;
 
@@ -9,7 +9,8 @@ use crate::bed::Bed;
 use crate::kernels::{Build, NEW, OLD, Pkg};
 use crate::server::Server;
 
-/// A base, its change, the arguments, and the expected texts.
+/// A run that is refused: its name, a function that changes the base and returns the arguments of `replace`, and the
+/// texts that are expected on stderr.
 struct Case {
     name: &'static str,
     prepare: fn(&Bed) -> Vec<String>,
@@ -58,7 +59,8 @@ fn source(bed: &Bed) -> Vec<String> {
     vec![bed.source()]
 }
 
-/// Defines a change of the base, with the directory of RPMs as the argument.
+/// Makes a function for [`Case::prepare`], which runs `$do` on the base and returns the directory of RPMs as the
+/// argument.
 macro_rules! with {
     ($bed:ident, $do:block) => {
         |$bed: &Bed| {
@@ -651,7 +653,7 @@ fn traces_of_other_build_scripts_are_refused_or_reported() {
     ]);
     let ran = bed.run(&["replace", "--timeout=0", &bed.source()]);
     ran.ends_with(2).untouched();
-    // Already in the right state: nothing is disabled and no directory is removed.
+    // The first run has done the work: the plan lists no temporary change and no directory to remove.
     let ran = bed.run(&["replace", "--dry-run", &bed.source()]);
     ran.ends_with(0);
     let out = &ran.stdout;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Successful runs.
+//! Successful runs of `replace` and `rebuild`.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,7 +8,7 @@ use crate::kernels::{Build, NEW, OLD};
 use crate::ran::Ran;
 use crate::server::Server;
 
-/// The changes of every successful run with rpm-ostree.
+/// The changes of the tree that every successful `replace` makes.
 const CHANGES: [&str; 4] = [
     "-usr/lib/modules/6.1.7-100.fc40.x86_64",
     "+usr/lib/modules/6.9.4-200.fc40.x86_64",
@@ -125,7 +125,7 @@ fn rpm_ostree_of_every_age() {
         if let Some(layout) = layout {
             bed.write("usr/lib/kernel/install.conf", layout);
         }
-        // A wrapped kernel-install would delete this directory of a kmod.
+        // The kernel-install of rpm-ostree would delete this directory, since it has a kmod and no vmlinuz.
         let kmod = "usr/lib/modules/6.9.4-kmods/extra/zfs.ko.xz";
         bed.write(kmod, "zfs");
         bed.write("usr/share/rpm/zfs.files", format!("/{kmod}\n"));
@@ -179,7 +179,7 @@ fn an_hmac_names_the_kernel_relatively() {
     let at = |kver: &str| format!("usr/lib/modules/{kver}/.vmlinuz.hmac");
     let digest = |kver: &str| hmac_of(&crate::image::vmlinuz(kver));
     let line = |kver: &str, path: &str| format!("{}  {path}vmlinuz-{kver}\n", digest(kver));
-    // Fedora and third parties packaged this line for years.
+    // Fedora and third parties packaged a line with this name, which has no kver, for years.
     let short = format!("{}  vmlinuz\n", digest(NEW.kver));
     for packed in [line(NEW.kver, "/boot/"), short] {
         let bed = Bed::new();
@@ -198,8 +198,8 @@ fn an_hmac_names_the_kernel_relatively() {
         );
     }
 
-    // The digest of another kernel, for example of one that was signed after packaging: without dracut's module fips
-    // nothing reads the file, and it is written again.
+    // The digest is that of another kernel, as if the kernel had been signed after packaging. Without dracut's module
+    // fips nothing reads the file, so it is written again with the digest of vmlinuz.
     let bed = Bed::new();
     bed.write(
         &format!("stub/come/{}", at(NEW.kver)),
@@ -433,7 +433,7 @@ fn repositories_are_hidden_from_rpm_ostree() {
         let text = fs_err::read_to_string(bed.path(repo)).unwrap();
         ran.require(text == "[fedora]\nenabled=1\n", "it is back");
     }
-    // A killed run is repaired by the next one, and other commands report it.
+    // The next run repairs what a killed run has left, and `status` reports it.
     let bed = bed();
     let saved = format!("{repo}.ostree-kernel-saved");
     fs_err::rename(bed.path(repo), bed.path(&saved)).unwrap();
@@ -441,7 +441,7 @@ fn repositories_are_hidden_from_rpm_ostree() {
     let ran = bed.run(&["replace", &bed.source()]);
     ran.ends_with(0);
     ran.require(sees(&ran) && ran.after.file(&saved).is_none(), "it is back");
-    // The message contains a remedy.
+    // If the transaction fails while repositories are enabled, the error advises `--no-repos`.
     let bed = Bed::new();
     bed.write(repo, "[fedora]\nenabled=1\n");
     bed.behave("rpm-ostree", "fail-before");
@@ -824,8 +824,8 @@ fn the_report_is_stable() {
         "four packages",
     );
     for check in at("/checks").as_array().unwrap() {
-        // The test's kernel has no .vmlinuz.hmac, its /init is not systemd, no certificate is given, and the tree is not
-        // a deployment of this machine.
+        // The test's kernel has no .vmlinuz.hmac, the /init of its initramfs is not systemd, no certificate is given,
+        // and the tree is not a deployment of this machine.
         let expected = match check["check"].as_str() {
             Some("kernel-hmac" | "initramfs-units" | "kernel-signer" | "module-signers") => {
                 "not-applicable"
@@ -904,7 +904,7 @@ fn dracut_modules_of_the_base_are_carried_over() {
         "--add ostree",
     );
 
-    // dracut stops before any work, and names the module.
+    // dracut refuses a module before any work, and names it. It is run again without the module.
     let bed = bed_with(&everything);
     bed.behave("dracut", "refuses-base refuses-nvmf");
     let ran = bed.run(&["replace", &bed.source()]);
@@ -947,7 +947,7 @@ fn a_second_run_finds_the_work_done() {
         expected["outcome"] = "unchanged".into();
         json.require(json.json() == expected, "the report of the first run");
 
-        // Other arguments for dracut, or a changed file, lead to another initramfs.
+        // With other arguments for dracut, or after a change of the initramfs, the initramfs is built again.
         let other = replace(&["--", "--zstd"]);
         let order = other.ends_with(0).order();
         other.require(order.starts_with(&[DEPMOD]), "no transaction");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The rpmdb of a root as rpm writes it: SQLite, in WAL mode, with a header blob for each package.
 //!
-//! The stubs are shell scripts, and store a package as two texts, `usr/share/rpm/NAME.pkg` and `NAME.files`. The file
-//! `rpmdb.sqlite` next to them is written from these before each run, and when a stub requests it during a run.
+//! The stubs are shell scripts, and store a package as two text files, `usr/share/rpm/NAME.pkg` and `NAME.files`. From
+//! the text files, the test writes `rpmdb.sqlite` in the same directory, before each run, and during a run when a stub
+//! requests it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,10 +15,10 @@ use rusqlite::Connection;
 /// The directory of the rpmdb.
 pub const DIR: &str = "usr/share/rpm";
 
-/// The file with which a stub requests a new rpmdb: it creates the file, and waits until it is removed.
+/// The file with which a stub requests a new `rpmdb.sqlite`: the stub creates it, and waits until the test removes it.
 const ASK: &str = "stub/rpmdb.ask";
 
-/// The texts from which the file was last written.
+/// A copy of the texts from which `rpmdb.sqlite` was last written.
 const WRITTEN: &str = "stub/rpmdb.written";
 
 /// A value of a tag: type, number of items, bytes.
@@ -46,7 +47,7 @@ impl Value {
     }
 }
 
-/// Returns a header as in an rpmdb.
+/// Returns a header blob with these tags, as in an rpmdb.
 fn blob(tags: Vec<(u32, Value)>) -> Vec<u8> {
     let (mut index, mut data) = (Vec::new(), Vec::new());
     let count = tags.len() as u32;
@@ -66,7 +67,7 @@ fn blob(tags: Vec<(u32, Value)>) -> Vec<u8> {
     [counts.concat(), index, data].concat()
 }
 
-/// Returns the header of a package, from its two texts.
+/// Returns the header blob of a package, from the content of its two text files.
 fn header(package: &str, files: &str) -> Vec<u8> {
     let mut tags = Vec::new();
     let mut caps: [[Vec<&str>; 3]; 2] = Default::default();
@@ -112,7 +113,7 @@ fn header(package: &str, files: &str) -> Vec<u8> {
     blob(tags)
 }
 
-/// Returns the tags about files, from lines of a path and, after a tab, its SHA-256.
+/// Returns the tags about files. Each line of `files` is a path, or a path, a tab and the file's SHA-256.
 fn of_files(files: &str) -> Vec<(u32, Value)> {
     let files: Vec<_> = files
         .lines()
@@ -143,7 +144,8 @@ fn of_files(files: &str) -> Vec<(u32, Value)> {
     ]
 }
 
-/// Writes blobs as rpm does; `logged` leaves them in the write-ahead log, as a killed rpm does.
+/// Writes `rpmdb.sqlite` with these blobs to `dir`. With `logged`, the blobs are only in the write-ahead log, as after
+/// rpm was killed.
 pub fn write_blobs(dir: &Path, blobs: &[Vec<u8>], logged: bool) {
     let made = tempfile::tempdir().unwrap();
     let file = made.path().join("rpmdb.sqlite");
@@ -169,13 +171,13 @@ pub fn write_blobs(dir: &Path, blobs: &[Vec<u8>], logged: bool) {
     } else {
         connection.close().unwrap();
     }
-    // On a full disk, the file cannot be written.
+    // The copy fails if the test's disk is full.
     if copy("rpmdb.sqlite").is_err() {
         let _ = fs_err::remove_file(dir.join("rpmdb.sqlite"));
     }
 }
 
-/// Returns the blobs of the packages below `root`.
+/// Returns the header blobs of the packages below `root`.
 pub fn blobs(root: &Path) -> Vec<Vec<u8>> {
     texts(root)
         .iter()
@@ -183,7 +185,7 @@ pub fn blobs(root: &Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Returns the texts of all packages, by name.
+/// Returns the contents of the two text files of each package, sorted by name.
 fn texts(root: &Path) -> Vec<(String, String)> {
     let Ok(entries) = fs_err::read_dir(root.join(DIR)) else {
         return Vec::new();
@@ -200,7 +202,8 @@ fn texts(root: &Path) -> Vec<(String, String)> {
     texts.collect()
 }
 
-/// Writes `rpmdb.sqlite` from the texts, unless it was written from the same texts before.
+/// Writes `rpmdb.sqlite` from the text files, unless they are unchanged since the last time, there are none, or the
+/// test has an rpmdb of another format.
 pub fn write(root: &Path) {
     let dir = root.join(DIR);
     let texts = format!("{:?}", texts(root));
@@ -213,7 +216,7 @@ pub fn write(root: &Path) {
     let _ = fs_err::write(written, texts);
 }
 
-/// Serves requests of the stubs until `done`.
+/// Writes `rpmdb.sqlite` each time that a stub requests it, until `done` is set.
 pub fn serve(root: &Path, done: &AtomicBool) {
     let ask = root.join(ASK);
     while !done.load(Ordering::Relaxed) {

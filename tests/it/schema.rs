@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The output of `--format json` matches `packaging/report.schema.json`. The output of every test that parses JSON is
-//! compared with it: a field without a description is an error.
+//! The output of `--format json` matches `packaging/report.schema.json`. [`Ran::json`](crate::ran::Ran::json) compares
+//! the output of every test that calls it with the schema, and does not accept a field that the schema does not have.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ use crate::bed::Bed;
 use crate::image::Fault;
 use crate::kernels::{NEW, OLD};
 
-/// Returns a validator for each kind of document. Unlike a reader, it rejects unknown fields.
+/// Returns a validator for each kind of document. Unlike the schema itself, the validators reject unknown fields.
 fn documents() -> &'static [Validator] {
     static DOCUMENTS: OnceLock<Vec<Validator>> = OnceLock::new();
     DOCUMENTS.get_or_init(|| {
@@ -41,7 +41,8 @@ fn forbid_unknown(schema: &mut Value) {
     }
 }
 
-/// Returns the parts of `found` that the schema does not describe; empty if there are none.
+/// Returns the errors in `found`, each with its place, according to the kind of document that has the fewest errors; an
+/// empty list if `found` matches the schema.
 pub fn undocumented(found: &Value) -> Vec<String> {
     let wrong = documents().iter().map(|document| {
         let errors = document.iter_errors(found);
@@ -75,7 +76,7 @@ fn a_field_that_is_not_documented_is_found() {
     }
 }
 
-/// Output that the other tests do not parse as JSON; `Ran::json` compares it with the schema.
+/// Covers documents that the other tests do not parse as JSON.
 #[test]
 fn every_document_is_documented() {
     let bed = Bed::new();

@@ -11,7 +11,7 @@ pub struct Server {
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-/// A request.
+/// A request that a server has received.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The path, from the request line.
@@ -21,7 +21,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns the value of a header.
+    /// Returns the value of a header, whose name is given in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
@@ -57,8 +57,8 @@ impl Server {
         })
     }
 
-    /// Starts a server whose responses `script` writes. Its argument is the number of the request, from 0. The
-    /// connection ends after each response.
+    /// Starts a server whose responses `script` writes. The arguments of `script` are the number of the request,
+    /// counted from 0, the request, and the connection, which ends after each response.
     pub fn scripted(
         script: impl Fn(usize, &Request, &mut TcpStream) + Send + Sync + 'static,
     ) -> Self {
@@ -111,7 +111,7 @@ pub fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) {
     let _ = stream.write_all(body);
 }
 
-/// Sends the part of a response before a body of `size` bytes.
+/// Sends the status line and the headers of a response whose body has `size` bytes.
 pub fn head(stream: &mut TcpStream, status: u16, headers: &str, size: usize) {
     let text = format!(
         "HTTP/1.1 {status} Told\r\n{headers}Content-Length: {size}\r\nConnection: close\r\n\r\n"

@@ -57,7 +57,8 @@ fn other() -> Pkg {
 
 const NONE: Change = &|it| it;
 
-/// Dates: of a key, of a signature one year ago, and of events between and after.
+/// The dates of a key, of an event before the signature, of the signature (one year ago), of an event after the
+/// signature, and of now.
 struct Dates {
     key: SystemTime,
     before: SystemTime,
@@ -77,7 +78,7 @@ fn dates() -> Dates {
     }
 }
 
-/// Returns an RSA key of 2048 bits, which takes seconds to generate.
+/// Returns an RSA key of 2048 bits. It is generated only once, since that takes seconds.
 fn rsa() -> Key {
     static KEY: LazyLock<Key> = LazyLock::new(|| Key::made(KeyType::Rsa(2048), dates().key));
     KEY.clone()
@@ -432,7 +433,7 @@ fn files() -> Vec<Row> {
 /// Returns an armored key of an unsupported algorithm.
 fn broken(key: &Key) -> Vec<u8> {
     let mut bytes = key.binary();
-    // Packet header (tag and length), version, four bytes of date, algorithm.
+    // The first bytes are the packet's tag and length, the version, four bytes of date, and the algorithm.
     assert_eq!(bytes[7], 22, "EdDSA was expected");
     bytes[7] = 109;
     let mut writer =
@@ -451,7 +452,7 @@ fn judge(rpm: &[u8], keys: &Keyring) -> Signature {
     Package::parse(rpm, keys).unwrap().signature
 }
 
-/// With SIGNATURE_MATRIX=DIR, writes the files there, so that `bed matrix-sid` can run rpm on them.
+/// With SIGNATURE_MATRIX=DIR, writes the keys and packages to DIR, so that `bed matrix-sid` can run rpm on them.
 #[test]
 fn every_kind_of_signature_is_judged_as_rpm_judges_it() {
     let rows = [lives(), packets(), algorithms(), files()];
@@ -508,7 +509,7 @@ fn one_good_signature_is_enough_and_a_bad_one_spoils_it() {
             None => assert!(matches!(found, Signature::Bad(_)), "{found:?}"),
         }
     }
-    // RHEL 10 signs with an old and a new algorithm.
+    // RHEL 10 signs a package with an old and with a new algorithm. This program does not support the new one.
     let header = package().metadata.header_bytes().unwrap();
     for (others, expected) in [
         (vec![], Signature::UnknownKey("of an unknown kind".into())),
@@ -524,9 +525,10 @@ fn one_good_signature_is_enough_and_a_bad_one_spoils_it() {
     }
 }
 
-/// Returns the signature as one of an unsupported algorithm, over the same header.
+/// Returns the signature with its algorithm changed to an unsupported one. Its digest prefix still matches the header.
 fn of_unknown_algorithm(mut signature: Vec<u8>, header: &[u8]) -> Vec<u8> {
-    // The packet's header, then version, type, public-key algorithm, hash, and two areas.
+    // The packet's header is followed by version, type, public-key algorithm, hash algorithm, and the hashed and the
+    // unhashed area.
     let body = signature.iter().position(|byte| *byte == 4).unwrap();
     assert_eq!(signature[body + 2], 22, "EdDSA was expected");
     signature[body + 2] = 109;
@@ -543,7 +545,7 @@ fn of_unknown_algorithm(mut signature: Vec<u8>, header: &[u8]) -> Vec<u8> {
     signature
 }
 
-/// Two keys with one ID: the signature names both, and either may have created it.
+/// The signature names two keys, as if two keys had the same ID, and either may have made the signature.
 #[test]
 fn every_key_that_a_signature_names_is_tried() {
     let (one, two) = (Key::new(), Key::new());

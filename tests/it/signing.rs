@@ -29,7 +29,7 @@ fn split(module: &[u8]) -> (&[u8], &[u8]) {
     rest.split_at(rest.len() - size as usize)
 }
 
-/// Returns the line that replaces the kernel and signs all modules.
+/// Returns the arguments that replace the kernel and sign all modules.
 fn sign_all<'a>(key: &'a str, certificate: &'a str, source: &'a str) -> [&'a str; 8] {
     [
         "replace",
@@ -123,7 +123,7 @@ fn only_modules_from_elsewhere_are_signed_unless_all_are_asked_for() {
     );
 }
 
-/// Replaces the contents of the new kernel's `vmlinuz` by a PE image.
+/// Offers the packages of NEW with a `vmlinuz` that has PE headers, which sbsign needs.
 fn offer_efi_kernel(bed: &Bed) {
     let mut packages = NEW.packages();
     let files = packages.iter_mut().flat_map(|package| &mut package.files);
@@ -150,7 +150,8 @@ fn sbsign_of_the_tree_of_another_root_and_of_this_system() {
         let line = secret.lines().nth(2).unwrap();
         if tool_root.is_none() {
             bed.copy_with_libraries(&sbsign);
-            // The files are not in /run, which the run cleans.
+            // The program of the tree can read only files below the root. The copies are not in /run, which the run
+            // empties.
             for (file, inside) in [(&mut key, "etc/key"), (&mut certificate, "etc/certificate")] {
                 bed.write(inside, fs_err::read(&*file).unwrap());
                 *file = bed.path(inside).display().to_string();
@@ -238,7 +239,7 @@ fn invalid_keys_are_reported_before_anything_changes() {
         let ran = bed.run(&[&["replace"], args, &[&source]].concat());
         ran.ends_with(2).untouched();
     }
-    // The program of the tree cannot read keys outside it.
+    // A program of the tree cannot read keys outside of the tree.
     let outside = [
         "--sign-kernel-key",
         &key,

@@ -10,7 +10,7 @@ use crate::kernels::NEW;
 use crate::keys::Key;
 use crate::server::{Request, Server};
 
-/// Signs every package of the directory.
+/// Writes the packages of NEW into the directory of RPMs, signed with this key.
 fn sign(bed: &Bed, key: &Key) {
     for package in NEW.packages() {
         fs_err::write(bed.rpm(&package), key.rpm(&package)).unwrap();
@@ -103,7 +103,7 @@ fn the_command_line_in_a_refusal_works() {
         .lines()
         .find_map(|line| line.strip_prefix("  ostree-kernel "))
         .expect("the refusal has a command");
-    // Only the pins need quotes.
+    // Only arguments with a pin are quoted.
     let words: Vec<_> = command
         .split(' ')
         .map(|word| word.trim_matches('\'').to_owned())
@@ -235,7 +235,7 @@ fn naming_every_file_of_a_directory_is_naming_the_directory() {
             && report["left_out"].as_array().unwrap().len() == 3,
         "four are taken",
     );
-    // A package that is named in addition to its directory is requested.
+    // A package that is named in addition to its directory counts as requested, and is installed.
     let bed2 = Bed::new();
     let internal = core.replace("kernel-core", "kernel-modules-internal");
     let ran = bed2.run(&["replace", &internal, &bed.source()]);
@@ -266,7 +266,7 @@ fn a_damaged_file_in_the_cache_is_fetched_again() {
             fs_err::write(&path, bytes).unwrap();
         }
     }
-    // With pins, the files would be found in the cache without a request.
+    // The sources are pinned: undamaged files would be taken from the cache without a request.
     let ran = bed.run(&["replace", &bed.source()]);
     let packages = ran.report()["packages"].clone();
     let pinned: Vec<_> = NEW
@@ -460,7 +460,7 @@ fn a_refused_run_removes_nothing_from_the_cache_directory() {
     };
     let half = old(&format!("{}.0.part", "0".repeat(64)));
     let film = old("film.mkv.part");
-    // Unsigned packages from the network are refused; with pins they are accepted.
+    // Unsigned packages from the network are refused; with --allow-unsigned they are accepted.
     let files: Vec<_> = NEW
         .packages()
         .iter()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIGTERM during a wait for a server or for dnf. Nothing was changed before, and nothing is changed.
+//! SIGTERM while the program waits for a server, for dnf or for dracut. A run that has not begun its transaction
+//! changes nothing.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,7 +13,7 @@ use crate::kernels::OLD;
 use crate::ran::Ran;
 use crate::server::{Server, answer, head};
 
-/// Longer than the time limit of a run: a run that waits for a silent server is ended as hanging.
+/// Longer than the time limit of [`Bed::run`]: a run that waited for this server would count as hanging.
 const FOR_EVER: Duration = Duration::from_secs(600);
 
 #[track_caller]

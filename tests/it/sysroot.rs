@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files of a machine with deployments: ostree's state in `/run`, and the files in `/proc` and `/sys` about the disks
-//! that hold its root file system.
+//! The files of a machine with deployments: ostree's state in `/run`, and the files in `/proc` and `/sys` about the
+//! disks that hold its root file system.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-/// A device with a driver.
+/// A device, and the driver that is bound to it.
 pub struct Driver {
     /// The device's directory below `/sys/devices`.
     pub device: &'static str,
@@ -65,7 +65,7 @@ fn write(root: &Path, path: &str, text: impl AsRef<[u8]>) {
     fs_err::write(path, text).unwrap();
 }
 
-/// Creates a link to a path below `/sys`, relative as the kernel's links are.
+/// Creates a link to `target`, which is a path below `/sys`. The link is relative, as the kernel's links are.
 fn link(root: &Path, path: &str, target: &str) {
     let place = root.join(path);
     fs_err::create_dir_all(place.parent().unwrap()).unwrap();
@@ -74,7 +74,7 @@ fn link(root: &Path, path: &str, target: &str) {
     symlink(format!("{up}{target}"), place).unwrap();
 }
 
-/// Writes a machine with its root on a disk.
+/// Writes the files in /proc and /sys of a machine whose root is on a partition of the disk.
 pub fn root_on(root: &Path, disk: &Disk, filesystem: &str) {
     let block = disk.partition.rsplit('/').next().unwrap();
     mount(root, "252:4", filesystem, &format!("/dev/{block}"));
@@ -112,7 +112,7 @@ pub fn root_on(root: &Path, disk: &Disk, filesystem: &str) {
     }
 }
 
-/// Writes a machine with its root on LUKS on a disk.
+/// Writes the files in /proc and /sys of a machine whose root is on LUKS, on a partition of the disk.
 pub fn root_on_luks(root: &Path, disk: &Disk, filesystem: &str) {
     root_on(root, disk, filesystem);
     mount(root, "253:0", filesystem, "/dev/mapper/root");
@@ -136,7 +136,7 @@ fn mount(root: &Path, device: &str, filesystem: &str, source: &str) {
     write(root, "proc/1/mountinfo", line);
 }
 
-/// Returns ostree's file about a staged deployment, a GVariant of the type `a{sv}`.
+/// Returns the content of ostree's file about a staged deployment, a GVariant of the type `a{sv}`.
 pub fn staged(osname: &str, name: &str, kargs: &[&str], overlays: &[&str]) -> Vec<u8> {
     let target = [
         string("name", name),

@@ -12,7 +12,7 @@ use crate::kernels::NEW;
 use crate::server::{Server, answer};
 use crate::tree::Snapshot;
 
-/// Asserts that a second run is refused during the first one, and disturbs nothing.
+/// Asserts that a second run, which is started during the first one, is refused and changes nothing in the tree.
 fn is_refused(bed: &Bed, args: &[&str]) {
     let before = Snapshot::read(&bed.root());
     #[expect(clippy::disallowed_methods, reason = "the program under test")]

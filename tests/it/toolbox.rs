@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! An ordinary user verifies an image before it is shipped: readable files are verified, and the others are reported.
+//! An ordinary user verifies an image before it is shipped: readable files are verified, and checks of unreadable files
+//! are reported as unknown.
 
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::process::CommandExt;
@@ -139,7 +140,7 @@ fn refused_jobs_start_nothing() {
         .prints(&["kernel-core-6.1.7-100.fc40.x86_64"]);
 }
 
-/// Runs as root of a user namespace of an ordinary user; `None` if this machine does not allow it.
+/// Runs the program as root of a user namespace of an ordinary user; returns `None` if this machine does not allow it.
 #[track_caller]
 fn in_a_name_space(bed: &Bed, args: &[&str]) -> Option<Ran> {
     let unshare = |args: &[&str]| {
@@ -185,7 +186,7 @@ fn a_tree_that_belongs_to_another_is_not_begun() {
     if !has_user(USER) {
         return;
     }
-    // The stubs write their notes there.
+    // The stubs write their logs into this directory.
     give(&bed, "stub");
     let (root, source) = (bed.root().display().to_string(), bed.source());
     for args in [

@@ -9,7 +9,7 @@ use crate::bed::Bed;
 use crate::kernels::OLD;
 use crate::rpmdb;
 
-/// Returns every read-only command; each succeeds on a good tree.
+/// Returns the arguments of every read-only command; each command succeeds on a good tree.
 fn looking(bed: &Bed) -> [Vec<String>; 4] {
     let image = format!("/usr/lib/modules/{}/initramfs.img", OLD.kver);
     let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
@@ -24,7 +24,7 @@ fn looking(bed: &Bed) -> [Vec<String>; 4] {
 #[test]
 fn no_program_of_the_tree_is_started() {
     for bed in [Bed::new(), Bed::dnf("dnf5")] {
-        // A started program leaves a mark, which no run may have.
+        // Each of these programs leaves a mark if it is started, and [`Bed::run`] fails if there is a mark.
         for name in [
             "rpm",
             "rpm-ostree",
@@ -60,7 +60,7 @@ fn a_log_with_data_is_read_and_left_as_it_is() {
     for command in looking(&bed) {
         bed.run(&command).ends_with(0).in_order(&[]).untouched();
     }
-    // Without the log the packages are missing.
+    // Without the write-ahead log, the rpmdb has no packages.
     fs_err::remove_file(dir.join("rpmdb.sqlite-wal")).unwrap();
     bed.run(&["verify"])
         .ends_with(0)
@@ -111,7 +111,7 @@ fn an_rpmdb_of_another_format_is_for_rpm_and_for_jobs() {
     ran.ends_with(0);
     let order = ran.order();
     let questions = order.iter().filter(|line| line.starts_with("rpm -qa --qf"));
-    // The survey and the search for the kernel start rpm.
+    // The step `survey` and the search for the new kernel each run rpm once.
     ran.require(questions.count() == 2, "rpm is asked twice");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The content of a tree, and the differences to another.
+//! The content of a tree, and the differences between two trees.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-/// Every entry except the stubs' own (`/stub`).
+/// All entries of a tree except the directory `/stub`, which belongs to the stubs.
 #[derive(PartialEq, Eq)]
 pub struct Snapshot(BTreeMap<String, Node>);
 
@@ -19,7 +19,7 @@ struct Node {
     mode: u32,
     owner: (u32, u32),
     mtime: (i64, i64),
-    /// The bytes of a file, or the target of a link.
+    /// The bytes of a file, or the target of a link; empty for other types.
     content: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ impl Snapshot {
         Self(entries)
     }
 
-    /// Returns the bytes of a file.
+    /// Returns the bytes of a regular file, if there is one at this path.
     pub fn file(&self, path: &str) -> Option<&[u8]> {
         let entry = self.0.get(path).filter(|entry| entry.kind == 'f');
         entry.map(|entry| entry.content.as_slice())
@@ -79,7 +79,7 @@ impl Snapshot {
         self.0.keys().map(String::as_str)
     }
 
-    /// Returns the differences to another tree, except times and the logs of failed runs.
+    /// Returns the paths at which the type, mode, owner or content differs between the two trees. Times do not count.
     pub fn differs(&self, other: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for path in self.0.keys().chain(other.0.keys()) {
@@ -96,8 +96,9 @@ impl Snapshot {
         lines
     }
 
-    /// Returns the changes, one per line: `+new`, `-removed`, `~changed`. Of an added or removed directory only the top
-    /// is listed, of the rpmdb only that it changed. Times of directories do not count.
+    /// Returns the changes, one in a line: `+PATH` was added, `-PATH` removed and `~PATH` changed. The line of an added
+    /// or removed directory includes everything below it. All changes of the rpmdb are one line, `~usr/share/rpm`.
+    /// Times of directories do not count.
     pub fn changes(&self, after: &Self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for path in self.0.keys().chain(after.0.keys()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `replace` with signatures that rpm would not trust: the refusal, its reason, its remedy.
+//! `replace` refuses signatures that rpm would not trust, and prints the reason and the remedy.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use crate::keys::{Change, DAY, Key, KeyType, signed};
 
 const NONE: Change = &|it| it;
 
-/// Signs all packages of the bed's sources with `sign`.
+/// Writes the packages of NEW into the bed's sources, each with the signature that `sign` returns.
 fn sign_with(bed: &Bed, sign: impl Fn(&rpm::Package) -> Vec<u8>) {
     for package in NEW.packages() {
         let built = package.build();

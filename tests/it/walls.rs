@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 /// The maximum number of lines in a file, without tests.
 const LINES_MAX: usize = 450;
 
-/// Rooms without side effects. A room is a directory or a file of `src`.
+/// Rooms without side effects. A room is a directory or a file directly in `src`.
 const PURE: [&str; 15] = [
     "report",
     "checks",
@@ -38,7 +38,7 @@ struct Source {
 }
 
 impl Source {
-    /// Returns the folder or file of `src` that it belongs to.
+    /// Returns the room of the file.
     fn room(&self) -> &str {
         let room = self.path.split('/').next().unwrap();
         room.trim_end_matches(".rs")
@@ -49,7 +49,7 @@ impl Source {
     }
 }
 
-/// Returns every file of `src`; those of tests have no code.
+/// Returns every file of `src`; in a file that has only tests, `code` is empty.
 fn sources() -> Vec<Source> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = WalkDir::new(&src)
@@ -123,7 +123,7 @@ fn rooms() -> Vec<String> {
     rooms
 }
 
-/// A module of `src`, as the names on the way to it.
+/// The path of a module of `src`, as a list of names.
 type Module = Vec<String>;
 
 /// Returns the imports and names in a file: the paths of `use` items with expanded groups, and paths in the code.
@@ -154,7 +154,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// Adds the paths of a use tree below `prefix`.
+/// Adds the paths of the use tree `tree`, which is below `prefix`, to `paths`.
 fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
     let names = |text: &str| -> Vec<String> {
         let text = text.split(" as ").next().unwrap();
@@ -263,7 +263,7 @@ fn modules_do_not_import_each_other_in_a_cycle() {
         .iter()
         .map(|(from, to)| (from, to.iter().filter(|to| !is_family(from, to)).collect()))
         .collect();
-    // A module is in no import circle if it imports no module that is still listed.
+    // A module that imports no listed module is in no circle, and is removed from the list.
     loop {
         let left: BTreeSet<_> = open.keys().copied().collect();
         open.retain(|_, to| to.iter().any(|to| left.contains(to)));
@@ -281,7 +281,7 @@ fn modules_do_not_import_each_other_in_a_cycle() {
     none(&wrong, "imports in a circle, and what leads to it");
 }
 
-/// Paths that have an effect.
+/// Paths whose use can have a side effect.
 const EFFECTS: [&str; 14] = [
     "std::process",
     "std::env",
@@ -347,7 +347,7 @@ fn one_place_starts_programs() {
     none(&wrong, "only sys/exec.rs starts programs");
 }
 
-/// clippy cannot forbid these functions, because the tests use them.
+/// clippy cannot forbid these methods, because the tests use them.
 #[test]
 fn only_the_root_is_asked_by_path() {
     let methods = [

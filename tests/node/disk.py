@@ -11,7 +11,7 @@ from machine import Failed, State, run
 
 @contextlib.contextmanager
 def exported(path, kind, raw, writable=False):
-    """Exports a disk as a raw file."""
+    """Exports a disk image as a raw file at the path `raw`, through FUSE."""
     raw.touch()
     mode = "read-only=on,force-share=on" if not writable else "read-only=off"
     export = subprocess.Popen(

@@ -31,7 +31,7 @@ def processor_seconds(pid):
 
 
 class State:
-    """Two disks, the memory of a machine that used them, if it was saved while running, and the firmware's variables."""
+    """Two disks, the firmware's variables, and the memory of the machine that used them (if it was saved running)."""
 
     def __init__(self, place):
         self.place = pathlib.Path(place)
@@ -46,7 +46,7 @@ class State:
                     break
 
     def copy(self, place):
-        """Returns a new state whose disks are overlays of this one's."""
+        """Returns a new state whose disks are overlays of the disks of this state."""
         place = pathlib.Path(place)
         place.mkdir(parents=True, exist_ok=True)
         for name, path, kind in self.disks():
@@ -164,7 +164,7 @@ class Machine:
         return text.strip() if check else (status, text.strip())
 
     def save(self, place):
-        """Saves the running machine; its disks must not be written to afterwards, but copied."""
+        """Saves the running machine. Afterwards, its disks must not be written to: use State.copy()."""
         self.qmp("stop")
         self.qmp("migrate", uri=f"file:{place}")
         for _ in range(1200):
@@ -204,9 +204,9 @@ class Machine:
 
 
 def loader_disk(place, entry):
-    """Returns a disk with a signed boot loader that starts one entry.
+    """Makes a disk with a signed boot loader that starts one entry, and returns QEMU's arguments for the disk.
 
-    QEMU's -kernel would also start a kernel that Secure Boot refuses."""
+    QEMU's -kernel is not used, because it would also start a kernel that Secure Boot refuses."""
     disk = place / "esp.img"
     disk.unlink(missing_ok=True)
     with open(disk, "wb") as file:
@@ -268,7 +268,7 @@ class BootDisk:
                 yield name, entry
 
     def default(self):
-        """Returns the entry that a boot loader takes: that of the highest version, since ostree sets no sort-key."""
+        """Returns the entry that a boot loader takes: the one with the highest version (ostree sets no sort-key)."""
         entries = sorted(self.entries(), key=lambda it: int(it[1]["version"]))
         if not entries:
             raise Failed("no boot entry")
@@ -283,7 +283,7 @@ class BootDisk:
                 run("debugfs", "-R", f"dump {entry[key]} {loads[target]}", self.raw)
                 if not loads[target].exists():
                     raise Failed(f"{entry[key]} is missing from /boot")
-                # QEMU refuses an empty file. To the kernel, it is the same as none.
+                # QEMU refuses an empty initrd. For the kernel, an empty one is the same as none.
                 if target == "initrd" and not loads[target].stat().st_size:
                     loads[target] = None
         loads["checksum"] = re.search(r"ostree=/ostree/boot\.\d/bed/([0-9a-f]+)/", entry["options"])[1]

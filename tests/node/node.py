@@ -8,8 +8,8 @@
     node.py --node DIR --product DIR policy
 
 --node has the disks of `bed node`; --product is the directory of `make install DESTDIR=`. The system is booted once and saved,
-and each test resumes it. It is rebooted one second after staging, unless the test differs in this. A result of the table is
-cached (DIR/seen) under the digest of the disks, the program and the units, so that a run that was interrupted can be continued.
+and each test resumes it. A result of the table is cached in DIR/seen, under the digest of the disks, the program and the
+units, so that an interrupted run can be continued.
 
 The limits of a boot do not depend on the load of the host. The guest's clock counts instructions, and a boot
 fails if it takes more than five times the processor time of the unchanged deployment, which is booted first.
@@ -117,7 +117,7 @@ class Table:
 
     def print(self):
         rows = variants(self.node.suite, self.options.only)
-        # The states that all rows begin with are made before the rows run side by side.
+        # The states with which all rows begin are made before the rows run in parallel.
         for secure in {it.machine == "secure" for it in rows}:
             self.nodes(secure).installed()
             self.nodes(secure).control()

@@ -22,7 +22,7 @@ DROP_INS = "/etc/systemd/system/ostree-kernel-.service.d"
 SERVICES = ["ostree-kernel-gate.service", "ostree-kernel-gate-staged.service", "ostree-finalize-staged.service"]
 # Stops the unit that verifies a deployment as soon as it is staged, so that the gate verifies it at shutdown.
 LATE = "systemctl stop ostree-kernel-gate-staged.path"
-# The gate does nothing at shutdown, as if it were not installed.
+# Makes the gate do nothing at shutdown, as if it were not installed.
 WITHOUT = (
     "mkdir -p /run/systemd/system/ostree-kernel-gate.service.d; printf '[Service]\\nExecStop=\\n' "
     ">/run/systemd/system/ostree-kernel-gate.service.d/none.conf; systemctl daemon-reload"
@@ -56,7 +56,7 @@ class Node:
 
     def fill(self):
         """Writes the product to a separate disk, which the saved system has not read yet."""
-        # Machines that run keep the file that they have opened.
+        # Running machines have the old file open, so it is replaced and not overwritten.
         disk = self.payload.with_suffix(".new")
         disk.unlink(missing_ok=True)
         with open(disk, "wb") as file:
@@ -93,7 +93,7 @@ class Node:
         return self.saved("booted", self.base, prepare)
 
     def warm(self):
-        """Returns a state whose page cache has the files that staging reads: a checkout takes half of a test's time."""
+        """Returns a state whose page cache has the files that staging reads: the checkout takes half of a test's time."""
 
         def prepare(base, place):
             machine = resume(base, place, self.payload)

@@ -164,12 +164,12 @@ def cannot_start(node, options):
 ALLOW, REFUSE = "true", drop_in("Environment=GATE_OPTIONS=--on-error=refuse")
 WARN = drop_in("Environment=GATE_OPTIONS=--warn-only")
 SLOW = "Environment=GATE_OPTIONS=--on-error={}\\nTimeoutStopSec=4"
-# A full file system at /var/lib/ostree-kernel.
+# Mounts a full file system at /var/lib/ostree-kernel.
 FULL = (
     "mount -t tmpfs -o size=64k,nr_inodes=8 tmpfs /var/lib/ostree-kernel; cat /dev/zero >/var/lib/ostree-kernel/full; "
     "df /var/lib/ostree-kernel"
 )
-# The gate cannot open a single file.
+# Prevents the gate from opening any file.
 UNREADABLE = "LimitNOFILE=3"
 
 

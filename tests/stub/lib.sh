@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sourced by every stub: records the program and its arguments, and selects its behaviour. The tests write
-# /stub/do/PROGRAM; /stub is not part of compared trees.
+# Sourced by every stub: records the program and its arguments, and reads its behaviour from /stub/do/PROGRAM, which the
+# tests write. /stub is not a part of compared trees.
 
 me=${0##*/}
 echo "$me${*:+ $*}" >>/stub/order.log
@@ -21,7 +21,8 @@ kill_caller() {
     sleep 600
 }
 
-# A fault of tests/it/fault.rs, "NUMBER HOW": it affects the program call with that number.
+# strike HOW: causes a fault of tests/it/fault.rs. /stub/fault has NUMBER and HOW: the program call with that number is
+# affected.
 strike() {
     case "$1" in
     fails) die 1 "stub $me: struck by a fault" ;;
@@ -38,8 +39,8 @@ die() {
     exit "$1"
 }
 
-# Returns whether this rpm-ostree would read layout=ostree: only from the vendor's file before 2026.1; then /etc before
-# /usr/lib, and in each the last drop-in before the file.
+# Returns whether this rpm-ostree would find layout=ostree. Before 2026.1, it reads only the vendor's file. Since then,
+# /etc takes precedence over /usr/lib, and in each of these the last drop-in over install.conf.
 layout_is_ostree() {
     if [ "$(rpm_ostree_version)" -lt 202601 ]; then
         grep -qs '^layout=ostree' /usr/lib/kernel/install.conf
@@ -56,7 +57,7 @@ layout_is_ostree() {
     [ "$layout" = ostree ]
 }
 
-# 2025.6 is 202506.
+# Prints the version as a number: 202506 for 2025.6.
 rpm_ostree_version() {
     version=$(cat /stub/rpm-ostree.version)
     echo $((${version%%.*} * 100 + ${version#*.}))
@@ -77,7 +78,7 @@ look_around() {
     } >/stub/seen.log
 }
 
-# A stub that was killed during the exchange of packages left them there.
+# If a stub was killed in exchange_packages, the new packages' texts are still in /stub/texts, and are moved back.
 [ ! -e /stub/texts ] || mv /stub/texts /stub/come/usr/share/rpm
 
 # Prints the installed package with this name: NAME, or NAME-VERSION-RELEASE.ARCH.
@@ -89,7 +90,8 @@ name_of() {
     done
 }
 
-# Prints packages that remain without NAME…, and whose requirements on a kernel nothing provides then.
+# dependants NAME…: prints the packages whose requirements on a kernel would not be fulfilled after NAME… and the
+# replaced packages are removed and the new ones are installed.
 dependants() {
     going=" $* "
     for entry in /stub/come/usr/share/rpm/*.pkg; do going="$going$(name_in "$entry") "; done
@@ -115,7 +117,8 @@ is_provided() {
     return 1
 }
 
-# Removes NAME… and replaced packages with their files, and adds the new ones. Directories and unowned files remain.
+# exchange_packages NAME…: removes NAME… and the replaced packages with their files, and adds the new packages.
+# Directories and unowned files remain.
 exchange_packages() {
     for entry in /stub/come/usr/share/rpm/*.pkg; do set -- "$@" "$(name_in "$entry")"; done
     is takes-more && set -- "$@" bystander
@@ -125,18 +128,18 @@ exchange_packages() {
         rm -f "/usr/share/rpm/$name.files" "/usr/share/rpm/$name.pkg"
     done
     is lose-vmlinuz && rm -f "/stub/come/usr/lib/modules/$kver/vmlinuz"
-    # As rpm does: first the files, then the rpmdb.
+    # As rpm does, installs the files before it changes the rpmdb.
     mv /stub/come/usr/share/rpm /stub/texts
     cp -a /stub/come/. /
     cp -a /stub/texts/. /usr/share/rpm/
     mv /stub/texts /stub/come/usr/share/rpm
     is keep-old && cp -a /stub/stay/. /
-    # kernel-core's %posttrans leaves a copy there.
+    # kernel-core's %posttrans leaves symvers in /boot.
     : >"/boot/symvers-$kver.xz"
     write_rpmdb
 }
 
-# The test writes SQLite's file from the texts (tests/it/rpmdb.rs).
+# Asks the test to write the rpmdb of SQLite from the texts of /usr/share/rpm (tests/it/rpmdb.rs), and waits for it.
 write_rpmdb() {
     : >/stub/rpmdb.ask
     while [ -e /stub/rpmdb.ask ]; do sleep 0.01; done
@@ -147,7 +150,7 @@ if [ "${fault%% *}" = "$(wc -l </stub/order.log)" ]; then
     strike "${fault#* }"
 fi
 
-# Records the properties of a process for the test.
+# Records properties of this process, and the names of all processes, for the test.
 if [ -e /stub/look ]; then
     {
         grep -E 'NoNewPrivs|Umask' /proc/self/status
@@ -156,7 +159,7 @@ if [ -e /stub/look ]; then
     } | sed "s/^/$me: /" >>/stub/state.log
 fi
 
-# A daemon: in its own session, with the output kept open.
+# `daemon` starts a process in its own session that keeps the output open.
 is daemon && setsid sleep 5353 &
 is asks-caller && kill -9 $PPID
 is flood && dd if=/dev/zero bs=64k

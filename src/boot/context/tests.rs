@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Settings of services, with an image that has some of the files.
+//! Settings of services in an image that has some of the files that the settings name.
 
 use super::super::condition::Conditions;
 use super::{ServiceContext, Work};

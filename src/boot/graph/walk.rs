@@ -12,7 +12,8 @@ use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
 use crate::bytes::{basename, contains};
 use crate::initramfs::{EntryType, Facts, Inventory, Machine, Node};
 
-/// Directories of systemd, udev and ostree, whose programs execute some of these files by names in their code.
+/// Parts of the paths of systemd's, udev's and ostree's directories. Programs of systemd, udev and ostree execute some
+/// of the files there, by names in the code of these programs.
 const OWN: [&[u8]; 3] = [b"lib/systemd/", b"lib/udev/", b"lib/ostree/"];
 
 /// Programs that the kernel or the programs in [`OWN`] execute, in any directory.
@@ -44,7 +45,7 @@ struct Walk<'a> {
     inventory: &'a Inventory,
     facts: &'a Facts,
     graph: Graph<'a>,
-    /// Needed steps whose edges are not followed yet; `late` has the other steps.
+    /// Steps of needed files whose edges are not followed yet. `late` has the steps of other files.
     todo: VecDeque<usize>,
     late: VecDeque<usize>,
     loaders: HashMap<Machine, Loader<'a>>,
@@ -73,8 +74,8 @@ impl<'a> Walk<'a> {
         self.follow();
     }
 
-    /// Adds the links on `path` and the file that it leads to; returns the step of the file, or of a link that leads to
-    /// no file; `None` if there is neither. An existing step is kept.
+    /// Adds the links on `path` and the file that `path` leads to. Returns the step of the file; if there is no file,
+    /// the step of the last link; `None` if there is no link either. An existing step is kept.
     fn visit(
         &mut self,
         path: &[u8],
@@ -129,8 +130,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Follows the edges of needed files only. An existing step is kept, so the files that a needed file uses are added
-    /// before a file that is not needed can add them.
+    /// Follows the edges of needed files only. A file keeps its first step, so the files that a needed file uses must
+    /// be added before a file that is not needed adds them.
     fn follow_needed(&mut self) {
         while let Some(at) = self.todo.pop_front() {
             self.expand(at);
@@ -255,7 +256,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds the files that rules, hooks and units name, and the files that these files name.
+    /// Adds udev's rules, dracut's hooks and the units that may start, and the files that their texts name.
     fn by_names(&mut self, init: Option<usize>, rules: &Rules) {
         let udevd = self.step_of(b"systemd-udevd").or(init);
         let mut starters: Vec<&'a [u8]> = Vec::new();
@@ -300,7 +301,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds the files whose name is a word in the texts.
+    /// Adds the files whose names are words in the texts.
     fn words_of<'t>(&mut self, texts: impl Iterator<Item = &'t [u8]>, from: Option<usize>) {
         let is_part =
             |byte: &u8| byte.is_ascii_alphanumeric() || b"_.+@-".contains(byte) || *byte >= 0x80;

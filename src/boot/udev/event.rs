@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Follows an event through udev's rules: the rules that may match, the rules that always match, and the properties
-//! that the latter set.
+//! Follows an event through udev's rules: finds the rules that may match and the rules that certainly match, and
+//! records the properties that are certainly set.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ type Properties<'r> = HashMap<&'r [u8], &'r [u8]>;
 const BUILTIN: &[u8] = b"ID_";
 
 impl Token {
-    /// Returns whether the device of an event matches; `None` if this is unknown.
+    /// Returns whether the device of an event matches the token; `None` if this is unknown.
     fn fits(&self, event: &Event, properties: &Properties) -> Option<bool> {
         let name = self.attribute.as_deref().unwrap_or_default();
         let actual = match (self.key.as_slice(), name) {
@@ -35,8 +35,8 @@ impl Token {
             (b"KERNEL", _) => event.kernel.map(str::as_bytes),
             (b"ENV", b"DEVTYPE") => event.kind.map(str::as_bytes),
             (b"ENV", name) if properties.contains_key(name) => properties.get(name).copied(),
-            // Only device-mapper's rules set these properties, for their own devices. An event with a known device name
-            // is of another device.
+            // Only device-mapper's rules set these properties, and only for device-mapper's devices. An event whose
+            // `KERNEL` is known is for another device.
             (b"ENV", name) if name.starts_with(b"DM_") => event.kernel.map(|_| b"".as_slice()),
             _ => None,
         }?;
@@ -57,19 +57,20 @@ impl Token {
 }
 
 impl Rule {
-    /// Returns whether the device may match.
+    /// Returns whether the device of an event may match the rule.
     fn may_fit(&self, event: &Event, properties: &Properties) -> bool {
         let mut matches = self.tokens.iter().filter(|it| it.is_match());
         matches.all(|it| it.fits(event, properties) != Some(false))
     }
 
-    /// Returns whether the device matches in any case: no condition depends on an unknown property.
+    /// Returns whether the device of an event certainly matches the rule: each condition is known to hold.
     fn always_fits(&self, event: &Event, properties: &Properties) -> bool {
         let mut conditions = self.tokens.iter().filter(|it| it.decides());
         conditions.all(|it| it.fits(event, properties) == Some(true))
     }
 
-    /// Updates the properties for a device that matches. `always` is set if it matches in any case.
+    /// Updates the properties for a device that matches the rule. `always` is set if the device certainly matches;
+    /// otherwise the properties that the rule sets become unknown.
     fn update<'r>(&'r self, always: bool, properties: &mut Properties<'r>) {
         for token in &self.tokens {
             let name = token.attribute.as_deref().unwrap_or_default();
@@ -93,8 +94,8 @@ impl Rule {
 }
 
 impl Rules {
-    /// Calls `visit` for each rule that an event reaches and whose conditions may hold, in order, with the path of its
-    /// file and with whether the conditions always hold.
+    /// Calls `visit` for each rule that an event reaches and whose conditions may hold, in order. The arguments are the
+    /// rule, the path of its file, and whether its conditions certainly hold.
     pub fn walk<'r>(&'r self, event: &Event, visit: &mut dyn FnMut(&'r Rule, &'r [u8], bool)) {
         let mut properties = Properties::new();
         for (rules, path) in self.files.iter().zip(&self.paths) {

@@ -68,7 +68,7 @@ const KEYS: [(&str, Attribute, Operators); 29] = [
 
 const IMPORTS: [&str; 6] = ["program", "builtin", "file", "db", "cmdline", "parent"];
 
-/// The programs that are built into udev (`udev-builtin.c`, v260, and those that it had before).
+/// The programs that are built into udev v260 (`udev-builtin.c`) or were built into earlier versions.
 const BUILTINS: [&str; 15] = [
     "blkid",
     "btrfs",
@@ -87,7 +87,7 @@ const BUILTINS: [&str; 15] = [
     "usb_id",
 ];
 
-/// Properties that a rule cannot set in any version of udev (`device_property_can_set`).
+/// Properties that no version of udev lets a rule set (`device_property_can_set`).
 const FIXED: [&str; 20] = [
     "ACTION",
     "SEQNUM",

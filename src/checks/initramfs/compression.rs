@@ -120,7 +120,7 @@ fn unloaded(
 
 type Groups = BTreeMap<Packing, Group>;
 
-/// Returns the compressed modules in the initramfs: the kernel's own, and others.
+/// Returns the compressed modules in the initramfs, grouped by compression: the kernel's own, and others.
 fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
     let (mut own, mut others) = (Groups::new(), Groups::new());
     let order = tree.lists.order.as_ref().ok().and_then(Option::as_ref);
@@ -140,8 +140,8 @@ fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
     (own, others)
 }
 
-/// Returns whether the initramfs's kmod decodes all modules itself, as before version 30 (`libkmod.so.2.4.0`). Later
-/// versions pass them on compressed if the kernel supports it.
+/// Returns whether the initramfs's kmod decodes all modules itself. Since version 30 (`libkmod.so.2.4.0`), kmod passes
+/// a compressed module to the kernel if the kernel supports the compression.
 fn decodes_all(inventory: &Inventory) -> bool {
     const LIBRARY: &[u8] = b"libkmod.so.2.";
     inventory.nodes().any(|(path, _)| {

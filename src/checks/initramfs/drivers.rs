@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that the drivers for the root are included or built in: the drivers that the user requires, the drivers that
-//! every root requires, and all drivers of the base.
+//! every root requires, and the base's drivers for a root.
 
 use super::image::root_setup;
 use crate::boot::RootSetup;
@@ -88,7 +88,7 @@ fn wanted(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding>
 /// Returns findings about dracut modules and drivers that the user's artefacts require.
 fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
-    // An initramfs without a list of dracut's modules is not checked for them.
+    // dracut's modules are checked only if the initramfs has a list of them.
     let included = inventory.dracut_modules();
     for artefact in &subject.wanted.artefacts {
         let expected = format!("in the initramfs, for --for {}", artefact.as_str());
@@ -119,7 +119,7 @@ fn artefacts(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Findi
 }
 
 /// Returns findings about blocked drivers of the device type that the user declares for the root. USB is excluded:
-/// either of its two drivers serves most disks, and uas is blacklisted for many.
+/// either of the drivers usb_storage and uas can serve most disks, and uas is blacklisted for many.
 fn blocked(able: &Able, device: RootDevice, before: &[Finding]) -> Vec<Finding> {
     let needs = device.needs().iter().filter(|_| device != RootDevice::Usb);
     let drivers = needs.flat_map(|need| need.drivers);
@@ -144,8 +144,8 @@ fn blocked_of<'d>(
     drivers.filter_map(finding).collect()
 }
 
-/// Returns findings if no driver for any disk, or for any file system, is available and not blocked. Without a list of
-/// built-in drivers there is no finding.
+/// Returns a finding if no driver for any disk is available and not blocked, and another if no driver for any file
+/// system is. Without a list of built-in drivers there is no finding.
 fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
     if able.builtin.paths().is_empty() {
         return Vec::new();
@@ -169,7 +169,7 @@ fn every_root(inventory: &Inventory, able: &Able) -> Vec<Finding> {
 }
 
 /// Returns warnings about included drivers of local disks and file systems that are blocked. They are only warnings
-/// because no option says that this machine's root needs them.
+/// because no option declares that a root needs these drivers.
 fn common_blocked(able: &Able, before: &[Finding]) -> Vec<Finding> {
     const NETWORK: [&str; 5] = ["virtiofs", "9p", "nfs", "nbd", "rbd"];
     let common = ANY_DEVICE.drivers.iter().chain(ANY_FILESYSTEM.drivers);
@@ -179,8 +179,8 @@ fn common_blocked(able: &Able, before: &[Finding]) -> Vec<Finding> {
     found.map(|it| it.only(Severity::Warning)).collect()
 }
 
-/// Returns findings about the drivers for composefs, whose deployments are erofs images with an overlay. bootc's root
-/// setup supports nothing else, and needs no configuration for it.
+/// Returns findings about missing drivers for composefs, which mounts a deployment as an erofs image with an overlay.
+/// bootc's root setup always uses composefs, even without configuration.
 fn composefs(subject: &Subject, inventory: &Inventory, able: &Able) -> Vec<Finding> {
     let inside = |path: &str| inventory.data(path.as_bytes());
     let why = if PrepareRoot::read(inside).composefs == Composefs::On {

@@ -20,7 +20,7 @@ pub fn present(subject: &Subject) -> Checked {
         Some(file) if file.size == 0 => "an empty file",
         Some(_) => return Ok(vec![]),
     };
-    // If the kernel has no initramfs, ostree boots a kernel in an older layout (`vmlinuz-*`) that has one
+    // Without `initramfs.img`, ostree boots a kernel in an older layout (`vmlinuz-*`) if there is an initramfs for it
     // (`initramfs-*`).
     let of_kind = |prefix: &str| {
         let mut paths = tree.legacy.iter();
@@ -162,7 +162,7 @@ pub fn ostree(subject: &Subject) -> Checked {
         (unit, "its unit"),
         (&wants, "the link that enables its unit"),
     ] {
-        // A unit that is a link to /dev/null is masked, and not a file here.
+        // A masked unit is a link to /dev/null, which is no file, so it counts as missing.
         let is_in = |dir: &&str| is_file(inventory, &format!("{dir}/{name}"));
         if !UNIT_DIRS.iter().any(is_in) {
             findings.push(finding(
@@ -183,12 +183,12 @@ pub fn ostree(subject: &Subject) -> Checked {
     Ok(findings)
 }
 
-/// Returns whether dracut built the image.
+/// Returns whether dracut built the initramfs.
 pub(in crate::checks) fn is_of_dracut(inventory: &Inventory) -> bool {
     inventory.dracut_modules().is_some() || inventory.dracut_version().is_some()
 }
 
-/// Returns findings about settings that ostree-prepare-root does not accept, and about a missing key.
+/// Returns findings about settings that ostree-prepare-root does not accept, and about a missing or empty key file.
 fn configuration(inventory: &Inventory) -> Vec<Finding> {
     let conf = PrepareRoot::read(|path| inventory.data(path.as_bytes()));
     let wrong = conf.wrong.into_iter().map(|(path, found, expected)| {
@@ -270,7 +270,7 @@ fn starts_with(inventory: &Inventory, path: &str, start: &[u8]) -> bool {
         .is_some_and(|content| content.head.starts_with(start))
 }
 
-/// Returns the program that sets up the root of the base; without a base, the one that sets up the root of this image.
+/// Returns the program that sets up the root of the base; without a base, the one in this initramfs.
 pub(in crate::checks) fn root_setup(subject: &Subject, inventory: &Inventory) -> RootSetup {
     match subject.base {
         Some(base) => base.root_setup,

@@ -65,8 +65,8 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(findings)
 }
 
-/// Returns a finding if `/init` is for another machine than the kernel, and the ELF machine of the programs. `Err` is
-/// the finding if no program would run.
+/// Returns a finding if `/init` is for another machine than the kernel, and the ELF machine of `/init` if it is known.
+/// For a script, the machine is that of its interpreter. `Err` is the finding if `/init` cannot run.
 fn first(
     subject: &Subject,
     inventory: &Inventory,
@@ -86,7 +86,7 @@ fn first(
     let content = inventory.content(node);
     let line = content.and_then(|content| content.interpreter());
     let elf = match line {
-        // A script's interpreter is checked with the other scripts; here only its machine is used.
+        // Whether a script's interpreter can run is checked with the other scripts; here only its machine is used.
         Some(line) => {
             let interpreter = line.split(u8::is_ascii_whitespace).next();
             let interpreter = inventory.resolve(interpreter.unwrap_or_default()).ok();
@@ -118,7 +118,7 @@ fn other_machine(
         Arch::Riscv64 => 243,
         Arch::S390x => 22,
     };
-    // A 64-bit kernel can run 32-bit programs, if it was built with support for them.
+    // An x86-64 kernel can run 32-bit programs, if it was built with support for them.
     let runs = elf.machine.number == number || (number == 62 && elf.machine.number == 3);
     let found = format!("a program for the ELF machine {}", elf.machine.number);
     (!runs).then(|| wrong(found, &format!("one for the kernel's {arch} ({number})")))

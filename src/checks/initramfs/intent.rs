@@ -92,7 +92,7 @@ fn prepare_root(subject: &Subject, inventory: &Inventory, tree: &TreeFacts) -> V
     }
 }
 
-/// Returns warnings about copies of files of `etc` and of modprobe's configuration that differ from the tree's files.
+/// Returns warnings about copies in `etc` and in modprobe's directories that differ from the tree's files.
 fn differing(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in &tree.files {
@@ -118,8 +118,8 @@ fn not_copied(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     for dir in COPIED_DIRS {
         let files: Vec<_> = tree.files.keys().filter(|it| it.starts_with(dir)).collect();
         let is_inside = |path: &str| inventory.resolve(path.as_bytes()).is_ok();
-        // dracut copies `etc/modprobe.d` only for the host that it runs on, so no file is missing there if it copied
-        // none.
+        // dracut copies `etc/modprobe.d` only into an initramfs for the host that it runs on. If the initramfs has no
+        // file of a directory, no file is reported as missing there.
         let copies = files.iter().any(|path| is_inside(path));
         for path in files.into_iter().filter(|path| copies && !is_inside(path)) {
             let place = format!("{path} in the initramfs");
@@ -135,7 +135,8 @@ fn not_copied(inventory: &Inventory, tree: &TreeFacts) -> Vec<Finding> {
     findings
 }
 
-/// Returns warnings about modules, drivers and files that the tree's dracut.conf.d requests and the initramfs lacks.
+/// Returns warnings about dracut modules, drivers and files that dracut's configuration in the tree requests and the
+/// initramfs lacks.
 fn asked_for(
     subject: &Subject,
     inventory: &Inventory,
@@ -171,7 +172,8 @@ fn asked_for(
     Ok(modules.chain(drivers).chain(items).map(finding).collect())
 }
 
-/// Returns the paths of the initramfs's files that this check compares with the tree's.
+/// Returns the paths of the files that this check compares with the tree's: configuration files in the initramfs, and
+/// the places of `prepare-root.conf`.
 pub fn copies(inventory: &Inventory) -> Vec<String> {
     let nodes = inventory.nodes().filter(|(path, node)| {
         let is_configuration = path.starts_with(b"etc/")
@@ -227,7 +229,8 @@ mod tests {
         };
         assert_eq!(bench.findings(CHECK), [""; 0]);
         bench.put(CONF, ON.as_bytes());
-        // A comment, the reverse difference, or a file that only the initramfs has is only a warning.
+        // These are only warnings: a comment that differs, composefs that is enabled only in the initramfs, a file that
+        // only the initramfs has.
         for change in [
             (|tree| put(tree, CONF, "# x\n[composefs]\nenabled = yes\n")) as fn(&mut TreeFacts),
             |tree| put(tree, CONF, "[composefs]\nenabled = no\n"),
@@ -258,7 +261,7 @@ mod tests {
             put(tree, "etc/passwd", "the tree's");
             put(tree, "usr/lib/modprobe.d/a.conf", "options a b=2\n");
             put(tree, "usr/lib/modprobe.d/b.conf", "options b b=2\n");
-            // The initramfs has no file of etc/modprobe.d, so dracut does not copy this one.
+            // The initramfs has no file of etc/modprobe.d, so this one is not reported as missing.
             put(tree, "etc/modprobe.d/c.conf", "options c b=2\n");
         };
         let found = bench.findings(CHECK);

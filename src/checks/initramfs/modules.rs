@@ -50,7 +50,7 @@ impl<'a> Inside<'a> {
         };
         let modules = inventory.kernel_modules();
         let paths: Vec<_> = modules.into_iter().filter_map(relative).collect();
-        // `bodies` reports a dangling link. depmod's lists do not have it.
+        // A dangling link is left out: `bodies` reports it, and depmod's lists do not contain it.
         let names = paths
             .iter()
             .filter(|(_, path)| inventory.resolve(path).is_ok())
@@ -81,8 +81,8 @@ fn bodies(
         };
         let known = node.and_then(|node| facts.module(inventory, node));
         let Some((compared, comparison)) = known else {
-            // depmod and dracut do not remove a dangling link of weak-modules, so it is only a warning. If the root
-            // needs the driver, `initramfs-root-drivers` reports it.
+            // A dangling link of weak-modules is only a warning, since neither depmod nor dracut removes such links. If
+            // the root needs the driver, `initramfs-root-drivers` reports the missing driver.
             let found = "nothing, or a dangling link";
             findings.push(if relative.starts_with(b"weak-updates/") {
                 wrong(found, "a module", DANGLING).only(Severity::Warning)
@@ -170,7 +170,8 @@ fn alone(subject: &Subject, told: &Told, is_weak: bool, wrong: Wrong) -> Option<
         Ok(facts) => {
             let words = facts.vermagic.as_deref().unwrap_or_default();
             let first = words.split(u8::is_ascii_whitespace).next();
-            // A link of weak-modules leads to a module of a kernel with the same symbols.
+            // A link of weak-modules leads to a module of another kernel with the same symbols, so the vermagic may
+            // differ.
             let same = first == Some(subject.kver.as_str().as_bytes()) || is_weak;
             (!same).then(|| wrong(&vermagic(facts), &expected, REBUILD))
         }
@@ -220,8 +221,8 @@ pub(in crate::checks) fn list<'a, T: Clone>(
     }
 }
 
-/// Returns findings about hard dependencies that are neither inside nor built in, or that the included `modules.dep`
-/// lacks.
+/// Returns findings about hard dependencies that are neither in the initramfs nor built in, or that the included
+/// `modules.dep` or its index does not list.
 fn dependencies(
     subject: &Subject,
     inventory: &Inventory,
@@ -256,13 +257,13 @@ fn dependencies(
     };
     let nothing = Needs::default();
     let mut missing = BTreeMap::<&[u8], Vec<&[u8]>>::new();
-    // `bodies` reports a dangling link.
+    // Dangling links are left out: `bodies` reports them.
     let there = inside
         .paths
         .iter()
         .filter(|(_, path)| inventory.resolve(path).is_ok());
     for (relative, _) in there {
-        // If the compression differs from the tree's, look it up by name.
+        // A module whose compression differs from the tree's is looked up by name.
         let by_name = || dep.needs(dep.path_of(&ModuleName::of_path(relative)?)?);
         let needs = dep.needs(relative).or_else(by_name).unwrap_or(&nothing);
         let lacks = |need: &&[u8]| {
@@ -295,8 +296,8 @@ fn dependencies(
     Ok(missing.chain(findings).collect())
 }
 
-/// Returns the dependencies that the initramfs's modprobe reads: `modules.dep.bin`, or the text file if that is
-/// unreadable.
+/// Returns the dependencies that the initramfs's modprobe reads: `modules.dep.bin`, or the text file `modules.dep` if
+/// the index is missing or damaged.
 pub(in crate::checks) fn dep_inside<'s>(
     subject: &'s Subject,
     inventory: &Inventory,
@@ -309,7 +310,7 @@ pub(in crate::checks) fn dep_inside<'s>(
     })
 }
 
-/// Returns the modules that are built into the kernel; none if the list does not exist.
+/// Returns the modules that are built into the kernel; an empty list if `modules.builtin` does not exist.
 pub(in crate::checks) fn builtin<'a>(
     subject: &'a Subject,
     inventory: &Inventory,
@@ -325,7 +326,8 @@ pub(in crate::checks) fn builtin<'a>(
     Ok(builtin.unwrap_or_default())
 }
 
-/// Returns findings about soft dependencies. A name that resolves to nothing is not a fault.
+/// Returns warnings about soft dependencies that are on disk, but not in the initramfs. A name that resolves to no
+/// module is not a fault.
 fn softdeps(
     subject: &Subject,
     inventory: &Inventory,

@@ -5,7 +5,7 @@
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, TreeFacts, listed, show};
 use crate::initramfs::{Difference, EntryType, Facts, Inventory, Node, Origin, TreeFile};
 
-/// Files that `initramfs-intent` and `initramfs-modules` compare, or that a generator of dracut writes.
+/// Prefixes of files that the checks `initramfs-intent` and `initramfs-modules` compare, or that dracut itself writes.
 const OTHERS: [&[u8]; 4] = [
     b"etc/",
     b"usr/lib/modules/",
@@ -30,7 +30,7 @@ pub fn projection(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let mut others = Vec::new();
     for (path, node) in inventory.nodes() {
         let finding = match facts.origin(inventory, node) {
-            // The tree has a wrapper in the place of the program, which the check `leftovers` reports.
+            // The tree has a wrapper in the place of the program. The check `leftovers` reports the wrapper.
             Some(Origin::Differs(_, Difference::OnlyElf)) => continue,
             Some(Origin::Differs(source, difference)) => {
                 let is_other = OTHERS.iter().any(|dir| path.starts_with(dir));
@@ -95,11 +95,11 @@ fn differing(path: &[u8], source: &TreeFile, difference: Difference) -> Finding 
     Finding::new(place, difference.to_string(), expected, Remedy::Rebuild)
 }
 
-/// Upgrades of the tree since the image was built. An older image boots if all its files have the same version.
+/// Upgrades of the tree since the initramfs was built. An older initramfs boots if all its files have the same version.
 struct Older {
-    /// Whether most programs and libraries of the tree are from another build than those in the image.
+    /// Whether most programs and libraries in the initramfs are from another build than the tree's.
     programs: bool,
-    /// Whether the tree has another version of dracut than the one that built the image.
+    /// Whether the tree has another version of dracut than the one that built the initramfs.
     dracut: bool,
 }
 
@@ -157,7 +157,7 @@ mod tests {
         for (path, mode, inside, source, expected) in [
             (rules, 0o755, "abc", "abc", None),
             (rules, 0o755, "ab", "abc", Some("fatal")),
-            // `initramfs-init` reports an empty program.
+            // `initramfs-init` reports the empty file, so this check does not.
             (rules, 0o755, "", "abc", None),
             (rules, 0o755, "abd", "abc", Some("fatal")),
             (rules, 0o755, "abcd", "abc", Some("fatal")),

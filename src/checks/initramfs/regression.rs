@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds parts that the base's initramfs and kernel have and the new ones lack.
+//! Finds parts of the base's initramfs that this initramfs lacks, and compares the sizes of the two.
 
 use std::collections::BTreeSet;
 
@@ -80,8 +80,9 @@ fn is_carried_on(base: &Baseline, inventory: &Inventory, module: &str) -> bool {
         && all_of(&base.programs, &programs(inventory))
 }
 
-/// Returns findings about missing units. They are warnings for a unit that is not on disk, because its package has
-/// removed it, and if dracut's version changed or a module of the base is omitted, because units change with these.
+/// Returns findings about missing units. The finding about a unit that is not on disk is a warning, because the unit's
+/// package has removed it. All findings are warnings if dracut's version changed or a dracut module of the base is
+/// omitted, because the set of units then changes, too.
 fn lost_units(subject: &Subject, base: &Baseline) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.inventory()?;
     let now = units(inventory);

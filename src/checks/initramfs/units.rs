@@ -77,7 +77,7 @@ fn place(path: &[u8]) -> String {
     format!("{} in the initramfs", show(path))
 }
 
-/// Returns the place of a unit: its file, or where it should be.
+/// Returns the place of a unit for a finding: its file, or its name if it has no file.
 fn place_of(boot: &Boot, job: usize) -> String {
     let unit = &boot.jobs[job].unit;
     match unit.path.as_slice() {
@@ -117,8 +117,8 @@ fn reason(boot: &Boot, job: usize) -> String {
     }
 }
 
-/// Returns a finding about a goal that no unit reaches: systemd refuses the unit, or the unit does not exist, does not
-/// run the program or is not started.
+/// Returns a finding about a goal that no unit reaches: systemd refuses a unit, or the goal's unit does not exist, does
+/// not run the goal's program or is not started.
 fn never(boot: &Boot, goal: &Goal) -> Finding {
     let expected = format!("a boot that reaches {}", goal.what);
     // The dependencies of a refused unit are not known, so the refusal is assumed to be the cause.
@@ -151,7 +151,9 @@ fn refused(why: &str) -> String {
     format!("a unit that systemd refuses: {why}")
 }
 
-/// Returns findings about ordering cycles. systemd removes a job that is only wanted, and does not document which.
+/// Returns findings about ordering cycles. systemd breaks a cycle by removing a job that is only wanted, and does not
+/// document which one. A cycle is fatal if systemd may remove a job that the boot needs, or if no job can be removed
+/// and the boot needs a job of the cycle.
 fn cycles(booted: &Booted) -> Vec<Finding> {
     let boot = &booted.boot;
     let finding = |cycle: &Cycle| {
@@ -191,8 +193,8 @@ fn conflicts(booted: &Booted) -> Vec<Finding> {
     listed(found.map(finding).collect())
 }
 
-/// Returns findings about devices that a required unit needs: warnings for devices that udev's rules name after a disk
-/// or a mapping, since they may exist.
+/// Returns findings about devices that a required unit needs. For devices in `/dev/disk/by-*` and `/dev/mapper` they
+/// are warnings, since every machine may have a device with such a name.
 fn devices(booted: &Booted) -> Vec<Finding> {
     const NAMED: [&[u8]; 2] = [b"dev-disk-by", b"dev-mapper-"];
     let boot = &booted.boot;
@@ -213,8 +215,8 @@ fn devices(booted: &Booted) -> Vec<Finding> {
     listed(findings)
 }
 
-/// Returns findings about units that systemd refuses or does not find, and about lines that it ignores, although the
-/// root is reached.
+/// Returns warnings about units that systemd refuses or does not find, and about lines that systemd ignores. The jobs
+/// in `said` have a fatal finding and are skipped.
 fn warnings(booted: &Booted, said: &BTreeSet<usize>) -> Vec<Finding> {
     let boot = &booted.boot;
     let mut findings = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the kernel's files equal their packages' files, or differ for a known reason.
+//! Checks that `vmlinuz` and the modules equal their packages' files, or were signed later.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use crate::initramfs::Comparison;
 /// The comparison of a kernel's files with their packages.
 #[derive(Debug, Clone)]
 pub struct KernelFiles {
-    /// `vmlinuz`.
+    /// The comparison of `vmlinuz`.
     pub vmlinuz: VmlinuzState,
-    /// Modules whose content differs from their package's.
+    /// Modules that differ from their package's file.
     pub modules: Vec<OtherModule>,
-    /// The signer of the modules that equal their packages' files. `None` if no module differs, if the equal ones are
-    /// not the majority, or if they are not signed.
+    /// The signer of the modules that equal their packages' files. It is read from one of these modules. `None` if no
+    /// module differs, if at most half of the modules are equal, or if that module is not signed.
     pub signer: Option<Vec<u8>>,
-    /// The reason for which not all modules could be compared.
+    /// The reason why not all modules could be compared; `None` if all were.
     pub unread: Option<String>,
 }
 
@@ -43,11 +43,11 @@ pub enum VmlinuzState {
     Signed,
     /// It differs from the package's file, or no package has a digest of it.
     Examined {
-        /// The NEVRA of the package from which it differs.
+        /// The NEVRA of the package whose file differs; `None` if no package has a digest of `vmlinuz`.
         package: Option<String>,
         /// The compressed kernel inside the file.
         inner: InnerKernel,
-        /// Whether the file's Secure Boot signature has the digest of its bytes; `None` if it has no Secure Boot
+        /// Whether the digest in the file's Secure Boot signature is that of the file's bytes; `None` without such a
         /// signature.
         has_signed_digest: Option<bool>,
     },
@@ -84,13 +84,14 @@ pub struct ModuleState {
     pub kver: Option<Vec<u8>>,
 }
 
-/// Checks the files of the kernel. A kernel that cannot be decoded or has another release, and an unloadable module
-/// that the initramfs contains, are fatal. A changed file alone does not prevent a boot.
+/// Checks the files of the kernel. Findings are fatal for a kernel that is damaged or has another release, and for a
+/// module in the initramfs that cannot be loaded. Other changes of a file do not prevent a boot.
 pub fn kernel_files(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     let files = &tree.kernel_files;
     let mut findings = modules(subject, files);
-    // A kernel that is damaged or has another release is skipped here: the check `kernel-release` reports it.
+    // If the header of `vmlinuz` is damaged or has another release, the check `kernel-release` reports that, and
+    // `vmlinuz` is skipped here.
     let is_this = tree
         .release
         .as_ref()
@@ -188,7 +189,7 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
                     "a module for this kernel",
                 )
             }
-            // Packing a module again changes its file, but not the signed bytes.
+            // Compressing a module again changes its file, but not the signed bytes.
             Ok(state) if is_same_signer(state, files) && !module.path.ends_with(b".ko") => {
                 let found = "content that differs from its package, with the same signer: it was packed again, or it changed after signing";
                 let remedy =

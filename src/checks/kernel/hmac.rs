@@ -6,7 +6,7 @@ use crate::checks::{Answer, Finding, Remedy, Severity, Subject};
 use crate::initramfs::Inventory;
 use crate::kernel::hmac::{is_named, name};
 
-/// The content of the file, and the actual digest.
+/// The content of `.vmlinuz.hmac`, and the actual HMAC of `vmlinuz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hmac {
     /// The file does not exist.
@@ -17,18 +17,19 @@ pub enum Hmac {
     Unread(String),
     /// The parsed file.
     Read {
-        /// The first word.
+        /// The first word of the line: the HMAC in hexadecimal.
         digest: String,
         /// The rest of the line: two separators and a file name.
         names: String,
-        /// The digest of `vmlinuz`. `None` if nothing in the image reads this file and `vmlinuz` equals its package's
-        /// file, because the SHA-512 of a kernel takes long.
+        /// The actual HMAC of `vmlinuz`. It takes long to compute, so it is `None` if nothing in the initramfs reads
+        /// `.vmlinuz.hmac` and `vmlinuz` equals its package's file.
         actual: Option<String>,
     },
 }
 
-/// Checks `.vmlinuz.hmac`. A wrong one is fatal only if the initramfs has dracut's module `fips`, because nothing else
-/// reads the file. A kernel that was signed after packaging has the HMAC of the unsigned kernel, as in Universal Blue.
+/// Checks `.vmlinuz.hmac`. A wrong or missing file is fatal only if the initramfs has dracut's module `fips`, because
+/// nothing else reads the file. If a kernel was signed after packaging, as in Universal Blue, the file has the HMAC of
+/// the unsigned kernel.
 pub fn hmac(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let path = format!("{}/.vmlinuz.hmac", subject.kver.dir());
     let is_read = subject.unpacked().is_ok_and(is_read);

@@ -4,12 +4,12 @@
 use crate::checks::{Answer, Finding, ModuleSigners, Subject};
 use crate::signing::VmlinuzSigner;
 
-/// The signatures of a kernel.
+/// The signers of a kernel and its modules.
 #[derive(Debug, Clone, Default)]
 pub struct SignerFacts {
-    /// The signature of `vmlinuz`; `None` if no certificate was given for it.
+    /// The signer of `vmlinuz`, or the reason why it cannot be read; `None` if no certificate was given for `vmlinuz`.
     pub vmlinuz: Option<Result<VmlinuzSigner, String>>,
-    /// The signatures of modules; `None` if no certificate was given for them.
+    /// The results of verifying the modules; `None` if no certificate was given for modules.
     pub modules: Option<ModuleSigners>,
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that this machine's root can be reached: the drivers of all devices below its file system are included or
-//! built in. `/boot` is mounted later, when modules on disk can be loaded, too.
+//! Checks that this machine can mount its root and `/boot`. The drivers of the root's file system, and of all devices
+//! and layers below it, must be in the initramfs or built in. `/boot` is mounted later, when modules on disk can be
+//! loaded, too.
 
 use super::super::able::Able;
 use super::super::wanted::{Need, RootDevice};
@@ -11,11 +12,11 @@ use crate::node::{Device, Layer, Storage};
 
 const UNBLOCK: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
 
-/// Prefixes of the aliases of disks and their controllers. For a device of another kind, such as a bridge, a kernel
-/// can have no driver and need none.
+/// Prefixes of the modaliases of disks and their controllers. A device of another kind, such as a bridge, may need no
+/// driver.
 const DISKS: [&str; 6] = ["virtio:", "scsi:", "vmbus:", "xen:", "mmc:", "css:"];
 
-/// The class of a PCI controller for mass storage.
+/// The class of a PCI mass-storage controller, as in its modalias.
 const PCI_STORAGE: &str = "bc01";
 
 pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
@@ -44,11 +45,11 @@ pub fn root_drivers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     Ok(listed(findings))
 }
 
-/// The drivers and programs that are available for one file system.
+/// The drivers and programs that are available when one file system is mounted.
 struct Reach<'s> {
     able: &'s Able<'s>,
     storage: &'s Storage,
-    /// Whether the file system is the root, for which only the initramfs counts.
+    /// Whether the file system is the root, for which modules on disk do not count.
     is_root: bool,
 }
 
@@ -86,8 +87,8 @@ impl Reach<'_> {
         self.able.has_named(name) || (!self.is_root && self.is_on_disk(&[name]))
     }
 
-    /// Returns whether one of these modules is on disk; `true` without names, since the requirement is then only for
-    /// programs, and programs of the real root are not examined.
+    /// Returns whether one of these modules is on disk; `true` if `names` is empty: the requirement is then only for
+    /// programs, and the programs on disk are not examined.
     fn is_on_disk(&self, names: &[&str]) -> bool {
         let mut modules = names
             .iter()
@@ -168,7 +169,7 @@ const ADD_MODULE: Remedy = Remedy::ThenRebuild(
     "add dracut's module for it (crypt, lvm, multipath, mdraid, iscsi) with add_dracutmodules in /etc/dracut.conf.d",
 );
 
-/// Returns the requirements of a layer: needs, and names of modules or aliases.
+/// Returns the requirements of a layer: needs, or the name of a module or an alias.
 fn needs(layer: &Layer) -> (&'static [Need], impl Iterator<Item = &str>) {
     let (needs, named): (&[Need], Option<&str>) = match layer {
         Layer::Luks => (RootDevice::Luks.needs(), None),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks that the firmware of this machine starts the kernel, if it enforces Secure Boot.
+//! Checks that the firmware of this machine starts the kernel, if the firmware enforces Secure Boot.
 
 use super::super::{Answer, Finding, Severity, Subject};
 use crate::signing::VmlinuzSigner;
@@ -20,8 +20,8 @@ pub fn secure_boot(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         Err(why) => return Err(Answer::CouldNotRun(why.clone())),
     };
     let path = format!("{}/vmlinuz", subject.kver.dir());
-    // If the booted kernel is not signed either, the machine starts it in another way: by a digest in db, or as a part
-    // of a signed image.
+    // If the booted kernel is not signed either, the finding is only a warning: the firmware accepts that kernel in
+    // another way, by a digest in db or as a part of a signed image.
     let was_signed = subject.base.and_then(|base| base.signed);
     if !is_signed {
         let finding = Finding::new(

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that ostree can write the kernel and initramfs of the staged deployment to this machine's `/boot`.
 //!
-//! The EFI system partition needs no room at this time. ostree never writes to it: it copies `vmlinuz` to `/boot` and
-//! has no support for unified kernel images (UKI). bootc's composefs backend writes a UKI there when it stages the
-//! deployment, not at shutdown, and this program refuses such a system (`site::deployments`).
+//! The EFI system partition needs no space when a deployment is finalised. ostree never writes to that partition:
+//! ostree copies `vmlinuz` to `/boot`, and does not support unified kernel images (UKI). bootc's composefs backend
+//! writes a UKI to the partition when bootc stages the deployment, not at shutdown. This program refuses such a system
+//! (`site::deployments`).
 
 use super::super::{Answer, Finding, Subject};
 use crate::checks::leaner::mib;
 use crate::node::Boot;
 
-/// Bytes that ostree keeps free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for entries and directories.
+/// Bytes that ostree keeps free besides the files (`EARLY_PRUNE_SAFETY_MARGIN_SIZE`), for boot loader entries and
+/// directories.
 const MARGIN: u64 = 1 << 20;
 
 pub fn boot_space(subject: &Subject) -> Result<Vec<Finding>, Answer> {

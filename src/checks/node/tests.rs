@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tests of the checks on machines.
+//! Tests of the checks whose name begins with `node-`.
 
 use crate::checks::Answer;
 use crate::checks::testing::Bench;
@@ -11,7 +11,7 @@ const SPACE: &str = "node-boot-space";
 const KARGS: &str = "node-kargs";
 const SECURE: &str = "node-secure-boot";
 
-/// Returns a machine with its root on a virtio disk, as the bench's initramfs serves it.
+/// Returns a machine whose root is an ext4 file system on a virtio disk. The bench's initramfs has both drivers.
 fn machine() -> Machine {
     Machine {
         root: Ok(storage("/sysroot", "ext4", &[virtio()])),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Small ELF files for tests: dynamic ones and kernel modules.
+//! Small ELF files for tests: programs, libraries and kernel modules.
 
 /// The dynamic linker of the bench.
 pub(in crate::checks) const LINKER: &str = "usr/lib64/ld-linux-x86-64.so.2";
 
-/// A dynamic ELF file to write.
+/// A program or library to write as an ELF file.
 #[derive(Default)]
 pub(in crate::checks) struct Dynamic {
     machine: u16,
@@ -78,7 +78,8 @@ impl Dynamic {
         self
     }
 
-    /// Returns a file with one segment at address 0x10000, with interpreter or note, strings and dynamic section.
+    /// Returns an ELF file with one loaded segment at address 0x10000, which contains interpreter or note, strings,
+    /// tables and dynamic section.
     pub(in crate::checks) fn elf(&self) -> Vec<u8> {
         const BASE: u64 = 0x10000;
         let mut strings = vec![0];
@@ -143,8 +144,8 @@ impl Dynamic {
         elf
     }
 
-    /// Returns the tables of versions and symbols, each with its tag, the tag and value of its number of records, and
-    /// its bytes.
+    /// Returns the tables of versions and symbols. Each table has its dynamic tag, its bytes, and, for versions, the
+    /// dynamic tag and the value of the number of records.
     fn tables(&self, string: &mut dyn FnMut(&str) -> u32) -> Vec<Table> {
         let (required, versions) = (self.required.len(), self.versions.len());
         let next = |at: usize, count: usize, size| if at + 1 < count { size } else { 0_u32 };
@@ -189,7 +190,8 @@ impl Dynamic {
 
 type Table = (u64, Option<(u64, usize)>, Vec<u8>);
 
-/// Returns an ELF file with a section `.modinfo`, and `padding` additional bytes.
+/// Returns a kernel module: an ELF file whose section `.modinfo` has the vermagic `kver` and the dependencies
+/// `depends`, with `padding` additional bytes.
 pub(in crate::checks) fn ko(kver: &str, depends: &str, padding: usize) -> Vec<u8> {
     let modinfo = format!("license=GPL\0depends={depends}\0vermagic={kver} SMP mod_unload \0");
     let names = b"\0.modinfo\0.shstrtab\0";

@@ -5,7 +5,7 @@ use crate::node::Deployment;
 use crate::node::record::{Judgement, Verdict};
 use crate::text::{one_line, plain};
 
-/// Returns the error of a deployment that could not be verified, else the first finding.
+/// Returns the reason for a verdict: the error, if the deployment could not be verified, else the first finding.
 fn cause(judgement: &Judgement) -> String {
     let error = judgement.error.clone();
     error.unwrap_or_else(|| judgement.reason())
@@ -39,7 +39,7 @@ pub(super) fn verdict(judgement: &Judgement, booted: Option<&Deployment>) -> Str
 }
 
 /// Returns the message at login about a deployment that is refused, or that `--warn-only` allows. `is_staged` is false
-/// after a reboot.
+/// if the deployment is no longer staged, for example after a reboot.
 pub(super) fn message(judgement: &Judgement, is_staged: bool) -> String {
     let Judgement {
         deployment, time, ..
@@ -59,12 +59,13 @@ pub(super) fn message(judgement: &Judgement, is_staged: bool) -> String {
     plain(&lines)
 }
 
-/// Returns the reason why a deployment is not verified after a run of the gate failed.
+/// Returns the reason why a deployment is not verified: the run of the gate failed. `result` is the `$SERVICE_RESULT`
+/// of that run.
 pub(super) fn failed_run(result: &str) -> String {
     format!("the run of the gate failed ({})", one_line(result))
 }
 
-/// The sentence about a staged deployment that cannot be identified, with the policy to refuse.
+/// The sentence about a staged deployment that cannot be identified, and is refused because of `--on-error refuse`.
 pub(super) const UNREAD: &str = "the staged deployment is refused, and is not finalised at shutdown, because it cannot be read (--on-error refuse). Remove it (rpm-ostree cleanup -p, or ostree admin undeploy 0), or stage the update again";
 
 /// Returns the message at login about a staged deployment that cannot be identified.

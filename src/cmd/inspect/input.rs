@@ -22,7 +22,7 @@ pub(super) struct ImageInput {
     pub(super) name: String,
     pub(super) file: File,
     pub(super) bytes: u64,
-    /// The container image that contains it; `None` for a file.
+    /// The container image that contains the initramfs; `None` for a file.
     pub(super) root: Option<Root>,
 }
 
@@ -82,8 +82,8 @@ impl ImageInput {
         })
     }
 
-    /// Reads names and small files, to the end of the initramfs or to the first error; with `digests`, also the digest
-    /// of each file.
+    /// Reads the names and the small files, up to the end of the initramfs or to the first error. With `digests`, also
+    /// computes the digest of each file.
     pub(super) fn read_names(&self, digests: bool) -> ReadPart {
         let keep = Keep {
             digests,
@@ -121,8 +121,7 @@ impl ImageInput {
         }
     }
 
-    /// Reads names and small files of the whole initramfs, with the argument of [`read_names`](Self::read_names). Fails
-    /// if it cannot be read to its end.
+    /// Reads the same as [`read_names`](Self::read_names). Fails if the initramfs cannot be read to its end.
     pub(super) fn read(&self, digests: bool) -> Result<ReadPart> {
         self.whole(self.read_names(digests))
     }

@@ -22,7 +22,8 @@ pub(super) struct Deployments {
 
 impl Deployments {
     /// Reads the deployments and the gate's record. `None` for an image, and for a root that was not booted from a
-    /// deployment. Fails only if the gate's record or lock cannot be read.
+    /// deployment. It is not an error if the deployments cannot be read, but it is one if the gate's record or lock
+    /// cannot be read.
     pub(super) fn read(root: &Root) -> Result<Option<Self>> {
         if root.is_image() || root.stat(deployments::BOOTED)?.is_none() {
             return Ok(None);
@@ -46,7 +47,7 @@ impl Deployments {
         self.system.as_ref().ok().and_then(System::staged)
     }
 
-    /// Returns the gate's verdict on the staged deployment, if the deployment has not changed since.
+    /// Returns the gate's verdict on the staged deployment, if the deployment has not changed since that verdict.
     fn judgement(&self) -> Option<&Judgement> {
         self.record.of(self.identity.as_deref()?)
     }

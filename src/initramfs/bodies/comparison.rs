@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tree from which an image was built, and the comparison of their modules.
+//! The tree from which an image was built, and the result of comparing a module in the image with the tree's.
 
 use std::io::{self, Read};
 
 use crate::initramfs::stream::entry::Entry;
 use crate::kernel::modules::ModuleName;
 
-/// The tree that an image was made from.
+/// The tree from which an image was built.
 pub trait OnDisk {
     /// Opens the file at `path`, relative to the root; `None` if it does not exist.
     ///
@@ -14,7 +14,8 @@ pub trait OnDisk {
     /// When it exists and cannot be read.
     fn open(&mut self, path: &[u8]) -> io::Result<Option<OpenFile>>;
 
-    /// Returns the permission bits of the tree's file at the entry's place, if its bytes are known to be the entry's.
+    /// Returns the permission bits of the tree's file at the entry's path, if the file is already known to have the
+    /// entry's data; otherwise `None`. The default implementation returns `None`.
     fn equal(&mut self, _: &Entry) -> Option<u32> {
         None
     }
@@ -45,7 +46,7 @@ pub struct ModuleFacts {
     pub depends: Vec<ModuleName>,
 }
 
-/// The facts, or the reason why they cannot be read.
+/// The facts about a module, or the reason why they cannot be read.
 pub type Told = Result<ModuleFacts, String>;
 
 /// The comparison of a module in the image with the tree's.
@@ -53,21 +54,21 @@ pub type Told = Result<ModuleFacts, String>;
 pub enum Comparison {
     /// Equal bytes.
     Same,
-    /// The tree has no module at this path.
+    /// The tree has no module at this path, whatever its compression.
     NotOnDisk,
     /// The tree's module cannot be read, with the reason.
     Unread(String),
     /// Different bytes.
     Differs {
-        /// Whether it can still be the same module: without symbols, which dracut strips from uncompressed modules, or
-        /// with another compression.
+        /// Whether the two files can still be the same module: dracut strips symbols from uncompressed modules, and
+        /// the files can have different compressions.
         maybe_same: bool,
-        /// The module in the image.
+        /// The facts about the module in the image.
         inside: Told,
-        /// The module in the tree.
+        /// The facts about the module in the tree.
         on_disk: Told,
     },
-    /// There is no tree to compare with.
+    /// There is no tree to compare with, only the facts about the module in the image.
     Alone(Told),
 }
 

@@ -26,7 +26,8 @@ const HEAD: usize = 8 << 20;
 const DYNAMIC_MAX: u64 = 64 << 10;
 /// Upper bound of a file's needed libraries; the largest known number is a few hundred.
 const NEEDED_MAX: usize = 4096;
-/// Upper bound of all strings of a file, which can overlap in it (bytes); the largest known sum is a few thousand.
+/// Upper bound of all strings of a file together (bytes); the largest known sum is a few thousand. Strings can overlap
+/// in the file, so its size does not bound the sum.
 const STRINGS_MAX: usize = 128 << 10;
 
 /// Upper bound of a segment of notes (bytes); the notes of libsystemd-shared have a few thousand.
@@ -34,20 +35,21 @@ const NOTES_MAX: u64 = 64 << 10;
 /// Upper bound of segments of notes; real files have two or three.
 const SEGMENTS_MAX: usize = 8;
 
-/// The facts of an ELF file for the dynamic linker.
+/// The facts about an ELF file that the dynamic linker uses, and its build-id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elf {
     /// Its machine.
     pub machine: Machine,
-    /// The path of the dynamic linker; only programs have one.
+    /// The path of the dynamic linker; few libraries have one.
     pub interpreter: Option<Vec<u8>>,
     /// The name by which other files require it.
     pub soname: Option<Vec<u8>>,
     /// The names of required libraries, in order.
     pub needed: Vec<Vec<u8>>,
-    /// The search path of it and of its libraries, used without a [`runpath`](Self::runpath).
+    /// The search path for the libraries of this file and for their own libraries; not used if there is a
+    /// [`runpath`](Self::runpath).
     pub rpath: Option<Vec<u8>>,
-    /// The search path of it alone.
+    /// The search path for the libraries of this file only.
     pub runpath: Option<Vec<u8>>,
     /// The libraries that it opens at run time, according to its notes.
     pub opened: Vec<Opened>,
@@ -64,12 +66,12 @@ pub struct Elf {
     pub is_program: bool,
     /// Whether the dynamic linker accepts its header as the header of a library (`open_verify` of `elf/dl-load.c`).
     pub is_library: bool,
-    /// The end of the last loaded segment in the file. Before it, `strip` changes only the header's fields about
-    /// sections.
+    /// The offset in the file at which the last loaded segment ends. Before this offset, `strip` changes only the
+    /// header's fields about sections.
     pub loaded_end: u64,
 }
 
-/// Reads the ELF file of `size` bytes from the stream `body`, with `buffer` as scratch space; its symbols only if
+/// Reads the ELF file of `size` bytes from the stream `body`, with `buffer` as scratch space. Reads the symbols only if
 /// `with_symbols` is set. The outer error is an error of `body`.
 pub(in crate::initramfs) fn read(
     body: &mut dyn BufRead,
@@ -130,7 +132,7 @@ pub(in crate::initramfs) fn take(
 }
 
 impl Elf {
-    /// Returns the size of the facts (bytes).
+    /// Returns the size of the facts (bytes), without the symbols.
     pub(in crate::initramfs) fn size_of_facts(&self) -> usize {
         let texts = [&self.interpreter, &self.soname, &self.rpath, &self.runpath];
         let texts = texts.into_iter().flatten().chain(&self.needed);
@@ -144,7 +146,8 @@ impl Elf {
     /// Parses a whole file.
     ///
     /// # Errors
-    /// When the bytes are not an ELF file, or end before a part that a header references.
+    /// When the bytes are not an ELF file or end before a part that a header references, or when a part is damaged or
+    /// exceeds a limit.
     pub fn parse(bytes: &[u8]) -> Result<Self, ElfError> {
         File::new(bytes)?.elf(bytes.len() as u64, &[], true)
     }
@@ -159,11 +162,12 @@ const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
 
 impl<'a> File<'a> {
-    /// Parses the file of `size` bytes. `late` is the dynamic section if it is after the held bytes.
+    /// Parses the file of `size` bytes. `late` is the dynamic section if it does not end within the held bytes, and
+    /// otherwise empty.
     fn elf(&self, size: u64, late: &[u8], with_symbols: bool) -> Result<Elf, ElfError> {
         let headers = self.program_headers()?;
         let elf = self.linking(late, &headers, with_symbols)?;
-        // A truncated file may lack only the end of a segment.
+        // A truncated file may lack only the end of a segment, which `linking` does not read.
         let is_cut =
             |it: &&ProgramHeader| it.kind == PT_LOAD && it.offset.saturating_add(it.size) > size;
         match headers.iter().find(is_cut) {
@@ -175,7 +179,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Parses the facts for the dynamic linker.
+    /// Parses the facts that the dynamic linker uses. `late` is as in [`elf`](Self::elf).
     fn linking(
         &self,
         late: &[u8],
@@ -244,7 +248,7 @@ impl<'a> File<'a> {
         let pairs = section.chunks_exact(2 * width);
         let pairs = pairs.map(|pair| (self.number(&pair[..width]), self.number(&pair[width..])));
         let entries: Vec<_> = pairs.take_while(|&(tag, _)| tag != DT_NULL).collect();
-        // The dynamic linker needs this entry of each file.
+        // The dynamic linker needs `DT_STRTAB` in every dynamic section.
         let Some(&(_, address)) = entries.iter().find(|it| it.0 == DT_STRTAB) else {
             return Err(ElfError::Damaged("the dynamic section"));
         };

@@ -11,7 +11,8 @@ use crate::initramfs::tree::inventory::Inventory;
 use crate::initramfs::tree::node::Node;
 use crate::kernel::modules::{ModuleName, ModulesDep};
 
-/// The facts that [`Bodies`](crate::initramfs::Bodies) has learnt, by [`Entry::index`].
+/// The facts that [`Bodies`](crate::initramfs::Bodies) has learnt, by the index of the entry
+/// ([`Entry::index`](crate::initramfs::Entry::index)).
 #[derive(Debug, Default)]
 pub struct Facts {
     pub(in crate::initramfs) modules: HashMap<u64, (Vec<u8>, Comparison)>,
@@ -20,13 +21,13 @@ pub struct Facts {
     pub(in crate::initramfs) symbols: usize,
     pub(in crate::initramfs) lists: ImageLists,
     pub(in crate::initramfs) origins: HashMap<u64, Origin>,
-    /// The estimated size of the file with `zstd -19`, if it was requested.
+    /// The estimated size of the initramfs file with `zstd -19`, if the estimate was requested.
     pub zstd: Option<u64>,
 }
 
 impl Facts {
     /// Returns the comparison of the module `node`, and the path (relative to `usr/lib/modules`) that was compared;
-    /// `None` if `node` is not a module. For a file with several names it can be the path of another name.
+    /// `None` if `node` is not a module. For a file with several names, the path can be that of another name.
     pub fn module(&self, inventory: &Inventory, node: &Node) -> Option<(&[u8], &Comparison)> {
         let (path, comparison) = self.modules.get(&inventory.content(node)?.entry)?;
         Some((path, comparison))
@@ -52,7 +53,8 @@ impl Facts {
         self.lists.deps.get(&inventory.content(node)?.entry)
     }
 
-    /// Returns the modules in the `modules.alias.bin` of `node`; `None` if the file has another name.
+    /// Returns the modules that have an alias in the `modules.alias.bin` of `node`; `None` if the file has another
+    /// name.
     pub fn aliased(
         &self,
         inventory: &Inventory,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses depmod's lists during streaming, so that parsing overlaps decompression.
 //!
-//! The checks derive findings from them. Invariant: the parser holds one file of at most [`FILE_MAX`] bytes at a time,
-//! and reads at most [`ALL_MAX`] bytes in total.
+//! The checks derive findings from the lists. Invariant: the parser holds one file of at most [`FILE_MAX`] bytes at a
+//! time, and reads at most [`ALL_MAX`] bytes in total.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -30,7 +30,7 @@ pub(in crate::initramfs) struct ImageLists {
 }
 
 impl ImageLists {
-    /// Parses the file if it is a list of depmod. `buffer` is scratch space.
+    /// Parses the file if it is `modules.dep`, `modules.dep.bin` or `modules.alias.bin`. `buffer` is scratch space.
     pub(in crate::initramfs) fn read(
         &mut self,
         entry: &Entry,

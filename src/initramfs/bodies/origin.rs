@@ -14,14 +14,14 @@ use crate::bytes::basename;
 use crate::initramfs::stream::entry::Entry;
 use crate::initramfs::stream::observed::Observed;
 
-/// Upper bound of a file that is kept in memory for comparison with files of dracut's modules (bytes). The largest has
-/// 90 KiB in dracut 110.
+/// Upper bound of a file that is kept in memory for comparison with files of dracut's modules (bytes). The largest of
+/// their files has 90 KiB in dracut 110.
 const SMALL: u32 = 256 << 10;
 
 /// Number of bytes that are compared at a time.
 const STEP: usize = 64 << 10;
 
-/// Upper bound of dracut's files that a file is compared with.
+/// Upper bound of the number of dracut's files of the same size with which a file is compared.
 const CANDIDATES_MAX: usize = 16;
 
 /// Size of an ELF header (bytes).
@@ -30,7 +30,8 @@ const ELF_HEADER: usize = 64;
 /// The origin of a file in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A copy of a file of the tree: the bytes are the same, or an ELF file was stripped.
+    /// A copy of a file of the tree: the bytes are the same, or the file is an ELF file and differs only where `strip`
+    /// changes it.
     Copy(TreeFile),
     /// Different from the file of the tree.
     Differs(TreeFile, Difference),
@@ -41,7 +42,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Returns the size of the names (bytes).
+    /// Returns the size of the path or of the reason (bytes).
     pub(in crate::initramfs) fn size_of_facts(&self) -> usize {
         match self {
             Self::Copy(source) | Self::Differs(source, _) => {
@@ -62,14 +63,14 @@ pub struct TreeFile {
     pub mode: u32,
 }
 
-/// A difference between a file and its source.
+/// The difference between a file of the image and its source, a file of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
-    /// It is truncated to this number of bytes.
+    /// The file is truncated to this number of bytes.
     Cut(u64),
-    /// It is an ELF file of another build, according to its build-id.
+    /// The file is an ELF file of another build, according to its build-id.
     OtherBuild,
-    /// It is an ELF file, and the source is not.
+    /// The file is an ELF file, and the source is not.
     OnlyElf,
     /// The offset of the first different byte.
     Bytes(u64),
@@ -121,8 +122,8 @@ impl DracutFiles {
             .map(|&number| self.files[number].0.as_slice())
     }
 
-    /// Returns the path of the only file with the name of `path`. If there is none, the order at the start of a hook's
-    /// name (`10-`) is ignored.
+    /// Returns the path of the only file that has the same name as `path`. If no file has that name, looks for the name
+    /// without a hook's number at its start (`10-`). `None` if no file has this name either, or if several have it.
     fn named(&self, path: &[u8]) -> Option<&[u8]> {
         let name = basename(path);
         let mut digits = name.iter().take_while(|byte| byte.is_ascii_digit());
@@ -139,8 +140,7 @@ impl DracutFiles {
     }
 }
 
-/// Returns the origin of the file `entry`. Passes `body`, or a part of it, to `learn`; `held` and `buffer` are scratch
-/// space.
+/// Returns the origin of the file `entry`. Passes the file's data to `learn`; `held` and `buffer` are scratch space.
 ///
 /// # Errors
 /// Those of `body` and of `learn`.
@@ -204,7 +204,7 @@ pub(in crate::initramfs) fn of(
     Ok(Origin::Differs(source, difference))
 }
 
-/// Returns a more precise difference for an ELF file; `None` if there is none.
+/// Returns a more precise difference for an ELF file than its different bytes; `None` if there is none.
 fn of_elf(
     elf: &ElfFacts,
     entry: &Entry,
@@ -220,7 +220,8 @@ fn of_elf(
     }
 }
 
-/// Returns the file of a dracut module that `held` is a copy of, by its bytes, or should be, by its name.
+/// Returns the origin of a file among the files of dracut's modules: a file with the same bytes as `held`, otherwise
+/// the file with the same name as `entry`.
 fn of_dracut(
     entry: &Entry,
     held: &[u8],
@@ -260,9 +261,9 @@ struct Beside<'b> {
     there: Box<dyn Read>,
     buffer: &'b mut [u8],
     at: u64,
-    /// The different bytes among the first [`ELF_HEADER`] ones, one bit each.
+    /// One bit for each of the first [`ELF_HEADER`] bytes, set if the byte is different.
     header: u64,
-    /// The offset of the first later byte that is different or has no counterpart.
+    /// The offset of the first byte from [`ELF_HEADER`] on that is different, or that the tree's file does not have.
     differs: Option<u64>,
     error: Option<io::Error>,
 }
@@ -308,8 +309,8 @@ impl<'b> Beside<'b> {
         }
     }
 
-    /// Returns the difference between the file of `size` bytes and the tree's file of `there` bytes; `None` if the file
-    /// is a copy.
+    /// Returns the difference between the compared file of `size` bytes and the tree's file of `there` bytes; `None` if
+    /// the file is a copy. With `elf`, bytes that `strip` can change are ignored.
     fn end(self, size: u64, there: u64, elf: Option<&ElfFacts>) -> io::Result<Option<Difference>> {
         if let Some(error) = self.error {
             return Err(error);
@@ -325,7 +326,7 @@ impl<'b> Beside<'b> {
     }
 }
 
-/// Fills `buffer`, and returns the number of bytes, which is smaller only at the end of the file.
+/// Fills `buffer` from `file`. Returns the number of bytes: fewer than fit into `buffer` only at the end of the file.
 fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < buffer.len() {
@@ -339,7 +340,7 @@ fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
-/// Returns the bytes of an ELF header that `strip` changes, one bit each: `e_shoff`, `e_shnum`, `e_shstrndx`.
+/// Returns a mask with one bit for each byte of an ELF header that `strip` changes: `e_shoff`, `e_shnum`, `e_shstrndx`.
 fn sections(wide: bool) -> u64 {
     let bits = |from: u64, to: u64| (1_u64 << to).wrapping_sub(1) & !((1 << from) - 1);
     if wide {
@@ -349,7 +350,7 @@ fn sections(wide: bool) -> u64 {
     }
 }
 
-/// The facts about an ELF file for its comparison.
+/// The facts about an ELF file that its comparison needs.
 pub(in crate::initramfs) struct ElfFacts {
     wide: bool,
     end: u64,

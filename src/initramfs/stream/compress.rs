@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Detects the compression of a segment, and decodes it up to its end.
+//! Decodes a compressed segment up to its end.
 //!
 //! This module does not interpret the content. Invariant: a decoder consumes exactly one member (frame, stream) of the
 //! source, as the kernel's does, so that the next segment follows. lz4's legacy format has no end marker and is read as
@@ -16,7 +16,7 @@ use super::lzop::Lzop;
 use super::source::BufferedInput;
 use crate::kernel::packing::{self, Packing};
 
-/// Memory that the xz and lzma decoders need besides the dictionary: 64 KiB, and a reserve.
+/// Memory that the xz and lzma decoders need besides the dictionary (bytes): 64 KiB, and a reserve.
 const DECODER_STATE: u64 = 128 << 10;
 
 /// A decoder over a borrowed source.
@@ -98,7 +98,7 @@ impl<'s> Decoder<'s> {
         }
     }
 
-    /// Fills `buf`; fewer bytes mean the end of the segment.
+    /// Fills `buf`. Returns the number of bytes: fewer than fit into `buf` only at the end of the segment.
     pub(in crate::initramfs) fn fill(
         &mut self,
         buf: &mut [u8],
@@ -213,7 +213,7 @@ fn check_zstd_window(
         let base = 1_u64 << (10 + (byte >> 3));
         base + base / 8 * u64::from(byte & 7)
     } else {
-        // A single segment: the window is as large as the content.
+        // The frame has a single segment: its window is as large as its content.
         let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
         let length = [1, 2, 4, 8][usize::from(descriptor >> 6)];
         let field = header.iter().skip(5 + dictionary).take(length);
@@ -243,7 +243,7 @@ fn check_xz_headers(source: &mut BufferedInput, at: Position) -> Result<(), Read
     }
 }
 
-/// Refuses optional header fields that the kernel's gunzip does not skip. It skips only the file name
+/// Refuses optional header fields that the kernel's gunzip does not skip. The kernel skips only the file name
 /// (`lib/decompress_inflate.c`).
 fn check_gzip_flags(source: &mut BufferedInput, at: Position) -> Result<(), ReadError> {
     let flags = match source.peek(4) {
@@ -257,7 +257,7 @@ fn check_gzip_flags(source: &mut BufferedInput, at: Position) -> Result<(), Read
     Err(ReadError::KernelCannot { at, what })
 }
 
-/// Consumes NULs.
+/// Consumes NULs up to the first other byte.
 pub(in crate::initramfs) fn skip_nuls(source: &mut BufferedInput) -> Result<(), ReadError> {
     loop {
         let chunk = match source.fill_buf() {

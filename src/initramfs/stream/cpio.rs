@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses newc archives: headers, names, data and the trailer.
 //!
-//! The parser keeps no data. Invariants: a size in a header is only counted down while bytes arrive; after an entry the
-//! cursor is where the kernel expects the next one, however much data the visitor has read.
+//! The parser keeps no data. Invariants: the data size in a header is counted down as bytes arrive, and no memory is
+//! allocated for it; after an entry the cursor is where the kernel expects the next entry, however much data the
+//! visitor has read.
 
 use std::io::{self, BufRead, Read};
 
@@ -88,7 +89,7 @@ impl Body<'_, '_> {
     }
 }
 
-/// Counters of an image, across its segments.
+/// Counters for all segments of an image together.
 #[derive(Default)]
 pub(in crate::initramfs) struct Counters {
     pub(in crate::initramfs) entries: u64,
@@ -97,8 +98,8 @@ pub(in crate::initramfs) struct Counters {
     pub(in crate::initramfs) name_bytes: u64,
 }
 
-/// Passes the archive at the position of `cursor` to `visitor`, and reads its trailer. The caller has checked that the
-/// next byte is a `0` and is aligned.
+/// Passes the entries of the archive at the position of `cursor` to `visitor`, and reads the trailer. The caller has
+/// checked that the next byte is `0`, as at the start of a header, and that its offset is a multiple of four.
 pub(in crate::initramfs) fn archive(
     cursor: &mut Cursor<'_>,
     limits: &Limits,
@@ -215,7 +216,7 @@ fn header(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Headed, ReadError>
     Ok(Headed(entry, namesize))
 }
 
-/// Reads the name and its padding into `entry`. Returns whether the name is the trailer's.
+/// Reads the name into `entry`, and skips its padding. Returns whether the entry is the trailer.
 fn name(
     cursor: &mut Cursor<'_>,
     limits: &Limits,

@@ -24,7 +24,7 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Limits the number of bytes.
+    /// Limits the content to `bytes`; more content is an error of the limit `decoded_bytes`.
     pub(in crate::initramfs) fn allow(mut self, bytes: u64) -> Self {
         self.allowance = bytes;
         self
@@ -34,7 +34,7 @@ impl<'p> Cursor<'p> {
         self.at
     }
 
-    /// Returns the place in the file from which the content at the cursor was decoded.
+    /// Returns the offset in the file from which the content at the cursor was decoded.
     pub(super) fn packed(&self) -> u64 {
         self.pull.packed()
     }
@@ -111,7 +111,7 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Returns the rest of the last chunk again; neither reads nor fails.
+    /// Returns the unconsumed rest of the last chunk again. Reads only if the rest is empty; an error is then ignored.
     pub(in crate::initramfs) fn again(&mut self) -> &[u8] {
         self.pull.chunk().unwrap_or_default()
     }

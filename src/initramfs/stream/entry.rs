@@ -92,7 +92,7 @@ pub struct Entry {
     pub dev: Device,
     /// The device number of a device node.
     pub rdev: Device,
-    /// The checksum of the data in `070702` archives, which the reader verifies.
+    /// The checksum of the data, in `070702` archives. The reader verifies it for regular files.
     pub checksum: Option<u32>,
     /// The number of the segment in the file, from 0.
     pub segment: u32,
@@ -127,7 +127,7 @@ pub trait Visitor {
     ///
     /// # Errors
     ///
-    /// Any error ends the reading, which fails with [`ReadError::Visitor`](crate::initramfs::ReadError::Visitor). An
-    /// error of `body` should be passed on; the reader replaces it by its own.
+    /// Any error ends the reading, which fails with [`ReadError::Visitor`](crate::initramfs::ReadError::Visitor). A
+    /// visitor should return any error of `body`; the reading then fails with the reader's own error instead.
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()>;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Errors from reading an image, with their places.
 //!
-//! Invariant: every variant that the content of a file can cause contains an offset.
+//! Invariant: every variant that the content of a file can cause contains an offset, or the length of an empty file.
 
 use std::{fmt, io};
 
@@ -103,9 +103,9 @@ pub enum ReadError {
     /// The file, or the part after its last segment, has another format.
     #[error("not an initramfs at {at}: {what}")]
     Foreign {
-        /// The start of that part.
+        /// The start of the data with another format.
         at: Position,
-        /// Its format.
+        /// The format of these data.
         what: Foreign,
     },
     /// A compression that the kernel supports and this reader does not.
@@ -121,7 +121,7 @@ pub enum ReadError {
     KernelCannot {
         /// The start of the segment.
         at: Position,
-        /// The unsupported feature and the remedy.
+        /// The unsupported feature, for some features with the remedy.
         what: &'static str,
     },
     /// Bytes that belong to no segment, no archive and no padding.
@@ -138,7 +138,7 @@ pub enum ReadError {
         /// The start of the header.
         at: Position,
     },
-    /// The data ended early.
+    /// The file or a compressed segment ends within a part.
     #[error("truncated at {at}, within {what}")]
     Truncated {
         /// The end of the data.
@@ -146,7 +146,8 @@ pub enum ReadError {
         /// The incomplete part.
         what: &'static str,
     },
-    /// The data end after an entry, without `TRAILER!!!`. The kernel accepts the image, but it is probably incomplete.
+    /// An archive ends after an entry, without `TRAILER!!!`, or a compressed segment has no archive. The kernel accepts
+    /// the image, but the image is probably incomplete.
     #[error("missing trailer: the archive ends at {at}")]
     MissingTrailer {
         /// The expected place of the trailer.
@@ -167,7 +168,7 @@ pub enum ReadError {
     Header {
         /// The start of the header.
         at: Position,
-        /// The error.
+        /// The error in the header.
         what: &'static str,
     },
     /// A file in a `070702` archive has another checksum than its header.
@@ -175,7 +176,7 @@ pub enum ReadError {
     Checksum {
         /// The end of the file's data.
         at: Position,
-        /// Its path.
+        /// The file's path.
         path: Vec<u8>,
         /// The computed checksum.
         found: u32,
@@ -189,7 +190,7 @@ pub enum ReadError {
         name: &'static str,
         /// The field's value.
         value: u64,
-        /// The place.
+        /// The place where the limit was exceeded.
         at: Position,
     },
     /// The visitor returned an error of its own.

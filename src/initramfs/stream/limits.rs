@@ -5,7 +5,8 @@
 //! that reads it.
 
 /// The resources that may be used for one image. Each field's documentation gives the default and its reason. Exceeding
-/// one is a [`ReadError::Limit`](crate::initramfs::ReadError::Limit) with the field's name.
+/// a limit is a [`ReadError::Limit`](crate::initramfs::ReadError::Limit) with the field's name, or for `link_depth` a
+/// [`ResolveError::Limit`](crate::initramfs::ResolveError::Limit).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Decompressed bytes of all segments together. 2 GiB: images are unpacked into memory at boot; the largest real
@@ -15,13 +16,13 @@ pub struct Limits {
     /// for each.
     pub entries: u64,
     /// Bytes of a name according to its header, with its NUL. 65536: the kernel skips names longer than 4096
-    /// ([`NameProblem::TooLong`](crate::initramfs::NameProblem::TooLong)), so much larger sizes are errors.
+    /// ([`NameProblem::TooLong`](crate::initramfs::NameProblem::TooLong)), so a much larger size is damage.
     pub name_len: u32,
-    /// Bytes of all names and link targets together. 32 MiB: 4000 entries have about 0.3 MiB, and an inventory keeps
-    /// them all.
+    /// Bytes of all names and link targets together. 32 MiB: those of 4000 entries have about 0.3 MiB, and an inventory
+    /// keeps all names and targets.
     pub name_bytes: u64,
-    /// Decompressed bytes per byte of the file, checked once a segment has 16 MiB. 256: lz4 cannot exceed 255, real
-    /// images reach 2 to 12, zstd and bzip2 bombs 10000 and more.
+    /// Decompressed bytes per byte of a segment in the file, checked once 16 MiB of the segment are decompressed. 256:
+    /// lz4 cannot exceed 255; real images reach 2 to 12; bombs in zstd or bzip2 reach 10000 and more.
     pub ratio: u64,
     /// Segments in the file. 64: real images have one to four (microcode, main, a random tail, possibly an archive that
     /// the user has appended).
@@ -33,7 +34,8 @@ pub struct Limits {
     pub window: u64,
 }
 
-/// Decompressed bytes of a segment before [`Limits::ratio`] is checked, since a short segment of zeros is legitimate.
+/// Decompressed bytes of a segment up to which [`Limits::ratio`] is not checked, since a short segment of zeros is
+/// legitimate.
 pub(in crate::initramfs) const RATIO_FLOOR: u64 = 16 << 20;
 
 impl Default for Limits {

@@ -2,8 +2,8 @@
 //! lz4's legacy frame: a magic number, then blocks, each preceded by its length and unpacking to at most 8 MiB.
 //!
 //! The format has no end marker. As in the kernel (`lib/decompress_unlz4.c`), the magic number can be repeated between
-//! blocks (concatenated frames), and a length of zero, that is four NULs, or the end of the file ends the segment. If
-//! the data are truncated between two blocks, only the archive inside shows it, by its missing trailer.
+//! blocks (concatenated frames), and the segment ends at a length of zero (four NULs) or at the end of the file. If the
+//! data are truncated between two blocks, only the archive inside shows it, since the archive is incomplete.
 //!
 //! The reader does not interpret the content. Invariant: the reader holds one block and its compressed form.
 
@@ -14,7 +14,7 @@ use super::source::BufferedInput;
 const MAGIC: u32 = 0x184c_2102;
 /// Upper bound of a decoded block (bytes).
 const BLOCK: usize = 8 << 20;
-/// Upper bound of an encoded block (`LZ4_compressBound`).
+/// Upper bound of an encoded block (bytes; `LZ4_compressBound`).
 const BLOCK_BOUND: u32 = (BLOCK + BLOCK / 255 + 16) as u32;
 
 /// A reader of the content of an lz4 segment.

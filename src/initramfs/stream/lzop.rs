@@ -2,7 +2,7 @@
 //! lzop's format: a header, then blocks, each preceded by its sizes and a checksum, and a size of zero at the end.
 //!
 //! The format is read as in the kernel (`lib/decompress_unlzo.c`): most of the header's flags are ignored, and a block
-//! has one checksum, which is not verified, and unpacks to at most 256 KiB.
+//! unpacks to at most 256 KiB and has one checksum, which is not verified.
 //!
 //! The reader does not interpret the content. Invariant: the reader holds one block and its compressed form.
 
@@ -12,11 +12,11 @@ use super::source::BufferedInput;
 
 /// Size of the magic number (bytes).
 const MAGIC: usize = 9;
-/// Upper bound of a decoded block (`LZO_BLOCK_SIZE`).
+/// Upper bound of a decoded block (bytes; `LZO_BLOCK_SIZE`).
 const BLOCK: u32 = 256 << 10;
-/// The flag of a header that contains the number of a filter.
+/// The flag in the header for a field with the number of a filter.
 const HAS_FILTER: u32 = 0x800;
-/// The first version whose header has a level and the upper half of a time.
+/// The first version whose header has a compression level and the upper half of the modification time.
 const LATER: u16 = 0x0940;
 
 /// A reader of the content of an lzop segment.
@@ -55,12 +55,12 @@ impl<'s> Lzop<'s> {
         self.skip(MAGIC)?;
         let version = self.bytes::<2>().map(u16::from_be_bytes)?;
         let is_later = version >= LATER;
-        // Skips two versions and the method.
+        // Skips two versions, the method and, in later headers, the level.
         self.skip(if is_later { 6 } else { 5 })?;
         if self.word()? & HAS_FILTER != 0 {
             self.skip(4)?;
         }
-        // Skips the mode and the time of the compressed file.
+        // Skips the mode and the modification time of the compressed file.
         self.skip(if is_later { 12 } else { 8 })?;
         let [name] = self.bytes()?;
         self.skip(usize::from(name) + 4)

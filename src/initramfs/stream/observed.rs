@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use crate::bytes::read_buffered;
 
-/// A reader that passes the consumed bytes to a function.
+/// A reader of `inner` that calls `observe` with the consumed bytes.
 pub(in crate::initramfs) struct Observed<'b, F> {
     inner: &'b mut dyn BufRead,
     observe: F,
@@ -16,7 +16,7 @@ impl<'b, F: FnMut(&[u8])> Observed<'b, F> {
         Self { inner, observe }
     }
 
-    /// Consumes the remaining bytes.
+    /// Consumes the remaining bytes, and passes them to the function.
     pub(in crate::initramfs) fn drain(&mut self) -> io::Result<()> {
         loop {
             let count = self.inner.fill_buf()?.len();

@@ -13,11 +13,12 @@ use super::error::{Position, ReadError};
 use super::limits::{Limits, RATIO_FLOOR};
 use super::source::BufferedInput;
 
-/// Size of a buffer. Each transfer wakes up a thread, which interrupts the decoder if both processors are busy.
+/// Size of a buffer (bytes). Small buffers would be slow: each transfer wakes up a thread, which interrupts the decoder
+/// if no processor is idle.
 const PIECE: usize = 512 << 10;
-/// Number of buffers in the ring. The decoder is faster than the reader on modules, which the reader compares one by
-/// one, and slower on programs; the buffers let it continue. It reuses the last returned buffer, so that a slow decoder
-/// uses few buffers, which stay in the processor's cache.
+/// Number of buffers in the ring. The decoder is faster than the reader in kernel modules, which the reader compares
+/// with the tree's, and slower in programs; with many buffers the decoder can run ahead. The decoder reuses the buffer
+/// that was returned last, so that a slow decoder uses few buffers, which stay in the processor's cache.
 const RING: usize = 20;
 
 /// A source of content in chunks.
@@ -26,8 +27,7 @@ pub(in crate::initramfs) trait Pull {
     fn chunk(&mut self) -> Result<&[u8], ReadError>;
     /// Consumes `count` bytes of the last chunk.
     fn take(&mut self, count: usize);
-    /// Returns the number of bytes of the file from which the consumed bytes were decoded. Within a chunk of a decoder
-    /// it is interpolated.
+    /// Returns the offset in the file from which the next content is decoded, interpolated within a chunk of a decoder.
     fn packed(&self) -> u64;
 }
 
@@ -85,7 +85,7 @@ impl Ring<'_> {
         let packed = piece.offset.saturating_sub(self.at.offset).max(1);
         self.packed = (self.packed.1, piece.offset);
         let spent = std::mem::replace(&mut self.piece, piece.bytes);
-        // A decoder that has finished needs no more buffers.
+        // This fails if the decoder has finished, and needs no more buffers.
         let _ = self.empty.send(spent);
         self.taken = 0;
         self.unpacked = self.unpacked.saturating_add(self.piece.len() as u64);
@@ -123,8 +123,9 @@ impl Pull for Ring<'_> {
     }
 }
 
-/// Decodes the segment at `at`, the position of `source`, on a second thread, while `parse` reads the content on this
-/// one. Afterwards `source` is at the end of the segment, if `parse` has read to the end.
+/// Decodes the segment at `at`, the position of `source`, and calls `parse` with the content. If the content fills the
+/// first buffer, the rest is decoded on a second thread while `parse` runs. If `parse` has read to the end, `source` is
+/// at the end of the segment afterwards.
 pub(in crate::initramfs) fn decode<T>(
     source: &mut BufferedInput,
     at: Position,
@@ -164,7 +165,7 @@ pub(in crate::initramfs) fn decode<T>(
     }
     std::thread::scope(|scope| {
         scope.spawn(move || feed(decoder, at, limits, &empty_out, &full_in));
-        // The ring must be dropped before the scope waits, so that an unread decoder ends.
+        // `ring` must be dropped before the scope waits: this ends the thread if the content was not read to its end.
         let mut ring = ring;
         parse(&mut ring)
     })

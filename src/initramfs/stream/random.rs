@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The segment that rpm-ostree appends to every initramfs that it builds.
+//! The segment with device nodes that rpm-ostree appends to every initramfs that it builds.
 //!
 //! Libraries in FIPS mode need random bytes before anything is mounted on `/dev`, so the image contains `dev/random`
-//! and `dev/urandom` as device nodes. Invariant: the bytes depend only on the length of the image.
+//! and `dev/urandom` as device nodes. Invariant: the appended bytes depend only on the length of the image.
 
 use std::io::Write;
 
-/// Returns a newc archive, compressed with gzip, with the character devices `dev/random` (1, 8) and `dev/urandom` (1,
-/// 9), mode 0666, owned by root, time 0. The bytes are always the same.
+/// Returns a newc archive, compressed with gzip. It contains the directory `dev` and, with mode 0666, the character
+/// devices `dev/random` (1, 8) and `dev/urandom` (1, 9), all owned by root and with time 0. The bytes are always the
+/// same.
 pub fn random_segment() -> Vec<u8> {
     let mut archive = Vec::new();
     for (ino, path, mode, nlink, rdev) in [
@@ -32,7 +33,7 @@ pub fn random_segment() -> Vec<u8> {
 }
 
 /// Returns the bytes to append to an image of `image_len` bytes: four to seven NULs, up to a multiple of four, and
-/// [`random_segment`]. There are at least four NULs, since they end a segment in lz4's legacy format.
+/// [`random_segment`]. There are at least four NULs, since four NULs end a segment in lz4's legacy format.
 pub fn random_tail(image_len: u64) -> Vec<u8> {
     let padding = 4 + (image_len.wrapping_neg() & 3) as usize;
     let mut tail = vec![0; padding];

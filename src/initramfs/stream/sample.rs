@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Estimates the size of the image in another compression, from a sample of its files.
+//! Estimates the size that the image would have with `zstd -19`, from a sample of its files.
 //!
 //! Invariant: at most [`SAMPLE`] bytes are compressed, as one stream.
 
@@ -10,11 +10,11 @@ use zstd::Encoder;
 use super::entry::{Entry, EntryType, Visitor};
 use super::observed::Observed;
 
-/// Size of a block of the sample. Many blocks are more representative than a few large ones; zstd finds a little less
-/// in them than in the whole image, so the estimate is rather too large.
+/// Size of a block of the sample (bytes). Many small blocks are more representative than a few large ones. zstd finds
+/// fewer repetitions in the sample than in the whole image, so the estimate is slightly too large.
 const BLOCK: u64 = 128 << 10;
 
-/// Upper bound of the sample (bytes), which takes about four seconds.
+/// Upper bound of the sample (bytes). Compressing a sample of this size takes about four seconds.
 const SAMPLE: u64 = 8 << 20;
 
 /// The level of `zstd -19`, the highest without `--ultra`.
@@ -26,16 +26,16 @@ pub struct Sample<'v> {
     blocks: Blocks,
 }
 
-/// The blocks of all files. Of `every` blocks, one is compressed.
+/// The data of all files, divided into blocks. The first of every `every` blocks is compressed.
 struct Blocks {
     encoder: Option<Encoder<'static, Counter>>,
     every: u64,
-    /// Bytes of all blocks.
+    /// The number of bytes of all blocks so far.
     seen: u64,
     sampled: u64,
 }
 
-/// Counts the bytes that are written to it.
+/// A writer that only counts the bytes.
 #[derive(Default)]
 struct Counter(u64);
 
@@ -82,7 +82,8 @@ impl<'v> Sample<'v> {
         Self { visitor, blocks }
     }
 
-    /// Returns the estimated number of bytes that `zstd -19` makes of `unpacked` bytes. `None` if nothing was sampled.
+    /// Returns the estimated number of bytes to which `zstd -19` compresses `unpacked` bytes of the image; `None` if
+    /// nothing was sampled.
     pub fn packed(self, unpacked: u64) -> Option<u64> {
         let packed = self.blocks.encoder?.finish().ok()?.0;
         let size = u128::from(unpacked) * u128::from(packed);

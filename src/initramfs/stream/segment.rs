@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A segment as a value, with its probable purpose.
 //!
-//! Nothing is read here. Invariant: the purpose is derived from names only.
+//! Nothing is read here. Invariant: the purpose is derived from the compression and from the names and types of the
+//! entries, not from their data.
 
 use std::io::{self, BufRead};
 
@@ -28,9 +29,9 @@ pub enum SegmentKind {
 /// A segment of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// The offset in the file, after the padding.
+    /// The offset in the file, after the padding before the segment.
     pub offset: u64,
-    /// Bytes in the file without the padding after it.
+    /// Bytes in the file, without the padding after the segment.
     pub length: u64,
     /// The compression.
     pub compression: Compression,
@@ -38,7 +39,7 @@ pub struct Segment {
     pub xz: Option<Xz>,
     /// Bytes after decompression; for an uncompressed archive the same as `length`.
     pub decoded: u64,
-    /// The number of entries without trailers.
+    /// The number of entries, not counting trailers.
     pub entries: u64,
     /// The number of archives; 1 for an uncompressed segment.
     pub archives: u32,
@@ -46,7 +47,7 @@ pub struct Segment {
     pub kind: SegmentKind,
 }
 
-/// A visitor that counts the entries of a segment by purpose and passes them on.
+/// A visitor that counts the entries of a segment by purpose, and passes them to another visitor.
 pub(in crate::initramfs) struct Observer<'v> {
     visitor: &'v mut dyn Visitor,
     entries: u64,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The file as a stream with a look-ahead and a position. Another thread reads it, so that computing a digest does not
-//! delay the decoder.
+//! The file as a stream with a look-ahead and a position. Another thread reads a large file, so that the decoder does
+//! not wait for an input that computes a digest.
 //!
 //! This module does not interpret the bytes. Invariants: bytes that a decoder does not consume remain for the next
-//! reader; an error of the input follows all bytes before it, and is kept separate from errors of decoders; there are
-//! at most [`RING`] buffers of [`PIECE`] bytes, and an input that fits into one starts no thread.
+//! reader; an error of the input is returned after all bytes before the error, and is kept separate from errors of
+//! decoders; there are at most [`RING`] buffers of [`PIECE`] bytes; an input shorter than a buffer starts no thread.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::mem;
@@ -14,20 +14,21 @@ use crate::bytes::read_buffered;
 
 /// Upper bound of [`BufferedInput::peek`] (bytes).
 pub(in crate::initramfs) const LOOK_AHEAD: usize = 4096;
-/// Size of a buffer. zstd copies blocks (at most 128 KiB) that are split between two buffers.
+/// Size of a buffer (bytes). It is several times the size of a zstd block (at most 128 KiB), since zstd copies blocks
+/// that are split between two buffers.
 const PIECE: usize = 512 << 10;
 /// Number of buffers in the ring.
 const RING: usize = 4;
 
-/// A part of the input after [`LOOK_AHEAD`] bytes of space for the rest of the previous part, and the end of the input
-/// if it was reached.
+/// A part of the input. In `bytes` it is preceded by [`LOOK_AHEAD`] bytes of space for the rest of the previous part.
+/// `end` is set if the input ended or failed after this part.
 struct Piece {
     bytes: Vec<u8>,
     end: Option<io::Result<()>>,
 }
 
 impl Piece {
-    /// Reads until `bytes` is full.
+    /// Reads until `bytes` is full, or the input ends or fails.
     fn read(input: &mut impl Read, mut bytes: Vec<u8>) -> Self {
         bytes.resize(LOOK_AHEAD + PIECE, 0);
         let mut filled = LOOK_AHEAD;
@@ -77,7 +78,7 @@ pub(in crate::initramfs) fn reading<T>(
     source.ring = Some((full, empty));
     std::thread::scope(|scope| {
         scope.spawn(move || feed(input, &empty_out, &full_in));
-        // The ring must be dropped before the scope waits, so that an unread thread ends.
+        // `source` must be dropped before the scope waits: this ends the thread if the input was not read to its end.
         let mut source = source;
         then(&mut source)
     })
@@ -100,7 +101,7 @@ impl BufferedInput {
         self.offset
     }
 
-    /// Returns the error of the input, if it caused the last failure.
+    /// Takes out the error of the input, if it caused the last failure.
     pub(in crate::initramfs) fn take_fault(&mut self) -> Option<io::Error> {
         self.fault.take()
     }
@@ -124,7 +125,8 @@ impl BufferedInput {
         matches!(self.piece.end, Some(Ok(())))
     }
 
-    /// Gets the next buffer, and copies the rest of the current one, less than [`LOOK_AHEAD`] bytes, before it.
+    /// Gets the next buffer, and copies the rest of the current one, less than [`LOOK_AHEAD`] bytes, before the new
+    /// bytes.
     fn refill(&mut self) -> io::Result<()> {
         let end = self.piece.end.replace(Ok(()));
         if let Some(Err(error)) = end {
@@ -139,7 +141,7 @@ impl BufferedInput {
             next.bytes[start..LOOK_AHEAD].copy_from_slice(self.left());
             self.start = start;
             let spent = mem::replace(&mut self.piece, next);
-            // After the end no more buffers are needed.
+            // This fails after the end of the input, when no more buffers are needed.
             let _ = empty.send(spent.bytes);
         }
         Ok(())
@@ -172,7 +174,7 @@ mod tests {
     use super::*;
     use crate::initramfs::testing::Trickle;
 
-    /// A reader that fails at its end.
+    /// A reader that returns an error at the end of its bytes.
     struct Breaks<'b>(Trickle<'b>);
 
     impl Read for Breaks<'_> {

@@ -8,7 +8,7 @@ fn outcome(image: &[u8], limits: &Limits) -> Result<Vec<Segment>, ReadError> {
     read(image, limits, &mut Inventory::new(limits))
 }
 
-/// Returns an archive in whose first header one field is overwritten.
+/// Returns an archive in whose first header the field with the number `field` (from 0) is `text`.
 fn with_field(field: usize, text: &[u8; 8]) -> Vec<u8> {
     let mut image = archive(&[file("a", b"data"), file("b", b"")]);
     image[6 + field * 8..14 + field * 8].copy_from_slice(text);
@@ -126,7 +126,7 @@ fn limits_have_names_and_places() {
 
 #[test]
 fn a_zstd_window_is_refused_before_it_is_allocated() {
-    // Window descriptors 0x88 (128 MiB), 0x89 (144 MiB) and 0xff; the frame has no blocks.
+    // Window descriptors 0x88 (128 MiB), 0x89 (144 MiB) and 0xff; the only block of the frame is empty.
     for (descriptor, refused) in [(0x88, false), (0x89, true), (0xff, true)] {
         let image = [0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 1, 0, 0];
         let error = outcome(&image, &Limits::default()).unwrap_err();
@@ -140,7 +140,7 @@ fn a_zstd_window_is_refused_before_it_is_allocated() {
         );
         assert_eq!(limit, refused, "{error}");
     }
-    // The window of a single segment is its content.
+    // The window of a frame with a single segment is as large as its content.
     let image = b"\x28\xb5\x2f\xfd\xe0\xff\xff\xff\xff\xff\xff\xff\x7f\x01\0\0";
     let error = outcome(image, &Limits::default()).unwrap_err();
     assert!(

@@ -57,7 +57,7 @@ fn every_compression_with_anything_around_it() {
                     archives: 1,
                     kind: SegmentKind::Main,
                 };
-                // The kernel treats four NULs as the end of an lz4 segment.
+                // The length holds for lz4, too, since four NULs end an lz4 segment.
                 assert_eq!(segments[1], expected, "{compression} {padding} {step}");
                 assert_eq!(segments[0].kind, SegmentKind::Early);
                 assert_eq!(segments[0].length, raw.len() as u64);
@@ -85,7 +85,7 @@ fn a_large_segment_goes_through_the_ring() {
     };
     let noise: Vec<u8> = (0..600_000).map(|_| noise()).collect();
     for compression in PACKED {
-        // Fast compressions are tested with more data than the ring's buffers hold.
+        // Fast compressions are tested with six buffers of data, the others with two.
         let quick = matches!(compression, Compression::Zstd | Compression::Lz4);
         let items: Vec<TestEntry> = (0..if quick { 5 } else { 1 })
             .map(|i| file(&format!("f{i}"), &noise[i * 7..]))

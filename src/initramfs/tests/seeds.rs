@@ -5,7 +5,8 @@ use super::super::testing::*;
 use super::super::*;
 use crate::kernel::testing::{INFO, module, seeds};
 
-/// Returns a small dracut-like set of files with every type of entry.
+/// Returns the entries of a small image like those of dracut: directories, files, a symbolic link, hard links and a
+/// device. `module` is the content of the kernel module.
 fn items(module: &[u8]) -> Vec<TestEntry> {
     vec![
         dir("usr"),
@@ -30,7 +31,7 @@ fn items(module: &[u8]) -> Vec<TestEntry> {
 
 #[test]
 fn seeds_are_current() {
-    // The tree of the fuzz targets has this module at every path.
+    // The tree of the fuzz targets has this module at every path that ends in `.ko`.
     let module = &module(true, false, INFO);
     let main = archive(&items(module));
     let mut early = archive(&[file("early_cpio", b"1")]);
@@ -59,10 +60,10 @@ fn seeds_are_current() {
         ("early-main-random", whole(main.clone())),
     ];
     let mut segments = Vec::new();
-    // The target `segment` knows the magic numbers of the first six.
+    // The fuzz target `segment` has the magic numbers of the first six compressions.
     for (which, &compression) in (0..).zip(&PACKED[..6]) {
         images.push((compression.name(), whole(pack(compression, &main))));
-        // The first byte selects a magic number of this length.
+        // In a seed, a byte that selects the compression replaces the magic number, which has this length.
         let magic = [4, 3, 7, 3, 4, 3][usize::from(which)];
         let packed = pack(compression, &small);
         let segment = [&[which], &packed[magic..]].concat();

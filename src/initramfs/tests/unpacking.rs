@@ -69,7 +69,7 @@ fn hard_links_share_content() {
         assert_eq!(head(&inventory, "b"), b"data");
         assert!(inventory.dropped().is_empty());
     }
-    // A trailer ends the scope of inode numbers; another name overwrites the common content.
+    // A trailer ends the scope of inode numbers. A later entry `b` overwrites the content that `a` shares.
     let inventory = inventory_of(&[
         archive(&[hard("a", 7, b"1"), hard("b", 7, b""), file("b", b"2")]),
         archive(&[hard("c", 7, b"3")]),

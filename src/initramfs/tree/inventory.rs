@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The inventory of an image: every name, and selected data of files.
 //!
-//! The checks make the findings. Invariant: of a file's data, the inventory keeps [`Content::HEAD`] bytes (of dracut's
-//! erofs image [`Content::HEAD_EROFS`]), and all data only of the files and within the budget of [`Keep`].
+//! The checks make the findings. Invariant: of a file's data, the inventory keeps at most the first [`Content::HEAD`]
+//! bytes ([`Content::HEAD_EROFS`] for dracut's erofs image). It keeps all data only of the files that [`Keep`] selects,
+//! and only within the budget of [`Keep`].
 
 use std::io::{self, BufRead, Read};
 
@@ -23,11 +24,11 @@ pub(in crate::initramfs) const EROFS_ROOT: &str = "erofs-root.img";
 pub struct Keep {
     /// Returns whether to keep a file, by its path (without links) and its size.
     pub wanted: fn(&[u8], u32) -> bool,
-    /// Upper bound of a kept file (bytes). 4 MiB: `modules.builtin` and units have some ten thousand bytes.
+    /// Upper bound of a kept file (bytes). Default: 4 MiB; `modules.builtin` and units have tens of thousands of bytes.
     pub file_bytes: u32,
-    /// Upper bound of all kept files (bytes). 12 MiB: generic images have about 2 MiB of them.
+    /// Upper bound of all kept files together (bytes). Default: 12 MiB; those of a generic image have about 2 MiB.
     pub total_bytes: u64,
-    /// Whether to compute the SHA-256 of every file, which takes longer than decoding.
+    /// Whether to compute the SHA-256 of every file. This takes longer than decoding the image.
     pub digests: bool,
 }
 
@@ -42,11 +43,12 @@ impl Default for Keep {
     }
 }
 
-/// Returns whether the checks need a file: dracut's notes, release files, module lists, the dynamic linker's
-/// configuration and cache, units and their generators, udev rules, dracut's scripts and hooks, a shell script `/init`,
-/// modprobe's, ostree's and bootc's configuration, small files in `etc`.
+/// Returns whether the checks need all data of a file: lists, scripts and hooks of dracut; `init`; release files;
+/// module lists; systemd's units, generators and configuration; udev rules; small files in `etc`; the cache of the
+/// dynamic linker; the configuration of the dynamic linker, modprobe, systemd-modules-load, sysctl, NSS, ostree and
+/// bootc.
 fn wanted_by_checks(path: &[u8], size: u32) -> bool {
-    /// Upper bound of configuration in `etc` (bytes); udev's index of hardware there has 10 MiB.
+    /// Upper bound of a small file in `etc` (bytes); `etc/udev/hwdb.bin` has 10 MiB.
     const ETC_MAX: u32 = 64 << 10;
     const NAMES: [&[u8]; 13] = [
         b"modules.txt",
@@ -89,7 +91,7 @@ pub struct Inventory {
     pub(in crate::initramfs) link_depth: u32,
     keep: Keep,
     kept: u64,
-    /// The offset of each entry, by its number.
+    /// [`Entry::offset`] of each entry, by [`Entry::index`].
     pub(super) offsets: Vec<u64>,
 }
 
@@ -99,7 +101,7 @@ impl Inventory {
         Self::keeping(limits, Keep::default())
     }
 
-    /// Creates an inventory that keeps the files of `keep`.
+    /// Creates an inventory as [`new`](Self::new) does, but keeps the files that `keep` selects.
     pub fn keeping(limits: &Limits, keep: Keep) -> Self {
         Self {
             tree: Tree::default(),
@@ -112,8 +114,9 @@ impl Inventory {
         }
     }
 
-    /// Returns a visitor that fills this inventory and passes every entry to `other`, too, with all data. `other` can
-    /// use [`Entry::index`] as a key; it equals [`Content::entry`] of the file that remains after unpacking.
+    /// Returns a visitor that fills this inventory and passes every entry with all data to `other`, too. `other` can
+    /// use [`Entry::index`] as a key: for a file that remains after unpacking, [`Content::entry`] is the index of the
+    /// entry with its data.
     pub fn with<'a>(&'a mut self, other: &'a mut dyn Visitor) -> With<'a> {
         With {
             inventory: self,
@@ -129,7 +132,7 @@ impl Inventory {
         });
     }
 
-    /// Records `entry`, and passes the data on to `other`.
+    /// Records `entry`, and passes it with all data to `other`.
     fn record(
         &mut self,
         entry: &Entry,
@@ -210,7 +213,7 @@ impl Visitor for With<'_> {
     }
 }
 
-/// Returns the number of first bytes to keep; for an erofs image they include the superblock.
+/// Returns the number of bytes to keep from the start of a file; in dracut's erofs image they include the superblock.
 fn head_of(entry: &Entry) -> usize {
     if entry.path == EROFS_ROOT.as_bytes() {
         Content::HEAD_EROFS
@@ -219,7 +222,7 @@ fn head_of(entry: &Entry) -> usize {
     }
 }
 
-/// Keeps the first bytes, or with `keep` all data, and passes all data to `other`.
+/// Returns the content of a file: its first bytes, and with `keep` all data. Passes `entry` with all data to `other`.
 fn capture(
     entry: &Entry,
     keep: bool,

@@ -13,7 +13,7 @@ use super::walk::{ResolveError, walk};
 use crate::initramfs::stream::entry::{EntryType, NameProblem};
 use crate::initramfs::stream::error::Foreign;
 
-/// A file system image inside the image, which this reader does not read.
+/// A file system image among the files of the initramfs. Its content is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InnerImage {
     /// Its path.
@@ -22,16 +22,16 @@ pub struct InnerImage {
     pub format: Foreign,
 }
 
-/// The file system image that `/init` mounts as its root.
+/// The file system image that dracut's `/init` mounts as the new root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootImage {
     /// Its path.
     pub path: &'static str,
     /// [`Foreign::Squashfs`] or [`Foreign::Erofs`].
     pub format: Foreign,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Bytes of the file system according to its superblock.
+    /// The size of the file system in bytes, according to its superblock.
     pub length: u64,
 }
 
@@ -84,8 +84,8 @@ impl Inventory {
         self.tree.contents.get(node.content?)
     }
 
-    /// Returns the number of bytes that a file takes in the initramfs file: from its entry to the next one. In
-    /// compressed segments it is an estimate; the sum for all entries is the size of the initramfs file.
+    /// Returns the number of bytes that a file takes in the initramfs file: from the start of its entry to the start of
+    /// the next entry; 0 for the last entry. In compressed segments it is an estimate.
     pub fn packed(&self, content: &Content) -> u64 {
         let at = usize::try_from(content.entry).unwrap_or(usize::MAX);
         match (self.offsets.get(at), self.offsets.get(at.saturating_add(1))) {
@@ -100,7 +100,8 @@ impl Inventory {
         self.content(node)?.data.as_deref()
     }
 
-    /// Returns the names in the directory that `path` leads to, sorted; none if it is not a directory.
+    /// Returns the names in the directory that `path` leads to, with their nodes, sorted; empty if `path` does not lead
+    /// to a directory.
     pub fn children(&self, path: &[u8]) -> Vec<(&[u8], &Node)> {
         let Ok(mut prefix) = walk(&self.tree.nodes, path, true, self.link_depth) else {
             return Vec::new();
@@ -126,7 +127,7 @@ impl Inventory {
                 children.push((name, node));
                 from = Bound::Excluded(found.clone());
             } else {
-                // Below a child: continue after all paths that start with its name and a slash.
+                // `found` is below a child: continue after all paths that start with the child's name and a slash.
                 let mut after = found[..prefix.len() + length].to_vec();
                 after.push(b'/' + 1);
                 from = Bound::Included(after);
@@ -135,21 +136,21 @@ impl Inventory {
         children
     }
 
-    /// Returns entries that the kernel ignores.
+    /// Returns the entries that the kernel ignores.
     pub fn dropped(&self) -> &[Dropped] {
         &self.dropped
     }
 
-    /// Returns paths with unusual names, and the problems.
+    /// Returns the paths of entries with unusual names, once for each problem.
     pub fn name_problems(&self) -> &[(Vec<u8>, NameProblem)] {
         &self.problems
     }
 
-    /// Returns the kvers of the directories in `usr/lib/modules` (and in `lib/modules` if that is another directory),
-    /// sorted.
+    /// Returns the kvers, which are the names of the kernels' directories in `usr/lib/modules` (and in `lib/modules` if
+    /// that is another directory), sorted.
     ///
     /// A directory is a kernel's if it holds modules or lists of modules (`modules.dep`, `modules.builtin` and so on).
-    /// dracut adds others: its module `modsign` puts keys into `usr/lib/modules/keys`.
+    /// Other directories are not kernels': dracut's module `modsign` puts keys into `usr/lib/modules/keys`.
     pub fn kernel_versions(&self) -> Vec<&[u8]> {
         let mut found = BTreeSet::new();
         for mut place in self.module_places() {
@@ -167,7 +168,7 @@ impl Inventory {
         found.into_iter().collect()
     }
 
-    /// Returns the parent directories of the kernels' directories, without links.
+    /// Returns the directories that `usr/lib/modules` and `lib/modules` lead to, as paths without links.
     fn module_places(&self) -> Vec<Vec<u8>> {
         let mut places = Vec::new();
         for path in [b"usr/lib/modules".as_slice(), b"lib/modules"] {
@@ -180,8 +181,8 @@ impl Inventory {
         places
     }
 
-    /// Returns the paths of all kernel modules (`*.ko`, also compressed) below `usr/lib/modules` and `lib/modules`,
-    /// sorted, without links.
+    /// Returns the paths (without links) of all kernel modules (`*.ko`, also compressed) below `usr/lib/modules`, and
+    /// then below `lib/modules` if that is another directory; each of the two parts is sorted.
     pub fn kernel_modules(&self) -> Vec<&[u8]> {
         let mut modules = Vec::new();
         for mut place in self.module_places() {
@@ -197,8 +198,8 @@ impl Inventory {
         modules
     }
 
-    /// Returns the names in dracut's `modules.txt`: the dracut modules in the image, in dracut's order. `None` if the
-    /// file does not exist.
+    /// Returns the names in dracut's `modules.txt`: the dracut modules in the image, in the order of the file. `None`
+    /// if the file does not exist.
     pub fn dracut_modules(&self) -> Option<Vec<String>> {
         let text = self.dracut_file("modules.txt")?;
         Some(
@@ -215,7 +216,7 @@ impl Inventory {
         Some(self.dracut_file("build-parameter.txt")?.trim().to_owned())
     }
 
-    /// Returns dracut's version, from the name of its empty file `dracut-VERSION`; `None` if there is none.
+    /// Returns dracut's version, from the name of dracut's empty file `dracut-VERSION`; `None` without such a file.
     pub fn dracut_version(&self) -> Option<String> {
         self.dracut_places().find_map(|place| {
             let children = self.children(place);
@@ -245,8 +246,8 @@ impl Inventory {
         })
     }
 
-    /// Returns the file system image with most of the files, if dracut's squash modules were used. dracut up to 049
-    /// called it `squash/root.img`, up to 103 `squash-root.img`.
+    /// Returns the file system image with most of the files, if dracut's squash modules were used. The image's name is
+    /// `squash/root.img` up to dracut 049, and `squash-root.img` up to dracut 103.
     pub fn root_image(&self) -> Option<RootImage> {
         const PLACES: [(&str, Foreign); 4] = [
             ("squashfs-root.img", Foreign::Squashfs),
@@ -269,7 +270,7 @@ impl Inventory {
         })
     }
 
-    /// Returns the squashfs images inside the image, and dracut's erofs image.
+    /// Returns the squashfs images among the files of the initramfs, and dracut's erofs image.
     pub fn inner_images(&self) -> Vec<InnerImage> {
         let format = |path: &[u8], node: &Node| {
             let content = self.content(node)?;
@@ -289,14 +290,16 @@ impl Inventory {
     }
 }
 
-/// Returns the size of a squashfs according to its superblock (`fs/squashfs/squashfs_fs.h`); `None` for another format.
+/// Returns the size of a squashfs according to its superblock (`fs/squashfs/squashfs_fs.h`), or the superblock's size
+/// if `head` ends before that field. `None` for another format.
 fn squashfs_length(head: &[u8]) -> Option<u64> {
     const SUPERBLOCK: u64 = 96;
     head.strip_prefix(b"hsqs")?;
     Some(head.get(40..48).map_or(SUPERBLOCK, little_endian))
 }
 
-/// Returns the size of an erofs according to its superblock (`fs/erofs/erofs_fs.h`); `None` for another format.
+/// Returns the size of an erofs according to its superblock (`fs/erofs/erofs_fs.h`). `None` for another format, or if
+/// the superblock is truncated or invalid.
 fn erofs_length(head: &[u8]) -> Option<u64> {
     let superblock = head.get(1024..)?;
     superblock.strip_prefix(b"\xe2\xe1\xf5\xe0")?;

@@ -6,7 +6,7 @@ use crate::initramfs::stream::entry::{Device, Entry, EntryType};
 /// Directories that every kernel creates before it unpacks an image (`usr/default_cpio_list`).
 pub(in crate::initramfs) const BUILT_IN: [&[u8]; 2] = [b"dev", b"root"];
 
-/// A name in the unpacked image.
+/// The attributes of a name in the unpacked image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its type.
@@ -21,7 +21,7 @@ pub struct Node {
     pub mtime: u32,
     /// The inode number in the archive.
     pub ino: u32,
-    /// The number of links in the archive's header.
+    /// The number of links in the entry's header.
     pub nlink: u32,
     /// The number of a device node; otherwise 0, 0.
     pub rdev: Device,
@@ -29,9 +29,9 @@ pub struct Node {
     pub target: Vec<u8>,
     /// The segment (counted from 0) of the last entry that created or changed this name.
     pub segment: u32,
-    /// The number of that entry in the whole file.
+    /// [`Entry::index`] of the last entry that created or changed this name.
     pub entry: u64,
-    /// The index of a file's content, which hard links share.
+    /// The index of a file's content in the tree's contents; hard links have the same index.
     pub(in crate::initramfs) content: Option<usize>,
 }
 
@@ -61,7 +61,7 @@ impl Node {
 /// The content of a file, as far as it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u32,
     /// The first bytes, at most [`Content::HEAD`] or [`Content::HEAD_EROFS`].
     pub head: Vec<u8>,
@@ -69,14 +69,15 @@ pub struct Content {
     pub data: Option<Vec<u8>>,
     /// SHA-256 of all bytes, if the inventory computes digests.
     pub sha256: Option<[u8; 32]>,
-    /// The index in the whole file of the entry that has the data.
+    /// [`Entry::index`] of the entry that has the data.
     pub entry: u64,
 }
 
 impl Content {
-    /// Bytes that are kept of every file: as many as the kernel reads to detect the format of a program.
+    /// The number of bytes that are kept from the start of every file: as many as the kernel reads to detect the format
+    /// of a program.
     pub const HEAD: usize = 256;
-    /// Bytes that are kept of dracut's erofs image, whose superblock is at offset 1024.
+    /// The number of bytes that are kept from the start of dracut's erofs image; the superblock is at offset 1024.
     pub const HEAD_EROFS: usize = 1152;
 
     /// Returns whether this is an ELF file, by its magic number.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Paths resolved through the links inside the image.
+//! Resolves paths through the links inside the image.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::initramfs::stream::entry::EntryType;
 /// The error that a path cannot be resolved in an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// A component does not exist.
+    /// A component does not exist, or the path has too many components.
     #[error("`{}` is not in the image", missing.escape_ascii())]
     NotFound {
         /// The path that does not exist, without links.
         missing: Vec<u8>,
-        /// Whether a link led to it.
+        /// Whether a link was followed on the way to the missing path.
         through_link: bool,
     },
-    /// A component is not a directory.
+    /// A component before the last one is not a directory.
     #[error("`{}` is not a directory", path.escape_ascii())]
     NotADirectory {
         /// The component's path, without links.
@@ -29,26 +29,26 @@ pub enum ResolveError {
         path.escape_ascii()
     )]
     Limit {
-        /// [`Limits::link_depth`](crate::initramfs::Limits::link_depth), or `path_steps` if few links have long
-        /// targets.
+        /// `link_depth` for [`Limits::link_depth`](crate::initramfs::Limits::link_depth), or `path_steps` if the path
+        /// with the targets of its links has too many components.
         name: &'static str,
         /// The value of the limit.
         value: u32,
-        /// The link at which the limit was exceeded, without links in its path.
+        /// The path (without links) of the last link that was found.
         path: Vec<u8>,
-        /// The number of the entry of this link in the whole file.
+        /// The number of the link's entry in the whole file, from 0.
         entry: u64,
-        /// The number of the entry's segment, from 0.
+        /// The number of the segment with the link's entry, from 0.
         segment: u32,
     },
 }
 
-/// Upper bound of names that are looked up for one path, so that a loop of links takes no longer than a path of maximum
-/// length.
+/// Upper bound of the components that are looked up for one path, including those of link targets. A path of maximum
+/// length has no more.
 const STEPS: u32 = 2048;
 
-/// Resolves `path` from the root in `nodes`. With `follow`, the last component is followed, too. The result is a key of
-/// `nodes`, the root, or a built-in directory.
+/// Resolves `path` from the root in `nodes`. A link in the last component is followed only with `follow`. The result is
+/// a key of `nodes`, the root (empty), or a built-in directory.
 pub(in crate::initramfs) fn walk(
     nodes: &BTreeMap<Vec<u8>, Node>,
     path: &[u8],
@@ -80,7 +80,7 @@ pub(in crate::initramfs) fn walk(
         if steps > STEPS {
             return Err(match last {
                 Some(link) => limit("path_steps", STEPS, link),
-                // The path itself has too many names, without any link.
+                // The path itself has too many components; no link was followed.
                 None => ResolveError::NotFound {
                     missing: here,
                     through_link: false,

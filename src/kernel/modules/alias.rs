@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `modules.alias`: the aliases by which devices and programs request modules.
 //!
-//! Patterns are those of fnmatch: `*`, `?`, `[a-f0-9]`, `[!x]`. Matching takes time proportional to at most the product
-//! of both lengths.
+//! Patterns are those of fnmatch: `*`, `?`, `[a-f0-9]`, `[!x]`. Matching takes at most time proportional to the length
+//! of the pattern times the length of the text.
 
 use std::collections::BTreeMap;
 
 use super::{ModuleName, ParseError, keyword, lines, words};
 
-/// `modules.alias`: the patterns (normalised) and their modules, by the literal prefix of each pattern. A kernel has
-/// some ten thousand patterns, and only few have the prefix of a given alias.
+/// `modules.alias`: normalised patterns with their modules, by the literal prefix of each pattern. A pattern can match
+/// an alias only if the alias begins with the pattern's literal prefix, which is so for a few of some ten thousand
+/// patterns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aliases(BTreeMap<Vec<u8>, Vec<(Vec<u8>, ModuleName)>>);
 
 impl Aliases {
-    /// Parses `alias PATTERN MODULE` lines. Comments are skipped. Fails on any other line.
+    /// Parses `alias PATTERN MODULE` lines. Comments and empty lines are skipped. Fails on any other line, and on a
+    /// pattern with an unclosed bracket.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut aliases = Self::default();
         for line in lines("modules.alias", bytes) {
@@ -34,8 +36,8 @@ impl Aliases {
         Ok(aliases)
     }
 
-    /// Parses the `MODULE.alias=PATTERN` fields of `modules.builtin.modinfo`, each with a final NUL. Other fields, and
-    /// patterns with an unclosed bracket, are ignored.
+    /// Parses the `MODULE.alias=PATTERN` fields of `modules.builtin.modinfo`, whose fields are separated by NULs. Other
+    /// fields, and patterns with an unclosed bracket, are ignored.
     pub fn parse_builtin(bytes: &[u8]) -> Self {
         let fields = bytes.split(|&byte| byte == 0).filter_map(|field| {
             let dot = field.iter().position(|&byte| byte == b'.')?;
@@ -55,7 +57,8 @@ impl Aliases {
         self.0.entry(head).or_default().push((pattern, name));
     }
 
-    /// Returns the modules of `alias`, possibly repeated; none if it has an unclosed bracket.
+    /// Returns the modules with a pattern that matches `alias`; a module with several such patterns is repeated.
+    /// Returns no module if `alias` has an unclosed bracket.
     pub fn resolve(&self, alias: &[u8]) -> Vec<&ModuleName> {
         let Some(alias) = normalise(alias) else {
             return Vec::new();
@@ -68,15 +71,15 @@ impl Aliases {
             .collect()
     }
 
-    /// Returns every pattern (normalised) with its module.
+    /// Returns every normalised pattern with its module.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &ModuleName)> {
         let aliases = self.0.values().flatten();
         aliases.map(|(pattern, name)| (pattern.as_slice(), name))
     }
 }
 
-/// Replaces `-` by `_`, except in brackets, where it is a range. `None` if a bracket is not closed: depmod does not
-/// write this, and kmod finds no module for such an alias.
+/// Replaces `-` by `_`, except in brackets, where `-` denotes a range. Returns `None` if a bracket is not closed:
+/// depmod does not write such a pattern, and kmod finds no module for such an alias.
 fn normalise(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = text.to_vec();
     let mut at = 0;
@@ -92,8 +95,8 @@ fn normalise(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Returns whether the whole `text` matches. After a mismatch the last star consumes one byte more; earlier stars need
-/// not be reconsidered.
+/// Returns whether `pattern` matches the whole `text`. After a mismatch, the last `*` takes one byte more; other
+/// lengths for earlier `*` need not be tried.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
@@ -119,7 +122,7 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Returns the length of the pattern's first element if it matches this byte.
+/// Returns the length of the pattern's first element if the element matches `byte`, else `None`.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match *pattern.first()? {
         b'?' => Some(1),
@@ -132,8 +135,9 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// Returns the content of the bracket at the start of `pattern`, and its length with the brackets. A `]` in the first
-/// position belongs to the set. `None` if the bracket is not closed.
+/// Returns the text between the brackets at the start of `pattern`, and the length of the text with both brackets. A
+/// `]` that comes first, or right after `!` or `^`, belongs to the text. Returns `None` if `pattern` does not start
+/// with a bracket, or the bracket is not closed.
 fn set(pattern: &[u8]) -> Option<(&[u8], usize)> {
     let inner = pattern.strip_prefix(b"[")?;
     let first = match inner.first()? {

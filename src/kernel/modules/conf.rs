@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! modprobe's configuration, `modprobe.d(5)`, as libkmod reads it (`libkmod/libkmod-config.c`).
 //!
-//! The first of several lines for a module is used, as in libkmod. Lines that libkmod cannot parse are skipped.
+//! As in libkmod, the first `install` line and the first `softdep` line that match a module apply, and all `options`
+//! lines of the module do. Lines that libkmod cannot parse are skipped.
 
 use super::alias::matches;
 use super::{ModuleName, Softdep};
@@ -12,7 +13,7 @@ pub struct Conf {
     blacklist: Vec<PatternLine<()>>,
     install: Vec<PatternLine<Vec<u8>>>,
     aliases: Vec<PatternLine<Vec<u8>>>,
-    /// The patterns of `remove` lines, which libkmod treats as names of modules.
+    /// The arguments of `remove` lines. libkmod accepts each argument as a module's name.
     removed: Vec<Vec<u8>>,
     softdeps: Vec<PatternLine<Softdep>>,
     options: Vec<PatternLine<Vec<u8>>>,
@@ -34,8 +35,8 @@ impl<T> PatternLine<T> {
 }
 
 impl Conf {
-    /// Adds the lines of the file `file`. libkmod reads files in the order of their names; depmod's `modules.softdep`
-    /// is among them.
+    /// Adds the lines of `text`, the content of the file `file`. The caller adds the files in the order in which
+    /// libkmod reads them: sorted by file name, including depmod's `modules.softdep`.
     pub fn add(&mut self, file: &str, text: &[u8]) {
         self.files.push(file.to_owned());
         for line in unwrapped(text) {
@@ -43,8 +44,8 @@ impl Conf {
         }
     }
 
-    /// Adds a line. Comments, malformed lines and lines with other keywords are skipped. The result is an `Option` only for
-    /// the operator `?`.
+    /// Adds a line. Skips comments, malformed lines and lines with other keywords. The function returns an `Option`
+    /// only so that its body can use the operator `?`.
     fn add_line(&mut self, line: &[u8]) -> Option<()> {
         if line.starts_with(b"#") {
             return None;
@@ -85,15 +86,16 @@ impl Conf {
         Some(())
     }
 
-    /// Returns the file that blacklists a module; `None` if no file does. The argument of a blacklist line is a name,
-    /// not a pattern.
+    /// Returns the first file that blacklists a module; `None` if no file does. The argument of a `blacklist` line is a
+    /// name, not a pattern.
     pub fn blacklisted_by(&self, name: &ModuleName) -> Option<&str> {
         let mut lines = self.blacklist.iter();
         let line = lines.find(|line| line.pattern == name.as_bytes())?;
         Some(&self.files[line.file])
     }
 
-    /// Returns the command that modprobe runs instead of loading a module, and its file; `None` if there is none.
+    /// Returns the command that modprobe runs instead of loading a module, and the file that sets the command; `None`
+    /// if no file sets one.
     pub fn install(&self, name: &ModuleName) -> Option<(&[u8], &str)> {
         let line = self.install.iter().find(|line| line.fits(name))?;
         Some((&line.value, &self.files[line.file]))
@@ -105,8 +107,8 @@ impl Conf {
         Some(&line.value)
     }
 
-    /// Returns the options of a module, each line with its file. The argument of an options line is a name, not a
-    /// pattern; an alias of the module is not followed.
+    /// Returns the options of a module: the value and the file of each `options` line. The argument of an `options`
+    /// line is a name, not a pattern. Options for an alias of the module are not included.
     pub fn options(&self, name: &ModuleName) -> impl Iterator<Item = (&[u8], &str)> {
         let lines = self.options.iter();
         lines
@@ -114,8 +116,8 @@ impl Conf {
             .map(|line| (line.value.as_slice(), self.files[line.file].as_str()))
     }
 
-    /// Returns the file of the first alias line that matches a request for `asked`; `None` if no line matches, or one
-    /// of them leads to `name`.
+    /// Returns the file of the first `alias` line whose pattern matches `asked`, provided that no matching line has the
+    /// target `name`. Returns `None` if no line matches, or if a matching line has the target `name`.
     pub fn redirected_by(&self, asked: &[u8], name: &ModuleName) -> Option<&str> {
         let mut lines = self.aliases.iter().filter(|it| matches(&it.pattern, asked));
         let first = lines.clone().next()?;
@@ -123,8 +125,8 @@ impl Conf {
         (!leads_there).then_some(&self.files[first.file])
     }
 
-    /// Returns whether a line defines `name` as an alias, or gives it a command. Then `name` need not be the name of a
-    /// module.
+    /// Returns whether `name` matches an `alias` line, or is the argument of an `install` or `remove` line. Such a name
+    /// need not be that of a module.
     pub fn knows(&self, name: &ModuleName) -> bool {
         let mut installs = self.install.iter();
         let mut aliases = self.aliases.iter();
@@ -134,7 +136,8 @@ impl Conf {
     }
 }
 
-/// Splits text into lines, and joins lines that end in a backslash. Other backslashes are dropped.
+/// Splits text into lines. A line that ends in a backslash continues on the next line. Any other backslash is dropped,
+/// and the byte after it is kept as it is.
 fn unwrapped(text: &[u8]) -> Vec<Vec<u8>> {
     let mut lines = vec![Vec::new()];
     let mut bytes = text.iter().copied();
@@ -160,7 +163,7 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], text.get(end + 1..).unwrap_or_default()))
 }
 
-/// Replaces `-` by `_` outside of brackets; `None` if a bracket is not paired.
+/// Replaces `-` by `_` outside of brackets; `None` if a bracket has no counterpart.
 fn underscores(name: &[u8]) -> Option<Vec<u8>> {
     let mut plain = name.to_vec();
     let mut at = 0;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! depmod's indexes, `modules.dep.bin` and `modules.alias.bin`. libkmod, and so udev and modprobe, read them instead of
-//! the text files: an initramfs without them loads no module, even if its `modules.dep` is right.
+//! depmod's indexes, `modules.dep.bin` and `modules.alias.bin`. libkmod, which udev and modprobe use, reads the indexes
+//! instead of the text files. An initramfs without the indexes loads no module, even if its `modules.dep` is right.
 //!
-//! An index is a trie whose nodes are referenced by offset (kmod, `libkmod/libkmod-index.c`). No byte is read twice, so
-//! a hostile index takes time in proportion to its length.
+//! An index is a trie whose nodes are referenced by offset (kmod, `libkmod/libkmod-index.c`). The parser reads at most
+//! as many bytes as the index has, so a hostile index takes time in proportion to its length.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use super::{ModuleName, ModulesDep};
 
 const MAGIC: u32 = 0xB007_F457;
 
-/// The major version, in the upper half of a number.
+/// The major version: the upper 16 bits of the number after the magic number.
 const VERSION: u32 = 2;
 
 /// The flags in a reference to a node; the lower 28 bits are the node's offset.
@@ -20,23 +20,24 @@ const HAS_VALUES: u32 = 0x4000_0000;
 const HAS_CHILDREN: u32 = 0x2000_0000;
 const OFFSET: u32 = 0x0FFF_FFFF;
 
-/// A malformed index.
+/// The error that an index is malformed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{file}, byte {offset}: {what}")]
 pub struct IndexError {
     /// The name of the file, such as `modules.dep.bin`.
     pub file: &'static str,
-    /// The offset in the file.
+    /// The offset of the error in the file (bytes).
     pub offset: usize,
-    /// The error.
+    /// A description of the error, or the expected form of the value at `offset`.
     pub what: &'static str,
 }
 
 impl ModulesDep {
-    /// Parses `modules.dep.bin`. The value of each module's name is its line of `modules.dep`.
+    /// Parses `modules.dep.bin`. Each key is a module's name, and its value is the module's line of `modules.dep`.
     ///
     /// # Errors
-    /// When the bytes are not an index, or a value is not a line of `modules.dep`, or the line is about another module.
+    /// When the bytes are not an index, when a value is not a line of `modules.dep`, or when the line is about another
+    /// module than the key.
     pub fn parse_index(bytes: &[u8]) -> Result<Self, IndexError> {
         let mut dep = Self::default();
         Index::of("modules.dep.bin", bytes).each(|key, line| {
@@ -51,7 +52,7 @@ impl ModulesDep {
     }
 }
 
-/// Returns the modules in `modules.alias.bin`.
+/// Returns the modules that have an alias in `modules.alias.bin`.
 ///
 /// # Errors
 /// When the bytes are not an index, or a value is empty.
@@ -68,16 +69,17 @@ pub fn aliased(bytes: &[u8]) -> Result<HashSet<ModuleName>, IndexError> {
     Ok(names.into_iter().filter_map(ModuleName::new).collect())
 }
 
-/// A parser of an index.
+/// A parser of an index, with its position in the bytes.
 struct Index<'a> {
     file: &'static str,
     bytes: &'a [u8],
     at: usize,
-    /// The number of bytes that are not read yet.
+    /// The number of bytes that may still be read: the length of the index, less the bytes that were read.
     left: usize,
 }
 
-/// A node to read, and the length of its parent's key.
+/// A node to read. Its key starts with the first `parent_key` bytes of the current key, which are the parent's key, and
+/// then `branch`.
 struct Next {
     reference: u32,
     parent_key: usize,
@@ -163,7 +165,7 @@ impl<'a> Index<'a> {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    /// Reads up to a NUL.
+    /// Reads up to a NUL, and returns the bytes before the NUL.
     fn text(&mut self) -> Result<&'a [u8], IndexError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let length = rest.iter().position(|&byte| byte == 0);

@@ -4,8 +4,8 @@
 use super::{ModuleName, Parameter, Softdep};
 use crate::elf::{ElfError, File};
 
-/// The section `.modinfo`: `KEY=VALUE` fields separated by NULs; a key can occur several times. It is stored unparsed,
-/// since parsed fields would need up to 24 times its size.
+/// The section `.modinfo`: `KEY=VALUE` fields separated by NULs; a key can occur several times. The section is stored
+/// unparsed, because parsed fields would need up to 24 times as much memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Modinfo(Vec<u8>);
 
@@ -28,14 +28,14 @@ pub enum ModinfoError {
         /// The length of the file in bytes.
         size: usize,
     },
-    /// An ELF file that is not a module.
+    /// An ELF file without a section `.modinfo`; it is not a module.
     #[error("it has no section .modinfo")]
     NoSection,
 }
 
 impl Modinfo {
-    /// Finds the section in an uncompressed module of any architecture. Fails if `file` is not a complete ELF file, or
-    /// has no such section.
+    /// Returns the modinfo of the uncompressed module `file`, of any architecture. Fails if `file` is not a complete
+    /// ELF file, or has no section `.modinfo`.
     pub fn of_module(file: &[u8]) -> Result<Self, ModinfoError> {
         let section = File::new(file).and_then(|elf| elf.section(b".modinfo"));
         let section = section.map_err(|error| match error {
@@ -51,12 +51,12 @@ impl Modinfo {
         Ok(Self::parse(section.ok_or(ModinfoError::NoSection)?))
     }
 
-    /// Stores the bytes of the section. Fields without `=` are ignored.
+    /// Returns the modinfo in the bytes of a section `.modinfo`. Fields without `=` are ignored.
     pub fn parse(section: &[u8]) -> Self {
         Self(section.to_vec())
     }
 
-    /// Returns the first value of a key; `None` if there is none.
+    /// Returns the first value of a key; `None` if no field has the key.
     pub fn get(&self, key: &str) -> Option<&[u8]> {
         self.all(key).next()
     }
@@ -68,7 +68,8 @@ impl Modinfo {
             .filter_map(move |field| field.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// Returns the vermagic, which must equal the kernel's: the release, and options that change structures.
+    /// Returns the vermagic: the kernel's release, and build options that change the layout of structures. The kernel
+    /// loads the module only if its own vermagic is equal.
     pub fn vermagic(&self) -> Option<&[u8]> {
         self.get("vermagic")
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decompresses and compresses modules, and splits them into contents and signature.
 //!
-//! Memory is bounded by [`MAX_UNPACKED`] and by a decoder's window, not by what a header claims.
+//! The memory for decompression is bounded by [`MAX_UNPACKED`] and by the limit of a decoder's window, whatever sizes a
+//! header claims.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,14 +13,14 @@ use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 /// information.
 pub const MAX_UNPACKED: u64 = 32 << 20;
 
-/// Upper bound of a decoder's window: 2^26 bytes, the size that `xz -9` uses.
+/// The binary logarithm of a decoder's largest window: 2^26 bytes, the size that `xz -9` uses.
 const MAX_WINDOW_LOG: u32 = 26;
 
 /// Decompresses the module `data` from a file called `path`, whose suffix determines the format, and replaces the
-/// content of `into`. After an error `into` contains the bytes before it.
+/// content of `into`. After an error, `into` contains the bytes that were decoded before the error.
 ///
 /// # Errors
-/// When the data cannot be decoded, or have more than [`MAX_UNPACKED`] bytes.
+/// When the data cannot be read or decoded, or decode to more than [`MAX_UNPACKED`] bytes.
 pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result<()> {
     if path.ends_with(b".xz") {
         let stream = Stream::new_stream_decoder((1 << MAX_WINDOW_LOG) + (16 << 20), 0)?;
@@ -38,16 +39,17 @@ pub fn unpack(path: &[u8], data: impl BufRead, into: &mut Vec<u8>) -> io::Result
 /// The end of a module's signature (`MODULE_SIG_STRING`).
 const SIGNATURE_END: &[u8] = b"~Module signature appended~\n";
 
-/// Returns an uncompressed module without its appended signature; `None` if it has none.
+/// Returns an uncompressed module without its appended signature; `None` if the module is not signed.
 pub fn without_signature(module: &[u8]) -> Option<&[u8]> {
     Some(signed_parts(module)?.0)
 }
 
-/// Returns the identity of the signer of an uncompressed module: its CMS signature without the value of the signature,
-/// which is the octet string at its end. `None` if the module has no such signature.
+/// Returns bytes that identify the signer of an uncompressed module: the CMS signature up to the octet string at its
+/// end, which is the signature value. `None` if the module is not signed, or if its signature does not end with such an
+/// octet string.
 pub fn signer(module: &[u8]) -> Option<&[u8]> {
     let (_, signature) = signed_parts(module)?;
-    // The headers of octet strings with sizes of one byte (ECDSA) and of two (RSA).
+    // An octet string starts with 0x04 and its size: two bytes after 0x82 (RSA), or one byte (ECDSA).
     let is_last = |at: &usize| {
         let (header, size) = match signature[*at..] {
             [0x04, 0x82, high, low, ..] => (4, usize::from(high) << 8 | usize::from(low)),
@@ -60,12 +62,12 @@ pub fn signer(module: &[u8]) -> Option<&[u8]> {
     Some(&signature[..end])
 }
 
-/// The smallest value of a signature (bytes); a signature with ECDSA and P-256 has about 70.
+/// The smallest size of a signature value (bytes). A value of ECDSA with P-256 has about 70 bytes.
 const SIGNATURE_MIN: usize = 48;
 
-/// Splits an uncompressed module into its contents and its signature, CMS in DER. `None` if it is not signed.
+/// Splits an uncompressed module into its contents and its signature (CMS in DER). `None` if the module is not signed.
 pub fn signed_parts(module: &[u8]) -> Option<(&[u8], &[u8])> {
-    // A `struct module_signature` of 12 bytes; its last field is the size of the signature.
+    // Before the end marker is a `struct module_signature` of 12 bytes. Its last field is the size of the signature.
     let (signed, head) = module
         .strip_suffix(SIGNATURE_END)?
         .split_last_chunk::<12>()?;
@@ -74,7 +76,7 @@ pub fn signed_parts(module: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(signed.split_at(contents))
 }
 
-/// Returns a module with this signature at its end, as the kernel's `scripts/sign-file.c` writes it.
+/// Returns a signed module: the contents with this signature appended, as the kernel's `scripts/sign-file.c` writes it.
 pub fn with_signature(contents: &[u8], signature: &[u8]) -> Vec<u8> {
     /// The only type of signature that the kernel supports (`PKEY_ID_PKCS7`).
     const CMS: u8 = 2;
@@ -84,11 +86,11 @@ pub fn with_signature(contents: &[u8], signature: &[u8]) -> Vec<u8> {
     [contents, signature, &info, SIGNATURE_END].concat()
 }
 
-/// Compresses a module for a file called `path`, whose suffix determines the format, so that the kernel itself can
-/// decode it: xz with CRC32, and a window of 1 MiB as in the kernel's `scripts/Makefile.modinst`.
+/// Compresses a module for a file called `path`, whose suffix determines the format. The kernel itself can decode the
+/// result: xz data have a CRC32 and a window of 1 MiB, as in the kernel's `scripts/Makefile.modinst`.
 ///
 /// # Errors
-/// When the library fails.
+/// When the compression library fails.
 pub fn pack(path: &[u8], module: Vec<u8>) -> io::Result<Vec<u8>> {
     if path.ends_with(b".xz") {
         let mut options = LzmaOptions::new_preset(6)?;
@@ -139,7 +141,7 @@ mod tests {
         assert_eq!(signer(b"ELF"), None);
         let module = with_signature(b"ELF", &rsa(b"Fedora", 1));
         assert_eq!(without_signature(&module), Some(&b"ELF"[..]));
-        // A size beyond the file.
+        // The signature's size is larger than the file.
         let mut lying = module;
         let end = lying.len() - SIGNATURE_END.len();
         lying[end - 4] = 0xff;

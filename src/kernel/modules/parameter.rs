@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parameters of modules and the values that the kernel accepts (`kernel/params.c`, `lib/kstrtox.c`, `lib/cmdline.c`).
-//! A module with an invalid value is not loaded; unknown parameters are ignored.
+//! Parameters of modules, and the values that the kernel accepts for them (`kernel/params.c`, `lib/kstrtox.c`,
+//! `lib/cmdline.c`). The kernel does not load a module if the value of a parameter is invalid. It ignores unknown
+//! parameters.
 
 use super::underscores;
 
-/// A parameter and its type, as in the fields `parmtype` of the modinfo.
+/// A parameter and its type, as in a field `parmtype` of the modinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     name: Vec<u8>,
@@ -21,8 +22,8 @@ impl Parameter {
         })
     }
 
-    /// Returns whether the kernel accepts the value. `None` is a parameter without `=`. A type that only one module
-    /// defines is not known, and accepts every value.
+    /// Returns whether the kernel accepts the value; `None` is an argument without `=`. A type that is not in
+    /// [`TYPES`], for example one that a module defines itself, accepts every value.
     fn accepts(&self, value: Option<&[u8]>) -> bool {
         let (kind, is_array) = match self.kind.strip_prefix(b"array of ") {
             Some(kind) => (kind, true),
@@ -39,7 +40,8 @@ impl Parameter {
     }
 }
 
-/// Returns the first argument of a module's options that the kernel refuses; `None` if it accepts all.
+/// Returns the first argument in a module's options that the kernel refuses; `None` if the kernel accepts all
+/// arguments.
 pub fn refused(parameters: &[Parameter], options: &[u8]) -> Option<Vec<u8>> {
     arguments(options).find(|argument| {
         let (name, value) = split(argument);
@@ -49,8 +51,8 @@ pub fn refused(parameters: &[Parameter], options: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Returns whether the kernel would refuse an argument with one of the [`TYPES`]. Only then must the module be read for
-/// the types of its parameters.
+/// Returns whether there is an argument that the kernel would refuse if its parameter had some type of [`TYPES`]. If
+/// there is none, the types of the module's parameters need not be read.
 pub fn may_be_refused(options: &[u8]) -> bool {
     arguments(options).any(|argument| {
         let (_, value) = split(&argument);
@@ -58,7 +60,7 @@ pub fn may_be_refused(options: &[u8]) -> bool {
     })
 }
 
-/// Returns the arguments, up to `--`, after which the kernel reads none.
+/// Returns the arguments before `--`. The kernel ignores those after it.
 fn arguments(options: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let mut rest = options;
     std::iter::from_fn(move || {
@@ -68,7 +70,8 @@ fn arguments(options: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Returns the first argument without its quotes, and the text after it (`next_arg`); `None` if there is none.
+/// Returns the first argument without its quotes, and the text after the argument, as the kernel's `next_arg` does;
+/// `None` if there is no argument.
 fn next(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let text = text.trim_ascii_start();
     let mut is_quoted = false;
@@ -115,7 +118,7 @@ const TYPES: [(&[u8], Parser); 12] = [
     (b"long", |value| signed(value, i64::MAX as u64)),
 ];
 
-/// Returns whether `kstrtobool` parses the value. It looks at the first two bytes only.
+/// Returns whether `kstrtobool` parses the value. `kstrtobool` looks only at the first two bytes.
 fn is_bool(value: &[u8]) -> bool {
     match value.to_ascii_lowercase().as_slice() {
         [b'o', second, ..] => matches!(second, b'n' | b'f'),
@@ -124,7 +127,8 @@ fn is_bool(value: &[u8]) -> bool {
     }
 }
 
-/// Returns whether the value is an integer of at most `max`; base 0 is C's notation.
+/// Returns whether the value is an integer from 0 to `max` in the given base. With base 0, the base follows from the
+/// prefix, as in C: `0x` is hexadecimal, `0` is octal.
 fn unsigned(value: &[u8], base: u32, max: u64) -> bool {
     let digits = value.strip_prefix(b"+").unwrap_or(value);
     let hex = digits.strip_prefix(b"0x").or(digits.strip_prefix(b"0X"));
@@ -135,7 +139,7 @@ fn unsigned(value: &[u8], base: u32, max: u64) -> bool {
         (_, base) => (digits, base),
     };
     let text = str::from_utf8(digits).unwrap_or_default();
-    // from_str_radix accepts a sign of its own.
+    // `digits` must not start with another `+`, which from_str_radix would accept.
     !text.starts_with('+') && u64::from_str_radix(text, base).is_ok_and(|it| it <= max)
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tables of inputs; the ELF files are generated here.
+//! Tests of the parsers with tables of inputs. The ELF files and the indexes are generated.
 
 use super::*;
 use crate::kernel::testing::{INFO, index, module};
@@ -287,7 +287,7 @@ fn no_broken_module_panics() {
                 let _ = Modinfo::of_module(&broken);
             }
         }
-        // Every offset, size and count is set to its largest value.
+        // Eight bytes of 0xff at every position: among others, each offset, size and count has its largest value once.
         for at in 0..whole.len().saturating_sub(8) {
             let mut broken = whole.clone();
             broken[at..at + 8].fill(0xff);
@@ -360,7 +360,7 @@ fn seeds_are_current() {
     std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(&plain[..], 6), &mut xz).unwrap();
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut gz, &plain).unwrap();
-    // The first byte selects the compression.
+    // The fuzz target selects the compression by the first byte.
     let modules = [
         ("plain", 0, plain.clone()),
         ("narrow-big-endian", 0, module(false, true, INFO)),

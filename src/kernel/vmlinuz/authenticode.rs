@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the signatures of a PE image, and compares the image with the digest in them. Bytes that changed after signing
-//! have another digest. This finds damage; the room `signing` verifies a signature with a trusted certificate.
+//! Reads the Authenticode signatures of a PE image, and compares the digest in each signature with the digest of the
+//! image. The comparison finds bytes that changed after signing. It does not prove who signed the image: that is
+//! verified in [`crate::signing`] with trusted certificates.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -18,7 +19,7 @@ const SHA256: &[u8] = &[
     0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01,
 ];
 
-/// NULL in DER, the parameters of SHA-256 in an algorithm identifier. Some signers omit it.
+/// NULL in DER: the parameters of SHA-256 in an algorithm identifier. Some signers omit the parameters.
 const NULL: &[u8] = &[0x05, 0x00];
 
 /// The header of an octet string of 32 bytes in DER.
@@ -29,14 +30,14 @@ const STEP: usize = 64 << 10;
 
 /// The Authenticode signatures of an image.
 pub struct Authenticode {
-    /// SHA-256 of the signed bytes.
+    /// The SHA-256 of the image, computed as Authenticode does.
     pub sha256: Vec<u8>,
-    /// The certificate table.
+    /// The bytes of the certificate table.
     table: Vec<u8>,
 }
 
 impl Authenticode {
-    /// Reads the signatures of an image; `None` if it has no certificate table.
+    /// Reads the signatures of an image; `None` if the image is not a PE file, or has no valid certificate table.
     ///
     /// # Errors
     /// Only if the reader fails.
@@ -48,9 +49,9 @@ impl Authenticode {
         Ok(Some(Self { sha256, table }))
     }
 
-    /// Returns the signatures, CMS in DER.
+    /// Returns the signatures (CMS in DER), in the order of the table. Stops at the first entry with an invalid size.
     pub fn signatures(&self) -> impl Iterator<Item = &[u8]> {
-        /// The size of the fields of a `WIN_CERTIFICATE` before the signature.
+        /// The size (bytes) of the fields before the signature in a `WIN_CERTIFICATE`.
         const HEAD: usize = 8;
         /// `WIN_CERT_TYPE_PKCS_SIGNED_DATA`.
         const CMS: [u8; 2] = [2, 0];
@@ -69,8 +70,8 @@ impl Authenticode {
     }
 }
 
-/// Returns true if a signature of the image has the digest of the image's bytes, false if all signatures have other
-/// digests, and `None` if the image has no Authenticode signature with SHA-256.
+/// Returns `Some(true)` if a signature of the image contains the digest of the image, `Some(false)` if all its
+/// signatures contain other digests, and `None` if the image has no Authenticode signature with SHA-256.
 ///
 /// # Errors
 /// Only if the reader fails.
@@ -86,7 +87,7 @@ pub fn has_signed_digest<R: Read + Seek>(reader: &mut R) -> io::Result<Option<bo
     Ok(Some(signed.contains(&actual.as_slice())))
 }
 
-/// Reads the certificate table; `None` if there is none, or if its place or size is wrong.
+/// Reads the certificate table; `None` if there is none, or if its offset or size is invalid.
 fn certificate_table<R: Read + Seek>(
     reader: &mut R,
 ) -> io::Result<Option<(Certificates, Vec<u8>)>> {
@@ -112,9 +113,10 @@ fn certificate_table<R: Read + Seek>(
     Ok(Some((certificates, table)))
 }
 
-/// Computes the digest that Authenticode signs: of all bytes before the certificate table, except the checksum and the
-/// table's entry in the header (*Windows Authenticode Portable Executable Signature Format*, "Calculating the PE Image
-/// Hash"). Signers pad the image before they compute it.
+/// Computes the digest that Authenticode signs (*Windows Authenticode Portable Executable Signature Format*,
+/// "Calculating the PE Image Hash"). It covers all bytes before the certificate table, except the file's checksum and
+/// the table's entry in the header. The padding of the image is covered, because signers add it before they compute the
+/// digest.
 fn image_digest<R: Read + Seek>(reader: &mut R, table: &Certificates) -> io::Result<Vec<u8>> {
     let mut sha256 = Sha256::new();
     let mut buffer = vec![0; STEP];
@@ -135,8 +137,8 @@ fn image_digest<R: Read + Seek>(reader: &mut R, table: &Certificates) -> io::Res
     Ok(sha256.finalize().to_vec())
 }
 
-/// Returns the SHA-256 digests in the table. In DER, each is an identifier, possibly without parameters, and an octet
-/// string.
+/// Returns the SHA-256 digests in the table. In DER, each is the identifier of the algorithm, its optional parameters,
+/// and an octet string with the digest.
 fn digests(table: &[u8]) -> impl Iterator<Item = &[u8]> {
     let identifiers = table
         .windows(SHA256.len())
@@ -158,7 +160,8 @@ mod tests {
 
     const BODY: &[u8] = &[7; 64];
 
-    /// Returns an image with a signature, changed by `change` after the digest in the signature was computed.
+    /// Returns an image with a signature that has these algorithm parameters in DER. `change` is applied to the image
+    /// after the digest in the signature was computed.
     fn signed(parameters: &[u8], change: fn(&mut Vec<u8>)) -> Vec<u8> {
         let start = pe(0x8664, (0, 0), &[(".text", BODY)])
             .len()
@@ -190,7 +193,7 @@ mod tests {
         for change in [first, last] {
             assert_eq!(answer(signed(NULL, change)), Some(false));
         }
-        // The checksum is not part of the digest.
+        // The digest does not cover the checksum.
         assert_eq!(
             answer(signed(NULL, |image| image[0x58 + 64] ^= 1)),
             Some(true)

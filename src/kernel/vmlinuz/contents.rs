@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Decodes the kernel inside an image completely. The release string in a header does not prove anything about the
-//! compressed kernel after it, which can be damaged or another kernel.
+//! Decodes the whole kernel inside an image. The release string in an image's header proves nothing about the
+//! compressed kernel, which can be damaged or be another kernel.
 
 use std::io::{self, Read, Seek};
 
@@ -9,14 +9,15 @@ use super::payload::{self, Codec};
 use super::pe::Pe;
 use super::{KernelFormat, MAX_DECODED, Release, Result, VmlinuzError, decoded, scan};
 
-/// Number of offsets that are tried as the start of compressed data if the header does not contain it.
+/// Upper bound of the offsets that are tried for each compression if the header does not contain the offset of the
+/// compressed data.
 const MAX_TRIES: usize = 16;
 
-/// Returns the release string in the banner of the kernel inside the image, whose [`Release`] was read before. `None`
-/// if the offset of the kernel is not known.
+/// Returns the release string in the banner of the kernel inside the image. `release` is the image's [`Release`], which
+/// the caller has read before. Returns `None` if the compressed kernel is not found in the image.
 ///
 /// Fails with [`VmlinuzError::Compression`] if the compression is not supported, and with another error if the kernel
-/// is damaged.
+/// is damaged or has no banner.
 pub fn inner_release_from<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
@@ -24,8 +25,8 @@ pub fn inner_release_from<R: Read + Seek>(
     search_inner(reader, release, &mut |_| ())
 }
 
-/// Returns the same as [`inner_release_from`], and passes the decoded kernel to `part`, in parts of any size and in
-/// order. Passes nothing if the image is not compressed.
+/// Returns the same as [`inner_release_from`], and passes the decoded kernel to `part`, in order and in parts of any
+/// size. Passes nothing for the formats `Image`, `ImageGzip` and `Elf`, where the kernel is not decoded again.
 pub fn search_inner<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
@@ -56,8 +57,8 @@ fn inner<R: Read + Seek>(
             whole(image, data.codec, data.offset, data.size, part).map(|(kver, _)| Some(kver))
         }
         KernelFormat::S390 | KernelFormat::ElfWrapper => searched(image, part),
-        // In these formats, `release` was read from the kernel itself. A gzip stream was read to its end, which has the
-        // checksum.
+        // In these formats, `release` was read from the kernel itself. A gzip stream was then read to its end, so its
+        // checksum is verified.
         KernelFormat::Image | KernelFormat::ImageGzip | KernelFormat::Elf => {
             Ok(Some(release.kver.clone()))
         }
@@ -65,13 +66,14 @@ fn inner<R: Read + Seek>(
     }
 }
 
-/// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains its offset (see the kernel's
-/// `x86/boot.rst`); `None` for an older protocol, or if the size is zero.
+/// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains the offset and size of the compressed
+/// kernel (see the kernel's `x86/boot.rst`). Returns `None` for an older protocol, or if the size is zero.
 fn bzimage<R: Read + Seek>(
     image: &mut Region<'_, R>,
     part: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<String>> {
-    /// The kernel's build appends the decoded size to the data, except to gzip data, which contain it.
+    /// The length (bytes) of the decoded size, which is the last field of the compressed data. Gzip data end with it,
+    /// and the kernel's build appends it to data of other formats.
     const SIZE: u64 = 4;
     let protocol = u16::from_le_bytes(image.bytes("the boot protocol", 0x206)?);
     if protocol < 0x208 {
@@ -110,14 +112,14 @@ fn bzimage<R: Read + Seek>(
     Ok(Some(kver))
 }
 
-/// Tries possible starts of compressed data. Other data can contain the magic number, so a match counts only if the
-/// decoded data contain a banner.
+/// Tries offsets with the magic number of a compression as the start of the compressed kernel. Other data can contain a
+/// magic number, too, so an offset counts only if the decoded data contain a banner.
 fn searched<R: Read + Seek>(
     image: &mut Region<'_, R>,
     part: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<String>> {
     let size = image.size();
-    // The magic number of lzma has only three bytes, which occur everywhere.
+    // Lzma is left out, because its magic number, three bytes of which two are zero, is common in other data.
     for codec in Codec::ALL.into_iter().filter(|it| *it != Codec::Lzma) {
         let magic = codec.magic();
         let starts = scan::starts(image.stream("the kernel", 0, size)?, magic, MAX_TRIES)?;
@@ -133,7 +135,8 @@ fn searched<R: Read + Seek>(
     Ok(None)
 }
 
-/// Decodes the kernel to its end. Returns the release string and the number of decoded bytes.
+/// Decodes the kernel to its end and passes the decoded bytes to `part`. Returns the release string and the number of
+/// decoded bytes.
 fn whole<R: Read + Seek>(
     image: &mut Region<'_, R>,
     codec: Codec,
@@ -154,7 +157,7 @@ fn whole<R: Read + Seek>(
     })
 }
 
-/// A reader that counts the bytes and passes them to `part`.
+/// A reader that counts the bytes read from `input` and passes them to `part`.
 struct Counted<'p, R> {
     input: R,
     count: u64,
@@ -180,7 +183,7 @@ mod tests {
     };
     use super::*;
 
-    /// Returns a bzImage of this release with a compressed kernel.
+    /// Returns a bzImage with the release `KVER` in its header and with `payload` as its compressed kernel.
     fn bzimage_of(payload: &[u8]) -> Vec<u8> {
         let mut image = bzimage(&format!("{KVER} (mock@build) #1 SMP"));
         put(&mut image, 0x1f1, &[1]);
@@ -196,7 +199,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Compresses like the program zstd, which the kernel's build uses.
+    /// Compresses with a checksum, as the program zstd does, which the kernel's build runs.
     fn zstd_checked(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
         encoder.include_checksum(true).unwrap();
@@ -214,7 +217,7 @@ mod tests {
         inner_release_from(&mut Cursor::new(image), &release)
     }
 
-    /// Returns a kernel of bytes that do not compress well.
+    /// Returns a kernel that consists of a banner and of bytes that do not compress well.
     fn kernel(kver: &str) -> Vec<u8> {
         let mut state = 1_u32;
         let noise = (0..40_000).map(|_| {
@@ -288,7 +291,7 @@ mod tests {
                 for byte in &mut flipped[at..at + 64] {
                     *byte ^= 0x55;
                 }
-                // lz4 and lzma have no checksum, but most changes make the sizes wrong.
+                // lz4 and lzma data have no checksum, so a change that leaves the decoded size right is not found.
                 let found = inner(&bzimage_of(&flipped));
                 let has_checksum = !["lz4", "lzma"].contains(&name);
                 assert!(

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use super::MAX_DECODED;
 
-/// The error that the release of an image cannot be read.
+/// The error that a kernel image cannot be read or decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum VmlinuzError {
     /// The reader failed.
@@ -21,7 +21,7 @@ pub enum VmlinuzError {
         /// The length of the image in bytes.
         size: u64,
     },
-    /// No known format.
+    /// The image has no known format.
     #[error(
         "it starts with {}, expected a kernel image (x86 bzImage, arm64 or riscv64 Image, EFI \
          zboot, s390x image, ELF vmlinux, UKI)",
@@ -34,50 +34,51 @@ pub enum VmlinuzError {
     /// A machine number without an [`Arch`].
     #[error("it is for machine {number:#x} ({table}), expected a known architecture")]
     Machine {
-        /// The number.
+        /// The machine number.
         number: u16,
-        /// The table of the number: `PE` or `ELF`.
+        /// The format that defines the number: `PE` or `ELF`.
         table: &'static str,
     },
-    /// The release string is malformed.
+    /// The text at the place of the release string is not a release string.
     #[error("found {:?} at {offset:#x}, expected a release string", String::from_utf8_lossy(.found))]
     NotARelease {
-        /// Its offset in bytes.
+        /// The offset of the text in bytes.
         offset: u64,
-        /// The bytes, truncated to 64.
+        /// The bytes at `offset`, at most 64.
         found: Vec<u8>,
     },
     /// The kernel does not contain `Linux version X (`.
     #[error("{searched} bytes of the kernel were searched, expected \"Linux version X (\"")]
     NoBanner {
-        /// The number of (decoded) bytes.
+        /// The number of bytes that were searched. If the kernel is compressed, these are decoded bytes.
         searched: u64,
     },
-    /// An unsupported compression.
+    /// The compression of the kernel is not supported.
     #[error(
         "the kernel in it is compressed with {name:?}, expected gzip, zstd, xz, lzma, lz4 or bzip2"
     )]
     Compression {
-        /// The name in the image.
+        /// The name of the compression in the image; for an unknown magic number, a description with its bytes.
         name: String,
     },
     /// The compressed kernel is damaged.
     #[error("the {codec} data at {offset:#x} do not decode: {cause}")]
     Decode {
-        /// The compression.
+        /// The name of the compression.
         codec: &'static str,
-        /// The offset of the data in bytes.
+        /// The offset of the compressed data in bytes.
         offset: u64,
         /// The decoder's error.
         cause: io::Error,
     },
-    /// No result within [`MAX_DECODED`] bytes.
+    /// The search for the release stopped after [`MAX_DECODED`] bytes.
     #[error("the kernel is larger than {MAX_DECODED} bytes")]
     TooLarge,
 }
 
 impl VmlinuzError {
-    /// Returns whether the image is damaged, not just of an unknown format.
+    /// Returns whether the error proves that the image is damaged. An empty image is damaged; an unknown format,
+    /// machine or compression is not damage.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Truncated { .. } | Self::NotARelease { .. } | Self::Decode { .. } => true,

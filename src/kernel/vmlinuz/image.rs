@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Take};
 
 use super::{Result, VmlinuzError, scan};
 
-/// An image, or a part of one; offsets are relative to its start.
+/// An image, or a part of one. Offsets are relative to the start of the region.
 pub(super) struct Region<'a, R> {
     reader: &'a mut R,
     base: u64,
@@ -13,7 +13,7 @@ pub(super) struct Region<'a, R> {
 }
 
 impl<'a, R: Read + Seek> Region<'a, R> {
-    /// Returns the whole content of the reader.
+    /// Returns the region that is the whole content of the reader.
     pub(super) fn new(reader: &'a mut R) -> io::Result<Self> {
         let size = reader.seek(SeekFrom::End(0))?;
         let base = 0;
@@ -25,7 +25,7 @@ impl<'a, R: Read + Seek> Region<'a, R> {
         self.size
     }
 
-    /// Returns a part as a separate image.
+    /// Returns the part of `size` bytes at `offset` as a region. `what` describes the part in an error.
     pub(super) fn part(
         &mut self,
         what: &'static str,
@@ -53,7 +53,7 @@ impl<'a, R: Read + Seek> Region<'a, R> {
         Ok(bytes)
     }
 
-    /// Returns `size` bytes from `offset` as a stream.
+    /// Returns a reader of the `size` bytes at `offset`. `what` describes them in an error.
     pub(super) fn stream(
         &mut self,
         what: &'static str,
@@ -67,7 +67,7 @@ impl<'a, R: Read + Seek> Region<'a, R> {
         Ok(self.reader.by_ref().take(size))
     }
 
-    /// Returns whether these bytes are at `offset`; `false` if the image is too short.
+    /// Returns whether the bytes at `offset` are `magic`; `false` if the region is too short.
     pub(super) fn begins(&mut self, offset: u64, magic: &[u8]) -> io::Result<bool> {
         if offset.saturating_add(magic.len() as u64) > self.size {
             return Ok(false);
@@ -78,7 +78,7 @@ impl<'a, R: Read + Seek> Region<'a, R> {
         Ok(found == magic)
     }
 
-    /// Returns the first bytes, up to [`scan::HEAD`].
+    /// Returns the first [`scan::HEAD`] bytes, or all bytes of a shorter region.
     pub(super) fn head(&mut self) -> io::Result<Vec<u8>> {
         self.reader.seek(SeekFrom::Start(self.base))?;
         let mut head = Vec::new();

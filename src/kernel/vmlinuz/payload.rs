@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decompresses the kernel inside an image.
 //!
-//! Memory is bounded by the window of the format, [`MAX_WINDOW_LOG`], not by sizes in a header.
+//! The memory of a decoder is bounded by the limit of its window, [`MAX_WINDOW_LOG`], whatever sizes a header claims.
 
 use std::fmt::Display;
 use std::io::{self, Read};
@@ -11,10 +11,10 @@ use liblzma::stream::Stream;
 
 use super::{Result, VmlinuzError};
 
-/// Upper bound of a decoder's window: 2^27 bytes, 128 MiB, the size that `zstd --ultra -22` uses.
+/// The binary logarithm of a decoder's largest window: 2^27 bytes (128 MiB), the size that `zstd --ultra -22` uses.
 const MAX_WINDOW_LOG: u32 = 27;
 
-/// Upper bound of the memory of an xz or lzma decoder: the window and its other state.
+/// Upper bound of the memory of an xz or lzma decoder (bytes): the window and 32 MiB for other state.
 const MAX_LZMA_MEMORY: u64 = (1 << MAX_WINDOW_LOG) + (32 << 20);
 
 /// A supported compression of kernels.
@@ -32,7 +32,7 @@ pub(super) enum Codec {
 pub(super) const MAGIC: usize = 6;
 
 impl Codec {
-    /// All compressions.
+    /// All compressions, in the order in which [`Codec::by_magic`] tries them.
     pub(super) const ALL: [Self; 6] = [
         Self::Gzip,
         Self::Xz,
@@ -48,7 +48,8 @@ impl Codec {
             Self::Bzip2 => b"BZh",
             Self::Gzip => &[0x1f, 0x8b, 0x08],
             Self::Lz4 => &Lz4Legacy::<&[u8]>::MAGIC,
-            // The properties that the kernel's build uses, and the low half of a window of at least 64 KiB.
+            // The properties byte that the kernel's build writes, and the two low bytes of the window's size, which are
+            // zero for the usual sizes (64 KiB and more).
             Self::Lzma => &[0x5d, 0, 0],
             Self::Xz => b"\xfd7zXZ\0",
             Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
@@ -94,8 +95,8 @@ impl Codec {
         }
     }
 
-    /// Returns the decoded bytes. Bytes after the compressed data are not an error: the kernel's build appends the size
-    /// to most formats.
+    /// Returns a reader of the decoded bytes. Except with lz4, bytes after the compressed data are ignored: in most
+    /// formats, the kernel's build appends the decoded size.
     pub(super) fn decode<'a>(self, data: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Bzip2 => Box::new(bzip2::read::BzDecoder::new(data)),
@@ -123,16 +124,16 @@ struct Lz4Legacy<R> {
     data: R,
     block: Vec<u8>,
     plain: Vec<u8>,
-    /// The number of decoded bytes in `plain`, and the number of those already returned.
+    /// The number of decoded bytes in `plain`. The first `given` of them have been returned.
     filled: usize,
     given: usize,
 }
 
 impl<R: Read> Lz4Legacy<R> {
     const MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
-    /// Upper bound of a decoded block.
+    /// Upper bound of the size of a decoded block (bytes).
     const PLAIN: usize = 8 << 20;
-    /// Upper bound of an encoded block.
+    /// Upper bound of the size of an encoded block (bytes).
     const BLOCK: usize = Self::PLAIN + Self::PLAIN / 255 + 16;
 
     fn new(mut data: R) -> io::Result<Self> {
@@ -150,7 +151,7 @@ impl<R: Read> Lz4Legacy<R> {
         })
     }
 
-    /// Decodes the next block, if there is one.
+    /// Decodes the next block into `plain`; at the end of the data, leaves `plain` without decoded bytes.
     fn next_block(&mut self) -> io::Result<()> {
         (self.filled, self.given) = (0, 0);
         let mut length = [0; 4];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses the parts of the PE format that kernels and UKIs need: machine, sections, certificate table. Names are those
-//! of the specification (*PE Format*, and `winnt.h`).
+//! Parses the parts of the PE format that kernels and UKIs need: machine, sections, certificate table. Constants have
+//! the names of the specification (*PE Format*) and of `winnt.h`.
 
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -8,15 +8,15 @@ use std::ops::Range;
 use super::image::Region;
 use super::{Arch, Result, VmlinuzError};
 
-/// Upper bound of sections; UKIs have about a dozen, or a few dozens with profiles.
+/// Upper bound of the sections that are read. A UKI has about a dozen sections, or a few dozen if it has profiles.
 const MAX_SECTIONS: u16 = 256;
 
-/// The start of the DOS header, and its size.
+/// The first bytes of the DOS header, and the header's size.
 const IMAGE_DOS_SIGNATURE: &[u8] = b"MZ";
 const IMAGE_DOS_HEADER: u64 = 0x40;
-/// The field of the DOS header with the offset of the PE header.
+/// The offset of the field in the DOS header that contains the offset of the PE header.
 const E_LFANEW: u64 = 0x3c;
-/// The start of the PE header.
+/// The first bytes of the PE header.
 const IMAGE_NT_SIGNATURE: &[u8] = b"PE\0\0";
 
 /// The size of the COFF header, and the offsets of its fields.
@@ -25,22 +25,22 @@ const MACHINE: usize = 0;
 const NUMBER_OF_SECTIONS: usize = 2;
 const SIZE_OF_OPTIONAL_HEADER: usize = 16;
 
-/// Machines.
+/// Machine numbers.
 const IMAGE_FILE_MACHINE_I386: u16 = 0x014c;
 const IMAGE_FILE_MACHINE_AMD64: u16 = 0x8664;
 const IMAGE_FILE_MACHINE_ARM64: u16 = 0xaa64;
 const IMAGE_FILE_MACHINE_RISCV64: u16 = 0x5064;
 
-/// The kinds of the optional header, and the offsets of their data directories.
+/// The kinds of the optional header, and the offset of the data directories in each.
 const IMAGE_NT_OPTIONAL_HDR32_MAGIC: u16 = 0x10b;
 const IMAGE_NT_OPTIONAL_HDR64_MAGIC: u16 = 0x20b;
 const DATA_DIRECTORY32: u64 = 96;
 const DATA_DIRECTORY64: u64 = 112;
 /// The offset of the file's checksum in the optional header.
 const CHECK_SUM: u64 = 64;
-/// The size of a data directory: an offset and a size.
+/// The size of a data directory (bytes). It contains the offset and the size of a table.
 const IMAGE_DATA_DIRECTORY: u64 = 8;
-/// The number of the data directory of the certificate table.
+/// The index of the certificate table's data directory.
 const IMAGE_DIRECTORY_ENTRY_SECURITY: u64 = 4;
 
 /// The size of a section header, and the offsets of its fields.
@@ -53,20 +53,20 @@ const POINTER_TO_RAW_DATA: usize = 20;
 /// The headers of a PE file.
 pub(super) struct Pe {
     machine: u16,
-    /// `None` if the table is empty.
+    /// The certificate table; `None` if there is none, or the table is empty.
     pub(super) certificates: Option<Certificates>,
     sections: Vec<Section>,
 }
 
-/// The certificate table, and the fields that change when a file is signed.
+/// The place of the certificate table, and the fields that change when a file is signed.
 pub(super) struct Certificates {
-    /// The offset in bytes.
+    /// The offset of the table in the file (bytes).
     pub(super) offset: u64,
-    /// The size in bytes.
+    /// The size of the table (bytes).
     pub(super) size: u64,
-    /// The header's field with the offset and size of the table.
+    /// The range of the header's field that contains the table's offset and size.
     pub(super) entry: Range<u64>,
-    /// The field with the checksum of the file.
+    /// The range of the field that contains the file's checksum.
     pub(super) checksum: Range<u64>,
 }
 
@@ -77,7 +77,8 @@ struct Section {
 }
 
 impl Pe {
-    /// Parses the headers. `None` if it is not a PE file, or if the PE header is outside the image.
+    /// Parses the headers. `None` if the image is not a PE file, or if no PE header is at the offset that the DOS
+    /// header contains.
     pub(super) fn of<R: Read + Seek>(image: &mut Region<'_, R>) -> Result<Option<Self>> {
         let begins = |image: &mut Region<'_, R>, offset, magic: &[u8]| {
             image.begins(offset, magic).map_err(VmlinuzError::Io)
@@ -107,12 +108,12 @@ impl Pe {
         }))
     }
 
-    /// Returns the offset and size (bytes) of every section in the file.
+    /// Returns the offset and size (bytes) in the file of every section.
     pub(super) fn sections(&self) -> impl Iterator<Item = (u64, u64)> {
         self.sections.iter().map(|it| (it.offset, it.size))
     }
 
-    /// Returns the offset and size (bytes) of the first section of that name; `None` if there is none.
+    /// Returns the offset and size (bytes) of the first section called `name`; `None` if there is none.
     pub(super) fn section(&self, name: &[u8]) -> Option<(u64, u64)> {
         let matches = |found: &[u8; NAME_SIZE]| {
             let (start, rest) = found.split_at(name.len().min(NAME_SIZE));
@@ -122,7 +123,7 @@ impl Pe {
         Some((section.offset, section.size))
     }
 
-    /// Returns the architecture of the machine number.
+    /// Returns the architecture for the file's machine number. Fails if the number is not known.
     pub(super) fn arch(&self) -> Result<Arch> {
         match self.machine {
             IMAGE_FILE_MACHINE_I386 => Ok(Arch::X86),
@@ -143,7 +144,8 @@ impl Section {
         name.copy_from_slice(&header[..NAME_SIZE]);
         let fields = [VIRTUAL_SIZE, SIZE_OF_RAW_DATA, POINTER_TO_RAW_DATA];
         let [virtual_size, raw_size, offset] = fields.map(|at| u32_at(header, at));
-        // Data in the file are padded; a smaller size in memory is the size without the padding.
+        // The data of a section in the file are padded. If the size in memory is smaller, it is the size without the
+        // padding.
         let size = match virtual_size {
             0 => raw_size,
             size => size.min(raw_size),

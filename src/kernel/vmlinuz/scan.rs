@@ -8,13 +8,13 @@ use super::{Arch, MAX_DECODED, MAX_RELEASE, Result, VmlinuzError};
 /// Number of bytes that [`image_arch`] needs.
 pub(super) const HEAD: usize = 0x40;
 
-/// The kernel's first message, followed by release and builder: `linux_banner`.
+/// The start of the kernel's first message (`linux_banner`). The release and the builder follow it.
 const BANNER: &[u8] = b"Linux version ";
 
-/// Size of the buffer (bytes).
+/// The size of the buffer that is searched at a time (bytes).
 const BUFFER: usize = 256 * 1024;
 
-/// Returns the architecture of an uncompressed `Image` with this head; `None` for another format.
+/// Returns the architecture of an uncompressed `Image` that starts with `head`; `None` for another format.
 pub(super) fn image_arch(head: &[u8]) -> Option<Arch> {
     match head.get(0x38..0x3c)? {
         b"ARM\x64" => Some(Arch::Aarch64),
@@ -23,7 +23,7 @@ pub(super) fn image_arch(head: &[u8]) -> Option<Arch> {
     }
 }
 
-/// Returns the release string at the start of `text`, which must end at a space; `None` if there is none.
+/// Returns the release string at the start of `text`; `None` if there is none. A space must follow the release string.
 pub(super) fn release(text: &[u8]) -> Option<String> {
     let text = &text[..text.len().min(MAX_RELEASE + 1)];
     let end = text.iter().position(|&byte| byte == b' ')?;
@@ -35,8 +35,8 @@ pub(super) fn release(text: &[u8]) -> Option<String> {
     String::from_utf8(found.to_vec()).ok()
 }
 
-/// Returns the release string of the first banner; fails if there is none. The stream is not read beyond the part with
-/// the banner.
+/// Returns the release string of the first banner; fails if there is none. The stream is not read beyond the buffer
+/// that contains the banner.
 pub(super) fn banner(stream: impl Read) -> Result<String> {
     const LONGEST: usize = BANNER.len() + MAX_RELEASE + 2;
     let mut kver = None;
@@ -47,7 +47,7 @@ pub(super) fn banner(stream: impl Read) -> Result<String> {
     kver.ok_or(VmlinuzError::NoBanner { searched })
 }
 
-/// Returns the first `limit` offsets of `magic`.
+/// Returns the offsets at which `magic` occurs in the stream, at most the first `limit` ones.
 pub(super) fn starts(stream: impl Read, magic: &[u8], limit: usize) -> Result<Vec<u64>> {
     let mut starts = Vec::new();
     windows(stream, magic.len(), |window, offset| {
@@ -82,8 +82,9 @@ fn positions<'a>(window: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usi
     })
 }
 
-/// Passes the stream in pieces with their offsets to `look`, until that returns `true`. A piece starts with the last
-/// `longest - 1` bytes of the previous one, so that a match across two reads is found. Returns the number of bytes.
+/// Passes the stream to `look` in pieces, each with its offset, until `look` returns `true`. A piece starts with the
+/// last `longest - 1` bytes of the previous piece, so that a match across two reads is found. Returns the number of
+/// bytes that were read.
 fn windows(
     mut stream: impl Read,
     longest: usize,
@@ -107,7 +108,7 @@ fn windows(
     }
 }
 
-/// Reads until the buffer is full or the stream ends.
+/// Reads until the buffer is full or the stream ends. Returns the number of bytes that were read.
 fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images are generated here, in the smallest form that has every field that is read.
+//! Tests with generated images. An image contains the fields that the parsers read, and little else.
 
 use std::io::Write;
 
@@ -93,7 +93,7 @@ pub(super) fn zboot(name: &str, payload: &[u8]) -> Vec<u8> {
     put(&mut image, 12, &(payload.len() as u32).to_le_bytes());
     put(&mut image, 24, name.as_bytes());
     put(&mut image, offset, payload);
-    // After the payload come its size, which the build appends, and the code.
+    // In a real image, the decoded size of the payload, which the kernel's build appends, and code follow the payload.
     put(&mut image, offset + payload.len(), &[0xff; 64]);
     image
 }
@@ -132,7 +132,8 @@ pub(super) fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
-/// Returns one image of every format, with its expected facts.
+/// Returns at least one image of every format, each with a name for messages and with the expected architecture and
+/// format.
 fn every_kind() -> Vec<(&'static str, Vec<u8>, Arch, KernelFormat)> {
     let text = banner(KVER);
     let kernel = arm64(&text);
@@ -416,7 +417,7 @@ fn windows_above_128_mib_are_refused() {
     assert!(matches!(error, VmlinuzError::Decode { .. }), "{error}");
 }
 
-/// Returns an image followed by a signature of four bytes.
+/// Returns `image` with an appended signature of four bytes.
 pub(super) fn signed_behind(image: &[u8]) -> Vec<u8> {
     let head = [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 4];
     [image, &[1; 4], &head, APPENDED_SIGNATURE].concat()
@@ -444,7 +445,8 @@ fn signatures() {
     ] {
         assert_eq!(is_signed(&image), signed, "{name}");
     }
-    // The optional header is too short for the table, or its count excludes the table.
+    // First, the optional header is too short for the certificate table's entry. Then, its number of data directories
+    // excludes the entry.
     let mut short = with((at(&plain), 64), 64);
     put(&mut short, 0x54, &144_u16.to_le_bytes());
     assert!(!is_signed(&short));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reconstructs an image as it was before it was signed, to compare its digest with the package's.
+//! Reconstructs an image as it was before it was signed, so that its digest can be compared with the digest that the
+//! package has for the file.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -8,24 +9,24 @@ use super::image::Region;
 use super::pe::Pe;
 use super::{APPENDED_SIGNATURE, VmlinuzError};
 
-/// Padding that signing adds to a PE file at most: to a multiple of 8 bytes.
+/// Upper bound of the padding that signing adds to a PE file (bytes). The padded size is a multiple of 8.
 const PADDING: usize = 7;
 
 /// Number of bytes that are read at a time.
 const STEP: usize = 64 << 10;
 
-/// The changes that a signature makes to an image.
+/// The changes that signing made to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeSignature {
-    /// Fields that are zero without the signature.
+    /// The ranges of the fields that are zero in the unsigned image.
     blank: Vec<Range<u64>>,
-    /// The offset in bytes from which on everything belongs to the signature.
+    /// The offset of the signature (bytes). All bytes from there to the end belong to the signature.
     start: u64,
     /// The number of bytes before the signature that can be padding.
     padding: usize,
 }
 
-/// Returns the changes that signing has made to the image; `None` if the image is not signed. Fails only if the reader
+/// Returns the changes that signing made to the image; `None` if the image is not signed. Fails only if the reader
 /// fails.
 pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<PeSignature>> {
     let mut image = Region::new(reader)?;
@@ -39,7 +40,7 @@ pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<PeSig
         Err(_) | Ok(None) => return Ok(None),
         Ok(Some(pe)) => pe,
     };
-    // A WIN_CERTIFICATE has a header of 8 bytes.
+    // A WIN_CERTIFICATE has a header of 8 bytes, so a table of at most 8 bytes contains no signature.
     let table = pe
         .certificates
         .filter(|it| it.size > 8 && it.offset.saturating_add(it.size) <= size);
@@ -50,8 +51,9 @@ pub fn signature_from<R: Read + Seek>(reader: &mut R) -> io::Result<Option<PeSig
     }))
 }
 
-/// Reads an appended signature: a `struct module_signature` of 12 bytes before the magic text, whose last field is the
-/// size of the signature. `None` if the size is larger than the image.
+/// Reads an appended signature, which ends with the magic text at `tail`. A structure of 12 bytes (`module_signature`)
+/// precedes the magic text, and the signature value precedes the structure. The structure's last field is the size of
+/// the value. Returns `None` if the image is too small for a value of this size.
 fn appended<R: Read + Seek>(image: &mut Region<'_, R>, tail: u64) -> Option<PeSignature> {
     let size = image
         .bytes("the signature's size", tail.checked_sub(4)?)
@@ -65,8 +67,9 @@ fn appended<R: Read + Seek>(image: &mut Region<'_, R>, tail: u64) -> Option<PeSi
 }
 
 impl PeSignature {
-    /// Passes the unsigned image without its ending to `update`, then the possible endings to `end`. There are several,
-    /// since signing may have added zeros.
+    /// Passes the unsigned image except its last bytes to `update`, and then each possible form of the last bytes to
+    /// `end`. There are several forms if zeros precede the signature, because signing may have added some or all of the
+    /// zeros.
     ///
     /// # Errors
     /// When reading fails, or the image ends before the signature.
@@ -108,7 +111,7 @@ mod tests {
     use super::super::tests::{KVER, pe, put, s390, signed_behind};
     use super::*;
 
-    /// Returns the possible unsigned images.
+    /// Returns every image that could have been signed to get this image.
     fn before(image: &[u8]) -> Vec<Vec<u8>> {
         let mut reader = Cursor::new(image);
         let signature = signature_from(&mut reader).unwrap().unwrap();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hard links, whose targets can be in the same layer or in a lower one, hidden or not.
+//! Hard links. The target can be in the same layer or in a lower layer, and can be hidden by a layer above.
 
 use super::{LayerEntry, LayerTree, NodeId, NodeKind, NodeState, Placed, Waiting};
 
 impl LayerTree {
-    /// Makes `node` another name of a hard link's target, or records that it waits for the target.
+    /// Makes `node` another name of a hard link's target, or records that `node` waits for the target.
     pub(super) fn link(&mut self, node: NodeId, entry: &LayerEntry) -> Placed {
         let found = self.of_this_layer(&entry.target);
         if let Some(inode) = found {
@@ -31,7 +31,7 @@ impl LayerTree {
         }
     }
 
-    /// Returns the file of the current layer at `path`, even if a layer above hides it.
+    /// Returns the inode of the current layer's file or link at `path`, even if a layer above hides it.
     fn of_this_layer(&self, path: &[u8]) -> Option<u32> {
         let mut here = Self::ROOT;
         for part in path.split(|&byte| byte == b'/') {
@@ -49,7 +49,7 @@ impl LayerTree {
         }
     }
 
-    /// Records an entry that a layer above hides, since hard links can lead to it.
+    /// Records an entry that a layer above hides, since hard links can lead to this entry.
     pub(super) fn hide(&mut self, entry: &LayerEntry) -> Placed {
         if entry.kind == NodeKind::Dir {
             return Placed::default();

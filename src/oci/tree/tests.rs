@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Layers as short texts: `d PATH`, `f PATH`, `l PATH TARGET`, `h PATH TARGET`.
+//! A layer is written as a text of entries between commas: `d PATH` (directory), `f PATH` (file), `l PATH TARGET`
+//! (symbolic link) and `h PATH TARGET` (hard link).
 
 use super::*;
 
@@ -63,7 +64,7 @@ fn files(tree: &LayerTree) -> String {
 fn layers_are_merged_as_overlayfs_does() {
     for (layers, expected) in [
         (&["f a", "f a, f b"][..], "a=0 b=1"),
-        // Whiteouts hide lower layers, not their own.
+        // Whiteouts hide names of lower layers, not of their own layer.
         (&["f .wh.a", "f a, f b"], "b=1"),
         (&["f .wh.a, f a", "f a"], "a=0"),
         (&["f a, f .wh.a", "f a"], "a=0"),
@@ -86,7 +87,7 @@ fn layers_are_merged_as_overlayfs_does() {
         (&["f d/a", "f d", "f d/b"], "d/ d/a=0"),
         (&["l lib usr/lib", "f lib/a"], "lib=0"),
         (&["f lib/a", "l lib usr/lib"], "lib/ lib/a=0"),
-        // The last one of equal names wins.
+        // The last of several entries with the same path wins.
         (&["f a, l a x"], "a=0"),
         (&["d d, f d/a, f d"], "d=0"),
         (&["f d, d d, f d/a"], "d/ d/a=0"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses a header blob of an rpmdb: its framing, its tags, its files.
+//! Parses a header blob of an rpmdb: the numbers at its start, its tags, its files.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use super::super::header::{TAGS_MAX, be32, check_entries};
 use super::super::nevra::Nevra;
 use super::{BLOB_MAX, FILE_SIZE, FILES_MAX, FileDigest, PackageFile, Record, RpmdbError};
 
-/// Upper bound of a path: PATH_MAX of Linux.
+/// Upper bound of the length of a path (bytes): Linux' PATH_MAX.
 const PATH_MAX: usize = 4096;
 
-/// Directories whose files are stored, relative to the root: all directories of kernels. An image has hundreds of
-/// thousands of files elsewhere.
+/// The directories in which packages of kernels have files, relative to the root. Only files in these are stored: an
+/// image has hundreds of thousands of files elsewhere.
 const PLACES: [&str; 3] = ["usr/lib/modules", "boot", "usr/lib/ostree-boot"];
 
 impl Record {
     /// Parses a blob.
     ///
     /// # Errors
-    /// When the blob is damaged. A missing tag is not damage: keys have only a few.
+    /// When the blob is damaged. A missing tag is not damage: OpenPGP keys (`gpg-pubkey`) have only a few tags.
     pub fn parse(blob: &[u8]) -> Result<Self, RpmdbError> {
         let header = Header::of(blob)?;
         let text = |tag| Ok(header.strings(tag)?.next().map(text).unwrap_or_default());
@@ -56,7 +56,7 @@ mod tag {
     pub const RELEASE: u32 = 1002;
     pub const EPOCH: u32 = 1003;
     pub const ARCH: u32 = 1022;
-    /// Whole paths, before rpm 4.
+    /// Whole paths, in packages from before rpm 4.
     pub const OLDFILENAMES: u32 = 1027;
     pub const FILESTATES: u32 = 1029;
     pub const FILEMODES: u32 = 1030;
@@ -67,28 +67,28 @@ mod tag {
     pub const BASENAMES: u32 = 1117;
     pub const DIRNAMES: u32 = 1118;
     pub const FILEDIGESTALGO: u32 = 5011;
-    /// Names, flags, versions.
+    /// The tags of the names, the flags and the versions.
     pub const PROVIDES: [u32; 3] = [1047, 1112, 1113];
-    /// Names, flags, versions.
+    /// The tags of the names, the flags and the versions.
     pub const REQUIRES: [u32; 3] = [1049, 1048, 1050];
 }
 
-/// `RPMFILE_GHOST`.
+/// The file flag `RPMFILE_GHOST`.
 pub const GHOST: u32 = 1 << 6;
 
-/// Returns whether a file with that state is installed by the package: not replaced, not skipped, and of the right
-/// colour. `rpm -qf` lists the same files.
+/// Returns whether a file with this state (`RPMTAG_FILESTATES`) is installed: it was not replaced by another package
+/// (1), not skipped (2), and has the right colour (4). `rpm -qf` considers the same files.
 pub fn is_installed(state: u32) -> bool {
     !matches!(state, 1 | 2 | 4)
 }
 
-/// A header whose entries are inside its data.
+/// A header. The values of all entries are inside its data.
 struct Header<'a> {
     index: &'a [u8],
     data: &'a [u8],
 }
 
-/// One entry of the index.
+/// One entry of the index, with the header's data from the entry's offset on.
 struct IndexEntry<'a> {
     kind: u32,
     count: usize,
@@ -127,7 +127,7 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// Returns the strings of a tag without their NUL; none if it is missing.
+    /// Returns the strings of a tag without their NUL; no strings if the tag is missing.
     fn strings(&self, tag: u32) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, RpmdbError> {
         let (data, count): (&[u8], usize) = match self.entry(tag) {
             Some(entry) if matches!(entry.kind, 6 | 8 | 9) => (entry.data, entry.count),
@@ -137,7 +137,7 @@ impl<'a> Header<'a> {
         Ok(data.split(|byte| *byte == 0).take(count))
     }
 
-    /// Returns the numbers of a tag; none if it is missing.
+    /// Returns the numbers of a tag; no numbers if the tag is missing.
     fn numbers(&self, tag: u32) -> Result<impl Iterator<Item = u32> + use<'a>, RpmdbError> {
         let (data, count, size): (&[u8], usize, usize) = match self.entry(tag) {
             Some(entry) => match entry.kind {
@@ -256,12 +256,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Returns the path under which a file is stored, relative to the root; `None` if it is not stored.
+/// Returns the path under which a file is stored, relative to the root; `None` if the file is not stored.
 pub fn kept_path(path: &str) -> Option<String> {
     Some(filed(path.as_bytes())).filter(|path| is_kept(path))
 }
 
-/// Normalizes a path relative to the root. `/lib` is a link to `usr/lib`, and packages use both names.
+/// Returns a path relative to the root, with `lib/` at its start replaced by `usr/lib/`. `/lib` is a link to `usr/lib`,
+/// and packages use both names.
 fn filed(path: &[u8]) -> String {
     let path = text(path);
     let path = path.trim_start_matches('/');
@@ -279,7 +280,7 @@ fn is_kept(path: &str) -> bool {
     })
 }
 
-/// Returns whether a directory, given with a final slash, can contain a path that is kept.
+/// Returns whether a directory, given with a final slash, can contain a path that is stored.
 fn may_hold(dir: &str) -> bool {
     is_kept(dir) || PLACES.iter().any(|place| place.starts_with(dir))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Blobs as rpm writes them, and hostile ones.
+//! Tests with blobs as rpm writes them, and with malformed blobs.
 
 use super::{FileDigest, PackageFile, Record, Rpmdb, RpmdbError, RpmdbReader, Scope};
 use crate::package::hex;
 
 const KVER: &str = "6.9.4-200.fc40.x86_64";
 
-/// Returns the header of a kernel package as in an rpmdb.
+/// Returns the blob of a kernel package, from a header that the `rpm` crate builds.
 fn built() -> Vec<u8> {
     let config = rpm::BuildConfig::v4()
         .compression(rpm::CompressionType::None)
@@ -27,7 +27,7 @@ fn built() -> Vec<u8> {
     header[8..].to_vec()
 }
 
-/// A value of a tag.
+/// A value of a tag. The first field of `Numbers` is the type.
 enum Value<'a> {
     Text(&'a str),
     Texts(&'a [&'a str]),
@@ -72,7 +72,7 @@ fn blob(tags: &[(u32, Value)]) -> Vec<u8> {
     [counts, index, data].concat()
 }
 
-/// Returns a package with files in one directory: name, state, flags.
+/// Returns the blob of a package with files in the directory `dir`. Each file is a name, a state and flags.
 fn with_files(name: &str, dir: &str, files: &[(&str, u32, u32)]) -> Vec<u8> {
     let names: Vec<_> = files.iter().map(|it| it.0).collect();
     let states: Vec<_> = files.iter().map(|it| it.1).collect();
@@ -116,7 +116,7 @@ fn a_package_is_what_the_builder_was_told() {
         .iter()
         .filter(|it| it.name.contains("rpmlib"));
     assert_eq!(own.count(), 0);
-    // The file in /lib is stored with the others; the documentation is not stored.
+    // The file in /lib is stored as one in usr/lib; the documentation is not stored.
     let paths: Vec<_> = record.files.keys().cloned().collect();
     let dir = format!("usr/lib/modules/{KVER}");
     assert_eq!(
@@ -262,7 +262,7 @@ fn wrong_numbers_in_a_blob_are_rejected() {
 
 #[test]
 fn the_kept_paths_have_a_limit() {
-    // One long directory and many names: their paths would take a thousand times the blob.
+    // One long directory and many short names: the paths would have several hundred times the size of the blob.
     let dir = format!("/boot/{}/", "d".repeat(4000));
     let names = vec!["x1"; 70_000];
     let zeros = vec![0; 70_000];

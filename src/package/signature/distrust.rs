@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reasons for which rpm would not trust a signature, although the key made it.
+//! Reasons for which rpm would not trust a signature, although a key of the keyring made it.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -10,49 +10,49 @@ use sequoia_openpgp::packet::Signature;
 /// A reason for which a signature is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Distrust {
-    /// It is dated in the future.
+    /// The signature is dated in the future.
     Future {
         /// The date of the signature.
         made: SystemTime,
-        /// The date of this host.
+        /// The time of the run, by the clock of this host.
         now: SystemTime,
     },
-    /// The signature has expired; it has its own lifetime.
+    /// The signature has a lifetime, which has ended.
     SignatureExpired {
-        /// The end of its lifetime.
+        /// The end of the signature's lifetime.
         expired: SystemTime,
     },
     /// The key or its primary key is revoked.
     Revoked {
-        /// The fingerprint.
+        /// The fingerprint of the revoked key.
         key: String,
-        /// The date of the revocation.
+        /// The date of the revocation, if the revocation has one.
         since: Option<SystemTime>,
         /// The reason given in the revocation.
         reason: String,
     },
     /// The key or its primary key had expired when the signature was made.
     KeyExpired {
-        /// The fingerprint.
+        /// The fingerprint of the expired key.
         key: String,
-        /// The end of its lifetime.
+        /// The end of the key's lifetime, if it is known.
         expired: Option<SystemTime>,
         /// The date of the signature.
         made: SystemTime,
     },
     /// The policy rejects an algorithm, a key size or a packet.
     Weak {
-        /// The signature or the key.
+        /// The rejected object, `the signature` or `the key FINGERPRINT`.
         what: String,
-        /// The words of the policy.
+        /// The error message of the policy.
         why: String,
     },
-    /// The key is no signing key of its certificate.
+    /// The key is not a valid signing key of its certificate, or the signature has no date. Contains a description.
     NotBound(String),
 }
 
 impl Distrust {
-    /// Creates a reason from the revocations of a key.
+    /// Creates [`Self::Revoked`] from the first revocation of a key.
     pub(super) fn revoked(key: String, by: &[&Signature]) -> Self {
         let first = by.first();
         let reason = first.and_then(|it| it.reason_for_revocation());
@@ -63,7 +63,7 @@ impl Distrust {
         }
     }
 
-    /// Returns the remedy.
+    /// Returns the remedy as one or more sentences, without the last full stop.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Future { .. } => "Set the clock of the build host, then run again",
@@ -109,7 +109,8 @@ impl fmt::Display for Distrust {
                     None => write!(f, "the key {key} was not valid")?,
                 }
                 match expired {
-                    // The key's self-signature of that time was dropped, and the newer one has expired.
+                    // The key file no longer has the self-signature that was valid when the signature was made, and the
+                    // newer self-signature has expired.
                     Some(expired) if made < expired => write!(
                         f,
                         ", and its file does not show that it was valid on {}, when the signature was made",

@@ -11,10 +11,10 @@ use sequoia_openpgp::{Cert, Fingerprint};
 use super::Policy;
 use crate::package::PackageError;
 
-/// The first line of an armored block, up to its kind.
+/// The start of an armored block's first line. The kind of the block follows.
 const BEGIN: &[u8] = b"-----BEGIN PGP ";
 
-/// Public keys that packages may be signed with, and the policy by which they are judged.
+/// Public keys with which packages may be signed, and the policy by which signatures are judged.
 #[derive(Debug)]
 pub struct Keyring {
     certs: BTreeMap<Fingerprint, Cert>,
@@ -58,7 +58,7 @@ impl Keyring {
         }
     }
 
-    /// Adds the keys of one block, and returns their number.
+    /// Adds the keys of one block, and returns their number. Appends the reasons why keys were skipped to `skipped`.
     fn add_block(&mut self, block: &[u8], skipped: &mut Vec<String>) -> Result<usize, String> {
         if block.starts_with(BEGIN) && block[BEGIN.len()..].starts_with(b"PRIVATE") {
             return Err("it is a private key, and a public one was expected".to_owned());
@@ -98,7 +98,7 @@ impl Keyring {
     }
 }
 
-/// Accepts a certificate with at least one key whose algorithm is supported.
+/// Returns the certificate if it has at least one key with a supported algorithm.
 fn usable(cert: Cert) -> Result<Cert, String> {
     if cert.keys().any(|key| key.key().pk_algo().is_supported()) {
         return Ok(cert);
@@ -110,8 +110,7 @@ fn usable(cert: Cert) -> Result<Cert, String> {
     ))
 }
 
-/// Splits a file at its armored blocks. Text before the first one is dropped, and a file without
-/// armor is one block.
+/// Splits a file before each armored block. Text before the first block is dropped. A file without armor is one block.
 fn blocks(file: &[u8]) -> Vec<&[u8]> {
     let starts: Vec<_> = file
         .windows(BEGIN.len())

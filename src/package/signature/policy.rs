@@ -9,7 +9,7 @@ use sequoia_policy_config::ConfiguredStandardPolicy;
 
 use crate::package::PackageError;
 
-/// A signature may be dated this much in the future: rpm-sequoia's own tolerance.
+/// The longest time by which a signature may be dated in the future, the same as in rpm-sequoia.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// The policy of rpm-sequoia at one point in time.
@@ -20,8 +20,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Returns the policy of an image without a configuration: sequoia's standard policy, and
-    /// signatures of version 3 are accepted, which many distributions still make.
+    /// Returns the policy of an image without a configuration: sequoia's standard policy, except that signatures of
+    /// version 3 are accepted, because many distributions still make them.
     pub fn standard(now: SystemTime) -> Self {
         let mut rules = StandardPolicy::at(now);
         rules.accept_packet_tag_version(Tag::Signature, 3);
@@ -32,7 +32,7 @@ impl Policy {
     ///
     /// # Errors
     /// When the file is not TOML, or names a section, an algorithm or a value that does not exist and is not listed in
-    /// `ignore_invalid`. rpm rejects the file, too.
+    /// `ignore_invalid`. rpm rejects such a file, too.
     pub fn configured(now: SystemTime, config: &[u8]) -> Result<Self, PackageError> {
         let mut rules = ConfiguredStandardPolicy::from_policy(Self::standard(now).rules);
         rules
@@ -44,7 +44,7 @@ impl Policy {
         })
     }
 
-    /// Returns the rules, as sequoia takes them.
+    /// Returns the rules in sequoia's own type.
     pub(super) fn rules(&self) -> &StandardPolicy<'static> {
         &self.rules
     }

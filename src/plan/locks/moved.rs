@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Version locks that follow a replaced package. Only a lock of exactly the replaced version changes: other locks do
-//! not name this version, or allow more than one.
+//! Moves version locks of replaced packages to the new versions. Only a lock of exactly the replaced version is
+//! changed: other locks name another version, or allow more than one.
 
 use crate::package::Nevra;
 use crate::plan::Change;
 
-/// Returns the text of dnf 4's `versionlock.list` with the locks of replaced packages changed; `None` if there are
-/// none. A lock is a line `NAME-[EPOCH:]VERSION-RELEASE.ARCH`, where the architecture can be `*`.
+/// Returns the text of dnf 4's `versionlock.list` with the locks of replaced packages changed; `None` if no lock
+/// changes. A lock is a line `NAME-[EPOCH:]VERSION-RELEASE.ARCH`, where the architecture can be `*`.
 pub fn in_list(text: &str, changes: &[Change]) -> Option<String> {
     let moved = |line: &str| {
         let (lock, arch) = line.trim().rsplit_once('.')?;
@@ -20,8 +20,8 @@ pub fn in_list(text: &str, changes: &[Change]) -> Option<String> {
     lines(text, moved)
 }
 
-/// Returns the text of dnf5's `versionlock.toml` with the locks of replaced packages changed; `None` if there are none.
-/// A lock is a table `[[packages]]` with a name and a condition `evr = VERSION`.
+/// Returns the text of dnf5's `versionlock.toml` with the locks of replaced packages changed; `None` if no lock
+/// changes. A lock is a table `[[packages]]` with a name and a condition `evr = VERSION`.
 pub fn in_toml(text: &str, changes: &[Change]) -> Option<String> {
     let mut blocks = vec![String::new()];
     for line in text.split_inclusive('\n') {
@@ -42,7 +42,8 @@ pub fn in_toml(text: &str, changes: &[Change]) -> Option<String> {
     is_changed.then(|| blocks.concat())
 }
 
-/// Returns one table `[[packages]]` with its lock changed; `None` if it locks no replaced package.
+/// Returns one table `[[packages]]` with its lock changed; `None` if it does not lock exactly the version of a replaced
+/// package.
 fn moved_block(block: &str, changes: &[Change]) -> Option<String> {
     // Several conditions describe a range, which is not changed.
     let only = |key: &str| {
@@ -82,8 +83,8 @@ fn replaced(changes: &[Change]) -> impl Iterator<Item = (&Nevra, &Nevra)> {
     changes.filter_map(|it| Some((it.before.as_ref()?, it.after.as_ref()?)))
 }
 
-/// Returns the new version in the form of the old one, with or without an epoch. `None` if the text is not the version
-/// of the old package.
+/// Returns the version of `new` in the form of `text`, with or without an epoch; an epoch of `new` other than 0 is
+/// always written. `None` if `text` is not the version of `old`.
 fn evr_like(text: &str, old: &Nevra, new: &Nevra) -> Option<String> {
     let bare = |it: &Nevra| format!("{}-{}", it.version, it.release);
     let with_epoch = |it: &Nevra| format!("{}:{}", it.epoch, bare(it));
@@ -100,7 +101,7 @@ fn evr_like(text: &str, old: &Nevra, new: &Nevra) -> Option<String> {
     }
 }
 
-/// Applies a change to each line; `None` if no line changes.
+/// Replaces each line for which `moved` returns another line; `None` if no line changes.
 fn lines(text: &str, moved: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut is_changed = false;
     let mut new = String::new();

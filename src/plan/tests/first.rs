@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A tree without a kernel, and packages of the old kernel's build that stay.
+//! Tests of a tree without a kernel, and of packages of the old kernel's build that stay.
 
 use super::shapes::{base, files, meta, package, rhcos, rhel};
 use super::*;
@@ -8,7 +8,7 @@ use crate::plan::change;
 const EL: &str = "5.14.0-427.el9.x86_64";
 const NEW: &str = "5.15.0-503.el9.x86_64";
 
-/// Returns a directory as a build leaves it: the kernel, its meta package, and packages that no boot needs.
+/// Returns all packages of a kernel's build: the kernel, its meta package, and packages that are not needed to boot.
 fn sources() -> Vec<Source> {
     let mut packages = rhel("kernel", NEW);
     packages.push(meta("kernel", NEW, &["kernel-core-uname-r"]));
@@ -103,7 +103,7 @@ fn a_kernel_whose_files_were_removed_is_replaced_by_its_packages() {
     host.backends = vec![Backend::Dnf];
     let plan = decide(again(), &host, &Wishes::default()).unwrap();
     assert!(!plan.settled && plan.again.len() == 5);
-    // A transaction that was killed is not taken for a removed kernel.
+    // A tree whose transaction was killed is not treated as a tree whose kernel was removed.
     host.unfinished = Some(Kver::new(NEW).unwrap());
     let refused = decide(sources(), &host, &Wishes::default());
     assert_eq!(refused.unwrap_err(), Refusal::NoKernel);
@@ -140,7 +140,7 @@ fn packages_of_the_old_build_that_stay_are_listed() {
     let plan = decide(sources(), &host, &Wishes::default()).unwrap();
     let stays: Vec<_> = plan.leaving.behind.iter().map(|it| &it.name).collect();
     assert_eq!(stays, ["kernel-tools"]);
-    // A package with modules cannot stay without being named.
+    // A package with modules but without a counterpart must be named with `--remove`.
     let mut packages = rhcos().1;
     packages.push(package(
         "kernel-modules-internal",

@@ -62,7 +62,7 @@ fn the_flavour_of_the_base_is_the_default_and_others_have_names() {
 fn an_ambiguous_choice_is_refused_with_the_options_that_resolve_it() {
     let (host, _) = rhcos();
     let refused = |sources: &[Package], wishes: &Wishes| kver(sources, &host, wishes).unwrap_err();
-    // Only the installed kernel has the flavour of the base.
+    // The only kernel of the base's flavour is the installed one, so none is chosen.
     let text = refused(&extensions(), &Wishes::default());
     assert!(
         text.contains("\n  --flavour rt  (kernel-rt-core-"),
@@ -87,7 +87,7 @@ fn an_ambiguous_choice_is_refused_with_the_options_that_resolve_it() {
     let mut host = host.clone();
     host.packages.clear();
     assert!(kver(&whole_build(NEW), &host, &Wishes::default()).is_err());
-    // Both options must agree.
+    // `--kver` and `--flavour` must agree.
     let both = Wishes {
         kver: Some(Kver::new("5.14.0-503.el9.x86_64+rt").unwrap()),
         ..flavour("rt")
@@ -111,7 +111,7 @@ fn the_kernel_that_a_run_installed_is_chosen_again() {
         kver(&sources, &before, &Wishes::default()).as_ref(),
         Ok(&new)
     );
-    // After this run, the old kernel is the only one of the flavour that is not installed.
+    // After the run, the old kernel is the only kernel of the base's flavour that is not installed.
     let mut after = base(&new, &rhel("kernel", &new));
     let nevras = sources.iter().map(|it| it.nevra.to_string());
     after.earlier = Some(Earlier {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Packages that are removed with the old kernel, across flavours and the split of kernel-modules-core; kmods; and
-//! other packages that depend on the kernel.
+//! Tests of the packages that are removed with the old kernel: its parts, kmods, and other packages that depend on the
+//! kernel. The new kernel can have another flavour, or no kernel-modules-core.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ fn presplit() -> Vec<Source> {
     sources
 }
 
-/// Returns the package kmod-NAME for a kernel.
+/// Returns the package `name` with the module zfs for the kernel `kver`.
 fn kmod(name: &str, kver: &str) -> Source {
     let mut source = source(2, kver);
     let package = &mut source.package;
@@ -50,7 +50,7 @@ fn kmod(name: &str, kver: &str) -> Source {
     source
 }
 
-/// Returns a base with that kmod.
+/// Returns a base with the package `name`, which owns the module zfs.
 fn with_kmod(name: &str) -> Host {
     let mut host = host();
     let package = kmod(name, OLD).package;
@@ -157,7 +157,7 @@ fn kernel_uki_virt_is_no_kernel() {
             modules: BTreeSet::new(),
         },
     );
-    // In the base, kernel-uki-virt is an ordinary part; in the sources, it is not taken.
+    // In the base, kernel-uki-virt is an ordinary part, which needs a counterpart. In the sources, it is no kernel.
     let refused = decide(sources(), &host, &Wishes::default()).unwrap_err();
     assert!(
         matches!(&refused, Refusal::NoCounterpart { names, .. } if names == &["kernel-uki-virt"])
@@ -179,7 +179,8 @@ fn a_package_that_was_split_off_the_core_is_merged_again() {
     let table = change::table(&plan.leaving.changes, &plan.leaving.behind);
     let line = "  kernel-modules-core  6.9.3-200  kernel-core 6.12.117-200\n";
     assert!(table.contains(line), "{table}");
-    // kernel-modules is not part of the core: no package of the core requires it.
+    // The core replaces only parts that the old core requires, directly or indirectly. kernel-modules is not among
+    // them.
     let mut without = presplit();
     without.retain(|it| !["kernel", "kernel-modules"].contains(&it.package.nevra.name.as_str()));
     let refused = decide(without, &host(), &removing(&["kernel"])).unwrap_err();
@@ -255,7 +256,7 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
         Err(refused @ Refusal::NoKmods { .. }) => Some(refused.to_string()),
         Err(other) => panic!("{other}"),
     };
-    // Built on the machine, owned by no package.
+    // No package owns the base's module.
     let mut host = with_kmod("kmod-zfs");
     host.packages.pop();
     host.kmods[0].owners.clear();
@@ -280,12 +281,13 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
     let built = (NEW.to_owned(), host.kmods[0].name.clone());
     in_tree[2].package.modules.insert(built);
     assert_eq!(missed(&host, in_tree), None);
-    // A package that belongs to no kernel: weak-modules may link its module, which the check kmods verifies.
+    // The package that owns the module belongs to no kernel. weak-modules, if installed, may link the module to the new
+    // kernel; the check `kmods` verifies this.
     host.kmods[0].owners = vec!["kmod-of-a-vendor".into()];
     assert!(missed(&host, sources()).is_some());
     host.weak_modules = true;
     assert_eq!(missed(&host, sources()), None);
-    // The package of the set lacks the module.
+    // The new package kmod-zfs lacks the module.
     let mut hollow = kmod("kmod-zfs", NEW);
     hollow.package.modules.clear();
     let text = missed(&with_kmod("kmod-zfs"), [sources(), vec![hollow]].concat()).unwrap();
@@ -295,7 +297,7 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
     );
 }
 
-/// Returns a package outside the kernel with a requirement.
+/// Returns the installed package `name`, which belongs to no kernel and requires `wanted`.
 fn other(name: &str, wanted: &str) -> Installed {
     let mut words = wanted.split(' ');
     let mut word = || words.next().unwrap_or_default();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernels as distributors split them: RHCOS's extensions, ELRepo, the kernel's own `make binrpm-pkg`, CachyOS; and
-//! packages that are built with a kernel.
+//! Tests with kernels that distributors divide into different packages: RHCOS's extensions, ELRepo, the kernel's own
+//! `make binrpm-pkg`, CachyOS. Also tests of packages that are built with a kernel.
 
 use super::*;
 use crate::kernel::modules::ModuleName;
@@ -9,8 +9,8 @@ use crate::plan::{Earlier, Plan, locks::Exclusion};
 const EL: &str = "5.14.0-427.el9.x86_64";
 const RT: &str = "5.14.0-427.el9.x86_64+rt";
 
-/// Returns a package. `provides` and `requires` are "NAME = VERSION", or a name that ends with `uname-r`, whose version
-/// is the kver. The last argument is the list of its modules.
+/// Returns a package with `modules` for the kernel `kver`. `provides` and `requires` contain "NAME = VERSION", or a
+/// name alone, whose version is then `kver`. The package also provides its own name.
 pub(super) fn package(
     name: &str,
     kver: &str,
@@ -48,7 +48,7 @@ pub(super) fn package(
     }
 }
 
-/// Returns a package with `vmlinuz`.
+/// Returns a package with the `vmlinuz` of `kver` and without modules.
 fn core(name: &str, kver: &str, provides: &[&str], requires: &[&str]) -> Package {
     Package {
         vmlinuz: Some(Kver::new(kver).unwrap()),
@@ -136,7 +136,7 @@ fn installed(package: &Package) -> Installed {
     }
 }
 
-/// Returns an image with these packages, whose kernel is `kver`, and their modules on disk.
+/// Returns an image with the kernel `kver` and these packages, whose modules are on disk.
 pub(super) fn base(kver: &str, packages: &[Package]) -> Host {
     let (of_kernel, others) = packages
         .iter()
@@ -191,7 +191,8 @@ pub(super) fn rhcos() -> (Host, Vec<Package>) {
     (base(EL, &packages), packages)
 }
 
-/// Returns the extensions image: `kernel-rt` without its meta package, the base's own kernel, and others.
+/// Returns the packages of RHCOS's extensions: `kernel-rt` without its meta package, the base's own kernel, and
+/// usbguard.
 pub(super) fn extensions() -> Vec<Package> {
     let mut packages = rhel("kernel-rt", RT);
     packages.push(package(
@@ -226,7 +227,7 @@ fn the_extensions_of_rhcos() {
     ] {
         assert!(text.contains(expected), "{text}");
     }
-    // The shell expands DIR/*.rpm to all of them; one package has no relation to the kernel.
+    // The shell expands DIR/*.rpm to all packages. The last one, usbguard, has no relation to the kernel.
     let mut all = named(extensions());
     let last = all.pop().unwrap();
     for sources in [files(extensions()), all.clone()] {
@@ -285,7 +286,7 @@ fn a_run_that_was_done_from_these_sources_chooses_again() {
     let plan = again(&host).unwrap();
     assert!(plan.settled);
     assert_eq!(plan.set.kver.as_str(), RT);
-    // Other sources, or another kernel in the tree.
+    // The choice is refused with other sources, or if another build of the kernel is installed.
     let more = files(
         extensions()
             .into_iter()
@@ -305,7 +306,7 @@ fn a_run_that_was_done_from_these_sources_chooses_again() {
     ));
 }
 
-/// Returns ELRepo's packages, without `kernel-uname-r`.
+/// Returns ELRepo's packages, which do not provide `kernel-uname-r`.
 fn elrepo(kver: &str) -> Vec<Package> {
     let uname = "kernel-ml-uname-r";
     vec![
@@ -427,7 +428,7 @@ fn one_package_stands_for_all_parts() {
         panic!("{:?}", plan.leaving.behind);
     };
     assert_eq!(stays.name, "kernel-devel");
-    // In the other direction, the packages with modules that the base has on disk are taken.
+    // In the other direction, a part is taken if the base has one of its modules on disk.
     let host = base(OWN, &own(OWN)[..1]);
     let plan = decide(files(packages.clone()), &host, &Wishes::default()).unwrap();
     assert_eq!(
@@ -443,7 +444,7 @@ fn one_package_stands_for_all_parts() {
     // The old and the new kernel are both built with `make binrpm-pkg`.
     let plan = decide(files(own("6.13.0")), &host, &Wishes::default()).unwrap();
     assert_eq!((names(&plan), removed(&plan).len()), (vec!["kernel"], 0));
-    // A package without most of the modules replaces nothing.
+    // A package without modules does not replace a package that has modules.
     let mut hollow = own(OWN);
     hollow[0].modules.clear();
     let (host, _) = rhcos();
@@ -464,7 +465,7 @@ fn a_kernel_in_boot_only_has_a_sentence_of_its_own() {
         "{text}"
     );
     assert!(text.contains("since Linux 6.9"), "{text}");
-    // As in Azure Linux: a link next to the modules.
+    // Azure Linux has a link to the kernel next to the modules.
     let mut linked = own("6.6.1");
     linked[0].vmlinuz = None;
     linked[0].in_boot = Some("/boot/vmlinuz-6.6.1".into());

@@ -22,7 +22,7 @@ use crate::oci::{
 /// Upper bound of the members of an archive; an image has a few hundred.
 const MEMBERS_MAX: usize = 100_000;
 
-/// The members of an archive.
+/// An archive and the places of its members.
 struct ImageArchive {
     file: Arc<File>,
     members: HashMap<Vec<u8>, ArchiveMember>,
@@ -30,9 +30,9 @@ struct ImageArchive {
 
 /// The place of a member.
 enum ArchiveMember {
-    /// Offset and length.
+    /// A regular file: the offset and the length of its data (bytes).
     File(u64, u64),
-    /// The path of another member.
+    /// A link: the path of the member that it leads to.
     Link(Vec<u8>),
 }
 
@@ -80,7 +80,7 @@ impl ImageArchive {
     }
 }
 
-/// A member of an archive.
+/// A reader of the data of a member.
 struct MemberReader {
     file: Arc<File>,
     at: u64,
@@ -150,7 +150,7 @@ struct OciArchive {
     image: Descriptor,
 }
 
-/// Opens an archive of an OCI layout, and chooses the image with that tag, or the only one.
+/// Opens an archive of an OCI layout, and chooses the image with this tag or, without a tag, the only image.
 pub(super) fn oci(file: &Path, tag: Option<&str>) -> Result<impl Blobs + use<>> {
     let archive = ImageArchive::open(file)?;
     let index = archive.member("index.json")?;
@@ -190,12 +190,14 @@ struct DockerArchive {
     archive: ImageArchive,
     image: DockerImage,
     config: Vec<u8>,
-    /// Layers by their DiffID, which replaces the digest of the blob: these archives contain no digests of blobs.
+    /// The paths of the layers by DiffID. The DiffID replaces the digest of the blob, because these archives contain no
+    /// digests of blobs.
     layers: HashMap<BlobDigest, String>,
     manifest: Manifest,
 }
 
-/// Opens an archive of `docker save` or `podman save`, and chooses the image with that tag, or the only one.
+/// Opens an archive of `docker save` or `podman save`, and chooses the image with this tag or, without a tag, the only
+/// image.
 pub(super) fn docker(file: &Path, tag: Option<&str>) -> Result<impl Blobs + use<>> {
     let limits = ImageLimits::default();
     let archive = ImageArchive::open(file)?;

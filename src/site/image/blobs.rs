@@ -23,7 +23,7 @@ pub(super) enum FoundDocument {
     Manifest { manifest: Manifest, config: Vec<u8> },
 }
 
-/// The number of requests to registries, and of the bytes received.
+/// The numbers of requests to registries and of received bytes.
 #[derive(Debug, Default)]
 pub struct Traffic {
     bytes: AtomicU64,
@@ -39,7 +39,7 @@ impl Traffic {
         self.requests.fetch_add(count.into(), Ordering::Relaxed);
     }
 
-    /// Returns the number of bytes of all bodies.
+    /// Returns the number of bytes in the bodies of all responses.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -58,7 +58,8 @@ pub(super) trait Blobs: Send + Sync {
     /// Opens a blob. Its digest and size are checked by the caller.
     fn open(&self, blob: &Descriptor) -> Result<Box<dyn Read + Send>>;
 
-    /// Passes the entries of a layer that is not an archive to `visitor`; returns `false` if the layer is an archive.
+    /// Passes the entries of a layer to `visitor` if the layer is stored as a directory. Returns `false` if the layer
+    /// is an archive, which the caller then opens.
     fn visit(
         &self,
         _layer: &Descriptor,
@@ -67,7 +68,7 @@ pub(super) trait Blobs: Send + Sync {
         Ok(false)
     }
 
-    /// Returns whether the digest of a descriptor is that of the blob's bytes.
+    /// Returns whether the digest in a descriptor is that of the blob's bytes. Otherwise it is the DiffID.
     fn has_digests(&self) -> bool {
         true
     }
@@ -86,7 +87,7 @@ pub(super) trait Blobs: Send + Sync {
         None
     }
 
-    /// Reads a document (a manifest or a config), and checks its size and digest.
+    /// Reads a document (an index, a manifest or a config), and checks its size and digest.
     fn document(&self, blob: &Descriptor, limits: &ImageLimits) -> Result<Vec<u8>> {
         admit(blob, limits)?;
         let mut bytes = Vec::new();
@@ -127,12 +128,13 @@ pub(super) struct Checked<R> {
     digest: BlobDigest,
     expected: u64,
     read: u64,
-    /// Whether the digest was checked.
+    /// Whether the whole blob was read, with the right size and digest.
     done: Arc<AtomicBool>,
 }
 
 impl<R: Read> Checked<R> {
-    /// Returns the reader, and a flag that is set when its end is reached with the right size and digest.
+    /// Returns the reader, and a flag that is set when the reader reaches the end of the blob and size and digest are
+    /// right.
     pub(super) fn new(input: R, blob: &Descriptor) -> (Self, Arc<AtomicBool>) {
         let done = Arc::new(AtomicBool::new(false));
         let checked = Self {

@@ -19,7 +19,7 @@ pub(super) struct OciLayout {
 }
 
 impl OciLayout {
-    /// Opens a layout and chooses the image with that tag, or the only one.
+    /// Opens a layout, and chooses the image with this tag or, without a tag, the only image.
     pub(super) fn open(dir: &Path, tag: Option<&str>) -> Result<Self> {
         let index = dir.join("index.json");
         let file = self::open(&index).context("opening the index of the OCI layout")?;
@@ -30,7 +30,7 @@ impl OciLayout {
     }
 }
 
-/// Chooses the image with that tag in the index of a layout, or the only one.
+/// Chooses from the index of a layout the image with this tag or, without a tag, the only image.
 pub(super) fn choose(index: &[u8], tag: Option<&str>) -> Result<Descriptor> {
     let ManifestDocument::ImageIndex(ImageIndex { manifests }) =
         oci::parse(index, &ImageLimits::default())?
@@ -89,7 +89,7 @@ impl Blobs for OciLayout {
     }
 }
 
-/// Opens a regular file: opening a FIFO can block forever.
+/// Opens a file, which must be regular: opening a FIFO could block forever.
 pub(super) fn open(path: &Path) -> Result<fs_err::File> {
     if fs_err::metadata(path).is_ok_and(|it| !it.is_file()) {
         bail!("opening {}: it is not a regular file", path.display());
@@ -97,7 +97,7 @@ pub(super) fn open(path: &Path) -> Result<fs_err::File> {
     Ok(fs_err::File::open(path)?)
 }
 
-/// The directory of `skopeo copy … dir:DIR`.
+/// A directory that `skopeo copy … dir:DIR` has written.
 pub(super) struct SkopeoDir {
     dir: PathBuf,
 }

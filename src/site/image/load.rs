@@ -20,7 +20,7 @@ use crate::oci::{
     LayerVisitor, Manifest, OciError, Toc, TocFile, decoder,
 };
 
-/// Size of a chunk between threads (bytes).
+/// Size of a chunk that one thread passes to another (bytes).
 const CHUNK: usize = 256 << 10;
 
 /// Number of chunks in the channel between two threads.
@@ -32,7 +32,7 @@ pub(super) struct LayerSource {
     pub(super) manifest: Manifest,
     pub(super) diff_ids: Vec<BlobDigest>,
     pub(super) limits: ImageLimits,
-    /// Layers that other images of this run have, too.
+    /// The layers of all images of this run that are in registries; `None` if this image is not in a registry.
     pub(super) shared: Option<Arc<SharedLayers>>,
     /// For each layer of the manifest, its parts that images of this run fetch by range requests; `None` if no other
     /// image has the layer.
@@ -43,12 +43,12 @@ pub(super) struct LayerSource {
 pub(super) struct LoadedLayers {
     pub(super) tree: LayerTree,
     pub(super) store: ByteStore,
-    /// Files of layers of which only the table of contents was read, by inode.
+    /// The places, by inode, of the files in layers of which only the table of contents was read.
     pub(super) located: HashMap<u32, TocFile>,
 }
 
 impl LayerSource {
-    /// Reads all layers, from the top down.
+    /// Reads all layers, from the top down. Of a zstd:chunked layer in a registry, only the table of contents is read.
     pub(super) fn read(&self) -> Result<LoadedLayers> {
         let mut tree = LayerTree::new(&self.limits);
         let mut store = ByteStore::default();
@@ -88,8 +88,8 @@ impl LayerSource {
         })
     }
 
-    /// Reads files whose places in a layer are known, with range requests; `false` if the registry does not support
-    /// them.
+    /// Reads files whose places in a layer are known, with range requests. `number` is the layer's number, counted from
+    /// the top. Returns `false` if the registry does not support range requests.
     pub(super) fn fetch(
         &self,
         number: u16,
@@ -113,7 +113,7 @@ impl LayerSource {
         }
     }
 
-    /// Returns a layer, counted from the top, and its name for messages.
+    /// Returns the layer with this number, counted from the top, and its name for messages.
     fn layer(&self, number: u16) -> Result<(&Descriptor, String)> {
         let number = usize::from(number);
         let layers = &self.manifest.layers;
@@ -122,8 +122,8 @@ impl LayerSource {
         Ok((layer.context("there is no such layer")?, self.name(number)))
     }
 
-    /// Reads layers again for the bytes of files. `wanted` maps the number of a layer, counted from the top, to the
-    /// numbers of its entries, and these to inodes.
+    /// Reads layers a second time, for the bytes of files. `wanted` maps each layer's number, counted from the top, to
+    /// a map from the numbers of entries to the inodes of their files.
     pub(super) fn again(
         &self,
         wanted: BTreeMap<u16, BTreeMap<u32, u32>>,
@@ -149,13 +149,13 @@ impl LayerSource {
         Ok(())
     }
 
-    /// Returns the DiffID of a layer, counted from the top.
+    /// Returns the DiffID of the layer with this number, counted from the top.
     fn diff_id(&self, number: usize) -> Option<&BlobDigest> {
         let at = self.diff_ids.len().checked_sub(number + 1)?;
         self.diff_ids.get(at)
     }
 
-    /// Returns the name of a layer, counted from the top, for messages.
+    /// Returns the name, for messages, of the layer with this number, counted from the top.
     fn name(&self, number: usize) -> String {
         let layers = &self.manifest.layers;
         let at = layers.len().saturating_sub(number + 1);
@@ -168,8 +168,8 @@ impl LayerSource {
         )
     }
 
-    /// Streams a layer to `visitor`. At the end of the layer, the digest of the blob is checked and, with the `number`
-    /// of the layer, also its DiffID.
+    /// Streams a layer to `visitor`. At the end of the layer, the digest of the blob is checked. The DiffID is checked,
+    /// too, if `number` is given, the layer's number counted from the top.
     fn stream(
         &self,
         layer: &Descriptor,
@@ -314,7 +314,7 @@ impl<R: Read> Read for Hashed<R> {
 
 /// A visitor that reads some files of a layer again.
 struct Pick<'p> {
-    /// Inodes by the numbers of their entries.
+    /// Inodes of the files to read, by the numbers of their entries.
     files: BTreeMap<u32, u32>,
     left: usize,
     tree: &'p LayerTree,

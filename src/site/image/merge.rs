@@ -9,7 +9,8 @@ use crate::oci::{
     self, ImageLimits, KeptPart, LayerEntry, LayerTree, LayerVisitor, NodeKind, OciError, Placed,
 };
 
-/// The directory of ostree's objects. The files of the image are hard links to them, and come later in the layer.
+/// The directory of ostree's objects. The files of the image are hard links to the objects, and come later in the
+/// layer.
 const OBJECTS: &[u8] = b"sysroot/ostree/repo/objects/";
 
 /// A visitor that merges a layer.
@@ -17,7 +18,7 @@ pub(super) struct Merge<'m> {
     pub(super) tree: &'m mut LayerTree,
     pub(super) store: &'m mut ByteStore,
     pub(super) limits: &'m ImageLimits,
-    /// The bytes of an object of ostree, until its hard links have shown whether they are needed.
+    /// The inode and the bytes of an ostree object, until a hard link to it shows whether the bytes are needed.
     pub(super) tentative: Option<(u32, KeptBytes)>,
 }
 
@@ -53,12 +54,14 @@ struct NeededFile {
     inode: u32,
     /// The part to keep.
     keep: KeptPart,
-    /// The part to read: more for an object of ostree, whose names may come later.
+    /// The part to read. It can be larger than `keep` for an ostree object, because other names of the object may come
+    /// later.
     take: KeptPart,
 }
 
 impl Merge<'_> {
-    /// Puts an entry into the tree. Returns the file, and the part of its data that is needed; `None` if none is.
+    /// Puts an entry into the tree. Returns the entry's file, with the parts of its data to keep and to read; `None` if
+    /// the data are not needed.
     fn place(&mut self, entry: &LayerEntry) -> Result<Option<NeededFile>, OciError> {
         let placed = self.tree.add(entry)?;
         self.follow(entry, &placed)?;
@@ -80,7 +83,7 @@ impl Merge<'_> {
         Ok(Some(NeededFile { inode, keep, take }))
     }
 
-    /// Stores the digest of an entry, and the part of its data that is needed.
+    /// Stores the digest of a file, and the part of its data to keep.
     fn put(&mut self, file: NeededFile, taken: &TakenBytes) -> Result<(), OciError> {
         let NeededFile { inode, keep, .. } = file;
         let (sha256, bytes) = taken;
@@ -123,14 +126,14 @@ impl LayerVisitor for Merge<'_> {
     }
 }
 
-/// A visitor that merges a layer into the tree of an image, and records it for other images. For the record, the layer
-/// is also merged into an empty tree, in which all of its names are visible.
+/// A visitor that merges a layer into the tree of an image, and records the layer for other images. For the record, the
+/// layer is also merged into an empty tree, in which all names of the layer are visible.
 pub(super) struct Recording<'r, 'm> {
     merge: &'r mut Merge<'m>,
     tree: LayerTree,
     store: ByteStore,
     tentative: Option<(u32, KeptBytes)>,
-    /// The entries, each with its inode in the layer's own tree.
+    /// The entries, each with the inode of its file in `tree`; `None` for an entry without data to record.
     entries: Vec<(LayerEntry, Option<u32>)>,
 }
 
@@ -170,7 +173,7 @@ impl LayerVisitor for Recording<'_, '_> {
             let (size, limit) = (entry.meta.size, self.merge.limits.kept_bytes);
             let taken = store::take(body, take, size, limit)?;
             if let Some(file) = own {
-                // Upper layers can have names for the file, too.
+                // Hard links in upper layers can be further names of the file, which may require a larger part.
                 let keep = merged.map_or(file.keep, |it| it.keep.max(file.keep));
                 alone.put(NeededFile { keep, ..file }, &taken)?;
             }

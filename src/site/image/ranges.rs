@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! zstd:chunked layers in a registry: reads the table of contents, and then only the files that are needed, by ranges.
+//! Reads zstd:chunked layers in a registry: first the table of contents, then only the needed files, with range
+//! requests.
 
 use std::cell::RefCell;
 use std::io::{self, BufReader, Read};
@@ -136,7 +137,7 @@ impl LayerByRanges<'_> {
     }
 }
 
-/// Returns the number of files, from the first one, that one request reads, and the range of the request.
+/// Returns how many of `files`, counted from the first one, one request reads, and the range of this request.
 fn join(files: &[(u32, &TocFile)]) -> (usize, Range<u64>) {
     let mut range = 0..0;
     for (number, (_, file)) in files.iter().enumerate() {
@@ -174,7 +175,7 @@ impl Read for Stream {
 }
 
 impl Stream {
-    /// Skips bytes up to an offset in the layer. Fails if it is before the current one.
+    /// Skips bytes up to the offset `place` in the layer. Fails if `place` is before the current offset.
     fn skip_to(&mut self, place: u64) -> io::Result<()> {
         let at = self.0.borrow().at;
         let count = place.checked_sub(at).ok_or_else(|| {
@@ -187,7 +188,7 @@ impl Stream {
     }
 }
 
-/// Returns the decompressed data of a file, at most `size` bytes.
+/// Returns a reader of the decompressed data of a file, at most `size` bytes.
 fn body(
     mut stream: Stream,
     bytes: &Range<u64>,

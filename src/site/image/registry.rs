@@ -30,7 +30,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
 /// Options for registries.
 #[derive(Debug, Clone)]
 pub struct RegistryOptions {
-    /// The file with credentials. If it is given, no other file is read.
+    /// The file with credentials. If it is given, no other file with credentials is read.
     pub authfile: Option<PathBuf>,
     /// Whether servers must have a valid certificate.
     pub tls_verify: bool,
@@ -57,7 +57,7 @@ impl Default for RegistryOptions {
 /// An image in a registry or its mirrors.
 pub(super) struct RegistryImage {
     image: Docker,
-    /// The mirrors, and last the registry itself.
+    /// The sessions with the mirrors, and last that with the registry itself.
     sessions: Vec<Arc<Session>>,
     /// The session that returned the manifest.
     chosen: OnceLock<Arc<Session>>,
@@ -81,7 +81,8 @@ impl RegistryImage {
         })
     }
 
-    /// Returns the session that returned the manifest, and the sessions to use if it fails: a mirror may lack a blob.
+    /// Returns the session that returned the manifest, and the sessions to use if that session fails: a mirror may lack
+    /// a blob.
     fn sessions(&self) -> Result<(Arc<Session>, VecDeque<Arc<Session>>)> {
         let chosen = self.chosen.get();
         let is_before = |it: &&Arc<Session>| chosen.is_some_and(|chosen| !Arc::ptr_eq(it, chosen));

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use crate::oci::Registries;
 use crate::sys::fetch::Tls;
 
-/// Upper bound of a file (bytes). A file with the mirrors of a cluster has some thousands; the parser of TOML can hold some
-/// hundred times the size of a damaged one.
+/// Upper bound of a file (bytes). A file with the mirrors of a cluster has some thousand bytes. The memory of the TOML
+/// parser can be some hundred times the size of a damaged file.
 const FILE_MAX: u64 = 256 << 10;
 
 /// Upper bound of the files in a directory.
@@ -44,7 +44,7 @@ fn config_dir() -> Option<PathBuf> {
     path_of("XDG_CONFIG_HOME").or_else(|| Some(path_of("HOME")?.join(".config")))
 }
 
-/// Returns the directory of the storage of podman for this user (containers-storage.conf(5)).
+/// Returns the directory of podman's storage for this user (containers-storage.conf(5)).
 pub(super) fn storage() -> Result<PathBuf> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -77,7 +77,7 @@ pub(super) fn storage() -> Result<PathBuf> {
             graphroot,
             rootless_storage_path,
         } = parsed.storage;
-        // An ordinary user does not use the graphroot of the system's files.
+        // For an ordinary user, `graphroot` in the system's files is ignored, and `rootless_storage_path` is used.
         let dir = if is_root || number < is_own {
             graphroot
         } else {
@@ -96,7 +96,8 @@ pub(super) fn storage() -> Result<PathBuf> {
     Ok(data.join("containers/storage"))
 }
 
-/// Reads registries.conf and its drop-ins. A user's file replaces the system's.
+/// Reads registries.conf and its drop-ins. A user's registries.conf replaces the system's; the drop-ins of both are
+/// read.
 pub(super) fn registries() -> Result<Registries> {
     let user = config_dir().map(|it| it.join("containers/registries.conf"));
     let system = PathBuf::from("/etc/containers/registries.conf");
@@ -119,7 +120,7 @@ pub(super) fn registries() -> Result<Registries> {
     Ok(registries)
 }
 
-/// Returns the settings of TLS for a registry, from `--cert-dir` or else from the first existing directory among those
+/// Returns the TLS settings for a registry, from `--cert-dir` or else from the first existing directory among those
 /// that podman reads.
 pub(super) fn tls(host: &str, cert_dir: Option<&Path>, is_unverified: bool) -> Result<Tls> {
     let mut tls = Tls {
@@ -164,7 +165,8 @@ fn is_file(path: &Path) -> bool {
     fs_err::metadata(path).is_ok_and(|it| it.is_file())
 }
 
-/// Returns the files in a directory with this suffix, sorted by name; none if the directory does not exist.
+/// Returns the files in a directory whose names end with `suffix`, sorted by name; none if the directory does not
+/// exist.
 fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     if !is_dir(dir) {
         return Ok(Vec::new());
@@ -179,7 +181,7 @@ fn list(dir: &Path, suffix: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads a file; `None` if it does not exist, or is in a directory that this user cannot enter.
+/// Reads a file; `None` if the file does not exist, or is in a directory that this user cannot enter.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs_err::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::store::{KeptBytes, TakenBytes};
 use crate::oci::{BlobDigest, Descriptor, LayerEntry, TOC_CHECKSUM};
 
-/// The entries of a layer, in its order, each with what was kept of its data.
+/// The entries of a layer, in the layer's order, each with the digest and the kept bytes of its data; `None` if its
+/// data are not recorded.
 pub(super) type RecordedLayer = Vec<(LayerEntry, Option<TakenBytes>)>;
 
 /// The digest of a layer, and its DiffID if the image states one.
@@ -17,7 +18,7 @@ type LayerKey = (String, Option<String>);
 /// A layer that several images have.
 #[derive(Default)]
 pub(super) struct SharedLayer {
-    /// The number of images that have not taken it yet.
+    /// The number of images that have not claimed the layer yet.
     wanted: usize,
     recorded: Option<Arc<RecordedLayer>>,
 }
@@ -38,7 +39,7 @@ pub(super) type SharedParts = Arc<Mutex<FetchedParts>>;
 /// The digests of a layer and of its table of contents.
 type PartsKey = (String, String);
 
-/// The layers of all images of a run.
+/// The layers of all images of a run that are in registries.
 #[derive(Default)]
 pub struct SharedLayers {
     layers: HashMap<LayerKey, Mutex<SharedLayer>>,
@@ -88,7 +89,7 @@ impl SharedLayers {
         (!is_alone).then_some(parts)
     }
 
-    /// Takes a layer for an image. Images on other threads wait for the one that reads a layer first.
+    /// Claims a layer for an image. Waits while another thread reads the layer for the first image.
     pub(super) fn claim(&self, layer: &Descriptor, diff_id: Option<&BlobDigest>) -> Claim<'_> {
         let Some(shared) = self.layers.get(&key(layer, diff_id)) else {
             return Claim::Alone;
@@ -113,11 +114,12 @@ pub(super) enum Claim<'s> {
     Alone,
     /// Another image has read the layer.
     Recorded(Arc<RecordedLayer>),
-    /// The image reads the layer first. If that fails, the next image reads it itself.
+    /// No image has read the layer yet, and other images need it. If reading it fails, the next image claims it as
+    /// first.
     First(FirstReader<'s>),
 }
 
-/// The right to read a layer first; the others wait until it is dropped.
+/// The right to read a layer first. Other images that need the layer wait until this value is dropped.
 pub(super) struct FirstReader<'s>(MutexGuard<'s, SharedLayer>);
 
 impl FirstReader<'_> {

@@ -23,12 +23,12 @@ use crate::sys::root::{FileType, Meta, Root, Walked};
 /// Upper bound of a list of images or layers (bytes).
 const LIST_MAX: u64 = 64 << 20;
 
-/// The storage of one user.
+/// An image in the storage of one user.
 pub(super) struct Storage {
     root: PathBuf,
     manifest: Manifest,
     config: Vec<u8>,
-    /// The directories of the layers.
+    /// The IDs of the layers, which name their directories, by DiffID.
     layers: BTreeMap<BlobDigest, String>,
 }
 
@@ -124,7 +124,7 @@ fn list<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&bytes).with_context(|| format!("parsing {}", path.display()))
 }
 
-/// Returns the operation for an error, with advice for an ordinary user, who cannot read the files of other users.
+/// Returns the operation that an error names, with advice for an ordinary user, who cannot read other users' files.
 fn advice() -> String {
     if nix::unistd::geteuid().is_root() {
         return "reading the storage".to_owned();

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::oci::{HEAD, KeptPart, OciError};
 use crate::sys::memory;
 
-/// Size from which bytes are kept in a file in memory instead of on the heap.
+/// Size (bytes) above which a file's bytes are kept in a file in memory (memfd) instead of on the heap.
 const LARGE: usize = 1 << 20;
 
 /// Kept bytes of a file.
@@ -19,9 +19,9 @@ const LARGE: usize = 1 << 20;
 pub(super) enum KeptBytes {
     /// All bytes of a small file.
     Small(Arc<[u8]>),
-    /// All bytes of a large file.
+    /// All bytes of a large file, in a file in memory.
     Large(Arc<File>),
-    /// The first bytes.
+    /// The first bytes, at most [`HEAD`].
     Head(Arc<[u8]>),
 }
 
@@ -33,7 +33,7 @@ pub(super) struct ByteStore {
 }
 
 impl ByteStore {
-    /// Returns the bytes of a file.
+    /// Returns the kept bytes of a file; `None` if no bytes are kept.
     pub(super) fn get(&self, inode: u32) -> Option<KeptBytes> {
         self.files.get(&inode).cloned()
     }
@@ -69,7 +69,7 @@ impl KeptBytes {
         }
     }
 
-    /// Returns the first bytes.
+    /// Returns the first bytes, at most [`HEAD`].
     pub(super) fn head(&self) -> io::Result<Arc<[u8]>> {
         match self {
             Self::Small(bytes) => Ok(bytes[..bytes.len().min(HEAD)].into()),
@@ -83,7 +83,7 @@ impl KeptBytes {
         }
     }
 
-    /// Opens the file; `None` if only its first bytes are kept.
+    /// Opens the kept bytes as a file; `None` if only the first bytes are kept.
     pub(super) fn open(&self) -> io::Result<Option<File>> {
         match self {
             Self::Small(bytes) => memory::file_of(bytes).map(Some),
@@ -93,7 +93,7 @@ impl KeptBytes {
     }
 }
 
-/// The digest of a file and the bytes of it that are kept.
+/// The digest of a file, and the bytes of the file that are kept, if any.
 pub(super) type TakenBytes = ([u8; 32], Option<KeptBytes>);
 
 /// Reads the data of an entry: computes its digest, and keeps the requested part.

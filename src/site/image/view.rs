@@ -23,31 +23,33 @@ use crate::sys::root::{Cause, FileType, Layers, Meta};
 /// Upper bound of links in one resolution, as in the kernel.
 const LINKS_MAX: usize = 40;
 
-/// Upper bound of a file that is read ahead (bytes).
+/// Upper bound of a file that is read together with the requested file (bytes).
 const SMALL: u64 = 128 << 10;
 
 /// Upper bound of the gap between two neighbouring files that are read together (bytes).
 const NEAR: u64 = 16 << 10;
 
-/// Upper bound of the distance between the requested file and the end of a file that is read ahead (bytes).
+/// Upper bound of the distance between the requested file and the far end of a file that is read together with it
+/// (bytes).
 const AHEAD: u64 = 1 << 20;
 
-/// Number of modules that are sampled for the compression of all.
+/// Number of modules that are read to detect the compression of all modules.
 const SAMPLES: usize = 12;
 
-/// The first bytes of modules, by layer and suffix; `None` if they differ.
+/// The first bytes of one module, by the layer and the suffix of the modules for which they stand. `None` if the
+/// compression of these modules differs.
 type Samples = HashMap<(u16, Vec<u8>), Option<Arc<[u8]>>>;
 
 /// The merged layers.
 pub(super) struct LayerView {
     source: LayerSource,
     tree: LayerTree,
-    /// Files of layers of which only the table of contents was read, by inode.
+    /// The places, by inode, of the files in layers of which only the table of contents was read.
     located: HashMap<u32, TocFile>,
     /// The files of `located` with at most [`SMALL`] bytes, by layer, in the order of their places.
     small_files: BTreeMap<u16, Vec<(Range<u64>, u32)>>,
     store: Mutex<ByteStore>,
-    /// The first bytes of modules, by layer and suffix; see [`Self::sample`].
+    /// The results of [`Self::sample`].
     samples: Mutex<Samples>,
 }
 
@@ -89,7 +91,7 @@ impl LayerView {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves a path as the kernel does inside a root. `follow`: whether a link in the last component is followed.
+    /// Resolves a path as the kernel does inside a root. With `follow`, a link in the last component is followed, too.
     fn resolve(&self, path: &Path, follow: bool) -> Result<NodeId, Errno> {
         let parts = |path: &[u8]| -> VecDeque<Vec<u8>> {
             let parts = path.split(|&byte| byte == b'/');
@@ -151,7 +153,7 @@ impl LayerView {
         }
     }
 
-    /// Loads the bytes of `files`, unless the store already has all bytes of a file.
+    /// Loads all bytes of `files` into the store, except for files that the store already has whole.
     fn load_files(&self, files: &[u32]) -> Result<(), Cause> {
         let mut store = self.store();
         let mut located: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
@@ -185,8 +187,8 @@ impl LayerView {
         loaded.map_err(failed)
     }
 
-    /// Returns `file` and the small files that are stored around it, which will probably be read, too: files of a
-    /// directory are stored together, and one request fetches them all.
+    /// Returns `file` and the small files whose data are stored next to its data. They will probably be read, too,
+    /// since files of a directory are stored together. One request fetches them all.
     fn beside(&self, file: u32) -> Vec<u32> {
         let mut files = vec![file];
         let Some(place) = self.located.get(&file) else {
@@ -216,9 +218,10 @@ impl LayerView {
         files
     }
 
-    /// Returns the first bytes of a module of which only the place is known: those of other modules with the same
-    /// suffix in the same layer, if a sample of them has a single compression. A kernel's build compresses all its
-    /// modules in one way, and reading the start of each would take thousands of requests. `None` if they differ.
+    /// Returns first bytes that stand for those of a module of which only the place is known. They are the first bytes
+    /// of another module with the same suffix in the same layer. `None` for other files, and if the compression of the
+    /// sampled modules differs. A kernel's build compresses all its modules in one way, and reading the start of each
+    /// would take thousands of requests.
     fn sample(&self, path: &Path, file: u32) -> Result<Option<Arc<[u8]>>, Cause> {
         if !self.located.contains_key(&file) {
             return Ok(None);
@@ -248,7 +251,8 @@ impl LayerView {
                 modules.push(file);
             }
         });
-        // The sample has the smallest module of each part of the list, so that it covers all directories.
+        // The list is in the order of paths. The smallest module of each part of the list is read, so that the sample
+        // covers different directories.
         let step = modules.len().div_ceil(SAMPLES).max(1);
         let chosen = modules.chunks(step).filter_map(|some| {
             some.iter()
@@ -266,8 +270,8 @@ impl LayerView {
         Ok(found)
     }
 
-    /// Calls `visit` for each visible file below `usr/lib/modules`. `dir` and its `path` are the directory that is
-    /// listed; the first call starts at the root.
+    /// Calls `visit` for each visible file below `usr/lib/modules`. `dir` is the directory that is listed, and `path`
+    /// its path; the first call is for the root.
     fn walk(&self, dir: NodeId, path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], u32)) {
         const MODULES: &[u8] = b"usr/lib/modules";
         for (name, node) in self.tree.children(dir) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the devices below a mounted file system from `/sys`.
+//! Finds, in `/sys`, the devices that a mounted file system needs: disks, controllers, and layers such as LUKS.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(super) fn storage(root: &Root, mount: &Mount) -> Result<Result<Storage, Stri
         ..Storage::default()
     };
     let Some(block) = block_device(root, mount)? else {
-        // A file system of the network or of a hypervisor has no block device.
+        // A network file system, or one that a hypervisor shares with the machine, has no block device.
         return Ok(if mount.source.starts_with("/dev/") {
             Err(format!("/sys has no block device for {}", mount.source))
         } else {
@@ -47,7 +47,8 @@ fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Err
     if !mount.device.starts_with("0:") {
         numbers.push(mount.device.clone());
     }
-    // The device number of a btrfs mount is not that of the block device.
+    // The device number of a btrfs mount is not that of its block device, so the number of the device node is tried,
+    // too.
     if mount.source.starts_with("/dev/")
         && let Some(meta) = root.stat(&mount.source)?
         && meta.kind == FileType::BlockDevice
@@ -63,7 +64,7 @@ fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Err
             return Ok(Some(dir));
         }
     }
-    // The device node may have the kernel's name of the device.
+    // If `/sys` has none of the numbers, the name of the device node may be the kernel's name of the device.
     let name = mount.source.strip_prefix("/dev/");
     match name.filter(|name| !name.contains('/')) {
         Some(name) => follow(root, &Path::new("sys/class/block").join(name)),
@@ -71,7 +72,8 @@ fn block_device(root: &Root, mount: &Mount) -> Result<Option<PathBuf>, root::Err
     }
 }
 
-/// Returns the target of a link in `/sys`, relative to the root. `None` if it is not a link, or leads out of `/sys`.
+/// Returns the target of a link in `/sys`, relative to the root. `None` if `link` is not a link, or leads out of
+/// `/sys`.
 fn follow(root: &Root, link: &Path) -> Result<Option<PathBuf>, root::Error> {
     let Some(target) = root.read_link(link)? else {
         return Ok(None);
@@ -102,7 +104,7 @@ struct Walk<'r> {
 }
 
 impl Walk<'_> {
-    /// Adds a block device with all devices below it.
+    /// Adds the layers and the hardware of a block device and of all block devices below it.
     fn block(&mut self, dir: &Path) -> Result<(), root::Error> {
         if self.seen.len() == BLOCKS_MAX || self.seen.iter().any(|it| it == dir) {
             return Ok(());
@@ -114,7 +116,7 @@ impl Walk<'_> {
                 self.block(&slave)?;
             }
         }
-        // The disk of a partition can be a stacked device, too.
+        // The disk that a partition is on can be a stacked device, too.
         if self.root.is_file(dir.join("partition"))?
             && let Some(disk) = dir.parent()
         {
@@ -123,7 +125,7 @@ impl Walk<'_> {
         self.parents(dir)
     }
 
-    /// Adds the layer that a virtual block device implements.
+    /// Adds the layer that a block device implements, if it is a virtual one.
     fn layers(&mut self, dir: &Path) -> Result<(), root::Error> {
         let layer = if let Some(uuid) = self.attribute(&dir.join("dm/uuid"))? {
             Some(match uuid.split('-').next().unwrap_or_default() {
@@ -139,7 +141,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Adds the device's parents that have a driver.
+    /// Adds the device and those above it in `sys/devices`, as far as they have a driver, and the modules of
+    /// transports.
     fn parents(&mut self, dir: &Path) -> Result<(), root::Error> {
         let before = self.storage.devices.len();
         let devices = Path::new("sys/devices");
@@ -160,13 +163,14 @@ impl Walk<'_> {
             }
             if is_numbered(&name, "host") {
                 let path = dir.join("scsi_host").join(&name).join("proc_name");
-                // The devices that were added before this directory are those of the disk, not of the adapter.
+                // Devices that were added before this directory belong to the disk, those after it to the adapter.
                 host = self
                     .attribute(&path)?
                     .map(|it| (it, self.storage.devices.len()));
             }
         }
-        // A host adapter that is not a device on a bus, for example that of iSCSI.
+        // If no device was added for the host adapter, it is not on a bus (iSCSI, for example). Its module is then
+        // known only from `proc_name`.
         if let Some((driver, known)) = host
             && self.storage.devices.len() == known.max(before)
         {
@@ -179,7 +183,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Adds the controllers of an NVMe subsystem, whose disks are virtual devices.
+    /// Adds the controllers of an NVMe subsystem. A subsystem's disks are virtual devices, which are not below a
+    /// controller in `/sys`.
     fn controllers(&mut self, dir: &Path) -> Result<(), root::Error> {
         for (name, _) in self.root.list(dir)? {
             let is_controller = is_numbered(&name.to_string_lossy(), "nvme");
@@ -190,7 +195,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Adds the module of an NVMe controller's transport.
+    /// Adds the module of an NVMe controller's network transport; nothing for a controller on PCI.
     fn transport(&mut self, dir: &Path) -> Result<(), root::Error> {
         let transport = self.attribute(&dir.join("transport"))?;
         let module = match transport.as_deref() {
@@ -226,7 +231,7 @@ impl Walk<'_> {
     }
 }
 
-/// Returns whether a name is `prefix` and a number.
+/// Returns whether a name is `prefix` followed by a number.
 fn is_numbered(name: &str, prefix: &str) -> bool {
     let number = name.strip_prefix(prefix);
     number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the state of Secure Boot, the certificates that it trusts, and the signers of the kernels.
+//! Reads the state of Secure Boot, the trusted certificates, and the signer of a deployment's kernel.
 
 use anyhow::Result;
 
@@ -12,13 +12,14 @@ use crate::node::machine::SecureBoot;
 use crate::signing::Certificate;
 use crate::sys::root::Root;
 
-/// The firmware, relative to the root.
+/// The directory of the EFI firmware's files, relative to the root; it does not exist after a boot without EFI.
 const FIRMWARE: &str = "sys/firmware/efi";
 
-/// The variable that is 1 if the firmware verifies the programs that it starts.
+/// The EFI variable that is 1 if the firmware verifies the programs that it starts.
 const STATE: &str = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
-/// The variables with trusted certificates: the firmware's, and shim's (of the machine's owner and of shim's vendor).
+/// The EFI variables with trusted certificates: the firmware's `db`, and shim's list, which has the certificates of the
+/// machine's owner and of shim's vendor.
 const LISTS: [&str; 2] = [
     "db-d719b2cb-3d3a-4596-a3bc-dad00e67656f",
     "MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23",
@@ -58,7 +59,7 @@ pub(super) fn read(system: &System, deployment: &Deployment) -> Result<SecureBoo
     {
         trusted.extend(vmlinuz::certificates(&root, &path));
     }
-    // The check of the signature reports a kernel that cannot be read.
+    // The error is dropped: the check of the signature reports a kernel that cannot be read.
     let signer = match kernel(system, &deployment.name)? {
         Some((root, path)) if is_read => vmlinuz::signer(&root, &path, &trusted).ok(),
         _ => None,
@@ -70,13 +71,13 @@ pub(super) fn read(system: &System, deployment: &Deployment) -> Result<SecureBoo
     })
 }
 
-/// Reads a variable of the firmware: four bytes of attributes and the value. `None` if it cannot be read.
+/// Reads an EFI variable: four bytes of attributes, then the value. `None` if the variable cannot be read.
 fn variable(root: &Root, name: &str) -> Option<Vec<u8>> {
     let path = format!("{FIRMWARE}/efivars/{name}");
     root.read(path, certificates::SIZE_MAX).ok().flatten()
 }
 
-/// Returns the root of a deployment, and the path of its kernel.
+/// Returns the root of a deployment and the path of its `vmlinuz`; `None` if the deployment has no `vmlinuz`.
 fn kernel(system: &System, name: &Name) -> Result<Option<(Root, String)>> {
     let root = system.open(name)?;
     let mut dirs = kernels::module_dirs(&root)?.into_iter();

@@ -22,7 +22,8 @@ const ORIGIN_MAX: u64 = 1 << 20;
 /// The option that turns early pruning off. A libostree that prunes by default (2023.8 and later) contains this string.
 const OPTION: &[u8] = b"no-early-prune";
 
-/// Reads the space for finalising a staged deployment; `None` for any other.
+/// Reads the free space on `/boot`, and the space that finalising a staged deployment needs and frees there. `None` for
+/// any other deployment, and without `/boot`.
 pub(super) fn read(system: &System, deployment: &Deployment) -> Result<Option<Boot>> {
     let root = &system.root;
     if deployment.place != Place::Staged || !root.is_dir("boot")? {
@@ -32,7 +33,7 @@ pub(super) fn read(system: &System, deployment: &Deployment) -> Result<Option<Bo
     let stat = nix::sys::statvfs::statvfs(&place)
         .with_context(|| format!("reading the free space of {}", place.display()))?;
     let mut boot = Boot {
-        // ostree runs as root, which may use reserved blocks.
+        // Includes the reserved blocks, which ostree can use because it runs as root.
         free: stat.blocks_free().saturating_mul(stat.fragment_size()),
         block: stat.block_size(),
         is_separate: !root.same_filesystem("boot", "ostree/repo").unwrap_or(false),
@@ -92,7 +93,7 @@ fn is_pinned(root: &Root, name: &Name) -> Result<bool> {
         .any(|line| line.replace(' ', "") == "pinned=true"))
 }
 
-/// Returns whether the running system's ostree frees space before it writes. `true` if its library is not found.
+/// Returns whether the running system's ostree frees space before it writes. `true` if libostree is not found.
 fn prunes_early(system: &System) -> Result<bool> {
     let Some(booted) = system.booted() else {
         return Ok(true);

@@ -14,14 +14,14 @@ use crate::sys::console;
 use crate::sys::exec::{Cmd, Exec, advise};
 use crate::sys::root::{self, FileType, Meta, Root};
 
-/// The directories from which new files of the programs are removed.
+/// The directories from which files that the programs create are removed.
 const TEMPORARY: [&str; 2] = ["tmp", "var"];
 
 /// The remedy for a program that failed.
 const REMEDY: &str = "The packages are replaced, and there is no new initramfs: correct the program, then build the layer again";
 
-/// Returns the commands of `--before-dracut`: words that are separated by spaces, with the kernel release in the
-/// environment.
+/// Returns the commands of `--before-dracut`. Each value is a program and its arguments, separated by spaces. The
+/// environment variable `KVER` is set to the kernel release.
 pub fn programs(asked: &[String], kver: &Kver) -> Vec<Cmd> {
     let command = |line: &String| {
         let mut words = line.split_whitespace();
@@ -33,7 +33,7 @@ pub fn programs(asked: &[String], kver: &Kver) -> Vec<Cmd> {
     asked.iter().filter_map(command).collect()
 }
 
-/// Runs the programs in order, and returns the files that they changed. `None` if there are none.
+/// Runs the programs in order, and returns the files that they changed. `None` if there are no programs.
 ///
 /// # Errors
 /// When a program fails, the tree cannot be read, or the files that the programs left cannot be removed.
@@ -74,7 +74,7 @@ pub fn run_programs(exec: &Exec, kver: &Kver, asked: &[String]) -> Result<Option
     Ok(Some(report))
 }
 
-/// Returns the files below `usr/lib/modules`.
+/// Returns everything below `usr/lib/modules` except directories: paths relative to `usr/lib/modules`, and metadata.
 fn files(root: &Root) -> Result<BTreeMap<PathBuf, Meta>, root::Error> {
     let walked = root.walk(MODULES)?.into_iter();
     let files = walked.filter(|it| it.meta.kind != FileType::Dir);

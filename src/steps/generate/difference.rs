@@ -17,8 +17,8 @@ struct Build {
     inventory: Inventory,
 }
 
-/// Returns the differences between two initramfs files as `inspect --diff` prints them, with these names; `None` if the
-/// bytes are the same.
+/// Returns the differences between two initramfs files as `inspect --diff` prints them; `None` if the bytes are the
+/// same. `names` are the names of the two files in the text.
 ///
 /// # Errors
 /// When one of the files cannot be read.
@@ -70,7 +70,8 @@ fn look(mut file: File) -> Result<Build> {
     })
 }
 
-/// Describes a difference between builds with the same names and contents: dates, order or compressed bytes.
+/// Describes the difference between two builds whose files have the same names and contents: dates, order or compressed
+/// bytes.
 fn describe_bytes(one: &Inventory, two: &Inventory) -> String {
     let pairs = || one.nodes().zip(two.nodes());
     let dated: Vec<_> = pairs()

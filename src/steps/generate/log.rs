@@ -11,7 +11,7 @@ use crate::sys::exec::quoted;
 use crate::sys::root::Root;
 use crate::tools::dracut::{self, Meaning, Notes};
 
-/// Number of lines that are kept per meaning.
+/// Upper bound of the number of lines that are kept with the same [`Meaning`].
 const KEPT: usize = 20;
 
 /// The log of one run of dracut.
@@ -25,7 +25,7 @@ pub(super) struct DracutLog {
     pub(super) refused: Option<String>,
     /// Warnings about configured drivers that neither the base's initramfs nor the kernel has.
     pub(super) absent: Vec<String>,
-    /// The last line if dracut-install printed it: the cause of the FAILED line that follows.
+    /// The previous line, if dracut-install printed it: the cause of a loss that the next line reports.
     cause: Option<String>,
 }
 
@@ -52,9 +52,9 @@ impl DracutLog {
         }
     }
 
-    /// Adds to each missing driver the configuration files that request it. A requested driver that neither the kernel
-    /// nor the base has (`had`) is a warning instead of a loss: stock images lack such drivers, too (nvidia_peermem,
-    /// hv_utils).
+    /// Adds to each line about a missing driver the configuration files that request the driver. If the base lacked a
+    /// requested driver, too (it is not in `had`), the line becomes a warning instead of a loss: stock images also lack
+    /// such drivers (nvidia_peermem, hv_utils).
     ///
     /// # Errors
     /// When dracut's configuration cannot be read.
@@ -117,7 +117,7 @@ impl DracutLog {
         Ok(())
     }
 
-    /// Returns the losses that a failed dracut printed before its last lines, and the remedy.
+    /// Returns the text for a failed run of dracut: the losses that it reported before it failed, and the remedy.
     pub(super) fn advice(&self) -> String {
         match self.losses.as_slice() {
             [] => "Correct the reported error, then run the same line again".to_owned(),
@@ -140,7 +140,7 @@ impl DracutLog {
     }
 }
 
-/// Returns the warnings about a complete initramfs.
+/// Returns the warnings about a build in which dracut reported no missing parts.
 pub(super) fn warnings(notes: &Notes) -> Vec<String> {
     let refused = notes.refused.iter().map(|module| {
         format!("the base's initramfs has dracut's module {module}, which cannot be added now")
@@ -154,7 +154,7 @@ pub(super) fn warnings(notes: &Notes) -> Vec<String> {
     warnings.chain(depmod).collect()
 }
 
-/// Returns the warning about depmod's error.
+/// Returns the warning for a line of depmod about a file that it cannot read.
 pub(super) fn of_depmod(line: &str) -> String {
     format!("depmod could not read a file, so its lists may lack a module: {line}")
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lists the packages that the sources name, each with its place and its pin.
+//! Lists the packages that the sources name, each with the place of its bytes and the digest that they must have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -22,11 +22,11 @@ use crate::tools::{cliwrap, dnf};
 
 /// One package that the sources name, before it is read.
 pub struct Input {
-    /// The name as the user would type it, without the pin.
+    /// The URL or path without `#sha256=HEX`, or the file name of a package that dnf downloaded.
     pub name: String,
-    /// Whether the user named the file itself, not its directory.
+    /// Whether the user named this package alone, not its directory or a repository.
     pub named: bool,
-    /// The SHA-256 that its bytes must have.
+    /// The SHA-256 that the bytes must have, if the user gave one.
     pub pin: Option<String>,
     /// The place of its bytes.
     pub bytes: Bytes,
@@ -38,14 +38,15 @@ pub enum Bytes {
     Url,
     /// In a file.
     File(PathBuf),
-    /// In a file inside the root, which dnf downloaded.
+    /// In a file that dnf downloaded. Its path is relative to the root.
     Downloaded(String),
 }
 
-/// Returns every package that the request names, in order. With a repository, downloads them with dnf.
+/// Returns every package that the request names. With `--from`, downloads the packages into `dir` with dnf first.
 ///
 /// # Errors
-/// A [`Refusal`] for an argument that cannot be a source or a failed download.
+/// A [`Refusal`] for a source that cannot be used, or after a failed download; other errors if a directory cannot be
+/// listed.
 pub fn inputs(exec: &Exec, host: &Host, request: &SourceRequest, dir: &str) -> Result<Vec<Input>> {
     let mut inputs = match request.from {
         Some(repo) => from_repository(exec, host, repo, request.sources, dir)?,
@@ -57,7 +58,8 @@ pub fn inputs(exec: &Exec, host: &Host, request: &SourceRequest, dir: &str) -> R
     Ok(inputs)
 }
 
-/// Downloads the requested packages and their requirements into `dir` with dnf.
+/// Downloads the requested packages, and their requirements that the image lacks, into `dir` with dnf. Returns the
+/// downloaded packages.
 fn from_repository(
     exec: &Exec,
     host: &Host,
@@ -152,8 +154,8 @@ pub fn from_sources(sources: &[String]) -> Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// Treats arguments that name every RPM of a directory with several RPMs as the directory: the shell has expanded
-/// `DIR/*.rpm`, so the user has not chosen single packages.
+/// If the arguments name every RPM of a directory with at least two RPMs, marks these packages as not named. The shell
+/// has expanded `DIR/*.rpm`, so the user has not chosen single packages.
 fn as_directories(inputs: &mut [Input]) -> Result<()> {
     let mut named: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
     for input in inputs.iter().filter(|it| it.named && it.pin.is_none()) {
@@ -188,11 +190,11 @@ fn as_directories(inputs: &mut [Input]) -> Result<()> {
     Ok(())
 }
 
-/// The possible kinds of source.
+/// The accepted kinds of source, for a message.
 const EXPECTED: &str = "expected an RPM file, a directory of RPMs or an http(s) URL";
 
-/// Explains why a path does not exist, by its form: a directory that was not mounted, a pattern that the shell did not
-/// expand, or the name of a package.
+/// Explains why a path does not exist. From its form, it can be in a directory that was not mounted, a pattern that the
+/// shell did not expand, or the name of a package.
 fn absent(name: &str, path: &Path) -> String {
     let is_rpm = path.extension().is_some_and(|extension| extension == "rpm");
     if !is_rpm && !name.contains('/') {
@@ -224,7 +226,8 @@ fn absent(name: &str, path: &Path) -> String {
     )
 }
 
-/// Returns the path of a file or of a `file:` URL, which is percent-encoded. URLs of other schemes are refused.
+/// Returns the local path that a source names: a path, or a percent-encoded `file:` URL. URLs of other schemes are
+/// refused.
 fn local(name: &str) -> Result<PathBuf, Refusal> {
     let Some(rest) = name.strip_prefix("file://") else {
         return match name.split_once("://") {
@@ -288,8 +291,8 @@ fn shown(path: &Path) -> String {
     }
 }
 
-/// Pins each input to its digest in `file`, which `sha256sum` wrote. Refuses an input without a digest there, or with
-/// another pin.
+/// Sets the required digest of each input to its digest in `file`, which is an output of `sha256sum`. Refuses an input
+/// that `file` does not list, or for which the user gave another digest.
 fn pin_all(inputs: &mut [Input], file: &Path) -> Result<()> {
     let shown = file.display().to_string();
     let text = fs_err::read_to_string(file).map_err(|error| Refusal::BadFile {

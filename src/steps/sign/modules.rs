@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Signs modules as the kernel's `scripts/sign-file.c` does. A compressed module is compressed again in its own format,
-//! so that the kernel can decode it.
+//! Signs modules as the kernel's `scripts/sign-file.c` does. A compressed module is decompressed, signed, and
+//! compressed again in the same format, so that the kernel can decode it.
 
 use std::ffi::OsStr;
 use std::io::{BufReader, Cursor};
@@ -20,10 +20,10 @@ use crate::pool;
 use crate::signing::{Hash, Signature};
 use crate::sys::root::{FileType, Root};
 
-/// Upper bound of the lists and the configuration of a kernel (bytes).
+/// Upper bound of a file that lists modules, and of the kernel's configuration (bytes).
 const LIST_MAX: u64 = 64 << 20;
 
-/// Upper bound of threads. Each holds two modules in memory.
+/// Upper bound of the number of threads. Each thread holds a module and its signed copy in memory.
 const THREADS_MAX: usize = 8;
 
 /// The modules that are signed.
@@ -50,7 +50,7 @@ impl Which {
 #[derive(Default)]
 pub(super) struct Counted {
     pub(super) signed: usize,
-    /// Modules that already had the right signature.
+    /// Modules that already had a valid signature by the certificate.
     pub(super) unchanged: usize,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn sign(root: &Root, kver: &Kver, asked: &ModuleSigning) -> Result<Co
 }
 
 /// Returns the hash with which the kernel's build signs modules (`CONFIG_MODULE_SIG_HASH`), or SHA-256 if the
-/// configuration names no supported one.
+/// configuration names no supported hash.
 fn hash(root: &Root, kver: &Kver) -> Result<Hash> {
     let config = root.read(format!("{}/config", kver.dir()), LIST_MAX)?;
     let config = config.unwrap_or_default();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds the program that signs `vmlinuz`: sbsign or systemd-sbsign, of the tree or of another root.
+//! Finds the program that signs `vmlinuz`: sbsign or systemd-sbsign, in the tree or in another root.
 //!
-//! A program of another root runs in the tree's own file system, so that it can read keys and write the output. It is
-//! started by its own dynamic linker with its own libraries.
+//! A program of another root is not run inside that root, but in the file system of this process, so that it can read
+//! the keys and write the output. The other root's dynamic linker starts the program with that root's libraries.
 
 use std::fmt;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::site::workspace::TMP;
 use crate::sys::exec::Cmd;
 use crate::sys::root::{self, Root};
 
-/// The name of the output in the workspace.
+/// The name of the signed file in [`TMP`].
 pub(super) const OUTPUT: &str = "vmlinuz";
 
 /// The paths of the programs, relative to the root. The first one that exists is used.
@@ -27,13 +27,14 @@ const PROGRAMS: [&str; 5] = [
     "lib/systemd/systemd-sbsign",
 ];
 
-/// Directories with libraries. Debian's directories for architectures, below `usr/lib` and `lib`, are added.
+/// Directories of libraries, relative to the root. [`libraries`] also uses Debian's directories for an architecture,
+/// for example `usr/lib/x86_64-linux-gnu`.
 const LIBRARIES: [&str; 5] = ["usr/lib64", "lib64", "usr/lib", "lib", "usr/lib/systemd"];
 
-/// The number of bytes that are read from a program, which has its headers at the start.
+/// The number of bytes that are read from the start of a program, where its ELF headers are.
 const PROGRAM_MAX: u64 = 4 << 20;
 
-/// There is no program that signs `vmlinuz`.
+/// The error that there is no program for signing `vmlinuz`. Its field names the root that was searched.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error(
     "there is neither sbsign nor systemd-sbsign in {0}. Install it in an earlier RUN line (sbsigntools in Fedora, sbsigntool or systemd-repart in Debian), or name the root directory of an image that has it: --tool-root DIR"
@@ -42,12 +43,12 @@ pub struct NoSigner(String);
 
 /// The program that signs `vmlinuz`.
 pub struct Signer {
-    /// The command without options.
+    /// The command line without options of the signing program: the program, or its dynamic linker with arguments.
     start: Cmd,
     is_systemd: bool,
-    /// The root that it is from, if it is not the tree.
+    /// The root that the program is from; `None` for the tree.
     tool_root: Option<PathBuf>,
-    /// Its path in that root.
+    /// The program's path, relative to its root.
     program: &'static str,
 }
 
@@ -94,7 +95,7 @@ fn interpreter(root: &Root, program: &str) -> Option<String> {
     root.is_file(&linker).unwrap_or(false).then_some(linker)
 }
 
-/// Returns the host's paths of the directories with libraries, separated by colons.
+/// Returns the root's directories of libraries as paths on the host, separated by colons.
 fn libraries(root: &Root) -> String {
     let of_arches = |dir: &'static str| {
         let list = root.list(dir).unwrap_or_default().into_iter();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Refuses requests that the tree cannot fulfil. dracut would fail only after the packages are replaced.
+//! Refuses requests that the tree cannot fulfil. Otherwise the run would fail only after the packages are replaced.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,8 @@ use crate::tools::dracut::{self, ArgumentNames};
 /// Upper bound of `modules.builtin` (bytes).
 const LIST_MAX: u64 = 8 << 20;
 
-/// Refuses a compressor that is not in the image or, if programs may be started, that fails on empty input.
+/// Refuses the compressor in dracut's arguments `args` if it is not in the image. If programs may be started, also
+/// refuses a compressor whose options make it fail on empty input.
 ///
 /// # Errors
 /// A [`Refusal`], or an error from starting the program.
@@ -83,8 +84,9 @@ pub fn signer(root: &Root, signing: &Signing, kver: &Kver) -> Result<(), Refusal
     Ok(())
 }
 
-/// Refuses dracut modules and drivers that neither the tree nor the incoming packages have, files that the tree lacks,
-/// and arguments that dracut does not accept. `args` are the arguments for dracut, `drivers` the required drivers.
+/// Refuses dracut modules and drivers that neither the tree nor the packages in `sources` have, files that the tree
+/// lacks, and arguments that dracut does not accept. `args` are the arguments for dracut, `drivers` the required
+/// drivers.
 ///
 /// # Errors
 /// A [`Refusal`], or an error if a file or directory cannot be read.
@@ -142,8 +144,8 @@ fn missing(names: &[String], is_there: impl Fn(&str) -> bool) -> Option<Vec<Stri
     (!missing.is_empty()).then(|| missing.into_iter().cloned().collect())
 }
 
-/// Returns the drivers of the installed kernel, including built-in ones, and of the packages. `None` if there is no
-/// kernel, or no list of its built-in drivers.
+/// Returns the drivers of the installed kernel, including built-in ones, and the drivers in the packages `sources`.
+/// `None` unless there is exactly one kernel, with a list of its built-in drivers.
 fn drivers_known(
     root: &Root,
     host: &Host,

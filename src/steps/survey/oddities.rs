@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Detects traces of other build scripts: programs that were replaced with programs that do nothing, and dangling
-//! links.
+//! Detects traces of other build scripts: programs and plug-ins that were replaced with ones that do nothing, and other
+//! files in place of directories for temporary files. Also detects a base that is composed without an initramfs.
 
 use anyhow::Result;
 
@@ -9,14 +9,14 @@ use crate::plan::Oddities;
 use crate::sys::root::{self, FileType, Root};
 use crate::tools::cliwrap;
 
-/// Directories that the steps write to.
+/// Directories in which the steps create temporary files.
 const TEMPORARY: [&str; 3] = ["tmp", "var/tmp", "run"];
 
 /// The directories of kernel-install's plug-ins. A plug-in in the first directory overrides the plug-in with the same
 /// name in the second.
 const PLUGINS: [&str; 2] = ["etc/kernel/install.d", "usr/lib/kernel/install.d"];
 
-/// Suffixes of the plug-ins that build an initramfs, after the number that orders them.
+/// The names of the plug-ins that build an initramfs, without the number before the name, which orders the plug-ins.
 const BUILDERS: [&str; 2] = ["-rpmostree.install", "-dracut.install"];
 
 /// The paths of dracut.
@@ -81,11 +81,11 @@ pub(super) fn look(root: &Root) -> Result<Oddities> {
     Ok(found)
 }
 
-/// Upper bound of a program that is searched for its own name (bytes); dracut, a script, has 0.1 MiB.
+/// Upper bound of a file that is searched for the word dracut (bytes); dracut's own script has 0.1 MiB.
 const PROGRAM_MAX: u64 = 8 << 20;
 
-/// Returns whether a file is another program under dracut's name, for example a copy of true or of busybox. dracut, and
-/// every script that starts it, contains its name.
+/// Returns whether the file at a path of dracut is another program, for example a copy of true or of busybox. dracut
+/// itself, and every script that starts it, contain the word dracut.
 fn is_other_program(root: &Root, path: &str) -> Result<bool> {
     let meta = root.stat(path)?.filter(|meta| meta.kind == FileType::File);
     if meta.is_none_or(|meta| meta.size > PROGRAM_MAX) {
@@ -106,14 +106,15 @@ fn kind(root: &Root, path: &str) -> Result<String, root::Error> {
     })
 }
 
-/// Describes a file that replaces a program; `None` if it may be the program itself, or does not exist.
+/// Describes the file at a program's path if it is not the program; `None` if it may be the program, or does not exist.
 fn stand_in(root: &Root, path: &str) -> Result<Option<String>> {
     if root.lstat(path)?.is_none() {
         return Ok(None);
     }
     let name = path.rsplit('/').next();
     if let Some(target) = root.read_link(path)? {
-        // A link whose target has another name (true, busybox, /dev/null) leads to another program.
+        // A link leads to another program (true, busybox, /dev/null) unless its target's name starts with the program's
+        // name.
         let same = |target: &str| name.is_some_and(|name| target.starts_with(name));
         if !target
             .file_name()
@@ -137,7 +138,7 @@ fn stand_in(root: &Root, path: &str) -> Result<Option<String>> {
     Ok(does_nothing.then(|| "a script that does nothing".to_owned()))
 }
 
-/// Returns whether a script does nothing but exit with status 0.
+/// Returns whether a script does nothing but print text and exit with status 0.
 fn does_nothing(text: &str) -> bool {
     if !text.starts_with("#!") {
         return false;

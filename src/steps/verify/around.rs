@@ -34,7 +34,7 @@ pub(super) fn config(root: &Root, kver: &Kver) -> Result<Option<String>, String>
 pub(super) fn os_release(root: &Root) -> OsRelease {
     const VENDOR: &str = "usr/lib/os-release";
     const ETC: &str = "etc/os-release";
-    // ostree reads etc/os-release only if usr/lib/os-release, or the target of that link, is absent.
+    // ostree reads etc/os-release only if usr/lib/os-release does not exist or is a dangling link.
     let path = match root.stat(VENDOR) {
         Ok(None) => ETC,
         _ => VENDOR,
@@ -49,8 +49,8 @@ pub(super) fn os_release(root: &Root) -> OsRelease {
     OsRelease::new(path, text)
 }
 
-/// Returns the size of the files that ostree copies to `/boot` besides the initramfs (`ostree-sysroot-deploy.c`). A
-/// file `devicetree` takes precedence over the directory `dtb`.
+/// Returns the total size in bytes of the files that ostree copies to `/boot` besides the initramfs
+/// (`ostree-sysroot-deploy.c`). A file `devicetree` takes precedence over the directory `dtb`.
 pub(super) fn boot_files_size(root: &Root, kver: &Kver) -> Result<u64, root::Error> {
     let size = |name: &str| {
         let meta = root.stat(format!("{}/{name}", kver.dir()))?;
@@ -108,7 +108,7 @@ pub(super) fn dracut_version(root: &Root) -> Option<String> {
     Some(version.trim_matches(['"', '\'']).to_owned())
 }
 
-/// Returns the paths of links in the initramfs whose target is missing there, and which are regular files in the tree.
+/// Returns the paths that are dangling links in the initramfs and regular files in the tree.
 pub(super) fn under_links(root: &Root, inventory: &Inventory) -> BTreeSet<Vec<u8>> {
     let links = inventory
         .nodes()
@@ -127,7 +127,8 @@ pub(super) fn on_disk(root: &Root, items: &BTreeSet<String>) -> BTreeSet<String>
     items.iter().filter(is_there).cloned().collect()
 }
 
-/// Returns the root file systems that the tree names: in fstab, in kernel arguments, in bootc's installation settings.
+/// Returns the types of the root file system that the tree names in fstab, in kernel arguments and in bootc's
+/// installation settings.
 pub(super) fn root_filesystems(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let mut names = BTreeSet::new();
     for fstab in ["etc/fstab", "usr/etc/fstab"] {
@@ -158,7 +159,7 @@ pub(super) fn kernel_arguments(root: &Root) -> Result<Vec<(String, String)>, roo
     Ok(arguments)
 }
 
-/// Reads bootc's files with kernel arguments and file systems; returns paths and texts.
+/// Returns the path and the text of each configuration file of bootc with kernel arguments or installation settings.
 fn bootc_files(root: &Root) -> Result<Vec<(String, String)>, root::Error> {
     let mut files = Vec::new();
     for dir in [
@@ -199,8 +200,8 @@ fn text(root: &Root, path: &str) -> Result<Option<String>, root::Error> {
 }
 
 /// Returns the compression formats of the modules, each with the path of one module and the number of modules. Paths
-/// are relative to the kernel's directory. Uncompressed modules are left out, and unreadable ones, which other checks
-/// report.
+/// are relative to the kernel's directory. Uncompressed modules are left out. So are unreadable modules, which other
+/// checks report.
 pub(super) fn packings(
     root: &Root,
     kver: &Kver,
@@ -231,7 +232,7 @@ pub(super) fn packings(
     packings
 }
 
-/// Returns the out-of-tree modules among `modules`, which are relative to the kernel's directory.
+/// Returns the out-of-tree modules among `modules`, whose paths are relative to the kernel's directory.
 pub(super) fn kmods(
     root: &Root,
     kver: &Kver,
@@ -263,8 +264,8 @@ pub(super) fn kmods(
     kmods.into_iter().map(|path| read(path)).collect()
 }
 
-/// Returns the names in the directories of libraries, and in those of the firmware that `kmods` request. Empty if no
-/// module has a version. A directory that cannot be read has no names.
+/// Returns the names of the files in the directories of libraries and in the directories of the firmware that `kmods`
+/// request. Empty if no module has a version. A directory that cannot be read counts as empty.
 pub(super) fn userland(root: &Root, kmods: &[Kmod]) -> Userland {
     const LIBRARIES: &str = "usr/lib";
     if kmods.iter().all(|kmod| kmod.version.is_none()) {
@@ -303,8 +304,8 @@ fn modinfo(root: &Root, path: &[u8]) -> Result<Modinfo, String> {
     Modinfo::of_module(&module).map_err(|error| error.to_string())
 }
 
-/// Reads the parameters of modules from the tree. `modules` are paths in the initramfs. A module that the tree lacks is
-/// left out.
+/// Reads the parameters of modules from the module files of the tree. `modules` are the paths of the modules in the
+/// initramfs. A module that the tree lacks is left out.
 pub(super) fn parameters(root: &Root, modules: &[Vec<u8>]) -> ModuleParameters {
     let read = |path: &Vec<u8>| {
         let modinfo = modinfo(root, below_modules(path)).ok()?;
@@ -313,13 +314,13 @@ pub(super) fn parameters(root: &Root, modules: &[Vec<u8>]) -> ModuleParameters {
     modules.iter().filter_map(read).collect()
 }
 
-/// Returns the path of a module relative to `usr/lib/modules`.
+/// Converts a module's path in the initramfs to a path relative to `usr/lib/modules`.
 fn below_modules(path: &[u8]) -> &[u8] {
     let below = path.strip_prefix(b"usr/").unwrap_or(path);
     below.strip_prefix(b"lib/modules/").unwrap_or(below)
 }
 
-/// Returns systemd's units on disk and the units in dracut's modules.
+/// Returns the names of systemd's units on disk and of the units in dracut's modules.
 pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     let mut dirs = UNIT_DIRS.map(str::to_owned).to_vec();
     for (name, kind) in root.list(dracut::MODULES_D)? {
@@ -335,8 +336,8 @@ pub(super) fn units(root: &Root) -> Result<BTreeSet<String>, root::Error> {
     Ok(units)
 }
 
-/// Returns the firmware files that the base's initramfs has and this initramfs lacks, each with an included driver that
-/// requests it. Modules are unpacked only if firmware is missing.
+/// Returns the firmware files that the base's initramfs has and this initramfs lacks, each with a driver in this
+/// initramfs that requests the file. Modules are unpacked only if firmware is missing.
 pub(super) fn firmware_of(
     root: &Root,
     image: &Initramfs,
@@ -392,7 +393,7 @@ mod tests {
         put("dtb/b.dtb", 5);
         put("dtb.old/c.dtb", 1000);
         assert_eq!(sum(), 112);
-        // A single device tree for all machines.
+        // The file `devicetree` counts instead of the directory `dtb`.
         put("devicetree", 20);
         assert_eq!(sum(), 120);
     }

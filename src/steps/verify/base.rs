@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the baseline: the base's initramfs before anything changes, or a file that the user names.
+//! Reads the baseline: from the base's initramfs before anything changes, or from an initramfs or a tree that the user
+//! names.
 
 use std::fs::File;
 use std::path::Path;
@@ -33,8 +34,8 @@ impl Drop for Reading {
 }
 
 impl Reading {
-    /// Waits for the baseline. `None`, with a warning, if the initramfs is missing or unreadable; then there is nothing
-    /// to compare with.
+    /// Waits for the baseline. `None` if there is none to read; also `None`, with a warning, if the base's initramfs is
+    /// missing or unreadable.
     pub fn done(mut self) -> Option<Baseline> {
         let (path, baseline) = match std::mem::replace(&mut self.0, State::Finished(None)) {
             State::Finished(baseline) => return baseline,
@@ -58,8 +59,8 @@ impl From<Option<Baseline>> for Reading {
     }
 }
 
-/// Reads the baseline of the kernel in the tree. Files of the tree are read before this returns, the initramfs on
-/// another thread.
+/// Begins to read the baseline of the kernel `kver` in the tree. The initramfs is read on another thread, which may
+/// still run when this function returns. The other files are read before it returns.
 pub fn baseline(root: &Root, kver: &Kver) -> Reading {
     let path = format!("{}/initramfs.img", kver.dir());
     let found = look_up(root, kver, &path);
@@ -96,10 +97,10 @@ pub fn against(path: &Path) -> Result<Baseline> {
     of_file(file).with_context(purpose)
 }
 
-/// Reads the baseline of the kernel in another tree, or in an image.
+/// Reads the baseline of the kernel `kver` in another tree or in an image.
 ///
 /// # Errors
-/// When its initramfs, modules or `vmlinuz` cannot be read.
+/// When the kernel's initramfs, modules or `vmlinuz` cannot be read.
 pub fn of_root(root: &Root, kver: &Kver) -> Result<Baseline> {
     let path = format!("{}/initramfs.img", kver.dir());
     let purpose = || {

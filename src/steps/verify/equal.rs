@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares the files of an initramfs with those of a container image by digest, before the comparison by bytes. Only
-//! files with different digests need bytes of the image, which are loaded together.
+//! Compares the files of an initramfs with those of a container image by digest, before the comparison by bytes. Of the
+//! image's files, only those whose digests differ are loaded, all at once.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -14,15 +14,16 @@ use sha2::{Digest, Sha256};
 use crate::initramfs::{self, Entry, EntryType, Limits, Visitor, sources_of};
 use crate::sys::root::{self, FileType, Root};
 
-/// The entries of the initramfs that have the same bytes as the image's file: their numbers, each with the mode of the
-/// image's file.
+/// For each entry of the initramfs whose bytes equal the bytes of the image's file: the index of the entry, and the
+/// mode of the image's file.
 pub(super) type Equal = HashMap<u64, u32>;
 
 /// Compares the files of the initramfs in `file` with those of the container image, and loads the bytes of the image's
 /// files that differ. Returns the equal entries; none for a tree on disk, whose files need not be loaded.
 ///
 /// # Errors
-/// When the image's files cannot be loaded. Errors of the initramfs are found when it is read.
+/// When the image's files cannot be loaded. An initramfs that cannot be parsed is not an error here; reading it later
+/// reports the error.
 pub(super) fn compare(root: &Root, file: &File) -> Result<Equal, root::Error> {
     if !root.is_image() {
         return Ok(Equal::new());
@@ -47,7 +48,7 @@ struct Comparing<'r> {
 
 impl Visitor for Comparing<'_> {
     fn entry(&mut self, entry: &Entry, body: &mut dyn BufRead) -> io::Result<()> {
-        // The data of a hard link can come with another entry.
+        // The data of a hard link can be in another entry.
         if entry.kind() != EntryType::File || (entry.size == 0 && entry.nlink > 1) {
             return Ok(());
         }

@@ -23,10 +23,10 @@ use crate::package::rpmdb::{FileDigest, Rpmdb};
 use crate::sys::digest::Digesting;
 use crate::sys::root::{OpenDir, Root};
 
-/// Upper bound of all modules together (bytes); the modules of a large kernel have 0.6 GiB.
+/// Upper bound of the total size of all modules (bytes); the modules of a large kernel have 0.6 GiB.
 const TOTAL_MAX: u64 = 8 << 30;
 
-/// Modules of an image whose bytes are loaded together.
+/// Number of modules of a container image whose bytes are loaded together.
 const LOADED_TOGETHER: usize = 4096;
 
 /// Reads the facts for the check `kernel-files`, and the digest of `vmlinuz`.
@@ -143,8 +143,8 @@ impl<'r> Modules<'r> {
         }
     }
 
-    /// Compares the modules of one kernel. A module that is missing, or that has another compression suffix, is
-    /// skipped.
+    /// Compares the modules of the kernel `kver`. A module that is missing, or that has another compression suffix than
+    /// in its package, is skipped.
     fn all(&mut self, kver: &Kver, packages: &Rpmdb) -> Result<(), String> {
         let dir = format!("{}/", kver.dir());
         let mut digests: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -229,8 +229,8 @@ impl<'r> Modules<'r> {
         }
     }
 
-    /// Returns the signer of a module that equals its package's file. `None` if no module differs, or if at least half
-    /// of them differ, for example because all were packed again.
+    /// Returns the signer of a module that equals its package's file. `None` if no module differs, if at least half of
+    /// the modules differ (for example because all were compressed again), or if the module is not signed.
     fn signer(&self) -> Option<Vec<u8>> {
         let (count, path) = &self.same;
         if self.others.is_empty() || *count <= self.others.len() {
@@ -240,7 +240,7 @@ impl<'r> Modules<'r> {
         state(path, &bytes).ok()?.signer
     }
 
-    /// Records a module with other bytes, unless it is the package's module with a signature.
+    /// Records a module that differs from its package's file, unless an appended signature is the only difference.
     fn other(&mut self, path: &str, below: &str, digests: &[&str]) -> Result<(), String> {
         let bytes = self.root.read(path, MAX_UNPACKED);
         let bytes = bytes

@@ -23,9 +23,9 @@ use crate::tools::{cliwrap, dracut, rpm_ostree};
 /// Upper bound of a list of modules (bytes); Fedora's lists have less than 2 MiB.
 const LIST_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads the facts about the tree, except those that depend on the content of the initramfs, and the SHA-256 of
-/// `vmlinuz` if it is requested. The kernel's files are read on a separate thread, since this takes as long as
-/// everything else.
+/// Reads the facts about the tree that do not depend on the content of the initramfs. Also returns the SHA-256 of
+/// `vmlinuz`, if it is requested. The contents of the kernel's files are read on a separate thread, since reading them
+/// takes as long as reading everything else.
 pub(super) fn tree(
     root: &Root,
     kver: &Kver,
@@ -153,7 +153,7 @@ fn leftovers(root: &Root) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Returns the modules among files.
+/// Returns the paths of modules among `files`.
 fn only_modules(files: Vec<PathBuf>) -> Vec<Vec<u8>> {
     let paths = files
         .into_iter()
@@ -174,7 +174,7 @@ fn lists(root: &Root, kver: &Kver) -> Lists {
     }
 }
 
-/// Reads and parses a list of modules.
+/// Reads and parses a list of modules; `None` if the file does not exist.
 fn list<T>(
     root: &Root,
     kver: &Kver,

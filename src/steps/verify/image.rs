@@ -27,12 +27,12 @@ use crate::sys::root::{self, OpenDir, Root};
 /// The directory of dracut and its modules.
 const DRACUT: &str = "usr/lib/dracut";
 
-/// An initramfs, and facts about its file if it exists.
+/// An initramfs, and the size and digest of its file, if the file can be read.
 pub(super) struct ImageRead {
     pub(super) image: Initramfs,
     /// SHA-256, if requested.
     pub(super) sha256: Option<String>,
-    /// Bytes.
+    /// The size in bytes.
     pub(super) size: Option<u64>,
 }
 
@@ -40,7 +40,8 @@ pub(super) struct ImageRead {
 /// one directory together.
 pub struct Disk<'r> {
     root: &'r Root,
-    /// If the tree is a container image: the entries of the initramfs that are known to be equal to its files.
+    /// The entries of the initramfs that are known to equal the tree's files. Empty unless the tree is a container
+    /// image.
     equal: Equal,
     dir: Option<(Vec<u8>, Option<OpenDir>)>,
 }
@@ -112,7 +113,8 @@ impl OnDisk for Disk<'_> {
     }
 }
 
-/// A visitor that drops `comparing` at the first file after the kernel modules, which an initramfs stores together.
+/// A visitor that drops the sender `comparing` at the first regular file after the kernel modules. An initramfs stores
+/// all kernel modules together.
 struct ModulesDone<'v> {
     visitor: &'v mut dyn Visitor,
     comparing: Option<Sender<Infallible>>,
@@ -141,8 +143,8 @@ impl From<Initramfs> for ImageRead {
     }
 }
 
-/// Reads the initramfs at `path` to its end and compares its files with the tree's. `comparing` is dropped once the
-/// kernel modules are compared.
+/// Reads the initramfs at `path` to its end and compares its files with the tree's. The sender `comparing` is dropped
+/// once the kernel modules have been compared.
 pub(super) fn of_tree(
     root: &Root,
     kver: &Kver,
@@ -176,7 +178,8 @@ fn is_sampled(root: &Root, kver: &Kver, path: &str, options: &Options) -> Result
     Ok(budget.is_exceeded(size, beside))
 }
 
-/// Returns the bytes that follow the initramfs in memory: each file begins at a multiple of four bytes.
+/// Returns the bytes of the overlays, as they follow the initramfs in memory: zeros before each overlay align it to
+/// four bytes.
 fn appended(file: &File, overlays: &[File]) -> Result<Box<dyn Read + Send>> {
     let mut all: Box<dyn Read + Send> = Box::new(io::empty());
     let mut size = file.metadata()?.len();
@@ -227,7 +230,7 @@ fn read(
     }
     let mut input = Digesting::new(file);
     let image = parse((&mut input).chain(appended), disk, sampled);
-    // The rest is read, too: an initramfs that cannot be parsed to its end also has a digest.
+    // Reads the rest, so that an initramfs that cannot be parsed to its end has a digest, too.
     let (sha256, size) = input.finish()?;
     Ok(ImageRead {
         image,
@@ -236,7 +239,8 @@ fn read(
     })
 }
 
-/// Parses an initramfs. `sampled` is its size, if the size in another compression is to be estimated.
+/// Parses an initramfs. `sampled` is the size of its file, if the file's size in another compression is to be
+/// estimated.
 fn parse(input: impl Read + Send, disk: Option<Beside>, sampled: Option<u64>) -> Initramfs {
     let (disk, comparing) = disk.unzip();
     let limits = Limits::default();

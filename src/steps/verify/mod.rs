@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Gathers the facts for the checks and runs them, on the tree as it will be committed, with the candidate as
+//! Gathers the facts for the checks, and runs the checks on the tree as it will be committed, with the candidate as
 //! `initramfs.img`.
 
 mod around;
@@ -45,7 +45,7 @@ pub struct Verdict {
     pub initramfs_sha256: Option<String>,
     /// Bytes of the initramfs, if readable.
     pub initramfs_size: Option<u64>,
-    /// dracut's version and modules in the initramfs; `None` if it cannot be read or does not list them.
+    /// dracut's version and modules in the initramfs; `None` if the initramfs cannot be read or does not list them.
     pub dracut: Option<DracutReport>,
 }
 
@@ -67,17 +67,18 @@ pub struct Options<'a> {
     pub lacking: AllLacking,
     /// The checks to run; `None` for all.
     pub selection: Option<&'a Selection>,
-    /// The machine that may boot the tree next, if it is a deployment.
+    /// The machine that may boot the tree next, if the tree is a deployment.
     pub machine: Option<Machine>,
-    /// Additional initramfs files that the boot loader loads after the tree's.
+    /// Additional initramfs files that the boot loader loads after the tree's initramfs.
     pub overlays: Vec<File>,
     /// The certificates of signers that the user trusts.
     pub trusted: Trusted,
-    /// Whether to compute digests. Only reports show them, and they take as long as all checks together.
+    /// Whether to compute digests. Only reports show digests, and computing them takes as long as all checks together.
     pub digests: bool,
 }
 
-/// A candidate for which all fatal checks ran and none found anything. Only a verified candidate can be committed.
+/// A candidate without fatal findings, for which every applicable fatal check could run. Only a verified candidate can
+/// be committed.
 pub struct Verified {
     /// The candidate.
     pub candidate: Candidate,
@@ -85,8 +86,8 @@ pub struct Verified {
     pub verdict: Verdict,
 }
 
-/// Verifies the candidate. The inner `Err` holds the verdict if a check has a fatal finding or a fatal check could not
-/// run; the candidate is then removed.
+/// Verifies the candidate. If the outcome is not [`Outcome::Passed`], the inner `Err` holds the verdict, and the
+/// candidate's file is removed.
 ///
 /// # Errors
 /// When the tree or the candidate cannot be read at all.
@@ -107,12 +108,14 @@ pub fn verify(
 /// Upper bound on how long the tree reader yields while kernel modules are compared. An image may store them last.
 const MODULES_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// Verifies the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs. Reads the tree and
-/// the rpmdb at the same time, on a low-priority thread, once the modules are compared: comparing them keeps two
-/// processors busy, decoding the rest of the image leaves one free.
+/// Verifies the tree, with the file `initramfs` (relative to the root) as the kernel's initramfs. While the initramfs
+/// is read, a low-priority thread reads the rest of the tree and the rpmdb. The thread begins once the kernel modules
+/// have been compared, or after a timeout: comparing modules keeps two processors busy, decoding the rest of the
+/// initramfs leaves one free.
 ///
 /// # Errors
-/// When something cannot be read at all. If the facts for a single check cannot be read, only that check could not run.
+/// When the tree or the initramfs cannot be read at all. If the facts for a single check cannot be read, only that
+/// check could not run.
 pub fn look(
     root: &Root,
     kver: &Kver,

@@ -19,14 +19,14 @@ use crate::sys::root::Root;
 pub struct Trusted {
     /// For `vmlinuz`.
     pub kernel: Vec<Certificate>,
-    /// For modules, besides those in `vmlinuz`.
+    /// For modules, in addition to the certificates in `vmlinuz`.
     pub modules: Vec<Certificate>,
 }
 
 /// The size of the parts in which the kernel is searched for certificates (bytes).
 const PART: usize = 4 << 20;
 
-/// Upper bound of a certificate in DER with sizes of two bytes.
+/// The maximum size of a DER certificate whose length is encoded in two bytes.
 const CERTIFICATE_MAX: usize = 4 + 0xffff;
 
 /// Reads the facts for the checks `kernel-signer` and `module-signers`.
@@ -115,7 +115,8 @@ fn module(
     })
 }
 
-/// Returns the certificates inside `vmlinuz`: the kernel's own key for modules, and those of its distribution.
+/// Returns the certificates inside `vmlinuz`: the certificate of the kernel's own key for modules, and the certificates
+/// of its distribution.
 fn certificates(root: &Root, kver: &Kver) -> Result<Vec<Certificate>, String> {
     let mut file = super::vmlinuz::open(root, kver)?;
     let release = release_from(&mut file).map_err(|error| error.to_string())?;

@@ -12,7 +12,7 @@ use crate::sys::root::Root;
 
 /// Facts about `vmlinuz`.
 pub(super) struct Vmlinuz {
-    /// The release in its header, or the reason why it is not known.
+    /// The release in its header, or the reason why the release is not known.
     pub(super) release: Result<vmlinuz::Release, NoRelease>,
     /// Whether it is signed.
     pub(super) signed: Result<bool, String>,

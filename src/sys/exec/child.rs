@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The parent's view of a running program: output, end, and their limits.
+//! Runs a supervisor from its parent process: reads the program's output, waits for its end, and enforces the limits.
 
 use std::io::{self, BufReader, PipeReader, Read};
 use std::net::Shutdown;
@@ -25,12 +25,12 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Timeout of the supervisor for killing the program; after it, the supervisor itself is killed.
 const KILLING: Duration = Duration::from_secs(6);
 
-/// Timeout for the rest of the output after the supervisor has ended. All processes have ended by then, unless the
-/// supervisor was killed.
+/// After the supervisor has ended, reading stops if no output arrives for this long. The program's processes have ended
+/// before the supervisor, unless the supervisor was killed.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Upper bound of a program's output (bytes). dracut with `--debug` prints about 20 MiB; `rpm -qa` with all
-/// capabilities of a large image about 8 MiB.
+/// Upper bound of a program's output (bytes). dracut with `--debug` prints about 20 MiB; `rpm -qa` prints about 8 MiB
+/// if it lists all capabilities of a large image.
 pub(super) const OUTPUT_MAX: usize = 64 << 20;
 
 /// The minimum number of bytes that are counted for a line, because empty lines take time and memory, too.
@@ -38,15 +38,15 @@ const LINE_COST: usize = 64;
 
 /// A part of a program's output.
 pub(super) enum Printed {
-    /// One line.
+    /// One line, sent by [`lines`].
     Line(String),
-    /// Some bytes.
+    /// A part of a stream, sent by [`bytes`].
     Bytes(Vec<u8>),
 }
 
-/// The end of a program.
+/// The way in which a program ended.
 pub(super) enum End {
-    /// It exited.
+    /// It exited, or was killed by a signal that this process did not send.
     Exited(ExitStatus),
     /// It exceeded the timeout.
     TooLong,
@@ -56,24 +56,24 @@ pub(super) enum End {
     Stopped(Stopped),
 }
 
-/// The sender of a thread that reads output.
+/// The sender of a thread that reads one output stream.
 pub(super) struct Output {
     to: SyncSender<Printed>,
-    /// The number of bytes of all streams.
+    /// The number of bytes that were counted so far, for all streams.
     count: Arc<AtomicUsize>,
 }
 
-/// A function that reads a stream.
+/// A function that reads a stream to its end and sends what it reads.
 pub(super) type StreamReader = fn(PipeReader, &Output) -> io::Result<()>;
 
-/// Reads line by line.
+/// Reads a stream and sends its lines.
 pub(super) fn lines(input: PipeReader, output: &Output) -> io::Result<()> {
     each_line(BufReader::new(input), &mut |line, bytes| {
         output.send(Printed::Line(line), bytes.max(LINE_COST));
     })
 }
 
-/// Reads bytes as they arrive.
+/// Reads a stream and sends the bytes as they arrive.
 pub(super) fn bytes(mut input: PipeReader, output: &Output) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -85,8 +85,8 @@ pub(super) fn bytes(mut input: PipeReader, output: &Output) -> io::Result<()> {
 }
 
 impl Output {
-    /// Counts the output and sends it, unless there is too much. An error is ignored: the receiver is closed after the
-    /// program was stopped.
+    /// Counts the output, and sends it unless the limit is exceeded. An error is ignored: it means that [`drive`] has
+    /// returned and dropped the receiver.
     fn send(&self, printed: Printed, bytes: usize) {
         if self.count.fetch_add(bytes, Ordering::Relaxed) <= OUTPUT_MAX {
             let _ = self.to.send(printed);
@@ -94,8 +94,9 @@ impl Output {
     }
 }
 
-/// Runs `command`, a supervisor, in a process group of its own until its program has ended. Stops it after `limit`, if
-/// it prints too much, or after a signal. `pipes` are the read ends of its output.
+/// Runs `command`, a supervisor, in its own process group until the supervisor has ended, and passes the program's
+/// output to `printed`. Stops the program after `limit`, if it prints too much, or after a signal to this process.
+/// `pipes` are the read ends of the program's output.
 pub(super) fn drive(
     mut command: Command,
     pipes: Vec<(PipeReader, StreamReader)>,
@@ -104,7 +105,7 @@ pub(super) fn drive(
 ) -> io::Result<End> {
     let leash = supervisor::leash(&mut command)?;
     let child = command.process_group(0).spawn()?;
-    // The command holds the write ends, and the readers see the end only after they are closed.
+    // The command holds the write ends of the pipes. The readers see the end of the output only after these are closed.
     drop(command);
     let (to, receiver) = mpsc::sync_channel(256);
     let count = Arc::new(AtomicUsize::new(0));
@@ -130,7 +131,7 @@ pub(super) fn drive(
     let status = running.child.wait()?;
     let reported = supervisor::reported(running.leash).map(ExitStatus::from_raw);
     if reported.is_none() && !status.success() {
-        // The supervisor was killed; its program is still in the process group.
+        // The supervisor was killed or has failed; processes of the program can still be in the process group.
         end(&running.child, Signal::SIGKILL);
     }
     Ok(stopped.unwrap_or(End::Exited(reported.unwrap_or(status))))
@@ -144,7 +145,8 @@ struct Running {
 }
 
 impl Running {
-    /// Reads output until the program has ended. Returns the reason why it was stopped; `None` if it ended by itself.
+    /// Reads output until the supervisor has ended. Returns the reason why the program was stopped; `None` if the
+    /// program ended by itself.
     fn listen(
         &mut self,
         receiver: &Receiver<Printed>,
@@ -184,7 +186,7 @@ impl Running {
         Ok(asked.map(|(reason, _)| reason))
     }
 
-    /// Returns a reason to stop the program.
+    /// Returns the reason to stop the program, if there is one.
     fn reason(&self, start: Instant) -> Option<End> {
         match stop::check() {
             Err(stopped) => Some(End::Stopped(stopped)),
@@ -194,7 +196,8 @@ impl Running {
         }
     }
 
-    /// Makes the supervisor kill its processes, and kills the supervisor if that takes too long.
+    /// Makes the supervisor kill the program and its processes. If the supervisor needs more than [`KILLING`] for this,
+    /// kills the supervisor.
     fn kill(&self, since_asked: Duration) -> io::Result<()> {
         if since_asked > GRACE + KILLING {
             end(&self.child, Signal::SIGKILL);
@@ -206,7 +209,7 @@ impl Running {
     }
 }
 
-/// Sends a signal to the program's process group.
+/// Sends a signal to the process group of the supervisor and its program.
 fn end(child: &Child, signal: Signal) {
     let group = i32::try_from(child.id()).map(Pid::from_raw);
     if let Ok(Err(error)) = group.map(|group| killpg(group, signal)) {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 /// The umask of programs, independent of the caller's: files in an image must be readable by everybody.
 pub(super) const UMASK: u32 = 0o022;
 
-/// A command line: a program's name, its arguments and its additional variables.
+/// A command line: a program's name, its arguments and additional environment variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cmd {
     pub(super) program: String,
@@ -28,8 +28,8 @@ impl Cmd {
         }
     }
 
-    /// Runs the program without `no_new_privs`, for package managers. Under SELinux rpm starts scriptlets in another
-    /// domain, which the kernel denies to a process with `no_new_privs`, and the scriptlet fails.
+    /// Runs the program without `no_new_privs`, for package managers. Under SELinux, rpm starts scriptlets in another
+    /// domain. The kernel denies this change of domain to a process with `no_new_privs`, so the scriptlet would fail.
     #[must_use]
     pub fn privileged(mut self) -> Self {
         self.is_privileged = true;
@@ -58,7 +58,7 @@ impl Cmd {
         self
     }
 
-    /// Returns the program as it was named.
+    /// Returns the program's name or path, as given to [`new`](Self::new).
     pub fn program(&self) -> &str {
         &self.program
     }
@@ -83,7 +83,8 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// Quotes a word for a POSIX shell; unprintable bytes become `$'\ooo'`.
+/// Quotes a word for a POSIX shell, if it needs quotes. A word with control characters or invalid UTF-8 becomes `$'…'`
+/// with octal escapes.
 pub fn quote(word: &OsStr) -> String {
     let bytes = word.as_bytes();
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_./=:,+@%^".contains(b);

@@ -20,20 +20,20 @@ use nix::unistd::Pid;
 use super::{describe_status, program_command};
 use crate::sys::stop::{self, TICK};
 
-/// Upper bound of each stream (bytes). A response with a password has a few hundred bytes, one with a token a few
-/// thousand.
+/// Upper bound of each output stream (bytes). A response with a password has a few hundred bytes, one with a token a
+/// few thousand.
 const OUTPUT_MAX: u64 = 256 << 10;
 
 /// Timeout for the rest of the output after the program has ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// The result of a program.
+/// The result of a credential helper that ran to its end.
 pub struct HelperOutput {
     /// Its standard output.
     pub stdout: Vec<u8>,
     /// The failure, for example `exited with status 1`; `None` after exit status 0.
     pub failed: Option<String>,
-    /// The last line of its standard error.
+    /// The last non-empty line of its standard error; empty if there is none.
     pub error: String,
 }
 
@@ -47,7 +47,7 @@ fn find(program: &str) -> Option<PathBuf> {
     dirs.map(|dir| dir.join(program)).find(is_program)
 }
 
-/// Runs `program get` with `input` as standard input, for at most `limit`.
+/// Runs `program get` with `input` and a line break as standard input, for at most `limit`.
 ///
 /// # Errors
 /// When the program is not in `PATH`, cannot be started, does not end in time or prints too much; [`stop::Stopped`]
@@ -104,7 +104,8 @@ fn wait(child: &mut Child, input: &str, limit: Duration) -> Result<HelperOutput>
         thread::sleep(TICK / 10);
     };
     let stdout = collect(&stdout)?;
-    // A daemon that the program has started may keep this stream open. It is only used for a message.
+    // A daemon that the program has started may keep standard error open. An error is ignored, since the text is only
+    // used for a message.
     let stderr = collect(&stderr).unwrap_or_default();
     let text = String::from_utf8_lossy(&stderr).into_owned();
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
@@ -115,7 +116,8 @@ fn wait(child: &mut Child, input: &str, limit: Duration) -> Result<HelperOutput>
     })
 }
 
-/// Reads a stream on another thread, because a child of the program can keep the stream open.
+/// Reads a stream on another thread, so that waiting for its end can time out: a child of the program can keep the
+/// stream open.
 fn read(stream: impl Read + Send + 'static) -> Receiver<io::Result<Vec<u8>>> {
     let (to, from) = mpsc::sync_channel(1);
     thread::spawn(move || {

@@ -3,13 +3,13 @@
 
 use std::io::{self, BufRead, Read};
 
-/// Longer lines are split (bytes).
+/// Maximum length of a line (bytes). Longer lines are split.
 const LINE_MAX: u64 = 64 * 1024;
 
 /// Number of last lines that are kept for the error of a failed program.
 const TAIL_LINES: usize = 20;
 
-/// The last non-empty lines.
+/// The last non-empty lines of a program's output, at most [`TAIL_LINES`].
 #[derive(Default)]
 pub(super) struct Tail(pub(super) Vec<String>);
 
@@ -25,7 +25,8 @@ impl Tail {
     }
 }
 
-/// Passes each line to `line`, without its end and control characters, split at [`LINE_MAX`], with its number of bytes.
+/// Passes each line to `line`, with the number of bytes that were read for it. Lines are split at [`LINE_MAX`], tabs
+/// become spaces, and line ends and other control characters are removed.
 pub(super) fn each_line(
     mut input: impl BufRead,
     line: &mut dyn FnMut(String, usize),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The namespaces of programs below another root: they cannot see or signal processes of the host, no process outlives
-//! them, and the host's file systems are not mounted.
+//! The namespaces of programs in a root other than `/`. The programs cannot signal processes of the host, nor see them
+//! (with an exception in [`mount_proc`]). No process outlives the PID namespace. Only `/sys` and `/dev` of the host are
+//! mounted.
 
 use std::path::Path;
 
@@ -12,16 +13,16 @@ use nix::unistd::{chdir, chroot, pivot_root};
 
 use crate::sys::root::{self, Root};
 
-/// The required capabilities.
+/// The context of an error that missing capabilities can have caused.
 const NEEDS: &str = "changing the root directory needs CAP_SYS_ADMIN and CAP_SYS_CHROOT";
 
 const NONE: Option<&str> = None;
 
-/// Creates mount, PID, System V IPC and host name namespaces for this process; the PID namespace starts with its next
-/// child.
+/// Moves this process into new mount, System V IPC and host name namespaces, and its future children into a new PID
+/// namespace.
 ///
 /// # Errors
-/// When the system does not allow it.
+/// When the kernel refuses, for example because a capability is missing.
 pub(super) fn unshare() -> Result<()> {
     let flags = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -30,7 +31,8 @@ pub(super) fn unshare() -> Result<()> {
     nix::sched::unshare(flags).context(NEEDS)
 }
 
-/// Makes `root` the root directory, with the host's `/sys` and `/dev` and a new `/proc` of this namespace.
+/// Makes `root` the root directory. In `root`, mounts the host's `/sys` and `/dev` and a new `/proc` of this PID
+/// namespace, where these directories exist.
 ///
 /// # Errors
 /// Names the step that failed.
@@ -38,7 +40,8 @@ pub(super) fn enter(root: &Path) -> Result<()> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(NONE, "/", NONE, private, NONE).context(NEEDS)?;
     bind(root, root)?;
-    // The root is opened after the bind mount, since the other mounts go below it.
+    // The root is opened after the bind mount, so that the directories are looked up in the new mount, where the others
+    // are mounted.
     let tree = Root::open(root)?;
     for dir in ["proc", "sys", "dev"] {
         let meta = tree.lstat(dir)?;
@@ -69,12 +72,13 @@ fn mount_proc(place: &Path) -> Result<()> {
     }
 }
 
-/// Changes the root and unmounts the old one, so that a second chroot cannot return to it.
+/// Changes the root directory, and unmounts the old root, so that a program cannot return to it with another chroot(2).
 fn change(root: &Path) -> nix::Result<()> {
     chdir(root)?;
     match pivot_root(".", ".") {
         Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        // The old root is not a mount point, as in an initramfs or a chroot.
+        // pivot_root(2) cannot replace the old root: it is the rootfs (in an initramfs), or not a mount point (in a
+        // chroot).
         Err(Errno::EINVAL) => chroot(".")?,
         Err(errno) => return Err(errno),
     }

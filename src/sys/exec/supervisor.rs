@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The supervisor: our own executable in a process that starts one program and kills the processes that the program
-//! leaves.
+//! The supervisor: a process of our own executable that starts one program, and kills the processes that remain when
+//! the program has ended.
 //!
-//! Below another root there are two of them. The first creates the namespaces. The second is process 1 of the new PID
-//! namespace; when it ends, the kernel kills all processes of the namespace. In `/` there is one, and it is a subreaper
-//! (prctl(2)): orphans become its children, and it kills them.
+//! For a root other than `/` there are two supervisors. The first creates the namespaces. The second is process 1 of
+//! the new PID namespace; when it ends, the kernel kills all processes of the namespace. For `/` there is one
+//! supervisor, which is a subreaper (prctl(2)): orphaned processes become its children, and it kills them.
 //!
 //! Standard input is the leash, a socket to the parent process. The supervisor sends the program's wait status through
-//! it. If the other end closes, the parent has exited or stops the program, and all processes are killed. The
-//! alternative, code between fork and exec, would be unsafe in a process with threads.
+//! it. If the other end closes, the parent has exited or stops the program; then all processes are killed. Namespaces,
+//! umask and `no_new_privs` are not set between fork and exec, because code there would be unsafe in a parent with
+//! threads.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
@@ -38,19 +39,20 @@ pub(super) const SUPERVISE: &str = "__supervise";
 /// The first argument of process 1 in a new PID namespace.
 const INIT: &str = "__init";
 
-/// The argument for [`Cmd::privileged`].
+/// The argument PRIVILEGES of a [`Cmd::privileged`] command.
 const PRIVILEGED: &str = "privileged";
 
 /// Passed instead of a program, to check that one could be started.
 pub(super) const PROBE: &str = "--probe";
 
-/// Time that orphans in `/` are killed repeatedly. A process in an uninterruptible system call does not die.
+/// Time for which the supervisor for `/` kills remaining processes repeatedly. It is bounded, since a process in an
+/// uninterruptible system call does not die.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// Poll interval of the kills.
+/// Pause between two rounds of kills in [`sweep`].
 const SWEEP_TICK: Duration = Duration::from_millis(2);
 
-/// The command line of a supervisor: ROOT UMASK PRIVILEGES PROGRAM [ARGUMENT…].
+/// The arguments after [`SUPERVISE`] or [`INIT`]: ROOT UMASK PRIVILEGES PROGRAM [ARGUMENT…].
 struct Order<'a> {
     root: &'a Path,
     umask: Mode,
@@ -74,10 +76,10 @@ pub(super) fn arguments(root: &Path, cmd: &Cmd) -> [OsString; 4] {
     ]
 }
 
-/// Runs the supervisor, if the command line of this process requests it.
+/// Runs a supervisor if `args`, the command line of this process, requests one; `None` if it does not.
 ///
 /// # Errors
-/// Names the step that failed; the program was not started.
+/// When a step fails; the error names the step.
 pub fn run(args: &[OsString]) -> Option<Result<()>> {
     let [_, stage, order @ ..] = args else {
         return None;
@@ -146,7 +148,7 @@ fn init(order: &Order, _: &[OsString]) -> Result<()> {
     if order.program == PROBE {
         return Ok(());
     }
-    // The kernel kills the remaining processes with this one.
+    // When this process exits, the kernel kills the remaining processes of the namespace.
     report(watch(order)?)
 }
 
@@ -171,7 +173,7 @@ fn is_gone(leash: &PollFd) -> bool {
         .is_some_and(|events| events.intersects(gone))
 }
 
-/// Starts the program and waits for it. `None` if it was stopped.
+/// Starts the program and waits for its end. Returns its status; `None` if the leash was closed first.
 fn watch(order: &Order) -> Result<Option<WaitStatus>> {
     let (mut wakes, wake) = UnixStream::pair().context("making a socket")?;
     wakes.set_nonblocking(true).context("making a socket")?;
@@ -208,7 +210,7 @@ fn watch(order: &Order) -> Result<Option<WaitStatus>> {
     }
 }
 
-/// Reaps ended children, including orphans. Returns the status of `program`.
+/// Reaps ended children, including orphans. Returns the status of `program` if it is one of them.
 fn reap(program: Option<Pid>) -> Result<Option<WaitStatus>> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -220,7 +222,7 @@ fn reap(program: Option<Pid>) -> Result<Option<WaitStatus>> {
     }
 }
 
-/// Kills the remaining processes. The children of a killed process become our children.
+/// Kills the remaining processes repeatedly: the children of a killed process become children of this process.
 fn sweep() {
     let start = Instant::now();
     while start.elapsed() < SWEEP {
@@ -240,7 +242,7 @@ fn sweep() {
 fn children() -> Vec<Pid> {
     let me = std::process::id().to_string();
     let is_mine = |pid: &i32| {
-        // The program can choose any name, so the fields start after the last parenthesis.
+        // The process name can contain parentheses and spaces, so the fields are counted after the last parenthesis.
         let stat = fs_err::read(format!("/proc/{pid}/stat")).unwrap_or_default();
         let stat = String::from_utf8_lossy(&stat);
         let after = stat.rsplit_once(')').map(|(_, after)| after);
@@ -265,7 +267,7 @@ fn numbers(dir: &str) -> Vec<i32> {
 fn close_inherited() -> Result<()> {
     for fd in numbers("/proc/self/fd").into_iter().filter(|fd| *fd > 2) {
         match nix::unistd::close(fd) {
-            // The descriptor of the listed directory is closed already.
+            // The list contains the descriptor of `/proc/self/fd` itself, which is already closed.
             Ok(()) | Err(Errno::EBADF) => {}
             Err(errno) => return Err(errno).context("closing inherited files"),
         }
@@ -296,7 +298,8 @@ pub(super) fn leash(supervisor: &mut Command) -> io::Result<UnixStream> {
     Ok(ours)
 }
 
-/// Returns the wait status that an ended supervisor sent; `None` if the program did not start or was stopped.
+/// Returns the wait status that an ended supervisor sent. `None` if it sent none: the program did not start, or the
+/// supervisor killed it or was killed itself.
 pub(super) fn reported(mut leash: UnixStream) -> Option<i32> {
     leash.set_nonblocking(true).ok()?;
     let mut raw = [0; 4];

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The cache of downloaded files.
 //!
-//! A file is stored under its own SHA-256; the last result of a URL is noted under the SHA-256 of the URL with the
-//! suffix `.json`. Both are created by a rename, and unfinished downloads have names of their own, so builds can share
-//! the directory without a lock.
+//! A file is stored under its own SHA-256. A note on the last download of a URL is stored under the SHA-256 of the URL,
+//! with the suffix `.json`. Files and notes are created by a rename, and each unfinished download has its own name, so
+//! that builds can share the directory without a lock.
 //!
-//! The directory may contain other files. Only [`tidy`] removes files of earlier runs: regular files whose names have
-//! exactly the form of the names in a cache, and only after the run can no longer be refused.
+//! The directory may contain other files. Therefore [`tidy`], which removes the superseded files of earlier runs,
+//! removes only regular files whose names have exactly the form of names in a cache. [`tidy`] must not be called while
+//! the run can still be refused.
 
 use std::fs::File;
 use std::path::Path;
@@ -30,21 +31,21 @@ const PART_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Upper bound of unfinished downloads of one URL.
 const PARTS_MAX: u32 = 1000;
 
-/// Upper bound of a note (bytes); they have a few hundred.
+/// Upper bound of a note (bytes). A note has a few hundred.
 const ENTRY_MAX: u64 = 64 * 1024;
 
-/// The note on a URL.
+/// A note on the last download of a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// The URL.
     pub url: String,
-    /// SHA-256 of the file.
+    /// SHA-256 of the downloaded file.
     pub sha256: String,
-    /// The ETag of these bytes.
+    /// The ETag that the server sent with the file.
     pub etag: Option<String>,
-    /// The Last-Modified date of these bytes.
+    /// The Last-Modified date that the server sent with the file.
     pub last_modified: Option<String>,
-    /// Digests of earlier files of the URL, which [`tidy`] removes.
+    /// SHA-256 of the earlier files of the URL. [`tidy`] removes these files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<String>,
 }
@@ -56,7 +57,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the directory `dir`, or `private` in `root` if `dir` is not writable.
+    /// Opens the directory `dir`, or the directory `private` of `root` if `dir` is not writable. Creates a missing
+    /// directory.
     pub fn open(dir: &Path, root: &Root, private: &str) -> Result<Self> {
         match Self::shared(dir) {
             Ok(cache) => Ok(cache),
@@ -83,7 +85,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Creates a file for an unfinished download of `url`.
+    /// Creates a file for a new download of `url`. Returns its name and the file.
     pub fn part(&self, url: &str) -> Result<(String, File)> {
         let key = hex::encode(Sha256::digest(url));
         for number in 0..PARTS_MAX {
@@ -125,7 +127,7 @@ impl Cache {
         Ok(self.door.write(self.path(&name), &json, 0o600)?)
     }
 
-    /// Opens the file with this digest.
+    /// Opens the file with this SHA-256; `None` if it is not in the cache.
     pub fn object(&self, sha256: &str) -> Result<Option<File>> {
         Ok(self.door.open_file(self.path(sha256))?)
     }
@@ -139,7 +141,7 @@ impl Cache {
         Ok(file.map(|file| (entry, file)))
     }
 
-    /// Removes the file with this digest.
+    /// Removes the file with this SHA-256.
     pub fn forget(&self, sha256: &str) -> Result<()> {
         self.door.remove_file(self.path(sha256))?;
         Ok(())
@@ -174,7 +176,7 @@ impl Cache {
         }
     }
 
-    /// Removes an unfinished download if it is old.
+    /// Removes an unfinished download if it is older than [`PART_AGE`].
     fn remove_if_old(&self, name: &str) -> Result<()> {
         let modified = self.door.lstat(name)?.map_or(0, |meta| meta.mtime);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -185,7 +187,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the files that a note lists as superseded.
+    /// Removes the files that a note lists as superseded, and their digests from the note.
     fn remove_superseded(&self, note: &str) -> Result<()> {
         let bytes = self.door.read(note, ENTRY_MAX)?.unwrap_or_default();
         let Some(mut entry) = Self::parse(&bytes) else {
@@ -241,7 +243,7 @@ fn is_part(name: &str) -> bool {
     })
 }
 
-/// Returns whether the text is a SHA-256 in lower case.
+/// Returns whether the text is a SHA-256 (lower-case hexadecimal).
 fn is_digest(text: &str) -> bool {
     text.len() == 64
         && text

@@ -30,7 +30,7 @@ struct Part {
     file: File,
     size: u64,
     sha256: Sha256,
-    /// The validators that the server sent with these bytes.
+    /// The ETag and the Last-Modified date that the server sent with the received bytes.
     etag: Option<String>,
     last_modified: Option<String>,
 }
@@ -70,7 +70,7 @@ impl Download<'_> {
                 Ok(Some(fetched))
             }
             Err(error) => {
-                // The first error matters.
+                // The first error is returned, and an error of this removal is ignored.
                 let _ = self.cache.drop_part(&part_name);
                 Err(error)
             }
@@ -163,7 +163,7 @@ impl Download<'_> {
         }
     }
 
-    /// Reads a body to its end, with the timeout of a stall.
+    /// Reads a body to its end. Fails if the download stalls or exceeds the size limit.
     fn receive(&self, part: &mut Part, mut body: Incoming, bar: &Bar) -> Result<(), FetchError> {
         let mut pace = Pace::new(self.limits.stall);
         loop {
@@ -198,7 +198,7 @@ impl Part {
         etag.or(self.last_modified.as_deref())
     }
 
-    /// Discards the received bytes; the body of `response` starts at 0.
+    /// Discards the received bytes, and takes the validators from `response`. The next bytes are the start of the file.
     fn start_over(&mut self, response: &Response<()>) -> Result<(), FetchError> {
         let emptied = self
             .file

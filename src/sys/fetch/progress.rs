@@ -20,7 +20,7 @@ impl Bar {
         Self(bar)
     }
 
-    /// Sets the received bytes, and the length of the file if it is known.
+    /// Sets the number of received bytes, and the length of the file if it is known.
     pub fn begin(&self, bytes: u64, whole: Option<u64>) {
         if let Some(bar) = &self.0 {
             bar.set_position(bytes);

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-/// Returns the proxy for `scheme://host/`. `variable` reads the environment.
+/// Returns the proxy for `scheme://host/`; `None` for a direct connection. `variable` returns the value of an
+/// environment variable.
 ///
 /// Ignores `HTTP_PROXY` in capitals, as curl does, since a CGI client can set it.
 pub fn choose(
@@ -33,7 +34,8 @@ pub fn choose(
     }
 }
 
-/// Returns whether the host is exempt by `*`, a domain with its subdomains, an address, or a range of addresses.
+/// Returns whether an entry of `no_proxy` covers the host. An entry is `*`, a domain (with its subdomains), an address,
+/// or a range of addresses.
 fn is_exempt(entry: &str, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches([']', '.']);
     if entry == "*" {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One request and its redirects.
 //!
-//! A thread that touches no file waits for the network. After a signal the caller stops waiting and abandons the
-//! thread, since a blocking call to a name server or a silent server cannot be interrupted.
+//! A separate thread sends the request and waits for the network. After a signal, the caller stops waiting and abandons
+//! this thread, since a call that waits for a name server or a silent server cannot be interrupted. The thread writes
+//! no file, so it can be abandoned at any time.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
@@ -38,7 +39,8 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Classifies an error of ureq: errors of the network are temporary, errors in the user's input permanent.
+    /// Classifies an error of ureq: errors of the network and of name resolution are temporary, all others permanent,
+    /// also those of TLS.
     fn of(error: ureq::Error) -> Self {
         use ureq::Error;
         let tls = match &error {
@@ -57,8 +59,8 @@ impl FetchError {
             Error::Io(_) | Error::ConnectionFailed | Error::Protocol(_) | Error::BodyStalled => {
                 Self::temporary(error.into())
             }
-            // A name server may be unreachable for a moment. Like curl --retry, this is not distinguished from a wrong
-            // name.
+            // The name server may be unreachable for a moment. A wrong name is not distinguished from this, and is
+            // retried, too, as by curl --retry.
             Error::Other(error) if error.is::<HostError>() => Self::temporary(anyhow!("{error}")),
             Error::Other(error) => Self::Permanent(anyhow!("{error}")),
             error => Self::Permanent(error.into()),
@@ -71,7 +73,7 @@ impl FetchError {
         matches!(error.downcast_ref(), Some(ureq::Error::Protocol(_)))
     }
 
-    /// Returns a temporary error without a pause.
+    /// Returns a temporary error that does not require a pause.
     pub fn temporary(error: anyhow::Error) -> Self {
         Self::Temporary(error, Duration::ZERO)
     }
@@ -83,11 +85,11 @@ impl From<Stopped> for FetchError {
     }
 }
 
-/// A response whose body is not read yet.
+/// A response whose body has not been read yet.
 pub struct Reply {
     /// Status and headers.
     pub head: Response<()>,
-    /// The number of requests, with those that were redirected.
+    /// The number of requests, including those that were redirected.
     pub hops: u32,
     /// The body.
     pub body: Incoming,
@@ -100,13 +102,13 @@ impl Incoming {
     /// Returns the next chunk; `None` at the end.
     ///
     /// # Errors
-    /// [`Stopped`] after a signal. An error of the network is inside the chunk.
+    /// [`Stopped`] after a signal. An error of the network is returned in place of a chunk.
     pub fn chunk(&mut self) -> Result<Option<io::Result<Vec<u8>>>, Stopped> {
         wait(&self.0)
     }
 }
 
-/// Waits for the thread's next value; `None` if it has ended.
+/// Waits for the next value that a thread sends; `None` if the thread has ended.
 fn wait<T>(from: &Receiver<T>) -> Result<Option<T>, Stopped> {
     loop {
         stop::check()?;
@@ -118,7 +120,7 @@ fn wait<T>(from: &Receiver<T>) -> Result<Option<T>, Stopped> {
     }
 }
 
-/// Sends the chunks of a body until the receiver is closed.
+/// Sends the chunks of a body, until the body ends, reading fails or the receiver is closed.
 fn hand_over(mut body: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
         let mut chunk = vec![0; CHUNK];
@@ -146,7 +148,7 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     /// The header `Authorization`, which is not sent to another server after a redirect.
     pub authorization: Option<String>,
-    /// The body of a POST request, as a form.
+    /// The form to send in a POST request; `None` for a GET request.
     pub form: Option<String>,
 }
 
@@ -161,10 +163,10 @@ impl Client {
         Self::of(stall, tls.build())
     }
 
-    /// Creates a client with other settings of TLS.
+    /// Creates a client with these settings of TLS.
     ///
     /// # Errors
-    /// When a certificate is damaged.
+    /// When a certificate or key is damaged, or the client's key does not match its certificate.
     pub fn with_tls(stall: Duration, tls: &Tls) -> anyhow::Result<Self> {
         Ok(Self::of(stall, tls.config()?))
     }
@@ -303,7 +305,7 @@ impl Client {
     }
 }
 
-/// Returns scheme, host and port of a URL; `None` if it has none.
+/// Returns scheme, host and port (or the default port) of a URL; `None` without a scheme or a host.
 fn origin(url: &str) -> Option<(String, String, u16)> {
     let uri: Uri = url.parse().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
@@ -329,7 +331,7 @@ pub fn header<'a, T>(response: &'a Response<T>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// Returns the first byte of the range that a response holds.
+/// Returns the offset of the first byte of the range in a response (`Content-Range`).
 pub fn range_start<T>(response: &Response<T>) -> Option<u64> {
     let range = header(response, "content-range").unwrap_or_default();
     let start = range
@@ -338,7 +340,7 @@ pub fn range_start<T>(response: &Response<T>) -> Option<u64> {
     start.and_then(|start| start.parse().ok())
 }
 
-/// Returns the error of a response with an unexpected status.
+/// Returns the error for a response with an unexpected status: temporary if a retry can help, else permanent.
 pub fn refused<T>(response: &Response<T>) -> FetchError {
     let status = response.status().as_u16();
     let error = anyhow!("the server answered with status {status}");
@@ -349,7 +351,7 @@ pub fn refused<T>(response: &Response<T>) -> FetchError {
     FetchError::Temporary(error, Duration::from_secs(seconds.unwrap_or(0)))
 }
 
-/// Resolves a `Location` against `base`.
+/// Resolves the value of a `Location` header against the URL `base`.
 fn join(base: &str, location: &str) -> String {
     let scheme = location.split_once(':').map(|(scheme, _)| scheme);
     if scheme.is_some_and(|scheme| !scheme.contains(['/', '?', '#'])) {

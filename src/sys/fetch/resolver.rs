@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves host names with getaddrinfo(3), as every program of the system does.
 //!
-//! The static program is linked with musl, whose resolver reads /etc/hosts and /etc/resolv.conf. A static program that
-//! is linked with glibc would load the modules that nsswitch.conf names, and crash.
+//! The static build of this program is linked with musl, whose resolver reads /etc/hosts and /etc/resolv.conf. A static
+//! program that is linked with glibc would load the modules that nsswitch.conf names, and crash.
 
 use ureq::Error;
 use ureq::config::Config;
@@ -10,7 +10,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Precedes the reason in the standard library's error.
+/// The text that precedes the reason in the standard library's error.
 const STD_PREFIX: &str = "failed to lookup address information: ";
 
 /// The reason for which a host name has no address.

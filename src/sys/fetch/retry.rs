@@ -11,10 +11,10 @@ use crate::sys::stop;
 /// Speed below which a download has stalled (bytes per second).
 const SLOWEST: u64 = 1024;
 
-/// An attempt that received this many bytes resets the count of retries.
+/// Number of bytes; an attempt that received at least this many resets the count of retries.
 pub const HEADWAY: u64 = 1024 * 1024;
 
-/// Upper bound of a server's `Retry-After`.
+/// Upper bound of the pause that a server requests with `Retry-After`.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// The retries of one download.
@@ -33,12 +33,12 @@ impl Retries {
         }
     }
 
-    /// Grants all retries again, after headway.
+    /// Makes all retries available again, after an attempt has received [`HEADWAY`] bytes.
     pub fn reset(&mut self) {
         self.used = 0;
     }
 
-    /// Waits before the next attempt. `name` is the file in the log.
+    /// Waits before the next attempt, after one that failed with `error`. `name` is the name of the file in the log.
     ///
     /// # Errors
     /// When a retry does not help, or none is left; [`Stopped`](stop::Stopped) after a signal.
@@ -68,7 +68,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Starts to measure; `stall` is the timeout of a slow server.
+    /// Starts to measure. `stall` is the length of a measurement, which is the timeout of a slow server.
     pub fn new(stall: Duration) -> Self {
         Self {
             stall,
@@ -80,7 +80,7 @@ impl Pace {
     /// Records received bytes.
     ///
     /// # Errors
-    /// When less than 1 KiB a second arrived during the timeout.
+    /// When less than 1 KiB a second arrived during a measurement.
     pub fn add(&mut self, count: u64) -> Result<(), FetchError> {
         self.arrived += count;
         if self.since.elapsed() >= self.stall {

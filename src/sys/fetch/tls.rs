@@ -11,14 +11,14 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-/// The settings of TLS. By default servers are verified as the system does.
+/// The settings of TLS. By default, servers are verified with the certificate authorities of the system.
 #[derive(Clone, Default)]
 pub struct Tls {
     /// Whether every certificate is accepted.
     pub is_unverified: bool,
-    /// Authorities besides those of the system (PEM).
+    /// Certificates of additional authorities that are trusted besides those of the system (PEM).
     pub roots: Vec<Vec<u8>>,
-    /// The client's certificate and its key (PEM).
+    /// The client's certificate and the key of this certificate (PEM).
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -31,13 +31,13 @@ pub enum TlsError {
     /// The server does not trust the client.
     #[error("the server requires a client certificate that it trusts ({0})")]
     Client(String),
-    /// Anything else, for example a server that speaks http.
+    /// Another failure, for example because the server uses plain HTTP.
     #[error("the TLS handshake failed: {0}")]
     Other(String),
 }
 
 impl TlsError {
-    /// Returns the TLS error that an error of the network contains.
+    /// Returns the TLS error that an error of the network contains, if it contains one.
     pub(super) fn in_io(error: &io::Error) -> Option<Self> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
         Some(Self::of(error))
@@ -64,7 +64,7 @@ impl TlsError {
 }
 
 impl Tls {
-    /// Returns the configuration of the HTTP client.
+    /// Returns the TLS configuration of the HTTP client.
     pub(super) fn config(&self) -> Result<TlsConfig> {
         let mut roots = RootCerts::PlatformVerifier;
         if !self.roots.is_empty() {
@@ -92,7 +92,7 @@ impl Tls {
     }
 }
 
-/// Checks that a key belongs to a certificate; ureq panics if it does not.
+/// Checks that a key belongs to a certificate, since ureq panics if it does not.
 fn check_pair(certificate: &[u8], key: &[u8]) -> Result<()> {
     let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>();
     let key = PrivateKeyDer::from_pem_slice(key).context("no private key in PEM format found")?;

@@ -41,7 +41,7 @@ impl OpenDir {
         Ok(Some(bytes))
     }
 
-    /// Opens the file `name` in this directory like [`Root::open_file`], and returns its metadata.
+    /// Opens the file `name` in this directory like [`Root::open_file`], and returns it with its metadata.
     pub fn open_file(&self, name: &OsStr) -> Result<Option<(File, Meta)>> {
         const OPENING: &str = "opening";
         let path = || self.path.join(name);

@@ -29,7 +29,7 @@ pub enum Cause {
     /// A system call failed.
     #[error("{}", .0.desc())]
     Os(Errno),
-    /// Reading or writing the contents failed.
+    /// Reading or writing the contents failed, and the error has no error number.
     #[error("{0}")]
     Io(io::Error),
     /// The path has another type than the operation needs.
@@ -46,7 +46,7 @@ pub enum Cause {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The directory has more entries than [`super::MAX_ENTRIES`].
+    /// The directory or the walked subtree has more entries than [`super::MAX_ENTRIES`].
     #[error("it holds more than {limit} entries")]
     TooMany {
         /// The limit, in entries.
@@ -92,8 +92,8 @@ impl Error {
         matches!(self.errno(), Some(Errno::EACCES | Errno::EPERM))
     }
 
-    /// Returns the error number of the system call that failed; `None` for another cause. Callers use it to handle
-    /// single errors, for example `ENOTEMPTY`.
+    /// Returns the error number of the system call that failed; `None` for another cause. Callers use the number to
+    /// handle a particular error, for example `ENOTEMPTY`.
     pub fn errno(&self) -> Option<Errno> {
         match &self.cause {
             Cause::Os(errno) => Some(*errno),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The other kind of root: the merged layers of an image, which nothing writes to.
+//! The read-only kind of root: the merged layers of an image.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::{Cause, FileType, Meta, OpenRoot, Result, Root, RootSource, Walked};
 use super::{MAX_DEPTH, MAX_ENTRIES};
 
 /// The merged layers of an image. Paths are relative to the root of the image, links are resolved inside it, and the
-/// error numbers are those of the system calls.
+/// error numbers are those of the corresponding system calls.
 pub trait Layers: fmt::Debug + Send + Sync {
     /// Returns the metadata of `path`; of the link itself, if the last component is one and `follow` is not set.
     ///
@@ -33,19 +33,19 @@ pub trait Layers: fmt::Debug + Send + Sync {
     /// As [`stat`](Self::stat).
     fn list(&self, path: &Path) -> std::result::Result<Vec<(OsString, FileType)>, Errno>;
 
-    /// Opens a regular file, whose position is at the start and shared with no other.
+    /// Opens a regular file. Its position is at the start, and is not shared with another open file.
     ///
     /// # Errors
     /// As [`stat`](Self::stat), and when the bytes cannot be loaded.
     fn open(&self, path: &Path) -> std::result::Result<File, Cause>;
 
-    /// Returns the first bytes of a regular file, at most `count`. Cheaper than opening it.
+    /// Returns the first bytes of a regular file, at most `count`. This is cheaper than opening the file.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     fn head(&self, path: &Path, count: usize) -> std::result::Result<Vec<u8>, Cause>;
 
-    /// Returns the SHA-256 of a regular file, if it is known without reading it.
+    /// Returns the SHA-256 of a regular file, if the digest is known without reading the file.
     fn sha256(&self, path: &Path) -> Option<[u8; 32]>;
 
     /// Loads the bytes of these files together, so that opening them is cheap.
@@ -56,7 +56,7 @@ pub trait Layers: fmt::Debug + Send + Sync {
 }
 
 impl Root {
-    /// Returns a root with the merged layers of an image. `name` replaces its path in messages.
+    /// Returns a root with the merged layers of an image. `name` is shown in messages instead of a path.
     pub fn of_layers(name: &str, layers: Box<dyn Layers>) -> Self {
         Self(Arc::new(OpenRoot {
             source: RootSource::Layers(layers),
@@ -71,17 +71,17 @@ impl Root {
         }
     }
 
-    /// Returns whether this is an image, whose files are not on disk.
+    /// Returns whether this root consists of the merged layers of an image and is not a directory.
     pub fn is_image(&self) -> bool {
         self.layers().is_some()
     }
 
-    /// Returns the SHA-256 of the file that `path` leads to, if it is known without reading the file.
+    /// Returns the SHA-256 of the file that `path` leads to, if the digest is known without reading the file.
     pub fn known_sha256(&self, path: impl AsRef<Path>) -> Option<[u8; 32]> {
         self.layers()?.sha256(path.as_ref())
     }
 
-    /// Loads the bytes of files that will be opened, all together. On disk there is nothing to do.
+    /// Loads the bytes of files that will be opened, all together. Does nothing if the root is a directory.
     ///
     /// # Errors
     /// When they cannot be loaded.

@@ -19,7 +19,8 @@ use super::write::{TEMP_PREFIX, TEMP_SUFFIX};
 use super::{Cause, FileType, Result, Root};
 
 impl Root {
-    /// Removes temporary files of killed runs of [`Root::write`] in a directory. No other process may write there.
+    /// Removes the temporary files that killed runs of [`Root::write`] left in a directory. No other process may write
+    /// to this directory.
     pub fn remove_temporaries(&self, dir: impl AsRef<Path>) -> Result<()> {
         let dir = dir.as_ref();
         for (name, kind) in self.list(dir)? {
@@ -43,15 +44,15 @@ impl Root {
 
     /// Removes `path` and everything below it. Returns `false` if it did not exist.
     ///
-    /// A mount point at or below `path` is an error with its path, and its content is not changed. Entries before the
-    /// mount point have been removed.
+    /// A mount point at or below `path` is an error that names the mount point, whose content is not changed. Entries
+    /// that were visited before the mount point have been removed.
     pub fn remove_tree(&self, path: impl AsRef<Path>) -> Result<bool> {
         let path = path.as_ref();
         let mut sweep = Sweep::new(self, false);
         let done = self
             .entry(path)
             .and_then(|(dir, name)| sweep.remove(&dir, &name, None, 0));
-        // Once the directory is found, `at` starts with the entry's own name.
+        // If the parent directory of `path` was opened, `sweep.at` starts with the last component of `path`.
         let seen = match path.parent() {
             Some(dir) if sweep.at.file_name().is_some() => dir.join(&sweep.at),
             _ => path.to_path_buf(),
@@ -61,8 +62,9 @@ impl Root {
 
     /// Empties the directory `path`. A directory that does not exist counts as empty.
     ///
-    /// With `keep_other_devices`, mount points in it and their parent directories are kept, as by `ostree container
-    /// commit`, and returned relative to `path`. Without it, a mount point is an error as in [`Root::remove_tree`].
+    /// With `keep_other_devices`, mount points below `path` and their parent directories are kept, as by `ostree
+    /// container commit`. Returns the kept mount points, relative to `path`. Without `keep_other_devices`, a mount
+    /// point is an error as in [`Root::remove_tree`].
     pub fn remove_contents(
         &self,
         path: impl AsRef<Path>,
@@ -80,7 +82,7 @@ impl Root {
     }
 }
 
-/// A removal: the current path, and the mount points that were kept.
+/// The state of a removal: the current path, and the mount points that were kept.
 struct Sweep {
     resolver: PathResolver,
     keep_mounts: bool,
@@ -91,7 +93,7 @@ struct Sweep {
 impl Sweep {
     fn new(root: &Root, keep_mounts: bool) -> Self {
         Self {
-            // A root without a directory (the layers of an image) opens nothing, so the resolver does not matter.
+            // For the layers of an image, opening fails before the resolver is used, so any value is correct.
             resolver: root
                 .dir()
                 .map_or(PathResolver::Walk, |(_, resolver)| resolver),
@@ -101,7 +103,7 @@ impl Sweep {
         }
     }
 
-    /// Removes the content of the directory. After an error `at` is the path where it occurred.
+    /// Removes the content of a directory. After an error, `at` is the path where the error occurred.
     fn empty(&mut self, fd: OwnedFd, depth: usize) -> std::result::Result<(), Cause> {
         if depth > MAX_DEPTH {
             return Err(Cause::TooDeep { limit: MAX_DEPTH });
@@ -144,7 +146,7 @@ impl Sweep {
             flag = UnlinkatFlags::RemoveDir;
         }
         match unlinkat(dir, name, flag) {
-            // A mount point that the resolver could not detect.
+            // The entry is a mount point that the resolver could not detect.
             Err(Errno::EBUSY) => return self.meet_mount(),
             done => done?,
         }

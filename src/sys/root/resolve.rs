@@ -3,7 +3,7 @@
 //!
 //! There are two implementations of one behaviour: `openat2` with `RESOLVE_IN_ROOT`, and a walk component by component
 //! for kernels and seccomp profiles that refuse that call. Absolute links start at the root, and `..` stops there. This
-//! file must not open anything by a path that starts outside.
+//! file must not open anything by a path that starts outside the root.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,13 +18,13 @@ use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 /// Upper bound of links in one resolution, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// Retries of a resolution that raced with a rename (`EAGAIN`).
+/// Upper bound of attempts at a resolution that races with a rename (`EAGAIN`) or is interrupted.
 const MAX_RACES: usize = 64;
 
 /// The implementation for one opened root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathResolver {
-    /// `openat2`.
+    /// `openat2` with `RESOLVE_IN_ROOT`.
     Openat2,
     /// The walk, because the kernel or a sandbox refuses `openat2`.
     Walk,
@@ -39,8 +39,8 @@ impl PathResolver {
         }
     }
 
-    /// Opens `path`, resolving links inside `root`, also the last one unless `flags` has `O_NOFOLLOW`. `O_CLOEXEC` is
-    /// always added; `flags` must not create a file.
+    /// Opens `path`. Links are resolved inside `root`. A link as the last component is followed, unless `flags` has
+    /// `O_NOFOLLOW`. `O_CLOEXEC` is always added; `flags` must not create a file.
     pub(super) fn open(
         self,
         root: BorrowedFd<'_>,
@@ -55,8 +55,8 @@ impl PathResolver {
     }
 
     /// Returns whether the entry `name` of `dir` is a mount point. The walk compares mount IDs from `/proc`. Without
-    /// `/proc` it compares device numbers of directories only (overlayfs can report the number of the layer for a
-    /// file), and does not detect a bind mount of the same file system.
+    /// `/proc` it compares device numbers of directories only (for a file, overlayfs can report the number of the
+    /// layer), and does not detect a bind mount of the same file system.
     pub(super) fn is_mount(self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Errno> {
         if self == Self::Openat2 {
             let how = OpenHow::new()
@@ -168,7 +168,7 @@ fn open_entry(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlag) -> Result<OwnedFd
     )
 }
 
-/// Splits a path or link target. A trailing slash becomes `.`, which requires a directory.
+/// Splits a path or link target. An empty component becomes `.`, so that a trailing slash requires a directory.
 fn parts(path: &OsStr) -> VecDeque<OsString> {
     path.as_bytes()
         .split(|&byte| byte == b'/')

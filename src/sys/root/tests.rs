@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every test runs twice: with `openat2` and with the walk. `outside` is next to the root, and no test may change it.
+//! Tests in `with_both` run twice: with `openat2` and with the walk. The directory `outside` is next to the root, and
+//! no test may change it.
 
 use std::ffi::OsStr;
 use std::io::{self, Cursor, Write};
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A root `tree` and a file `outside` in one temporary directory.
+/// A temporary directory with the root `tree` and, next to it, the directory `outside` with the file `secret`.
 struct Bed {
     dir: TempDir,
     root: Root,
@@ -92,7 +93,7 @@ fn said<T: std::fmt::Debug>(result: Result<T>) -> String {
 
 #[test]
 fn this_kernel_has_openat2() {
-    // Otherwise the tests below would not test both implementations.
+    // Without `openat2`, the tests below could not test both implementations.
     let bed = Bed::new(PathResolver::Walk);
     assert_eq!(
         PathResolver::probe(bed.root.dir().unwrap().0),
@@ -354,7 +355,7 @@ fn too_deep_is_an_error() {
 
 #[test]
 fn modes_are_exact_under_any_umask() {
-    // The umask of this thread is separated from that of the tests that run in parallel.
+    // Gives this thread its own umask, since other tests run in parallel.
     unshare(CloneFlags::CLONE_FS).unwrap();
     with_both(|bed| {
         for mask in [0o077, 0o022, 0] {
@@ -554,7 +555,7 @@ fn devices_and_mounts() {
 
 #[test]
 fn remove_tree_keeps_mounts() {
-    // A mount namespace for this thread alone, which not every user can create.
+    // Creates a mount namespace for this thread alone. Not every user can create one.
     if unshare(CloneFlags::CLONE_NEWNS).is_err() {
         return;
     }

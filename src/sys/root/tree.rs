@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lists directories and walks subtrees.
 //!
-//! Works on file descriptors only, without `/proc`, so that a link cannot replace a directory on the way. Results are
-//! sorted, since the order of readdir is arbitrary.
+//! Works on file descriptors only, without `/proc`, so that a link that replaces a directory meanwhile is not followed.
+//! Results are sorted, since the order of readdir is arbitrary.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,8 +59,8 @@ impl Root {
         Ok(list)
     }
 
-    /// Returns everything below the directory `path`, sorted by path. Links are not followed, mounts are entered (see
-    /// [`Meta::dev`]). Empty if the directory does not exist.
+    /// Returns everything below the directory `path`, sorted by path. Links below `path` are not followed, mounts are
+    /// entered (see [`Meta::dev`]). Empty if the directory does not exist.
     ///
     /// Fails with [`Cause::TooMany`] beyond [`MAX_ENTRIES`] and with [`Cause::TooDeep`] beyond
     /// [`MAX_DEPTH`].
@@ -88,7 +88,7 @@ impl Root {
             .any(|name| rustix::fs::fgetxattr(&dir, name, &mut value).is_ok() && value == *b"y"))
     }
 
-    /// Returns everything below `path` with the result of `look`.
+    /// Returns the paths of all entries below `path`, each with the result of `look`.
     fn descend_from<T>(
         &self,
         path: &Path,
@@ -118,7 +118,7 @@ impl Root {
         Ok(files.map(|(path, _)| path).collect())
     }
 
-    /// Opens the directory that `path` leads to for reading; `None` if it does not exist.
+    /// Opens for reading the directory that `path` leads to; `None` if it does not exist.
     pub(super) fn open_dir(&self, action: &'static str, path: &Path) -> Result<Option<OwnedFd>> {
         let Some(fd) = self.or_absent(action, path, self.resolve(path, OFlag::O_PATH))? else {
             return Ok(None);
@@ -186,7 +186,8 @@ fn look(dir: &Dir, name: &OsStr) -> std::result::Result<Option<Meta>, Cause> {
     }
 }
 
-/// Returns the type of an entry: `said` by readdir, or looked up; `None` if it was removed meanwhile.
+/// Returns the type of an entry: `said`, which is the type from readdir, or else the type from its metadata. `None` if
+/// the entry was removed meanwhile.
 fn kind(
     dir: &Dir,
     name: &OsStr,
@@ -198,11 +199,11 @@ fn kind(
     }
 }
 
-/// The type of an entry with other facts; `None` if it was removed meanwhile.
+/// The type of an entry with other facts; `None` if the entry was removed meanwhile.
 type Seen<T> = std::result::Result<Option<(FileType, T)>, Cause>;
 
-/// Adds everything below `fd` to `found`, sorted. The argument of `look` is the type from readdir. After an error, `at`
-/// is the path where it occurred.
+/// Adds everything below `fd` to `found`, sorted. `look` receives the type from readdir. After an error, `at` is the
+/// path where the error occurred.
 fn descend<T>(
     fd: OwnedFd,
     look: &impl Fn(&Dir, &OsStr, Option<FileType>) -> Seen<T>,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes to the tree.
 //!
-//! Modes are exact, independent of the umask, and never wider meanwhile. A file is replaced atomically: the new one is
-//! written next to it, synced and renamed. A link as the last component is replaced or refused, never followed.
+//! A new file or directory gets exactly the requested mode, independent of the umask, and at no time a wider mode.
+//! [`Root::write`] replaces a file atomically: the new file is written next to the old one, synced and renamed.
+//! Operations that create or replace an entry do not follow a link as the last component: they replace or refuse it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,10 +22,10 @@ use sha2::{Digest, Sha256};
 use super::tree::subdir;
 use super::{Cause, FileType, Result, Root};
 
-/// The prefix of our temporary files. Remaining ones are from a killed run.
+/// The prefix of the temporary files of [`Root::write`]. A killed run can leave them.
 pub(super) const TEMP_PREFIX: &str = ".ostree-kernel-";
 
-/// The suffix of our temporary files.
+/// The suffix of the temporary files of [`Root::write`].
 pub(super) const TEMP_SUFFIX: &str = ".tmp";
 
 /// Bytes per read of [`Root::copy_in`].
@@ -41,7 +42,7 @@ impl Root {
         made.map_err(|cause| self.error("creating", path, cause))
     }
 
-    /// Opens the existing regular file `path` for appending. A link as the last component is not followed.
+    /// Opens the existing file `path` for appending. A link as the last component is not followed.
     pub fn append_to(&self, path: impl AsRef<Path>) -> Result<File> {
         let path = path.as_ref();
         let opened = self.entry(path).and_then(|(dir, name)| {
@@ -56,8 +57,8 @@ impl Root {
         opened.map_err(|cause| self.error("appending to", path, cause))
     }
 
-    /// Writes a file with this mode, atomically replacing an existing entry, even a link, and syncs it. After a failure
-    /// the old file is unchanged.
+    /// Writes the file `path` with exactly `mode`, and syncs it. An existing entry, even a link, is replaced
+    /// atomically, and is unchanged if writing fails.
     pub fn write(&self, path: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<()> {
         let path = path.as_ref();
         let done = self.entry(path).and_then(|(dir, name)| {
@@ -71,7 +72,7 @@ impl Root {
                 Ok(())
             })();
             if replaced.is_err() {
-                // The first error matters.
+                // The first error is returned, and an error of this removal is ignored.
                 let _ = unlinkat(&dir, temp, UnlinkatFlags::NoRemoveDir);
             }
             replaced.and_then(|()| sync_directory(dir.as_fd()))
@@ -79,9 +80,9 @@ impl Root {
         done.map_err(|cause| self.error("writing", path, cause))
     }
 
-    /// Creates the file `path` like [`Root::create_file`] and copies at most `limit` bytes of `reader`; more is
-    /// [`Cause::TooLarge`]. Returns their number and their SHA-256. After a failure the file is removed. Not synced:
-    /// see [`Root::sync_file`].
+    /// Creates the file `path` like [`Root::create_file`] and copies the bytes of `reader` into it. More than `limit`
+    /// bytes are an error ([`Cause::TooLarge`]). Returns the number of bytes and their SHA-256. If copying fails, the
+    /// new file is removed. The file is not synced: see [`Root::sync_file`].
     pub fn copy_in(
         &self,
         reader: &mut dyn Read,
@@ -98,7 +99,7 @@ impl Root {
                 Ok(copied)
             });
             if copied.is_err() {
-                // The first error matters.
+                // The first error is returned, and an error of this removal is ignored.
                 let _ = unlinkat(&dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
             }
             copied
@@ -106,9 +107,10 @@ impl Root {
         done.map_err(|cause| self.error("copying into", path, cause))
     }
 
-    /// Replaces the file `path` by at most `limit` bytes of `reader`, and keeps its mode (0644 without a file). They are
-    /// copied to `.NAME.ostree-kernel` in the same directory, which is renamed at the end; such a file of a killed run
-    /// is removed. Not synced: see [`Root::sync_file`].
+    /// Replaces the file `path` with the bytes of `reader`, at most `limit`. The mode is kept; a file that did not
+    /// exist gets 0644. The bytes are copied to the file `.NAME.ostree-kernel` in the same directory, which is then
+    /// renamed to `path`. Such a file from a killed run is removed first. The file is not synced: see
+    /// [`Root::sync_file`].
     pub fn replace(&self, reader: &mut dyn Read, path: impl AsRef<Path>, limit: u64) -> Result<()> {
         let path = path.as_ref();
         let mut name = OsString::from(".");
@@ -121,8 +123,8 @@ impl Root {
         self.rename(&new, path)
     }
 
-    /// Renames the entry `from` to `to`, replacing an existing entry. Links are not followed. Not synced: see
-    /// [`Root::sync_dir`].
+    /// Renames the entry `from` to `to`, replacing an existing entry. Links as the last components are not followed.
+    /// The directories are not synced: see [`Root::sync_dir`].
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (from_dir, from_name) = self
@@ -135,8 +137,8 @@ impl Root {
         done.map_err(|cause| self.error("renaming a file to", to, cause))
     }
 
-    /// Creates the directory `path` with its parents. New ones get exactly `mode`; existing ones keep theirs. Fails if
-    /// a component is something else, even a dangling link.
+    /// Creates the directory `path` with its parents. New directories get exactly `mode`; existing ones keep their
+    /// modes. Fails if a component is not a directory, even if it is a dangling link.
     pub fn create_dir_all(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let mut at = PathBuf::new();
         for part in super::resolve::inside(path.as_ref()).components() {
@@ -157,8 +159,8 @@ impl Root {
         Ok(())
     }
 
-    /// Sets the permission bits of the file or directory that `path` leads to. It must be readable. Fails if it does
-    /// not exist or has another type.
+    /// Sets the permission bits of the file or directory that `path` leads to, which must be readable. Fails if nothing
+    /// is there, or something of another type.
     pub fn set_mode(&self, path: impl AsRef<Path>, mode: u32) -> Result<()> {
         let path = path.as_ref();
         let fd = self.open_present("setting the mode of", path)?;
@@ -190,7 +192,7 @@ impl Root {
         done.map_err(|cause| self.error("creating the link", path, cause))
     }
 
-    /// Opens the file or directory that `path` leads to. Unlike in [`Root::open_file`], it must exist.
+    /// Opens the file or directory that `path` leads to. Unlike in [`Root::open_file`], a missing file is an error.
     fn open_present(&self, action: &'static str, path: &Path) -> Result<OwnedFd> {
         let fail = |cause: Cause| self.error(action, path, cause);
         match self.stat(path)?.map(|meta| meta.kind) {
@@ -268,10 +270,10 @@ fn pour(
     }
 }
 
-/// Syncs a directory, given by any kind of descriptor.
+/// Syncs a directory. `dir` can also be an `O_PATH` descriptor.
 fn sync_directory(dir: BorrowedFd<'_>) -> std::result::Result<(), Cause> {
     match fsync(subdir(dir, OsStr::new("."))?) {
-        // The file system does not support it for directories.
+        // The file system does not support fsync for directories.
         Err(Errno::EINVAL) => Ok(()),
         done => Ok(done?),
     }

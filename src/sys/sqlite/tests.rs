@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files written by SQLite in all of its states, and hostile files.
+//! Reads files that SQLite wrote, with and without a `-wal`, whole and damaged, and files with a hostile schema.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const COLUMN: Column = Column {
     max: 1 << 20,
 };
 
-/// Opens a database in WAL mode with rpm's table and without checkpoints.
+/// Opens a database in WAL mode, with the table of an rpmdb and without automatic checkpoints.
 fn open(dir: &Path) -> Connection {
     let connection = Connection::open(dir.join("db")).unwrap();
     let setup = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
@@ -42,7 +42,7 @@ fn error(dir: &Path) -> String {
     format!("{:#}", read(dir).unwrap_err())
 }
 
-/// Copies the files while a writer has them open, as a killed writer leaves them.
+/// Copies the database and its `-wal` while a writer has them open: a killed writer would leave the same files.
 fn killed(dir: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     for name in ["db", "db-wal"] {
@@ -99,7 +99,7 @@ fn a_log_counts_up_to_its_last_commit() {
     );
     assert_eq!(read(without_one.path()).unwrap(), [two]);
     assert_eq!(names(without_one.path()), ["db", "db-wal"]);
-    // SQLite itself reads the same from each truncated log.
+    // From each truncated or damaged log, SQLite itself reads the same values.
     let log = fs_err::read(without_one.path().join("db-wal")).unwrap();
     for cut in [0, 31, 32, 100, size as usize, log.len() - 1, log.len()] {
         let torn = killed(dir.path());

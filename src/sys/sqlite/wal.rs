@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The write-ahead log of an SQLite file: selects the valid pages as SQLite's own recovery does (`walIndexRecover`;
+//! Reads the write-ahead log of an SQLite file, and selects the same pages as SQLite's own recovery (`walIndexRecover`;
 //! <https://sqlite.org/fileformat2.html#the_write_ahead_log>).
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(super) struct Wal {
     page_size: usize,
     /// Number of pages in the database after the last commit.
     pages: u32,
-    /// The offset of the newest committed copy of a page in the log.
+    /// For each page number in the log, the offset of the page's newest committed copy.
     frames: BTreeMap<u32, u64>,
 }
 
@@ -31,7 +31,7 @@ impl Wal {
     /// Reads the log; `None` if it has no committed transaction, because SQLite then ignores it.
     ///
     /// # Errors
-    /// When the log cannot be read, or is larger than `max` bytes.
+    /// When the log cannot be read, is larger than `max` bytes, or has another format version.
     pub(super) fn read(file: File, max: u64) -> Result<Option<Self>> {
         let size = file.metadata()?.len();
         if size > max {
@@ -44,7 +44,7 @@ impl Wal {
         }
         let page_size = be32(&header, 8) as usize;
         let is_page_size = page_size.is_power_of_two() && (512..=65536).contains(&page_size);
-        // The last bit is the byte order of the checksums.
+        // The last bit of the magic number is the byte order of the checksums.
         if be32(&header, 0) & !1 != 0x377f_0682 || !is_page_size {
             return Ok(None);
         }
@@ -92,13 +92,14 @@ impl Wal {
         u64::from(self.pages) * self.page_size as u64
     }
 
-    /// Copies the pages into `image`, which has at most [`size`](Self::size) bytes.
+    /// Resizes `image`, the bytes of the database file, to [`size`](Self::size), and copies the pages of the log into
+    /// it.
     ///
     /// # Errors
     /// When the log cannot be read, or its page size differs from the database's.
     pub(super) fn apply(mut self, image: &mut Vec<u8>) -> Result<()> {
         if let Some(size) = image.get(16..18) {
-            // 65536 does not fit and is written as 1.
+            // 65536 does not fit into the field and is written as 1.
             let size = match u16::from_be_bytes([size[0], size[1]]) {
                 1 => 65536,
                 other => usize::from(other),
@@ -113,7 +114,7 @@ impl Wal {
         image.resize(usize::try_from(self.size())?, 0);
         for (number, at) in std::mem::take(&mut self.frames) {
             let start = (number as usize - 1) * self.page_size;
-            // A later commit truncated the database before this page.
+            // The database no longer has this page: a later commit made the database smaller.
             let Some(page) = image.get_mut(start..start + self.page_size) else {
                 continue;
             };
@@ -133,7 +134,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Adds bytes, a multiple of eight.
+    /// Adds bytes, whose number is a multiple of eight.
     fn add(&mut self, bytes: &[u8]) {
         for pair in bytes.chunks_exact(8) {
             let word = |at: usize| {

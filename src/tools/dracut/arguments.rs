@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 
-/// The names in arguments for dracut.
+/// The programs, modules and files that the arguments for dracut name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ArgumentNames {
-    /// The compression command; the last one wins.
+    /// The compression command, or the name of the compression; the last option that sets it wins.
     pub compressor: Option<String>,
-    /// dracut's modules.
+    /// The dracut modules that are requested.
     pub modules: Vec<String>,
-    /// Kernel modules.
+    /// The kernel modules that are requested.
     pub drivers: Vec<String>,
     /// Files and directories that `--include` copies.
     pub files: Vec<String>,
-    /// The first option with which dracut would not build the initramfs of the installed kernel.
+    /// The first option with which dracut would not build an initramfs for the installed kernel.
     pub other_output: Option<String>,
 }
 
@@ -70,12 +70,12 @@ pub struct KnownOptions {
 /// An argument that dracut rejects, or that this program passes itself.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unusable {
-    /// An option that this dracut does not have.
+    /// An option that the image's dracut does not have.
     #[error(
         "{0} for dracut: the dracut of the image has no such option. Correct it; dracut --help lists them"
     )]
     Unknown(String),
-    /// The option needs a value, and none follows.
+    /// An option that needs a value, but has none.
     #[error("{0} for dracut needs a value. Add the value, or omit the option")]
     NoValue(String),
     /// A word that belongs to no option: dracut takes it for the output file or the kver.
@@ -86,8 +86,8 @@ pub enum Unusable {
 }
 
 impl KnownOptions {
-    /// Reads the options in the script `dracut`: words between `getopt` and `--`. Returns `None` if `--kver` is not among
-    /// them, so that a dracut of another form is not misread.
+    /// Reads the options from the text of dracut's script: the words between `getopt` and `--`. Returns `None` if no
+    /// option is called `kver`, so that a script of another form is not misread.
     pub fn of_script(script: &str) -> Option<Self> {
         let calls = script.split("getopt").skip(1).map(Self::of_call);
         calls.into_iter().find(|it| it.long.contains_key("kver"))
@@ -119,7 +119,8 @@ impl KnownOptions {
         known
     }
 
-    /// Returns whether a value follows the long option. As getopt(1), accepts an abbreviation that fits one option only.
+    /// Returns whether the long option takes a value; `None` if the option is unknown. As getopt(1) does, accepts an
+    /// abbreviation that fits one option only.
     fn long(&self, name: &str) -> Option<bool> {
         let exact = self.long.get(name).copied();
         exact.or_else(|| {
@@ -132,14 +133,14 @@ impl KnownOptions {
         })
     }
 
-    /// Reads the arguments as getopt(1) does.
+    /// Checks the arguments, and splits them into options and values as getopt(1) does.
     ///
     /// # Errors
     /// The first argument that cannot be used.
     pub fn check(&self, args: &[String]) -> Result<(), Unusable> {
         let mut args = args.iter().map(String::as_str);
         while let Some(arg) = args.next() {
-            // dracut takes these out before it calls getopt, with the two paths after them.
+            // dracut removes this option and the two paths after it before it calls getopt.
             if ["--include", "-i"].contains(&arg) {
                 if args.by_ref().take(2).count() < 2 {
                     return Err(Unusable::NoValue(arg.to_owned()));
@@ -172,7 +173,8 @@ impl KnownOptions {
         Ok(())
     }
 
-    /// Returns whether the value of the last of these letters is the next argument. `None` if a letter is unknown.
+    /// Returns whether these short options end with one whose value is the next argument. `None` if an option is
+    /// unknown.
     fn ends_without_value(&self, letters: &str) -> Option<bool> {
         for (at, letter) in letters.char_indices() {
             if *self.short.get(&letter)? {
@@ -226,7 +228,7 @@ mod tests {
         assert_eq!(crate::tools::dracut::programs_of("lzo"), ["lzop"]);
     }
 
-    /// The form of the call in dracut 049 to 112, with fewer options.
+    /// A call of getopt as in dracut 049 to 112, with fewer options.
     const SCRIPT: &str = r#"
 # getopt cannot handle multiple arguments -- so --include is handled elsewhere
     TEMP=$(

@@ -59,7 +59,7 @@ def machine_os_config(text):
         wrong.append("renderedImagePushSpec")
     containerfile = (EXAMPLES / "okd-scos" / "Containerfile").read_text()
     final = containerfile[containerfile.index("FROM configs AS final") :].strip()
-    # The cluster pulls the tool's image from a registry; the default of ARG TOOL is local.
+    # The cluster pulls the tool's image from a registry; the default of ARG TOOL is a local image.
     content = re.compile(r"FROM (?!localhost/)\S+/ostree-kernel:\S+ AS ostree-kernel\n" + re.escape(final))
     if [bool(content.fullmatch(it["content"])) for it in spec["containerFile"]] != [True]:
         wrong.append("its content is not what okd-scos/Containerfile builds")
@@ -86,7 +86,7 @@ def unit_lines(name, key):
 
 
 def gate_config(text):
-    """Checks the MachineConfig with the image and the policy of the gate, a drop-in for a variable of the units."""
+    """Checks the MachineConfig of the gate: its image, and its policy, a drop-in that sets a variable of the units."""
     wrong = machine_config(text, others={"config"})
     files = yaml.safe_load(text)["spec"]["config"]["storage"]["files"]
     for file in files:
@@ -157,7 +157,7 @@ def verifying(text):
 
 
 def broken():
-    """Checks that the functions above find each of these faults."""
+    """Yields a message for each of these faults of machineosconfig.yaml that machine_os_config() does not find."""
     good = (EXAMPLES / "okd-scos" / "machineosconfig.yaml").read_text()
     for find, put in [
         ("imageBuilderType: Job", "imageBuilderType: PodImageBuilder"),

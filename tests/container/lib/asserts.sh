@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# Functions for a case's `assert`. Each prints the error and ends the case.
-#   TREE: the tree after the build, OUT: the directory mounted at /bed (said: the output of the line under test), LOG: the
-#   build's log, STATUS, BUILT, BUILD_TIME
+# Functions for a case's `assert`. If the condition does not hold, the function prints an error and ends the case.
+# Variables:
+#   TREE    the tree after the build          OUT         the directory mounted at /bed, with `said`, the output of the line
+#   LOG     the build's log                   STATUS      the exit status of the line under test, or `timeout`
+#   BUILT   empty if the build failed         BUILD_TIME  the duration of the build in seconds
 
 fail() {
     printf '%s: %s\n' "$CASE" "$*"
@@ -9,16 +11,16 @@ fail() {
     exit 1
 }
 
-# assert_status N…: one of these.
+# assert_status N…: the exit status is one of these.
 assert_status() { [[ " $* " == *" $STATUS "* ]] || fail "exit status $STATUS, expected $*"; }
 
 assert_built() { [[ $BUILT ]] || fail "the build failed with status $STATUS"; }
 
-# A failed build leaves no image.
+# The build failed, so that there is no image.
 assert_not_built() { [[ ! $BUILT ]] || fail "the build went through"; }
 
-# said REGEX: the matching output of the RUN line under test, from a file that the line itself wrote (base/sh), not from
-# buildah's output.
+# said REGEX: prints the matching output lines of the RUN line under test, from the file that base/sh has written.
+# buildah's output may lack the last lines.
 said() { grep -E -- "$1" "$OUT/said" || true; }
 
 assert_log() { [[ $(said "$1") ]] || fail "no line was printed like: $1"; }
@@ -29,7 +31,7 @@ assert_no_log() {
     [[ -z $lines ]] || fail "was printed: $(head -n 3 <<<"$lines")"
 }
 
-# Plain lines: no control characters except line ends, neither ASCII's nor U+0080 to U+009F in UTF-8.
+# The output has no control characters except tab and newline: neither ASCII's nor U+0080 to U+009F in UTF-8.
 assert_plain_log() {
     local lines
     lines=$(LC_ALL=C grep -naP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]' "$OUT/said" | head -n 3 | cat -v) || true
@@ -48,7 +50,7 @@ assert_tree_same() {
 # usr/lib/modules has exactly one kernel, the new one (or $1), with its vmlinuz. One kernel-core (or $2) is installed, and provides that kernel.
 assert_one_kernel() {
     local want=${1:-$(kver_of new)} core=${2:-kernel-core} have
-    # (the base `odd` has two directories without kernels)
+    # (the base `odd` also has keys, kabi-rhel90 and kabi-current there, which belong to no kernel)
     have=$(find "$TREE/usr/lib/modules" -mindepth 1 -maxdepth 1 ! -name keys ! -name 'kabi-*' -printf '%f\n' | sort | paste -sd ' ')
     [[ $have == "$want" ]] || fail "usr/lib/modules has '$have', expected '$want'"
     [[ -f $TREE/usr/lib/modules/$want/vmlinuz && ! -L $TREE/usr/lib/modules/$want/vmlinuz ]] || fail "no vmlinuz for $want"
@@ -58,7 +60,8 @@ assert_one_kernel() {
     [[ $(chroot "$TREE" /usr/lib/bed/real/rpm -q "$core" | wc -l) == 1 ]] || fail "more than one $core in the rpmdb"
 }
 
-# The initramfs exists, has mode 0600, is for this kernel, and contains ostree's files and real programs.
+# The initramfs exists, has mode 0600, and contains ostree-prepare-root and modules of this kernel only. The tree has
+# the kernel's modules.dep.
 assert_initramfs() {
     local k=${1:-$(kver_of new)} img d
     img=$TREE/usr/lib/modules/$k/initramfs.img
@@ -74,7 +77,8 @@ assert_initramfs() {
     [[ -s $TREE/usr/lib/modules/$k/modules.dep ]] || fail "no modules.dep for $k"
 }
 
-# No temporary files remain.
+# The run left no files in /boot, /tmp and /var/tmp, no wrappers of rpm-ostree, and no temporary files next to the
+# kernel.
 assert_clean() {
     local left
     left=$(find "$TREE/boot" "$TREE/tmp" "$TREE/var/tmp" -mindepth 1 2>/dev/null
@@ -91,7 +95,8 @@ assert_report() {
     jq -e "$1" "$(report)" >/dev/null || fail "the report does not hold: $1 ($(jq -c . "$(report)" | cut -c1-600))"
 }
 
-# assert_order PREFIX…: the programs ran in this order; others may have run between them.
+# assert_order PREFIX…: order.log has calls that begin with these prefixes, in this order. Other calls may be between
+# them.
 assert_order() {
     local want line
     local -a lines
@@ -107,7 +112,7 @@ assert_order() {
     done
 }
 
-# assert_ran N PREFIX: exactly N times.
+# assert_ran N PREFIX: order.log has exactly N calls that begin with PREFIX.
 assert_ran() {
     local n
     n=$(awk -v p="$2" 'index($0, p) == 1' "$OUT/order.log" | wc -l)
@@ -127,14 +132,15 @@ assert_refused() {
     assert_tree_same
 }
 
-# assert_installed NAME…: the rpmdb has exactly these kernels and kmods.
+# assert_installed NAME…: the packages in the rpmdb whose names begin with kernel or kmod are exactly these, sorted.
 assert_installed() {
     local have
     have=$(chroot "$TREE" /usr/lib/bed/real/rpm -qa --qf '%{NAME}\n' | grep -E '^k(ernel|mod)' | LC_ALL=C sort | paste -sd ' ')
     [[ $have == "$*" ]] || fail "the rpmdb has '$have', expected '$*'"
 }
 
-# assert_replaced BACKEND [CORE [PACKAGES]]: all conditions of a success. CORE owns vmlinuz; PACKAGES is the number of new packages.
+# assert_replaced BACKEND [CORE [PACKAGES]]: all conditions of a successful `replace`. BACKEND is rpm-ostree, dnf or
+# dnf5. The package CORE (kernel-core) owns vmlinuz. PACKAGES (5) is the number of new packages.
 assert_replaced() {
     local k core=${2:-kernel-core} packages=${3:-5}
     k=$(kver_of new)
@@ -159,7 +165,7 @@ assert_replaced() {
     assert_report ".labels[\"ostree.linux\"] == \"$k\""
 }
 
-# The work was abandoned: nothing is committed.
+# The run ended before the commit: the new kernel has no initramfs, and there is no report.
 assert_not_committed() {
     assert_ran 0 'ostree-container container commit'
     assert_ran 0 'rpm-ostree cleanup'
@@ -167,7 +173,7 @@ assert_not_committed() {
     assert_no_file usr/share/ostree-kernel/report.json
 }
 
-# _same_kernel DIR: every name in a kernel's directory with its properties, without times, and the digests of its files.
+# _same_kernel DIR: prints every name in a kernel's directory with its properties except times, and the files' digests.
 _same_kernel() {
     (
         cd "$1" || exit
@@ -176,8 +182,8 @@ _same_kernel() {
     )
 }
 
-# assert_as_replaced [CORE]: the new kernel is the only one, dracut ran once, and the kernel's directory equals that in
-# usr/share/bed-replaced, which `replace` has made.
+# assert_as_replaced [CORE]: the new kernel is the only one, dracut ran once, and the kernel's directory equals the one
+# that `replace` has made, of which the Containerfile keeps a copy in usr/share/bed-replaced.
 assert_as_replaced() {
     local k
     k=$(kver_of new)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# `bed base SUITE`: a Debian rootfs with the layout of an ostree base image, with the old kernel, as
-# localhost/bed-SUITE. `bed base odd`: trixie with what real base images carry (tests/container/odd).
+# `bed base SUITE`: builds the image localhost/bed-SUITE, a Debian rootfs with the old kernel and the layout of an
+# ostree base image. The suite `odd` is trixie with the peculiarities of real base images (tests/container/odd).
 
 INCLUDE=systemd,systemd-sysv,udev,dracut,dracut-core,kmod,zstd,rpm,ostree,ostree-boot,e2fsprogs,xfsprogs,cpio,procps,iproute2
 INCLUDE+=,dbus,lvm2,cryptsetup-bin,mdadm,pigz,lz4,xz-utils,binutils,file,less,curl,ca-certificates
@@ -8,7 +8,7 @@ SUITES=(bookworm trixie sid odd)
 
 b() { buildah --root "$STORAGE/root" --runroot "$STORAGE/run" --storage-driver overlay "$@"; }
 
-# in_root DIR CMD…: in a mount namespace of its own, with the kernel's filesystems.
+# in_root DIR CMD…: runs CMD with DIR as its root, in a separate mount namespace with /proc, /sys, /dev and /run.
 in_root() {
     local dir=$1
     shift
@@ -20,10 +20,11 @@ in_root() {
         exec env -i PATH=/usr/sbin:/usr/bin HOME=/ TMPDIR=/var/tmp LC_ALL=C.UTF-8 chroot "$r" "$@"' - "$dir" "$@"
 }
 
-# (The corpus uses its own sid rootfs, without rpm.)
+# Prints the name under which the rootfs of a suite is stored. (The name `sid` belongs to the rootfs of the corpus,
+# without rpm.)
 rootfs_of() { if [[ $1 == sid ]]; then echo sid-dnf5; else echo "$1"; fi; }
 
-# The unmodified rootfs of the suite. To refresh it, remove target/bed/rootfs.
+# Creates the unmodified rootfs of the suite. To refresh it, remove target/bed/rootfs.
 rootfs() {
     local suite=$1 key more=,dnf name options=()
     name=$(rootfs_of "$suite")
@@ -31,7 +32,7 @@ rootfs() {
         suite=trixie more=,$(paste -sd , "$HERE/odd/packages")
     elif [[ $suite == sid ]]; then
         more=,dnf5
-        # A mirror of sid may lag behind by more than its release file allows; its signature is still verified.
+        # A mirror of sid may be older than its Release file allows; the file's signature is still verified.
         options=(--aptopt='Acquire::Check-Valid-Until "false"')
     fi
     key=$(key_of "$suite" "$INCLUDE$more" "$MIRROR" 2)
@@ -50,7 +51,7 @@ rootfs() {
     mark_fresh "rootfs-$name" "$key"
 }
 
-# The real `ostree container commit`, built from the library.
+# Builds the real `ostree container commit` from the library ostree-ext.
 ostree_container() {
     local key
     key=$(key_of "$HERE/ostree-container/Cargo.lock" "$HERE/ostree-container/Cargo.toml" "$HERE/ostree-container/src/main.rs")
@@ -63,7 +64,7 @@ ostree_container() {
     mark_fresh ostree-container "$key"
 }
 
-# order DIR PATH…: installs base/order.c in front of these programs, which then logs their calls.
+# order DIR PATH…: replaces these programs with base/order.c, which records their calls and starts the originals.
 order() {
     local r=$1 p
     shift
@@ -79,7 +80,7 @@ shape() {
     # Scriptlets of Fedora packages expect /bin/sh to be bash.
     ln -sfn bash "$r/usr/bin/sh"
     rm -f "$r"/usr/lib/*/rpm-plugins/unshare.so "$r/etc/debian_version"
-    # The rpmdb where ostree systems have it.
+    # Ostree systems have the rpmdb in usr/share/rpm.
     rm -rf "$r/var/lib/rpm" "$r/usr/lib/sysimage/rpm"
     mkdir -p "$r/usr/share/rpm" "$r/usr/lib/sysimage" "$r/usr/lib/rpm/macros.d"
     ln -s ../../share/rpm "$r/usr/lib/sysimage/rpm"
@@ -99,7 +100,7 @@ shape() {
     mkdir -p "$r/usr/lib/dracut/dracut.conf.d"
     cp "$HERE/base/10-bed.conf" "$HERE/base/00-bed-order.conf" "$r/usr/lib/dracut/dracut.conf.d/"
     [[ $suite != odd ]] || "$HERE/odd/shape" "$r"
-    # instruments
+    # the programs of the bed
     mkdir -p "$r/usr/lib/bed/real"
     cp "$HERE/base/setup" "$HERE/base/marker" "$HERE/base/sh" "$HERE/rpm-ostree" \
         "$HERE/rpm-ostree.d/05-rpmostree.install" "$r/usr/lib/bed/"
@@ -111,16 +112,16 @@ shape() {
     gcc -O1 -static -Wall -o "$r/usr/lib/bed/order" "$HERE/base/order.c"
     order "$r" usr/bin/rpm usr/sbin/depmod usr/libexec/libostree/ext/ostree-container
     gcc -O1 -Wall -o "$r/usr/lib/bed/transaction" "$HERE/rpm-ostree.d/transaction.c"
-    # rpm-ostree moves it aside during transactions; it belongs to sssd, which Debian's rootfs lacks.
+    # rpm-ostree renames sss_cache during transactions. sss_cache is a part of sssd, which Debian's rootfs lacks.
     printf '#!/bin/sh\n' >"$r/usr/sbin/sss_cache"
     chmod 0755 "$r/usr/sbin/sss_cache"
     # dnf is not on PATH unless the variant requests it.
     [[ $suite == sid ]] || ln -s /usr/bin/dnf-3 "$r/usr/lib/bed/real/dnf"
     [[ $suite != sid ]] || mv "$r/usr/bin/dnf5" "$r/usr/lib/bed/real/dnf5"
-    # A dnf plugin that real images rarely have, and that fails without createrepo_c.
+    # Removes a dnf plugin that real images rarely have, and that fails without createrepo_c.
     rm -f "$r/etc/dnf/libdnf5-plugins/local.conf"
     rm -rf "$r/usr/bin/dnf" "$r"/etc/yum.repos.d/*
-    # boot: the marker, and nothing that waits or asks
+    # boot: enables the marker, and disables units that wait or ask questions
     cp "$HERE/base/bed-marker.service" "$r/usr/lib/systemd/system/"
     mkdir -p "$r/usr/lib/systemd/system/multi-user.target.wants"
     ln -sf ../bed-marker.service "$r/usr/lib/systemd/system/multi-user.target.wants/"
@@ -133,7 +134,7 @@ shape() {
     # Mount points of a build, which buildah would otherwise create.
     touch "$r"/etc/{hosts,hostname,resolv.conf}
     mkdir -p "$r/rpms" "$r/bed"
-    # The old kernel, installed by rpm with its scriptlets, its initramfs made by the real dracut.
+    # rpm installs the old kernel with its scriptlets, and the real dracut makes the initramfs.
     mkdir -p "$r/var/tmp" "$r/boot" "$r/rpms/old" "$r/rpms/userland"
     cp "$RPMS"/old/*.rpm "$r/rpms/old/"
     cp "$RPMS"/userland/*.rpm "$r/rpms/userland/"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # `bed bench-setup`: prepares the inputs of `make bench` and the programs that it compares with, in target/bed/bench.
-# `bed bench-build`: one container build of it.
+# `bed bench-build`: one container build of `make bench`.
 
 BENCH=$BED/bench
 
-# Programs that list an initramfs; unpacked into a directory, not installed on the host.
+# Downloads programs that list an initramfs, and unpacks them into a directory instead of installing them on the host.
 _bench_tools() {
     local key deb
     key=$(key_of threecpio-0.14.0 dracut-core initramfs-tools-core)
@@ -22,7 +22,7 @@ _bench_tools() {
     mark_fresh bench-tools "$key"
 }
 
-# The base's tree, with an initramfs that holds every driver, packed as dracut does by default.
+# Copies the base's tree to $BENCH/tree, with an initramfs that has every module and dracut's default compression.
 _bench_tree() {
     local tree=$1 k drivers
     k=$(kver_of old)
@@ -35,7 +35,8 @@ _bench_tree() {
     [[ -s $tree/usr/lib/modules/$k/initramfs.img ]] && cp -a "$tree" "$BENCH/tree"
 }
 
-# variant NAME: a new tree that shares files with the first one, and $BENCH/work with the content of its initramfs.
+# _variant NAME: creates the tree NAME, which shares its files with $BENCH/tree (hard links), and unpacks the initramfs
+# of $BENCH/tree to $BENCH/work.
 _variant() {
     local k
     k=$(kver_of old)
@@ -43,12 +44,12 @@ _variant() {
     cp -al "$BENCH/tree" "$BENCH/$1"
     mkdir "$BENCH/work"
     zstd -dcq "$BENCH/tree/usr/lib/modules/$k/initramfs.img" | (cd "$BENCH/work" && cpio -idm --quiet)
-    # Files that both trees would change are copied.
+    # _pack writes another initramfs for the new tree. Writing to this hard link would change $BENCH/tree, too.
     rm "$BENCH/$1/usr/lib/modules/$k/initramfs.img"
 }
 
-# pack NAME: packs $BENCH/work as the initramfs of the tree NAME. zstd does not compress the copies of _bench_size away,
-# since they are further apart than its window.
+# _pack NAME: packs $BENCH/work as the initramfs of the tree NAME. The copies that _bench_size makes do not compress
+# away, because a copy is further from its original than zstd's window.
 _pack() {
     local image
     image=$BENCH/$1/usr/lib/modules/$(kver_of old)/initramfs.img
@@ -58,15 +59,15 @@ _pack() {
     rm -rf "$BENCH/work"
 }
 
-# size MB: an image of about this size. Large ones repeat the programs and libraries under other names; a small
-# one lacks the largest of them and most drivers, and does not boot.
+# _bench_size MB: creates a tree whose initramfs has about this size. A large one has copies of the programs and
+# libraries; one of less than 20 MB lacks files of more than 1 MiB and most modules, and does not boot.
 _bench_size() {
     local wanted=$(($1 * 1000000)) have file size i=0
     _variant "size-$1"
     if ((wanted < 20000000)); then
         find "$BENCH/work/usr" -type f \( -size +1M -o -path "*/kernel/drivers/*" -o -path "*/kernel/fs/*" -o -path "*/kernel/net/*" \) -exec rm {} +
     fi
-    # Programs and libraries unpack to three times their size; the modules are packed already.
+    # Programs and libraries compress to a third of their size; the modules are compressed already.
     have=$(find "$BENCH/work" -type f -printf '%s %p\n' | awk '{ sum += $2 ~ /\.ko/ ? $1 : $1 / 3 } END { printf "%d", sum }')
     while ((have < wanted)); do
         i=$((i + 1))
@@ -79,8 +80,8 @@ _bench_size() {
     _pack "size-$1"
 }
 
-# modules N: an image with N modules. If N is smaller than the number of available modules, they are a selection;
-# otherwise some are added again under a second name, also in the tree.
+# _bench_modules N: creates a tree whose initramfs has N modules. If N is smaller than the number of the kernel's
+# modules, the initramfs has a selection of them; otherwise copies under other names are added, also to the tree.
 _bench_modules() {
     local k dep n=$1 i=0 have name copy line dir
     k=$(kver_of old)
@@ -104,7 +105,7 @@ _bench_modules() {
             have=$((have + 1))
         done <"$dep"
     done
-    # A module that is not in this list counts as one from elsewhere, and verify unpacks it.
+    # A module that is not in modules.order counts as out-of-tree, and verify unpacks it.
     for dir in "$inside" "$tree"; do
         [[ ! -d $dir/kernel/copies ]] || (cd "$dir" && find kernel/copies -name '*.ko*' | sed 's/[.]ko[.].*/.ko/' | cat modules.order - >order &&
             mv order modules.order)
@@ -114,7 +115,7 @@ _bench_modules() {
     _pack "modules-$n"
 }
 
-# The new kernel's packages; kernel-modules-extra has 200 MB of additional, incompressible data.
+# Packs the new kernel with 200 MB of incompressible data in kernel-modules-extra.
 _bench_packages() {
     local dir=$BED/kernels/new k n
     k=$(kver_of new)

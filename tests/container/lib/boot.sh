@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # `bed boot`: turns an image into an ostree deployment on a disk, and boots it in QEMU (TCG: no KVM needed).
 
-# On a busy machine, the kernel's test of its timer fails under QEMU, whatever the image is.
+# Disables the kernel's timer test, which fails under QEMU on a busy machine, whatever the image is.
 STEADY=no_timer_check
 
 # with_image IMAGE FUNCTION ARG…: calls FUNCTION MOUNTPOINT ARG…
@@ -19,7 +19,7 @@ with_image() {
 disk_of() { printf '%s/disks/%s' "$BED" "$(b inspect --type image --format '{{.FromImageID}}' "$1" | cut -c1-16)"; }
 
 _disk_from_tree() {
-    # (errexit has no effect here: important results are tested)
+    # (with_image calls this in a condition, so errexit has no effect: important results are tested)
     local tree=$1 dir=$2 w=$2/work uuid size
     rm -rf "$w"
     mkdir -p "$w"/{upper,overlay,tree,sysroot}
@@ -56,7 +56,7 @@ _disk_from_tree() {
     fi
     [[ -s $dir/vmlinuz ]] || return
     umount "$w/tree"
-    # The deployment is immutable for all other users.
+    # ostree has made the deployment immutable, so that rm would fail.
     chattr -R -i "$s" 2>/dev/null || true
     rm -rf "$w"
     touch "$dir/done"
@@ -69,7 +69,7 @@ make_disk() {
     local image=$1 dir
     dir=$(disk_of "$image")
     if [[ ! -e $dir/done ]]; then
-        # (the deployment on an unfinished disk is immutable)
+        # (an unfinished disk has an immutable deployment, which rm cannot remove)
         [[ ! -e $dir ]] || chattr -R -i "$dir" 2>/dev/null || true
         rm -rf "$dir"
         mkdir -p "$dir"
@@ -101,7 +101,7 @@ bed_boot() {
     say "boot: disk of $image in $(since "$start") s"
     log=$LOGS/boot-$(tr -c 'a-zA-Z0-9\n' - <<<"${image#localhost/}${initramfs:+-other-initramfs}").log
     append="$(_entry "$dir" options) $STEADY"
-    # Shorter timeouts stop a good image, too, on a machine with other work.
+    # Only boots that must fail get these timeouts: on a busy machine, a good image could exceed them, too.
     [[ $expect == fail ]] && append+=' rd.retry=40 rd.timeout=60 rd.shell=0 rd.emergency=poweroff panic=-1'
     [[ $initramfs ]] || initramfs=$dir/initrd
     [[ -e $initramfs ]] && more=(-initrd "$initramfs")

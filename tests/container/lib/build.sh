@@ -2,10 +2,10 @@
 # `bed build CASE`: a container build from the case's Containerfile, and the case's assertions on its result.
 
 CASES=$HERE/cases
-# Seconds: a build that hangs is killed, and its status is `timeout`.
+# A build that takes longer, in seconds, is killed, and its status is `timeout`.
 BUILD_TIMEOUT=${BED_BUILD_TIMEOUT:-300}
 
-# The tool as an image, for COPY --from=localhost/ostree-kernel / /
+# Builds the image of the tool, for COPY --from=localhost/ostree-kernel / /
 tool_image() {
     [[ -x $TOOL ]] || die "no tool at $TOOL (build it, or set OSTREE_KERNEL)"
     local key c m
@@ -16,7 +16,7 @@ tool_image() {
     c=$(b from scratch)
     m=$(b mount "$c")
     mkdir -p "$m/usr/bin"
-    # (with its line tables a debug build has 90 MB, and each case copies it)
+    # (a debug build with line tables has 90 MB, and each case copies the program)
     strip -o "$m/usr/bin/ostree-kernel" "$TOOL"
     chmod 0755 "$m/usr/bin/ostree-kernel"
     mkdir -p "$m/usr/libexec/libostree/ext"
@@ -27,9 +27,9 @@ tool_image() {
     mark_fresh tool "$key"
 }
 
-# manifest TREE [TIMES]: every name with its properties, with times unless TIMES is empty. Left out: mount points of the build,
-# directories of the kernel and buildah (/run, /dev, …), and those that may change with exit status 3 (/run, the cache
-# directory).
+# manifest TREE [TIMES]: prints every name with its properties (with times unless TIMES is empty), and the files'
+# digests. Left out are the mount points /rpms and /bed of the build, /dev, /proc, /sys and /run, and the cache
+# directory of ostree-kernel, which may change in a run that ends with status 3.
 manifest() {
     local tree=$1 times=${2-%T@ }
     (
@@ -42,14 +42,14 @@ manifest() {
     )
 }
 
-# contents TREE: the properties that must be equal after two equal builds: all except times, logs and the rpmdb, of
-# which only the packages and their file states are compared.
+# contents TREE: prints the properties that must be equal after two equal builds: all except times, logs and the rpmdb.
+# Of the rpmdb, only the packages and their file states are printed.
 contents() {
     manifest "$1" '' | grep -vE '(^|  )\./(usr/share/rpm|var/log)/'
     chroot "$1" /usr/lib/bed/real/rpm -qa --qf '%{NEVRA} %{SHA256HEADER}\n[%{=NEVRA} %{FILENAMES} %{FILESTATES}\n]' | LC_ALL=C sort
 }
 
-# plug_in: the context gets the plug-in of kernel-install.
+# plug_in: copies the plug-in for kernel-install into the build context.
 plug_in() { cp "$TOP/packaging/kernel-install/04-ostree-kernel.install" "$OUT/context/"; }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -98,10 +98,10 @@ _with_shell() {
         END { for (i = 1; i <= NR; i++) { print line[i]; if (i == last) print "SHELL [\"/usr/lib/bed/sh\", \"-c\"]" } }'
 }
 
-# The variables of a case's `args`, with their defaults:
+# run_case CASE: builds a case, and runs its assertions. The case's `args` can set (with these defaults):
 #   rpms=new      the set of RPMs mounted at /rpms     extra=()   more arguments for buildah bud
-#   before, after functions run on the host around the build
-# It may also say `recipe DIR BASE`: examples.sh.
+#   before, after functions that run on the host before and after the build
+# `args` can also call `recipe DIR BASE` (examples.sh).
 run_case() {
     local start rc=0
     CASE=$1
@@ -125,14 +125,14 @@ run_case() {
     # shellcheck disable=SC2153
     RPM_SET=$RPMS/$rpms
     volumes=(--volume "$RPM_SET:/rpms:ro") caching=()
-    # The stage before the line under test, tagged so that its tree can be compared. A recipe is built unchanged.
     if [[ $CONTAINERFILE != "$CASES"/* ]]; then
-        # A recipe has no BED_RUN.
+        # A recipe is built unchanged, with the RPMs in its context. It has no BED_RUN, so --no-cache is needed.
         volumes=() caching=(--no-cache)
         mkdir "$OUT/context/rpms"
         find "$RPM_SET" -name '*.rpm' -exec ln -t "$OUT/context/rpms" {} +
     fi
     _with_shell "$CONTAINERFILE" >"$OUT/Containerfile"
+    # The stage before the line under test is tagged, so that its tree can be compared. (Recipes have no stage `base`.)
     if [[ ${#volumes[@]} != 0 ]] && ! _bud "$IMAGE:before" "$OUT/log.before" --target base; then
         tail -n 15 "$OUT/log.before"
         echo "the base stage of the case does not build (log: $OUT/log.before)"
@@ -140,7 +140,8 @@ run_case() {
     fi
     rm -f "$OUT/order.log" "$OUT/status" "$OUT/said"
     start=$(now)
-    # Without the build cache: the line under test has effects outside the tree.
+    # A new value of BED_RUN prevents the use of the build cache, because the line under test has effects outside of the
+    # tree.
     _bud "$IMAGE" "$LOG" --build-arg "BED_RUN=$(now)" || rc=$?
     # shellcheck disable=SC2034  # asserts use it
     BUILD_TIME=$(since "$start")
@@ -189,10 +190,10 @@ bed_build() {
 
 _all_cases() { find "$CASES" -mindepth 2 -maxdepth 2 -name assert -printf '%h\n' | sed 's:.*/::' | LC_ALL=C sort; }
 
-# The cases of `make check`: `pending` contains why a case cannot pass yet, `long` which other case covers it.
+# The cases of `make check`. The file `pending` says why a case cannot pass yet; `long` says which other case covers it.
 cases() { cases_without pending long; }
-# cases_without REASON…: the cases without a file of such a name, except those on sid, which changes, and those of the static
-# program, which takes minutes to build.
+# cases_without REASON…: prints the cases that have no file of these names. Left out are the cases on sid, because sid
+# changes, and those of the static program, because it takes minutes to build.
 cases_without() {
     local name reason
     _all_cases | grep -vE '^(sid|static)-' | while read -r name; do
@@ -208,7 +209,7 @@ _files_of() {
     printf '%s\n' "${files[@]/%//Containerfile}" "${files[@]/%//args}"
 }
 
-# products_of CASE…: prints the RPM sets and base images that these cases use.
+# products_of CASE…: builds the RPM sets and base images that these cases use.
 products_of() {
     local suite files
     mapfile -t files < <(_files_of "$@")
@@ -220,7 +221,7 @@ products_of() {
     if grep -qs 'shapes/full' "${files[@]}"; then full_kernel; fi
 }
 
-# prepare_cases CASE…: builds these products, and the tool in the form that the cases use.
+# prepare_cases CASE…: builds all that these cases use: RPM sets, base images, and the images of the tool.
 prepare_cases() {
     local files
     mapfile -t files < <(_files_of "$@")

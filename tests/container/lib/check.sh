@@ -5,7 +5,7 @@ BOOTED+='|first-(dnf|erase|heredoc|justdb)|plug-in|plug-in-(both|files|flavour|n
 
 # `bed check`, `bed boot-matrix`, `bed demo`: all cases, the boots, and the demonstration.
 
-# _one CASE: one line for `bed check`.
+# _one CASE: runs a case, and prints its line of `bed check`.
 _one() {
     local start rc=0 took
     start=$(now)
@@ -52,12 +52,12 @@ bed_check() {
     ((failed == 0))
 }
 
-# products [CASE…]: builds the products that these cases (default: those of `bed check`) and the tests need, so that
-# this can run while cargo compiles.
+# products [CASE…]: builds the products that these cases (default: those of `bed check`) and the tests need. The
+# products do not need the tool, so `make` builds them while cargo compiles.
 bed_products() {
     local names=("$@") foreign rc=0
     ((${#names[@]})) || mapfile -t names < <(cases)
-    # (this waits for the network, and depends on none of the others)
+    # (bed_foreign mostly waits for the network, and needs no other product)
     bed_foreign >/dev/null &
     foreign=$!
     products_of "${names[@]}"
@@ -85,7 +85,7 @@ _versions() {
     done
 }
 
-# The image of a case, built now if it does not exist.
+# image_of CASE: prints the name of a case's image, after building it if it does not exist.
 image_of() {
     local case=$1
     b inspect --type image "localhost/case-$case" >/dev/null 2>&1 || bed_build "$case" >&2
@@ -94,7 +94,8 @@ image_of() {
 
 _copy_initramfs() { cp "$1/usr/lib/modules/$2/initramfs.img" "$3"; }
 
-# boot-matrix: the tool's image boots the new kernel, on each base; with the base's initramfs it does not.
+# boot-matrix: on each base, the replaced image must boot the new kernel, and must not boot it with the base's
+# initramfs.
 bed_boot_matrix() {
     local suite rc=0 image old=$BED/old-initramfs
     local -A case_of=([trixie]=layout [bookworm]=dnf [odd]=odd)
@@ -103,20 +104,20 @@ bed_boot_matrix() {
         image=$(image_of "${case_of[$suite]}")
         printf '%s, replaced: ' "$suite"
         bed_boot "$image" --kver "$(kver_of new)" || rc=1
-        # (the lost driver is the same)
+        # (the boot of odd would fail for want of the same driver)
         [[ $suite != odd ]] || continue
         with_image "localhost/bed-$suite" _copy_initramfs "$(kver_of old)" "$old-$suite.img"
         printf '%s, the new kernel with the old initramfs: ' "$suite"
         bed_boot "$image" --initramfs "$old-$suite.img" --expect fail || rc=1
     done
-    # One of the idioms; `boot-shapes` boots the others.
+    # One of the cases that install a first kernel; `boot-shapes` boots the others.
     image=$(image_of first-heredoc)
     printf 'a first kernel, by here-documents: '
     bed_boot "$image" --kver "$(kver_of new)" || rc=1
     return "$rc"
 }
 
-# boot-shapes [CASE…]: images of the cases whose kernels or bases differ from those of boot-matrix.
+# boot-shapes [CASE…]: boots images of cases whose kernels or bases differ from those of boot-matrix.
 bed_boot_shapes() {
     local name image rc=0 names=("$@")
     ((${#names[@]})) || mapfile -t names < <(cases_without pending | grep -xE "$BOOTED")

@@ -20,7 +20,7 @@ die() {
     exit 1
 }
 
-# run_logged LOG CMD…: output to the log; on failure its tail is shown.
+# run_logged LOG CMD…: runs CMD with its output in LOG. If CMD fails, prints the end of LOG and exits.
 run_logged() {
     local log=$LOGS/$1 rc=0
     shift
@@ -35,7 +35,8 @@ run_logged() {
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
 
-# key_of ITEM…: one hash of files (their content) and strings (themselves).
+# key_of ITEM…: prints one hash of all items. An item is a file, a directory (both count with their content) or a
+# string.
 key_of() {
     local i
     for i in "$@"; do
@@ -49,7 +50,8 @@ key_of() {
     done | sha256sum | cut -c1-16
 }
 
-# is_fresh NAME KEY: was the product NAME built from the recipe KEY? mark_fresh records it.
+# is_fresh NAME KEY: returns whether the product NAME was built from inputs with the hash KEY. mark_fresh NAME KEY
+# records it.
 is_fresh() { [[ $(cat "$BED/keys/$1" 2>/dev/null) == "$2" ]]; }
 mark_fresh() {
     mkdir -p "$BED/keys"

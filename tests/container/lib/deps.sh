@@ -1,12 +1,14 @@
 # shellcheck shell=bash
-# `bed deps`: the host's packages, by apt-get or dnf. Only what is missing is installed; only that needs root.
+# `bed deps`: installs the host's packages that the bed needs, with apt-get or dnf. It needs root only if packages are
+# missing.
 
 HOST_PACKAGES=(busybox-static mmdebstrap rpm ostree libostree-dev libzstd-dev libssl-dev pkg-config buildah cpio zstd lz4 xz-utils
     createrepo-c sbsigntool e2fsprogs xfsprogs kmod jq shellcheck fish gnupg python3-minimal python3-yaml ca-certificates dpkg-dev gcc g++ libc6-dev musl-tools openssl
     ovmf mtools systemd-boot-efi)
-# apt refuses bookworm's own qemu-system with the backports' qemu-utils, which some machines have.
+# These come from bookworm-backports: apt refuses bookworm's own qemu-system if the machine has qemu-utils of the
+# backports.
 QEMU_PACKAGES=(qemu-system-x86 qemu-system-common qemu-system-data seabios)
-# The same on Fedora and CentOS Stream (with EPEL). The bed has not been run there yet.
+# The same packages on Fedora and CentOS Stream (with EPEL). The bed has not been run on these systems yet.
 FEDORA_PACKAGES=(busybox mmdebstrap rpm-build ostree ostree-devel libzstd-devel openssl-devel pkgconf-pkg-config buildah cpio zstd lz4 xz
     createrepo_c sbsigntools e2fsprogs xfsprogs kmod jq ShellCheck fish gnupg2 python3 python3-pyyaml ca-certificates apt dpkg-dev
     gcc gcc-c++ glibc-devel glibc-static musl-gcc openssl qemu-system-x86-core seabios-bin)

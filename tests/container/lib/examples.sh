@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The recipes of packaging/examples, built from those files: cases/example-*.
+# Functions for the cases example-*, which build the recipes of packaging/examples.
 
 EXAMPLES=$TOP/packaging/examples
 
-# recipe DIR BASE [ARG…]: the case builds that recipe on BASE; other arguments are for buildah bud.
+# recipe DIR BASE [ARG…]: makes the case build the recipe DIR on BASE, with additional arguments for buildah bud.
 recipe() {
     local dir=$EXAMPLES/$1 base=$2
     shift 2
@@ -14,7 +14,8 @@ recipe() {
     extra=(--build-arg "BASE=$base" --build-arg TOOL=localhost/ostree-kernel "$@")
 }
 
-# on TAG BASE: an image of BASE changed by the Containerfile on standard input; its context is target/bed/out/CASE/on.
+# on TAG BASE: builds the image TAG from BASE, with the Containerfile lines on standard input. The build context is
+# $OUT/on.
 on() {
     mkdir -p "$OUT/on"
     cp "$HERE/examples/bootc" "$OUT/on/"
@@ -22,7 +23,8 @@ on() {
     run_logged "examples.log" b bud --isolation chroot --pull-never --layers -t "$1" -f "$OUT/on/Containerfile" "$OUT/on"
 }
 
-# dnf_repository CONTEXT [SET]: serves the set (new) as a repository at SERVER_URL; CONTEXT gets dnf's download plugin and bed.repo, not enabled.
+# dnf_repository CONTEXT [SET]: serves the RPMs of SET (default: new) as a repository at SERVER_URL. Writes dnf's
+# download plugin and bed.repo, with the repository not enabled, to CONTEXT.
 dnf_repository() {
     local deb debs=$BED/dnf-plugins
     if ! compgen -G "$debs/*.deb" >/dev/null; then

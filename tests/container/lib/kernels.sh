@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# `bed kernels`: two Debian kernels as signed RPM sets in Fedora's layout, and the sets that cases need.
+# `bed kernels`: packs two Debian kernels as signed RPM sets in Fedora's layout, and makes other sets of these RPMs.
 #
 #   target/bed/rpms/old            the base's kernel
 #   target/bed/rpms/new            the one that replaces it
@@ -15,8 +15,9 @@ kver_of() { cat "$BED/kernels/$1.kver"; }
 
 _upstream() { apt-cache --no-all-versions show "$1" | sed -nE 's/^Version: ([^-]*).*/\1/p'; }
 
-# The newest two of the suite's own series, chosen once; BED_OLD and BED_NEW (package names) override. A suite has kernels
-# of newer series, too, which are packed in other ways: tests must not depend on whether apt knows them.
+# Prints the names of two kernel packages: the newest two of the series that linux-image-cloud-amd64 depends on. They
+# are chosen once and stored; BED_OLD and BED_NEW (package names) override the choice. Kernels of newer series are
+# packed in other ways, and the tests must not depend on whether apt knows them.
 choose_kernels() {
     local found=() old new series
     if [[ -z ${BED_OLD:-} && -z ${BED_NEW:-} && -s $BED/kernels/chosen ]]; then
@@ -29,7 +30,7 @@ choose_kernels() {
         awk '{ print $1 }' | sort -rV)
     ((${#found[@]})) || die "apt knows no linux-image-$series*-cloud-amd64 (apt-get update?)"
     new=${BED_NEW:-${found[0]}}
-    # The RPMs have the upstream version, so it must differ.
+    # The version of the RPMs is the upstream version, so both kernels must have different ones.
     for old in "${found[@]:1}"; do
         [[ $(_upstream "$old") == $(_upstream "$new") ]] || break
     done
@@ -52,7 +53,7 @@ sign() {
         --define '__gpg /usr/bin/gpg' --addsign "$@"
 }
 
-# kernel_tree WHICH PACKAGE: target/bed/kernels/WHICH/tree with lib/modules/K, and the file lists.
+# kernel_tree WHICH PACKAGE: makes target/bed/kernels/WHICH: tree/lib/modules/KVER, and the file lists of the RPMs.
 kernel_tree() {
     local which=$1 package=$2 dir=$BED/kernels/$1 kver mod
     rm -rf "$dir"
@@ -63,7 +64,7 @@ kernel_tree() {
     dpkg-deb -x "$BED"/kernels/deb/"${package}"_*.deb "$dir/deb"
     kver=$(basename "$dir"/deb/lib/modules/*)
     echo "$kver" >"$BED/kernels/$which.kver"
-    # The version for the RPM is the Debian one up to its revision.
+    # The RPM's version is the Debian version without its revision.
     basename "$BED"/kernels/deb/"${package}"_*.deb | cut -d_ -f2 | sed 's/-.*//' >"$dir/ver"
     mkdir -p "$dir/tree/lib"
     mv "$dir/deb/lib/modules" "$dir/tree/lib/modules"
@@ -72,17 +73,18 @@ kernel_tree() {
     cp "$dir/deb/boot/config-$kver" "$mod/config"
     cp "$dir/deb/boot/System.map-$kver" "$mod/System.map"
     printf '0x00000000\tbed_placeholder\tvmlinux\tEXPORT_SYMBOL\t\n' | xz >"$mod/symvers.xz"
-    # As sha512hmac writes it in Fedora's build: with libkcapi's key, and with the file name that the kernel has in /boot.
+    # As Fedora's build writes the HMAC with sha512hmac: with libkcapi's key, and with the file name of the kernel in
+    # /boot.
     printf '%s  vmlinuz-%s\n' "$(openssl dgst -sha512 -hmac FIPS-FTW-RHEL2009 -r "$mod/vmlinuz" | cut -d' ' -f1)" "$kver" >"$mod/.vmlinuz.hmac"
     chmod 0755 "$mod/vmlinuz"
     chmod 0600 "$mod/System.map"
-    find "$mod" -name '*.ko' -print0 | xargs -0r -P2 -n 20 xz --check=crc32 -1 # a kernel that does not compress them already
+    find "$mod" -name '*.ko' -print0 | xargs -0r -P2 -n 20 xz --check=crc32 -1 # (some kernels have compressed modules already)
     split_modules "$dir" "$kver"
     rm -rf "$dir/deb"
 }
 
-# Fedora's split in small: core has the modules needed to boot and their dependencies; extra has rare modules that no
-# other module needs.
+# split_modules DIR KVER: divides the modules among three packages, roughly as Fedora does. core has the modules needed
+# to boot and their dependencies; extra has rare modules that no module of the other packages needs.
 split_modules() {
     local dir=$1 kver=$2 p
     local core='^kernel/(arch|crypto|lib|block|drivers/(ata|block|nvme|scsi|virtio|md|net/(virtio_net|veth|dummy|tun|tap|bonding|macvlan)|char|firmware|dax|nvdimm|hv|xen|pci|input|hid|usb|rtc|dma-buf|gpu|video)|fs/(ext4|jbd2|xfs|btrfs|overlayfs|erofs|squashfs|fat|nls|isofs|fuse|autofs|configfs|efivarfs|binfmt_misc|mbcache|fscache|netfs|nfs|nfs_common|lockd|9p)|net/(core|packet|unix|ipv4|ipv6|netfilter|bridge|802|llc|8021q|vmw_vsock|sunrpc|9p|sched))'
@@ -90,7 +92,7 @@ split_modules() {
     depmod -b "$dir/tree" "$kver"
     awk -F: -v core="$core" -v extra="$extra" '
         { name[NR] = $1; deps[$1] = $2; want[$1] = ($1 ~ core) ? 1 : ($1 ~ extra) ? 3 : 2 }
-        END {   # modules.dep has every indirect dependency too: one pass per target level is the closure
+        END {   # modules.dep lists indirect dependencies too, so one pass per level computes the closure
             for (level = 1; level <= 2; level++)
                 for (i = 1; i <= NR; i++) if (want[name[i]] == level) {
                     n = split(deps[name[i]], d, " ")
@@ -106,12 +108,13 @@ split_modules() {
                 for (i = 2; i < n; i++) { path = path "/" part[i]; if (!seen[path]++) print "%dir " path }
             }' "$dir/split" >"$dir/lists/${p#*:}.list"
     done
-    # depmod ran only to know the dependencies: its output is %ghost.
+    # depmod ran only to compute the dependencies. Its output is removed, because it is %ghost in the packages.
     find "$dir/tree/lib/modules/$kver" -maxdepth 1 -name 'modules.*' \
         ! -name modules.builtin ! -name modules.builtin.modinfo ! -name modules.order -delete
 }
 
-# pack WHICH OUT ARCH POSTTRANS [ARGUMENT OF RPMBUILD…]
+# pack WHICH OUT ARCH POSTTRANS [ARGUMENT OF RPMBUILD…]: builds the RPMs of kernel.spec. POSTTRANS is its
+# posttrans_adds.
 pack() {
     local which=$1 dir=$BED/kernels/$1 out=$2 arch=$3 posttrans=$4
     shift 4
@@ -151,7 +154,7 @@ bed_kernels() {
     for s in old new wrong-arch no-posttrans userland; do
         sign "$RPMS/$s"/*.rpm
     done
-    # The other sets share the files above.
+    # The other sets are hard links to the files above.
     rm -rf "$RPMS"/{no-modules-core,mixed,not-rpm,empty}
     mkdir -p "$RPMS"/{no-modules-core,mixed,not-rpm,empty}
     ln "$RPMS"/new/*.rpm "$RPMS/no-modules-core/"

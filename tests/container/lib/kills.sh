@@ -5,14 +5,15 @@
 
 KILLS=$BED/kills
 
-# Compression takes most of a run's time, and does not matter here.
+# Makes the directory that _fresh adds to the base: the tool, and a dracut.conf without compression, which takes most of
+# a run's time and does not matter here.
 _kills_add() {
     mkdir -p "$KILLS/add/usr/bin" "$KILLS/add/usr/lib/dracut/dracut.conf.d"
     cp "$TOOL" "$KILLS/add/usr/bin/ostree-kernel"
     echo 'compress="cat"' >"$KILLS/add/usr/lib/dracut/dracut.conf.d/90-kills.conf"
 }
 
-# _fresh BASE [SIZE]: a new tree at $KILLS/tree; its changes are on a disk of SIZE.
+# _fresh BASE [SIZE]: mounts a new tree of BASE at $KILLS/tree. Changes are written to a tmpfs of SIZE (default: 4G).
 _fresh() {
     _gone
     mkdir -p "$KILLS"/{disk,tree}
@@ -28,8 +29,8 @@ _gone() {
     done
 }
 
-# _replace LOG [SECONDS]: the line under test in the tree, in its own process and mount namespaces; after SECONDS all of its
-# processes are killed at once. Ends with its status, or 137.
+# _replace LOG [SECONDS]: runs the line under test in the tree, in separate PID and mount namespaces. After SECONDS, all
+# of its processes are killed at once. Returns the status of the line, or 137 if it was killed.
 _replace() {
     local log=$1 rc=0
     # shellcheck disable=SC2016
@@ -39,12 +40,13 @@ _replace() {
         mount --bind "$rpms" "$r/rpms"
         exec env -i container=oci PATH=/usr/sbin:/usr/bin chroot "$r" ostree-kernel replace /rpms' \
         - "$KILLS/tree" "$RPMS/new" >"$log" 2>&1 </dev/null || rc=$?
-    # A killed process needs a moment to end.
+    # Waits for the killed processes, which need a moment to end.
     while find /proc/[0-9]*/root -prune -lname "$KILLS/tree*" 2>/dev/null | grep -q .; do sleep 0.1; done
     return "$rc"
 }
 
-# _replace_in_window LOG: killed between the end of rpm's transaction and rpm-ostree's undo. Ends with 137.
+# _replace_in_window LOG: runs the line, and kills it between the end of rpm's transaction and rpm-ostree's undo of its
+# wrappers. Returns 137.
 _replace_in_window() {
     local tree=$KILLS/tree conf=$KILLS/tree/usr/lib/rpm-ostree-standin.conf rc=0 i
     [[ ! -e $conf ]] || die "kills: the base has switches of the stand-in"
@@ -54,16 +56,16 @@ _replace_in_window() {
         if [[ -e $tree/usr/bin/systemctl.rpmostreesave && ! -e $tree/usr/lib/modules/$(kver_of old)/vmlinuz ]]; then break; fi
         sleep 0.1
     done
-    # The %posttrans scripts have ended, and the window is open.
+    # After two seconds, the %posttrans scripts have ended, and the five seconds of WINDOW have not.
     sleep 2
-    # All of its processes are in the namespace of the process that unshare started with the tree as its root.
+    # Kills unshare, the child of timeout. With --kill-child, all processes of the PID namespace die, too.
     pkill -KILL --parent "$(pgrep --parent $! -x timeout)" || true
     wait $! || rc=$?
     rm -f "$conf"
     return "$rc"
 }
 
-# _where LOG: the step that was running when the log ended.
+# _where LOG: prints the step that was running when the log ended.
 _where() {
     local last
     last=$(grep -oE '^(survey|resolve|transact|locate|clean|generate|verify|commit) ' "$1" | tail -n 1) || true
@@ -79,7 +81,7 @@ _where() {
     esac
 }
 
-# _again WHAT: the same line on the remaining tree. Prints one line of the table.
+# _again WHAT: runs the line again, on the remaining tree. Prints one line of the table.
 _again() {
     local rc=0 what
     _replace "$KILLS/again.log" || rc=$?
@@ -106,11 +108,12 @@ _again() {
     printf '%-44s then %s\n' "$1" "$what"
 }
 
-# The path of the new initramfs never holds a partial one.
+# _not_half WHAT: fails if the path of the new initramfs has a partial file.
 _not_half() {
     local img
     img=$KILLS/tree/usr/lib/modules/$(kver_of new)/initramfs.img
-    # The placeholder of an inner run is empty, and no run uses it as an image.
+    # An empty file is allowed: the shim of dracut creates it in an inner dracut run, and no run uses it as an
+    # initramfs.
     [[ ! -s $img ]] || cmp -s "$img" "$KILLS/initramfs.img" || die "kills: $1: half an initramfs is in place"
 }
 
@@ -138,7 +141,7 @@ _kills() {
     to=$(awk '/^(survey|resolve|transact) / { s += $2 } END { print s }' "$KILLS/undisturbed.log")
     printf 'undisturbed: %s s, the transaction from %s to %s s, %s MiB written\n' "$took" "$from" "$to" $((peak / 1024))
     for ((i = 0; i < count; i++)); do
-        # Half of them during the transaction, the others at any time.
+        # Half of the kills are during the transaction, the others at any time.
         moment=$(awk -v i="$i" -v n="$count" -v t="$took" -v from="$from" -v to="$to" 'BEGIN {
             print (i % 2) ? from + (to - from) * i / n : t * (i + 0.5) / n }')
         while :; do
@@ -147,7 +150,7 @@ _kills() {
             _replace "$KILLS/killed.log" "$moment" || rc=$?
             ((rc == 137)) && break
             ((rc == 0)) || die "kills: the run ended with $rc before it was killed after $moment s (log: $KILLS/killed.log)"
-            # The machine had more load when the time was measured.
+            # The run ended before its kill: the machine had more load when `took` was measured.
             moment=$(awk -v m="$moment" 'BEGIN { print m * 0.7 }')
         done
         _not_half "killed after $moment s"

@@ -1,4 +1,4 @@
-"""A name server: names.py ADDRESS NAME TO. It resolves a single name, and only to IPv4."""
+"""names.py ADDRESS NAME TO: a name server at ADDRESS that resolves only NAME, and only to the IPv4 address TO."""
 import socket
 import sys
 

@@ -8,7 +8,8 @@
 NODE=$TOP/tests/node
 NODE_BOOT_MB=180
 
-# What no step of the node needs. A deployment is checked out by an emulated processor: each file counts.
+# Files that no test of the node needs. They are removed, because each file of a deployment that the emulated processor
+# checks out takes time.
 NODE_DROPPED=(usr/share/{zoneinfo,bash-completion,lintian,perl5,zsh,fish,gnupg,bug,common-licenses,info,python3,doc,man,ca-certificates,polkit-1}
     usr/lib/{python3,python3.*,apt,dpkg,udev/hwdb.d,udev/hwdb.bin,pcrlock.d} usr/lib/x86_64-linux-gnu/{perl*,gconv,ldscripts,sasl2}
     usr/lib/systemd/{user,catalog} usr/etc/{ssl,perl,python3*,apt,alternatives,rc?.d,init.d,pam.d,skel,cron*,dnf,gss} usr/bin/{x86_64-linux-gnu-*,perl*,python*,sq*,gpg*,dnf*})
@@ -27,7 +28,8 @@ _node_signed() {
     mv "$1.signed" "$1"
 }
 
-# _node_commit MOUNT REPO REF: commits an image's tree as an ostree system with the agent, without its initramfs.
+# _node_commit MOUNT REPO REF: commits an image's tree as an ostree system with the agent: the
+# branch REF-without lacks the initramfs, and the branch REF has it.
 _node_commit() {
     local image=$1 repo=$2 ref=$3 w unit
     w=$(mktemp -d "$BED/node/tree.XXXXXX")
@@ -65,7 +67,7 @@ _node_commit() {
     ostree --repo="$repo" commit --branch="$ref" --tree=ref="$ref-without" --tree=dir="$w/image" >/dev/null
 }
 
-# The variants that are made here. All others are cases of the corpus.
+# The variants that _node_own makes. All others are cases of the corpus.
 NODE_OWN=(no-initramfs replaced half-initramfs old-initramfs signed-kernel unsigned-kernel)
 
 # _node_own REPO NAME KVER: commits the new system with a change that needs no case of the corpus.
@@ -120,10 +122,11 @@ _node_variant() {
     rm -rf "$w"
 }
 
-# _node_names SUITE: the commits of a suite. A fourth column names the commit of a line that has none of its own.
+# _node_names SUITE: prints the names of a suite's variants that have a commit of their own. (The fourth column names
+# the commit of another variant.)
 _node_names() { awk -F'\t' -v suite="$1" '!/^#/ && $2 == suite && ($4 == "" || $4 == "-") { print $1 }' "$NODE/variants.tsv"; }
 
-# _node_disks SUITE DIR CASES
+# _node_disks SUITE DIR CASES: makes root.img and boot.img in DIR.
 _node_disks() {
     local suite=$1 dir=$2 cases=$3 s=$2/sysroot uuid name
     local -A new=([trixie]=layout [bookworm]=dnf)
@@ -150,7 +153,7 @@ _node_disks() {
     rm -rf "$s" "${dir:?}/boot"
 }
 
-# The disks of a suite, with the cases of the corpus that variants.tsv names.
+# Makes the disks of a suite, with the cases of the corpus that variants.tsv names.
 _node_made() { # _node_made SUITE
     local suite=$1 dir=$BED/node/$1 cases=$BED/node/cases key names
     names=$(_node_names "$suite")
@@ -161,7 +164,7 @@ _node_made() { # _node_made SUITE
     mkdir -p "$dir"
     names=$(grep -vxF "$(printf '%s\n' "${NODE_OWN[@]}")" <<<"$names" | paste -sd ,) || true
     if [[ $names ]]; then
-        # (the test asks for the corpus, too, and would wait for the lock of this process if it had to be made then)
+        # (the test calls `bed corpus`, which would wait for the lock of this process if the corpus had to be made)
         bed_corpus >/dev/null
         CORPUS_OUT=$cases CORPUS_CASES=$names run_logged node-cases.log \
             cargo test --locked --manifest-path "$TOP/Cargo.toml" --test it corpus_write -- --ignored
@@ -184,7 +187,7 @@ bed_node() {
     strip -o "$BED/node/ostree-kernel" "$TOOL"
     run_logged node-install.log make -C "$TOP" install DESTDIR="$product" OSTREE_KERNEL="$BED/node/ostree-kernel"
     rm -rf "${product:?}"/{bin,usr/share}
-    # The saved system with another program or other units is another one.
+    # A saved system with another program or other units is stale.
     key=$(key_of "$BED/node/ostree-kernel" "$TOP/packaging/systemd" "$BED/keys/node-$suite")
     is_fresh "node-installed-$suite" "$key" || rm -rf "$BED/node/$suite"/installed*
     mark_fresh "node-installed-$suite" "$key"

@@ -3,7 +3,7 @@
 
 STATIC=${OSTREE_KERNEL_STATIC:-$TOP/target/x86_64-unknown-linux-musl/dist/ostree-kernel}
 
-# packaging/Containerfile, as localhost/ostree-kernel-static.
+# Builds packaging/Containerfile as the image localhost/ostree-kernel-static.
 static_image() {
     [[ -x $STATIC ]] || die "no static program at $STATIC (make static)"
     local key
@@ -16,7 +16,7 @@ static_image() {
     mark_fresh static "$key"
 }
 
-# It needs no file of the target image, and is small.
+# The static program needs no file of the target image, and has at most 10 MB.
 assert_static() {
     local size
     size=$(stat -c %s "$STATIC")
@@ -24,11 +24,13 @@ assert_static() {
     ! readelf -lW "$STATIC" | grep -q INTERP || fail "the static program has an interpreter"
     ! readelf -dW "$STATIC" | grep -q NEEDED || fail "the static program needs libraries"
     ! readelf -SW "$STATIC" | grep -q symtab || fail "the static program is not stripped"
-    # What glibc's getaddrinfo(3) reads, and the modules of nsswitch.conf(5): a static program that loads these crashes.
+    # glibc's getaddrinfo(3) reads gai.conf and loads NSS modules (nsswitch.conf(5)); a static program that loads them
+    # crashes.
     ! grep -qaE 'gai\.conf|libnss_' "$STATIC" || fail "the static program resolves names with glibc"
 }
 
-# rpm_package FILE: $RPM, or an RPM of the tool under test from the same spec.
+# rpm_package FILE: writes an RPM to FILE: a copy of $RPM if that is set, otherwise the tool under test, packed with the
+# same spec.
 rpm_package() {
     if [[ ${RPM:-} ]]; then
         cp "$RPM" "$1"
@@ -38,13 +40,13 @@ rpm_package() {
         --define "_topdir $OUT/rpmbuild" --define "_rpmdir ${1%/*}" --define "_rpmfilename ${1##*/}" packaging/ostree-kernel.spec)
 }
 
-# names NAME: a name server on 127.53.53.1 that resolves NAME to 127.0.0.1, until the case ends.
+# names NAME: starts a name server on 127.53.53.1 that resolves NAME to 127.0.0.1, until the case ends.
 names() {
     python3 "$HERE/lib/names.py" 127.53.53.1 "$1" 127.0.0.1 >"$OUT/names.log" 2>&1 </dev/null 9>&- &
     SERVERS+=("$!")
 }
 
-# serve_tls DIR NAME: an https server with a certificate for NAME, of the authority $OUT/ca.pem; sets TLS_PORT.
+# serve_tls DIR NAME: starts an https server with a certificate for NAME, issued by the CA $OUT/ca.pem; sets TLS_PORT.
 serve_tls() {
     local dir=$OUT/tls
     mkdir -p "$dir"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# `bed secure-boot`: the kernel that the case `sign` signed boots under OVMF with Secure Boot, from an ESP by a signed systemd-boot; the same
-# kernel with one changed bit, and one without a signature, are refused. Never by QEMU's -kernel, whose loader starts refused kernels, too.
+# `bed secure-boot`: boots the kernel that the case `sign` has signed under OVMF with Secure Boot, from an ESP with a
+# signed systemd-boot. The same kernel with one changed bit, and without its signature, must be refused. QEMU's -kernel
+# is not used, because it also starts kernels that Secure Boot refuses.
 
 SNAKEOIL=/usr/share/ovmf/PkKek-1-snakeoil
 
@@ -13,7 +14,7 @@ bed_secure_boot() {
     sbsign --key "$work/key.pem" --cert "$SNAKEOIL.pem" --output "$work/boot.efi" /usr/lib/systemd/boot/efi/systemd-bootx64.efi >/dev/null 2>&1
     cp "$dir/vmlinuz" "$work/signed"
     cp "$dir/vmlinuz" "$work/changed"
-    # One bit in the middle.
+    # Changes one bit in the middle of the file.
     /usr/bin/python3 -c 'import sys; f = open(sys.argv[1], "r+b"); n = f.seek(0, 2) // 2; f.seek(n); b = f.read(1)[0]; f.seek(n); f.write(bytes([b ^ 1]))' "$work/changed"
     cp "$dir/vmlinuz" "$work/unsigned"
     while sbattach --remove "$work/unsigned" >/dev/null 2>&1; do :; done
@@ -23,10 +24,11 @@ bed_secure_boot() {
     return "$rc"
 }
 
-# The first matching output in $log, without the firmware's escape sequences.
+# _secure_said REGEX: prints the first match in $log, without the firmware's escape sequences.
 _secure_said() { tr -d '\r\000' <"$log" | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g' | grep -aoE -m 1 "$1.*"; }
 
-# _secure_boot DIR KERNEL REGEX SECONDS
+# _secure_boot DIR KERNEL REGEX SECONDS: boots $work/KERNEL, and fails if the console does not match REGEX within
+# SECONDS.
 _secure_boot() {
     local dir=$1 kernel=$2 work=$BED/secure-boot log=$LOGS/secure-boot-$2.log limit=${BED_BOOT_TIMEOUT:-$4} n pid found=''
     local esp=$work/$kernel.esp

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# `bed sets`: other RPM sets, built from the two kernels. Kept apart from lib/kernels.sh, so that a new set does not
+# `bed sets`: other RPM sets, built from the two kernels. They are not in lib/kernels.sh, so that a new set does not
 # rebuild the bases.
 #
 #   target/bed/rpms/rt             the new kernel as kernel-rt, kernel-rt-core, …
 #   target/bed/rpms/older          the new kernel, packed as a version below the base's: a downgrade
 #   target/bed/rpms/presplit       the new kernel without kernel-modules-core
-#   target/bed/rpms/split          presplit: the base's kernel-core without kernel-modules-core; new: the new kernel with it
+#   target/bed/rpms/split          presplit: the base's kernel without kernel-modules-core; new: the new kernel with it
 #   target/bed/rpms/kmods          old: two kmods for the base's kernel, one named as akmods names them; new: the new
-#                                  kernel with these kmods for it; orphan: the new kernel without
+#                                  kernel, and the kmods for it; orphan: the new kernel without kmods
 
-# packed WHICH OUT DEFINE…: `pack` with more definitions for kernel.spec.
+# packed WHICH OUT DEFINE…: as `pack`, with more definitions for kernel.spec; signs the RPMs.
 packed() {
     local which=$1 out=$2 define more=()
     shift 2
@@ -18,7 +18,7 @@ packed() {
     sign "$RPMS/$out"/*.rpm
 }
 
-# kmods WHICH OUT: kmod-bed and kmod-akbed-K for the kernel WHICH.
+# kmods WHICH OUT: builds kmod-bed and kmod-akbed-KVER for the kernel WHICH.
 kmods() {
     local which=$1 out=$RPMS/$2 kver top=$BED/kernels/kmods style
     kver=$(kver_of "$which")

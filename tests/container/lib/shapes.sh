@@ -1,19 +1,19 @@
 # shellcheck shell=bash
-# `bed shapes`: the new kernel, packaged as other distributions package theirs, and with other contents. Apart from
-# lib/kernels.sh and lib/sets.sh, so that a new shape rebuilds no base.
+# `bed shapes`: the new kernel, packaged as other distributions package theirs, and with other contents. The shapes are
+# not in lib/kernels.sh and lib/sets.sh, so that a new shape rebuilds no base.
 #
 #   target/bed/rpms/shapes/fedora     a System.map that names the kernel's symbols, so that `depmod -e -F` is used
 #                          centos     CentOS Stream's scriptlets, which call weak-modules
-#                          rhel       the same with signatures of version 3, and rhel.asc: a key file of three blocks
+#                          rhel       as centos, with signatures of version 3, and rhel.asc: a key file of three blocks
 #                          rhcos      an RHCOS extensions directory: the base's own kernel, and kernel-rt without meta package
 #                          ublue      vmlinuz signed by sbsign, .vmlinuz.hmac as it was before
 #                          cachyos, ml, mono, azure   shapes.spec says how these differ
-#                          surface    kernel-surface, and linux-surface's package `kernel` that holds nothing
+#                          surface    kernel-surface, and linux-surface's package `kernel` without files
 #                          longterm   kernel-longterm
-#                          zstd       modules packed by zstd
-#                          full       Debian's kernel for machines instead of that for clouds: 4000 modules
+#                          zstd       modules compressed with zstd
+#                          full       Debian's generic kernel instead of its cloud kernel: 4000 modules
 
-# shape SHAPE OUT: the new kernel by shapes.spec.
+# shape_of_kernel SHAPE OUT: packs the new kernel with shapes.spec.
 shape_of_kernel() {
     local shape=$1 dir=$BED/kernels/new out=$RPMS/shapes/$2 lists=$BED/kernels/shapes/lists
     rm -rf "$lists" "$dir/rpmbuild"
@@ -32,14 +32,15 @@ shape_of_kernel() {
     sign "$out"/kernel*.rpm
 }
 
-# kernel_copy NAME: target/bed/kernels/NAME, the new kernel to be changed. Its files are those of `new`: replace them.
+# kernel_copy NAME: makes target/bed/kernels/NAME, a copy of the new kernel that can be changed. The files are hard
+# links to those of `new`: replace a file instead of writing to it.
 kernel_copy() {
     rm -rf "${BED:?}/kernels/$1"
     cp -al "$BED/kernels/new" "$BED/kernels/$1"
     cp "$BED/kernels/new.kver" "$BED/kernels/$1.kver"
 }
 
-# A System.map as depmod reads it: with every symbol that a module needs and no module exports.
+# Makes the kernel `fedora`, whose System.map has every symbol that a module needs, in the form that depmod reads.
 system_map() {
     local dir=$BED/kernels/fedora mod plain=$BED/kernels/plain
     kernel_copy fedora
@@ -59,7 +60,8 @@ system_map() {
     rm -rf "$plain"
 }
 
-# As in Universal Blue's akmods: vmlinuz is signed with a key of the bed, and nothing else in the package changes.
+# Makes the kernel `ublue`, as in Universal Blue's akmods: vmlinuz is signed, here with a key of the bed, and nothing
+# else in the packages changes.
 sign_vmlinuz() {
     local dir=$BED/kernels/ublue mod keys=$BED/kernels/shapes
     kernel_copy ublue
@@ -76,7 +78,7 @@ zstd_modules() {
     local dir=$BED/kernels/zstd mod
     kernel_copy zstd
     mod=$dir/tree/lib/modules/$(kver_of new)
-    # (from a file, not a pipe: kmod rejects zstd frames without a content size)
+    # (zstd reads a file, not a pipe, because kmod rejects zstd frames without a content size)
     # shellcheck disable=SC2016
     find "$mod/kernel" -name '*.ko.xz' -print0 | xargs -0r -P2 -n 50 sh -c \
         'for f; do xz -dc "$f" >"${f%.xz}" && zstd -q -3 --rm "${f%.xz}" && rm "$f"; done' -
@@ -85,7 +87,7 @@ zstd_modules() {
     sed -i 's/[.]ko[.]xz$/.ko.zst/' "$dir"/lists/*.list
 }
 
-# Apart from bed_shapes: the package has 70 MiB, and few cases take it.
+# Makes the kernel `full`. It is not in bed_shapes, because its package has 70 MiB, and few cases use it.
 full_kernel() {
     local new key
     new=$(cut -d' ' -f2 "$BED/kernels/chosen")
@@ -99,7 +101,8 @@ full_kernel() {
     mark_fresh shape-full "$key"
 }
 
-# RHEL's signatures have a key ID and no fingerprint. Its key file has three armored blocks; ours is the last.
+# RHEL's signatures have a key ID and no fingerprint. RHEL's key file has three armored blocks; here the bed's key is
+# the last.
 rhel() {
     local home=$BED/kernels/shapes/gpg key
     mkdir -p "$RPMS/shapes/rhel"

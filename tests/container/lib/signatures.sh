@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # `bed matrix-sid` compares tests/it/signatures.rs with the rpmkeys of sid.
 
-# signature_matrix: the test writes a key file, a package and rpm's expected answer for each row.
+# signature_matrix: the test writes a key file, a package and rpm's expected answer for each row; then sid's rpmkeys is
+# asked.
 signature_matrix() {
     local dir=$BED/signatures
     rm -rf "$dir"
@@ -22,7 +23,7 @@ _ask_rpmkeys() {
         chroot "$root" sh -c 'cd /tmp/signatures
             rpmkeys --dbpath "$PWD/db" --import keys.asc
             rpmkeys --dbpath "$PWD/db" -Kv package.rpm' >"$row/rpmkeys" 2>&1 || true
-        # The line ends with the word, or with the word and a reason.
+        # The line ends with one of these words, or with the word and a reason in parentheses.
         found=$(sed -nE 's/^ +.*OpenPGP.*: (OK|BAD|NOKEY|NOTTRUSTED|NOTFOUND)( \(.*)?$/\1/p' "$row/rpmkeys" | head -n 1)
         printf '%-32s rpm: %-11s here: %s\n' "$(basename "$row")" "${found:-nothing}" "$ours"
         count=$((count + 1))

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Stands for gpg in rpmsign and makes signatures of version 3, as RHEL's packages have them. gpg cannot create these.
 
-Takes gpg's arguments: -o FILE or -sbo FILE is the output, the last one is the input. $GNUPGHOME has the RSA key, without a passphrase."""
+Takes gpg's arguments: -o FILE or -sbo FILE is the output, the last argument is the input. $GNUPGHOME has the RSA key,
+without a passphrase."""
 
 import hashlib, subprocess, sys, time
 
@@ -10,7 +11,7 @@ SHA256 = bytes.fromhex("3031300d060960864801650304020105000420")
 
 
 def packet(data):
-    """The body of the first packet, in its old or new format."""
+    """Returns the body of the first OpenPGP packet, which can have the old or the new header format."""
     first, length, at = data[0], data[1], 2
     if first & 0x40:
         if length >= 192:

@@ -42,7 +42,7 @@ static ptr installed(const char *name)
     return header;
 }
 
-/* What libdnf calls the package of a header. */
+/* Prints an action and the package ID that libdnf makes of a header: NAME;EVR;ARCH;REPOSITORY. */
 static void show(const char *action, ptr header, const char *repository)
 {
     char *evr = CALL(char *, headerGetAsString, (ptr, int))(header, 5013 /* EVR */);

@@ -1,4 +1,4 @@
-/* Stands in the place of bootc's program that sets the root up: it leaves the root as it is. */
+/* A stand-in for bootc's program that sets up the root. It does nothing. */
 int main(void)
 {
     return 0;

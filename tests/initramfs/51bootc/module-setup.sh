@@ -1,5 +1,5 @@
 #!/bin/bash
-# As bootc's own dracut module: its program, its unit, the link that starts it.
+# A stand-in for bootc's dracut module: installs its program, its unit, and the link that starts the unit.
 
 check() { return 255; }
 

@@ -12,7 +12,7 @@ pub const FILE: u32 = 0o100_644;
 pub const PROGRAM: u32 = 0o100_755;
 pub const LINK: u32 = 0o120_777;
 
-/// An archive.
+/// The entries of a newc archive that has been read, or is being made.
 #[derive(Clone)]
 pub struct Archive {
     bytes: Arc<Vec<u8>>,
@@ -21,7 +21,8 @@ pub struct Archive {
 
 #[derive(Clone)]
 struct Member {
-    /// The fields from the inode to the name's size and the checksum, in the order of the header.
+    /// The fields of the header after the magic, in their order: from the inode to the size of the name and the
+    /// checksum.
     fields: [u32; 13],
     name: Vec<u8>,
     data: Data,
@@ -40,7 +41,7 @@ const SIZE: usize = 6;
 const NAME_SIZE: usize = 11;
 
 impl Archive {
-    /// Reads the archives in `bytes` as one: the newest dracut writes two.
+    /// Reads all archives in `bytes` as one archive. The newest dracut writes two archives.
     pub fn read(bytes: Arc<Vec<u8>>) -> Self {
         let mut entries = Vec::new();
         let mut at = 0;
@@ -93,7 +94,7 @@ impl Archive {
         out
     }
 
-    /// Returns the bytes of an archive whose writer did not finish.
+    /// Returns the bytes of the archive without a trailer, as if its writer had not finished.
     pub fn without_trailer(&self) -> Vec<u8> {
         self.with_magic(b"070701")
     }
@@ -106,7 +107,7 @@ impl Archive {
         out
     }
 
-    /// Returns the bytes that `cpio -H crc` writes: each file has the sum of its bytes.
+    /// Returns the bytes that `cpio -H crc` writes: the header of each file has the sum of the file's bytes.
     pub fn with_sums(&self) -> Vec<u8> {
         let mut summed = self.clone();
         for entry in &mut summed.entries {
@@ -140,7 +141,7 @@ impl Archive {
             .unwrap_or_else(|| panic!("{path} is not in the archive"))
     }
 
-    /// Returns the names of the entries that are UTF-8.
+    /// Returns the names of the entries, except names that are not UTF-8.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let names = self.entries.iter().map(|entry| entry.name.as_slice());
         names.filter_map(|name| std::str::from_utf8(name).ok())
@@ -158,8 +159,8 @@ impl Archive {
         self.entries[self.find(path)].fields[MODE]
     }
 
-    /// Returns all entries that have UTF-8 names: the name, the mode and the data. The names of a hard-linked file all
-    /// have its data.
+    /// Returns all entries that have UTF-8 names: the name, the mode and the data. Each name of a hard-linked file is
+    /// returned with the file's data, although the archive stores the data only once.
     pub fn entries(&self) -> impl Iterator<Item = (&str, u32, &[u8])> {
         self.entries.iter().filter_map(|entry| {
             let ino = entry.fields[INO];
@@ -183,7 +184,7 @@ impl Archive {
         self.entries.remove(at);
     }
 
-    /// Removes all entries with these names; there must be at least one.
+    /// Removes all entries whose names `fits` accepts; panics if there is none.
     #[track_caller]
     pub fn remove_all(&mut self, fits: impl Fn(&str) -> bool) {
         let before = self.entries.len();
@@ -218,7 +219,7 @@ impl Archive {
         }
     }
 
-    /// Adds an entry at the end, and its directories; replaces an entry with the same name.
+    /// Adds an entry at the end, after its missing parent directories. Replaces an entry with the same name.
     pub fn put(&mut self, path: &str, mode: u32, data: impl Into<Vec<u8>>) {
         if let Some(at) = self.position(path) {
             self.entries.remove(at);
@@ -231,7 +232,7 @@ impl Archive {
         self.append(path, mode, data);
     }
 
-    /// Adds an entry at the end, without replacing another one.
+    /// Adds an entry at the end, even if another one has the same name.
     pub fn append(&mut self, path: &str, mode: u32, data: impl Into<Vec<u8>>) {
         let data = data.into();
         let mut fields = [0; 13];
@@ -244,7 +245,7 @@ impl Archive {
         });
     }
 
-    /// Adds a symbolic link, as [`put`](Self::put).
+    /// Adds a symbolic link as [`put`](Self::put) adds an entry.
     pub fn put_link(&mut self, path: &str, target: &str) {
         self.put(path, LINK, target);
     }

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A case: a good image with its tree, or a broken one.
+//! A case of the corpus: a good image with its tree, or a broken one.
 
 use super::draft::Draft;
 use super::products::Base;
 
-/// The kind of a case.
+/// Whether the image of a case boots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CaseKind {
     /// The image boots.
     Good,
     /// The image does not boot.
     Broken,
-    /// The image does not boot, because of truncated or flipped bytes or wrong sizes.
+    /// The image does not boot, because bytes are missing or flipped, or a header has wrong fields.
     Damaged,
 }
 
 type Change = Box<dyn Fn(&mut Draft) + Send + Sync>;
 
-/// A case.
+/// A change of a good image and its tree, and the checks that must find it.
 pub struct Case {
     pub kind: CaseKind,
     pub name: String,
     /// The good image that the case changes.
     pub base: Base,
-    /// The public issue, the CVE or the failed boot that it comes from; for a good one, its special feature.
+    /// For a broken case, the public issue, the CVE or the failed boot that it comes from; for a good case, its special
+    /// feature.
     pub comes_of: &'static str,
-    /// The fatal checks that find it: exactly these.
+    /// Exactly the checks that must have a fatal finding; empty for a good case.
     pub expected: Vec<&'static str>,
     pub change: Change,
 }

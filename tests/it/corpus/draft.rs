@@ -25,22 +25,22 @@ enum Image {
 pub struct Draft<'p> {
     pub products: &'p Products,
     pub base: Base,
-    /// The verified kernel.
+    /// The release of the kernel that `verify` verifies.
     pub kver: String,
     /// Additional arguments for `verify`.
     pub args: Vec<String>,
-    /// The root of the system on which the tree is staged.
+    /// The root of the system on which the tree is staged; `None` if the tree is verified by itself.
     pub system: Option<PathBuf>,
     layer: Layer,
     image: Image,
 }
 
 impl<'p> Draft<'p> {
-    /// Copies the tree and the image of a base.
+    /// Starts with the tree and the image of a base, whose files stay unchanged.
     pub fn new(place: &Scratch, products: &'p Products, base: Base) -> Self {
         let tree = base.has_tree().then(|| products.tree(base));
         let layer = place.layer(tree.as_deref());
-        // The products contain only parts of a tree.
+        // The products contain only parts of a tree, and some of them no os-release.
         if base.has_tree() && !layer.root().join("usr/lib/os-release").exists() {
             fs_err::write(layer.root().join("usr/lib/os-release"), "ID=debian\n").unwrap();
         }
@@ -59,7 +59,7 @@ impl<'p> Draft<'p> {
         self.layer.root()
     }
 
-    /// Verifies the tree as the staged deployment of the system in this directory.
+    /// Makes `verify` treat the tree as the staged deployment of the system with this root.
     pub fn staged_on(&mut self, system: &Path) {
         self.system = Some(system.to_owned());
     }
@@ -69,17 +69,17 @@ impl<'p> Draft<'p> {
         self.layer.beside().join(name)
     }
 
-    /// Makes the tree visible in another place, too.
+    /// Bind-mounts the tree to `place`, too.
     pub fn bind_to(&mut self, place: &Path) {
         self.layer.bind_to(place);
     }
 
-    /// Mounts an empty file system of this size (bytes).
+    /// Mounts an empty tmpfs of `size` bytes at `place`.
     pub fn tmpfs(&mut self, place: &Path, size: u64) {
         self.layer.tmpfs(place, size);
     }
 
-    /// Returns the size of the kernel and the unchanged image.
+    /// Returns the size of vmlinuz plus that of the base's unchanged image.
     pub fn size_on_boot(&self) -> u64 {
         let files = [
             self.path(&self.of_kernel("vmlinuz")),
@@ -106,7 +106,7 @@ impl<'p> Draft<'p> {
         fs_err::read_to_string(self.path(path)).unwrap()
     }
 
-    /// Writes a file.
+    /// Writes a file of the tree, and creates its parent directories.
     pub fn write(&self, path: &str, data: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
@@ -133,7 +133,7 @@ impl<'p> Draft<'p> {
         symlink(target, path).unwrap();
     }
 
-    /// Replaces text in a file that contains it.
+    /// Replaces `from` with `to` in a file; panics if the file does not contain `from`.
     #[track_caller]
     pub fn edit(&self, path: &str, from: &str, to: &str) {
         let text = self.text(path);
@@ -141,7 +141,7 @@ impl<'p> Draft<'p> {
         self.write(path, text.replace(from, to));
     }
 
-    /// Keeps the matching lines of a file; some lines must not match.
+    /// Keeps the lines of a file that `fits` accepts; panics if `fits` accepts all lines.
     #[track_caller]
     pub fn keep_lines(&self, path: &str, fits: impl Fn(&str) -> bool) {
         let text = self.text(path);
@@ -153,7 +153,7 @@ impl<'p> Draft<'p> {
         self.write(path, kept.join("\n") + "\n");
     }
 
-    /// Returns the kernel's modules on disk.
+    /// Returns the paths of the kernel's modules in the tree, relative to the root.
     pub fn modules(&self) -> Vec<String> {
         let root = self.root();
         let files = WalkDir::new(root.join(self.of_kernel("")))
@@ -173,13 +173,13 @@ impl<'p> Draft<'p> {
             .collect()
     }
 
-    /// Copies a file of another tree.
+    /// Copies the file `from` of the tree of `base` to the path `to` of this tree.
     pub fn take(&self, base: Base, from: &str, to: &str) {
         let bytes = fs_err::read(self.products.tree(base).join(from)).unwrap();
         self.write(to, bytes);
     }
 
-    /// Adds `--against` with an earlier image to the arguments of `verify`.
+    /// Adds `--against` with the image of `base` to the arguments of `verify`.
     pub fn against(&mut self, base: Base) {
         let image = self.products.image(base);
         self.option("--against", image.to_str().unwrap());
@@ -231,7 +231,8 @@ impl<'p> Draft<'p> {
         self.image = Image::Bytes(bytes);
     }
 
-    /// Uses the image that a compressor has created from the archive: `gz`, `xz` …; `cpio` is the uncompressed archive.
+    /// Uses the base's archive with the compression `how`: `gz`, `xz` and others, or `cpio` for the uncompressed
+    /// archive.
     pub fn compressed(&mut self, how: &str) {
         let name = self.base.name();
         let file = match how {
@@ -250,7 +251,7 @@ impl<'p> Draft<'p> {
         self.image = Image::None;
     }
 
-    /// Returns the path of the image after [`finish`](Self::finish).
+    /// Returns the path to which [`finish`](Self::finish) writes the image.
     pub fn image_path(&self) -> PathBuf {
         if self.base.has_tree() {
             self.path(&self.of_kernel("initramfs.img"))
@@ -259,7 +260,7 @@ impl<'p> Draft<'p> {
         }
     }
 
-    /// Writes the image to its path.
+    /// Writes the image to [`image_path`](Self::image_path), unless the case has removed the image.
     pub fn finish(&self) {
         let place = self.image_path();
         match &self.image {
@@ -271,7 +272,7 @@ impl<'p> Draft<'p> {
     }
 }
 
-/// Writes a file that no other user may read.
+/// Creates a file that no other user may read.
 fn private(path: &Path, bytes: &[u8]) {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = fs_err::OpenOptions::new();
@@ -280,7 +281,7 @@ fn private(path: &Path, bytes: &[u8]) {
     options.open(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// Compresses as dracut does, but fast.
+/// Compresses with zstd as dracut does, but with a faster level.
 pub fn pack(archive: &[u8]) -> Vec<u8> {
     zstd::encode_all(archive, -10).unwrap()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trees of other architectures, created from Debian's packages by `bed foreign`: every applicable check runs, and
-//! finds only the broken part.
+//! Trees of other architectures, created from Debian's packages by `bed foreign`. In a good tree every applicable check
+//! runs and finds nothing fatal; in a broken tree the expected check has a fatal finding.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const ARCHITECTURES: [&str; 3] = ["aarch64", "s390x", "ppc64le"];
 
 /// A tree that can be changed.
 struct Foreign<'p> {
-    /// All trees.
+    /// The directory that contains the trees of all architectures.
     dir: &'p Path,
     arch: &'static str,
     root: PathBuf,
@@ -38,7 +38,8 @@ impl Foreign<'_> {
             .join(path)
     }
 
-    /// Returns a file of the kernel's directory in the tree of another architecture.
+    /// Returns the file `name` of the kernel's directory in the tree of another architecture. If the tree has only
+    /// `NAME.xz`, returns that file's uncompressed content.
     fn of_another(&self, name: &str) -> Vec<u8> {
         let others = ARCHITECTURES.into_iter().filter(|it| *it != self.arch);
         let mut trees = others.map(|it| self.dir.join(it)).filter(|it| it.is_dir());
@@ -65,7 +66,7 @@ impl Foreign<'_> {
         fs_err::write(path, pack(&archive.to_bytes())).unwrap();
     }
 
-    /// Returns the path of the module, which may be compressed.
+    /// Returns the path of the module with the file name `name`, or with that name and `.xz`.
     fn module(&self, name: &str) -> PathBuf {
         let all = walkdir::WalkDir::new(self.of_kernel("kernel")).into_iter();
         let mut all = all.map(|it| it.unwrap().into_path());
@@ -76,7 +77,8 @@ impl Foreign<'_> {
         all.find(is_it).expect("the module")
     }
 
-    /// Returns the exit status, the checks with a fatal finding, the checks that could not run, and the output.
+    /// Runs `verify` on the tree. Returns the exit status, the checks with a fatal finding, the checks that could not
+    /// run, and the output.
     fn verify(&self) -> (Option<i32>, BTreeSet<String>, BTreeSet<String>, String) {
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
         let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
@@ -105,7 +107,7 @@ fn unxz(bytes: &[u8]) -> Vec<u8> {
 
 type Change = fn(&Foreign);
 
-/// A change that breaks a tree, and the check that finds it.
+/// Changes that break a tree: a name, the check that finds the change, and the change.
 const BROKEN: [(&str, &str, Change); 3] = [
     (
         "vmlinuz-of-another-architecture",

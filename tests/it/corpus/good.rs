@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images that boot, without fatal findings.
+//! Images that boot, in which `verify` must have no fatal finding.
 
 use std::io::Read;
 
@@ -53,7 +53,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Returns cases with unchanged images of dracut and other programs.
+/// Returns cases with the images of dracut and initramfs-tools, most of them unchanged.
 fn real() -> Vec<Case> {
     vec![
         good("trixie-base", Base::TrixieOld, "dracut 106, full", |_| {}),
@@ -149,7 +149,7 @@ fn real() -> Vec<Case> {
     ]
 }
 
-/// Returns cases for every compression, with and without the segments that may precede and follow the main one.
+/// Returns cases for every compression, with and without the segments that may precede and follow the main segment.
 fn compressions() -> Vec<Case> {
     let mut cases = Vec::new();
     for how in ["zst", "gz", "xz", "lzma", "lz4", "bz2", "cpio"] {
@@ -405,7 +405,8 @@ fn contents() -> Vec<Case> {
                 for n in 1..4 {
                     archive.put(&format!("s{n}"), PROGRAM, format!("#!/s{}\n", n + 1));
                 }
-                // The shell reads the last script; the paths of the others are its arguments.
+                // The kernel runs the shell with the last script; the paths of the other scripts are arguments of that
+                // script.
                 let last = "#! \t/bin/sh -e\nexec /usr/lib/systemd/systemd\n";
                 archive.put("s4", PROGRAM, last);
             },
@@ -424,7 +425,8 @@ fn contents() -> Vec<Case> {
             Base::TrixieSlim,
             "a library that no program reaches lacks its own",
             |draft| {
-                // Every image of dracut has such a library: libbpf, which needs libelf, and the image has no libelf.
+                // Every image that dracut builds has a library like this one: libbpf needs libelf, which is not in the
+                // image.
                 let library = "usr/lib/x86_64-linux-gnu/libunreached.so.1";
                 let archive = draft.archive();
                 let mut elf = archive
@@ -510,7 +512,7 @@ fn contents() -> Vec<Case> {
     ]
 }
 
-/// Adds a certificate table, as sbsign does.
+/// Adds a certificate table, as sbsign does, with meaningless bytes as the signature.
 pub fn sign(vmlinuz: &mut Vec<u8>) {
     let word = |bytes: &[u8], at: usize| {
         u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
@@ -527,7 +529,8 @@ pub fn sign(vmlinuz: &mut Vec<u8>) {
     vmlinuz.resize(vmlinuz.len() + 504, 7);
 }
 
-/// Compresses a module with the defaults of `xz`: with a CRC64.
+/// Compresses a module again with the defaults of `xz`, which include a CRC64; the module is changed in the tree and in
+/// the image.
 pub fn crc64(draft: &mut Draft, module: &str) {
     let path = draft.of_kernel(module);
     let packed = draft.read(&path);
@@ -543,7 +546,7 @@ pub fn crc64(draft: &mut Draft, module: &str) {
     draft.archive().replace(&path, packed);
 }
 
-/// Enables the decoding of modules with this compression in the kernel's configuration.
+/// Changes the kernel's configuration: the kernel decompresses modules, and only of this compression.
 pub fn decodes_modules(draft: &Draft, compression: &str) {
     let path = draft.of_kernel("config");
     let text = draft.text(&path);
@@ -553,8 +556,8 @@ pub fn decodes_modules(draft: &Draft, compression: &str) {
     draft.write(&path, text + &more);
 }
 
-/// Renames the kernel to a realtime variant with a name of the same length, so that every file can be changed in
-/// place.
+/// Changes the kernel's release to that of a realtime variant. The two releases have the same length, so that the
+/// release can be replaced in every file.
 fn rt(draft: &mut Draft) {
     let old = draft.kver.clone();
     let version = old.find(['-', '+']).unwrap();
@@ -581,21 +584,21 @@ fn rt(draft: &mut Draft) {
     unsign(&mut bytes);
     draft.write(&vmlinuz, bytes);
     draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
-    // The rpmdb contains the kernel under its other name.
+    // The rpmdb has the kernel under its old release.
     draft.remove("usr/bin/rpm");
     let bytes = draft.archive().to_bytes();
     draft.set_bytes(pack(&renamed(bytes)));
 }
 
-/// Removes the entry of the certificate table from the header of a PE32+ image, since the renamed image no longer
-/// matches its signature.
+/// Clears the entry of the certificate table in the header of a PE32+ image, since the changed image no longer matches
+/// its signature.
 fn unsign(vmlinuz: &mut [u8]) {
     let header = u32::from_le_bytes(vmlinuz[0x3c..0x40].try_into().unwrap()) as usize;
     let directories = header + 24 + 112;
     vmlinuz[directories + 4 * 8..][..8].fill(0);
 }
 
-/// Changes the kernel inside a bzImage; replaces its lz4 compression with zstd.
+/// Changes the kernel inside a bzImage, and compresses it with zstd instead of lz4.
 fn repack(vmlinuz: &mut [u8], change: impl FnOnce(&mut [u8])) {
     const BLOCK: usize = 8 << 20;
     let word = |bytes: &[u8], at: usize| {
@@ -623,7 +626,8 @@ fn repack(vmlinuz: &mut [u8], change: impl FnOnce(&mut [u8])) {
     vmlinuz[0x24c..0x250].copy_from_slice(&(packed.len() as u32).to_le_bytes());
 }
 
-/// Replaces `old` with `new`, of the same length, by Horspool's algorithm: it reads every twentieth byte of 200 MB.
+/// Replaces each `old` with `new`, which has the same length. Horspool's algorithm is fast enough for 200 MB, since it
+/// skips most bytes.
 pub fn replace_all(bytes: &mut [u8], old: &[u8], new: &[u8]) {
     let last = old.len() - 1;
     let mut steps = [old.len(); 256];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trees of the corpus as images: every transport has the findings of `verify --root`.
+//! Trees of the corpus as container images. For each transport, the report of `verify` must be that of `verify --root`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +18,8 @@ use crate::images::make::{self, Packed};
 use crate::images::registry::{host, serve_images};
 use crate::images::storage::storage;
 
-/// The transports, in the order of the table.
+/// The transports that are compared, in the order in which their images are made: `oci-archive` is packed from `oci
+/// gzip`.
 const TRANSPORTS: [&str; 9] = [
     "oci gzip",
     "oci zstd",
@@ -31,8 +32,8 @@ const TRANSPORTS: [&str; 9] = [
     "storage",
 ];
 
-/// Runs `verify` with `args`, which name an image or a tree. Returns the exit status, the report without the field
-/// `image`, and the log.
+/// Runs `verify` with `args`, which name an image or a tree, and the options `more`. Returns the exit status, the
+/// report without the field `image`, and the log.
 fn verify(args: &[&str], more: &[String]) -> (Option<i32>, Value, String) {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_ostree-kernel"));
@@ -47,7 +48,8 @@ fn verify(args: &[&str], more: &[String]) -> (Option<i32>, Value, String) {
     (status, report, stderr)
 }
 
-/// Returns the transports whose report or exit status differs from that of the tree, and a line of the table.
+/// Compares the images of all transports with the tree. Returns a text for each transport whose report or exit status
+/// differs from that of the tree, and a line of the table.
 fn compare(name: &str, root: &Path, beside: &Path, more: &[String]) -> (Vec<String>, String) {
     let start = Instant::now();
     let (status, expected, stderr) = verify(&["--root", root.to_str().unwrap()], more);
@@ -121,7 +123,7 @@ fn compare(name: &str, root: &Path, beside: &Path, more: &[String]) -> (Vec<Stri
     (wrong, line)
 }
 
-/// Compares cases and prints a table.
+/// Compares all cases as [`compare`] does and prints a table; panics if there are differences.
 fn compare_all(products: &Products, cases: &[Case]) {
     let place = Scratch::new();
     let (mut wrong, mut count) = (Vec::new(), 0);
@@ -165,7 +167,7 @@ fn a_whole_tree_as_images() {
     }
 }
 
-/// Compares all trees, and the broken variants of whole trees; only the cases of CORPUS_CASES if it is set.
+/// Compares all trees unchanged, and all cases with whole trees; only the cases of CORPUS_CASES if it is set.
 #[test]
 #[ignore = "minutes; make images"]
 fn all_trees_as_images() {

@@ -10,7 +10,7 @@ use super::products::Products;
 use super::scratch::Scratch;
 use crate::bed::wait;
 
-/// The check that finds files that differ from their source.
+/// The check that finds files of the image that differ from their source in the tree.
 const PROJECTION: &str = "initramfs-projection";
 
 /// The error of a broken case without a fatal finding.
@@ -18,15 +18,15 @@ pub const PASSED: &str = "nothing fatal is found";
 
 /// The result of a case.
 pub struct Judged {
-    /// The checks with a fatal finding.
+    /// The checks with a fatal finding, and with `--fatal-warnings` also those with a warning.
     pub found: BTreeSet<String>,
-    /// The error in the answer; `None` if it is as expected.
+    /// What is wrong with the answer of `verify`; `None` if it is as expected.
     pub wrong: Option<String>,
-    /// The report, or the output if there is no report.
+    /// Standard output, which is the report; with standard error if `verify` failed and no check has a fatal finding.
     pub said: String,
 }
 
-/// Creates the case and verifies it, without the check `skip`.
+/// Creates the case and runs `verify` on it, without the check `skip`.
 pub fn judge(place: &Scratch, products: &Products, case: &Case, skip: Option<&str>) -> Judged {
     let mut draft = Draft::new(place, products, case.base);
     (case.change)(&mut draft);
@@ -43,7 +43,8 @@ pub fn judge(place: &Scratch, products: &Products, case: &Case, skip: Option<&st
         .filter_map(|it| Some(it["check"].as_str()?.to_owned()))
         .collect();
     let expected: BTreeSet<String> = case.expected.iter().map(|it| (*it).to_owned()).collect();
-    // A changed file in the image also differs from its source, if the tree has the source.
+    // A changed file in the image also differs from its source, if the tree has the source, so `initramfs-projection`
+    // may report it, too.
     let mut others = found.clone();
     if !expected.contains(PROJECTION) {
         others.remove(PROJECTION);
@@ -94,7 +95,8 @@ fn verify(draft: &Draft, skip: Option<&str>) -> (Option<i32>, String, String) {
     wait(command.spawn().unwrap())
 }
 
-/// Returns the fatal findings of a report as text.
+/// Returns the fatal findings of a report, and the checks that could not run, as text; `said` itself if it is not a
+/// report.
 pub fn findings(said: &str) -> String {
     let report: serde_json::Value = serde_json::from_str(said).unwrap_or_default();
     let Some(findings) = report["findings"].as_array() else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The corpus: real images that boot, and broken ones. `verify` passes every good image and finds exactly the
-//! defect of every broken one.
+//! The corpus: real images that boot, and broken ones. `verify` must accept every good image, and reject every broken
+//! one with findings of exactly the expected checks.
 
 pub mod archive;
 mod broken;
@@ -70,7 +70,7 @@ fn selected(products: &Products) -> Vec<Case> {
     cases
 }
 
-/// Judges the cases on all processors; returns the answers in their order.
+/// Judges the cases on all processors; returns the answers in the order of the cases.
 fn judge_all(products: &Products, cases: &[&Case], skip: Option<&str>) -> Vec<Judged> {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -166,7 +166,8 @@ fn corpus() {
     }
 }
 
-/// `make mutants`: a verifier without one of its fatal checks passes a broken image.
+/// Run by `make mutants`. For each fatal check, the answer of at least one case must change if the check is skipped;
+/// otherwise the corpus does not test the check.
 #[test]
 #[ignore = "another run of most cases; make mutants"]
 fn corpus_mutants() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The machine of a case: its tree is the staged deployment there, and an empty deployment is booted.
+//! The machine of a case: the tree of the case is the staged deployment, and an empty deployment is the booted one.
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -10,7 +10,8 @@ use crate::sysroot;
 /// The name of the operating system.
 const OS: &str = "os";
 
-/// The digits of which the checksums of the staged, the booted and an older deployment consist.
+/// The checksum of a deployment is one digit, repeated. These are the digits of the staged, the booted and an older
+/// deployment.
 const STAGED: &str = "a";
 const BOOTED: &str = "c";
 const OLDER: &str = "d";
@@ -26,7 +27,8 @@ fn checksum(digit: &str) -> String {
 }
 
 impl Machine {
-    /// Stages the tree of a draft. With a size, `/boot` is a separate file system.
+    /// Creates a machine, and stages the tree of a draft on it. With `boot`, `/boot` is a separate file system of this
+    /// size (bytes).
     pub fn of(draft: &mut Draft, boot: Option<u64>) -> Self {
         let machine = Self {
             system: draft.beside("system"),
@@ -54,7 +56,7 @@ impl Machine {
         machine
     }
 
-    /// Writes a file.
+    /// Writes a file below the machine's root, and creates its parent directories.
     pub fn write(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.system.join(path);
         fs_err::create_dir_all(path.parent().unwrap()).unwrap();
@@ -70,7 +72,7 @@ impl Machine {
         );
     }
 
-    /// Adds an older deployment whose kernel takes this many bytes of `/boot`.
+    /// Adds an older deployment whose kernel takes `bytes` bytes of `/boot`.
     pub fn older(&self, bytes: usize, is_pinned: bool) {
         self.entry(OLDER, 1);
         let sum = checksum(OLDER);
@@ -85,7 +87,8 @@ impl Machine {
         self.write(&format!("boot/ostree/{OS}-{sum}/vmlinuz-1"), vec![1; bytes]);
     }
 
-    /// Writes a boot loader's entry, and returns its options.
+    /// Writes the boot loader's entry of the deployment with this digit, and the link to the deployment that the kernel
+    /// argument `ostree=` names. Returns the kernel arguments.
     fn entry(&self, digit: &str, version: u32) -> String {
         let sum = checksum(digit);
         let link = format!("ostree/boot.1/{OS}/{sum}/0");

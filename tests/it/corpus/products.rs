@@ -44,7 +44,7 @@ pub enum Base {
 }
 
 impl Base {
-    /// Returns its name.
+    /// Returns the name of the image in the files of the products; several bases can share an image.
     pub fn name(self) -> &'static str {
         match self {
             Self::TrixieOld => "trixie-old",
@@ -62,7 +62,7 @@ impl Base {
         }
     }
 
-    /// Returns the file of its image.
+    /// Returns the file name of the image.
     pub fn image(self) -> String {
         let name = self.name();
         match self {
@@ -72,7 +72,7 @@ impl Base {
         }
     }
 
-    /// Returns whether the image has a tree.
+    /// Returns whether there is a tree for the image.
     pub fn has_tree(self) -> bool {
         self != Self::InitramfsTools
     }
@@ -81,14 +81,15 @@ impl Base {
 /// The directory of products.
 pub struct Products {
     dir: PathBuf,
-    /// The kernel releases of the two kernels.
+    /// The kernel releases of the old and the new kernel.
     pub old: String,
     pub new: String,
     archives: Mutex<HashMap<Base, Arc<Vec<u8>>>>,
 }
 
 impl Products {
-    /// Returns the products of `make corpus`, brought up to date; `None` if it has not run.
+    /// Brings the products of `make corpus` up to date and returns them; `None` if they were never made, or without
+    /// root.
     pub fn made() -> Option<Self> {
         let dir = of_the_bed("corpus")?;
         let kver = |name: &str| {
@@ -127,7 +128,7 @@ impl Products {
         self.path("trees").join(whole)
     }
 
-    /// Returns whether the product exists: sid may be unreachable.
+    /// Returns whether the image exists. It does not if the packages of Debian sid could not be downloaded.
     pub fn has(&self, base: Base) -> bool {
         self.image(base).exists()
     }
@@ -139,7 +140,7 @@ impl Products {
         }
     }
 
-    /// Returns the unpacked archive of the image of a base.
+    /// Returns the uncompressed archive in the image of a base.
     pub fn archive(&self, base: Base) -> Arc<Vec<u8>> {
         let mut archives = self.archives.lock().unwrap_or_else(PoisonError::into_inner);
         let archive = archives.entry(base).or_insert_with(|| {
@@ -157,8 +158,9 @@ impl Products {
     }
 }
 
-/// Returns the directory of products that `tests/container/bed VERB` prints; `None` if it was never made, or if this
-/// process is not root of the machine: the bed downloads packages and needs root.
+/// Runs `tests/container/bed VERB`, which brings products up to date and prints their directory, and returns the
+/// directory. Returns `None` if the products were never made, or if this process is not root of the machine: the bed
+/// needs root, and downloads packages.
 pub fn of_the_bed(verb: &str) -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beds = std::env::var_os("BED_DIR").map_or_else(|| here.join("target/bed"), PathBuf::from);

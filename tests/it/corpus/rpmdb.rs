@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Other packages in the rpmdb of a tree, and rpmdbs without the kernel, which do not prevent a boot.
+//! Changes of a tree's rpmdb, and good cases with an rpmdb that does not have the kernel, which does not prevent a
+//! boot.
 
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub fn edit(draft: &Draft, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
     let mut blobs: Vec<Vec<u8>> = blobs.map(Result::unwrap).collect();
     drop(statement);
     change(&mut blobs);
-    // The other tables are rpm's indexes, which are not read here.
+    // This program reads only the table Packages; the other tables are rpm's indexes.
     let clear = "PRAGMA foreign_keys = OFF; DELETE FROM Packages;";
     connection.execute_batch(clear).unwrap();
     for blob in blobs {
@@ -32,7 +33,7 @@ pub fn edit(draft: &Draft, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
     swap(draft, copy.path());
 }
 
-/// Puts another rpmdb into the tree.
+/// Replaces the tree's rpmdb with the one in the directory `from`.
 fn swap(draft: &Draft, from: &Path) {
     draft.remove(DIR);
     fs_err::create_dir_all(draft.path(DIR)).unwrap();

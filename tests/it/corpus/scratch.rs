@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The place in which a worker changes trees: in memory, over the products, which are read-only.
+//! The directory in which a worker thread changes trees. Changes are in memory, on an overlay over the tree of the
+//! products, which stays unchanged.
 //!
-//! Its mounts are in a namespace of the worker's thread, and vanish with it.
+//! The mounts are in a mount namespace of the thread, and vanish when the thread ends.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::privilege::need_root;
 
-/// A worker's directory.
+/// A worker's directory, a tmpfs.
 pub struct Scratch(TempDir);
 
 /// A tree that can be changed.
@@ -22,7 +23,7 @@ pub struct Layer {
 }
 
 impl Scratch {
-    /// Creates the directory for the calling thread.
+    /// Creates a mount namespace for the calling thread, and the directory.
     pub fn new() -> Self {
         const NONE: Option<&str> = None;
         let dir = TempDir::with_prefix("ostree-kernel-corpus-").unwrap();
@@ -41,7 +42,7 @@ impl Scratch {
         Self(dir)
     }
 
-    /// Returns a copy of `tree`, or an empty tree.
+    /// Returns a tree that can be changed: at first it is equal to `tree`, or empty without one.
     pub fn layer(&self, tree: Option<&Path>) -> Layer {
         let dir = self.0.path().join("layer");
         for name in ["upper", "work", "root"] {
@@ -80,12 +81,12 @@ impl Drop for Scratch {
 }
 
 impl Layer {
-    /// Returns the tree.
+    /// Returns the root of the tree.
     pub fn root(&self) -> PathBuf {
         self.dir.join("root")
     }
 
-    /// Binds the tree to another directory, too.
+    /// Bind-mounts the tree to `place`, too.
     pub fn bind_to(&mut self, place: &Path) {
         const NONE: Option<&str> = None;
         fs_err::create_dir_all(place).unwrap();
@@ -94,7 +95,7 @@ impl Layer {
         self.mounts.push(place.to_owned());
     }
 
-    /// Mounts an empty file system of this size (bytes).
+    /// Mounts an empty tmpfs of `size` bytes at `place`.
     pub fn tmpfs(&mut self, place: &Path, size: u64) {
         let options = format!("size={size}");
         let tmpfs = Some("tmpfs");
@@ -109,7 +110,7 @@ impl Layer {
         self.mounts.push(place.to_owned());
     }
 
-    /// Returns a directory next to the tree.
+    /// Returns the directory that contains the root of the tree, for files next to the tree.
     pub fn beside(&self) -> &Path {
         &self.dir
     }

@@ -2,8 +2,9 @@
 //! Writes cases into a directory, to boot them:
 //! `CORPUS_OUT=DIR [CORPUS_CASES=NAME,…] cargo test --test it corpus_write -- --ignored`.
 //!
-//! `DIR/list.tsv` has a line for each case, with `-` for an empty field, and the result of `verify`; `DIR/NAME/` has
-//! its `initramfs.img` and the differences to the good tree: files in `tree/`, removed names in `removed`.
+//! `DIR/list.tsv` has a line for each case, which includes the result of `verify`; an empty field is `-`. `DIR/NAME/`
+//! has the case's `initramfs.img`, and the differences from the good tree: new and changed files in `tree/`, and the
+//! names of removed files in `removed`.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -89,7 +90,7 @@ fn or_none(there: bool, what: impl ToString) -> String {
     }
 }
 
-/// The properties of a name in which a change is visible.
+/// The properties of a file or link that are compared to detect a change.
 #[derive(PartialEq)]
 struct Seen {
     mode: u32,

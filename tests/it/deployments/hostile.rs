@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Other users, links and systems of another kind: none of them makes the gate refuse or accept a deployment.
+//! Other users and links cannot change the verdict of the gate, and systems of another kind are refused.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
@@ -81,7 +81,7 @@ fn links_and_foreign_directories_are_not_followed() {
         fs_err::create_dir_all(machine.path(dir).parent().unwrap()).unwrap();
         let _ = fs_err::remove_dir_all(machine.path(dir));
         symlink("/target", machine.path(dir)).unwrap();
-        // The finalisation is locked anyway.
+        // The finalisation is locked, although the record or the message cannot be written.
         machine.says(&["gate"], 4, &["is a symbolic link", "is refused"]);
         assert!(machine.has(LOCK), "{gone}");
         assert_eq!(fs_err::read_dir(&target).unwrap().count(), 0, "{gone}");
@@ -93,7 +93,7 @@ fn links_and_foreign_directories_are_not_followed() {
         machine.says(&["gate"], 4, &["other users can write to it", &remedy]);
         fs_err::remove_dir_all(machine.path(dir)).unwrap();
     }
-    // Only root may enter the directory of the lock file; the remedy sets this mode again.
+    // The directory of the lock file must have the mode 0700; the remedy sets this mode.
     let dir = machine.path("run/ostree-kernel-gate");
     let mode = |mode| fs_err::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(0o777);
@@ -138,7 +138,7 @@ fn other_systems_are_refused() {
             "{text}"
         );
     }
-    // As bootc 1.16 writes it.
+    // bootc 1.16 writes this file with the same fields.
     let file = path("run/composefs/staged-deployment");
     for (lock, expected) in [("false", "is not locked"), ("true", "is locked")] {
         let id = "6f".repeat(64);

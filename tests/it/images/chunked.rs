@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! zstd:chunked layers in a registry are read by ranges.
+//! zstd:chunked layers in a registry are read with range requests.
 
 use std::net::TcpStream;
 
@@ -11,7 +11,7 @@ use crate::bed::Bed;
 use crate::kernels::OLD;
 use crate::server::{Request, Server, answer};
 
-/// A registry with an image of zstd:chunked layers.
+/// An image of zstd:chunked layers, which a test server can offer.
 #[derive(Clone)]
 pub struct Chunked {
     manifest: Vec<u8>,
@@ -19,7 +19,7 @@ pub struct Chunked {
 }
 
 impl Chunked {
-    /// Packs layers. `change` can change each blob and its annotations.
+    /// Packs these layers as zstd:chunked. `change` can change each blob and its annotations.
     pub fn new(
         tars: &[Vec<u8>],
         diff_ids: &[String],
@@ -47,7 +47,7 @@ impl Chunked {
         self.blobs.iter().map(Vec::len).sum()
     }
 
-    /// Serves the image; `ranges` answers requests for ranges.
+    /// Starts a registry with the image. `ranges` answers requests for a range of a blob.
     pub fn serve(
         &self,
         ranges: impl Fn(&[u8], usize, usize, &mut TcpStream) + Send + Sync + 'static,
@@ -132,7 +132,7 @@ fn only_the_needed_files_are_fetched() {
             .iter()
             .filter(|it| it.path.contains("/blobs/") && range(it).is_none());
         assert_eq!(whole.count(), 1, "only the config is read whole");
-        // Without range requests the findings are the same.
+        // If the registry does not answer range requests, the findings are the same.
         for status in [200, 416, 501] {
             let server = image.serve(move |blob, _, _, stream| {
                 answer(stream, status, "", if status == 200 { blob } else { b"" });
@@ -147,7 +147,8 @@ fn only_the_needed_files_are_fetched() {
             );
             assert!(ran.stderr.contains(&says), "{}", ran.stderr);
         }
-        // The findings do not depend on annotations about the content of a layer, which nothing verifies.
+        // The findings do not depend on annotations that describe the content of a layer: nothing verifies these
+        // annotations.
         let lying = Chunked::new(&tars, &diff_ids, |_, annotations| {
             *annotations = json!({
                 "org.chunkah.component": "rpm/curl rpm/filesystem",
@@ -159,7 +160,7 @@ fn only_the_needed_files_are_fetched() {
             &["verify", "--format", "json", &reference(&lying.serve(part))],
         );
         assert_eq!(judged(ran.json()), expected);
-        // The findings do not depend on the transport: all of them have the same layers.
+        // The findings do not depend on the transport: this OCI layout has the same layers as the registry.
         let (blobs, _): (Vec<_>, Vec<_>) =
             tars.iter().map(|tar| make::chunked(tar, 1 << 20)).unzip();
         let dir = bed.beside("layout");
@@ -265,7 +266,7 @@ fn hostile_tables_are_clean_errors() {
         },
     );
     fails("changed data", "could not run", &|blob, _| {
-        // The data of each file is a separate zstd frame.
+        // Each chunk of a file is a separate zstd frame.
         let magic = [0x28, 0xb5, 0x2f, 0xfd];
         let starts: Vec<_> = (0..blob.len() - 4)
             .filter(|at| blob[*at..*at + 4] == magic)

@@ -11,14 +11,14 @@ use crate::bed::Bed;
 use crate::ran::Ran;
 use crate::server::{Server, answer};
 
-/// The message after a successful download: the image has no kernel.
+/// The error after a successful download, since the image has no kernel.
 const WAS_READ: &str = "no directory in usr/lib/modules";
 
 const FOUND: &str = r#"echo '{"ServerURL":"x","Username":"user","Secret":"pass"}'"#;
 
 const NOT_FOUND: &str = "echo credentials not found in native keychain; exit 1";
 
-/// A helper, configuration files and a registry.
+/// A registry, and a directory for credential helpers and configuration files.
 struct Login {
     bed: Bed,
     bin: PathBuf,
@@ -44,7 +44,7 @@ impl Login {
         Self { bed, bin, server }
     }
 
-    /// Writes `docker-credential-NAME`, which records the registry of each request.
+    /// Writes the helper `docker-credential-NAME`, which records the registry of each request and then runs `script`.
     fn helper(&self, name: &str, script: &str) {
         let path = self.bin.join(format!("docker-credential-{name}"));
         let asked = self.asked_file(name);
@@ -84,7 +84,7 @@ impl Login {
         })
     }
 
-    /// Verifies with a file that names the helper `it` for the registry.
+    /// Verifies the image with a credential file that names the helper `it` for the registry. The helper runs `script`.
     fn verify_with(&self, script: &str) -> Ran {
         self.helper("it", script);
         let config = json!({"credHelpers": {host(&self.server): "it"}});
@@ -98,7 +98,7 @@ fn a_credential_helper_is_asked_if_the_registry_asks() {
     let login = Login::new();
     login.verify_with(FOUND).ends_with(1).complains(&[WAS_READ]);
     assert!(login.was_asked("it"));
-    // A public image: no program is started, not even one that fails.
+    // For a public image no helper is started; this one would fail.
     let public = Login::of(serve(&Stored::new(), |_, _| false));
     public
         .verify_with("exit 1")
@@ -112,8 +112,8 @@ fn places_are_searched_in_the_documented_order() {
     let right = json!({"auth": "dXNlcjpwYXNz"});
     let wrong = json!({"auth": "dXNlcjp3cm9uZw=="});
     let none = json!({});
-    // Podman's order: the registry's helper, the entry of the file, docker's helper. Each row has the entry, the
-    // scripts of the two helpers, and the helpers that are run.
+    // Podman's order: the registry's helper (`credHelpers`), the entry in `auths`, and the helper in `credsStore`. Each
+    // row has the entry, the scripts of the two helpers, and the helpers that are run.
     for (entry, own, store, ran) in [
         (&wrong, FOUND, "exit 1", "it"),
         (&right, NOT_FOUND, "exit 1", "it"),
@@ -138,7 +138,7 @@ fn places_are_searched_in_the_documented_order() {
         let asked = asked.iter().filter(|(_, asked)| *asked).map(|it| it.0);
         assert_eq!(asked.collect::<Vec<_>>().join(" "), ran, "{config}");
     }
-    // registries.conf determines the order.
+    // If registries.conf states an order, it is used instead of Podman's order.
     let login = Login::new();
     login.helper("first", NOT_FOUND);
     login.helper("second", FOUND);

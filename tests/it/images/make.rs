@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes layers and images, good and hostile.
+//! Functions that make layers and images, good and hostile.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -36,7 +36,7 @@ impl Packed {
     }
 }
 
-/// Returns `sha256:…`.
+/// Returns the digest of the bytes, as `sha256:HEX`.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
@@ -64,7 +64,7 @@ impl Tar {
         self
     }
 
-    /// Writes a header without data.
+    /// Writes a header that states this size, and no data.
     pub fn raw(mut self, kind: u8, name: &str, size: u64) -> Self {
         self.header(kind, name.as_bytes(), b"", 0o644, size);
         self
@@ -129,8 +129,8 @@ impl Tar {
     }
 }
 
-/// Returns three layers of a tree, the lowest first, and their DiffIDs. Upper layers hide the files of lower layers
-/// that the tree does not have, and some files come from an object of ostree.
+/// Returns a tree as three layers, the lowest first, and their DiffIDs. The lower layers have files that the tree does
+/// not have, and upper layers hide these. Some files are hard links to an object in an ostree repository.
 pub fn of_tree(root: &Path, packed: Packed) -> (Vec<Vec<u8>>, Vec<String>) {
     let mut base = Tar::new()
         .file("usr/lib/modules/0.1/vmlinuz", b"old")
@@ -270,7 +270,7 @@ pub fn documents(layers: &[Vec<u8>], diff_ids: &[String]) -> (Vec<u8>, Vec<u8>) 
     (config, manifest.to_string().into_bytes())
 }
 
-/// Writes an OCI layout.
+/// Writes an OCI layout with one image, which has the name `stable`.
 pub fn layout(dir: &Path, layers: &[Vec<u8>], diff_ids: &[String]) {
     let (config, manifest) = documents(layers, diff_ids);
     let blobs = dir.join("blobs/sha256");
@@ -296,7 +296,7 @@ pub fn skopeo_dir(dir: &Path, layers: &[Vec<u8>], diff_ids: &[String]) {
     fs_err::write(dir.join("manifest.json"), manifest).unwrap();
 }
 
-/// Packs an OCI layout into an archive.
+/// Packs the OCI layout in `dir` into the tar archive `file`.
 pub fn oci_archive(dir: &Path, file: &Path) {
     let mut tar = Tar::new();
     for entry in WalkDir::new(dir).sort_by_file_name() {
@@ -310,8 +310,8 @@ pub fn oci_archive(dir: &Path, file: &Path) {
     fs_err::write(file, tar.done()).unwrap();
 }
 
-/// Writes an archive as `podman save` does. The manifest names the first layer by its link, as in archives of older
-/// versions.
+/// Writes an archive as `podman save` does. The manifest names the first layer by a link to the layer's file, as
+/// archives of older versions do.
 pub fn docker_archive(file: &Path, (layers, diff_ids): &(Vec<Vec<u8>>, Vec<String>)) {
     let (config, _) = documents(layers, diff_ids);
     let mut tar = Tar::new();

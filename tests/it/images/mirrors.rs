@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mirrors of registries.conf that lack a part of an image.
+//! Mirrors that registries.conf names and that lack a part of an image.
 
 use super::registry::{Stored, host, serve};
 use crate::bed::Bed;
 use crate::ran::Ran;
 use crate::server::{Server, answer};
 
-/// Reads a file of an image of `quay.invalid`. The last server is the location of that registry, the others are its
-/// mirrors, in order.
+/// Prints a file of an image of `quay.invalid` with `inspect`. The last of the servers is the location of that
+/// registry, the others are its mirrors, in order.
 fn verify(servers: &[&Server]) -> Ran {
     let bed = Bed::new();
     let (location, mirrors) = servers.split_last().unwrap();

@@ -55,7 +55,7 @@ impl Stored {
         format!("/v2/a/b/blobs/{}", digest(&self.layer))
     }
 
-    /// Answers as a registry does.
+    /// Answers a request as a registry with this image does.
     fn answer(&self, request: &Request, stream: &mut TcpStream) {
         let path = request.path.as_str();
         if path == "/v2/a/b/manifests/c" || path.ends_with(&digest(&self.manifest)) {
@@ -86,7 +86,8 @@ impl Stored {
     }
 }
 
-/// Starts a registry. `special` answers a request, or returns `false`.
+/// Starts a registry with the image `stored`. Each request goes to `special` first; if that returns `false`, it has
+/// sent nothing, and the registry answers.
 pub(super) fn serve(
     stored: &Stored,
     special: impl Fn(&Request, &mut TcpStream) -> bool + Send + Sync + 'static,
@@ -139,7 +140,7 @@ fn opens(server: &Server, version: &str, auth: &str) -> OpenImage {
 
 /// Returns a credential file with a user and a password for this server.
 pub(super) fn login(server: &Server) -> String {
-    // user:pass
+    // The value is user:pass in Base64.
     json!({"auths": {host(server): {"auth": "dXNlcjpwYXNz"}}}).to_string()
 }
 
@@ -177,7 +178,7 @@ fn good_registries() {
         opens(&server, ":c", "{}");
     }
 
-    // The image is chosen by platform from an index of docker's type.
+    // The image is chosen by platform from an index, whose entries have docker's media type.
     let inner = digest(&stored.manifest);
     let of = |digest: &str, arch: &str| json!({"digest": digest, "size": stored.manifest.len(), "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "platform": {"os": "linux", "architecture": arch}});
     let host = match std::env::consts::ARCH {
@@ -251,7 +252,7 @@ fn tokens_passwords_and_redirects() {
         assert_eq!(tokens.requests().len(), 1);
     }
 
-    // An identity token is exchanged.
+    // An identity token is exchanged for an access token.
     let tokens = Server::scripted(|_, request, stream| {
         assert_eq!(request.header("authorization"), None);
         answer(stream, 200, "", br#"{"access_token":"tok"}"#);
@@ -276,7 +277,7 @@ fn tokens_passwords_and_redirects() {
 type Special = Box<dyn Fn(&Request, &mut TcpStream) -> bool + Send + Sync>;
 type Reply = Box<dyn Fn(&Request, &mut TcpStream) + Send + Sync>;
 
-/// Returns a function that answers every request like this.
+/// Returns a function that answers every request with this response.
 fn all(status: u16, headers: &'static str, body: &'static [u8]) -> Special {
     Box::new(move |_, stream| {
         answer(stream, status, headers, body);
@@ -295,8 +296,8 @@ fn blobs(special: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> 
     })
 }
 
-/// Returns a function that answers requests with a challenge for a token of `realm`, by default this server's, and
-/// requests for the token with `token`.
+/// Returns a function that answers requests for a token with `token`, and every other request with a challenge for a
+/// token of `realm`. If `realm` is empty, it is a URL of this server.
 fn tokens(realm: &'static str, token: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Special {
     Box::new(move |request, stream| {
         if request.path.starts_with("/token") {
@@ -418,7 +419,7 @@ fn hostile_registries_are_clean_errors() {
             });
         }
     });
-    // A requested digest is checked.
+    // An image that is requested by its digest must have this digest.
     let server = serve(&stored, |_, _| false);
     let other = serve(&stored, all(200, "", b"{}"));
     let version = format!("@{}", digest(&stored.manifest));
@@ -485,7 +486,8 @@ impl RealRegistry {
 /// A tag, and the layers of its image with their DiffIDs.
 pub type Tagged<'t> = (&'t str, Vec<Vec<u8>>, Vec<String>);
 
-/// Starts a registry with images by tag, each with its blobs. Returns it with the paths of all requests for blobs.
+/// Starts a registry with these images. Returns the server, and a list to which the path of every request for a blob is
+/// added.
 pub fn serve_images(images: &[Tagged]) -> (Server, Arc<Mutex<Vec<String>>>) {
     let mut files = BTreeMap::new();
     for (tag, layers, diff_ids) in images {

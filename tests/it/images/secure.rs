@@ -16,7 +16,7 @@ use crate::bed::Bed;
 use crate::ran::Ran;
 use crate::server::Server;
 
-/// The message after a successful download: the image has no kernel.
+/// The error after a successful download, since the image has no kernel.
 const WAS_READ: &str = "no directory in usr/lib/modules";
 
 const UNTRUSTED: &str =
@@ -32,7 +32,8 @@ fn chain(name: &str) -> Vec<CertificateDer<'static>> {
     found.map(Result::unwrap).collect()
 }
 
-/// Starts a TLS server that forwards requests to `to` over plain HTTP. Returns its port.
+/// Starts a TLS server that forwards requests to `to` over plain HTTP. With `asks_client`, it requires a client
+/// certificate. Returns the port of the TLS server.
 fn over_tls(to: &Server, asks_client: bool) -> u16 {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
@@ -66,7 +67,7 @@ fn over_tls(to: &Server, asks_client: bool) -> u16 {
     port
 }
 
-/// Forwards one request, and its response.
+/// Forwards one request to the server `to`, and the response back.
 fn pass(tls: &mut (impl Read + Write), to: &str) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -84,7 +85,7 @@ fn pass(tls: &mut (impl Read + Write), to: &str) -> std::io::Result<()> {
 type Heads = Arc<Mutex<Vec<String>>>;
 
 /// Starts a proxy that connects every tunnel to the port `to` of this machine, or refuses CONNECT if `to` is `None`.
-/// Returns its port and the requests.
+/// Returns the proxy's port, and the heads of the requests to it.
 fn proxy(to: Option<u16>) -> (u16, Heads) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -131,7 +132,7 @@ fn verify(bed: &Bed, registry: &str, options: &[&str], variables: &[(&str, &str)
     })
 }
 
-/// Creates a directory for `--cert-dir` with copies of these files, each under its new name.
+/// Creates a directory for `--cert-dir` with copies of `files` (name, and name of the copy), and returns its path.
 fn certificates(bed: &Bed, name: &str, files: &[(&str, &str)]) -> String {
     let dir = bed.beside(name);
     for (from, to) in files {
@@ -273,7 +274,7 @@ fn registries_are_reached_through_proxies() {
     );
     ran.ends_with(1).complains(&[WAS_READ]);
     assert!(heads.lock().unwrap().is_empty());
-    // Proxies that refuse CONNECT or are not supported.
+    // It is an error if the proxy refuses CONNECT, or is of a kind that is not supported.
     let (refusing, _) = proxy(None);
     let ran = verify(
         &bed,

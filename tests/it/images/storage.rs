@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images in the storage of podman: directories of layers.
+//! Images in the storage of podman, in which each layer is a directory.
 
 use std::path::Path;
 
@@ -13,7 +13,8 @@ use super::make::digest;
 use super::{judged, run};
 use crate::bed::Bed;
 
-/// Writes a storage with an image of two layers: the tree is the upper one, and hides a file of the lower one.
+/// Writes a storage with an image of two layers. The upper layer is the tree, with a whiteout that hides a directory of
+/// the lower layer.
 pub fn storage(dir: &Path, tree: &Path) {
     let put = |path: &str, bytes: &[u8]| {
         let path = dir.join(path);
@@ -105,7 +106,7 @@ fn an_image_in_the_storage_of_podman() {
         "{}",
         ran.stderr
     );
-    // Errors: layers whose parents form a circle, and a config that is not the image's.
+    // It is an error if the parents of the layers form a circle.
     let layers = dir.join("overlay-layers/layers.json");
     let text = fs_err::read_to_string(&layers).unwrap();
     fs_err::write(

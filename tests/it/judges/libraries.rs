@@ -78,7 +78,7 @@ fn compare(judge: &Judge, other: &Archive, name: &str) {
                 Some(real[..random.below(real.len())].to_vec()),
             ),
             2 => {
-                // The linker's tables are before the code.
+                // The tables that the linker reads are at the start of the file, before the code.
                 let start = random.below(real.len() / 4) & !0xfff;
                 let end = real.len().min(start + 0x1000);
                 let mut data = real.clone();
@@ -113,7 +113,7 @@ fn compare(judge: &Judge, other: &Archive, name: &str) {
             bad += usize::from(lazy.is_some());
             let differ = match (found, &lazy, &bound) {
                 (None, Some(said), _) => Some(format!("only the linker: {said}")),
-                // Zeros are damage, even if the linker does not use them.
+                // A page of zeros is damage, even if the linker does not need the page.
                 (Some(_), None, None) if what.contains("zeros") => None,
                 (Some(said), None, None) => Some(format!("only this program: {said}")),
                 _ => None,
@@ -136,7 +136,7 @@ fn linker(judge: &Judge) -> String {
     format!("/{}", found.expect("the linker of x86-64"))
 }
 
-/// Returns the error that the dynamic linker reports about a program; `None` if it starts.
+/// Returns the error that the dynamic linker reports about a program; `None` if it reports none.
 fn link_by_linker(
     judge: &Judge,
     linker: &str,

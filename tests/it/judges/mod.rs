@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares the parsers in `boot` with the real programs, on random mutations of an image's files: udev's `udevadm
-//! verify`, systemd's `systemd-analyze verify`, and the dynamic linker. The programs are from the image's own suite.
+//! Compares the parsers in `boot` with real programs, on random mutations of an image's files. The real programs are
+//! udev's `udevadm verify`, systemd's `systemd-analyze verify`, and the dynamic linker, from the Debian suite of the
+//! image.
 //!
 //! `JUDGES_SEED` chooses other mutations, and `JUDGES_ROUNDS` sets their number. A failure prints the seed.
 
@@ -22,7 +23,7 @@ use crate::corpus::products::{Base, Products, of_the_bed};
 /// The start of the line that is appended to the output of a program that a signal ended, or that could not be started.
 const KILLED: &str = "ended with ";
 
-/// A root with the programs of a suite, in which an image can be unpacked.
+/// A root with the programs of a suite, and an image of the suite that is unpacked in it.
 struct Judge {
     root: PathBuf,
     dir: TempDir,
@@ -30,7 +31,7 @@ struct Judge {
 }
 
 impl Judge {
-    /// Returns the judge of an image's suite; `None` if the test bed's products are missing.
+    /// Returns the judge of an image's suite, with the image unpacked; `None` if the test bed's products are missing.
     fn of(base: Base) -> Option<Self> {
         let products = Products::made()?;
         let suite = base.name().split('-').next().unwrap();
@@ -64,7 +65,8 @@ impl Judge {
         }
     }
 
-    /// Runs a program in the root `root` with an environment variable, and returns its output.
+    /// Runs a program in the root `root`, with PATH and at most one other environment variable. Returns its standard
+    /// output and standard error.
     fn run(&self, root: &Path, variable: Option<(&str, &str)>, arguments: &[&str]) -> String {
         #[expect(clippy::disallowed_methods, reason = "the reference")]
         let mut command = Command::new("chroot");
@@ -117,11 +119,11 @@ fn put(path: &Path, mode: u32, data: &[u8]) {
     }
 }
 
-/// Random numbers: xorshift64*.
+/// A generator of pseudo-random numbers (xorshift64*).
 struct Random(u64);
 
 impl Random {
-    /// Returns the generator of a test; the seed is printed.
+    /// Returns the generator of a test, and prints the seed.
     fn of(test: &str) -> Self {
         let seed = number("JUDGES_SEED").unwrap_or(1);
         println!("{test}: JUDGES_SEED={seed}");
@@ -139,7 +141,7 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end.max(1)
     }
 
-    /// Returns one of the items.
+    /// Returns an item that is chosen at random.
     fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
@@ -149,7 +151,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Returns the number of rounds of a test.
+/// Returns the number of rounds of a test: `JUDGES_ROUNDS`, or `default`.
 fn rounds(default: usize) -> usize {
     number("JUDGES_ROUNDS").map_or(default, |it| it as usize)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares the lines of udev rules that udev and this program ignore.
+//! Compares the lines of udev rules that udev ignores as invalid with those that this program ignores.
 
 use std::collections::BTreeSet;
 
@@ -191,7 +191,7 @@ fn change(random: &mut Random, line: &str) -> String {
     }
     bytes.retain(|byte| *byte != b'\n');
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    // A continued line would join the next one.
+    // With a backslash at its end, the line would be continued by the next one.
     text.trim_end_matches('\\').to_owned()
 }
 

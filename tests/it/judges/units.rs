@@ -15,7 +15,7 @@ const DIR: &str = "usr/lib/systemd/system/";
 /// The types of units that are mutated and compared.
 const KINDS: [&str; 3] = [".service", ".target", ".socket"];
 
-/// Settings that a mutation inserts.
+/// Lines that a mutation inserts.
 const SETTINGS: [&str; 36] = [
     "[Unit]",
     "[Service]",
@@ -55,7 +55,7 @@ const SETTINGS: [&str; 36] = [
     "# comment",
 ];
 
-/// Suffixes of units on which systemd adds implicit dependencies. This program does not add these.
+/// Suffixes of units on which systemd adds implicit dependencies, which this program does not add.
 const IMPLIED: [&str; 9] = [
     ".slice",
     ".mount",
@@ -71,9 +71,10 @@ const IMPLIED: [&str; 9] = [
 /// The compared parts of a unit.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// Other units, by the kind of the dependency.
+    /// The dependencies in the unit's own settings: the kind, and the other unit.
     dependencies: BTreeSet<(Dependency, String)>,
-    /// `dependencies`, and the reverse of the ordering dependencies of other units.
+    /// All dependencies: also the reverse of ordering dependencies in the settings of other units, and for systemd
+    /// those that it adds.
     all: BTreeSet<(Dependency, String)>,
     /// The command lines of `ExecCondition=`, `ExecStartPre=`, `ExecStart=` and `ExecStartPost=`.
     commands: Vec<String>,
@@ -168,8 +169,8 @@ fn differ(ours: Option<&Seen>, theirs: Option<&Seen>) -> Option<String> {
     })
 }
 
-/// Compares a command line with that of systemd, which prints argv[0]: with the prefix `@`, another name than the
-/// program's.
+/// Returns whether a command line of this program is the same as that of systemd. systemd prints argv[0] in place of
+/// the program; the prefix `@` makes argv[0] another name.
 fn same_command(ours: &str, theirs: &str) -> bool {
     let split = |line: &str| {
         let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -180,7 +181,7 @@ fn same_command(ours: &str, theirs: &str) -> bool {
     ours == theirs && (program == name || is_named)
 }
 
-/// Returns an image with the same units, and without large files.
+/// Returns the image without large files that are not units.
 fn units_of(image: &Archive) -> Archive {
     let mut small = image.clone();
     small.remove_all(|path| {
@@ -314,7 +315,7 @@ fn read_by_systemd(judge: &Judge, units: &[&str]) -> Units {
             continue;
         };
         if key == "Command Line" && command {
-            // systemd-analyze prints words with spaces in quotes; ours have none.
+            // systemd-analyze prints words with spaces in quotes; this program's command lines have no quotes.
             seen.commands.push(value.replace('"', ""));
         }
         let kind = match key {

@@ -55,7 +55,7 @@ fn modules_that_the_kernel_decodes() {
         module_path(EXT4)
     );
     assert!(found[0].starts_with(&start), "{found:?}");
-    // kmod decodes it, since the kernel decodes no modules, or only those with another compression.
+    // kmod decodes the module, since the kernel decodes no modules, or only those with another compression.
     for change in [(|_| ()) as fn(&mut TreeFacts), |tree| {
         decoding(tree);
         let config = tree.config.clone().unwrap().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds programs that the dynamic linker cannot start: a library, a version of symbols or a symbol is missing.
+//! Finds programs that the dynamic linker cannot start: a library, a symbol version or a symbol is missing.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,8 +16,9 @@ struct ElfFile<'a> {
 }
 
 /// Returns findings about missing libraries, symbols and dynamic linkers: fatal if a boot uses a program that requires
-/// one, warnings if it uses none of the programs, notes if only other libraries require it. With a tree, symbols are
-/// compared for the required programs only: a library of another build is found because it differs from the tree's.
+/// the missing part, warnings if it uses no such program, notes if only libraries that no program loads require it.
+/// With a tree, symbols are compared only for programs without which the root is not reached: a library of another
+/// build is found because it differs from the tree's file.
 pub(super) fn unmet(
     inventory: &Inventory,
     facts: &Facts,

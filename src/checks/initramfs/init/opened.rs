@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds missing libraries that programs open by `dlopen`. A program starts without them, but silently lacks a feature.
 //!
-//! Programs list them in notes (systemd since 256, kmod since 34). Most are optional. A library is required if its note
-//! has the priority `required`, or if dracut lists the module that installs it.
+//! Programs list these libraries in ELF notes (systemd since 256, kmod since 34). Most libraries are optional. A
+//! library is required if its note has the priority `required`, or if the initramfs has the dracut module that installs
+//! it.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +36,7 @@ const PROMISES: [Promise; 4] = [
         feature: "p11-kit",
         library: "libp11-kit.so.",
     },
-    // plymouth loads plug-ins for graphics and for text.
+    // plymouth loads plug-ins for graphics and for text from a directory `plymouth`.
     Promise {
         module: "plymouth",
         feature: "",
@@ -93,7 +94,7 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     };
     let missing = missing.into_iter().map(finding);
     let mut findings: Vec<_> = missing.map(|it| it.only(Severity::Warning)).collect();
-    // udev loads no driver without libkmod.
+    // udev loads no driver without libkmod, so this finding is fatal.
     let kmod = opened
         .iter()
         .find(|it| it.feature == "kmod" && !is_there(it));
@@ -110,7 +111,7 @@ fn name(path: &[u8]) -> Option<&[u8]> {
     contains(name, b".so").then_some(name)
 }
 
-/// Returns whether the path of a library has a component that starts with `start`.
+/// Returns whether the path of a library contains `start` at the beginning of a component.
 fn has(inventory: &Inventory, start: &str) -> bool {
     let start = [b"/", start.as_bytes()].concat();
     inventory

@@ -18,7 +18,7 @@ const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "sysroot"];
 /// The default of `CONFIG_MODPROBE_PATH`.
 const MODPROBE: &str = "/sbin/modprobe";
 
-/// Returns findings about directories that a boot requires.
+/// Returns findings about directories and links that a boot requires, and about modprobe.
 pub(super) fn wrong(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<_> = MOUNT_POINTS
         .into_iter()

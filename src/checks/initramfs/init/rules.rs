@@ -10,7 +10,7 @@ const REMEDY: Remedy = Remedy::RebuildOr(
     "remove the file or link in /etc/udev/rules.d that replaces udev's own, and check that dracut installs the complete one",
 );
 
-/// A new partition of a disk.
+/// The event for a new partition of a disk.
 const DISK: Event = Event {
     action: "add",
     subsystem: Some("block"),
@@ -18,14 +18,15 @@ const DISK: Event = Event {
     kind: Some("partition"),
 };
 
-/// The event for the root's partition after a program such as fsck wrote to it. udev watches disks and sends this event
-/// itself. A tag or link that the rules set only for a new disk is then removed, and systemd unmounts the file system.
+/// The event for the root's partition after a program such as fsck wrote to it. udev watches disks and triggers this
+/// event itself. A tag or link that the rules set only for a new disk is then removed, and systemd unmounts the file
+/// system.
 const WRITTEN: Event = Event {
     action: "change",
     ..DISK
 };
 
-/// A device on a bus, whose driver must be loaded.
+/// The event for a new device on a bus, whose driver must be loaded.
 const BUS: Event = Event {
     action: "add",
     subsystem: Some("pci"),
@@ -80,8 +81,8 @@ fn has(rule: &Rule, key: &[u8], fits: fn(&[u8]) -> bool) -> bool {
     tokens.any(|it| it.sets(key) && fits(&it.value))
 }
 
-/// Returns whether a rule calls the program `name` in `key`, built into udev or not, with arguments that `has_argument`
-/// accepts.
+/// Returns whether a rule calls the program `name` in a token with `key`, as a builtin of udev or as an external
+/// program. `has_argument` decides whether the arguments are the right ones.
 fn calls(rule: &Rule, key: &[u8], name: &[u8], has_argument: fn(&[u8]) -> bool) -> bool {
     let mut tokens = rule.tokens.iter().filter(|it| it.key == key);
     tokens.any(|it| {
@@ -160,8 +161,8 @@ fn links(rule: &Rule, dir: &[u8]) -> bool {
     })
 }
 
-/// Returns findings about required rules that one of their events does not reach, about rules that undo their effect,
-/// and about lines that udev ignores.
+/// Returns findings about required rules that one of their events does not reach, about rules that undo the effect of
+/// required rules, and about lines that udev ignores.
 pub(super) fn rules(rules: &Rules) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for goal in GOALS.iter().filter(|_| !rules.is_partial) {

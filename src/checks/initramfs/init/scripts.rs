@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds scripts without an interpreter, empty programs, and links that enable missing units.
 //!
-//! A fault is fatal in a file that something names: a unit that a boot can start, a udev rule, a dracut hook, `/init`.
+//! A fault is fatal in a file that is named by `/init`, a dracut hook, a udev rule, or a unit that a boot can start.
 //! systemd runs all generators, but a boot may succeed without them, so a fault of a generator is a warning.
 
 use crate::boot::{CannotRun, Graph, RootSetup, has_unit, run};
@@ -21,7 +21,7 @@ pub(super) fn that_cannot_run(
         .filter_map(|(path, node)| Some((path, broken(inventory, facts, path, node)?)));
     let finding = |(path, broken): (&[u8], Broken)| {
         let is_named = graph.names(path);
-        // systemd runs generators without a name in any file.
+        // systemd runs all generators, although no file names them.
         let is_generator = contains(path, b"systemd/system-generators/");
         let (found, expected) = match broken {
             // An empty file that nothing runs is harmless.
@@ -48,8 +48,8 @@ enum Broken {
     Without(String),
 }
 
-/// Returns the defect of an executable file; `None` for a file that is not executable, which is sourced or is not a
-/// program.
+/// Returns the defect of an executable file; `None` if it has none, or if the file is not executable: such a file is
+/// sourced, or is not a program.
 fn broken(inventory: &Inventory, facts: &Facts, path: &[u8], node: &Node) -> Option<Broken> {
     let content = inventory.content(node)?;
     if node.mode & 0o111 == 0 {
@@ -83,7 +83,7 @@ fn of_env(line: &[u8]) -> Option<&[u8]> {
     words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))
 }
 
-/// Returns a finding if a script `/init` executes a program with `exec` in its last line that cannot start.
+/// Returns a finding if `/init` is a script whose last line executes (`exec`) a program that cannot start.
 pub(super) fn last_act_of_init(
     inventory: &Inventory,
     facts: &Facts,
@@ -113,7 +113,8 @@ pub(super) fn last_act_of_init(
     ))
 }
 
-/// Returns findings about links in `*.wants` to missing units. Links in `*.requires` are checked with the units.
+/// Returns findings about links in `*.wants` to missing units. The check `initramfs-units` examines links in
+/// `*.requires`.
 pub(super) fn wants(inventory: &Inventory) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, node) in inventory.nodes() {
@@ -153,7 +154,8 @@ mod tests {
 
     const UNITS: &str = "usr/lib/systemd/system";
 
-    /// Returns a bench with a unit whose script has an interpreter that is not in the image.
+    /// Returns a bench with a unit that nothing starts. The unit runs a script whose interpreter is not in the
+    /// initramfs.
     fn unused() -> Bench {
         let mut bench = Bench::good();
         let script = item("usr/bin/helper", 0o100_755, b"#!/usr/bin/python3\n");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds settings that stop each boot: kernel parameters of `sysctl.d` after which no driver can be loaded, and
-//! arguments in the image with which dracut's scripts stop in a shell (`getcmdline` of `dracut-lib.sh`, dracut 106).
+//! arguments in `etc/cmdline` and `etc/cmdline.d` with which dracut's scripts stop in a shell (`getcmdline` of
+//! `dracut-lib.sh`, dracut 106).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,8 @@ use crate::kernel::modules::ModuleName;
 
 const REMEDY: Remedy = Remedy::ThenRebuild("remove the line from that file (on disk)");
 
-/// The directories of kernel parameters. If several files have the same name, the first one is read (sysctl.d(5)).
+/// The directories of kernel parameters, the one with the highest precedence first. Of several files with the same
+/// name, only the one with the highest precedence is read (sysctl.d(5)).
 const SYSCTL: [&str; 4] = [
     "etc/sysctl.d",
     "usr/local/lib/sysctl.d",
@@ -47,8 +49,9 @@ fn files<'a>(inventory: &'a Inventory, dir: &str) -> Vec<(&'a [u8], String, &'a 
     confs.map(file).collect()
 }
 
-/// Returns the value of a kernel parameter that `sysctl.d` sets during the boot, and the file with the line. The last
-/// line applies. `None` if no line sets it, or if the image has no systemd-sysctl, which applies the files.
+/// Returns the file of `sysctl.d` that sets the kernel parameter `name` during the boot, and the value. Of several
+/// lines, the last one applies. `None` if no line sets the parameter, or if the initramfs has no systemd-sysctl, which
+/// applies the files.
 pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, String)> {
     inventory.resolve(PROGRAM).ok()?;
     let mut by_name = BTreeMap::new();
@@ -94,7 +97,8 @@ pub(super) fn loaded_modules(inventory: &Inventory) -> BTreeSet<ModuleName> {
         .collect()
 }
 
-/// Returns findings about arguments with which dracut's scripts stop in a shell or wait for input. None without dracut.
+/// Returns findings about arguments with which dracut's scripts stop in a shell or wait for input. Empty if the
+/// initramfs has no list of dracut's modules.
 fn shells(inventory: &Inventory) -> Vec<Finding> {
     if inventory.dracut_modules().is_none() {
         return Vec::new();

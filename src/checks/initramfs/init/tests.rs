@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that find their libraries, and programs that do not.
+//! Initramfs images whose programs, udev rules and directories allow a boot, and images in which one of them is broken.
 
 use crate::checks::testing::{Bench, Dynamic, LINKER};
 use crate::initramfs::testing::item;
@@ -154,7 +154,7 @@ fn directories_in_which_libraries_are_found() {
     }
     let bad = with("usr/lib/priv/libp.so.1", |it| it);
     assert_eq!(fatal(bad).len(), 1);
-    // Without a cache the linker does not look in ldconfig's directories.
+    // Without a cache, the dynamic linker does not search the directories of etc/ld.so.conf.
     let bad = fatal(|bench| {
         bench.put("etc/ld.so.conf", b"/opt/lib\n");
         let path = "opt/lib/libp.so.1";
@@ -358,7 +358,7 @@ fn truncated_programs_are_found() {
     );
     let firmware = |bench: &mut Bench| bench.put("usr/lib/firmware/x/modem.mdt", &cut(1));
     assert_eq!(findings(firmware), [""; 0]);
-    // A truncated library is reported twice: with the program that needs it, and itself.
+    // A truncated library has two findings: as the missing library of a program, and as a damaged file.
     let found = findings(|bench| {
         bench.put("usr/lib64/libx.so.1", &cut(1));
         program(bench, "usr/bin/a", &["libx.so.1"]);
@@ -663,7 +663,8 @@ fn programs_that_nothing_starts() {
     assert_eq!(found.len(), 1, "{found:#?}");
 }
 
-/// Returns a bench with a program that needs the library `library`, and without a tree, so that symbols are compared.
+/// Returns a bench whose `usr/bin/mount` is `program` and whose `libx.so.1` is `library`. It has no tree, so that
+/// symbols of all programs are compared.
 fn with_library(program: Dynamic, library: Dynamic) -> Bench {
     let mut bench = Bench::good();
     bench.alone = true;
@@ -689,7 +690,7 @@ fn libraries_of_another_build() {
     };
     let whole = library().defines_version("X_1").defines_version("X_2");
     assert_eq!(found(versioned(), whole), [""; 0]);
-    // ld.so accepts a library without versions in the place of any version.
+    // ld.so accepts a library that defines no versions, whatever version is required.
     assert_eq!(found(versioned(), library()), [""; 0]);
     let old = found(versioned(), library().defines_version("X_1"));
     assert_eq!(old.len(), 1, "{old:#?}");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds units that systemd cannot start because they or their programs are missing, and other files that systemd
-//! requires to mount the root.
+//! Finds programs that cannot run, of systemd itself and of the units that it starts.
 //!
 //! A program that cannot run is fatal in a unit that is required to reach the root, and a warning in another unit that
-//! starts without a condition. The programs of other units are not reported: they are missing in real images that boot.
+//! starts without a condition. The programs of the remaining units are not reported: real images that boot lack some of
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ use crate::boot::{BY_SYSTEMD, Booted, CannotRun, EXECUTOR, Fault, run};
 use crate::checks::{Finding, Remedy, Severity, show};
 use crate::initramfs::{Facts, Inventory};
 
-/// The first version of systemd that has [`EXECUTOR`]. Older dracut does not install it.
+/// The first version of systemd that has [`EXECUTOR`]. Versions of dracut from before this version of systemd do not
+/// install the program.
 const EXECUTOR_SINCE: u32 = 255;
 
 const REMEDY: Remedy = Remedy::Rebuild;
@@ -36,8 +37,8 @@ pub(super) fn that_cannot_start(
         let Some(command) = job.unit.commands.get(*number) else {
             continue;
         };
-        // Scripts without interpreters and empty files are reported with the scripts, dynamic linkers with the
-        // libraries.
+        // `scripts` reports empty files and scripts without an interpreter, `libraries` reports dynamic linkers that
+        // cannot run.
         let is_other = matches!(why, CannotRun::Interpreter { .. } | CannotRun::Empty);
         let program = command.program.as_deref().unwrap_or_default();
         let is_optional = command.may_fail && !(is_needed && Booted::is_goal(command));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks depmod's lists of the included modules, which udev and modprobe read.
+//! Checks the copies of depmod's lists in the initramfs, which udev and modprobe read.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,7 +8,8 @@ use crate::checks::{Answer, Finding, Subject, show};
 use crate::initramfs::{Facts, Inventory, List, Node};
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, Needs};
 
-/// Programs that load modules through libkmod: kmod itself, and udevd with systemd. busybox reads the text files.
+/// Programs whose presence shows that libkmod loads the modules: kmod itself, and systemd, whose udevd uses libkmod.
+/// libkmod reads the indexes, busybox the text files.
 const READERS: [&[u8]; 5] = [
     b"usr/bin/kmod",
     b"usr/sbin/kmod",
@@ -23,11 +24,11 @@ pub(super) fn reads_indexes(inventory: &Inventory) -> bool {
     readers.any(|path| inventory.resolve(path).is_ok())
 }
 
-/// A query of a list in [`Facts`].
+/// A function of [`Facts`] that returns the list in a file.
 type Learnt<T> = for<'f> fn(&'f Facts, &Inventory, &Node) -> Option<&'f List<T>>;
 
-/// Returns an included list of depmod, with its place. A missing or damaged list is a finding: busybox's modprobe reads
-/// the text file, libkmod the index.
+/// Returns depmod's list `name` in the initramfs, with its place for findings. `Err` is the finding about a missing or
+/// damaged list: busybox's modprobe reads the text file, libkmod the index.
 pub(super) fn own<'s, T>(
     subject: &'s Subject,
     name: &str,
@@ -51,7 +52,7 @@ pub(super) fn own<'s, T>(
 }
 
 /// Returns a finding if the included list `own` has no line for the module `relative`, or other dependencies than
-/// `needs`, which are the tree's. Built-in modules are not compared.
+/// `needs`, the dependencies in the tree's list. Built-in modules are not compared.
 pub(super) fn own_line(
     relative: &[u8],
     needs: &Needs,
@@ -96,8 +97,9 @@ pub(super) fn own_line(
     })
 }
 
-/// Returns findings about included modules with aliases in the tree's `modules.alias` that the index in the initramfs
-/// lacks: udev does not load these modules. Empty if no included program reads indexes.
+/// Returns findings about included modules that have aliases in the tree's `modules.alias`, and none in the index
+/// `modules.alias.bin` of the initramfs: udev does not load these modules. A missing or damaged index is a finding,
+/// too. Empty if no included program reads indexes.
 pub(super) fn aliases(subject: &Subject, inside: &Inside) -> Result<Vec<Finding>, Answer> {
     if !inside.by_index {
         return Ok(Vec::new());

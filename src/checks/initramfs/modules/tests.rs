@@ -52,7 +52,7 @@ fn modules_without_findings() {
         bench.disk.insert("modules.dep".into(), text.into_bytes());
     };
     assert_eq!(findings(unpacked), [""; 0]);
-    // A symbolic link to another kernel's module, as weak-modules creates it.
+    // A link to another kernel's module is a finding if the tree does not have that module.
     let linked = |bench: &mut Bench| {
         bench.put("usr/lib/modules/old/extra/virtio_blk.ko", &ko(K, "", 0));
         bench.inside.remove(&module_path(BLK));

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks `etc/fstab` of the initramfs: systemd-fstab-generator creates a mount for each line, which `local-fs.target`
-//! requires (`fstab-generator.c`, v257). A boot without such a device ends in the emergency shell.
+//! Checks `etc/fstab` of the initramfs: systemd-fstab-generator creates a mount unit for each line, and
+//! `local-fs.target` requires these units (`fstab-generator.c`, v257). If a line's device does not exist, the boot ends
+//! in the emergency shell.
 
 use super::REMEDY;
 use crate::checks::{Finding, Severity, listed};
 use crate::initramfs::Inventory;
 
-/// Options of lines whose device may be missing, or that are not mounted.
+/// Options with which the boot does not require the device of a line.
 const OPTIONAL: [&str; 3] = ["nofail", "noauto", "x-systemd.automount"];
 
-/// Returns findings about devices that `etc/fstab` requires: warnings for devices with a name such as a label, a UUID
-/// or a mapping, since they may exist.
+/// Returns findings about devices that `etc/fstab` requires. For devices that are named by a label, a UUID or a mapping
+/// they are warnings, since every machine may have a device with such a name.
 pub(super) fn devices(inventory: &Inventory) -> Vec<Finding> {
     let text = inventory.data(b"etc/fstab").unwrap_or_default();
     let text = String::from_utf8_lossy(text);

@@ -44,7 +44,7 @@ fn with_ostree(bench: &mut Bench) {
     want(bench, &format!("initrd-root-fs.target.wants/{name}"));
 }
 
-/// Makes systemd-fstab-generator write a mount of the root that requires the check of its file system.
+/// Adds ostree and the programs for which systemd-fstab-generator writes a unit that checks the root's file system.
 fn checked_root(bench: &mut Bench) {
     for path in ["usr/lib/systemd/systemd-fsck", "usr/sbin/fsck"] {
         bench.link(path, "/usr/bin/true");
@@ -63,7 +63,7 @@ fn fsck_of_the_root() {
     let found = bench.findings("initramfs-init");
     let expected = "fatal usr/lib/systemd/systemd-fsck in the initramfs: no such program; present in the initramfs: systemd-fsck-root.service runs it";
     assert!(found[0].starts_with(expected), "{found:?}");
-    // Without fsck the generator does not write the unit.
+    // Without fsck, the generator does not write the unit that runs systemd-fsck.
     bench.inside.remove("usr/sbin/fsck");
     assert_eq!(bench.findings("initramfs-init"), [""; 0]);
 }
@@ -241,9 +241,9 @@ fn faults_that_prevent_the_switch_to_the_root() {
 #[test]
 fn faults_that_do_not_prevent_the_switch_to_the_root() {
     let cases: [(&str, Break); 12] = [
-        // A unit that is wanted, but not required.
+        // A masked unit that no unit requires.
         ("", |it| it.link(&format!("{ETC}/a.service"), "/dev/null")),
-        // A file in a later directory is hidden; a drop-in can be masked.
+        // A link to /dev/null in etc/ masks the drop-in with the same name in usr/lib/.
         ("", |it| {
             unit(
                 it,
@@ -279,7 +279,7 @@ fn faults_that_do_not_prevent_the_switch_to_the_root() {
             let text = "[Unit]\nConditionKernelVersion=|<3.0\nConditionKernelVersion=|>=4.0\n";
             etc(it, "initrd-switch-root.service.d/a.conf", text);
         }),
-        // Units that conflict, but are not in one transaction.
+        // Units that conflict, but are not in the same transaction.
         ("", |it| {
             etc(
                 it,

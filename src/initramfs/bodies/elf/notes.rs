@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parses the notes of an ELF file: its build-id, and the libraries that it opens by `dlopen` according to notes of the
-//! type `FDO_DLOPEN_METADATA` (systemd since 256, kmod since 34), each a JSON array.
+//! Parses the notes of an ELF file: its build-id, and the libraries that it opens by `dlopen`. The libraries are in
+//! notes of the type `FDO_DLOPEN_METADATA` (in systemd since 256, in kmod since 34), each of which is a JSON array.
 //!
 //! Malformed notes are skipped.
 
@@ -16,7 +16,7 @@ const BUILD_ID: (u64, &[u8]) = (3, b"GNU\0");
 /// Upper bound of a build-id (bytes); real ones have 20.
 const BUILD_ID_MAX: usize = 64;
 
-/// Upper bound of notes per file; libsystemd-shared has about 40.
+/// Upper bound of the number of notes in a segment; libsystemd-shared has about 40.
 const NOTES_MAX: usize = 256;
 
 /// Upper bound of a note (bytes); real ones have about 150.
@@ -31,7 +31,7 @@ pub struct Opened {
     /// `required`, `recommended` or `suggested`.
     #[serde(default)]
     pub priority: String,
-    /// Its alternative names; one is sufficient.
+    /// Its alternative sonames, of which one is sufficient.
     #[serde(default)]
     pub soname: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl Opened {
     }
 }
 
-/// Parses the libraries in a segment of notes; `number` decodes a number of the file.
+/// Parses the libraries in a segment of notes. `number` decodes an integer in the file's byte order.
 pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened> {
     let mut found = Vec::new();
     for note in all(notes, number) {
@@ -58,14 +58,14 @@ pub(super) fn opened(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Vec<Opened>
     found
 }
 
-/// Parses the build-id in a segment of notes; `None` if there is none.
+/// Parses the build-id in a segment of notes; `None` if there is none, or if it exceeds [`BUILD_ID_MAX`].
 pub(super) fn build_id(notes: &[u8], number: impl Fn(&[u8]) -> u64) -> Option<Vec<u8>> {
     let mut notes = all(notes, number);
     let note = notes.find(|note| (note.kind, note.owner) == BUILD_ID)?;
     (note.text.len() <= BUILD_ID_MAX).then(|| note.text.to_vec())
 }
 
-/// Returns the notes of a segment.
+/// Returns the notes of a segment up to the first incomplete one.
 fn all<'a>(mut notes: &'a [u8], number: impl Fn(&[u8]) -> u64) -> impl Iterator<Item = Note<'a>> {
     let next = move || {
         let found = note(notes, &number)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks relocations (glibc 2.41: `elf/do-rel.h`, `sysdeps/*/dl-machine.h`): with wrong ones the dynamic linker ends
-//! with a failed assertion, or writes to memory that is not writable.
+//! Checks relocations (glibc 2.41: `elf/do-rel.h`, `sysdeps/*/dl-machine.h`). If a relocation is wrong, the dynamic
+//! linker ends with a failed assertion, or writes to memory that is not writable.
 
 use super::symbols::{DT_FLAGS, Dynamic};
 use crate::elf::{ElfError, File, PT_LOAD};
@@ -22,13 +22,13 @@ const DT_RELCOUNT: u64 = 0x6fff_fffa;
 /// The flag in `DT_FLAGS` with the meaning of `DT_TEXTREL`.
 const DF_TEXTREL: u64 = 4;
 
-/// Types of relocations of a machine, in its psABI.
+/// Relocation types of a machine; the numbers are those of its psABI.
 struct Types {
     /// `e_machine`.
     machine: u16,
     /// The type that adds the load address of the file.
     relative: u64,
-    /// The types for functions that can be bound at their first use.
+    /// The types that may occur in the table of `DT_JMPREL`, whose relocations can be bound at their first use.
     lazy: &'static [u64],
 }
 
@@ -80,7 +80,7 @@ impl File<'_> {
     /// Checks the relocations, as far as they are within the held bytes and the machine's types are known.
     ///
     /// # Errors
-    /// When the dynamic linker fails with them, or when a function of another file would not be bound.
+    /// When the dynamic linker would fail with the relocations, or would not bind a function of another file.
     pub(super) fn check_relocations(&self, dynamic: &Dynamic) -> Result<(), ElfError> {
         let types = TYPES.iter().find(|it| it.machine == self.machine.number);
         let Some(Types { relative, lazy, .. }) = types else {
@@ -109,7 +109,7 @@ impl File<'_> {
         Err(ElfError::Damaged(WHAT))
     }
 
-    /// Returns the relocations of a table.
+    /// Returns the relocations of the table whose address and size have the tags `table` and `size`.
     fn relocations(
         &self,
         dynamic: &Dynamic,
@@ -122,7 +122,7 @@ impl File<'_> {
             table => table == DT_RELA,
         };
         let entry = word * if has_addends { 3 } else { 2 };
-        // The rest of the field is the number of a symbol.
+        // The other bits of the field are the number of a symbol.
         let mask = if self.machine.wide { u32::MAX } else { 0xff };
         let entries = self.table(dynamic, table, size).chunks_exact(entry);
         entries.map(move |it| Relocation {
@@ -131,14 +131,16 @@ impl File<'_> {
         })
     }
 
-    /// Returns the held bytes of a table; none if it ends after them.
+    /// Returns the bytes of the table whose address and size have the tags `table` and `size`; empty if the table does
+    /// not exist, or does not end within the held bytes.
     fn table(&self, dynamic: &Dynamic, table: u64, size: u64) -> &[u8] {
         let place = dynamic.place(table).zip(dynamic.value(size));
         let bytes = place.and_then(|(place, size)| self.slice(WHAT, place, size).ok());
         bytes.unwrap_or_default()
     }
 
-    /// Checks a packed table of relative relocations (`DT_RELR`): addresses, each with bitmaps of the words after it.
+    /// Checks the packed table of relative relocations (`DT_RELR`). It consists of addresses, each of which can be
+    /// followed by bitmaps for the words after the address.
     fn is_packed_good(&self, dynamic: &Dynamic) -> bool {
         let entries = self.table(dynamic, DT_RELR, DT_RELRSZ);
         let entries = entries.chunks_exact(self.word() as usize);
@@ -228,7 +230,7 @@ mod tests {
             )
         };
         assert!(counted(62, 8, 6, 2) && !counted(62, 8, 6, 3) && !counted(62, 0, 6, 1));
-        // The number of a symbol is in the upper half.
+        // The upper half of the second word is the number of a symbol, not a part of the type.
         assert!(!counted(62, 8 | 1 << 31, 6, 1) && counted(62, 8 | 1 << 32, 6, 1));
         assert!(counted(183, 1027, 1025, 2) && !counted(183, 8, 6, 1));
         // An address outside of the segment is refused, except in an entry of type 0, which does not use it.

@@ -10,11 +10,11 @@ const VERSIONS_MAX: u64 = 64 << 10;
 const RECORD: u64 = 16;
 /// Upper bound of the symbols that are read from one file; libcrypto has about 6,000.
 const SYMBOLS_MAX: u64 = 1 << 15;
-/// Upper bound of the symbol names of one file (bytes). Symbols can share names, so the file size does not bound their
-/// bytes. libcrypto has about 150,000.
+/// Upper bound of the symbol names of one file together (bytes); those of libcrypto have about 150,000. Symbols can
+/// share names, so the size of the file does not bound the sum.
 const NAMES_MAX: usize = 1 << 20;
 
-/// The most symbols of one chain of hashes; real ones have less than 20.
+/// Upper bound of the number of symbols in a hash chain; real chains have fewer than 20.
 const CHAIN_MAX: u64 = 4096;
 
 /// Tags of the dynamic section.
@@ -31,14 +31,14 @@ const DT_GNU_HASH: u64 = 0x6fff_fef5;
 
 const WHAT: &str = "the symbol versions";
 
-/// A version of symbols that a library must define.
+/// A symbol version that a library must define.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Required {
     /// The library's name, as in the list of needed libraries.
     pub library: Vec<u8>,
-    /// The version.
+    /// The name of the version, for example `GLIBC_2.34`.
     pub version: Vec<u8>,
-    /// Whether the program starts without it.
+    /// Whether the program also starts if the library does not define the version.
     pub is_weak: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct Symbols {
     undefined: Vec<u8>,
     /// Hashes of the names of defined symbols; see [`hash`].
     pub defined: Vec<u64>,
-    /// Whether all are bound before the program starts, instead of at their first use.
+    /// Whether all symbols are bound before the program starts, instead of at their first use.
     pub binds_now: bool,
 }
 
@@ -73,7 +73,7 @@ pub fn hash(name: &[u8]) -> u64 {
     })
 }
 
-/// The entries of a dynamic section, and the offset of its strings in the file.
+/// The entries of a dynamic section, the offset of its strings in the file, and the program headers.
 pub(super) struct Dynamic<'f> {
     pub(super) entries: &'f [(u64, u64)],
     pub(super) strings: u64,
@@ -115,7 +115,7 @@ pub(super) fn offset(headers: &[ProgramHeader], address: u64) -> Option<u64> {
 }
 
 impl File<'_> {
-    /// Returns the versions that libraries must define.
+    /// Returns the symbol versions that the file's libraries must define.
     pub(super) fn required(&self, dynamic: &Dynamic) -> Result<Vec<Required>, ElfError> {
         let mut found = Vec::new();
         let (Some(mut at), Some(count)) = (dynamic.place(DT_VERNEED), dynamic.value(DT_VERNEEDNUM))
@@ -144,7 +144,7 @@ impl File<'_> {
         Ok(found)
     }
 
-    /// Returns the versions that the file defines.
+    /// Returns the symbol versions that the file defines.
     pub(super) fn versions(&self, dynamic: &Dynamic) -> Result<Vec<Vec<u8>>, ElfError> {
         let mut found = Vec::new();
         let (Some(mut at), Some(count)) = (dynamic.place(DT_VERDEF), dynamic.value(DT_VERDEFNUM))
@@ -154,7 +154,7 @@ impl File<'_> {
         let mut left = VERSIONS_MAX;
         for _ in 0..count {
             let next = self.version_record(at, 16, &mut left)?;
-            // The first name is the version; the others are the versions before it.
+            // The first name is that of the version; the other names are those of its predecessors.
             let aux = at.saturating_add(self.number_at(WHAT, at + 12, 4)?);
             found.push(self.version_name(dynamic, aux, &mut left)?);
             match next {
@@ -165,7 +165,7 @@ impl File<'_> {
         Ok(found)
     }
 
-    /// Returns the name at the string table offset that is stored at `at`.
+    /// Reads an offset in the string table at `at`, and returns the string at this offset.
     fn version_name(
         &self,
         dynamic: &Dynamic,
@@ -178,11 +178,11 @@ impl File<'_> {
         Ok(name)
     }
 
-    /// Checks the record at `at`, and returns the distance to the next record: the number at offset `next` of this
-    /// record.
+    /// Checks the record at `at`, and returns the distance to the next record, which is stored at offset `next` in the
+    /// checked record; 0 if it is the last one.
     fn version_record(&self, at: u64, next: u64, left: &mut u64) -> Result<u64, ElfError> {
         spend(left, RECORD)?;
-        // One check for all the fields, so that the sums of the callers cannot overflow.
+        // One check for all fields, so that the callers' additions to `at` cannot overflow.
         self.slice(WHAT, at, next + 4)?;
         if self.number_at(WHAT, at, 2)? != 1 {
             return Err(ElfError::Truncated {
@@ -193,11 +193,12 @@ impl File<'_> {
         self.number_at(WHAT, at + next, 4)
     }
 
-    /// Returns the global symbols; `None` if their number is unknown or exceeds the limits. A symbol that the hash
-    /// table does not lead to is not defined.
+    /// Returns the global symbols; `None` if a table is missing, the symbols are not completely within the held bytes,
+    /// or they exceed a limit. A defined symbol that a look-up in the GNU hash table does not find is left out.
     ///
     /// # Errors
-    /// When the tables have values with which the dynamic linker fails.
+    /// When the tables have values with which the dynamic linker fails, or when the buckets of the GNU hash table do
+    /// not end within the held bytes.
     pub(super) fn symbols(&self, dynamic: &Dynamic) -> Result<Option<Symbols>, ElfError> {
         let Some(table) = dynamic.place(DT_SYMTAB) else {
             return Ok(None);
@@ -265,7 +266,7 @@ impl File<'_> {
         Ok(Some(symbols))
     }
 
-    /// Reads the header of a GNU hash table.
+    /// Reads the header, the filter and the buckets of the GNU hash table at `table`.
     fn hashes(&self, table: u64) -> Result<Hashes<'_>, ElfError> {
         let what = "the hashes of the symbols";
         let word = |at: u64| self.number_at(what, table.saturating_add(at), 4);
@@ -290,8 +291,8 @@ impl File<'_> {
         })
     }
 
-    /// Returns the number of symbols, which the dynamic section does not contain, from the older hash table; `None` if
-    /// it cannot be read.
+    /// Returns the number of symbols from the older hash table (`DT_HASH`), since the dynamic section does not contain
+    /// the number; `None` if there is no such table, or it cannot be read.
     fn count_of_hash(&self, dynamic: &Dynamic) -> Option<u64> {
         const S390X: u16 = 22;
         // On s390x each number of this table has 8 bytes, which is not supported.
@@ -310,7 +311,7 @@ struct Hashes<'f> {
     width: usize,
     shift: u32,
     buckets: &'f [u8],
-    /// The offset of the chains: one word for each symbol from `first` on. The last one of a chain is odd.
+    /// The offset of the chains: one word for each symbol from `first` on. The last word of a chain is odd.
     chains: u64,
     first: u64,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bytes of a blob, or of a range of it. A broken connection is resumed where it broke.
+//! Reads the bytes of a blob, or of a range of a blob. After a broken connection, reading resumes at the next byte.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -21,19 +21,19 @@ struct NoRanges(u16);
 /// The reader of a blob. Its digest is checked by the caller.
 pub(super) struct BlobReader {
     session: Arc<Session>,
-    /// The registries to ask if this one lacks the blob or fails.
+    /// The sessions to use if the registry of `session` fails or lacks the blob.
     others: VecDeque<Arc<Session>>,
     digest: String,
-    /// Bytes of the whole blob.
+    /// The size of the whole blob (bytes).
     size: u64,
     /// The offset of the next byte.
     at: u64,
     /// The offset after the last byte.
     end: u64,
-    /// Whether less than the whole blob is wanted.
+    /// Whether the caller requested a range.
     is_range: bool,
     body: Option<Incoming>,
-    /// Bytes to skip, because the server sends them again.
+    /// Number of bytes to skip, because the server sends the blob from its start again.
     skip: u64,
     chunk: Vec<u8>,
     taken: usize,
@@ -100,8 +100,8 @@ impl BlobReader {
         }
     }
 
-    /// Waits before the next attempt. If another attempt at this registry cannot help, continues with the next
-    /// registry.
+    /// Waits before the next attempt. If another attempt at this registry cannot help, or none is left, continues with
+    /// the next registry.
     fn retry(&mut self, error: FetchError) -> Result<()> {
         let Err(error) = self.retries.wait(error, &self.digest) else {
             return Ok(());
@@ -205,7 +205,7 @@ impl Read for BlobReader {
                 Ok(true) if self.is_range && self.chunk.is_empty() => return Ok(0),
                 Ok(true) => {}
                 Ok(false) => return Ok(0),
-                // All bytes were received; only the end of the connection is missing.
+                // All bytes were received; only the end of the response is missing.
                 Err(_) if self.at >= self.end && self.end > 0 && stop::check().is_ok() => {
                     return Ok(0);
                 }

@@ -35,7 +35,7 @@ struct Place {
 #[derive(Clone, Default)]
 struct FoundCredentials {
     credentials: Option<Credentials>,
-    /// Their origin, for messages.
+    /// The origin of the credentials, for messages.
     origin: String,
 }
 
@@ -152,7 +152,7 @@ impl CredentialSearch {
             if CredentialHelper::is_not_found(&output.stdout) {
                 continue;
             }
-            // A helper prints the reason to standard output.
+            // A helper prints the reason of its failure to standard output.
             let reason = String::from_utf8_lossy(&output.stdout);
             let reason = match reason.trim() {
                 "" => output.error.as_str(),

@@ -21,10 +21,10 @@ use crate::sys::stop;
 
 use super::super::settings;
 
-/// Upper bound of the body of an error (bytes).
+/// Upper bound of the body of an error response (bytes).
 const ERROR_MAX: u64 = 64 << 10;
 
-/// One repository.
+/// A session with one repository of a registry.
 pub(super) struct Session {
     image: Docker,
     client: Client,
@@ -72,7 +72,7 @@ impl Session {
         })
     }
 
-    /// Returns the name of the image, for messages.
+    /// Returns the image: the registry, the repository and the version.
     pub(super) fn image(&self) -> &Docker {
         &self.image
     }
@@ -105,7 +105,8 @@ impl Session {
         &self.traffic
     }
 
-    /// Fetches a document of at most `limit` bytes, with retries. Also returns the digest in the response's header.
+    /// Fetches a document of at most `limit` bytes, with retries. Also returns the digest in the response's header, if
+    /// there is one.
     pub(super) fn document(
         &self,
         path: &str,
@@ -152,7 +153,7 @@ impl Session {
         Ok(bytes)
     }
 
-    /// Sends a request about the repository, with a token if the registry requires one.
+    /// Sends a request about the repository, with a token or a password if the registry requires one.
     pub(super) fn get(
         &self,
         path: &str,
@@ -211,7 +212,8 @@ impl Session {
         let mut failed: Option<FetchError> = None;
         for scheme in self.schemes {
             match self.send(request(scheme)) {
-                // A server that expects TLS answers http with status 400; the error of https is reported.
+                // A server that expects TLS answers an http request with status 400. The error of the https request is
+                // reported instead.
                 Ok(reply) if failed.is_some() && reply.head.status() == 400 => break,
                 Ok(reply) => {
                     let _ = self.scheme.set(scheme);
@@ -223,7 +225,7 @@ impl Session {
                 Err(error) => {
                     stop::check()?;
                     tracing::debug!("{host} does not answer over {scheme}");
-                    // If the server does not speak http either, the error of https is reported.
+                    // If the server does not speak http either, the error of the https request is reported.
                     if failed.is_none() || !error.is_of_another_protocol() {
                         failed = Some(error);
                     }
@@ -289,7 +291,7 @@ impl Session {
         anyhow!("access to {host}/{name} is denied (status {status}): {why}. {remedy}")
     }
 
-    /// Returns the first message in the body of an error (the errors of the distribution API).
+    /// Returns the first message in the body of an error response, which has the format of the distribution API.
     fn message(&self, reply: Reply) -> Option<String> {
         #[derive(Deserialize)]
         struct Errors {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Truncated and flipped bytes, and wrong sizes.
+//! Images that are truncated, have flipped bytes, or have wrong fields in a header.
 
 use crate::corpus::archive::{Archive, FILE};
 use crate::corpus::case::{Case, CaseKind};
@@ -80,7 +80,7 @@ fn flipped() -> Vec<Case> {
     cases
 }
 
-/// Overwrites a field of the first header with hexadecimal digits.
+/// Uses the uncompressed archive as the image, and overwrites a field of its first header with these digits.
 fn field(draft: &mut Draft, number: usize, digits: &[u8; 8]) {
     draft.compressed("cpio");
     let at = 6 + number * 8;

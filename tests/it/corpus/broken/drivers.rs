@@ -59,7 +59,7 @@ fn lost() -> Vec<Case> {
     cases
 }
 
-/// Removes modules from the disk and from the image, as if their package were missing.
+/// Removes modules from the tree and from the initramfs, as if their package were not installed.
 pub fn never_installed(draft: &mut Draft, modules: &[&str]) {
     draft.against(TrixieOld);
     forget_inside(draft, modules);
@@ -182,7 +182,7 @@ fn wanted() -> Vec<Case> {
                     "nbd",
                     "rbd",
                 ];
-                // A module of some kernels, built into others.
+                // virtiofs is a module in some kernels, and is built into others.
                 if draft
                     .modules()
                     .iter()
@@ -196,7 +196,7 @@ fn wanted() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with drivers in the image that modprobe does not load.
+/// Returns cases with drivers that modprobe's configuration blocks, and cases with drivers that are not in the image.
 fn blocked() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, conf, filesystem, comes_of) in [
@@ -250,7 +250,7 @@ fn blocked() -> Vec<Case> {
         &[ROOT],
         |draft| forget_inside(draft, &["overlay"]),
     ));
-    // A kernel of another vendor has no btrfs; the user requires it for the root.
+    // The user requires a root file system that the kernel does not have, as btrfs in the kernels of some vendors.
     cases.push(broken(
         "root-fs-of-no-kernel",
         TrixieSlim,
@@ -289,7 +289,7 @@ fn regression() -> Vec<Case> {
             },
         ));
     }
-    // Without some of these units no system boots, so `initramfs-units` reports them, too.
+    // Without the second or the third of these units no system boots, so `initramfs-units` reports them, too.
     const UNITS: &str = "initramfs-units";
     for (unit, comes_of, expected) in [
         (

@@ -29,7 +29,7 @@ fn unreadable(
     broken(name, TrixieSlim, comes_of, &[READABLE], change)
 }
 
-/// Appends an uncompressed archive.
+/// Appends bytes to the image, at an offset that is a multiple of 4.
 fn append(draft: &mut Draft, archive: &[u8]) {
     let bytes = draft.bytes();
     bytes.resize(bytes.len().next_multiple_of(4), 0);
@@ -80,7 +80,7 @@ fn archives() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with another file in the place of the image.
+/// Returns cases in which the initramfs is a file of another kind.
 fn foreign() -> Vec<Case> {
     vec![
         unreadable("an-error-page", "coreos/rpm-ostree#1901", |draft| {
@@ -112,7 +112,7 @@ fn foreign() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with frames that compressors write and the kernel does not read.
+/// Returns cases with compressed data that compressors can write and that the kernel does not read.
 fn frames() -> Vec<Case> {
     const METHOD: &str =
         "boot: Initramfs unpacking failed: invalid magic at start of compressed archive";
@@ -150,7 +150,7 @@ fn frames() -> Vec<Case> {
     ]
 }
 
-/// Compresses as `xz --check=crc32 -0` does, with a filter.
+/// Compresses as `xz --check=crc32 -0` does, with these filters before LZMA2.
 fn xz(data: &[u8], filters: &mut Filters) -> Vec<u8> {
     let filters = filters.lzma2(&LzmaOptions::new_preset(0).unwrap());
     let stream = Stream::new_stream_encoder(filters, Check::Crc32).unwrap();
@@ -159,7 +159,7 @@ fn xz(data: &[u8], filters: &mut Filters) -> Vec<u8> {
     xz.finish().unwrap()
 }
 
-/// Returns a part of the archive that compresses fast.
+/// Returns an archive that compresses fast: only the entries whose names begin with `etc`.
 fn small(draft: &mut Draft) -> Vec<u8> {
     let archive = draft.archive();
     archive.remove_all(|name| !name.starts_with("etc"));
@@ -194,7 +194,7 @@ fn bombs() -> Vec<Case> {
             "bomb-window",
             "boot: ZSTD-compressed data is probably corrupt: Window too large",
             |draft| {
-                // A frame header that requests a window of 2 GiB.
+                // This frame header requests a window of 2 GiB.
                 draft.set_bytes([vec![0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3], vec![0; 64]].concat());
             },
         ),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken kernels, and other kernels that ostree would boot.
+//! Broken or missing kernels and initramfs images, and other kernels that ostree or the boot loader would boot instead.
 
 use super::broken;
 use crate::corpus::case::Case;
@@ -30,7 +30,7 @@ pub fn cases() -> Vec<Case> {
     rooms.into_iter().flatten().collect()
 }
 
-/// Adds the vmlinuz of another kernel, in its own directory.
+/// Writes the old kernel's vmlinuz into the directory of the kernel `kver`.
 fn another(draft: &Draft, kver: &str) {
     let old = &draft.products.old;
     let vmlinuz = format!("usr/lib/modules/{old}/vmlinuz");
@@ -130,14 +130,14 @@ fn several() -> Vec<Case> {
     ]
 }
 
-/// Changes bytes of the compressed kernel, but no header. lz4 has no checksum; for lz4 these bytes are an impossible
-/// length of a block.
+/// Changes bytes of the compressed kernel, but no header. lz4 has no checksum, but these bytes are an impossible length
+/// of an lz4 block.
 fn flip(vmlinuz: &mut [u8]) {
     let middle = vmlinuz.len() / 2;
     vmlinuz[middle..middle + (64 << 10)].fill(0xff);
 }
 
-/// Changes the bytes of the kernel, and removes its HMAC: kernels of other vendors have none.
+/// Changes the bytes of vmlinuz, and removes its HMAC file, which kernels of other vendors do not have.
 fn change(draft: &Draft, change: impl FnOnce(&mut Vec<u8>)) {
     let path = draft.of_kernel("vmlinuz");
     let mut vmlinuz = draft.read(&path);
@@ -146,7 +146,7 @@ fn change(draft: &Draft, change: impl FnOnce(&mut Vec<u8>)) {
     draft.remove(&draft.of_kernel(".vmlinuz.hmac"));
 }
 
-/// Renames the kernel's directory to `kver`, and verifies this kernel.
+/// Renames the kernel's directory to `kver`, and makes `verify` verify the kernel `kver`.
 fn rename(draft: &mut Draft, kver: String) {
     let old = draft.of_kernel("");
     draft.kver = kver;
@@ -240,7 +240,7 @@ fn release() -> Vec<Case> {
             &[FILES],
             |draft| {
                 change(draft, |vmlinuz| {
-                    // This is in the decompressor, after the compressed kernel and before the signature.
+                    // These bytes are in the decompressor, after the compressed kernel and before the signature.
                     let code = vmlinuz.len() - (16 << 10);
                     vmlinuz[code..code + 64].fill(0xcc);
                 });
@@ -288,7 +288,7 @@ fn rpmdb() -> Vec<Case> {
         let is_core = |blob: &&Vec<u8>| blob.windows(9).any(|it| it == b"\0vmlinuz\0");
         blobs.iter().find(is_core).expect("an owner").clone()
     }
-    /// Replaces each `from` with `to`, of the same length.
+    /// Replaces each `from` with `to`, which has the same length.
     fn put(blob: &mut [u8], from: &[u8], to: &[u8]) {
         assert_eq!(from.len(), to.len());
         for at in 0..=blob.len() - from.len() {
@@ -336,7 +336,7 @@ fn rpmdb() -> Vec<Case> {
     ]
 }
 
-/// Changes the words of `.vmlinuz.hmac`.
+/// Changes the digest in `.vmlinuz.hmac` with `digest`, and the file name in it to `name`.
 fn words(draft: &Draft, digest: impl Fn(&str) -> String, name: &str) {
     let path = draft.of_kernel(".vmlinuz.hmac");
     let line = draft.text(&path);
@@ -344,7 +344,7 @@ fn words(draft: &Draft, digest: impl Fn(&str) -> String, name: &str) {
     draft.write(&path, format!("{}  {name}\n", digest(old)));
 }
 
-/// Adds dracut's module `fips` to the list in the image: it compares `.vmlinuz.hmac` with the kernel.
+/// Adds `fips` to the list of dracut modules in the image. This dracut module compares the kernel with `.vmlinuz.hmac`.
 fn fips(draft: &mut Draft) {
     const LIST: &str = "usr/lib/dracut/modules.txt";
     let archive = draft.archive();
@@ -496,8 +496,8 @@ fn present() -> Vec<Case> {
     ]
 }
 
-/// Returns cases without a regular initramfs in the kernel's directory. The initramfs is elsewhere, or another kernel
-/// is in an older layout.
+/// Returns cases in which the kernel's directory has no regular file initramfs.img. The initramfs is elsewhere or
+/// missing, and some trees have another kernel in an older layout.
 fn elsewhere() -> Vec<Case> {
     vec![
         broken(

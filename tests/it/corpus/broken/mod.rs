@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken images and trees.
+//! Cases with broken images and trees.
 
 mod damage;
 mod drivers;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Modules that are damaged, missing, or of another kernel.
+//! Kernel modules that are damaged, missing, or built for another kernel, and wrong indexes of modules.
 
 use super::broken;
 use crate::corpus::archive::FILE;
@@ -34,7 +34,8 @@ pub fn cases() -> Vec<Case> {
     rooms.into_iter().flatten().collect()
 }
 
-/// Returns cases with modules that differ from their package. dracut copies modules unchanged.
+/// Returns cases with modules that differ from their package, in the tree and in the image, since dracut copies modules
+/// unchanged.
 fn packaged() -> Vec<Case> {
     fn put(draft: &mut Draft, module: &str, data: Vec<u8>) {
         let path = draft.of_kernel(module);
@@ -147,7 +148,8 @@ fn kver() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with compressed modules that kmod loads without decompression, and that the kernel cannot decode.
+/// Returns cases with compressed modules that kmod passes to the kernel unchanged, and that the kernel cannot
+/// decompress.
 fn packed() -> Vec<Case> {
     const STATUS: &str = "boot: decompression failed with status 6";
     let mut cases = Vec::new();
@@ -165,7 +167,7 @@ fn packed() -> Vec<Case> {
     cases
 }
 
-/// Removes modules from the image and from its own `modules.dep`, as if dracut had not found them.
+/// Removes modules from the image, and their lines from the image's own `modules.dep`, as if dracut had not found them.
 pub fn forget_inside(draft: &mut Draft, names: &[&str]) {
     let list = draft.of_kernel("modules.dep");
     let archive = draft.archive();
@@ -206,7 +208,7 @@ fn dependencies() -> Vec<Case> {
     cases
 }
 
-/// Replaces a module in the image.
+/// Changes a module in the image.
 fn replace(draft: &mut Draft, module: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {
     let path = draft.of_kernel(module);
     let archive = draft.archive();
@@ -308,7 +310,7 @@ fn plain() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with a wrong `modules.dep` in the image.
+/// Returns cases in which `modules.dep` or an index is missing or wrong in the image.
 fn own_dep() -> Vec<Case> {
     const LATE: &str = "coreos/rpm-ostree#5578";
     let change = |draft: &mut Draft, change: &dyn Fn(String) -> String| {
@@ -389,7 +391,8 @@ fn own_dep() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with wrong indexes in the image, which udev and modprobe read.
+/// Returns cases in which `modules.dep.bin` or `modules.alias.bin` is missing or wrong in the image. udev and modprobe
+/// read these indexes.
 fn own_indexes() -> Vec<Case> {
     let of = |name: &str, comes_of, list: &'static str, change: fn(&str, Vec<u8>) -> Vec<u8>| {
         broken(name, TrixieSlim, comes_of, &[MODULES], move |draft| {
@@ -445,7 +448,7 @@ fn own_indexes() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with a wrong `modules.dep` on disk.
+/// Returns cases in which `modules.dep` is missing or wrong in the tree.
 fn depmod() -> Vec<Case> {
     const LATE: &str = "coreos/rpm-ostree#5578";
     vec![
@@ -490,7 +493,7 @@ fn depmod() -> Vec<Case> {
     ]
 }
 
-/// Adds an out-of-tree module, with its line in `modules.dep`.
+/// Adds an out-of-tree module to the tree, with its line in `modules.dep`.
 pub(super) fn kmod(draft: &Draft, path: &str, module: &[u8]) {
     draft.write(&draft.of_kernel(path), module);
     let list = draft.of_kernel("modules.dep");
@@ -538,7 +541,7 @@ fn kmods() -> Vec<Case> {
 }
 
 /// Returns a case with NVIDIA's driver 570.144 and these files of its userland. The image boots, but the driver does
-/// not work, which is a warning.
+/// not work, so the finding is a warning.
 fn userland(name: &str, comes_of: &'static str, files: [&'static str; 2]) -> Case {
     broken(
         name,
@@ -551,7 +554,8 @@ fn userland(name: &str, comes_of: &'static str, files: [&'static str; 2]) -> Cas
     )
 }
 
-/// Puts NVIDIA's driver 570.144 and these files into the tree; warnings are fatal.
+/// Adds NVIDIA's driver 570.144 and empty files at these paths to the tree, and `--fatal-warnings` to the arguments of
+/// `verify`.
 pub fn nvidia(draft: &mut Draft, files: &[&str]) {
     let module = image::kmod(&draft.kver, "nvidia", "570.144");
     kmod(draft, "extra/nvidia.ko", &module);

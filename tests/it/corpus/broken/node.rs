@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Deployments that are good in general, and wrong for the machine on which they are staged; and good ones there.
+//! Deployments that are good in general, but wrong for the machine on which they are staged, and deployments that are
+//! good for it.
 
 use super::super::case::{Case, CaseKind};
 use super::super::draft::Draft;
@@ -95,7 +96,8 @@ fn drivers() -> Vec<Case> {
     cases
 }
 
-/// Returns a machine whose `/boot` has `more` bytes more than the kernel and the initramfs take.
+/// Stages the draft on a machine whose `/boot` is `more` bytes larger than the draft's kernel and initramfs (smaller if
+/// `more` is negative). Returns the machine and the size of the two files.
 fn with_boot(draft: &mut Draft, more: i64) -> (Machine, u64) {
     let needed = draft.size_on_boot();
     let size = needed.checked_add_signed(more).unwrap();
@@ -192,7 +194,7 @@ fn secure_boot() -> Vec<Case> {
     ]
 }
 
-/// Removes the entry of the signature from the PE header.
+/// Clears the entry of the signature in the PE header, which makes the kernel an unsigned one.
 fn without_signature(draft: &Draft) {
     let path = draft.of_kernel("vmlinuz");
     let mut vmlinuz = draft.read(&path);
@@ -202,7 +204,7 @@ fn without_signature(draft: &Draft) {
     draft.write(&path, vmlinuz);
 }
 
-/// Returns the certificate of the tests (DER).
+/// Returns the certificate of the tests, decoded from PEM to DER.
 fn certificate() -> Vec<u8> {
     let lines = CERTIFICATE.lines().filter(|line| !line.starts_with('-'));
     let (mut der, mut bits, mut count) = (Vec::new(), 0_u32, 0);

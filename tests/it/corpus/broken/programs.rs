@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that cannot start: no /init, or no library, linker or interpreter in the image.
+//! Programs and udev rules that a boot needs and that are missing, and programs that cannot start because the library,
+//! linker or interpreter is not in the image.
 
 use super::broken;
 use crate::corpus::archive::{FILE, LINK, PROGRAM};
@@ -58,10 +59,10 @@ fn first() -> Vec<Case> {
     ]
 }
 
-/// The link that enables the unit of a case.
+/// The link that enables the unit site-setup.service, which some cases add.
 const WANTED: &str = "usr/lib/systemd/system/initrd.target.wants/site-setup.service";
 
-/// Returns cases in which /init exists, but is not a program for this architecture.
+/// Returns cases in which /init exists, but the kernel cannot execute it.
 fn no_program() -> Vec<Case> {
     let base = TrixieSlim;
     vec![
@@ -126,8 +127,8 @@ fn no_program() -> Vec<Case> {
     ]
 }
 
-/// Returns a case with an additional program as the last entry, whose name `path` resolves to systemd's path. The
-/// kernel runs the last entry; other programs that extract archives may write the entry elsewhere.
+/// Returns a case whose last entry is a program with the name `path`, which resolves to the path of systemd. The kernel
+/// unpacks the entry over systemd; other programs that extract archives may write it elsewhere.
 fn clobbered(path: &'static str, name: &'static str) -> Case {
     let cve = if path.starts_with('/') {
         "CVE-2023-7207"
@@ -139,7 +140,8 @@ fn clobbered(path: &'static str, name: &'static str) -> Case {
     })
 }
 
-/// Returns cases with names that reach out of their directory.
+/// Returns cases with entries that replace a file outside of the directory in their name: through `..`, a leading slash
+/// or a link.
 fn clobbering() -> Vec<Case> {
     vec![
         clobbered("usr/lib/systemd/../systemd/systemd", "traversal-over-init"),
@@ -280,7 +282,7 @@ fn scripts() -> Vec<Case> {
     ]
 }
 
-/// Returns cases with truncated programs, as on a full disk.
+/// Returns cases with truncated or empty files, as on a full disk, and a case without /init beside a squashfs file.
 fn torn() -> Vec<Case> {
     const FULL: &str = "coreos/fedora-coreos-tracker#1247";
     const UDEVADM: &str = "usr/bin/udevadm";
@@ -313,7 +315,8 @@ fn torn() -> Vec<Case> {
     ]
 }
 
-/// Returns cases without a program that a dracut module must install. dracut prints FAILED and exits with status 0.
+/// Returns cases without a program that a dracut module must install. If dracut does not find the program, it prints
+/// FAILED and exits with status 0.
 fn promised() -> Vec<Case> {
     const FAILED: &str = "coreos/layering-examples#57";
     let gone = |name: &str, path: &'static str| {
@@ -339,7 +342,8 @@ fn promised() -> Vec<Case> {
     ]
 }
 
-/// Returns cases without a program or udev rules that systemd needs. There is no base to compare with.
+/// Returns cases without a program or udev rules that systemd needs. `verify` must find this without an earlier image
+/// for comparison.
 fn units() -> Vec<Case> {
     let base = TrixieSlim;
     let gone = |name: &str, path: &'static str, comes_of| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files of the initramfs that differ from the tree's files, although they should be copies. If another check reports
-//! one of these files, its finding replaces that of `initramfs-projection`.
+//! Files of the initramfs that differ from the tree's files, although they should be copies. Where another check
+//! reports the same file, the case expects that check instead of `initramfs-projection`.
 
 use super::broken;
 use crate::corpus::archive::{FILE, PROGRAM};
@@ -67,20 +67,20 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Truncates a file to its first half.
+/// Truncates a file of the image to its first half.
 fn cut(draft: &mut Draft, path: &str) {
     let data = draft.archive().get(path).to_vec();
     draft.archive().replace(path, &data[..data.len() / 2]);
 }
 
-/// Returns the path of the file in the image whose path contains `part`.
+/// Returns the first path in the image that contains `part`.
 fn find(draft: &mut Draft, part: &str) -> String {
     let path = draft.archive().paths().find(|path| path.contains(part));
     path.unwrap_or_else(|| panic!("no {part} inside"))
         .to_owned()
 }
 
-/// Returns cases with differences that do not affect a boot.
+/// Returns good cases: unchanged images with whole trees, and differences that do not affect a boot.
 pub fn good() -> Vec<Case> {
     let good = |name, base, special, change: fn(&mut Draft)| {
         Case::new(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernels and modules that are signed with another key than that of the certificate in `--sbcert` or `--module-cert`.
+//! Kernels and modules without a valid signature by the certificate that `--sbcert` or `--module-cert` names.
 
 use ostree_kernel::kernel::modules::{
     pack, signed_parts, unpack, with_signature, without_signature,
@@ -68,14 +68,14 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Adds the option with the certificate of the tests.
+/// Writes the certificate of the tests to a file, and adds `option` with this file to the arguments of `verify`.
 fn trust(draft: &mut Draft, option: &str) {
     let file = draft.path("../trusted.pem");
     fs_err::write(&file, CERTIFICATE).unwrap();
     draft.args.push(format!("{option}={}", file.display()));
 }
 
-/// Returns a module of the kernel without its signature.
+/// Returns the module xfs of the kernel, uncompressed and without its signature.
 fn unsigned(draft: &Draft) -> Vec<u8> {
     let path = draft.of_kernel("kernel/fs/xfs/xfs.ko.xz");
     let mut module = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Images that do not fit into the declared space.
+//! Kernels and initramfs images that do not fit into the size of /boot or the ESP that the user states.
 
 use super::super::case::Case;
 use super::super::products::Base::TrixieSlim;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dracut's squash modules: the inner image, and the programs that mount it.
+//! Images of dracut's squash modules, in which the inner file system is truncated, or a program or driver that mounts
+//! it is missing.
 
 use super::broken;
 use super::modules::forget_inside;
@@ -36,7 +37,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Returns a case in which a file is truncated to half its size, as on a full disk.
+/// Returns a case in which the file `path` of the image is truncated to half its size, as on a full disk.
 fn cut(name: &str, base: Base, path: &'static str) -> Case {
     const FULL: &str = "coreos/fedora-coreos-tracker#1247";
     let change = move |draft: &mut Draft| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The requirements of an ostree system on its initramfs, and wrappers in place of programs.
+//! Images that lack what an ostree system needs, wrappers in place of programs, and wrong settings of the tree.
 
 use super::broken;
 use crate::corpus::archive::PROGRAM;
@@ -12,7 +12,7 @@ const WRAPPERS: &str = "initramfs-wrappers";
 const PREPARE: &str = "usr/lib/ostree/ostree-prepare-root";
 const UNITS: &str = "usr/lib/systemd/system";
 
-/// A wrapper that rpm-ostree writes in place of a program.
+/// The wrapper script that rpm-ostree's cliwrap writes in place of a program.
 const WRAPPER: &str = "#!/usr/bin/sh\n# Wrapper created by rpm-ostree to override the program\nexec /usr/bin/rpm-ostree cliwrap $0 \"$@\"\n";
 
 pub fn cases() -> Vec<Case> {
@@ -227,7 +227,7 @@ fn os_release() -> Vec<Case> {
     ]
 }
 
-/// Returns cases in which the tree's prepare-root.conf is newer than the initramfs.
+/// Returns cases in which prepare-root.conf was changed in the tree after the initramfs was built.
 fn intent() -> Vec<Case> {
     const CONF: &str = "ostree/prepare-root.conf";
     const ON: &str = "[composefs]\nenabled = yes\n";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Units from initrd.target to the real root that are masked, overridden, truncated, or in an ordering cycle, and
-//! programs that are not executable.
+//! Units that a boot needs from initrd.target to the real root, and that are missing, masked, overridden, truncated, or
+//! in an ordering cycle. Also programs, udev rules, directories and settings without which these units fail.
 
 use super::broken;
 use crate::corpus::archive::{FILE, PROGRAM};
@@ -13,7 +13,7 @@ const ETC: &str = "etc/systemd/system";
 const CHECK: &str = "initramfs-units";
 const INIT: &str = "initramfs-init";
 
-/// The origin of these cases: mutated images that passed every check and did not boot.
+/// The origin of these cases: changed images that passed all checks of their time and did not boot.
 const BOOTED: &str = "boot: passed every check and did not come up";
 
 /// The origin of cases with settings of bootc. No boot of the test bed covers them, because the bed's stand-in for
@@ -323,7 +323,8 @@ fn scripts() -> Vec<Case> {
     ]
 }
 
-/// Returns cases in which a directory or a link that every boot needs is missing or wrong.
+/// Returns cases in which a directory that every boot needs is a file or a dangling link, or in which libkmod is
+/// missing.
 fn places() -> Vec<Case> {
     let of = |name: &str, change: fn(&mut Draft)| broken(name, TrixieSlim, BOOTED, &[INIT], change);
     vec![

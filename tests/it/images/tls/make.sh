@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Makes the certificates of the tests: an authority, a server and a client. Type: tests/it/images/tls/make.sh
+# Makes the certificates of the tests: of an authority, a server and a client. To run it, type:
+# tests/it/images/tls/make.sh
 set -e
 cd "$(dirname "$0")"
 key() {

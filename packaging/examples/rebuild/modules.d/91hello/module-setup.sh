@@ -1,6 +1,6 @@
 #!/bin/bash
 
-# Included only on request, by dracut.conf.d.
+# dracut includes this module only if dracut.conf.d requests it.
 check() {
     return 255
 }

@@ -9,7 +9,7 @@ use super::Session;
 use crate::oci::{Challenge, Credentials};
 use crate::sys::fetch::{FetchError, Request, is_url, refused};
 
-/// Upper bound of the response with a token (bytes); tokens have a few thousand.
+/// Upper bound of the response with a token (bytes); a token has a few thousand bytes.
 const TOKEN_MAX: u64 = 256 << 10;
 
 /// The response of a token server.
