@@ -12,7 +12,7 @@ pub enum Severity {
     Fatal,
     /// The image boots, but should be corrected.
     Warning,
-    /// Information; real images that boot have it, too.
+    /// Information: real images that boot have such findings, too.
     Note,
 }
 

@@ -14,9 +14,9 @@ pub enum Outcome {
     Committed,
     /// An earlier run did the work; nothing was changed.
     Unchanged,
-    /// `verify`, `gate`: no fatal finding. Also the outcome of a command that verifies nothing.
+    /// `verify` or `gate` had no fatal finding. Also the outcome of commands that run no checks.
     Passed,
-    /// A fatal finding; nothing was committed.
+    /// A finding is fatal, so nothing was committed.
     Rejected,
     /// A fatal check could not run, or no check ran.
     Unknown,

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 /// Device type of the root file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum RootDevice {
-    /// virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi).
+    /// virtio disk of a virtual machine, virtio_blk (for virtio_scsi use `scsi`).
     Virtio,
     /// NVMe.
     Nvme,
@@ -43,7 +43,7 @@ pub enum Artefact {
     Disk,
     /// A live ISO image.
     Iso,
-    /// A network boot (PXE, HTTP) of a live image.
+    /// A live image that is booted from the network (PXE, HTTP).
     Pxe,
 }
 

@@ -30,7 +30,7 @@ pub struct Demands {
     /// Size of the EFI system partition, if it holds the kernels
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub esp_size: Option<u64>,
-    /// Number of deployments whose kernels are on /boot at the same time
+    /// Number of deployments whose kernels are on /boot (or the ESP) at the same time
     #[arg(long, value_name = "NUMBER", default_value_t = 2, requires = "partition", value_parser = clap::value_parser!(u64).range(1..=16))]
     pub boot_deployments: u64,
     /// Warn if the initramfs is larger than GRUB can load [SIZE: 240M]

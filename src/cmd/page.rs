@@ -15,7 +15,7 @@ use crate::text::plain;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Use DIR as the root directory; replace and rebuild run its programs
+    /// Use DIR as the root directory; replace and rebuild run the programs in DIR
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// Format of the result on standard output

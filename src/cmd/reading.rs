@@ -24,7 +24,8 @@ pub struct Reading {
     /// Read the passwords of registries from this file [default: as podman does]
     #[arg(long, value_name = "FILE")]
     pub authfile: Option<PathBuf>,
-    /// Verify the certificates of registries; false accepts any certificate, and http
+    /// Verify the TLS certificates of registries; false accepts any certificate, and
+    /// plain HTTP
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, hide_possible_values = true)]
     pub tls_verify: bool,
     /// Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]

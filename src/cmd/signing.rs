@@ -25,7 +25,7 @@ pub struct SigningOptions {
     /// Certificate of the key in --sign-kernel-key (PEM)
     #[arg(long, value_name = "FILE", requires = "sign_kernel_key")]
     pub sign_kernel_cert: Option<PathBuf>,
-    /// Run sbsign or systemd-sbsign of the root directory DIR instead of the image's
+    /// Run the sbsign or systemd-sbsign in the root directory DIR, not that in the image
     #[arg(long, value_name = "DIR", requires = "sign_kernel_key")]
     pub tool_root: Option<PathBuf>,
     /// Sign modules with this private key (RSA, PEM, without a passphrase; use a

@@ -33,7 +33,8 @@ pub struct Sources {
     /// Keep downloads in DIR; mount a cache there to share them between builds
     #[arg(long, value_name = "DIR", default_value = "/var/cache/ostree-kernel")]
     pub cache_dir: PathBuf,
-    /// Require for each package file its digest in FILE, which sha256sum wrote
+    /// Require that each package file has the digest listed in FILE (output of
+    /// sha256sum)
     #[arg(long, value_name = "FILE", help_heading = "Trust")]
     pub sha256sums: Option<PathBuf>,
     /// Trust the public keys in FILE, besides those in /etc/pki/rpm-gpg

@@ -44,7 +44,8 @@ pub struct Args {
     /// Verify only this initramfs, without a tree
     #[arg(long, value_name = "FILE")]
     pub initramfs: Option<PathBuf>,
-    /// Kernel release to verify [default: the only one in the tree, IMAGE or FILE]
+    /// Kernel release to verify [default: the first one in the tree or IMAGE, the
+    /// only one in FILE]
     #[arg(long, value_name = "KVER")]
     pub kver: Option<Kver>,
     /// Compare with an earlier initramfs, image or tree: report drivers, dracut modules

@@ -23,7 +23,7 @@ use crate::kernel::modules::ModuleName;
 /// The placeholder for the kver in a path.
 const KVER: &[u8] = b"KVER";
 
-/// One of the two images.
+/// One of the two initramfs files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Side {
@@ -33,11 +33,11 @@ pub struct Side {
     pub unpacked: u64,
     /// The compression of each segment, in order.
     pub compression: Vec<Compression>,
-    /// The kernels whose modules the image has.
+    /// The kernels whose modules the initramfs has.
     pub kvers: Vec<String>,
     /// The number of kernel modules.
     pub kernel_modules: usize,
-    /// Bytes of its kernel modules.
+    /// Bytes of the kernel modules.
     pub kernel_modules_bytes: u64,
     /// The number of units, links that enable them and drop-ins.
     pub units: usize,
@@ -51,35 +51,35 @@ pub struct Side {
     pub dracut_arguments: Option<String>,
 }
 
-/// A name in only one of the images.
+/// A name in only one of the initramfs files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Item {
     /// The path.
     #[serde(flatten)]
     pub name: Name,
-    /// The path with the kver of its image.
+    /// The path with the kver of its initramfs.
     #[serde(skip)]
     pub raw: Vec<u8>,
     /// Bytes of the file.
     pub bytes: u64,
 }
 
-/// A name that both images have with differences.
+/// A name that both initramfs files have, with differences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changed {
-    /// The path in the second image. The path in the first image can have another kver.
+    /// The path in the second initramfs. The path in the first initramfs can have another kver.
     #[serde(flatten)]
     pub name: Name,
-    /// The path in the second image.
+    /// The path in the second initramfs.
     #[serde(skip)]
     pub raw: Vec<u8>,
-    /// Bytes in the first image.
+    /// Bytes in the first initramfs.
     pub bytes_before: u64,
-    /// Bytes in the second image.
+    /// Bytes in the second initramfs.
     pub bytes: u64,
-    /// Whether the data or the target of a link differs.
+    /// Whether the data of the file, or the target of the link, differs.
     pub content: bool,
     /// The other differences: `mode 0755 -> 0644`.
     pub what: Vec<String>,
@@ -89,9 +89,9 @@ pub struct Changed {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changes {
-    /// Only in the second image.
+    /// Only in the second initramfs.
     pub added: Vec<Item>,
-    /// Only in the first image.
+    /// Only in the first initramfs.
     pub gone: Vec<Item>,
     /// In both, with differences.
     pub changed: Vec<Changed>,
@@ -103,19 +103,19 @@ pub struct Changes {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Names {
-    /// Only in the second image.
+    /// Only in the second initramfs.
     pub added: Vec<String>,
-    /// Only in the first image.
+    /// Only in the first initramfs.
     pub gone: Vec<String>,
 }
 
-/// The differences from the first image to the second.
+/// The differences from the first initramfs to the second.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Diff {
-    /// The first image.
+    /// The first initramfs.
     pub before: Side,
-    /// The second image.
+    /// The second initramfs.
     pub after: Side,
     /// dracut's modules.
     pub dracut_modules: Names,

@@ -13,10 +13,10 @@ use crate::boot::{Graph, GraphFile};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GraphEntry {
-    /// Its path, without a leading `/`.
+    /// The file's path, without a leading `/`.
     #[serde(flatten)]
     pub name: Name,
-    /// The file that uses it; absent for a file that the kernel uses by itself.
+    /// The file that uses this one; absent for a file that the kernel uses by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Name>,
     /// The way in which `from` uses the file.

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-/// A path in an image.
+/// A path in an initramfs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Name {

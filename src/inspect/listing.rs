@@ -13,7 +13,7 @@ use super::text;
 use crate::initramfs::{EntryType, Inventory, Node};
 use crate::kernel::modules::ModuleName;
 
-/// A name of the unpacked image (`--files`).
+/// A name of the unpacked initramfs (`--files`).
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileEntry {
@@ -24,13 +24,13 @@ pub struct FileEntry {
     pub kind: EntryType,
     /// The permission bits in octal: `0755`.
     pub mode: String,
-    /// The number of the owner.
+    /// The user ID of the owner.
     pub uid: u32,
-    /// The number of the group.
+    /// The group ID.
     pub gid: u32,
     /// The number of links, from the archive.
     pub nlink: u32,
-    /// Bytes; for a link, the length of its target.
+    /// Size in bytes; for a symbolic link, the length of its target.
     pub size: u64,
     /// Seconds since 1970.
     pub mtime: u32,
@@ -40,11 +40,11 @@ pub struct FileEntry {
     /// The major and minor number of a device node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<[u32; 2]>,
-    /// The number of its segment, from 0.
+    /// The number of the segment that contains the entry, from 0.
     pub segment: u32,
 }
 
-/// A kernel module of the image (`--modules`).
+/// A kernel module of the initramfs (`--modules`).
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ModuleEntry {
@@ -53,7 +53,7 @@ pub struct ModuleEntry {
     /// Its path.
     #[serde(flatten)]
     pub name: Name,
-    /// Bytes of the file in the image, which can be compressed.
+    /// Bytes of the file in the initramfs, which can be compressed.
     pub size: u64,
 }
 

@@ -43,7 +43,7 @@ pub enum Provenance {
     Tree,
     /// A copy of a file of a dracut module.
     Dracut,
-    /// Different from the file that it should be a copy of.
+    /// Different from its counterpart in the tree or in a dracut module.
     Differs,
     /// Written by dracut or by a program that dracut runs.
     Generated,
@@ -75,10 +75,10 @@ pub struct OriginEntry {
     pub name: Name,
     /// The origin.
     pub origin: Provenance,
-    /// The file that it was compared with, if the path differs.
+    /// The counterpart of the file, if it has another path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Name>,
-    /// The difference, or the reason why its counterpart cannot be read.
+    /// The difference from the counterpart, or the reason why the counterpart cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

@@ -14,7 +14,7 @@ use crate::initramfs::{Content, EntryType, Inventory};
 /// Maximum number of directories, and of files, that are listed.
 const NAMED: usize = 10;
 
-/// A kind of files.
+/// The files of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Share {
@@ -22,7 +22,7 @@ pub struct Share {
     pub kind: &'static str,
     /// The number of files.
     pub files: usize,
-    /// Their bytes.
+    /// The bytes of these files.
     pub bytes: u64,
 }
 
@@ -40,7 +40,7 @@ pub struct Sized {
     pub bytes: u64,
 }
 
-/// The space in an image.
+/// The space in an initramfs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Space {

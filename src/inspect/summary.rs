@@ -18,13 +18,13 @@ const ODDITIES: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SegmentEntry {
-    /// Its start in the file, in bytes.
+    /// Offset of the segment in the file, in bytes.
     pub offset: u64,
-    /// Bytes in the file.
+    /// Size of the segment in the file, in bytes.
     pub bytes: u64,
     /// The compression.
     pub compression: Compression,
-    /// Its size after unpacking, in bytes.
+    /// Size of the segment after unpacking, in bytes.
     pub unpacked: u64,
     /// The number of entries, without trailers.
     pub entries: u64,
@@ -42,7 +42,7 @@ pub struct Dracut {
     pub version: Option<String>,
     /// The dracut modules, in dracut's order.
     pub modules: Vec<String>,
-    /// The arguments of dracut, with its quotes.
+    /// dracut's arguments, quoted as dracut recorded them.
     pub arguments: Option<String>,
 }
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-/// A release string that is safe as one component of a path.
+/// A kernel's release string, as `uname -r` prints it. It is valid as one component of a path.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]

@@ -18,11 +18,11 @@ const PREFIX_MIN: usize = 7;
     schemars(rename = "DeploymentName")
 )]
 pub struct Name {
-    /// The stateroot.
+    /// The stateroot (operating system name).
     pub osname: String,
-    /// The checksum of its commit.
+    /// The checksum of the deployment's commit.
     pub checksum: String,
-    /// Distinguishes deployments of the same commit.
+    /// The serial number, which distinguishes deployments of the same commit.
     pub serial: u32,
 }
 
@@ -31,15 +31,15 @@ pub struct Name {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
-    /// Staged: finalised at shutdown, booted next.
+    /// Staged: ostree finalises the deployment at shutdown, and the machine boots it next.
     Staged,
-    /// In the boot loader's menu before the booted one, with the same stateroot.
+    /// Before the booted deployment in the boot loader's menu, and of the same stateroot.
     Pending,
-    /// Running.
+    /// The running deployment.
     Booted,
-    /// The first one after the booted one with the same stateroot.
+    /// The first deployment of the same stateroot after the booted deployment in the boot loader's menu.
     Rollback,
-    /// Any other.
+    /// Any other deployment.
     Other,
 }
 

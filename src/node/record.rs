@@ -31,9 +31,10 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Judgement {
-    /// The deployment.
+    /// The staged deployment.
     pub deployment: Name,
-    /// A digest of the facts that identify the deployment.
+    /// A digest of the facts that identify the verified state: name, arguments, directory, kernel, initramfs files,
+    /// version of this program.
     pub identity: String,
     /// The kernel's release, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +46,7 @@ pub struct Judgement {
     /// The fatal findings.
     #[serde(default)]
     pub findings: Vec<RecordedFinding>,
-    /// The reason why the deployment could not be verified.
+    /// The reason why the deployment could not be verified; absent if it was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether the administrator released the deployment with `gate --release`.
@@ -60,8 +61,8 @@ pub struct Judgement {
 pub enum Verdict {
     /// There are no fatal findings; ostree finalises the deployment.
     Verified,
-    /// There are fatal findings, or the deployment could not be verified and the policy is to refuse; its finalisation
-    /// is locked.
+    /// There are fatal findings, or the deployment could not be verified and `--on-error` demands a refusal. The gate
+    /// locks the finalisation.
     Refused,
     /// There are fatal findings, but `--warn-only` was given; ostree finalises the deployment.
     Warned,
@@ -73,15 +74,15 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecordedFinding {
-    /// The check.
+    /// The name of the check.
     pub check: String,
-    /// The file.
+    /// The path of the file with the fault.
     pub path: String,
-    /// The state that was found.
+    /// What was found, as text.
     pub found: String,
-    /// The state that was expected.
+    /// What was expected, as text.
     pub expected: String,
-    /// The remedy.
+    /// What to do, as text.
     pub remedy: String,
 }
 

@@ -35,7 +35,7 @@ pub enum OciError {
         expected: String,
     },
     /// The number of bytes differs from the number that the manifest states.
-    #[error("it has {found} bytes, the manifest states {expected}")]
+    #[error("it has {found} bytes, expected {expected}")]
     Size {
         /// The number of bytes that were read.
         found: u64,

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-/// Name, epoch, version, release and architecture of a package, as one word.
+/// Name, epoch, version, release and architecture of a package, as `NAME-EPOCH:VERSION-RELEASE.ARCH`. The epoch is left
+/// out if it is 0.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(into = "String", try_from = "String")]

@@ -11,7 +11,7 @@ use crate::package::Nevra;
 pub struct Change {
     /// The package that is removed; `None` if the package is new.
     pub before: Option<Nevra>,
-    /// The package that is installed; `None` if nothing replaces the old one.
+    /// The package after the transaction; `None` if no package replaces `before`.
     pub after: Option<Nevra>,
 }
 

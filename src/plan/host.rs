@@ -16,9 +16,9 @@ use crate::package::capability::{Capability, tie_to};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TreeKind {
-    /// A container image with an ostree repository, by rpm-ostree's own test.
+    /// A container image with an ostree repository, as rpm-ostree detects one.
     OstreeContainer,
-    /// A container image or root without one.
+    /// A container image or root directory without an ostree repository.
     Container,
     /// A running ostree host, whose `/usr` is read-only.
     OstreeHost,

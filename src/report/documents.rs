@@ -79,7 +79,7 @@ pub struct DryRun<'p> {
     pub left_out: Vec<String>,
     /// The command lines that change the tree, in order, quoted for a shell.
     pub commands: &'p [String],
-    /// Warnings for the user.
+    /// Warnings of the plan.
     pub warnings: &'p [String],
 }
 
@@ -132,7 +132,7 @@ pub struct CheckList {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListedCheck {
-    /// Its name, which is stable.
+    /// The name of the check, which never changes.
     pub check: &'static str,
     /// The severity of its findings.
     pub severity: Severity,
@@ -150,7 +150,7 @@ pub struct Status<'h> {
     pub schema: SchemaVersion,
     /// The kind of tree.
     pub kind: TreeKind,
-    /// Directories that the root of every operating system has, and this one lacks.
+    /// Directories that the root of every operating system has, and the root of this tree lacks.
     pub lacks: Vec<&'static str>,
     /// The backends that work here, the preferred one first.
     pub backends: &'h [Backend],
@@ -168,7 +168,7 @@ pub struct Status<'h> {
     pub packages: Vec<&'h Nevra>,
     /// Unified kernel images.
     pub ukis: &'h [String],
-    /// Files of killed transactions.
+    /// Files that killed transactions left.
     pub leftovers: &'h [String],
     /// Programs that `replace` needs and the tree lacks.
     pub missing_programs: &'h [&'static str],
@@ -197,7 +197,7 @@ pub struct CliwrapStatus<'h> {
 pub struct KernelStatus<'h> {
     /// The name of the directory in `usr/lib/modules`.
     pub kver: &'h str,
-    /// Whether it has a `vmlinuz`.
+    /// Whether the directory has a `vmlinuz`.
     pub vmlinuz: bool,
     /// The size of the initramfs in bytes; `null` without an initramfs.
     pub initramfs_size: Option<u64>,
@@ -211,7 +211,7 @@ pub struct DeploymentsStatus<'h> {
     pub booted: Option<&'h Name>,
     /// The staged deployment.
     pub staged: Option<&'h Name>,
-    /// The gate's verdict on the staged deployment; `null` if there is none, or if the deployment has changed since.
+    /// The gate's verdict on the staged deployment; `null` without a verdict, or if the deployment has changed since.
     pub judgement: Option<&'h Judgement>,
     /// Refused deployments, the latest first.
     pub refusals: Vec<&'h Judgement>,
@@ -250,11 +250,11 @@ pub struct Inspected<'i> {
     pub lists: InspectedLists,
 }
 
-/// The output of `inspect` for an image that cannot be read to its end.
+/// The output of `inspect` for an initramfs that cannot be read to its end.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Damaged<'i> {
-    /// The damage of the image, and its place.
+    /// The error, which names the damage and its position in the initramfs.
     #[serde(flatten)]
     pub failure: Failure,
     /// The segments before the damage.
@@ -268,7 +268,7 @@ pub struct Damaged<'i> {
 #[derive(Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InspectedLists {
-    /// With `--files`: every name of the unpacked image.
+    /// With `--files`: every name of the unpacked initramfs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<FileEntry>>,
     /// With `--modules`: the kernel modules.
@@ -290,7 +290,7 @@ pub struct Why {
     pub schema: SchemaVersion,
     /// The program and its version: `ostree-kernel 0.1.0`.
     pub tool: String,
-    /// The files from PID 1 to PATH; empty if a boot does not use it.
+    /// The files from PID 1 to PATH; empty if a boot does not use that file.
     pub why: Vec<GraphEntry>,
 }
 

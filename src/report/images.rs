@@ -18,7 +18,7 @@ pub struct ImageReports<'r> {
     pub tool: String,
     /// The command: `verify`.
     pub command: Command,
-    /// The worst outcome of the images; unknown if one could not be read and none is rejected.
+    /// The worst outcome of the images: rejected, else unknown (also if an image could not be read), else passed.
     pub outcome: Outcome,
     /// The images, in the order of the command line.
     pub images: &'r [ImageEntry],

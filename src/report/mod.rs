@@ -76,9 +76,9 @@ pub struct Report {
     /// The tree and the backend; absent in `verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostReport>,
-    /// The kernel before and after.
+    /// The kernel before and after the run.
     pub kernel: KernelReport,
-    /// The installed packages.
+    /// The packages of the sources that are installed after the run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageReport>,
     /// The kernel's packages before and after: each removed or installed package, with its counterpart.
@@ -157,14 +157,14 @@ pub struct HostReport {
     pub backend: Option<Backend>,
 }
 
-/// The kernel before and after.
+/// The kernel before and after the run.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelReport {
-    /// The kernel before; absent if no kernel was replaced.
+    /// The kernel before the run; absent if no kernel was replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
-    /// The kernel after.
+    /// The kernel after the run.
     pub after: After,
 }
 
@@ -196,15 +196,15 @@ pub struct After {
     pub initramfs_size: Option<u64>,
 }
 
-/// An installed package.
+/// A package of the sources.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PackageReport {
     /// Name, epoch, version, release, architecture.
     pub nevra: String,
-    /// SHA-256 of the file, in lower-case hexadecimal.
+    /// SHA-256 of the package file, in lower-case hexadecimal.
     pub sha256: String,
-    /// The fingerprint of the key that signed it; `null` without a signature by a known key.
+    /// The fingerprint of the key that signed the package; `null` without a signature by a known key.
     pub signer: Option<String>,
 }
 
@@ -242,7 +242,7 @@ pub struct SignedKernel {
     pub certificate: String,
     /// SHA-256 of the certificate in DER.
     pub certificate_sha256: String,
-    /// The program that signed `vmlinuz`; absent if it already had a signature by this certificate.
+    /// The program that signed `vmlinuz`; absent if `vmlinuz` already had a signature by this certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
 }
@@ -309,7 +309,7 @@ pub struct DracutReport {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CheckReport {
-    /// Its name, which is stable.
+    /// The name of the check, which never changes.
     pub check: &'static str,
     /// The answer.
     pub answer: AnswerWord,
@@ -322,7 +322,7 @@ pub struct CheckReport {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FindingReport {
-    /// The check that found it.
+    /// The check that reports the finding.
     pub check: &'static str,
     /// The severity.
     pub severity: Severity,

@@ -66,10 +66,14 @@ fn find(exec: &Exec, expected: &Kver, plan: Option<&Plan>, has_others: bool) -> 
             [] => "no kernel".to_owned(),
             kernels => kernels.join(", "),
         };
-        bail!(
-            "usr/lib/modules holds {found}, expected {expected} only: the transaction did not install the planned kernel, even if it exited with status 0. Run again with -v to read what it printed{}",
-            exec.last_lines()
-        );
+        let cause = match plan {
+            Some(_) => format!(
+                "the transaction did not install the planned kernel, even if it exited with status 0. Run again with -v to read what it printed{}",
+                exec.last_lines()
+            ),
+            None => "another program changed the directory during this run. Run again".to_owned(),
+        };
+        bail!("usr/lib/modules holds {found}, expected {expected} only: {cause}");
     }
     let path = format!("{}/vmlinuz", expected.dir());
     let rpmdb = owner::packages(exec, Scope::All)?;

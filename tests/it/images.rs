@@ -315,11 +315,11 @@ fn hostile_images_are_clean_errors() {
         .join("blobs/sha256")
         .join(&make::digest(&gzip)["sha256:".len()..]);
     for (name, bytes, expected) in [
-        ("short blob", &gzip[..20], "the manifest states"),
+        ("short blob", &gzip[..20], "bytes, expected "),
         (
             "long blob",
             &[&gzip[..], b"more"].concat(),
-            "the manifest states",
+            "bytes, expected ",
         ),
         ("other blob", &vec![0; gzip.len()], "its digest is sha256:"),
     ] {

@@ -154,7 +154,7 @@ fn in_a_name_space(bed: &Bed, args: &[&str]) -> Option<Ran> {
     if unshare(&["--version"]).status == Some(0) {
         return Some(unshare(args));
     }
-    println!("this machine lets an ordinary user make no user name space: not tried");
+    println!("ignored: ordinary users cannot create user namespaces on this machine");
     None
 }
 

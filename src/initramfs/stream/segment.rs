@@ -17,10 +17,11 @@ use crate::kernel::packing::Xz;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SegmentKind {
-    /// Uncompressed, with only the files that the kernel reads before it unpacks the image: microcode
-    /// (`kernel/x86/microcode`) or ACPI tables (`kernel/firmware/acpi`).
+    /// Uncompressed. Besides directories and `early_cpio` it has only files that the kernel reads before it unpacks the
+    /// image: microcode (`kernel/x86/microcode`) or ACPI tables (`kernel/firmware/acpi`).
     Early,
-    /// Only `dev/random` and `dev/urandom`, as rpm-ostree and ostree-kernel append them.
+    /// Besides directories it has only the devices `dev/random` and `dev/urandom`, as rpm-ostree and ostree-kernel
+    /// append them.
     RandomTail,
     /// Anything else.
     Main,

@@ -46,7 +46,7 @@ rootfs() {
     (run_logged "rootfs-$name.log" mmdebstrap --variant=minbase --include="$INCLUDE$more" "${options[@]}" \
         --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$BED/rootfs/$name.tar" "$MIRROR") ||
-        die "$suite cannot be had from $MIRROR now"
+        die "$suite: no rootfs from $MIRROR; is it reachable?"
     zstd -q -3 -T0 --rm -f "$BED/rootfs/$name.tar" -o "$BED/rootfs/$name.tar.zst"
     mark_fresh "rootfs-$name" "$key"
 }

@@ -77,7 +77,7 @@ make_disk() {
             tail -n 30 "$LOGS/disk.log" >&2
             die "making the disk of $image (log: $LOGS/disk.log)"
         }
-        [[ -e $dir/done ]] || die "no disk came of $image (log: $LOGS/disk.log)"
+        [[ -e $dir/done ]] || die "no disk was made from $image (log: $LOGS/disk.log)"
     fi
     # Disks are large: keep the last six.
     find "$BED/disks" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | tail -n +7 | cut -d' ' -f2- | xargs -r rm -rf

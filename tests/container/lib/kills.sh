@@ -174,7 +174,7 @@ _kills() {
         rc=0
         _replace "$KILLS/full.log" || rc=$?
         if [[ $rc != 1 ]] || ! grep -qE 'No space left on device|more space on the' "$KILLS/full.log"; then
-            die "kills: a disk of $size KiB ended with $rc, expected 1 and a word of the space (log: $KILLS/full.log)"
+            die "kills: a disk of $size KiB ended with $rc, expected status 1 and a message about space (log: $KILLS/full.log)"
         fi
         _not_half "a disk of $size KiB"
         mount -o remount,size=4G "$KILLS/disk"

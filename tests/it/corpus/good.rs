@@ -163,7 +163,7 @@ fn compressions() -> Vec<Case> {
         cases.push(good(
             &name,
             Base::TrixieSlim,
-            "microcode before it, rpm-ostree's random segment behind",
+            "microcode before the main segment, rpm-ostree's random segment after it",
             move |draft| {
                 draft.compressed(how);
                 prepend_early(draft);
@@ -174,13 +174,13 @@ fn compressions() -> Vec<Case> {
     cases.push(good(
         "early-zst",
         Base::TrixieSlim,
-        "microcode before it",
+        "microcode before the main segment",
         prepend_early,
     ));
     cases.push(good(
         "zst-random",
         Base::TrixieSlim,
-        "rpm-ostree's random segment behind",
+        "rpm-ostree's random segment after the main segment",
         append_random,
     ));
     cases
@@ -204,7 +204,7 @@ fn contents() -> Vec<Case> {
         good(
             "no-roots-in-a-sub-package",
             Base::TrixieNew,
-            "file systems that nobody's root is on are in a package that is not installed",
+            "file systems that are no root file systems are in a package that is not installed",
             |draft| never_installed(draft, &["sysv", "orangefs", "romfs"]),
         ),
         good(

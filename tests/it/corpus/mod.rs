@@ -169,7 +169,7 @@ fn corpus() {
 /// Run by `make mutants`. For each fatal check, the answer of at least one case must change if the check is skipped;
 /// otherwise the corpus does not test the check.
 #[test]
-#[ignore = "another run of most cases; make mutants"]
+#[ignore = "runs most cases again; make mutants"]
 fn corpus_mutants() {
     let Some(products) = Products::made() else {
         return;

@@ -390,7 +390,7 @@ fn hostile_registries_are_clean_errors() {
         ("slow manifest", Box::new(|_, stream| { slow(stream); true }), "stalled for 2 s"),
         ("index of indexes", Box::new(move |request, stream| { let is_first = request.path.ends_with("/c"); answer(stream, 200, "", if is_first { &nested } else { b"" }); true }), "cannot be parsed"),
         ("no platform", Box::new(move |_, stream| { answer(stream, 200, "", &mips); true }), "only for linux/mips, linux/sparc"),
-        ("html blob", blobs(|_, stream| answer(stream, 200, "", b"<html>")), "it has 6 bytes, the manifest states"),
+        ("html blob", blobs(|_, stream| answer(stream, 200, "", b"<html>")), "it has 6 bytes, expected "),
         ("no blob", blobs(|_, stream| answer(stream, 404, "", b"")), "(status 404)"),
         ("slow blob", of_layer(Box::new(move |_, stream| { head(stream, 200, "", length); while stream.write_all(b"x").is_ok() { std::thread::sleep(Duration::from_millis(200)); } })), "stalled for 2 s"),
         ("endless blob", of_layer(Box::new(|_, stream| endless(stream))), "its archive is damaged at byte 0"),

@@ -58,7 +58,7 @@ pub fn storage(dir: &Path, tree: &Path) {
 #[test]
 fn an_image_in_the_storage_of_podman() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("ignored: needs root, which makes whiteouts");
+        eprintln!("ignored: needs root, to create whiteouts");
         return;
     }
     let bed = Bed::new();
