@@ -314,7 +314,7 @@ fn damaged_libraries_that_programs_open() {
             let libraries = [
                 (
                     "libopener.so",
-                    Dynamic::library("libopener.so", &[]).opens("libopened.so"),
+                    Dynamic::library("libopener.so", &[]).opens("x", "libopened.so"),
                 ),
                 (
                     "libopened.so",
