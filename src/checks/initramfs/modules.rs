@@ -61,7 +61,9 @@ fn promised(subject: &Subject, inventory: &Inventory) -> Result<Option<Finding>,
     let is_generic = arguments.any(|it| matches!(it.trim_matches('\''), "--no-hostonly" | "-N"));
     let is_promised = is_generic && included.iter().any(|module| module == PROMISE);
     let has_modules = order.is_some_and(|order| !order.paths().is_empty());
-    Ok((is_promised && has_modules).then(|| {
+    // The check `initramfs-kver` reports that the directory is missing.
+    let has_directory = inventory.resolve(subject.kver.dir().as_bytes()).is_ok();
+    Ok((is_promised && has_modules && has_directory).then(|| {
         let path = format!("{} in the initramfs", subject.kver.dir());
         let expected = format!("modules, because it contains dracut's module {PROMISE}");
         let remedy = Remedy::RebuildOr("run depmod, which writes the lists of modules");
