@@ -33,6 +33,7 @@ pub(crate) const PT_INTERP: u32 = 3;
 pub(crate) const PT_NOTE: u32 = 4;
 
 /// The flag of a writable segment.
+const PF_X: u64 = 1;
 const PF_W: u64 = 2;
 
 /// The type of a section without data in the file.
@@ -167,6 +168,8 @@ pub(crate) struct ProgramHeader {
     pub(crate) memory: u64,
     /// Whether its memory is writable.
     pub(crate) is_writable: bool,
+    /// Whether it is mapped executable.
+    pub(crate) is_executable: bool,
 }
 
 /// The fields of a section header that this module uses.
@@ -260,6 +263,7 @@ impl<'a> File<'a> {
                 size: self.number_at(what, at + layout.p_filesz, layout.word)?,
                 memory: self.number_at(what, at + layout.p_memsz, layout.word)?,
                 is_writable: self.number_at(what, at + layout.p_flags, 4)? & PF_W != 0,
+                is_executable: self.number_at(what, at + layout.p_flags, 4)? & PF_X != 0,
             })
         };
         (0..count).map(one).collect()
@@ -336,6 +340,11 @@ impl<'a> File<'a> {
             self.bytes.get(start..end)
         };
         slice().ok_or(ElfError::Truncated { what, offset })
+    }
+
+    /// Returns the number of bytes that were passed to [`new`](Self::new).
+    pub(crate) fn held(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// Returns the unsigned integer that is stored in `size` bytes at `offset`. An error calls the bytes `what`.

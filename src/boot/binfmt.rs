@@ -39,10 +39,21 @@ pub enum CannotRun {
     /// The file is neither an ELF program nor a script whose `#!` line names an interpreter.
     #[error("neither an ELF program nor a script with `#!`")]
     Format,
-    /// The kernel cannot start the interpreter of a script, or the dynamic linker of a program.
+    /// The mode of a program's dynamic linker does not permit execution.
+    #[error(
+        "a program whose dynamic linker, {}, has mode {mode:04o}",
+        show_name(linker)
+    )]
+    Linker {
+        /// The path of the dynamic linker.
+        linker: Vec<u8>,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The kernel cannot start the interpreter of a script.
     #[error("a script for {}, {why}", show_name(interpreter))]
     Interpreter {
-        /// The path of the interpreter or of the dynamic linker.
+        /// The path of the interpreter.
         interpreter: Vec<u8>,
         /// The reason, as a relative clause for the message.
         why: String,
@@ -53,6 +64,13 @@ pub enum CannotRun {
     /// The interpreters are scripts themselves, nested more than [`SCRIPTS_MAX`] deep.
     #[error("a script with more than {SCRIPTS_MAX} nested interpreters")]
     Nested,
+}
+
+impl CannotRun {
+    /// Returns whether the fault is in the interpreter or in the dynamic linker, not in the program itself.
+    pub fn is_of_another_file(&self) -> bool {
+        matches!(self, Self::Interpreter { .. } | Self::Linker { .. })
+    }
 }
 
 /// Returns an interpreter's name with escapes, so that a carriage return is visible.
@@ -144,9 +162,8 @@ fn step(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Option<Vec<
         && node.kind == EntryType::File
         && node.mode & 0o111 == 0
     {
-        let why = format!("which is {}", CannotRun::Mode(node.mode & 0o7777));
-        let interpreter = linker.clone();
-        return Err(CannotRun::Interpreter { interpreter, why });
+        let (linker, mode) = (linker.clone(), node.mode & 0o7777);
+        return Err(CannotRun::Linker { linker, mode });
     }
     Ok(None)
 }

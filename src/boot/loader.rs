@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use super::ld_cache::cache;
+use crate::bytes::basename;
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
 /// Upper bound of objects that a program loads; systemd loads about 30.
@@ -66,10 +67,12 @@ pub struct Loaded<'a> {
 }
 
 /// An object that the dynamic linker maps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Loading<'a> {
     /// Its file.
     pub object: Object<'a>,
+    /// The path with which the dynamic linker found it. Links can be on it.
+    pub spelled: Vec<u8>,
     /// The number of the first object that requires this one; `None` for the program.
     pub parent: Option<usize>,
 }
@@ -85,10 +88,12 @@ pub struct Object<'a> {
     pub elf: &'a Elf,
 }
 
-/// A loaded object, its directory (`$ORIGIN`), and the number of the object that required it first.
+/// A loaded object, its directory (`$ORIGIN`), its path in this directory, and the number of the object that required
+/// it first.
 struct Link<'a> {
     object: Object<'a>,
     origin: Vec<u8>,
+    spelled: Vec<u8>,
     parent: Option<usize>,
 }
 
@@ -162,6 +167,7 @@ impl<'a> Loader<'a> {
         let mut links = vec![Link {
             object: Object { path, entry, elf },
             origin: parent(path).to_vec(),
+            spelled: path.to_vec(),
             parent: None,
         }];
         let own = elf.soname.as_deref().map(|name| (name, 0));
@@ -186,6 +192,7 @@ impl<'a> Loader<'a> {
                         if known.is_none() && links.len() < OBJECTS_MAX {
                             links.push(Link {
                                 object,
+                                spelled: [&origin, b"/".as_slice(), basename(name)].concat(),
                                 origin,
                                 parent: Some(at),
                             });
@@ -199,12 +206,14 @@ impl<'a> Loader<'a> {
             }
             at += 1;
         }
-        let objects = links.iter().map(|link| Loading {
+        let objects = links.into_iter().map(|link| Loading {
             object: link.object,
+            spelled: link.spelled,
             parent: link.parent,
         });
         let linker = linker.map(|object| Loading {
             object,
+            spelled: object.path.to_vec(),
             parent: Some(0),
         });
         let objects: Vec<_> = objects.chain(linker).collect();

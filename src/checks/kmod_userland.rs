@@ -37,9 +37,8 @@ pub(super) fn userland(subject: &Subject) -> Result<Vec<Finding>, Answer> {
         let module = format!("{}/{}", subject.kver.dir(), show(&kmod.path));
         for other in others(kmod, version, &tree.userland) {
             let found = format!(
-                "version {}{}; {module} has version {version}{}",
+                "version {}; {module} has version {version}{}",
                 other.version,
-                tree.of_package(&other.path),
                 tree.of_package(&module)
             );
             let expected = format!("version {version}; the driver rejects others");

@@ -41,8 +41,7 @@ pub(super) struct PrepareRoot {
     pub(super) needs_verity: bool,
     /// The file with the key that verifies the commit's signature; `None` if no signature is required.
     pub(super) key: Option<String>,
-    /// Settings that stop the boot: the file, the text found, the text expected. For a wrong value, the file is the
-    /// last one that exists, even if the other one has the value.
+    /// Settings that stop the boot: the file, the text found, the text expected.
     pub(super) wrong: Vec<(&'static str, String, &'static str)>,
 }
 
@@ -51,9 +50,11 @@ impl PrepareRoot {
     pub(super) fn read<'a>(data: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
         let mut conf = Self::default();
         let mut file = KeyFile::default();
-        let mut last = PLACES[0];
+        let mut files: Vec<(&'static str, KeyFile)> = Vec::new();
         for (path, text) in PLACES.iter().filter_map(|path| Some((*path, data(path)?))) {
-            last = path;
+            let mut alone = KeyFile::default();
+            let _ = alone.add(text);
+            files.push((path, alone));
             // Only this parser limits the number of lines; ostree does not.
             if let Err(why) = file.add(text)
                 && why != KeyFileError::TooMany
@@ -62,6 +63,12 @@ impl PrepareRoot {
                     .push((path, why.to_string(), "a key file that GLib can parse"));
             }
         }
+        // The last file that has the key.
+        let place = |group: &str, key: &str| {
+            let mut files = files.iter().rev();
+            let place = files.find(|(_, file)| file.get(group, key).is_some());
+            place.map_or(PLACES[0], |(path, _)| path)
+        };
         let enabled = file.get("composefs", "enabled");
         conf.composefs = match enabled {
             None | Some("no" | "false" | "0") => Composefs::Off,
@@ -70,7 +77,8 @@ impl PrepareRoot {
             Some(value) => {
                 let found = format!("composefs.enabled={value}");
                 let expected = "yes, no, maybe, signed or verity";
-                conf.wrong.push((last, found, expected));
+                let place = place("composefs", "enabled");
+                conf.wrong.push((place, found, expected));
                 Composefs::Off
             }
         };
@@ -78,14 +86,15 @@ impl PrepareRoot {
             let value = file.get(group, key);
             if let Some(value) = value.filter(|it| !["true", "1", "false", "0"].contains(it)) {
                 let found = format!("{group}.{key}={value}");
-                conf.wrong.push((last, found, "true or false"));
+                conf.wrong.push((place(group, key), found, "true or false"));
             }
         }
         let transient = matches!(file.get("root", "transient"), Some("true" | "1"));
         if transient && conf.composefs == Composefs::Off {
             let found = "root.transient=true without composefs.enabled";
             let expected = "composefs.enabled=yes, which root.transient requires";
-            conf.wrong.push((last, found.to_owned(), expected));
+            let place = place("root", "transient");
+            conf.wrong.push((place, found.to_owned(), expected));
         }
         conf.needs_verity = matches!(enabled, Some("signed" | "verity"));
         if enabled == Some("signed") {
@@ -109,6 +118,17 @@ mod tests {
             }
         };
         PrepareRoot::read(data)
+    }
+
+    #[test]
+    fn a_wrong_value_has_its_file() {
+        let wrong = "[composefs]\nenabled=perhaps\n";
+        let other = "[sysroot]\nreadonly=true\n";
+        for (vendor, etc, at) in [(wrong, other, 0), (other, wrong, 1), (wrong, wrong, 1)] {
+            let conf = read(vendor, Some(etc));
+            assert_eq!(conf.wrong.len(), 1, "{conf:?}");
+            assert_eq!(conf.wrong[0].0, PLACES[at], "{conf:?}");
+        }
     }
 
     #[test]

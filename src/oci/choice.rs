@@ -35,6 +35,7 @@ pub fn choose<'i>(
                     None => format!("{} without a platform", it.digest),
                 })
                 .collect();
+            names.sort();
             names.dedup();
             Err(OciError::Document(format!(
                 "the index has no image for {asked}, only for {}. Choose one with --platform",

@@ -131,7 +131,7 @@ impl LayerTree {
     /// # Errors
     /// When there are too many layers.
     pub fn begin(&mut self, number: usize) -> Result<(), OciError> {
-        let is_allowed = number <= self.limits.layers;
+        let is_allowed = number < self.limits.layers;
         let number = u16::try_from(number)
             .ok()
             .filter(|it| is_allowed && *it < OPEN);
@@ -316,7 +316,7 @@ impl LayerTree {
                 Some(node) => {
                     let is_own = self.nodes[node as usize].layer == self.layer;
                     match (is_own, self.nodes[node as usize].state) {
-                        (true, NodeState::Removed) => self.replace(here, part, node),
+                        (true, NodeState::Removed) => self.replace(here, part),
                         (true, _) => {
                             return Err(OciError::entry(
                                 &entry.path,
@@ -337,7 +337,7 @@ impl LayerTree {
     }
 
     /// Replaces a whiteout of the current layer with a directory.
-    fn replace(&mut self, dir: NodeId, name: &[u8], _: NodeId) -> NodeId {
+    fn replace(&mut self, dir: NodeId, name: &[u8]) -> NodeId {
         let node = self.directory(true);
         self.seal(node);
         self.insert(dir, name, node);

@@ -134,7 +134,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
         let is_item = rest[..at]
             .chars()
             .next_back()
-            .is_none_or(|c| c.is_whitespace() || c == ' ');
+            .is_none_or(|c| c.is_whitespace());
         let after = &rest[at + 4..];
         let end = after.find(';').unwrap_or(after.len());
         if is_item {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the boot graph: units first, then names in texts, then directories whose files programs use.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::super::binfmt::program;
 use super::super::goals::Booted;
-use super::super::loader::Loader;
+use super::super::loader::{Loader, Loading};
 use super::super::startable;
 use super::super::udev::Rules;
 use super::{BY_SYSTEMD, EXECUTOR, Graph, GraphFile, Why};
@@ -33,6 +33,7 @@ pub(super) fn walk<'a>(
         todo: VecDeque::new(),
         late: VecDeque::new(),
         loaders: HashMap::new(),
+        spelled: HashSet::new(),
         names: HashMap::new(),
     };
     walk.index();
@@ -49,6 +50,8 @@ struct Walk<'a> {
     todo: VecDeque<usize>,
     late: VecDeque<usize>,
     loaders: HashMap<Machine, Loader<'a>>,
+    /// Paths of libraries that have been added with the links on them.
+    spelled: HashSet<Vec<u8>>,
     /// Paths that no text has named yet, by file name.
     names: HashMap<&'a [u8], Vec<&'a [u8]>>,
 }
@@ -190,7 +193,7 @@ impl<'a> Walk<'a> {
             let from = it.parent.and_then(|parent| steps.get(parent).copied()?);
             steps.push(match from {
                 None => Some(at),
-                from => Some(self.add(it.object.path, from, Why::Library, is_needed)),
+                from => Some(self.library(it, from, is_needed)),
             });
         }
         // A damaged library counts as missing for the loader, but the dynamic linker maps it.
@@ -211,6 +214,14 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+    }
+
+    /// Adds a library, and the links on the path with which the dynamic linker finds it.
+    fn library(&mut self, it: &Loading<'a>, from: Option<usize>, is_needed: bool) -> usize {
+        let is_new = it.spelled != it.object.path && self.spelled.insert(it.spelled.clone());
+        let links = is_new.then(|| self.visit(&it.spelled, from, Why::Library, is_needed));
+        let file = links.flatten();
+        file.unwrap_or_else(|| self.add(it.object.path, from, Why::Library, is_needed))
     }
 
     fn units(&mut self, init: Option<usize>, booted: &Booted) {

@@ -45,7 +45,7 @@ pub fn init(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     }
     if inventory.root_image().is_none() {
         findings.extend(promised::not_kept(inventory));
-        findings.extend(opened::missing(inventory, facts));
+        findings.extend(opened::missing(subject, inventory, facts));
         findings.extend(settings::that_stop_the_boot(inventory));
         findings.extend(places::wrong(subject, inventory, facts));
     }

@@ -31,6 +31,9 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let inventory = subject.unpacked()?;
     let inside = Inside::of(subject, inventory);
     if inside.paths.is_empty() {
+        if let Some(finding) = promised(subject, inventory)? {
+            return Ok(vec![finding]);
+        }
         let why = format!("the initramfs has no modules of {}", subject.kver);
         return Err(Answer::NotApplicable(why));
     }
@@ -39,6 +42,33 @@ pub fn modules(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     findings.extend(listed(aliases(subject, &inside)?));
     findings.extend(listed(softdeps(subject, inventory, &inside)?));
     Ok(findings)
+}
+
+/// Returns a finding if dracut was to include the drivers of any machine, the kernel has modules, and the initramfs has
+/// none: without `modules.dep.bin` in the tree, dracut finds no module, and exits with status 0.
+fn promised(subject: &Subject, inventory: &Inventory) -> Result<Option<Finding>, Answer> {
+    const PROMISE: &str = "kernel-modules";
+    let order = list(
+        subject,
+        inventory,
+        "modules.order",
+        |lists| &lists.order,
+        ModuleList::parse_order,
+    )?;
+    let included = inventory.dracut_modules().unwrap_or_default();
+    let arguments = inventory.dracut_arguments().unwrap_or_default();
+    let mut arguments = arguments.split_ascii_whitespace();
+    let is_generic = arguments.any(|it| matches!(it.trim_matches('\''), "--no-hostonly" | "-N"));
+    let is_promised = is_generic && included.iter().any(|module| module == PROMISE);
+    let has_modules = order.is_some_and(|order| !order.paths().is_empty());
+    // The check `initramfs-kver` reports that the directory is missing.
+    let has_directory = inventory.resolve(subject.kver.dir().as_bytes()).is_ok();
+    Ok((is_promised && has_modules && has_directory).then(|| {
+        let path = format!("{} in the initramfs", subject.kver.dir());
+        let expected = format!("modules, because it contains dracut's module {PROMISE}");
+        let remedy = Remedy::RebuildOr("run depmod, which writes the lists of modules");
+        Finding::new(path, "no modules", expected, remedy)
+    }))
 }
 
 impl<'a> Inside<'a> {

@@ -68,8 +68,8 @@ impl Dynamic {
     }
 
     /// Adds the note of a library that opens another one at run time (systemd's `docs/ELF_DLOPEN_METADATA.md`).
-    pub(in crate::checks) fn opens(mut self, soname: &str) -> Self {
-        let text = format!(r#"[{{"soname":["{soname}"],"feature":"x","priority":"suggested"}}]"#);
+    pub(in crate::checks) fn opens(mut self, feature: &str, soname: &str) -> Self {
+        let text = format!(r#"[{{"soname":["{soname}"],"feature":"{feature}"}}]"#);
         for value in [4, text.len() as u32, 0x407c_0c0a] {
             self.note.extend_from_slice(&value.to_le_bytes());
         }

@@ -5,6 +5,7 @@
 //! The parser does not search for files. Invariants: every offset, size and count is checked against the existing
 //! bytes; of a streamed file only the first [`HEAD`] bytes and the dynamic section are held in memory.
 
+mod code;
 mod notes;
 mod relocations;
 mod symbols;
@@ -167,6 +168,7 @@ impl<'a> File<'a> {
     fn elf(&self, size: u64, late: &[u8], with_symbols: bool) -> Result<Elf, ElfError> {
         let headers = self.program_headers()?;
         let elf = self.linking(late, &headers, with_symbols)?;
+        self.code(&headers)?;
         // A truncated file may lack only the end of a segment, which `linking` does not read.
         let is_cut =
             |it: &&ProgramHeader| it.kind == PT_LOAD && it.offset.saturating_add(it.size) > size;

@@ -152,6 +152,6 @@ fn errors_name_the_limit() {
     assert_eq!(error, "it exceeds the limit name_bytes of 100");
     let error = tree.add(&entry("f b", 2)).unwrap_err().to_string();
     assert_eq!(error, "it exceeds the limit entries of 2");
-    let error = tree.begin(2).unwrap_err().to_string();
+    let error = tree.begin(1).unwrap_err().to_string();
     assert_eq!(error, "it exceeds the limit layers of 1");
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{REMEDY, is_data};
 use crate::boot::{CannotRun, Graph, Loader, Unbound, run};
+use crate::bytes::basename;
 use crate::checks::{Finding, Severity, listed, show};
-use crate::initramfs::{Elf, Facts, Inventory, Machine, Node};
+use crate::initramfs::{Elf, ElfError, Facts, Inventory, Machine, Node};
 
 /// An ELF file of the initramfs.
 struct ElfFile<'a> {
@@ -77,14 +78,22 @@ pub(super) fn unmet(
         of_used(Finding::new(path, found, expected, REMEDY), &programs)
     });
     let missing = missing.into_iter().map(|(library, (asked_by, programs))| {
-        let path = format!("{} in the initramfs", show(&library));
-        let expected = format!(
-            "present in the initramfs: {} cannot start without it ({} requires it)",
-            some(&programs),
-            show(&asked_by)
-        );
-        let found = "not found in the library search path";
-        of_used(Finding::new(path, found, expected, REMEDY), &programs)
+        let (programs_of, asked_by) = (some(&programs), show(&asked_by));
+        let why = format!("{programs_of} cannot start without it ({asked_by} requires it)");
+        let finding = match damaged(inventory, facts, &library) {
+            Some((path, error)) => {
+                let path = format!("{} in the initramfs", show(path));
+                let expected = format!("a whole library: {why}");
+                Finding::new(path, error.to_string(), expected, REMEDY)
+            }
+            None => {
+                let path = format!("{} in the initramfs", show(&library));
+                let found = "not found in the library search path";
+                let expected = format!("present in the initramfs: {why}");
+                Finding::new(path, found, expected, REMEDY)
+            }
+        };
+        of_used(finding, &programs)
     });
     let unbound = unbound
         .into_iter()
@@ -125,6 +134,20 @@ pub(super) fn unmet(
     notes.dedup_by(|a, b| a.path == b.path);
     findings.extend(listed(notes));
     findings
+}
+
+/// Returns the damaged file that has this library's name, and its error.
+fn damaged<'a>(
+    inventory: &'a Inventory,
+    facts: &'a Facts,
+    library: &[u8],
+) -> Option<(&'a [u8], &'a ElfError)> {
+    let mut paths = inventory.nodes().map(|(path, _)| path);
+    paths.find_map(|path| {
+        let is_named = basename(path) == basename(library);
+        let (path, node) = is_named.then(|| inventory.resolve(path).ok())??;
+        Some((path, facts.elf(inventory, node)?.as_ref().err()?))
+    })
 }
 
 /// Formats programs: `usr/bin/x`, or `usr/bin/x and 3 other programs`.

@@ -5,11 +5,12 @@
 //! library is required if its note has the priority `required`, or if the initramfs has the dracut module that installs
 //! it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bytes::{basename, contains};
-use crate::checks::{Finding, Remedy, Severity};
-use crate::initramfs::{Facts, Inventory, Opened};
+use crate::checks::{Finding, Remedy, Severity, Subject};
+use crate::initramfs::{Elf, Facts, Inventory, Opened};
+use crate::kernel::packing::Packing;
 
 /// A dracut module that installs libraries for `dlopen`.
 struct Promise {
@@ -49,7 +50,7 @@ const REMEDY: Remedy = Remedy::ThenRebuild(
 );
 
 /// Returns findings about missing libraries that are opened at run time.
-pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
+pub(super) fn missing(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
     let opened: Vec<&Opened> = facts.elves().flat_map(|elf| &elf.opened).collect();
     let names: BTreeSet<&[u8]> = inventory
         .nodes()
@@ -102,7 +103,46 @@ pub(super) fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
         let expected = "present in the initramfs: udev loads modules with it".to_owned();
         findings.push(finding((kmod.soname.join(" or "), expected)));
     }
+    let decoders = packings(subject, inventory).into_iter();
+    let decoders = decoders.filter_map(|(packing, feature)| {
+        let decoder = of_kmod(facts).find(|it| it.feature == feature && !is_there(it))?;
+        let expected = format!("present in the initramfs: kmod decodes {packing} modules with it");
+        Some(finding((decoder.soname.join(" or "), expected)))
+    });
+    findings.extend(decoders);
     findings
+}
+
+/// Returns the libraries that libkmod opens (since version 34).
+fn of_kmod(facts: &Facts) -> impl Iterator<Item = &Opened> {
+    let is_kmod = |elf: &&Elf| {
+        let soname = elf.soname.as_deref().unwrap_or_default();
+        soname.starts_with(b"libkmod.so.")
+    };
+    facts.elves().filter(is_kmod).flat_map(|elf| &elf.opened)
+}
+
+/// Returns the compressions of the included modules that the kernel does not decode itself, each with the name of the
+/// feature in libkmod's notes. Without the kernel's configuration it is assumed to decode none.
+fn packings(subject: &Subject, inventory: &Inventory) -> BTreeMap<&'static str, &'static str> {
+    let config = subject.config();
+    let by_kernel = config.and_then(|config| config.module_decoder());
+    let mut found = BTreeMap::new();
+    for path in inventory.kernel_modules() {
+        let node = inventory.resolve(path).ok().map(|(_, node)| node);
+        let content = node.and_then(|node| inventory.content(node));
+        let packing = content.map_or(Packing::None, |content| Packing::of(&content.head));
+        let feature = match packing {
+            Packing::None => continue,
+            Packing::Gzip { .. } => "zlib",
+            Packing::Xz(_) => "xz",
+            Packing::Zstd => "zstd",
+        };
+        if by_kernel != Some(packing.name()) {
+            found.insert(packing.name(), feature);
+        }
+    }
+    found
 }
 
 /// Returns the name of a file that can be a library; `None` for other files.
@@ -121,7 +161,8 @@ fn has(inventory: &Inventory, start: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::checks::testing::{Bench, Dynamic};
+    use crate::checks::TreeFacts;
+    use crate::checks::testing::{Bench, Dynamic, module_path};
 
     fn found(bench: &Bench) -> Vec<String> {
         let mut found = bench.findings("initramfs-init");
@@ -147,5 +188,41 @@ mod tests {
             bench.put(library, &Dynamic::library("x", &[]).elf());
         }
         assert_eq!(found(&bench), [""; 0]);
+    }
+
+    #[test]
+    fn decoders_of_modules() {
+        const XZ: &[u8] = b"\xfd7zXZ\0";
+        let all = |change: fn(&mut TreeFacts), has_module: bool, has_library: bool| {
+            let mut bench = Bench::good();
+            bench.change = change;
+            let kmod = Dynamic::library("libkmod.so.2", &[]).opens("xz", "liblzma.so.5");
+            bench.put("usr/lib64/libkmod.so.2", &kmod.elf());
+            if has_module {
+                bench.put(&module_path("kernel/a.ko.xz"), XZ);
+            }
+            if has_library {
+                let library = Dynamic::library("liblzma.so.5", &[]).elf();
+                bench.put("usr/lib64/liblzma.so.5", &library);
+            }
+            found(&bench)
+        };
+        fn by_kernel(tree: &mut TreeFacts) {
+            let config = "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_XZ=y\n";
+            tree.config = Ok(Some(config.to_owned()));
+        }
+        fn of_another(tree: &mut TreeFacts) {
+            let config = "CONFIG_MODULE_DECOMPRESS=y\nCONFIG_MODULE_COMPRESS_ZSTD=y\n";
+            tree.config = Ok(Some(config.to_owned()));
+        }
+        let changes: [fn(&mut TreeFacts); 2] = [|_| (), of_another];
+        for change in changes {
+            let found = all(change, true, false);
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert!(found[0].starts_with("fatal liblzma.so.5"), "{found:#?}");
+        }
+        assert_eq!(all(by_kernel, true, false), [""; 0]);
+        assert_eq!(all(|_| (), false, false), [""; 0]);
+        assert_eq!(all(|_| (), true, true), [""; 0]);
     }
 }

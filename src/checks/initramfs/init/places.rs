@@ -2,7 +2,7 @@
 //! Checks directories and links that the kernel, systemd, kmod and dracut require.
 
 use super::settings;
-use crate::boot::{CannotRun, run};
+use crate::boot::run;
 use crate::checks::able::Able;
 use crate::checks::wanted::ANY_FILESYSTEM;
 use crate::checks::{Finding, Remedy, Severity, Subject, show};
@@ -84,7 +84,8 @@ fn modprobe(subject: &Subject, inventory: &Inventory, facts: &Facts) -> Option<F
     };
     let why = match run(inventory, facts, program.as_bytes()).err() {
         _ if program.is_empty() => "kernel.modprobe is empty".to_owned(),
-        None | Some(CannotRun::Interpreter { .. }) => return None,
+        None => return None,
+        Some(why) if why.is_of_another_file() => return None,
         Some(why) if place.ends_with(".conf") => format!("kernel.modprobe={program}: {why}"),
         Some(why) => why.to_string(),
     };

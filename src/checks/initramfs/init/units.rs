@@ -39,7 +39,7 @@ pub(super) fn that_cannot_start(
         };
         // `scripts` reports empty files and scripts without an interpreter, `libraries` reports dynamic linkers that
         // cannot run.
-        let is_other = matches!(why, CannotRun::Interpreter { .. } | CannotRun::Empty);
+        let is_other = why.is_of_another_file() || *why == CannotRun::Empty;
         let program = command.program.as_deref().unwrap_or_default();
         let is_optional = command.may_fail && !(is_needed && Booted::is_goal(command));
         if is_other || is_optional || !said.insert(program) {
@@ -73,7 +73,7 @@ fn missing(inventory: &Inventory, facts: &Facts) -> Vec<Finding> {
         .chain(has_executor.then_some(EXECUTOR));
     let programs = programs
         .filter_map(|path| Some((path, run(inventory, facts, path).err()?)))
-        .filter(|(_, why)| !matches!(why, CannotRun::Interpreter { .. }))
+        .filter(|(_, why)| !why.is_of_another_file())
         .map(|(path, why)| finding(&show(path), &why.to_string(), "a program that systemd runs"));
     programs.collect()
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Broken modules, and similar ones that are not broken.
 
+use crate::checks::Answer;
 use crate::checks::testing::{Bench, K, ko, module_path};
 use crate::initramfs::Compression;
 use crate::initramfs::testing::pack;
@@ -15,6 +16,27 @@ fn findings(break_it: impl FnOnce(&mut Bench)) -> Vec<String> {
     let mut bench = Bench::good();
     break_it(&mut bench);
     bench.findings(CHECK)
+}
+
+#[test]
+fn no_modules_at_all() {
+    let without = |arguments: &str, modules: &str| {
+        let mut bench = Bench::good();
+        bench.inside.retain(|path, _| !path.contains("/kernel/"));
+        bench.put("usr/lib/dracut/build-parameter.txt", arguments.as_bytes());
+        bench.put("usr/lib/dracut/modules.txt", modules.as_bytes());
+        bench
+    };
+    let found = without("--no-hostonly -f", "base\nkernel-modules\n").findings(CHECK);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let expected = ": no modules; modules, because it contains";
+    assert!(found[0].contains(expected), "{found:#?}");
+    for bench in [
+        without("-f --hostonly", "base\nkernel-modules\n"),
+        without("--no-hostonly", "base\n"),
+    ] {
+        assert!(matches!(bench.answer(CHECK), Answer::NotApplicable(_)));
+    }
 }
 
 #[test]

@@ -30,8 +30,20 @@ pub fn cases() -> Vec<Case> {
         depmod(),
         kmods(),
         packaged(),
+        none(),
     ];
     rooms.into_iter().flatten().collect()
+}
+
+/// Returns a case without any module, as dracut makes it if the tree lacks `modules.dep.bin`.
+fn none() -> Vec<Case> {
+    vec![broken(
+        "no-modules-at-all",
+        TrixieSlim,
+        "boot: Timed out waiting for the root device",
+        &[MODULES],
+        |draft| draft.archive().remove_all(|path| path.contains(".ko")),
+    )]
 }
 
 /// Returns cases with modules that differ from their package, in the tree and in the image, since dracut copies modules

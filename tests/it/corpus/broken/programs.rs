@@ -2,8 +2,10 @@
 //! Programs and udev rules that a boot needs and that are missing, and programs that cannot start because the library,
 //! linker or interpreter is not in the image.
 
+use std::ops::Range;
+
 use super::broken;
-use crate::corpus::archive::{FILE, LINK, PROGRAM};
+use crate::corpus::archive::{Archive, FILE, LINK, PROGRAM};
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
 use crate::corpus::products::Base::{self, BookwormOmit, InitramfsTools, TrixieSlim};
@@ -20,6 +22,7 @@ pub fn cases() -> Vec<Case> {
         libraries(),
         scripts(),
         torn(),
+        opened(),
         promised(),
         units(),
     ];
@@ -299,6 +302,16 @@ fn torn() -> Vec<Case> {
         broken("library-cut", TrixieSlim, FULL, &[INIT], move |draft| {
             keep(draft, &format!("{LIB}/libc.so.6"), 0.6);
         }),
+        // No header shows that a page of the code is lost.
+        broken("library-code-zeroed", TrixieSlim, FULL, &[INIT], |draft| {
+            let archive = draft.archive();
+            let path = library(archive, "libmount.so.1.");
+            let mut elf = archive.get(&path).to_vec();
+            let code = code(&elf);
+            let middle = code.start + code.len() / 2;
+            elf[middle..middle + 4096].fill(0);
+            archive.replace(&path, elf);
+        }),
         broken("program-empty", TrixieSlim, FULL, &[INIT], move |draft| {
             keep(draft, UDEVADM, 0.0);
         }),
@@ -310,6 +323,55 @@ fn torn() -> Vec<Case> {
                 let archive = draft.archive();
                 archive.remove("init");
                 archive.put("root.squashfs", FILE, "hsqs");
+            },
+        ),
+    ]
+}
+
+/// Returns the path of the library whose file name starts with `start`.
+fn library(archive: &Archive, start: &str) -> String {
+    let start = format!("{LIB}/{start}");
+    let mut paths = archive.paths().filter(|path| path.starts_with(&start));
+    paths
+        .next()
+        .unwrap_or_else(|| panic!("no {start}"))
+        .to_owned()
+}
+
+/// Returns the place of the first segment with code in a 64-bit ELF file.
+fn code(elf: &[u8]) -> Range<usize> {
+    const EXECUTABLE: u32 = 1;
+    let number = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().unwrap()) as usize;
+    let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
+    let mut headers = (number(32)..).step_by(56);
+    let is_code = |at: &usize| word(*at) == 1 && word(at + 4) & EXECUTABLE != 0;
+    let at = headers.find(is_code).unwrap();
+    number(at + 8)..number(at + 8) + number(at + 32)
+}
+
+/// Returns cases with libraries that programs open at run time: damaged ones, and a missing one without which no module
+/// is loaded.
+fn opened() -> Vec<Case> {
+    const FULL: &str = "coreos/fedora-coreos-tracker#1247";
+    let cut = |name: &str, start: &'static str| {
+        broken(name, TrixieSlim, FULL, &[INIT], move |draft| {
+            let archive = draft.archive();
+            let path = library(archive, start);
+            let bytes = archive.get(&path);
+            let kept = bytes[..bytes.len() / 2].to_vec();
+            archive.replace(&path, kept);
+        })
+    };
+    vec![
+        cut("opened-library-cut", "libkmod.so.2."),
+        of(
+            "decoder-of-modules-gone",
+            TrixieSlim,
+            "boot: Timed out waiting for the root device",
+            |draft| {
+                draft
+                    .archive()
+                    .remove_all(|path| path.contains("/liblzma.so"))
             },
         ),
     ]

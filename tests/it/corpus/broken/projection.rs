@@ -30,20 +30,32 @@ pub fn cases() -> Vec<Case> {
         broken("unit-cut", SidWhole, BOOT, &["initramfs-units"], |draft| {
             cut(draft, "usr/lib/systemd/system/initrd-switch-root.service")
         }),
-        of("page-of-zeros", TrixieWhole, |draft| {
-            let path = find(draft, "libsystemd-core-");
-            let mut data = draft.archive().get(&path).to_vec();
-            let half = data.len() / 2;
-            data[half..half + 4096].fill(0);
-            draft.archive().replace(&path, data);
-        }),
-        of("page-of-zeros-059", BookwormWhole, |draft| {
-            let path = find(draft, "libsystemd-shared-");
-            let mut data = draft.archive().get(&path).to_vec();
-            let half = data.len() / 2;
-            data[half..half + 4096].fill(0);
-            draft.archive().replace(&path, data);
-        }),
+        broken(
+            "page-of-zeros",
+            TrixieWhole,
+            BOOT,
+            &["initramfs-init"],
+            |draft| {
+                let path = find(draft, "libsystemd-core-");
+                let mut data = draft.archive().get(&path).to_vec();
+                let half = data.len() / 2;
+                data[half..half + 4096].fill(0);
+                draft.archive().replace(&path, data);
+            },
+        ),
+        broken(
+            "page-of-zeros-059",
+            BookwormWhole,
+            BOOT,
+            &["initramfs-init"],
+            |draft| {
+                let path = find(draft, "libsystemd-shared-");
+                let mut data = draft.archive().get(&path).to_vec();
+                let half = data.len() / 2;
+                data[half..half + 4096].fill(0);
+                draft.archive().replace(&path, data);
+            },
+        ),
         broken(
             "libc-of-another-suite",
             TrixieWhole,
