@@ -24,10 +24,10 @@ function __fish_ostree_kernel_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
@@ -45,7 +45,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_needs_command" -f -a "version
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l from -d 'Download the packages named by SOURCE and their requirements with dnf from REPO, a repository of the image that need not be enabled' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l max-size -d 'Fail if a download is larger than SIZE (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cache-dir -d 'Keep downloads in DIR; mount a cache there to share them between builds' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sha256sums -d 'Require for each package file its digest in FILE, which sha256sum wrote' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sha256sums -d 'Require that each package file has the digest listed in FILE (output of sha256sum)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l gpg-key -d 'Trust the public keys in FILE, besides those in /etc/pki/rpm-gpg' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l backend -d 'Program that replaces the packages [default: detected]' -r -f -a "rpm-ostree\t'`rpm-ostree override replace`, in an ostree container'
 dnf5\t'dnf 5'
@@ -53,7 +53,7 @@ dnf\t'dnf 4'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l kver -d 'Require this kernel release' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l flavour -d 'Choose the kernel of this flavour, if the sources hold several: default, rt, 64k, debug … [default: the flavour of the base\'s kernel]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l remove -d 'Allow removing this package, which nothing in the sources replaces: a sub-package, a kmod, or a package that requires the kernel' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine, virtio_blk (for virtio_scsi use `scsi`)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
 sata\t'SATA disk'
@@ -71,11 +71,11 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l for -d 'Require the dracut modules and drivers for this use of the image, for example iso,pxe' -r -f -a "disk\t'A disk image; adds no requirement'
 iso\t'A live ISO image'
-pxe\t'A network boot (PXE, HTTP) of a live image'"
+pxe\t'A live image that is booted from the network (PXE, HTTP)'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l grub-memory -d 'Warn if the initramfs is larger than GRUB can load [SIZE: 240M]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l boot-deployments -d 'Number of deployments whose kernels are on /boot (or the ESP) at the same time' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l grub-memory -d 'Warn if the initramfs is larger than SIZE, the most that GRUB can load [240M without SIZE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -115,7 +115,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tls-verify -d 'Verify the TLS certificates of registries; false accepts any certificate, and plain HTTP' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
@@ -123,15 +123,15 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-kernel-cert -d 'Certificate of the key in --sign-kernel-key (PEM)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tool-root -d 'Run sbsign or systemd-sbsign of the root directory DIR instead of the image\'s' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l tool-root -d 'Run the sbsign or systemd-sbsign in the root directory DIR, not that in the image' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules-cert -d 'Certificate of the key in --sign-modules-key (PEM or DER)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Modules that were not built with the kernel'
 all\t'All modules'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -l require-signature -d 'Require a good signature, also of local and pinned packages'
@@ -146,7 +146,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand replace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l kver -d 'Kernel release whose initramfs is rebuilt [default: the only one in the tree]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine, virtio_blk (for virtio_scsi use `scsi`)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
 sata\t'SATA disk'
@@ -164,11 +164,11 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l for -d 'Require the dracut modules and drivers for this use of the image, for example iso,pxe' -r -f -a "disk\t'A disk image; adds no requirement'
 iso\t'A live ISO image'
-pxe\t'A network boot (PXE, HTTP) of a live image'"
+pxe\t'A live image that is booted from the network (PXE, HTTP)'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l grub-memory -d 'Warn if the initramfs is larger than GRUB can load [SIZE: 240M]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l boot-deployments -d 'Number of deployments whose kernels are on /boot (or the ESP) at the same time' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l grub-memory -d 'Warn if the initramfs is larger than SIZE, the most that GRUB can load [240M without SIZE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -208,7 +208,7 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l against -d 'Compare with this earlier initramfs, image or tree instead of the base\'s' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tls-verify -d 'Verify the TLS certificates of registries; false accepts any certificate, and plain HTTP' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l compress -d 'Compress the initramfs with this command, for example \'zstd -9 -T0\' [default: from dracut.conf]' -r
@@ -216,15 +216,15 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l timeout -d 'Kill a program that runs longer than this, and fail' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-key -d 'Sign vmlinuz with this private key (RSA, PEM, without a passphrase; use a build secret). sbsign or systemd-sbsign of the image reads the file' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-kernel-cert -d 'Certificate of the key in --sign-kernel-key (PEM)' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tool-root -d 'Run sbsign or systemd-sbsign of the root directory DIR instead of the image\'s' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l tool-root -d 'Run the sbsign or systemd-sbsign in the root directory DIR, not that in the image' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-key -d 'Sign modules with this private key (RSA, PEM, without a passphrase; use a build secret)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules-cert -d 'Certificate of the key in --sign-modules-key (PEM or DER)' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l sign-modules -d 'Modules to sign' -r -f -a "out-of-tree\t'Modules that were not built with the kernel'
 all\t'All modules'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -l no-commit -d 'Install the initramfs, but clean no caches and do not commit'
@@ -235,15 +235,15 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand rebuild" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l deployment -d 'Verify the deployment WHICH: an index of ostree admin status, staged, booted, rollback, or a checksum' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l initramfs -d 'Verify only this initramfs, without a tree' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the only one in the tree, IMAGE or FILE]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l kver -d 'Kernel release to verify [default: the first one in the tree or IMAGE, the only one in FILE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l against -d 'Compare with an earlier initramfs, image or tree: report drivers, dracut modules and units that are missing now' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l tls-verify -d 'Verify the TLS certificates of registries; false accepts any certificate, and plain HTTP' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l jobs -d 'Verify up to N images at the same time [default: 2]' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine (virtio_blk; for virtio_scsi, scsi)'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root-device -d 'Require drivers for a root on this device type; may be repeated' -r -f -a "virtio\t'virtio disk of a virtual machine, virtio_blk (for virtio_scsi use `scsi`)'
 nvme\t'NVMe'
 scsi\t'SCSI disk'
 sata\t'SATA disk'
@@ -261,11 +261,11 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l require-driver -d 'Require this driver, in the initramfs or built in; may be repeated' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l for -d 'Require the dracut modules and drivers for this use of the image, for example iso,pxe' -r -f -a "disk\t'A disk image; adds no requirement'
 iso\t'A live ISO image'
-pxe\t'A network boot (PXE, HTTP) of a live image'"
+pxe\t'A live image that is booted from the network (PXE, HTTP)'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-size -d 'Size of /boot on the machines: fail unless the kernels of --boot-deployments fit (bytes, or with K, M, G)' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l esp-size -d 'Size of the EFI system partition, if it holds the kernels' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-deployments -d 'Number of deployments whose kernels are on /boot at the same time' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l grub-memory -d 'Warn if the initramfs is larger than GRUB can load [SIZE: 240M]' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l boot-deployments -d 'Number of deployments whose kernels are on /boot (or the ESP) at the same time' -r
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l grub-memory -d 'Warn if the initramfs is larger than SIZE, the most that GRUB can load [240M without SIZE]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l skip -d 'Skip this check (recorded in the report); may be repeated' -r -f -a "kernel-single\t''
 kernel-release\t''
 kernel-rpmdb\t''
@@ -339,10 +339,10 @@ node-kargs\t''
 node-secure-boot\t''
 leftovers\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l report -d 'Also write the report to FILE' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -l staged -d 'Verify the staged deployment, and whether this machine can boot it'
@@ -353,13 +353,13 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s q
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l tls-verify -d 'Verify the TLS certificates of registries; false accepts any certificate, and plain HTTP' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand status" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
@@ -370,13 +370,13 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l diff -d 'Show the changes from this initramfs to OTHER, a file or an image' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l platform -d 'Platform to choose from an image index [default: this machine\'s, else the only one]' -r
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l authfile -d 'Read the passwords of registries from this file [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l tls-verify -d 'Verify the certificates of registries; false accepts any certificate, and http' -r -f -a "true\t''
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l tls-verify -d 'Verify the TLS certificates of registries; false accepts any certificate, and plain HTTP' -r -f -a "true\t''
 false\t''"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l cert-dir -d 'Certificates for registries (*.crt, *.cert, *.key) [default: as podman does]' -r -F
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -l files -d 'List all files as `ls -l` does, with times in UTC'
@@ -389,10 +389,10 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand inspect" -s 
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l on-error -d 'Policy if the deployment cannot be verified' -r -f -a "allow\t'Let ostree finalise the deployment'
 refuse\t'Lock the finalisation of the deployment'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l after -d 'Do not verify, but apply the policy after a run that ended with this $SERVICE_RESULT (systemd.exec(5)); "success" does nothing' -r
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l warn-only -d 'Report fatal findings, but never lock finalisation; --on-error has no effect'
@@ -400,19 +400,19 @@ complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -l rel
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand gate" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s q -l quiet -d 'Log errors only, and print no result of a successful replace, rebuild, verify or gate, except with --format json'
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use DIR as the root directory; replace and rebuild run its programs' -r -F
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l root -d 'Use DIR as the root directory; replace and rebuild run the programs in DIR' -r -F
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l format -d 'Format of the result on standard output' -r -f -a "human\t'Text'
 json\t'JSON, as /usr/share/ostree-kernel/report.schema.json describes it'"
-complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'Never with NO_COLOR; else with CLICOLOR_FORCE, or on a terminal unless CLICOLOR=0 or TERM=dumb'
+complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -l color -d 'When to use colours; auto follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE' -r -f -a "auto\t'On a terminal, unless CLICOLOR=0 or TERM=dumb. CLICOLOR_FORCE forces colours; NO_COLOR always disables them'
 always\t'Always'
 never\t'Never'"
 complete -c ostree-kernel -n "__fish_ostree_kernel_using_subcommand version" -s v -l verbose -d 'Print the output of programs; -vv also that of queries such as rpm -q'

@@ -88,12 +88,14 @@ pub struct Object<'a> {
     pub elf: &'a Elf,
 }
 
-/// A loaded object, its directory (`$ORIGIN`), its path in this directory, and the number of the object that required
-/// it first.
+/// An object while its libraries are searched.
 struct Link<'a> {
     object: Object<'a>,
+    /// The directory for `$ORIGIN`.
     origin: Vec<u8>,
+    /// See [`Loading::spelled`].
     spelled: Vec<u8>,
+    /// See [`Loading::parent`].
     parent: Option<usize>,
 }
 

@@ -230,8 +230,8 @@ impl Boot {
         refused
     }
 
-    /// Propagates the state of each failed unit to units that require it: the state of an unloadable unit to all of
-    /// them, that of another failed unit only to those that start after it.
+    /// Propagates failures to the units that require a failed unit. If the failed unit cannot be loaded, all of these
+    /// units fail; otherwise only those that start after it.
     fn spread(&mut self) {
         let mut requiring: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, job) in self.jobs.iter().enumerate() {

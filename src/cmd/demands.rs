@@ -33,7 +33,7 @@ pub struct Demands {
     /// Number of deployments whose kernels are on /boot (or the ESP) at the same time
     #[arg(long, value_name = "NUMBER", default_value_t = 2, requires = "partition", value_parser = clap::value_parser!(u64).range(1..=16))]
     pub boot_deployments: u64,
-    /// Warn if the initramfs is larger than GRUB can load [SIZE: 240M]
+    /// Warn if the initramfs is larger than SIZE, the most that GRUB can load [240M without SIZE]
     #[arg(long, value_name = "SIZE", value_parser = size, num_args = 0..=1, require_equals = true, default_missing_value = "240M")]
     pub grub_memory: Option<u64>,
     /// Skip this check (recorded in the report); may be repeated

@@ -21,7 +21,7 @@ const MAX: usize = 64;
 /// The error that a string is not a kernel release. Contains the first 64 characters of the string.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{0:?} is not a kernel release string (expected 1 to {MAX} printable characters, no '/', no space)"
+    "{0:?} is not a kernel release string (expected 1 to {MAX} printable ASCII characters without '/' and space, not starting with '-' or '.')"
 )]
 pub struct NotAKver(String);
 

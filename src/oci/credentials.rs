@@ -20,7 +20,7 @@ pub enum Credentials {
         /// The password.
         password: String,
     },
-    /// A token for the token server, from a login without a password.
+    /// An OAuth 2 refresh token for the token server: `identitytoken` in a file of credentials.
     IdentityToken(String),
 }
 

@@ -28,7 +28,7 @@ const SPECIAL: &[u8] = b".wh..wh.";
 /// The name of an entry that makes its directory opaque.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// A file, directory or link, which can have several names.
+/// A file, directory, symbolic link, device or FIFO. It can have several names.
 #[derive(Debug, Clone)]
 pub struct Inode {
     /// The type; never [`NodeKind::HardLink`].

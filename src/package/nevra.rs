@@ -73,7 +73,7 @@ impl TryFrom<String> for Nevra {
                 arch: arch.to_owned(),
             })
         };
-        parse().ok_or_else(|| format!("{text:?} is not NAME-EPOCH:VERSION-RELEASE.ARCH"))
+        parse().ok_or_else(|| format!("{text:?} is not NAME-[EPOCH:]VERSION-RELEASE.ARCH"))
     }
 }
 

@@ -216,7 +216,9 @@ impl RpmdbReader {
         }
         self.kept += record.size();
         if self.kept > KEPT_MAX {
-            return Err(RpmdbError::TooMuch(format!("{KEPT_MAX} bytes of names")));
+            return Err(RpmdbError::TooMuch(format!(
+                "{KEPT_MAX} bytes of capabilities and file names"
+            )));
         }
         self.records.push(record);
         Ok(())

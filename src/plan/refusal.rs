@@ -302,7 +302,7 @@ pub enum Refusal {
     },
     /// A compressor that cannot be used.
     #[error(
-        "the compressor \"{command}\" cannot be used: {why}. dracut would use another one, or fail after the packages are replaced. Correct --compress{}", compressors(.there)
+        "the compressor \"{command}\" cannot be used: {why}. dracut would use another one, or fail. Correct --compress{}", compressors(.there)
     )]
     NoCompressor {
         /// The compressor's command line, as the user typed it.

@@ -91,7 +91,7 @@ fn open(root: &Root, dir: &str) -> Result<Root> {
     let there = opened.stat("/")?.context("no such directory")?;
     if (inside.dev, inside.ino) != (there.dev, there.ino) {
         bail!(
-            "opening the deployment /{dir}: a link in {} leads out of it",
+            "opening the deployment /{dir}: a symbolic link in its path leads out of {}",
             root.path().display()
         );
     }

@@ -43,7 +43,7 @@ const KEYS: &str = "etc/pki/rpm-gpg";
 /// The user's description of the sources.
 #[derive(Debug)]
 pub struct SourceRequest<'a> {
-    /// Files, directories and URLs, each with or without `#sha256=HEX`; with `from`, package specs for dnf.
+    /// Files and URLs, each with or without `#sha256=HEX`, and directories; with `from`, package specs for dnf.
     pub sources: &'a [String],
     /// `--from`: a repository that the image configures.
     pub from: Option<&'a str>,

@@ -34,8 +34,8 @@ pub struct DnfSetup {
 
 /// Returns a transaction that installs the files; each replaces the installed package of the same name.
 ///
-/// dnf would keep the old kernel, because kernels are in `installonlypkgs`; if that list is empty, a kernel is an
-/// ordinary package. `protect_running_kernel` is off, because dnf would otherwise refuse to remove a kernel with the
+/// The transaction empties `installonlypkgs`, because dnf keeps the old versions of the packages in that list, which
+/// has the kernels. `protect_running_kernel` is off, because dnf would otherwise refuse to remove a kernel with the
 /// release that the build host runs (rpm-software-management/libdnf#1703). Without `--allowerasing`, dnf fails if it
 /// would have to remove any other package.
 pub fn install(setup: &DnfSetup, files: &[String], tmpdir: &str) -> Cmd {

@@ -191,9 +191,9 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
             }
             // Compressing a module again changes its file, but not the signed bytes.
             Ok(state) if is_same_signer(state, files) && !module.path.ends_with(b".ko") => {
-                let found = "content that differs from its package, with the same signer: it was packed again, or it changed after signing";
+                let found = "content that differs from its package, with the same signer: it was compressed again, or it changed after signing";
                 let remedy =
-                    "reinstall the kernel's packages, unless the module was packed again on purpose";
+                    "reinstall the kernel's packages, unless the module was compressed again on purpose";
                 let finding = Finding::new(path, found, "the package's file", remedy);
                 findings.push(finding.only(Severity::Warning));
                 continue;
@@ -234,7 +234,7 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
                 format!("{count} signed modules like this one, which differ from their packages")
             }
         };
-        let remedy = "nothing, if the modules were signed or packed again on purpose";
+        let remedy = "nothing, if the modules were signed or compressed again on purpose";
         let finding = Finding::new(first, found, "the package's file", remedy);
         findings.push(finding.only(Severity::Note));
     }
@@ -398,13 +398,13 @@ mod tests {
             (outside, Err("cut".to_owned()), &unsigned, "warning "),
             (inside, of("5.14", true), &others, "fatal "),
             (inside, of(K, false), &vendor, "warning "),
-            // The module was signed again on purpose, or all modules were packed again.
+            // The module was signed again on purpose, or all modules were compressed again.
             (inside, of(K, true), &others, "note "),
             (inside, of(K, true), &unsigned, "note "),
             // The module has the signer of the unchanged modules.
             (inside, of(K, true), &vendor, "fatal "),
             (outside, of(K, true), &vendor, "warning "),
-            // The module may have been packed again.
+            // The module may have been compressed again.
             (
                 "kernel/fs/ext4/ext4.ko.xz",
                 of(K, true),

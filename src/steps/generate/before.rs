@@ -18,7 +18,7 @@ use crate::sys::root::{self, FileType, Meta, Root};
 const TEMPORARY: [&str; 2] = ["tmp", "var"];
 
 /// The remedy for a program that failed.
-const REMEDY: &str = "The packages are replaced, and there is no new initramfs: correct the program, then build the layer again";
+const REMEDY: &str = "There is no new initramfs, and the tree may have changed: correct the program, then build the layer again";
 
 /// Returns the commands of `--before-dracut`. Each value is a program and its arguments, separated by spaces. The
 /// environment variable `KVER` is set to the kernel release.
