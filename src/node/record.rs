@@ -43,7 +43,7 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The time of the verdict (UTC, RFC 3339).
     pub time: String,
-    /// The fatal findings.
+    /// The fatal findings; the record keeps the first 20.
     #[serde(default)]
     pub findings: Vec<RecordedFinding>,
     /// The reason why the deployment could not be verified; absent if it was verified.

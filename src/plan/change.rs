@@ -9,7 +9,7 @@ use crate::package::Nevra;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
-    /// The package that is removed; `None` if the package is new.
+    /// The package before the transaction; `None` if `after` replaces no package.
     pub before: Option<Nevra>,
     /// The package after the transaction; `None` if no package replaces `before`.
     pub after: Option<Nevra>,

@@ -305,11 +305,12 @@ fn torn() -> Vec<Case> {
         // No header shows that a page of the code is lost.
         broken("library-code-zeroed", TrixieSlim, FULL, &[INIT], |draft| {
             let archive = draft.archive();
-            let path = library(archive, "libmount.so.1.");
+            // findmnt executes this part.
+            let path = library(archive, "libsmartcols.so.1.");
             let mut elf = archive.get(&path).to_vec();
             let code = code(&elf);
-            let middle = code.start + code.len() / 2;
-            elf[middle..middle + 4096].fill(0);
+            let start = code.start + code.len() * 5 / 16;
+            elf[start..start + 4096].fill(0);
             archive.replace(&path, elf);
         }),
         broken("program-empty", TrixieSlim, FULL, &[INIT], move |draft| {
