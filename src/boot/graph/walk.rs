@@ -199,8 +199,8 @@ impl<'a> Walk<'a> {
         // A damaged library counts as missing for the loader, but the dynamic linker maps it.
         for missed in &loaded.missing {
             let from = self.graph.by_path.get(missed.asked_by.as_slice()).copied();
-            let files = self.names.get(basename(&missed.library));
-            for file in files.cloned().unwrap_or_default() {
+            let files = self.names.remove(basename(&missed.library));
+            for file in files.unwrap_or_default() {
                 self.visit(file, from.or(Some(at)), Why::Library, is_needed);
             }
         }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds programs that the dynamic linker cannot start: a library, a symbol version or a symbol is missing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{REMEDY, is_data};
 use crate::boot::{CannotRun, Graph, Loader, Unbound, run};
 use crate::bytes::basename;
 use crate::checks::{Finding, Severity, listed, show};
-use crate::initramfs::{Elf, ElfError, Facts, Inventory, Machine, Node};
+use crate::initramfs::{Elf, ElfError, EntryType, Facts, Inventory, Machine, Node};
 
 /// An ELF file of the initramfs.
 struct ElfFile<'a> {
@@ -77,10 +77,11 @@ pub(super) fn unmet(
         let expected = format!("the dynamic linker of {}", some(&programs));
         of_used(Finding::new(path, found, expected, REMEDY), &programs)
     });
+    let damaged = damaged(inventory, facts);
     let missing = missing.into_iter().map(|(library, (asked_by, programs))| {
         let (programs_of, asked_by) = (some(&programs), show(&asked_by));
         let why = format!("{programs_of} cannot start without it ({asked_by} requires it)");
-        let finding = match damaged(inventory, facts, &library) {
+        let finding = match damaged.get(basename(&library)) {
             Some((path, error)) => {
                 let path = format!("{} in the initramfs", show(path));
                 let expected = format!("a whole library: {why}");
@@ -136,18 +137,20 @@ pub(super) fn unmet(
     findings
 }
 
-/// Returns the damaged file that has this library's name, and its error.
+/// Returns the damaged ELF files by their names and by the names of links to them, each with its path and error.
 fn damaged<'a>(
     inventory: &'a Inventory,
     facts: &'a Facts,
-    library: &[u8],
-) -> Option<(&'a [u8], &'a ElfError)> {
-    let mut paths = inventory.nodes().map(|(path, _)| path);
-    paths.find_map(|path| {
-        let is_named = basename(path) == basename(library);
-        let (path, node) = is_named.then(|| inventory.resolve(path).ok())??;
-        Some((path, facts.elf(inventory, node)?.as_ref().err()?))
-    })
+) -> HashMap<&'a [u8], (&'a [u8], &'a ElfError)> {
+    let names = inventory.nodes().filter_map(|(path, node)| {
+        let (file, node) = match node.kind {
+            EntryType::Symlink => inventory.resolve(path).ok()?,
+            _ => (path, node),
+        };
+        let error = facts.elf(inventory, node)?.as_ref().err()?;
+        Some((basename(path), (file, error)))
+    });
+    names.collect()
 }
 
 /// Formats programs: `usr/bin/x`, or `usr/bin/x and 3 other programs`.
