@@ -138,14 +138,14 @@ impl Samples {
         self.0.len()
     }
 
-    /// Returns the median of one value.
+    /// Returns the median of `of` over all runs.
     pub fn median(&self, of: impl Fn(&Cost) -> f64) -> f64 {
         let mut values: Vec<f64> = self.0.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     }
 
-    /// Returns the minimum of one value.
+    /// Returns the minimum of `of` over all runs.
     pub fn min(&self, of: impl Fn(&Cost) -> f64) -> f64 {
         self.0.iter().map(of).fold(f64::INFINITY, f64::min)
     }

@@ -9,7 +9,8 @@ use ostree_kernel::kernel::modules::{
 use crate::memory::within;
 use crate::trickle::Trickle;
 
-/// Upper bound of the memory for an unpacked module, twice while it grows, and the buffers of a decoder.
+/// Upper bound of memory: twice the largest unpacked module, since a `Vec` that grows is copied, and a decoder's
+/// buffers.
 const MODULE_MEMORY: usize = 2 * MAX_UNPACKED as usize + (1 << 20);
 
 /// Reads a module file. The first byte of the input selects the compression, and is not a part of the file.
@@ -41,8 +42,8 @@ pub fn module(bytes: &[u8]) {
     }
 }
 
-/// Parses the same bytes as `modules.dep`, `modules.order`, `modules.softdep`, `modules.alias`,
-/// `modules.builtin.modinfo`, `modules.dep.bin` and `modules.alias.bin`, and as the value of a softdep.
+/// Runs each of these parsers on the bytes: of `modules.dep`, `modules.order`, `modules.softdep`, `modules.alias`,
+/// `modules.builtin.modinfo`, `modules.dep.bin` and `modules.alias.bin`, and of the value of a softdep.
 pub fn lists(bytes: &[u8]) {
     // Each line costs a few small allocations.
     let most = 256 * bytes.len() + 4096;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds drivers of the base's initramfs and kernel that this initramfs and kernel lack: drivers that a root may need,
-//! and others.
+//! Finds drivers that the base has, in its initramfs or built in, and that this initramfs or this kernel lacks. Drivers
+//! that a root may need are reported separately from the others.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,8 +3,8 @@
 //! The values that can be read are strings, lists of strings, booleans, pairs of numbers, and dictionaries of the same
 //! type.
 //!
-//! A file in `/run` is small and written by root, but it is read as hostile input: every offset is checked, and a value
-//! that is not in normal form is treated as absent.
+//! A file in `/run` is small and written by root, but it is read as hostile input: every offset is checked, and a
+//! malformed value is treated as absent. A malformed entry makes the whole dictionary absent. Padding is not checked.
 
 /// Upper bound of a file with a dictionary (bytes). The file that ostree writes contains the kernel arguments and
 /// little else.

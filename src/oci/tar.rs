@@ -318,7 +318,8 @@ pub(super) fn names(
     let target = match kind {
         NodeKind::HardLink => match components(target) {
             Some(target) if !target.is_empty() => target,
-            _ => return fail("it is a hard link that leads out of the image"),
+            Some(_) => return fail("it is a hard link without a target, or to the root"),
+            None => return fail("it is a hard link that leads out of the image"),
         },
         NodeKind::Symlink if target.is_empty() => return fail("it is a link without a target"),
         NodeKind::Symlink => target.to_vec(),

@@ -433,7 +433,7 @@ fn way_out(kmods: &[Kmod]) -> String {
     }
     if !paths.is_empty() {
         ways += &format!(
-            "; remove files that no package owns in an earlier RUN line: rm {}",
+            "; in an earlier RUN line, remove the files that no package owns: rm {}",
             paths.join(" ")
         );
     }

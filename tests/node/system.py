@@ -20,7 +20,7 @@ KNOWN = (
 UNITS = "ostree-kernel-gate.service"
 DROP_INS = "/etc/systemd/system/ostree-kernel-.service.d"
 SERVICES = ["ostree-kernel-gate.service", "ostree-kernel-gate-staged.service", "ostree-finalize-staged.service"]
-# Stops the unit that verifies a deployment as soon as it is staged, so that the gate verifies it at shutdown.
+# Stops the path unit that starts the verification of a newly staged deployment: the gate then verifies it at shutdown.
 LATE = "systemctl stop ostree-kernel-gate-staged.path"
 # Makes the gate do nothing at shutdown, as if it were not installed.
 WITHOUT = (

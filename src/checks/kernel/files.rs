@@ -191,7 +191,7 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
             }
             // Compressing a module again changes its file, but not the signed bytes.
             Ok(state) if is_same_signer(state, files) && !module.path.ends_with(b".ko") => {
-                let found = "content that differs from its package, with the same signer: it was compressed again, or it changed after signing";
+                let found = "content that differs from its package, with the signer of the unchanged modules: it was compressed again, or it changed after signing";
                 let remedy =
                     "reinstall the kernel's packages, unless the module was compressed again on purpose";
                 let finding = Finding::new(path, found, "the package's file", remedy);
@@ -199,7 +199,7 @@ fn modules(subject: &Subject, files: &KernelFiles) -> Vec<Finding> {
                 continue;
             }
             Ok(state) if is_same_signer(state, files) => (
-                "content that differs from its package, with the same signer: it changed after signing".to_owned(),
+                "content that differs from its package, with the signer of the unchanged modules: it changed after signing".to_owned(),
                 "the bytes that were signed; the kernel does not load a module whose signature is wrong",
             ),
             Ok(state) if state.is_signed => {

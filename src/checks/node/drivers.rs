@@ -87,8 +87,8 @@ impl Reach<'_> {
         self.able.has_named(name) || (!self.is_root && self.is_on_disk(&[name]))
     }
 
-    /// Returns whether one of these modules is on disk; `true` if `names` is empty: the requirement is then only for
-    /// programs, and the programs on disk are not examined.
+    /// Returns whether one of these modules is on disk; `true` if `names` is empty: such a need is only for programs,
+    /// and programs on disk are not examined.
     fn is_on_disk(&self, names: &[&str]) -> bool {
         let mut modules = names
             .iter()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Errors from reading an image, with their places.
 //!
-//! Invariant: every variant that the content of a file can cause contains an offset, or the length of an empty file.
+//! Invariant: every variant that the content of a file can cause contains an offset or, for a file
+//! without a segment, the file's length.
 
 use std::{fmt, io};
 

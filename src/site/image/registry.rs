@@ -111,7 +111,7 @@ impl Blobs for RegistryImage {
             }
         }
         Err(anyhow!(
-            "neither a mirror nor the registry has the image: {}",
+            "the manifest cannot be read from a mirror or from the registry: {}",
             failed.join("; ")
         ))
     }

@@ -74,7 +74,8 @@ fn from_repository(
     if let Some(spec) = specs.iter().find(|spec| spec.contains(pin::MARK)) {
         return Err(Refusal::BadFile {
             file: spec.clone(),
-            why: "a package of --from has no digest of its own; give --sha256sums FILE".to_owned(),
+            why: "#sha256= is not supported for a package of --from; give --sha256sums FILE"
+                .to_owned(),
         }
         .into());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Detects traces of other build scripts: programs and plug-ins that were replaced with ones that do nothing, and other
-//! files in place of directories for temporary files. Also detects a base that is composed without an initramfs.
+//! Detects traces of other build scripts: programs and plug-ins that were replaced with ones that do nothing, and a
+//! `/tmp`, `/var/tmp` or `/run` that is not a directory. Also detects a base that is composed without an initramfs.
 
 use anyhow::Result;
 

@@ -99,7 +99,7 @@ fn a_log_counts_up_to_its_last_commit() {
     );
     assert_eq!(read(without_one.path()).unwrap(), [two]);
     assert_eq!(names(without_one.path()), ["db", "db-wal"]);
-    // From each truncated or damaged log, SQLite itself reads the same values.
+    // From each truncated or damaged log, this reader returns the values that SQLite returns.
     let log = fs_err::read(without_one.path().join("db-wal")).unwrap();
     for cut in [0, 31, 32, 100, size as usize, log.len() - 1, log.len()] {
         let torn = killed(dir.path());

@@ -48,8 +48,8 @@ fn verify(args: &[&str], more: &[String]) -> (Option<i32>, Value, String) {
     (status, report, stderr)
 }
 
-/// Compares the images of all transports with the tree. Returns a text for each transport whose report or exit status
-/// differs from that of the tree, and a line of the table.
+/// Compares the images of all transports with the tree. Returns a message for each transport whose report or exit
+/// status differs from the tree's, and the tree's line for the printed table.
 fn compare(name: &str, root: &Path, beside: &Path, more: &[String]) -> (Vec<String>, String) {
     let start = Instant::now();
     let (status, expected, stderr) = verify(&["--root", root.to_str().unwrap()], more);

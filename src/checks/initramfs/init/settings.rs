@@ -73,13 +73,14 @@ pub(super) fn parameter(inventory: &Inventory, name: &str) -> Option<(String, St
     last
 }
 
-/// Returns a finding if `kernel.modules_disabled` is set and the initramfs has modules.
+/// Returns a finding if `kernel.modules_disabled` is 1, the only value that the kernel accepts besides 0, and the
+/// initramfs has modules.
 fn no_modules(inventory: &Inventory) -> Option<Finding> {
     if inventory.kernel_modules().is_empty() {
         return None;
     }
     let set = parameter(inventory, "kernel.modules_disabled");
-    let (path, _) = set.filter(|(_, value)| value != "0")?;
+    let (path, _) = set.filter(|(_, value)| value == "1")?;
     let place = format!("{path} in the initramfs");
     let found = "kernel.modules_disabled=1, after which the kernel loads no driver";
     let expected = "no such line: drivers and file systems are loaded after it is applied";
