@@ -263,7 +263,7 @@ fn modules_that_no_package_brings_are_missed_before_anything_is_done() {
     let text = missed(&host, sources()).unwrap();
     for expected in [
         "zfs (of no package)",
-        "RUN line: rm /usr/lib/modules/6.9.3",
+        "no package owns: rm /usr/lib/modules/6.9.3",
         "extra/zfs.ko",
     ] {
         assert!(text.contains(expected), "{text}");
