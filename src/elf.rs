@@ -256,14 +256,15 @@ impl<'a> File<'a> {
             let at = start.saturating_add(n * size);
             // One check for all fields, so that the additions below cannot overflow.
             self.slice(what, at, layout.phdr)?;
+            let flags = self.number_at(what, at + layout.p_flags, 4)?;
             Ok(ProgramHeader {
                 kind: self.number_at(what, at, 4)? as u32,
                 offset: self.number_at(what, at + layout.p_offset, layout.word)?,
                 address: self.number_at(what, at + layout.p_vaddr, layout.word)?,
                 size: self.number_at(what, at + layout.p_filesz, layout.word)?,
                 memory: self.number_at(what, at + layout.p_memsz, layout.word)?,
-                is_writable: self.number_at(what, at + layout.p_flags, 4)? & PF_W != 0,
-                is_executable: self.number_at(what, at + layout.p_flags, 4)? & PF_X != 0,
+                is_writable: flags & PF_W != 0,
+                is_executable: flags & PF_X != 0,
             })
         };
         (0..count).map(one).collect()

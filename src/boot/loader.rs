@@ -14,7 +14,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use super::ld_cache::cache;
-use crate::bytes::basename;
 use crate::initramfs::{Elf, Facts, Inventory, Machine, Symbols, symbol_hash};
 
 /// Upper bound of objects that a program loads; systemd loads about 30.
@@ -91,9 +90,7 @@ pub struct Object<'a> {
 /// An object while its libraries are searched.
 struct Link<'a> {
     object: Object<'a>,
-    /// The directory for `$ORIGIN`.
-    origin: Vec<u8>,
-    /// See [`Loading::spelled`].
+    /// See [`Loading::spelled`]. Its directory is `$ORIGIN`.
     spelled: Vec<u8>,
     /// See [`Loading::parent`].
     parent: Option<usize>,
@@ -168,7 +165,6 @@ impl<'a> Loader<'a> {
         let mut missing = Vec::new();
         let mut links = vec![Link {
             object: Object { path, entry, elf },
-            origin: parent(path).to_vec(),
             spelled: path.to_vec(),
             parent: None,
         }];
@@ -185,7 +181,7 @@ impl<'a> Loader<'a> {
                     continue;
                 }
                 match self.find(name, at, &links) {
-                    Some((object, origin)) => {
+                    Some((object, spelled)) => {
                         let known = links.iter().position(|it| it.object.entry == object.entry);
                         let number = known.unwrap_or(links.len());
                         names.insert(name, number);
@@ -194,8 +190,7 @@ impl<'a> Loader<'a> {
                         if known.is_none() && links.len() < OBJECTS_MAX {
                             links.push(Link {
                                 object,
-                                spelled: [&origin, b"/".as_slice(), basename(name)].concat(),
-                                origin,
+                                spelled,
                                 parent: Some(at),
                             });
                         }
@@ -274,14 +269,13 @@ impl<'a> Loader<'a> {
     }
 
     /// Finds the library `name` that the object number `asking` of `links` requires; `None` if it is missing. Also
-    /// returns the library's directory.
+    /// returns the path with which it is found.
     fn find(&self, name: &[u8], asking: usize, links: &[Link]) -> Option<(Object<'a>, Vec<u8>)> {
         let link = &links[asking];
+        let origin = parent(&link.spelled);
         if name.contains(&b'/') {
-            return self.expand(name, &link.origin).iter().find_map(|path| {
-                let object = self.at(path)?;
-                Some((object, parent(path).to_vec()))
-            });
+            let mut paths = self.expand(name, origin).into_iter();
+            return paths.find_map(|path| Some((self.at(&path)?, path)));
         }
         let elf = link.object.elf;
         let mut dirs = Vec::new();
@@ -289,17 +283,17 @@ impl<'a> Loader<'a> {
         while let Some(link) = from.map(|at| &links[at]) {
             let elf = link.object.elf;
             if elf.runpath.is_none() {
-                dirs.extend(self.dirs(elf.rpath.as_deref(), &link.origin));
+                dirs.extend(self.dirs(elf.rpath.as_deref(), parent(&link.spelled)));
             }
             from = link.parent;
         }
-        dirs.extend(self.dirs(elf.runpath.as_deref(), &link.origin));
+        dirs.extend(self.dirs(elf.runpath.as_deref(), origin));
         if let Some(found) = dirs.iter().find_map(|dir| self.within(dir, name)) {
             return Some(found);
         }
         let cached = self.cache.as_ref().and_then(|cache| cache.get(name));
         let mut cached = cached.into_iter().flatten();
-        let cached = cached.find_map(|path| Some((self.at(path)?, parent(path).to_vec())));
+        let cached = cached.find_map(|path| Some((self.at(path)?, path.clone())));
         cached.or_else(|| {
             self.default_dirs
                 .iter()
@@ -311,14 +305,15 @@ impl<'a> Loader<'a> {
     /// the library is in none of them.
     fn within(&self, dir: &[u8], name: &[u8]) -> Option<(Object<'a>, Vec<u8>)> {
         let join = |dir: &[u8], name: &[u8]| [dir, b"/", name].concat();
-        if let Some(object) = self.at(&join(dir, name)) {
-            return Some((object, dir.to_vec()));
+        let path = join(dir, name);
+        if let Some(object) = self.at(&path) {
+            return Some((object, path));
         }
         let better = join(dir, b"glibc-hwcaps");
         let children = self.inventory.children(&better);
         children.into_iter().find_map(|(child, _)| {
-            let dir = join(&better, child);
-            Some((self.at(&join(&dir, name))?, dir))
+            let path = join(&join(&better, child), name);
+            Some((self.at(&path)?, path))
         })
     }
 

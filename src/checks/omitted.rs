@@ -124,7 +124,7 @@ impl Omitted {
 }
 
 /// Splits a command line into words, and removes quotes as a shell does.
-fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;

@@ -49,12 +49,9 @@ impl PrepareRoot {
     /// Reads the files in [`PLACES`]. `data` returns the content of a file by its path.
     pub(super) fn read<'a>(data: impl Fn(&str) -> Option<&'a [u8]>) -> Self {
         let mut conf = Self::default();
-        let mut file = KeyFile::default();
         let mut files: Vec<(&'static str, KeyFile)> = Vec::new();
         for (path, text) in PLACES.iter().filter_map(|path| Some((*path, data(path)?))) {
-            let mut alone = KeyFile::default();
-            let _ = alone.add(text);
-            files.push((path, alone));
+            let mut file = KeyFile::default();
             // Only this parser limits the number of lines; ostree does not.
             if let Err(why) = file.add(text)
                 && why != KeyFileError::TooMany
@@ -62,43 +59,43 @@ impl PrepareRoot {
                 conf.wrong
                     .push((path, why.to_string(), "a key file that GLib can parse"));
             }
+            files.push((path, file));
         }
-        // The last file that has the key.
-        let place = |group: &str, key: &str| {
+        // The value of a key, and the last file that has the key.
+        let get = |group: &str, key: &str| {
             let mut files = files.iter().rev();
-            let place = files.find(|(_, file)| file.get(group, key).is_some());
-            place.map_or(PLACES[0], |(path, _)| path)
+            files.find_map(|(path, file)| Some((file.get(group, key)?, *path)))
         };
-        let enabled = file.get("composefs", "enabled");
+        let enabled = get("composefs", "enabled");
         conf.composefs = match enabled {
-            None | Some("no" | "false" | "0") => Composefs::Off,
-            Some("yes" | "true" | "1" | "signed" | "verity") => Composefs::On,
-            Some("maybe") => Composefs::Maybe,
-            Some(value) => {
+            None | Some(("no" | "false" | "0", _)) => Composefs::Off,
+            Some(("yes" | "true" | "1" | "signed" | "verity", _)) => Composefs::On,
+            Some(("maybe", _)) => Composefs::Maybe,
+            Some((value, path)) => {
                 let found = format!("composefs.enabled={value}");
                 let expected = "yes, no, maybe, signed or verity";
-                let place = place("composefs", "enabled");
-                conf.wrong.push((place, found, expected));
+                conf.wrong.push((path, found, expected));
                 Composefs::Off
             }
         };
         for (group, key) in BOOLEANS {
-            let value = file.get(group, key);
-            if let Some(value) = value.filter(|it| !["true", "1", "false", "0"].contains(it)) {
+            if let Some((value, path)) = get(group, key)
+                && !["true", "1", "false", "0"].contains(&value)
+            {
                 let found = format!("{group}.{key}={value}");
-                conf.wrong.push((place(group, key), found, "true or false"));
+                conf.wrong.push((path, found, "true or false"));
             }
         }
-        let transient = matches!(file.get("root", "transient"), Some("true" | "1"));
-        if transient && conf.composefs == Composefs::Off {
+        if let Some(("true" | "1", path)) = get("root", "transient")
+            && conf.composefs == Composefs::Off
+        {
             let found = "root.transient=true without composefs.enabled";
             let expected = "composefs.enabled=yes, which root.transient requires";
-            let place = place("root", "transient");
-            conf.wrong.push((place, found.to_owned(), expected));
+            conf.wrong.push((path, found.to_owned(), expected));
         }
-        conf.needs_verity = matches!(enabled, Some("signed" | "verity"));
-        if enabled == Some("signed") {
-            let path = file.get("composefs", "keypath").unwrap_or(KEY);
+        conf.needs_verity = matches!(enabled, Some(("signed" | "verity", _)));
+        if let Some(("signed", _)) = enabled {
+            let path = get("composefs", "keypath").map_or(KEY, |(path, _)| path);
             conf.key = Some(path.to_owned());
         }
         conf

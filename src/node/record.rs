@@ -78,11 +78,11 @@ pub struct RecordedFinding {
     pub check: String,
     /// The path of the file with the fault.
     pub path: String,
-    /// What was found, as text.
+    /// The state that was found, as text.
     pub found: String,
-    /// What was expected, as text.
+    /// The expected state, as text.
     pub expected: String,
-    /// What to do, as text.
+    /// The remedy, as text.
     pub remedy: String,
 }
 

@@ -118,19 +118,23 @@ fn unloaded(
     Some(Finding::new(place(first), found, expected, remedy))
 }
 
+/// Returns the paths of the compressed modules in the initramfs, each with its compression.
+pub(super) fn compressed(inventory: &Inventory) -> impl Iterator<Item = (&[u8], Packing)> {
+    let modules = inventory.kernel_modules().into_iter();
+    let packings = modules.filter_map(|path| {
+        let (_, node) = inventory.resolve(path).ok()?;
+        Some((path, Packing::of(&inventory.content(node)?.head)))
+    });
+    packings.filter(|(_, packing)| *packing != Packing::None)
+}
+
 type Groups = BTreeMap<Packing, Group>;
 
 /// Returns the compressed modules in the initramfs, grouped by compression: the kernel's own, and others.
 fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
     let (mut own, mut others) = (Groups::new(), Groups::new());
     let order = tree.lists.order.as_ref().ok().and_then(Option::as_ref);
-    for path in inventory.kernel_modules() {
-        let node = inventory.resolve(path).ok().map(|(_, node)| node);
-        let content = node.and_then(|node| inventory.content(node));
-        let packing = content.map(|content| Packing::of(&content.head));
-        let Some(packing) = packing.filter(|packing| *packing != Packing::None) else {
-            continue;
-        };
+    for (path, packing) in compressed(inventory) {
         let name = ModuleName::of_path(path);
         let is_own = order.is_none_or(|order| name.is_some_and(|name| order.contains(&name)));
         let groups = if is_own { &mut own } else { &mut others };

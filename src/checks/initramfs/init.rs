@@ -137,7 +137,8 @@ fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> 
             return None;
         }
         let place = format!("{} in the initramfs", show(path));
-        let expected = match graph.opened_by(path) {
+        let opener = graph.opened_by(path);
+        let expected = match opener {
             Some(opener) => format!(
                 "a whole library, or none: {} opens it at run time",
                 show(opener)
@@ -146,7 +147,7 @@ fn damaged(inventory: &Inventory, facts: &Facts, graph: &Graph) -> Vec<Finding> 
         };
         let finding = Finding::new(place, error.to_string(), expected, REMEDY);
         Some(match (is_library, graph.has(path)) {
-            (true, _) if graph.opened_by(path).is_some() => finding,
+            (true, _) if opener.is_some() => finding,
             (true, _) => finding.only(Severity::Note),
             (false, true) => finding,
             (false, false) => finding.only(Severity::Warning),

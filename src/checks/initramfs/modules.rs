@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use self::depmod::{aliases, own, own_line, reads_indexes};
+use crate::checks::omitted;
 use crate::checks::{Answer, Finding, Remedy, Severity, Subject, listed, show};
 use crate::initramfs::{Comparison, EntryType, Facts, Inventory, ModuleFacts, Told};
 use crate::kernel::modules::{
@@ -57,8 +58,8 @@ fn promised(subject: &Subject, inventory: &Inventory) -> Result<Option<Finding>,
     )?;
     let included = inventory.dracut_modules().unwrap_or_default();
     let arguments = inventory.dracut_arguments().unwrap_or_default();
-    let mut arguments = arguments.split_ascii_whitespace();
-    let is_generic = arguments.any(|it| matches!(it.trim_matches('\''), "--no-hostonly" | "-N"));
+    let mut arguments = omitted::split(&arguments).into_iter();
+    let is_generic = arguments.any(|it| matches!(it.as_str(), "--no-hostonly" | "-N"));
     let is_promised = is_generic && included.iter().any(|module| module == PROMISE);
     let has_modules = order.is_some_and(|order| !order.paths().is_empty());
     // The check `initramfs-kver` reports that the directory is missing.

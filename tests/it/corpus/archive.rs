@@ -147,6 +147,14 @@ impl Archive {
         names.filter_map(|name| std::str::from_utf8(name).ok())
     }
 
+    /// Returns the first path that contains `part`.
+    #[track_caller]
+    pub fn path_with(&self, part: &str) -> String {
+        let path = self.paths().find(|path| path.contains(part));
+        path.unwrap_or_else(|| panic!("no {part} inside"))
+            .to_owned()
+    }
+
     /// Returns the data of an entry.
     #[track_caller]
     pub fn get(&self, path: &str) -> &[u8] {

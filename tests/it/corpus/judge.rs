@@ -20,7 +20,7 @@ pub const PASSED: &str = "nothing fatal is found";
 pub struct Judged {
     /// The checks with a fatal finding, and with `--fatal-warnings` also those with a warning.
     pub found: BTreeSet<String>,
-    /// What is wrong with the answer of `verify`; `None` if it is as expected.
+    /// The difference between the answer of `verify` and the expected answer; `None` if there is none.
     pub wrong: Option<String>,
     /// Standard output, which is the report; with standard error if `verify` failed and no check has a fatal finding.
     pub said: String,

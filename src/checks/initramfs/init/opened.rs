@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bytes::{basename, contains};
+use crate::checks::initramfs::compression::compressed;
 use crate::checks::{Finding, Remedy, Severity, Subject};
 use crate::initramfs::{Elf, Facts, Inventory, Opened};
 use crate::kernel::packing::Packing;
@@ -128,10 +129,7 @@ fn packings(subject: &Subject, inventory: &Inventory) -> BTreeMap<&'static str, 
     let config = subject.config();
     let by_kernel = config.and_then(|config| config.module_decoder());
     let mut found = BTreeMap::new();
-    for path in inventory.kernel_modules() {
-        let node = inventory.resolve(path).ok().map(|(_, node)| node);
-        let content = node.and_then(|node| inventory.content(node));
-        let packing = content.map_or(Packing::None, |content| Packing::of(&content.head));
+    for (_, packing) in compressed(inventory) {
         let feature = match packing {
             Packing::None => continue,
             Packing::Gzip { .. } => "zlib",

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::broken;
-use crate::corpus::archive::{Archive, FILE, LINK, PROGRAM};
+use crate::corpus::archive::{FILE, LINK, PROGRAM};
 use crate::corpus::case::Case;
 use crate::corpus::draft::Draft;
 use crate::corpus::products::Base::{self, BookwormOmit, InitramfsTools, TrixieSlim};
@@ -22,7 +22,6 @@ pub fn cases() -> Vec<Case> {
         libraries(),
         scripts(),
         torn(),
-        opened(),
         promised(),
         units(),
     ];
@@ -218,6 +217,16 @@ fn libraries() -> Vec<Case> {
                 archive.replace(&path, elf);
             },
         ),
+        // libkmod opens liblzma at run time, to decode the modules.
+        of(
+            "decoder-of-modules-gone",
+            TrixieSlim,
+            "boot: Timed out waiting for the root device",
+            |draft| {
+                let archive = draft.archive();
+                archive.remove_all(|path| path.contains("/liblzma.so"));
+            },
+        ),
         of(
             "library-is-a-dangling-link",
             TrixieSlim,
@@ -302,11 +311,22 @@ fn torn() -> Vec<Case> {
         broken("library-cut", TrixieSlim, FULL, &[INIT], move |draft| {
             keep(draft, &format!("{LIB}/libc.so.6"), 0.6);
         }),
+        // systemd and udev open libkmod at run time.
+        broken(
+            "opened-library-cut",
+            TrixieSlim,
+            FULL,
+            &[INIT],
+            move |draft| {
+                let path = draft.archive().path_with("/libkmod.so.2.");
+                keep(draft, &path, 0.5);
+            },
+        ),
         // No header shows that a page of the code is lost.
         broken("library-code-zeroed", TrixieSlim, FULL, &[INIT], |draft| {
             let archive = draft.archive();
             // findmnt executes this part.
-            let path = library(archive, "libsmartcols.so.1.");
+            let path = archive.path_with("/libsmartcols.so.1.");
             let mut elf = archive.get(&path).to_vec();
             let code = code(&elf);
             let start = code.start + code.len() * 5 / 16;
@@ -329,16 +349,6 @@ fn torn() -> Vec<Case> {
     ]
 }
 
-/// Returns the path of the library whose file name starts with `start`.
-fn library(archive: &Archive, start: &str) -> String {
-    let start = format!("{LIB}/{start}");
-    let mut paths = archive.paths().filter(|path| path.starts_with(&start));
-    paths
-        .next()
-        .unwrap_or_else(|| panic!("no {start}"))
-        .to_owned()
-}
-
 /// Returns the place of the first segment with code in a 64-bit ELF file.
 fn code(elf: &[u8]) -> Range<usize> {
     const EXECUTABLE: u32 = 1;
@@ -348,34 +358,6 @@ fn code(elf: &[u8]) -> Range<usize> {
     let is_code = |at: &usize| word(*at) == 1 && word(at + 4) & EXECUTABLE != 0;
     let at = headers.find(is_code).unwrap();
     number(at + 8)..number(at + 8) + number(at + 32)
-}
-
-/// Returns cases with libraries that programs open at run time: damaged ones, and a missing one without which no module
-/// is loaded.
-fn opened() -> Vec<Case> {
-    const FULL: &str = "coreos/fedora-coreos-tracker#1247";
-    let cut = |name: &str, start: &'static str| {
-        broken(name, TrixieSlim, FULL, &[INIT], move |draft| {
-            let archive = draft.archive();
-            let path = library(archive, start);
-            let bytes = archive.get(&path);
-            let kept = bytes[..bytes.len() / 2].to_vec();
-            archive.replace(&path, kept);
-        })
-    };
-    vec![
-        cut("opened-library-cut", "libkmod.so.2."),
-        of(
-            "decoder-of-modules-gone",
-            TrixieSlim,
-            "boot: Timed out waiting for the root device",
-            |draft| {
-                draft
-                    .archive()
-                    .remove_all(|path| path.contains("/liblzma.so"))
-            },
-        ),
-    ]
 }
 
 /// Returns cases without a program that a dracut module must install. If dracut does not find the program, it prints
