@@ -126,14 +126,18 @@ fn text_of(report: &Report, global: &Global) -> String {
     )
 }
 
-/// Prints `text` with a single write, and writes `json` to `file`, also if printing fails. If both fail, returns the
-/// error of the file.
+/// Prints `text` with a single write, and writes `json` to `file`, also if printing fails. If both fail, logs the error
+/// of printing and returns the error of the file.
 pub(super) fn deliver(text: &str, json: &str, file: Option<&Path>) -> Result<()> {
     let printed = page::print_with(|out| out.write_all(text.as_bytes()));
-    if let Some(file) = file {
-        fs_err::write(file, json).map_err(ReportNotWritten)?;
+    let printed = printed.context("printing the result");
+    let Some(Err(error)) = file.map(|file| fs_err::write(file, json)) else {
+        return printed;
+    };
+    if let Err(error) = printed {
+        tracing::error!("{error:#}");
     }
-    printed.context("printing the result")
+    Err(ReportNotWritten(error).into())
 }
 
 #[cfg(test)]

@@ -67,11 +67,11 @@ pub struct DryRun<'p> {
     pub root: &'p Path,
     /// The program that replaces packages.
     pub backend: Backend,
-    /// The kernel before and after.
+    /// The kernel before and after the transaction.
     pub kernel: PlannedKernel<'p>,
     /// The packages to install.
     pub packages: Vec<PackageReport>,
-    /// The kernel's packages before and after: each removed or installed package, with its counterpart.
+    /// The kernel's packages before and after the transaction: each removed or installed package, with its counterpart.
     pub changes: &'p [Change],
     /// Packages of the old kernel's build that stay in their version.
     pub stays: &'p [Nevra],
@@ -92,13 +92,13 @@ pub enum DryRunOutcome {
     Planned,
 }
 
-/// The kernel before and after, in a plan.
+/// The kernel before and after the transaction, in a plan.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlannedKernel<'p> {
-    /// The kernel before.
+    /// The kernel before the transaction.
     pub before: OldKernel<'p>,
-    /// The kernel after.
+    /// The kernel after the transaction.
     pub after: NewKernel<'p>,
 }
 

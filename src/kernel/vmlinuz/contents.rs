@@ -22,15 +22,26 @@ pub fn inner_release_from<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
 ) -> Result<Option<String>> {
-    search_inner(reader, release, &mut |_| ())
+    kernel_in(reader, release, None)
 }
 
 /// Returns the same as [`inner_release_from`], and passes the decoded kernel to `part`, in order and in parts of any
-/// size. Passes nothing for the formats `Image`, `ImageGzip` and `Elf`, where the kernel is not decoded again.
+/// size.
 pub fn search_inner<R: Read + Seek>(
     reader: &mut R,
     release: &Release,
     part: &mut dyn FnMut(&[u8]),
+) -> Result<Option<String>> {
+    kernel_in(reader, release, Some(part))
+}
+
+/// The function that gets the decoded kernel in parts. `None` if only the release string is wanted.
+type Part<'p> = Option<&'p mut dyn FnMut(&[u8])>;
+
+fn kernel_in<R: Read + Seek>(
+    reader: &mut R,
+    release: &Release,
+    part: Part,
 ) -> Result<Option<String>> {
     let mut image = Region::new(reader).map_err(VmlinuzError::Io)?;
     if release.format != KernelFormat::Uki {
@@ -48,8 +59,9 @@ pub fn search_inner<R: Read + Seek>(
 fn inner<R: Read + Seek>(
     image: &mut Region<'_, R>,
     release: &Release,
-    part: &mut dyn FnMut(&[u8]),
+    part: Part,
 ) -> Result<Option<String>> {
+    let size = image.size();
     match release.format {
         KernelFormat::BzImage => bzimage(image, part),
         KernelFormat::Zboot => {
@@ -57,9 +69,16 @@ fn inner<R: Read + Seek>(
             whole(image, data.codec, data.offset, data.size, part).map(|(kver, _)| Some(kver))
         }
         KernelFormat::S390 | KernelFormat::ElfWrapper => searched(image, part),
-        // In these formats, `release` was read from the kernel itself. A gzip stream was then read to its end, so its
-        // checksum is verified.
+        // In the other formats, `release` was read from the kernel itself. A gzip stream was then read to its end, so
+        // its checksum is verified.
+        KernelFormat::ImageGzip if part.is_some() => {
+            whole(image, Codec::Gzip, 0, size, part).map(|(kver, _)| Some(kver))
+        }
         KernelFormat::Image | KernelFormat::ImageGzip | KernelFormat::Elf => {
+            let mut kernel = Counted::of(image.stream("the kernel", 0, size)?, part);
+            if kernel.part.is_some() {
+                io::copy(&mut kernel, &mut io::sink()).map_err(VmlinuzError::Io)?;
+            }
             Ok(Some(release.kver.clone()))
         }
         KernelFormat::Uki => Ok(None),
@@ -68,10 +87,7 @@ fn inner<R: Read + Seek>(
 
 /// Decodes the kernel in a bzImage. Since boot protocol 2.08 the header contains the offset and size of the compressed
 /// kernel (see the kernel's `x86/boot.rst`). Returns `None` for an older protocol, or if the size is zero.
-fn bzimage<R: Read + Seek>(
-    image: &mut Region<'_, R>,
-    part: &mut dyn FnMut(&[u8]),
-) -> Result<Option<String>> {
+fn bzimage<R: Read + Seek>(image: &mut Region<'_, R>, part: Part) -> Result<Option<String>> {
     /// The length (bytes) of the decoded size, which is the last field of the compressed data. Gzip data end with it,
     /// and the kernel's build appends it to data of other formats.
     const SIZE: u64 = 4;
@@ -114,10 +130,7 @@ fn bzimage<R: Read + Seek>(
 
 /// Tries offsets with the magic number of a compression as the start of the compressed kernel. Other data can contain a
 /// magic number, too, so an offset counts only if the decoded data contain a banner.
-fn searched<R: Read + Seek>(
-    image: &mut Region<'_, R>,
-    part: &mut dyn FnMut(&[u8]),
-) -> Result<Option<String>> {
+fn searched<R: Read + Seek>(image: &mut Region<'_, R>, part: Part) -> Result<Option<String>> {
     let size = image.size();
     // Lzma is left out, because its magic number, three bytes of which two are zero, is common in other data.
     for codec in Codec::ALL.into_iter().filter(|it| *it != Codec::Lzma) {
@@ -142,14 +155,10 @@ fn whole<R: Read + Seek>(
     codec: Codec,
     offset: u64,
     size: u64,
-    part: &mut dyn FnMut(&[u8]),
+    part: Part,
 ) -> Result<(String, u64)> {
     decoded(image, codec, offset, size, |kernel| {
-        let mut counted = Counted {
-            input: kernel,
-            count: 0,
-            part,
-        };
+        let mut counted = Counted::of(kernel, part);
         let kver = scan::banner(&mut counted)?;
         let mut rest = (&mut counted).take(MAX_DECODED);
         io::copy(&mut rest, &mut io::sink()).map_err(VmlinuzError::Io)?;
@@ -161,14 +170,26 @@ fn whole<R: Read + Seek>(
 struct Counted<'p, R> {
     input: R,
     count: u64,
-    part: &'p mut dyn FnMut(&[u8]),
+    part: Part<'p>,
+}
+
+impl<'p, R> Counted<'p, R> {
+    fn of(input: R, part: Part<'p>) -> Self {
+        Self {
+            input,
+            count: 0,
+            part,
+        }
+    }
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         self.count += read as u64;
-        (self.part)(&buffer[..read]);
+        if let Some(part) = &mut self.part {
+            part(&buffer[..read]);
+        }
         Ok(read)
     }
 }
@@ -265,6 +286,39 @@ mod tests {
         ] {
             assert_eq!(inner(&image).unwrap().as_deref(), Some(KVER));
         }
+    }
+
+    #[test]
+    fn the_whole_kernel_is_searched_in_all_formats() {
+        let kernel = arm64(&format!("{} the certificate", banner(KVER)));
+        let inside = elf(21, format!("{} the certificate", banner(KVER)).as_bytes());
+        let mut z390 = s390(&format!("{KVER} (mock@build) #1"));
+        z390.extend(xz(&kernel));
+        for (format, image) in [
+            ("Image", kernel.clone()),
+            ("Image.gz", gzip(&kernel)),
+            ("zboot", zboot("zstd22", &zstd(&kernel))),
+            ("s390x", z390),
+            ("ELF", inside.clone()),
+            ("ELF wrapper", elf(20, &gzip(&inside))),
+            ("UKI", pe(0xaa64, (0, 0), &[(".linux", &kernel)])),
+        ] {
+            let release = release(&image).unwrap();
+            let mut searched = Vec::new();
+            let mut part = |bytes: &[u8]| searched.extend_from_slice(bytes);
+            search_inner(&mut Cursor::new(&image), &release, &mut part).unwrap();
+            let text = b"the certificate";
+            let found = searched.windows(text.len()).any(|it| it == text);
+            assert!(found, "{format}");
+        }
+    }
+
+    #[test]
+    fn data_after_an_lz4_kernel_are_not_part_of_it() {
+        let mut image = s390(&format!("{KVER} (mock@build) #1"));
+        image.extend(lz4(&kernel(KVER)));
+        image.extend([0x78; 64]);
+        assert_eq!(inner(&image).unwrap().as_deref(), Some(KVER));
     }
 
     #[test]

@@ -95,8 +95,8 @@ impl Codec {
         }
     }
 
-    /// Returns a reader of the decoded bytes. Except with lz4, bytes after the compressed data are ignored: in most
-    /// formats, the kernel's build appends the decoded size.
+    /// Returns a reader of the decoded bytes. Bytes after the compressed data are ignored: in most formats, the kernel's
+    /// build appends the decoded size, and other parts of the image can follow.
     pub(super) fn decode<'a>(self, data: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Bzip2 => Box::new(bzip2::read::BzDecoder::new(data)),
@@ -119,7 +119,8 @@ impl Codec {
     }
 }
 
-/// A decoder of lz4's legacy frame (`lz4 -l`): a magic number, then blocks, each with its length and its data.
+/// A decoder of lz4's legacy frame (`lz4 -l`): a magic number, then blocks, each with its length and its data. The frame
+/// has no end marker. Each block but the last decodes to [`Lz4Legacy::PLAIN`] bytes, so a smaller one is the last.
 struct Lz4Legacy<R> {
     data: R,
     block: Vec<u8>,
@@ -127,6 +128,7 @@ struct Lz4Legacy<R> {
     /// The number of decoded bytes in `plain`. The first `given` of them have been returned.
     filled: usize,
     given: usize,
+    has_ended: bool,
 }
 
 impl<R: Read> Lz4Legacy<R> {
@@ -148,12 +150,16 @@ impl<R: Read> Lz4Legacy<R> {
             plain: vec![0; Self::PLAIN],
             filled: 0,
             given: 0,
+            has_ended: false,
         })
     }
 
-    /// Decodes the next block into `plain`; at the end of the data, leaves `plain` without decoded bytes.
+    /// Decodes the next block into `plain`; at the end of the frame, leaves `plain` without decoded bytes.
     fn next_block(&mut self) -> io::Result<()> {
         (self.filled, self.given) = (0, 0);
+        if self.has_ended {
+            return Ok(());
+        }
         let mut length = [0; 4];
         match self.data.read_exact(&mut length) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
@@ -173,6 +179,7 @@ impl<R: Read> Lz4Legacy<R> {
         }
         self.filled =
             lz4_flex::block::decompress_into(&self.block, &mut self.plain).map_err(invalid)?;
+        self.has_ended = self.filled < Self::PLAIN;
         Ok(())
     }
 }

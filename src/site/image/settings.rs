@@ -59,16 +59,20 @@ pub(super) fn storage() -> Result<PathBuf> {
     }
     let is_root =
         nix::unistd::geteuid().is_root() && env::var_os("_CONTAINERS_USERNS_CONFIGURED").is_none();
-    let user = config_dir().map(|it| it.join("containers/storage.conf"));
-    let system = [
-        "/etc/containers/storage.conf",
-        "/usr/share/containers/storage.conf",
-    ];
-    let named = path_of("CONTAINERS_STORAGE_CONF").into_iter();
-    let user = user.filter(|_| !is_root).into_iter();
-    let is_own = user.clone().count();
-    let files = named.chain(user).chain(system.map(PathBuf::from));
-    for (number, file) in files.enumerate() {
+    // Like `init` and `defaultStoreOptionsIsolated` in containers/storage, types/options.go: the file that the variable
+    // names replaces all others, and an ordinary user's own file can set `graphroot`, which is ignored in the system's.
+    let files: Vec<(PathBuf, bool)> = match path_of("CONTAINERS_STORAGE_CONF") {
+        Some(named) => vec![(named, true)],
+        None => {
+            let user = config_dir().map(|it| it.join("containers/storage.conf"));
+            let user = user.filter(|_| !is_root).map(|file| (file, true));
+            let system = ["/etc", "/usr/share"].map(|it| format!("{it}/containers/storage.conf"));
+            let system = system.map(|file| (file.into(), is_root));
+            user.into_iter().chain(system).collect()
+        }
+    };
+    let home = env::var("HOME").unwrap_or_default();
+    for (file, has_graphroot) in files {
         let Some(bytes) = read(&file)? else { continue };
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let parsed: File = toml::from_str(&text)
@@ -77,14 +81,11 @@ pub(super) fn storage() -> Result<PathBuf> {
             graphroot,
             rootless_storage_path,
         } = parsed.storage;
-        // For an ordinary user, `graphroot` in the system's files is ignored, and `rootless_storage_path` is used.
-        let dir = if is_root || number < is_own {
-            graphroot
-        } else {
-            let home = env::var("HOME").unwrap_or_default();
-            rootless_storage_path.replace("$HOME", &home)
-        };
-        if !dir.is_empty() && !dir.contains('$') {
+        let graphroot = Some(graphroot).filter(|_| has_graphroot);
+        let rootless = Some(rootless_storage_path).filter(|_| !is_root);
+        let dirs = [graphroot, rootless].into_iter().flatten();
+        let mut dirs = dirs.map(|dir| dir.replace("$HOME", &home));
+        if let Some(dir) = dirs.find(|dir| !dir.is_empty() && !dir.contains('$')) {
             return Ok(dir.into());
         }
     }

@@ -242,6 +242,9 @@ fn only_regular_files_are_opened() {
                 )
             );
         }
+        for path in ["fifo", "l", "socket", "d", "gone"] {
+            assert!(bed.root.append_to(path).is_err(), "{path}");
+        }
         assert!(bed.root.open_file("gone").unwrap().is_none());
     });
 }

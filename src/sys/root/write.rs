@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, fsync, symlinkat, unlinkat};
 use sha2::{Digest, Sha256};
 
 use super::tree::subdir;
-use super::{Cause, FileType, Result, Root};
+use super::{Cause, FileType, Meta, Result, Root};
 
 /// The prefix of the temporary files of [`Root::write`]. A killed run can leave them.
 pub(super) const TEMP_PREFIX: &str = ".ostree-kernel-";
@@ -42,17 +42,25 @@ impl Root {
         made.map_err(|cause| self.error("creating", path, cause))
     }
 
-    /// Opens the existing file `path` for appending. A link as the last component is not followed.
+    /// Opens the existing regular file `path` for appending. A link as the last component is not followed.
     pub fn append_to(&self, path: impl AsRef<Path>) -> Result<File> {
         let path = path.as_ref();
         let opened = self.entry(path).and_then(|(dir, name)| {
-            let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            Ok(File::from(openat(
-                dir,
-                name.as_os_str(),
-                flags,
-                Mode::empty(),
-            )?))
+            // O_NONBLOCK: a FIFO without a reader must not block.
+            let flags = OFlag::O_WRONLY
+                | OFlag::O_APPEND
+                | OFlag::O_NOFOLLOW
+                | OFlag::O_NONBLOCK
+                | OFlag::O_NOCTTY
+                | OFlag::O_CLOEXEC;
+            let fd = openat(dir, name.as_os_str(), flags, Mode::empty())?;
+            match Meta::from(fstat(&fd)?).kind {
+                FileType::File => Ok(File::from(fd)),
+                found => {
+                    let wanted = FileType::File;
+                    Err(Cause::WrongKind { found, wanted })
+                }
+            }
         });
         opened.map_err(|cause| self.error("appending to", path, cause))
     }

@@ -118,3 +118,49 @@ fn an_image_in_the_storage_of_podman() {
     ran.ends_with(1);
     assert!(ran.stderr.contains("lead in a circle"), "{}", ran.stderr);
 }
+
+/// As podman, an ordinary user's storage is that of CONTAINERS_STORAGE_CONF, or else that of the user's own file.
+#[test]
+fn the_storage_of_an_ordinary_user() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("ignored: needs root, to create whiteouts");
+        return;
+    }
+    let bed = Bed::new();
+    storage(&bed.beside("storage"), &bed.root());
+    let graphroot = |dir: &str| {
+        let dir = bed.beside(dir).display().to_string();
+        format!("[storage]\ngraphroot = \"{dir}\"\n")
+    };
+    let user = bed.beside("config/containers");
+    fs_err::create_dir_all(&user).unwrap();
+    let named = user.join("named.conf");
+    let ends = |status: i32, of_user: &str, of_named: Option<&str>| {
+        fs_err::write(user.join("storage.conf"), of_user).unwrap();
+        if let Some(text) = of_named {
+            fs_err::write(&named, text).unwrap();
+        }
+        let args = ["verify", "containers-storage:a/b"].map(str::to_owned);
+        let ran = bed.run_exactly(&args, |command| {
+            // podman sets this variable in its user namespace, where the user looks like root.
+            command.env("_CONTAINERS_USERNS_CONFIGURED", "done");
+            command.env("XDG_CONFIG_HOME", bed.beside("config"));
+            command.env("HOME", bed.beside(""));
+            if of_named.is_some() {
+                command.env("CONTAINERS_STORAGE_CONF", &named);
+            }
+        });
+        ran.ends_with(status);
+    };
+    let (right, wrong) = (graphroot("storage"), graphroot("nowhere"));
+    ends(0, &right, None);
+    ends(1, &wrong, None);
+    ends(0, &wrong, Some(&right));
+    ends(1, &right, Some(&wrong));
+    let in_home = "[storage]\ngraphroot = \"$HOME/storage\"\n";
+    ends(0, in_home, None);
+    let rootless = "[storage]\nrootless_storage_path = \"$HOME/storage\"\n";
+    ends(0, rootless, None);
+    // The user's file is not read if the variable names another one.
+    ends(1, rootless, Some("[storage]\n"));
+}
