@@ -3,7 +3,7 @@
 
 use ostree_kernel::kernel::modules::{
     Aliases, IndexError, MAX_UNPACKED, Modinfo, ModinfoError, ModuleList, ModuleName, ModulesDep,
-    ParseError, Softdep, Softdeps, aliased, unpack,
+    ParseError, Softdep, Softdeps, aliased, exported, imported, unpack,
 };
 
 use crate::memory::within;
@@ -28,6 +28,10 @@ pub fn module(bytes: &[u8]) {
         (fast, slow) => panic!("{fast:?}; one byte at a time: {slow:?}"),
     }
     assert!(plain == slow && plain.len() as u64 <= MAX_UNPACKED);
+    // The names of at most 16,384 symbols, and a map of them.
+    if let Ok(crcs) = within(16 << 20, || imported(&plain)) {
+        assert!(crcs.len() <= 16 << 10);
+    }
     match within(2 * plain.len() + 4096, || Modinfo::of_module(&plain)) {
         Ok(info) => {
             let names = info.depends().into_iter().chain(info.softdep().pre);
@@ -42,8 +46,9 @@ pub fn module(bytes: &[u8]) {
     }
 }
 
-/// Runs each of these parsers on the bytes: of `modules.dep`, `modules.order`, `modules.softdep`, `modules.alias`,
-/// `modules.builtin.modinfo`, `modules.dep.bin` and `modules.alias.bin`, and of the value of a softdep.
+/// Runs each of these parsers on the bytes: of `modules.dep`, `modules.order`, `modules.builtin`, `modules.softdep`,
+/// `modules.alias`, `modules.builtin.modinfo`, `modules.dep.bin`, `modules.alias.bin` and `symvers`, and of the value of
+/// a softdep.
 pub fn lists(bytes: &[u8]) {
     // Each line costs a few small allocations.
     let most = 256 * bytes.len() + 4096;
@@ -59,14 +64,17 @@ pub fn lists(bytes: &[u8]) {
         Ok(dep) => dep_again(&dep),
         Err(error) => place(&error),
     }
-    match within(most, || ModuleList::parse_order(bytes)) {
-        Ok(list) => assert!(
-            list.paths()
-                .iter()
-                .all(|path| { ModuleName::of_path(path).is_some_and(|name| list.contains(&name)) })
-        ),
-        Err(error) => place(&error),
+    for parse in [ModuleList::parse_order, ModuleList::parse_builtin] {
+        match within(most, || parse(bytes)) {
+            Ok(list) => assert!(
+                list.paths()
+                    .iter()
+                    .all(|path| ModuleName::of_path(path).is_some_and(|name| list.contains(&name)))
+            ),
+            Err(error) => place(&error),
+        }
     }
+    assert!(within(most, || exported(bytes, |name| name != b"x")).len() <= bytes.len());
     match within(most, || Softdeps::parse(bytes)) {
         Ok(softdeps) => softdeps.iter().for_each(|(name, softdep)| {
             assert_eq!(softdeps.get(name), Some(softdep));

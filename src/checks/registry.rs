@@ -7,8 +7,8 @@ use super::initramfs::{
 };
 use super::kernel::{files, hmac, signature, signer};
 use super::{
-    Check, Severity, boot_space, kernel, kmod_userland, kmods, leftovers, module_signers, modules,
-    node, os_release, uki,
+    Check, Severity, boot_space, kernel, kmod_userland, kmods, leftovers, module_signers,
+    module_versions, modules, node, os_release, uki,
 };
 
 /// All checks, in the order in which their findings are reported.
@@ -228,6 +228,14 @@ pub static CHECKS: &[Check] = &[
         issue: "coreos/rpm-ostree#5578",
         compares: false,
         look: modules::depmod,
+    },
+    Check {
+        name: "module-versions",
+        severity: Severity::Fatal,
+        about: "modules that a root may need import the kernel's symbol versions",
+        issue: "jirutka/akms#12",
+        compares: false,
+        look: module_versions::versions,
     },
     Check {
         name: "kmods",

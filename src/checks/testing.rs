@@ -380,6 +380,7 @@ impl Bench {
             root_filesystems: Default::default(),
             kernel_arguments: Vec::new(),
             parameters: Default::default(),
+            symbols: Default::default(),
             files: BTreeMap::new(),
             dracut_modules: ["base", "ostree"].map(str::to_owned).into(),
             os_release: OsRelease::new("usr/lib/os-release", Ok("ID=fedora\n".into())),

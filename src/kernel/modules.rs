@@ -11,6 +11,7 @@ mod index;
 mod modinfo;
 mod packed;
 mod parameter;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use packed::{
     MAX_UNPACKED, pack, signed_parts, signer, unpack, with_signature, without_signature,
 };
 pub use parameter::{Parameter, may_be_refused, refused};
+pub use versions::{Crcs, exported, imported};
 
 /// Upper bound of the length of a line (bytes); a longer line is an error. The longest lines that depmod writes have a
 /// few thousand bytes.

@@ -29,10 +29,15 @@ pub(crate) fn seeds(target: &str, seeds: &[(&str, Vec<u8>)]) {
     }
 }
 
-/// Returns an ELF file with two sections: the section names, and after them `.modinfo` with the content `info`. The
-/// file has 64 bits if `wide` is set, else 32, and is big-endian if `big` is set.
+/// Returns an ELF file with the section `.modinfo`, whose content is `info`; see [`sections`].
 pub(crate) fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
-    let number = |value: u64, size: usize| -> Vec<u8> {
+    sections(wide, big, &[(".modinfo", info)])
+}
+
+/// Returns an ELF file with these sections, given as name and content, and with the section names. The file has 64 bits
+/// if `wide` is set, else 32, and is big-endian if `big` is set.
+pub(crate) fn sections(wide: bool, big: bool, sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let number = |value: usize, size: usize| -> Vec<u8> {
         let bytes = value.to_le_bytes()[..size].to_vec();
         if big {
             bytes.into_iter().rev().collect()
@@ -42,8 +47,19 @@ pub(crate) fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
     };
     let long = if wide { 8 } else { 4 };
     let (header, entry) = if wide { (64, 64) } else { (52, 40) };
-    let names = b"\0.shstrtab\0.modinfo\0";
-    let table = header + names.len() + info.len();
+    let mut names = b"\0.shstrtab\0".to_vec();
+    let mut places = vec![(1, header, 0)];
+    let mut contents = Vec::new();
+    for (name, content) in sections {
+        places.push((names.len(), contents.len(), content.len()));
+        names.extend([name.as_bytes(), b"\0"].concat());
+        contents.extend(*content);
+    }
+    places[0].2 = names.len();
+    let start = header + names.len();
+    for (_, offset, _) in &mut places[1..] {
+        *offset += start;
+    }
     let mut file = vec![
         0x7f,
         b'E',
@@ -53,25 +69,20 @@ pub(crate) fn module(wide: bool, big: bool, info: &[u8]) -> Vec<u8> {
         1 + u8::from(big),
     ];
     file.resize(header - 12 - if wide { 12 } else { 8 }, 0);
-    file.extend(number(table as u64, long));
+    file.extend(number(start + contents.len(), long));
     file.extend([0; 10]);
-    for value in [entry, 3, 1] {
-        file.extend(number(value as u64, 2));
+    for value in [entry, 1 + places.len(), 1] {
+        file.extend(number(value, 2));
     }
     assert_eq!(file.len(), header);
-    file.extend(names);
-    file.extend(info);
+    file.extend([names, contents].concat());
     file.extend(vec![0; entry]);
-    let sections = [
-        (1, header, names.len()),
-        (11, header + names.len(), info.len()),
-    ];
-    for (name, offset, size) in sections {
+    for (name, offset, size) in places {
         let start = file.len();
         file.extend([number(name, 4), number(1, 4)].concat());
         file.extend(vec![0; long * 2]);
-        file.extend(number(offset as u64, long));
-        file.extend(number(size as u64, long));
+        file.extend(number(offset, long));
+        file.extend(number(size, long));
         file.resize(start + entry, 0);
     }
     file

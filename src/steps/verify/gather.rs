@@ -10,7 +10,9 @@ use anyhow::{Result, anyhow};
 
 use super::around;
 use super::{Options, files, signers, vmlinuz};
-use crate::checks::{Database, ImageFile, KernelFiles, Lists, TreeFacts, VmlinuzState};
+use crate::checks::{
+    Database, ImageFile, KernelFiles, Lists, SymbolVersions, TreeFacts, VmlinuzState,
+};
 use crate::kernel::kver::Kver;
 use crate::kernel::modules::{Aliases, ModuleList, ModuleName, ModulesDep, ParseError, Softdeps};
 use crate::kernel::packing::Config;
@@ -107,6 +109,7 @@ fn listed(
         root_filesystems: around::root_filesystems(root)?,
         kernel_arguments: around::kernel_arguments(root)?,
         parameters: BTreeMap::new(),
+        symbols: SymbolVersions::default(),
         files: BTreeMap::new(),
         dracut_modules: dracut::modules(root)?,
         has_sources: ["usr/lib/systemd", "usr/lib/dracut"]

@@ -9,6 +9,7 @@ mod files;
 mod gather;
 mod image;
 mod signers;
+mod symbols;
 mod vmlinuz;
 
 pub use base::{Reading, against, baseline, of_root};
@@ -158,6 +159,8 @@ pub fn look(
             }
             let modules = checks::with_options(kver, &tree, inventory);
             tree.parameters = around::parameters(root, &modules);
+            let modules = checks::modules_for_root(kver, &tree, inventory, &options.wanted.drivers);
+            tree.symbols = symbols::read(root, kver, &modules);
         }
         let subject = subject(kver, Some(&tree), image, options).with_trace(trace);
         Ok(Verdict {

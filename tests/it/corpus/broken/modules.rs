@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         bodies(),
         packed(),
         plain(),
+        other_build(),
         own_dep(),
         own_indexes(),
         depmod(),
@@ -319,6 +320,53 @@ fn plain() -> Vec<Case> {
                 });
             },
         ),
+    ]
+}
+
+/// Changes the CRC of the symbol `symbol` that an uncompressed module imports, in the tree and in the image.
+pub fn change_crc(draft: &mut Draft, module: &str, symbol: &str) {
+    let path = draft.of_kernel(module);
+    let mut data = draft.read(&path);
+    let at = crc_of(&data, symbol);
+    data[at] ^= 1;
+    draft.write(&path, &data);
+    draft.archive().replace(&path, data);
+}
+
+/// Returns the offset of a CRC in the section `__versions` of an uncompressed module.
+fn crc_of(data: &[u8], symbol: &str) -> usize {
+    let mut name = symbol.as_bytes().to_vec();
+    name.resize(56, 0);
+    let at = data.windows(name.len()).position(|it| it == name);
+    at.unwrap_or_else(|| panic!("no {symbol} is imported")) - 8
+}
+
+/// Returns cases with modules of another build of the kernel with the same release: their vermagic is right.
+fn other_build() -> Vec<Case> {
+    const BLK: &str = "kernel/drivers/block/virtio_blk.ko";
+    let of = |name: &str, change: fn(&mut Draft)| {
+        broken(name, TrixiePlain, STALE, &["module-versions"], change)
+    };
+    vec![
+        of("module-of-another-build", |draft| {
+            change_crc(draft, BLK, "module_layout");
+        }),
+        of("module-with-another-function", |draft| {
+            change_crc(draft, BLK, "kfree");
+        }),
+        of("file-system-of-another-build", |draft| {
+            change_crc(draft, "kernel/fs/xfs/xfs.ko", "module_layout");
+        }),
+        // No other module imports this symbol, so only the kernel's list shows the difference.
+        of("module-that-symvers-contradicts", |draft| {
+            const ONLY: &str = "virtio_find_vqs";
+            let data = draft.read(&draft.of_kernel(BLK));
+            let at = crc_of(&data, "module_layout");
+            let crc = u32::from_le_bytes(data[at..at + 4].try_into().unwrap());
+            let line = format!("{crc:#010x}\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n");
+            draft.write(&draft.of_kernel("symvers"), line);
+            change_crc(draft, BLK, "module_layout");
+        }),
     ]
 }
 

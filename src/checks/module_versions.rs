@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checks that the modules that a root may need were built with the kernel: the CRC of each symbol that they import is
+//! that of the kernel, or, if the tree has no list of the kernel's CRCs, that of most other modules. A module of another
+//! build can have the same release and vermagic; the kernel refuses it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
+use super::{Answer, Finding, Remedy, Subject, TreeFacts, listed, show};
+use crate::checks::subject::FileRead;
+use crate::initramfs::Inventory;
+use crate::kernel::kver::Kver;
+use crate::kernel::modules::{Crcs, ModuleName};
+
+const OTHER: Remedy = Remedy::ThenRebuild(
+    "install vmlinuz and all modules from one build of the kernel (rpm -V shows changed files)",
+);
+
+/// The versions of symbols in the tree.
+#[derive(Debug)]
+pub struct SymbolVersions {
+    /// The modules that were read, each with the CRCs of the symbols that it imports. Paths are relative to the kernel's
+    /// directory.
+    pub modules: Vec<(Vec<u8>, Crcs)>,
+    /// The path of the kernel's `symvers` file (relative to the root), and the CRCs in it of the symbols that a module in
+    /// [`modules`](Self::modules) imports. `None` if the tree has no such file; the reason if it cannot be read.
+    pub kernel: FileRead<(String, Crcs)>,
+}
+
+impl Default for SymbolVersions {
+    fn default() -> Self {
+        Self {
+            modules: Vec::new(),
+            kernel: Ok(None),
+        }
+    }
+}
+
+/// Returns the tree's modules that a root may need and that the initramfs contains: drivers of disks, file systems,
+/// drivers that the user requires, and the dependencies of all these. Paths are relative to the kernel's directory.
+pub fn modules_for_root(
+    kver: &Kver,
+    tree: &TreeFacts,
+    inventory: &Inventory,
+    required: &[String],
+) -> Vec<Vec<u8>> {
+    let Ok(Some(dep)) = &tree.lists.dep else {
+        return Vec::new();
+    };
+    let dir = format!("lib/modules/{kver}/");
+    let inside = inventory.kernel_modules().into_iter();
+    let inside = inside.filter_map(|path| {
+        let below = path.strip_prefix(b"usr/").unwrap_or(path);
+        ModuleName::of_path(below.strip_prefix(dir.as_bytes())?)
+    });
+    let inside: BTreeSet<_> = inside.collect();
+    let needs = RootDevice::all().flat_map(RootDevice::needs);
+    let drivers = [&ANY_DEVICE, &ANY_FILESYSTEM].into_iter().chain(needs);
+    let drivers = drivers.flat_map(|need| need.drivers).copied();
+    let all = drivers.chain(required.iter().map(String::as_str));
+    let mut paths = BTreeSet::new();
+    for name in all.filter_map(|name| ModuleName::new(name.as_bytes())) {
+        if let Some(path) = dep.path_of(&name).filter(|_| inside.contains(&name)) {
+            paths.insert(path);
+            paths.extend(dep.needs(path).into_iter().flat_map(|needs| needs.iter()));
+        }
+    }
+    let on_disk: BTreeSet<_> = tree.modules.iter().map(Vec::as_slice).collect();
+    let paths = paths.intersection(&on_disk);
+    paths.map(|path| path.to_vec()).collect()
+}
+
+pub fn versions(subject: &Subject) -> Result<Vec<Finding>, Answer> {
+    let tree = subject.tree()?;
+    subject.inventory()?;
+    let has_none = || tree.symbols.modules.iter().all(|(_, crcs)| crcs.is_empty());
+    let is_off = subject.config().is_some_and(|it| !it.is_on(OPTION));
+    if is_off || has_none() {
+        let why = "the kernel was built without versions of symbols".to_owned();
+        return Err(Answer::NotApplicable(why));
+    }
+    let known = Known::of(&tree.symbols)?;
+    let findings = tree.symbols.modules.iter().filter_map(|(path, crcs)| {
+        let wrong = |(symbol, crc): (&Vec<u8>, &u32)| known.why_wrong(symbol, *crc);
+        let mut wrong = crcs.iter().filter_map(wrong);
+        let (found, expected) = wrong.next()?;
+        let found = match wrong.count() {
+            0 => found,
+            more => format!("{found}, and {more} more that differ"),
+        };
+        let path = format!("{}/{}", subject.kver.dir(), show(path));
+        Some(Finding::new(path, found, expected, OTHER))
+    });
+    Ok(listed(findings.collect()))
+}
+
+/// The option of the kernel's configuration with which it compares CRCs.
+const OPTION: &str = "CONFIG_MODVERSIONS";
+
+/// The known CRCs.
+struct Known<'a> {
+    /// The path of the kernel's `symvers` file, and the CRCs in it.
+    exported: Option<&'a (String, Crcs)>,
+    /// For each symbol the CRC in most modules, and the number of these modules.
+    common: BTreeMap<&'a [u8], (u32, usize)>,
+}
+
+impl<'a> Known<'a> {
+    fn of(symbols: &'a SymbolVersions) -> Result<Self, Answer> {
+        let exported = symbols.kernel.as_ref();
+        let exported = exported.map_err(|why| Answer::CouldNotRun(why.clone()))?;
+        let exported = exported.as_ref();
+        let common = common(symbols);
+        Ok(Self { exported, common })
+    }
+
+    /// Returns the texts of a finding if the symbol has another CRC. A symbol whose CRC is not known is ignored.
+    fn why_wrong(&self, symbol: &[u8], crc: u32) -> Option<(String, String)> {
+        let exported = self.exported;
+        let exported = exported.and_then(|(path, crcs)| Some((*crcs.get(symbol)?, path)));
+        let (expected, place) = match exported {
+            Some((expected, path)) => (expected, format!("in {path}")),
+            None => {
+                let (expected, count) = self.common.get(symbol)?;
+                (*expected, format!("in {count} other modules"))
+            }
+        };
+        (crc != expected).then(|| {
+            let found = format!("the CRC {crc:#010x} for the symbol {}", show(symbol));
+            let expected = format!("{expected:#010x}, as {place}: the kernel compares them");
+            (found, expected)
+        })
+    }
+}
+
+/// Returns, for each symbol, the CRC that more than half of the modules with this symbol have, if there is one and at
+/// least two modules have it.
+fn common(symbols: &SymbolVersions) -> BTreeMap<&[u8], (u32, usize)> {
+    let mut counts = BTreeMap::<&[u8], BTreeMap<u32, usize>>::new();
+    for (symbol, crc) in symbols.modules.iter().flat_map(|(_, crcs)| crcs) {
+        *counts.entry(symbol).or_default().entry(*crc).or_default() += 1;
+    }
+    let most = counts.into_iter().filter_map(|(symbol, crcs)| {
+        let all: usize = crcs.values().sum();
+        let (crc, count) = crcs.into_iter().max_by_key(|(_, count)| *count)?;
+        (count > 1 && 2 * count > all).then_some((symbol, (crc, count)))
+    });
+    most.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, K};
+    use super::*;
+
+    const ON: &str = "CONFIG_MODVERSIONS=y\n";
+
+    fn module(path: &str, crcs: &[(&str, u32)]) -> (Vec<u8>, Crcs) {
+        let crcs = crcs
+            .iter()
+            .map(|(name, crc)| (name.as_bytes().to_vec(), *crc));
+        (path.as_bytes().to_vec(), crcs.collect())
+    }
+
+    fn found(kernel: &[(&str, u32)], modules: &[(Vec<u8>, Crcs)]) -> Vec<String> {
+        Bench::good().findings_with("module-versions", |tree| {
+            let (_, crcs) = module("", kernel);
+            tree.config = Ok(Some(ON.to_owned()));
+            tree.symbols.modules = modules.to_vec();
+            tree.symbols.kernel = Ok((!kernel.is_empty()).then_some(("symvers".into(), crcs)));
+        })
+    }
+
+    #[test]
+    fn the_kernel_decides() {
+        let modules = [
+            module("a.ko", &[("module_layout", 1), ("only_a", 2)]),
+            module("b.ko", &[("module_layout", 1)]),
+            module("c.ko", &[("module_layout", 3)]),
+        ];
+        assert_eq!(found(&[("module_layout", 1)], &modules[..2]), [""; 0]);
+        let expected = [format!(
+            "fatal usr/lib/modules/{K}/c.ko: the CRC 0x00000003 for the symbol module_layout; 0x00000001, as in symvers: the kernel compares them"
+        )];
+        assert_eq!(found(&[("module_layout", 1)], &modules), expected);
+        let wrong = found(&[("module_layout", 7), ("only_a", 7)], &modules);
+        assert_eq!(wrong.len(), 3);
+        assert!(
+            wrong[0].contains("module_layout, and 1 more that differ;"),
+            "{wrong:?}"
+        );
+    }
+
+    #[test]
+    fn without_a_list_most_modules_decide() {
+        let of = |crcs: &[u32]| {
+            let modules = crcs.iter().map(|crc| module("a.ko", &[("printk", *crc)]));
+            found(&[("other", 1)], &modules.collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[1, 1, 2]).len(), 1);
+        assert!(of(&[1, 1, 2])[0].contains("0x00000001, as in 2 other modules"));
+        for undecided in [vec![1], vec![1, 2], vec![1, 1, 2, 2], vec![1, 1, 1]] {
+            assert_eq!(of(&undecided), [""; 0], "{undecided:?}");
+        }
+    }
+
+    #[test]
+    fn kernels_without_versions() {
+        let mut bench = Bench::good();
+        let answer = bench.answer("module-versions");
+        assert!(matches!(answer, Answer::NotApplicable(_)), "{answer:?}");
+        bench.change = |tree| {
+            tree.config = Ok(Some("# CONFIG_MODVERSIONS is not set\n".to_owned()));
+            tree.symbols.modules = [1, 1, 2]
+                .map(|crc| module("a.ko", &[("printk", crc)]))
+                .to_vec();
+        };
+        let answer = bench.answer("module-versions");
+        assert!(matches!(answer, Answer::NotApplicable(_)), "{answer:?}");
+        bench.change = |tree| {
+            tree.config = Ok(Some(ON.to_owned()));
+            tree.symbols.modules = vec![module("a.ko", &[("printk", 1)])];
+            tree.symbols.kernel = Err("reading symvers.xz: damaged".to_owned());
+        };
+        let answer = bench.answer("module-versions");
+        assert!(matches!(answer, Answer::CouldNotRun(_)), "{answer:?}");
+    }
+}
