@@ -9,4 +9,5 @@ pub(super) mod intent;
 pub(super) mod modules;
 pub(super) mod projection;
 pub(super) mod regression;
+pub(super) mod sources;
 pub(super) mod units;

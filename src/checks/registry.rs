@@ -3,7 +3,7 @@
 
 use super::initramfs::{
     compression, drivers, image, init, intent, modules as initramfs_modules, projection,
-    regression, units,
+    regression, sources, units,
 };
 use super::kernel::{files, hmac, signature, signer};
 use super::{
@@ -164,6 +164,14 @@ pub static CHECKS: &[Check] = &[
         issue: "coreos/layering-examples#57",
         compares: false,
         look: init::init,
+    },
+    Check {
+        name: "initramfs-sources",
+        severity: Severity::Fatal,
+        about: "programs that dracut copied from the tree are as in their packages",
+        issue: "coreos/rpm-ostree#5578",
+        compares: false,
+        look: sources::sources,
     },
     Check {
         name: "initramfs-units",

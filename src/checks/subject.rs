@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::initramfs::image;
 use super::{
-    Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Kmod, ModuleParameters, Omitted,
-    OsRelease, Setups, Severity, SignerFacts, SymbolVersions, Userland, Wanted,
+    AlteredElf, Answer, Baseline, DracutConf, Finding, Hmac, KernelFiles, Kmod, ModuleParameters,
+    Omitted, OsRelease, Setups, Severity, SignerFacts, SymbolVersions, Userland, Wanted,
 };
 use crate::boot::Trace;
 use crate::initramfs::{Facts, Inventory, Segment};
@@ -140,6 +140,8 @@ pub struct TreeFacts {
     pub kernel_arguments: Vec<(String, String)>,
     /// The parameters of the modules that [`with_options`](super::with_options) returns.
     pub parameters: ModuleParameters,
+    /// The programs and libraries that the initramfs has copies of, and that differ from their packages.
+    pub altered: Vec<AlteredElf>,
     /// The versions of the symbols that the modules of [`modules_for_root`](super::modules_for_root) import.
     pub symbols: SymbolVersions,
     /// The contents of configuration files that dracut copies, by path: the paths that [`copies`](super::copies)

@@ -6,6 +6,7 @@
 //! blob are checked as those in a package's header are, and the size of all stored facts is bounded.
 
 mod blob;
+mod elf;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use super::nevra::Nevra;
 use crate::kernel::modules::ModuleName;
 
 pub use blob::{GHOST, is_installed, kept_path};
+pub use elf::PackagedElf;
 
 /// Upper bound of a blob (bytes).
 pub const BLOB_MAX: u32 = HEADER_MAX;
@@ -123,6 +125,8 @@ pub enum RpmdbError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rpmdb {
     records: Vec<Record>,
+    /// The ELF files of all packages, also of those out of scope, sorted by path.
+    elves: Vec<PackagedElf>,
 }
 
 impl Rpmdb {
@@ -159,6 +163,13 @@ impl Rpmdb {
         self.owners_of(path).any(|(_, file)| !file.is_ghost)
     }
 
+    /// Returns the ELF files that packages have at a path (relative to the root), outside the directories of kernels.
+    pub fn elves_at(&self, path: &str) -> &[PackagedElf] {
+        let start = self.elves.partition_point(|it| *it.path < *path);
+        let count = self.elves[start..].partition_point(|it| *it.path == *path);
+        &self.elves[start..start + count]
+    }
+
     /// Returns whether a package owns the directory `dir` (relative to the root), or a path below it. As for
     /// [`Self::owners_of`], only some paths are known.
     pub fn owns_in(&self, dir: &str) -> bool {
@@ -178,6 +189,7 @@ impl Rpmdb {
 pub struct RpmdbReader {
     scope: Scope,
     records: Vec<Record>,
+    elves: Vec<PackagedElf>,
     seen: usize,
     kept: usize,
 }
@@ -188,6 +200,7 @@ impl RpmdbReader {
         Self {
             scope,
             records: Vec::new(),
+            elves: Vec::new(),
             seen: 0,
             kept: 0,
         }
@@ -199,6 +212,10 @@ impl RpmdbReader {
     /// When the blob is damaged, or a limit is exceeded.
     pub fn take(&mut self, blob: &[u8]) -> Result<(), RpmdbError> {
         let record = Record::parse(blob)?;
+        let elves = elf::of_blob(blob, &record.nevra.to_string())?;
+        let sizes = elves.iter().map(PackagedElf::size_in_memory);
+        self.kept += sizes.sum::<usize>();
+        self.elves.extend(elves);
         self.add(record)
     }
 
@@ -211,16 +228,15 @@ impl RpmdbReader {
         if self.seen > PACKAGES_MAX {
             return Err(RpmdbError::TooMuch(format!("{PACKAGES_MAX} packages")));
         }
-        if self.scope == Scope::Kernels && !record.is_of_a_kernel() {
-            return Ok(());
+        if self.scope == Scope::All || record.is_of_a_kernel() {
+            self.kept += record.size();
+            self.records.push(record);
         }
-        self.kept += record.size();
         if self.kept > KEPT_MAX {
             return Err(RpmdbError::TooMuch(format!(
                 "{KEPT_MAX} bytes of capabilities and file names"
             )));
         }
-        self.records.push(record);
         Ok(())
     }
 
@@ -228,7 +244,9 @@ impl RpmdbReader {
     pub fn finish(self) -> Rpmdb {
         let mut records = self.records;
         records.sort_by(|a, b| a.nevra.cmp(&b.nevra));
-        Rpmdb { records }
+        let mut elves = self.elves;
+        elves.sort_by(|a, b| a.path.cmp(&b.path));
+        Rpmdb { records, elves }
     }
 }
 

@@ -26,9 +26,18 @@ impl<R: Read> Digesting<R> {
     ///
     /// # Errors
     /// When reading fails.
-    pub fn finish(mut self) -> io::Result<(String, u64)> {
+    pub fn finish(self) -> io::Result<(String, u64)> {
+        let (sha256, size) = self.finish_bytes()?;
+        Ok((hex::encode(sha256), size))
+    }
+
+    /// Returns the same as [`finish`](Self::finish), with the bytes of the SHA-256.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn finish_bytes(mut self) -> io::Result<([u8; 32], u64)> {
         io::copy(&mut self, &mut io::sink())?;
-        Ok((hex::encode(self.sha256.finalize()), self.size))
+        Ok((self.sha256.finalize().into(), self.size))
     }
 }
 

@@ -49,7 +49,7 @@ impl Record {
 }
 
 /// Numbers of tags, as in rpm's `rpmtag.h`.
-mod tag {
+pub(super) mod tag {
     pub const SHA256HEADER: u32 = 273;
     pub const NAME: u32 = 1000;
     pub const VERSION: u32 = 1001;
@@ -58,6 +58,7 @@ mod tag {
     pub const ARCH: u32 = 1022;
     /// Whole paths, in packages from before rpm 4.
     pub const OLDFILENAMES: u32 = 1027;
+    pub const FILESIZES: u32 = 1028;
     pub const FILESTATES: u32 = 1029;
     pub const FILEMODES: u32 = 1030;
     pub const FILEDIGESTS: u32 = 1035;
@@ -66,6 +67,7 @@ mod tag {
     pub const DIRINDEXES: u32 = 1116;
     pub const BASENAMES: u32 = 1117;
     pub const DIRNAMES: u32 = 1118;
+    pub const FILECOLORS: u32 = 1140;
     pub const FILEDIGESTALGO: u32 = 5011;
     /// The tags of the names, the flags and the versions.
     pub const PROVIDES: [u32; 3] = [1047, 1112, 1113];
@@ -83,7 +85,7 @@ pub fn is_installed(state: u32) -> bool {
 }
 
 /// A header. The values of all entries are inside its data.
-struct Header<'a> {
+pub(super) struct Header<'a> {
     index: &'a [u8],
     data: &'a [u8],
 }
@@ -96,7 +98,7 @@ struct IndexEntry<'a> {
 }
 
 impl<'a> Header<'a> {
-    fn of(blob: &'a [u8]) -> Result<Self, RpmdbError> {
+    pub(super) fn of(blob: &'a [u8]) -> Result<Self, RpmdbError> {
         let framing = |what: String| RpmdbError::Framing(what);
         let Some((counts, rest)) = blob.split_at_checked(8) else {
             return Err(framing(format!("it has {} bytes", blob.len())));
@@ -128,7 +130,10 @@ impl<'a> Header<'a> {
     }
 
     /// Returns the strings of a tag without their NUL; no strings if the tag is missing.
-    fn strings(&self, tag: u32) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, RpmdbError> {
+    pub(super) fn strings(
+        &self,
+        tag: u32,
+    ) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, RpmdbError> {
         let (data, count): (&[u8], usize) = match self.entry(tag) {
             Some(entry) if matches!(entry.kind, 6 | 8 | 9) => (entry.data, entry.count),
             Some(_) => return Err(wrong(tag, "is not text")),
@@ -138,7 +143,10 @@ impl<'a> Header<'a> {
     }
 
     /// Returns the numbers of a tag; no numbers if the tag is missing.
-    fn numbers(&self, tag: u32) -> Result<impl Iterator<Item = u32> + use<'a>, RpmdbError> {
+    pub(super) fn numbers(
+        &self,
+        tag: u32,
+    ) -> Result<impl Iterator<Item = u32> + use<'a>, RpmdbError> {
         let (data, count, size): (&[u8], usize, usize) = match self.entry(tag) {
             Some(entry) => match entry.kind {
                 1 | 2 | 7 => (entry.data, entry.count, 1),
@@ -261,19 +269,21 @@ pub fn kept_path(path: &str) -> Option<String> {
     Some(filed(path.as_bytes())).filter(|path| is_kept(path))
 }
 
-/// Returns a path relative to the root, with `lib/` at its start replaced by `usr/lib/`. `/lib` is a link to `usr/lib`,
-/// and packages use both names.
-fn filed(path: &[u8]) -> String {
+/// Returns a path relative to the root, with `usr/` inserted if the path is in a directory that has moved to `usr`. `/lib`
+/// and the others are links there, and packages use both names.
+pub(super) fn filed(path: &[u8]) -> String {
+    const MOVED: [&str; 4] = ["lib/", "lib64/", "bin/", "sbin/"];
     let path = text(path);
     let path = path.trim_start_matches('/');
-    match path.strip_prefix("lib/") {
-        Some(rest) => format!("usr/lib/{rest}"),
-        None => path.to_owned(),
+    if MOVED.iter().any(|dir| path.starts_with(dir)) {
+        format!("usr/{path}")
+    } else {
+        path.to_owned()
     }
 }
 
 /// Returns whether a path is in [`PLACES`].
-fn is_kept(path: &str) -> bool {
+pub(super) fn is_kept(path: &str) -> bool {
     PLACES.iter().any(|place| {
         let rest = path.strip_prefix(place);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -93,6 +93,80 @@ fn with_files(name: &str, dir: &str, files: &[(&str, u32, u32)]) -> Vec<u8> {
     ])
 }
 
+/// Returns the blob of a package with one file: its color, state, flags and digest.
+fn with_elf(path: (&str, &str), color: u32, state: u32, flags: u32, digest: &str) -> Vec<u8> {
+    blob(&[
+        (1000, Value::Text("systemd")),
+        (1001, Value::Text("257")),
+        (1002, Value::Text("1")),
+        (1022, Value::Text("x86_64")),
+        (1028, Value::Numbers(4, &[9])),
+        (1029, Value::Numbers(1, &[state])),
+        (1030, Value::Numbers(3, &[0o100_755])),
+        (1035, Value::Texts(&[digest])),
+        (1037, Value::Numbers(4, &[flags])),
+        (1116, Value::Numbers(4, &[0])),
+        (1117, Value::Texts(&[path.1])),
+        (1118, Value::Texts(&[path.0])),
+        (1140, Value::Numbers(4, &[color])),
+        (5011, Value::Numbers(4, &[8])),
+    ])
+}
+
+#[test]
+fn programs_of_packages_out_of_scope() {
+    let sha256 = "ab".repeat(32);
+    let systemd = ("/usr/lib/systemd/", "systemd");
+    let good = with_elf(systemd, 2, 0, 0, &sha256);
+    let rpmdb = read(std::slice::from_ref(&good), Scope::Kernels);
+    assert!(rpmdb.packages().is_empty());
+    let [elf] = rpmdb.elves_at("usr/lib/systemd/systemd") else {
+        panic!("{rpmdb:?}");
+    };
+    assert_eq!((elf.size, elf.sha256), (9, [0xab; 32]));
+    assert_eq!(&*elf.package, "systemd-257-1.x86_64");
+    assert!(rpmdb.elves_at("usr/lib/systemd/systemc").is_empty());
+    // Packages that use the old directories.
+    let old = with_elf(("/sbin/", "udevd"), 1, 0, 0, &sha256);
+    let rpmdb = read(&[old, good.clone(), good], Scope::All);
+    assert_eq!(rpmdb.elves_at("usr/sbin/udevd").len(), 1);
+    assert_eq!(rpmdb.elves_at("usr/lib/systemd/systemd").len(), 2);
+    for bad in [
+        with_elf(systemd, 0, 0, 0, &sha256),
+        with_elf(systemd, 2, 4, 0, &sha256),
+        with_elf(systemd, 2, 0, super::GHOST, &sha256),
+        with_elf(systemd, 2, 0, 0, "abcd"),
+        with_elf(systemd, 2, 0, 0, &"x".repeat(64)),
+    ] {
+        let rpmdb = read(&[bad], Scope::Kernels);
+        assert!(rpmdb.elves_at("usr/lib/systemd/systemd").is_empty());
+    }
+}
+
+#[test]
+fn the_paths_of_programs_have_a_limit() {
+    let dir = "d".repeat(4000);
+    let count = 5000;
+    let names = vec!["n"; count];
+    let digests = vec!["00"; count].into_iter().map(|it| it.repeat(32));
+    let digests: Vec<_> = digests.collect();
+    let digests: Vec<_> = digests.iter().map(String::as_str).collect();
+    let (zeros, ones) = (vec![0; count], vec![1; count]);
+    let many = blob(&[
+        (1000, Value::Text("many")),
+        (1028, Value::Numbers(4, &ones)),
+        (1035, Value::Texts(&digests)),
+        (1037, Value::Numbers(4, &zeros)),
+        (1116, Value::Numbers(4, &zeros)),
+        (1117, Value::Texts(&names)),
+        (1118, Value::Texts(&[&dir])),
+        (1140, Value::Numbers(4, &ones)),
+        (5011, Value::Numbers(4, &[8])),
+    ]);
+    let taken = RpmdbReader::new(Scope::Kernels).take(&many);
+    assert!(matches!(taken, Err(RpmdbError::TooMuch(_))), "{taken:?}");
+}
+
 fn read(blobs: &[Vec<u8>], scope: Scope) -> Rpmdb {
     let mut reading = RpmdbReader::new(scope);
     for blob in blobs {

@@ -74,6 +74,20 @@ order() {
     done
 }
 
+# own_programs DIR: makes an RPM that owns the programs and libraries of the rootfs, with their digests and modes, as the
+# packages of Fedora own theirs.
+own_programs() {
+    local r=$1 work=$BED/rootfs/programs
+    rm -rf "$work"
+    mkdir -p "$work"
+    (cd "$r" && find usr -xdev -type f \( -perm /111 -o -name '*.so*' \) -size +0 -print0 |
+        xargs -0 grep -lP '^\x7fELF' | grep -v '[[:space:]]' | sort) >"$work/list"
+    rpmbuild -bb --quiet --define "_topdir $work" --define "rootfs $r" --define "list $work/list" --define "_rpmdir $r/rpms" \
+        --define '_rpmfilename userland/%{NAME}.rpm' "$HERE/programs.spec"
+    sign "$r/rpms/userland/bed-programs.rpm"
+    rm -rf "$work"
+}
+
 # shape DIR SUITE: gives the rootfs the layout of an ostree base image, and adds the tools of the bed.
 shape() {
     local r=$1 suite=$2 d n
@@ -143,12 +157,14 @@ shape() {
             --define '_rpmfilename userland/%{NAME}.rpm' "$HERE/odd/kabi.spec"
         sign "$r/rpms/userland/kernel-abi-stablelists.rpm"
     fi
+    own_programs "$r"
     # shellcheck disable=SC2016
     in_root "$r" bash -euxc '
         rpmdb --initdb
         rpmkeys --import /etc/pki/rpm-gpg/RPM-GPG-KEY-bed
         export KERNEL_INSTALL_BYPASS=1
-        rpm -Uv --nodb --justdb --test /rpms/userland/*.rpm >/dev/null 2>&1 || true
+        rpm -Uv --justdb /rpms/userland/bed-programs.rpm
+        rm /rpms/userland/bed-programs.rpm
         rpm -Uv /rpms/userland/*.rpm
         rpm -Uv /rpms/old/*.rpm
         depmod -a "$1"
@@ -178,7 +194,7 @@ bed_base() {
     rootfs "$suite"
     ostree_container
     [[ $suite != odd ]] || odd=("$HERE/odd")
-    key=$(key_of "$HERE/lib/base.sh" "$HERE/base" "$HERE/rpm-ostree" "$HERE/rpm-ostree.d" "${odd[@]}" \
+    key=$(key_of "$HERE/lib/base.sh" "$HERE/programs.spec" "$HERE/base" "$HERE/rpm-ostree" "$HERE/rpm-ostree.d" "${odd[@]}" \
         "$BED/keys/kernels" "$BED/keys/rootfs-$(rootfs_of "$suite")" "$BED/keys/ostree-container")
     if is_fresh "base-$suite" "$key" && b inspect --type image "localhost/bed-$suite" >/dev/null 2>&1; then
         return 0

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The programs and libraries of packages: the ELF files outside the directories of kernels.
+
+use std::sync::Arc;
+
+use super::blob::{GHOST, Header, filed, is_installed, is_kept, tag};
+use super::{FILES_MAX, FileDigest, RpmdbError};
+
+/// An ELF file of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackagedElf {
+    /// The path, relative to the root.
+    pub path: Box<str>,
+    /// The size in bytes.
+    pub size: u64,
+    /// SHA-256 of the file.
+    pub sha256: [u8; 32],
+    /// The NEVRA of the package.
+    pub package: Arc<str>,
+}
+
+impl PackagedElf {
+    /// Returns the approximate size in memory (bytes). A large desktop image has 40,000 of these files.
+    pub(super) fn size_in_memory(&self) -> usize {
+        self.path.len() + size_of::<Self>() + 16
+    }
+}
+
+/// Returns the installed ELF files in a blob that have an SHA-256 and are not in the directories of kernels. rpmbuild
+/// records for each file whether it is an ELF file (`RPMTAG_FILECOLORS`). Returns nothing for a package from before rpm
+/// 4, and for a file larger than 4 GiB.
+pub(super) fn of_blob(blob: &[u8], package: &str) -> Result<Vec<PackagedElf>, RpmdbError> {
+    let header = Header::of(blob)?;
+    let mut elves = Vec::new();
+    let algorithm = header.numbers(tag::FILEDIGESTALGO)?.next();
+    if algorithm != Some(FileDigest::SHA256) {
+        return Ok(elves);
+    }
+    let dirs: Vec<_> = header.strings(tag::DIRNAMES)?.map(filed).collect();
+    let package = Arc::from(package);
+    let colors = header.numbers(tag::FILECOLORS)?;
+    let sizes = header.numbers(tag::FILESIZES)?;
+    let flags = header.numbers(tag::FILEFLAGS)?;
+    let digests = header.strings(tag::FILEDIGESTS)?;
+    let names = header.strings(tag::BASENAMES)?;
+    let places = header.numbers(tag::DIRINDEXES)?.zip(names);
+    // rpm adds the states when it installs a package.
+    let mut states = header.numbers(tag::FILESTATES)?;
+    let mut kept = 0;
+    for ((((color, size), flags), digest), (dir, name)) in
+        colors.zip(sizes).zip(flags).zip(digests).zip(places)
+    {
+        let is_there = is_installed(states.next().unwrap_or(0)) && flags & GHOST == 0;
+        let dir = dirs.get(dir as usize).filter(|dir| !is_kept(dir));
+        if let Some(dir) = dir
+            && color != 0
+            && is_there
+        {
+            let mut sha256 = [0; 32];
+            if hex::decode_to_slice(digest, &mut sha256).is_err() {
+                continue;
+            }
+            let elf = PackagedElf {
+                path: format!("{dir}{}", String::from_utf8_lossy(name)).into(),
+                size: size.into(),
+                sha256,
+                package: Arc::clone(&package),
+            };
+            kept += elf.size_in_memory();
+            if kept > FILES_MAX {
+                let what = format!("{FILES_MAX} bytes of a package's paths");
+                return Err(RpmdbError::TooMuch(what));
+            }
+            elves.push(elf);
+        }
+    }
+    Ok(elves)
+}
