@@ -215,6 +215,13 @@ bed_base() {
     b config --label containers.bootc=1 --label "ostree.linux=$(kver_of old)" "$c"
     b umount "$c" >/dev/null
     b commit -q --rm "$c" "localhost/bed-$suite" >>"$LOGS/base-$suite.log"
+    # image_of would take images of cases that were built on the base before.
+    for c in $(grep -l "^FROM localhost/bed-$suite " "$CASES"/*/Containerfile); do
+        c=localhost/case-$(basename "${c%/Containerfile}")
+        for m in latest before; do
+            if b inspect --type image "$c:$m" >/dev/null 2>&1; then b rmi -f "$c:$m" >/dev/null; fi
+        done
+    done
     rm -rf "$r"
     mark_fresh "base-$suite" "$key"
 }
