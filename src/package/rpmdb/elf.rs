@@ -27,7 +27,7 @@ impl PackagedElf {
 }
 
 /// Returns the installed ELF files in a blob that have an SHA-256 and are not in the directories of kernels. rpmbuild
-/// records for each file whether it is an ELF file (`RPMTAG_FILECOLORS`). Returns nothing for a package from before rpm
+/// records for each executable file whether it is an ELF file (`RPMTAG_FILECOLORS`); Fedora's libraries are executable. Returns nothing for a package from before rpm
 /// 4, and for a file larger than 4 GiB.
 pub(super) fn of_blob(blob: &[u8], package: &str) -> Result<Vec<PackagedElf>, RpmdbError> {
     let header = Header::of(blob)?;
