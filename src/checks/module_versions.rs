@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::wanted::{ANY_DEVICE, ANY_FILESYSTEM, RootDevice};
-use super::{Answer, Finding, Remedy, Subject, TreeFacts, listed, show};
+use super::{Answer, Database, Finding, Remedy, Subject, TreeFacts, VmlinuzState, listed, show};
 use crate::checks::subject::FileRead;
 use crate::initramfs::Inventory;
 use crate::kernel::kver::Kver;
@@ -25,6 +25,8 @@ pub struct SymbolVersions {
     /// The path of the kernel's `symvers` file (relative to the root), and the CRCs in it of the symbols that a module in
     /// [`modules`](Self::modules) imports. `None` if the tree has no such file; the reason if it cannot be read.
     pub kernel: FileRead<(String, Crcs)>,
+    /// Whether nothing was read because [`is_one_build`] returned true.
+    pub is_one_build: bool,
 }
 
 impl Default for SymbolVersions {
@@ -32,6 +34,7 @@ impl Default for SymbolVersions {
         Self {
             modules: Vec::new(),
             kernel: Ok(None),
+            is_one_build: false,
         }
     }
 }
@@ -70,9 +73,35 @@ pub fn modules_for_root(
     paths.map(|path| path.to_vec()).collect()
 }
 
+/// Returns whether the rpmdb proves that `vmlinuz` and these modules are from one build of the kernel: they equal their
+/// packages' files, and the packages were built together. The versions of their symbols then need not be compared.
+pub fn is_one_build(kver: &Kver, tree: &TreeFacts, modules: &[Vec<u8>]) -> bool {
+    let files = &tree.kernel_files;
+    let is_packaged = matches!(files.vmlinuz, VmlinuzState::Packaged | VmlinuzState::Signed);
+    let Database::Read(rpmdb) = &tree.rpmdb else {
+        return false;
+    };
+    let dir = kver.dir();
+    let vmlinuz = format!("{dir}/vmlinuz");
+    let Some((core, _)) = rpmdb.owners_of(&vmlinuz).find(|(it, _)| it.build.is_some()) else {
+        return false;
+    };
+    let is_of_build = |path: &Vec<u8>| {
+        let is_changed = files.modules.iter().any(|it| it.path == *path);
+        let path = format!("{dir}/{}", show(path));
+        let mut owners = rpmdb.owners_of(&path);
+        let is_owned = owners.any(|(it, file)| it.build == core.build && file.digest.is_some());
+        is_owned && !is_changed
+    };
+    is_packaged && files.unread.is_none() && modules.iter().all(is_of_build)
+}
+
 pub fn versions(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let tree = subject.tree()?;
     subject.inventory()?;
+    if tree.symbols.is_one_build {
+        return Ok(Vec::new());
+    }
     let has_none = || tree.symbols.modules.iter().all(|(_, crcs)| crcs.is_empty());
     let is_off = subject.config().is_some_and(|it| !it.is_on(OPTION));
     if is_off || has_none() {
@@ -150,8 +179,10 @@ fn common(symbols: &SymbolVersions) -> BTreeMap<&[u8], (u32, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, K};
+    use super::super::OtherModule;
+    use super::super::testing::{Bench, K, core, module_path, owner, rpmdb};
     use super::*;
+    use crate::package::rpmdb::FileDigest;
 
     const ON: &str = "CONFIG_MODVERSIONS=y\n";
 
@@ -202,6 +233,44 @@ mod tests {
         for undecided in [vec![1], vec![1, 2], vec![1, 1, 2, 2], vec![1, 1, 1]] {
             assert_eq!(of(&undecided), [""; 0], "{undecided:?}");
         }
+    }
+
+    #[test]
+    fn packages_of_one_build_are_not_read() {
+        let kver = Kver::new(K).unwrap();
+        let module = b"kernel/fs/xfs/xfs.ko".to_vec();
+        let modules = [module.clone()];
+        Bench::good().findings_with("module-versions", |tree| {
+            let mut package = |build: &str, of_modules: &str, has_digest: bool| {
+                let digest = has_digest.then(|| FileDigest {
+                    algorithm: FileDigest::SHA256,
+                    hex: "00".repeat(32),
+                });
+                let (mut core, mut other) = (core(), owner("kernel-modules", "none", &[]));
+                core.build = Some(build.to_owned());
+                other.build = Some(of_modules.to_owned());
+                let mut file = core.files.values().next().unwrap().clone();
+                file.digest = digest;
+                other
+                    .files
+                    .insert(module_path("kernel/fs/xfs/xfs.ko"), file);
+                tree.rpmdb = rpmdb(vec![core, other]);
+                tree.kernel_files.vmlinuz = VmlinuzState::Packaged;
+                is_one_build(&kver, tree, &modules)
+            };
+            assert!(package("host 1", "host 1", true));
+            assert!(!package("host 1", "host 2", true));
+            assert!(!package("host 1", "host 1", false));
+            assert!(package("host 1", "host 1", true));
+            let state = Err(String::new());
+            let path = module.clone();
+            tree.kernel_files.modules = vec![OtherModule { path, state }];
+            assert!(!is_one_build(&kver, tree, &modules));
+            tree.kernel_files.modules = Vec::new();
+            tree.kernel_files.vmlinuz = VmlinuzState::Unread(String::new());
+            assert!(!is_one_build(&kver, tree, &modules));
+            tree.symbols.is_one_build = true;
+        });
     }
 
     #[test]

@@ -481,6 +481,7 @@ pub(super) fn owner(name: &str, kver: &str, provides: &[(&str, &str)]) -> Record
             .collect(),
         requires: vec![],
         header_sha256: None,
+        build: None,
         has_files: true,
         files: [(format!("usr/lib/modules/{kver}/vmlinuz"), vmlinuz)].into(),
     }

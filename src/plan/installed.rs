@@ -82,6 +82,7 @@ mod tests {
             provides: provides.iter().map(|it| capability(it)).collect(),
             requires: requires.iter().map(|it| capability(it)).collect(),
             header_sha256: None,
+            build: None,
             has_files: true,
             files: Default::default(),
         }

@@ -52,6 +52,7 @@ fn parse(text: &str, scope: Scope) -> Result<Rpmdb> {
                     header_sha256: Some(*digest)
                         .filter(|text| text.len() == 64)
                         .map(str::to_owned),
+                    build: None,
                     has_files: false,
                     files: BTreeMap::new(),
                 };

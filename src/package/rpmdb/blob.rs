@@ -41,6 +41,7 @@ impl Record {
             provides: header.capabilities(tag::PROVIDES)?,
             requires: header.capabilities(tag::REQUIRES)?,
             header_sha256: Some(text(tag::SHA256HEADER)?).filter(|it| it.len() == 64),
+            build: Some(text(tag::COOKIE)?).filter(|it| !it.is_empty()),
             has_files: header.entry(tag::BASENAMES).is_some()
                 || header.entry(tag::OLDFILENAMES).is_some(),
             files: header.files()?,
@@ -64,6 +65,7 @@ pub(super) mod tag {
     pub const FILEDIGESTS: u32 = 1035;
     pub const FILELINKTOS: u32 = 1036;
     pub const FILEFLAGS: u32 = 1037;
+    pub const COOKIE: u32 = 1094;
     pub const DIRINDEXES: u32 = 1116;
     pub const BASENAMES: u32 = 1117;
     pub const DIRNAMES: u32 = 1118;

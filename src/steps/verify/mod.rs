@@ -164,7 +164,10 @@ pub fn look(
             let modules = checks::with_options(kver, &tree, inventory);
             tree.parameters = around::parameters(root, &modules);
             let modules = checks::modules_for_root(kver, &tree, inventory, &options.wanted.drivers);
-            tree.symbols = symbols::read(root, kver, &modules);
+            tree.symbols.is_one_build = checks::is_one_build(kver, &tree, &modules);
+            if !tree.symbols.is_one_build {
+                tree.symbols = symbols::read(root, kver, &modules);
+            }
         }
         let subject = subject(kver, Some(&tree), image, options).with_trace(trace);
         Ok(Verdict {
