@@ -109,7 +109,12 @@ pub fn run(inventory: &Inventory, facts: &Facts, name: &[u8]) -> Result<(), Cann
     let mut name = name.to_vec();
     for depth in 0..=SCRIPTS_MAX {
         let outer = name.clone();
-        let found = program(inventory, &name);
+        let found = if depth > 0 && !name.contains(&b'/') {
+            // The kernel opens an interpreter, and does not search it in PATH. The working directory is the root.
+            inventory.resolve(&name).ok()
+        } else {
+            program(inventory, &name)
+        };
         let next = match found.map(|(_, node)| step(inventory, facts, node)) {
             None => Err(CannotRun::Missing),
             Some(next) => next,

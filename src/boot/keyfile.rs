@@ -20,9 +20,6 @@ pub enum KeyFileError {
     /// A line with an invalid syntax.
     #[error("line {0} is neither a [group], nor key=value, nor a comment")]
     Line(usize),
-    /// The file is not UTF-8.
-    #[error("it is not UTF-8")]
-    Encoding,
     /// More than [`LINES_MAX`] lines, a limit of this parser.
     #[error("it has more than {LINES_MAX} lines")]
     TooMany,
@@ -34,7 +31,9 @@ impl KeyFile {
     /// # Errors
     /// When GLib rejects the file, or the file has too many lines. The keys before the faulty line are kept.
     pub fn add(&mut self, text: &[u8]) -> Result<(), KeyFileError> {
-        let text = std::str::from_utf8(text).map_err(|_| KeyFileError::Encoding)?;
+        // GLib requires UTF-8 only of the values that a program reads. A value with a replacement character is none that
+        // a program knows.
+        let text = String::from_utf8_lossy(text);
         let mut group = None;
         for (number, line) in text.split('\n').enumerate() {
             let number = number + 1;
@@ -56,7 +55,17 @@ impl KeyFile {
             }
             let (key, value) = line.split_once('=').ok_or(KeyFileError::Line(number))?;
             let key = key.trim_end();
-            if key.is_empty() || key.contains(['[', ']']) {
+            // A key can have a locale: `Name[de]`.
+            let is_localised = |locale: &str| {
+                let locale = locale.strip_suffix(']');
+                let fits = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+                locale.is_some_and(|locale| !locale.is_empty() && locale.chars().all(fits))
+            };
+            let (name, is_right) = match key.split_once('[') {
+                Some((name, locale)) => (name, is_localised(locale)),
+                None => (key, !key.contains(']')),
+            };
+            if name.is_empty() || !is_right {
                 return Err(KeyFileError::Line(number));
             }
             let group = group.clone().ok_or(KeyFileError::NoGroup(number))?;
@@ -87,13 +96,22 @@ mod tests {
         assert_eq!(file.get("a", "k"), Some("v"));
         assert_eq!(file.get("b", "k"), Some("w"));
         assert_eq!(file.get("b", "x"), None);
+        let mut file = KeyFile::default();
+        let text = b"# \xff\n[a]\nName[de_DE.UTF-8@x]=1\nk[de]=w\nk=\xff\n";
+        file.add(text).unwrap();
+        assert_eq!(file.get("a", "k"), Some("\u{fffd}"));
+        assert_eq!(file.get("a", "k[de]"), Some("w"));
         for (text, expected) in [
             (b"k=v\n".as_slice(), KeyFileError::NoGroup(1)),
             (b"[a]\nk\n", KeyFileError::Line(2)),
             (b"[a\n", KeyFileError::Line(1)),
             (b"[a]\n=v\n", KeyFileError::Line(2)),
             (b"[]\n", KeyFileError::Line(1)),
-            (b"[a]\nk=\xff\n", KeyFileError::Encoding),
+            (b"[a]\n[x=1\n", KeyFileError::Line(2)),
+            (b"[a]\nk[=1\n", KeyFileError::Line(2)),
+            (b"[a]\nk[]=1\n", KeyFileError::Line(2)),
+            (b"[a]\nk[d e]=1\n", KeyFileError::Line(2)),
+            (b"[a]\nk]=1\n", KeyFileError::Line(2)),
         ] {
             assert_eq!(KeyFile::default().add(text), Err(expected));
         }

@@ -117,7 +117,8 @@ fn value_words<'a>(value: &'a str, lines: &mut impl Iterator<Item = &'a str>) ->
             match (quote, c) {
                 (Some(open), _) if c == open => quote = None,
                 (None, '"' | '\'') => quote = Some(c),
-                (None, '#') => break,
+                // A shell begins a comment only at the start of a word.
+                (None, '#') if text.is_empty() || text.ends_with(char::is_whitespace) => break,
                 (Some(_), '\\') => text.push(' '),
                 _ => text.push(c),
             }

@@ -18,11 +18,11 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     // If `vmlinuz` is a link, the check `kernel-single` reports it. The target of the link is the kernel, not a
     // leftover.
     let target = tree.vmlinuz_link.as_deref().unwrap_or_default();
-    let target = target.trim_start_matches("../").trim_start_matches('/');
+    let target = resolved(&subject.kver.dir(), target);
     let legacy = tree
         .legacy
         .iter()
-        .filter(|path| !is_owned(path) && *path != target);
+        .filter(|path| !is_owned(path) && **path != target);
     let others = legacy.chain(&tree.leftovers).map(|path| {
         let remedy = Remedy::RebuildOr("remove it in an earlier RUN line");
         Finding::new(path, "a leftover", "no such file", remedy)
@@ -30,4 +30,39 @@ pub fn leftovers(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let mut findings = listed(stale.collect());
     findings.extend(listed(others.collect()));
     Ok(findings)
+}
+
+/// Returns the path (relative to the root) that a link in the directory `dir` leads to.
+fn resolved(dir: &str, target: &str) -> String {
+    let start = if target.starts_with('/') { "" } else { dir };
+    let mut path: Vec<&str> = start.split('/').filter(|it| !it.is_empty()).collect();
+    for name in target.split('/').filter(|it| !matches!(*it, "" | ".")) {
+        if name == ".." {
+            path.pop();
+        } else {
+            path.push(name);
+        }
+    }
+    path.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::testing::{Bench, K};
+
+    #[test]
+    fn the_target_of_a_link_is_no_leftover() {
+        for (target, count) in [
+            ("../../ostree-boot/vmlinuz-1", 0),
+            ("/usr/lib/ostree-boot/vmlinuz-1", 0),
+            ("../../../../usr/lib/ostree-boot/./vmlinuz-1", 0),
+            ("../../ostree-boot/vmlinuz-2", 1),
+        ] {
+            let found = Bench::good().findings_with("leftovers", |tree| {
+                tree.legacy = vec!["usr/lib/ostree-boot/vmlinuz-1".to_owned()];
+                tree.vmlinuz_link = Some(target.to_owned());
+            });
+            assert_eq!(found.len(), count, "{target} of {K}: {found:?}");
+        }
+    }
 }

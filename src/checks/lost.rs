@@ -215,7 +215,7 @@ impl<'s, 'a> Lost<'s, 'a> {
 
     fn left_out(&self) -> BTreeSet<ModuleName> {
         let omitted = &self.omitted.dracut_modules;
-        let Some(tree) = self.subject.tree.filter(|_| !omitted.is_empty()) else {
+        let Some(tree) = self.subject.tree.filter(|_| !self.omitted.is_empty()) else {
             return BTreeSet::new();
         };
         let dep = tree.lists.dep.as_ref().ok().and_then(Option::as_ref);

@@ -110,6 +110,11 @@ impl Omitted {
             .extend(words.filter_map(|word| ModuleName::new(word.as_bytes())));
     }
 
+    /// Returns whether nothing is omitted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.dracut_modules.is_empty() && self.drivers.is_empty()
+    }
+
     /// Returns whether the driver is omitted: by its name, or with the dracut module that installs it.
     pub fn has_driver(&self, name: &ModuleName) -> bool {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {

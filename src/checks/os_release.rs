@@ -47,7 +47,12 @@ fn unquoted(value: &str) -> Option<String> {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
             (None, '"' | '\'') => quote = Some(c),
-            (None | Some('"'), '\\') => plain.push(chars.next()?),
+            (None, '\\') => plain.push(chars.next()?),
+            (Some('"'), '\\') => match chars.next()? {
+                escaped @ ('$' | '`' | '"' | '\\') => plain.push(escaped),
+                '\n' => {}
+                other => plain.extend(['\\', other]),
+            },
             _ => plain.push(c),
         }
     }

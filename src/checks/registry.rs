@@ -168,7 +168,7 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "initramfs-sources",
         severity: Severity::Fatal,
-        about: "programs that dracut copied from the tree are as in their packages",
+        about: "programs that dracut copies equal their packages' files",
         issue: "coreos/rpm-ostree#5578",
         compares: false,
         look: sources::sources,

@@ -392,6 +392,6 @@ fn unfinished(name: &str) -> &'static str {
         "survey" | "resolve" => "nothing was changed",
         "transact" => "packages may be half replaced; build the layer again",
         "commit" => "the tree is complete but not cleaned; run the same line again",
-        _ => "the new kernel is installed without its initramfs; run the same line again",
+        _ => "the kernel's new initramfs is not in place; run the same line again",
     }
 }

@@ -39,12 +39,12 @@ pub fn run(args: &Args, global: &Global) -> Result<Outcome> {
     args.ending.begin(&exec)?;
     let survey = || survey::survey(&exec, Permission::StartPrograms);
     let mut host = step("survey", survey, |host| host.summary())?;
-    let base = args.ending.baseline(&root, &host)?;
     if let Some(kver) = &args.kver {
         for line in host.keep_only(kver) {
             tracing::warn!("{line}");
         }
     }
+    let base = args.ending.baseline(&root, &host)?;
     plan::admit(&host)?;
     let kver = host.kernel()?;
     asked::compressor(&exec, Permission::StartPrograms, &args.ending.for_dracut())?;

@@ -71,6 +71,12 @@ impl Candidate {
         warnings
     }
 
+    /// Starts to write the file to the disk, on a separate thread.
+    fn start_sync(&mut self) {
+        let (root, path) = (self.root.clone(), self.path.clone());
+        self.syncing = Some(thread::spawn(move || root.sync_file(path)));
+    }
+
     /// Waits until the file is on the disk.
     ///
     /// # Errors
@@ -169,8 +175,7 @@ pub fn generate(
     for warning in candidate.warnings() {
         tracing::warn!("{warning}");
     }
-    let (root, path) = (root.clone(), candidate.path.clone());
-    candidate.syncing = Some(thread::spawn(move || root.sync_file(path)));
+    candidate.start_sync();
     Ok(candidate)
 }
 
@@ -216,6 +221,8 @@ pub fn prove(
     // The second build did not request the modules that the first build could not add.
     let refused = [&first.notes.refused[..], &second.notes.refused];
     second.notes.refused = refused.concat();
+    second.renewed = first.renewed.take();
+    second.start_sync();
     let names = ("the first build", "the second build");
     Ok(match difference(root, &first.path, &second.path, names)? {
         None => Ok(second),

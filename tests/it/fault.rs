@@ -184,7 +184,7 @@ fn a_stopped_run_undoes_its_hold() {
         (
             number("dracut"),
             Signal::SIGINT,
-            "generate is unfinished: the new kernel is installed without its initramfs",
+            "generate is unfinished: the kernel's new initramfs is not in place",
         ),
     ] {
         let bed = base();

@@ -70,7 +70,7 @@ fn a_rebuild_that_is_stopped_keeps_the_old_initramfs() {
     let ran = bed.run_and_signal(&["rebuild"], Signal::SIGTERM, &|| bed.wait_for("dracut "));
     is_stopped(
         &ran,
-        &["generate is unfinished: the new kernel is installed without its initramfs"],
+        &["generate is unfinished: the kernel's new initramfs is not in place"],
     );
     ran.changes(&[&format!("~usr/lib/modules/{}/modules.dep", OLD.kver)]);
 }

@@ -144,15 +144,16 @@ fn inside(tree: &TreeFacts, inventory: &Inventory) -> (Groups, Groups) {
     (own, others)
 }
 
-/// Returns whether the initramfs's kmod decodes all modules itself. Since version 30 (`libkmod.so.2.4.0`), kmod passes
+/// Returns whether the initramfs's kmod decodes all modules itself. Since version 31 (`libkmod.so.2.4.1`), kmod passes
 /// a compressed module to the kernel if the kernel supports the compression.
 fn decodes_all(inventory: &Inventory) -> bool {
-    const LIBRARY: &[u8] = b"libkmod.so.2.";
     inventory.nodes().any(|(path, _)| {
-        let name = basename(path);
-        let minor = name.strip_prefix(LIBRARY).and_then(|rest| rest.first());
-        let is_whole = name.len() == LIBRARY.len() + 3;
-        is_whole && minor.is_some_and(|minor| (b'0'..b'4').contains(minor))
+        let version = basename(path).strip_prefix(b"libkmod.so.2.");
+        let numbers = version.and_then(|it| match it {
+            [minor, b'.', patch] => Some([*minor, *patch]),
+            _ => None,
+        });
+        numbers.is_some_and(|numbers| numbers < *b"41")
     })
 }
 

@@ -85,7 +85,10 @@ fn lost_execution(node: &Node, source: &TreeFile) -> bool {
 /// Returns whether the file is a library, whose mode does not matter because it is not executed.
 fn is_library(inventory: &Inventory, facts: &Facts, node: &Node) -> bool {
     let elf = facts.elf(inventory, node);
-    elf.is_some_and(|elf| elf.as_ref().is_ok_and(|elf| elf.interpreter.is_none()))
+    elf.is_some_and(|elf| {
+        let elf = elf.as_ref();
+        elf.is_ok_and(|elf| elf.interpreter.is_none() && elf.is_library)
+    })
 }
 
 fn differing(path: &[u8], source: &TreeFile, difference: Difference) -> Finding {

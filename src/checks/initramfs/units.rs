@@ -24,6 +24,7 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
     let boot = &booted.boot;
     let mut findings = Vec::new();
     let mut said = BTreeSet::new();
+    let mut is_unexplained = false;
     for (goal, jobs) in &booted.unmet {
         let mut is_explained = false;
         for &at in jobs.iter().flatten() {
@@ -42,13 +43,14 @@ pub fn units(subject: &Subject) -> Result<Vec<Finding>, Answer> {
                 }
             }
         }
-        if !is_explained && boot.is_partial {
-            let why = "a unit is too large, or there are too many units";
-            return Err(Answer::CouldNotRun(why.into()));
-        }
-        if !is_explained {
+        if !is_explained && !boot.is_partial {
             findings.push(never(boot, goal));
         }
+        is_unexplained |= !is_explained;
+    }
+    if is_unexplained && boot.is_partial && findings.is_empty() {
+        let why = "a unit is too large, or there are too many units";
+        return Err(Answer::CouldNotRun(why.into()));
     }
     let places: BTreeSet<_> = findings.iter().map(|it| it.path.clone()).collect();
     findings.extend(cycles(booted));

@@ -145,12 +145,12 @@ impl Download<'_> {
             206 | 416 => {
                 part.start_over(head)?;
                 return Err(FetchError::temporary(anyhow!(
-                    "the server sent another range of the file than requested"
+                    "the server did not send the requested range of the file"
                 )));
             }
             _ => return Err(refused(head)),
         }
-        let whole = length(head).map(|length| part.size + length);
+        let whole = length(head).map(|length| part.size.saturating_add(length));
         self.allow(whole.unwrap_or(0))?;
         bar.begin(part.size, whole);
         self.receive(part, answer.body, bar)?;

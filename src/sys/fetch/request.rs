@@ -364,6 +364,8 @@ fn join(base: &str, location: &str) -> String {
         format!("{}{location}", &base[..start - 2])
     } else if location.starts_with('/') {
         format!("{}{location}", &base[..host_end])
+    } else if location.is_empty() || location.starts_with(['?', '#']) {
+        format!("{base}{location}")
     } else {
         let dir = base[host_end..]
             .rfind('/')
@@ -400,7 +402,7 @@ mod tests {
             ("//other/x", "http://other/x"),
             ("/x?y=http://z", "http://host:1/x?y=http://z"),
             ("x", "http://host:1/a/x"),
-            ("?x", "http://host:1/a/?x"),
+            ("?x", "http://host:1/a/b?x"),
         ] {
             assert_eq!(join("http://host:1/a/b?c=/d", location), expected);
         }
